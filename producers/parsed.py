@@ -1,0 +1,41 @@
+"""What a parser of one capture format hands on: batches of events in the order read, and at the end an account of what it read."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pagetrail.schemas.batch import EventBatch
+from pagetrail.schemas.details import NotUnderstood
+
+EXAMPLES_KEPT = 20
+
+
+@dataclass(slots=True)
+class ReadAccount:
+    """What was read from one source: filled while its batches are drawn, whole when they end."""
+
+    events: Counter[str] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)
+    not_understood: int = 0
+    examples: list[NotUnderstood] = field(default_factory=list)
+    failed_allocs: int = 0
+    lost_events: int = 0
+    truncated: str | None = None
+
+    def note_line(self, line: int, text: str) -> None:
+        """Count a line that no rule matched, and keep the first ones."""
+        self.not_understood += 1
+        if len(self.examples) < EXAMPLES_KEPT:
+            self.examples.append(NotUnderstood(line=line, text=text[:200]))
+
+
+class Parser(Protocol):
+    """One source, opened.
+
+    ``batches`` yields events in the order of the source: no ``seq`` yet, ``trace_ts_nsec`` as it was read.
+    """
+
+    account: ReadAccount
+
+    def batches(self) -> Iterator[EventBatch]: ...

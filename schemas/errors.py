@@ -1,0 +1,183 @@
+"""Every error that pagetrail raises on purpose.
+
+    PagetrailError
+    ├── InputError            a file or argument from outside is not what it should be         exit 2
+    │   ├── UnrecognisedInput     no format that we know
+    │   ├── TruncatedInput        ends in the middle
+    │   └── BadArgument           a TIME, PFN, stream or option that means nothing here
+    ├── NotFound              the thing asked for is not in the trail                          exit 3
+    ├── TrailError            the trail itself: missing, of a newer version, in use, damaged   exit 4
+    │   ├── TrailMissing
+    │   ├── TrailTooNew
+    │   ├── TrailBusy
+    │   ├── LogError              an append or a read that would break the log's promises
+    │   │   ├── FrameConflict         one (recording, frame number), two contents
+    │   │   ├── OffsetGap             the log skips offsets
+    │   │   └── FrameDamaged          bytes that are not the frame they should be
+    │   ├── SchemaTooNew          a frame of a version that this pagetrail does not read
+    │   ├── SegmentDamaged        a segment cut short or changed
+    │   └── StorageFull           no space left
+    ├── StackConflict         one stack id, two contents
+    └── Interrupted           stopped on request; what was done is kept                        exit 130
+
+The command line turns them into exit codes in one place: ``pagetrail/cli.py``.
+"""
+
+
+class PagetrailError(Exception):
+    """The root: something that pagetrail noticed and can explain."""
+
+    exit_code = 1
+
+
+class InputError(PagetrailError):
+    """Input from outside is not what it should be. Nothing was stored of it beyond what the message says."""
+
+    exit_code = 2
+
+
+class UnrecognisedInput(InputError):
+    """The content of a file is of no format that we know."""
+
+    def __init__(self, *, source: str, found: str, expected: str) -> None:
+        super().__init__(f"{source}: expected {expected}; found {found}")
+        self.source, self.found, self.expected = source, found, expected
+
+
+class TruncatedInput(InputError):
+    """A file ends in the middle of something."""
+
+    def __init__(self, *, source: str, offset: int, reason: str) -> None:
+        super().__init__(
+            f"{source}: cut short at byte {offset} of the uncompressed data: {reason}; "
+            "make the file again, or decompress what is whole and give that"
+        )
+        self.source, self.offset, self.reason = source, offset, reason
+
+
+class BadArgument(InputError):
+    """A TIME, PFN, stream or option that means nothing here."""
+
+
+class NotFound(PagetrailError):
+    """The thing asked for is not in the trail."""
+
+    exit_code = 3
+
+
+class TrailError(PagetrailError):
+    """The trail itself is the problem."""
+
+    exit_code = 4
+
+
+class TrailMissing(TrailError):
+    """There is no trail at that place."""
+
+    def __init__(self, *, path: str) -> None:
+        super().__init__(
+            f"no trail at {path}: expected a directory that 'pagetrail ingest' made; "
+            "give --trail DIR or set $PAGETRAIL"
+        )
+        self.path = path
+
+
+class TrailTooNew(TrailError):
+    """The trail was written by a newer pagetrail."""
+
+    def __init__(self, *, path: str, found: int, supported: int) -> None:
+        super().__init__(
+            f"{path}: expected trail format {supported} or older, found {found}; it was written by a newer "
+            "pagetrail: upgrade this one; nothing was changed"
+        )
+        self.path, self.found, self.supported = path, found, supported
+
+
+class TrailBusy(TrailError):
+    """Another process does what only one may do at a time."""
+
+    def __init__(self, *, path: str, what: str, holder: str) -> None:
+        super().__init__(f"{path}: another {what} is running on this trail ({holder}); wait for it, or stop it")
+        self.path, self.what, self.holder = path, what, holder
+
+
+class LogError(TrailError):
+    """An append or a read that would break the log's promises."""
+
+
+class FrameConflict(LogError):
+    """One (recording, frame number) with two contents."""
+
+    def __init__(self, *, recording: str, frame: int, stored: str, offered: str) -> None:
+        super().__init__(
+            f"recording {recording} frame {frame}: expected the bytes that the log already holds (BLAKE2 {stored}), "
+            f"found others ({offered}); was it ingested with other options? use another trail"
+        )
+        self.recording, self.frame, self.stored, self.offered = recording, frame, stored, offered
+
+
+class OffsetGap(LogError):
+    """A partition skipped offsets: folding on would invent history."""
+
+    def __init__(self, *, partition: int, expected: int, found: int) -> None:
+        super().__init__(
+            f"partition {partition}: expected offset {expected}, found {found}; "
+            "frames are missing from the log: restore them, or ingest the recording again"
+        )
+        self.partition, self.expected, self.found = partition, expected, found
+
+
+class FrameDamaged(LogError):
+    """Bytes that are not the frame they should be."""
+
+    def __init__(self, *, where: str, reason: str) -> None:
+        super().__init__(
+            f"{where}: expected a whole pagetrail frame, found {reason}; ingest the recording again into a new trail"
+        )
+        self.where, self.reason = where, reason
+
+
+class SchemaTooNew(TrailError):
+    """A frame of a schema version that this pagetrail does not read. It stays in the log."""
+
+    def __init__(self, *, where: str, found: int, supported: int) -> None:
+        super().__init__(
+            f"{where}: expected event schema version {supported} or older, found {found}; upgrade this pagetrail: "
+            "the frame stays in the log and its stream goes on afterwards"
+        )
+        self.where, self.found, self.supported = where, found, supported
+
+
+class SegmentDamaged(TrailError):
+    """A segment that was cut short or changed. Segments can always be made again from the log."""
+
+    def __init__(self, *, path: str, reason: str) -> None:
+        super().__init__(
+            f"{path}: expected a sealed segment, found {reason}; remove the file and run 'pagetrail replay': "
+            "segments are made again from the log"
+        )
+        self.path, self.reason = path, reason
+
+
+class StorageFull(TrailError):
+    """No space is left where something had to be written."""
+
+    def __init__(self, *, path: str, reason: str) -> None:
+        super().__init__(
+            f"{path}: no space left ({reason}); nothing stored was harmed: make room and run the same command again"
+        )
+        self.path, self.reason = path, reason
+
+
+class StackConflict(PagetrailError):
+    """One 64-bit stack id with two contents."""
+
+    def __init__(self, *, stack_id: int, first: str, second: str) -> None:
+        super().__init__(f"stack id {stack_id & (2**64 - 1):016x} stands for two stacks: {first!r} and {second!r}")
+        self.stack_id, self.first, self.second = stack_id, first, second
+
+
+class Interrupted(PagetrailError):
+    """Stopped on request. What was done is kept; the same command goes on from there."""
+
+    exit_code = 130
