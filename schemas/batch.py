@@ -80,16 +80,13 @@ def to_arrow(batch: EventBatch) -> pa.RecordBatch:
     arrays: list[pa.Array] = []
     for column in COLUMNS:
         if column.name == "detail":
-            values: list[str | None] = [None] * size
-            for row, text in batch.details.items():
-                values[row] = text
-            arrays.append(pa.array(values, type=pa.utf8()))
+            arrays.append(_sparse(batch.details, size))
             continue
         present = batch.columns.get(column.name)
-        if present is None:
+        mask = present == absent(column.name) if present is not None and column.nullable else None
+        if present is None or (mask is not None and mask.all()):  # both say the same, so both are the same bytes
             arrays.append(pa.nulls(size, type=column.type))
             continue
-        mask = present == absent(column.name) if column.nullable else None
         if column.name in TEXT_COLUMNS:
             used, indices = _compact(present, mask)
             texts = batch.texts.get(column.name, ())
@@ -100,15 +97,31 @@ def to_arrow(batch: EventBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=ARROW_SCHEMA)
 
 
-def _compact(indices: NDArray[np.generic], mask: NDArray[np.bool_] | None) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def _sparse(details: Mapping[int, str], size: int) -> pa.Array:
+    if not details:
+        return pa.nulls(size, type=pa.utf8())
+    values: list[str | None] = [None] * size
+    for row, text in details.items():
+        values[row] = text
+    return pa.array(values, type=pa.utf8())
+
+
+def _compact(
+    indices: NDArray[np.generic], mask: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Return the used entries in order of first use, and the indices into them (0 where masked)."""
-    kept = indices if mask is None else indices[~mask]
-    distinct, first = np.unique(kept, return_index=True)
-    used = distinct[np.argsort(first, kind="stable")].astype(np.int64)
-    remap = np.zeros(int(used.max()) + 1 if used.size else 1, dtype=np.int32)
+    safe = np.asarray(indices, dtype=np.int64)
+    if mask is not None:
+        safe = np.where(mask, 0, safe)
+    rows = np.flatnonzero(~mask) if mask is not None else np.arange(safe.size)
+    kept = safe[rows]
+    first = np.full(int(safe.max(initial=0)) + 1, -1, dtype=np.int64)
+    first[kept[::-1]] = rows[::-1]  # the last write stays: the first use of each
+    met = np.flatnonzero(first >= 0)
+    used = met[np.argsort(first[met], kind="stable")]
+    remap = np.zeros(first.size, dtype=np.int32)
     remap[used] = np.arange(used.size, dtype=np.int32)
-    safe = np.where(indices < 0, 0, indices) if used.size else np.zeros(indices.size, dtype=np.int32)
-    return used, remap[np.minimum(safe, remap.size - 1)]
+    return used, remap[safe]
 
 
 def from_arrow(table: pa.RecordBatch) -> EventBatch:

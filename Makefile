@@ -1,0 +1,74 @@
+# `make demo` shows what pagetrail does, `make test` checks it; both set up .venv by themselves. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?= -n auto --dist loadfile
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+RUNTIME := $(VENV)/.installed-runtime
+DEV := $(VENV)/.installed-dev
+SHELL := /bin/sh
+
+.PHONY: help demo test lint format types layers coverage bench clean
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+demo: $(RUNTIME)  ## a real kernel's recording goes in, a checked answer comes out
+	@$(BIN)/pagetrail demo
+
+test: lint  ## lint, types, layers, and all tests
+	@$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: $(DEV)  ## format, lint, types and layers are in order
+	@$(BIN)/ruff format --check --quiet . || { echo "some files are not formatted: run 'make format'" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: $(DEV)  ## format the tree and fix what can be fixed
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: $(DEV)  ## types only
+	@$(BIN)/mypy
+
+layers: $(DEV)  ## layers only
+	@$(BIN)/lint-imports --no-logo
+
+coverage: $(DEV)  ## branch coverage, with the JIT off so that kernels count
+	@NUMBA_DISABLE_JIT=1 $(BIN)/pytest $(PYTEST_ARGS) --cov
+
+bench: $(DEV)  ## benchmarks, beside their peers
+	@found=; for script in benchmarks/bench_*.py; do \
+	    if [ -e "$$script" ]; then found=1; echo "== $$script"; $(BIN)/python "$$script" || exit 1; fi; \
+	done; [ -n "$$found" ] || echo "no benchmarks/bench_*.py yet"
+
+clean:  ## remove everything that can be made again, .venv too
+	rm -rf $(VENV) .cache .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip comes last into a new environment: where it is missing, making it was interrupted or impossible.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "expected Python 3.11 or newer as '$(PYTHON)', found: $$($(PYTHON) --version 2>&1)." >&2; \
+	    echo "Install one, and name it: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "'$(PYTHON) -m venv' does not work here: on Debian and Ubuntu it is a package of its own." >&2; \
+	    echo "Install it: apt install python3-venv" >&2; exit 1; }
+	@echo "making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): pyproject.toml | $(BIN)/pip
+	@echo "installing pagetrail into $(VENV) ..."
+	@$(PIP) install --quiet --no-compile --editable .
+	@touch $@
+
+$(DEV): pyproject.toml | $(BIN)/pip
+	@echo "installing pagetrail and the tools for its development into $(VENV) ..."
+	@$(PIP) install --quiet --no-compile --editable '.[dev]'
+	@touch $@ $(RUNTIME)

@@ -1,0 +1,113 @@
+"""What a capture directory declares to be seen completely: by the events that were on, and the ring's statistics.
+
+Never from the events that are there: a ring that overwrites is silent about it.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from pagetrail.producers.inputs import blocks, find_compressed, open_input, read_text
+from pagetrail.schemas.details import Coverage, Covered
+
+_TRACEPOINTS: Final[Mapping[Covered, str]] = {
+    "alloc": "kmem:mm_page_alloc",
+    "free": "kmem:mm_page_free",
+    "drain": "kmem:mm_page_pcpu_drain",
+}
+# Probes, and the functions of Linux 6.1 that they have to be on: mm/page_owner.c, mm/memory_hotplug.c.
+PAGE_PROBES: Final[Mapping[Covered, Mapping[str, str]]] = {
+    "split": {"po:split_owner": "__split_page_owner"},
+    "migrate": {"po:copy_owner": "__folio_copy_owner"},
+    "isolate": {"po:iso_owner": "__set_page_owner"},
+}
+_HOTPLUG_PROBES: Final[Mapping[Covered, Mapping[str, str]]] = {
+    "hotplug": {
+        "hp:online_pages": "online_pages",
+        "hp:online_pages_ret": "online_pages",
+        "hp:offline_pages": "offline_pages",
+        "hp:offline_pages_ret": "offline_pages",
+    }
+}
+
+_PROBE: Final = re.compile(r"[pr]\d*:(\w+)/(\w+) (\S+)")
+_RING: Final = re.compile(r"\S+ cpu(\d+) entries: \d+ overrun: (\d+) commit overrun: (\d+) .*dropped events: (\d+)")
+_MISSED: Final = re.compile(r"\s*(\w+)\s+\d+\s+(\d+)\s*$")
+_LOST: Final = re.compile(rb"^CPU:(\d+) \[LOST (\d+) EVENTS\]$", re.MULTILINE)
+_LOST_LONGEST: Final = 64
+
+
+def declared_coverage(directory: Path, trace: Path, *, probes: bool) -> tuple[Coverage | None, list[str]]:
+    """Return what *directory* declares of its *trace*, and notes on why it is less than it could be.
+
+    Null where it declares nothing. A CPU counts when its ring neither overran nor dropped an event, or when the trace
+    itself names every event that was overrun: then the gaps say what is missing.
+    """
+    texts = {name: _optional(directory, name) for name in ("set_event.txt", "kprobe_events.txt", "ring_stats.txt")}
+    events, rings = texts["set_event.txt"], texts["ring_stats.txt"]
+    if events is None or rings is None:
+        missing = " and ".join(name for name in ("set_event.txt", "ring_stats.txt") if texts[name] is None)
+        return None, [f"no coverage is declared: no {missing}; nothing can be certain unless you declare it"]
+    missed = _missed(_optional(directory, "kprobe_profile.txt") or "")
+    kinds = _kinds(set(events.split()), texts["kprobe_events.txt"] or "", missed, probes=probes)
+    cpus, notes = _cpus(rings, trace)
+    if not kinds or not cpus:
+        return None, [*notes, "no coverage is declared: no kind of event, or no CPU, is known to be complete"]
+    declared_by = ", ".join(name for name, text in texts.items() if text is not None)
+    every = len(cpus) == len({found[1] for found in _RING.finditer(rings)})
+    return Coverage(kinds=kinds, cpus=None if every else cpus, declared_by=declared_by), notes
+
+
+def _kinds(events: set[str], kprobes: str, missed: set[str], *, probes: bool) -> tuple[Covered, ...]:
+    functions = {f"{found[1]}:{found[2]}": found[3] for found in _PROBE.finditer(kprobes)}
+    kinds: list[Covered] = [kind for kind, event in _TRACEPOINTS.items() if event in events]
+    wanted = {**(PAGE_PROBES if probes else {}), **_HOTPLUG_PROBES}
+    for kind, needed in wanted.items():
+        on = all(event in events and functions.get(event) == function for event, function in needed.items())
+        if on and not missed.intersection(event.split(":")[1] for event in needed):
+            kinds.append(kind)
+    return tuple(kinds)
+
+
+def _missed(profile: str) -> set[str]:
+    """Return the probes that missed hits (tracefs' kprobe_profile: event, hits, misses)."""
+    found = (_MISSED.match(line) for line in profile.splitlines())
+    return {match[1] for match in found if match and int(match[2])}
+
+
+def _cpus(rings: str, trace: Path) -> tuple[tuple[int, ...], list[str]]:
+    """Return the CPUs whose last statistics account for every event, and notes on the others."""
+    last = {int(m[1]): (int(m[2]), int(m[3]) + int(m[4])) for m in _RING.finditer(rings)}
+    reported = lost_events(trace) if any(overrun for overrun, _ in last.values()) else {}
+    notes = []
+    for cpu, (overrun, dropped) in last.items():
+        if dropped or overrun != reported.get(cpu, 0):
+            notes.append(
+                f"CPU {cpu} lost events that the trace does not show ({overrun} overrun, {dropped} dropped, "
+                f"{reported.get(cpu, 0)} reported): nothing of it is certain"
+            )
+    return tuple(
+        cpu for cpu, (overrun, dropped) in last.items() if not dropped and overrun == reported.get(cpu, 0)
+    ), notes
+
+
+def lost_events(trace: Path) -> dict[int, int]:
+    """Return by CPU how many events the LOST lines of a text trace name."""
+    counts: dict[int, int] = {}
+    held = b""
+    with open_input(trace) as stream:
+        for block in blocks(stream):
+            data = held + bytes(block)
+            whole = data.rfind(b"\n") + 1
+            if b" [LOST " in data:
+                for found in _LOST.finditer(data[:whole]):
+                    cpu = int(found[1])
+                    counts[cpu] = counts.get(cpu, 0) + int(found[2])
+            held = data[whole:][:_LOST_LONGEST]
+    return counts
+
+
+def _optional(directory: Path, name: str) -> str | None:
+    path = find_compressed(directory, name)
+    return None if path is None else read_text(path)

@@ -1,0 +1,74 @@
+"""From the batches of a parser to frames: number the events, keep time from going back, cut by event count alone."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.schemas.batch import EventBatch, concat
+from pagetrail.schemas.columns import Kind, absent
+from pagetrail.schemas.details import Detail
+from pagetrail.schemas.frames import FRAME_EVENTS, Frame, FrameOrigin, make_frame
+
+
+def single(kind: Kind, ts: int, detail: Detail) -> EventBatch:
+    """Return one rare event as a batch."""
+    return EventBatch(
+        columns={"kind": np.array([kind], np.int8), "trace_ts_nsec": np.array([ts], np.int64)},
+        details={0: detail.model_dump_json()},
+    )
+
+
+class Framer:
+    """Turns batches into full frames. What a batch brings is kept until a frame is full; ``finish`` gives the rest.
+
+    ``trace_ts_nsec`` never decreases with ``seq``: a smaller one is clamped, the raw value kept, the case counted.
+    """
+
+    def __init__(self, origin: FrameOrigin, *, frame_events: int = FRAME_EVENTS) -> None:
+        self.origin, self.frame_events = origin, frame_events
+        self.seq = self.frame = self.clamped = 0
+        self.last_ts: int | None = None
+        self._waiting: list[EventBatch] = []
+        self._rows = 0
+
+    def add(self, batch: EventBatch) -> Iterator[Frame]:
+        """Take a batch; yield the frames that it fills."""
+        if not len(batch):
+            return
+        self._waiting.append(self._numbered(batch))
+        self._rows += len(batch)
+        if self._rows < self.frame_events:
+            return
+        whole = concat(self._waiting)
+        full = len(whole) - len(whole) % self.frame_events
+        for start in range(0, full, self.frame_events):
+            yield self._make(whole.slice(start, start + self.frame_events))
+        rest = whole.slice(full, len(whole))
+        self._waiting, self._rows = ([rest], len(rest)) if len(rest) else ([], 0)
+
+    def finish(self) -> Iterator[Frame]:
+        """Yield what is left as the last, smaller frame."""
+        if self._rows:
+            yield self._make(concat(self._waiting))
+            self._waiting, self._rows = [], 0
+
+    def _make(self, batch: EventBatch) -> Frame:
+        frame = make_frame(batch, self.origin, self.frame)
+        self.frame += 1
+        return frame
+
+    def _numbered(self, batch: EventBatch) -> EventBatch:
+        raw = np.asarray(batch.columns["trace_ts_nsec"], np.int64)
+        floor = raw if self.last_ts is None else np.concatenate([[self.last_ts], raw])
+        ts = np.maximum.accumulate(floor)[-raw.size :]
+        columns: dict[str, NDArray[np.generic]] = dict(batch.columns)
+        columns["seq"] = np.arange(self.seq, self.seq + raw.size, dtype=np.int64)
+        columns["trace_ts_nsec"] = ts
+        late = ts != raw
+        if late.any():
+            columns["raw_ts_nsec"] = np.where(late, raw, absent("raw_ts_nsec"))
+            self.clamped += int(late.sum())
+        self.seq += raw.size
+        self.last_ts = int(ts[-1])
+        return EventBatch(columns=columns, texts=batch.texts, details=batch.details)

@@ -1,0 +1,47 @@
+"""What a recording is, before any of its events is read."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingInfo:
+    """Where a recording comes from and what names it.
+
+    Attributes
+    ----------
+    host, boot_id
+        Its stream; null where neither the recording nor the caller says.
+    recording_id
+        ``content_id`` of the trace (or of the dump, where there is no trace); null for stdin.
+    format
+        ``ftrace-text``, ``perf-script``, ``page_owner`` or ``capture-directory``.
+    trace_format
+        Within a capture directory: the format of its trace.
+    source
+        Name of the file or directory, without folders; ``-`` for stdin.
+    trace_clock
+        Name of the trace clock, where known.
+    trace_file
+        Within a capture directory: the file that is read as the trace.
+    twins
+        Other recordings of the same time in that directory, not read.
+    snapshots
+        Names of the snapshots whose dumps are there, in their order.
+    options
+        What was asked for that shaped the events.
+    notes
+        What the user should know; more come while the events are read.
+    """
+
+    host: str | None
+    boot_id: str | None
+    recording_id: str | None
+    format: str
+    source: str
+    trace_format: str | None = None
+    trace_clock: str | None = None
+    trace_file: str | None = None
+    twins: tuple[str, ...] = ()
+    snapshots: tuple[str, ...] = ()
+    options: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)

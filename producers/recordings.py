@@ -1,0 +1,110 @@
+"""Open whatever the user names as one recording: a capture directory, a trace, a dump, or stdin."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pagetrail.producers.capture import Capture, coverage_row, parser_of
+from pagetrail.producers.inputs import Input, content_id, open_input
+from pagetrail.producers.page_owner import PageOwnerFile
+from pagetrail.producers.parsed import Parser, ReadAccount
+from pagetrail.producers.recognise import HEAD_BYTES, Format, check_readable, recognise
+from pagetrail.producers.recording_info import RecordingInfo
+from pagetrail.schemas.batch import EventBatch
+from pagetrail.schemas.details import Covered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """A recording, opened: what it is, and the parser of its events."""
+
+    info: RecordingInfo
+    parser: Parser
+
+
+class TraceFile:
+    """A trace alone: no constants of its boot, and no coverage but what the operator declares.
+
+    Parameters
+    ----------
+    stream
+        Closed at its end.
+    found
+        Format of its content.
+    covers
+        Kinds that the operator knows to be complete, on all CPUs, from the first event on.
+    """
+
+    def __init__(
+        self, stream: Input, found: Format, *, covers: tuple[Covered, ...] = (), vmemmap_base: int | None = None
+    ) -> None:
+        self._stream, self._covers = stream, covers
+        self._parser = parser_of(stream, found, gfp_flags=None, vmemmap_base=vmemmap_base)
+        self.account: ReadAccount = self._parser.account
+
+    def batches(self) -> Iterator[EventBatch]:
+        """Yield the trace's events; before them, what the operator declares."""
+        with self._stream:
+            covers = self._covers
+            for batch in self._parser.batches():
+                if covers and len(batch):
+                    yield coverage_row(int(batch.columns["trace_ts_nsec"][0]), covers)
+                    covers = ()
+                yield batch
+            if self._stream.truncated:
+                self.account.truncated = str(self._stream.truncated)
+
+
+def open_recording(
+    path: Path | str,
+    *,
+    host: str | None = None,
+    boot_id: str | None = None,
+    covers: tuple[Covered, ...] = (),
+    probes: bool = True,
+    vmemmap_base: int | None = None,
+) -> Recording:
+    """Open *path*, a file or a capture directory, or stdin for ``-``.
+
+    Parameters
+    ----------
+    host, boot_id
+        What the recording says of itself is overruled.
+    covers
+        Kinds that the operator knows to be complete, on all CPUs, from the first event on.
+    probes
+        Of a capture directory: read the probes on page_owner.
+    vmemmap_base
+        Address of the struct page of pfn 0, where the trace alone does not tell.
+
+    Raises
+    ------
+    InputError
+        It is no recording that can be read; the message says what was found and what to do.
+    """
+    options = {"covers": ",".join(covers)} if covers else {}
+    if vmemmap_base is not None:
+        options["vmemmap_base"] = hex(vmemmap_base)
+    if str(path) != "-" and Path(path).is_dir():
+        capture = Capture(Path(path), probes=probes, covers=covers, vmemmap_base=vmemmap_base)
+        return Recording(info=_named(capture.info, host, boot_id, options), parser=capture)
+    stream = open_input(path)
+    found = recognise(stream.peek(HEAD_BYTES)[:HEAD_BYTES], stream.source)
+    check_readable(found, stream.source)
+    parser: Parser
+    if found is Format.PAGE_OWNER:
+        parser = PageOwnerFile(stream, source=stream.source)
+    else:
+        parser = TraceFile(stream, found, covers=covers, vmemmap_base=vmemmap_base)
+    info = RecordingInfo(
+        host=None,
+        boot_id=None,
+        recording_id=None if str(path) == "-" else content_id(path),
+        format=found.value,
+        source=stream.source,
+    )
+    return Recording(info=_named(info, host, boot_id, options), parser=parser)
+
+
+def _named(info: RecordingInfo, host: str | None, boot_id: str | None, options: dict[str, str]) -> RecordingInfo:
+    return replace(info, host=host or info.host, boot_id=boot_id or info.boot_id, options={**info.options, **options})

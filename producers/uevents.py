@@ -1,0 +1,41 @@
+"""Read uevents of memory blocks: what the kernel told user space of hotplug, and when it heard of it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+Action = Literal["add", "online", "offline", "remove"]
+
+_HEADER: Final = re.compile(
+    r"uevent (?:seq=\d+ )?mono_ns=(\d+) boot_ns=(\d+) real_ns=(\d+).* header=(\w+)@\S*/memory/memory(\d+)$"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryEvent:
+    """One uevent of a memory block. Clocks in ns, read as it was received, so a little after the fact."""
+
+    action: Action
+    block: int
+    monotonic: int
+    boottime: int
+    realtime: int
+
+
+def parse_uevents(text: str) -> Iterator[MemoryEvent]:
+    """Yield the uevents of memory blocks in *text*, in its order; others are passed over."""
+    for line in text.splitlines():
+        found = _HEADER.match(line)
+        if found and (action := _action(found[4])):
+            yield MemoryEvent(
+                action=action,
+                block=int(found[5]),
+                monotonic=int(found[1]),
+                boottime=int(found[2]),
+                realtime=int(found[3]),
+            )
+
+
+def _action(word: str) -> Action | None:
+    return next((action for action in get_args(Action) if action == word), None)

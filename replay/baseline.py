@@ -1,0 +1,203 @@
+"""The kernel's own view against replay: compare record by record, then confirm, correct or set.
+
+Differences are taken before any correction, in the kernel's view: where the kernel's record is known to be wrong (early pages
+and ghosts, classes 1 and 6), that record is what is compared.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.replay.clock import EARLY_ERROR_NSEC, OwnerClock
+from pagetrail.replay.section_kernels import CONFIRM, KERNEL_VIEW, LEAVE, SET
+from pagetrail.replay.tables import Tables
+from pagetrail.schemas.owner import ABSENT8, ABSENT32, ABSENT64, RECORD_DTYPE, SAME_TS_NSEC, Evidence, State
+
+
+class Entries(NamedTuple):
+    """m records of a page_owner dump."""
+
+    pfn: NDArray[np.int64]
+    order: NDArray[np.int8]
+    pid: NDArray[np.int32]
+    tgid: NDArray[np.int32]
+    comm: NDArray[np.int32]
+    gfp_mask: NDArray[np.int64]
+    migratetype: NDArray[np.int8]
+    stack: NDArray[np.int32]
+    ts_nsec: NDArray[np.int64]
+    free_ts_nsec: NDArray[np.int64]
+    migrate_reason: NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A dump against the state before it.
+
+    Attributes
+    ----------
+    ours
+        (m,) RECORD_DTYPE: the kernel's view of the head page of each record; state UNKNOWN where nothing was known.
+    proven
+        (m,) RECORD_DTYPE: what is proven of it.
+    agree, touched, early, viewed
+        (m,) bool: the record agrees; its page was touched while the dump was made; it is page_owner's own early stamp; the
+        kernel's view differs from what is proven.
+    extra
+        (x,) int64: heads of blocks that replay has and the dump has not.
+    extra_ours
+        (x,) RECORD_DTYPE: what replay has there.
+    """
+
+    ours: NDArray[np.void]
+    proven: NDArray[np.void]
+    agree: NDArray[np.bool_]
+    touched: NDArray[np.bool_]
+    early: NDArray[np.bool_]
+    viewed: NDArray[np.bool_]
+    extra: NDArray[np.int64]
+    extra_ours: NDArray[np.void]
+
+
+def stamped_early(entries: Entries, swapper: int) -> NDArray[np.bool_]:
+    """Return which records are page_owner's own stamps of what was allocated before it started.
+
+    Source: mm/page_owner.c, init_pages_in_zone (Linux 6.1): order 0, gfp 0, by the init thread, pid 1. *swapper* is the id of
+    the comm "swapper/0", or -1; a dump without comms is judged by the rest.
+    """
+    own = (entries.order == 0) & (entries.gfp_mask == 0) & (entries.pid == 1)
+    named = entries.comm >= 0
+    return np.asarray(own & (~named | (entries.comm == swapper)))
+
+
+def owner_ts(records: NDArray[np.void], clock: OwnerClock | None) -> NDArray[np.int64]:
+    """Return when page_owner stamped each record, ns of its clock; absent where that is not known."""
+    stamped = records["ts_nsec"]
+    if clock is None:
+        return np.asarray(stamped)
+    known = records["alloc_ts"] != ABSENT64
+    derived = np.where(known, np.where(known, records["alloc_ts"], 0) + clock.offset, ABSENT64)
+    return np.asarray(np.where(stamped != ABSENT64, stamped, derived))
+
+
+def compare(t: Tables, entries: Entries, window_begin: int, clock: OwnerClock | None, swapper: int) -> Comparison:
+    """Return how a dump's records lie to the state."""
+    proven, ours, viewed = _heads(t, entries.pfn)
+    early = stamped_early(entries, swapper)
+    touched = (proven["state"] != State.UNKNOWN) & (proven["begin_ts"] >= window_begin)
+    agree = (
+        (ours["state"] == State.OWNED)
+        & (ours["order"] == entries.order)
+        & (ours["pid"] == entries.pid)
+        & (ours["gfp_mask"] == entries.gfp_mask)
+        & _same_ts(ours, entries, clock)
+    )
+    extra, extra_ours = _extra(t, entries, window_begin)
+    return Comparison(
+        ours=ours, proven=proven, agree=agree, touched=touched, early=early, viewed=viewed, extra=extra,
+        extra_ours=extra_ours,
+    )
+
+
+def _heads(t: Tables, pfn: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.bool_]]:
+    pages = t.owner.shape[1]
+    section = pfn // pages
+    present = section < t.slot.size
+    slot = np.where(present, t.slot[np.where(present, section, 0)], -1) if t.slot.size else np.full(pfn.size, -1)
+    there = slot >= 0
+    proven = np.full(pfn.size, -1, np.int64)
+    kernel = np.full(pfn.size, -1, np.int64)
+    proven[there] = t.owner[slot[there], (pfn % pages)[there]]
+    kernel[there] = t.kernel[slot[there], (pfn % pages)[there]]
+    return _rows(t, proven), _rows(t, np.where(kernel >= 0, kernel, proven)), kernel >= 0
+
+
+def _rows(t: Tables, handle: NDArray[np.int64]) -> NDArray[np.void]:
+    rows = np.zeros(handle.size, RECORD_DTYPE)
+    rows[handle >= 0] = t.records[handle[handle >= 0]]
+    return rows
+
+
+def _same_ts(ours: NDArray[np.void], entries: Entries, clock: OwnerClock | None) -> NDArray[np.bool_]:
+    stamp = owner_ts(ours, clock)
+    unknown = (stamp == ABSENT64) | (entries.ts_nsec == ABSENT64)
+    apart = np.abs(np.where(unknown, 0, stamp) - np.where(unknown, 0, entries.ts_nsec))
+    return np.asarray(unknown | (apart <= SAME_TS_NSEC))
+
+
+def _extra(t: Tables, entries: Entries, window_begin: int) -> tuple[NDArray[np.int64], NDArray[np.void]]:
+    """Heads of owned blocks, not touched since the dump began, that the dump does not list."""
+    pages = t.owner.shape[1]
+    found, records = [], []
+    listed_section = entries.pfn // pages
+    for section_nr in np.flatnonzero(t.slot >= 0):
+        slot = t.slot[section_nr]
+        handle = np.where(t.kernel[slot] >= 0, t.kernel[slot], t.owner[slot])
+        known = np.flatnonzero(handle >= 0)
+        rows = t.records[handle[known]]
+        pfn = known + section_nr * pages
+        order = np.maximum(rows["order"], 0).astype(np.int64)
+        head = (pfn & ((np.int64(1) << order) - 1)) == 0
+        listed = np.zeros(pages, np.bool_)
+        listed[entries.pfn[listed_section == section_nr] % pages] = True
+        keep = (rows["state"] == State.OWNED) & head & ~listed[known] & (rows["begin_ts"] < window_begin)
+        found.append(pfn[keep])
+        records.append(rows[keep])
+    if not found:
+        return np.zeros(0, np.int64), np.zeros(0, RECORD_DTYPE)
+    return np.concatenate(found), np.concatenate(records)
+
+
+def actions(c: Comparison, entries: Entries, renew_before: int, clock: OwnerClock | None) -> NDArray[np.int8]:
+    """Return what to do with each record: see ``section_kernels``.
+
+    An early stamp where the trace saw an allocation, or a free, goes beside the proven state: there the trace is better than
+    the kernel. An allocation from before sched_clock was stable may bear a stamp that is up to 250 ms off.
+    """
+    action = np.full(entries.pfn.size, LEAVE, np.int8)
+    known = c.proven["state"] != State.UNKNOWN
+    observed = known & (c.proven["evidence"] != Evidence.BASELINE)
+    early_clash = c.early & observed & ~c.agree
+    unstable = np.zeros(entries.pfn.size, np.bool_)
+    if clock is not None:
+        begun = (c.proven["alloc_ts"] != ABSENT64) & (c.proven["alloc_ts"] < clock.valid_from)
+        same = (c.proven["order"] == entries.order) & (c.proven["pid"] == entries.pid)
+        stamp = owner_ts(c.proven, clock)
+        near = np.abs(np.where(begun, stamp - entries.ts_nsec, 0)) <= EARLY_ERROR_NSEC
+        unstable = begun & same & (c.proven["gfp_mask"] == entries.gfp_mask) & near
+        unstable &= c.proven["state"] == State.OWNED
+    fresh = c.ours["begin_ts"] >= renew_before
+    agree = c.agree | unstable
+    action[agree & ~(fresh & c.agree)] = CONFIRM
+    action[~agree] = SET
+    action[early_clash & ~agree] = KERNEL_VIEW
+    action[agree & c.viewed] = LEAVE
+    action[c.touched] = LEAVE
+    return action
+
+
+def difference_class(c: Comparison, entries: Entries) -> NDArray[np.str_]:
+    """Return the class of each record's difference: after the classes in which a replay of events departs from the kernel."""
+    ours, m = c.ours, entries.pfn.size
+    owned = ours["state"] == State.OWNED
+    migrated = entries.migrate_reason != ABSENT8
+    same_act = owned & (ours["pid"] == entries.pid) & (ours["gfp_mask"] == entries.gfp_mask)
+    names = np.full(m, "other owner", dtype="U24")
+    rules = (
+        (owned & (ours["pid"] == ABSENT32), "owner unknown"),
+        (same_act & (ours["order"] == entries.order), "other time"),
+        (same_act & (ours["order"] != entries.order), "split"),
+        (~owned & ~c.early, "missing"),
+        (~owned & (entries.gfp_mask == 0x8), "isolated"),
+        (migrated & ~(same_act & (ours["order"] != entries.order)), "migrated"),
+        (c.early & owned, "early"),
+        (c.early & (ours["state"] == State.FREE), "ghost"),
+        (c.early & (ours["state"] == State.UNKNOWN), "early, unseen"),
+        (c.touched, "touched during the dump"),
+    )
+    for mask, name in rules:
+        names[mask] = name
+    names[c.agree] = "agree"
+    return names

@@ -1,0 +1,294 @@
+"""Segments on disk: written aside, made durable, published without replacing anything; and read back for a resume.
+
+The steps, each of which may be the last: (1) write ``.writing-*`` beside the segments, (2) fsync it, (3) link it to its name,
+which fails when the name is taken, (4) remove the first name, (5) fsync the directory. Whoever comes later sees a whole
+segment or none; what is left of a stopped writer is removed by the next one.
+"""
+
+import errno
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pagetrail.replay.engine import FoldOptions, StreamEngine
+from pagetrail.replay.facts import Audit, Facts, HotplugCall, RecordingPart
+from pagetrail.replay.sections import Extension, Sections, place
+from pagetrail.replay.segment import Stretch
+from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, QUARANTINE, RUNS, SPARE, grown
+from pagetrail.schemas.details import Boot, Clock, Coverage, Gap, RecordingEnd
+from pagetrail.schemas.errors import SegmentDamaged, StorageFull, TrailError, TrailTooNew
+from pagetrail.schemas.owner import (
+    ABSENT8,
+    ABSENT32,
+    ABSENT64,
+    DOUBT_DTYPE,
+    DOUBT_HOTPLUG,
+    OPEN_END,
+    RECORD_DTYPE,
+    RUN_DTYPE,
+)
+from pagetrail.schemas.store import BLOCK_SIZE, STORE_FORMAT, StoreFile, chain, ddl, old_tips, segment_path, tip_path
+
+_WRITING = ".writing-"
+
+
+def write(directory: Path, stretch: Stretch) -> Path:
+    """Publish a stretch as a segment, or as a tip; return its path.
+
+    Raises
+    ------
+    StorageFull
+        No space left; the store is as it was.
+    TrailError
+        The segment is there already with other facts: a fork.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    aside = directory / f"{_WRITING}{os.getpid()}-{uuid.uuid4().hex}.duckdb"
+    target = (
+        tip_path(directory, stretch.last_seq)
+        if stretch.tip
+        else segment_path(directory, stretch.first_seq, stretch.last_seq)
+    )
+    try:
+        _write_tables(aside, stretch.tables())
+        _fsync(aside)
+        _publish(aside, target, stretch.digest)
+        _fsync(directory)
+    except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        if _is_full(error):
+            raise StorageFull(path=str(directory), reason=str(error).split("\n")[0]) from error
+        raise
+    finally:
+        aside.unlink(missing_ok=True)
+        Path(f"{aside}.wal").unlink(missing_ok=True)
+    for tip in old_tips(directory, stretch.last_seq + (0 if stretch.tip else 1)):
+        tip.unlink(missing_ok=True)
+    return target
+
+
+def sweep(directory: Path) -> None:
+    """Remove what stopped writers left."""
+    for path in directory.glob(f"{_WRITING}*"):
+        path.unlink(missing_ok=True)
+
+
+def _write_tables(path: Path, tables: dict[str, pa.Table]) -> None:
+    with duckdb.connect(":memory:", config={"threads": 2}) as db:
+        db.execute(f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS segment (BLOCK_SIZE {BLOCK_SIZE})")
+        db.execute("USE segment")
+        db.execute("BEGIN")
+        for statement in ddl():
+            db.execute(statement)
+        for name, table in tables.items():
+            if table.num_rows:
+                db.register("incoming", table)
+                db.execute(f'INSERT INTO segment.main."{name}" SELECT * FROM incoming')
+                db.unregister("incoming")
+        db.execute("COMMIT")
+        db.execute("CHECKPOINT segment")
+        db.execute("USE memory")
+        db.execute("DETACH segment")
+
+
+def _publish(aside: Path, target: Path, digest: str) -> None:
+    try:
+        os.link(aside, target)
+    except FileExistsError:
+        with opened(target) as db:
+            there = meta(db, target)["digest"]
+        if there != digest:
+            raise TrailError(
+                f"{target}: two replays of one stretch disagree (digest {there} is there, {digest} was made): "
+                "the log or the rules changed under the store; keep the log, remove this stream's segments, replay again"
+            ) from None
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_full(error: Exception) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    text = str(error).lower()
+    return "no space left" in text or "file too large" in text or "disk quota" in text
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a segment for reading.
+
+    Raises
+    ------
+    SegmentDamaged
+        It cannot be read as one.
+    """
+    try:
+        db = duckdb.connect(str(path), read_only=True)
+    except duckdb.Error as error:
+        raise SegmentDamaged(path=str(path), reason=str(error).split("\n")[0]) from error
+    try:
+        yield db
+    except (duckdb.IOException, duckdb.SerializationException, duckdb.CatalogException, duckdb.InternalException) as error:
+        raise SegmentDamaged(path=str(path), reason=str(error).split("\n")[0]) from error
+    finally:
+        db.close()
+
+
+def meta(db: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
+    """Return what a segment says it is, after a look at its format."""
+    said: dict[str, str] = dict(db.execute("SELECT key, value FROM meta").fetchall())
+    if "format" not in said:
+        raise SegmentDamaged(path=str(path), reason="no format in its table meta")
+    if int(said["format"]) > STORE_FORMAT:
+        raise TrailTooNew(path=str(path), found=int(said["format"]), supported=STORE_FORMAT)
+    return said
+
+
+# -- resume ------------------------------------------------------------------------------------------------------------------
+
+
+def load(directory: Path, *, host: str, boot_id: str, options: FoldOptions) -> StreamEngine:
+    """Return the engine of a stream as its last segment or tip left it; a new one when there is none."""
+    engine = StreamEngine(host=host, boot_id=boot_id, options=options)
+    files = chain(directory)
+    if files:
+        _restore(engine, files[-1])
+    return engine
+
+
+def _restore(engine: StreamEngine, file: StoreFile) -> None:
+    with opened(file.path) as db:
+        said = meta(db, file.path)
+        state = {name: json.loads(value) for name, value in db.execute("SELECT name, value FROM state").fetchall()}
+        _restore_facts(engine, state)
+        _restore_texts(engine, db)
+        _restore_live(engine, db.execute('SELECT * FROM live ORDER BY kernel_view, pfn').to_arrow_table(), state)
+        if file.tip:
+            _restore_closed(engine, db, state)
+            engine.parent_digest = said["parent_digest"]
+        else:
+            engine.parent_digest = said["digest"]
+            counts = engine.tables.counts
+            counts[EVENTS] = 0
+            engine.segment_first_seq, engine.segment_first_ts = int(said["last_seq"]) + 1, None
+        _restore_anomalies(engine, db)
+
+
+def _restore_facts(engine: StreamEngine, state: dict[str, Any]) -> None:
+    said = state["facts"]
+    engine.facts = Facts(
+        boot=Boot.model_validate_json(json.dumps(said["boot"])) if said["boot"] else None,
+        pages_per_section=said["pages_per_section"],
+        clocks=[(ts, Clock(**clock)) for ts, clock in said["clocks"]],
+        coverage=[(ts, Coverage.model_validate_json(json.dumps(cov))) for ts, cov in said["coverage"]],
+        gaps=[(seq, cpu, Gap(**gap)) for seq, cpu, gap in said["gaps"]],
+        markers=[(seq, ts, text) for seq, ts, text in said["markers"]],
+        hotplug=[HotplugCall(**call) for call in said["hotplug"]],
+        audits=[Audit(**audit) for audit in said["audits"]],
+        recordings=[RecordingPart(**part) for part in said["recordings"]],
+        accounts=[(recording, RecordingEnd.model_validate_json(json.dumps(a))) for recording, a in said["accounts"]],
+        sections=[Extension(**section) for section in said["sections"]],
+        events=said["events"],
+    )
+    engine.sections = Sections(engine.facts.sections)
+    engine._set_section_size(engine.facts.pages_per_section)
+    engine.opts[:] = state["options"]
+    engine.segment_first_seq = state["segment_first_seq"]
+    engine.segment_first_ts = state["segment_first_ts"]
+
+
+def _restore_texts(engine: StreamEngine, db: duckdb.DuckDBPyConnection) -> None:
+    for _, comm in db.execute("SELECT id, comm FROM comms ORDER BY id").fetchall():
+        engine.comms.intern(comm)
+    for row in db.execute("SELECT stack_id, frames, raw, truncated FROM stacks ORDER BY id").fetchall():
+        engine.stacks.add(*row)
+
+
+def _restore_live(engine: StreamEngine, rows: pa.Table, state: dict[str, Any]) -> None:
+    for section in engine.facts.sections:
+        if section.end_seq == OPEN_END:
+            engine.tables = place(engine.tables, section.section_nr, section.generation)
+    t = engine.tables
+    generation = np.array(state["generation"], np.int32)
+    t = t._replace(
+        generation=generation,
+        slot=np.concatenate([t.slot, np.full(generation.size - t.slot.size, -1, np.int32)]),
+    )
+    runs, records = arrays(rows)
+    handles, first, where = np.unique(rows["record"].to_numpy(), return_index=True, return_inverse=True)
+    size = int(handles.size)
+    table = np.asarray(grown(t.records, size + 1024))
+    table[:size] = records[first]
+    table["pages"][:size] = np.bincount(where, weights=runs["nr_pages"], minlength=size).astype(np.int32)
+    spare = np.arange(table.shape[0] - 1, -1, -1, dtype=np.int32)
+    t = t._replace(records=table, spare=spare)
+    t.counts[SPARE], t.counts[LIVE] = table.shape[0] - size, size
+    saved = state["counts"]
+    for index in (EVENTS, LAST_TS, LAST_SEQ):
+        t.counts[index] = saved[index]
+    pages = t.owner.shape[1]
+    for run, handle in zip(runs, where.tolist(), strict=True):
+        section_nr, start = divmod(int(run["pfn"]), pages)
+        view = t.kernel if run["kernel_view"] else t.owner
+        view[t.slot[section_nr], start : start + int(run["nr_pages"])] = handle
+    engine.tables = t
+
+
+def _restore_closed(engine: StreamEngine, db: duckdb.DuckDBPyConnection, state: dict[str, Any]) -> None:
+    t = engine.tables
+    runs, records = arrays(db.execute("SELECT * FROM spans").to_arrow_table())
+    doubts = _columns(db.execute("SELECT * FROM doubts").to_arrow_table(), DOUBT_DTYPE)
+    doubts = doubts[~((doubts["reason"] == DOUBT_HOTPLUG) & (doubts["to_ts"] == OPEN_END))]
+    quarantined = np.array(db.execute("SELECT * FROM quarantined").fetchall(), np.int64).reshape(-1, 4)
+    t = t._replace(
+        runs=np.concatenate([runs, t.runs]), closed=np.concatenate([records, t.closed]),
+        doubts=np.concatenate([doubts, t.doubts]), quarantine=np.concatenate([quarantined, t.quarantine]),
+    )  # fmt: skip
+    t.counts[RUNS], t.counts[DOUBTS], t.counts[QUARANTINE] = runs.size, doubts.size, quarantined.shape[0]
+    engine.tables = t
+    engine.differences = _restore_differences(db)
+
+
+def _restore_differences(db: duckdb.DuckDBPyConnection) -> list[dict[str, object]]:
+    table = db.execute("SELECT * FROM audit_differences").to_arrow_table()
+    return [{"table": table}] if table.num_rows else []
+
+
+def _restore_anomalies(engine: StreamEngine, db: duckdb.DuckDBPyConnection) -> None:
+    for kind, *values in db.execute("SELECT kind, events, pages, first_seq FROM anomalies").fetchall():
+        engine.tables.anomalies[kind] = values
+
+
+def arrays(rows: pa.Table) -> tuple[NDArray[np.void], NDArray[np.void]]:
+    """Return rows of ``spans`` or ``live`` as runs and records: absent where null."""
+    return _columns(rows, RUN_DTYPE), _columns(rows, RECORD_DTYPE)
+
+
+def _columns(rows: pa.Table, dtype: np.dtype[np.void]) -> NDArray[np.void]:
+    found = np.zeros(rows.num_rows, dtype)
+    for name in dtype.names or ():
+        if name not in rows.column_names:
+            continue
+        column = rows[name].combine_chunks()
+        if column.null_count:
+            column = column.fill_null(-1 if name.endswith(("comm", "stack")) else _absent_of(dtype[name]))
+        found[name] = column.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _absent_of(dtype: np.dtype[Any]) -> int:
+    return {8: ABSENT64, 4: ABSENT32, 1: ABSENT8}[dtype.itemsize]

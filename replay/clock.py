@@ -1,0 +1,31 @@
+"""How page_owner's clock lies to the trace clock: from the recording's own readings."""
+
+from dataclasses import dataclass
+
+from pagetrail.schemas.details import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerClock:
+    """page_owner's ts = trace clock + offset, ns; constant from ``valid_from`` (trace clock) on.
+
+    Source: kernel/time/sched_clock.c and arch/x86 (Linux 6.1): page_owner stamps with local_clock(), the trace clock "local"
+    is sched_clock(); they differ by a constant once sched_clock is marked stable. Before, by up to 250 ms (measured).
+    """
+
+    offset: int
+    valid_from: int
+    inferred: bool = False
+
+
+EARLY_ERROR_NSEC = 250_000_000
+"""How far the offset was off before sched_clock was marked stable, at most, in the recordings at hand."""
+
+
+def owner_clock(readings: list[tuple[int, Clock]]) -> OwnerClock | None:
+    """Return the relation from the first reading that tells it: (trace time, Clock) each."""
+    for trace_ts, clock in readings:
+        if clock.ts_nsec is not None:
+            valid_from = trace_ts if clock.valid_from is None else clock.valid_from
+            return OwnerClock(offset=clock.ts_nsec - trace_ts, valid_from=valid_from)
+    return None

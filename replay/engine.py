@@ -1,0 +1,426 @@
+"""One stream's fold: events in, sealed stretches out. Reads top-down: a batch, its hot rows, its rare ones, the seals."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.replay.baseline import Comparison, Entries, actions, compare, difference_class, owner_ts
+from pagetrail.replay.clock import owner_clock
+from pagetrail.replay.decode import Events, StackTable, TextTable, decode
+from pagetrail.replay.facts import Audit, Facts, HotplugCall, RecordingPart
+from pagetrail.replay.fold_kernels import (
+    DONE,
+    OPT_FLOOR,
+    OPT_LOSS,
+    OPT_MAX_PFN,
+    OPT_ONLINING_START,
+    OPT_ONLINING_STOP,
+    OPT_SPLIT_COVERED,
+    OPTIONS,
+    ROOM,
+    SEAL,
+    SECTION,
+    doubt,
+    fold,
+    note,
+)
+from pagetrail.replay.section_kernels import apply_baseline
+from pagetrail.replay.sections import MAX_SECTIONS, X86_64_PAGES_PER_SECTION, Sections
+from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT, Tables, new_tables, with_room
+from pagetrail.schemas.batch import EventBatch, concat
+from pagetrail.schemas.columns import Kind, absent
+from pagetrail.schemas.details import (
+    BaselineBegin,
+    Boot,
+    Clock,
+    Coverage,
+    Gap,
+    Hotplug,
+    Marker,
+    RecordingBegin,
+    RecordingEnd,
+)
+from pagetrail.schemas.owner import ABSENT64, DOUBT_BASELINE, DOUBT_HOTPLUG, OPEN_END, Anomaly
+from pagetrail.schemas.frames import FrameHeader
+
+SEGMENT_FLOOR = 131_072
+"""A segment holds at least so many events: below, the file's own size would outweigh them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldOptions:
+    """What shapes a fold, beside its version."""
+
+    correct: bool = True
+    floor: int = SEGMENT_FLOOR
+
+
+@dataclass(slots=True)
+class OpenBaseline:
+    """A dump whose end has not come yet."""
+
+    begin: BaselineBegin
+    seq: int
+    parts: list[EventBatch] = field(default_factory=list)
+
+
+class StreamEngine:
+    """The state of one stream, and the rules that move it.
+
+    ``apply`` yields each time a segment is full, with the state exactly at its end; the caller seals before it goes on.
+    """
+
+    def __init__(self, *, host: str, boot_id: str, options: FoldOptions) -> None:
+        self.host, self.boot_id, self.options = host, boot_id, options
+        self.facts = Facts()
+        self.sections = Sections(self.facts.sections)
+        self.comms, self.stacks = TextTable(), StackTable()
+        self.tables: Tables = new_tables(X86_64_PAGES_PER_SECTION)
+        self.segment_first_seq = 0
+        self.segment_first_ts: int | None = None
+        self.parent_digest = ""
+        self.differences: list[dict[str, object]] = []
+        self.baseline: OpenBaseline | None = None
+        self.opts = np.zeros(OPTIONS, np.int64)
+        self.opts[OPT_FLOOR] = options.floor
+        self._room = np.zeros(1, np.int64)
+        self._set_section_size(X86_64_PAGES_PER_SECTION)
+
+    # -- a batch ---------------------------------------------------------------------------------------------------------
+
+    def apply(self, header: FrameHeader, batch: EventBatch) -> Iterator[None]:
+        """Fold the rows of a frame that are not folded yet; yield wherever a segment ends."""
+        part = self._part(header)
+        first = int(batch.columns["seq"][0])
+        start = part.next_seq - first
+        if start < 0:
+            self._hole(part, header)
+        events = decode(batch, self.comms, self.stacks)
+        yield from self._rows(part, events, batch, max(start, 0))
+        part.next_frame = header.frame + 1
+
+    def _part(self, header: FrameHeader) -> RecordingPart:
+        """Return the recording that a frame belongs to; a new one comes after all that is known."""
+        for part in self.facts.recordings:
+            if part.recording == header.recording:
+                return part
+        part = RecordingPart(recording=header.recording, base_seq=int(self.tables.counts[LAST_SEQ]) + 1)
+        self.facts.recordings.append(part)
+        return part
+
+    def _hole(self, part: RecordingPart, header: FrameHeader) -> None:
+        """Frames that will not come any more: between their neighbours nothing is sure."""
+        lo = self.last_ts if self.last_ts is not None else header.first_ts
+        missing = f"frames {part.next_frame} to {header.frame - 1} of the recording are missing from the log"
+        lost = header.first_seq - part.next_seq
+        gap = Gap(t_lo=lo, t_hi=header.first_ts, lost=lost, reason=missing)
+        self.facts.gaps.append((part.base_seq + header.first_seq, None, gap))
+        self.opts[OPT_LOSS] += 1
+
+    def _rows(self, part: RecordingPart, e: Events, batch: EventBatch, start: int) -> Iterator[None]:
+        i, n = start, len(batch)
+        while i < n:
+            before = i
+            i, why = fold(self.tables, self.opts, e, part.base_seq, i, self._room)
+            self._count(e.kind[before:i])
+            if i > before:
+                self._advance(part, e, before, i)
+            if why == SEAL:
+                yield
+                self._begin_segment()
+            elif why == ROOM:
+                self.tables = with_room(self.tables, int(self._room[0]))
+            elif why == SECTION:
+                self._open_inferred(int(self._room[0]), part.base_seq + int(e.seq[i]), int(e.ts[i]))
+            elif why != DONE:
+                if self._full(int(e.ts[i])):
+                    yield
+                    self._begin_segment()
+                stop = self._rare(part, e, batch, i)
+                self._count(e.kind[i:stop])
+                self._advance(part, e, i, stop)
+                i = stop
+                if e.kind[i - 1] == Kind.RECORDING_END:
+                    yield
+                    self._begin_segment()
+
+    def _advance(self, part: RecordingPart, e: Events, start: int, stop: int) -> None:
+        part.next_seq = int(e.seq[stop - 1]) + 1
+        part.last_ts = int(e.ts[stop - 1])
+        if part.first_ts is None:
+            part.first_ts = int(e.ts[start])
+        if self.segment_first_ts is None:
+            self.segment_first_ts = int(e.ts[start])
+
+    def _count(self, kinds: NDArray[np.int8]) -> None:
+        for kind, count in enumerate(np.bincount(kinds, minlength=1)):
+            if count:
+                name = Kind(kind).name.lower()
+                self.facts.events[name] = self.facts.events.get(name, 0) + int(count)
+
+    # -- segments --------------------------------------------------------------------------------------------------------
+
+    def _full(self, ts: int) -> bool:
+        """Whether the segment ends before an event at *ts*: a function of the events alone (as in ``fold``)."""
+        counts = self.tables.counts
+        rises = counts[LAST_TS] != NO_EVENT and ts > counts[LAST_TS]
+        return bool(rises and counts[EVENTS] > max(self.opts[OPT_FLOOR], counts[LIVE]))
+
+    def _begin_segment(self) -> None:
+        counts = self.tables.counts
+        counts[EVENTS] = 0
+        counts[2] = counts[DOUBTS] = counts[4] = 0
+        self.differences.clear()
+        self.segment_first_seq = int(counts[LAST_SEQ]) + 1
+        self.segment_first_ts = None
+
+    @property
+    def last_seq(self) -> int:
+        """stream_seq of the last event folded; -1 before the first."""
+        return int(self.tables.counts[LAST_SEQ])
+
+    @property
+    def last_ts(self) -> int | None:
+        """Trace clock of the last event folded, ns: the horizon of every answer."""
+        last = int(self.tables.counts[LAST_TS])
+        return None if last == NO_EVENT else last
+
+    # -- rare events -----------------------------------------------------------------------------------------------------
+
+    def _rare(self, part: RecordingPart, e: Events, batch: EventBatch, i: int) -> int:
+        """Fold a rare event, or a stretch of a dump's records; return the row after it."""
+        kind, seq, ts = Kind(int(e.kind[i])), part.base_seq + int(e.seq[i]), int(e.ts[i])
+        stop = i + 1
+        if kind == Kind.BASELINE_ENTRY:
+            others = np.flatnonzero(e.kind[i:] != Kind.BASELINE_ENTRY)
+            stop = i + int(others[0]) if others.size else len(batch)
+            if self.baseline is not None:
+                self.baseline.parts.append(batch.slice(i, stop))
+        elif (rule := self._rules.get(kind)) is not None:
+            rule(self, seq, ts, batch, i)
+        counts = self.tables.counts
+        counts[EVENTS] += stop - i
+        counts[LAST_TS] = int(e.ts[stop - 1])
+        counts[LAST_SEQ] = part.base_seq + int(e.seq[stop - 1])
+        return stop
+
+    def _recording_begin(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
+        begin = RecordingBegin.model_validate_json(batch.details[i])
+        part = self.facts.recordings[-1]
+        part.format, part.source = begin.format, begin.source
+        if self.last_ts is not None:
+            lost = Gap(t_lo=self.last_ts, t_hi=ts, reason="between two recordings of the boot")
+            self.facts.gaps.append((seq, None, lost))
+            self.opts[OPT_LOSS] += 1
+
+    def _recording_end(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
+        part = self.facts.recordings[-1]
+        part.complete = True
+        self.facts.accounts.append((part.recording, RecordingEnd.model_validate_json(batch.details[i])))
+
+    def _boot(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
+        """The constants of the boot; sections of memory that is present have their extension from then on."""
+        boot = Boot.model_validate_json(batch.details[i])
+        known, self.facts.boot = self.facts.boot, boot
+        if known is not None:
+            return
+        if boot.section_size_bits is not None and not self.facts.sections:
+            self._set_section_size(1 << (boot.section_size_bits - boot.page_shift))
+        pages = self.facts.pages_per_section
+        for start, stop in boot.present:
+            for section_nr in range(start // pages, (stop + pages - 1) // pages):
+                if not self.sections.is_open(section_nr) and section_nr < MAX_SECTIONS:
+                    self.tables = self.sections.allocate(self.tables, section_nr, seq, ts, "boot")
+
+    def _set_section_size(self, pages: int) -> None:
+        self.facts.pages_per_section = pages
+        self.opts[OPT_MAX_PFN] = pages * MAX_SECTIONS
+        if self.tables.owner.shape[1] != pages:
+            empty = np.full((0, pages), -1, np.int32)
+            self.tables = self.tables._replace(owner=empty, kernel=empty.copy())
+
+    def _open_inferred(self, section_nr: int, seq: int, ts: int) -> None:
+        self.tables = self.sections.allocate(self.tables, section_nr, seq, ts, "inferred")
+        note(self.tables, int(Anomaly.SECTION_OPENED), self.facts.pages_per_section, seq)
+
+    def _clock(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
+        self.facts.clocks.append((ts, Clock.model_validate_json(batch.details[i])))
+
+    def _coverage(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
+        said = Coverage.model_validate_json(batch.details[i])
+        self.facts.coverage.append((ts, said))
+        if "split" in said.kinds:
+            self.opts[OPT_SPLIT_COVERED] = int(said.begins)
+
+    def _gap(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
+        cpu = int(batch.column("cpu")[i])
+        gap = Gap.model_validate_json(batch.details[i])
+        self.facts.gaps.append((seq, None if cpu == absent("cpu") else cpu, gap))
+        self.opts[OPT_LOSS] += 1
+
+    def _marker(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
+        self.facts.markers.append((seq, ts, Marker.model_validate_json(batch.details[i]).text))
+
+    # -- hotplug ---------------------------------------------------------------------------------------------------------
+
+    def _hotplug(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
+        """A call online_pages or offline_pages, at entry or return, or word of it afterwards.
+
+        Source: mm/memory_hotplug.c and mm/page_ext.c (Linux 6.1): MEM_GOING_ONLINE comes first thing in online_pages and
+        allocates; a failed one ends with MEM_CANCEL_ONLINE, which frees. offline_pages frees with MEM_OFFLINE, at its end.
+        """
+        said = Hotplug.model_validate_json(batch.details[i])
+        seen = HotplugCall(
+            seq=seq, ts=ts, call=said.call, phase=said.phase,
+            pfn=_value(batch, "pfn", i), nr_pages=_value(batch, "nr_pages", i), ret=_value(batch, "ret", i),
+            pid=_value(batch, "pid", i),
+        )  # fmt: skip
+        entry = next((c for c in self.facts.open_calls() if (c.call, c.pid) == (seen.call, seen.pid)), None)
+        self.facts.hotplug.append(seen)
+        if seen.phase == "return" and entry is None:
+            note(self.tables, int(Anomaly.HOTPLUG_UNPAIRED), seen.nr_pages or 0, seq)
+        if seen.phase == "return" and entry is not None and seen.pfn is None:
+            seen.pfn, seen.nr_pages = entry.pfn, entry.nr_pages
+        if self.facts.boot is not None and self.facts.boot.memory_model == "FLATMEM":
+            note(self.tables, int(Anomaly.HOTPLUG_ON_FLATMEM), seen.nr_pages or 0, seq)
+        elif seen.pfn is not None and seen.nr_pages is not None:
+            self._hotplug_sections(seen, entry)
+        self._set_onlining()
+
+    def _hotplug_sections(self, seen: HotplugCall, entry: HotplugCall | None) -> None:
+        assert seen.pfn is not None and seen.nr_pages is not None
+        pages = self.facts.pages_per_section
+        for section_nr in range(seen.pfn // pages, (seen.pfn + seen.nr_pages + pages - 1) // pages):
+            if not 0 <= section_nr < MAX_SECTIONS:
+                continue
+            online = seen.call == "online_pages"
+            if seen.phase == "entry" and online:
+                self._extension(section_nr, seen, False, "cancelled")
+                self._extension(section_nr, seen, True, "online_pages")
+            elif seen.phase == "return" and (seen.ret == 0) != online:
+                self._extension(section_nr, seen, False, "cancelled" if online else "offline_pages")
+            elif seen.phase == "return" and online and seen.ret == 0:
+                self._extension(section_nr, seen, True, "online_pages")
+            elif seen.phase == "notified":
+                self._extension(section_nr, seen, online, "notified")
+        if seen.phase == "return" and entry is not None:
+            self.tables = with_room(self.tables, 1)
+            doubt(self.tables, seen.pfn, seen.nr_pages, entry.ts, seen.ts, seen.seq, DOUBT_HOTPLUG)
+
+    def _extension(self, section_nr: int, seen: HotplugCall, there: bool, why: str) -> None:
+        """Make a section's extension be there, or not; ``(ret == 0) != online`` above: offline done, or online undone."""
+        if there == self.sections.is_open(section_nr):
+            return
+        if there:
+            self.tables = self.sections.allocate(self.tables, section_nr, seen.seq, seen.ts, why)
+        else:
+            self.tables = self.sections.free(self.tables, section_nr, seen.seq, seen.ts, why)
+
+    def _set_onlining(self) -> None:
+        calls = [c for c in self.facts.open_calls() if c.call == "online_pages" and c.pfn is not None]
+        self.opts[OPT_ONLINING_START] = calls[0].pfn if calls else 0
+        self.opts[OPT_ONLINING_STOP] = calls[0].pfn + (calls[0].nr_pages or 0) if calls else 0  # type: ignore[operator]
+
+    # -- the kernel's own view -------------------------------------------------------------------------------------------
+
+    def _baseline_begin(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
+        self.baseline = OpenBaseline(BaselineBegin.model_validate_json(batch.details[i]), seq)
+
+    def _baseline_end(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
+        """Audit the state with a whole dump, and then, where it counts, let the dump set and correct it."""
+        opened, self.baseline = self.baseline, None
+        if opened is None or opened.begin.view != "page_owner":
+            return
+        entries = self._entries(opened)
+        self._open_sections_of(entries, seq, ts)
+        clock = owner_clock(self.facts.clocks)
+        swapper = self.comms.intern("swapper/0")
+        seen = compare(self.tables, entries, opened.begin.window_begin, clock, swapper)
+        applied = self.options.correct or not self.facts.audits
+        self._audit(opened, entries, seen, seq, ts, applied)
+        if applied:
+            self._apply_baseline(opened, entries, seen, seq, ts)
+
+    def _entries(self, opened: OpenBaseline) -> Entries:
+        if not opened.parts:
+            return Entries(*(np.zeros(0, np.int64) for _ in Entries._fields))
+        batch = concat(opened.parts)
+        e = decode(batch, self.comms, self.stacks)
+        order = np.argsort(e.pfn, kind="stable")
+        possible = order[(e.pfn[order] >= 0) & (e.pfn[order] < self.opts[OPT_MAX_PFN]) & (e.order[order] >= 0)]
+        columns = {
+            "pfn": e.pfn, "order": e.order, "pid": e.pid, "tgid": e.tgid, "comm": e.comm, "gfp_mask": e.gfp_mask,
+            "migratetype": e.migratetype, "stack": e.stack, "ts_nsec": batch.column("ts_nsec"),
+            "free_ts_nsec": batch.column("free_ts_nsec"), "migrate_reason": batch.column("migrate_reason"),
+        }  # fmt: skip
+        return Entries(**{name: np.ascontiguousarray(column[possible]) for name, column in columns.items()})
+
+    def _open_sections_of(self, entries: Entries, seq: int, ts: int) -> None:
+        for section_nr in np.unique(entries.pfn // self.facts.pages_per_section):
+            if not self.sections.is_open(int(section_nr)):
+                self._open_inferred(int(section_nr), seq, ts)
+
+    def _audit(self, opened: OpenBaseline, b: Entries, c: Comparison, seq: int, ts: int, applied: bool) -> None:
+        names = difference_class(c, b)
+        pages = np.int64(1) << b.order.astype(np.int64)
+        kinds, counts = np.unique(names, return_counts=True)
+        classes = {str(kind): int(count) for kind, count in zip(kinds, counts, strict=True) if kind != "agree"}
+        if c.extra.size:
+            classes["not in the dump"] = int(c.extra.size)
+        self.facts.audits.append(
+            Audit(
+                seq=seq, ts=ts, name=opened.begin.name, records=b.pfn.size, agree=int(c.agree.sum()),
+                pages=int(pages.sum()), agree_pages=int(pages[c.agree].sum()), extra=int(c.extra.size),
+                applied=applied, classes=classes,
+            )  # fmt: skip
+        )
+        clock = owner_clock(self.facts.clocks)
+        differs = np.flatnonzero(~c.agree)
+        self.differences.append(
+            {
+                "seq": seq, "name": opened.begin.name, "pfn": b.pfn[differs], "class": names[differs],
+                "order": b.order[differs], "pid": b.pid[differs], "tgid": b.tgid[differs],
+                "gfp_mask": b.gfp_mask[differs], "ts_nsec": b.ts_nsec[differs], "ours": c.ours[differs],
+                "ours_ts": owner_ts(c.ours[differs], clock), "extra": c.extra, "extra_ours": c.extra_ours,
+                "extra_ts": owner_ts(c.extra_ours, clock),
+            }  # fmt: skip
+        )
+
+    def _apply_baseline(self, opened: OpenBaseline, b: Entries, c: Comparison, seq: int, ts: int) -> None:
+        action = actions(c, b, self._renew_before(), owner_clock(self.facts.clocks))
+        done = 0
+        while done < b.pfn.size:
+            done = apply_baseline(self.tables, b, action, c.early, seq, ts, opened.begin.window_begin, done)
+            if done < b.pfn.size:
+                self.tables = with_room(self.tables, 1 << int(b.order[done]))
+        if opened.begin.skipped:
+            return  # a dump that is not whole says nothing by silence
+        self.tables = with_room(self.tables, int(c.extra.size) + 1)
+        for pfn, ours in zip(c.extra.tolist(), c.extra_ours, strict=True):
+            pages = 1 << max(int(ours["order"]), 0)
+            doubt(self.tables, pfn, pages, int(ours["begin_ts"]), OPEN_END, seq, DOUBT_BASELINE)
+
+    def _renew_before(self) -> int:
+        """Spans begun before this instant (trace clock, ns) are surer after a dump: coverage began, or a gap ended."""
+        times = [ts for ts, said in self.facts.coverage if said.begins] + [g.t_hi for _, _, g in self.facts.gaps]
+        return max(times, default=ABSENT64) + 1 if times else ABSENT64
+
+    _rules: dict[Kind, Callable[["StreamEngine", int, int, EventBatch, int], None]] = {
+        Kind.RECORDING_BEGIN: _recording_begin,
+        Kind.RECORDING_END: _recording_end,
+        Kind.BOOT: _boot,
+        Kind.CLOCK: _clock,
+        Kind.COVERAGE: _coverage,
+        Kind.GAP: _gap,
+        Kind.MARKER: _marker,
+        Kind.HOTPLUG: _hotplug,
+        Kind.BASELINE_BEGIN: _baseline_begin,
+        Kind.BASELINE_END: _baseline_end,
+    }
+
+
+def _value(batch: EventBatch, name: str, row: int) -> int | None:
+    value = int(batch.column(name)[row])
+    return None if value == absent(name) else value

@@ -1,0 +1,94 @@
+"""What a stream's state holds beside its pages: kept whole from the beginning, written into every segment."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pagetrail.replay.sections import Extension
+from pagetrail.schemas.details import Boot, Clock, Coverage, Gap, RecordingEnd
+
+
+@dataclass(slots=True, kw_only=True)
+class RecordingPart:
+    """One recording's place in the stream."""
+
+    recording: str
+    base_seq: int
+    next_seq: int = 0
+    next_frame: int = 0
+    first_ts: int | None = None
+    last_ts: int | None = None
+    complete: bool = False
+    format: str = ""
+    source: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class HotplugCall:
+    """One observation of hotplug."""
+
+    seq: int
+    ts: int
+    call: str
+    phase: str
+    pfn: int | None
+    nr_pages: int | None
+    ret: int | None
+    pid: int | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Audit:
+    """One dump against the state before it, in numbers."""
+
+    seq: int
+    ts: int
+    name: str
+    records: int
+    agree: int
+    pages: int
+    agree_pages: int
+    extra: int
+    applied: bool
+    classes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class Facts:
+    """Lists are in the order of the events. Times are ns of the trace clock, seq is stream_seq."""
+
+    boot: Boot | None = None
+    pages_per_section: int = 0
+    clocks: list[tuple[int, Clock]] = field(default_factory=list)
+    coverage: list[tuple[int, Coverage]] = field(default_factory=list)
+    gaps: list[tuple[int, int | None, Gap]] = field(default_factory=list)
+    markers: list[tuple[int, int, str]] = field(default_factory=list)
+    hotplug: list[HotplugCall] = field(default_factory=list)
+    audits: list[Audit] = field(default_factory=list)
+    recordings: list[RecordingPart] = field(default_factory=list)
+    accounts: list[tuple[str, RecordingEnd]] = field(default_factory=list)
+    sections: list[Extension] = field(default_factory=list)
+    events: dict[str, int] = field(default_factory=dict)
+
+    def open_calls(self) -> list[HotplugCall]:
+        """Return the calls that have been entered and have not returned, by who called."""
+        pending: dict[tuple[str, int | None], HotplugCall] = {}
+        for seen in self.hotplug:
+            key = (seen.call, seen.pid)
+            if seen.phase == "entry":
+                pending[key] = seen
+            elif seen.phase == "return":
+                pending.pop(key, None)
+        return list(pending.values())
+
+
+def plain(value: Any) -> Any:
+    """Return a fact as what JSON can say."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,523 @@
+"""The rules of the fold, page by page: what alloc, free, drain, split, migrate and isolate do to page_ext.
+
+Dimensions: n = events of the batch; the rest as in ``tables.py``. A block lies within one section: it is aligned to its order
+and no order is larger than a section. Rules follow mm/page_owner.c and mm/page_alloc.c of Linux 6.1.
+"""
+
+import numpy as np
+
+from pagetrail.replay.jit import inner, jit
+from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT, QUARANTINE, RUNS, SPARE
+from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.owner import (
+    ABSENT8,
+    ABSENT32,
+    ABSENT64,
+    GFP_MOVABLE,
+    Anomaly,
+    Evidence,
+    How,
+    State,
+)
+
+# Why ``fold`` stopped before the batch ended.
+DONE, RARE, ROOM, SECTION, SEAL = range(5)
+
+_ALLOC, _FREE, _SPLIT = int(Kind.ALLOC), int(Kind.FREE), int(Kind.SPLIT)
+_MIGRATE, _ISOLATE, _DRAIN, _EXTFRAG = int(Kind.MIGRATE), int(Kind.ISOLATE), int(Kind.DRAIN), int(Kind.EXTFRAG)
+_OWNED, _FREED = int(State.OWNED), int(State.FREE)
+_OBSERVED, _INFERRED = int(Evidence.OBSERVED), int(Evidence.INFERRED)
+_H_ALLOC, _H_FREE, _H_DRAIN, _H_SPLIT = int(How.ALLOC), int(How.FREE), int(How.DRAIN), int(How.SPLIT)
+_H_IMPLIED, _H_MIGRATE, _H_ISOLATE = int(How.SPLIT_IMPLIED), int(How.MIGRATE), int(How.ISOLATE)
+_H_LOST_FREE, _H_LOST_ALLOC = int(How.LOST_FREE), int(How.LOST_ALLOC)
+_A_BOOT, _A_ONLINING, _A_LOSS = (
+    int(Anomaly.FREE_UNSEEN_BOOT),
+    int(Anomaly.FREE_UNSEEN_ONLINING),
+    int(Anomaly.FREE_UNSEEN_LOSS),
+)
+_A_FREE_OF_FREE, _A_PARTIAL = int(Anomaly.FREE_OF_FREE), int(Anomaly.PARTIAL_FREE)
+_A_OVER_OWNED, _A_DRAIN = int(Anomaly.ALLOC_OVER_OWNED), int(Anomaly.DRAIN_OF_OWNED)
+_A_SOURCE = int(Anomaly.MIGRATE_FROM_UNKNOWN)
+_A_UNALIGNED, _A_BEYOND, _A_ORDER = int(Anomaly.UNALIGNED), int(Anomaly.BEYOND_MACHINE), int(Anomaly.BAD_ORDER)
+
+# Options of a fold, as an int64 array.
+OPT_SPLIT_COVERED, OPT_LOSS, OPT_ONLINING_START, OPT_ONLINING_STOP, OPT_FLOOR, OPT_MAX_PFN = range(6)
+OPTIONS = 6
+
+
+@jit
+def note(t, kind, pages, seq):
+    """Count an anomaly of *kind* on *pages* pages; remember where the first one was."""
+    if t.anomalies[kind, 0] == 0:
+        t.anomalies[kind, 2] = seq
+    t.anomalies[kind, 0] += 1
+    t.anomalies[kind, 1] += pages
+
+
+@jit
+def doubt(t, pfn, nr_pages, from_ts, to_ts, seq, reason):
+    """Cast doubt on a run of pages from its last evidence until now."""
+    i = t.counts[DOUBTS]
+    t.doubts[i]["pfn"] = pfn
+    t.doubts[i]["nr_pages"] = nr_pages
+    t.doubts[i]["from_ts"] = from_ts
+    t.doubts[i]["to_ts"] = to_ts
+    t.doubts[i]["seq"] = seq
+    t.doubts[i]["reason"] = reason
+    t.counts[DOUBTS] = i + 1
+
+
+@inner
+def quarantine(t, seq, pfn, order, kind):
+    """Set a structurally impossible event aside, with its reason."""
+    i = t.counts[QUARANTINE]
+    t.quarantine[i, 0] = seq
+    t.quarantine[i, 1] = pfn
+    t.quarantine[i, 2] = order
+    t.quarantine[i, 3] = kind
+    t.counts[QUARANTINE] = i + 1
+    note(t, kind, 1, seq)
+
+
+@inner
+def take_record(t):
+    """Return an unused record."""
+    t.counts[SPARE] -= 1
+    t.counts[LIVE] += 1
+    handle = t.spare[t.counts[SPARE]]
+    t.records[handle]["pages"] = 0
+    return handle
+
+
+@inner
+def release(t, handle, pages):
+    """Let *pages* pages no longer refer to a record; the last one gives it back."""
+    t.records[handle]["pages"] -= pages
+    if t.records[handle]["pages"] == 0:
+        t.spare[t.counts[SPARE]] = handle
+        t.counts[SPARE] += 1
+        t.counts[LIVE] -= 1
+
+
+@inner
+def close(t, handle, pfn, nr_pages, generation, seq, ts, how, kernel_view):
+    """Write the end of the span that *handle* had on a run of pages, and let go of them."""
+    i = t.counts[RUNS]
+    t.closed[i] = t.records[handle]
+    t.runs[i]["pfn"] = pfn
+    t.runs[i]["nr_pages"] = nr_pages
+    t.runs[i]["end_seq"] = seq
+    t.runs[i]["end_ts"] = ts
+    t.runs[i]["generation"] = generation
+    t.runs[i]["end_how"] = how
+    t.runs[i]["kernel_view"] = kernel_view
+    t.counts[RUNS] = i + 1
+    release(t, handle, nr_pages)
+
+
+@inner
+def run_length(row, first, stop):
+    """Return how many pages from *first*, before *stop*, have the same record."""
+    handle = row[first]
+    i = first + 1
+    while i < stop and row[i] == handle:
+        i += 1
+    return i - first
+
+
+@inner
+def forget_kernel_view(t, slot, first, stop, base, generation, seq, ts, how):
+    """End the kernel's differing records on pages [first, stop) of a section: the event made both views one."""
+    row = t.kernel[slot]
+    i = first
+    while i < stop:
+        if row[i] < 0:
+            i += 1
+            continue
+        length = run_length(row, i, stop)
+        close(t, row[i], base + i, length, generation, seq, ts, how, 1)
+        row[i : i + length] = -1
+        i += length
+
+
+@inner
+def move(t, row, first, stop, base, generation, source, target, seq, ts, how):
+    """Give every page of [first, stop) that *source* has to *target*, run by run."""
+    i = first
+    while i < stop:
+        if row[i] != source:
+            i += 1
+            continue
+        length = run_length(row, i, stop)
+        close(t, source, base + i, length, generation, seq, ts, how, 0)
+        row[i : i + length] = target
+        t.records[target]["pages"] += length
+        i += length
+
+
+@inner
+def imply_split(t, row, handle, base, generation, seq, ts):
+    """The rest of a block of which a part was freed: it had been split, as a block is freed as a whole.
+
+    Source: mm/page_alloc.c, free_pages_exact and split_page (Linux 6.1): split_page_owner sets order 0 on every page.
+    """
+    note(t, _A_PARTIAL, t.records[handle]["pages"], seq)
+    first = t.records[handle]["block_pfn"] - base
+    stop = first + (np.int64(1) << np.int64(t.records[handle]["order"]))
+    target = take_record(t)
+    t.records[target] = t.records[handle]
+    t.records[target]["pages"] = 0
+    t.records[target]["order"] = 0
+    t.records[target]["evidence"] = _INFERRED
+    t.records[target]["how"] = _H_IMPLIED
+    t.records[target]["begin_seq"] = seq
+    t.records[target]["begin_ts"] = ts
+    move(t, row, first, stop, base, generation, handle, target, seq, ts, _H_IMPLIED)
+
+
+@inner
+def end_owner(t, row, i, length, base, generation, seq, ts, how, split_covered):
+    """End the ownership of a run; when the rest of its block stays owned, that implies a split."""
+    handle = row[i]
+    rest = t.records[handle]["pages"] - length
+    whole = t.records[handle]["order"] > 0
+    close(t, handle, base + i, length, generation, seq, ts, how, 0)
+    row[i : i + length] = -1
+    if rest > 0 and whole and split_covered == 0:
+        imply_split(t, row, handle, base, generation, seq, ts)
+
+
+@inner
+def new_free(t, last, seq, ts, pfn, order, pid, tgid, comm, stack, how):
+    """Return the record of a block that becomes free; *last* is who owned it, or -1."""
+    handle = take_record(t)
+    if last >= 0:
+        t.records[handle] = t.closed[last]
+        t.records[handle]["pages"] = 0
+    else:
+        blank(t, handle)
+    r = t.records[handle]
+    r["block_pfn"] = pfn
+    r["order"] = order
+    r["state"] = _FREED
+    r["evidence"] = _OBSERVED
+    r["how"] = how
+    r["begin_seq"] = seq
+    r["begin_ts"] = ts
+    r["src_pfn"] = ABSENT64
+    r["free_ts_nsec"] = ABSENT64
+    r["free_pid"] = pid
+    r["free_tgid"] = tgid
+    r["free_comm"] = comm
+    r["free_stack"] = stack
+    return handle
+
+
+@inner
+def blank(t, handle):
+    """Set everything of a record to absent."""
+    r = t.records[handle]
+    r["alloc_ts"] = ABSENT64
+    r["ts_nsec"] = ABSENT64
+    r["free_ts_nsec"] = ABSENT64
+    r["src_pfn"] = ABSENT64
+    r["gfp_mask"] = ABSENT64
+    r["pid"] = ABSENT32
+    r["tgid"] = ABSENT32
+    r["comm"] = -1
+    r["stack"] = -1
+    r["free_pid"] = ABSENT32
+    r["free_tgid"] = ABSENT32
+    r["free_comm"] = -1
+    r["free_stack"] = -1
+    r["pages"] = 0
+    r["migratetype"] = ABSENT8
+    r["migrate_reason"] = ABSENT8
+
+
+@inner
+def is_early_stamp(r):
+    """Whether a record is page_owner's own stamp of what was there before it started (init_pages_in_zone)."""
+    return r["gfp_mask"] == 0 and r["order"] == 0 and r["pid"] == 1 and r["alloc_ts"] == ABSENT64
+
+
+@inner
+def keep_ghost(t, slot, i, length, handle, seq, ts):
+    """Leave a ghost's stamp in the kernel's view of a run that is proven free."""
+    ghost = take_record(t)
+    t.records[ghost] = t.records[handle]
+    t.records[ghost]["pages"] = length
+    t.records[ghost]["begin_seq"] = seq
+    t.records[ghost]["begin_ts"] = ts
+    t.kernel[slot, i : i + length] = ghost
+
+
+@inner
+def free_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tgid, comm, stack, drain):
+    """A free, or a drain, clears its whole range, whatever was known of it.
+
+    Source: mm/page_owner.c, __reset_page_owner; mm/page_alloc.c, free_pcppages_bulk (Linux 6.1): a drained page is not
+    allocated, whoever was thought to own it; but a drain does not touch page_ext, so a page that page_owner stamped as early
+    while it lay on a per-cpu list (a ghost) keeps that stamp in the kernel's view.
+    """
+    row = t.owner[slot]
+    if not drain:
+        forget_kernel_view(t, slot, first, first + nr, base, generation, seq, ts, _H_FREE)
+    how = _H_DRAIN if drain else _H_FREE
+    i = first
+    while i < first + nr:
+        length = run_length(row, i, first + nr)
+        handle = row[i]
+        last = np.int64(-1)
+        if handle < 0:
+            if not drain:
+                kind = _A_BOOT
+                if o[OPT_ONLINING_START] <= base + i < o[OPT_ONLINING_STOP]:
+                    kind = _A_ONLINING
+                elif o[OPT_LOSS] > 0:
+                    kind = _A_LOSS
+                note(t, kind, length, seq)
+        elif t.records[handle]["state"] == _OWNED:
+            last = t.counts[RUNS]
+            if drain:
+                note(t, _A_DRAIN, length, seq)
+                doubt(t, base + i, length, t.records[handle]["begin_ts"], ts, seq, _A_DRAIN)
+                if is_early_stamp(t.records[handle]):
+                    keep_ghost(t, slot, i, length, handle, seq, ts)
+                end_owner(t, row, i, length, base, generation, seq, ts, _H_LOST_FREE, o[OPT_SPLIT_COVERED])
+            else:
+                end_owner(t, row, i, length, base, generation, seq, ts, _H_FREE, o[OPT_SPLIT_COVERED])
+        elif drain:
+            i += length
+            continue
+        else:
+            note(t, _A_FREE_OF_FREE, length, seq)
+            doubt(t, base + i, length, t.records[handle]["begin_ts"], ts, seq, _A_FREE_OF_FREE)
+            close(t, handle, base + i, length, generation, seq, ts, _H_LOST_ALLOC, 0)
+        freed = new_free(t, last, seq, ts, base + first, order, pid, tgid, comm, stack, how)
+        t.records[freed]["pages"] = length
+        row[i : i + length] = freed
+        i += length
+
+
+@inner
+def clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, how, quiet):
+    """End whatever was on a range that gets a new owner; *quiet*: the owner there now is another event of the same act."""
+    row = t.owner[slot]
+    forget_kernel_view(t, slot, first, first + nr, base, generation, seq, ts, how)
+    i = first
+    while i < first + nr:
+        length = run_length(row, i, first + nr)
+        handle = row[i]
+        if handle >= 0:
+            if t.records[handle]["state"] == _FREED or quiet:
+                close(t, handle, base + i, length, generation, seq, ts, how, 0)
+                row[i : i + length] = -1
+            else:
+                note(t, _A_OVER_OWNED, length, seq)
+                doubt(t, base + i, length, t.records[handle]["begin_ts"], ts, seq, _A_OVER_OWNED)
+                end_owner(t, row, i, length, base, generation, seq, ts, _H_LOST_FREE, o[OPT_SPLIT_COVERED])
+        i += length
+
+
+@inner
+def alloc_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tgid, comm, gfp, migratetype, stack, how):
+    """An allocation sets the owner on every page of the block.
+
+    Source: mm/page_owner.c, __set_page_owner_handle (Linux 6.1). A probe on __set_page_owner sees an allocation with gfp 0x8
+    a moment before its mm_page_alloc: the second of the two is no contradiction.
+    """
+    row = t.owner[slot]
+    there = row[first]
+    quiet = False
+    if how == _H_ALLOC and gfp == GFP_MOVABLE and there >= 0:
+        r = t.records[there]
+        quiet = r["how"] == _H_ISOLATE and r["block_pfn"] == base + first and r["order"] == order and r["pid"] == pid
+    clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, how, quiet)
+    handle = take_record(t)
+    blank(t, handle)
+    r = t.records[handle]
+    r["block_pfn"] = base + first
+    r["order"] = order
+    r["state"] = _OWNED
+    r["evidence"] = _OBSERVED
+    r["how"] = how
+    r["alloc_ts"] = ts
+    r["begin_seq"] = seq
+    r["begin_ts"] = ts
+    r["pid"] = pid
+    r["tgid"] = tgid
+    r["comm"] = comm
+    r["gfp_mask"] = gfp
+    r["migratetype"] = migratetype
+    r["stack"] = stack
+    r["pages"] = nr
+    row[first : first + nr] = handle
+
+
+@inner
+def split_block(t, slot, base, generation, first, nr, seq, ts, order):
+    """A split sets a new order on the owned pages of a range.
+
+    Source: mm/page_owner.c, __split_page_owner (Linux 6.1: always order 0).
+    """
+    for view in range(2):
+        row = t.owner[slot] if view == 0 else t.kernel[slot]
+        i = first
+        while i < first + nr:
+            length = run_length(row, i, first + nr)
+            handle = row[i]
+            if handle >= 0 and t.records[handle]["state"] == _OWNED and t.records[handle]["order"] != order:
+                target = take_record(t)
+                t.records[target] = t.records[handle]
+                r = t.records[target]
+                r["pages"] = length
+                r["order"] = order
+                r["how"] = _H_SPLIT
+                r["begin_seq"] = seq
+                r["begin_ts"] = ts
+                close(t, handle, base + i, length, generation, seq, ts, _H_SPLIT, view)
+                row[i : i + length] = target
+            i += length
+
+
+@inner
+def copy_head(t, from_row, from_i, row, i, pfn, src_pfn, generation, seq, ts, view):
+    """Give one page the record of another, with the time of its allocation."""
+    source = from_row[from_i]
+    target = take_record(t)
+    if source >= 0:
+        t.records[target] = t.records[source]
+    else:
+        blank(t, target)
+        t.records[target]["order"] = 0
+    r = t.records[target]
+    r["pages"] = 1
+    r["state"] = _OWNED
+    r["evidence"] = _OBSERVED if source >= 0 and r["evidence"] != _INFERRED else _INFERRED
+    r["how"] = _H_MIGRATE
+    r["block_pfn"] = pfn
+    r["src_pfn"] = src_pfn
+    r["free_ts_nsec"] = r["ts_nsec"]
+    r["begin_seq"] = seq
+    r["begin_ts"] = ts
+    if row[i] >= 0:
+        close(t, row[i], pfn, 1, generation, seq, ts, _H_MIGRATE, view)
+    row[i] = target
+
+
+@inner
+def migrate_head(t, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, ts):
+    """A migration copies the owner of the old block to the head page of the new one; its tails keep the migrator's.
+
+    Source: mm/page_owner.c, __folio_copy_owner (Linux 6.1): pid, tgid, comm, ts, gfp_mask, order and the stack are the old ones.
+    """
+    source = t.owner[src_slot, src_i]
+    if source < 0 or t.records[source]["state"] != _OWNED:
+        note(t, _A_SOURCE, 1, seq)
+    forget_kernel_view(t, slot, i, i + 1, pfn - i, generation, seq, ts, _H_MIGRATE)
+    if t.kernel[src_slot, src_i] >= 0:
+        copy_head(t, t.kernel[src_slot], src_i, t.kernel[slot], i, pfn, src_pfn, generation, seq, ts, 1)
+    copy_head(t, t.owner[src_slot], src_i, t.owner[slot], i, pfn, src_pfn, generation, seq, ts, 0)
+
+
+@inner
+def impossible(pfn, order, nr, pages_per_section, max_pfn):
+    """Return why a block cannot be, or 0."""
+    if order < 0 or nr < 1 or nr > pages_per_section:
+        return _A_ORDER
+    if pfn < 0 or pfn + nr > max_pfn:
+        return _A_BEYOND
+    if pfn & (nr - 1) and (nr & (nr - 1)) == 0:
+        return _A_UNALIGNED
+    if pfn // pages_per_section != (pfn + nr - 1) // pages_per_section:
+        return _A_UNALIGNED
+    return 0
+
+
+@inner
+def has_room(t, nr):
+    """Whether an event on *nr* pages fits into what is left of every table."""
+    need = 2 * nr + 8
+    c = t.counts
+    return (
+        c[SPARE] >= need
+        and t.runs.shape[0] - c[RUNS] >= need
+        and t.doubts.shape[0] - c[DOUBTS] >= need
+        and t.quarantine.shape[0] - c[QUARANTINE] >= 2
+    )
+
+
+@jit
+def fold(t, o, e, base_seq, start, room_pages):
+    """Fold rows [start, n) of a batch; return (row, why): where it stopped, and why, when it could not go on alone.
+
+    ``room_pages`` (1,) receives the pages of the event that needs room, or the section_nr that is missing.
+    """
+    pages = t.owner.shape[1]
+    n = e.kind.size
+    for i in range(start, n):
+        ts = e.ts[i]
+        if ts > t.counts[LAST_TS] and t.counts[LAST_TS] != NO_EVENT:
+            if t.counts[EVENTS] > max(o[OPT_FLOOR], t.counts[LIVE]):
+                return i, SEAL
+        kind = e.kind[i]
+        if kind < _ALLOC or kind > _EXTFRAG:
+            return i, RARE
+        seq = base_seq + e.seq[i]
+        pfn = e.pfn[i]
+        order = np.int64(e.order[i])
+        nr = np.int64(1) << order if 0 <= order < 40 else np.int64(0)
+        if kind == _SPLIT:
+            nr = e.nr_pages[i]
+        bad = impossible(pfn, order, nr, pages, o[OPT_MAX_PFN]) if kind != _MIGRATE else impossible(
+            pfn, np.int64(0), np.int64(1), pages, o[OPT_MAX_PFN]
+        )
+        if kind == _MIGRATE and bad == 0:
+            bad = impossible(e.src_pfn[i], np.int64(0), np.int64(1), pages, o[OPT_MAX_PFN])
+        if not has_room(t, max(nr, 1) if bad == 0 else 1):
+            room_pages[0] = max(nr, 1) if bad == 0 else 1
+            return i, ROOM
+        if bad == 0:
+            section_nr = pfn // pages
+            if section_nr >= t.slot.size or t.slot[section_nr] < 0:
+                room_pages[0] = section_nr
+                return i, SECTION
+            if kind == _MIGRATE:
+                src_section = e.src_pfn[i] // pages
+                if src_section >= t.slot.size or t.slot[src_section] < 0:
+                    room_pages[0] = src_section
+                    return i, SECTION
+        t.counts[EVENTS] += 1
+        t.counts[LAST_TS] = ts
+        t.counts[LAST_SEQ] = seq
+        if bad != 0:
+            quarantine(t, seq, pfn, order, bad)
+            if pfn >= 0 and pfn < o[OPT_MAX_PFN] and nr > 0:
+                doubt(t, pfn, nr, NO_EVENT + 1, ts, seq, bad)
+            continue
+        slot = t.slot[section_nr]
+        base = section_nr * pages
+        first = pfn - base
+        generation = t.generation[section_nr]
+        if kind == _ALLOC:
+            alloc_block(
+                t, o, slot, base, generation, first, nr, seq, ts, order, e.pid[i], e.tgid[i], e.comm[i],
+                e.gfp_mask[i], e.migratetype[i], e.stack[i], _H_ALLOC,
+            )  # fmt: skip
+        elif kind == _FREE or kind == _DRAIN:
+            free_block(
+                t, o, slot, base, generation, first, nr, seq, ts, order, e.pid[i], e.tgid[i], e.comm[i],
+                e.stack[i], kind == _DRAIN,
+            )  # fmt: skip
+        elif kind == _SPLIT:
+            split_block(t, slot, base, generation, first, nr, seq, ts, order)
+        elif kind == _MIGRATE:
+            src = e.src_pfn[i]
+            migrate_head(t, slot, first, pfn, generation, t.slot[src_section], src - src_section * pages, src, seq, ts)
+        elif kind == _ISOLATE:
+            alloc_block(
+                t, o, slot, base, generation, first, nr, seq, ts, order, e.pid[i], e.tgid[i], e.comm[i],
+                e.gfp_mask[i], e.migratetype[i], e.stack[i], _H_ISOLATE,
+            )  # fmt: skip
+    return n, DONE

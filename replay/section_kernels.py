@@ -1,0 +1,170 @@
+"""What hotplug and the kernel's own view do to the pages of a section. Dimensions as in ``tables.py``; m = entries of a baseline."""
+
+import numpy as np
+
+from pagetrail.replay.fold_kernels import blank, close, doubt, run_length, take_record
+from pagetrail.replay.jit import inner, jit
+from pagetrail.replay.tables import DOUBTS, LIVE, RUNS, SPARE
+from pagetrail.schemas.owner import DOUBT_BASELINE, Evidence, How, State
+
+# What to do with one entry of a baseline.
+LEAVE, CONFIRM, SET, KERNEL_VIEW = range(4)
+
+_OWNED = int(State.OWNED)
+_BASELINE = int(Evidence.BASELINE)
+_H_BASELINE, _H_CONFIRMED, _H_CORRECTED, _H_EARLY = (
+    int(How.BASELINE),
+    int(How.CONFIRMED),
+    int(How.CORRECTED),
+    int(How.EARLY),
+)
+
+
+@jit
+def close_section(t, slot, base, generation, seq, ts, how):
+    """End every span of a section whose extension goes.
+
+    Source: mm/page_ext.c, offline_page_ext (Linux 6.1).
+    """
+    for view in range(2):
+        row = t.owner[slot] if view == 0 else t.kernel[slot]
+        i = 0
+        while i < row.size:
+            if row[i] < 0:
+                i += 1
+                continue
+            length = run_length(row, i, row.size)
+            close(t, row[i], base + i, length, generation, seq, ts, how, view)
+            row[i : i + length] = -1
+            i += length
+
+
+@jit
+def apply_baseline(t, b, action, early, seq, ts, window_begin, start):
+    """Apply entries [start, m) of a page_owner dump; return the entry at which room ran out, or m.
+
+    CONFIRM renews the span that is there, SET gives the block the dump's owner, KERNEL_VIEW keeps the proven state and puts
+    the dump's record beside it. Pages touched since *window_begin* are left alone: what the dump says of them proves nothing.
+    """
+    pages = t.owner.shape[1]
+    for i in range(start, b.pfn.size):
+        if action[i] == LEAVE:
+            continue
+        nr = np.int64(1) << np.int64(b.order[i])
+        section_nr = b.pfn[i] // pages
+        first = b.pfn[i] - section_nr * pages
+        stop = min(first + nr, pages)
+        if t.counts[SPARE] < 2 * nr + 8 or t.runs.shape[0] - t.counts[RUNS] < 2 * nr + 8 or (
+            t.doubts.shape[0] - t.counts[DOUBTS] < 2 * nr + 8
+        ):
+            return i
+        slot = t.slot[section_nr]
+        generation = t.generation[section_nr]
+        base = section_nr * pages
+        row = t.owner[slot]
+        if action[i] == CONFIRM:
+            confirm(t, b, i, row, first, stop, base, generation, seq, ts)
+        elif action[i] == KERNEL_VIEW:
+            kernel_row = t.kernel[slot]
+            j = first
+            while j < stop:
+                length = run_length(kernel_row, j, stop)
+                if kernel_row[j] >= 0:
+                    close(t, kernel_row[j], base + j, length, generation, seq, ts, _H_CORRECTED, 1)
+                    kernel_row[j : j + length] = -1
+                j += length
+            handle = from_entry(t, b, i, seq, ts, _H_EARLY)
+            t.records[handle]["pages"] = stop - first
+            kernel_row[first:stop] = handle
+        else:
+            set_owner(t, b, i, row, t.kernel[slot], first, stop, base, generation, seq, ts, window_begin, early[i])
+    return b.pfn.size
+
+
+@inner
+def confirm(t, b, i, row, first, stop, base, generation, seq, ts):
+    """Renew the span of a block that the dump agrees with: from here on it is as sure as the dump."""
+    handle = row[first]
+    target = take_record(t)
+    t.records[target] = t.records[handle]
+    r = t.records[target]
+    r["pages"] = 0
+    r["how"] = _H_CONFIRMED
+    r["begin_seq"] = seq
+    r["begin_ts"] = ts
+    r["ts_nsec"] = b.ts_nsec[i]
+    r["free_ts_nsec"] = b.free_ts_nsec[i]
+    if b.tgid[i] >= 0:
+        r["tgid"] = b.tgid[i]
+    if b.comm[i] >= 0:
+        r["comm"] = b.comm[i]
+    if r["stack"] < 0:
+        r["stack"] = b.stack[i]
+    r["migrate_reason"] = b.migrate_reason[i]
+    j = first
+    while j < stop:
+        length = run_length(row, j, stop)
+        if row[j] == handle:
+            close(t, handle, base + j, length, generation, seq, ts, _H_CONFIRMED, 0)
+            row[j : j + length] = target
+            r["pages"] += length
+        j += length
+
+
+@inner
+def from_entry(t, b, i, seq, ts, how):
+    """Return a record that says what entry *i* of the dump says."""
+    handle = take_record(t)
+    blank(t, handle)
+    r = t.records[handle]
+    r["block_pfn"] = b.pfn[i]
+    r["order"] = b.order[i]
+    r["state"] = _OWNED
+    r["evidence"] = _BASELINE
+    r["how"] = how
+    r["begin_seq"] = seq
+    r["begin_ts"] = ts
+    r["pid"] = b.pid[i]
+    r["tgid"] = b.tgid[i]
+    r["comm"] = b.comm[i]
+    r["gfp_mask"] = b.gfp_mask[i]
+    r["migratetype"] = b.migratetype[i]
+    r["stack"] = b.stack[i]
+    r["ts_nsec"] = b.ts_nsec[i]
+    r["free_ts_nsec"] = b.free_ts_nsec[i]
+    r["migrate_reason"] = b.migrate_reason[i]
+    return handle
+
+
+@inner
+def set_owner(t, b, i, row, kernel_row, first, stop, base, generation, seq, ts, window_begin, early):
+    """Give the dump's owner to every page of a block that was not touched while the dump was made."""
+    handle = from_entry(t, b, i, seq, ts, _H_EARLY if early else _H_BASELINE)
+    j = first
+    while j < stop:
+        length = run_length(row, j, stop)
+        there = row[j]
+        if there >= 0 and t.records[there]["begin_ts"] >= window_begin:
+            j += length
+            continue
+        if there >= 0:
+            doubt(t, base + j, length, t.records[there]["begin_ts"], ts, seq, DOUBT_BASELINE)
+            close(t, there, base + j, length, generation, seq, ts, _H_CORRECTED, 0)
+        for k in range(j, j + length):
+            if kernel_row[k] >= 0:
+                close(t, kernel_row[k], base + k, 1, generation, seq, ts, _H_CORRECTED, 1)
+                kernel_row[k] = -1
+        row[j : j + length] = handle
+        t.records[handle]["pages"] += length
+        j += length
+    if t.records[handle]["pages"] == 0:
+        release_unused(t, handle)
+
+
+@inner
+def release_unused(t, handle):
+    """Give a record back that no page came to use."""
+    t.records[handle]["pages"] = 0
+    t.spare[t.counts[SPARE]] = handle
+    t.counts[SPARE] += 1
+    t.counts[LIVE] -= 1

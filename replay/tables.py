@@ -1,0 +1,131 @@
+"""The arrays of one stream's state, and how they grow.
+
+Dimensions: s = slots (sections that have an extension), p = pages a section, r = records, q = section numbers known so far.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.schemas.owner import DOUBT_DTYPE, RECORD_DTYPE, RUN_DTYPE, Anomaly
+
+
+class Tables(NamedTuple):
+    """What the kernels work on. Replaced as a whole when something has to grow."""
+
+    owner: NDArray[np.int32]  # (s, p) record of each page; -1: unknown
+    kernel: NDArray[np.int32]  # (s, p) record of the kernel's view, where it is known to be wrong; -1: the same
+    slot: NDArray[np.int32]  # (q,) slot of a section; -1: absent
+    generation: NDArray[np.int32]  # (q,) how many extensions the section has had
+    records: NDArray[np.void]  # (r,) RECORD_DTYPE
+    spare: NDArray[np.int32]  # (r,) stack of unused records
+    runs: NDArray[np.void]  # closed spans: where and when (RUN_DTYPE) ...
+    closed: NDArray[np.void]  # ... and what they said (RECORD_DTYPE), row by row
+    doubts: NDArray[np.void]  # DOUBT_DTYPE
+    quarantine: NDArray[np.int64]  # (k, 4): seq, pfn, order, Anomaly
+    anomalies: NDArray[np.int64]  # (128, 3): events, pages, seq of the first, by Anomaly
+    counts: NDArray[np.int64]  # see the indices below
+
+
+SPARE, LIVE, RUNS, DOUBTS, QUARANTINE, EVENTS, LAST_TS, LAST_SEQ = range(8)
+COUNTS = 8
+ANOMALY_ROWS = 128
+NO_EVENT = np.iinfo(np.int64).min
+
+
+def new_tables(pages_per_section: int) -> Tables:
+    """Return the tables of a stream of which nothing is known."""
+    records = 1 << 12
+    tables = Tables(
+        owner=np.full((0, pages_per_section), -1, np.int32),
+        kernel=np.full((0, pages_per_section), -1, np.int32),
+        slot=np.full(0, -1, np.int32),
+        generation=np.zeros(0, np.int32),
+        records=np.zeros(records, RECORD_DTYPE),
+        spare=np.arange(records - 1, -1, -1, dtype=np.int32),
+        runs=np.zeros(1 << 13, RUN_DTYPE),
+        closed=np.zeros(1 << 13, RECORD_DTYPE),
+        doubts=np.zeros(1 << 12, DOUBT_DTYPE),
+        quarantine=np.zeros((1 << 8, 4), np.int64),
+        anomalies=np.zeros((ANOMALY_ROWS, 3), np.int64),
+        counts=np.zeros(COUNTS, np.int64),
+    )
+    tables.counts[SPARE] = records
+    tables.counts[LAST_TS] = NO_EVENT
+    tables.counts[LAST_SEQ] = -1
+    return tables
+
+
+def grown(array: NDArray[np.generic], size: int, fill: int = 0) -> NDArray[np.generic]:
+    """Return *array* with at least *size* rows, doubling; new rows are *fill*."""
+    if array.shape[0] >= size:
+        return array
+    rows = max(size, 2 * array.shape[0])
+    larger = np.zeros((rows, *array.shape[1:]), array.dtype)
+    if fill:
+        larger[...] = fill
+    larger[: array.shape[0]] = array
+    return larger
+
+
+def with_room(tables: Tables, pages: int) -> Tables:
+    """Return *tables* with room for an event that touches *pages* pages."""
+    need = 2 * pages + 8
+    counts = tables.counts
+    records, spare = tables.records, tables.spare
+    if counts[SPARE] < need:
+        old = records.shape[0]
+        records = grown(records, old + need)
+        spare = grown(spare, records.shape[0])
+        fresh = np.arange(records.shape[0] - 1, old - 1, -1, dtype=np.int32)
+        left = int(counts[SPARE])
+        spare[fresh.size : fresh.size + left] = spare[:left].copy()
+        spare[: fresh.size] = fresh
+        counts[SPARE] = left + fresh.size
+    return tables._replace(
+        records=records,
+        spare=spare,
+        runs=grown(tables.runs, int(counts[RUNS]) + need),
+        closed=grown(tables.closed, int(counts[RUNS]) + need),
+        doubts=grown(tables.doubts, int(counts[DOUBTS]) + need),
+        quarantine=grown(tables.quarantine, int(counts[QUARANTINE]) + 8),
+    )
+
+
+def live_rows(tables: Tables) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:
+    """Return the open spans, sorted by (kernel_view, pfn): runs, records (row by row), and which record each one is.
+
+    Pages next to each other, in one section, with the same record are one run.
+    """
+    parts = []
+    pages = tables.owner.shape[1]
+    for section_nr in np.flatnonzero(tables.slot >= 0):
+        slot = tables.slot[section_nr]
+        for view, handles in ((0, tables.owner[slot]), (1, tables.kernel[slot])):
+            starts = np.flatnonzero(np.concatenate(([True], handles[1:] != handles[:-1])))
+            lengths = np.diff(np.append(starts, pages))
+            known = handles[starts] >= 0
+            parts.append(
+                (
+                    starts[known] + section_nr * pages,
+                    lengths[known],
+                    handles[starts][known].astype(np.int64),
+                    np.full(int(known.sum()), view, np.int8),
+                    np.full(int(known.sum()), tables.generation[section_nr], np.int32),
+                )
+            )
+    if not parts:
+        return np.zeros(0, RUN_DTYPE), np.zeros(0, RECORD_DTYPE), np.zeros(0, np.int64)
+    pfn, nr_pages, handle, view_, generation = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((pfn, view_))
+    runs = np.zeros(pfn.size, RUN_DTYPE)
+    runs["pfn"], runs["nr_pages"] = pfn[order], nr_pages[order]
+    runs["generation"], runs["kernel_view"] = generation[order], view_[order]
+    runs["end_seq"] = runs["end_ts"] = np.iinfo(np.int64).max
+    return runs, tables.records[handle[order]], handle[order]
+
+
+def anomaly_total(tables: Tables, kind: Anomaly) -> int:
+    """Return how many events showed *kind*."""
+    return int(tables.anomalies[int(kind), 0])

@@ -1,0 +1,85 @@
+"""Events one at a time: from outside into a batch, and out of a batch to look at. Batches never pass through here."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+from pydantic import TypeAdapter
+
+from pagetrail.schemas.batch import EventBatch, from_arrow
+from pagetrail.schemas.columns import ARROW_SCHEMA, COLUMN, TEXT_COLUMNS, Kind, absent
+from pagetrail.schemas.details import DETAIL_MODELS
+from pagetrail.schemas.errors import SchemaTooNew
+from pagetrail.schemas.upcast import RawEvent, upcast_event
+from pagetrail.schemas.versions import v1, v2, v3
+from pagetrail.schemas.versions.v3 import ADAPTER, AnyEvent
+
+Event = AnyEvent
+"""An event of the current version: one model for each kind, told apart by ``kind``."""
+
+Row = Mapping[str, Any]
+"""Column name to value, as ``ARROW_SCHEMA`` has them; what is missing is absent."""
+
+_ADAPTERS: Final[Mapping[int, TypeAdapter[Any]]] = {
+    v1.VERSION: v1.ADAPTER,
+    v2.VERSION: v2.ADAPTER,
+    v3.VERSION: v3.ADAPTER,
+}
+
+
+def parse_event(raw: RawEvent) -> Event:
+    """Return *raw*, an event of any version (``schema_version`` says which), as one of the current version.
+
+    Raises
+    ------
+    SchemaTooNew
+        It is of a later version.
+    pydantic.ValidationError
+        It is not what its version says an event is.
+    """
+    version = raw.get("schema_version", v3.VERSION)  # where it is missing, the current version's model complains
+    if isinstance(version, int) and version > v3.VERSION:
+        raise SchemaTooNew(where=f"event {raw.get('seq')}", found=version, supported=v3.VERSION)
+    adapter = _ADAPTERS.get(version, v3.ADAPTER)
+    checked = adapter.validate_python(raw).model_dump()
+    return ADAPTER.validate_python(upcast_event(checked))
+
+
+def event_to_row(event: Event) -> Row:
+    """Return *event* as values of the columns; what its kind says beyond them as JSON in ``detail``."""
+    values = event.model_dump()
+    kind = Kind[values.pop("kind").upper()]
+    del values["schema_version"]
+    row: dict[str, Any] = {"kind": int(kind)}
+    model = DETAIL_MODELS.get(kind)
+    if model is not None:
+        said = {name: values.pop(name) for name in model.model_fields}
+        row["detail"] = model.model_validate(said).model_dump_json()
+    return row | values
+
+
+def rows_to_batch(rows: Sequence[Row]) -> EventBatch:
+    """Return *rows* as a batch."""
+    return from_arrow(pa.RecordBatch.from_pylist([dict(row) for row in rows], schema=ARROW_SCHEMA))
+
+
+def batch_row_to_event(batch: EventBatch, row: int) -> Event:
+    """Return one row of *batch* as an event.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        The row holds what no event of its kind may hold: whoever made the batch broke the contract.
+    """
+    values: dict[str, Any] = {"schema_version": v3.VERSION}
+    for name, column in batch.columns.items():
+        value = int(column[row])
+        if not COLUMN[name].nullable or value != absent(name):
+            values[name] = batch.texts[name][value] if name in TEXT_COLUMNS else value
+    kind = Kind(values["kind"])
+    values["kind"] = kind.name.lower()
+    detail = batch.details.get(row)
+    if detail is not None:
+        said = DETAIL_MODELS[kind].model_validate_json(detail)
+        values |= {name: getattr(said, name) for name in type(said).model_fields}
+    return ADAPTER.validate_python(values)

@@ -1,0 +1,224 @@
+"""A frame: a batch of events as bytes that explain themselves.
+
+A frame is one Arrow IPC stream of one record batch (buffers compressed with zstd, level 1), followed by four bytes: the
+CRC-32 of all before them (little-endian). Any Arrow reader reads the stream and stops at its end, before the checksum.
+The schema's metadata say what the frame holds: see ``FrameHeader``. A frame carries every text that it uses, so a
+reader can start at any frame.
+"""
+
+import dataclasses
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from pagetrail.schemas.batch import EventBatch, from_arrow, to_arrow
+from pagetrail.schemas.columns import SCHEMA_NAME, SCHEMA_VERSION
+from pagetrail.schemas.errors import FrameDamaged, SchemaTooNew
+from pagetrail.schemas.upcast import WIRE_SCHEMAS, upcast_batch
+
+FRAME_EVENTS: Final = 65_536
+"""Events in a full frame. Frames of files are cut by this count alone, so that whoever ingests makes the same ones."""
+
+CHECKSUM_BYTES: Final = 4
+
+_KEY = "pagetrail."
+_CODEC = pa.Codec("zstd", compression_level=1)
+_WRITE = pa.ipc.IpcWriteOptions(compression=_CODEC)
+# what Arrow raises on bytes that are no stream of its own: ArrowInvalid is a ValueError, ArrowIOError an OSError
+_ARROW_ERRORS = (pa.ArrowException, OSError, ValueError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameOrigin:
+    """Whose events a frame holds, and who made it: what all frames of a recording share."""
+
+    host: str
+    boot_id: str
+    recording: str
+    producer: str
+    producer_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameHeader:
+    """What a frame says of itself, as the metadata ``pagetrail.*`` of its Arrow schema.
+
+    Attributes
+    ----------
+    version
+        Version of the event schema.
+    frame
+        Its number in the recording: from 0, without holes.
+    rows
+        Events in it; ``first_seq`` to ``last_seq`` and ``first_ts`` to ``last_ts`` (trace clock, ns, whatever the
+        version's own unit) are those of its first and last event.
+    """
+
+    version: int
+    host: str
+    boot_id: str
+    recording: str
+    frame: int
+    rows: int
+    first_seq: int
+    last_seq: int
+    first_ts: int
+    last_ts: int
+    producer: str
+    producer_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """A frame as it is appended to a log: its bytes, what they say of themselves, and their digest."""
+
+    header: FrameHeader
+    payload: bytes
+    digest: bytes
+
+
+def make_frame(batch: EventBatch, origin: FrameOrigin, frame: int) -> Frame:
+    """Return *batch* as frame number *frame* of its recording."""
+    header = header_of(batch, origin, frame)
+    payload = encode_frame(batch, header)
+    return Frame(header=header, payload=payload, digest=frame_digest(payload))
+
+
+def frame_digest(payload: bytes) -> bytes:
+    """Return the BLAKE2b-256 of a frame's bytes."""
+    return blake2b(payload, digest_size=32).digest()
+
+
+def header_of(batch: EventBatch, origin: FrameOrigin, frame: int) -> FrameHeader:
+    """Return the header of *batch* as frame number *frame* of the recording at *origin*."""
+    seq, ts = batch.column("seq"), batch.column("trace_ts_nsec")
+    return FrameHeader(
+        version=SCHEMA_VERSION,
+        frame=frame,
+        rows=len(batch),
+        first_seq=int(seq[0]),
+        last_seq=int(seq[-1]),
+        first_ts=int(ts[0]),
+        last_ts=int(ts[-1]),
+        **dataclasses.asdict(origin),
+    )
+
+
+def encode_frame(batch: EventBatch, header: FrameHeader) -> bytes:
+    """Return *batch* (current version, at least one event) under *header* as bytes: the same input, the same bytes."""
+    return encode_record_batch(to_arrow(batch), header)
+
+
+def encode_record_batch(table: pa.RecordBatch, header: FrameHeader) -> bytes:
+    """Return an Arrow batch of ``header.version``'s schema as the bytes of a frame."""
+    if header.rows != table.num_rows or header.rows == 0:
+        raise ValueError(f"a frame of {header.rows} rows cannot hold a batch of {table.num_rows}")
+    # the columns' docs are published once, not sent with every frame
+    plain = pa.schema([pa.field(field.name, field.type, field.nullable) for field in table.schema], _metadata(header))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, plain, options=_WRITE) as writer:
+        writer.write_batch(pa.RecordBatch.from_arrays(table.columns, schema=plain))
+    stream = bytes(sink.getvalue())
+    return stream + zlib.crc32(stream).to_bytes(CHECKSUM_BYTES, "little")
+
+
+def decode_header(payload: bytes, where: str = "frame") -> FrameHeader:
+    """Return the header of a frame of any version, reading no more than the schema message.
+
+    Raises
+    ------
+    FrameDamaged
+        The bytes are not a frame's. The checksum is not looked at: ``decode_frame`` does.
+    """
+    try:
+        found = pa.ipc.read_schema(pa.py_buffer(payload)).metadata or {}
+    except _ARROW_ERRORS as error:
+        raise FrameDamaged(where=where, reason=f"bytes that are no Arrow stream ({_line(error)})") from error
+    return _header(found, where)
+
+
+def decode_frame(payload: bytes, where: str = "frame") -> tuple[FrameHeader, EventBatch]:
+    """Return the header and the events of a frame, lifted to the current version; the header keeps the frame's own.
+
+    Raises
+    ------
+    FrameDamaged
+        The bytes are not those of a whole frame: cut short, changed, or at odds with their own header.
+    SchemaTooNew
+        The frame is of a later version than this pagetrail reads.
+    """
+    header = decode_header(payload, where)
+    if header.version > SCHEMA_VERSION:
+        raise SchemaTooNew(where=where, found=header.version, supported=SCHEMA_VERSION)
+    table = _read(payload, header, where)
+    batch = from_arrow(table)
+    _check(batch, header, where)
+    return header, batch
+
+
+def read_record_batch(payload: bytes, where: str = "frame") -> pa.RecordBatch:
+    """Return the Arrow batch of a frame as it was written, in its own version's schema, its checksum checked."""
+    stream = memoryview(payload)[:-CHECKSUM_BYTES]
+    if zlib.crc32(stream).to_bytes(CHECKSUM_BYTES, "little") != payload[-CHECKSUM_BYTES:]:
+        raise FrameDamaged(where=where, reason=f"{len(payload)} bytes whose checksum is wrong: cut short, or changed")
+    try:
+        with pa.ipc.open_stream(pa.py_buffer(stream)) as reader:
+            batches = list(reader)
+        if len(batches) != 1:
+            raise FrameDamaged(where=where, reason=f"{len(batches)} record batches instead of one")
+        batches[0].validate(full=True)
+    except _ARROW_ERRORS as error:
+        raise FrameDamaged(where=where, reason=f"an Arrow stream that cannot be read ({_line(error)})") from error
+    return batches[0]
+
+
+def _read(payload: bytes, header: FrameHeader, where: str) -> pa.RecordBatch:
+    table = read_record_batch(payload, where)
+    if not table.schema.equals(WIRE_SCHEMAS[header.version], check_metadata=False):
+        raise FrameDamaged(where=where, reason=f"columns that are not those of version {header.version}")
+    if table.num_rows != header.rows or header.rows == 0:
+        raise FrameDamaged(where=where, reason=f"{table.num_rows} rows where its header says {header.rows}")
+    try:
+        return upcast_batch(table, header.version)
+    except pa.ArrowException as error:  # a value no event of its version has: a time beyond what ns can say
+        raise FrameDamaged(where=where, reason=f"values that cannot be lifted ({_line(error)})") from error
+
+
+def _check(batch: EventBatch, header: FrameHeader, where: str) -> None:
+    seq, ts = batch.column("seq"), batch.column("trace_ts_nsec")
+    said = (header.first_seq, header.last_seq, header.first_ts, header.last_ts)
+    held = (int(seq[0]), int(seq[-1]), int(ts[0]), int(ts[-1]))
+    if said != held:
+        raise FrameDamaged(where=where, reason=f"seq and times {held} where its header says {said}")
+    if np.any(np.diff(seq) != 1) or np.any(np.diff(ts) < 0):
+        raise FrameDamaged(where=where, reason="events out of order")
+
+
+def _metadata(header: FrameHeader) -> dict[str, str]:
+    said = {_KEY + name: str(value) for name, value in dataclasses.asdict(header).items()}
+    return {_KEY + "schema": SCHEMA_NAME} | said
+
+
+def _header(found: Mapping[bytes, bytes], where: str) -> FrameHeader:
+    if found.get(f"{_KEY}schema".encode()) != SCHEMA_NAME.encode():
+        raise FrameDamaged(where=where, reason="an Arrow stream of another schema")
+    values: dict[str, str | int] = {}
+    try:
+        for field in dataclasses.fields(FrameHeader):
+            text = found[(_KEY + field.name).encode()].decode()
+            values[field.name] = int(text) if field.type is int else text
+        header = FrameHeader(**values)  # type: ignore[arg-type]  # each value is of its field's type
+    except (KeyError, ValueError) as error:
+        raise FrameDamaged(where=where, reason=f"a header that lacks or mangles {error}") from error
+    if header.version < 1:
+        raise FrameDamaged(where=where, reason=f"schema version {header.version}")
+    return header
+
+
+def _line(error: BaseException) -> str:
+    return str(error).split("\n", 1)[0]

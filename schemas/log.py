@@ -1,0 +1,168 @@
+"""The log: what every backend promises, and how the embedded one lies on disk.
+
+The promises, held by one contract suite (tests/contracts/test_log.py):
+
+- Offsets of a partition begin at its low watermark and grow by one.
+- An append is whole or not at all, and durable when it returns.
+- A (recording, frame number) is stored once: the same bytes again are a duplicate, other bytes a ``FrameConflict``.
+- Frames of one append keep their order; a record never changes.
+"""
+
+import re
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from pagetrail.schemas.errors import FrameDamaged, TrailTooNew
+from pagetrail.schemas.frames import Frame, FrameHeader
+
+TRAIL_FORMAT: Final = 1
+"""Version of the embedded layout. A pagetrail refuses a log of a later one."""
+
+EMBEDDED_PARTITION: Final = 0
+"""The embedded log has one partition."""
+
+MAX_READ_BYTES: Final = 64 << 20
+"""What one read returns at most, unless asked for less or more; one record is returned whatever its size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRecord:
+    """A frame at its place in the log. ``digest`` is the BLAKE2b-256 of ``payload``."""
+
+    partition: int
+    offset: int
+    header: FrameHeader
+    payload: bytes
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendResult:
+    """What an append did: frames stored, frames that were there before, and the partition's last offset, if any."""
+
+    appended: int
+    duplicates: int
+    last_offset: int | None
+
+
+class LogWriter(Protocol):
+    """The end of the log that producers hold."""
+
+    def append(self, frames: Sequence[Frame]) -> AppendResult:
+        """Store *frames*, all or none.
+
+        Raises
+        ------
+        FrameConflict
+            A (recording, frame number) is stored already with other bytes.
+        StorageFull
+            No space is left; nothing of *frames* was stored.
+        """
+
+    def flush(self) -> None:
+        """Return when all that was appended is durable."""
+
+    def close(self) -> None:
+        """Flush, and let go of what the writer holds."""
+
+
+class LogReader(Protocol):
+    """The end of the log that replay holds."""
+
+    def partitions(self) -> tuple[int, ...]:
+        """Return the partitions there are."""
+
+    def low_watermark(self, partition: int) -> int:
+        """Return the offset of the first record that is still kept."""
+
+    def high_watermark(self, partition: int) -> int:
+        """Return the offset that the next record will get."""
+
+    def read(self, partition: int, offset: int, max_bytes: int = MAX_READ_BYTES) -> list[LogRecord]:
+        """Return records from *offset* on, in order, without a hole; at the high watermark none.
+
+        Raises
+        ------
+        OffsetGap
+            *offset* lies below the low watermark, or the log skips an offset.
+        FrameDamaged
+            A record's bytes are not those that were appended.
+        """
+
+    def close(self) -> None:
+        """Let go of what the reader holds."""
+
+
+# The embedded layout. log/00000000000000000000.sqlite holds offsets from 0 on; when a file has grown to FILE_BYTES the
+# next one begins, named by its first offset, so that old events are dropped by removing whole files, the oldest first.
+
+LOG_DIRECTORY: Final = "log"
+FILE_BYTES: Final = 2 << 30
+PAGE_BYTES: Final = 16_384
+"""Frames are hundreds of kilobytes: larger pages mean shorter overflow chains."""
+
+_FILE_NAME = re.compile(r"(\d{20})\.sqlite")
+
+CREATE_PRAGMAS: Final = (f"PRAGMA page_size = {PAGE_BYTES}", "PRAGMA journal_mode = WAL")
+WRITE_PRAGMAS: Final = ("PRAGMA synchronous = FULL",)
+
+# A rowid table: WITHOUT ROWID was three times slower with payloads of this size.
+DDL: Final = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    """CREATE TABLE frames (
+        offset    INTEGER PRIMARY KEY,
+        recording TEXT    NOT NULL,
+        frame     INTEGER NOT NULL,
+        host      TEXT    NOT NULL,
+        boot_id   TEXT    NOT NULL,
+        first_seq INTEGER NOT NULL,
+        last_seq  INTEGER NOT NULL,
+        first_ts  INTEGER NOT NULL, -- trace clock, ns
+        last_ts   INTEGER NOT NULL, -- trace clock, ns
+        rows      INTEGER NOT NULL,
+        version   INTEGER NOT NULL, -- of the event schema
+        digest    BLOB    NOT NULL, -- BLAKE2b-256 of payload
+        payload   BLOB    NOT NULL, -- the frame
+        UNIQUE (recording, frame)
+    )""",
+)
+FORMAT_KEY: Final = "format"
+FIRST_OFFSET_KEY: Final = "first_offset"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LogFile:
+    """One file of the embedded log, by its first offset."""
+
+    first_offset: int
+    path: Path
+
+
+def log_directory(trail: Path) -> Path:
+    """Return where the embedded log of *trail* lies."""
+    return trail / LOG_DIRECTORY
+
+
+def log_file(directory: Path, first_offset: int) -> LogFile:
+    """Return the file in *directory* that begins at *first_offset*."""
+    return LogFile(first_offset, directory / f"{first_offset:020d}.sqlite")
+
+
+def log_files(names: Iterable[Path]) -> list[LogFile]:
+    """Return those of *names* that are files of a log, in order of their offsets."""
+    matches = ((_FILE_NAME.fullmatch(path.name), path) for path in names)
+    return sorted(LogFile(int(match[1]), path) for match, path in matches if match)
+
+
+def check_format(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise ``TrailTooNew`` for a log file of a later format, ``FrameDamaged`` for a database that is no log file."""
+    row = None
+    if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'meta'").fetchone():
+        row = connection.execute("SELECT value FROM meta WHERE key = ?", (FORMAT_KEY,)).fetchone()
+    if row is None:
+        raise FrameDamaged(where=str(path), reason="a database without a format version")
+    if int(row[0]) > TRAIL_FORMAT:
+        raise TrailTooNew(path=str(path), found=int(row[0]), supported=TRAIL_FORMAT)

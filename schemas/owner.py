@@ -1,0 +1,165 @@
+"""The words of an answer: states of a page, kinds of evidence, and how a span began or ended; with their codes in segments."""
+
+import enum
+from typing import Final
+
+import numpy as np
+
+
+class State(enum.IntEnum):
+    """What is known of a page whose section is there."""
+
+    UNKNOWN = 0
+    OWNED = 1
+    FREE = 2
+
+
+class Evidence(enum.IntEnum):
+    """How a state is known: an event was seen, the kernel's own view said so, or it follows from something else."""
+
+    NONE = 0
+    OBSERVED = 1
+    BASELINE = 2
+    INFERRED = 3
+
+
+class How(enum.IntEnum):
+    """What began or ended a span."""
+
+    OPEN = 0
+    ALLOC = 1
+    FREE = 2
+    DRAIN = 3
+    SPLIT = 4
+    SPLIT_IMPLIED = 5
+    MIGRATE = 6
+    ISOLATE = 7
+    BASELINE = 8
+    CONFIRMED = 9
+    CORRECTED = 10
+    EARLY = 11
+    LOST_FREE = 12
+    LOST_ALLOC = 13
+    OFFLINED = 14
+    NOT_LISTED = 15
+
+
+class Anomaly(enum.IntEnum):
+    """What a replay noticed: implied by the rules, contradicting what was known, or structurally impossible."""
+
+    FREE_UNSEEN_BOOT = 1
+    FREE_UNSEEN_ONLINING = 2
+    FREE_UNSEEN_LOSS = 3
+    FREE_OF_FREE = 4
+    PARTIAL_FREE = 5
+    ALLOC_OVER_OWNED = 6
+    DRAIN_OF_OWNED = 7
+    SECTION_OPENED = 8
+    MIGRATE_FROM_UNKNOWN = 9
+    UNALIGNED = 20
+    BEYOND_MACHINE = 21
+    BAD_ORDER = 22
+    HOTPLUG_UNPAIRED = 23
+    HOTPLUG_ON_FLATMEM = 24
+    RECORDING_OVERLAPS = 25
+
+
+ANOMALY_TEXT: Final = {
+    Anomaly.FREE_UNSEEN_BOOT: "freed, never seen allocated: boot memory, or allocated before the recording",
+    Anomaly.FREE_UNSEEN_ONLINING: "freed by onlining: memory that comes, nobody allocated it",
+    Anomaly.FREE_UNSEEN_LOSS: "freed, never seen allocated, after events were lost",
+    Anomaly.FREE_OF_FREE: "freed while known free: an allocation was not seen (inferred)",
+    Anomaly.PARTIAL_FREE: "a part of a block was freed: it had been split (inferred)",
+    Anomaly.ALLOC_OVER_OWNED: "allocated while owned: a free was not seen (inferred)",
+    Anomaly.DRAIN_OF_OWNED: "drained from a per-cpu list while owned: a free was not seen, or the owner was a ghost (inferred)",
+    Anomaly.SECTION_OPENED: "an event in a section not known to be online: it is there (inferred)",
+    Anomaly.MIGRATE_FROM_UNKNOWN: "migrated from a page of which nothing was known",
+    Anomaly.UNALIGNED: "quarantined: the block is not aligned to its order",
+    Anomaly.BEYOND_MACHINE: "quarantined: a page frame number beyond what the machine can have",
+    Anomaly.BAD_ORDER: "quarantined: an order that no block has",
+    Anomaly.HOTPLUG_UNPAIRED: "a hotplug call returned that was not seen to begin",
+    Anomaly.HOTPLUG_ON_FLATMEM: "quarantined: hotplug on a kernel without SPARSEMEM",
+    Anomaly.RECORDING_OVERLAPS: "quarantined: a recording that overlaps another one of the same boot",
+}
+"""One line a kind, for people."""
+
+QUARANTINED: Final = frozenset(kind for kind in Anomaly if kind >= Anomaly.UNALIGNED and kind != Anomaly.HOTPLUG_UNPAIRED)
+
+GFP_MOVABLE: Final = 0x08
+"""__GFP_MOVABLE. Source: include/linux/gfp_types.h (Linux 6.1; the same bit since 2.6.23)."""
+
+SAME_TS_NSEC: Final = 20_000_000
+"""page_owner's stamp and the trace's event of one allocation lie at most this far apart, ns (3 ms was the most measured)."""
+
+# One owner, or one freedom, of a block. The kernels' record; 112 bytes.
+RECORD_DTYPE: Final = np.dtype(
+    [
+        ("block_pfn", np.int64),  # first page of the block as it was allocated
+        ("alloc_ts", np.int64),  # trace clock of the allocation, ns; absent when only the kernel's view told of it
+        ("ts_nsec", np.int64),  # page_owner's stamp, ns; absent until the kernel's view gave it
+        ("free_ts_nsec", np.int64),
+        ("begin_seq", np.int64),  # stream_seq of the event that began this span
+        ("begin_ts", np.int64),  # its trace clock, ns
+        ("src_pfn", np.int64),  # migrated from
+        ("gfp_mask", np.int64),
+        ("pid", np.int32),
+        ("tgid", np.int32),
+        ("comm", np.int32),  # dense id in the stream's table
+        ("stack", np.int32),
+        ("free_pid", np.int32),  # who freed it (of a free block)
+        ("free_tgid", np.int32),
+        ("free_comm", np.int32),
+        ("free_stack", np.int32),
+        ("pages", np.int32),  # pages that still refer to this record
+        ("order", np.int8),
+        ("migratetype", np.int8),
+        ("state", np.int8),
+        ("evidence", np.int8),
+        ("how", np.int8),
+        ("migrate_reason", np.int8),
+    ],
+    align=True,
+)
+
+# Where a record stood, from when to when: one run of pages.
+RUN_DTYPE: Final = np.dtype(
+    [
+        ("pfn", np.int64),
+        ("nr_pages", np.int64),
+        ("end_seq", np.int64),
+        ("end_ts", np.int64),
+        ("generation", np.int32),
+        ("end_how", np.int8),
+        ("kernel_view", np.int8),  # 1: this is what the kernel's record said, where it is known to be wrong
+    ],
+    align=True,
+)
+
+DOUBT_DTYPE: Final = np.dtype(
+    [
+        ("pfn", np.int64),
+        ("nr_pages", np.int64),
+        ("from_ts", np.int64),  # last evidence before the contradiction, trace clock ns
+        ("to_ts", np.int64),  # when it was noticed
+        ("seq", np.int64),  # stream_seq of the event that showed it
+        ("reason", np.int8),  # Anomaly, or one of the two below
+    ],
+    align=True,
+)
+
+DOUBT_BASELINE: Final = 100
+"""Doubt's reason: the kernel's own view disagreed."""
+DOUBT_HOTPLUG: Final = 101
+"""Doubt's reason: a hotplug call was under way."""
+
+DOUBT_TEXT: Final = {
+    DOUBT_BASELINE: "the kernel's own dump disagreed later",
+    DOUBT_HOTPLUG: "memory was being onlined or offlined",
+} | {int(kind): text for kind, text in ANOMALY_TEXT.items()}
+
+ABSENT64: Final = int(np.iinfo(np.int64).min)
+ABSENT32: Final = int(np.iinfo(np.int32).min)
+ABSENT16: Final = int(np.iinfo(np.int16).min)
+ABSENT8: Final = int(np.iinfo(np.int8).min)
+OPEN_END: Final = int(np.iinfo(np.int64).max)
+"""end_seq and end_ts of a span that has not ended."""

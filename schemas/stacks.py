@@ -1,0 +1,222 @@
+"""A stack's canonical form and its 64-bit id: one name for one call path, whoever recorded it.
+
+page_owner's stack of an allocation and the tracepoint's stack of the same allocation differ in three things: offsets
+(``func+0x1/0x2`` or ``func``), the innermost functions (page_owner looks from within ``get_page_from_freelist``, the
+tracepoint ``mm_page_alloc`` from ``__alloc_pages``) and the outer end: page_owner keeps 16 entries and nothing beyond
+the entry of an interrupt or exception (``filter_irq_stacks``), a trace keeps all. The canonical form has no offsets, no
+tracing or allocator functions at its inner end, nothing beyond the first such entry, and at most ``MAX_FRAMES`` frames.
+
+``MAX_FRAMES`` = 12 because page_owner's 16 entries hold up to four of those inner functions (``post_alloc_hook``,
+``get_page_from_freelist``, ``__alloc_pages_slowpath``, ``__alloc_pages``) and 12 callers are what is always left. A
+kernel that inlines nothing can have five; its deepest stacks then keep 11 frames, say that they were cut off, and have
+an id of their own.
+
+Where the two cannot meet: page_owner's own allocations (for its stack depot) bear ``register_dummy_stack`` in its dump.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final
+
+from pagetrail.schemas.errors import StackConflict
+
+MAX_FRAMES: Final = 12
+CUT_OFF: Final = "..."
+"""The last line of a stack that was cut off. Part of the text, so of the id."""
+
+PAGE_OWNER_STACK_DEPTH: Final = 16
+"""Source: mm/page_owner.c, PAGE_OWNER_STACK_DEPTH (Linux 6.1)."""
+
+_FRAME = re.compile(r"([^\s+]+)(?:\+0x[0-9a-f]+(?:/0x[0-9a-f]+)?)?(?:\s+\[([^\]\s]+)[^\]]*\])?")
+
+_TRACING: Final = frozenset(
+    {
+        "arch_ftrace_ops_list_func",
+        "ftrace_call",
+        "ftrace_regs_call",
+        "kprobe_ftrace_handler",
+        "kprobe_trace_func",
+        "trace_event_buffer_commit",
+        "__ftrace_trace_stack",
+        "save_stack",
+        "save_stack_trace",
+        "stack_trace_save",
+        "set_page_owner",
+        "__set_page_owner",
+        "reset_page_owner",
+        "__reset_page_owner",
+    }
+)
+_TRACING_STARTS: Final = ("__traceiter_", "trace_event_raw_event_", "perf_trace_")
+# mm/page_alloc.c, Linux 3.19 to 6.16: all that lies between __alloc_pages (whatever its name) and page_owner's hook
+_ALLOCATOR: Final = frozenset(
+    {
+        "post_alloc_hook",
+        "prep_new_page",
+        "get_page_from_freelist",
+        "rmqueue",
+        "rmqueue_buddy",
+        "rmqueue_bulk",
+        "rmqueue_pcplist",
+        "__rmqueue_pcplist",
+        "__rmqueue",
+        "__rmqueue_smallest",
+        "__rmqueue_fallback",
+        "__rmqueue_claim",
+        "__rmqueue_steal",
+        "steal_suitable_fallback",
+        "try_to_claim_block",
+        "buffered_rmqueue",
+        "__alloc_pages_cpuset_fallback",
+        "__alloc_pages_direct_compact",
+        "__alloc_pages_direct_reclaim",
+        "__alloc_pages_may_oom",
+        "__alloc_pages_slowpath",
+        "__alloc_pages_nodemask",
+        "__alloc_pages",
+        "__alloc_pages_noprof",
+        "__alloc_frozen_pages_noprof",
+    }
+)
+# the innermost functions of a free, around the tracepoint mm_page_free and the hook of page_owner alike
+_FREEING: Final = frozenset(
+    {
+        "free_pages_prepare",
+        "__free_pages_prepare",
+        "free_pcp_prepare",
+        "free_unref_page_prepare",
+    }
+)
+_PREFIX: Final = _TRACING | _ALLOCATOR | _FREEING
+# Where page_owner's stacks end: lib/stackdepot.c calls filter_irq_stacks (kernel/stacktrace.c, Linux 6.1), which keeps
+# the entry itself; the names are those between __irqentry_text_start and __irqentry_text_end on x86, and the softirqs'
+_INTERRUPT_ENTRIES: Final = frozenset(
+    {
+        "asm_common_interrupt",
+        "asm_spurious_interrupt",
+        "__do_softirq",
+        "handle_softirqs",
+    }
+)
+_INTERRUPT_STARTS: Final = ("asm_exc_", "asm_sysvec_")
+# page_owner's stacks begin within these; those of mm_page_alloc do not
+_SEEN_BY_PAGE_OWNER: Final = _TRACING | {"post_alloc_hook", "prep_new_page", "get_page_from_freelist"}
+
+
+@dataclass(frozen=True, slots=True)
+class CanonicalStack:
+    """A stack in canonical form: frames innermost first, one a line; the last is ``CUT_OFF`` if there were more."""
+
+    frames: str
+    truncated: bool
+
+
+@lru_cache(maxsize=16_384)
+def canonical_stack(raw: str) -> CanonicalStack:
+    """Return the canonical form of *raw*: frames joined by newlines, innermost first, as a recording has them.
+
+    A frame is ``func``, ``func+0x43``, ``func+0x1/0x2``, each with `` [module]`` or without. A last line ``...`` says
+    that *raw* was cut off already. A stack of nothing but allocator functions keeps them.
+    """
+    lines = [line.strip() for line in raw.split("\n")]
+    frames = [_name(line) for line in lines if line and line != CUT_OFF]
+    cut = _prefix_length(frames)
+    kept = _own_context(frames[cut:] or frames)
+    full_page_owner = len(frames) == PAGE_OWNER_STACK_DEPTH and cut > 0 and _function(frames[0]) in _SEEN_BY_PAGE_OWNER
+    cut_by_source = (full_page_owner or CUT_OFF in lines) and len(kept) == len(frames) - cut
+    truncated = len(kept) > MAX_FRAMES or cut_by_source
+    tail = [CUT_OFF] if truncated else []
+    return CanonicalStack("\n".join(kept[:MAX_FRAMES] + tail), truncated)
+
+
+def stack_id(frames: str) -> int:
+    """Return the id of a stack in canonical form: 64 bits of BLAKE2b as a signed int64 (little-endian)."""
+    return int.from_bytes(blake2b(frames.encode(), digest_size=8).digest(), "little", signed=True)
+
+
+def _name(frame: str) -> str:
+    match = _FRAME.fullmatch(frame)
+    if match is None:
+        return frame
+    function, module = match.groups()
+    # perf writes [kernel.kallsyms] where the kernel writes no module at all
+    return function if module is None or module.startswith("kernel.") else f"{function} [{module}]"
+
+
+def _function(name: str) -> str:
+    """Return the function without what the compiler added (``.constprop.0``, ``.isra.0``)."""
+    return name.split(" ", 1)[0].split(".", 1)[0]
+
+
+def _prefix_length(frames: list[str]) -> int:
+    for position, frame in enumerate(frames):
+        function = _function(frame)
+        if function not in _PREFIX and not function.startswith(_TRACING_STARTS):
+            return position
+    return len(frames)
+
+
+def _own_context(frames: list[str]) -> list[str]:
+    """Return *frames* up to and including the first entry of an interrupt or exception."""
+    for position, frame in enumerate(frames):
+        function = _function(frame)
+        if function in _INTERRUPT_ENTRIES or function.startswith(_INTERRUPT_STARTS):
+            return frames[: position + 1]
+    return frames
+
+
+@dataclass(slots=True)
+class StackTable:
+    """The distinct raw stacks met so far: dense ids from 0 in order of first sight, and the canonical stack of each.
+
+    Raw texts that differ in offsets alone have dense ids of their own and one canonical id.
+    """
+
+    identify: Callable[[str], int] = stack_id
+    _dense: dict[str, int] = field(default_factory=dict)
+    _raws: list[str] = field(default_factory=list)
+    _ids: list[int] = field(default_factory=list)
+    _frames: dict[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._raws)
+
+    def intern(self, raw: str) -> tuple[int, int]:
+        """Return (dense id, canonical id) of *raw*.
+
+        Raises
+        ------
+        StackConflict
+            The canonical id already stands for other frames.
+        """
+        dense = self._dense.get(raw)
+        if dense is None:
+            dense = self._add(raw)
+        return dense, self._ids[dense]
+
+    def raw(self, dense: int) -> str:
+        """Return the raw text with this dense id."""
+        return self._raws[dense]
+
+    def frames(self, canonical: int) -> str:
+        """Return the canonical text with this canonical id."""
+        return self._frames[canonical]
+
+    def ids(self) -> tuple[int, ...]:
+        """Return the canonical id of every dense id, in order."""
+        return tuple(self._ids)
+
+    def _add(self, raw: str) -> int:
+        frames = canonical_stack(raw).frames
+        canonical = self.identify(frames)
+        known = self._frames.setdefault(canonical, frames)
+        if known != frames:
+            raise StackConflict(stack_id=canonical, first=known, second=frames)
+        dense = len(self._raws)
+        self._dense[raw] = dense
+        self._raws.append(raw)
+        self._ids.append(canonical)
+        return dense

@@ -1,0 +1,222 @@
+"""How a segment lies on disk: its tables, column by column with units, and where its file stands in the store.
+
+A segment is one DuckDB file. ``spans`` and ``live`` have the same columns; together they hold every span that covers an
+instant of the segment, which is (last event of its parent, own last event]. A row covers stream_seq S when
+``begin_seq <= S < end_seq``, and instant T (every event up to and with T) when ``begin_ts <= T < end_ts``.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+STORE_FORMAT: Final = 1
+"""Version of these tables. A pagetrail refuses segments of a later one."""
+
+FOLD_VERSION: Final = 1
+"""Version of the rules of replay. Another one makes other segments, beside the old ones."""
+
+BLOCK_SIZE: Final = 16_384
+"""DuckDB's smallest block: a tip of an idle host takes tens of kilobytes, not megabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of a segment: (name, DuckDB type, comment) a column."""
+
+    name: str
+    doc: str
+    columns: tuple[tuple[str, str, str], ...]
+
+
+_SPAN: Final = (
+    ("pfn", "BIGINT", "page frame number of the first page of the run"),
+    ("nr_pages", "BIGINT", "pages in the run"),
+    ("block_pfn", "BIGINT", "first page of the block, as it was allocated or freed"),
+    ("order", "TINYINT", "the block is 2^order pages"),
+    ("state", "TINYINT", "1 owned, 2 free"),
+    ("pid", "INTEGER", "thread id of the owner; of a free run: of the last owner that was seen"),
+    ("tgid", "INTEGER", "process id of the owner; null where it was not recorded"),
+    ("comm", "INTEGER", "id in comms: name of the owner, advisory"),
+    ("gfp_mask", "BIGINT", "gfp_t of the allocation"),
+    ("migratetype", "TINYINT", "MIGRATE_* of the allocation"),
+    ("stack", "INTEGER", "id in stacks: of the allocation"),
+    ("alloc_ts", "BIGINT", "ns, trace clock: when the owner allocated; null when only the kernel's dump told of it"),
+    ("ts_nsec", "BIGINT", "ns, page_owner's clock: its stamp of the allocation; null until a dump gave it"),
+    ("free_ts_nsec", "BIGINT", "ns, page_owner's clock: last free before that, from a dump"),
+    ("src_pfn", "BIGINT", "page frame number that the contents were migrated from"),
+    ("migrate_reason", "TINYINT", "MR_* of the last migration, from a dump"),
+    ("free_pid", "INTEGER", "of a free run: thread id of who freed it"),
+    ("free_tgid", "INTEGER", "of a free run: process id of who freed it"),
+    ("free_comm", "INTEGER", "id in comms: of a free run, name of who freed it"),
+    ("free_stack", "INTEGER", "id in stacks: of a free run, of the free"),
+    ("evidence", "TINYINT", "1 observed, 2 baseline, 3 inferred"),
+    ("how", "TINYINT", "what began this span: see the table words"),
+    ("begin_seq", "BIGINT", "stream_seq of the event that began it"),
+    ("begin_ts", "BIGINT", "ns, trace clock: when it began"),
+    ("end_seq", "BIGINT", "stream_seq of the event that ended it; 2^63-1: open"),
+    ("end_ts", "BIGINT", "ns, trace clock: when it ended; 2^63-1: open"),
+    ("end_how", "TINYINT", "what ended it: see the table words; 0: open"),
+    ("generation", "INTEGER", "generation of the section: a pfn that came back is not the old page"),
+    ("kernel_view", "TINYINT", "1: what the kernel's record said where it is known to be wrong; 0: what is proven"),
+    ("record", "INTEGER", "runs with the same number are parts of one span (live only; within this file)"),
+)
+
+TABLES: Final = (
+    Table("meta", "What this file is, as text by key.", (("key", "VARCHAR", "name"), ("value", "VARCHAR", "value"))),
+    Table("words", "The codes of the columns state, evidence, how, end_how and reason.", (
+        ("field", "VARCHAR", "column"), ("code", "INTEGER", "value in the column"), ("word", "VARCHAR", "what it means"))),
+    Table("spans", "Every span that ended within the segment, sorted by (pfn, begin_seq).", _SPAN),
+    Table("live", "Every span open at the segment's end, sorted by (kernel_view, pfn).", _SPAN),
+    Table("sections", "Sections and their page_ext extensions through time.", (
+        ("section_nr", "BIGINT", "section: pfn divided by pages a section"),
+        ("generation", "INTEGER", "how many extensions it had had, with this one"),
+        ("begin_seq", "BIGINT", "stream_seq at which the extension was allocated"),
+        ("begin_ts", "BIGINT", "ns, trace clock"),
+        ("end_seq", "BIGINT", "stream_seq at which it was freed; 2^63-1: it is there"),
+        ("end_ts", "BIGINT", "ns, trace clock; 2^63-1: it is there"),
+        ("how", "VARCHAR", "boot, online_pages, notified, inferred"),
+        ("end_how", "VARCHAR", "offline_pages, cancelled, notified; null: it is there"))),
+    Table("gaps", "Known losses: nothing between t_lo and t_hi is sure to be in the log.", (
+        ("seq", "BIGINT", "stream_seq of the event that reported it"),
+        ("cpu", "INTEGER", "CPU that lost events; null: all"),
+        ("t_lo", "BIGINT", "ns, trace clock: last event before the loss"),
+        ("t_hi", "BIGINT", "ns, trace clock: first event after it"),
+        ("lost", "BIGINT", "events lost; null: not known"),
+        ("reason", "VARCHAR", "how they were lost"))),
+    Table("doubts", "Answers that later events showed to be unsafe: these pages, from from_ts to to_ts.", (
+        ("pfn", "BIGINT", "first page"), ("nr_pages", "BIGINT", "pages"),
+        ("from_ts", "BIGINT", "ns, trace clock: last evidence before the contradiction"),
+        ("to_ts", "BIGINT", "ns, trace clock: when it was noticed; 2^63-1: not over yet"),
+        ("seq", "BIGINT", "stream_seq of the event that showed it"),
+        ("reason", "TINYINT", "see the table words"))),
+    Table("anomalies", "What replay noticed, by kind, from the beginning of the stream to the segment's end.", (
+        ("kind", "INTEGER", "see the table words"), ("events", "BIGINT", "events that showed it"),
+        ("pages", "BIGINT", "pages concerned"), ("first_seq", "BIGINT", "stream_seq of the first"))),
+    Table("quarantined", "Events of this segment that could not be folded.", (
+        ("seq", "BIGINT", "stream_seq"), ("pfn", "BIGINT", "page frame number it named"),
+        ("order", "BIGINT", "order it named"), ("kind", "INTEGER", "why: see the table words"))),
+    Table("audits", "Replay against the kernel's own dumps, before any correction.", (
+        ("seq", "BIGINT", "stream_seq of the dump"), ("ts", "BIGINT", "ns, trace clock: end of the dump"),
+        ("name", "VARCHAR", "name of the snapshot"), ("records", "BIGINT", "records of the dump"),
+        ("agree", "BIGINT", "of them: same pfn, order, pid, gfp_mask, and ts within 20 ms"),
+        ("pages", "BIGINT", "pages of the records"), ("agree_pages", "BIGINT", "pages of those that agree"),
+        ("extra", "BIGINT", "heads of blocks that replay has and the dump has not"),
+        ("applied", "BOOLEAN", "whether the dump then set, confirmed and corrected the state"))),
+    Table("audit_differences", "Each record in which the kernel's dump and replay differed, with both sides.", (
+        ("seq", "BIGINT", "stream_seq of the dump"), ("name", "VARCHAR", "name of the snapshot"),
+        ("pfn", "BIGINT", "page frame number"), ("class", "VARCHAR", "class of difference"),
+        ("kernel_order", "TINYINT", "kernel: order; null: no record"), ("kernel_pid", "INTEGER", "kernel: pid"),
+        ("kernel_tgid", "INTEGER", "kernel: tgid"), ("kernel_gfp_mask", "BIGINT", "kernel: gfp_mask"),
+        ("kernel_ts_nsec", "BIGINT", "kernel: ns, page_owner's clock"),
+        ("order", "TINYINT", "replay: order; null: no owner"), ("pid", "INTEGER", "replay: pid"),
+        ("tgid", "INTEGER", "replay: tgid"), ("gfp_mask", "BIGINT", "replay: gfp_mask"),
+        ("ts_nsec", "BIGINT", "replay: ns, page_owner's clock"))),
+    Table("markers", "What was written into trace_marker.", (
+        ("seq", "BIGINT", "stream_seq"), ("ts", "BIGINT", "ns, trace clock"), ("text", "VARCHAR", "the marker"))),
+    Table("hotplug", "What was observed of memory hotplug.", (
+        ("seq", "BIGINT", "stream_seq"), ("ts", "BIGINT", "ns, trace clock"),
+        ("call", "VARCHAR", "online_pages or offline_pages"), ("phase", "VARCHAR", "entry, return, notified"),
+        ("pfn", "BIGINT", "start_pfn"), ("nr_pages", "BIGINT", "pages"), ("ret", "INTEGER", "result: 0 or -errno"),
+        ("pid", "INTEGER", "who called"))),
+    Table("stacks", "The stacks that this file uses.", (
+        ("id", "INTEGER", "as in the columns stack and free_stack of this file"),
+        ("stack_id", "BIGINT", "64-bit id of the canonical form, the same in every file and on every host"),
+        ("frames", "VARCHAR", "canonical form: innermost first, a frame a line, no offsets"),
+        ("raw", "VARCHAR", "one of its forms as recorded"),
+        ("truncated", "BOOLEAN", "whether deeper frames were cut off"))),
+    Table("comms", "The command names that this file uses.", (
+        ("id", "INTEGER", "as in the columns comm and free_comm of this file"), ("comm", "VARCHAR", "name"))),
+    Table("state", "All else that a resume needs, as JSON by name.", (
+        ("name", "VARCHAR", "field"), ("value", "VARCHAR", "JSON"))),
+)  # fmt: skip
+
+TABLE: Final = {table.name: table for table in TABLES}
+
+
+def ddl() -> list[str]:
+    """Return the statements that make a segment's tables, with a comment on each table and column."""
+    statements = []
+    for table in TABLES:
+        columns = ", ".join(f'"{name}" {kind}' for name, kind, _ in table.columns)
+        statements.append(f'CREATE TABLE "{table.name}" ({columns})')
+        statements.append(f"COMMENT ON TABLE \"{table.name}\" IS '{_quoted(table.doc)}'")
+        statements += [
+            f'COMMENT ON COLUMN "{table.name}"."{name}" IS \'{_quoted(doc)}\'' for name, _, doc in table.columns
+        ]
+    return statements
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
+
+
+# Where files stand: segments/HOST/BOOT_ID/FOLD/FIRST-LAST.duckdb, and TIP-SEQ.duckdb beside them.
+
+_SEGMENT = re.compile(r"(\d{15})-(\d{15})\.duckdb")
+_TIP = re.compile(r"TIP-(\d{15})\.duckdb")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StoreFile:
+    """A sealed segment, or a tip: its first and last stream_seq, and its path."""
+
+    first_seq: int
+    last_seq: int
+    tip: bool
+    path: Path
+
+
+def segments_directory(trail: Path) -> Path:
+    """Return where the store of *trail* lies."""
+    return trail / "segments"
+
+
+def fold_name(*, correct: bool) -> str:
+    """Return the folder of a fold: its version and options."""
+    return f"fold{FOLD_VERSION}" + ("" if correct else "-no-correct")
+
+
+def path_part(text: str) -> str:
+    """Return *text* as one component of a path: no separators, no leading dot, never empty."""
+    safe = "".join(c if c.isalnum() or c in "-_.:" else f"%{ord(c):02x}" for c in text)
+    return ("%2e" + safe[1:]) if safe.startswith(".") else safe or "%"
+
+
+def stream_directory(trail: Path, host: str, boot_id: str, fold: str) -> Path:
+    """Return where the segments of one stream and fold stand."""
+    return segments_directory(trail) / path_part(host) / path_part(boot_id) / fold
+
+
+def segment_path(directory: Path, first_seq: int, last_seq: int) -> Path:
+    """Return the path of the segment of [first_seq, last_seq]."""
+    return directory / f"{first_seq:015d}-{last_seq:015d}.duckdb"
+
+
+def tip_path(directory: Path, last_seq: int) -> Path:
+    """Return the path of the tip that is true up to *last_seq*."""
+    return directory / f"TIP-{last_seq:015d}.duckdb"
+
+
+def chain(directory: Path) -> list[StoreFile]:
+    """Return the segments of a stream in order, and after them its tip, if one reaches beyond them."""
+    if not directory.is_dir():
+        return []
+    segments, tips = [], []
+    for path in directory.iterdir():
+        if match := _SEGMENT.fullmatch(path.name):
+            segments.append(StoreFile(int(match[1]), int(match[2]), False, path))
+        elif match := _TIP.fullmatch(path.name):
+            tips.append(StoreFile(0, int(match[1]), True, path))
+    segments.sort()
+    sealed = segments[-1].last_seq if segments else -1
+    newest = max(tips, key=lambda tip: tip.last_seq, default=None)
+    if newest is not None and newest.last_seq > sealed:
+        segments.append(StoreFile(sealed + 1, newest.last_seq, True, newest.path))
+    return segments
+
+
+def old_tips(directory: Path, newest_seq: int) -> list[Path]:
+    """Return the tips that reach no further than *newest_seq*."""
+    found = ((path, _TIP.fullmatch(path.name)) for path in directory.iterdir())
+    return [path for path, match in found if match and int(match[1]) < newest_seq]

@@ -1,0 +1,32 @@
+"""The types that fields of events have. The least value of each width says *absent* in a batch, so no event has it."""
+
+from typing import Annotated, Final
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+TEXT: Final = pa.dictionary(pa.int32(), pa.utf8())
+"""Arrow type of texts that repeat."""
+
+
+class Contract(BaseModel):
+    """A closed content model: an unknown field is an error, not noise."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Int8 = Annotated[int, Field(strict=True, gt=-(2**7), lt=2**7)]
+Int16 = Annotated[int, Field(strict=True, gt=-(2**15), lt=2**15)]
+Int32 = Annotated[int, Field(strict=True, gt=-(2**31), lt=2**31)]
+Int64 = Annotated[int, Field(strict=True, gt=-(2**63), lt=2**63)]
+Microseconds = Annotated[int, Field(strict=True, ge=-(2**63 // 1000 - 1), le=2**63 // 1000 - 1)]
+Seq = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+Pfn = Annotated[int, Field(strict=True, ge=0, lt=2**52)]
+NrPages = Annotated[int, Field(strict=True, ge=0, le=2**52)]
+Order = Annotated[int, Field(strict=True, ge=0, le=63)]
+GfpMask = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
+
+
+def field(name: str, kind: pa.DataType, nullable: bool, doc: str) -> pa.Field:
+    """Return one column of an Arrow schema, with its doc."""
+    return pa.field(name, kind, nullable, metadata={"doc": doc})

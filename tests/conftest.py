@@ -1,0 +1,105 @@
+"""What all tests share: Hypothesis profiles, recordings of real kernels, and what to do where something is missing."""
+
+import os
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+import zstandard
+from hypothesis import HealthCheck, settings
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+WINDOW_SIZE = 1 << 27  # the captures were compressed with a 27-bit window
+
+# No deadlines: the first call of a kernel compiles it.
+settings.register_profile("normal", deadline=None, max_examples=50)
+settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True, print_blob=True)
+settings.register_profile(
+    "nightly", deadline=None, max_examples=2_000, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") == "true" else "normal"))
+
+Unavailable = Callable[[str, str], NoReturn]
+KernelDump = Callable[[str, str], Path]
+
+
+def captures_folder() -> Path:
+    """Return where the captures are looked for: $PAGETRAIL_CAPTURES, by default ../shared/captures."""
+    return Path(os.environ.get("PAGETRAIL_CAPTURES", REPOSITORY.parent / "shared" / "captures"))
+
+
+def captures_are_expected() -> bool:
+    """Say whether missing captures are a fault: somebody named a folder, or CI runs beside a shared one."""
+    if "PAGETRAIL_CAPTURES" in os.environ:
+        return True
+    return os.environ.get("CI") == "true" and captures_folder().parent.is_dir()
+
+
+def unavailable_here(what: str, reason: str) -> NoReturn:
+    """Skip a test that needs *what*; fail it where *what* was promised ($PAGETRAIL_REQUIRE, a list of names)."""
+    promised = os.environ.get("PAGETRAIL_REQUIRE", "").split()
+    if what in promised or (what == "captures" and captures_are_expected()):
+        pytest.fail(f"{what} is required here, and missing: {reason}", pytrace=False)
+    pytest.skip(f"{what}: {reason}")
+
+
+def pytest_report_header() -> list[str]:
+    """Say once where the captures come from."""
+    folder = captures_folder()
+    return [f"captures: {folder}{'' if folder.is_dir() else ' (absent)'}"]
+
+
+@pytest.fixture(scope="session")
+def unavailable() -> Unavailable:
+    """Call with (what, reason) where something outside of the repository is missing: skips, or fails where promised."""
+    return unavailable_here
+
+
+@pytest.fixture(scope="session")
+def captures() -> Path:
+    """Return the folder of recordings of real kernels."""
+    folder = captures_folder()
+    if not folder.is_dir():
+        unavailable_here("captures", f"no folder {folder}; set PAGETRAIL_CAPTURES")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def kernel_dump(captures: Path, tmp_path_factory: pytest.TempPathFactory) -> KernelDump:
+    """Return a function (capture, snapshot) → path of the kernel's own page_owner text of that instant."""
+    folder = tmp_path_factory.mktemp("kernel-dumps")
+
+    def kernel_dump(capture: str, snapshot: str) -> Path:
+        text = folder / f"{capture}.{snapshot}.page_owner.txt"
+        if not text.exists():
+            _extract_dump(captures / capture, snapshot, text)
+        return text
+
+    return kernel_dump
+
+
+def _extract_dump(capture: Path, snapshot: str, text: Path) -> None:
+    """Write the dump of *snapshot*, which lies in a file of its own or together with the others in an archive."""
+    unzstd = zstandard.ZstdDecompressor(max_window_size=WINDOW_SIZE)
+    single = capture / "snapshots" / snapshot / "page_owner.txt.zst"
+    if single.exists():
+        with single.open("rb") as packed, text.open("wb") as out:
+            unzstd.copy_stream(packed, out)
+        return
+    member = f"snapshots/{snapshot}/page_owner.txt"
+    with (
+        (capture / "page_owner_dumps.tar.zst").open("rb") as packed,
+        unzstd.stream_reader(packed) as stream,
+        tarfile.open(fileobj=stream, mode="r|") as archive,
+    ):
+        for entry in archive:
+            if entry.name.removeprefix("./") == member:
+                content = archive.extractfile(entry)
+                assert content is not None
+                with text.open("wb") as out:
+                    shutil.copyfileobj(content, out)
+                return
+    raise FileNotFoundError(f"{capture}: no {member}, neither as a file nor in page_owner_dumps.tar.zst")

@@ -1,0 +1,154 @@
+"""Inputs: decompression, truncation, names by content, archives."""
+
+import gzip
+import hashlib
+import io
+import os
+import tarfile
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pagetrail.producers.inputs import (
+    Input,
+    TarMembers,
+    blocks,
+    content_id,
+    find_compressed,
+    open_input,
+    read_text,
+)
+from pagetrail.schemas.errors import InputError
+
+TEXT = b"".join(b"line %d of a recording\n" % i for i in range(200_000))
+
+pack = {
+    "plain": lambda data: data,
+    "zstd": lambda data: zstandard.ZstdCompressor().compress(data),
+    "gzip": lambda data: gzip.compress(data, 1),
+}
+compressions = pytest.mark.parametrize("form", ["plain", "zstd", "gzip"])
+packed = pytest.mark.parametrize("form", ["zstd", "gzip"])
+
+
+@compressions
+def test_what_was_packed_is_read_back(tmp_path, form):
+    (path := tmp_path / "trace").write_bytes(pack[form](TEXT))
+    with open_input(path) as stream:
+        assert stream.read() == TEXT
+    assert stream.truncated is None
+
+
+@compressions
+def test_frames_one_behind_another_are_one_stream(tmp_path, form):
+    (path := tmp_path / "trace").write_bytes(pack[form](TEXT) + pack[form](b"") + pack[form](b"more"))
+    with open_input(path) as stream:
+        assert stream.read() == TEXT + b"more"
+    assert stream.truncated is None
+
+
+@compressions
+def test_the_id_is_of_the_uncompressed_bytes(tmp_path, form):
+    (path := tmp_path / "trace").write_bytes(pack[form](TEXT))
+    assert content_id(path) == hashlib.blake2b(TEXT, digest_size=16).hexdigest()
+
+
+@packed
+def test_of_a_file_cut_short_what_is_whole_is_read_and_the_cut_is_told(tmp_path, form):
+    data = pack[form](os.urandom(300_000))
+    (path := tmp_path / "trace").write_bytes(pack[form](TEXT) + data[: len(data) // 2])
+    with open_input(path) as stream:
+        read = stream.read()
+    assert read.startswith(TEXT)
+    assert stream.truncated is not None
+    assert stream.truncated.offset == len(read)
+    assert str(len(read)) in str(stream.truncated)
+
+
+@packed
+def test_of_a_damaged_file_what_comes_before_is_read_and_the_damage_is_told(tmp_path, form):
+    data = pack[form](TEXT) + pack[form](TEXT)
+    (path := tmp_path / "trace").write_bytes(pack[form](TEXT) + b"\xffnot a frame" + data)
+    with open_input(path) as stream:
+        read = stream.read()
+    assert TEXT.startswith(read)
+    assert stream.truncated is not None
+    assert "damaged" in str(stream.truncated)
+
+
+@given(st.binary(max_size=3000), st.sampled_from(sorted(pack)), st.integers(1, 100))
+def test_the_size_of_the_reads_changes_nothing(data, form, size):
+    stream = Input(io.BytesIO(pack[form](data)), "-")
+    parts = []
+    while part := stream.read(size):
+        parts.append(part)
+    assert b"".join(parts) == data
+
+
+def test_a_wide_zstd_window_is_read(tmp_path):
+    wide = zstandard.ZstdCompressionParameters(window_log=27, enable_ldm=True)
+    compressor = zstandard.ZstdCompressor(compression_params=wide)
+    (path := tmp_path / "trace.zst").write_bytes(compressor.compressobj().compress(TEXT) or b"")
+    writer = io.BytesIO()
+    with compressor.stream_writer(writer, closefd=False) as stream:
+        stream.write(TEXT)
+    path.write_bytes(writer.getvalue())
+    assert read_text(path).encode() == TEXT
+
+
+def test_blocks_are_the_whole_stream():
+    assert b"".join(bytes(block) for block in blocks(Input(io.BytesIO(TEXT), "-"))) == TEXT
+
+
+def test_a_missing_file_is_an_input_error_that_names_it(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere.*check the path"):
+        open_input(tmp_path / "nowhere")
+
+
+def test_a_directory_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match="found a directory"):
+        open_input(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["", ".zst", ".gz"])
+def test_a_file_is_found_whatever_packs_it(tmp_path, suffix):
+    (path := tmp_path / f"dmesg.txt{suffix}").write_bytes(b"")
+    assert find_compressed(tmp_path, "dmesg.txt") == path
+    assert find_compressed(tmp_path, "uname.txt") is None
+
+
+def make_archive(path, names):
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = len(TEXT)
+            tar.addfile(member, io.BytesIO(TEXT))
+    path.write_bytes(zstandard.ZstdCompressor().compress(archive.getvalue()))
+
+
+@pytest.mark.parametrize("order", ["abc", "cba", "bbac"])
+def test_members_are_read_in_whatever_order_they_are_asked_for(tmp_path, order):
+    make_archive(path := tmp_path / "dumps.tar.zst", "abc")
+    members = TarMembers(path)
+    assert members.names == ("a", "b", "c")
+    for name in order:
+        assert members.open(name).read() == TEXT
+    members.close()
+
+
+def test_a_member_that_is_not_there_is_an_input_error(tmp_path):
+    make_archive(path := tmp_path / "dumps.tar.zst", "a")
+    with pytest.raises(InputError, match="member b"):
+        TarMembers(path).open("b")
+
+
+def test_of_an_archive_cut_short_the_whole_members_are_read(tmp_path):
+    make_archive(path := tmp_path / "dumps.tar.zst", "abc")
+    path.write_bytes(path.read_bytes()[:-100])
+    members = TarMembers(path)
+    assert members.truncated is not None
+    assert members.open("a").read() == TEXT
+    members.close()
