@@ -24,6 +24,7 @@ from pagetrail.producers.ftrace_text import FtraceText
 from pagetrail.producers.inputs import Input, content_id, find_compressed, open_input
 from pagetrail.producers.page_owner import PageOwnerDump, baseline, clock_row, detail_row
 from pagetrail.producers.parsed import Parser, ReadAccount
+from pagetrail.producers.perf_script import PerfScript
 from pagetrail.producers.recognise import HEAD_BYTES, Format, check_readable, recognise
 from pagetrail.producers.recording_info import RecordingInfo
 from pagetrail.producers.snapshots import Snapshots
@@ -292,8 +293,6 @@ class Capture:
 def parser_of(stream: Input, found: Format, *, gfp_flags: Mapping[str, int] | None, vmemmap_base: int | None) -> Parser:
     """Return the parser of a trace of format *found*."""
     if found is Format.PERF_SCRIPT:
-        from pagetrail.producers.perf_script import PerfScript  # TEMPORARY
-
         return PerfScript(stream, source=stream.source, gfp_flags=gfp_flags)
     return FtraceText(stream, source=stream.source, gfp_flags=gfp_flags, vmemmap_base=vmemmap_base)
 

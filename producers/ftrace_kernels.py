@@ -228,9 +228,7 @@ def scan_ftrace(
         if cpu >= cpus.shape[1] or state[PAYLOAD] >= stop:
             return ODD
         if at(data, state[PAYLOAD]) == 60:
-            reason = stack_entry(
-                data, newlines, line, size, final, cut, state, slots, notes, arena, fill, cpus, rows
-            )
+            reason = stack_entry(data, newlines, line, size, final, cut, state, slots, notes, arena, fill, cpus, rows)
             if reason >= 0:
                 return reason
             state[POS] = state[NEXT]
@@ -249,7 +247,7 @@ def scan_ftrace(
             return NEW_NAME
         if action == RARE:
             return EVENT
-        row = np.int64(NO_ROW)
+        row = NO_ROW
         if action != IGNORE and not page_fields(data, action, state):
             return EVENT
         if cpus[GAP_IS_DUE, cpu] != 0:

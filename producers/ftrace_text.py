@@ -8,7 +8,7 @@ from pagetrail.producers import text_kernels as tk
 from pagetrail.producers.ftrace_kernels import scan_ftrace
 from pagetrail.producers.text_reader import TextReader
 
-# kernel/trace/trace.c (Linux 6.1): print_event_info, print_func_help_header, and test_cpu_buff_start for comments later on.
+# kernel/trace/trace.c (Linux 6.1): print_event_info and print_func_help_header; later comments: test_cpu_buff_start
 _ENTRIES: Final = re.compile(rb"# entries-in-buffer/entries-written: *([0-9]{1,18})/([0-9]{1,18}) +#P:([0-9]{1,5})\s*")
 _COLUMNS: Final = re.compile(rb"#[ \t]+TASK-(?:PID|TID)\b(.*)")
 _COMMENT: Final = re.compile(rb"#[ -~\t]*\r?")
@@ -33,26 +33,9 @@ class FtraceText(TextReader):
     Its stacks belong to the last event of their CPU, which other CPUs' lines may separate from them.
     """
 
+    _kernel = staticmethod(scan_ftrace)
+    _late_stacks = True
     header: FtraceHeader | None = None
-
-    def _scan(self, size: int, final: bool, cut: bool) -> int:
-        texts = self._texts
-        return int(
-            scan_ftrace(
-                self._data,
-                self._newlines,
-                size,
-                final,
-                cut,
-                self._state,
-                texts.slots,
-                texts.notes,
-                texts.arena,
-                texts.fill,
-                self._cpus,
-                self._rows.rows,
-            )
-        )
 
     def _odd(self, line: bytes) -> bool:
         if len(line) > tk.MAX_LINE:

@@ -50,9 +50,7 @@ _KERNEL: Final = _NOFS | _BITS["__GFP_FS"]
 _USER: Final = _KERNEL | _BITS["__GFP_HARDWALL"]
 _HIGHUSER: Final = _USER | _BITS["__GFP_HIGHMEM"]
 _HIGHUSER_MOVABLE: Final = _HIGHUSER | _BITS["__GFP_MOVABLE"]
-_TRANSHUGE_LIGHT: Final = (
-    _HIGHUSER_MOVABLE | _all_of("__GFP_COMP", "__GFP_NOMEMALLOC", "__GFP_NOWARN")
-) & ~_RECLAIM
+_TRANSHUGE_LIGHT: Final = (_HIGHUSER_MOVABLE | _all_of("__GFP_COMP", "__GFP_NOMEMALLOC", "__GFP_NOWARN")) & ~_RECLAIM
 
 # In the order in which the kernel tries them, the widest first.
 # Source: include/trace/events/mmflags.h (Linux 6.1), __def_gfpflag_names.

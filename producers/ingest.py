@@ -73,7 +73,7 @@ def ingest(
     """
     framer = Framer(origin)
     sending = _Sending(log, accept)
-    info, account = recording.info, recording.parser.account
+    info = recording.info
     begin = RecordingBegin(
         source=info.source, format=info.format, trace_clock=info.trace_clock, options=dict(sorted(info.options.items()))
     )
@@ -89,6 +89,7 @@ def ingest(
         on_progress(framer.seq)
     if not begun:
         raise InputError(f"{info.source}: expected events of page allocation, found none; nothing was stored")
+    account = recording.parser.account
     sending.send(framer.add(single(Kind.RECORDING_END, framer.last_ts or 0, _end(account, framer.clamped))))
     sending.send(framer.finish())
     sending.flush()

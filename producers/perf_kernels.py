@@ -71,7 +71,7 @@ def skip_spaces_back(data: NDArray[np.uint8], start: int, stop: int) -> int:
 def thread_id(data: NDArray[np.uint8], pos: int, stop: int, absent: int) -> tuple[int, int]:
     """Read a decimal id, or the -1 that perf prints for a thread that is gone: *absent*; and the position behind."""
     if pos + 1 < stop and at(data, pos) == 45 and at(data, pos + 1) == 49:
-        return np.int64(absent), np.int64(pos + 2)
+        return absent, pos + 2
     return decimal(data, pos, stop, 9)
 
 
@@ -84,14 +84,14 @@ def head_before(data: NDArray[np.uint8], start: int, colon: int, state: NDArray[
         return False
     last = skip_spaces_back(data, start, first)
     first = token_start(data, start, last)
-    cpu = np.int64(ABSENT_CPU)
+    cpu = ABSENT_CPU
     if first < last and at(data, first) == 91:
         cpu, behind = decimal(data, first + 1, last, 5)
         if behind != last - 1 or at(data, behind) != 93:
             return False
         last = skip_spaces_back(data, start, first)
         first = token_start(data, start, last)
-    tgid = np.int64(ABSENT_TGID)
+    tgid = ABSENT_TGID
     pid, behind = thread_id(data, first, last, ABSENT_PID)
     if behind > 0 and behind < last and at(data, behind) == 47:
         tgid = pid
@@ -155,7 +155,7 @@ def chain(
         line += 1
         state[LINES] += 1
     state[NEXT] = pos
-    return kernel_stop
+    return int(kernel_stop)
 
 
 @jit

@@ -7,11 +7,16 @@ from typing import Final
 from pagetrail.producers import text_kernels as tk
 from pagetrail.producers.perf_kernels import scan_perf
 from pagetrail.producers.text_reader import TextReader
+from pagetrail.schemas.columns import absent
+from pagetrail.schemas.details import Gap
 
 # tools/perf/util/evsel_fprintf.c (Linux 6.1), sample__fprintf_callchain: address, symbol+offset, (dso)
 _FRAME: Final = re.compile(r"\t *([0-9a-f]+) (.*?)(?: \(([^()]*)\))?\s*")
 # tools/perf/util/event.c (Linux 6.1), perf_event__fprintf_lost; printed with --show-lost-events
-_LOST: Final = re.compile(rb".*?(?:\[([0-9]{1,5})\] +)?([0-9]{1,10})\.([0-9]{6}|[0-9]{9}): +PERF_RECORD_LOST lost ([0-9]{1,18})\s*")
+_LOST: Final = re.compile(
+    rb".*?(?:\[([0-9]{1,5})\] +)?([0-9]{1,10}\.(?:[0-9]{6}|[0-9]{9})): +PERF_RECORD_LOST lost ([0-9]{1,18})\s*"
+)
+_REASON: Final = "perf says PERF_RECORD_LOST"
 _RECORD: Final = re.compile(rb".*?[0-9]+\.[0-9]+: +(PERF_RECORD_[A-Z_0-9]+)\b.*")
 _KERNEL_DSO: Final = ("[kernel.kallsyms]", "[kernel.vmlinux]", "[guest.kernel.kallsyms]", "[kernel]", "inlined")
 
@@ -19,44 +24,46 @@ _KERNEL_DSO: Final = ("[kernel.kallsyms]", "[kernel.vmlinux]", "[guest.kernel.ka
 class PerfScript(TextReader):
     """The output of ``perf script``, as a ``parsed.Parser``. Of call chains, the kernel's part is kept."""
 
+    _kernel = staticmethod(scan_perf)
+    _late_stacks = False
+    _odd_line = 0
     header: None = None  # perf script prints none unless asked to; its lines begin with '#'
 
-    def _scan(self, size: int, final: bool, cut: bool) -> int:
-        texts = self._texts
-        return int(
-            scan_perf(
-                self._data,
-                self._newlines,
-                size,
-                final,
-                cut,
-                self._state,
-                texts.slots,
-                texts.notes,
-                texts.arena,
-                texts.fill,
-                self._cpus,
-                self._rows.rows,
-            )
-        )
-
     def _odd(self, line: bytes) -> bool:
+        number = int(self._state[tk.LINE])
+        if line.startswith(b"\t") and number == self._odd_line + 1:  # the chain of a line that was no event
+            self._odd_line = number
+            return True
+        self._odd_line = number
         if len(line) > tk.MAX_LINE:
             return False
-        if line.startswith(b"#"):
-            return True
+        return line.startswith(b"#") or self._record(line) or not line.strip()
+
+    def _record(self, line: bytes) -> bool:
+        """Take a record that is no sample, as --show-lost-events and the like print them."""
         lost = _LOST.fullmatch(line)
-        if lost is not None and lost[1] is not None and int(lost[1]) < tk.MAX_CPUS:
-            self.account.lost_events += int(lost[4])
-            self._lose(int(lost[1]), int(lost[4]), "perf says PERF_RECORD_LOST")
-            return True
+        if lost is not None:
+            return self._lost(lost)
         record = _RECORD.fullmatch(line)
-        if lost is None and record is not None:
+        if record is not None:
             name = record[1].decode()
             self.account.events[name] += 1
             self.account.ignored[name] += 1
-            return True
-        return not line.strip()
+        return record is not None
+
+    def _lost(self, found: re.Match[bytes]) -> bool:
+        cpu_text, time, lost_text = found.groups()
+        cpu, lost = int(cpu_text or absent("cpu")), int(lost_text)
+        if cpu >= tk.MAX_CPUS:
+            return False
+        self.account.lost_events += lost
+        if cpu >= 0:
+            self._lose(cpu, lost, _REASON)
+        else:  # of which CPU is not said: nothing that was read before is safe
+            seconds, fraction = time.split(b".")
+            t_hi = int(seconds) * 10**9 + int(fraction.ljust(9, b"0"))
+            self._rows.put_gap(cpu, t_hi, Gap(t_lo=0, t_hi=t_hi, lost=lost, reason=_REASON).model_dump_json())
+        return True
 
     def _stack_text(self, raw: bytes) -> str | None:
         frames = []

@@ -10,6 +10,8 @@ HEAD_BYTES: Final = 1 << 16
 """How much of the uncompressed file ``recognise`` wants to see."""
 
 LINES_LOOKED_AT: Final = 400
+BINARY_BYTES: Final = 512
+"""A NUL within so many bytes makes it binary: a tar of dumps is no dump. Later ones may be damage in a text."""
 
 
 class Format(enum.Enum):
@@ -68,7 +70,7 @@ def recognise(head: bytes, name: str) -> Format:
             return found
     if not head:
         raise UnrecognisedInput(source=name, found="nothing: was the recording stopped too early?", expected=EXPECTED)
-    if b"\0" in head:
+    if b"\0" in head[:BINARY_BYTES]:
         start = head[:8].hex(" ")
         raise UnrecognisedInput(source=name, found=f"binary data that begins with {start}", expected=EXPECTED)
     votes = dict.fromkeys(Format, 0)

@@ -89,5 +89,7 @@ def _member_opener(archive: TarMembers, member: str) -> Callable[[], Input]:
     return lambda: Input(archive.open(member), member)
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """Return the key that sorts names by their numbers, and numbers before letters."""
+    parts = [part for part in re.split(r"(\d+)", name) if part]
+    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]

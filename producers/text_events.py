@@ -83,15 +83,19 @@ class _Bad(Exception):
         self.reason = reason
 
 
+def _integer(text: str) -> int:
+    return int(text, 16) if text.startswith("0x") else int(text)
+
+
 def _pfn(text: str) -> int:
-    value = int(text, 0)
+    value = _integer(text)
     if value >= PFN_LIMIT:
         raise _Bad
     return value
 
 
 def _order(text: str) -> int:
-    value = int(text, 0)
+    value = _integer(text)
     if not 0 <= value < 64:
         raise _Bad
     return value
@@ -105,7 +109,7 @@ def _migratetype(text: str) -> int:
 
 
 def _count(text: str) -> int:
-    value = int(text, 0)
+    value = _integer(text)
     if not 0 <= value < PFN_LIMIT:
         raise _Bad
     return value
@@ -132,19 +136,21 @@ class EventReader:
     highest_pfn: Callable[[], int]
     """The highest pfn that events have named so far: what deduced ones are held against."""
     _open_calls: dict[int, tuple[str, int, int]] = field(default_factory=dict)
+    _pid: int = 0
 
     def read(self, name: str, payload: str, pid: int) -> Outcome:
         """Return what the event *name* of thread *pid* says; *payload* is the text behind ``name:``."""
+        self._pid = pid
         try:
-            return _READERS[name.rpartition(":")[2]](self, payload, pid)
+            return _READERS[name.rpartition(":")[2]](self, payload)
         except _Bad as bad:
             return Refused(bad.reason)
 
-    def _alloc(self, payload: str, pid: int) -> Outcome:
+    def _alloc(self, payload: str) -> Outcome:
         pfn, order, migratetype, gfp_text = _match(_ALLOC, payload)
         columns = {"order": _order(order), "migratetype": _migratetype(migratetype)}
         # A failed allocation has no page: the kernel prints 0 for its -1.
-        if int(pfn, 0) in (0, (1 << 64) - 1):
+        if _integer(pfn) in (0, (1 << 64) - 1):
             return FailedAlloc()
         columns["pfn"] = _pfn(pfn)
         try:
@@ -153,16 +159,16 @@ class EventReader:
             return Event(Kind.ALLOC, columns, unknown_gfp=str(error))
         return Event(Kind.ALLOC, columns)
 
-    def _free(self, payload: str, pid: int) -> Outcome:
+    def _free(self, payload: str) -> Outcome:
         pfn, order = _match(_FREE, payload)
         return Event(Kind.FREE, {"pfn": _pfn(pfn), "order": _order(order)})
 
-    def _drain(self, payload: str, pid: int) -> Outcome:
+    def _drain(self, payload: str) -> Outcome:
         pfn, order, migratetype = _match(_DRAIN, payload)
         columns = {"pfn": _pfn(pfn), "order": _order(order), "migratetype": _migratetype(migratetype)}
         return Event(Kind.DRAIN, columns)
 
-    def _extfrag(self, payload: str, pid: int) -> Outcome:
+    def _extfrag(self, payload: str) -> Outcome:
         pfn, alloc_order, fallback_order, pageblock_order, alloc_type, fallback_type, fragmenting, owner = _match(
             _EXTFRAG, payload
         )
@@ -180,46 +186,46 @@ class EventReader:
         }
         return Event(Kind.EXTFRAG, columns, detail=json.dumps(rest, separators=(",", ":")))
 
-    def _copy_owner(self, payload: str, pid: int) -> Outcome:
+    def _copy_owner(self, payload: str) -> Outcome:
         new, old = _match(_COPY_OWNER, payload)
         return Event(Kind.MIGRATE, {"pfn": self._page_to_pfn(new), "src_pfn": self._page_to_pfn(old)})
 
-    def _split_owner(self, payload: str, pid: int) -> Outcome:
+    def _split_owner(self, payload: str) -> Outcome:
         page, nr = _match(_SPLIT_OWNER, payload)
         return Event(Kind.SPLIT, {"pfn": self._page_to_pfn(page), "nr_pages": _count(nr), "order": 0})
 
-    def _iso_owner(self, payload: str, pid: int) -> Outcome:
+    def _iso_owner(self, payload: str) -> Outcome:
         page, order, gfp = _match(_ISO_OWNER, payload)
         columns = {"pfn": self._page_to_pfn(page), "order": _order(order), "gfp_mask": _count(gfp)}
         return Event(Kind.ISOLATE, columns)
 
-    def _online(self, payload: str, pid: int) -> Outcome:
-        return self._entry("online_pages", payload, pid)
+    def _online(self, payload: str) -> Outcome:
+        return self._entry("online_pages", payload)
 
-    def _offline(self, payload: str, pid: int) -> Outcome:
-        return self._entry("offline_pages", payload, pid)
+    def _offline(self, payload: str) -> Outcome:
+        return self._entry("offline_pages", payload)
 
-    def _entry(self, call: str, payload: str, pid: int) -> Outcome:
+    def _entry(self, call: str, payload: str) -> Outcome:
         pfn_text, nr = _match(_HOTPLUG, payload)
         pfn, nr_pages = _pfn(pfn_text), _count(nr)
-        self._open_calls[pid] = (call, pfn, nr_pages)
+        self._open_calls[self._pid] = (call, pfn, nr_pages)
         return Event(Kind.HOTPLUG, {"pfn": pfn, "nr_pages": nr_pages}, detail=_hotplug(call, "entry"))
 
-    def _online_ret(self, payload: str, pid: int) -> Outcome:
-        return self._return("online_pages", payload, pid)
+    def _online_ret(self, payload: str) -> Outcome:
+        return self._return("online_pages", payload)
 
-    def _offline_ret(self, payload: str, pid: int) -> Outcome:
-        return self._return("offline_pages", payload, pid)
+    def _offline_ret(self, payload: str) -> Outcome:
+        return self._return("offline_pages", payload)
 
-    def _return(self, call: str, payload: str, pid: int) -> Outcome:
+    def _return(self, call: str, payload: str) -> Outcome:
         (text,) = _match(_HOTPLUG_RET, payload)
         columns = {"ret": _s32(text)}
-        opened = self._open_calls.pop(pid, None)
+        opened = self._open_calls.pop(self._pid, None)
         if opened is not None and opened[0] == call:
             columns |= {"pfn": opened[1], "nr_pages": opened[2]}
         return Event(Kind.HOTPLUG, columns, detail=_hotplug(call, "return"))
 
-    def _marker(self, payload: str, pid: int) -> Outcome:
+    def _marker(self, payload: str) -> Outcome:
         text = payload.encode("latin-1").decode("utf-8", "backslashreplace")
         return Event(Kind.MARKER, {}, detail=Marker(text=text.removeprefix(" ")).model_dump_json())
 
@@ -228,7 +234,7 @@ class EventReader:
 
         Source: include/asm-generic/memory_model.h (Linux 6.1), __page_to_pfn with SPARSEMEM_VMEMMAP.
         """
-        pointer = int(text, 0)
+        pointer = _integer(text)
         base = self.vmemmap_base
         if base is None:
             for known, size in VMEMMAP_BASES.items():
@@ -240,7 +246,9 @@ class EventReader:
         if rest or not 0 <= pfn < PFN_LIMIT:
             raise _Bad(f"no pfn for struct page {text}: it is no multiple of {STRUCT_PAGE_BYTES} above {base:#x}")
         if self.vmemmap_base is None and pfn > 2 * self.highest_pfn() + KASLR_STEP:
-            raise _Bad(f"no pfn for struct page {text}: from {base:#x} it would lie far beyond all pages named; give the base")
+            raise _Bad(
+                f"no pfn for struct page {text}: from {base:#x} it would lie far beyond all pages named; give the base"
+            )
         return pfn
 
 
@@ -255,7 +263,7 @@ def _hotplug(call: str, phase: str) -> str:
     return Hotplug.model_validate({"call": call, "phase": phase, "source": "kprobe"}).model_dump_json()
 
 
-_READERS: Final[dict[str, Callable[[EventReader, str, int], Outcome]]] = {
+_READERS: Final[dict[str, Callable[[EventReader, str], Outcome]]] = {
     "mm_page_alloc": EventReader._alloc,
     "mm_page_free": EventReader._free,
     "mm_page_pcpu_drain": EventReader._drain,
@@ -270,4 +278,8 @@ _READERS: Final[dict[str, Callable[[EventReader, str, int], Outcome]]] = {
     "tracing_mark_write": EventReader._marker,
 }
 
-_ACTIONS: Final = dict.fromkeys(_READERS, RARE) | {"mm_page_alloc": ALLOC, "mm_page_free": FREE, "mm_page_pcpu_drain": DRAIN}
+_ACTIONS: Final = dict.fromkeys(_READERS, RARE) | {
+    "mm_page_alloc": ALLOC,
+    "mm_page_free": FREE,
+    "mm_page_pcpu_drain": DRAIN,
+}

@@ -146,7 +146,7 @@ def after_literal(data: NDArray[np.uint8], pos: int, stop: int, text: NDArray[np
 
 @jit
 def decimal(data: NDArray[np.uint8], pos: int, stop: int, most: int) -> tuple[int, int]:
-    """Read 1 to *most* (at most 18) decimal digits: the value, and the position behind; -1 for the position if not so."""
+    """Read 1 to *most* (at most 18) decimal digits: the value, and the position behind; position -1 if not so."""
     value = np.int64(0)
     first = pos
     while pos < stop and 48 <= at(data, pos) <= 57:

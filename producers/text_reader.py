@@ -1,8 +1,8 @@
 """What the text parsers have in common: chunks in, lines to the kernel, rare lines to Python, batches out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import BinaryIO, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import BinaryIO, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,10 @@ CHUNK_BYTES: Final = 1 << 20  # stays in the cache; larger ones cost page faults
 
 class TextReader(ABC):
     """One text, opened. Subclasses know what its lines look like."""
+
+    _kernel: ClassVar[Callable[..., int]]
+    _late_stacks: ClassVar[bool]
+    """Whether other lines may come between an event and its stack."""
 
     def __init__(
         self,
@@ -48,15 +52,11 @@ class TextReader(ABC):
         self._newlines: NDArray[np.int64] = np.zeros(0, np.int64)
 
     @abstractmethod
-    def _scan(self, size: int, final: bool, cut: bool) -> int:
-        """Run the kernel over the buffer; return why it stopped."""
-
-    @abstractmethod
     def _odd(self, line: bytes) -> bool:
         """Take a line that is no event; False when it is not understood."""
 
     @abstractmethod
-    def _stack_text(self, raw: bytes) -> str:
+    def _stack_text(self, raw: bytes) -> str | None:
         """Return the lines of a stack as the column wants them."""
 
     @abstractmethod
@@ -65,7 +65,7 @@ class TextReader(ABC):
 
     def batches(self) -> Iterator[EventBatch]:
         """Yield the events in the order of the source, without ``seq``."""
-        carry, offset, dropped = b"", 0, 0
+        carry, offset, dropping = b"", 0, 0
         final = False
         while not final:
             chunk = self._stream.read(self._chunk_bytes)
@@ -73,7 +73,9 @@ class TextReader(ABC):
             if len(carry) - carry.rfind(b"\n") - 1 > tk.MAX_LINE:  # in the middle of a line that no kernel prints
                 newline = chunk.find(b"\n")
                 skipped = len(chunk) if newline < 0 else newline
-                chunk, dropped = chunk[skipped:], dropped + skipped
+                chunk, dropping = chunk[skipped:], dropping + skipped
+                if newline >= 0:
+                    offset, dropping = offset + dropping, 0
             buffer = carry + chunk
             whole = buffer.rfind(b"\n") + 1
             tail = buffer[whole:]
@@ -82,13 +84,13 @@ class TextReader(ABC):
             self._state[tk.FIRST_LINE] = self._state[tk.LINE]
             yield from self._draw(whole if final else len(buffer), final, final and self._goes_on(tail))
             if final and tail:
-                where = offset + whole + (dropped if len(tail) <= tk.MAX_LINE else 0)
-                self.account.truncated = f"line {self._state[tk.LINE]}, at byte {where}, has no end; it was dropped"
+                line = int(self._state[tk.LINE])
+                self.account.truncated = f"line {line}, at byte {offset + whole}, has no end; it was dropped"
             consumed = int(self._state[tk.POS])
             offset += consumed
             self._state[tk.POS] = 0
             carry = buffer[consumed : whole + tk.MAX_LINE + 1]
-            dropped += max(0, len(tail) - tk.MAX_LINE - 1)
+            dropping += max(0, len(tail) - tk.MAX_LINE - 1)
         yield from self._finish()
 
     def _draw(self, size: int, final: bool, cut: bool) -> Iterator[EventBatch]:
@@ -107,6 +109,13 @@ class TextReader(ABC):
                 self._put_gap(int(self._state[tk.CPU]), int(self._state[tk.TS]))
             else:
                 self._learn(reason)
+
+    def _scan(self, size: int, final: bool, cut: bool) -> int:
+        """Run the kernel over the buffer; return why it stopped."""
+        texts = self._texts
+        where = (self._data, self._newlines, size, final, cut, self._state)
+        into = (texts.slots, texts.notes, texts.arena, texts.fill, self._cpus, self._rows.rows)
+        return int(self._kernel(*where, *into))
 
     def _next_line(self) -> None:
         self._state[tk.POS] = self._state[tk.NEXT]
@@ -137,9 +146,7 @@ class TextReader(ABC):
         cpu = int(state[tk.CPU])
         name = int(state[tk.NAME])
         payload = self._data[state[tk.PAYLOAD] : state[tk.STOP]].tobytes()
-        outcome = self._events.read(
-            self._texts.text(name).decode(), payload.decode("latin-1"), int(state[tk.PID])
-        )
+        outcome = self._events.read(self._texts.text(name).decode(), payload.decode("latin-1"), int(state[tk.PID]))
         row = tk.NO_ROW
         line = self._data[state[tk.POS] : state[tk.STOP]].tobytes()
         if isinstance(outcome, Refused):
@@ -152,8 +159,10 @@ class TextReader(ABC):
             else:
                 row = self._put_event(outcome, line)
             self._texts.notes[COUNT, name] += 1
-            cpus[tk.LAST_TS, cpu] = state[tk.TS]
-        tk.wait_for_stack(cpus, cpu, row)
+            if cpu >= 0:
+                cpus[tk.LAST_TS, cpu] = state[tk.TS]
+        if self._late_stacks:
+            tk.wait_for_stack(cpus, cpu, row)
         self._next_line()
 
     def _put_event(self, event: Event, line: bytes) -> int:
@@ -163,14 +172,17 @@ class TextReader(ABC):
         return self._rows.put(event, self._texts.find(self._data[start:stop].tobytes()))
 
     def _lose(self, cpu: int, lost: int | None, reason: str) -> None:
-        """Remember that events of *cpu* were lost after the last one read and before the next."""
+        """Remember that events of *cpu* were lost after the last one read and before the next.
+
+        Where none has been read, everything before may have been lost: the gap begins at 0.
+        """
         t_lo = max(0, int(self._cpus[tk.LAST_TS, cpu]))
         if cpu in self._gaps:
             before = self._gaps[cpu][1]
             lost = None if lost is None or before is None else lost + before
         self._gaps[cpu] = (t_lo, lost, reason)
         self._cpus[tk.GAP_IS_DUE, cpu] = 1
-        self._cpus[[tk.WAITING, tk.INTERRUPTED], cpu] = tk.NONE  # a stack that comes now belongs to an event that was lost
+        self._cpus[[tk.WAITING, tk.INTERRUPTED], cpu] = tk.NONE  # a stack that comes now is that of a lost event
 
     def _put_gap(self, cpu: int, t_hi: int) -> None:
         t_lo, lost, reason = self._gaps.pop(cpu)
@@ -201,5 +213,3 @@ class TextReader(ABC):
         self._settle()
         if self._state[tk.ROWS]:
             yield self._flush(final=True)
-
-

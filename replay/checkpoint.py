@@ -20,11 +20,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.replay.engine import FoldOptions, StreamEngine
-from pagetrail.replay.facts import Audit, Facts, HotplugCall, RecordingPart
-from pagetrail.replay.sections import Extension, Sections, place
+from pagetrail.replay.facts import from_plain
+from pagetrail.replay.sections import Sections, place
 from pagetrail.replay.segment import Stretch
 from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, QUARANTINE, RUNS, SPARE, grown
-from pagetrail.schemas.details import Boot, Clock, Coverage, Gap, RecordingEnd
 from pagetrail.schemas.errors import SegmentDamaged, StorageFull, TrailError, TrailTooNew
 from pagetrail.schemas.owner import (
     ABSENT8,
@@ -189,21 +188,7 @@ def _restore(engine: StreamEngine, file: StoreFile) -> None:
 
 
 def _restore_facts(engine: StreamEngine, state: dict[str, Any]) -> None:
-    said = state["facts"]
-    engine.facts = Facts(
-        boot=Boot.model_validate_json(json.dumps(said["boot"])) if said["boot"] else None,
-        pages_per_section=said["pages_per_section"],
-        clocks=[(ts, Clock(**clock)) for ts, clock in said["clocks"]],
-        coverage=[(ts, Coverage.model_validate_json(json.dumps(cov))) for ts, cov in said["coverage"]],
-        gaps=[(seq, cpu, Gap(**gap)) for seq, cpu, gap in said["gaps"]],
-        markers=[(seq, ts, text) for seq, ts, text in said["markers"]],
-        hotplug=[HotplugCall(**call) for call in said["hotplug"]],
-        audits=[Audit(**audit) for audit in said["audits"]],
-        recordings=[RecordingPart(**part) for part in said["recordings"]],
-        accounts=[(recording, RecordingEnd.model_validate_json(json.dumps(a))) for recording, a in said["accounts"]],
-        sections=[Extension(**section) for section in said["sections"]],
-        events=said["events"],
-    )
+    engine.facts = from_plain(state["facts"])
     engine.sections = Sections(engine.facts.sections)
     engine._set_section_size(engine.facts.pages_per_section)
     engine.opts[:] = state["options"]

@@ -1,5 +1,6 @@
 """What a stream's state holds beside its pages: kept whole from the beginning, written into every segment."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +80,24 @@ class Facts:
             elif seen.phase == "return":
                 pending.pop(key, None)
         return list(pending.values())
+
+
+def from_plain(said: dict[str, Any]) -> Facts:
+    """Return facts from what ``plain`` made of them."""
+    return Facts(
+        boot=Boot.model_validate_json(json.dumps(said["boot"])) if said["boot"] else None,
+        pages_per_section=said["pages_per_section"],
+        clocks=[(ts, Clock(**clock)) for ts, clock in said["clocks"]],
+        coverage=[(ts, Coverage.model_validate_json(json.dumps(cov))) for ts, cov in said["coverage"]],
+        gaps=[(seq, cpu, Gap(**gap)) for seq, cpu, gap in said["gaps"]],
+        markers=[(seq, ts, text) for seq, ts, text in said["markers"]],
+        hotplug=[HotplugCall(**call) for call in said["hotplug"]],
+        audits=[Audit(**audit) for audit in said["audits"]],
+        recordings=[RecordingPart(**part) for part in said["recordings"]],
+        accounts=[(recording, RecordingEnd.model_validate_json(json.dumps(a))) for recording, a in said["accounts"]],
+        sections=[Extension(**section) for section in said["sections"]],
+        events=said["events"],
+    )
 
 
 def plain(value: Any) -> Any:

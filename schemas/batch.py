@@ -121,7 +121,7 @@ def _compact(
     used = met[np.argsort(first[met], kind="stable")]
     remap = np.zeros(first.size, dtype=np.int32)
     remap[used] = np.arange(used.size, dtype=np.int32)
-    return used, remap[safe]
+    return used, remap[safe] if mask is None else np.where(mask, 0, remap[safe]).astype(np.int32)
 
 
 def from_arrow(table: pa.RecordBatch) -> EventBatch:

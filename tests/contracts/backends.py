@@ -48,4 +48,3 @@ def a_frame(recording: str, number: int, events: int = 20, seed: int = 0) -> Fra
     }
     origin = FrameOrigin(host="h", boot_id="b", recording=recording, producer="test", producer_version="0")
     return make_frame(EventBatch(columns=columns, texts={"comm": ["a", recording]}), origin, number)
-

@@ -45,7 +45,9 @@ def records_at(backend: Backend, place: Path) -> list[LogRecord]:
         reader.close()
 
 
-def appender(name: str, place: Path, recording: str, frames: int, per_append: int, events: int = 20) -> subprocess.Popen[str]:
+def appender(
+    name: str, place: Path, recording: str, frames: int, per_append: int, events: int = 20
+) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.contracts.appender", name, str(place), recording]
     return subprocess.Popen(
         [*command, str(frames), str(per_append), str(events)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
@@ -188,7 +190,9 @@ def killed_at(name: str, tmp_path: Path) -> Iterator[tuple[Path, int, int]]:
     yield tmp_path, begun[-1], 4
 
 
-def test_a_writer_killed_in_an_append_leaves_whole_appends_only(backend: Backend, killed_at: tuple[Path, int, int]) -> None:
+def test_a_writer_killed_in_an_append_leaves_whole_appends_only(
+    backend: Backend, killed_at: tuple[Path, int, int]
+) -> None:
     place, sure, per_append = killed_at
     found = records_at(backend, place)
     assert_whole(found)

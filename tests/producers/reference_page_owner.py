@@ -111,7 +111,9 @@ def second_line(line, record):
 
 def other_line(line, record):
     if found := REASON.fullmatch(line):
-        name = found[1].decode(errors="replace").replace("cma", "contig_range") if found[1] == b"cma" else text(found[1])
+        name = (
+            found[1].decode(errors="replace").replace("cma", "contig_range") if found[1] == b"cma" else text(found[1])
+        )
         if name in REASONS:
             record["migrate_reason"] = REASONS.index(name)
         return True

@@ -18,9 +18,8 @@ from pagetrail.schemas.batch import to_arrow
 from pagetrail.schemas.columns import Kind, absent
 from tests.producers.reference_page_owner import reference
 
-NUMBERS = (
-    "pfn order gfp_mask pid tgid ts_nsec free_ts_nsec migratetype block_migratetype migrate_reason page_flags"
-).split()
+NUMBERS = ("pfn", "order", "gfp_mask", "pid", "tgid", "ts_nsec", "free_ts_nsec")
+NUMBERS += ("migratetype", "block_migratetype", "migrate_reason", "page_flags")
 TEXTS = ("comm", "stack", "cgroup")
 
 # One record of each form: Linux 6.1, moved and charged; 6.12; 5.15; 5.4; 4.0.
@@ -48,7 +47,7 @@ Page allocated via order 0, mask 0x0()
 PFN 257 type HighAtomic Block 0 type Strange Flags 0x0()
 
 Page allocated via order 1, mask 0x2000d0
-PFN 4096 Block 8 type 2 Fallback Flags    L    
+PFN 4096 Block 8 type 2 Fallback Flags    L
  [<ffffffff8116a8b5>] __alloc_pages_nodemask+0xf5/0x250
  [<ffffffff811b0f35>] alloc_pages_current+0x95/0x140
 

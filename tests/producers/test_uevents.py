@@ -23,9 +23,7 @@ ACTION=offline
 
 def test_memory_blocks_are_read_with_their_clocks_and_others_passed_over():
     assert list(parse_uevents(TEXT)) == [
-        MemoryEvent(
-            action="add", block=32, monotonic=11337987223, boottime=11338029907, realtime=1795386668639679664
-        ),
+        MemoryEvent(action="add", block=32, monotonic=11337987223, boottime=11338029907, realtime=1795386668639679664),
         MemoryEvent(
             action="offline", block=33, monotonic=23188180138, boottime=23188181130, realtime=1795386680489823586
         ),

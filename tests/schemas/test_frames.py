@@ -50,7 +50,9 @@ def test_a_frame_gives_back_the_events(batch: EventBatch) -> None:
 @given(batches(), st.integers(0, 2**40))
 def test_a_frame_gives_back_its_header(batch: EventBatch, frame: int) -> None:
     made = make_frame(batch, ORIGIN, frame)
-    assert decode_header(made.payload) == decode_frame(made.payload)[0] == made.header == header_of(batch, ORIGIN, frame)
+    assert (
+        decode_header(made.payload) == decode_frame(made.payload)[0] == made.header == header_of(batch, ORIGIN, frame)
+    )
 
 
 @given(batches())
@@ -105,7 +107,15 @@ def test_garbage_is_damaged(payload: bytes) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"rows": 49}, {"first_seq": 1}, {"last_seq": 50}, {"first_ts": -1}, {"last_ts": 0}, {"version": 0}, {"version": 2}],
+    [
+        {"rows": 49},
+        {"first_seq": 1},
+        {"last_seq": 50},
+        {"first_ts": -1},
+        {"last_ts": 0},
+        {"version": 0},
+        {"version": 2},
+    ],
     ids=str,
 )
 def test_a_header_at_odds_with_the_events_is_damage(change: dict[str, int]) -> None:

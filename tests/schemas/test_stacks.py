@@ -57,7 +57,10 @@ def test_a_stack_ends_with_the_entry_of_an_interrupt_or_exception() -> None:
 
 
 def test_modules_are_part_of_a_frame_and_build_ids_are_not() -> None:
-    assert canonical_stack("f+0x1/0x2 [ext4 0123abcd]\ng+0x3 [ext4]\nh [kernel.kallsyms]").frames == "f [ext4]\ng [ext4]\nh"
+    assert (
+        canonical_stack("f+0x1/0x2 [ext4 0123abcd]\ng+0x3 [ext4]\nh [kernel.kallsyms]").frames
+        == "f [ext4]\ng [ext4]\nh"
+    )
 
 
 def test_a_stack_of_allocator_functions_alone_keeps_them() -> None:

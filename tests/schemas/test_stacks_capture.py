@@ -16,7 +16,9 @@ TOLERANCE = 20_000_000
 
 _LINE = re.compile(r"\s*.+-(\d+)\s+\[(\d+)\] \S+\s+(\d+)\.(\d+): (.*)")
 _ALLOC = re.compile(r"mm_page_alloc: page=\S+ pfn=(0x[0-9a-f]+) order=(\d+)")
-_RECORD = re.compile(r"Page allocated via order (\d+), mask 0x[0-9a-f]+\(.*?\), pid (\d+), tgid \d+ \(.*\), ts (\d+) ns")
+_RECORD = re.compile(
+    r"Page allocated via order (\d+), mask 0x[0-9a-f]+\(.*?\), pid (\d+), tgid \d+ \(.*\), ts (\d+) ns"
+)
 
 Key = tuple[int, int, int]  # pfn, order, pid
 
@@ -67,7 +69,9 @@ def test_page_owner_and_trace_have_one_id_for_one_allocation(captures: Path, ker
         traced = trace_stacks(lines, until="SNAPSHOT 2-workload page_owner_end")
     equal, different = 0, []
     for key, ts, raw in dump_stacks(kernel_dump("stack", "2-workload").read_text(errors="replace")):
-        near = [(abs(t + CLOCK_OFFSET - ts), r) for t, r in traced.get(key, ()) if abs(t + CLOCK_OFFSET - ts) <= TOLERANCE]
+        near = [
+            (abs(t + CLOCK_OFFSET - ts), r) for t, r in traced.get(key, ()) if abs(t + CLOCK_OFFSET - ts) <= TOLERANCE
+        ]
         if near:
             same = canonical_stack(min(near)[1]) == canonical_stack(raw)
             equal += same

@@ -1,0 +1,197 @@
+"""How sure an answer is: a pure function of when its evidence began, what was covered since, what was lost, and what was doubted.
+
+A row is certain of an attribute when nothing that may have happened since its evidence began could have changed it unseen.
+The rules are DESIGN's (evidence and certainty); each is a ``Reason`` with the attributes that it takes away.
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.queries.instant import as_text
+from pagetrail.replay.clock import owner_clock
+from pagetrail.replay.facts import Facts
+from pagetrail.schemas.details import Covered
+from pagetrail.schemas.owner import ABSENT64, DOUBT_TEXT, GFP_MOVABLE, Evidence, How, State
+
+ATTRIBUTES: Final = ("state", "order", "pid", "tgid", "gfp_mask", "ts_nsec")
+"""What ``certain`` speaks of. comm is advisory always: traces look it up late."""
+
+_STATE, _ORDER, _PID, _TGID, _GFP, _TS = (1 << i for i in range(6))
+_OWNER = _PID | _TGID | _GFP | _TS
+_ALL = _STATE | _ORDER | _OWNER
+
+
+class Reason(enum.IntFlag):
+    """Why something is not certain."""
+
+    UNKNOWN = 1
+    NOT_COVERED = 2
+    GAP = 4
+    MIGRATION = 8
+    SPLIT = 16
+    ISOLATION = 32
+    HOTPLUG = 64
+    INFERRED = 128
+    DOUBT = 256
+    CLOCK = 512
+    BULK = 1024
+
+
+_TEXT: Final = {
+    Reason.UNKNOWN: "no evidence: no event and no dump has told of this page",
+    Reason.NOT_COVERED: "it is not declared that every allocation and free was recorded since {begin}",
+    Reason.MIGRATION: "movable memory, and migration was not recorded: it may have another owner's contents since {begin}",
+    Reason.SPLIT: "splits were not recorded: the block may have been split since {begin}",
+    Reason.ISOLATION: "isolation was not recorded: compaction or CMA may have taken the page since {begin}",
+    Reason.HOTPLUG: "hotplug was not recorded: the page may have gone since {begin}",
+    Reason.INFERRED: "inferred, not observed",
+    Reason.CLOCK: "how page_owner's clock lay to the trace clock then is not known",
+    Reason.BULK: "it is not known that page_owner was on: without it, bulk allocations leave no event",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """For n rows: whether all of ``ATTRIBUTES`` is certain, which are not, and why (empty when certain)."""
+
+    certain: NDArray[np.bool_]
+    uncertain: list[list[str]]
+    why: list[str]
+
+
+def covered(facts: Facts, kind: Covered, since: NDArray[np.int64], until: int) -> NDArray[np.bool_]:
+    """Return for each instant of *since* whether *kind* was declared complete, on all CPUs, from then to *until*."""
+    begin: int | None = None
+    for ts, said in facts.coverage:
+        if kind not in said.kinds or said.cpus is not None or ts > until:
+            continue
+        if not said.begins:
+            begin = None
+        elif begin is None:
+            begin = ts
+    if begin is None:
+        return np.zeros(since.size, np.bool_)
+    return np.asarray(since >= begin)
+
+
+def judge(runs: NDArray[np.void], records: NDArray[np.void], until: int, facts: Facts, doubts: NDArray[np.void]) -> Judgement:
+    """Return how sure the state of each run is at *until* (trace clock, ns).
+
+    Parameters
+    ----------
+    runs, records
+        (n,) RUN_DTYPE and RECORD_DTYPE; a record with state UNKNOWN says that there is no evidence.
+    doubts
+        DOUBT_DTYPE, those that bear on *until*.
+    """
+    begin = records["begin_ts"]
+    state = records["state"]
+    owned, free = state == State.OWNED, state == State.FREE
+    lost = np.zeros(runs.size, np.int16)
+    reasons = np.zeros(runs.size, np.int32)
+
+    def take(where: NDArray[np.bool_], attributes: int, reason: Reason) -> None:
+        lost[where] |= attributes
+        reasons[where] |= int(reason)
+
+    take(state == State.UNKNOWN, _ALL, Reason.UNKNOWN)
+    complete = covered(facts, "alloc", begin, until) & covered(facts, "free", begin, until)
+    take((owned | free) & ~complete, _ALL, Reason.NOT_COVERED)
+    gap = _gap(facts, begin, until)
+    take((owned | free) & (gap >= 0), _ALL, Reason.GAP)
+    movable = owned & (records["gfp_mask"] != ABSENT64) & ((records["gfp_mask"] & GFP_MOVABLE) != 0)
+    take(movable & ~covered(facts, "migrate", begin, until), _OWNER | _ORDER, Reason.MIGRATION)
+    take(owned & (records["order"] > 0) & ~covered(facts, "split", begin, until), _ORDER, Reason.SPLIT)
+    take(free & ~covered(facts, "isolate", begin, until), _STATE, Reason.ISOLATION)
+    take(free & ~covered(facts, "hotplug", begin, until), _STATE, Reason.HOTPLUG)
+    take(free & (not _page_owner_on(facts)), _STATE, Reason.BULK)
+    inferred = records["evidence"] == Evidence.INFERRED
+    take(inferred & (records["how"] == How.SPLIT_IMPLIED), _ORDER, Reason.INFERRED)
+    take(inferred & (records["how"] != How.SPLIT_IMPLIED), _ALL, Reason.INFERRED)
+    doubt = _doubt(runs, begin, doubts)
+    take(doubt >= 0, _ALL, Reason.DOUBT)
+    take(owned & _clock_unsure(records, facts), _TS, Reason.CLOCK)
+    lost[free] &= _STATE
+    return _explained(lost, reasons, gap, doubt, begin, facts, doubts)
+
+
+def _page_owner_on(facts: Facts) -> bool:
+    return facts.boot is not None and "owner" in facts.boot.page_ext_clients
+
+
+def _gap(facts: Facts, begin: NDArray[np.int64], until: int) -> NDArray[np.int64]:
+    """Return the first gap (its index) that lies, or reaches, between *begin* and *until*; -1: none.
+
+    A loss covers all pages from its t_lo on: only what begins after its t_hi is safe from it.
+    """
+    known = [(gap.t_hi, i) for i, (_, _, gap) in enumerate(facts.gaps) if gap.t_lo <= until]
+    if not known:
+        return np.full(begin.size, -1, np.int64)
+    known.sort()
+    ends = np.array([t_hi for t_hi, _ in known], np.int64)
+    which = np.array([i for _, i in known] + [-1], np.int64)
+    return which[np.searchsorted(ends, begin, side="left")]
+
+
+def _doubt(runs: NDArray[np.void], begin: NDArray[np.int64], doubts: NDArray[np.void]) -> NDArray[np.int64]:
+    """Return a doubt (its index) that concerns a page of each run, and was not yet settled when its span began; -1: none."""
+    found = np.full(runs.size, -1, np.int64)
+    if not doubts.size or not runs.size:
+        return found
+    start, stop = runs["pfn"], runs["pfn"] + runs["nr_pages"]
+    by_start = np.argsort(start, kind="stable")
+    starts = start[by_start]
+    longest = int(runs["nr_pages"].max())
+    first = np.searchsorted(starts, doubts["pfn"] - longest, side="right")
+    last = np.searchsorted(starts, doubts["pfn"] + doubts["nr_pages"], side="left")
+    for i, (low, high) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
+        rows = by_start[low:high]
+        rows = rows[stop[rows] > doubts["pfn"][i]]
+        found[rows[begin[rows] <= doubts["to_ts"][i]]] = i
+    return found
+
+
+def _clock_unsure(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
+    """Whether the time of the allocation on page_owner's clock is not known to within 20 ms."""
+    clock = owner_clock(facts.clocks)
+    if clock is None:
+        return np.asarray(records["ts_nsec"] == ABSENT64)
+    return np.asarray((records["ts_nsec"] == ABSENT64) & (records["alloc_ts"] < clock.valid_from))
+
+
+def _explained(
+    lost: NDArray[np.int16],
+    reasons: NDArray[np.int32],
+    gap: NDArray[np.int64],
+    doubt: NDArray[np.int64],
+    begin: NDArray[np.int64],
+    facts: Facts,
+    doubts: NDArray[np.void],
+) -> Judgement:
+    names = [[name for i, name in enumerate(ATTRIBUTES) if mask >> i & 1] for mask in range(_ALL + 1)]
+    said: dict[tuple[int, int, int, int], str] = {}
+    why = []
+    for key in zip(reasons.tolist(), gap.tolist(), doubt.tolist(), begin.tolist(), strict=True):
+        if key[0] == 0:
+            why.append("")
+            continue
+        if key not in said:
+            said[key] = _text(*key, facts, doubts)
+        why.append(said[key])
+    return Judgement(certain=lost == 0, uncertain=[names[mask] for mask in lost.tolist()], why=why)
+
+
+def _text(reasons: int, gap: int, doubt: int, begin: int, facts: Facts, doubts: NDArray[np.void]) -> str:
+    parts = [text.format(begin=as_text(begin)) for reason, text in _TEXT.items() if reasons & reason]
+    if reasons & Reason.GAP:
+        _, cpu, found = facts.gaps[gap]
+        where = "" if cpu is None else f"CPU {cpu} "
+        count = "events were lost" if found.lost is None else f"lost {found.lost} events"
+        parts.append(f"{where}{count} between {as_text(found.t_lo)} and {as_text(found.t_hi)} ({found.reason})")
+    if reasons & Reason.DOUBT:
+        parts.append(f"doubted: {DOUBT_TEXT[int(doubts['reason'][doubt])]} (noticed at event {int(doubts['seq'][doubt])})")
+    return "; ".join(parts)

@@ -1,0 +1,217 @@
+"""One stream of a trail, opened for questions: its chain of segments, its tip, and the facts up to the horizon."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pagetrail.queries.instant import Instant, as_text, parse_instant
+from pagetrail.replay import checkpoint
+from pagetrail.replay.facts import Facts, from_plain
+from pagetrail.schemas.errors import NotFound, SegmentDamaged, TrailMissing
+from pagetrail.schemas.log import log_directory
+from pagetrail.schemas.owner import DOUBT_DTYPE
+from pagetrail.schemas.store import StoreFile, chain, fold_name, segments_directory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One file of the chain: what its table ``meta`` says."""
+
+    file: StoreFile
+    meta: dict[str, str]
+
+    @property
+    def first_ts(self) -> int:
+        """Trace clock of its first event, ns."""
+        return int(self.meta["first_ts"])
+
+    @property
+    def last_ts(self) -> int:
+        """Trace clock of its last event, ns."""
+        return int(self.meta["last_ts"])
+
+
+@dataclass(slots=True)
+class Stream:
+    """A stream as its newest file knows it. Files never change, so any number of these read while a replay goes on."""
+
+    host: str
+    boot_id: str
+    fold: str
+    directory: Path
+    files: list[StoreFile]
+    facts: Facts
+    newest: Piece
+    _pieces: dict[Path, Piece] = field(default_factory=dict)
+
+    @property
+    def horizon(self) -> int:
+        """Trace clock of the last event that has been replayed, ns."""
+        return self.newest.last_ts
+
+    def instant(self, text: str) -> Instant:
+        """Return the instant that TIME *text* means here; see ``instant.FORMS``.
+
+        Raises
+        ------
+        NotFound
+            It lies after the horizon: replay has not come so far, or the recording ends before.
+        """
+        at = parse_instant(text, self.facts, self.horizon)
+        if at.ts > self.horizon:
+            raise NotFound(
+                f"TIME {text}: {as_text(at.ts)} lies after the horizon: replay of {self.host} has come to "
+                f"{as_text(self.horizon)} (its last event); ask for an earlier instant, or ingest and replay more"
+            )
+        return at
+
+    def piece(self, file: StoreFile) -> Piece:
+        """Return what *file* says it is."""
+        found = self._pieces.get(file.path)
+        if found is None:
+            with checkpoint.opened(file.path) as db:
+                found = Piece(file=file, meta=checkpoint.meta(db, file.path))
+            self._pieces[file.path] = found
+        return found
+
+    def holding(self, at: Instant) -> int:
+        """Return the index of the one file that holds every span that covers *at*."""
+        if at.seq is not None:
+            seq = at.seq
+            return next((i for i, file in enumerate(self.files) if seq <= file.last_seq), len(self.files) - 1)
+        low, high = 0, len(self.files) - 1
+        while low < high:  # the last file whose first event is not after the instant
+            middle = (low + high + 1) // 2
+            if self.piece(self.files[middle]).first_ts <= at.ts:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def rows_at(self, at: Instant, pfns: list[int] | None = None) -> tuple[pa.Table, "Texts"]:
+        """Return the rows of ``spans`` and ``live`` that cover *at*, and the texts that their ids mean."""
+        file = self.files[self.holding(at)]
+        what, value = ("ts", at.ts) if at.seq is None else ("seq", at.seq)
+        covers = f"begin_{what} <= $at AND end_{what} > $at"
+        parameters: dict[str, object] = {"at": value}
+        if pfns is not None:
+            covers += " AND EXISTS (SELECT 1 FROM (SELECT unnest($pfns) AS p) WHERE p >= pfn AND p < pfn + nr_pages)"
+            parameters["pfns"] = pfns
+        with checkpoint.opened(file.path) as db:
+            query = " UNION ALL ".join(f"SELECT * FROM {table} WHERE {covers}" for table in ("spans", "live"))
+            rows = db.execute(f"SELECT * FROM ({query}) ORDER BY kernel_view, pfn", parameters).to_arrow_table()
+            return rows, Texts.read(db)
+
+    def doubts_at(self, at: Instant) -> NDArray[np.void]:
+        """Return every doubt that bears on *at*, whichever later stretch it was found in."""
+        parts = [np.zeros(0, DOUBT_DTYPE)]
+        for file in self.files[self.holding(at) :]:
+            if int(self.piece(file).meta["doubts_reach_back_to"]) > at.ts:
+                continue
+            with checkpoint.opened(file.path) as db:
+                query = "SELECT * FROM doubts WHERE from_ts <= $ts AND to_ts >= $ts"
+                found = db.execute(query, {"ts": at.ts}).to_arrow_table()
+            part = np.zeros(found.num_rows, DOUBT_DTYPE)
+            for name in DOUBT_DTYPE.names or ():
+                part[name] = found[name].to_numpy()
+            parts.append(part)
+        return np.concatenate(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What the ids of one file mean; a null id takes the null that stands last in each array."""
+
+    comms: pa.Array
+    frames: pa.Array
+    raw: pa.Array
+    stack_ids: pa.Array
+
+    @classmethod
+    def read(cls, db: duckdb.DuckDBPyConnection) -> "Texts":
+        """Read the texts of one file."""
+        comms = db.execute("SELECT comm FROM comms ORDER BY id").to_arrow_table()
+        stacks = db.execute("SELECT frames, raw, stack_id FROM stacks ORDER BY id").to_arrow_table()
+        return cls(
+            comms["comm"].combine_chunks(),
+            stacks["frames"].combine_chunks(),
+            stacks["raw"].combine_chunks(),
+            stacks["stack_id"].combine_chunks(),
+        )
+
+
+def folds(trail: Path) -> list[str]:
+    """Return the folds that the store of *trail* holds."""
+    found = {path.name for path in segments_directory(trail).glob("*/*/*") if path.is_dir()}
+    return sorted(found)
+
+
+def open_streams(trail: Path, *, correct: bool | None = None) -> list[Stream]:
+    """Return the streams of *trail* that have been replayed, by host and boot.
+
+    *correct* chooses the fold: with the kernel's dumps correcting it, or not; null: the first of these that there is.
+
+    Raises
+    ------
+    TrailMissing
+        There is no trail there.
+    NotFound
+        Nothing has been replayed yet.
+    """
+    if not trail.is_dir() or not (log_directory(trail).is_dir() or segments_directory(trail).is_dir()):
+        raise TrailMissing(path=str(trail))
+    wanted = [fold_name(correct=c) for c in ((True, False) if correct is None else (correct,))]
+    there = folds(trail)
+    fold = next((name for name in wanted if name in there), None)
+    if fold is None:
+        flag = " --no-correct" if correct is False else ""
+        raise NotFound(f"{trail}: nothing has been replayed yet; run 'pagetrail replay{flag}'")
+    streams = [_open(path) for path in sorted(segments_directory(trail).glob(f"*/*/{fold}"))]
+    return [stream for stream in streams if stream is not None]
+
+
+def _open(directory: Path) -> Stream | None:
+    """Open the stream in *directory*; a tip that is replaced while we look is looked for again."""
+    for attempt in range(5):
+        files = chain(directory)
+        if not files:
+            return None
+        try:
+            with checkpoint.opened(files[-1].path) as db:
+                meta = checkpoint.meta(db, files[-1].path)
+                facts = _facts(db)
+            break
+        except SegmentDamaged:
+            if files[-1].path.exists() or attempt == 4:
+                raise
+    newest = Piece(file=files[-1], meta=meta)
+    return Stream(meta["host"], meta["boot_id"], meta["fold"], directory, files, facts, newest)
+
+
+def _facts(db: duckdb.DuckDBPyConnection) -> Facts:
+    row = db.execute("SELECT value FROM state WHERE name = 'facts'").fetchone()
+    said: dict[str, Any] = json.loads(row[0]) if row else {}
+    return from_plain(said)
+
+
+def choose(streams: list[Stream], wanted: str | None) -> Stream:
+    """Return the stream that HOST[/BOOT_ID] names; the only one, when nothing is named.
+
+    Raises
+    ------
+    NotFound
+        None, or several; the message lists what there is.
+    """
+    found = [s for s in streams if wanted is None or wanted in (s.host, f"{s.host}/{s.boot_id}")]
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(f"{s.host}/{s.boot_id}" for s in streams) or "none"
+    if found:
+        raise NotFound(f"expected one stream, found {len(found)}: choose with --stream HOST[/BOOT_ID] of: {listed}")
+    raise NotFound(f"no stream is called {wanted}; there are: {listed}")
