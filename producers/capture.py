@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pagetrail.producers.capture_boot import BootFiles, saw_boot
 from pagetrail.producers.capture_clock import Relation, SnapshotMarker, parse_marker, relation
-from pagetrail.producers.coverage import declared_coverage
+from pagetrail.producers.coverage import boot_coverage, declared_coverage
 from pagetrail.producers.dmesg import PAGE_SHIFT
 from pagetrail.producers.ftrace_text import FtraceText
 from pagetrail.producers.inputs import Input, content_id, find_compressed, open_input
@@ -167,10 +167,14 @@ class Capture:
     def _constants(self, first: int, timed: list[tuple[int, Rows]]) -> Iterator[EventBatch]:
         """Yield what is known before the first event, at the time of the first row."""
         at = min([first, *(when for when, _ in timed[:1])])
-        boot = self._boot.boot(vmemmap_base=self._vmemmap_base, saw_boot=saw_boot(self._boot.dmesg, first))
+        booting = saw_boot(self._boot.dmesg, first)
+        boot = self._boot.boot(vmemmap_base=self._vmemmap_base, saw_boot=booting)
         yield detail_row(Kind.BOOT, at, boot)
         if self._relation:
             yield clock_row(at, self._relation.clock(at, "dmesg.txt: sched_clock: Marking stable"))
+        early = boot_coverage(self._coverage, boot.cmdline or "") if booting and self._coverage else None
+        if early:
+            yield detail_row(Kind.COVERAGE, at, early)
         if self._covers:
             yield coverage_row(at, self._covers)
 

@@ -110,7 +110,7 @@ class BootFiles:
         words = (self.text("cmdline.txt") or self.dmesg.cmdline or "").split()
         clients = []
         if "page_owner=on" in words or "page_owner=1" in words:
-            clients.append("page_owner")
+            clients.append("owner")
         enforced = "CONFIG_PAGE_TABLE_CHECK_ENFORCED=y" in config
         if enforced or "page_table_check=on" in words:
             clients.append("page_table_check")

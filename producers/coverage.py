@@ -59,6 +59,20 @@ def declared_coverage(directory: Path, trace: Path, *, probes: bool) -> tuple[Co
     return Coverage(kinds=kinds, cpus=None if every else cpus, declared_by=declared_by), notes
 
 
+def boot_coverage(declared: Coverage, cmdline: str) -> Coverage | None:
+    """Return what was complete from the first event on: tracepoints that the kernel's command line switched on.
+
+    Source: kernel/trace/trace_events.c, setup_trace_event (Linux 6.1): they are on before the first page is allocated by the
+    buddy allocator. Probes come later in boot: they count from the first marker on.
+    """
+    words = [word.partition("=")[2] for word in cmdline.split() if word.startswith("trace_event=")]
+    on = {event for word in words for event in word.split(",")}
+    kinds = tuple(kind for kind, event in _TRACEPOINTS.items() if event in on and kind in declared.kinds)
+    if not kinds:
+        return None
+    return Coverage(kinds=kinds, cpus=declared.cpus, declared_by=f"trace_event= in cmdline.txt, {declared.declared_by}")
+
+
 def _kinds(events: set[str], kprobes: str, missed: set[str], *, probes: bool) -> tuple[Covered, ...]:
     functions = {f"{found[1]}:{found[2]}": found[3] for found in _PROBE.finditer(kprobes)}
     kinds: list[Covered] = [kind for kind, event in _TRACEPOINTS.items() if event in events]

@@ -11,13 +11,15 @@ from pagetrail.schemas.columns import absent
 from pagetrail.schemas.details import Gap
 
 # tools/perf/util/evsel_fprintf.c (Linux 6.1), sample__fprintf_callchain: address, symbol+offset, (dso)
-_FRAME: Final = re.compile(r"\t *([0-9a-f]+) (.*?)(?: \(([^()]*)\))?\s*")
+_FRAME: Final = re.compile(r"\t *([0-9a-f]+) (.*?)(?: \(([^()]*)\))?\s*", re.ASCII)
 # tools/perf/util/event.c (Linux 6.1), perf_event__fprintf_lost; printed with --show-lost-events
-_LOST: Final = re.compile(
-    rb".*?(?:\[([0-9]{1,5})\] +)?([0-9]{1,10}\.(?:[0-9]{6}|[0-9]{9})): +PERF_RECORD_LOST lost ([0-9]{1,18})\s*"
+_LOST: Final = re.compile(rb"PERF_RECORD_LOST lost ([0-9]{1,18})\s*")
+_RECORD: Final = re.compile(rb"(PERF_RECORD_[A-Z_0-9]+)\b.*", re.DOTALL)
+_HEAD: Final = re.compile(
+    rb".*? (?:-1|[0-9]{1,9})(?:/(?:-1|[0-9]{1,9}))? +(?:\[([0-9]{1,5})\] +)?([0-9]{1,10})\.([0-9]{9}|[0-9]{6}): +",
+    re.DOTALL,
 )
 _REASON: Final = "perf says PERF_RECORD_LOST"
-_RECORD: Final = re.compile(rb".*?[0-9]+\.[0-9]+: +(PERF_RECORD_[A-Z_0-9]+)\b.*")
 _KERNEL_DSO: Final = ("[kernel.kallsyms]", "[kernel.vmlinux]", "[guest.kernel.kallsyms]", "[kernel]", "inlined")
 
 
@@ -26,43 +28,43 @@ class PerfScript(TextReader):
 
     _kernel = staticmethod(scan_perf)
     _late_stacks = False
-    _odd_line = 0
+    _odd_line = -1
     header: None = None  # perf script prints none unless asked to; its lines begin with '#'
 
     def _odd(self, line: bytes) -> bool:
         number = int(self._state[tk.LINE])
-        if line.startswith(b"\t") and number == self._odd_line + 1:  # the chain of a line that was no event
-            self._odd_line = number
-            return True
+        chained = line.startswith(b"\t")
+        if chained and number != self._odd_line + 1:
+            return False
         self._odd_line = number
+        if chained:  # the chain of a line that was no event
+            return True
         if len(line) > tk.MAX_LINE:
             return False
         return line.startswith(b"#") or self._record(line) or not line.strip()
 
     def _record(self, line: bytes) -> bool:
         """Take a record that is no sample, as --show-lost-events and the like print them."""
-        lost = _LOST.fullmatch(line)
-        if lost is not None:
-            return self._lost(lost)
-        record = _RECORD.fullmatch(line)
-        if record is not None:
+        head = _HEAD.match(line)
+        if head is None:
+            return False
+        cpu = int(head[1] or absent("cpu"))
+        record = _RECORD.fullmatch(line, head.end())
+        if cpu >= tk.MAX_CPUS or record is None:
+            return False
+        lost = _LOST.fullmatch(line, head.end())
+        if lost is None:
             name = record[1].decode()
             self.account.events[name] += 1
             self.account.ignored[name] += 1
-        return record is not None
-
-    def _lost(self, found: re.Match[bytes]) -> bool:
-        cpu_text, time, lost_text = found.groups()
-        cpu, lost = int(cpu_text or absent("cpu")), int(lost_text)
-        if cpu >= tk.MAX_CPUS:
-            return False
-        self.account.lost_events += lost
+            return True
+        self.account.lost_events += int(lost[1])
         if cpu >= 0:
-            self._lose(cpu, lost, _REASON)
+            self._lose(cpu, int(lost[1]), _REASON)
         else:  # of which CPU is not said: nothing that was read before is safe
-            seconds, fraction = time.split(b".")
-            t_hi = int(seconds) * 10**9 + int(fraction.ljust(9, b"0"))
-            self._rows.put_gap(cpu, t_hi, Gap(t_lo=0, t_hi=t_hi, lost=lost, reason=_REASON).model_dump_json())
+            t_hi = int(head[2]) * 10**9 + int(head[3].ljust(9, b"0"))
+            detail = Gap(t_lo=0, t_hi=t_hi, lost=int(lost[1]), reason=_REASON)
+            self._rows.put_gap(cpu, t_hi, detail.model_dump_json())
         return True
 
     def _stack_text(self, raw: bytes) -> str | None:

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pagetrail.producers.gfp import GFP_FLAGS_6_1
 from pagetrail.queries.instant import as_text
 from pagetrail.replay.clock import owner_clock
 from pagetrail.replay.facts import Facts
@@ -50,7 +51,7 @@ _TEXT: Final = {
     Reason.HOTPLUG: "hotplug was not recorded: the page may have gone since {begin}",
     Reason.INFERRED: "inferred, not observed",
     Reason.CLOCK: "how page_owner's clock lay to the trace clock then is not known",
-    Reason.BULK: "it is not known that page_owner was on: without it, bulk allocations leave no event",
+    Reason.BULK: "page_owner was not known to be on when it was freed: until then, bulk allocations leave no event",
 }
 
 
@@ -78,13 +79,22 @@ def covered(facts: Facts, kind: Covered, since: NDArray[np.int64], until: int) -
     return np.asarray(since >= begin)
 
 
-def judge(runs: NDArray[np.void], records: NDArray[np.void], until: int, facts: Facts, doubts: NDArray[np.void]) -> Judgement:
+def judge(
+    runs: NDArray[np.void],
+    records: NDArray[np.void],
+    viewed: NDArray[np.bool_],
+    until: int,
+    facts: Facts,
+    doubts: NDArray[np.void],
+) -> Judgement:
     """Return how sure the state of each run is at *until* (trace clock, ns).
 
     Parameters
     ----------
     runs, records
         (n,) RUN_DTYPE and RECORD_DTYPE; a record with state UNKNOWN says that there is no evidence.
+    viewed
+        (n,) whether the kernel's own record says something else (early pages and ghosts).
     doubts
         DOUBT_DTYPE, those that bear on *until*.
     """
@@ -105,22 +115,36 @@ def judge(runs: NDArray[np.void], records: NDArray[np.void], until: int, facts: 
     take((owned | free) & (gap >= 0), _ALL, Reason.GAP)
     movable = owned & (records["gfp_mask"] != ABSENT64) & ((records["gfp_mask"] & GFP_MOVABLE) != 0)
     take(movable & ~covered(facts, "migrate", begin, until), _OWNER | _ORDER, Reason.MIGRATION)
-    take(owned & (records["order"] > 0) & ~covered(facts, "split", begin, until), _ORDER, Reason.SPLIT)
+    take(owned & _splittable(records, facts) & ~covered(facts, "split", begin, until), _ORDER, Reason.SPLIT)
     take(free & ~covered(facts, "isolate", begin, until), _STATE, Reason.ISOLATION)
     take(free & ~covered(facts, "hotplug", begin, until), _STATE, Reason.HOTPLUG)
-    take(free & (not _page_owner_on(facts)), _STATE, Reason.BULK)
+    drained = records["how"] == How.DRAIN
+    take(free & ((viewed & ~drained) | (not _page_owner_on(facts))), _STATE, Reason.BULK)
     inferred = records["evidence"] == Evidence.INFERRED
     take(inferred & (records["how"] == How.SPLIT_IMPLIED), _ORDER, Reason.INFERRED)
     take(inferred & (records["how"] != How.SPLIT_IMPLIED), _ALL, Reason.INFERRED)
     doubt = _doubt(runs, begin, doubts)
     take(doubt >= 0, _ALL, Reason.DOUBT)
-    take(owned & _clock_unsure(records, facts), _TS, Reason.CLOCK)
+    take(owned & ~viewed & _clock_unsure(records, facts), _TS, Reason.CLOCK)
     lost[free] &= _STATE
     return _explained(lost, reasons, gap, doubt, begin, facts, doubts)
 
 
 def _page_owner_on(facts: Facts) -> bool:
     return facts.boot is not None and "owner" in facts.boot.page_ext_clients
+
+
+def _splittable(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
+    """Whether a block may be split while it is owned.
+
+    Source: mm/page_alloc.c, split_page (Linux 6.1): a compound page is not split; only a huge page of user memory is, by
+    mm/huge_memory.c or, hugetlb's, by mm/hugetlb.c: those are movable, or at least from high memory.
+    """
+    flags = (facts.boot.gfp_flags if facts.boot else None) or GFP_FLAGS_6_1
+    gfp = np.where(records["gfp_mask"] == ABSENT64, 0, records["gfp_mask"])
+    compound = (gfp & flags.get("__GFP_COMP", 0)) != 0
+    users = (gfp & (GFP_MOVABLE | flags.get("__GFP_HIGHMEM", 0))) != 0
+    return np.asarray((records["order"] > 0) & ~(compound & ~users))
 
 
 def _gap(facts: Facts, begin: NDArray[np.int64], until: int) -> NDArray[np.int64]:

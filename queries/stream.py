@@ -105,7 +105,7 @@ class Stream:
             parameters["pfns"] = pfns
         with checkpoint.opened(file.path) as db:
             query = " UNION ALL ".join(f"SELECT * FROM {table} WHERE {covers}" for table in ("spans", "live"))
-            rows = db.execute(f"SELECT * FROM ({query}) ORDER BY kernel_view, pfn", parameters).to_arrow_table()
+            rows = fetched(db, f"SELECT * FROM ({query}) ORDER BY kernel_view, pfn", parameters)
             return rows, Texts.read(db)
 
     def doubts_at(self, at: Instant) -> NDArray[np.void]:
@@ -116,12 +116,17 @@ class Stream:
                 continue
             with checkpoint.opened(file.path) as db:
                 query = "SELECT * FROM doubts WHERE from_ts <= $ts AND to_ts >= $ts"
-                found = db.execute(query, {"ts": at.ts}).to_arrow_table()
+                found = fetched(db, query, {"ts": at.ts})
             part = np.zeros(found.num_rows, DOUBT_DTYPE)
             for name in DOUBT_DTYPE.names or ():
                 part[name] = found[name].to_numpy()
             parts.append(part)
         return np.concatenate(parts)
+
+
+def fetched(db: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, object] | None = None) -> pa.Table:
+    """Return the answer of a query as an Arrow table."""
+    return db.sql(query, params=parameters).to_arrow_table()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +141,8 @@ class Texts:
     @classmethod
     def read(cls, db: duckdb.DuckDBPyConnection) -> "Texts":
         """Read the texts of one file."""
-        comms = db.execute("SELECT comm FROM comms ORDER BY id").to_arrow_table()
-        stacks = db.execute("SELECT frames, raw, stack_id FROM stacks ORDER BY id").to_arrow_table()
+        comms = fetched(db, "SELECT comm FROM comms ORDER BY id")
+        stacks = fetched(db, "SELECT frames, raw, stack_id FROM stacks ORDER BY id")
         return cls(
             comms["comm"].combine_chunks(),
             stacks["frames"].combine_chunks(),

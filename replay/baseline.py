@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pagetrail.replay.clock import EARLY_ERROR_NSEC, OwnerClock
 from pagetrail.replay.section_kernels import CONFIRM, KERNEL_VIEW, LEAVE, SET
 from pagetrail.replay.tables import Tables
-from pagetrail.schemas.owner import ABSENT8, ABSENT32, ABSENT64, RECORD_DTYPE, SAME_TS_NSEC, Evidence, State
+from pagetrail.schemas.owner import ABSENT8, ABSENT32, ABSENT64, RECORD_DTYPE, SAME_TS_NSEC, Anomaly, Evidence, State
 
 
 class Entries(NamedTuple):
@@ -59,6 +59,21 @@ class Comparison:
     viewed: NDArray[np.bool_]
     extra: NDArray[np.int64]
     extra_ours: NDArray[np.void]
+
+
+def impossible_entries(
+    pfn: NDArray[np.int64], order: NDArray[np.int8], pages_per_section: int, max_pfn: int
+) -> NDArray[np.int64]:
+    """Return why each record's block cannot be (an Anomaly), or 0. A dump lists heads, so they are aligned.
+
+    Source: mm/page_owner.c, read_page_owner (Linux 6.1).
+    """
+    high = order.astype(np.int64)
+    bad = (high < 0) | (high >= pages_per_section.bit_length())
+    size = np.int64(1) << np.where(bad, 0, high)
+    why = np.where(pfn & (size - 1), int(Anomaly.UNALIGNED), 0)
+    why = np.where((pfn < 0) | (pfn > max_pfn - size), int(Anomaly.BEYOND_MACHINE), why)
+    return np.asarray(np.where(bad, int(Anomaly.BAD_ORDER), why))
 
 
 def stamped_early(entries: Entries, swapper: int) -> NDArray[np.bool_]:

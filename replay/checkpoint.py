@@ -175,7 +175,7 @@ def _restore(engine: StreamEngine, file: StoreFile) -> None:
         state = {name: json.loads(value) for name, value in db.execute("SELECT name, value FROM state").fetchall()}
         _restore_facts(engine, state)
         _restore_texts(engine, db)
-        _restore_live(engine, db.execute('SELECT * FROM live ORDER BY kernel_view, pfn').to_arrow_table(), state)
+        _restore_live(engine, db.sql('SELECT * FROM live ORDER BY kernel_view, pfn').to_arrow_table(), state)
         if file.tip:
             _restore_closed(engine, db, state)
             engine.parent_digest = said["parent_digest"]
@@ -235,8 +235,8 @@ def _restore_live(engine: StreamEngine, rows: pa.Table, state: dict[str, Any]) -
 
 def _restore_closed(engine: StreamEngine, db: duckdb.DuckDBPyConnection, state: dict[str, Any]) -> None:
     t = engine.tables
-    runs, records = arrays(db.execute("SELECT * FROM spans").to_arrow_table())
-    doubts = _columns(db.execute("SELECT * FROM doubts").to_arrow_table(), DOUBT_DTYPE)
+    runs, records = arrays(db.sql("SELECT * FROM spans").to_arrow_table())
+    doubts = _columns(db.sql("SELECT * FROM doubts").to_arrow_table(), DOUBT_DTYPE)
     doubts = doubts[~((doubts["reason"] == DOUBT_HOTPLUG) & (doubts["to_ts"] == OPEN_END))]
     quarantined = np.array(db.execute("SELECT * FROM quarantined").fetchall(), np.int64).reshape(-1, 4)
     t = t._replace(
@@ -249,7 +249,7 @@ def _restore_closed(engine: StreamEngine, db: duckdb.DuckDBPyConnection, state: 
 
 
 def _restore_differences(db: duckdb.DuckDBPyConnection) -> list[dict[str, object]]:
-    table = db.execute("SELECT * FROM audit_differences").to_arrow_table()
+    table = db.sql("SELECT * FROM audit_differences").to_arrow_table()
     return [{"table": table}] if table.num_rows else []
 
 

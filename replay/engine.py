@@ -5,8 +5,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from pagetrail.replay.baseline import Comparison, Entries, actions, compare, difference_class, owner_ts
+from pagetrail.replay.baseline import (
+    Comparison,
+    Entries,
+    actions,
+    compare,
+    difference_class,
+    impossible_entries,
+    owner_ts,
+)
 from pagetrail.replay.clock import owner_clock
 from pagetrail.replay.decode import Events, StackTable, TextTable, decode
 from pagetrail.replay.facts import Audit, Facts, HotplugCall, RecordingPart
@@ -25,6 +34,7 @@ from pagetrail.replay.fold_kernels import (
     doubt,
     fold,
     note,
+    quarantine,
 )
 from pagetrail.replay.section_kernels import apply_baseline
 from pagetrail.replay.sections import MAX_SECTIONS, X86_64_PAGES_PER_SECTION, Sections
@@ -32,6 +42,7 @@ from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.columns import Kind, absent
 from pagetrail.schemas.details import (
+    DETAIL_MODELS,
     BaselineBegin,
     Boot,
     Clock,
@@ -48,6 +59,14 @@ from pagetrail.schemas.frames import FrameHeader
 SEGMENT_FLOOR = 131_072
 """A segment holds at least so many events: below, the file's own size would outweigh them."""
 
+MAX_SECTION_ORDER = 24
+"""log2 of the pages of a section, at most; the largest that we know is 18 (arm64 with 4 KiB pages, before Linux 5.12)."""
+
+MAX_BLOCK_SECTIONS = 1 << 12
+"""Sections that one hotplug call names at most: a memory block has no more than 16 on x86_64 (2 GiB)."""
+
+_KINDS = frozenset(int(kind) for kind in Kind)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldOptions:
@@ -63,6 +82,7 @@ class OpenBaseline:
 
     begin: BaselineBegin
     seq: int
+    floor: int
     parts: list[EventBatch] = field(default_factory=list)
 
 
@@ -99,7 +119,7 @@ class StreamEngine:
             self._hole(part, header)
         events = decode(batch, self.comms, self.stacks)
         yield from self._rows(part, events, batch, max(start, 0))
-        part.next_frame = header.frame + 1
+        part.next_frame = max(part.next_frame, header.frame + 1)
 
     def _part(self, header: FrameHeader) -> RecordingPart:
         """Return the recording that a frame belongs to; a new one comes after all that is known."""
@@ -111,7 +131,8 @@ class StreamEngine:
         return part
 
     def _hole(self, part: RecordingPart, header: FrameHeader) -> None:
-        """Frames that will not come any more: between their neighbours nothing is sure."""
+        """Frames that will not come any more: between their neighbours nothing is sure, and a dump is not whole."""
+        self._close_baseline()
         lo = self.last_ts if self.last_ts is not None else header.first_ts
         missing = f"frames {part.next_frame} to {header.frame - 1} of the recording are missing from the log"
         lost = header.first_seq - part.next_seq
@@ -155,10 +176,9 @@ class StreamEngine:
             self.segment_first_ts = int(e.ts[start])
 
     def _count(self, kinds: NDArray[np.int8]) -> None:
-        for kind, count in enumerate(np.bincount(kinds, minlength=1)):
-            if count:
-                name = Kind(kind).name.lower()
-                self.facts.events[name] = self.facts.events.get(name, 0) + int(count)
+        for kind, count in zip(*np.unique(kinds, return_counts=True), strict=True):
+            name = Kind(kind).name.lower() if kind in _KINDS else f"unknown kind {kind}"
+            self.facts.events[name] = self.facts.events.get(name, 0) + int(count)
 
     # -- segments --------------------------------------------------------------------------------------------------------
 
@@ -190,15 +210,17 @@ class StreamEngine:
     # -- rare events -----------------------------------------------------------------------------------------------------
 
     def _rare(self, part: RecordingPart, e: Events, batch: EventBatch, i: int) -> int:
-        """Fold a rare event, or a stretch of a dump's records; return the row after it."""
-        kind, seq, ts = Kind(int(e.kind[i])), part.base_seq + int(e.seq[i]), int(e.ts[i])
+        """Fold a rare event, or a stretch of a dump's records of one time; return the row after it."""
+        kind, seq, ts = int(e.kind[i]), part.base_seq + int(e.seq[i]), int(e.ts[i])
         stop = i + 1
         if kind == Kind.BASELINE_ENTRY:
-            others = np.flatnonzero(e.kind[i:] != Kind.BASELINE_ENTRY)
+            others = np.flatnonzero((e.kind[i:] != Kind.BASELINE_ENTRY) | (e.ts[i:] != ts))
             stop = i + int(others[0]) if others.size else len(batch)
             if self.baseline is not None:
                 self.baseline.parts.append(batch.slice(i, stop))
-        elif (rule := self._rules.get(kind)) is not None:
+        elif kind not in _KINDS or (kind in DETAIL_MODELS and not _understood(Kind(kind), batch, i)):
+            self._quarantine(Anomaly.NOT_AN_EVENT, seq, ts, int(e.pfn[i]), int(e.order[i]))
+        elif (rule := self._rules.get(Kind(kind))) is not None:
             rule(self, seq, ts, batch, i)
         counts = self.tables.counts
         counts[EVENTS] += stop - i
@@ -206,8 +228,17 @@ class StreamEngine:
         counts[LAST_SEQ] = part.base_seq + int(e.seq[stop - 1])
         return stop
 
+    def _quarantine(self, why: Anomaly, seq: int, ts: int, pfn: int, order: int, nr_pages: int = 1) -> None:
+        """Set aside what cannot be; it casts doubt on the pages that it names, if there can be such."""
+        self.tables = with_room(self.tables, 1)
+        quarantine(self.tables, seq, pfn, order, int(why))
+        stop = min(pfn + max(nr_pages, 1), int(self.opts[OPT_MAX_PFN]))
+        if 0 <= pfn < stop:
+            doubt(self.tables, pfn, stop - pfn, ABSENT64 + 1, ts, seq, int(why))
+
     def _recording_begin(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
         begin = RecordingBegin.model_validate_json(batch.details[i])
+        self._close_baseline()
         part = self.facts.recordings[-1]
         part.format, part.source = begin.format, begin.source
         if self.last_ts is not None:
@@ -216,6 +247,7 @@ class StreamEngine:
             self.opts[OPT_LOSS] += 1
 
     def _recording_end(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
+        self._close_baseline()
         part = self.facts.recordings[-1]
         part.complete = True
         self.facts.accounts.append((part.recording, RecordingEnd.model_validate_json(batch.details[i])))
@@ -226,12 +258,13 @@ class StreamEngine:
         known, self.facts.boot = self.facts.boot, boot
         if known is not None:
             return
-        if boot.section_size_bits is not None and not self.facts.sections:
-            self._set_section_size(1 << (boot.section_size_bits - boot.page_shift))
+        bits = 0 if boot.section_size_bits is None else boot.section_size_bits - boot.page_shift
+        if 0 < bits <= MAX_SECTION_ORDER and not self.facts.sections:
+            self._set_section_size(1 << bits)
         pages = self.facts.pages_per_section
         for start, stop in boot.present:
-            for section_nr in range(start // pages, (stop + pages - 1) // pages):
-                if not self.sections.is_open(section_nr) and section_nr < MAX_SECTIONS:
+            for section_nr in range(max(start // pages, 0), min((stop + pages - 1) // pages, MAX_SECTIONS)):
+                if not self.sections.is_open(section_nr):
                     self.tables = self.sections.allocate(self.tables, section_nr, seq, ts, "boot")
 
     def _set_section_size(self, pages: int) -> None:
@@ -277,6 +310,13 @@ class StreamEngine:
             pfn=_value(batch, "pfn", i), nr_pages=_value(batch, "nr_pages", i), ret=_value(batch, "ret", i),
             pid=_value(batch, "pid", i),
         )  # fmt: skip
+        beyond = int(self.opts[OPT_MAX_PFN])
+        if seen.pfn is not None and seen.nr_pages is not None and (
+            seen.pfn < 0 or not 0 < seen.nr_pages <= MAX_BLOCK_SECTIONS * self.facts.pages_per_section
+            or seen.pfn > beyond - seen.nr_pages
+        ):  # fmt: skip
+            self._quarantine(Anomaly.BEYOND_MACHINE, seq, ts, seen.pfn, absent("order"))
+            return
         entry = next((c for c in self.facts.open_calls() if (c.call, c.pid) == (seen.call, seen.pid)), None)
         self.facts.hotplug.append(seen)
         if seen.phase == "return" and entry is None:
@@ -284,7 +324,7 @@ class StreamEngine:
         if seen.phase == "return" and entry is not None and seen.pfn is None:
             seen.pfn, seen.nr_pages = entry.pfn, entry.nr_pages
         if self.facts.boot is not None and self.facts.boot.memory_model == "FLATMEM":
-            note(self.tables, int(Anomaly.HOTPLUG_ON_FLATMEM), seen.nr_pages or 0, seq)
+            self._quarantine(Anomaly.HOTPLUG_ON_FLATMEM, seq, ts, _or(seen.pfn, -1), absent("order"), _or(seen.nr_pages, 1))
         elif seen.pfn is not None and seen.nr_pages is not None:
             self._hotplug_sections(seen, entry)
         self._set_onlining()
@@ -293,8 +333,6 @@ class StreamEngine:
         assert seen.pfn is not None and seen.nr_pages is not None
         pages = self.facts.pages_per_section
         for section_nr in range(seen.pfn // pages, (seen.pfn + seen.nr_pages + pages - 1) // pages):
-            if not 0 <= section_nr < MAX_SECTIONS:
-                continue
             online = seen.call == "online_pages"
             if seen.phase == "entry" and online:
                 self._extension(section_nr, seen, False, "cancelled")
@@ -326,14 +364,24 @@ class StreamEngine:
     # -- the kernel's own view -------------------------------------------------------------------------------------------
 
     def _baseline_begin(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
-        self.baseline = OpenBaseline(BaselineBegin.model_validate_json(batch.details[i]), seq)
+        """Keep the records until the dump's end; no segment ends before it, so that no state is in the middle of a dump."""
+        self._close_baseline()
+        self.baseline = OpenBaseline(BaselineBegin.model_validate_json(batch.details[i]), seq, int(self.opts[OPT_FLOOR]))
+        self.opts[OPT_FLOOR] = OPEN_END
+
+    def _close_baseline(self) -> OpenBaseline | None:
+        """Let go of the dump that is under way, if there is one."""
+        opened, self.baseline = self.baseline, None
+        if opened is not None:
+            self.opts[OPT_FLOOR] = opened.floor
+        return opened
 
     def _baseline_end(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
         """Audit the state with a whole dump, and then, where it counts, let the dump set and correct it."""
-        opened, self.baseline = self.baseline, None
+        opened = self._close_baseline()
         if opened is None or opened.begin.view != "page_owner":
             return
-        entries = self._entries(opened)
+        entries = self._entries(opened, seq, ts)
         self._open_sections_of(entries, seq, ts)
         clock = owner_clock(self.facts.clocks)
         swapper = self.comms.intern("swapper/0")
@@ -343,13 +391,17 @@ class StreamEngine:
         if applied:
             self._apply_baseline(opened, entries, seen, seq, ts)
 
-    def _entries(self, opened: OpenBaseline) -> Entries:
+    def _entries(self, opened: OpenBaseline, seq: int, ts: int) -> Entries:
+        """Return the dump's records by page frame number, without those of no possible block."""
         if not opened.parts:
             return Entries(*(np.zeros(0, np.int64) for _ in Entries._fields))
         batch = concat(opened.parts)
         e = decode(batch, self.comms, self.stacks)
         order = np.argsort(e.pfn, kind="stable")
-        possible = order[(e.pfn[order] >= 0) & (e.pfn[order] < self.opts[OPT_MAX_PFN]) & (e.order[order] >= 0)]
+        why = impossible_entries(e.pfn, e.order, self.facts.pages_per_section, int(self.opts[OPT_MAX_PFN]))
+        for row in np.flatnonzero(why).tolist():
+            self._quarantine(Anomaly(int(why[row])), seq, ts, int(e.pfn[row]), int(e.order[row]))
+        possible = order[why[order] == 0]
         columns = {
             "pfn": e.pfn, "order": e.order, "pid": e.pid, "tgid": e.tgid, "comm": e.comm, "gfp_mask": e.gfp_mask,
             "migratetype": e.migratetype, "stack": e.stack, "ts_nsec": batch.column("ts_nsec"),
@@ -419,6 +471,19 @@ class StreamEngine:
         Kind.BASELINE_BEGIN: _baseline_begin,
         Kind.BASELINE_END: _baseline_end,
     }
+
+
+def _understood(kind: Kind, batch: EventBatch, row: int) -> bool:
+    """Whether the detail of a rare event is what its kind says."""
+    try:
+        DETAIL_MODELS[kind].model_validate_json(batch.details.get(row, ""))
+    except ValidationError:
+        return False
+    return True
+
+
+def _or(value: int | None, otherwise: int) -> int:
+    return otherwise if value is None else value
 
 
 def _value(batch: EventBatch, name: str, row: int) -> int | None:

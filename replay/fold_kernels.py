@@ -67,7 +67,7 @@ def doubt(t, pfn, nr_pages, from_ts, to_ts, seq, reason):
     t.counts[DOUBTS] = i + 1
 
 
-@inner
+@jit
 def quarantine(t, seq, pfn, order, kind):
     """Set a structurally impossible event aside, with its reason."""
     i = t.counts[QUARANTINE]
@@ -161,7 +161,6 @@ def imply_split(t, row, handle, base, generation, seq, ts):
 
     Source: mm/page_alloc.c, free_pages_exact and split_page (Linux 6.1): split_page_owner sets order 0 on every page.
     """
-    note(t, _A_PARTIAL, t.records[handle]["pages"], seq)
     first = t.records[handle]["block_pfn"] - base
     stop = first + (np.int64(1) << np.int64(t.records[handle]["order"]))
     target = take_record(t)
@@ -176,15 +175,20 @@ def imply_split(t, row, handle, base, generation, seq, ts):
 
 
 @inner
-def end_owner(t, row, i, length, base, generation, seq, ts, how, split_covered):
-    """End the ownership of a run; when the rest of its block stays owned, that implies a split."""
+def end_owner(t, row, i, length, stop, base, generation, seq, ts, how, split_covered):
+    """End the ownership of a run; when pages of its block beyond *stop* or before it stay owned, that implies a split."""
     handle = row[i]
     rest = t.records[handle]["pages"] - length
     whole = t.records[handle]["order"] > 0
     close(t, handle, base + i, length, generation, seq, ts, how, 0)
     row[i : i + length] = -1
     if rest > 0 and whole and split_covered == 0:
-        imply_split(t, row, handle, base, generation, seq, ts)
+        for j in range(i + length, stop):
+            if row[j] == handle:
+                rest -= 1
+        if rest > 0:
+            note(t, _A_PARTIAL, rest, seq)
+            imply_split(t, row, handle, base, generation, seq, ts)
 
 
 @inner
@@ -243,13 +247,20 @@ def is_early_stamp(r):
 
 @inner
 def keep_ghost(t, slot, i, length, handle, seq, ts):
-    """Leave a ghost's stamp in the kernel's view of a run that is proven free."""
-    ghost = take_record(t)
-    t.records[ghost] = t.records[handle]
-    t.records[ghost]["pages"] = length
-    t.records[ghost]["begin_seq"] = seq
-    t.records[ghost]["begin_ts"] = ts
-    t.kernel[slot, i : i + length] = ghost
+    """Leave a ghost's stamp in the kernel's view of a run that is proven free, where the kernel had no other record."""
+    row = t.kernel[slot]
+    ghost = np.int32(-1)
+    for j in range(i, i + length):
+        if row[j] >= 0:
+            continue
+        if ghost < 0:
+            ghost = take_record(t)
+            t.records[ghost] = t.records[handle]
+            t.records[ghost]["pages"] = 0
+            t.records[ghost]["begin_seq"] = seq
+            t.records[ghost]["begin_ts"] = ts
+        t.records[ghost]["pages"] += 1
+        row[j] = ghost
 
 
 @inner
@@ -284,9 +295,9 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tgi
                 doubt(t, base + i, length, t.records[handle]["begin_ts"], ts, seq, _A_DRAIN)
                 if is_early_stamp(t.records[handle]):
                     keep_ghost(t, slot, i, length, handle, seq, ts)
-                end_owner(t, row, i, length, base, generation, seq, ts, _H_LOST_FREE, o[OPT_SPLIT_COVERED])
+                end_owner(t, row, i, length, first + nr, base, generation, seq, ts, _H_LOST_FREE, o[OPT_SPLIT_COVERED])
             else:
-                end_owner(t, row, i, length, base, generation, seq, ts, _H_FREE, o[OPT_SPLIT_COVERED])
+                end_owner(t, row, i, length, first + nr, base, generation, seq, ts, _H_FREE, o[OPT_SPLIT_COVERED])
         elif drain:
             i += length
             continue
@@ -302,7 +313,7 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tgi
 
 @inner
 def clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, how, quiet):
-    """End whatever was on a range that gets a new owner; *quiet*: the owner there now is another event of the same act."""
+    """End whatever was on a range that gets a new owner; *quiet* is the owner whose event is of the same act, or -1."""
     row = t.owner[slot]
     forget_kernel_view(t, slot, first, first + nr, base, generation, seq, ts, how)
     i = first
@@ -310,13 +321,13 @@ def clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, how, quiet
         length = run_length(row, i, first + nr)
         handle = row[i]
         if handle >= 0:
-            if t.records[handle]["state"] == _FREED or quiet:
+            if t.records[handle]["state"] == _FREED or handle == quiet:
                 close(t, handle, base + i, length, generation, seq, ts, how, 0)
                 row[i : i + length] = -1
             else:
                 note(t, _A_OVER_OWNED, length, seq)
                 doubt(t, base + i, length, t.records[handle]["begin_ts"], ts, seq, _A_OVER_OWNED)
-                end_owner(t, row, i, length, base, generation, seq, ts, _H_LOST_FREE, o[OPT_SPLIT_COVERED])
+                end_owner(t, row, i, length, first + nr, base, generation, seq, ts, _H_LOST_FREE, o[OPT_SPLIT_COVERED])
         i += length
 
 
@@ -329,10 +340,11 @@ def alloc_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tg
     """
     row = t.owner[slot]
     there = row[first]
-    quiet = False
+    quiet = np.int32(-2)
     if how == _H_ALLOC and gfp == GFP_MOVABLE and there >= 0:
         r = t.records[there]
-        quiet = r["how"] == _H_ISOLATE and r["block_pfn"] == base + first and r["order"] == order and r["pid"] == pid
+        if r["how"] == _H_ISOLATE and r["block_pfn"] == base + first and r["order"] == order and r["pid"] == pid:
+            quiet = there
     clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, how, quiet)
     handle = take_record(t)
     blank(t, handle)
@@ -359,13 +371,17 @@ def alloc_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tg
 def split_block(t, slot, base, generation, first, nr, seq, ts, order):
     """A split sets a new order on the owned pages of a range.
 
-    Source: mm/page_owner.c, __split_page_owner (Linux 6.1: always order 0).
+    Source: mm/page_owner.c, __split_page_owner (Linux 6.1: always order 0). Newer kernels split to other orders: each new
+    block is one of its own.
     """
+    size = np.int64(1) << order
     for view in range(2):
         row = t.owner[slot] if view == 0 else t.kernel[slot]
         i = first
         while i < first + nr:
             length = run_length(row, i, first + nr)
+            if order > 0:
+                length = min(length, size - (i & (size - 1)))
             handle = row[i]
             if handle >= 0 and t.records[handle]["state"] == _OWNED and t.records[handle]["order"] != order:
                 target = take_record(t)
@@ -374,6 +390,8 @@ def split_block(t, slot, base, generation, first, nr, seq, ts, order):
                 r["pages"] = length
                 r["order"] = order
                 r["how"] = _H_SPLIT
+                if order > 0:
+                    r["block_pfn"] = base + i - (i & (size - 1))
                 r["begin_seq"] = seq
                 r["begin_ts"] = ts
                 close(t, handle, base + i, length, generation, seq, ts, _H_SPLIT, view)
@@ -386,7 +404,9 @@ def copy_head(t, from_row, from_i, row, i, pfn, src_pfn, generation, seq, ts, vi
     """Give one page the record of another, with the time of its allocation."""
     source = from_row[from_i]
     target = take_record(t)
+    proven = False
     if source >= 0:
+        proven = t.records[source]["state"] == _OWNED and t.records[source]["evidence"] != _INFERRED
         t.records[target] = t.records[source]
     else:
         blank(t, target)
@@ -394,7 +414,7 @@ def copy_head(t, from_row, from_i, row, i, pfn, src_pfn, generation, seq, ts, vi
     r = t.records[target]
     r["pages"] = 1
     r["state"] = _OWNED
-    r["evidence"] = _OBSERVED if source >= 0 and r["evidence"] != _INFERRED else _INFERRED
+    r["evidence"] = _OBSERVED if proven else _INFERRED
     r["how"] = _H_MIGRATE
     r["block_pfn"] = pfn
     r["src_pfn"] = src_pfn
@@ -426,13 +446,26 @@ def impossible(pfn, order, nr, pages_per_section, max_pfn):
     """Return why a block cannot be, or 0."""
     if order < 0 or nr < 1 or nr > pages_per_section:
         return _A_ORDER
-    if pfn < 0 or pfn + nr > max_pfn:
+    if pfn < 0 or pfn > max_pfn - nr:
         return _A_BEYOND
     if pfn & (nr - 1) and (nr & (nr - 1)) == 0:
         return _A_UNALIGNED
     if pfn // pages_per_section != (pfn + nr - 1) // pages_per_section:
         return _A_UNALIGNED
     return 0
+
+
+@inner
+def reach(t, slot, first, nr):
+    """Return how many pages an event on a range may touch: a block that sticks out of it may turn out to be split."""
+    row = t.owner[slot]
+    most = nr
+    i = first
+    while i < first + nr:
+        if row[i] >= 0:
+            most = max(most, np.int64(1) << np.int64(t.records[row[i]]["order"]))
+        i += run_length(row, i, first + nr)
+    return most
 
 
 @inner
@@ -469,15 +502,14 @@ def fold(t, o, e, base_seq, start, room_pages):
         order = np.int64(e.order[i])
         nr = np.int64(1) << order if 0 <= order < 40 else np.int64(0)
         if kind == _SPLIT:
+            order = order if 0 < nr <= pages else np.int64(-1)
             nr = e.nr_pages[i]
-        bad = impossible(pfn, order, nr, pages, o[OPT_MAX_PFN]) if kind != _MIGRATE else impossible(
-            pfn, np.int64(0), np.int64(1), pages, o[OPT_MAX_PFN]
-        )
+        elif kind == _MIGRATE:
+            order, nr = np.int64(0), np.int64(1)
+        bad = impossible(pfn, order, nr, pages, o[OPT_MAX_PFN])
         if kind == _MIGRATE and bad == 0:
-            bad = impossible(e.src_pfn[i], np.int64(0), np.int64(1), pages, o[OPT_MAX_PFN])
-        if not has_room(t, max(nr, 1) if bad == 0 else 1):
-            room_pages[0] = max(nr, 1) if bad == 0 else 1
-            return i, ROOM
+            bad = impossible(e.src_pfn[i], order, nr, pages, o[OPT_MAX_PFN])
+        need = np.int64(1)
         if bad == 0:
             section_nr = pfn // pages
             if section_nr >= t.slot.size or t.slot[section_nr] < 0:
@@ -488,13 +520,19 @@ def fold(t, o, e, base_seq, start, room_pages):
                 if src_section >= t.slot.size or t.slot[src_section] < 0:
                     room_pages[0] = src_section
                     return i, SECTION
+            need = reach(t, t.slot[section_nr], pfn - section_nr * pages, nr)
+        if not has_room(t, need):
+            room_pages[0] = need
+            return i, ROOM
         t.counts[EVENTS] += 1
         t.counts[LAST_TS] = ts
         t.counts[LAST_SEQ] = seq
         if bad != 0:
-            quarantine(t, seq, pfn, order, bad)
-            if pfn >= 0 and pfn < o[OPT_MAX_PFN] and nr > 0:
-                doubt(t, pfn, nr, NO_EVENT + 1, ts, seq, bad)
+            quarantine(t, seq, pfn, np.int64(e.order[i]), bad)
+            if 0 <= pfn < o[OPT_MAX_PFN]:
+                doubt(t, pfn, min(max(nr, 1), o[OPT_MAX_PFN] - pfn), NO_EVENT + 1, ts, seq, bad)
+            if kind == _MIGRATE and 0 <= e.src_pfn[i] < o[OPT_MAX_PFN]:
+                doubt(t, e.src_pfn[i], 1, NO_EVENT + 1, ts, seq, bad)
             continue
         slot = t.slot[section_nr]
         base = section_nr * pages

@@ -125,12 +125,18 @@ def _compact(
 
 
 def from_arrow(table: pa.RecordBatch) -> EventBatch:
-    """Return an Arrow record batch of ``ARROW_SCHEMA`` as NumPy columns; columns without a value are left out."""
+    """Return an Arrow record batch of ``ARROW_SCHEMA``, or of those of its columns that have values, as NumPy columns.
+
+    Columns without a value are left out.
+    """
     columns: dict[str, NDArray[np.generic]] = {}
     texts: dict[str, list[str]] = {}
     details: dict[int, str] = {}
-    for position, column in enumerate(COLUMNS):
-        array = table.column(position)
+    there = set(table.schema.names)
+    for column in COLUMNS:
+        if column.name not in there:
+            continue
+        array = table.column(column.name)
         if column.nullable and array.null_count == len(array):
             continue
         if column.name == "detail":

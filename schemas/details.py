@@ -115,6 +115,18 @@ class Marker(Detail):
     text: str
 
 
+class Extfrag(Detail):
+    """An allocation fell back on the free lists of another migratetype; the rest is in columns. Null: not recorded.
+
+    Source: include/trace/events/kmem.h, mm_page_alloc_extfrag (Linux 6.1).
+    """
+
+    fallback_order: int | None = Field(default=None, description="order of the block that was taken")
+    pageblock_order: int | None = None
+    fragmenting: int | None = Field(default=None, description="1: the block was smaller than a pageblock")
+    change_ownership: int | None = Field(default=None, description="1: its pageblock changed its migratetype")
+
+
 class Hotplug(Detail):
     """What was observed of memory hotplug; the range is pfn and nr_pages, a return's result is ret."""
 
@@ -150,6 +162,7 @@ DETAIL_MODELS: Final[dict[Kind, type[Detail]]] = {
     Kind.COVERAGE: Coverage,
     Kind.GAP: Gap,
     Kind.MARKER: Marker,
+    Kind.EXTFRAG: Extfrag,
     Kind.HOTPLUG: Hotplug,
     Kind.BASELINE_BEGIN: BaselineBegin,
     Kind.BASELINE_END: BaselineEnd,

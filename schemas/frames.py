@@ -3,7 +3,8 @@
 A frame is one Arrow IPC stream of one record batch (buffers compressed with zstd, level 1), followed by four bytes: the
 CRC-32 of all before them (little-endian). Any Arrow reader reads the stream and stops at its end, before the checksum.
 The schema's metadata say what the frame holds: see ``FrameHeader``. A frame carries every text that it uses, so a
-reader can start at any frame.
+reader can start at any frame. It leaves out the columns of which none of its events has a value: most frames use half
+of them.
 """
 
 import dataclasses
@@ -118,11 +119,12 @@ def encode_record_batch(table: pa.RecordBatch, header: FrameHeader) -> bytes:
     """Return an Arrow batch of ``header.version``'s schema as the bytes of a frame."""
     if header.rows != table.num_rows or header.rows == 0:
         raise ValueError(f"a frame of {header.rows} rows cannot hold a batch of {table.num_rows}")
+    used = [(f, a) for f, a in zip(table.schema, table.columns, strict=True) if not f.nullable or a.null_count < len(a)]
     # the columns' docs are published once, not sent with every frame
-    plain = pa.schema([pa.field(field.name, field.type, field.nullable) for field in table.schema], _metadata(header))
+    plain = pa.schema([pa.field(field.name, field.type, field.nullable) for field, _ in used], _metadata(header))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, plain, options=_WRITE) as writer:
-        writer.write_batch(pa.RecordBatch.from_arrays(table.columns, schema=plain))
+        writer.write_batch(pa.RecordBatch.from_arrays([array for _, array in used], schema=plain))
     stream = bytes(sink.getvalue())
     return stream + zlib.crc32(stream).to_bytes(CHECKSUM_BYTES, "little")
 
@@ -162,7 +164,7 @@ def decode_frame(payload: bytes, where: str = "frame") -> tuple[FrameHeader, Eve
 
 
 def read_record_batch(payload: bytes, where: str = "frame") -> pa.RecordBatch:
-    """Return the Arrow batch of a frame as it was written, in its own version's schema, its checksum checked."""
+    """Return the Arrow batch of a frame as it was written: columns of its own version's schema. Checks the checksum."""
     stream = memoryview(payload)[:-CHECKSUM_BYTES]
     if zlib.crc32(stream).to_bytes(CHECKSUM_BYTES, "little") != payload[-CHECKSUM_BYTES:]:
         raise FrameDamaged(where=where, reason=f"{len(payload)} bytes whose checksum is wrong: cut short, or changed")
@@ -179,7 +181,10 @@ def read_record_batch(payload: bytes, where: str = "frame") -> pa.RecordBatch:
 
 def _read(payload: bytes, header: FrameHeader, where: str) -> pa.RecordBatch:
     table = read_record_batch(payload, where)
-    if not table.schema.equals(WIRE_SCHEMAS[header.version], check_metadata=False):
+    expected = [
+        field for field in WIRE_SCHEMAS[header.version] if field.name in table.schema.names or not field.nullable
+    ]
+    if not table.schema.equals(pa.schema(expected), check_metadata=False):
         raise FrameDamaged(where=where, reason=f"columns that are not those of version {header.version}")
     if table.num_rows != header.rows or header.rows == 0:
         raise FrameDamaged(where=where, reason=f"{table.num_rows} rows where its header says {header.rows}")

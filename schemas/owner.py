@@ -62,6 +62,7 @@ class Anomaly(enum.IntEnum):
     HOTPLUG_UNPAIRED = 23
     HOTPLUG_ON_FLATMEM = 24
     RECORDING_OVERLAPS = 25
+    NOT_AN_EVENT = 26
 
 
 ANOMALY_TEXT: Final = {
@@ -79,6 +80,7 @@ ANOMALY_TEXT: Final = {
     Anomaly.BAD_ORDER: "quarantined: an order that no block has",
     Anomaly.HOTPLUG_UNPAIRED: "a hotplug call returned that was not seen to begin",
     Anomaly.HOTPLUG_ON_FLATMEM: "quarantined: hotplug on a kernel without SPARSEMEM",
+    Anomaly.NOT_AN_EVENT: "quarantined: an event of no known kind, or whose detail is not what its kind says",
     Anomaly.RECORDING_OVERLAPS: "quarantined: a recording that overlaps another one of the same boot",
 }
 """One line a kind, for people."""

@@ -40,7 +40,12 @@ def upcast_event(event: RawEvent, to_version: int = SCHEMA_VERSION) -> RawEvent:
 
 
 def upcast_batch(table: pa.RecordBatch, version: int) -> pa.RecordBatch:
-    """Return *table*, of schema *version*, as a batch of the current version."""
+    """Return *table*, of schema *version*, as a batch of the current version.
+
+    Nullable columns may be missing; they are null. A batch of the current version is returned as it is.
+    """
+    if version < SCHEMA_VERSION:
+        table = _assemble(table, {}, WIRE_SCHEMAS[version])
     for step in range(version, SCHEMA_VERSION):
         table = BATCH_STEPS[step](table)
     return table

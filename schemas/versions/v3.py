@@ -143,7 +143,7 @@ class Drain(Occurrence):
     migratetype: Int8 | None = None
 
 
-class Extfrag(Occurrence):
+class Extfrag(Occurrence, details.Extfrag):
     """A block was taken from another migratetype's free lists."""
 
     kind: Literal["extfrag"]

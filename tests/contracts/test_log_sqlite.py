@@ -93,7 +93,7 @@ def test_a_record_whose_bytes_changed_is_damage_and_its_offset_is_told(trail: Pa
     execute(files_of(trail)[0].path, "UPDATE frames SET payload = zeroblob(length(payload)) WHERE offset = 1")
     with SqliteLogReader(trail) as reader:
         assert len(reader.read(0, 0, 1)) == 1
-        with pytest.raises(FrameDamaged, match="offset 1: .* digest"):
+        with pytest.raises(FrameDamaged, match=r"offset 1: .* digest"):
             reader.read(0, 1, 1)
 
 

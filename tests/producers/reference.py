@@ -20,12 +20,22 @@ FTRACE_HEAD = (
 FTRACE_ALIGNED = re.compile(rb"(.{16})" + FTRACE_HEAD, re.DOTALL)
 FTRACE_ANY = re.compile(rb"(.*?)" + FTRACE_HEAD, re.DOTALL)
 PERF_HEAD = re.compile(
-    rb"((?:.* )?) *(-1|\d{1,9})(?:/(-1|\d{1,9}))? +(?:\[(\d{1,5})\] +)?(\d{1,10})\.(\d{9}|\d{6})$", re.DOTALL
+    rb"(.* ) *(-1|\d{1,9})(?:/(-1|\d{1,9}))? +(?:\[(\d{1,5})\] +)?(\d{1,10})\.(\d{9}|\d{6})$", re.DOTALL
 )
 NAME = re.compile(rb"([A-Za-z0-9_.:]+?):(?= |$)(.*)", re.DOTALL)
 LOST = re.compile(rb"CPU:(\d{1,5}) \[LOST(?: (\d{1,18}))? EVENTS\]\s*")
 FRAME = re.compile(rb"[ \t]*=>(.*)", re.DOTALL)
 PERF_FRAME = re.compile(rb"\t *([89a-f][0-9a-f]{15}) (.*?)(?: \(([^()]*)\))?\s*", re.DOTALL)
+
+KERNEL_DSO = (
+    "",
+    "[unknown]",
+    "[kernel.kallsyms]",
+    "[kernel.vmlinux]",
+    "[guest.kernel.kallsyms]",
+    "[kernel]",
+    "inlined",
+)
 
 N = r"(0x[0-9a-f]{1,16}|\d{1,20})"
 I = r"(-?\d{1,10})"  # noqa: E741 - short, to keep the table below readable
@@ -227,7 +237,8 @@ class Reference:
 
     def put_gap(self, gap: Row, ts: int) -> None:
         detail = {"t_lo": min(int(str(gap["t_lo"])), ts), "t_hi": ts, "lost": gap["lost"], "reason": gap["reason"]}
-        self.reading.rows.append({"kind": Kind.GAP, "trace_ts_nsec": ts, "cpu": gap["cpu"], "detail": detail})
+        row: Row = {"kind": Kind.GAP, "trace_ts_nsec": ts, "detail": detail}
+        self.reading.rows.append(row | ({"cpu": gap["cpu"]} if "cpu" in gap else {}))
 
     def finish(self) -> Reading:
         last = max(self.last_ts.values(), default=0)
@@ -354,10 +365,21 @@ def perf_sample(ref: Reference, number: int, line: bytes, chain: list[bytes]) ->
     else:
         raise Bad
     comm, first, second, cpu, seconds, fraction = head.groups()
+    if int(cpu or 0) >= 8192:
+        raise Bad
     what = line[colon.end() :].lstrip(b" ")
     lost = re.fullmatch(rb"PERF_RECORD_LOST lost (\d{1,18})\s*", what)
+    record = re.match(rb"PERF_RECORD_[A-Z_0-9]+\b", what)
     if lost and cpu is not None:
         ref.lose(int(cpu), int(lost[1]), "perf says PERF_RECORD_LOST")
+    elif lost:
+        ref.reading.lost_events += int(lost[1])
+        gap: Row = {"t_lo": 0, "lost": int(lost[1]), "reason": "perf says PERF_RECORD_LOST"}
+        ref.put_gap(gap, nanoseconds(seconds, fraction))
+    elif record and not NAME.fullmatch(what):
+        ref.reading.events[record[0].decode()] += 1
+        ref.reading.ignored[record[0].decode()] += 1
+    if record and not NAME.fullmatch(what):
         return
     pid, tgid = (first, None) if second is None else (second, first)
     row = head_row(nanoseconds(seconds, fraction), cpu, pid, tgid, comm.strip(b" "))
@@ -375,9 +397,13 @@ def kernel_frames(chain: list[bytes]) -> str:
         found = PERF_FRAME.fullmatch(line)
         if found is None:
             break
-        address, symbol, dso = found[1].decode(), found[2].decode(), (found[3] or b"").decode()
+        address, symbol, dso = ((part or b"").decode("utf-8", "backslashreplace") for part in found.groups())
         text = f"0x{address}" if symbol == "[unknown]" else symbol
-        if dso.startswith("[") and dso not in ("[kernel.kallsyms]", "[unknown]"):
-            text += f" {dso}"
-        frames.append(text)
+        file = (dso or "").split("/")[-1]
+        if dso in KERNEL_DSO or file.startswith("vmlinux"):
+            frames.append(text)
+        elif dso.startswith("["):
+            frames.append(f"{text} {dso}")
+        else:
+            frames.append(f"{text} [{file.split('.ko')[0].replace('-', '_')}]")
     return "\n".join(frames)

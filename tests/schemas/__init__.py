@@ -1,0 +1,1 @@
+"""Laws of events, their versions, frames and stacks."""

@@ -1,4 +1,4 @@
-"""Hypothesis strategies: events of any version, from the JSON Schema itself; batches; and small mutations of schemas."""
+"""Hypothesis strategies: events of any version, from the JSON Schema itself; batches; small mutations of schemas."""
 
 import copy
 from typing import Any

@@ -88,7 +88,7 @@ def test_interning_gives_the_canonical_id(raw: str) -> None:
 
 
 def test_one_id_with_two_contents_is_an_error() -> None:
-    table = StackTable(identify=lambda frames: 7)
+    table = StackTable(identify=lambda _: 7)
     table.intern("f\ng")
     table.intern("f+0x1\ng")
     with pytest.raises(StackConflict):
