@@ -1,3 +1,24 @@
-"""pagetrail: who owned this page then, how do we know, and how sure are we?"""
+"""pagetrail: who owned this page then, how do we know, and how sure are we?
+
+>>> import pagetrail
+>>> trail = pagetrail.open("trail")                          # doctest: +SKIP
+>>> trail.owner([0x1a2b3], at="@3-hotplugged").to_pylist()   # doctest: +SKIP
+"""
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pagetrail.api import Trail, ingest, open, replay
+
+__all__ = ["Trail", "__version__", "ingest", "open", "replay"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the API when it is first asked for: the rooms import this package for its version alone."""
+    if name in ("Trail", "ingest", "open", "replay"):
+        from pagetrail import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'pagetrail' has no attribute {name!r}")

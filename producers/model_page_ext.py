@@ -125,7 +125,7 @@ class PageExt:
         self.pages["state"][pfn] = PageState.OWNED
         self.pages["event"][pfn] = event
 
-    def migrate_reason(self, event: int, pfn: int, reason: int) -> None:
+    def migrated(self, event: int, pfn: int, reason: int) -> None:
         """Write why a page was migrated (__set_page_owner_migrate_reason); no event tells of it."""
         self.pages["migrate_reason"][pfn] = reason
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
+from numpy.typing import NDArray
 
 from pagetrail.producers.gfp import GFP_FLAGS_6_1, format_gfp
 from pagetrail.queries.instant import Instant
@@ -42,7 +42,7 @@ def page_owner_records(stream: Stream, at: Instant) -> Iterator[str]:
     names = (stream.facts.boot.gfp_flags if stream.facts.boot else None) or GFP_FLAGS_6_1
     shift = stream.facts.boot.pageblock_order if stream.facts.boot else None
     gfp_texts: dict[int, str] = {}
-    for pfn, row in _heads(runs, records):
+    for pfn, row in zip(*(column.tolist() for column in heads(runs, records)), strict=True):
         r = records[row]
         gfp = int(r["gfp_mask"])
         known = gfp != ABSENT64
@@ -64,23 +64,21 @@ def page_owner_records(stream: Stream, at: Instant) -> Iterator[str]:
         yield "\n".join(lines) + "\n\n"
 
 
-def _heads(runs: np.ndarray, records: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Yield (pfn, row) of every page that gets a record, by pfn: the kernel's view where there is one."""
+def heads(runs: NDArray[np.void], records: NDArray[np.void]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (pfn, row) of every page that gets a record, by pfn: the kernel's view where there is one."""
     owned = np.flatnonzero(records["state"] == State.OWNED)
-    pfn = np.concatenate([np.zeros(0, np.int64), *(_aligned(runs[i], records[i]) for i in owned)])
-    row = np.repeat(owned, [_aligned(runs[i], records[i]).size for i in owned])
-    view = runs["kernel_view"][row]
-    order = np.lexsort((-view, pfn))
+    step = np.int64(1) << np.maximum(records["order"][owned], 0).astype(np.int64)
+    first = -(-runs["pfn"][owned] // step) * step
+    stop = runs["pfn"][owned] + runs["nr_pages"][owned]
+    count = np.maximum(-(-(stop - first) // step), 0)
+    row = np.repeat(owned, count)
+    nth = np.arange(row.size) - np.repeat(np.cumsum(count) - count, count)
+    pfn = np.repeat(first, count) + nth * np.repeat(step, count)
+    order = np.lexsort((-runs["kernel_view"][row].astype(np.int64), pfn))
     pfn, row = pfn[order], row[order]
-    first = np.ones(pfn.size, np.bool_)
-    first[1:] = pfn[1:] != pfn[:-1]
-    yield from zip(pfn[first].tolist(), row[first].tolist(), strict=True)
-
-
-def _aligned(run: np.void, record: np.void) -> np.ndarray:
-    step = 1 << max(int(record["order"]), 0)
-    start = -(-int(run["pfn"]) // step) * step
-    return np.arange(start, int(run["pfn"] + run["nr_pages"]), step, dtype=np.int64)
+    kept = np.ones(pfn.size, np.bool_)
+    kept[1:] = pfn[1:] != pfn[:-1]
+    return pfn[kept], row[kept]
 
 
 def _gfp_migratetype(mask: int) -> int:
@@ -94,8 +92,3 @@ def _or(value: np.int32, default: int) -> int:
 
 def _free_ts(record: np.void) -> int:
     return 0 if record["free_ts_nsec"] == ABSENT64 else int(record["free_ts_nsec"])
-
-
-def as_table(stream: Stream, at: Instant) -> pa.Table:
-    """Return the records as a table of one text column: for programs that want to page through them."""
-    return pa.table({"record": list(page_owner_records(stream, at))})

@@ -75,9 +75,12 @@ def write(directory: Path, stretch: Stretch) -> Path:
 
 
 def sweep(directory: Path) -> None:
-    """Remove what stopped writers left."""
+    """Remove what stopped writers left: half-written files, and tips that a segment or a newer tip has overtaken."""
     for path in directory.glob(f"{_WRITING}*"):
         path.unlink(missing_ok=True)
+    files = chain(directory)
+    for tip in old_tips(directory, files[-1].last_seq + (0 if files[-1].tip else 1)) if files else ():
+        tip.unlink(missing_ok=True)
 
 
 def _write_tables(path: Path, tables: dict[str, pa.Table]) -> None:
@@ -163,10 +166,24 @@ def meta(db: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
 def load(directory: Path, *, host: str, boot_id: str, options: FoldOptions) -> StreamEngine:
     """Return the engine of a stream as its last segment or tip left it; a new one when there is none."""
     engine = StreamEngine(host=host, boot_id=boot_id, options=options)
-    files = chain(directory)
-    if files:
-        _restore(engine, files[-1])
+    last = resumable(directory)
+    if last is not None:
+        _restore(engine, last)
     return engine
+
+
+def resumable(directory: Path) -> StoreFile | None:
+    """Return the last file of a stream to which a chain without a hole leads: beyond it, everything is made again."""
+    last, expected = None, 0
+    for file in chain(directory):
+        first_seq = file.first_seq
+        if file.tip:
+            with opened(file.path) as db:
+                first_seq = int(meta(db, file.path)["first_seq"])
+        if first_seq != expected:
+            break
+        last, expected = file, file.last_seq + 1
+    return last
 
 
 def _restore(engine: StreamEngine, file: StoreFile) -> None:
@@ -255,7 +272,7 @@ def _restore_differences(db: duckdb.DuckDBPyConnection) -> list[dict[str, object
 
 def _restore_anomalies(engine: StreamEngine, db: duckdb.DuckDBPyConnection) -> None:
     for kind, *values in db.execute("SELECT kind, events, pages, first_seq FROM anomalies").fetchall():
-        engine.tables.anomalies[kind] = values
+        engine.tables.anomalies[kind, :3] = values
 
 
 def arrays(rows: pa.Table) -> tuple[NDArray[np.void], NDArray[np.void]]:

@@ -5,30 +5,54 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pagetrail.schemas.errors import TrailBusy
 from pagetrail.schemas.store import segments_directory
 
 
-def read_cut(trail: Path, fold: str) -> int:
-    """Return the offset below which every frame is in a segment or a tip of *fold*; 0 when nothing is known.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """Where in the log the next replay begins.
+
+    Attributes
+    ----------
+    offset
+        Below it, every frame is in a segment or a tip, or was refused.
+    streams
+        By (host, boot_id), the stream_seq that the segments and the tip of each stream reach: where they do not reach it
+        any more, the offset is not to be trusted.
+    refused
+        Recordings that overlap another one of their boot, and why: what comes of them later is refused too.
+    """
+
+    offset: int = 0
+    streams: dict[tuple[str, str], int] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def read_cut(trail: Path, fold: str) -> Cut:
+    """Return the cut of *fold*; one at the log's beginning when nothing is known.
 
     A cut that is lost or damaged costs time, not truth: replay skips what its segments already hold.
     """
     try:
-        return int(json.loads(_path(trail, fold).read_text())["offset"])
-    except (FileNotFoundError, ValueError, KeyError):
-        return 0
+        said = json.loads(_path(trail, fold).read_text())
+        streams = {(host, boot_id): int(seq) for host, boot_id, seq in said["streams"]}
+        return Cut(offset=int(said["offset"]), streams=streams, refused=dict(said["refused"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return Cut()
 
 
-def write_cut(trail: Path, fold: str, offset: int) -> None:
-    """Say that every frame below *offset* is in a segment or a tip of *fold*."""
+def write_cut(trail: Path, fold: str, cut: Cut) -> None:
+    """Replace the cut of *fold*."""
     path = _path(trail, fold)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(f".{os.getpid()}")
+    streams = [[host, boot_id, seq] for (host, boot_id), seq in cut.streams.items()]
+    aside = path.with_name(f".writing-{fold}.{os.getpid()}.cut")
     with aside.open("w") as file:
-        json.dump({"offset": offset}, file)
+        json.dump({"offset": cut.offset, "streams": streams, "refused": cut.refused}, file)
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)
@@ -59,4 +83,6 @@ def replay_lock(trail: Path, fold: str) -> Iterator[None]:
         file.truncate()
         file.write(f"pid {os.getpid()}")
         file.flush()
+        for left in directory.glob(f".writing-{fold}.*.cut"):  # by a replay that was stopped
+            left.unlink(missing_ok=True)
         yield

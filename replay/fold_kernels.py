@@ -47,10 +47,12 @@ OPTIONS = 6
 
 @jit
 def note(t, kind, pages, seq):
-    """Count an anomaly of *kind* on *pages* pages; remember where the first one was."""
+    """Count an anomaly of *kind* on *pages* pages, each event once; remember where the first one was."""
     if t.anomalies[kind, 0] == 0:
         t.anomalies[kind, 2] = seq
-    t.anomalies[kind, 0] += 1
+    if t.anomalies[kind, 3] != seq + 1:
+        t.anomalies[kind, 0] += 1
+        t.anomalies[kind, 3] = seq + 1
     t.anomalies[kind, 1] += pages
 
 
@@ -156,8 +158,8 @@ def move(t, row, first, stop, base, generation, source, target, seq, ts, how):
 
 
 @inner
-def imply_split(t, row, handle, base, generation, seq, ts):
-    """The rest of a block of which a part was freed: it had been split, as a block is freed as a whole.
+def imply_split(t, row, handle, lo, hi, base, generation, seq, ts):
+    """What stays of a block of which a part in [lo, hi) was freed: it had been split, as a block is freed as a whole.
 
     Source: mm/page_alloc.c, free_pages_exact and split_page (Linux 6.1): split_page_owner sets order 0 on every page.
     """
@@ -171,24 +173,25 @@ def imply_split(t, row, handle, base, generation, seq, ts):
     t.records[target]["how"] = _H_IMPLIED
     t.records[target]["begin_seq"] = seq
     t.records[target]["begin_ts"] = ts
-    move(t, row, first, stop, base, generation, handle, target, seq, ts, _H_IMPLIED)
+    move(t, row, first, lo, base, generation, handle, target, seq, ts, _H_IMPLIED)
+    move(t, row, hi, stop, base, generation, handle, target, seq, ts, _H_IMPLIED)
 
 
 @inner
-def end_owner(t, row, i, length, stop, base, generation, seq, ts, how, split_covered):
-    """End the ownership of a run; when pages of its block beyond *stop* or before it stay owned, that implies a split."""
+def end_owner(t, row, i, length, lo, hi, base, generation, seq, ts, how, split_covered):
+    """End the ownership of a run in [lo, hi), which ends as a whole; when other pages of its block stay, it had been split."""
     handle = row[i]
     rest = t.records[handle]["pages"] - length
     whole = t.records[handle]["order"] > 0
     close(t, handle, base + i, length, generation, seq, ts, how, 0)
     row[i : i + length] = -1
     if rest > 0 and whole and split_covered == 0:
-        for j in range(i + length, stop):
+        for j in range(i + length, hi):
             if row[j] == handle:
                 rest -= 1
         if rest > 0:
             note(t, _A_PARTIAL, rest, seq)
-            imply_split(t, row, handle, base, generation, seq, ts)
+            imply_split(t, row, handle, lo, hi, base, generation, seq, ts)
 
 
 @inner
@@ -275,6 +278,7 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tgi
     if not drain:
         forget_kernel_view(t, slot, first, first + nr, base, generation, seq, ts, _H_FREE)
     how = _H_DRAIN if drain else _H_FREE
+    stop = first + nr
     i = first
     while i < first + nr:
         length = run_length(row, i, first + nr)
@@ -295,9 +299,9 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tgi
                 doubt(t, base + i, length, t.records[handle]["begin_ts"], ts, seq, _A_DRAIN)
                 if is_early_stamp(t.records[handle]):
                     keep_ghost(t, slot, i, length, handle, seq, ts)
-                end_owner(t, row, i, length, first + nr, base, generation, seq, ts, _H_LOST_FREE, o[OPT_SPLIT_COVERED])
+                end_owner(t, row, i, length, first, stop, base, generation, seq, ts, _H_LOST_FREE, o[OPT_SPLIT_COVERED])
             else:
-                end_owner(t, row, i, length, first + nr, base, generation, seq, ts, _H_FREE, o[OPT_SPLIT_COVERED])
+                end_owner(t, row, i, length, first, stop, base, generation, seq, ts, _H_FREE, o[OPT_SPLIT_COVERED])
         elif drain:
             i += length
             continue
@@ -316,9 +320,10 @@ def clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, how, quiet
     """End whatever was on a range that gets a new owner; *quiet* is the owner whose event is of the same act, or -1."""
     row = t.owner[slot]
     forget_kernel_view(t, slot, first, first + nr, base, generation, seq, ts, how)
+    stop = first + nr
     i = first
-    while i < first + nr:
-        length = run_length(row, i, first + nr)
+    while i < stop:
+        length = run_length(row, i, stop)
         handle = row[i]
         if handle >= 0:
             if t.records[handle]["state"] == _FREED or handle == quiet:
@@ -327,7 +332,7 @@ def clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, how, quiet
             else:
                 note(t, _A_OVER_OWNED, length, seq)
                 doubt(t, base + i, length, t.records[handle]["begin_ts"], ts, seq, _A_OVER_OWNED)
-                end_owner(t, row, i, length, first + nr, base, generation, seq, ts, _H_LOST_FREE, o[OPT_SPLIT_COVERED])
+                end_owner(t, row, i, length, first, stop, base, generation, seq, ts, _H_LOST_FREE, o[OPT_SPLIT_COVERED])
         i += length
 
 

@@ -37,7 +37,7 @@ class Sections:
     """The extensions of a stream, and the slots of the tables that hold them."""
 
     def __init__(self, history: list[Extension] | None = None) -> None:
-        self.history = history or []
+        self.history = [] if history is None else history
         self._open = {e.section_nr: e for e in self.history if e.end_seq == OPEN_END}
 
     def is_open(self, section_nr: int) -> bool:

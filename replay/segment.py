@@ -55,7 +55,7 @@ class Stretch:
             spans_digest(self.runs, self.records, e.comms.texts, e.stacks.ids),
             spans_digest(self.live_runs, self.live_records, e.comms.texts, e.stacks.ids),
             np.sort(self.doubts, order=("seq", "pfn", "from_ts")).tobytes(),
-            e.tables.anomalies.tobytes(),
+            e.tables.anomalies[:, :3].tobytes(),
             facts_digest(e.facts),
         )
 
@@ -108,7 +108,7 @@ class Stretch:
 
     def _anomalies(self) -> list[tuple[int, int, int, int]]:
         counts = self.engine.tables.anomalies
-        return [(k, *(int(x) for x in counts[k])) for k in range(ANOMALY_ROWS) if counts[k, 0]]
+        return [(k, *(int(x) for x in counts[k, :3])) for k in range(ANOMALY_ROWS) if counts[k, 0]]
 
     def _state(self) -> dict[str, object]:
         e = self.engine

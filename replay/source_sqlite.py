@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from pagetrail.schemas.errors import FrameDamaged, OffsetGap, TrailMissing
-from pagetrail.schemas.frames import decode_header, frame_digest
+from pagetrail.schemas.frames import FrameHeader, decode_header, frame_digest
 from pagetrail.schemas.log import (
     EMBEDDED_PARTITION,
     MAX_READ_BYTES,
@@ -17,9 +17,11 @@ from pagetrail.schemas.log import (
     log_files,
 )
 
-_SELECT = "SELECT offset, digest, payload FROM frames WHERE offset >= ? ORDER BY offset"
+_SELECT = "SELECT offset, host, boot_id, digest, payload FROM frames WHERE offset >= ? ORDER BY offset"
+_LATER = """SELECT last_ts, payload FROM frames WHERE host = ? AND boot_id = ? AND recording <> ? AND last_ts > ?
+    ORDER BY last_ts DESC LIMIT 1"""
 _BUSY_SECONDS = 60.0
-_Row = tuple[int, bytes, bytes]
+_Row = tuple[int, str, str, bytes, bytes]
 
 
 class SqliteLogReader:
@@ -58,7 +60,12 @@ class SqliteLogReader:
         for file in self._from(offset):
             rows, room = self._rows(file, offset, room, bool(records))
             for row in rows:
-                record = _record(file, *row)
+                try:
+                    record = _record(file, *row)
+                except FrameDamaged:
+                    if records:
+                        return records
+                    raise
                 if record.offset != offset:
                     raise OffsetGap(partition=partition, expected=offset, found=record.offset)
                 records.append(record)
@@ -66,6 +73,20 @@ class SqliteLogReader:
             if room < 0:
                 break
         return records
+
+    def later_recording(self, header: FrameHeader) -> FrameHeader | None:
+        """Return the last frame of another recording of *header*'s boot that ends after *header* begins; null: there is none.
+
+        Two recordings of one boot may follow each other; they may not overlap.
+        """
+        found: FrameHeader | None = None
+        asked = (header.host, header.boot_id, header.recording, header.first_ts)
+        for file in self._files():
+            with self._explained(file):
+                row = self._connect(file).execute(_LATER, asked).fetchone()
+            if row is not None and (found is None or row[0] > found.last_ts):
+                found = decode_header(row[1])
+        return found
 
     def close(self) -> None:
         """Close the file that was read last."""
@@ -99,7 +120,7 @@ class SqliteLogReader:
         rows: list[_Row] = []
         with self._explained(file), closing(self._connect(file).execute(_SELECT, (offset,))) as cursor:
             while room >= 0 and (row := cursor.fetchone()) is not None:
-                room -= len(row[2])
+                room -= len(row[-1])
                 if room >= 0 or not (rows or any_yet):
                     rows.append(row)
         return rows, room
@@ -143,11 +164,14 @@ def _open_as(path: Path, mode: str) -> sqlite3.Connection:
     return connection
 
 
-def _record(file: LogFile, offset: int, digest: bytes, payload: bytes) -> LogRecord:
-    where = f"{file.path}, offset {offset}"
+def _record(file: LogFile, offset: int, host: str, boot_id: str, digest: bytes, payload: bytes) -> LogRecord:
+    where, stream = f"{file.path}, offset {offset}", (host, boot_id)
     if frame_digest(payload) != digest:
-        raise FrameDamaged(where=where, reason="bytes whose digest is not the one that was stored")
-    header = decode_header(payload, where)
+        raise FrameDamaged(where=where, reason="bytes whose digest is not the one that was stored", stream=stream)
+    try:
+        header = decode_header(payload, where)
+    except FrameDamaged as error:
+        raise FrameDamaged(where=error.where, reason=error.reason, stream=stream) from error
     return LogRecord(partition=EMBEDDED_PARTITION, offset=offset, header=header, payload=payload, digest=digest)
 
 

@@ -24,7 +24,7 @@ class Tables(NamedTuple):
     closed: NDArray[np.void]  # ... and what they said (RECORD_DTYPE), row by row
     doubts: NDArray[np.void]  # DOUBT_DTYPE
     quarantine: NDArray[np.int64]  # (k, 4): seq, pfn, order, Anomaly
-    anomalies: NDArray[np.int64]  # (128, 3): events, pages, seq of the first, by Anomaly
+    anomalies: NDArray[np.int64]  # (128, 4) by Anomaly: events, pages, seq of the first, 1 + seq of the last
     counts: NDArray[np.int64]  # see the indices below
 
 
@@ -48,7 +48,7 @@ def new_tables(pages_per_section: int) -> Tables:
         closed=np.zeros(1 << 13, RECORD_DTYPE),
         doubts=np.zeros(1 << 12, DOUBT_DTYPE),
         quarantine=np.zeros((1 << 8, 4), np.int64),
-        anomalies=np.zeros((ANOMALY_ROWS, 3), np.int64),
+        anomalies=np.zeros((ANOMALY_ROWS, 4), np.int64),
         counts=np.zeros(COUNTS, np.int64),
     )
     tables.counts[SPARE] = records

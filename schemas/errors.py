@@ -128,13 +128,13 @@ class OffsetGap(LogError):
 
 
 class FrameDamaged(LogError):
-    """Bytes that are not the frame they should be."""
+    """Bytes that are not the frame they should be; of which stream (host, boot_id), where the log knows."""
 
-    def __init__(self, *, where: str, reason: str) -> None:
+    def __init__(self, *, where: str, reason: str, stream: tuple[str, str] | None = None) -> None:
         super().__init__(
             f"{where}: expected a whole pagetrail frame, found {reason}; ingest the recording again into a new trail"
         )
-        self.where, self.reason = where, reason
+        self.where, self.reason, self.stream = where, reason, stream
 
 
 class SchemaTooNew(TrailError):

@@ -7,7 +7,7 @@ silently ignored.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pagetrail.schemas.errors import PagetrailError
+from pagetrail.schemas.errors import InputError
 
 Json = Any
 Schema = Mapping[str, Any]
@@ -33,7 +33,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 }
 
 
-class UnknownKeyword(PagetrailError):
+class UnknownKeyword(InputError):
     """A JSON Schema uses a keyword that these rules do not know."""
 
     def __init__(self, *, keyword: str) -> None:
@@ -44,11 +44,15 @@ class UnknownKeyword(PagetrailError):
 def resolve(schema: Schema, root: Schema) -> Schema:
     """Return *schema* with its ``$ref`` followed, if it is one. Raises ``UnknownKeyword`` for what we do not know."""
     while "$ref" in schema:
-        found = root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+        found = root.get("$defs", {}).get(schema["$ref"].removeprefix("#/$defs/"))
+        if found is None:
+            raise UnknownKeyword(keyword=f"$ref: {schema['$ref']}")
         schema = {**found, **{key: value for key, value in schema.items() if key != "$ref"}}
     for keyword in schema:
         if keyword not in UNDERSTOOD and keyword not in IGNORED:
             raise UnknownKeyword(keyword=keyword)
+    if not isinstance(schema.get("type", "null"), str) or schema.get("type", "null") not in _TYPES:
+        raise UnknownKeyword(keyword=f"type: {schema['type']}")
     return schema
 
 

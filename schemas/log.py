@@ -89,7 +89,8 @@ class LogReader(Protocol):
         OffsetGap
             *offset* lies below the low watermark, or the log skips an offset.
         FrameDamaged
-            A record's bytes are not those that were appended.
+            The bytes of the record at *offset* are not those that were appended. Whole records before a damaged one are
+            returned first.
         """
 
     def close(self) -> None:

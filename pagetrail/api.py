@@ -1,0 +1,185 @@
+"""The Python API: the questions of the command line as calls, their answers as Arrow tables.
+
+``open`` gives a ``Trail``; ``ingest`` and ``replay`` fill one. Instants are what TIME is on the command line: a string, or an
+int of nanoseconds of the trace clock.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from pagetrail import __version__
+from pagetrail.producers.ingest import IngestReport, origin_of
+from pagetrail.producers.ingest import ingest as ingest_recording
+from pagetrail.producers.recordings import open_recording
+from pagetrail.producers.sink_sqlite import SqliteLogWriter
+from pagetrail.queries import audit as audit_queries
+from pagetrail.queries import history as history_queries
+from pagetrail.queries import owner as owner_queries
+from pagetrail.queries import sections as section_queries
+from pagetrail.queries import top as top_queries
+from pagetrail.queries.export import export_spans
+from pagetrail.queries.instant import Instant
+from pagetrail.queries.page_owner_text import page_owner_records
+from pagetrail.queries.rows import rows_at
+from pagetrail.queries.stream import Stream, choose, open_streams
+from pagetrail.queries.streams import markers_table, streams_table
+from pagetrail.replay.engine import FoldOptions
+from pagetrail.replay.replayer import Replayer, ReplayReport
+from pagetrail.replay.source_sqlite import SqliteLogReader
+from pagetrail.schemas.details import Covered
+from pagetrail.schemas.errors import InputError
+from pagetrail.schemas.frames import Frame
+
+Time = str | int
+
+
+class Trail:
+    """A trail, opened for questions. It looks at the store as it is now: open it again after a replay.
+
+    Parameters
+    ----------
+    path
+        Directory of the trail.
+    correct
+        Which fold to ask: the one that the kernel's dumps corrected, or the one they did not; null: the first there is.
+
+    Raises
+    ------
+    TrailMissing, NotFound
+        There is no trail, or nothing has been replayed yet.
+    """
+
+    def __init__(self, path: str | Path, *, correct: bool | None = None) -> None:
+        self.path = Path(path)
+        self._streams = open_streams(self.path, correct=correct)
+
+    def stream(self, name: str | None = None) -> Stream:
+        """Return the stream HOST[/BOOT_ID]; the only one, when nothing is named."""
+        return choose(self._streams, name)
+
+    def streams(self) -> pa.Table:
+        """Return what is in the trail: a row a stream, with its horizon and the digest of its state."""
+        return streams_table(self._streams)
+
+    def markers(self, stream: str | None = None) -> pa.Table:
+        """Return the markers of a stream: trace time in ns, event, text."""
+        return markers_table(self.stream(stream))
+
+    def owner(self, pfns: Sequence[int], at: Time, *, stream: str | None = None) -> pa.Table:
+        """Return who owned each page at an instant: ``queries.owner.ANSWER_SCHEMA``, a row a page, in their order."""
+        chosen = self.stream(stream)
+        return owner_queries.owners_at(chosen, pfns, _instant(chosen, at))
+
+    def owners(self, pairs: Sequence[tuple[int, Time]], *, stream: str | None = None) -> pa.Table:
+        """Return who owned each page at its own instant, for many (pfn, time) pairs at once."""
+        chosen = self.stream(stream)
+        return owner_queries.owners(chosen, [(pfn, _instant(chosen, at)) for pfn, at in pairs])
+
+    def history(
+        self, pfn: int, *, since: Time | None = None, until: Time | None = None, stream: str | None = None
+    ) -> pa.Table:
+        """Return every owner of a page: ``queries.history.HISTORY_SCHEMA``, in order of time."""
+        chosen = self.stream(stream)
+        bounds = [None if t is None else _instant(chosen, t).ts for t in (since, until)]
+        return history_queries.history(chosen, pfn, since=bounds[0], until=bounds[1])
+
+    def snapshot(self, at: Time, *, everything: bool = False, stream: str | None = None) -> pa.Table:
+        """Return all owned pages at an instant: ``queries.rows.ROW_SCHEMA``, a row a run; *everything*: free and unknown too."""
+        chosen = self.stream(stream)
+        return rows_at(chosen, _instant(chosen, at), everything=everything)
+
+    def page_owner_text(self, at: Time, *, stream: str | None = None) -> str:
+        """Return the kernel's own text of page_owner, as of an instant."""
+        chosen = self.stream(stream)
+        return "".join(page_owner_records(chosen, _instant(chosen, at)))
+
+    def top(self, at: Time, by: top_queries.By, *, stream: str | None = None) -> pa.Table:
+        """Return pages and bytes owned at an instant by each stack, comm, pid, ..., the largest first."""
+        chosen = self.stream(stream)
+        return top_queries.top(chosen, _instant(chosen, at), by)
+
+    def leaks(self, since: Time, until: Time, by: top_queries.By, *, stream: str | None = None) -> pa.Table:
+        """Return what was allocated after *since* and is alive at *until*, with its age in ns."""
+        chosen = self.stream(stream)
+        return top_queries.leaks(chosen, _instant(chosen, since), _instant(chosen, until), by)
+
+    def sections(self, at: Time | None = None, *, stream: str | None = None) -> pa.Table:
+        """Return sections and their extensions, all that there were or those at an instant."""
+        chosen = self.stream(stream)
+        return section_queries.sections(chosen, None if at is None else _instant(chosen, at))
+
+    def audits(self, *, stream: str | None = None) -> pa.Table:
+        """Return the kernel's dumps against replay, a row a dump."""
+        return audit_queries.audits_table(self.stream(stream))
+
+    def differences(self, name: str | None = None, *, stream: str | None = None) -> pa.Table:
+        """Return each record in which the kernel's dump (of snapshot *name*) and replay differed, with both sides."""
+        return audit_queries.differences(self.stream(stream), name)
+
+    def export_spans(self, directory: str | Path) -> list[Path]:
+        """Write every span of every stream as Parquet; return the files."""
+        return export_spans(self._streams, Path(directory))
+
+
+def open(path: str | Path, *, correct: bool | None = None) -> Trail:  # noqa: A001  # pagetrail.open reads well
+    """Open a trail for questions; see ``Trail``."""
+    return Trail(path, correct=correct)
+
+
+def ingest(
+    trail: str | Path,
+    path: str | Path,
+    *,
+    host: str | None = None,
+    boot_id: str | None = None,
+    covers: tuple[Covered, ...] = (),
+    probes: bool = True,
+    vmemmap_base: int | None = None,
+    on_progress: Callable[[int], None] = lambda events: None,
+) -> IngestReport:
+    """Store one recording (a file, a capture directory, or ``-`` for stdin) in a trail's log; see ``open_recording``.
+
+    Raises
+    ------
+    InputError
+        It is no recording, or overlaps another one of the same boot; nothing was stored.
+    StorageFull
+        No space left; the same call goes on from there.
+    """
+    recording = open_recording(
+        path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base
+    )
+    origin = origin_of(recording, producer_version=__version__)
+    with SqliteLogWriter(Path(trail)) as log:
+
+        def accept(first: Frame) -> None:
+            with SqliteLogReader(Path(trail)) as reader:
+                other = reader.later_recording(first.header)
+            if other is not None:
+                raise InputError(
+                    f"{recording.info.source}: it begins at {first.header.first_ts} ns (trace clock), before the end "
+                    f"({other.last_ts} ns) of recording {other.recording} of the same boot ({other.host} "
+                    f"{other.boot_id}): two recordings of one time are never merged; ingest it into another trail"
+                )
+
+        return ingest_recording(recording, origin, log, accept=accept, on_progress=on_progress)
+
+
+def replay(
+    trail: str | Path,
+    *,
+    correct: bool = True,
+    follow: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> ReplayReport:
+    """Fold a trail's log into segments, going on where it stopped; see ``Replayer.run``."""
+    with SqliteLogReader(Path(trail)) as reader:
+        replayer = Replayer(Path(trail), reader, options=FoldOptions(correct=correct), on_progress=on_progress)
+        return replayer.run(follow=follow, stop=stop)
+
+
+def _instant(stream: Stream, at: Time) -> Instant:
+    return stream.instant(str(at))

@@ -1,0 +1,60 @@
+"""The command line: the root, and the one place that turns errors into exit codes.
+
+Exit codes: 0 done; 1 an error of pagetrail's own; 2 input or arguments that are not what they should be; 3 the thing asked for
+is not there; 4 the trail itself (missing, newer, busy, damaged, full disk); 130 stopped on request.
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from pagetrail import __version__
+from pagetrail.commands import audit, holders, ingest, pages, replay, sections, snapshot, trail
+from pagetrail.commands.demo import demo
+from pagetrail.commands.options import say
+from pagetrail.commands.schema import schema_app
+from pagetrail.schemas.errors import PagetrailError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    help="Who owned this page then, how do we know, and how sure are we?",
+    epilog="Exit codes: 0 done, 2 bad input or arguments, 3 not there, 4 the trail (missing, newer, busy, damaged, full), 130 stopped.",
+)
+for command in (
+    demo, ingest.ingest, replay.replay, pages.owner, pages.history, snapshot.snapshot, holders.top, holders.leaks,
+    sections.sections, audit.audit, trail.export, trail.streams, trail.doctor,
+):  # fmt: skip
+    app.command()(command)
+app.add_typer(schema_app, name="schema")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"pagetrail {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Record of what happened to every physical page of a Linux machine, and answers about any instant of it."""
+
+
+def main() -> None:
+    """Run the command line; every error that pagetrail can explain becomes one line on stderr and an exit code."""
+    try:
+        app()
+    except PagetrailError as error:
+        say.print(f"pagetrail: {error}", markup=False)
+        raise SystemExit(error.exit_code) from None
+    except BrokenPipeError:
+        # who reads us has read enough: 'pagetrail snapshot | head'
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

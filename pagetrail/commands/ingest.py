@@ -1,0 +1,79 @@
+"""pagetrail ingest: recordings into the log."""
+
+from typing import Annotated, get_args
+
+import typer
+
+from pagetrail import api
+from pagetrail.commands.options import DEFAULT_TRAIL, TrailOption, progress, say
+from pagetrail.producers.ingest import IngestReport
+from pagetrail.schemas.details import Covered
+from pagetrail.schemas.errors import BadArgument
+
+
+def ingest(
+    sources: Annotated[list[str], typer.Argument(metavar="FILE…|DIR|-", help="Recordings; '-' reads stdin.")],
+    trail: TrailOption = DEFAULT_TRAIL,
+    host: Annotated[str | None, typer.Option(help="Host that was recorded; else what the recording says.")] = None,
+    boot_id: Annotated[str | None, typer.Option(help="Boot that was recorded; else what the recording says.")] = None,
+    covers: Annotated[
+        str, typer.Option(metavar="KIND,…", help="Declare what the recording saw completely: alloc,free,split,…")
+    ] = "",
+    probes: Annotated[bool, typer.Option(help="Read the probes on page_owner of a capture directory.")] = True,
+    vmemmap_base: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Address of the struct page of pfn 0, where KASLR moved it.")
+    ] = None,
+) -> None:
+    """Store recordings in the log; what each file is, is recognised from its content."""
+    kinds = _kinds(covers)
+    base = None if vmemmap_base is None else _address(vmemmap_base)
+    for source in sources:
+        with progress(f"ingest {source}") as bar:
+            task = bar.add_task("", total=None, note="")
+            report = api.ingest(
+                trail, source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base,
+                on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
+            )  # fmt: skip
+        _tell(report)
+
+
+def _tell(report: IngestReport) -> None:
+    stored = report.frames - report.duplicates
+    what = f"{report.events:,} events in {report.frames} frames"
+    if stored == 0:
+        what += ", all of them stored before: nothing was added"
+    elif report.duplicates:
+        what += f", {report.duplicates} of them stored before"
+    say.print(f"{report.source}: {what}; stream {report.origin.host}/{report.origin.boot_id}", markup=False)
+    account = report.account
+    ignored = sum(account.ignored.values())
+    if ignored:
+        say.print(f"  {ignored:,} events say nothing new of ownership and were not stored: {', '.join(account.ignored)}")
+    if account.lost_events:
+        say.print(f"  the recording says that it lost {account.lost_events:,} events: answers know where", markup=False)
+    if account.not_understood:
+        say.print(f"  {account.not_understood:,} lines were not understood; the first:", markup=False)
+        for example in account.examples[:3]:
+            say.print(f"    line {example.line}: {example.text}", markup=False)
+    if account.truncated:
+        say.print(f"  cut short: {account.truncated}; what was whole is stored", markup=False)
+    if report.clamped:
+        say.print(f"  {report.clamped:,} timestamps went backwards and were clamped", markup=False)
+    for note in report.notes:
+        say.print(f"  note: {note}", markup=False)
+
+
+def _kinds(text: str) -> tuple[Covered, ...]:
+    kinds = tuple(kind.strip() for kind in text.split(",") if kind.strip())
+    known = get_args(Covered)
+    for kind in kinds:
+        if kind not in known:
+            raise BadArgument(f"--covers {kind}: expected some of {', '.join(known)}")
+    return kinds  # type: ignore[return-value]  # each is one of them
+
+
+def _address(text: str) -> int:
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise BadArgument(f"--vmemmap-base {text}: expected an address such as 0xffffea0000000000") from None

@@ -1,0 +1,69 @@
+"""Options that several commands share, and what they mean."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from pagetrail.schemas.errors import BadArgument
+
+TrailOption = Annotated[
+    Path,
+    typer.Option("--trail", envvar="PAGETRAIL", help="Directory of the trail: its log and its segments.", show_default=True),
+]
+StreamOption = Annotated[
+    str | None, typer.Option("--stream", metavar="HOST[/BOOT_ID]", help="Which stream, where the trail has several.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
+CorrectOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--correct/--no-correct",
+        help="Ask the fold that the kernel's dumps corrected, or the one they did not (default: the first there is).",
+    ),
+]
+DEFAULT_TRAIL = Path("trail")
+
+say = Console(stderr=True, highlight=False, soft_wrap=True)
+"""Diagnostics: stderr."""
+
+
+def out(text: str) -> None:
+    """Write data to stdout."""
+    sys.stdout.write(text)
+
+
+def parse_pfns(texts: list[str], *, paddr: bool) -> list[int]:
+    """Return page frame numbers: decimal or 0x hex; with *paddr* physical addresses.
+
+    Raises
+    ------
+    BadArgument
+        One of them is neither.
+    """
+    return [parse_pfn(text, paddr=paddr) for text in texts]
+
+
+def parse_pfn(text: str, *, paddr: bool) -> int:
+    """Return one page frame number; see ``parse_pfns``."""
+    try:
+        value = int(text, 0)
+    except ValueError:
+        value = -1
+    if value < 0:
+        what = "a physical address" if paddr else "a page frame number"
+        raise BadArgument(f"{text!r}: expected {what}, decimal or 0x hex; found something else")
+    return value >> 12 if paddr else value
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Progress]:
+    """Show a progress bar on stderr while work goes on, if stderr is a terminal."""
+    columns = (TextColumn(title), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, console=say, transient=True, disable=not say.is_terminal) as bar:
+        yield bar

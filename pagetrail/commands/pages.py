@@ -1,0 +1,70 @@
+"""pagetrail owner and history: questions about single pages."""
+
+from typing import Annotated
+
+import typer
+
+from pagetrail import api
+from pagetrail.commands.options import (
+    DEFAULT_TRAIL,
+    CorrectOption,
+    JsonOption,
+    StreamOption,
+    TrailOption,
+    out,
+    parse_pfn,
+    parse_pfns,
+)
+from pagetrail.queries.instant import as_text
+from pagetrail.queries.render import json_text, owner_text, table_text
+
+AtOption = Annotated[str, typer.Option("--at", metavar="TIME", help="ns, seconds (19.5), @MARKER, RFC 3339, or -5s.")]
+PaddrOption = Annotated[bool, typer.Option("--paddr", help="Physical addresses instead of page frame numbers.")]
+
+
+def owner(
+    pfns: Annotated[list[str], typer.Argument(metavar="PFN…", help="Page frame numbers: decimal or 0x hex.")],
+    at: AtOption,
+    trail: TrailOption = DEFAULT_TRAIL,
+    stream: StreamOption = None,
+    paddr: PaddrOption = False,
+    correct: CorrectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say who owned these pages then, how that is known, and how sure it is."""
+    opened = api.open(trail, correct=correct)
+    answers = opened.owner(parse_pfns(pfns, paddr=paddr), at, stream=stream)
+    if as_json:
+        out(json_text(answers))
+    else:
+        facts = opened.stream(stream).facts
+        out("\n".join(owner_text(row, facts) for row in answers.to_pylist()))
+
+
+def history(
+    pfn: Annotated[str, typer.Argument(metavar="PFN", help="Page frame number: decimal or 0x hex.")],
+    trail: TrailOption = DEFAULT_TRAIL,
+    since: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Begin here.")] = None,
+    until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="End here.")] = None,
+    stream: StreamOption = None,
+    paddr: PaddrOption = False,
+    correct: CorrectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List every owner of a page, one after another."""
+    opened = api.open(trail, correct=correct)
+    found = opened.history(parse_pfn(pfn, paddr=paddr), since=since, until=until, stream=stream)
+    if as_json:
+        out(json_text(found))
+        return
+    columns = ("from", "to", "state", "order", "pid", "comm", "gfp_mask", "began by", "ended by", "evidence", "certain", "why")
+    rows = [
+        (
+            as_text(r["begin_ts"]), "" if r["end_ts"] is None else as_text(r["end_ts"]), r["state"], r["order"],
+            r["pid"], r["comm"], None if r["gfp_mask"] is None else hex(r["gfp_mask"]),
+            r["how"] + (f" from pfn {r['src_pfn']}" if r["src_pfn"] is not None else ""), r["end_how"], r["evidence"],
+            "yes" if r["certain"] else "no: " + ", ".join(r["uncertain"]), r["why"],
+        )
+        for r in found.to_pylist()
+    ]  # fmt: skip
+    out(table_text(columns, rows, right=("from", "to", "order", "pid")))

@@ -1,0 +1,51 @@
+"""pagetrail replay: the log into segments."""
+
+import signal
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from pagetrail import api
+from pagetrail.commands.options import DEFAULT_TRAIL, JsonOption, TrailOption, out, progress, say
+from pagetrail.queries.render import json_text
+
+
+def replay(
+    trail: TrailOption = DEFAULT_TRAIL,
+    follow: Annotated[bool, typer.Option("--follow", help="Keep going as the log grows, until stopped.")] = False,
+    no_correct: Annotated[
+        bool, typer.Option("--no-correct", help="Only the first dump of a stream sets its state; the others audit it.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fold the log into segments, going on where the last replay stopped."""
+    stopped: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopped.append(number)
+
+    before = [signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        with progress("replay") as bar:
+            task = bar.add_task("", total=None, note="")
+            report = api.replay(
+                trail, correct=not no_correct, follow=follow, stop=lambda: bool(stopped),
+                on_progress=lambda done, total: bar.update(task, completed=done, total=max(total, done), note=f"{done} frames"),
+            )  # fmt: skip
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(number, handler)
+    for why in (*report.halted.values(), *report.refused.values()):
+        say.print(f"halted: {why}", markup=False)
+    if as_json:
+        out(json_text({
+            "events": report.events, "frames": report.frames, "segments": report.segments, "stopped": bool(stopped),
+            "halted": {"/".join(key): why for key, why in report.halted.items()}, "refused": report.refused,
+        }))  # fmt: skip
+    else:
+        say.print(f"{report.events:,} events of {report.frames} frames folded, {report.segments} segments sealed")
+    if report.halted:
+        raise typer.Exit(4)
+    if stopped and not follow:
+        raise typer.Exit(130)

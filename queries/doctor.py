@@ -1,0 +1,94 @@
+"""What was lost, quarantined, inferred, not understood: everything that an answer may suffer from."""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from pagetrail.queries.stream import Stream, fetched
+from pagetrail.replay import checkpoint
+from pagetrail.schemas.owner import ANOMALY_TEXT, QUARANTINED, Anomaly
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of the doctor: how bad, what, how often."""
+
+    level: str
+    what: str
+    count: int
+    detail: str = ""
+
+
+def findings(stream: Stream) -> list[Finding]:
+    """Return what is known to be wrong or missing in a stream, the worst first."""
+    found = [*_losses(stream), *_coverage(stream), *_recordings(stream), *_anomalies(stream)]
+    levels = ("loss", "quarantined", "unknown", "inferred", "note")
+    return sorted(found, key=lambda finding: levels.index(finding.level))
+
+
+def _losses(stream: Stream) -> list[Finding]:
+    gaps = [gap for _, _, gap in stream.facts.gaps]
+    if not gaps:
+        return []
+    lost = sum(gap.lost or 0 for gap in gaps)
+    unknown = sum(gap.lost is None for gap in gaps)
+    reasons = sorted({gap.reason for gap in gaps})
+    detail = f"{lost:,} events lost in {len(gaps):,} gaps"
+    if unknown:
+        detail += f", {unknown:,} of them of unknown size"
+    return [Finding(level="loss", what="gaps", count=len(gaps), detail=f"{detail} ({'; '.join(reasons)})")]
+
+
+def _coverage(stream: Stream) -> list[Finding]:
+    kinds = {kind for _, said in stream.facts.coverage if said.begins and said.cpus is None for kind in said.kinds}
+    if not kinds:
+        text = "nothing declares what the recording saw completely: nothing can be certain (ingest --covers)"
+        return [Finding(level="unknown", what="coverage", count=0, detail=text)]
+    missing = sorted({"alloc", "free", "split", "migrate", "isolate", "drain", "hotplug"} - kinds)
+    if not missing:
+        return []
+    return [Finding(level="unknown", what="not recorded", count=len(missing), detail=", ".join(missing))]
+
+
+def _recordings(stream: Stream) -> list[Finding]:
+    found = []
+    for part in stream.facts.recordings:
+        if not part.complete:
+            text = f"recording {part.recording} has no end yet: its ingest was stopped, or is going on"
+            found.append(Finding(level="note", what="incomplete", count=1, detail=text))
+    for recording, account in stream.facts.accounts:
+        if account.truncated:
+            found.append(Finding(level="loss", what="truncated", count=1, detail=f"{recording}: {account.truncated}"))
+        if account.not_understood:
+            shown = "; ".join(f"line {e.line}: {e.text!r}" for e in account.examples[:3])
+            found.append(Finding(level="loss", what="lines not understood", count=account.not_understood, detail=shown))
+        if account.clamped:
+            text = "timestamps went backwards and were clamped (raw_ts_nsec keeps them)"
+            found.append(Finding(level="note", what="clamped", count=account.clamped, detail=text))
+        if account.failed_allocs:
+            text = "allocations that failed, and took no page"
+            found.append(Finding(level="note", what="failed allocs", count=account.failed_allocs, detail=text))
+        for name, count in account.ignored.items():
+            text = f"{name}: read and not stored, as they say nothing new of ownership"
+            found.append(Finding(level="note", what="ignored", count=count, detail=text))
+    return found
+
+
+def _anomalies(stream: Stream) -> list[Finding]:
+    with checkpoint.opened(stream.files[-1].path) as db:
+        rows = db.execute("SELECT kind, events, pages, first_seq FROM anomalies ORDER BY kind").fetchall()
+    found = []
+    for kind, events, pages, first_seq in rows:
+        level = "quarantined" if kind in QUARANTINED else "inferred"
+        text = f"{ANOMALY_TEXT[Anomaly(kind)]}; {pages:,} pages, first at event {first_seq:,}"
+        found.append(Finding(level=level, what=Anomaly(kind).name.lower().replace("_", " "), count=events, detail=text))
+    return found
+
+
+def quarantined(stream: Stream) -> pa.Table:
+    """Return the events that could not be folded: seq, pfn, order, kind."""
+    tables = []
+    for file in stream.files:
+        with checkpoint.opened(file.path) as db:
+            tables.append(fetched(db, "SELECT * FROM quarantined ORDER BY seq"))
+    return pa.concat_tables(tables)

@@ -1,0 +1,15 @@
+"""Named queries: the .sql files beside this module, run by DuckDB over Arrow tables."""
+
+from importlib.resources import files
+
+import duckdb
+import pyarrow as pa
+
+
+def run(name: str, tables: dict[str, pa.Table], parameters: dict[str, object]) -> pa.Table:
+    """Return the answer of ``sql/NAME.sql`` over *tables*, by the names that it uses."""
+    text = files("pagetrail.queries").joinpath("sql", f"{name}.sql").read_text()
+    with duckdb.connect(":memory:") as db:
+        for table_name, table in tables.items():
+            db.register(table_name, table)
+        return db.sql(text, params=parameters).to_arrow_table()

@@ -1,0 +1,45 @@
+"""Sections and their page_ext extensions through time."""
+
+import pyarrow as pa
+
+from pagetrail.queries.instant import Instant
+from pagetrail.queries.stream import Stream
+from pagetrail.replay.page_ext import bytes_a_page
+from pagetrail.schemas.owner import OPEN_END
+
+SECTIONS_SCHEMA = pa.schema(
+    [
+        ("section_nr", pa.int64()),
+        ("start_pfn", pa.int64()),
+        ("stop_pfn", pa.int64()),
+        ("generation", pa.int32()),
+        ("begin_ts", pa.int64()),
+        ("end_ts", pa.int64()),
+        ("how", pa.utf8()),
+        ("end_how", pa.utf8()),
+        ("page_ext_bytes", pa.int64()),
+    ]
+)
+
+
+def sections(stream: Stream, at: Instant | None = None) -> pa.Table:
+    """Return every extension there was, or those that were there at an instant: ``SECTIONS_SCHEMA``, times in ns."""
+    pages = stream.facts.pages_per_section
+    each = bytes_a_page(stream.facts.boot)
+    rows = []
+    for e in sorted(stream.facts.sections, key=lambda e: (e.section_nr, e.generation)):
+        if at is not None and not _covers(e.begin_ts, e.end_ts, e.begin_seq, e.end_seq, at):
+            continue
+        rows.append(
+            {
+                "section_nr": e.section_nr, "start_pfn": e.section_nr * pages, "stop_pfn": (e.section_nr + 1) * pages,
+                "generation": e.generation, "begin_ts": e.begin_ts,
+                "end_ts": None if e.end_ts == OPEN_END else e.end_ts, "how": e.how, "end_how": e.end_how,
+                "page_ext_bytes": None if each is None else each * pages,
+            }  # fmt: skip
+        )
+    return pa.Table.from_pylist(rows, schema=SECTIONS_SCHEMA)
+
+
+def _covers(begin_ts: int, end_ts: int, begin_seq: int, end_seq: int, at: Instant) -> bool:
+    return begin_ts <= at.ts < end_ts if at.seq is None else begin_seq <= at.seq < end_seq

@@ -1,0 +1,11 @@
+-- Pages owned at an instant, by one attribute, the largest first. $page_bytes: size of a page.
+SELECT key,
+       CAST(sum(nr_pages) AS BIGINT)                     AS pages,
+       CAST(sum(nr_pages) AS BIGINT) * $page_bytes       AS bytes,
+       count(DISTINCT block_pfn)                         AS blocks,
+       CAST(coalesce(sum(nr_pages) FILTER (WHERE certain), 0) AS BIGINT) AS certain_pages,
+       min(alloc_ts)                                     AS oldest_ts,
+       max(alloc_ts)                                     AS newest_ts
+FROM owned
+GROUP BY key
+ORDER BY pages DESC, key
