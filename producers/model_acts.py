@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from pagetrail.producers.model_buddy import BlockType
 from pagetrail.producers.model_config import (
     GFP_EXACT,
     GFP_HIGHUSER_MOVABLE,
@@ -15,7 +16,6 @@ from pagetrail.producers.model_config import (
     Block,
     Task,
 )
-from pagetrail.producers.model_buddy import BlockType
 from pagetrail.producers.model_machine import Machine
 from pagetrail.schemas.owner import GFP_MOVABLE
 

@@ -46,6 +46,8 @@ class ModelConfig:
         Blocks may be freed while somebody holds their first page: it keeps its order (``__free_pages``).
     dumps_across_hotplug
         A dump may be read while a memory block comes or goes.
+    hotplug_across_begin
+        A memory block may be coming or going when the recording begins.
     flags
         Poison and guard events, as kernels do that are made to tell of them.
     weights
@@ -67,6 +69,7 @@ class ModelConfig:
     boot_memory: float = 0.1
     raised_refs: bool = True
     dumps_across_hotplug: bool = True
+    hotplug_across_begin: bool = True
     flags: bool = False
     stacks: bool = True
     coverage: tuple[Covered, ...] = EVERYTHING

@@ -57,6 +57,8 @@ class ModelKernel:
         """Record *steps* steps; at the end, what has begun comes to its end."""
         m, c = self.machine, self.config
         self._steps(c.untraced_steps)
+        while self.hotplug.locked and not c.hotplug_across_begin:
+            self._steps(1)
         m.begin_recording()
         if c.page_owner_step is not None:
             self._steps(c.page_owner_step)

@@ -51,7 +51,18 @@ PAGE_DTYPE: Final = np.dtype(
 
 Pages = NDArray[np.void]
 
-_OWNER: Final = ["order", "gfp_mask", "pid", "tgid", "comm", "stack", "ts_nsec", "migratetype", "migrate_reason", "early"]
+_OWNER: Final = [
+    "order",
+    "gfp_mask",
+    "pid",
+    "tgid",
+    "comm",
+    "stack",
+    "ts_nsec",
+    "migratetype",
+    "migrate_reason",
+    "early",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

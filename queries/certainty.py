@@ -217,5 +217,7 @@ def _text(reasons: int, gap: int, doubt: int, begin: int, facts: Facts, doubts: 
         count = "events were lost" if found.lost is None else f"lost {found.lost} events"
         parts.append(f"{where}{count} between {as_text(found.t_lo)} and {as_text(found.t_hi)} ({found.reason})")
     if reasons & Reason.DOUBT:
-        parts.append(f"doubted: {DOUBT_TEXT[int(doubts['reason'][doubt])]} (noticed at event {int(doubts['seq'][doubt])})")
+        parts.append(
+            f"doubted: {DOUBT_TEXT[int(doubts['reason'][doubt])]} (noticed at event {int(doubts['seq'][doubt])})"
+        )
     return "; ".join(parts)

@@ -13,7 +13,9 @@ from pagetrail.schemas.owner import DOUBT_DTYPE, OPEN_END, How
 HISTORY_SCHEMA = pa.schema(
     [
         *ROW_SCHEMA,
-        pa.field("end_ts", pa.int64(), metadata={"doc": "ns, trace clock: when it ended; null: still so at the horizon"}),
+        pa.field(
+            "end_ts", pa.int64(), metadata={"doc": "ns, trace clock: when it ended; null: still so at the horizon"}
+        ),
         pa.field("end_how", pa.utf8(), metadata={"doc": "what ended it"}),
     ]
 )

@@ -68,7 +68,9 @@ def _marker(name: str, facts: Facts) -> Instant:
         return Instant(ts=ts, seq=seq, text=f"@{name}")
     if found:
         listed = ", ".join(repr(text) for _, _, text in found[:5])
-        raise BadArgument(f"TIME @{name}: expected one marker with that text, found {len(found)}: {listed} …; say more of it")
+        raise BadArgument(
+            f"TIME @{name}: expected one marker with that text, found {len(found)}: {listed} …; say more of it"
+        )
     snapshots = [s for _, _, text in facts.markers if (s := snapshot_end(text))]
     known = f"snapshots are {', '.join('@' + s for s in snapshots)}; " if snapshots else ""
     raise BadArgument(f"TIME @{name}: no marker has that text; {known}'pagetrail streams --markers' lists all")
@@ -86,7 +88,9 @@ def _wall(text: str, facts: Facts) -> int:
     try:
         when = datetime.fromisoformat(text)
     except ValueError as error:
-        raise BadArgument(f"TIME {text!r}: expected an RFC 3339 time such as 2026-11-22T21:51:07.5Z ({error})") from error
+        raise BadArgument(
+            f"TIME {text!r}: expected an RFC 3339 time such as 2026-11-22T21:51:07.5Z ({error})"
+        ) from error
     if when.tzinfo is None:
         raise BadArgument(f"TIME {text!r}: expected a zone, as in {text}Z or {text}+01:00")
     fraction = re.search(r"\.(\d+)", text)
@@ -94,7 +98,9 @@ def _wall(text: str, facts: Facts) -> int:
     wall = int(when.replace(microsecond=0).timestamp()) * 1_000_000_000 + nanoseconds
     readings = [(ts, clock.realtime) for ts, clock in facts.clocks if clock.realtime is not None]
     if not readings:
-        raise BadArgument(f"TIME {text!r}: the recording has no reading of the wall clock; give a time of its trace clock")
+        raise BadArgument(
+            f"TIME {text!r}: the recording has no reading of the wall clock; give a time of its trace clock"
+        )
     ts, real = next(((t, r) for t, r in reversed(readings) if r <= wall), readings[0])
     return ts + wall - real
 

@@ -64,7 +64,9 @@ def owners(stream: Stream, pairs: Sequence[tuple[int, Instant]]) -> pa.Table:
 
 
 def _where(mask: np.ndarray, value: object, column: pa.ChunkedArray) -> pa.Array:
-    return pa.array([value if chosen else other for chosen, other in zip(mask, column.to_pylist(), strict=True)], column.type)
+    return pa.array(
+        [value if chosen else other for chosen, other in zip(mask, column.to_pylist(), strict=True)], column.type
+    )
 
 
 def _events(stream: Stream, begin: list[int | None]) -> tuple[list[str | None], list[int | None]]:

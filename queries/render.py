@@ -5,27 +5,18 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
-from rich.console import Console
-from rich.table import Table
 
 from pagetrail.queries.instant import as_text, wall_text
 from pagetrail.replay.facts import Facts
 
-WIDTH = 10_000
-"""Lines are as long as they are: who pipes them gets them whole, and a terminal wraps."""
-
 
 def table_text(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> str:
-    """Return rows as an aligned table with a header."""
-    table = Table(box=None, pad_edge=False, header_style="")
-    for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", no_wrap=True, overflow="ignore")
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
-    console = Console(width=WIDTH, color_system=None, highlight=False, markup=False, emoji=False)
-    with console.capture() as capture:
-        console.print(table, crop=False)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+    """Return rows as an aligned table with a header; lines are as long as they are, for whoever pipes them."""
+    cells = [list(columns), *(["" if value is None else str(value) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    flush = [str.rjust if name in right else str.ljust for name in columns]
+    lines = ("  ".join(f(cell, w) for f, cell, w in zip(flush, row, widths, strict=True)).rstrip() for row in cells)
+    return "\n".join(lines) + "\n"
 
 
 def json_text(value: object) -> str:
@@ -67,7 +58,9 @@ def owner_text(row: dict[str, Any], facts: Facts) -> str:
     if row["state"] == "owned":
         lines += _owner_lines(row, "  ")
     if row["state"] == "free" and row["free_pid"] is not None:
-        last = f"; last owner seen: pid {row['last_pid']} {row['last_comm'] or ''}" if row["last_pid"] is not None else ""
+        last = (
+            f"; last owner seen: pid {row['last_pid']} {row['last_comm'] or ''}" if row["last_pid"] is not None else ""
+        )
         lines.append(f"  freed by  pid {row['free_pid']} {row['free_comm'] or ''}{last}")
     if row["kernel_says"] is not None:
         lines.append(f"  kernel    says otherwise, and is known to be wrong here: {_headline(row['kernel_says'])}")
@@ -83,7 +76,9 @@ def _headline(row: dict[str, Any]) -> str:
 
 
 def _owner_lines(row: dict[str, Any], indent: str) -> list[str]:
-    block = f"pages {row['block_pfn']} to {row['block_pfn'] + (1 << row['order']) - 1}" if row["order"] is not None else ""
+    block = (
+        f"pages {row['block_pfn']} to {row['block_pfn'] + (1 << row['order']) - 1}" if row["order"] is not None else ""
+    )
     lines = [f"{indent}block     {block}; run of {row['nr_pages']} from {row['pfn']}"]
     if row["alloc_ts"] is not None:
         lines.append(f"{indent}since     {as_text(row['alloc_ts'])} (trace clock)")
@@ -102,7 +97,9 @@ def _evidence_lines(row: dict[str, Any]) -> list[str]:
     if row["evidence"] == "none":
         known = "nothing"
     else:
-        known = f"{row['evidence']}: {row['how']} at {as_text(row['begin_ts'])}, event {row['event']} of {row['recording']}"
+        known = (
+            f"{row['evidence']}: {row['how']} at {as_text(row['begin_ts'])}, event {row['event']} of {row['recording']}"
+        )
     sure = "certain" if row["certain"] else f"not certain of {', '.join(row['uncertain'])}"
     lines = [f"  known by  {known}", f"  sure      {sure}"]
     if row["why"]:

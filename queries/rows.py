@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pagetrail.queries.certainty import Judgement, judge
 from pagetrail.queries.instant import Instant
 from pagetrail.queries.stream import Stream, Texts
+from pagetrail.replay.baseline import owner_ts
 from pagetrail.replay.checkpoint import arrays
 from pagetrail.replay.clock import owner_clock
-from pagetrail.replay.baseline import owner_ts
 from pagetrail.replay.facts import Facts
 from pagetrail.schemas.owner import ABSENT8, ABSENT32, ABSENT64, OPEN_END, RECORD_DTYPE, RUN_DTYPE, Evidence, How, State
 
@@ -66,9 +66,7 @@ ROW_FIELDS: Final = (
 ROW_SCHEMA: Final = pa.schema([pa.field(name, kind, metadata={"doc": doc}) for name, kind, doc in ROW_FIELDS])
 
 
-def rows_at(
-    stream: Stream, at: Instant, *, pfns: Sequence[int] | None = None, everything: bool = False
-) -> pa.Table:
+def rows_at(stream: Stream, at: Instant, *, pfns: Sequence[int] | None = None, everything: bool = False) -> pa.Table:
     """Return the runs of ``ROW_SCHEMA`` at an instant, by pfn.
 
     Parameters
@@ -127,7 +125,9 @@ def _add_lone_views(
     views: NDArray[np.int64],
 ) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:
     """Add a row of unknown state for pages of which only the kernel's view says something."""
-    covered_pages = np.bincount(kernel_row[kernel_row >= 0], weights=cut["nr_pages"][kernel_row >= 0], minlength=runs.size)
+    covered_pages = np.bincount(
+        kernel_row[kernel_row >= 0], weights=cut["nr_pages"][kernel_row >= 0], minlength=runs.size
+    )
     lone = views[covered_pages[views] == 0]
     if not lone.size:
         return cut, cut_records, kernel_row

@@ -32,9 +32,14 @@ def sections(stream: Stream, at: Instant | None = None) -> pa.Table:
             continue
         rows.append(
             {
-                "section_nr": e.section_nr, "start_pfn": e.section_nr * pages, "stop_pfn": (e.section_nr + 1) * pages,
-                "generation": e.generation, "begin_ts": e.begin_ts,
-                "end_ts": None if e.end_ts == OPEN_END else e.end_ts, "how": e.how, "end_how": e.end_how,
+                "section_nr": e.section_nr,
+                "start_pfn": e.section_nr * pages,
+                "stop_pfn": (e.section_nr + 1) * pages,
+                "generation": e.generation,
+                "begin_ts": e.begin_ts,
+                "end_ts": None if e.end_ts == OPEN_END else e.end_ts,
+                "how": e.how,
+                "end_how": e.end_how,
                 "page_ext_bytes": None if each is None else each * pages,
             }  # fmt: skip
         )

@@ -32,6 +32,13 @@ class Entries(NamedTuple):
     migrate_reason: NDArray[np.int8]
 
 
+def no_entries() -> Entries:
+    """Return no records, in the types of a dump."""
+    small = dict.fromkeys(("order", "migratetype", "migrate_reason"), np.int8)
+    middle = dict.fromkeys(("pid", "tgid", "comm", "stack"), np.int32)
+    return Entries(**{name: np.zeros(0, (small | middle).get(name, np.int64)) for name in Entries._fields})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """A dump against the state before it.
@@ -111,7 +118,13 @@ def compare(t: Tables, entries: Entries, window_begin: int, clock: OwnerClock | 
     )
     extra, extra_ours = _extra(t, entries, window_begin)
     return Comparison(
-        ours=ours, proven=proven, agree=agree, touched=touched, early=early, viewed=viewed, extra=extra,
+        ours=ours,
+        proven=proven,
+        agree=agree,
+        touched=touched,
+        early=early,
+        viewed=viewed,
+        extra=extra,
         extra_ours=extra_ours,
     )
 

@@ -144,7 +144,12 @@ def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         raise SegmentDamaged(path=str(path), reason=str(error).split("\n")[0]) from error
     try:
         yield db
-    except (duckdb.IOException, duckdb.SerializationException, duckdb.CatalogException, duckdb.InternalException) as error:
+    except (
+        duckdb.IOException,
+        duckdb.SerializationException,
+        duckdb.CatalogException,
+        duckdb.InternalException,
+    ) as error:
         raise SegmentDamaged(path=str(path), reason=str(error).split("\n")[0]) from error
     finally:
         db.close()
@@ -192,7 +197,7 @@ def _restore(engine: StreamEngine, file: StoreFile) -> None:
         state = {name: json.loads(value) for name, value in db.execute("SELECT name, value FROM state").fetchall()}
         _restore_facts(engine, state)
         _restore_texts(engine, db)
-        _restore_live(engine, db.sql('SELECT * FROM live ORDER BY kernel_view, pfn').to_arrow_table(), state)
+        _restore_live(engine, db.sql("SELECT * FROM live ORDER BY kernel_view, pfn").to_arrow_table(), state)
         if file.tip:
             _restore_closed(engine, db, state)
             engine.parent_digest = said["parent_digest"]

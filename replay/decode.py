@@ -28,6 +28,13 @@ class Events(NamedTuple):
     stack: NDArray[np.int32]
 
 
+def no_events() -> Events:
+    """Return no events, in the types of a batch."""
+    small = {"kind": np.int8, "order": np.int8, "migratetype": np.int8}
+    middle = dict.fromkeys(("pid", "tgid", "comm", "stack"), np.int32)
+    return Events(**{name: np.zeros(0, (small | middle).get(name, np.int64)) for name in Events._fields})
+
+
 class TextTable:
     """The distinct texts of a stream: dense ids in the order of first use."""
 
@@ -109,7 +116,8 @@ def decode(batch: EventBatch, comms: TextTable, stacks: StackTable) -> Events:
 
 
 def _as(batch: EventBatch, name: str, dtype: type) -> NDArray[np.generic]:
-    return np.ascontiguousarray(batch.column(name), dtype=dtype)
+    # one type for the kernels, whatever Arrow lent us: a read-only array would be another, and compile everything again
+    return np.require(batch.column(name), dtype, ["C", "W"])
 
 
 def _dense(batch: EventBatch, name: str, table: TextTable | StackTable) -> NDArray[np.int32]:

@@ -53,8 +53,8 @@ from pagetrail.schemas.details import (
     RecordingBegin,
     RecordingEnd,
 )
-from pagetrail.schemas.owner import ABSENT64, DOUBT_BASELINE, DOUBT_HOTPLUG, OPEN_END, Anomaly
 from pagetrail.schemas.frames import FrameHeader
+from pagetrail.schemas.owner import ABSENT64, DOUBT_BASELINE, DOUBT_HOTPLUG, OPEN_END, Anomaly
 
 SEGMENT_FLOOR = 131_072
 """A segment holds at least so many events: below, the file's own size would outweigh them."""
@@ -324,7 +324,9 @@ class StreamEngine:
         if seen.phase == "return" and entry is not None and seen.pfn is None:
             seen.pfn, seen.nr_pages = entry.pfn, entry.nr_pages
         if self.facts.boot is not None and self.facts.boot.memory_model == "FLATMEM":
-            self._quarantine(Anomaly.HOTPLUG_ON_FLATMEM, seq, ts, _or(seen.pfn, -1), absent("order"), _or(seen.nr_pages, 1))
+            self._quarantine(
+                Anomaly.HOTPLUG_ON_FLATMEM, seq, ts, _or(seen.pfn, -1), absent("order"), _or(seen.nr_pages, 1)
+            )
         elif seen.pfn is not None and seen.nr_pages is not None:
             self._hotplug_sections(seen, entry)
         self._set_onlining()
@@ -366,7 +368,9 @@ class StreamEngine:
     def _baseline_begin(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
         """Keep the records until the dump's end; no segment ends before it, so that no state is in the middle of a dump."""
         self._close_baseline()
-        self.baseline = OpenBaseline(BaselineBegin.model_validate_json(batch.details[i]), seq, int(self.opts[OPT_FLOOR]))
+        self.baseline = OpenBaseline(
+            BaselineBegin.model_validate_json(batch.details[i]), seq, int(self.opts[OPT_FLOOR])
+        )
         self.opts[OPT_FLOOR] = OPEN_END
 
     def _close_baseline(self) -> OpenBaseline | None:
@@ -394,7 +398,7 @@ class StreamEngine:
     def _entries(self, opened: OpenBaseline, seq: int, ts: int) -> Entries:
         """Return the dump's records by page frame number, without those of no possible block."""
         if not opened.parts:
-            return Entries(*(np.zeros(0, np.int64) for _ in Entries._fields))
+            return no_entries()
         batch = concat(opened.parts)
         e = decode(batch, self.comms, self.stacks)
         order = np.argsort(e.pfn, kind="stable")
@@ -407,7 +411,7 @@ class StreamEngine:
             "migratetype": e.migratetype, "stack": e.stack, "ts_nsec": batch.column("ts_nsec"),
             "free_ts_nsec": batch.column("free_ts_nsec"), "migrate_reason": batch.column("migrate_reason"),
         }  # fmt: skip
-        return Entries(**{name: np.ascontiguousarray(column[possible]) for name, column in columns.items()})
+        return Entries(**{name: np.require(column[possible], None, ["C", "W"]) for name, column in columns.items()})
 
     def _open_sections_of(self, entries: Entries, seq: int, ts: int) -> None:
         for section_nr in np.unique(entries.pfn // self.facts.pages_per_section):
@@ -423,19 +427,35 @@ class StreamEngine:
             classes["not in the dump"] = int(c.extra.size)
         self.facts.audits.append(
             Audit(
-                seq=seq, ts=ts, name=opened.begin.name, records=b.pfn.size, agree=int(c.agree.sum()),
-                pages=int(pages.sum()), agree_pages=int(pages[c.agree].sum()), extra=int(c.extra.size),
-                applied=applied, classes=classes,
+                seq=seq,
+                ts=ts,
+                name=opened.begin.name,
+                records=b.pfn.size,
+                agree=int(c.agree.sum()),
+                pages=int(pages.sum()),
+                agree_pages=int(pages[c.agree].sum()),
+                extra=int(c.extra.size),
+                applied=applied,
+                classes=classes,
             )  # fmt: skip
         )
         clock = owner_clock(self.facts.clocks)
         differs = np.flatnonzero(~c.agree)
         self.differences.append(
             {
-                "seq": seq, "name": opened.begin.name, "pfn": b.pfn[differs], "class": names[differs],
-                "order": b.order[differs], "pid": b.pid[differs], "tgid": b.tgid[differs],
-                "gfp_mask": b.gfp_mask[differs], "ts_nsec": b.ts_nsec[differs], "ours": c.ours[differs],
-                "ours_ts": owner_ts(c.ours[differs], clock), "extra": c.extra, "extra_ours": c.extra_ours,
+                "seq": seq,
+                "name": opened.begin.name,
+                "pfn": b.pfn[differs],
+                "class": names[differs],
+                "order": b.order[differs],
+                "pid": b.pid[differs],
+                "tgid": b.tgid[differs],
+                "gfp_mask": b.gfp_mask[differs],
+                "ts_nsec": b.ts_nsec[differs],
+                "ours": c.ours[differs],
+                "ours_ts": owner_ts(c.ours[differs], clock),
+                "extra": c.extra,
+                "extra_ours": c.extra_ours,
                 "extra_ts": owner_ts(c.extra_ours, clock),
             }  # fmt: skip
         )

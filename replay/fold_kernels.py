@@ -280,8 +280,8 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tgi
     how = _H_DRAIN if drain else _H_FREE
     stop = first + nr
     i = first
-    while i < first + nr:
-        length = run_length(row, i, first + nr)
+    while i < stop:
+        length = run_length(row, i, stop)
         handle = row[i]
         last = np.int64(-1)
         if handle < 0:

@@ -54,8 +54,10 @@ def apply_baseline(t, b, action, early, seq, ts, window_begin, start):
         section_nr = b.pfn[i] // pages
         first = b.pfn[i] - section_nr * pages
         stop = min(first + nr, pages)
-        if t.counts[SPARE] < 2 * nr + 8 or t.runs.shape[0] - t.counts[RUNS] < 2 * nr + 8 or (
-            t.doubts.shape[0] - t.counts[DOUBTS] < 2 * nr + 8
+        if (
+            t.counts[SPARE] < 2 * nr + 8
+            or t.runs.shape[0] - t.counts[RUNS] < 2 * nr + 8
+            or (t.doubts.shape[0] - t.counts[DOUBTS] < 2 * nr + 8)
         ):
             return i
         slot = t.slot[section_nr]

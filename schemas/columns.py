@@ -70,11 +70,15 @@ COLUMNS: Final = (
     Column("nr_pages", pa.int64(), True, "pages of a range that is no block (split, hotplug, runs of kpageflags)"),
     Column("src_pfn", pa.int64(), True, "migrate: page frame number of the old block"),
     Column("ts_nsec", pa.int64(), True, "baseline: allocation time as page_owner prints it, ns (local_clock)"),
-    Column("free_ts_nsec", pa.int64(), True, "baseline: time of the last free as page_owner prints it, ns (local_clock)"),
+    Column(
+        "free_ts_nsec", pa.int64(), True, "baseline: time of the last free as page_owner prints it, ns (local_clock)"
+    ),
     Column("node", pa.int16(), True, "NUMA node"),
     Column("stack", _TEXT, True, "raw stack, innermost first, one frame a line, as the recording had it"),
     Column("block_migratetype", pa.int8(), True, "migratetype of the pageblock (baseline, extfrag)"),
-    Column("migrate_reason", pa.int8(), True, "last migrate reason of the page (baseline), MR_* of the recording's kernel"),
+    Column(
+        "migrate_reason", pa.int8(), True, "last migrate reason of the page (baseline), MR_* of the recording's kernel"
+    ),
     Column("page_flags", pa.int64(), True, "struct page flags (page_owner dump) or the u64 of kpageflags, bit by bit"),
     Column("cgroup", _TEXT, True, "memory cgroup, where a recording has it"),
     Column("ret", pa.int32(), True, "hotplug: the call's result; 0 or -errno"),
@@ -84,10 +88,7 @@ COLUMNS: Final = (
 COLUMN: Final = {column.name: column for column in COLUMNS}
 
 ARROW_SCHEMA: Final = pa.schema(
-    [
-        pa.field(column.name, column.type, column.nullable, metadata={"doc": column.doc})
-        for column in COLUMNS
-    ]
+    [pa.field(column.name, column.type, column.nullable, metadata={"doc": column.doc}) for column in COLUMNS]
 )
 
 TEXT_COLUMNS: Final = ("comm", "stack", "cgroup")

@@ -39,7 +39,9 @@ class RecordingEnd(Detail):
     """The last event of a recording: what was read, and what was left out."""
 
     events: dict[str, int] = Field(description="events read, by their name in the source")
-    ignored: dict[str, int] = Field(default_factory=dict, description="of those, by name: read and not stored, as they say nothing new")
+    ignored: dict[str, int] = Field(
+        default_factory=dict, description="of those, by name: read and not stored, as they say nothing new"
+    )
     not_understood: int = Field(default=0, description="lines that no rule matched")
     examples: tuple[NotUnderstood, ...] = Field(default=(), description="the first of them")
     failed_allocs: int = Field(default=0, description="mm_page_alloc events of failed allocations (pfn 0 or -1)")
@@ -73,8 +75,12 @@ class Boot(Detail):
     vmemmap_base: int | None = None
     nodes: tuple[int, ...] = ()
     zones: tuple[Zone, ...] = ()
-    present: tuple[tuple[int, int], ...] = Field(default=(), description="present memory as pages [start_pfn, stop_pfn)")
-    gfp_flags: dict[str, int] = Field(default_factory=dict, description="names that the recording's kernel prints, to their bits")
+    present: tuple[tuple[int, int], ...] = Field(
+        default=(), description="present memory as pages [start_pfn, stop_pfn)"
+    )
+    gfp_flags: dict[str, int] = Field(
+        default_factory=dict, description="names that the recording's kernel prints, to their bits"
+    )
     cmdline: str | None = None
 
 
@@ -131,7 +137,9 @@ class Hotplug(Detail):
     """What was observed of memory hotplug; the range is pfn and nr_pages, a return's result is ret."""
 
     call: Literal["online_pages", "offline_pages"]
-    phase: Literal["entry", "return", "notified"] = Field(description="notified: a uevent or a reading of sysfs, after the fact")
+    phase: Literal["entry", "return", "notified"] = Field(
+        description="notified: a uevent or a reading of sysfs, after the fact"
+    )
     source: str = ""
 
 
@@ -140,7 +148,9 @@ class BaselineBegin(Detail):
 
     name: str = Field(description="name of the snapshot or dump")
     view: Literal["page_owner", "kpageflags"] = "page_owner"
-    window_begin: int = Field(description="trace clock: when the kernel began to be read; pages touched after that prove nothing")
+    window_begin: int = Field(
+        description="trace clock: when the kernel began to be read; pages touched after that prove nothing"
+    )
     window_end: int
     entries: int
     skipped: int = Field(default=0, description="records of the dump that could not be read")

@@ -76,8 +76,7 @@ class TrailMissing(TrailError):
 
     def __init__(self, *, path: str) -> None:
         super().__init__(
-            f"no trail at {path}: expected a directory that 'pagetrail ingest' made; "
-            "give --trail DIR or set $PAGETRAIL"
+            f"no trail at {path}: expected a directory that 'pagetrail ingest' made; give --trail DIR or set $PAGETRAIL"
         )
         self.path = path
 

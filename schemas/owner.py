@@ -85,7 +85,9 @@ ANOMALY_TEXT: Final = {
 }
 """One line a kind, for people."""
 
-QUARANTINED: Final = frozenset(kind for kind in Anomaly if kind >= Anomaly.UNALIGNED and kind != Anomaly.HOTPLUG_UNPAIRED)
+QUARANTINED: Final = frozenset(
+    kind for kind in Anomaly if kind >= Anomaly.UNALIGNED and kind != Anomaly.HOTPLUG_UNPAIRED
+)
 
 GFP_MOVABLE: Final = 0x08
 """__GFP_MOVABLE. Source: include/linux/gfp_types.h (Linux 6.1; the same bit since 2.6.23)."""

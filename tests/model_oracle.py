@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 from pagetrail.producers.framing import single
 from pagetrail.producers.model_config import ModelConfig
 from pagetrail.producers.model_page_ext import Pages, PageState, Truth
+from pagetrail.queries.certainty import ATTRIBUTES, judge
+from pagetrail.queries.rows import unknown_records
 from pagetrail.replay.engine import FoldOptions, StreamEngine
-from pagetrail.replay.tables import live_rows
+from pagetrail.replay.tables import DOUBTS
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import RecordingBegin
 from pagetrail.schemas.frames import FrameOrigin, header_of
-from pagetrail.schemas.owner import ABSENT64, RECORD_DTYPE, SAME_TS_NSEC, State
+from pagetrail.schemas.owner import ABSENT64, RUN_DTYPE, SAME_TS_NSEC, State
 
 ORIGIN = FrameOrigin(host="model", boot_id="boot", recording="model", producer="workload-model", producer_version="1")
 NUMBERS = ("order", "pid", "tgid", "gfp_mask")
@@ -39,7 +41,7 @@ def folded(events: EventBatch, rows: Sequence[int], options: FoldOptions | None 
     engine = StreamEngine(host=ORIGIN.host, boot_id=ORIGIN.boot_id, options=options or FoldOptions(floor=1 << 40))
     for frame, row in enumerate(rows):
         part = batch.slice(done, row + 2)
-        for _ in engine.apply(header_of(part, ORIGIN, frame), part):
+        for _ in () if not len(part) else engine.apply(header_of(part, ORIGIN, frame), part):
             pass
         done = row + 2
         yield engine
@@ -51,28 +53,33 @@ class Said:
 
     proven: NDArray[np.void]
     kernel: NDArray[np.void]
+    viewed: NDArray[np.bool_]
     absent: NDArray[np.bool_]
     generation: NDArray[np.int32]
 
 
 def said(engine: StreamEngine, config: ModelConfig) -> Said:
     """Return what *engine* says of every page of the model."""
-    runs, records, _ = live_rows(engine.tables)
-    proven = np.zeros(config.nr_pages, RECORD_DTYPE)
-    kernel = proven.copy()
-    for view in (0, 1):
-        for run, record in zip(runs, records, strict=True):
-            if run["kernel_view"] == view:
-                pages = slice(int(run["pfn"]), int(run["pfn"] + run["nr_pages"]))
-                kernel[pages] = record
-                if view == 0:
-                    proven[pages] = record
-    sections = np.arange(config.nr_pages) // config.pages_per_section
-    slot = np.full(sections.max() + 1, -1)
-    generation = np.zeros(sections.max() + 1, np.int32)
-    known = engine.tables.slot.size
-    slot[:known], generation[:known] = engine.tables.slot[: slot.size], engine.tables.generation[: slot.size]
-    return Said(proven=proven, kernel=kernel, absent=slot[sections] < 0, generation=generation[sections])
+    tables, pages = engine.tables, config.pages_per_section
+    sections = config.nr_pages // pages
+    slot, generation = np.full(sections, -1), np.zeros(sections, np.int32)
+    known = min(tables.slot.size, sections)
+    slot[:known], generation[:known] = tables.slot[:known], tables.generation[:known]
+    owner, view = np.full((sections, pages), -1), np.full((sections, pages), -1)
+    owner[slot >= 0], view[slot >= 0] = tables.owner[slot[slot >= 0]], tables.kernel[slot[slot >= 0]]
+    return Said(
+        proven=_records(engine, owner.ravel()),
+        kernel=_records(engine, np.where(view >= 0, view, owner).ravel()),
+        viewed=view.ravel() >= 0,
+        absent=np.repeat(slot < 0, pages),
+        generation=np.repeat(generation, pages),
+    )
+
+
+def _records(engine: StreamEngine, handles: NDArray[np.int64]) -> NDArray[np.void]:
+    records = unknown_records(handles.size)
+    records[handles >= 0] = engine.tables.records[handles[handles >= 0]]
+    return records
 
 
 def stamps(records: NDArray[np.void], offset: int) -> NDArray[np.int64]:
@@ -96,7 +103,9 @@ def wrong(records: NDArray[np.void], truth: Pages, config: ModelConfig) -> dict[
     return differ
 
 
-def describe(differ: dict[str, NDArray[np.bool_]], records: NDArray[np.void], truth: Pages, limit: int = 6) -> list[str]:
+def describe(
+    differ: dict[str, NDArray[np.bool_]], records: NDArray[np.void], truth: Pages, limit: int = 6
+) -> list[str]:
     """Return the first differences, for the message of a failed test."""
     lines = []
     for name, pages in differ.items():
@@ -107,6 +116,46 @@ def describe(differ: dict[str, NDArray[np.bool_]], records: NDArray[np.void], tr
     return lines
 
 
-def unknown_or(truth: Truth) -> NDArray[np.bool_]:
-    """Return the pages of which no event ever told: only a dump can."""
-    return truth.actual.pages["event"] < 0
+def expected(truth: Truth) -> Pages:
+    """Return what is to be proven: who really owns each page; of pages that no event told of, what page_owner says."""
+    pages: Pages = np.where(truth.actual.pages["event"] >= 0, truth.actual.pages, truth.kernel.pages)
+    return pages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What is answered for every page at an instant, with (pages, ATTRIBUTES) bool: of what it is certain."""
+
+    ts: int
+    said: Said
+    certain: NDArray[np.bool_]
+
+
+def answers(events: EventBatch, instants: Sequence[int], config: ModelConfig) -> tuple[list[Answer], StreamEngine]:
+    """Return the answers at *instants* (trace clock, rising) when all of *events* have been replayed."""
+    ts = events.columns["trace_ts_nsec"]
+    rows = [int(row) - 1 for row in np.searchsorted(ts, instants, side="right")]
+    assert rows[0] >= 0
+    states = []
+    for engine in folded(events, [*rows, len(events) - 1]):
+        states.append(said(engine, config))
+    doubts = engine.tables.doubts[: engine.tables.counts[DOUBTS]]
+    return [_judged(engine, state, at, doubts) for state, at in zip(states, instants, strict=False)], engine
+
+
+def _judged(engine: StreamEngine, state: Said, at: int, doubts: NDArray[np.void]) -> Answer:
+    runs = np.zeros(state.proven.size, RUN_DTYPE)
+    runs["pfn"], runs["nr_pages"] = np.arange(runs.size), 1
+    bears = doubts[(doubts["from_ts"] <= at) & (doubts["to_ts"] >= at)]
+    judged = judge(runs, state.proven, state.viewed, at, engine.facts, bears)
+    certain = np.array([[name not in lost for name in ATTRIBUTES] for lost in judged.uncertain])
+    return Answer(ts=at, said=state, certain=certain & ~state.absent[:, None])
+
+
+def wrong_and_certain(answer: Answer, truth: Truth, config: ModelConfig) -> dict[str, NDArray[np.bool_]]:
+    """Return for each attribute on which pages the answer is certain of it, and not true."""
+    real = expected(truth)
+    differ = wrong(answer.said.proven, real, config)
+    differ["state"] |= (real["state"] == PageState.ABSENT) & (answer.said.proven["state"] != State.UNKNOWN)
+    differ["ts_nsec"] = differ.pop("ts")
+    return {name: differ[name] & answer.certain[:, i] for i, name in enumerate(ATTRIBUTES)}

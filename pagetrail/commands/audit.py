@@ -61,12 +61,26 @@ def _table(rows: list[dict[str, Any]]) -> None:
         classes.pop("not in the dump", None)
         rest = ", ".join(f"{name}: {count:,}" for name, count in sorted(classes.items(), key=lambda item: -item[1]))
         use = "state was set by it" if r["applied"] else "audit only"
-        table.append((r["name"], as_text(r["ts"]), r["records"], r["agree"], f"{r['share']:.2f}", r["extra"], use, rest))
+        table.append(
+            (r["name"], as_text(r["ts"]), r["records"], r["agree"], f"{r['share']:.2f}", r["extra"], use, rest)
+        )
     out(table_text(columns, table, right=("at", "records", "agree", "share %", "extra")))
 
 
 def _records(rows: list[dict[str, Any]]) -> None:
-    columns = ("dump", "pfn", "class", "kernel: order", "pid", "gfp_mask", "ts_nsec", "replay: order", "pid ", "gfp_mask ", "ts_nsec ")
+    columns = (
+        "dump",
+        "pfn",
+        "class",
+        "kernel: order",
+        "pid",
+        "gfp_mask",
+        "ts_nsec",
+        "replay: order",
+        "pid ",
+        "gfp_mask ",
+        "ts_nsec ",
+    )
     table = [
         (
             r.get("name"), r["pfn"], r.get("class"), r["kernel_order"], r["kernel_pid"], _hex(r["kernel_gfp_mask"]),

@@ -74,5 +74,3 @@ def _key(key: object, by: str) -> object:
     if by == "gfp" and key is not None:
         return hex(cast(int, key))
     return "?" if key is None else key
-
-

@@ -48,7 +48,9 @@ def _tell(report: IngestReport) -> None:
     account = report.account
     ignored = sum(account.ignored.values())
     if ignored:
-        say.print(f"  {ignored:,} events say nothing new of ownership and were not stored: {', '.join(account.ignored)}")
+        say.print(
+            f"  {ignored:,} events say nothing new of ownership and were not stored: {', '.join(account.ignored)}"
+        )
     if account.lost_events:
         say.print(f"  the recording says that it lost {account.lost_events:,} events: answers know where", markup=False)
     if account.not_understood:

@@ -14,7 +14,9 @@ from pagetrail.schemas.errors import BadArgument
 
 TrailOption = Annotated[
     Path,
-    typer.Option("--trail", envvar="PAGETRAIL", help="Directory of the trail: its log and its segments.", show_default=True),
+    typer.Option(
+        "--trail", envvar="PAGETRAIL", help="Directory of the trail: its log and its segments.", show_default=True
+    ),
 ]
 StreamOption = Annotated[
     str | None, typer.Option("--stream", metavar="HOST[/BOOT_ID]", help="Which stream, where the trail has several.")
@@ -64,6 +66,12 @@ def parse_pfn(text: str, *, paddr: bool) -> int:
 @contextmanager
 def progress(title: str) -> Iterator[Progress]:
     """Show a progress bar on stderr while work goes on, if stderr is a terminal."""
-    columns = (TextColumn(title), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    columns = (
+        TextColumn(title),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     with Progress(*columns, console=say, transient=True, disable=not say.is_terminal) as bar:
         yield bar

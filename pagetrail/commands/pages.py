@@ -1,6 +1,7 @@
 """pagetrail owner and history: questions about single pages."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -19,6 +20,7 @@ from pagetrail.queries.instant import as_text
 from pagetrail.queries.render import json_text, owner_text, table_text
 
 AtOption = Annotated[str, typer.Option("--at", metavar="TIME", help="ns, seconds (19.5), @MARKER, RFC 3339, or -5s.")]
+_SINCE: Final = re.compile(r" since \d+\.\d+")  # a span's own begin: its line says it
 PaddrOption = Annotated[bool, typer.Option("--paddr", help="Physical addresses instead of page frame numbers.")]
 
 
@@ -57,14 +59,21 @@ def history(
     if as_json:
         out(json_text(found))
         return
-    columns = ("from", "to", "state", "order", "pid", "comm", "gfp_mask", "began by", "ended by", "evidence", "certain", "why")
-    rows = [
-        (
-            as_text(r["begin_ts"]), "" if r["end_ts"] is None else as_text(r["end_ts"]), r["state"], r["order"],
-            r["pid"], r["comm"], None if r["gfp_mask"] is None else hex(r["gfp_mask"]),
-            r["how"] + (f" from pfn {r['src_pfn']}" if r["src_pfn"] is not None else ""), r["end_how"], r["evidence"],
-            "yes" if r["certain"] else "no: " + ", ".join(r["uncertain"]), r["why"],
-        )
-        for r in found.to_pylist()
-    ]  # fmt: skip
-    out(table_text(columns, rows, right=("from", "to", "order", "pid")))
+    out(_history_text(found.to_pylist()))
+
+
+def _history_text(found: list[dict[str, Any]]) -> str:
+    """One line a span; why something is not certain stands below, once."""
+    columns = ("from", "to", "state", "order", "pid", "comm", "gfp_mask", "began by", "ended by", "evidence", "certain")
+    notes: dict[str, int] = {}
+    rows = []
+    for r in found:
+        why = _SINCE.sub("", r["why"])
+        sure = "yes" if r["certain"] else f"no: {', '.join(r['uncertain'])} [{notes.setdefault(why, len(notes) + 1)}]"
+        moved = "" if r["src_pfn"] is None else f" from pfn {r['src_pfn']}"
+        gfp = None if r["gfp_mask"] is None else hex(r["gfp_mask"])
+        until = "" if r["end_ts"] is None else as_text(r["end_ts"])
+        row = (as_text(r["begin_ts"]), until, r["state"], r["order"], r["pid"], r["comm"], gfp, r["how"] + moved)
+        rows.append((*row, r["end_how"], r["evidence"], sure))
+    text = table_text(columns, rows, right=("from", "to", "order", "pid"))
+    return text + "".join(f"[{number}] {why}\n" for why, number in notes.items())

@@ -29,11 +29,15 @@ def list_() -> None:
 @schema_app.command()
 def show(
     version: Annotated[int, typer.Argument(help="Version of the schema.")] = SCHEMA_VERSION,
-    columns: Annotated[bool, typer.Option("--columns", help="The columns of a batch, with units (current version).")] = False,
+    columns: Annotated[
+        bool, typer.Option("--columns", help="The columns of a batch, with units (current version).")
+    ] = False,
 ) -> None:
     """Write a published JSON Schema."""
     if columns:
-        rows = [(column.name, column.type, "may be absent" if column.nullable else "", column.doc) for column in COLUMNS]
+        rows = [
+            (column.name, column.type, "may be absent" if column.nullable else "", column.doc) for column in COLUMNS
+        ]
         out(table_text(("column", "type", "", "meaning"), rows))
         return
     found = published_json_schema(version)

@@ -30,8 +30,14 @@ def sections(
         )
         for r in found.to_pylist()
     ]  # fmt: skip
-    out(table_text(columns, rows, right=("section", "start_pfn", "stop_pfn", "generation", "from", "to", "page_ext bytes")))
+    out(
+        table_text(
+            columns, rows, right=("section", "start_pfn", "stop_pfn", "generation", "from", "to", "page_ext bytes")
+        )
+    )
     there = [r["page_ext_bytes"] for r in found.to_pylist() if r["end_ts"] is None or at is not None]
     if there and None not in there:
         total = sum(there)
-        out(f"{len(there)} sections {'then' if at else 'at the horizon'}: {total} bytes of page_ext ({size_text(total)})\n")
+        out(
+            f"{len(there)} sections {'then' if at else 'at the horizon'}: {total} bytes of page_ext ({size_text(total)})\n"
+        )

@@ -55,7 +55,20 @@ def snapshot(
 
 
 def _table(rows: pa.Table) -> str:
-    columns = ("pfn", "pages", "state", "order", "pid", "comm", "gfp_mask", "since", "evidence", "certain", "kernel says", "stack")
+    columns = (
+        "pfn",
+        "pages",
+        "state",
+        "order",
+        "pid",
+        "comm",
+        "gfp_mask",
+        "since",
+        "evidence",
+        "certain",
+        "kernel says",
+        "stack",
+    )
     return table_text(
         columns,
         [

@@ -30,7 +30,18 @@ def streams(
         rows = [(as_text(r["ts"]), r["seq"], r["text"]) for r in found.to_pylist()]
         out(table_text(("at", "event", "marker"), rows, right=("at", "event")))
     else:
-        columns = ("stream", "kernel", "fold", "recordings", "events", "first", "horizon", "wall time", "segments", "digest")
+        columns = (
+            "stream",
+            "kernel",
+            "fold",
+            "recordings",
+            "events",
+            "first",
+            "horizon",
+            "wall time",
+            "segments",
+            "digest",
+        )
         rows = [
             (
                 f"{r['host']}/{r['boot_id']}", r["release"], r["fold"], r["recordings"], f"{r['events']:,}",
@@ -63,7 +74,13 @@ def doctor(
         return
     for name, rows in found.items():
         out(f"{name}\n")
-        out(table_text(("", "what", "count", ""), [("  " + f.level, f.what, f"{f.count:,}", f.detail) for f in rows], right=("count",)))
+        out(
+            table_text(
+                ("", "what", "count", ""),
+                [("  " + f.level, f.what, f"{f.count:,}", f.detail) for f in rows],
+                right=("count",),
+            )
+        )
 
 
 class Exported(enum.StrEnum):

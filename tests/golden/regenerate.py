@@ -15,6 +15,8 @@ if __name__ == "__main__":
         content = published(f"v{version}.frame")
         assert content is not None
         _, batch = decode_frame(content)
-        events = [batch_row_to_event(batch, row).model_dump(mode="json", exclude_none=True) for row in range(len(batch))]
+        events = [
+            batch_row_to_event(batch, row).model_dump(mode="json", exclude_none=True) for row in range(len(batch))
+        ]
         lines = ",\n".join(f"  {json.dumps(event, ensure_ascii=False)}" for event in events)
         Path(__file__).with_name(f"v{version}.decoded.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")

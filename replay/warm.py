@@ -1,0 +1,29 @@
+"""Compile the kernels of replay ahead of time: ``python -m pagetrail.replay.warm``.
+
+The first replay after an installation would otherwise spend its first ten seconds on that. What is compiled is cached on disk.
+"""
+
+import numpy as np
+
+from pagetrail.replay.baseline import Entries, no_entries
+from pagetrail.replay.decode import Events, no_events
+from pagetrail.replay.fold_kernels import OPTIONS, doubt, fold, note
+from pagetrail.replay.section_kernels import apply_baseline, close_section
+from pagetrail.replay.tables import new_tables
+
+
+def compile_kernels() -> None:
+    """Call each kernel once on nothing at all, with the types that a replay has."""
+    tables = new_tables(1)
+    events: Events = no_events()
+    entries: Entries = no_entries()
+    fold(tables, np.zeros(OPTIONS, np.int64), events, 0, 0, np.zeros(1, np.int64))
+    apply_baseline(tables, entries, np.zeros(0, np.int8), np.zeros(0, np.bool_), 0, 0, 0, 0)
+    note(tables, 1, 0, 0)
+    doubt(tables, 0, 0, 0, 0, 0, 0)
+    tables = tables._replace(owner=np.full((1, 1), -1, np.int32), kernel=np.full((1, 1), -1, np.int32))
+    close_section(tables, 0, 0, 0, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    compile_kernels()

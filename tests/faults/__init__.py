@@ -1,0 +1,1 @@
+"""What happens when a process dies, a disk is full, or bytes change."""

@@ -1,0 +1,663 @@
+"""The fold, slow and obvious: one Python object for each page, no arrays, none of replay's code.
+
+``Reference.apply`` takes events one by one, as mappings of column names to values; what is absent is left out. Rules and
+their sources are told in replay/fold_kernels.py; here they are told again, page by page, as a check.
+"""
+
+import copy
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.owner import (
+    DOUBT_BASELINE,
+    DOUBT_HOTPLUG,
+    GFP_MOVABLE,
+    OPEN_END,
+    SAME_TS_NSEC,
+    Anomaly,
+    Evidence,
+    How,
+    State,
+)
+
+Event = Mapping[str, Any]
+
+MAX_SECTIONS = 1 << 20
+UNSTABLE_CLOCK_NSEC = 250_000_000
+SINCE_EVER = -(2**63) + 1
+
+
+@dataclass(eq=False, kw_only=True)
+class Owner:
+    """One owner, or one freedom, of a block. Pages of one block share the object: that is how one knows its rest."""
+
+    block_pfn: int
+    order: int
+    state: State
+    evidence: Evidence
+    how: How
+    begin_seq: int
+    begin_ts: int
+    alloc_ts: int | None = None
+    ts_nsec: int | None = None
+    free_ts_nsec: int | None = None
+    src_pfn: int | None = None
+    gfp_mask: int | None = None
+    pid: int | None = None
+    tgid: int | None = None
+    comm: str | None = None
+    stack: str | None = None
+    migratetype: int | None = None
+    migrate_reason: int | None = None
+    free_pid: int | None = None
+    free_tgid: int | None = None
+    free_comm: str | None = None
+    free_stack: str | None = None
+
+    def but(self, **changes: Any) -> "Owner":
+        """Return another one that differs in *changes*."""
+        other = copy.copy(self)
+        for name, value in changes.items():
+            setattr(other, name, value)
+        return other
+
+    def said(self) -> tuple[Any, ...]:
+        """Return all that it says, in the order of ``FIELDS``."""
+        return tuple(getattr(self, name) for name in FIELDS)
+
+
+FIELDS = tuple(sorted(f.name for f in fields(Owner)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """What one page was, from when to when."""
+
+    pfn: int
+    view: int
+    generation: int
+    said: tuple[Any, ...]
+    end_seq: int
+    end_ts: int
+    end_how: How
+
+
+@dataclass(kw_only=True)
+class Dump:
+    """A baseline under way."""
+
+    begin: dict[str, Any]
+    entries: list[Event] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class Audit:
+    name: str
+    records: int
+    agree: int
+    extra: int
+    applied: bool
+
+
+class Reference:
+    """The state after some events, and everything that was noticed on the way."""
+
+    def __init__(self, *, correct: bool = True) -> None:
+        self.correct = correct
+        self.pages_per_section = 1 << 15
+        self.proven: dict[int, Owner] = {}
+        self.kernel: dict[int, Owner] = {}
+        self.generation: dict[int, int] = {}
+        self.open: set[int] = set()
+        self.spans: list[Span] = []
+        self.doubts: Counter[tuple[int, int, int, int, int]] = Counter()  # page, from, to, seq, reason
+        self.pages_noted: Counter[Anomaly] = Counter()
+        self.events_noted: defaultdict[Anomaly, set[int]] = defaultdict(set)
+        self.quarantined: list[tuple[int, int | None, int | None, Anomaly]] = []
+        self.audits: list[Audit] = []
+        self.gap_ends: list[int] = []
+        self.coverage_begins: list[int] = []
+        self.clock: tuple[int, int] | None = None
+        self.split_covered = False
+        self.flatmem = False
+        self.booted = False
+        self.calls: dict[tuple[str, int | None], dict[str, Any]] = {}
+        self.dump: Dump | None = None
+        self.base_seq = 0
+        self.last_seq, self.last_ts = -1, None  # type: ignore[assignment]
+        self.seq = self.ts = 0
+
+    # -- events ----------------------------------------------------------------------------------------------------------
+
+    def apply(self, event: Event) -> None:
+        """Take one event; ``seq`` counts from 0 in each recording."""
+        if event["kind"] == Kind.RECORDING_BEGIN:
+            self.base_seq = self.last_seq + 1
+        self.seq, self.ts = self.base_seq + event["seq"], event["trace_ts_nsec"]
+        kind = event["kind"]
+        if kind in (Kind.ALLOC, Kind.FREE, Kind.SPLIT, Kind.MIGRATE, Kind.ISOLATE, Kind.DRAIN, Kind.EXTFRAG):
+            self._page_event(Kind(kind), event)
+        elif kind == Kind.BASELINE_ENTRY:
+            if self.dump is not None:
+                self.dump.entries.append(event)
+        elif kind in self._RARE:
+            said = self._detail(event)
+            if said is None:
+                self._quarantine(Anomaly.NOT_AN_EVENT, event.get("pfn"), event.get("order"), 1)
+            else:
+                self._RARE[kind](self, event, said)
+        elif kind not in set(Kind):
+            self._quarantine(Anomaly.NOT_AN_EVENT, event.get("pfn"), event.get("order"), 1)
+        self.last_seq, self.last_ts = self.seq, self.ts
+
+    def lost_frames(self, next_ts: int) -> None:
+        """Frames are missing before the event at *next_ts*."""
+        self.dump = None
+        self.gap_ends.append(next_ts)
+
+    def _detail(self, event: Event) -> dict[str, Any] | None:
+        try:
+            said = json.loads(event.get("detail", ""))
+        except ValueError:
+            return None
+        return said if isinstance(said, dict) and "nonsense" not in said else None
+
+    def _page_event(self, kind: Kind, event: Event) -> None:
+        pfn, order = event.get("pfn"), event.get("order")
+        nr = event.get("nr_pages", 0) if kind == Kind.SPLIT else None
+        why = self._impossible(kind, event)
+        if why is not None:
+            named = [(pfn, max(nr if nr is not None else 1 << order if order in range(40) else 1, 1))]
+            if kind == Kind.MIGRATE:
+                named = [(pfn, 1), (event.get("src_pfn"), 1)]
+            self._quarantine(why, pfn, order, *named)
+            return
+        self._there(pfn)
+        if kind == Kind.MIGRATE:
+            self._there(event["src_pfn"])
+            self._migrate(pfn, event["src_pfn"])
+        elif kind == Kind.SPLIT:
+            self._split(range(pfn, pfn + nr), order)
+        elif kind in (Kind.ALLOC, Kind.ISOLATE):
+            self._alloc(event, How.ALLOC if kind == Kind.ALLOC else How.ISOLATE)
+        elif kind in (Kind.FREE, Kind.DRAIN):
+            self._free(event, drain=kind == Kind.DRAIN)
+
+    def _impossible(self, kind: Kind, event: Event) -> Anomaly | None:
+        """Say why the blocks of an event cannot be, if so."""
+        section, beyond = self.pages_per_section, self.pages_per_section * MAX_SECTIONS
+        pfns = [event.get("pfn")]
+        order = event.get("order")
+        if kind == Kind.MIGRATE:
+            pfns, order = [event.get("pfn"), event.get("src_pfn")], 0
+        if order is None or order < 0 or 2**order > section:
+            return Anomaly.BAD_ORDER
+        nr = event.get("nr_pages", 0) if kind == Kind.SPLIT else 2**order
+        if nr < 1 or nr > section:
+            return Anomaly.BAD_ORDER
+        for pfn in pfns:
+            if pfn is None or pfn < 0 or pfn + nr > beyond:
+                return Anomaly.BEYOND_MACHINE
+            if nr.bit_count() == 1 and pfn % nr:
+                return Anomaly.UNALIGNED
+            if pfn // section != (pfn + nr - 1) // section:
+                return Anomaly.UNALIGNED
+        return None
+
+    # -- what pages go through -------------------------------------------------------------------------------------------
+
+    def _alloc(self, event: Event, how: How) -> None:
+        pages = range(event["pfn"], event["pfn"] + 2 ** event["order"])
+        owner = Owner(
+            block_pfn=event["pfn"], order=event["order"], state=State.OWNED, evidence=Evidence.OBSERVED, how=how,
+            begin_seq=self.seq, begin_ts=self.ts, alloc_ts=self.ts, gfp_mask=event.get("gfp_mask"),
+            pid=event.get("pid"), tgid=event.get("tgid"), comm=event.get("comm"), stack=event.get("stack"),
+            migratetype=event.get("migratetype"),
+        )  # fmt: skip
+        before = self.proven.get(pages[0])
+        same_act = (
+            how == How.ALLOC
+            and before is not None
+            and event.get("gfp_mask") == GFP_MOVABLE
+            and (before.how, before.block_pfn, before.order) == (How.ISOLATE, event["pfn"], event["order"])
+            and before.pid == event.get("pid")
+        )
+        lost = []
+        for page in pages:
+            self._end_view(page, how)
+            there = self.proven.get(page)
+            if there is None:
+                continue
+            if there.state == State.FREE or (same_act and there is before):
+                self._end(page, how)
+            else:
+                lost.append(page)
+        for page in lost:
+            self._note(Anomaly.ALLOC_OVER_OWNED)
+            self._doubt(page, self.proven[page].begin_ts, self.ts, Anomaly.ALLOC_OVER_OWNED)
+        self._end_owners(lost, pages, How.LOST_FREE)
+        for page in pages:
+            self.proven[page] = owner
+
+    def _free(self, event: Event, *, drain: bool) -> None:
+        pages = range(event["pfn"], event["pfn"] + 2 ** event["order"])
+        last = {page: self.proven[page] for page in pages if page in self.proven}
+        owned = [page for page in pages if page in last and last[page].state == State.OWNED]
+        for page in pages:
+            if not drain:
+                self._end_view(page, How.FREE)
+            there = last.get(page)
+            if there is None and not drain:
+                self._note(self._unseen(page))
+            elif page in owned and drain:
+                self._note(Anomaly.DRAIN_OF_OWNED)
+                self._doubt(page, there.begin_ts, self.ts, Anomaly.DRAIN_OF_OWNED)
+                stamp = (there.gfp_mask, there.order, there.pid, there.alloc_ts) == (0, 0, 1, None)
+                if stamp and page not in self.kernel:
+                    self.kernel[page] = there.but(begin_seq=self.seq, begin_ts=self.ts)
+            elif there is not None and there.state == State.FREE and not drain:
+                self._note(Anomaly.FREE_OF_FREE)
+                self._doubt(page, there.begin_ts, self.ts, Anomaly.FREE_OF_FREE)
+                self._end(page, How.LOST_ALLOC)
+        self._end_owners(owned, pages, How.LOST_FREE if drain else How.FREE)
+        for page in pages:
+            if page in self.proven:  # a drain of a free page
+                continue
+            was = last[page] if page in owned else None
+            self.proven[page] = (was or self._nothing(page)).but(
+                block_pfn=event["pfn"], order=event["order"], state=State.FREE, evidence=Evidence.OBSERVED,
+                how=How.DRAIN if drain else How.FREE, begin_seq=self.seq, begin_ts=self.ts, src_pfn=None,
+                free_ts_nsec=None, free_pid=event.get("pid"), free_tgid=event.get("tgid"), free_comm=event.get("comm"),
+                free_stack=event.get("stack"),
+            )  # fmt: skip
+
+    def _unseen(self, page: int) -> Anomaly:
+        onlining = next((c for c in self.calls.values() if c["call"] == "online_pages" and c["pfn"] is not None), None)
+        if onlining and onlining["pfn"] <= page < onlining["pfn"] + (onlining["nr_pages"] or 0):
+            return Anomaly.FREE_UNSEEN_ONLINING
+        return Anomaly.FREE_UNSEEN_LOSS if self.gap_ends else Anomaly.FREE_UNSEEN_BOOT
+
+    def _end_owners(self, ending: list[int], event_pages: range, how: How) -> None:
+        """End what owned *ending*; what stays of their blocks outside of the event's pages had been split."""
+        blocks: dict[int, Owner] = {id(self.proven[page]): self.proven[page] for page in ending}
+        for page in ending:
+            self._end(page, how)
+        for block in blocks.values():
+            rest = [page for page, owner in self.proven.items() if owner is block and page not in event_pages]
+            if not rest or block.order == 0 or self.split_covered:
+                continue
+            single = block.but(
+                order=0, evidence=Evidence.INFERRED, how=How.SPLIT_IMPLIED, begin_seq=self.seq, begin_ts=self.ts
+            )
+            for page in rest:
+                self._note(Anomaly.PARTIAL_FREE)
+                self._end(page, How.SPLIT_IMPLIED)
+                self.proven[page] = single
+
+    def _split(self, pages: range, order: int) -> None:
+        for view in (self.proven, self.kernel):
+            before, after = None, None
+            for page in pages:
+                there = view.get(page)
+                if there is None or there.state != State.OWNED or there.order == order:
+                    before = there
+                    continue
+                if there is not before or (order > 0 and page % 2**order == 0):
+                    after = there.but(order=order, how=How.SPLIT, begin_seq=self.seq, begin_ts=self.ts)
+                    if order > 0:
+                        after.block_pfn = page - page % 2**order
+                before = there
+                self._end(page, How.SPLIT, view)
+                assert after is not None
+                view[page] = after
+
+    def _migrate(self, pfn: int, src_pfn: int) -> None:
+        source = self.proven.get(src_pfn)
+        if source is None or source.state != State.OWNED:
+            self._note(Anomaly.MIGRATE_FROM_UNKNOWN)
+        self._end_view(pfn, How.MIGRATE)
+        if src_pfn in self.kernel:
+            self.kernel[pfn] = self._copied(self.kernel[src_pfn], pfn, src_pfn)
+        copied = self._copied(source, pfn, src_pfn)
+        if pfn in self.proven:
+            self._end(pfn, How.MIGRATE)
+        self.proven[pfn] = copied
+
+    def _copied(self, source: Owner | None, pfn: int, src_pfn: int) -> Owner:
+        proven = source is not None and source.state == State.OWNED and source.evidence != Evidence.INFERRED
+        source = source or self._nothing(pfn)
+        return source.but(
+            state=State.OWNED, evidence=Evidence.OBSERVED if proven else Evidence.INFERRED, how=How.MIGRATE,
+            block_pfn=pfn, src_pfn=src_pfn, free_ts_nsec=source.ts_nsec, begin_seq=self.seq, begin_ts=self.ts,
+        )  # fmt: skip
+
+    def _nothing(self, page: int) -> Owner:
+        return Owner(
+            block_pfn=page, order=0, state=State.UNKNOWN, evidence=Evidence.NONE, how=How.OPEN, begin_seq=0, begin_ts=0
+        )
+
+    # -- sections --------------------------------------------------------------------------------------------------------
+
+    def _there(self, pfn: int) -> None:
+        """Open the section of a page that something happened to."""
+        section_nr = pfn // self.pages_per_section
+        if section_nr not in self.open:
+            self._online(section_nr)
+            self._note(Anomaly.SECTION_OPENED, self.pages_per_section)
+
+    def _online(self, section_nr: int) -> None:
+        self.open.add(section_nr)
+        self.generation[section_nr] = self.generation.get(section_nr, 0) + 1
+
+    def _offline(self, section_nr: int) -> None:
+        for page in range(section_nr * self.pages_per_section, (section_nr + 1) * self.pages_per_section):
+            for view in (self.proven, self.kernel):
+                if page in view:
+                    self._end(page, How.OFFLINED, view)
+        self.open.discard(section_nr)
+
+    def _hotplug(self, event: Event, said: dict[str, Any]) -> None:
+        size = self.pages_per_section
+        call, phase = said["call"], said["phase"]
+        pfn, nr, pid, ret = event.get("pfn"), event.get("nr_pages"), event.get("pid"), event.get("ret")
+        if pfn is not None and nr is not None and (
+            pfn < 0 or nr < 1 or nr > 4096 * size or pfn + nr > size * MAX_SECTIONS
+        ):  # fmt: skip
+            self._quarantine(Anomaly.BEYOND_MACHINE, pfn, None, (pfn, 1))
+            return
+        entry = self.calls.get((call, pid))
+        if phase == "return":
+            self.calls.pop((call, pid), None)
+            if entry is None:
+                self._note(Anomaly.HOTPLUG_UNPAIRED, nr or 0)
+            elif pfn is None:
+                pfn, nr = entry["pfn"], entry["nr_pages"]
+        elif phase == "entry":
+            self.calls[call, pid] = {"call": call, "pfn": pfn, "nr_pages": nr, "ts": self.ts}
+        if self.flatmem:
+            self._quarantine(Anomaly.HOTPLUG_ON_FLATMEM, pfn, None, (pfn, nr or 1))
+            return
+        if pfn is None or nr is None:
+            return
+        for section_nr in range(pfn // size, (pfn + nr - 1) // size + 1):
+            there = section_nr in self.open
+            if (call, phase) == ("online_pages", "entry"):  # MEM_GOING_ONLINE: a fresh extension
+                if there:
+                    self._offline(section_nr)
+                self._online(section_nr)
+            elif (call, phase) == ("online_pages", "return") and ret == 0 and not there:
+                self._online(section_nr)
+            elif ((call, phase) == ("online_pages", "return") and ret != 0 and there) or ((call, phase) == ("offline_pages", "return") and ret == 0 and there):  # MEM_CANCEL_ONLINE
+                self._offline(section_nr)
+            elif (call, phase) == ("online_pages", "notified") and not there:
+                self._online(section_nr)
+            elif (call, phase) == ("offline_pages", "notified") and there:
+                self._offline(section_nr)
+        if phase == "return" and entry is not None:
+            for page in range(pfn, pfn + nr):
+                self._doubt(page, entry["ts"], self.ts, DOUBT_HOTPLUG)
+
+    # -- the kernel's own view -------------------------------------------------------------------------------------------
+
+    def _baseline_begin(self, event: Event, said: dict[str, Any]) -> None:
+        self.dump = Dump(begin=said)
+
+    def _baseline_end(self, event: Event, said: dict[str, Any]) -> None:
+        dump, self.dump = self.dump, None
+        if dump is None or dump.begin.get("view", "page_owner") != "page_owner":
+            return
+        entries = self._possible(dump.entries)
+        for section_nr in sorted({entry["pfn"] // self.pages_per_section for entry in entries}):
+            self._there(section_nr * self.pages_per_section)
+        since = dump.begin["window_begin"]
+        listed = {entry["pfn"] for entry in entries}
+        extra = [
+            (page, owner)
+            for page, owner in (self.proven | self.kernel).items()
+            if owner.state == State.OWNED
+            and page % 2**owner.order == 0
+            and page not in listed
+            and owner.begin_ts < since
+        ]
+        agrees = [self._agrees(entry) for entry in entries]
+        applied = self.correct or not self.audits
+        self.audits.append(
+            Audit(
+                name=dump.begin["name"], records=len(entries), agree=sum(agrees), extra=len(extra), applied=applied
+            )
+        )  # fmt: skip
+        if not applied:
+            return
+        todo = [self._action(entry, since) for entry in entries]
+        for entry, action in zip(entries, todo, strict=True):
+            if action == "confirm":
+                self._confirm(entry)
+            elif action == "kernel":
+                self._early_beside(entry)
+            elif action == "set":
+                self._set(entry, since)
+        if not dump.begin.get("skipped"):
+            for page, owner in extra:
+                for named in range(page, page + 2**owner.order):
+                    self._doubt(named, owner.begin_ts, OPEN_END, DOUBT_BASELINE)
+
+    def _possible(self, entries: list[Event]) -> list[Event]:
+        possible = []
+        for entry in sorted(entries, key=lambda entry: entry["pfn"]):
+            why = self._impossible(Kind.ALLOC, entry)
+            if why is None:
+                possible.append(entry)
+        for entry in entries:
+            why = self._impossible(Kind.ALLOC, entry)
+            if why is not None:
+                self._quarantine(why, entry["pfn"], entry["order"], (entry["pfn"], 1))
+        return possible
+
+    def _agrees(self, entry: Event) -> bool:
+        ours = self.kernel.get(entry["pfn"], self.proven.get(entry["pfn"]))
+        return (
+            ours is not None
+            and ours.state == State.OWNED
+            and ours.order == entry["order"]
+            and ours.pid == entry.get("pid")
+            and ours.gfp_mask == entry.get("gfp_mask")
+            and self._apart(ours, entry) <= SAME_TS_NSEC
+        )
+
+    def _stamp(self, owner: Owner) -> int | None:
+        if owner.ts_nsec is not None or self.clock is None or owner.alloc_ts is None:
+            return owner.ts_nsec
+        return owner.alloc_ts + self.clock[0]
+
+    def _apart(self, owner: Owner, entry: Event) -> int:
+        stamp = self._stamp(owner)
+        if stamp is None or entry.get("ts_nsec") is None:
+            return 0
+        return abs(stamp - entry["ts_nsec"])
+
+    def _early(self, entry: Event) -> bool:
+        """Whether page_owner itself stamped it: init_pages_in_zone."""
+        named = entry.get("comm") in (None, "swapper/0")
+        return named and (entry["order"], entry.get("gfp_mask"), entry.get("pid")) == (0, 0, 1)
+
+    def _action(self, entry: Event, since: int) -> str:
+        proven = self.proven.get(entry["pfn"])
+        viewed = entry["pfn"] in self.kernel
+        ours = self.kernel.get(entry["pfn"], proven)
+        if proven is not None and proven.begin_ts >= since:
+            return "leave"  # touched while the dump was made
+        agrees = self._agrees(entry)
+        if not agrees and not self._near_in_boot(proven, entry):
+            seen = proven is not None and proven.evidence != Evidence.BASELINE
+            return "kernel" if self._early(entry) and seen else "set"
+        if viewed:
+            return "leave"
+        surer = max([*self.coverage_begins, *self.gap_ends], default=None)
+        assert ours is not None
+        if agrees and (surer is None or ours.begin_ts > surer):
+            return "leave"
+        return "confirm"
+
+    def _near_in_boot(self, proven: Owner | None, entry: Event) -> bool:
+        """Whether it is the same allocation, stamped before the clocks had a constant relation."""
+        if self.clock is None or proven is None or proven.alloc_ts is None or proven.alloc_ts >= self.clock[1]:
+            return False
+        stamp = self._stamp(proven)
+        assert stamp is not None
+        same = (proven.order, proven.pid, proven.gfp_mask) == (entry["order"], entry.get("pid"), entry.get("gfp_mask"))
+        near = entry.get("ts_nsec") is not None and abs(stamp - entry["ts_nsec"]) <= UNSTABLE_CLOCK_NSEC
+        return proven.state == State.OWNED and same and near
+
+    def _pages_of(self, entry: Event) -> range:
+        return range(entry["pfn"], entry["pfn"] + 2 ** entry["order"])
+
+    def _from_entry(self, entry: Event, how: How) -> Owner:
+        names = ("gfp_mask", "pid", "tgid", "comm", "stack", "migratetype", "ts_nsec", "free_ts_nsec", "migrate_reason")
+        return Owner(
+            block_pfn=entry["pfn"], order=entry["order"], state=State.OWNED, evidence=Evidence.BASELINE, how=how,
+            begin_seq=self.seq, begin_ts=self.ts, **{name: entry.get(name) for name in names},
+        )  # fmt: skip
+
+    def _confirm(self, entry: Event) -> None:
+        there = self.proven[entry["pfn"]]
+        renewed = there.but(
+            how=How.CONFIRMED, begin_seq=self.seq, begin_ts=self.ts, ts_nsec=entry.get("ts_nsec"),
+            free_ts_nsec=entry.get("free_ts_nsec"), migrate_reason=entry.get("migrate_reason"),
+        )  # fmt: skip
+        if entry.get("tgid") is not None:
+            renewed.tgid = entry["tgid"]
+        if entry.get("comm") is not None:
+            renewed.comm = entry["comm"]
+        if there.stack is None:
+            renewed.stack = entry.get("stack")
+        for page in self._pages_of(entry):
+            if self.proven.get(page) is there:
+                self._end(page, How.CONFIRMED)
+                self.proven[page] = renewed
+
+    def _early_beside(self, entry: Event) -> None:
+        early = self._from_entry(entry, How.EARLY)
+        for page in self._pages_of(entry):
+            self._end_view(page, How.CORRECTED)
+            self.kernel[page] = early
+
+    def _set(self, entry: Event, since: int) -> None:
+        owner = self._from_entry(entry, How.EARLY if self._early(entry) else How.BASELINE)
+        for page in self._pages_of(entry):
+            there = self.proven.get(page)
+            if there is not None and there.begin_ts >= since:
+                continue
+            if there is not None:
+                self._doubt(page, there.begin_ts, self.ts, DOUBT_BASELINE)
+                self._end(page, How.CORRECTED)
+            self._end_view(page, How.CORRECTED)
+            self.proven[page] = owner
+
+    # -- the rest --------------------------------------------------------------------------------------------------------
+
+    def _recording_begin(self, event: Event, said: dict[str, Any]) -> None:
+        self.dump = None
+        if self.last_ts is not None:
+            self.gap_ends.append(self.ts)
+
+    def _recording_end(self, event: Event, said: dict[str, Any]) -> None:
+        self.dump = None
+
+    def _boot(self, event: Event, said: dict[str, Any]) -> None:
+        self.flatmem = said.get("memory_model") == "FLATMEM"
+        if self.booted:
+            return
+        self.booted = True
+        bits = said.get("section_size_bits")
+        if bits is not None and not self.generation:
+            self.pages_per_section = 2 ** (bits - said.get("page_shift", 12))
+        for start, stop in said.get("present", ()):
+            for section_nr in range(start // self.pages_per_section, -(-stop // self.pages_per_section)):
+                if section_nr not in self.open:
+                    self._online(section_nr)
+
+    def _clock(self, event: Event, said: dict[str, Any]) -> None:
+        if self.clock is None and said.get("ts_nsec") is not None:
+            valid = said.get("valid_from")
+            self.clock = (said["ts_nsec"] - self.ts, self.ts if valid is None else valid)
+
+    def _coverage(self, event: Event, said: dict[str, Any]) -> None:
+        if said.get("begins", True):
+            self.coverage_begins.append(self.ts)
+        if "split" in said["kinds"]:
+            self.split_covered = said.get("begins", True)
+
+    def _gap(self, event: Event, said: dict[str, Any]) -> None:
+        self.gap_ends.append(said["t_hi"])
+
+    def _marker(self, event: Event, said: dict[str, Any]) -> None:
+        pass
+
+    _RARE = {  # noqa: RUF012
+        Kind.RECORDING_BEGIN: _recording_begin,
+        Kind.RECORDING_END: _recording_end,
+        Kind.BOOT: _boot,
+        Kind.CLOCK: _clock,
+        Kind.COVERAGE: _coverage,
+        Kind.GAP: _gap,
+        Kind.MARKER: _marker,
+        Kind.HOTPLUG: _hotplug,
+        Kind.BASELINE_BEGIN: _baseline_begin,
+        Kind.BASELINE_END: _baseline_end,
+    }
+
+    # -- what is kept ----------------------------------------------------------------------------------------------------
+
+    def _end(self, page: int, how: How, view: dict[int, Owner] | None = None) -> None:
+        """End what holds a page now; a span that ended with the event that began it never covered an instant."""
+        view = self.proven if view is None else view
+        owner = view.pop(page)
+        if owner.begin_seq < self.seq:
+            self.spans.append(
+                Span(
+                    pfn=page, view=int(view is self.kernel), generation=self.generation[page // self.pages_per_section],
+                    said=owner.said(), end_seq=self.seq, end_ts=self.ts, end_how=how,
+                )
+            )  # fmt: skip
+
+    def _end_view(self, page: int, how: How) -> None:
+        """The kernel's record and what is proven are one again."""
+        if page in self.kernel:
+            self._end(page, how, self.kernel)
+
+    def _note(self, kind: Anomaly, pages: int = 1) -> None:
+        self.events_noted[kind].add(self.seq)
+        self.pages_noted[kind] += pages
+
+    def _doubt(self, page: int, from_ts: int, to_ts: int, reason: int) -> None:
+        self.doubts[page, from_ts, to_ts, self.seq, int(reason)] += 1
+
+    def _quarantine(self, why: Anomaly, pfn: int | None, order: int | None, *named: Any) -> None:
+        """Set an event aside; *named* are (pfn, pages) that it names."""
+        self.quarantined.append((self.seq, pfn, order, why))
+        self._note(why)
+        for first, pages in [(pfn, n) if isinstance(n, int) else n for n in named]:
+            if first is None or first < 0:
+                continue
+            for page in range(first, min(first + pages, first + 4096, self.pages_per_section * MAX_SECTIONS)):
+                self._doubt(page, SINCE_EVER, self.ts, int(why))
+
+    def state(self) -> dict[tuple[int, int], tuple[Any, ...]]:
+        """Return (page, view) → (generation, all that its owner says); unknown and absent pages are not in it."""
+        return {
+            (page, view): (self.generation[page // self.pages_per_section], owner.said())
+            for view, pages in enumerate((self.proven, self.kernel))
+            for page, owner in pages.items()
+        }
+
+
+def replayed(events: Iterable[Event], *, correct: bool = True) -> Reference:
+    """Return the state after *events*."""
+    reference = Reference(correct=correct)
+    for event in events:
+        reference.apply(event)
+    return reference

@@ -1,0 +1,223 @@
+"""What an engine holds, page by page, in the oracle's words; and engines and trails run over histories."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pagetrail.producers.sink_sqlite import SqliteLogWriter
+from pagetrail.replay.engine import FoldOptions, StreamEngine
+from pagetrail.replay.facts import plain
+from pagetrail.replay.replayer import Replayer, ReplayReport
+from pagetrail.replay.segment import Stretch
+from pagetrail.replay.source_sqlite import SqliteLogReader
+from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, QUARANTINE, RUNS, SPARE, live_rows
+from pagetrail.schemas.frames import Frame, decode_frame
+from pagetrail.schemas.log import MAX_READ_BYTES
+from pagetrail.schemas.owner import Anomaly
+from pagetrail.schemas.store import chain, fold_name, segments_directory, stream_directory
+from tests.reference import FIELDS, Owner, Reference, Span
+
+FLOOR = 12
+"""Events of a segment, at least: small, so that a short history has many."""
+
+State = dict[tuple[int, int], tuple[Any, ...]]
+Expanded = Counter[tuple[Any, ...]]
+
+
+def said(engine: StreamEngine, record: np.void) -> tuple[Any, ...]:
+    """Return all that a record says, in the order of ``FIELDS``; what is absent is None."""
+    values = {}
+    for name in FIELDS:
+        value = int(record[name])
+        if name.endswith("comm"):
+            values[name] = None if value < 0 else engine.comms.texts[value]
+        elif name.endswith("stack"):
+            values[name] = None if value < 0 else engine.stacks.raw[value]
+        else:
+            values[name] = None if value == np.iinfo(record.dtype[name]).min else value
+    return tuple(values.values())
+
+
+def live_state(engine: StreamEngine) -> State:
+    """Return (page, view) → (generation, all that its record says)."""
+    runs, records, _ = live_rows(engine.tables)
+    state: State = {}
+    for run, record in zip(runs, records, strict=True):
+        content = (int(run["generation"]), said(engine, record))
+        for page in range(int(run["pfn"]), int(run["pfn"] + run["nr_pages"])):
+            assert (page, int(run["kernel_view"])) not in state
+            state[page, int(run["kernel_view"])] = content
+    return state
+
+
+def closed_spans(engine: StreamEngine) -> Counter[Span]:
+    """Return the spans that ended in the present stretch, page by page, without those that covered no instant."""
+    t = engine.tables
+    spans: Counter[Span] = Counter()
+    for run, record in zip(t.runs[: t.counts[RUNS]], t.closed[: t.counts[RUNS]], strict=True):
+        if record["begin_seq"] == run["end_seq"]:
+            continue
+        content = said(engine, record)
+        for page in range(int(run["pfn"]), int(run["pfn"] + run["nr_pages"])):
+            spans[Span(
+                pfn=page, view=int(run["kernel_view"]), generation=int(run["generation"]), said=content,
+                end_seq=int(run["end_seq"]), end_ts=int(run["end_ts"]), end_how=int(run["end_how"]),  # type: ignore[arg-type]
+            )] += 1  # fmt: skip
+    return spans
+
+
+def doubts(engine: StreamEngine) -> Expanded:
+    """Return the doubts of the present stretch, page by page; of an absurdly long one the first 4096 pages."""
+    t = engine.tables
+    found: Expanded = Counter()
+    for row in t.doubts[: t.counts[DOUBTS]].tolist():
+        pfn, nr_pages, from_ts, to_ts, seq, reason = row
+        for page in range(pfn, pfn + min(nr_pages, 4096)):
+            found[page, from_ts, to_ts, seq, reason] += 1
+    return found
+
+
+@dataclass
+class Run:
+    """An engine after some frames, and what it sealed on the way."""
+
+    engine: StreamEngine
+    digests: list[tuple[int, int, str]] = field(default_factory=list)
+    tables: list[dict[str, pa.Table]] = field(default_factory=list)
+    spans: Counter[Span] = field(default_factory=Counter)
+    doubts: Expanded = field(default_factory=Counter)
+    quarantined: list[tuple[int, ...]] = field(default_factory=list)
+
+    def apply(self, frames: Iterable[Frame]) -> "Run":
+        """Fold *frames*, and take what each seal would write."""
+        for frame in frames:
+            for _ in self.engine.apply(*decode_frame(frame.payload)):
+                self._seal(Stretch(self.engine, tip=False))
+        return self
+
+    def _seal(self, stretch: Stretch) -> None:
+        self.digests.append((stretch.first_seq, stretch.last_seq, stretch.digest))
+        self.tables.append(stretch.tables())
+        self.engine.parent_digest = stretch.digest
+        self._gather()
+
+    def _gather(self) -> None:
+        t = self.engine.tables
+        self.spans += closed_spans(self.engine)
+        self.doubts += doubts(self.engine)
+        self.quarantined += [tuple(row) for row in t.quarantine[: t.counts[QUARANTINE]].tolist()]
+
+    def finish(self) -> "Run":
+        """Take what was not sealed too."""
+        self._gather()
+        stretch = Stretch(self.engine, tip=True)
+        self.digests.append((stretch.first_seq, stretch.last_seq, stretch.digest))
+        self.tables.append(stretch.tables())
+        return self
+
+
+def new_engine(*, correct: bool = True, floor: int = FLOOR) -> StreamEngine:
+    """Return the engine of a stream of which nothing is known."""
+    return StreamEngine(host="host", boot_id="boot", options=FoldOptions(correct=correct, floor=floor))
+
+
+def folded(frames: Iterable[Frame], *, correct: bool = True, floor: int = FLOOR) -> Run:
+    """Return a run over *frames*, to its end."""
+    return Run(new_engine(correct=correct, floor=floor)).apply(frames).finish()
+
+
+def anomalies(engine: StreamEngine) -> dict[Anomaly, tuple[int, int, int]]:
+    """Return events, pages and the first stream_seq of each kind of anomaly that was met."""
+    rows = engine.tables.anomalies
+    return {kind: tuple(rows[kind, :3].tolist()) for kind in Anomaly if rows[kind, 0]}
+
+
+def reference_anomalies(reference: Reference) -> dict[Anomaly, tuple[int, int, int]]:
+    """Return the same of the oracle."""
+    noted = reference.events_noted
+    return {kind: (len(noted[kind]), reference.pages_noted[kind], min(noted[kind])) for kind in Anomaly if noted[kind]}
+
+
+def semantic(engine: StreamEngine) -> dict[str, Any]:
+    """Return every attribute of an engine, in words that do not depend on how its arrays are laid out."""
+    t = engine.tables
+    stretch = Stretch(engine, tip=True)
+    handles = stretch.live_handles.tolist()
+    renumbered = {handle: i for i, handle in enumerate(dict.fromkeys(handles))}
+    return {
+        "host": engine.host, "boot_id": engine.boot_id, "options": engine.options, "facts": plain(engine.facts),
+        "sections": plain(engine.sections.history), "open": sorted(engine.sections._open), "opts": engine.opts.tolist(),
+        "sections are the facts'": engine.sections.history is engine.facts.sections,
+        "segment": (engine.segment_first_seq, engine.segment_first_ts, engine.parent_digest),
+        "baseline": engine.baseline, "pages": live_state(engine), "records": [renumbered[h] for h in handles],
+        "sizes": [int(t.records[h]["pages"]) for h in renumbered], "slots": (t.slot >= 0).tolist(),
+        "generation": t.generation.tolist(), "anomalies": anomalies(engine), "spans": closed_spans(engine),
+        "doubts": doubts(engine), "quarantine": t.quarantine[: t.counts[QUARANTINE]].tolist(),
+        "counts": {i: int(t.counts[i]) for i in (LIVE, RUNS, DOUBTS, QUARANTINE, EVENTS, LAST_TS, LAST_SEQ)},
+        "unused": int(t.counts[SPARE]) + int(t.counts[LIVE]) == t.records.shape[0],
+        "types": {name: (array.dtype, array.shape[1:]) for name, array in t._asdict().items()},
+        "differences": stretch.tables()["audit_differences"].to_pylist(), "digest": stretch.digest,
+        "derived": sorted(set(vars(engine)) - {"_room", "comms", "stacks", "tables"}),
+    }  # fmt: skip
+
+
+# -- trails --------------------------------------------------------------------------------------------------------------
+
+
+def trail_of(folder: Path, frames: Sequence[Frame]) -> Path:
+    """Return a new trail that holds *frames*."""
+    folder.mkdir(parents=True)
+    with SqliteLogWriter(folder) as log:
+        log.append(frames)
+    return folder
+
+
+def replay(
+    trail: Path,
+    *,
+    correct: bool = True,
+    floor: int = FLOOR,
+    read_bytes: int = MAX_READ_BYTES,
+    frames: int | None = None,
+) -> tuple[ReplayReport, Replayer]:
+    """Replay a trail to the end of its log, or stop after so many frames."""
+    with SqliteLogReader(trail) as reader:
+        replayer = Replayer(trail, reader, options=FoldOptions(correct=correct, floor=floor), read_bytes=read_bytes)
+        stop = (lambda: False) if frames is None else (lambda: replayer.report.frames >= frames)
+        return replayer.run(stop=stop), replayer
+
+
+def store(trail: Path) -> dict[str, str]:
+    """Return the segments and tips of a trail, all streams and folds, by name, with their digests."""
+    from pagetrail.replay.checkpoint import meta, opened
+
+    found = {}
+    for path in sorted(segments_directory(trail).rglob("*.duckdb")):
+        with opened(path) as db:
+            found[str(path.relative_to(segments_directory(trail)))] = meta(db, path)["digest"]
+    return found
+
+
+def litter(trail: Path) -> list[str]:
+    """Return what stopped writers left."""
+    return [path.name for path in segments_directory(trail).rglob(".writing-*")]
+
+
+def stream(trail: Path, *, host: str = "host", boot_id: str = "boot", correct: bool = True) -> Path:
+    """Return where the segments of a stream stand."""
+    return stream_directory(trail, host, boot_id, fold_name(correct=correct))
+
+
+def newest(trail: Path, **whose: Any) -> Path:
+    """Return the last file of a stream."""
+    return chain(stream(trail, **whose))[-1].path
+
+
+def owners(reference: Reference) -> dict[tuple[int, int], Owner]:
+    """Return (page, view) → owner."""
+    return {(p, v): o for v, pages in enumerate((reference.proven, reference.kernel)) for p, o in pages.items()}

@@ -1,0 +1,37 @@
+"""The fold is what the oracle says, page by page."""
+
+from collections import Counter
+
+from hypothesis import given
+
+from pagetrail.schemas.owner import Anomaly
+from tests.reference import replayed
+from tests.replay.states import anomalies, folded, live_state, reference_anomalies
+from tests.replay.strategies import History, histories, to_frames
+
+
+@given(histories())
+def test_the_fold_equals_the_oracle_page_by_page(told: History) -> None:
+    run, oracle = folded(to_frames(told.recordings), correct=told.correct), replayed(told.events, correct=told.correct)
+    assert live_state(run.engine) == oracle.state()
+    assert run.spans == Counter(oracle.spans)
+
+
+@given(histories())
+def test_what_is_noticed_is_what_the_oracle_notices(told: History) -> None:
+    run, oracle = folded(to_frames(told.recordings), correct=told.correct), replayed(told.events, correct=told.correct)
+    assert anomalies(run.engine) == reference_anomalies(oracle)
+    assert run.doubts == oracle.doubts
+    assert quarantined(run.quarantined) == oracle.quarantined
+
+
+@given(histories())
+def test_every_dump_is_audited_as_the_oracle_audits_it(told: History) -> None:
+    run, oracle = folded(to_frames(told.recordings), correct=told.correct), replayed(told.events, correct=told.correct)
+    ours = [(a.name, a.records, a.agree, a.extra, a.applied) for a in run.engine.facts.audits]
+    assert ours == [(a.name, a.records, a.agree, a.extra, a.applied) for a in oracle.audits]
+
+
+def quarantined(rows: list[tuple[int, ...]]) -> list[tuple[int, int | None, int | None, Anomaly]]:
+    absent = {-(2**63), -(2**7)}
+    return [(seq, *(None if x in absent else x for x in (pfn, order)), Anomaly(why)) for seq, pfn, order, why in rows]
