@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from pagetrail.api import Trail, ingest, open, replay
+    from pagetrail.api import Trail, ingest, open, replay  # noqa: A004  # pagetrail.open reads well
 
 __all__ = ["Trail", "__version__", "ingest", "open", "replay"]
 

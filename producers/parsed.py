@@ -38,4 +38,6 @@ class Parser(Protocol):
 
     account: ReadAccount
 
-    def batches(self) -> Iterator[EventBatch]: ...
+    def batches(self) -> Iterator[EventBatch]:
+        """Yield the events of the source, once."""
+        ...

@@ -53,7 +53,7 @@ def differences(stream: Stream, name: str | None = None) -> pa.Table:
     for file in stream.files:
         with checkpoint.opened(file.path) as db:
             where = "" if name is None else " WHERE name = $name"
-            parameters = None if name is None else {"name": name}
+            parameters: dict[str, object] | None = None if name is None else {"name": name}
             tables.append(fetched(db, f"SELECT * FROM audit_differences{where} ORDER BY seq, pfn", parameters))  # noqa: S608
     return pa.concat_tables(tables)
 

@@ -8,7 +8,8 @@ from pagetrail.queries.stream import Stream
 from pagetrail.schemas.store import path_part
 
 _SPANS = """
-SELECT '{host}' AS host, '{boot}' AS boot_id, s.* EXCLUDE (record, comm, stack, free_comm, free_stack, state, evidence, how, end_how,
+SELECT '{host}' AS host, '{boot}' AS boot_id, s.* EXCLUDE
+           (record, comm, stack, free_comm, free_stack, state, evidence, how, end_how,
            end_seq, end_ts, kernel_view),
        st.word AS state, ev.word AS evidence, hb.word AS how,
        CASE WHEN s.end_how = 0 THEN NULL ELSE he.word END AS end_how,

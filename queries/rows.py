@@ -266,7 +266,7 @@ def owner_columns(
 
 
 def _number(column: NDArray[np.generic], where: NDArray[np.bool_]) -> pa.Array:
-    smallest = np.iinfo(column.dtype).min
+    smallest = {8: ABSENT64, 4: ABSENT32, 1: ABSENT8}[column.dtype.itemsize]
     return pa.array(np.ascontiguousarray(column), mask=~where | (column == smallest))
 
 

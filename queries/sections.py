@@ -41,7 +41,7 @@ def sections(stream: Stream, at: Instant | None = None) -> pa.Table:
                 "how": e.how,
                 "end_how": e.end_how,
                 "page_ext_bytes": None if each is None else each * pages,
-            }  # fmt: skip
+            }
         )
     return pa.Table.from_pylist(rows, schema=SECTIONS_SCHEMA)
 

@@ -12,24 +12,24 @@ from numpy.typing import NDArray
 
 from pagetrail.replay.clock import EARLY_ERROR_NSEC, OwnerClock
 from pagetrail.replay.section_kernels import CONFIRM, KERNEL_VIEW, LEAVE, SET
-from pagetrail.replay.tables import Tables
+from pagetrail.replay.tables import Array, Tables
 from pagetrail.schemas.owner import ABSENT8, ABSENT32, ABSENT64, RECORD_DTYPE, SAME_TS_NSEC, Anomaly, Evidence, State
 
 
 class Entries(NamedTuple):
     """m records of a page_owner dump."""
 
-    pfn: NDArray[np.int64]
-    order: NDArray[np.int8]
-    pid: NDArray[np.int32]
-    tgid: NDArray[np.int32]
-    comm: NDArray[np.int32]
-    gfp_mask: NDArray[np.int64]
-    migratetype: NDArray[np.int8]
-    stack: NDArray[np.int32]
-    ts_nsec: NDArray[np.int64]
-    free_ts_nsec: NDArray[np.int64]
-    migrate_reason: NDArray[np.int8]
+    pfn: Array  # int64
+    order: Array  # int8
+    pid: Array  # int32
+    tgid: Array  # int32
+    comm: Array  # int32
+    gfp_mask: Array  # int64
+    migratetype: Array  # int8
+    stack: Array  # int32
+    ts_nsec: Array  # int64
+    free_ts_nsec: Array  # int64
+    migrate_reason: Array  # int8
 
 
 def no_entries() -> Entries:
@@ -58,14 +58,14 @@ class Comparison:
         (x,) RECORD_DTYPE: what replay has there.
     """
 
-    ours: NDArray[np.void]
-    proven: NDArray[np.void]
-    agree: NDArray[np.bool_]
-    touched: NDArray[np.bool_]
-    early: NDArray[np.bool_]
-    viewed: NDArray[np.bool_]
-    extra: NDArray[np.int64]
-    extra_ours: NDArray[np.void]
+    ours: Array  # void
+    proven: Array  # void
+    agree: Array  # bool_
+    touched: Array  # bool_
+    early: Array  # bool_
+    viewed: Array  # bool_
+    extra: Array  # int64
+    extra_ours: Array  # void
 
 
 def impossible_entries(

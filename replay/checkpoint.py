@@ -199,7 +199,7 @@ def _restore(engine: StreamEngine, file: StoreFile) -> None:
         _restore_texts(engine, db)
         _restore_live(engine, db.sql("SELECT * FROM live ORDER BY kernel_view, pfn").to_arrow_table(), state)
         if file.tip:
-            _restore_closed(engine, db, state)
+            _restore_closed(engine, db)
             engine.parent_digest = said["parent_digest"]
         else:
             engine.parent_digest = said["digest"]
@@ -255,7 +255,7 @@ def _restore_live(engine: StreamEngine, rows: pa.Table, state: dict[str, Any]) -
     engine.tables = t
 
 
-def _restore_closed(engine: StreamEngine, db: duckdb.DuckDBPyConnection, state: dict[str, Any]) -> None:
+def _restore_closed(engine: StreamEngine, db: duckdb.DuckDBPyConnection) -> None:
     t = engine.tables
     runs, records = arrays(db.sql("SELECT * FROM spans").to_arrow_table())
     doubts = _columns(db.sql("SELECT * FROM doubts").to_arrow_table(), DOUBT_DTYPE)

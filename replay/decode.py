@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pagetrail.replay.tables import Array
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.errors import StackConflict
 from pagetrail.schemas.stacks import canonical_stack, stack_id
@@ -13,19 +13,19 @@ from pagetrail.schemas.stacks import canonical_stack, stack_id
 class Events(NamedTuple):
     """n events; dtypes are fixed, so that kernels are compiled once."""
 
-    kind: NDArray[np.int8]
-    seq: NDArray[np.int64]
-    ts: NDArray[np.int64]
-    pfn: NDArray[np.int64]
-    order: NDArray[np.int8]
-    nr_pages: NDArray[np.int64]
-    src_pfn: NDArray[np.int64]
-    pid: NDArray[np.int32]
-    tgid: NDArray[np.int32]
-    comm: NDArray[np.int32]
-    gfp_mask: NDArray[np.int64]
-    migratetype: NDArray[np.int8]
-    stack: NDArray[np.int32]
+    kind: Array  # int8
+    seq: Array  # int64
+    ts: Array  # int64
+    pfn: Array  # int64
+    order: Array  # int8
+    nr_pages: Array  # int64
+    src_pfn: Array  # int64
+    pid: Array  # int32
+    tgid: Array  # int32
+    comm: Array  # int32
+    gfp_mask: Array  # int64
+    migratetype: Array  # int8
+    stack: Array  # int32
 
 
 def no_events() -> Events:
@@ -115,13 +115,13 @@ def decode(batch: EventBatch, comms: TextTable, stacks: StackTable) -> Events:
     )
 
 
-def _as(batch: EventBatch, name: str, dtype: type) -> NDArray[np.generic]:
+def _as(batch: EventBatch, name: str, dtype: type) -> Array:
     # one type for the kernels, whatever Arrow lent us: a read-only array would be another, and compile everything again
     return np.require(batch.column(name), dtype, ["C", "W"])
 
 
-def _dense(batch: EventBatch, name: str, table: TextTable | StackTable) -> NDArray[np.int32]:
+def _dense(batch: EventBatch, name: str, table: TextTable | StackTable) -> Array:
     if name not in batch.columns:
         return np.full(len(batch), -1, np.int32)
     remap = np.array([table.intern(text) for text in batch.texts.get(name, ())] + [-1], dtype=np.int32)
-    return remap[batch.columns[name]]
+    return np.asarray(remap[batch.columns[name]])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from pagetrail.replay.baseline import (
     compare,
     difference_class,
     impossible_entries,
+    no_entries,
     owner_ts,
 )
 from pagetrail.replay.clock import owner_clock
@@ -325,14 +327,15 @@ class StreamEngine:
             seen.pfn, seen.nr_pages = entry.pfn, entry.nr_pages
         if self.facts.boot is not None and self.facts.boot.memory_model == "FLATMEM":
             self._quarantine(
-                Anomaly.HOTPLUG_ON_FLATMEM, seq, ts, _or(seen.pfn, -1), absent("order"), _or(seen.nr_pages, 1)
+                Anomaly.HOTPLUG_ON_FLATMEM, seq, ts, _or(seen.pfn, ABSENT64), absent("order"), _or(seen.nr_pages, 1)
             )
         elif seen.pfn is not None and seen.nr_pages is not None:
             self._hotplug_sections(seen, entry)
         self._set_onlining()
 
     def _hotplug_sections(self, seen: HotplugCall, entry: HotplugCall | None) -> None:
-        assert seen.pfn is not None and seen.nr_pages is not None
+        assert seen.pfn is not None
+        assert seen.nr_pages is not None
         pages = self.facts.pages_per_section
         for section_nr in range(seen.pfn // pages, (seen.pfn + seen.nr_pages + pages - 1) // pages):
             online = seen.call == "online_pages"
@@ -359,9 +362,9 @@ class StreamEngine:
             self.tables = self.sections.free(self.tables, section_nr, seen.seq, seen.ts, why)
 
     def _set_onlining(self) -> None:
-        calls = [c for c in self.facts.open_calls() if c.call == "online_pages" and c.pfn is not None]
-        self.opts[OPT_ONLINING_START] = calls[0].pfn if calls else 0
-        self.opts[OPT_ONLINING_STOP] = calls[0].pfn + (calls[0].nr_pages or 0) if calls else 0  # type: ignore[operator]
+        calls = (c for c in self.facts.open_calls() if c.call == "online_pages")
+        ranges = [(c.pfn, c.pfn + c.nr_pages) for c in calls if c.pfn is not None and c.nr_pages is not None]
+        self.opts[OPT_ONLINING_START], self.opts[OPT_ONLINING_STOP] = ranges[0] if ranges else (0, 0)
 
     # -- the kernel's own view -------------------------------------------------------------------------------------------
 
@@ -437,7 +440,7 @@ class StreamEngine:
                 extra=int(c.extra.size),
                 applied=applied,
                 classes=classes,
-            )  # fmt: skip
+            )
         )
         clock = owner_clock(self.facts.clocks)
         differs = np.flatnonzero(~c.agree)
@@ -457,7 +460,7 @@ class StreamEngine:
                 "extra": c.extra,
                 "extra_ours": c.extra_ours,
                 "extra_ts": owner_ts(c.extra_ours, clock),
-            }  # fmt: skip
+            }
         )
 
     def _apply_baseline(self, opened: OpenBaseline, b: Entries, c: Comparison, seq: int, ts: int) -> None:
@@ -479,7 +482,7 @@ class StreamEngine:
         times = [ts for ts, said in self.facts.coverage if said.begins] + [g.t_hi for _, _, g in self.facts.gaps]
         return max(times, default=ABSENT64) + 1 if times else ABSENT64
 
-    _rules: dict[Kind, Callable[["StreamEngine", int, int, EventBatch, int], None]] = {
+    _rules: ClassVar[dict[Kind, Callable[["StreamEngine", int, int, EventBatch, int], None]]] = {
         Kind.RECORDING_BEGIN: _recording_begin,
         Kind.RECORDING_END: _recording_end,
         Kind.BOOT: _boot,

@@ -496,9 +496,9 @@ def fold(t, o, e, base_seq, start, room_pages):
     n = e.kind.size
     for i in range(start, n):
         ts = e.ts[i]
-        if ts > t.counts[LAST_TS] and t.counts[LAST_TS] != NO_EVENT:
-            if t.counts[EVENTS] > max(o[OPT_FLOOR], t.counts[LIVE]):
-                return i, SEAL
+        rises = ts > t.counts[LAST_TS] and t.counts[LAST_TS] != NO_EVENT
+        if rises and t.counts[EVENTS] > max(o[OPT_FLOOR], t.counts[LIVE]):
+            return i, SEAL
         kind = e.kind[i]
         if kind < _ALLOC or kind > _EXTFRAG:
             return i, RARE
@@ -548,7 +548,7 @@ def fold(t, o, e, base_seq, start, room_pages):
                 t, o, slot, base, generation, first, nr, seq, ts, order, e.pid[i], e.tgid[i], e.comm[i],
                 e.gfp_mask[i], e.migratetype[i], e.stack[i], _H_ALLOC,
             )  # fmt: skip
-        elif kind == _FREE or kind == _DRAIN:
+        elif kind in (_FREE, _DRAIN):
             free_block(
                 t, o, slot, base, generation, first, nr, seq, ts, order, e.pid[i], e.tgid[i], e.comm[i],
                 e.stack[i], kind == _DRAIN,

@@ -11,16 +11,18 @@ import numba
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-_OPTIONS: Final = {"nogil": True, "boundscheck": False, "error_model": "numpy", "_nrt": False}
+_OPTIONS: Final[dict[str, Any]] = {"nogil": True, "boundscheck": False, "error_model": "numpy", "_nrt": False}
+_ENTRY: Final[dict[str, Any]] = _OPTIONS | {"cache": True, "forceinline": True}
+_INNER: Final[dict[str, Any]] = _OPTIONS | {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def jit(function: _F) -> _F:
     """Compile an entry point, cached on disk; NUMBA_DISABLE_JIT=1 leaves it as Python, with equal results."""
-    compiled: _F = numba.njit(cache=True, forceinline=True, **_OPTIONS)(function)
+    compiled: _F = numba.njit(**_ENTRY)(function)
     return compiled
 
 
 def inner(function: _F) -> _F:
     """Compile a kernel that only other kernels call."""
-    compiled: _F = numba.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
+    compiled: _F = numba.njit(**_INNER)(function)
     return compiled

@@ -1,4 +1,7 @@
-"""What hotplug and the kernel's own view do to the pages of a section. Dimensions as in ``tables.py``; m = entries of a baseline."""
+"""What hotplug and the kernel's own view do to the pages of a section.
+
+Dimensions as in ``tables.py``; m = entries of a baseline.
+"""
 
 import numpy as np
 

@@ -1,7 +1,9 @@
 """What a segment holds, as Arrow tables: from the engine's arrays, and back."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -106,7 +108,7 @@ class Stretch:
         }  # fmt: skip
         return {key: "" if value is None else str(value) for key, value in values.items()}
 
-    def _anomalies(self) -> list[tuple[int, int, int, int]]:
+    def _anomalies(self) -> list[tuple[int, ...]]:
         counts = self.engine.tables.anomalies
         return [(k, *(int(x) for x in counts[k, :3])) for k in range(ANOMALY_ROWS) if counts[k, 0]]
 
@@ -125,15 +127,16 @@ class Stretch:
 
 def _open_call_doubts(engine: StreamEngine) -> NDArray[np.void]:
     """Between entry and return of a hotplug call its range is not certain."""
-    calls = [c for c in engine.facts.open_calls() if c.pfn is not None and c.nr_pages is not None]
-    rows = np.zeros(len(calls), DOUBT_DTYPE)
-    for row, call in zip(rows, calls, strict=True):
-        row["pfn"], row["nr_pages"], row["from_ts"], row["to_ts"] = call.pfn, call.nr_pages, call.ts, OPEN_END
-        row["seq"], row["reason"] = call.seq, DOUBT_HOTPLUG
-    return rows
+    calls = engine.facts.open_calls()
+    rows = [
+        (c.pfn, c.nr_pages, c.ts, OPEN_END, c.seq, DOUBT_HOTPLUG)
+        for c in calls
+        if c.pfn is not None and c.nr_pages is not None
+    ]
+    return np.array(rows, DOUBT_DTYPE)
 
 
-def _rows(name: str, rows: list[tuple[object, ...]]) -> pa.Table:
+def _rows(name: str, rows: Sequence[Sequence[object]]) -> pa.Table:
     columns = TABLE[name].columns
     by_column = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
     return pa.table(
@@ -165,30 +168,30 @@ def _spans(
     return pa.table(arrays)
 
 
-def _differences(found: list[dict[str, object]]) -> pa.Table:
+def _differences(found: list[dict[str, Any]]) -> pa.Table:
     tables = []
     for d in found:
         if "table" in d:  # as a tip kept them
             tables.append(d["table"])
             continue
-        ours, extra = d["ours"], d["extra_ours"]
-        size, more = len(d["pfn"]), len(d["extra"])  # type: ignore[arg-type]
-        owned = np.concatenate([ours["state"] == State.OWNED, np.ones(more, bool)])  # type: ignore[index]
+        ours = d["ours"]
+        size, more = len(d["pfn"]), len(d["extra"])
+        owned = np.concatenate([ours["state"] == State.OWNED, np.ones(more, bool)])
 
-        def kernel(name: str, missing: int, size: int = size, more: int = more, d: dict[str, object] = d) -> pa.Array:
+        def kernel(name: str, missing: int, more: int = more, d: dict[str, Any] = d) -> pa.Array:
             column = np.asarray(d[name])
             column = np.concatenate([column, np.full(more, missing, column.dtype)])
             return pa.array(column, mask=column == missing)
 
-        def replay(name: str, d: dict[str, object] = d, owned: NDArray[np.bool_] = owned) -> pa.Array:
-            column = np.concatenate([d["ours"][name], d["extra_ours"][name]])  # type: ignore[index]
+        def replay(name: str, d: dict[str, Any] = d, owned: NDArray[np.bool_] = owned) -> pa.Array:
+            column = np.concatenate([d["ours"][name], d["extra_ours"][name]])
             return pa.array(column, mask=~owned | (column == _SMALLEST[column.dtype]))
 
-        stamps = np.concatenate([d["ours_ts"], d["extra_ts"]])  # type: ignore[arg-type]
+        stamps = np.concatenate([d["ours_ts"], d["extra_ts"]])
         tables.append(pa.table({
             "seq": np.full(size + more, d["seq"], np.int64), "name": [d["name"]] * (size + more),
-            "pfn": np.concatenate([d["pfn"], d["extra"]]),  # type: ignore[arg-type]
-            "class": [str(c) for c in d["class"]] + ["not in the dump"] * more,  # type: ignore[attr-defined]
+            "pfn": np.concatenate([d["pfn"], d["extra"]]),
+            "class": [str(c) for c in d["class"]] + ["not in the dump"] * more,
             "kernel_order": kernel("order", ABSENT8), "kernel_pid": kernel("pid", ABSENT32),
             "kernel_tgid": kernel("tgid", ABSENT32), "kernel_gfp_mask": kernel("gfp_mask", ABSENT64),
             "kernel_ts_nsec": kernel("ts_nsec", ABSENT64), "order": replay("order"), "pid": replay("pid"),

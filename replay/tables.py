@@ -3,29 +3,32 @@
 Dimensions: s = slots (sections that have an extension), p = pages a section, r = records, q = section numbers known so far.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.schemas.owner import DOUBT_DTYPE, RECORD_DTYPE, RUN_DTYPE, Anomaly
 
+Array = NDArray[Any]
+"""An array whose dtype its comment tells: NumPy's types know no structured dtypes, and mypy no casts between the others."""
+
 
 class Tables(NamedTuple):
     """What the kernels work on. Replaced as a whole when something has to grow."""
 
-    owner: NDArray[np.int32]  # (s, p) record of each page; -1: unknown
-    kernel: NDArray[np.int32]  # (s, p) record of the kernel's view, where it is known to be wrong; -1: the same
-    slot: NDArray[np.int32]  # (q,) slot of a section; -1: absent
-    generation: NDArray[np.int32]  # (q,) how many extensions the section has had
-    records: NDArray[np.void]  # (r,) RECORD_DTYPE
-    spare: NDArray[np.int32]  # (r,) stack of unused records
-    runs: NDArray[np.void]  # closed spans: where and when (RUN_DTYPE) ...
-    closed: NDArray[np.void]  # ... and what they said (RECORD_DTYPE), row by row
-    doubts: NDArray[np.void]  # DOUBT_DTYPE
-    quarantine: NDArray[np.int64]  # (k, 4): seq, pfn, order, Anomaly
-    anomalies: NDArray[np.int64]  # (128, 4) by Anomaly: events, pages, seq of the first, 1 + seq of the last
-    counts: NDArray[np.int64]  # see the indices below
+    owner: Array  # int32 (s, p) record of each page; -1: unknown
+    kernel: Array  # int32 (s, p) record of the kernel's view, where it is known to be wrong; -1: the same
+    slot: Array  # int32 (q,) slot of a section; -1: absent
+    generation: Array  # int32 (q,) how many extensions the section has had
+    records: Array  # void (r,) RECORD_DTYPE
+    spare: Array  # int32 (r,) stack of unused records
+    runs: Array  # void closed spans: where and when (RUN_DTYPE) ...
+    closed: Array  # void ... and what they said (RECORD_DTYPE), row by row
+    doubts: Array  # void DOUBT_DTYPE
+    quarantine: Array  # int64 (k, 4): seq, pfn, order, Anomaly
+    anomalies: Array  # int64 (128, 4) by Anomaly: events, pages, seq of the first, 1 + seq of the last
+    counts: Array  # int64 see the indices below
 
 
 SPARE, LIVE, RUNS, DOUBTS, QUARANTINE, EVENTS, LAST_TS, LAST_SEQ = range(8)
@@ -57,7 +60,7 @@ def new_tables(pages_per_section: int) -> Tables:
     return tables
 
 
-def grown(array: NDArray[np.generic], size: int, fill: int = 0) -> NDArray[np.generic]:
+def grown(array: Array, size: int, fill: int = 0) -> Array:
     """Return *array* with at least *size* rows, doubling; new rows are *fill*."""
     if array.shape[0] >= size:
         return array

@@ -391,7 +391,9 @@ class Reference:
                 self._online(section_nr)
             elif (call, phase) == ("online_pages", "return") and ret == 0 and not there:
                 self._online(section_nr)
-            elif ((call, phase) == ("online_pages", "return") and ret != 0 and there) or ((call, phase) == ("offline_pages", "return") and ret == 0 and there):  # MEM_CANCEL_ONLINE
+            elif ((call, phase) == ("online_pages", "return") and ret != 0 and there) or (
+                (call, phase) == ("offline_pages", "return") and ret == 0 and there
+            ):  # MEM_CANCEL_ONLINE
                 self._offline(section_nr)
             elif (call, phase) == ("online_pages", "notified") and not there:
                 self._online(section_nr)

@@ -22,7 +22,7 @@ def replay(
     """Fold the log into segments, going on where the last replay stopped."""
     stopped: list[int] = []
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def stop(number: int, _: FrameType | None) -> None:
         stopped.append(number)
 
     before = [signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)]

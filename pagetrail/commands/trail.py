@@ -42,7 +42,7 @@ def streams(
             "segments",
             "digest",
         )
-        rows = [
+        table = [
             (
                 f"{r['host']}/{r['boot_id']}", r["release"], r["fold"], r["recordings"], f"{r['events']:,}",
                 "" if r["first_ts"] is None else as_text(r["first_ts"]), as_text(r["horizon"]), r["horizon_wall"],
@@ -50,7 +50,7 @@ def streams(
             )
             for r in found.to_pylist()
         ]  # fmt: skip
-        out(table_text(columns, rows, right=("recordings", "events", "first", "horizon")))
+        out(table_text(columns, table, right=("recordings", "events", "first", "horizon")))
         for r in found.to_pylist():
             if r["snapshots"]:
                 out(f"{r['host']}: snapshots {' '.join('@' + name for name in r['snapshots'])}\n")
