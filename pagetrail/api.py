@@ -110,9 +110,9 @@ class Trail:
         chosen = self.stream(stream)
         return section_queries.sections(chosen, None if at is None else _instant(chosen, at))
 
-    def audits(self, *, stream: str | None = None) -> pa.Table:
-        """Return the kernel's dumps against replay, a row a dump."""
-        return audit_queries.audits_table(self.stream(stream))
+    def audits(self, *, view: str = "page_owner", stream: str | None = None) -> pa.Table:
+        """Return the kernel's dumps against replay, a row a dump; view "kpageflags": free pages instead of owners."""
+        return audit_queries.audits_table(self.stream(stream), view)
 
     def differences(self, name: str | None = None, *, stream: str | None = None) -> pa.Table:
         """Return each record in which the kernel's dump (of snapshot *name*) and replay differed, with both sides."""

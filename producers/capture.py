@@ -22,6 +22,7 @@ from pagetrail.producers.coverage import boot_coverage, declared_coverage
 from pagetrail.producers.dmesg import PAGE_SHIFT
 from pagetrail.producers.ftrace_text import FtraceText
 from pagetrail.producers.inputs import Input, content_id, find_compressed, open_input
+from pagetrail.producers.kpageflags import read_kpageflags
 from pagetrail.producers.page_owner import PageOwnerDump, baseline, clock_row, detail_row
 from pagetrail.producers.parsed import Parser, ReadAccount
 from pagetrail.producers.perf_script import PerfScript
@@ -29,6 +30,7 @@ from pagetrail.producers.recognise import HEAD_BYTES, Format, check_readable, re
 from pagetrail.producers.recording_info import RecordingInfo
 from pagetrail.producers.snapshots import Snapshots
 from pagetrail.producers.uevents import parse_uevents
+from pagetrail.producers.vmstat import Reading, parse_vmstat, unmoved
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import BaselineBegin, Coverage, Covered, Hotplug, Marker
@@ -89,7 +91,12 @@ class Capture:
         self._written_by = self._snapshots.written_by()
         self._due = list(self._snapshots.dumps) if dumps else []
         self._coverage = self._declared()
+        self._declares = self._coverage is not None
         self._begins: dict[str, int] = {}
+        self._dump_ends: dict[str, int] = {}
+        self._first_ts = 0
+        self._vmstat: list[Reading] = []
+        self._views = dumps
 
     def batches(self) -> Iterator[EventBatch]:
         """Yield the recording's events in order; dumps are read as their markers come."""
@@ -167,6 +174,7 @@ class Capture:
     def _constants(self, first: int, timed: list[tuple[int, Rows]]) -> Iterator[EventBatch]:
         """Yield what is known before the first event, at the time of the first row."""
         at = min([first, *(when for when, _ in timed[:1])])
+        self._first_ts = at
         booting = saw_boot(self._boot.dmesg, first)
         boot = self._boot.boot(vmemmap_base=self._vmemmap_base, saw_boot=booting)
         yield detail_row(Kind.BOOT, at, boot)
@@ -216,7 +224,10 @@ class Capture:
         if marker.what == "begin":
             self._begins[marker.name] = at
         if marker.what == "page_owner_end":
+            self._dump_ends[marker.name] = at
             yield from self._dump(marker.name, at)
+        if marker.what == "end" and marker.name in self._dump_ends:
+            yield from self._other_views(marker.name, self._dump_ends[marker.name], at)
 
     def _dump(self, name: str, at: int) -> Iterator[EventBatch]:
         """Yield the dump of snapshot *name*, whose end was marked at *at*."""
@@ -244,6 +255,26 @@ class Capture:
                 source=f"snapshots/{name}/page_owner.txt",
             ),
         )
+
+    def _other_views(self, name: str, begin: int, end: int) -> Iterator[EventBatch]:
+        """Yield what else was read of the kernel in [begin, end]: vmstat, and kpageflags."""
+        counters = parse_vmstat(self._snapshots.text(name, "vmstat") or "")
+        if counters and self._declares:
+            self._vmstat.append(Reading(name=name, begin=begin, end=end, counters=counters))
+            for covered in unmoved(self._vmstat, self._first_ts):
+                yield detail_row(Kind.COVERAGE, end, covered)
+        flags = self._snapshots.file(name, "kpageflags.bin")
+        if flags is None or not self._views:
+            return
+        with open_input(flags) as stream:
+            runs, cut = read_kpageflags(stream)
+            skipped = int(cut or stream.truncated is not None)
+        if len(runs):
+            view = BaselineBegin(
+                name=name, view="kpageflags", window_begin=begin, window_end=end, entries=len(runs), skipped=skipped,
+                source=f"snapshots/{name}/kpageflags.bin",
+            )  # fmt: skip
+            yield from baseline([runs], end, view)
 
     def _entries(self, name: str) -> tuple[list[EventBatch], int]:
         """Return the entries of a dump, and how many of its records are known to be missing."""

@@ -50,7 +50,7 @@ class Damaged:
 
 
 def _traced(history: History) -> NDArray[np.bool_]:
-    return of_kinds(history.events, TRACED) & (history.events.columns["cpu"] != absent("cpu"))
+    return np.asarray(of_kinds(history.events, TRACED) & (history.events.columns["cpu"] != absent("cpu")))
 
 
 def _kept(history: History, keep: NDArray[np.bool_]) -> Damaged:

@@ -13,6 +13,11 @@ from pagetrail.schemas.details import Detail
 
 _DENSE: Final = ("kind", "trace_ts_nsec", "cpu", "pid", "tgid", "comm", "stack")
 
+Who = tuple[int, int, int, int]
+"""CPU, pid, tgid, and the comm's index."""
+
+NOBODY: Final[Who] = (absent("cpu"), absent("pid"), absent("tgid"), -1)
+
 
 @dataclass(slots=True)
 class EventLog:
@@ -27,18 +32,17 @@ class EventLog:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def add(self, kind: Kind, ts: int, who: tuple[int, int, int, int], stack: int = -1, **columns: int) -> int:
-        """Add an event by *who* (cpu, pid, tgid, comm's index); return its row."""
+    def add(self, kind: Kind, ts: int, who: Who, stack: int = -1, **columns: int) -> int:
+        """Add an event by *who*; return its row."""
         row = len(self.rows)
         self.rows.append((int(kind), ts, *who, stack))
         for name, value in columns.items():
             self.sparse.setdefault(name, {})[row] = value
         return row
 
-    def say(self, kind: Kind, ts: int, detail: Detail, who: tuple[int, int, int, int] = (), **columns: int) -> int:  # type: ignore[assignment]
+    def say(self, kind: Kind, ts: int, detail: Detail, who: Who | None = None, **columns: int) -> int:
         """Add an event of a rare kind, with its detail."""
-        nobody = (absent("cpu"), absent("pid"), absent("tgid"), -1)
-        row = self.add(kind, ts, who or nobody, **columns)
+        row = self.add(kind, ts, who or NOBODY, **columns)
         self.details[row] = detail.model_dump_json(exclude_none=True)
         return row
 

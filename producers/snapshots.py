@@ -48,6 +48,10 @@ class Snapshots:
         path = find_compressed(self._directory / name, file)
         return None if path is None else read_text(path)
 
+    def file(self, name: str, file: str) -> Path | None:
+        """Return the path of *file* of snapshot *name*, plain or compressed, if it is there."""
+        return find_compressed(self._directory / name, file)
+
     def first(self, file: str) -> str | None:
         """Return *file* of the first snapshot, if it is there."""
         return self.text(self.names[0], file) if self.names else None

@@ -5,6 +5,7 @@ The rules are DESIGN's (evidence and certainty); each is a ``Reason`` with the a
 """
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +17,7 @@ from pagetrail.queries.instant import as_text
 from pagetrail.replay.clock import owner_clock
 from pagetrail.replay.facts import Facts
 from pagetrail.schemas.details import Covered
-from pagetrail.schemas.owner import ABSENT64, DOUBT_TEXT, GFP_MOVABLE, Evidence, How, State
+from pagetrail.schemas.owner import ABSENT64, DOUBT_TEXT, GFP_MOVABLE, OPEN_END, Evidence, How, State
 
 ATTRIBUTES: Final = ("state", "order", "pid", "tgid", "gfp_mask", "ts_nsec")
 """What ``certain`` speaks of. comm is advisory always: traces look it up late."""
@@ -24,6 +25,10 @@ ATTRIBUTES: Final = ("state", "order", "pid", "tgid", "gfp_mask", "ts_nsec")
 _STATE, _ORDER, _PID, _TGID, _GFP, _TS = (1 << i for i in range(6))
 _OWNER = _PID | _TGID | _GFP | _TS
 _ALL = _STATE | _ORDER | _OWNER
+
+
+_HANDED_ON: Final = (How.SPLIT, How.SPLIT_IMPLIED, How.SPLIT_BY_PAGE_EXT, How.MIGRATE)
+"""What begins a span and proves nothing new of its owner."""
 
 
 class Reason(enum.IntFlag):
@@ -65,18 +70,39 @@ class Judgement:
 
 
 def covered(facts: Facts, kind: Covered, since: NDArray[np.int64], until: int) -> NDArray[np.bool_]:
-    """Return for each instant of *since* whether *kind* was declared complete, on all CPUs, from then to *until*."""
+    """Return for each instant of *since* whether *kind* was declared complete, on all CPUs, from then to *until*.
+
+    *since* may lie after *until* by nothing more than the evidence's own instant; stretches that meet are one.
+    """
+    starts = [start for start, stop in _stretches(facts, kind) if start <= until <= stop]
+    if not starts:
+        return np.zeros(since.size, np.bool_)
+    return np.asarray(since >= starts[0])
+
+
+def _stretches(facts: Facts, kind: Covered) -> list[tuple[int, int]]:
+    """Return the stretches (trace clock, ns, both ends included) over which *kind* is covered; those that touch are joined."""
+    found: list[tuple[int, int]] = []
     begin: int | None = None
     for ts, said in facts.coverage:
-        if kind not in said.kinds or said.cpus is not None or ts > until:
+        if kind not in said.kinds or said.cpus is not None:
             continue
-        if not said.begins:
-            begin = None
-        elif begin is None:
+        if said.since is not None:
+            found.append((said.since, ts if said.until is None else said.until))
+        elif said.begins and begin is None:
             begin = ts
-    if begin is None:
-        return np.zeros(since.size, np.bool_)
-    return np.asarray(since >= begin)
+        elif not said.begins and begin is not None:
+            found.append((begin, ts))
+            begin = None
+    if begin is not None:
+        found.append((begin, OPEN_END))
+    joined: list[tuple[int, int]] = []
+    for start, stop in sorted(found):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], stop))
+        else:
+            joined.append((start, stop))
+    return joined
 
 
 def judge(
@@ -98,7 +124,7 @@ def judge(
     doubts
         DOUBT_DTYPE, those that bear on *until*.
     """
-    begin = records["begin_ts"]
+    begin = _since(records, facts)
     state = records["state"]
     owned, free = state == State.OWNED, state == State.FREE
     lost = np.zeros(runs.size, np.int16)
@@ -115,19 +141,40 @@ def judge(
     take((owned | free) & (gap >= 0), _ALL, Reason.GAP)
     movable = owned & (records["gfp_mask"] != ABSENT64) & ((records["gfp_mask"] & GFP_MOVABLE) != 0)
     take(movable & ~covered(facts, "migrate", begin, until), _OWNER | _ORDER, Reason.MIGRATION)
-    take(owned & _splittable(records, facts) & ~covered(facts, "split", begin, until), _ORDER, Reason.SPLIT)
+    split = covered(facts, "split", begin, until) | (_huge(records, facts) & covered(facts, "thp_split", begin, until))
+    take(owned & _splittable(records, facts) & ~split, _ORDER, Reason.SPLIT)
     take(free & ~covered(facts, "isolate", begin, until), _STATE, Reason.ISOLATION)
     take(free & ~covered(facts, "hotplug", begin, until), _STATE, Reason.HOTPLUG)
     drained = records["how"] == How.DRAIN
     take(free & ((viewed & ~drained) | (not _page_owner_on(facts))), _STATE, Reason.BULK)
     inferred = records["evidence"] == Evidence.INFERRED
     take(inferred & (records["how"] == How.SPLIT_IMPLIED), _ORDER, Reason.INFERRED)
-    take(inferred & (records["how"] != How.SPLIT_IMPLIED), _ALL, Reason.INFERRED)
+    derived = records["how"] == How.SPLIT_BY_PAGE_EXT  # from the kernel's own count of its blocks: all of them, or none
+    take(inferred & (records["how"] != How.SPLIT_IMPLIED) & ~derived, _ALL, Reason.INFERRED)
     doubt = _doubt(runs, begin, doubts)
     take(doubt >= 0, _ALL, Reason.DOUBT)
     take(owned & ~viewed & _clock_unsure(records, facts), _TS, Reason.CLOCK)
     lost[free] &= _STATE
     return _explained(lost, reasons, gap, doubt, begin, facts, doubts)
+
+
+def _since(records: NDArray[np.void], facts: Facts) -> NDArray[np.int64]:
+    """Return since when (trace clock, ns) what a span says of its page is known: as a rule, since it began.
+
+    A split or a migration tells of order and place, and hands on what was known of the owner: that is no surer than before.
+    Its evidence is the allocation; or, where page_owner's stamp is there, the first dump that can have told it.
+    """
+    handed_on = (records["state"] == State.OWNED) & np.isin(records["how"], _HANDED_ON)
+    if not handed_on.any():
+        return np.asarray(records["begin_ts"])
+    clock = owner_clock(facts.clocks)
+    stamped, born = records["ts_nsec"] != ABSENT64, records["alloc_ts"]
+    if clock is not None:
+        born = np.where(stamped & (born == ABSENT64), records["ts_nsec"] - clock.offset, born)
+    dumps = [audit.ts for audit in facts.audits if audit.applied and audit.view == "page_owner"]
+    told = np.array([*sorted(dumps), ABSENT64], np.int64)[np.searchsorted(sorted(dumps), born)]
+    since = np.where(stamped, told, born)
+    return np.asarray(np.where(handed_on, np.minimum(since, records["begin_ts"]), records["begin_ts"]))
 
 
 def _page_owner_on(facts: Facts) -> bool:
@@ -140,11 +187,26 @@ def _splittable(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
     Source: mm/page_alloc.c, split_page (Linux 6.1): a compound page is not split; only a huge page of user memory is, by
     mm/huge_memory.c or, hugetlb's, by mm/hugetlb.c: those are movable, or at least from high memory.
     """
-    flags = (facts.boot.gfp_flags if facts.boot else None) or GFP_FLAGS_6_1
+    flags = _gfp_flags(facts)
     gfp = np.where(records["gfp_mask"] == ABSENT64, 0, records["gfp_mask"])
     compound = (gfp & flags.get("__GFP_COMP", 0)) != 0
     users = (gfp & (GFP_MOVABLE | flags.get("__GFP_HIGHMEM", 0))) != 0
     return np.asarray((records["order"] > 0) & ~(compound & ~users))
+
+
+def _huge(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
+    """Whether a block is a transparent huge page: only mm/huge_memory.c splits it, and vmstat's thp_split_page counts that.
+
+    Source: include/linux/gfp_types.h, GFP_TRANSHUGE_LIGHT (Linux 6.1): compound, without reserves (__GFP_NOMEMALLOC).
+    """
+    flags = _gfp_flags(facts)
+    mask = flags.get("__GFP_COMP", 0) | flags.get("__GFP_NOMEMALLOC", 0)
+    gfp = np.where(records["gfp_mask"] == ABSENT64, 0, records["gfp_mask"])
+    return np.asarray((gfp & mask) == mask)
+
+
+def _gfp_flags(facts: Facts) -> Mapping[str, int]:
+    return (facts.boot.gfp_flags if facts.boot else None) or GFP_FLAGS_6_1
 
 
 def _gap(facts: Facts, begin: NDArray[np.int64], until: int) -> NDArray[np.int64]:

@@ -36,6 +36,16 @@ def spans_digest(
     return found.digest()
 
 
+def rows_digest(rows: NDArray[np.void]) -> bytes:
+    """Return the BLAKE2b-256 of rows, whatever order they come in; not of the padding between their fields."""
+    names = rows.dtype.names or ()
+    order = np.lexsort([rows[name] for name in names])
+    found = blake2b(digest_size=32)
+    for name in names:
+        found.update(np.ascontiguousarray(rows[name][order]).tobytes())
+    return found.digest()
+
+
 def facts_digest(facts: Facts) -> bytes:
     """Return the BLAKE2b-256 of what a stream's state holds beside its pages."""
     said = plain(facts)

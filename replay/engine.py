@@ -1,26 +1,15 @@
 """One stream's fold: events in, sealed stretches out. Reads top-down: a batch, its hot rows, its rare ones, the seals."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from pagetrail.replay.baseline import (
-    Comparison,
-    Entries,
-    actions,
-    compare,
-    difference_class,
-    impossible_entries,
-    no_entries,
-    owner_ts,
-)
-from pagetrail.replay.clock import owner_clock
 from pagetrail.replay.decode import Events, StackTable, TextTable, decode
-from pagetrail.replay.facts import Audit, Facts, HotplugCall, RecordingPart
+from pagetrail.replay.facts import Facts, HotplugCall, RecordingPart
 from pagetrail.replay.fold_kernels import (
     DONE,
     OPT_FLOOR,
@@ -38,10 +27,10 @@ from pagetrail.replay.fold_kernels import (
     note,
     quarantine,
 )
-from pagetrail.replay.section_kernels import apply_baseline
 from pagetrail.replay.sections import MAX_SECTIONS, X86_64_PAGES_PER_SECTION, Sections
 from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT, Tables, new_tables, with_room
-from pagetrail.schemas.batch import EventBatch, concat
+from pagetrail.replay.views import OpenBaseline, take_view
+from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind, absent
 from pagetrail.schemas.details import (
     DETAIL_MODELS,
@@ -56,7 +45,7 @@ from pagetrail.schemas.details import (
     RecordingEnd,
 )
 from pagetrail.schemas.frames import FrameHeader
-from pagetrail.schemas.owner import ABSENT64, DOUBT_BASELINE, DOUBT_HOTPLUG, OPEN_END, Anomaly
+from pagetrail.schemas.owner import ABSENT64, DOUBT_HOTPLUG, OPEN_END, Anomaly
 
 SEGMENT_FLOOR = 131_072
 """A segment holds at least so many events: below, the file's own size would outweigh them."""
@@ -76,16 +65,6 @@ class FoldOptions:
 
     correct: bool = True
     floor: int = SEGMENT_FLOOR
-
-
-@dataclass(slots=True)
-class OpenBaseline:
-    """A dump whose end has not come yet."""
-
-    begin: BaselineBegin
-    seq: int
-    floor: int
-    parts: list[EventBatch] = field(default_factory=list)
 
 
 class StreamEngine:
@@ -156,7 +135,7 @@ class StreamEngine:
             elif why == ROOM:
                 self.tables = with_room(self.tables, int(self._room[0]))
             elif why == SECTION:
-                self._open_inferred(int(self._room[0]), part.base_seq + int(e.seq[i]), int(e.ts[i]))
+                self.open_inferred(int(self._room[0]), part.base_seq + int(e.seq[i]), int(e.ts[i]))
             elif why != DONE:
                 if self._full(int(e.ts[i])):
                     yield
@@ -221,7 +200,7 @@ class StreamEngine:
             if self.baseline is not None:
                 self.baseline.parts.append(batch.slice(i, stop))
         elif kind not in _KINDS or (kind in DETAIL_MODELS and not _understood(Kind(kind), batch, i)):
-            self._quarantine(Anomaly.NOT_AN_EVENT, seq, ts, int(e.pfn[i]), int(e.order[i]))
+            self.quarantine(Anomaly.NOT_AN_EVENT, seq, ts, int(e.pfn[i]), int(e.order[i]))
         elif (rule := self._rules.get(Kind(kind))) is not None:
             rule(self, seq, ts, batch, i)
         counts = self.tables.counts
@@ -230,7 +209,7 @@ class StreamEngine:
         counts[LAST_SEQ] = part.base_seq + int(e.seq[stop - 1])
         return stop
 
-    def _quarantine(self, why: Anomaly, seq: int, ts: int, pfn: int, order: int, nr_pages: int = 1) -> None:
+    def quarantine(self, why: Anomaly, seq: int, ts: int, pfn: int, order: int, nr_pages: int = 1) -> None:
         """Set aside what cannot be; it casts doubt on the pages that it names, if there can be such."""
         self.tables = with_room(self.tables, 1)
         quarantine(self.tables, seq, pfn, order, int(why))
@@ -276,7 +255,10 @@ class StreamEngine:
             empty = np.full((0, pages), -1, np.int32)
             self.tables = self.tables._replace(owner=empty, kernel=empty.copy())
 
-    def _open_inferred(self, section_nr: int, seq: int, ts: int) -> None:
+    def open_inferred(self, section_nr: int, seq: int, ts: int) -> None:
+        """Open a section that must be there, as an event or a dump names a page of it; nothing, when it is open."""
+        if self.sections.is_open(section_nr):
+            return
         self.tables = self.sections.allocate(self.tables, section_nr, seq, ts, "inferred")
         note(self.tables, int(Anomaly.SECTION_OPENED), self.facts.pages_per_section, seq)
 
@@ -286,7 +268,7 @@ class StreamEngine:
     def _coverage(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
         said = Coverage.model_validate_json(batch.details[i])
         self.facts.coverage.append((ts, said))
-        if "split" in said.kinds:
+        if "split" in said.kinds and said.since is None:
             self.opts[OPT_SPLIT_COVERED] = int(said.begins)
 
     def _gap(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
@@ -317,7 +299,7 @@ class StreamEngine:
             seen.pfn < 0 or not 0 < seen.nr_pages <= MAX_BLOCK_SECTIONS * self.facts.pages_per_section
             or seen.pfn > beyond - seen.nr_pages
         ):  # fmt: skip
-            self._quarantine(Anomaly.BEYOND_MACHINE, seq, ts, seen.pfn, absent("order"))
+            self.quarantine(Anomaly.BEYOND_MACHINE, seq, ts, seen.pfn, absent("order"))
             return
         entry = next((c for c in self.facts.open_calls() if (c.call, c.pid) == (seen.call, seen.pid)), None)
         self.facts.hotplug.append(seen)
@@ -326,7 +308,7 @@ class StreamEngine:
         if seen.phase == "return" and entry is not None and seen.pfn is None:
             seen.pfn, seen.nr_pages = entry.pfn, entry.nr_pages
         if self.facts.boot is not None and self.facts.boot.memory_model == "FLATMEM":
-            self._quarantine(
+            self.quarantine(
                 Anomaly.HOTPLUG_ON_FLATMEM, seq, ts, _or(seen.pfn, ABSENT64), absent("order"), _or(seen.nr_pages, 1)
             )
         elif seen.pfn is not None and seen.nr_pages is not None:
@@ -386,101 +368,8 @@ class StreamEngine:
     def _baseline_end(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
         """Audit the state with a whole dump, and then, where it counts, let the dump set and correct it."""
         opened = self._close_baseline()
-        if opened is None or opened.begin.view != "page_owner":
-            return
-        entries = self._entries(opened, seq, ts)
-        self._open_sections_of(entries, seq, ts)
-        clock = owner_clock(self.facts.clocks)
-        swapper = self.comms.intern("swapper/0")
-        seen = compare(self.tables, entries, opened.begin.window_begin, clock, swapper)
-        applied = self.options.correct or not self.facts.audits
-        self._audit(opened, entries, seen, seq, ts, applied)
-        if applied:
-            self._apply_baseline(opened, entries, seen, seq, ts)
-
-    def _entries(self, opened: OpenBaseline, seq: int, ts: int) -> Entries:
-        """Return the dump's records by page frame number, without those of no possible block."""
-        if not opened.parts:
-            return no_entries()
-        batch = concat(opened.parts)
-        e = decode(batch, self.comms, self.stacks)
-        order = np.argsort(e.pfn, kind="stable")
-        why = impossible_entries(e.pfn, e.order, self.facts.pages_per_section, int(self.opts[OPT_MAX_PFN]))
-        for row in np.flatnonzero(why).tolist():
-            self._quarantine(Anomaly(int(why[row])), seq, ts, int(e.pfn[row]), int(e.order[row]))
-        possible = order[why[order] == 0]
-        columns = {
-            "pfn": e.pfn, "order": e.order, "pid": e.pid, "tgid": e.tgid, "comm": e.comm, "gfp_mask": e.gfp_mask,
-            "migratetype": e.migratetype, "stack": e.stack, "ts_nsec": batch.column("ts_nsec"),
-            "free_ts_nsec": batch.column("free_ts_nsec"), "migrate_reason": batch.column("migrate_reason"),
-        }  # fmt: skip
-        return Entries(**{name: np.require(column[possible], None, ["C", "W"]) for name, column in columns.items()})
-
-    def _open_sections_of(self, entries: Entries, seq: int, ts: int) -> None:
-        for section_nr in np.unique(entries.pfn // self.facts.pages_per_section):
-            if not self.sections.is_open(int(section_nr)):
-                self._open_inferred(int(section_nr), seq, ts)
-
-    def _audit(self, opened: OpenBaseline, b: Entries, c: Comparison, seq: int, ts: int, applied: bool) -> None:
-        names = difference_class(c, b)
-        pages = np.int64(1) << b.order.astype(np.int64)
-        kinds, counts = np.unique(names, return_counts=True)
-        classes = {str(kind): int(count) for kind, count in zip(kinds, counts, strict=True) if kind != "agree"}
-        if c.extra.size:
-            classes["not in the dump"] = int(c.extra.size)
-        self.facts.audits.append(
-            Audit(
-                seq=seq,
-                ts=ts,
-                name=opened.begin.name,
-                records=b.pfn.size,
-                agree=int(c.agree.sum()),
-                pages=int(pages.sum()),
-                agree_pages=int(pages[c.agree].sum()),
-                extra=int(c.extra.size),
-                applied=applied,
-                classes=classes,
-            )
-        )
-        clock = owner_clock(self.facts.clocks)
-        differs = np.flatnonzero(~c.agree)
-        self.differences.append(
-            {
-                "seq": seq,
-                "name": opened.begin.name,
-                "pfn": b.pfn[differs],
-                "class": names[differs],
-                "order": b.order[differs],
-                "pid": b.pid[differs],
-                "tgid": b.tgid[differs],
-                "gfp_mask": b.gfp_mask[differs],
-                "ts_nsec": b.ts_nsec[differs],
-                "ours": c.ours[differs],
-                "ours_ts": owner_ts(c.ours[differs], clock),
-                "extra": c.extra,
-                "extra_ours": c.extra_ours,
-                "extra_ts": owner_ts(c.extra_ours, clock),
-            }
-        )
-
-    def _apply_baseline(self, opened: OpenBaseline, b: Entries, c: Comparison, seq: int, ts: int) -> None:
-        action = actions(c, b, self._renew_before(), owner_clock(self.facts.clocks))
-        done = 0
-        while done < b.pfn.size:
-            done = apply_baseline(self.tables, b, action, c.early, seq, ts, opened.begin.window_begin, done)
-            if done < b.pfn.size:
-                self.tables = with_room(self.tables, 1 << int(b.order[done]))
-        if opened.begin.skipped:
-            return  # a dump that is not whole says nothing by silence
-        self.tables = with_room(self.tables, int(c.extra.size) + 1)
-        for pfn, ours in zip(c.extra.tolist(), c.extra_ours, strict=True):
-            pages = 1 << max(int(ours["order"]), 0)
-            doubt(self.tables, pfn, pages, int(ours["begin_ts"]), OPEN_END, seq, DOUBT_BASELINE)
-
-    def _renew_before(self) -> int:
-        """Spans begun before this instant (trace clock, ns) are surer after a dump: coverage began, or a gap ended."""
-        times = [ts for ts, said in self.facts.coverage if said.begins] + [g.t_hi for _, _, g in self.facts.gaps]
-        return max(times, default=ABSENT64) + 1 if times else ABSENT64
+        if opened is not None:
+            take_view(self, opened, seq, ts)
 
     _rules: ClassVar[dict[Kind, Callable[["StreamEngine", int, int, EventBatch, int], None]]] = {
         Kind.RECORDING_BEGIN: _recording_begin,

@@ -50,7 +50,9 @@ class Audit:
     agree_pages: int
     extra: int
     applied: bool
+    view: str = "page_owner"
     classes: dict[str, int] = field(default_factory=dict)
+    sections: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,16 +5,16 @@ Dimensions as in ``tables.py``; m = entries of a baseline.
 
 import numpy as np
 
-from pagetrail.replay.fold_kernels import blank, close, doubt, run_length, take_record
+from pagetrail.replay.fold_kernels import blank, close, doubt, is_early_stamp, keep_ghost, run_length, take_record
 from pagetrail.replay.jit import inner, jit
 from pagetrail.replay.tables import DOUBTS, LIVE, RUNS, SPARE
-from pagetrail.schemas.owner import DOUBT_BASELINE, Evidence, How, State
+from pagetrail.schemas.owner import ABSENT8, DOUBT_BASELINE, Evidence, How, State
 
 # What to do with one entry of a baseline.
 LEAVE, CONFIRM, SET, KERNEL_VIEW = range(4)
 
-_OWNED = int(State.OWNED)
-_BASELINE = int(Evidence.BASELINE)
+_OWNED, _FREED = int(State.OWNED), int(State.FREE)
+_BASELINE, _INFERRED = int(Evidence.BASELINE), int(Evidence.INFERRED)
 _H_BASELINE, _H_CONFIRMED, _H_CORRECTED, _H_EARLY = (
     int(How.BASELINE),
     int(How.CONFIRMED),
@@ -173,3 +173,68 @@ def release_unused(t, handle):
     t.spare[t.counts[SPARE]] = handle
     t.counts[SPARE] += 1
     t.counts[LIVE] -= 1
+
+
+@jit
+def apply_free(t, slot, base, generation, first, stop, seq, ts, window_begin, renew_before):
+    """Make pages [first, stop) of a section free, as the kernel says they are, where they were not touched meanwhile."""
+    row = t.owner[slot]
+    i = first
+    while i < stop:
+        length = run_length(row, i, stop)
+        handle = row[i]
+        free = handle >= 0 and t.records[handle]["state"] == _FREED
+        touched = handle >= 0 and t.records[handle]["begin_ts"] >= window_begin
+        if touched or (free and t.records[handle]["begin_ts"] >= renew_before):
+            i += length
+            continue
+        last = np.int64(-1)
+        if handle >= 0:
+            how = _H_CONFIRMED if free else _H_CORRECTED
+            if not free:
+                doubt(t, base + i, length, t.records[handle]["begin_ts"], ts, seq, DOUBT_BASELINE)
+                if is_early_stamp(t.records[handle]):
+                    keep_ghost(t, slot, i, length, handle, seq, ts)
+            last = t.counts[RUNS]
+            close(t, handle, base + i, length, generation, seq, ts, how, 0)
+        target = take_record(t)
+        if last >= 0:
+            t.records[target] = t.closed[last]
+        else:
+            blank(t, target)
+            t.records[target]["order"] = ABSENT8
+            t.records[target]["block_pfn"] = base + i
+        r = t.records[target]
+        r["pages"] = length
+        r["state"] = _FREED
+        r["how"] = _H_CONFIRMED if free else _H_BASELINE
+        if not free:
+            r["evidence"] = _BASELINE
+            r["order"] = ABSENT8
+        r["begin_seq"] = seq
+        r["begin_ts"] = ts
+        row[i : i + length] = target
+        i += length
+
+
+@jit
+def apply_split(t, slot, base, generation, first, stop, seq, ts, how):
+    """Set order 0 on the owned pages of a block that is known to have been split: derived, not observed."""
+    row = t.owner[slot]
+    i = first
+    while i < stop:
+        length = run_length(row, i, stop)
+        handle = row[i]
+        if handle >= 0 and t.records[handle]["state"] == _OWNED and t.records[handle]["order"] > 0:
+            target = take_record(t)
+            t.records[target] = t.records[handle]
+            r = t.records[target]
+            r["pages"] = length
+            r["order"] = 0
+            r["evidence"] = _INFERRED
+            r["how"] = how
+            r["begin_seq"] = seq
+            r["begin_ts"] = ts
+            close(t, handle, base + i, length, generation, seq, ts, how, 0)
+            row[i : i + length] = target
+        i += length

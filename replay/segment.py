@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pagetrail.replay.digest import facts_digest, join_digests, spans_digest
+from pagetrail.replay.digest import facts_digest, join_digests, rows_digest, spans_digest
 from pagetrail.replay.engine import StreamEngine
 from pagetrail.replay.facts import plain
 from pagetrail.replay.tables import ANOMALY_ROWS, DOUBTS, QUARANTINE, RUNS, live_rows
@@ -56,7 +56,7 @@ class Stretch:
             f"{e.host}\0{e.boot_id}\0{fold_name(correct=e.options.correct)}\0{self.first_seq}\0{self.last_seq}".encode(),
             spans_digest(self.runs, self.records, e.comms.texts, e.stacks.ids),
             spans_digest(self.live_runs, self.live_records, e.comms.texts, e.stacks.ids),
-            np.sort(self.doubts, order=("seq", "pfn", "from_ts")).tobytes(),
+            rows_digest(self.doubts),
             e.tables.anomalies[:, :3].tobytes(),
             facts_digest(e.facts),
         )
@@ -79,7 +79,7 @@ class Stretch:
             "doubts": pa.table({n: np.ascontiguousarray(self.doubts[n]) for n in DOUBT_DTYPE.names or ()}),
             "anomalies": _rows("anomalies", self._anomalies()),
             "quarantined": _rows("quarantined", e.tables.quarantine[: e.tables.counts[QUARANTINE]].tolist()),
-            "audits": _rows("audits", [tuple(asdict(a).values())[:9] for a in facts.audits]),
+            "audits": _rows("audits", [tuple(asdict(a).values())[:10] for a in facts.audits]),
             "audit_differences": _differences(e.differences),
             "markers": _rows("markers", facts.markers),
             "hotplug": _rows("hotplug", [tuple(asdict(h).values()) for h in facts.hotplug]),

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pagetrail.schemas.columns import Kind
 
-Covered = Literal["alloc", "free", "split", "migrate", "isolate", "drain", "hotplug"]
+Covered = Literal["alloc", "free", "split", "thp_split", "migrate", "isolate", "drain", "hotplug"]
+"""thp_split: splits of transparent huge pages alone, which vmstat counts; split: all of them."""
 
 
 class Detail(BaseModel):
@@ -98,11 +99,13 @@ class Clock(Detail):
 
 
 class Coverage(Detail):
-    """Which kinds the recording sees completely, from this event's time on."""
+    """Which kinds the recording sees completely: from this event's time on; or, with ``since``, over a stretch that is past."""
 
     kinds: tuple[Covered, ...]
     cpus: tuple[int, ...] | None = Field(default=None, description="null: all CPUs")
     begins: bool = Field(default=True, description="false: coverage of these kinds ends here")
+    since: int | None = Field(default=None, description="trace clock: a stretch that is past began here ...")
+    until: int | None = Field(default=None, description="... and ended here")
     declared_by: str = Field(description="what says so: set_event.txt and ring_stats.txt, the operator, ...")
 
 

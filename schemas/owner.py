@@ -42,6 +42,7 @@ class How(enum.IntEnum):
     LOST_ALLOC = 13
     OFFLINED = 14
     NOT_LISTED = 15
+    SPLIT_BY_PAGE_EXT = 16
 
 
 class Anomaly(enum.IntEnum):
@@ -91,6 +92,12 @@ QUARANTINED: Final = frozenset(
 
 GFP_MOVABLE: Final = 0x08
 """__GFP_MOVABLE. Source: include/linux/gfp_types.h (Linux 6.1; the same bit since 2.6.23)."""
+
+# Bits of /proc/kpageflags. Source: include/uapi/linux/kernel-page-flags.h (Linux 6.1).
+KPF_BUDDY: Final = 1 << 10
+KPF_HWPOISON: Final = 1 << 19
+KPF_NOPAGE: Final = 1 << 20
+KPF_OFFLINE: Final = 1 << 23
 
 SAME_TS_NSEC: Final = 20_000_000
 """page_owner's stamp and the trace's event of one allocation lie at most this far apart, ns (3 ms was the most measured)."""

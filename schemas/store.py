@@ -102,7 +102,8 @@ TABLES: Final = (
         ("agree", "BIGINT", "of them: same pfn, order, pid, gfp_mask, and ts within 20 ms"),
         ("pages", "BIGINT", "pages of the records"), ("agree_pages", "BIGINT", "pages of those that agree"),
         ("extra", "BIGINT", "heads of blocks that replay has and the dump has not"),
-        ("applied", "BOOLEAN", "whether the dump then set, confirmed and corrected the state"))),
+        ("applied", "BOOLEAN", "whether the dump then set, confirmed and corrected the state"),
+        ("view", "VARCHAR", "page_owner: records of owners; kpageflags: pages that are free (records are pages then)"))),
     Table("audit_differences", "Each record in which the kernel's dump and replay differed, with both sides.", (
         ("seq", "BIGINT", "stream_seq of the dump"), ("name", "VARCHAR", "name of the snapshot"),
         ("pfn", "BIGINT", "page frame number"), ("class", "VARCHAR", "class of difference"),

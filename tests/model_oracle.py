@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pagetrail.producers.framing import single
 from pagetrail.producers.model_config import ModelConfig
+from pagetrail.producers.model_kernel import History
 from pagetrail.producers.model_page_ext import Pages, PageState, Truth
 from pagetrail.queries.certainty import ATTRIBUTES, judge
 from pagetrail.queries.rows import unknown_records
@@ -17,7 +18,7 @@ from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import RecordingBegin
 from pagetrail.schemas.frames import FrameOrigin, header_of
-from pagetrail.schemas.owner import ABSENT64, RUN_DTYPE, SAME_TS_NSEC, State
+from pagetrail.schemas.owner import ABSENT64, GFP_MOVABLE, RUN_DTYPE, SAME_TS_NSEC, State
 
 ORIGIN = FrameOrigin(host="model", boot_id="boot", recording="model", producer="workload-model", producer_version="1")
 NUMBERS = ("order", "pid", "tgid", "gfp_mask")
@@ -159,3 +160,44 @@ def wrong_and_certain(answer: Answer, truth: Truth, config: ModelConfig) -> dict
     differ["state"] |= (real["state"] == PageState.ABSENT) & (answer.said.proven["state"] != State.UNKNOWN)
     differ["ts_nsec"] = differ.pop("ts")
     return {name: differ[name] & answer.certain[:, i] for i, name in enumerate(ATTRIBUTES)}
+
+
+def contradictions(events: EventBatch) -> list[tuple[int, int, int]]:
+    """Return what allocations and frees alone contradict, page by page: (pfn, last evidence, now), trace clock ns.
+
+    Migrations and splits are evidence too; a dump is evidence for every page.
+    """
+    state: dict[int, tuple[State, int]] = {}
+    dump, found = 0, []
+    columns = [
+        events.column(name).tolist() for name in ("kind", "trace_ts_nsec", "pfn", "order", "gfp_mask", "nr_pages")
+    ]
+    for kind, ts, pfn, order, gfp_mask, nr_pages in zip(*columns, strict=True):
+        if kind == Kind.BASELINE_END:
+            dump = ts
+            state.clear()  # what the dump says is compared elsewhere
+        elif kind in (Kind.ALLOC, Kind.FREE, Kind.ISOLATE):
+            new = State.FREE if kind == Kind.FREE else State.OWNED
+            for page in range(pfn, pfn + (1 << order)):
+                before, since = state.get(page, (State.UNKNOWN, 0))
+                # an allocation with the mask of an isolated page is seen twice
+                if before == new and not (kind == Kind.ALLOC and gfp_mask == GFP_MOVABLE):
+                    found.append((page, max(since, dump), ts))
+                state[page] = (new, ts)
+        elif kind in (Kind.SPLIT, Kind.MIGRATE, Kind.DRAIN):
+            for page in range(pfn, pfn + (nr_pages if kind == Kind.SPLIT else 1 << max(order, 0))):
+                state.pop(page, None)
+    return found
+
+
+def settled(history: History, at: int, bound: int) -> NDArray[np.bool_]:
+    """Return the pages to which nothing happens within *bound* ns around an instant."""
+    ts = history.events.columns["trace_ts_nsec"]
+    low, high = (int(np.searchsorted(ts, at + side * bound, side="right")) for side in (-1, 1))
+    quiet = np.ones(history.config.nr_pages, np.bool_)
+    for event, op, arguments in history.journal.entries:
+        if low - 1 <= event <= high and op in ("set_owner", "reset_owner", "split_owner", "drained"):
+            quiet[arguments[0] : arguments[0] + arguments[1]] = False
+        elif low - 1 <= event <= high and op == "copy_owner":
+            quiet[list(arguments)] = False
+    return quiet

@@ -43,10 +43,15 @@ def audit(
         if not rows:
             raise NotFound(f"no dump {at or ''} was replayed with this stream; 'pagetrail streams' lists its snapshots")
         differing = opened.differences(name, stream=stream).to_pylist() if records or as_json else []
+    free = [] if dump is not None else opened.audits(view="kpageflags", stream=stream).to_pylist()
+    free = [row for row in free if at is None or row["name"] == at.removeprefix("@")]
     if as_json:
-        out(json_text({"dumps": rows, "differences": differing}))
+        out(json_text({"dumps": rows, "free_pages": free, "differences": differing}))
         return
     _table(rows)
+    if free:
+        out("\npages that the kernel's kpageflags proves free:\n")
+        _table(free)
     if records:
         _records(differing)
     elif dump is None and any(row["agree"] < row["records"] for row in rows):

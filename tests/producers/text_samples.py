@@ -51,7 +51,7 @@ perf   107 [001]    13.926523: kmem:mm_page_alloc: page=0x919f pfn=0x919f order=
               sh   179 [001]    14.189694: PERF_RECORD_LOST lost 35
        some name    -1 [001]    14.189807:  kmem:mm_page_free: page=0x4f82b pfn=0x4f82b order=0
               sh   179 14.189808: sched:sched_switch: whatever
-"""  # noqa: E501 - lines as perf prints them
+"""
 
 
 def trickle(data: bytes, sizes: Callable[[], int]) -> BinaryIO:

@@ -1,0 +1,59 @@
+"""Readings of vmstat: what did not happen between two of them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pagetrail.schemas.details import Coverage, Covered
+
+# Counters that move when the kind happens. Source: include/linux/vm_event_item.h; mm/migrate.c, migrate_pages; mm/compaction.c,
+# isolate_freepages_block; mm/page_alloc.c, cma; mm/huge_memory.c, split_huge_page_to_list (Linux 6.1).
+COUNTERS: Final[dict[Covered, tuple[str, ...]]] = {
+    "migrate": ("pgmigrate_success", "pgmigrate_fail"),
+    "isolate": ("compact_free_scanned", "compact_isolated", "cma_alloc_success", "cma_alloc_fail"),
+    "thp_split": ("thp_split_page",),
+}
+_MAY_BE_MISSING: Final = frozenset({"cma_alloc_success", "cma_alloc_fail"})
+"""Counters of options that a kernel may be built without: then what they count does not exist."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One reading: not before ``begin`` and not after ``end`` (trace clock, ns)."""
+
+    name: str
+    begin: int
+    end: int
+    counters: dict[str, int]
+
+
+def parse_vmstat(text: str) -> dict[str, int]:
+    """Return the counters of /proc/vmstat; lines of another form are left out."""
+    rows = (line.split() for line in text.splitlines())
+    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+
+
+def unmoved(readings: list[Reading], first_ts: int) -> list[Coverage]:
+    """Return what the last of *readings* shows not to have happened, each kind with the longest stretch before it.
+
+    Counters only grow: equal at two readings, they did not move between. One that is 0 has not moved since the boot, so not since
+    the recording's first event (*first_ts*). A migration that was under way while a reading was made is counted at its end
+    and missed here: a documented exception.
+    """
+    last = readings[-1]
+    found = []
+    for kind, names in COUNTERS.items():
+        now = _values(last, names)
+        if now is None:
+            continue
+        since = next((earlier.end for earlier in readings[:-1] if _values(earlier, names) == now), None)
+        if not any(now):
+            since = first_ts
+        if since is not None and since < last.begin:
+            by = f"vmstat of {last.name}: {', '.join(names)} had not moved"
+            found.append(Coverage(kinds=(kind,), since=since, until=last.begin, declared_by=by))
+    return found
+
+
+def _values(reading: Reading, names: tuple[str, ...]) -> tuple[int, ...] | None:
+    values = [reading.counters.get(name, 0 if name in _MAY_BE_MISSING else None) for name in names]
+    return None if None in values else tuple(value for value in values if value is not None)

@@ -1,0 +1,1 @@
+"""Whole recordings of real kernels, replayed, against what those kernels said of themselves."""
