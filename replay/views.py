@@ -151,8 +151,8 @@ def _kpageflags(engine: "StreamEngine", opened: OpenBaseline, seq: int, ts: int,
     batch = concat(opened.parts) if opened.parts else None
     runs = []
     if batch is not None:
-        columns = (batch.column(name) for name in ("pfn", "nr_pages", "page_flags"))
-        runs = free_runs(*columns, engine.facts.pages_per_section, int(engine.opts[OPT_MAX_PFN]))
+        pfn, nr_pages, flags = (batch.column(name) for name in ("pfn", "nr_pages", "page_flags"))
+        runs = free_runs(pfn, nr_pages, flags, engine.facts.pages_per_section, int(engine.opts[OPT_MAX_PFN]))
     seen = compare_free(engine.tables, runs, opened.begin.window_begin)
     engine.facts.audits.append(
         Audit(
