@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from pagetrail.api import Trail, ingest, open, replay  # noqa: A004  # pagetrail.open reads well
+    from pagetrail.api import Trail, open  # noqa: A004  # pagetrail.open reads well
 
-__all__ = ["Trail", "__version__", "ingest", "open", "replay"]
+__all__ = ["Trail", "__version__", "open"]
 
 
 def __getattr__(name: str) -> Any:
     """Load the API when it is first asked for: the rooms import this package for its version alone."""
-    if name in ("Trail", "ingest", "open", "replay"):
+    if name in ("Trail", "open"):
         from pagetrail import api
 
         return getattr(api, name)

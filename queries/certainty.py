@@ -17,7 +17,17 @@ from pagetrail.queries.instant import as_text
 from pagetrail.replay.clock import owner_clock
 from pagetrail.replay.facts import Facts
 from pagetrail.schemas.details import Covered
-from pagetrail.schemas.owner import ABSENT64, DOUBT_TEXT, GFP_MOVABLE, OPEN_END, Evidence, How, State
+from pagetrail.schemas.owner import (
+    ABSENT64,
+    DOUBT_HOTPLUG,
+    DOUBT_TEXT,
+    GFP_MOVABLE,
+    OPEN_END,
+    QUARANTINED,
+    Evidence,
+    How,
+    State,
+)
 
 ATTRIBUTES: Final = ("state", "order", "pid", "tgid", "gfp_mask", "ts_nsec")
 """What ``certain`` speaks of. comm is advisory always: traces look it up late."""
@@ -27,8 +37,8 @@ _OWNER = _PID | _TGID | _GFP | _TS
 _ALL = _STATE | _ORDER | _OWNER
 
 
-_HANDED_ON: Final = (How.SPLIT, How.SPLIT_IMPLIED, How.SPLIT_BY_PAGE_EXT, How.MIGRATE)
-"""What begins a span and proves nothing new of its owner."""
+_DOUBT_ALL: Final = frozenset({DOUBT_HOTPLUG, *(int(kind) for kind in QUARANTINED)})
+"""Doubts that do not contradict one piece of evidence, but cover their pages for a time."""
 
 
 class Reason(enum.IntFlag):
@@ -124,7 +134,7 @@ def judge(
     doubts
         DOUBT_DTYPE, those that bear on *until*.
     """
-    begin = _since(records, facts)
+    begin = records["evidence_ts"]
     state = records["state"]
     owned, free = state == State.OWNED, state == State.FREE
     lost = np.zeros(runs.size, np.int16)
@@ -156,25 +166,6 @@ def judge(
     take(owned & ~viewed & _clock_unsure(records, facts), _TS, Reason.CLOCK)
     lost[free] &= _STATE
     return _explained(lost, reasons, gap, doubt, begin, facts, doubts)
-
-
-def _since(records: NDArray[np.void], facts: Facts) -> NDArray[np.int64]:
-    """Return since when (trace clock, ns) what a span says of its page is known: as a rule, since it began.
-
-    A split or a migration tells of order and place, and hands on what was known of the owner: that is no surer than before.
-    Its evidence is the allocation; or, where page_owner's stamp is there, the first dump that can have told it.
-    """
-    handed_on = (records["state"] == State.OWNED) & np.isin(records["how"], _HANDED_ON)
-    if not handed_on.any():
-        return np.asarray(records["begin_ts"])
-    clock = owner_clock(facts.clocks)
-    stamped, born = records["ts_nsec"] != ABSENT64, records["alloc_ts"]
-    if clock is not None:
-        born = np.where(stamped & (born == ABSENT64), records["ts_nsec"] - clock.offset, born)
-    dumps = [audit.ts for audit in facts.audits if audit.applied and audit.view == "page_owner"]
-    told = np.array([*sorted(dumps), ABSENT64], np.int64)[np.searchsorted(sorted(dumps), born)]
-    since = np.where(stamped, told, born)
-    return np.asarray(np.where(handed_on, np.minimum(since, records["begin_ts"]), records["begin_ts"]))
 
 
 def _page_owner_on(facts: Facts) -> bool:
@@ -224,7 +215,11 @@ def _gap(facts: Facts, begin: NDArray[np.int64], until: int) -> NDArray[np.int64
 
 
 def _doubt(runs: NDArray[np.void], begin: NDArray[np.int64], doubts: NDArray[np.void]) -> NDArray[np.int64]:
-    """Return a doubt (its index) that concerns a page of each run, and was not yet settled when its span began; -1: none."""
+    """Return a doubt (its index) that concerns a page of each run; -1: none.
+
+    A contradiction doubts the evidence that it contradicts, from its beginning, not what came after; hotplug that is under way,
+    and events that cannot be, doubt whatever is said of their pages.
+    """
     found = np.full(runs.size, -1, np.int64)
     if not doubts.size or not runs.size:
         return found
@@ -237,7 +232,9 @@ def _doubt(runs: NDArray[np.void], begin: NDArray[np.int64], doubts: NDArray[np.
     for i, (low, high) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
         rows = by_start[low:high]
         rows = rows[stop[rows] > doubts["pfn"][i]]
-        found[rows[begin[rows] <= doubts["to_ts"][i]]] = i
+        if doubts["reason"][i] not in _DOUBT_ALL:
+            rows = rows[begin[rows] <= doubts["from_ts"][i]]
+        found[rows] = i
     return found
 
 

@@ -55,7 +55,7 @@ def page_owner_records(stream: Stream, at: Instant) -> Iterator[str]:
         who = f"pid {_or(r['pid'], -1)}, tgid {_or(r['tgid'], -1)} ({comm})"
         lines = [
             f"Page allocated via order {r['order']}, mask {hex(mask)}({gfp_texts[mask]}), {who}, ts {max(stamp, 0)} ns, "
-             f"free_ts {_free_ts(r)} ns",
+            f"free_ts {_free_ts(r)} ns",
             f"PFN {pfn} type {kind} Block {pfn >> (shift or _PAGEBLOCK_ORDER)} type {kind} Flags 0x0()",
         ]
         if r["stack"] >= 0:

@@ -196,7 +196,7 @@ def actions(c: Comparison, entries: Entries, renew_before: int, clock: OwnerCloc
         near = np.abs(np.where(begun, stamp - entries.ts_nsec, 0)) <= EARLY_ERROR_NSEC
         unstable = begun & same & (c.proven["gfp_mask"] == entries.gfp_mask) & near
         unstable &= c.proven["state"] == State.OWNED
-    fresh = c.ours["begin_ts"] >= renew_before
+    fresh = c.ours["evidence_ts"] >= renew_before
     agree = c.agree | unstable
     action[agree & ~(fresh & c.agree)] = CONFIRM
     action[~agree] = SET

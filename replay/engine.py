@@ -305,6 +305,8 @@ class StreamEngine:
         self.facts.hotplug.append(seen)
         if seen.phase == "return" and entry is None:
             note(self.tables, int(Anomaly.HOTPLUG_UNPAIRED), seen.nr_pages or 0, seq)
+            if seen.pfn is None:
+                self._unknown_hotplug(seq, ts)
         if seen.phase == "return" and entry is not None and seen.pfn is None:
             seen.pfn, seen.nr_pages = entry.pfn, entry.nr_pages
         if self.facts.boot is not None and self.facts.boot.memory_model == "FLATMEM":
@@ -314,6 +316,12 @@ class StreamEngine:
         elif seen.pfn is not None and seen.nr_pages is not None:
             self._hotplug_sections(seen, entry)
         self._set_onlining()
+
+    def _unknown_hotplug(self, seq: int, ts: int) -> None:
+        """Some memory came or went, and nothing says which: until now nothing of what was known of any page is sure."""
+        since = min((gap.t_lo for _, _, gap in self.facts.gaps), default=self.facts.recordings[-1].first_ts)
+        reason = "a hotplug call returned whose range was not seen"
+        self.facts.gaps.append((seq, None, Gap(t_lo=ts if since is None else since, t_hi=ts, reason=reason)))
 
     def _hotplug_sections(self, seen: HotplugCall, entry: HotplugCall | None) -> None:
         assert seen.pfn is not None

@@ -37,7 +37,7 @@ _A_BOOT, _A_ONLINING, _A_LOSS = (
 )
 _A_FREE_OF_FREE, _A_PARTIAL = int(Anomaly.FREE_OF_FREE), int(Anomaly.PARTIAL_FREE)
 _A_OVER_OWNED, _A_DRAIN = int(Anomaly.ALLOC_OVER_OWNED), int(Anomaly.DRAIN_OF_OWNED)
-_A_SOURCE = int(Anomaly.MIGRATE_FROM_UNKNOWN)
+_A_SOURCE, _A_USE = int(Anomaly.MIGRATE_FROM_UNKNOWN), int(Anomaly.USE_OF_FREE)
 _A_UNALIGNED, _A_BEYOND, _A_ORDER = int(Anomaly.UNALIGNED), int(Anomaly.BEYOND_MACHINE), int(Anomaly.BAD_ORDER)
 
 # Options of a fold, as an int64 array.
@@ -211,6 +211,7 @@ def new_free(t, last, seq, ts, pfn, order, pid, tgid, comm, stack, how):
     r["how"] = how
     r["begin_seq"] = seq
     r["begin_ts"] = ts
+    r["evidence_ts"] = ts
     r["src_pfn"] = ABSENT64
     r["free_ts_nsec"] = ABSENT64
     r["free_pid"] = pid
@@ -224,6 +225,7 @@ def new_free(t, last, seq, ts, pfn, order, pid, tgid, comm, stack, how):
 def blank(t, handle):
     """Set everything of a record to absent."""
     r = t.records[handle]
+    r["evidence_ts"] = ABSENT64
     r["alloc_ts"] = ABSENT64
     r["ts_nsec"] = ABSENT64
     r["free_ts_nsec"] = ABSENT64
@@ -296,7 +298,7 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tgi
             last = t.counts[RUNS]
             if drain:
                 note(t, _A_DRAIN, length, seq)
-                doubt(t, base + i, length, t.records[handle]["begin_ts"], ts, seq, _A_DRAIN)
+                doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_DRAIN)
                 if is_early_stamp(t.records[handle]):
                     keep_ghost(t, slot, i, length, handle, seq, ts)
                 end_owner(t, row, i, length, first, stop, base, generation, seq, ts, _H_LOST_FREE, o[OPT_SPLIT_COVERED])
@@ -307,7 +309,7 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tgi
             continue
         else:
             note(t, _A_FREE_OF_FREE, length, seq)
-            doubt(t, base + i, length, t.records[handle]["begin_ts"], ts, seq, _A_FREE_OF_FREE)
+            doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_FREE_OF_FREE)
             close(t, handle, base + i, length, generation, seq, ts, _H_LOST_ALLOC, 0)
         freed = new_free(t, last, seq, ts, base + first, order, pid, tgid, comm, stack, how)
         t.records[freed]["pages"] = length
@@ -331,7 +333,7 @@ def clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, how, quiet
                 row[i : i + length] = -1
             else:
                 note(t, _A_OVER_OWNED, length, seq)
-                doubt(t, base + i, length, t.records[handle]["begin_ts"], ts, seq, _A_OVER_OWNED)
+                doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_OVER_OWNED)
                 end_owner(t, row, i, length, first, stop, base, generation, seq, ts, _H_LOST_FREE, o[OPT_SPLIT_COVERED])
         i += length
 
@@ -362,6 +364,7 @@ def alloc_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tg
     r["alloc_ts"] = ts
     r["begin_seq"] = seq
     r["begin_ts"] = ts
+    r["evidence_ts"] = ts
     r["pid"] = pid
     r["tgid"] = tgid
     r["comm"] = comm
@@ -373,35 +376,58 @@ def alloc_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tg
 
 
 @inner
-def split_block(t, slot, base, generation, first, nr, seq, ts, order):
-    """A split sets a new order on the owned pages of a range.
+def used_unseen(t, row, i, length, base, generation, seq, ts):
+    """Pages that are known free are used: an allocation was not seen, so what was said of them is in doubt."""
+    handle = row[i]
+    note(t, _A_USE, length, seq)
+    doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_USE)
+    close(t, handle, base + i, length, generation, seq, ts, _H_LOST_ALLOC, 0)
+    row[i : i + length] = -1
 
-    Source: mm/page_owner.c, __split_page_owner (Linux 6.1: always order 0). Newer kernels split to other orders: each new
-    block is one of its own.
+
+@inner
+def split_block(t, slot, base, generation, first, nr, seq, ts, order):
+    """A split sets a new order on the pages of a range, and shows that they are owned, by whomever.
+
+    Source: mm/page_owner.c, __split_page_owner (Linux 6.1: always order 0).
     """
-    size = np.int64(1) << order
     for view in range(2):
         row = t.owner[slot] if view == 0 else t.kernel[slot]
         i = first
         while i < first + nr:
             length = run_length(row, i, first + nr)
-            if order > 0:
-                length = min(length, size - (i & (size - 1)))
             handle = row[i]
+            if view == 0 and handle >= 0 and t.records[handle]["state"] == _FREED:
+                used_unseen(t, row, i, length, base, generation, seq, ts)
+                handle = row[i]
             if handle >= 0 and t.records[handle]["state"] == _OWNED and t.records[handle]["order"] != order:
                 target = take_record(t)
                 t.records[target] = t.records[handle]
-                r = t.records[target]
-                r["pages"] = length
-                r["order"] = order
-                r["how"] = _H_SPLIT
-                if order > 0:
-                    r["block_pfn"] = base + i - (i & (size - 1))
-                r["begin_seq"] = seq
-                r["begin_ts"] = ts
+                t.records[target]["how"] = _H_SPLIT
                 close(t, handle, base + i, length, generation, seq, ts, _H_SPLIT, view)
+                begin_at(t, target, length, order, seq, ts)
+                row[i : i + length] = target
+            elif handle < 0 and view == 0:
+                target = take_record(t)
+                blank(t, target)
+                t.records[target]["block_pfn"] = base + i
+                t.records[target]["state"] = _OWNED
+                t.records[target]["evidence"] = _INFERRED
+                t.records[target]["evidence_ts"] = ts
+                t.records[target]["how"] = _H_SPLIT
+                begin_at(t, target, length, order, seq, ts)
                 row[i : i + length] = target
             i += length
+
+
+@inner
+def begin_at(t, handle, pages, order, seq, ts):
+    """Let a record begin here, on so many pages, with this order."""
+    r = t.records[handle]
+    r["pages"] = pages
+    r["order"] = order
+    r["begin_seq"] = seq
+    r["begin_ts"] = ts
 
 
 @inner
@@ -416,6 +442,7 @@ def copy_head(t, from_row, from_i, row, i, pfn, src_pfn, generation, seq, ts, vi
     else:
         blank(t, target)
         t.records[target]["order"] = 0
+        t.records[target]["evidence_ts"] = ts
     r = t.records[target]
     r["pages"] = 1
     r["state"] = _OWNED
@@ -426,6 +453,8 @@ def copy_head(t, from_row, from_i, row, i, pfn, src_pfn, generation, seq, ts, vi
     r["free_ts_nsec"] = r["ts_nsec"]
     r["begin_seq"] = seq
     r["begin_ts"] = ts
+    if view == 0 and row[i] >= 0 and t.records[row[i]]["state"] == _FREED:
+        used_unseen(t, row, i, 1, pfn - i, generation, seq, ts)
     if row[i] >= 0:
         close(t, row[i], pfn, 1, generation, seq, ts, _H_MIGRATE, view)
     row[i] = target
@@ -438,8 +467,17 @@ def migrate_head(t, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, ts)
     Source: mm/page_owner.c, __folio_copy_owner (Linux 6.1): pid, tgid, comm, ts, gfp_mask, order and the stack are the old ones.
     """
     source = t.owner[src_slot, src_i]
+    row = t.owner[slot]
     if source < 0 or t.records[source]["state"] != _OWNED:
         note(t, _A_SOURCE, 1, seq)
+    elif row[i] >= 0 and t.records[row[i]]["state"] == _FREED:
+        stop = min(i + (np.int64(1) << np.int64(max(t.records[source]["order"], 0))), row.size)
+        j = i + 1  # the tails of the new block are as little free as its head
+        while j < stop:
+            length = run_length(row, j, stop)
+            if row[j] >= 0 and t.records[row[j]]["state"] == _FREED:
+                used_unseen(t, row, j, length, pfn - i, generation, seq, ts)
+            j += length
     forget_kernel_view(t, slot, i, i + 1, pfn - i, generation, seq, ts, _H_MIGRATE)
     if t.kernel[src_slot, src_i] >= 0:
         copy_head(t, t.kernel[src_slot], src_i, t.kernel[slot], i, pfn, src_pfn, generation, seq, ts, 1)

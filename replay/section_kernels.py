@@ -5,7 +5,16 @@ Dimensions as in ``tables.py``; m = entries of a baseline.
 
 import numpy as np
 
-from pagetrail.replay.fold_kernels import blank, close, doubt, is_early_stamp, keep_ghost, run_length, take_record
+from pagetrail.replay.fold_kernels import (
+    blank,
+    close,
+    doubt,
+    is_early_stamp,
+    keep_ghost,
+    release,
+    run_length,
+    take_record,
+)
 from pagetrail.replay.jit import inner, jit
 from pagetrail.replay.tables import DOUBTS, LIVE, RUNS, SPARE
 from pagetrail.schemas.owner import ABSENT8, DOUBT_BASELINE, Evidence, How, State
@@ -43,7 +52,7 @@ def close_section(t, slot, base, generation, seq, ts, how):
 
 
 @jit
-def apply_baseline(t, b, action, early, seq, ts, window_begin, start):
+def apply_baseline(t, b, action, early, compound, seq, ts, window_begin, start):
     """Apply entries [start, m) of a page_owner dump; return the entry at which room ran out, or m.
 
     CONFIRM renews the span that is there, SET gives the block the dump's owner, KERNEL_VIEW keeps the proven state and puts
@@ -68,7 +77,7 @@ def apply_baseline(t, b, action, early, seq, ts, window_begin, start):
         base = section_nr * pages
         row = t.owner[slot]
         if action[i] == CONFIRM:
-            confirm(t, b, i, row, first, stop, base, generation, seq, ts)
+            confirm(t, b, i, row, first, stop, base, generation, seq, ts, window_begin, compound)
         elif action[i] == KERNEL_VIEW:
             kernel_row = t.kernel[slot]
             j = first
@@ -78,18 +87,22 @@ def apply_baseline(t, b, action, early, seq, ts, window_begin, start):
                     close(t, kernel_row[j], base + j, length, generation, seq, ts, _H_CORRECTED, 1)
                     kernel_row[j : j + length] = -1
                 j += length
-            handle = from_entry(t, b, i, seq, ts, _H_EARLY)
+            handle = from_entry(t, b, i, seq, ts, window_begin, _H_EARLY)
             t.records[handle]["pages"] = stop - first
             kernel_row[first:stop] = handle
         else:
-            set_owner(t, b, i, row, t.kernel[slot], first, stop, base, generation, seq, ts, window_begin, early[i])
+            set_owner(
+                t, b, i, row, t.kernel[slot], first, stop, base, generation, seq, ts, window_begin, early[i], compound
+            )
     return b.pfn.size
 
 
 @inner
-def confirm(t, b, i, row, first, stop, base, generation, seq, ts):
-    """Renew the span of a block that the dump agrees with: from here on it is as sure as the dump."""
+def confirm(t, b, i, row, first, stop, base, generation, seq, ts, window_begin, compound):
+    """Renew the span of a block that the dump agrees with: it is as sure as the dump, which was read from window_begin on."""
     handle = row[first]
+    if (b.gfp_mask[i] & compound) == 0 or b.migrate_reason[i] >= 0:
+        stop = first + 1  # a dump prints heads: it does not speak of these tails
     target = take_record(t)
     t.records[target] = t.records[handle]
     r = t.records[target]
@@ -97,6 +110,7 @@ def confirm(t, b, i, row, first, stop, base, generation, seq, ts):
     r["how"] = _H_CONFIRMED
     r["begin_seq"] = seq
     r["begin_ts"] = ts
+    r["evidence_ts"] = window_begin
     r["ts_nsec"] = b.ts_nsec[i]
     r["free_ts_nsec"] = b.free_ts_nsec[i]
     if b.tgid[i] >= 0:
@@ -117,7 +131,7 @@ def confirm(t, b, i, row, first, stop, base, generation, seq, ts):
 
 
 @inner
-def from_entry(t, b, i, seq, ts, how):
+def from_entry(t, b, i, seq, ts, window_begin, how):
     """Return a record that says what entry *i* of the dump says."""
     handle = take_record(t)
     blank(t, handle)
@@ -129,6 +143,7 @@ def from_entry(t, b, i, seq, ts, how):
     r["how"] = how
     r["begin_seq"] = seq
     r["begin_ts"] = ts
+    r["evidence_ts"] = window_begin
     r["pid"] = b.pid[i]
     r["tgid"] = b.tgid[i]
     r["comm"] = b.comm[i]
@@ -142,26 +157,41 @@ def from_entry(t, b, i, seq, ts, how):
 
 
 @inner
-def set_owner(t, b, i, row, kernel_row, first, stop, base, generation, seq, ts, window_begin, early):
-    """Give the dump's owner to every page of a block that was not touched while the dump was made."""
-    handle = from_entry(t, b, i, seq, ts, _H_EARLY if early else _H_BASELINE)
+def set_owner(t, b, i, row, kernel_row, first, stop, base, generation, seq, ts, window_begin, early, compound):
+    """Give the dump's owner to every page of a block that was not touched while the dump was made.
+
+    A dump prints heads. The tails are the head's for sure only in a compound block that was not migrated: the tails of a migrated
+    huge page keep the migrator's record, and a block that is no compound may be freed in part (mm/page_alloc.c, __free_pages).
+    """
+    handle = from_entry(t, b, i, seq, ts, window_begin, _H_EARLY if early else _H_BASELINE)
+    whole = (b.gfp_mask[i] & compound) != 0 and b.migrate_reason[i] < 0
+    tails = handle
+    if stop - first > 1 and not whole:
+        tails = from_entry(t, b, i, seq, ts, window_begin, _H_BASELINE)
+        t.records[tails]["evidence"] = _INFERRED
     j = first
     while j < stop:
-        length = run_length(row, j, stop)
+        length = 1 if j == first and tails != handle else run_length(row, j, stop)
+        mine = handle if j == first else tails
         there = row[j]
-        if there >= 0 and t.records[there]["begin_ts"] >= window_begin:
+        own = there >= 0 and t.records[there]["begin_seq"] == seq
+        if there >= 0 and t.records[there]["begin_ts"] >= window_begin and not own:
             j += length
             continue
-        if there >= 0:
-            doubt(t, base + j, length, t.records[there]["begin_ts"], ts, seq, DOUBT_BASELINE)
+        if own:  # set from the head of a block, a moment ago: a record of its own says more
+            release(t, there, length)
+        elif there >= 0:
+            doubt(t, base + j, length, t.records[there]["evidence_ts"], ts, seq, DOUBT_BASELINE)
             close(t, there, base + j, length, generation, seq, ts, _H_CORRECTED, 0)
         for k in range(j, j + length):
             if kernel_row[k] >= 0:
                 close(t, kernel_row[k], base + k, 1, generation, seq, ts, _H_CORRECTED, 1)
                 kernel_row[k] = -1
-        row[j : j + length] = handle
-        t.records[handle]["pages"] += length
+        row[j : j + length] = mine
+        t.records[mine]["pages"] += length
         j += length
+    if tails != handle and t.records[tails]["pages"] == 0:
+        release_unused(t, tails)
     if t.records[handle]["pages"] == 0:
         release_unused(t, handle)
 
@@ -185,14 +215,14 @@ def apply_free(t, slot, base, generation, first, stop, seq, ts, window_begin, re
         handle = row[i]
         free = handle >= 0 and t.records[handle]["state"] == _FREED
         touched = handle >= 0 and t.records[handle]["begin_ts"] >= window_begin
-        if touched or (free and t.records[handle]["begin_ts"] >= renew_before):
+        if touched or (free and t.records[handle]["evidence_ts"] >= renew_before):
             i += length
             continue
         last = np.int64(-1)
         if handle >= 0:
             how = _H_CONFIRMED if free else _H_CORRECTED
             if not free:
-                doubt(t, base + i, length, t.records[handle]["begin_ts"], ts, seq, DOUBT_BASELINE)
+                doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, DOUBT_BASELINE)
                 if is_early_stamp(t.records[handle]):
                     keep_ghost(t, slot, i, length, handle, seq, ts)
             last = t.counts[RUNS]
@@ -213,6 +243,7 @@ def apply_free(t, slot, base, generation, first, stop, seq, ts, window_begin, re
             r["order"] = ABSENT8
         r["begin_seq"] = seq
         r["begin_ts"] = ts
+        r["evidence_ts"] = window_begin
         row[i : i + length] = target
         i += length
 

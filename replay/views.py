@@ -25,7 +25,7 @@ from pagetrail.replay.section_kernels import apply_baseline
 from pagetrail.replay.tables import with_room
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.details import BaselineBegin
-from pagetrail.schemas.owner import ABSENT64, DOUBT_BASELINE, OPEN_END, Anomaly
+from pagetrail.schemas.owner import ABSENT64, DOUBT_BASELINE, GFP_COMP, OPEN_END, Anomaly
 
 if TYPE_CHECKING:
     from pagetrail.replay.engine import StreamEngine
@@ -55,19 +55,17 @@ def take_view(engine: "StreamEngine", opened: OpenBaseline, seq: int, ts: int) -
 
 
 def renew_before(facts: Facts) -> int:
-    """Spans begun before this instant (trace clock, ns) are surer after a view: coverage began, or a gap ended."""
+    """Evidence from before this instant (trace clock, ns) is surer after a view: coverage began then, or a gap ended."""
     times = [ts for ts, said in facts.coverage if said.begins and said.since is None]
-    times += [gap.t_hi for _, _, gap in facts.gaps]
-    return max(times, default=ABSENT64) + 1 if times else ABSENT64
+    times += [gap.t_hi + 1 for _, _, gap in facts.gaps]
+    return max(times, default=ABSENT64)
 
 
 # -- page_owner ----------------------------------------------------------------------------------------------------------
 
 
 def _page_owner(engine: "StreamEngine", opened: OpenBaseline, seq: int, ts: int, applied: bool) -> None:
-    entries = _entries(engine, opened, seq, ts)
-    for section_nr in np.unique(entries.pfn // engine.facts.pages_per_section):
-        engine.open_inferred(int(section_nr), seq, ts)
+    entries = _in_sections(engine, _entries(engine, opened, seq, ts), opened.begin.window_begin, seq, ts)
     clock = owner_clock(engine.facts.clocks)
     swapper = engine.comms.intern("swapper/0")
     seen = compare(engine.tables, entries, opened.begin.window_begin, clock, swapper)
@@ -93,6 +91,17 @@ def _entries(engine: "StreamEngine", opened: OpenBaseline, seq: int, ts: int) ->
         "free_ts_nsec": batch.column("free_ts_nsec"), "migrate_reason": batch.column("migrate_reason"),
     }  # fmt: skip
     return Entries(**{name: np.require(column[possible], None, ["C", "W"]) for name, column in columns.items()})
+
+
+def _in_sections(engine: "StreamEngine", entries: Entries, window_begin: int, seq: int, ts: int) -> Entries:
+    """Open the sections that the dump names; leave out records of sections that went while it was read."""
+    section = entries.pfn // engine.facts.pages_per_section
+    gone = {e.section_nr for e in engine.facts.sections if window_begin <= e.end_ts < OPEN_END}
+    for section_nr in np.unique(section).tolist():
+        if section_nr not in gone:
+            engine.open_inferred(section_nr, seq, ts)
+    there = np.array([engine.sections.is_open(nr) for nr in section.tolist()], np.bool_)
+    return entries if there.all() else Entries(*(np.require(c[there], None, ["C", "W"]) for c in entries))
 
 
 def _audit(
@@ -128,10 +137,12 @@ def _audit(
 
 def _apply(engine: "StreamEngine", opened: OpenBaseline, b: Entries, c: Comparison, seq: int, ts: int) -> None:
     clock = owner_clock(engine.facts.clocks)
+    boot = engine.facts.boot
+    compound = (boot.gfp_flags if boot else {}).get("__GFP_COMP", GFP_COMP)
     action = actions(c, b, renew_before(engine.facts), clock)
     done = 0
     while done < b.pfn.size:
-        done = apply_baseline(engine.tables, b, action, c.early, seq, ts, opened.begin.window_begin, done)
+        done = apply_baseline(engine.tables, b, action, c.early, compound, seq, ts, opened.begin.window_begin, done)
         if done < b.pfn.size:
             engine.tables = with_room(engine.tables, 1 << int(b.order[done]))
     engine.tables = split_own_blocks(engine.tables, engine.facts.boot, seq, ts)
@@ -140,7 +151,7 @@ def _apply(engine: "StreamEngine", opened: OpenBaseline, b: Entries, c: Comparis
     engine.tables = with_room(engine.tables, int(c.extra.size) + 1)
     for pfn, ours in zip(c.extra.tolist(), c.extra_ours, strict=True):
         pages = 1 << max(int(ours["order"]), 0)
-        doubt(engine.tables, pfn, pages, int(ours["begin_ts"]), OPEN_END, seq, DOUBT_BASELINE)
+        doubt(engine.tables, pfn, pages, int(ours["evidence_ts"]), OPEN_END, seq, DOUBT_BASELINE)
 
 
 # -- kpageflags ----------------------------------------------------------------------------------------------------------

@@ -181,9 +181,11 @@ def read_record_batch(payload: bytes, where: str = "frame") -> pa.RecordBatch:
 
 def _read(payload: bytes, header: FrameHeader, where: str) -> pa.RecordBatch:
     table = read_record_batch(payload, where)
-    expected = [
-        field for field in WIRE_SCHEMAS[header.version] if field.name in table.schema.names or not field.nullable
-    ]
+    try:
+        names = table.schema.names
+    except UnicodeDecodeError as error:
+        raise FrameDamaged(where=where, reason=f"a column whose name is no text ({_line(error)})") from error
+    expected = [field for field in WIRE_SCHEMAS[header.version] if field.name in names or not field.nullable]
     if not table.schema.equals(pa.schema(expected), check_metadata=False):
         raise FrameDamaged(where=where, reason=f"columns that are not those of version {header.version}")
     if table.num_rows != header.rows or header.rows == 0:

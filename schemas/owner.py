@@ -57,6 +57,7 @@ class Anomaly(enum.IntEnum):
     DRAIN_OF_OWNED = 7
     SECTION_OPENED = 8
     MIGRATE_FROM_UNKNOWN = 9
+    USE_OF_FREE = 10
     UNALIGNED = 20
     BEYOND_MACHINE = 21
     BAD_ORDER = 22
@@ -75,6 +76,7 @@ ANOMALY_TEXT: Final = {
     Anomaly.ALLOC_OVER_OWNED: "allocated while owned: a free was not seen (inferred)",
     Anomaly.DRAIN_OF_OWNED: "drained from a per-cpu list while owned: a free was not seen, or the owner was a ghost (inferred)",
     Anomaly.SECTION_OPENED: "an event in a section not known to be online: it is there (inferred)",
+    Anomaly.USE_OF_FREE: "split, or migrated to, while known free: an allocation was not seen (inferred)",
     Anomaly.MIGRATE_FROM_UNKNOWN: "migrated from a page of which nothing was known",
     Anomaly.UNALIGNED: "quarantined: the block is not aligned to its order",
     Anomaly.BEYOND_MACHINE: "quarantined: a page frame number beyond what the machine can have",
@@ -92,6 +94,9 @@ QUARANTINED: Final = frozenset(
 
 GFP_MOVABLE: Final = 0x08
 """__GFP_MOVABLE. Source: include/linux/gfp_types.h (Linux 6.1; the same bit since 2.6.23)."""
+
+GFP_COMP: Final = 0x40000
+"""__GFP_COMP. Source: include/linux/gfp_types.h (Linux 6.1). Other releases: the recording's own table of names."""
 
 # Bits of /proc/kpageflags. Source: include/uapi/linux/kernel-page-flags.h (Linux 6.1).
 KPF_BUDDY: Final = 1 << 10
@@ -111,6 +116,10 @@ RECORD_DTYPE: Final = np.dtype(
         ("free_ts_nsec", np.int64),
         ("begin_seq", np.int64),  # stream_seq of the event that began this span
         ("begin_ts", np.int64),  # its trace clock, ns
+        (
+            "evidence_ts",
+            np.int64,
+        ),  # since when the evidence holds: a split or a migration hands on what was known before
         ("src_pfn", np.int64),  # migrated from
         ("gfp_mask", np.int64),
         ("pid", np.int32),

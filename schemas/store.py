@@ -54,6 +54,11 @@ _SPAN: Final = (
     ("how", "TINYINT", "what began this span: see the table words"),
     ("begin_seq", "BIGINT", "stream_seq of the event that began it"),
     ("begin_ts", "BIGINT", "ns, trace clock: when it began"),
+    (
+        "evidence_ts",
+        "BIGINT",
+        "ns, trace clock: since when the evidence holds; a split or migration hands on what was known",
+    ),
     ("end_seq", "BIGINT", "stream_seq of the event that ended it; 2^63-1: open"),
     ("end_ts", "BIGINT", "ns, trace clock: when it ended; 2^63-1: open"),
     ("end_how", "TINYINT", "what ended it: see the table words; 0: open"),
@@ -154,8 +159,8 @@ def _quoted(text: str) -> str:
 
 # Where files stand: segments/HOST/BOOT_ID/FOLD/FIRST-LAST.duckdb, and TIP-SEQ.duckdb beside them.
 
-_SEGMENT = re.compile(r"(\d{15})-(\d{15})\.duckdb")
-_TIP = re.compile(r"TIP-(\d{15})\.duckdb")
+_SEGMENT = re.compile(r"(\d{19})-(\d{19})\.duckdb")
+_TIP = re.compile(r"TIP-(\d{19})\.duckdb")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -191,12 +196,12 @@ def stream_directory(trail: Path, host: str, boot_id: str, fold: str) -> Path:
 
 def segment_path(directory: Path, first_seq: int, last_seq: int) -> Path:
     """Return the path of the segment of [first_seq, last_seq]."""
-    return directory / f"{first_seq:015d}-{last_seq:015d}.duckdb"
+    return directory / f"{first_seq:019d}-{last_seq:019d}.duckdb"
 
 
 def tip_path(directory: Path, last_seq: int) -> Path:
     """Return the path of the tip that is true up to *last_seq*."""
-    return directory / f"TIP-{last_seq:015d}.duckdb"
+    return directory / f"TIP-{last_seq:019d}.duckdb"
 
 
 def chain(directory: Path) -> list[StoreFile]:

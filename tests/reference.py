@@ -42,6 +42,7 @@ class Owner:
     how: How
     begin_seq: int
     begin_ts: int
+    evidence_ts: int | None = None
     alloc_ts: int | None = None
     ts_nsec: int | None = None
     free_ts_nsec: int | None = None
@@ -214,7 +215,7 @@ class Reference:
         pages = range(event["pfn"], event["pfn"] + 2 ** event["order"])
         owner = Owner(
             block_pfn=event["pfn"], order=event["order"], state=State.OWNED, evidence=Evidence.OBSERVED, how=how,
-            begin_seq=self.seq, begin_ts=self.ts, alloc_ts=self.ts, gfp_mask=event.get("gfp_mask"),
+            begin_seq=self.seq, begin_ts=self.ts, evidence_ts=self.ts, alloc_ts=self.ts, gfp_mask=event.get("gfp_mask"),
             pid=event.get("pid"), tgid=event.get("tgid"), comm=event.get("comm"), stack=event.get("stack"),
             migratetype=event.get("migratetype"),
         )  # fmt: skip
@@ -238,7 +239,7 @@ class Reference:
                 lost.append(page)
         for page in lost:
             self._note(Anomaly.ALLOC_OVER_OWNED)
-            self._doubt(page, self.proven[page].begin_ts, self.ts, Anomaly.ALLOC_OVER_OWNED)
+            self._doubt(page, self.proven[page].evidence_ts, self.ts, Anomaly.ALLOC_OVER_OWNED)
         self._end_owners(lost, pages, How.LOST_FREE)
         for page in pages:
             self.proven[page] = owner
@@ -255,13 +256,13 @@ class Reference:
                 self._note(self._unseen(page))
             elif page in owned and drain:
                 self._note(Anomaly.DRAIN_OF_OWNED)
-                self._doubt(page, there.begin_ts, self.ts, Anomaly.DRAIN_OF_OWNED)
+                self._doubt(page, there.evidence_ts, self.ts, Anomaly.DRAIN_OF_OWNED)
                 stamp = (there.gfp_mask, there.order, there.pid, there.alloc_ts) == (0, 0, 1, None)
                 if stamp and page not in self.kernel:
                     self.kernel[page] = there.but(begin_seq=self.seq, begin_ts=self.ts)
             elif there is not None and there.state == State.FREE and not drain:
                 self._note(Anomaly.FREE_OF_FREE)
-                self._doubt(page, there.begin_ts, self.ts, Anomaly.FREE_OF_FREE)
+                self._doubt(page, there.evidence_ts, self.ts, Anomaly.FREE_OF_FREE)
                 self._end(page, How.LOST_ALLOC)
         self._end_owners(owned, pages, How.LOST_FREE if drain else How.FREE)
         for page in pages:
@@ -270,7 +271,7 @@ class Reference:
             was = last[page] if page in owned else None
             self.proven[page] = (was or self._nothing(page)).but(
                 block_pfn=event["pfn"], order=event["order"], state=State.FREE, evidence=Evidence.OBSERVED,
-                how=How.DRAIN if drain else How.FREE, begin_seq=self.seq, begin_ts=self.ts, src_pfn=None,
+                how=How.DRAIN if drain else How.FREE, begin_seq=self.seq, begin_ts=self.ts, evidence_ts=self.ts, src_pfn=None,
                 free_ts_nsec=None, free_pid=event.get("pid"), free_tgid=event.get("tgid"), free_comm=event.get("comm"),
                 free_stack=event.get("stack"),
             )  # fmt: skip
@@ -437,15 +438,15 @@ class Reference:
         todo = [self._action(entry, since) for entry in entries]
         for entry, action in zip(entries, todo, strict=True):
             if action == "confirm":
-                self._confirm(entry)
+                self._confirm(entry, since)
             elif action == "kernel":
-                self._early_beside(entry)
+                self._early_beside(entry, since)
             elif action == "set":
                 self._set(entry, since)
         if not dump.begin.get("skipped"):
             for page, owner in extra:
                 for named in range(page, page + 2**owner.order):
-                    self._doubt(named, owner.begin_ts, OPEN_END, DOUBT_BASELINE)
+                    self._doubt(named, owner.evidence_ts, OPEN_END, DOUBT_BASELINE)
 
     def _possible(self, entries: list[Event]) -> list[Event]:
         possible = []
@@ -498,9 +499,9 @@ class Reference:
             return "kernel" if self._early(entry) and seen else "set"
         if viewed:
             return "leave"
-        surer = max([*self.coverage_begins, *self.gap_ends], default=None)
+        surer = max([*self.coverage_begins, *(end + 1 for end in self.gap_ends)], default=None)
         assert ours is not None
-        if agrees and (surer is None or ours.begin_ts > surer):
+        if agrees and (surer is None or (ours.evidence_ts is not None and ours.evidence_ts >= surer)):
             return "leave"
         return "confirm"
 
@@ -517,17 +518,17 @@ class Reference:
     def _pages_of(self, entry: Event) -> range:
         return range(entry["pfn"], entry["pfn"] + 2 ** entry["order"])
 
-    def _from_entry(self, entry: Event, how: How) -> Owner:
+    def _from_entry(self, entry: Event, since: int, how: How) -> Owner:
         names = ("gfp_mask", "pid", "tgid", "comm", "stack", "migratetype", "ts_nsec", "free_ts_nsec", "migrate_reason")
         return Owner(
             block_pfn=entry["pfn"], order=entry["order"], state=State.OWNED, evidence=Evidence.BASELINE, how=how,
-            begin_seq=self.seq, begin_ts=self.ts, **{name: entry.get(name) for name in names},
+            begin_seq=self.seq, begin_ts=self.ts, evidence_ts=since, **{name: entry.get(name) for name in names},
         )  # fmt: skip
 
-    def _confirm(self, entry: Event) -> None:
+    def _confirm(self, entry: Event, since: int) -> None:
         there = self.proven[entry["pfn"]]
         renewed = there.but(
-            how=How.CONFIRMED, begin_seq=self.seq, begin_ts=self.ts, ts_nsec=entry.get("ts_nsec"),
+            how=How.CONFIRMED, begin_seq=self.seq, begin_ts=self.ts, evidence_ts=since, ts_nsec=entry.get("ts_nsec"),
             free_ts_nsec=entry.get("free_ts_nsec"), migrate_reason=entry.get("migrate_reason"),
         )  # fmt: skip
         if entry.get("tgid") is not None:
@@ -541,20 +542,20 @@ class Reference:
                 self._end(page, How.CONFIRMED)
                 self.proven[page] = renewed
 
-    def _early_beside(self, entry: Event) -> None:
-        early = self._from_entry(entry, How.EARLY)
+    def _early_beside(self, entry: Event, since: int) -> None:
+        early = self._from_entry(entry, since, How.EARLY)
         for page in self._pages_of(entry):
             self._end_view(page, How.CORRECTED)
             self.kernel[page] = early
 
     def _set(self, entry: Event, since: int) -> None:
-        owner = self._from_entry(entry, How.EARLY if self._early(entry) else How.BASELINE)
+        owner = self._from_entry(entry, since, How.EARLY if self._early(entry) else How.BASELINE)
         for page in self._pages_of(entry):
             there = self.proven.get(page)
             if there is not None and there.begin_ts >= since:
                 continue
             if there is not None:
-                self._doubt(page, there.begin_ts, self.ts, DOUBT_BASELINE)
+                self._doubt(page, there.evidence_ts, self.ts, DOUBT_BASELINE)
                 self._end(page, How.CORRECTED)
             self._end_view(page, How.CORRECTED)
             self.proven[page] = owner

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-import pagetrail
-from pagetrail.api import Trail
+from pagetrail import api
 from tests.captures.kernel_truth import Touched
 
 LONGEST_READING = 4_000_000_000
@@ -21,9 +20,9 @@ class Replayed:
     capture: Path
     path: Path
 
-    def opened(self) -> Trail:
+    def opened(self) -> api.Trail:
         """Open the trail for questions."""
-        return pagetrail.open(self.path, correct=False)
+        return api.open(self.path, correct=False)
 
     @cached_property
     def touched(self) -> Touched:
@@ -63,7 +62,7 @@ def replayed(capture: Path, shared: Path, *, probes: bool = True) -> Replayed:
     with (shared / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not done.exists():
-            pagetrail.ingest(trail, capture, probes=probes)
-            pagetrail.replay(trail, correct=False)
+            api.ingest(trail, capture, probes=probes)
+            api.replay(trail, correct=False)
             done.touch()
     return Replayed(capture=capture, path=trail)

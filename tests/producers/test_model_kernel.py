@@ -1,7 +1,6 @@
-"""Laws of the model kernel itself: what it claims to be true is what mm/page_owner.c would hold, and its events obey the contract."""
+"""Laws of the model kernel itself: its truth is what mm/page_owner.c would hold, its events obey the contract."""
 
 from collections import Counter
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -266,7 +265,7 @@ def test_a_model_recording_is_stored_once_however_often_it_is_ingested(
     reports = []
     for _ in range(2):
         recording = model_recording(model(host))
-        with closing(SqliteLogWriter(tmp_path)) as log:
+        with SqliteLogWriter(tmp_path) as log:
             reports.append(ingest(recording, origin_of(recording, producer_version="test"), log))
     assert [report.duplicates for report in reports] == [0, reports[0].frames]
     assert reports[0].account.events == reports[1].account.events

@@ -118,16 +118,9 @@ CASES: dict[str, tuple[ModelConfig, Damage]] = {
     "started late": (NO_HOTPLUG, lambda history, seed: start_late(history, 60)),
     "already running": (ALREADY_RUNNING, undamaged),
 }
-OPEN = {
-    "gaps": "a split or a migration renews evidence from before the gap; so does a dump whose window holds a gap",
-    "started late": "the tails of a migrated huge page are taken from its head's record in the dump",
-    "already running": "the tails of a migrated huge page are taken from its head's record in the dump",
-}
 
 
-@pytest.mark.parametrize(
-    "case", [pytest.param(c, marks=pytest.mark.xfail(reason=OPEN[c], strict=True)) if c in OPEN else c for c in CASES]
-)
+@pytest.mark.parametrize("case", CASES)
 def test_no_answer_is_wrong_and_certain(case: str) -> None:
     config, damage = CASES[case]
     for seed in range(-(-HISTORIES // len(CASES))):

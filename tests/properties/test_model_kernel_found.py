@@ -1,0 +1,186 @@
+"""What the model kernel found in the fold, each as the shortest history that shows it. A mark goes when its case is closed."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from pagetrail.producers.model_config import EVERYTHING, ModelConfig
+from pagetrail.producers.model_events import EventLog
+from pagetrail.schemas.batch import EventBatch
+from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.details import BaselineBegin, BaselineEnd, Boot, Clock, Coverage, Gap, Hotplug
+from pagetrail.schemas.owner import State
+from tests.model_oracle import Answer, answers
+
+CONFIG = ModelConfig(boot_sections=1, hotplug_sections=1, owner_clock_offset=0)
+MOVABLE = 0x140CCA
+SECOND = 1_000_000_000
+
+
+class Story:
+    """A history told by hand: every event is a second after the one before."""
+
+    def __init__(self) -> None:
+        self.log, self.now = EventLog(comms=["a"], stacks=[]), SECOND
+        boot = Boot(section_size_bits=18, memory_model="SPARSEMEM", page_ext_clients=("owner",), present=((0, 64),))
+        self.log.say(Kind.BOOT, self.now, boot)
+        self.log.say(Kind.CLOCK, self.now, Clock(ts_nsec=self.now, valid_from=0))
+        self.log.say(Kind.COVERAGE, self.now, Coverage(kinds=EVERYTHING, declared_by="the story"))
+
+    def __call__(self, kind: Kind, pfn: int, *, pid: int = 5, order: int = 0, **columns: int) -> int:
+        """Tell an event; return when it was."""
+        self.now += SECOND
+        masks = {Kind.ALLOC: MOVABLE, Kind.ISOLATE: 8}
+        if kind in masks:
+            columns = {"gfp_mask": masks[kind], **columns}
+        self.log.add(kind, self.now, (0, pid, pid, 0), pfn=pfn, order=order, **columns)
+        return self.now
+
+    def gap(self, t_lo: int, t_hi: int | None = None) -> None:
+        self.log.say(Kind.GAP, self.now, Gap(t_lo=t_lo, t_hi=self.now if t_hi is None else t_hi, reason="the story"))
+
+    def hotplug(self, call: str, phase: str, pfn: int | None = None, ret: int | None = None) -> None:
+        self.now += SECOND
+        columns = {} if pfn is None else {"pfn": pfn, "nr_pages": 64}
+        detail = Hotplug.model_validate({"call": f"{call}_pages", "phase": phase})
+        columns |= {} if ret is None else {"ret": ret}
+        self.log.say(Kind.HOTPLUG, self.now, detail, (0, 90, 90, 0), **columns)
+
+    def dump(self, window_begin: int, *entries: dict[str, int]) -> None:
+        self.now += SECOND
+        begin = BaselineBegin(name="0", window_begin=window_begin, window_end=self.now, entries=len(entries))
+        self.log.say(Kind.BASELINE_BEGIN, self.now, begin)
+        for entry in entries:
+            pid = entry.get("pid", 5)
+            columns = {"order": 0, "gfp_mask": MOVABLE, "ts_nsec": SECOND} | {
+                k: v for k, v in entry.items() if k != "pid"
+            }
+            self.log.add(Kind.BASELINE_ENTRY, self.now, (0, pid, pid, 0), **columns)
+        self.log.say(Kind.BASELINE_END, self.now, BaselineEnd(name="0", entries=len(entries)))
+
+    @property
+    def events(self) -> EventBatch:
+        return self.log.batch()
+
+    def answer(self, at: int | None = None) -> Answer:
+        """Return the answer for every page at an instant, by default the end."""
+        return answers(self.events, [self.now if at is None else at], CONFIG)[0][0]
+
+
+def certain(answer: Answer, pfn: int, attribute: str = "state") -> bool:
+    names = ("state", "order", "pid", "tgid", "gfp_mask", "ts_nsec")
+    return bool(answer.certain[pfn, names.index(attribute)])
+
+
+def open_case(reason: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    return pytest.mark.xfail(reason=reason, strict=True)
+
+
+def test_a_section_that_went_while_a_dump_was_read_stays_absent() -> None:
+    tell = Story()
+    tell.hotplug("online", "entry", 64)
+    tell.hotplug("online", "return", ret=0)
+    begin = tell(Kind.ALLOC, 64)
+    tell.hotplug("offline", "entry", 64)
+    tell(Kind.FREE, 64)
+    tell.hotplug("offline", "return", ret=0)
+    tell.dump(begin, {"pfn": 64})
+    assert tell.answer().said.absent[64]
+
+
+def test_the_tails_of_a_migrated_block_are_not_certain_from_its_heads_record_in_a_dump() -> None:
+    tell = Story()
+    tell.dump(tell.now, {"pfn": 8, "order": 2, "migrate_reason": 2})
+    answer = tell.answer()
+    assert certain(answer, 8, "pid")
+    assert not certain(answer, 9, "pid")
+
+
+def test_a_page_with_a_record_of_its_own_in_the_dump_is_not_its_neighbours() -> None:
+    tell = Story()
+    tell.dump(tell.now, {"pfn": 8, "order": 2, "gfp_mask": 0xCC0}, {"pfn": 10, "pid": 6})
+    assert tell.answer().said.proven["pid"][10] == 6
+
+
+def test_a_gap_within_a_dumps_window_leaves_the_dump_uncertain() -> None:
+    tell = Story()
+    begin = tell(Kind.FREE, 40)
+    tell(Kind.FREE, 41)
+    tell.gap(begin)
+    tell.dump(begin, {"pfn": 8})
+    assert not certain(tell.answer(), 8)
+
+
+def test_a_split_after_a_gap_proves_no_owner() -> None:
+    tell = Story()
+    before = tell(Kind.ALLOC, 8, order=1)
+    tell(Kind.FREE, 40)
+    tell.gap(before)
+    tell(Kind.SPLIT, 8, nr_pages=2)
+    assert not certain(tell.answer(), 8, "pid")
+
+
+def test_a_migration_after_a_gap_proves_no_owner() -> None:
+    tell = Story()
+    before = tell(Kind.ALLOC, 8)
+    tell(Kind.FREE, 40)
+    tell.gap(before)
+    tell(Kind.ISOLATE, 20)
+    tell(Kind.MIGRATE, 20, src_pfn=8)
+    assert not certain(tell.answer(), 20, "pid")
+
+
+def test_a_block_that_was_split_while_a_dump_was_read_has_not_the_order_that_was_read() -> None:
+    tell = Story()
+    begin = tell.now
+    tell(Kind.SPLIT, 8, nr_pages=4)
+    tell.dump(begin, {"pfn": 8, "order": 2})
+    answer = tell.answer()
+    assert answer.said.proven["order"][8] == 0 or not certain(answer, 8, "order")
+
+
+@pytest.mark.parametrize("kind", [Kind.MIGRATE, Kind.SPLIT])
+def test_a_free_page_that_is_migrated_to_or_split_was_allocated_unseen(kind: Kind) -> None:
+    tell = Story()
+    tell(Kind.ALLOC, 20, order=1)
+    tell(Kind.ALLOC, 8, order=1)
+    tell(Kind.FREE, 8, order=1)
+    between = tell(Kind.FREE, 40)
+    tell(kind, 8, **({"src_pfn": 20} if kind == Kind.MIGRATE else {"nr_pages": 2}))
+    assert not certain(tell.answer(between), 8)
+    assert not (certain(tell.answer(), 9) and tell.answer().said.proven["state"][9] == State.FREE)
+
+
+def test_an_offline_whose_entry_was_not_seen_leaves_no_page_certain_that_may_have_gone() -> None:
+    tell = Story()
+    tell(Kind.FREE, 64, order=5)  # the section is there: it came before the recording
+    tell.hotplug("offline", "return", ret=0)
+    answer = tell.answer()
+    assert answer.said.absent[64] or not certain(answer, 64)
+
+
+def test_the_tails_of_a_block_that_may_have_been_freed_in_part_are_not_certain_from_a_dump() -> None:
+    tell = Story()
+    tell.dump(
+        tell.now, {"pfn": 8, "order": 2, "gfp_mask": 0xCC0}
+    )  # not compound: __free_pages may leave its first page
+    assert not certain(tell.answer(), 9)
+
+
+@open_case("of two events that skewed clocks exchanged, the later one is taken at its word")
+def test_a_page_whose_two_events_came_the_wrong_way_round_is_in_doubt_from_then_on() -> None:
+    tell = Story()
+    tell.log.say(Kind.CLOCK, tell.now, Clock(ts_nsec=tell.now, error=3_000))
+    tell(Kind.ALLOC, 8)
+    tell(Kind.ALLOC, 8, pid=6)  # on another CPU, just after the free that is read 1 µs later
+    tell.now += 1_000 - SECOND
+    tell(Kind.FREE, 8)
+    assert not certain(tell.answer(), 8)
+
+
+def test_the_stories_answers_are_certain_where_nothing_is_wrong() -> None:
+    tell = Story()
+    tell(Kind.ALLOC, 8)
+    tell(Kind.FREE, 9)
+    assert np.flatnonzero(tell.answer().certain[:, 0]).tolist() == [8, 9]
