@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
     help="Who owned this page then, how do we know, and how sure are we?",
-    epilog="Exit codes: 0 done, 2 bad input or arguments, 3 not there, 4 the trail (missing, newer, busy, damaged, full), 130 stopped.",
+    epilog="Exit codes: 0 done, 2 bad input, 3 not there, 4 the trail (missing, newer, busy, damaged, full), 130 stopped.",
 )
 for command in (
     demo, ingest.ingest, replay.replay, pages.owner, pages.history, snapshot.snapshot, holders.top, holders.leaks,

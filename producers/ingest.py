@@ -75,7 +75,10 @@ def ingest(
     sending = _Sending(log, accept)
     info = recording.info
     begin = RecordingBegin(
-        source=info.source, format=info.format, trace_clock=info.trace_clock, options=dict(sorted(info.options.items()))
+        source=info.trace_file or info.format,
+        format=info.format,
+        trace_clock=info.trace_clock,
+        options=dict(sorted(info.options.items())),
     )
     begun = False
     for batch in recording.parser.batches():

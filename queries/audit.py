@@ -44,7 +44,8 @@ def audits_table(stream: Stream, view: str = "page_owner") -> pa.Table:
         {
             "name": a.name, "ts": a.ts, "records": a.records, "agree": a.agree,
             "share": 100.0 * a.agree / a.records if a.records else None, "pages": a.pages, "agree_pages": a.agree_pages,
-            "extra": a.extra, "applied": a.applied, "view": a.view, "classes": list(a.classes.items()), "sections": list(a.sections.items()),
+            "extra": a.extra, "applied": a.applied, "view": a.view, "classes": list(a.classes.items()),
+            "sections": list(a.sections.items()),
         }
         for a in stream.facts.audits
         if a.view == view

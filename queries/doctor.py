@@ -1,11 +1,13 @@
 """What was lost, quarantined, inferred, not understood: everything that an answer may suffer from."""
 
+import re
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from pagetrail.queries.stream import Stream, fetched
 from pagetrail.replay import checkpoint
+from pagetrail.schemas.details import Gap
 from pagetrail.schemas.owner import ANOMALY_TEXT, QUARANTINED, Anomaly
 
 
@@ -27,16 +29,23 @@ def findings(stream: Stream) -> list[Finding]:
 
 
 def _losses(stream: Stream) -> list[Finding]:
+    """Losses that the source itself counted, and those of unknown size; each with the reasons, alike ones as one."""
     gaps = [gap for _, _, gap in stream.facts.gaps]
-    if not gaps:
-        return []
-    lost = sum(gap.lost or 0 for gap in gaps)
-    unknown = sum(gap.lost is None for gap in gaps)
-    reasons = sorted({gap.reason for gap in gaps})
-    detail = f"{lost:,} events lost in {len(gaps):,} gaps"
-    if unknown:
-        detail += f", {unknown:,} of them of unknown size"
-    return [Finding(level="loss", what="gaps", count=len(gaps), detail=f"{detail} ({'; '.join(reasons)})")]
+    counted = [gap for gap in gaps if gap.lost is not None]
+    others = [gap for gap in gaps if gap.lost is None]
+    found = []
+    if counted:
+        lost = sum(gap.lost or 0 for gap in counted)
+        detail = f"{lost:,} events lost in {len(counted):,} gaps ({_reasons(counted)})"
+        found.append(Finding(level="loss", what="gaps", count=len(counted), detail=detail))
+    if others:
+        detail = f"events lost, nobody knows how many ({_reasons(others)})"
+        found.append(Finding(level="loss", what="gaps of unknown size", count=len(others), detail=detail))
+    return found
+
+
+def _reasons(gaps: list[Gap]) -> str:
+    return "; ".join(sorted({re.sub(r"\d+", "N", gap.reason) for gap in gaps}))
 
 
 def _coverage(stream: Stream) -> list[Finding]:

@@ -53,9 +53,9 @@ def page_owner_records(stream: Stream, at: Instant) -> Iterator[str]:
         stamp = int(stamps[row]) if stamps[row] != ABSENT64 else int(r["alloc_ts"])
         kind = MIGRATETYPES[_gfp_migratetype(mask)]
         who = f"pid {_or(r['pid'], -1)}, tgid {_or(r['tgid'], -1)} ({comm})"
+        when = f"ts {max(stamp, 0)} ns, free_ts {_free_ts(r)} ns"
         lines = [
-            f"Page allocated via order {r['order']}, mask {hex(mask)}({gfp_texts[mask]}), {who}, ts {max(stamp, 0)} ns, "
-            f"free_ts {_free_ts(r)} ns",
+            f"Page allocated via order {r['order']}, mask {hex(mask)}({gfp_texts[mask]}), {who}, {when}",
             f"PFN {pfn} type {kind} Block {pfn >> (shift or _PAGEBLOCK_ORDER)} type {kind} Flags 0x0()",
         ]
         if r["stack"] >= 0:

@@ -389,13 +389,17 @@ def used_unseen(t, row, i, length, base, generation, seq, ts):
 def split_block(t, slot, base, generation, first, nr, seq, ts, order):
     """A split sets a new order on the pages of a range, and shows that they are owned, by whomever.
 
-    Source: mm/page_owner.c, __split_page_owner (Linux 6.1: always order 0).
+    Source: mm/page_owner.c, __split_page_owner (Linux 6.1: always order 0). Newer kernels split to other orders: each new
+    block is one of its own.
     """
+    size = np.int64(1) << order
     for view in range(2):
         row = t.owner[slot] if view == 0 else t.kernel[slot]
         i = first
         while i < first + nr:
             length = run_length(row, i, first + nr)
+            if order > 0:
+                length = min(length, size - (i & (size - 1)))
             handle = row[i]
             if view == 0 and handle >= 0 and t.records[handle]["state"] == _FREED:
                 used_unseen(t, row, i, length, base, generation, seq, ts)
@@ -405,7 +409,7 @@ def split_block(t, slot, base, generation, first, nr, seq, ts, order):
                 t.records[target] = t.records[handle]
                 t.records[target]["how"] = _H_SPLIT
                 close(t, handle, base + i, length, generation, seq, ts, _H_SPLIT, view)
-                begin_at(t, target, length, order, seq, ts)
+                begin_at(t, target, base + i, length, order, seq, ts)
                 row[i : i + length] = target
             elif handle < 0 and view == 0:
                 target = take_record(t)
@@ -415,19 +419,21 @@ def split_block(t, slot, base, generation, first, nr, seq, ts, order):
                 t.records[target]["evidence"] = _INFERRED
                 t.records[target]["evidence_ts"] = ts
                 t.records[target]["how"] = _H_SPLIT
-                begin_at(t, target, length, order, seq, ts)
+                begin_at(t, target, base + i, length, order, seq, ts)
                 row[i : i + length] = target
             i += length
 
 
 @inner
-def begin_at(t, handle, pages, order, seq, ts):
+def begin_at(t, handle, pfn, pages, order, seq, ts):
     """Let a record begin here, on so many pages, with this order."""
     r = t.records[handle]
     r["pages"] = pages
     r["order"] = order
     r["begin_seq"] = seq
     r["begin_ts"] = ts
+    if order > 0:
+        r["block_pfn"] = pfn - (pfn & ((np.int64(1) << order) - 1))
 
 
 @inner
@@ -563,6 +569,11 @@ def fold(t, o, e, base_seq, start, room_pages):
                 if src_section >= t.slot.size or t.slot[src_section] < 0:
                     room_pages[0] = src_section
                     return i, SECTION
+                source = t.owner[t.slot[src_section], e.src_pfn[i] - src_section * pages]
+                tails = np.int64(1) << np.int64(max(t.records[source]["order"], 0)) if source >= 0 else np.int64(1)
+                if not has_room(t, min(tails, pages)):
+                    room_pages[0] = min(tails, pages)
+                    return i, ROOM
             need = reach(t, t.slot[section_nr], pfn - section_nr * pages, nr)
         if not has_room(t, need):
             room_pages[0] = need

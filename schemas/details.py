@@ -23,7 +23,9 @@ class Detail(BaseModel):
 class RecordingBegin(Detail):
     """The first event of a recording (seq 0)."""
 
-    source: str = Field(description="name of the file or directory it was read from, without folders; '-' for stdin")
+    source: str = Field(
+        description="the trace's name within a capture directory, else the format; never a path: copies are one"
+    )
     format: str = Field(description="ftrace-text, perf-script, capture-directory, page_owner, workload-model, live")
     trace_clock: str | None = Field(default=None, description="name of the trace clock: local, global, mono, perf, ...")
     options: dict[str, str] = Field(default_factory=dict, description="producer's options that shaped the events")

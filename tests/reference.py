@@ -15,6 +15,7 @@ from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.owner import (
     DOUBT_BASELINE,
     DOUBT_HOTPLUG,
+    GFP_COMP,
     GFP_MOVABLE,
     OPEN_END,
     SAME_TS_NSEC,
@@ -121,6 +122,7 @@ class Reference:
         self.quarantined: list[tuple[int, int | None, int | None, Anomaly]] = []
         self.audits: list[Audit] = []
         self.gap_ends: list[int] = []
+        self.went: dict[int, int] = {}  # section: when its extension was last freed
         self.coverage_begins: list[int] = []
         self.clock: tuple[int, int] | None = None
         self.split_covered = False
@@ -301,36 +303,61 @@ class Reference:
 
     def _split(self, pages: range, order: int) -> None:
         for view in (self.proven, self.kernel):
-            before, after = None, None
+            before: Owner | None = self._nothing(-1)
+            after = self._nothing(-1)
             for page in pages:
                 there = view.get(page)
-                if there is None or there.state != State.OWNED or there.order == order:
-                    before = there
-                    continue
-                if there is not before or (order > 0 and page % 2**order == 0):
-                    after = there.but(order=order, how=How.SPLIT, begin_seq=self.seq, begin_ts=self.ts)
-                    if order > 0:
-                        after.block_pfn = page - page % 2**order
+                fresh = there is not before or (order > 0 and page % 2**order == 0)
                 before = there
-                self._end(page, How.SPLIT, view)
-                assert after is not None
+                if view is self.proven and (there is None or there.state == State.FREE):
+                    if there is not None:
+                        self._used_unseen(page)
+                    if fresh:
+                        after = self._nothing(page).but(
+                            state=State.OWNED, evidence=Evidence.INFERRED, how=How.SPLIT, order=order,
+                            evidence_ts=self.ts, begin_seq=self.seq, begin_ts=self.ts,
+                        )  # fmt: skip
+                elif there is None or there.state != State.OWNED or there.order == order:
+                    continue
+                else:
+                    if fresh:
+                        after = there.but(order=order, how=How.SPLIT, begin_seq=self.seq, begin_ts=self.ts)
+                    self._end(page, How.SPLIT, view)
+                if fresh and order > 0:
+                    after.block_pfn = page - page % 2**order
                 view[page] = after
+
+    def _used_unseen(self, page: int) -> None:
+        """A free page is used: its allocation was not seen."""
+        self._note(Anomaly.USE_OF_FREE)
+        self._doubt(page, self.proven[page].evidence_ts, self.ts, Anomaly.USE_OF_FREE)
+        self._end(page, How.LOST_ALLOC)
+
+    def _is_free(self, page: int) -> bool:
+        return page in self.proven and self.proven[page].state == State.FREE
 
     def _migrate(self, pfn: int, src_pfn: int) -> None:
         source = self.proven.get(src_pfn)
         if source is None or source.state != State.OWNED:
             self._note(Anomaly.MIGRATE_FROM_UNKNOWN)
+        elif self._is_free(pfn):
+            border = (pfn // self.pages_per_section + 1) * self.pages_per_section
+            for page in range(pfn + 1, min(pfn + 2 ** max(source.order, 0), border)):
+                if self._is_free(page):
+                    self._used_unseen(page)
         self._end_view(pfn, How.MIGRATE)
         if src_pfn in self.kernel:
             self.kernel[pfn] = self._copied(self.kernel[src_pfn], pfn, src_pfn)
         copied = self._copied(source, pfn, src_pfn)
+        if self._is_free(pfn):
+            self._used_unseen(pfn)
         if pfn in self.proven:
             self._end(pfn, How.MIGRATE)
         self.proven[pfn] = copied
 
     def _copied(self, source: Owner | None, pfn: int, src_pfn: int) -> Owner:
         proven = source is not None and source.state == State.OWNED and source.evidence != Evidence.INFERRED
-        source = source or self._nothing(pfn)
+        source = source or self._nothing(pfn).but(evidence_ts=self.ts)
         return source.but(
             state=State.OWNED, evidence=Evidence.OBSERVED if proven else Evidence.INFERRED, how=How.MIGRATE,
             block_pfn=pfn, src_pfn=src_pfn, free_ts_nsec=source.ts_nsec, begin_seq=self.seq, begin_ts=self.ts,
@@ -360,6 +387,7 @@ class Reference:
                 if page in view:
                     self._end(page, How.OFFLINED, view)
         self.open.discard(section_nr)
+        self.went[section_nr] = self.ts
 
     def _hotplug(self, event: Event, said: dict[str, Any]) -> None:
         size = self.pages_per_section
@@ -375,6 +403,8 @@ class Reference:
             self.calls.pop((call, pid), None)
             if entry is None:
                 self._note(Anomaly.HOTPLUG_UNPAIRED, nr or 0)
+                if pfn is None:
+                    self.gap_ends.append(self.ts)
             elif pfn is None:
                 pfn, nr = entry["pfn"], entry["nr_pages"]
         elif phase == "entry":
@@ -414,9 +444,11 @@ class Reference:
         if dump is None or dump.begin.get("view", "page_owner") != "page_owner":
             return
         entries = self._possible(dump.entries)
-        for section_nr in sorted({entry["pfn"] // self.pages_per_section for entry in entries}):
-            self._there(section_nr * self.pages_per_section)
         since = dump.begin["window_begin"]
+        for section_nr in sorted({entry["pfn"] // self.pages_per_section for entry in entries}):
+            if self.went.get(section_nr, since - 1) < since:
+                self._there(section_nr * self.pages_per_section)
+        entries = [entry for entry in entries if entry["pfn"] // self.pages_per_section in self.open]
         listed = {entry["pfn"] for entry in entries}
         extra = [
             (page, owner)
@@ -537,7 +569,7 @@ class Reference:
             renewed.comm = entry["comm"]
         if there.stack is None:
             renewed.stack = entry.get("stack")
-        for page in self._pages_of(entry):
+        for page in self._pages_of(entry) if self._whole(entry) else [entry["pfn"]]:
             if self.proven.get(page) is there:
                 self._end(page, How.CONFIRMED)
                 self.proven[page] = renewed
@@ -548,17 +580,25 @@ class Reference:
             self._end_view(page, How.CORRECTED)
             self.kernel[page] = early
 
+    def _whole(self, entry: Event) -> bool:
+        """Whether the tails are surely the head's: a compound block that was not migrated."""
+        return bool((entry.get("gfp_mask") or 0) & GFP_COMP) and entry.get("migrate_reason", -1) in (None, -1)
+
     def _set(self, entry: Event, since: int) -> None:
         owner = self._from_entry(entry, since, How.EARLY if self._early(entry) else How.BASELINE)
+        tails = owner
+        if not self._whole(entry):
+            tails = self._from_entry(entry, since, How.BASELINE).but(evidence=Evidence.INFERRED)
         for page in self._pages_of(entry):
             there = self.proven.get(page)
-            if there is not None and there.begin_ts >= since:
+            own = there is not None and there.begin_seq == self.seq
+            if there is not None and there.begin_ts >= since and not own:
                 continue
-            if there is not None:
+            if there is not None and not own:
                 self._doubt(page, there.evidence_ts, self.ts, DOUBT_BASELINE)
                 self._end(page, How.CORRECTED)
             self._end_view(page, How.CORRECTED)
-            self.proven[page] = owner
+            self.proven[page] = owner if page == entry["pfn"] else tails
 
     # -- the rest --------------------------------------------------------------------------------------------------------
 

@@ -154,7 +154,7 @@ def _at(pages: int, dump: Dump, mask: Mask) -> Mask:
 
 
 def _numbers(column: pa.Array) -> NDArray[np.int64]:
-    return np.asarray(column.fill_null(_NONE).to_numpy(zero_copy_only=False), np.int64)
+    return column.fill_null(_NONE).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
 def certain_share(ours: Answers, dump: Dump) -> tuple[float, float]:

@@ -32,20 +32,18 @@ PARTS = 20  # a failing part names its seed; pytest-xdist spreads the parts
 STEPS = 250
 SKEW_NSEC = 3_000
 
-PLAIN = ModelConfig(dumps_across_hotplug=False)
+PLAIN = ModelConfig()
 MACHINES = {
     "plain": PLAIN,
-    "late page_owner": ModelConfig(page_owner_step=100, dumps_across_hotplug=False),
-    "large memory blocks": ModelConfig(block_sections=2, hotplug_sections=4, cpus=4, dumps_across_hotplug=False),
-    "hotplug and dumps": ModelConfig(weights={"dump": 6, "offline": 9, "online": 9}, dumps_across_hotplug=False),
-    "poison and guards": ModelConfig(flags=True, weights={"guards": 3}, dumps_across_hotplug=False),
-    "huge pages move": ModelConfig(max_order=7, weights={"huge": 9, "migrate": 9}, dumps_across_hotplug=False),
+    "late page_owner": ModelConfig(page_owner_step=100),
+    "large memory blocks": ModelConfig(block_sections=2, hotplug_sections=4, cpus=4),
+    "hotplug and dumps": ModelConfig(weights={"dump": 6, "offline": 9, "online": 9}),
+    "poison and guards": ModelConfig(flags=True, weights={"guards": 3}),
+    "huge pages move": ModelConfig(max_order=7, weights={"huge": 9, "migrate": 9}),
 }
-NO_RAISED_REFS = ModelConfig(raised_refs=False, dumps_across_hotplug=False)
-NO_HOTPLUG = ModelConfig(raised_refs=False, hotplug_sections=0)
-ALREADY_RUNNING = ModelConfig(
-    untraced_steps=150, raised_refs=False, dumps_across_hotplug=False, hotplug_across_begin=False
-)
+NO_RAISED_REFS = ModelConfig(raised_refs=False)
+NO_HOTPLUG = ModelConfig(hotplug_sections=0)
+ALREADY_RUNNING = ModelConfig(untraced_steps=150)
 
 Damage = Callable[[History, int], Damaged]
 
@@ -110,12 +108,12 @@ CASES: dict[str, tuple[ModelConfig, Damage]] = {
     "no free": (PLAIN, without("free")),
     "no drain": (PLAIN, without("drain")),
     "no split": (NO_RAISED_REFS, without("split")),
-    "no migrate": (NO_RAISED_REFS, without("migrate")),
-    "no isolate": (NO_RAISED_REFS, without("isolate")),
-    "no hotplug": (NO_RAISED_REFS, without("hotplug")),
+    "no migrate": (PLAIN, without("migrate")),
+    "no isolate": (PLAIN, without("isolate")),
+    "no hotplug": (PLAIN, without("hotplug")),
     "tracepoints only": (NO_RAISED_REFS, without("split", "migrate", "isolate", "hotplug")),
     "gaps": (NO_HOTPLUG, lambda history, seed: lose_stretches(history, seed)),
-    "started late": (NO_HOTPLUG, lambda history, seed: start_late(history, 60)),
+    "started late": (PLAIN, lambda history, seed: start_late(history, 60)),
     "already running": (ALREADY_RUNNING, undamaged),
 }
 

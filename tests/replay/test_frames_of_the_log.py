@@ -82,7 +82,7 @@ IMPOSSIBLE = [
     {"kind": Kind.DRAIN, "pfn": 8, "order": -1},
     {"kind": Kind.ISOLATE, "pfn": 8, "order": 7},
     {"kind": Kind.ALLOC, "order": 0},
-    {"kind": Kind.SPLIT, "pfn": 60, "nr_pages": 9, "order": 0},
+    {"kind": Kind.SPLIT, "pfn": 2**15 - 4, "nr_pages": 9, "order": 0},
     {"kind": Kind.SPLIT, "pfn": 0, "nr_pages": 2**62, "order": 0},
     {"kind": Kind.MIGRATE, "pfn": 4, "src_pfn": -1},
     {"kind": 99, "pfn": 4},
@@ -111,7 +111,7 @@ def test_a_quarantined_event_changes_nothing_but_doubts_and_is_shown(
     pages = [{key: _but_seq(said) for key, said in live_state(run.engine).items()} for run in (clean, dirty)]
     assert pages[0] == pages[1]
     shown = [row[3] for row in dirty.quarantined]
-    assert len(shown) == len([row for row in clean.quarantined]) + len(bad)
+    assert len(shown) == len(list(clean.quarantined)) + len(bad)
     assert all(Anomaly(why) in QUARANTINED for why in shown)
 
 

@@ -40,6 +40,8 @@ def test_every_field_of_an_engine_is_in_its_tip(told: History, size: int) -> Non
     run = Run(new_engine(correct=told.correct)).apply(to_frames(told.recordings, [size])[:-1])
     if run.engine.baseline is not None or run.engine.last_seq < run.engine.segment_first_seq:
         return  # no tip is written there
+    if run.digests:
+        return  # a tip counts only behind the segments before it: the next test
     with TemporaryDirectory() as folder:
         checkpoint.write(Path(folder), Stretch(run.engine, tip=True))
         options = FoldOptions(correct=told.correct, floor=FLOOR)
@@ -56,8 +58,7 @@ def test_every_field_of_an_engine_is_in_its_last_segment(told: History, data: st
     with TemporaryDirectory() as folder:
         for frame in frames:
             sealed = len(run.digests)
-            stretches: list[Stretch] = []
-            run._seal = lambda s: (stretches.append(s), checkpoint.write(Path(folder), s), Run._seal(run, s))  # type: ignore[method-assign, assignment, func-returns-value]
+            run._seal = lambda s: (checkpoint.write(Path(folder), s), Run._seal(run, s))  # type: ignore[method-assign, assignment, func-returns-value]
             run.apply([frame])
             if len(run.digests) == sealed or events[frame.header.frame]["kind"] != Kind.RECORDING_END:
                 continue
@@ -97,9 +98,9 @@ def test_a_stopped_replay_leaves_a_tip_and_a_finished_one_none(tmp_path: Path) -
     m.end()
     trail = trail_of(tmp_path / "trail", to_frames(m.recordings, [4]))
     replay(trail, frames=2)
-    assert [path.name for path in stream(trail).glob("*.duckdb")] == ["TIP-000000000000007.duckdb"]
+    assert [path.name for path in stream(trail).glob("*.duckdb")] == ["TIP-0000000000000000007.duckdb"]
     replay(trail)
-    assert [path.name for path in stream(trail).glob("*.duckdb")] == ["000000000000000-000000000000011.duckdb"]
+    assert [path.name for path in stream(trail).glob("*.duckdb")] == ["0000000000000000000-0000000000000000011.duckdb"]
 
 
 def test_a_lost_or_damaged_cut_costs_nothing_but_time(tmp_path: Path) -> None:

@@ -1,0 +1,49 @@
+"""One trail of the demo's recording, and a way to run commands on it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "pagetrail" / "demo_data" / "host-b"
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def run_in(folder: Path, trail: Path) -> Run:
+    def run(*arguments: str | Path, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
+        program = [sys.executable, "-m", "pagetrail", *map(str, arguments)]
+        environment = {**os.environ, "PAGETRAIL": str(trail)}
+        done = subprocess.run(program, cwd=folder, env=environment, input=stdin, capture_output=True, timeout=300)
+        return subprocess.CompletedProcess(
+            program, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode()
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def demo_trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's recording, ingested and replayed without corrections."""
+    folder = tmp_path_factory.mktemp("demo")
+    run = run_in(folder, folder / "trail")
+    for arguments in (["ingest", DEMO], ["replay", "--no-correct"]):
+        done = run(*arguments)
+        assert done.returncode == 0, done.stderr
+    return folder / "trail"
+
+
+@pytest.fixture
+def run(tmp_path: Path, demo_trail: Path) -> Run:
+    """Run pagetrail on the demo's trail."""
+    return run_in(tmp_path, demo_trail)
+
+
+@pytest.fixture
+def run_fresh(tmp_path: Path) -> Run:
+    """Run pagetrail on a trail that is not there yet."""
+    return run_in(tmp_path, tmp_path / "trail")

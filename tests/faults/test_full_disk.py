@@ -1,0 +1,52 @@
+"""A disk that is full stops a command with a word, harms nothing, and the same command goes on when there is room."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.faults.recording import write_trace
+from tests.replay.states import litter, store
+
+
+def run(*arguments: str | Path, most: int | None = None) -> tuple[int, str]:
+    """Run the driver, with no file larger than *most* bytes; return its exit code and what it said."""
+
+    def limit() -> None:
+        if most is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+    command = [sys.executable, "-B", "-m", "tests.faults.driver", *map(str, arguments)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, preexec_fn=limit, check=False)
+    return done.returncode, done.stdout.removeprefix("ready\n") + done.stderr
+
+
+@pytest.fixture(scope="module")
+def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_trace(tmp_path_factory.mktemp("trace") / "trace.txt", events=8_000)
+
+
+def test_a_full_disk_stops_ingest_and_replay_and_harms_nothing(trace: Path, tmp_path: Path) -> None:
+    whole, cramped = tmp_path / "whole", tmp_path / "cramped"
+    for trail in (whole, cramped):
+        trail.mkdir()
+    assert run("ingest", whole, trace) == (0, "done\n")
+    assert run("replay", whole) == (0, "done\n")
+
+    code, said = run("ingest", cramped, trace, most=60_000)
+    assert (code, said.split(":")[0]) == (4, "StorageFull")
+    assert "make room and run the same command again" in said
+    assert run("ingest", cramped, trace) == (0, "done\n")
+
+    expected = store(whole)
+    sizes = sorted(path.stat().st_size for path in whole.rglob("*.duckdb"))
+    for most in (20, 3_000, 60_000, sizes[0] - 1):
+        code, said = run("replay", cramped, most=most)
+        assert (code, said.split(":")[0]) == (4, "StorageFull"), (most, said)
+        assert litter(cramped) == []
+        assert store(cramped).items() <= expected.items()
+    assert run("replay", cramped) == (0, "done\n")
+    assert store(cramped) == expected

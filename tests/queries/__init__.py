@@ -1,0 +1,1 @@
+"""The questions, over trails that were really ingested and replayed."""
