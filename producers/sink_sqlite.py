@@ -31,6 +31,7 @@ from pagetrail.schemas.log import (
 _LOOKUP = "SELECT digest FROM frames WHERE recording = ? AND frame = ?"
 _INSERT = "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SPACE_NEEDED = 1 << 20
+_NOT_WRITTEN = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)  # what SQLite says of a quota, or a limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +187,8 @@ class SqliteLogWriter:
         except sqlite3.DatabaseError as error:
             code = getattr(error, "sqlite_errorcode", None)
             primary = None if code is None else code & 0xFF  # the rest of an extended code is its detail
-            if primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and self._no_space()):
+            unwritten = code in _NOT_WRITTEN or (primary == sqlite3.SQLITE_IOERR and self._no_space())
+            if primary == sqlite3.SQLITE_FULL or unwritten:
                 raise StorageFull(path=str(self._directory), reason=str(error)) from error
             if primary == sqlite3.SQLITE_BUSY:
                 holder = f"it has held the log for more than {self._limits.busy_seconds:g} s"
@@ -195,7 +197,7 @@ class SqliteLogWriter:
                 raise FrameDamaged(where=str(self._directory), reason=f"a log file SQLite rejects ({error})") from error
             raise
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise StorageFull(path=str(self._directory), reason=str(error)) from error
             raise
 

@@ -39,6 +39,9 @@ from pagetrail.schemas.store import BLOCK_SIZE, STORE_FORMAT, StoreFile, chain, 
 
 _WRITING = ".writing-"
 
+_HEADER_BYTES = 3 * 4096
+"""Before a DuckDB file's first block: the main header and two of the database."""
+
 
 def write(directory: Path, stretch: Stretch) -> Path:
     """Publish a stretch as a segment, or as a tip; return its path.
@@ -62,7 +65,7 @@ def write(directory: Path, stretch: Stretch) -> Path:
         _fsync(aside)
         _publish(aside, target, stretch.digest)
         _fsync(directory)
-    except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as error:
+    except (OSError, duckdb.Error) as error:
         if _is_full(error):
             raise StorageFull(path=str(directory), reason=str(error).split("\n")[0]) from error
         raise
@@ -143,6 +146,7 @@ def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     except duckdb.Error as error:
         raise SegmentDamaged(path=str(path), reason=str(error).split("\n")[0]) from error
     try:
+        _check_size(db, path)
         yield db
     except (
         duckdb.IOException,
@@ -153,6 +157,14 @@ def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         raise SegmentDamaged(path=str(path), reason=str(error).split("\n")[0]) from error
     finally:
         db.close()
+
+
+def _check_size(db: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """DuckDB opens a file whose last blocks are gone, and complains only when a question needs them."""
+    blocks, block_bytes = db.execute("SELECT total_blocks, block_size FROM pragma_database_size()").fetchall()[0]
+    whole, found = _HEADER_BYTES + blocks * block_bytes, path.stat().st_size
+    if found < whole:
+        raise SegmentDamaged(path=str(path), reason=f"{found} bytes of {whole}: it is cut short")
 
 
 def meta(db: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """How far a fold has come in the log, and that only one process moves it."""
 
+import errno
 import fcntl
 import json
 import os
@@ -8,8 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pagetrail.schemas.errors import TrailBusy
+from pagetrail.schemas.errors import StorageFull, TrailBusy
 from pagetrail.schemas.store import segments_directory
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says when there is no room: none on the disk, none in the quota, none below the limit of a file's size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,16 +50,28 @@ def read_cut(trail: Path, fold: str) -> Cut:
 
 
 def write_cut(trail: Path, fold: str, cut: Cut) -> None:
-    """Replace the cut of *fold*."""
+    """Replace the cut of *fold*.
+
+    Raises
+    ------
+    StorageFull
+        No space left; the cut is as it was.
+    """
     path = _path(trail, fold)
     path.parent.mkdir(parents=True, exist_ok=True)
     streams = [[host, boot_id, seq] for (host, boot_id), seq in cut.streams.items()]
     aside = path.with_name(f".writing-{fold}.{os.getpid()}.cut")
-    with aside.open("w") as file:
-        json.dump({"offset": cut.offset, "streams": streams, "refused": cut.refused}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    try:
+        with aside.open("w") as file:
+            json.dump({"offset": cut.offset, "streams": streams, "refused": cut.refused}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        if error.errno in FULL:
+            raise StorageFull(path=str(path), reason=str(error)) from error
+        raise
 
 
 def _path(trail: Path, fold: str) -> Path:

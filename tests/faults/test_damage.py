@@ -17,12 +17,12 @@ from tests.replay.states import litter, replay, store, stream, trail_of
 from tests.replay.strategies import Machine, to_batch, to_frames
 
 
-def machine(pages: int = 60) -> Machine:
+def machine(events: int = 90) -> Machine:
     m = Machine()
     m.begin()
-    for pfn in range(pages):
+    for nr in range(events):
         m.ts += 1
-        m.emit(Kind.ALLOC, pfn=pfn, order=0, gfp_mask=0, pid=1)
+        m.emit((Kind.ALLOC, Kind.ALLOC, Kind.FREE)[nr % 3], pfn=nr % 4, order=0, gfp_mask=0, pid=1)
     m.end()
     return m
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.captures.conftest import shared_folder as shared_folder  # one folder of trails for all tests
 from tests.conftest import REPOSITORY, Unavailable
 from tests.kernel.page_owner_sort import MissingBuildInput, build_page_owner_sort
 

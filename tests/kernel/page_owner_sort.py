@@ -33,6 +33,7 @@ ALLOCATOR_PREFIX: Final = frozenset(
         "post_alloc_hook",
         "prep_new_page",
         "get_page_from_freelist",
+        "rmqueue_bulk",
         "__alloc_pages_direct_compact",
         "__alloc_pages_direct_reclaim",
         "__alloc_pages_may_oom",

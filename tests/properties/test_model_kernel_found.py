@@ -196,7 +196,6 @@ def test_an_offline_that_returns_after_a_gap_is_not_surely_the_one_that_was_ente
     assert answer.said.absent[64] or not certain(answer, 64)
 
 
-@open_case("an implied split takes away the order alone, also from tails that were not certain before it")
 def test_an_implied_split_makes_no_tail_certain_that_was_not() -> None:
     tell = Story(without="split")
     tell.dump(tell.now, {"pfn": 8, "order": 2, "gfp_mask": 0xCC0})
