@@ -54,6 +54,8 @@ def _write(stream: Stream, segment: Path, source: str, target: Path) -> None:
     aside = target.with_suffix(".writing")
     query = _SPANS.format(host=_quoted(stream.host), boot=_quoted(stream.boot_id), source=source)
     with duckdb.connect(":memory:") as db:
+        # else a column without a null in this segment is "required" in its file, and the files of a stream differ
+        db.execute("SET disabled_optimizers = 'statistics_propagation'")
         db.execute(f"ATTACH '{_quoted(str(segment))}' AS seg (READ_ONLY)")
         db.execute(f"COPY ({query}) TO '{_quoted(str(aside))}' (FORMAT parquet, COMPRESSION zstd)")
     aside.replace(target)

@@ -20,6 +20,12 @@ HISTORY_SCHEMA = pa.schema(
     ]
 )
 
+_VIEWS = " UNION ALL ".join(
+    f"SELECT begin_ts, end_ts FROM {table} WHERE pfn <= $pfn AND $pfn < pfn + nr_pages AND kernel_view = 1"
+    for table in ("spans", "live")
+)
+"""When the kernel's own record of a page differs from what is proven."""
+
 _HOW = {int(how): how.name.lower().replace("_", " ") for how in How}
 
 
@@ -32,11 +38,23 @@ def history(stream: Stream, pfn: int, *, since: int | None = None, until: int | 
     hi = until if until is not None else OPEN_END
     parts = [HISTORY_SCHEMA.empty_table()]
     for position, file in enumerate(stream.files):
-        if stream.piece(file).last_ts < lo or stream.piece(file).first_ts > hi:
+        if stream.piece(file).last_ts < lo:
             continue
+        if stream.piece(file).first_ts > hi and not _open_at_the_end_of(stream, position - 1, pfn, hi):
+            break
         tables = ("spans", "live") if position == len(stream.files) - 1 else ("spans",)
         parts.append(_of_file(stream, file.path, tables, pfn, lo, hi))
     return _joined(pa.concat_tables(parts).sort_by("begin_seq"))
+
+
+def _open_at_the_end_of(stream: Stream, position: int, pfn: int, hi: int) -> bool:
+    """Whether a span that had begun by *hi* outlives a file: its row is where it ended, in a later one."""
+    if position < 0:
+        return False
+    where = "pfn <= $pfn AND $pfn < pfn + nr_pages AND kernel_view = 0 AND begin_ts <= $hi"
+    with checkpoint.opened(stream.files[position].path) as db:
+        found = db.execute(f"SELECT 1 FROM live WHERE {where} LIMIT 1", {"pfn": pfn, "hi": hi}).fetchone()
+    return found is not None
 
 
 def _of_file(stream: Stream, path: object, tables: tuple[str, ...], pfn: int, lo: int, hi: int) -> pa.Table:
@@ -44,10 +62,11 @@ def _of_file(stream: Stream, path: object, tables: tuple[str, ...], pfn: int, lo
     query = " UNION ALL ".join(f"SELECT * FROM {table} WHERE {where}" for table in tables)
     with checkpoint.opened(path) as db:  # type: ignore[arg-type]
         found = fetched(db, query, {"pfn": pfn, "lo": lo, "hi": hi})
+        views = db.execute(_VIEWS, {"pfn": pfn}).fetchall()
         texts = Texts.read(db)
     runs, records = arrays(found)
     doubts = _doubts(stream, pfn)
-    judged = [_judged(stream, runs[i : i + 1], records[i : i + 1], doubts) for i in range(runs.size)]
+    judged = [_judged(stream, runs[i : i + 1], records[i : i + 1], views, doubts) for i in range(runs.size)]
     whole = Judgement(
         certain=np.array([bool(j.certain[0]) for j in judged], np.bool_),
         uncertain=[j.uncertain[0] for j in judged],
@@ -60,12 +79,15 @@ def _of_file(stream: Stream, path: object, tables: tuple[str, ...], pfn: int, lo
     return pa.table([*rows.columns, ends, hows], schema=HISTORY_SCHEMA)
 
 
-def _judged(stream: Stream, run: np.ndarray, record: np.ndarray, doubts: np.ndarray) -> Judgement:
+def _judged(
+    stream: Stream, run: np.ndarray, record: np.ndarray, views: list[tuple[int, int]], doubts: np.ndarray
+) -> Judgement:
     end = int(run["end_ts"][0])
     until = min(end - 1, stream.horizon) if end != OPEN_END else stream.horizon
     until = max(until, int(record["begin_ts"][0]))
     bearing = doubts[(doubts["from_ts"] <= until) & (doubts["to_ts"] >= until)]
-    return judge(run, record, np.zeros(1, np.bool_), until, stream.facts, bearing)
+    viewed = any(begin <= until < end for begin, end in views)
+    return judge(run, record, np.array([viewed]), until, stream.facts, bearing)
 
 
 def _doubts(stream: Stream, pfn: int) -> np.ndarray:

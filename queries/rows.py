@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pagetrail.queries.certainty import Judgement, judge
 from pagetrail.queries.instant import Instant
+from pagetrail.queries.runs import Rows, cut, joined
 from pagetrail.queries.stream import Stream, Texts
 from pagetrail.replay.baseline import owner_ts
 from pagetrail.replay.checkpoint import arrays
@@ -83,12 +84,17 @@ def rows_at(stream: Stream, at: Instant, *, pfns: Sequence[int] | None = None, e
     runs, records, kernel_row = _both_views(runs, records, kernel)
     if everything or pfns is not None:
         runs, records, kernel_row = _with_unknown(stream.facts, at, runs, records, kernel_row, pfns)
-    judged = judge(runs, records, kernel_row >= 0, at.ts, stream.facts, stream.doubts_at(at))
+    doubts = stream.doubts_at(at)
+    edges = np.unique(np.concatenate([doubts["pfn"], doubts["pfn"] + doubts["nr_pages"]]))
+    pieces, parent = cut(runs, edges)
+    rows = Rows(runs=runs, records=records, kernel_row=kernel_row).take(parent, pieces)
+    judged = judge(rows.runs, rows.records, rows.kernel_row >= 0, at.ts, stream.facts, doubts)
     kernel_records = arrays(found)[1]
-    table = to_table(runs, records, kernel_row, kernel_records, judged, texts, stream.facts)
+    rows, judged = joined(rows, kernel_records, judged)
+    table = to_table(rows.runs, rows.records, rows.kernel_row, kernel_records, judged, texts, stream.facts)
     if everything or pfns is not None:
         return table
-    keep = (records["state"] == State.OWNED) | (kernel_row >= 0)
+    keep = (rows.records["state"] == State.OWNED) | (rows.kernel_row >= 0)
     return table.filter(pa.array(keep))
 
 
@@ -101,25 +107,18 @@ def _both_views(
         return proven, mine, np.full(proven.size, -1, np.int64)
     views = np.flatnonzero(kernel)
     edges = np.unique(np.concatenate([runs["pfn"][views], runs["pfn"][views] + runs["nr_pages"][views]]))
-    start, stop = proven["pfn"], proven["pfn"] + proven["nr_pages"]
-    low, high = np.searchsorted(edges, start, side="right"), np.searchsorted(edges, stop, side="left")
-    pieces = high - low + 1
-    parent = np.repeat(np.arange(proven.size), pieces)
-    nth = np.arange(parent.size) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    first = np.where(nth == 0, start[parent], edges[np.minimum(low[parent] + nth - 1, edges.size - 1)])
-    last = np.where(nth == pieces[parent] - 1, stop[parent], edges[np.minimum(low[parent] + nth, edges.size - 1)])
-    cut, cut_records = proven[parent], mine[parent]
-    cut["pfn"], cut["nr_pages"] = first, last - first
+    pieces, parent = cut(proven, edges)
+    first, cut_records = pieces["pfn"], mine[parent]
     order = views[np.argsort(runs["pfn"][views], kind="stable")]
     view_start, view_stop = runs["pfn"][order], runs["pfn"][order] + runs["nr_pages"][order]
     where = np.searchsorted(view_start, first, side="right") - 1
     inside = (where >= 0) & (first < view_stop[np.maximum(where, 0)])
     kernel_row = np.where(inside, order[np.maximum(where, 0)], -1)
-    return _add_lone_views(cut, cut_records, kernel_row, runs, order)
+    return _add_lone_views(pieces, cut_records, kernel_row, runs, order)
 
 
 def _add_lone_views(
-    cut: NDArray[np.void],
+    pieces: NDArray[np.void],
     cut_records: NDArray[np.void],
     kernel_row: NDArray[np.int64],
     runs: NDArray[np.void],
@@ -127,13 +126,13 @@ def _add_lone_views(
 ) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:
     """Add a row of unknown state for pages of which only the kernel's view says something."""
     covered_pages = np.bincount(
-        kernel_row[kernel_row >= 0], weights=cut["nr_pages"][kernel_row >= 0], minlength=runs.size
+        kernel_row[kernel_row >= 0], weights=pieces["nr_pages"][kernel_row >= 0], minlength=runs.size
     )
     lone = views[covered_pages[views] == 0]
     if not lone.size:
-        return cut, cut_records, kernel_row
+        return pieces, cut_records, kernel_row
     extra = runs[lone].copy()
-    merged = np.concatenate([cut, extra])
+    merged = np.concatenate([pieces, extra])
     records = np.concatenate([cut_records, unknown_records(lone.size)])
     rows = np.concatenate([kernel_row, lone])
     order = np.argsort(merged["pfn"], kind="stable")

@@ -177,8 +177,13 @@ def open_streams(trail: Path, *, correct: bool | None = None) -> list[Stream]:
     if fold is None:
         flag = " --no-correct" if correct is False else ""
         raise NotFound(f"{trail}: nothing has been replayed yet; run 'pagetrail replay{flag}'")
-    streams = [_open(path) for path in sorted(segments_directory(trail).glob(f"*/*/{fold}"))]
-    return [stream for stream in streams if stream is not None]
+    opened = [_open(path) for path in sorted(segments_directory(trail).glob(f"*/*/{fold}"))]
+    streams = [stream for stream in opened if stream is not None]
+    if not streams:
+        raise NotFound(
+            f"{trail}: nothing has been replayed yet; run 'pagetrail replay', or wait for the one that is running"
+        )
+    return streams
 
 
 def _open(directory: Path) -> Stream | None:

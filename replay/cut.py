@@ -12,7 +12,7 @@ from pathlib import Path
 from pagetrail.schemas.errors import StorageFull, TrailBusy
 from pagetrail.schemas.store import segments_directory
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says when there is no room: none on the disk, none in the quota, none below the limit of a file's size."""
 
 
@@ -69,9 +69,7 @@ def write_cut(trail: Path, fold: str, cut: Cut) -> None:
         aside.replace(path)
     except OSError as error:
         aside.unlink(missing_ok=True)
-        if error.errno in FULL:
-            raise StorageFull(path=str(path), reason=str(error)) from error
-        raise
+        raise _explained(error, path) from error
 
 
 def _path(trail: Path, fold: str) -> Path:
@@ -86,19 +84,33 @@ def replay_lock(trail: Path, fold: str) -> Iterator[None]:
     ------
     TrailBusy
         Another process holds it. The lock goes with its process, however that ends.
+    StorageFull
+        No space left, not even for the lock.
     """
     directory = segments_directory(trail)
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / f"{fold}.lock").open("a+") as file:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(directory / f"{fold}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise _explained(error, directory) from error
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.seek(0)
-            raise TrailBusy(path=str(trail), what="replay", holder=file.read().strip() or "unknown") from None
-        file.seek(0)
-        file.truncate()
-        file.write(f"pid {os.getpid()}")
-        file.flush()
+            holder = os.read(descriptor, 64).decode(errors="replace").strip() or "unknown"
+            raise TrailBusy(path=str(trail), what="replay", holder=holder) from None
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"pid {os.getpid()}".encode())
+        except OSError as error:
+            raise _explained(error, directory) from error
         for left in directory.glob(f".writing-{fold}.*.cut"):  # by a replay that was stopped
             left.unlink(missing_ok=True)
         yield
+    finally:
+        os.close(descriptor)
+
+
+def _explained(error: OSError, path: Path) -> Exception:
+    """Return what the system's error means to a trail; itself, where that is nothing of ours."""
+    return StorageFull(path=str(path), reason=str(error)) if error.errno in _FULL else error

@@ -322,6 +322,7 @@ class StreamEngine:
         since = min((gap.t_lo for _, _, gap in self.facts.gaps), default=self.facts.recordings[-1].first_ts)
         reason = "a hotplug call returned whose range was not seen"
         self.facts.gaps.append((seq, None, Gap(t_lo=ts if since is None else since, t_hi=ts, reason=reason)))
+        self.opts[OPT_LOSS] += 1
 
     def _hotplug_sections(self, seen: HotplugCall, entry: HotplugCall | None) -> None:
         assert seen.pfn is not None

@@ -442,8 +442,8 @@ def copy_head(t, from_row, from_i, row, i, pfn, src_pfn, generation, seq, ts, vi
     source = from_row[from_i]
     target = take_record(t)
     proven = False
-    if source >= 0:
-        proven = t.records[source]["state"] == _OWNED and t.records[source]["evidence"] != _INFERRED
+    if source >= 0 and t.records[source]["state"] == _OWNED:  # of a free page, the last owner is not who migrates
+        proven = t.records[source]["evidence"] != _INFERRED
         t.records[target] = t.records[source]
     else:
         blank(t, target)
@@ -512,7 +512,8 @@ def reach(t, slot, first, nr):
     i = first
     while i < first + nr:
         if row[i] >= 0:
-            most = max(most, np.int64(1) << np.int64(t.records[row[i]]["order"]))
+            order = np.int64(t.records[row[i]]["order"])  # absent where a page is free by kpageflags
+            most = max(most, np.int64(1) << max(order, np.int64(0)))
         i += run_length(row, i, first + nr)
     return most
 

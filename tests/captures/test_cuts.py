@@ -58,9 +58,9 @@ def test_a_capture_stopped_again_and_again_folds_to_the_same_store(
     expected = replayed_capture("small")
     with SqliteLogWriter(tmp_path) as log:
         log.append(list(recut(expected.path, (40_009,))))
-    frames = 2
-    while frames == 2:
+    for most in range(1, 20):  # more each time: a stop in the middle of a dump goes back to its beginning
         with SqliteLogReader(tmp_path) as reader:
             replayer = Replayer(tmp_path, reader, options=FoldOptions(correct=False))
-            frames = replayer.run(stop=lambda r=replayer: r.report.frames >= 2).frames  # type: ignore[misc]
+            if replayer.run(stop=lambda r=replayer, n=most: r.report.frames >= n).frames < most:  # type: ignore[misc]
+                break
     assert store(tmp_path) == store(expected.path)

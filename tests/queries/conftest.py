@@ -1,5 +1,6 @@
 """The demo's recording as trails of several shapes: many segments, a tip alone, both folds side by side."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,9 +8,12 @@ import pytest
 
 from pagetrail import api
 from pagetrail.api import Trail
+from pagetrail.producers.framing import Framer
+from pagetrail.producers.sink_sqlite import SqliteLogWriter
 from pagetrail.replay.engine import FoldOptions
 from pagetrail.replay.replayer import Replayer
 from pagetrail.replay.source_sqlite import SqliteLogReader
+from pagetrail.schemas.frames import FrameOrigin, decode_frame
 from tests.conftest import REPOSITORY
 
 DEMO = REPOSITORY / "pagetrail" / "demo_data" / "host-b"
@@ -21,6 +25,20 @@ def fold(trail: Path, *, correct: bool, floor: int = FLOOR, stop: Callable[[], b
     """Replay *trail* with segments of *floor* events."""
     with SqliteLogReader(trail) as reader:
         Replayer(trail, reader, options=FoldOptions(correct=correct, floor=floor)).run(stop=stop)
+
+
+def reframed(source: Path, target: Path, *, frame_events: int) -> None:
+    """Write the recording of *source* into the log of *target* in smaller frames."""
+    with SqliteLogReader(source) as reader, SqliteLogWriter(target) as log:
+        framer = None
+        for record in reader.read(0, 0, 1 << 30):
+            header, batch = decode_frame(record.payload, "the log")
+            if framer is None:
+                names = (field.name for field in dataclasses.fields(FrameOrigin))
+                framer = Framer(FrameOrigin(**{n: getattr(header, n) for n in names}), frame_events=frame_events)
+            log.append(list(framer.add(batch)))
+        assert framer is not None
+        log.append(list(framer.finish()))
 
 
 @pytest.fixture(scope="session")

@@ -71,6 +71,17 @@ def test_a_history_tiles_time_and_says_what_owner_says_at_every_instant_of_it(au
             assert {n: then[n] for n in SAME_IN_A_HISTORY} == {n: span[n] for n in SAME_IN_A_HISTORY}
 
 
+def test_a_history_is_as_sure_of_each_span_as_owner_is_at_the_end_of_it(audited: Trail) -> None:
+    rows = audited.snapshot("@3-t3", everything=True)
+    viewed = rows.filter(pc.is_valid(rows["kernel_says"]))["pfn"].to_pylist()
+    for pfn in [*sample(audited, 6, seed=5)[:-1], *viewed[:: len(viewed) // 4]]:
+        for span in audited.history(pfn).to_pylist()[-3:]:
+            stop = audited.stream().horizon if span["end_ts"] is None else span["end_ts"] - 1
+            if stop > span["begin_ts"]:
+                then = audited.owner([pfn], stop).to_pylist()[0]
+                assert (then["certain"], then["uncertain"]) == (span["certain"], span["uncertain"])
+
+
 def test_a_history_from_to_is_the_part_of_the_whole_that_touches_the_window(audited: Trail) -> None:
     pfn = 0x1802
     since, until = (audited.stream().instant(text).ts for text in ("@2-t2", "@3-t3"))
