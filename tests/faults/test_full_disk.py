@@ -43,7 +43,7 @@ def test_a_full_disk_stops_ingest_and_replay_and_harms_nothing(trace: Path, tmp_
 
     expected = store(whole)
     sizes = sorted(path.stat().st_size for path in whole.rglob("*.duckdb"))
-    for most in (40_000, 60_000, sizes[0] - 1, sizes[-1] - 1):
+    for most in (40_000, sizes[-1] - 1):
         code, said = run("replay", cramped, most=most)
         assert (code, said.split(":")[0]) == (4, "StorageFull"), (most, said)
         assert litter(cramped) == []

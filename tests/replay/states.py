@@ -197,7 +197,7 @@ def store(trail: Path) -> dict[str, str]:
     from pagetrail.replay.checkpoint import meta, opened
 
     found = {}
-    for path in sorted(segments_directory(trail).rglob("*.duckdb")):
+    for path in sorted(segments_directory(trail).rglob("[!.]*.duckdb")):
         with opened(path) as db:
             found[str(path.relative_to(segments_directory(trail)))] = meta(db, path)["digest"]
     return found
