@@ -41,18 +41,22 @@ def main() -> int:
     """Write, or with ``--check`` compare; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="write nothing; say what is stale")
-    check = parser.parse_args().check
+    parser.add_argument(
+        "--no-outputs", action="store_true", help="run no command: pages and tables made from code alone"
+    )
+    given = parser.parse_args()
     stale = 0
     for name in (CLI_PAGE, *PAGES):
         path = REPOSITORY / name
-        fresh = cli_page() if name == CLI_PAGE else with_outputs(with_tables(path.read_text()))
+        fresh = cli_page() if name == CLI_PAGE else with_tables(path.read_text())
+        fresh = fresh if given.no_outputs else with_outputs(fresh)
         if path.exists() and path.read_text() == fresh:
             continue
         stale += 1
-        sys.stdout.write(f"{name}: {'stale' if check else 'written'}\n")
-        if not check:
+        sys.stdout.write(f"{name}: {'stale' if given.check else 'written'}\n")
+        if not given.check:
             path.write_text(fresh)
-    return int(check and stale > 0)
+    return int(given.check and stale > 0)
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ is not there; 4 the trail itself (missing, newer, busy, damaged, full disk); 130
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -15,7 +15,7 @@ from pagetrail.commands import audit, holders, ingest, pages, replay, sections, 
 from pagetrail.commands.demo import demo
 from pagetrail.commands.options import say
 from pagetrail.commands.schema import schema_app
-from pagetrail.schemas.errors import PagetrailError
+from pagetrail.schemas.errors import InputError, PagetrailError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,15 +48,31 @@ def root(
 
 
 def main() -> None:
-    """Run the command line; every error that pagetrail can explain becomes one line on stderr and an exit code."""
+    """Run the command line; every error that can be explained becomes one line on stderr and an exit code."""
     try:
         app()
     except PagetrailError as error:
         say.print(f"pagetrail: {error}", markup=False)
         raise SystemExit(error.exit_code) from None
     except BrokenPipeError:
-        # who reads us has read enough: 'pagetrail snapshot | head'
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
+        _nobody_reads()
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # typer made it an exit of 1
+            _nobody_reads()
+        raise
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        say.print(
+            f"pagetrail: {where}expected a file or directory that can be used so, found: {error.strerror or error}; "
+            "check the path, its permissions and the space there",
+            markup=False,
+        )
+        raise SystemExit(InputError.exit_code) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _nobody_reads() -> NoReturn:
+    """Who reads us has read enough (``pagetrail snapshot … | head``): that is no error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(0) from None

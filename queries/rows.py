@@ -90,7 +90,7 @@ def rows_at(stream: Stream, at: Instant, *, pfns: Sequence[int] | None = None, e
     rows = Rows(runs=runs, records=records, kernel_row=kernel_row).take(parent, pieces)
     judged = judge(rows.runs, rows.records, rows.kernel_row >= 0, at.ts, stream.facts, doubts)
     kernel_records = arrays(found)[1]
-    rows, judged = joined(rows, kernel_records, judged)
+    rows, judged = joined(rows, kernel_records, judged, stream.facts.pages_per_section)
     table = to_table(rows.runs, rows.records, rows.kernel_row, kernel_records, judged, texts, stream.facts)
     if everything or pfns is not None:
         return table

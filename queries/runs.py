@@ -45,8 +45,10 @@ def cut(runs: NDArray[np.void], edges: NDArray[np.int64]) -> tuple[NDArray[np.vo
     return found, parent
 
 
-def joined(rows: Rows, kernel_records: NDArray[np.void], judged: Judgement) -> tuple[Rows, Judgement]:
-    """Return the longest runs: pages side by side of which the same is known, for the same reasons.
+def joined(
+    rows: Rows, kernel_records: NDArray[np.void], judged: Judgement, pages_per_section: int
+) -> tuple[Rows, Judgement]:
+    """Return the longest runs: pages side by side in a section of which the same is known, for the same reasons.
 
     A store keeps them as they ended, some in several pieces; so what is said of an instant would depend on what came later.
     """
@@ -54,6 +56,7 @@ def joined(rows: Rows, kernel_records: NDArray[np.void], judged: Judgement) -> t
     if size < 2:
         return rows, judged
     same = runs["pfn"][1:] == runs["pfn"][:-1] + runs["nr_pages"][:-1]
+    same &= runs["pfn"][1:] % pages_per_section != 0
     same &= runs["generation"][1:] == runs["generation"][:-1]
     same &= rows.records[1:] == rows.records[:-1]
     viewed = rows.kernel_row >= 0

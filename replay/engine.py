@@ -318,8 +318,15 @@ class StreamEngine:
         self._set_onlining()
 
     def _unknown_hotplug(self, seq: int, ts: int) -> None:
-        """Some memory came or went, and nothing says which: until now nothing of what was known of any page is sure."""
+        """Some memory came or went, and nothing says which: nothing of what was known of any page is sure.
+
+        Since when: the call was entered in a loss, and after the last one that was seen, as calls come one after another.
+        Source: drivers/base/core.c, device_hotplug_lock; mm/memory_hotplug.c, online_pages and offline_pages (Linux 6.1).
+        """
         since = min((gap.t_lo for _, _, gap in self.facts.gaps), default=self.facts.recordings[-1].first_ts)
+        others = [call.ts for call in self.facts.hotplug[:-1] if call.phase != "notified"]
+        if since is not None and others:
+            since = max(since, others[-1])
         reason = "a hotplug call returned whose range was not seen"
         self.facts.gaps.append((seq, None, Gap(t_lo=ts if since is None else since, t_hi=ts, reason=reason)))
         self.opts[OPT_LOSS] += 1

@@ -17,6 +17,7 @@ from pagetrail.schemas.owner import (
     DOUBT_HOTPLUG,
     GFP_COMP,
     GFP_MOVABLE,
+    KPF_BUDDY,
     OPEN_END,
     SAME_TS_NSEC,
     Anomaly,
@@ -103,6 +104,7 @@ class Audit:
     agree: int
     extra: int
     applied: bool
+    view: str = "page_owner"
 
 
 class Reference:
@@ -259,24 +261,34 @@ class Reference:
             elif page in owned and drain:
                 self._note(Anomaly.DRAIN_OF_OWNED)
                 self._doubt(page, there.evidence_ts, self.ts, Anomaly.DRAIN_OF_OWNED)
-                stamp = (there.gfp_mask, there.order, there.pid, there.alloc_ts) == (0, 0, 1, None)
-                if stamp and page not in self.kernel:
-                    self.kernel[page] = there.but(begin_seq=self.seq, begin_ts=self.ts)
+                self._keep_ghost(page, there)
             elif there is not None and there.state == State.FREE and not drain:
                 self._note(Anomaly.FREE_OF_FREE)
                 self._doubt(page, there.evidence_ts, self.ts, Anomaly.FREE_OF_FREE)
                 self._end(page, How.LOST_ALLOC)
         self._end_owners(owned, pages, How.LOST_FREE if drain else How.FREE)
+        before, freed = self._nothing(-1), self._nothing(-1)
         for page in pages:
             if page in self.proven:  # a drain of a free page
+                before = self._nothing(-1)
                 continue
-            was = last[page] if page in owned else None
-            self.proven[page] = (was or self._nothing(page)).but(
+            if last.get(page) is before:
+                self.proven[page] = freed
+                continue
+            before = last.get(page)  # type: ignore[assignment]
+            was = before if page in owned else None
+            self.proven[page] = freed = (was or self._nothing(page)).but(
                 block_pfn=event["pfn"], order=event["order"], state=State.FREE, evidence=Evidence.OBSERVED,
                 how=How.DRAIN if drain else How.FREE, begin_seq=self.seq, begin_ts=self.ts, evidence_ts=self.ts, src_pfn=None,
                 free_ts_nsec=None, free_pid=event.get("pid"), free_tgid=event.get("tgid"), free_comm=event.get("comm"),
                 free_stack=event.get("stack"),
             )  # fmt: skip
+
+    def _keep_ghost(self, page: int, owner: Owner) -> None:
+        """A page that page_owner stamped as early, and that is proven free: the kernel's record keeps the stamp."""
+        early = (owner.gfp_mask, owner.order, owner.pid, owner.alloc_ts) == (0, 0, 1, None)
+        if early and page not in self.kernel:
+            self.kernel[page] = owner.but(begin_seq=self.seq, begin_ts=self.ts)
 
     def _unseen(self, page: int) -> Anomaly:
         onlining = next((c for c in self.calls.values() if c["call"] == "online_pages" and c["pfn"] is not None), None)
@@ -357,7 +369,8 @@ class Reference:
 
     def _copied(self, source: Owner | None, pfn: int, src_pfn: int) -> Owner:
         proven = source is not None and source.state == State.OWNED and source.evidence != Evidence.INFERRED
-        source = source or self._nothing(pfn).but(evidence_ts=self.ts)
+        if source is None or source.state != State.OWNED:
+            source = self._nothing(pfn).but(evidence_ts=self.ts)
         return source.but(
             state=State.OWNED, evidence=Evidence.OBSERVED if proven else Evidence.INFERRED, how=How.MIGRATE,
             block_pfn=pfn, src_pfn=src_pfn, free_ts_nsec=source.ts_nsec, begin_seq=self.seq, begin_ts=self.ts,
@@ -441,10 +454,13 @@ class Reference:
 
     def _baseline_end(self, event: Event, said: dict[str, Any]) -> None:
         dump, self.dump = self.dump, None
-        if dump is None or dump.begin.get("view", "page_owner") != "page_owner":
+        if dump is None:
+            return
+        since = dump.begin["window_begin"]
+        if dump.begin.get("view") == "kpageflags":
+            self._free_by_flags(dump, since)
             return
         entries = self._possible(dump.entries)
-        since = dump.begin["window_begin"]
         for section_nr in sorted({entry["pfn"] // self.pages_per_section for entry in entries}):
             if self.went.get(section_nr, since - 1) < since:
                 self._there(section_nr * self.pages_per_section)
@@ -459,7 +475,7 @@ class Reference:
             and owner.begin_ts < since
         ]
         agrees = [self._agrees(entry) for entry in entries]
-        applied = self.correct or not self.audits
+        applied = self._applied("page_owner")
         self.audits.append(
             Audit(
                 name=dump.begin["name"], records=len(entries), agree=sum(agrees), extra=len(extra), applied=applied
@@ -479,6 +495,63 @@ class Reference:
             for page, owner in extra:
                 for named in range(page, page + 2**owner.order):
                     self._doubt(named, owner.evidence_ts, OPEN_END, DOUBT_BASELINE)
+
+    def _applied(self, view: str) -> bool:
+        return self.correct or not any(audit.view == view for audit in self.audits)
+
+    def _free_by_flags(self, dump: Dump, since: int) -> None:
+        """The BUDDY bit proves that a page is free; that it is not set proves nothing."""
+        beyond = self.pages_per_section * MAX_SECTIONS
+        runs = [
+            range(entry["pfn"], min(entry["pfn"] + entry["nr_pages"], beyond))
+            for entry in dump.entries
+            if entry.get("page_flags", 0) & KPF_BUDDY and entry["pfn"] >= 0
+        ]
+        pages = [page for run in runs for page in run]
+        free = sum(self._is_free(page) for page in pages)
+        applied = self._applied("kpageflags")
+        self.audits.append(
+            Audit(
+                name=dump.begin["name"], records=len(pages), agree=free, extra=0, applied=applied, view="kpageflags"
+            )
+        )  # fmt: skip
+        for run in runs if applied else ():
+            before, after = self._nothing(-1), self._nothing(-1)
+            for page in run:
+                there = self.proven.get(page)
+                shared = there is before and page % self.pages_per_section > 0
+                before = there  # type: ignore[assignment]
+                if page // self.pages_per_section not in self.open or not self._renewed_by_flags(there, since):
+                    before = self._nothing(-1)
+                    continue
+                if there is not None:
+                    self._end_by_flags(page, there)
+                self.proven[page] = after = after if shared else self._proven_free(page, there, since)
+
+    def _renewed_by_flags(self, there: Owner | None, since: int) -> bool:
+        """Whether the kernel's word on a free page says more than what is known: not when it was touched meanwhile."""
+        if there is None:
+            return True
+        fresh = self._surer() is None or (there.evidence_ts is not None and there.evidence_ts >= self._surer())
+        return there.begin_ts < since and not (there.state == State.FREE and fresh)
+
+    def _end_by_flags(self, page: int, there: Owner) -> None:
+        if there.state == State.OWNED:
+            self._doubt(page, there.evidence_ts, self.ts, DOUBT_BASELINE)
+            self._keep_ghost(page, there)
+        self._end(page, How.CONFIRMED if there.state == State.FREE else How.CORRECTED)
+
+    def _proven_free(self, page: int, there: Owner | None, since: int) -> Owner:
+        begun = {"begin_seq": self.seq, "begin_ts": self.ts, "evidence_ts": since}
+        if there is not None and there.state == State.FREE:
+            return there.but(how=How.CONFIRMED, **begun)
+        return (there or self._nothing(page)).but(
+            state=State.FREE, how=How.BASELINE, evidence=Evidence.BASELINE, order=None, **begun
+        )
+
+    def _surer(self) -> int | None:
+        """Evidence from before this instant is surer after a view of the kernel's own."""
+        return max([*self.coverage_begins, *(end + 1 for end in self.gap_ends)], default=None)
 
     def _possible(self, entries: list[Event]) -> list[Event]:
         possible = []
@@ -531,7 +604,7 @@ class Reference:
             return "kernel" if self._early(entry) and seen else "set"
         if viewed:
             return "leave"
-        surer = max([*self.coverage_begins, *(end + 1 for end in self.gap_ends)], default=None)
+        surer = self._surer()
         assert ours is not None
         if agrees and (surer is None or (ours.evidence_ts is not None and ours.evidence_ts >= surer)):
             return "leave"

@@ -1,10 +1,11 @@
 """Options that several commands share, and what they mean."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -31,7 +32,12 @@ CorrectOption = Annotated[
 ]
 DEFAULT_TRAIL = Path("trail")
 
-say = Console(stderr=True, highlight=False, soft_wrap=True)
+MAX_PFN: Final = 1 << 52
+"""Page frame numbers lie below: addresses have 64 bits, pages at least 12 of them."""
+
+_NUMBER: Final = re.compile(r"\d+|0[xX][0-9a-fA-F]+", re.ASCII)
+
+say = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 """Diagnostics: stderr."""
 
 
@@ -53,14 +59,14 @@ def parse_pfns(texts: list[str], *, paddr: bool) -> list[int]:
 
 def parse_pfn(text: str, *, paddr: bool) -> int:
     """Return one page frame number; see ``parse_pfns``."""
-    try:
-        value = int(text, 0)
-    except ValueError:
-        value = -1
-    if value < 0:
+    value = -1
+    if _NUMBER.fullmatch(text):
+        value = int(text, 16 if text[:2] in ("0x", "0X") else 10)
+        value = value >> 12 if paddr else value
+    if not 0 <= value < MAX_PFN:
         what = "a physical address" if paddr else "a page frame number"
-        raise BadArgument(f"{text!r}: expected {what}, decimal or 0x hex; found something else")
-    return value >> 12 if paddr else value
+        raise BadArgument(f"{text!r}: expected {what} of 64-bit memory, decimal or 0x hex; found something else")
+    return value
 
 
 @contextmanager

@@ -42,12 +42,12 @@ class Answers:
     def __post_init__(self) -> None:
         t = self.table
         self.certain = t["certain"].to_numpy()
-        self.state = np.array(t["state"].to_pylist())
+        self.state = t["state"].to_numpy(zero_copy_only=False).astype(np.str_)
         self.values = {name: _numbers(t[name].combine_chunks()) for name in _VALUES}
         says = t["kernel_says"].combine_chunks()
         self.viewed = ~says.is_null().to_numpy(zero_copy_only=False)
         self.said = {name: _numbers(says.field(name)) for name in _VALUES}
-        self.said_state = np.array([str(state) for state in says.field("state").to_pylist()])
+        self.said_state = says.field("state").to_numpy(zero_copy_only=False).astype(np.str_)
         lists = t["uncertain"].combine_chunks()
         parents, names = pc.list_parent_indices(lists).to_numpy(), np.array(pc.list_flatten(lists).to_pylist(), str)
         self.uncertain = {name: np.zeros(t.num_rows, np.bool_) for name in ATTRIBUTES}
@@ -59,10 +59,10 @@ class Answers:
 def answers(table: pa.Table, pages: int) -> Answers:
     """Return the rows of *table* laid out over pfns [0, pages); -1 where none is (the section is absent)."""
     row = np.full(pages, -1, np.int64)
-    spans = zip(table["pfn"].to_pylist(), table["nr_pages"].to_pylist(), strict=True)
-    for i, (pfn, count) in enumerate(spans):
-        assert (row[pfn : pfn + count] == -1).all(), f"two rows for a page of [{pfn}, {pfn + count})"
-        row[pfn : pfn + count] = i
+    start, size = table["pfn"].to_numpy(), table["nr_pages"].to_numpy()
+    assert (start[1:] >= start[:-1] + size[:-1]).all(), "two rows for a page"
+    which = np.repeat(np.arange(start.size), size)
+    row[start[which] + np.arange(which.size) - np.repeat(np.cumsum(size) - size, size)] = which
     return Answers(table, row)
 
 
@@ -161,9 +161,9 @@ def certain_share(ours: Answers, dump: Dump) -> tuple[float, float]:
     """Return which share (%) of the dump's records, and of the pages in them, is certain."""
     row = ours.row[dump.pfn]
     records = np.where(row >= 0, ours.certain[np.maximum(row, 0)], False)
-    inside = np.zeros(ours.row.size, np.bool_)
-    for pfn, order in zip(dump.pfn.tolist(), dump.order.tolist(), strict=True):
-        inside[pfn : pfn + (1 << order)] = True
+    first = np.repeat(dump.pfn, 1 << dump.order)
+    size = 1 << dump.order
+    inside = first + np.arange(first.size) - np.repeat(np.cumsum(size) - size, size)
     row = ours.row[inside]
     pages = np.where(row >= 0, ours.certain[np.maximum(row, 0)], False)
     return 100.0 * float(records.mean()), 100.0 * float(pages.mean())

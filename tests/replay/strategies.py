@@ -198,13 +198,28 @@ def _dump(m: Machine, a: int, b: int) -> None:
     """The kernel's own view: what the oracle knows, with some of it changed, left out or made up."""
     window = m.ts - (0, 0, 1_000, 30_000_000)[b % 4]
     begin = BaselineBegin(name=f"dump {a}", window_begin=window, window_end=m.ts, entries=0, skipped=int(a % 5 == 0))
-    if a % 11 == 0:
+    flags = b % 3 == 1
+    if flags:
         begin = begin.model_copy(update={"view": "kpageflags"})
     m.emit(Kind.BASELINE_BEGIN, begin)
-    for event in _records(m, a, b):
+    for event in _flags(m, a, b) if flags else _records(m, a, b):
         m.emit(Kind.BASELINE_ENTRY, **event)
     if a % 13:
         m.emit(Kind.BASELINE_END, BaselineEnd(name=begin.name, entries=0))
+
+
+def _flags(m: Machine, a: int, b: int) -> Iterator[dict[str, Any]]:
+    """Most runs of pages that are free or unknown as free, now and then one that is owned; over borders of sections too."""
+    r, page, nr = m.reference, 0, 0
+    while page < 5 * PAGES:
+        stop = page + 1 + (a * 7 + page * 3) % 40
+        owned = any(r.proven[p].state == State.OWNED for p in range(page, stop) if p in r.proven)
+        buddy = (a + nr) % 9 == 0 if owned else (a + nr) % 4 > 0
+        yield {"pfn": page, "nr_pages": stop - page, "page_flags": 1 << 10 if buddy else 1 << 7}
+        page, nr = stop, nr + 1
+    if b % 8 == 0:
+        yield {"pfn": -5, "nr_pages": 9, "page_flags": 1 << 10}
+        yield {"pfn": (PAGES << 20) - 2, "nr_pages": 9, "page_flags": 1 << 10}
 
 
 def _records(m: Machine, a: int, b: int) -> Iterator[dict[str, Any]]:

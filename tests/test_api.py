@@ -1,0 +1,101 @@
+"""The Python API: the command line's questions as calls, and nothing but Arrow tables as answers."""
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+import pagetrail
+from pagetrail import api
+from pagetrail.schemas.errors import BadArgument, InputError, NotFound, TrailMissing
+from tests.conftest import REPOSITORY
+
+LINE = "  <idle>-0  [000] d....  {:.6f}: mm_page_alloc: page=0 pfn={:#x} order=0 migratetype=0 gfp_flags=GFP_KERNEL\n"
+TRACE = "# tracer: nop\n#\n" + "".join(LINE.format(1 + i / 1000, 256 + i) for i in range(50))
+
+
+@pytest.fixture(scope="module")
+def trail(tmp_path_factory: pytest.TempPathFactory) -> api.Trail:
+    folder = tmp_path_factory.mktemp("api")
+    for name, host in (("one", "a"), ("two", "b")):
+        (folder / name).write_text(TRACE.replace("0x100 ", "0x1000 ") if host == "b" else TRACE)
+        report = api.ingest(
+            folder / "trail", folder / name, host=host, boot_id="boot", covers=("alloc", "free", "drain")
+        )
+        assert report.frames == 1
+    assert sorted(api.replay(folder / "trail").halted) == []
+    return pagetrail.open(folder / "trail")
+
+
+def test_every_question_of_the_command_line_is_a_call(trail: api.Trail) -> None:
+    calls = {name for name, _ in inspect.getmembers(trail, inspect.ismethod) if not name.startswith("_")}
+    assert {"owner", "history", "snapshot", "top", "leaks", "sections", "audits", "streams", "export_spans"} <= calls
+
+
+def test_everything_public_says_what_it_does() -> None:
+    for name in pagetrail.__all__:
+        assert name == "__version__" or inspect.getdoc(getattr(pagetrail, name))
+    silent = [
+        n for n, member in inspect.getmembers(api.Trail, inspect.isfunction) if n[0] != "_" and not member.__doc__
+    ]
+    assert silent == []
+
+
+def test_answers_are_arrow_tables(trail: api.Trail) -> None:
+    answers = [
+        trail.streams(),
+        trail.markers("a"),
+        trail.owner([256], "1.01", stream="a"),
+        trail.owners([(256, "1.01"), (300, 1_040_000_000)], stream="a"),
+        trail.history(256, stream="a"),
+        trail.snapshot("-0s", stream="a"),
+        trail.top("-0s", "comm", stream="a"),
+        trail.leaks("1.01", "-0s", "comm", stream="a"),
+        trail.sections(stream="a"),
+        trail.audits(stream="a"),
+    ]
+    assert all(isinstance(answer, pa.Table) for answer in answers)
+
+
+def test_an_int_is_nanoseconds_of_the_trace_clock(trail: api.Trail) -> None:
+    assert trail.owner([256], 1_010_000_000, stream="a") == trail.owner([256], "1.01", stream="a")
+
+
+def test_one_of_several_streams_has_to_be_named(trail: api.Trail) -> None:
+    with pytest.raises(NotFound, match="a/boot, b/boot"):
+        trail.snapshot("-0s")
+    assert trail.stream("a/boot").host == "a"
+    assert trail.owner([0x1000], "1.01", stream="b")["state"].to_pylist() == ["owned"]
+
+
+def test_errors_are_raised_and_say_what_to_do(trail: api.Trail, tmp_path: Path) -> None:
+    with pytest.raises(TrailMissing, match="--trail"):
+        pagetrail.open(tmp_path / "nowhere")
+    with pytest.raises(BadArgument, match="RFC 3339"):
+        trail.owner([256], "soon", stream="a")
+    with pytest.raises(InputError, match="nowhere"):
+        api.ingest(tmp_path / "trail", tmp_path / "nowhere")
+
+
+def test_a_trail_opened_before_a_replay_answers_as_of_then(tmp_path: Path) -> None:
+    (tmp_path / "trace").write_text(TRACE)
+    (tmp_path / "later").write_text("# tracer: nop\n#\n" + LINE.format(9.0, 999))
+    same = {"host": "a", "boot_id": "boot"}
+    api.ingest(tmp_path / "trail", tmp_path / "trace", **same)
+    api.replay(tmp_path / "trail")
+    before = pagetrail.open(tmp_path / "trail")
+    horizon = before.stream().horizon
+    api.ingest(tmp_path / "trail", tmp_path / "later", **same)
+    api.replay(tmp_path / "trail")
+    assert before.stream().horizon == horizon
+    assert before.owner([256], "1.01")["state"].to_pylist() == ["owned"]
+    assert pagetrail.open(tmp_path / "trail").stream().horizon == 9_000_000_000
+
+
+@pytest.mark.parametrize("first", ["pagetrail.replay", "pagetrail.queries.stream", "pagetrail.api", "pagetrail.cli"])
+def test_open_is_a_call_whatever_was_imported_before(first: str) -> None:
+    code = f"import {first}, pagetrail; assert callable(pagetrail.open) and isinstance(pagetrail.Trail, type)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
