@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from pagetrail.producers.gfp import parse_gfp
 from pagetrail.producers.text_kernels import ALLOC, DRAIN, FREE, IGNORE, RARE
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Hotplug, Marker
 from pagetrail.schemas.errors import BadArgument
+from pagetrail.schemas.gfp import parse_gfp
 
 STRUCT_PAGE_BYTES: Final = 64  # sizeof(struct page) on x86_64 (include/linux/mm_types.h, Linux 6.1)
 VMEMMAP_BASES: Final = {  # arch/x86/include/asm/pgtable_64_types.h (Linux 6.1), without KASLR: base, bytes

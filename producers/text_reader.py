@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.producers import text_kernels as tk
-from pagetrail.producers.gfp import GFP_FLAGS_6_1, parse_gfp
 from pagetrail.producers.interning import ACTION, COUNT, MASK, new_interner
 from pagetrail.producers.parsed import ReadAccount
 from pagetrail.producers.text_events import Event, EventReader, FailedAlloc, Refused, action_of
@@ -16,6 +15,7 @@ from pagetrail.producers.text_rows import RowBuilder
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.details import Gap
 from pagetrail.schemas.errors import BadArgument
+from pagetrail.schemas.gfp import GFP_FLAGS_6_1, parse_gfp
 
 CHUNK_BYTES: Final = 1 << 20  # stays in the cache; larger ones cost page faults and win nothing
 

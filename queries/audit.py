@@ -30,11 +30,6 @@ AUDITS_SCHEMA = pa.schema(
 )  # fmt: skip
 
 
-def audits(stream: Stream) -> list[Audit]:
-    """Return the dumps that were replayed with the stream, each against the state just before it."""
-    return stream.facts.audits
-
-
 def audits_table(stream: Stream, view: str = "page_owner") -> pa.Table:
     """Return a row a dump: records, those that agree, their share, and how many differ in each class, and in each section.
 

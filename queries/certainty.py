@@ -12,11 +12,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.producers.gfp import GFP_FLAGS_6_1
 from pagetrail.queries.instant import as_text
 from pagetrail.replay.clock import owner_clock
 from pagetrail.replay.facts import Facts
 from pagetrail.schemas.details import Covered
+from pagetrail.schemas.gfp import GFP_FLAGS_6_1
 from pagetrail.schemas.owner import (
     ABSENT64,
     DOUBT_HOTPLUG,

@@ -77,9 +77,9 @@ def _recordings(stream: Stream) -> list[Finding]:
         if account.failed_allocs:
             text = "allocations that failed, and took no page"
             found.append(Finding(level="note", what="failed allocs", count=account.failed_allocs, detail=text))
-        for name, count in account.ignored.items():
-            text = f"{name}: read and not stored, as they say nothing new of ownership"
-            found.append(Finding(level="note", what="ignored", count=count, detail=text))
+        if account.ignored:
+            text = "events that say nothing new of ownership, read and not stored: " + ", ".join(account.ignored)
+            found.append(Finding(level="note", what="ignored", count=sum(account.ignored.values()), detail=text))
     return found
 
 

@@ -11,12 +11,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.producers.gfp import GFP_FLAGS_6_1, format_gfp
 from pagetrail.queries.instant import Instant
 from pagetrail.queries.stream import Stream
 from pagetrail.replay.baseline import owner_ts
 from pagetrail.replay.checkpoint import arrays
 from pagetrail.replay.clock import owner_clock
+from pagetrail.schemas.gfp import GFP_FLAGS_6_1, format_gfp
 from pagetrail.schemas.owner import ABSENT8, ABSENT32, ABSENT64, State
 
 MIGRATETYPES: Final = ("Unmovable", "Movable", "Reclaimable", "HighAtomic", "CMA", "Isolate")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.schemas.owner import DOUBT_DTYPE, RECORD_DTYPE, RUN_DTYPE, Anomaly
+from pagetrail.schemas.owner import DOUBT_DTYPE, RECORD_DTYPE, RUN_DTYPE
 
 Array = NDArray[Any]
 """An array whose dtype its comment tells: NumPy's types know no structured dtypes, and mypy no casts between the others."""
@@ -127,8 +127,3 @@ def live_rows(tables: Tables) -> tuple[NDArray[np.void], NDArray[np.void], NDArr
     runs["generation"], runs["kernel_view"] = generation[order], view_[order]
     runs["end_seq"] = runs["end_ts"] = np.iinfo(np.int64).max
     return runs, tables.records[handle[order]], handle[order]
-
-
-def anomaly_total(tables: Tables, kind: Anomaly) -> int:
-    """Return how many events showed *kind*."""
-    return int(tables.anomalies[int(kind), 0])

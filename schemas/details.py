@@ -4,7 +4,7 @@ Kinds that are not here (alloc, free, split, ...) say everything in columns. All
 field says otherwise.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -182,5 +182,3 @@ DETAIL_MODELS: Final[dict[Kind, type[Detail]]] = {
     Kind.BASELINE_BEGIN: BaselineBegin,
     Kind.BASELINE_END: BaselineEnd,
 }
-
-Nanoseconds = Annotated[int, Field(description="ns of the trace clock")]

@@ -17,8 +17,7 @@
     │   ├── SchemaTooNew          a frame of a version that this pagetrail does not read
     │   ├── SegmentDamaged        a segment cut short or changed
     │   └── StorageFull           no space left
-    ├── StackConflict         one stack id, two contents
-    └── Interrupted           stopped on request; what was done is kept                        exit 130
+    └── StackConflict         one stack id, two contents
 
 The command line turns them into exit codes in one place: ``pagetrail/cli.py``.
 """
@@ -174,9 +173,3 @@ class StackConflict(PagetrailError):
     def __init__(self, *, stack_id: int, first: str, second: str) -> None:
         super().__init__(f"stack id {stack_id & (2**64 - 1):016x} stands for two stacks: {first!r} and {second!r}")
         self.stack_id, self.first, self.second = stack_id, first, second
-
-
-class Interrupted(PagetrailError):
-    """Stopped on request. What was done is kept; the same command goes on from there."""
-
-    exit_code = 130

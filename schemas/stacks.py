@@ -15,13 +15,10 @@ Where the two cannot meet: page_owner's own allocations (for its stack depot) be
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
-
-from pagetrail.schemas.errors import StackConflict
 
 MAX_FRAMES: Final = 12
 CUT_OFF: Final = "..."
@@ -166,57 +163,3 @@ def _own_context(frames: list[str]) -> list[str]:
         if function in _INTERRUPT_ENTRIES or function.startswith(_INTERRUPT_STARTS):
             return frames[: position + 1]
     return frames
-
-
-@dataclass(slots=True)
-class StackTable:
-    """The distinct raw stacks met so far: dense ids from 0 in order of first sight, and the canonical stack of each.
-
-    Raw texts that differ in offsets alone have dense ids of their own and one canonical id.
-    """
-
-    identify: Callable[[str], int] = stack_id
-    _dense: dict[str, int] = field(default_factory=dict)
-    _raws: list[str] = field(default_factory=list)
-    _ids: list[int] = field(default_factory=list)
-    _frames: dict[int, str] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self._raws)
-
-    def intern(self, raw: str) -> tuple[int, int]:
-        """Return (dense id, canonical id) of *raw*.
-
-        Raises
-        ------
-        StackConflict
-            The canonical id already stands for other frames.
-        """
-        dense = self._dense.get(raw)
-        if dense is None:
-            dense = self._add(raw)
-        return dense, self._ids[dense]
-
-    def raw(self, dense: int) -> str:
-        """Return the raw text with this dense id."""
-        return self._raws[dense]
-
-    def frames(self, canonical: int) -> str:
-        """Return the canonical text with this canonical id."""
-        return self._frames[canonical]
-
-    def ids(self) -> tuple[int, ...]:
-        """Return the canonical id of every dense id, in order."""
-        return tuple(self._ids)
-
-    def _add(self, raw: str) -> int:
-        frames = canonical_stack(raw).frames
-        canonical = self.identify(frames)
-        known = self._frames.setdefault(canonical, frames)
-        if known != frames:
-            raise StackConflict(stack_id=canonical, first=known, second=frames)
-        dense = len(self._raws)
-        self._dense[raw] = dense
-        self._raws.append(raw)
-        self._ids.append(canonical)
-        return dense

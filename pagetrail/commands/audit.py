@@ -51,15 +51,15 @@ def audit(
     _table(rows)
     if free:
         out("\npages that the kernel's kpageflags proves free:\n")
-        _table(free)
+        _table(free, "pages")
     if records:
         _records(differing)
     elif dump is None and any(row["agree"] < row["records"] for row in rows):
         say.print("each record that differs, with both sides: pagetrail audit --records")
 
 
-def _table(rows: list[dict[str, Any]]) -> None:
-    columns = ("dump", "at", "records", "agree", "share %", "extra", "use", "the rest, by class of difference")
+def _table(rows: list[dict[str, Any]], counted: str = "records") -> None:
+    columns = ("dump", "at", counted, "agree", "share %", "extra", "use", "the rest, by class of difference")
     table = []
     for r in rows:
         classes = dict(r["classes"])
@@ -69,7 +69,7 @@ def _table(rows: list[dict[str, Any]]) -> None:
         table.append(
             (r["name"], as_text(r["ts"]), r["records"], r["agree"], f"{r['share']:.2f}", r["extra"], use, rest)
         )
-    out(table_text(columns, table, right=("at", "records", "agree", "share %", "extra")))
+    out(table_text(columns, table, right=("at", counted, "agree", "share %", "extra")))
 
 
 def _records(rows: list[dict[str, Any]]) -> None:

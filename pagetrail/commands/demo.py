@@ -49,7 +49,7 @@ def demo(
     out("\nWhat did memory that was taken after the dump @2-t2, and is still held at @5-t5, go to?\n")
     run("leaks", "--from", WINDOW[0], "--to", WINDOW[1], "--by", "comm", "-n", "4")
     pfn = _page_with_a_past(where)
-    out(f"\n{LEAKER} it is. One of its pages, ten seconds and more before:\n")
+    out(f"\n{LEAKER} it is. One of the pages that it holds at the end: who owned it before, and everybody since?\n")
     run("owner", hex(pfn), "--at", "@3-t3")
     run("history", hex(pfn), "--from", WINDOW[0])
     out(_MOVABLE)

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pagetrail.producers.gfp import GFP_FLAGS_6_1
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import TEXT_COLUMNS, Kind, absent
+from pagetrail.schemas.gfp import GFP_FLAGS_6_1
 
 Row = dict[str, object]
 

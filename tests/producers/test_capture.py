@@ -17,13 +17,13 @@ from pagetrail.producers.capture import Capture
 from pagetrail.producers.capture_boot import parse_gfp_format, parse_memory_blocks
 from pagetrail.producers.capture_clock import parse_marker
 from pagetrail.producers.coverage import lost_events
-from pagetrail.producers.gfp import GFP_FLAGS_6_1
 from pagetrail.producers.inputs import content_id
 from pagetrail.producers.recordings import open_recording
 from pagetrail.schemas.batch import concat, to_arrow
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import DETAIL_MODELS
 from pagetrail.schemas.errors import InputError, PagetrailError
+from pagetrail.schemas.gfp import GFP_FLAGS_6_1
 
 DMESG = "[    0.001500] sched_clock: Marking stable (900000, 100000)->(2000000, -1000000)\n"
 # So: page_owner's clock = trace - 1 ms; CLOCK_MONOTONIC = trace - 1.1 ms.

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pagetrail.producers.ftrace_text import FtraceHeader, FtraceText
-from pagetrail.producers.gfp import GFP_FLAGS_6_1
 from pagetrail.schemas.batch import to_arrow
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import DETAIL_MODELS
+from pagetrail.schemas.gfp import GFP_FLAGS_6_1
 from tests.conftest import REPOSITORY
 from tests.producers.reference import Row, read_ftrace, rows_of
 from tests.producers.text_samples import FTRACE, batch_rows, expected, mutated, outcome, slices, trickle, unpacked

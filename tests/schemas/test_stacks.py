@@ -1,11 +1,9 @@
 """Laws of a stack's canonical form and id."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pagetrail.schemas.errors import StackConflict
-from pagetrail.schemas.stacks import CUT_OFF, MAX_FRAMES, StackTable, canonical_stack, stack_id
+from pagetrail.schemas.stacks import CUT_OFF, MAX_FRAMES, canonical_stack, stack_id
 
 NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,20}(\.constprop\.0)?", fullmatch=True)
 STACKS = st.lists(st.one_of(NAMES, st.sampled_from(["__alloc_pages", "asm_exc_page_fault"])), min_size=1, max_size=30)
@@ -69,27 +67,3 @@ def test_a_stack_of_allocator_functions_alone_keeps_them() -> None:
 
 def test_the_id_of_a_stack_never_changes() -> None:
     assert stack_id("alloc_pages\npipe_write") == 5214087527277916981
-
-
-@given(st.lists(STACKS.map("\n".join), min_size=1, max_size=10))
-def test_interning_gives_dense_ids_in_order_of_first_sight(raws: list[str]) -> None:
-    table = StackTable()
-    dense = [table.intern(raw)[0] for raw in raws]
-    assert [table.raw(i) for i in dense] == raws
-    assert sorted(set(dense), key=dense.index) == list(range(len(table)))
-
-
-@given(STACKS.map("\n".join))
-def test_interning_gives_the_canonical_id(raw: str) -> None:
-    table = StackTable()
-    dense, canonical = table.intern(raw)
-    assert table.frames(canonical) == canonical_stack(raw).frames
-    assert canonical == table.ids()[dense] == stack_id(canonical_stack(raw).frames)
-
-
-def test_one_id_with_two_contents_is_an_error() -> None:
-    table = StackTable(identify=lambda _: 7)
-    table.intern("f\ng")
-    table.intern("f+0x1\ng")
-    with pytest.raises(StackConflict):
-        table.intern("f\nh")

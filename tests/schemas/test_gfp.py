@@ -8,8 +8,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pagetrail.producers.gfp import GFP_FLAGS_6_1, format_gfp, parse_gfp
 from pagetrail.schemas.errors import BadArgument
+from pagetrail.schemas.gfp import GFP_FLAGS_6_1, format_gfp, parse_gfp
 from tests.conftest import WINDOW_SIZE
 from tests.producers.text_samples import unpacked
 
