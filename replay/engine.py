@@ -307,8 +307,11 @@ class StreamEngine:
             note(self.tables, int(Anomaly.HOTPLUG_UNPAIRED), seen.nr_pages or 0, seq)
             if seen.pfn is None:
                 self._unknown_hotplug(seq, ts)
-        if seen.phase == "return" and entry is not None and seen.pfn is None:
-            seen.pfn, seen.nr_pages = entry.pfn, entry.nr_pages
+        if seen.phase == "return" and entry is not None:
+            if seen.pfn is None:
+                seen.pfn, seen.nr_pages = entry.pfn, entry.nr_pages
+            if any(gap.t_hi >= entry.ts for _, _, gap in self.facts.gaps):
+                self._unknown_hotplug(seq, ts)  # its own return may be what was lost, with another's entry
         if self.facts.boot is not None and self.facts.boot.memory_model == "FLATMEM":
             self.quarantine(
                 Anomaly.HOTPLUG_ON_FLATMEM, seq, ts, _or(seen.pfn, ABSENT64), absent("order"), _or(seen.nr_pages, 1)

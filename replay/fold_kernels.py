@@ -169,8 +169,10 @@ def imply_split(t, row, handle, lo, hi, base, generation, seq, ts):
     t.records[target] = t.records[handle]
     t.records[target]["pages"] = 0
     t.records[target]["order"] = 0
+    # what was inferred as a whole stays so: an implied split takes away the order alone
+    known = t.records[handle]["evidence"] != _INFERRED or t.records[handle]["how"] == _H_IMPLIED
     t.records[target]["evidence"] = _INFERRED
-    t.records[target]["how"] = _H_IMPLIED
+    t.records[target]["how"] = _H_IMPLIED if known else _H_SPLIT
     t.records[target]["begin_seq"] = seq
     t.records[target]["begin_ts"] = ts
     move(t, row, first, lo, base, generation, handle, target, seq, ts, _H_IMPLIED)

@@ -11,7 +11,6 @@ from pagetrail.replay.fold_kernels import (
     doubt,
     is_early_stamp,
     keep_ghost,
-    release,
     run_length,
     take_record,
 )
@@ -162,6 +161,7 @@ def set_owner(t, b, i, row, kernel_row, first, stop, base, generation, seq, ts, 
 
     A dump prints heads. The tails are the head's for sure only in a compound block that was not migrated: the tails of a migrated
     huge page keep the migrator's record, and a block that is no compound may be freed in part (mm/page_alloc.c, __free_pages).
+    Blocks within it that the dump lists by themselves are left to their own records.
     """
     handle = from_entry(t, b, i, seq, ts, window_begin, _H_EARLY if early else _H_BASELINE)
     whole = (b.gfp_mask[i] & compound) != 0 and b.migrate_reason[i] < 0
@@ -170,17 +170,23 @@ def set_owner(t, b, i, row, kernel_row, first, stop, base, generation, seq, ts, 
         tails = from_entry(t, b, i, seq, ts, window_begin, _H_BASELINE)
         t.records[tails]["evidence"] = _INFERRED
     j = first
+    listed = i + 1
     while j < stop:
-        length = 1 if j == first and tails != handle else run_length(row, j, stop)
+        while listed < b.pfn.size and b.pfn[listed] < base + j:
+            listed += 1
+        if listed < b.pfn.size and b.pfn[listed] == base + j and j > first:
+            j += np.int64(1) << np.int64(b.order[listed])
+            continue
+        border = stop
+        if listed < b.pfn.size and b.pfn[listed] > base + j:
+            border = min(stop, b.pfn[listed] - base)
+        length = 1 if j == first and tails != handle else run_length(row, j, border)
         mine = handle if j == first else tails
         there = row[j]
-        own = there >= 0 and t.records[there]["begin_seq"] == seq
-        if there >= 0 and t.records[there]["begin_ts"] >= window_begin and not own:
+        if there >= 0 and t.records[there]["begin_ts"] >= window_begin:
             j += length
             continue
-        if own:  # set from the head of a block, a moment ago: a record of its own says more
-            release(t, there, length)
-        elif there >= 0:
+        if there >= 0:
             doubt(t, base + j, length, t.records[there]["evidence_ts"], ts, seq, DOUBT_BASELINE)
             close(t, there, base + j, length, generation, seq, ts, _H_CORRECTED, 0)
         for k in range(j, j + length):

@@ -7,7 +7,7 @@ their sources are told in replay/fold_kernels.py; here they are told again, page
 import copy
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -305,9 +305,11 @@ class Reference:
             rest = [page for page, owner in self.proven.items() if owner is block and page not in event_pages]
             if not rest or block.order == 0 or self.split_covered:
                 continue
+            known = block.evidence != Evidence.INFERRED or block.how == How.SPLIT_IMPLIED
             single = block.but(
-                order=0, evidence=Evidence.INFERRED, how=How.SPLIT_IMPLIED, begin_seq=self.seq, begin_ts=self.ts
-            )
+                order=0, evidence=Evidence.INFERRED, how=How.SPLIT_IMPLIED if known else How.SPLIT,
+                begin_seq=self.seq, begin_ts=self.ts,
+            )  # fmt: skip
             for page in rest:
                 self._note(Anomaly.PARTIAL_FREE)
                 self._end(page, How.SPLIT_IMPLIED)
@@ -418,8 +420,11 @@ class Reference:
                 self._note(Anomaly.HOTPLUG_UNPAIRED, nr or 0)
                 if pfn is None:
                     self.gap_ends.append(self.ts)
-            elif pfn is None:
-                pfn, nr = entry["pfn"], entry["nr_pages"]
+            else:
+                if pfn is None:
+                    pfn, nr = entry["pfn"], entry["nr_pages"]
+                if any(end >= entry["ts"] for end in self.gap_ends):
+                    self.gap_ends.append(self.ts)
         elif phase == "entry":
             self.calls[call, pid] = {"call": call, "pfn": pfn, "nr_pages": nr, "ts": self.ts}
         if self.flatmem:
@@ -484,13 +489,14 @@ class Reference:
         if not applied:
             return
         todo = [self._action(entry, since) for entry in entries]
+        orders = {entry["pfn"]: entry["order"] for entry in reversed(entries)}
         for entry, action in zip(entries, todo, strict=True):
             if action == "confirm":
                 self._confirm(entry, since)
             elif action == "kernel":
                 self._early_beside(entry, since)
             elif action == "set":
-                self._set(entry, since)
+                self._set(entry, since, orders)
         if not dump.begin.get("skipped"):
             for page, owner in extra:
                 for named in range(page, page + 2**owner.order):
@@ -657,17 +663,26 @@ class Reference:
         """Whether the tails are surely the head's: a compound block that was not migrated."""
         return bool((entry.get("gfp_mask") or 0) & GFP_COMP) and entry.get("migrate_reason", -1) in (None, -1)
 
-    def _set(self, entry: Event, since: int) -> None:
+    def _unlisted(self, entry: Event, orders: dict[int, int]) -> Iterator[int]:
+        """The pages of a record's block, without blocks in it that the dump lists by themselves."""
+        page = entry["pfn"]
+        while page < entry["pfn"] + 2 ** entry["order"]:
+            if page != entry["pfn"] and page in orders:
+                page += 2 ** orders[page]
+            else:
+                yield page
+                page += 1
+
+    def _set(self, entry: Event, since: int, orders: dict[int, int]) -> None:
         owner = self._from_entry(entry, since, How.EARLY if self._early(entry) else How.BASELINE)
         tails = owner
         if not self._whole(entry):
             tails = self._from_entry(entry, since, How.BASELINE).but(evidence=Evidence.INFERRED)
-        for page in self._pages_of(entry):
+        for page in self._unlisted(entry, orders):
             there = self.proven.get(page)
-            own = there is not None and there.begin_seq == self.seq
-            if there is not None and there.begin_ts >= since and not own:
+            if there is not None and there.begin_ts >= since:
                 continue
-            if there is not None and not own:
+            if there is not None:
                 self._doubt(page, there.evidence_ts, self.ts, DOUBT_BASELINE)
                 self._end(page, How.CORRECTED)
             self._end_view(page, How.CORRECTED)

@@ -41,7 +41,6 @@ MACHINES = {
     "poison and guards": ModelConfig(flags=True, weights={"guards": 3}),
     "huge pages move": ModelConfig(max_order=7, weights={"huge": 9, "migrate": 9}),
 }
-NO_RAISED_REFS = ModelConfig(raised_refs=False)
 NO_HOTPLUG = ModelConfig(hotplug_sections=0)
 FOUR_CPUS = ModelConfig(hotplug_sections=0, cpus=4)
 ALREADY_RUNNING = ModelConfig(untraced_steps=150)
@@ -108,12 +107,12 @@ CASES: dict[str, tuple[ModelConfig, Damage]] = {
     "no alloc": (PLAIN, without("alloc")),
     "no free": (PLAIN, without("free")),
     "no drain": (PLAIN, without("drain")),
-    "no split": (NO_RAISED_REFS, without("split")),
+    "no split": (PLAIN, without("split")),
     "no migrate": (PLAIN, without("migrate")),
     "no isolate": (PLAIN, without("isolate")),
     "no hotplug": (PLAIN, without("hotplug")),
-    "tracepoints only": (NO_RAISED_REFS, without("split", "migrate", "isolate", "hotplug")),
-    "gaps": (NO_HOTPLUG, lambda history, seed: lose_stretches(history, seed)),
+    "tracepoints only": (PLAIN, without("split", "migrate", "isolate", "hotplug")),
+    "gaps": (PLAIN, lambda history, seed: lose_stretches(history, seed)),
     "started late": (PLAIN, lambda history, seed: start_late(history, 60)),
     "already running": (ALREADY_RUNNING, undamaged),
 }

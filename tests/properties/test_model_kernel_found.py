@@ -180,7 +180,6 @@ def test_a_page_whose_two_events_came_the_wrong_way_round_is_in_doubt_from_then_
     assert not certain(tell.answer(), 8)
 
 
-@open_case("a return after a gap is paired with an entry from before it, whose own return may be what was lost")
 def test_an_offline_that_returns_after_a_gap_is_not_surely_the_one_that_was_entered_before_it() -> None:
     tell = Story()
     for pfn in (64, 128):
@@ -208,14 +207,10 @@ def freed_in_part_and_dumped() -> Story:
     return tell
 
 
-@open_case(
-    "a dump's larger block takes the pages that the same dump lists as others', where they agree with what was known"
-)
 def test_a_dumps_block_does_not_take_a_page_that_the_dump_lists_as_anothers() -> None:
     assert freed_in_part_and_dumped().answer().said.proven["pid"][9] == 6
 
 
-@open_case("an implied split takes away the order alone, also from tails of which nothing was certain before it")
 def test_an_implied_split_makes_no_tail_certain_that_was_not() -> None:
     tell = freed_in_part_and_dumped()
     tell(Kind.ALLOC, 10, pid=7)
