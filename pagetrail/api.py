@@ -13,6 +13,7 @@ from pagetrail import __version__
 from pagetrail.producers.ingest import IngestReport, origin_of
 from pagetrail.producers.ingest import ingest as ingest_recording
 from pagetrail.producers.recordings import open_recording
+from pagetrail.producers.sink_kafka import KafkaLogWriter
 from pagetrail.producers.sink_sqlite import SqliteLogWriter
 from pagetrail.queries import audit as audit_queries
 from pagetrail.queries import history as history_queries
@@ -26,11 +27,14 @@ from pagetrail.queries.rows import rows_at
 from pagetrail.queries.stream import Stream, choose, open_streams
 from pagetrail.queries.streams import markers_table, streams_table
 from pagetrail.replay.engine import FoldOptions
-from pagetrail.replay.replayer import Replayer, ReplayReport
+from pagetrail.replay.partition import ReplayReport
+from pagetrail.replay.replayer import Replayer
+from pagetrail.replay.source_kafka import KafkaLogReader
 from pagetrail.replay.source_sqlite import SqliteLogReader
 from pagetrail.schemas.details import Covered
 from pagetrail.schemas.errors import InputError
 from pagetrail.schemas.frames import Frame
+from pagetrail.schemas.log_address import KafkaAddress
 
 Time = str | int
 
@@ -137,22 +141,30 @@ def ingest(
     covers: tuple[Covered, ...] = (),
     probes: bool = True,
     vmemmap_base: int | None = None,
+    log: KafkaAddress | None = None,
     on_progress: Callable[[int], None] = lambda events: None,
 ) -> IngestReport:
     """Store one recording (a file, a capture directory, or ``-`` for stdin) in a trail's log; see ``open_recording``.
 
+    With *log* it goes to that topic, and the trail is not touched.
+
     Raises
     ------
     InputError
-        It is no recording, or overlaps another one of the same boot; nothing was stored.
+        It is no recording, or overlaps another one of the same boot; nothing was stored. (A topic takes it: replay refuses it.)
     StorageFull
         No space left; the same call goes on from there.
+    LogError
+        The brokers do not answer, or refuse us, or the topic is not there; what was acknowledged stays.
     """
     recording = open_recording(
         path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base
     )
     origin = origin_of(recording, producer_version=__version__)
-    with SqliteLogWriter(Path(trail)) as log:
+    if log is not None:
+        with KafkaLogWriter(log) as topic:
+            return ingest_recording(recording, origin, topic, on_progress=on_progress)
+    with SqliteLogWriter(Path(trail)) as embedded:
 
         def accept(first: Frame) -> None:
             with SqliteLogReader(Path(trail)) as reader:
@@ -164,7 +176,7 @@ def ingest(
                     f"{other.boot_id}): two recordings of one time are never merged; ingest it into another trail"
                 )
 
-        return ingest_recording(recording, origin, log, accept=accept, on_progress=on_progress)
+        return ingest_recording(recording, origin, embedded, accept=accept, on_progress=on_progress)
 
 
 def replay(
@@ -172,11 +184,12 @@ def replay(
     *,
     correct: bool = True,
     follow: bool = False,
+    log: KafkaAddress | None = None,
     stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ReplayReport:
-    """Fold a trail's log into segments, going on where it stopped; see ``Replayer.run``."""
-    with SqliteLogReader(Path(trail)) as reader:
+    """Fold a trail's log, or the topic *log*, into the trail's segments, going on where it stopped; see ``Replayer.run``."""
+    with SqliteLogReader(Path(trail)) if log is None else KafkaLogReader(log) as reader:
         replayer = Replayer(Path(trail), reader, options=FoldOptions(correct=correct), on_progress=on_progress)
         return replayer.run(follow=follow, stop=stop)
 

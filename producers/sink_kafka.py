@@ -21,6 +21,7 @@ from pagetrail.schemas.log_kafka import (
     Troubles,
     client_settings,
     make_client,
+    offset_of,
     partition_of,
     partitions_of,
     unreachable,
@@ -64,8 +65,8 @@ class _Sending:
             self.moved = time.monotonic()
             if error is None:
                 self.acknowledged += 1
-                self.last_offset = message.offset()
-                then(message.offset())
+                self.last_offset = offset_of(message)
+                then(offset_of(message))
                 return
             self.error = self.error or error
             self.failed.append(f"recording {frame.header.recording} frame {frame.header.frame}: {error.str()}")
@@ -167,7 +168,10 @@ class KafkaLogWriter:
 
     def _produce(self, frame: Frame, sending: _Sending, patience: float) -> None:
         said, producer = frame.header, self._alive()
-        headers: list[tuple[str, bytes]] = [(DIGEST_HEADER, frame.digest), (BOOT_HEADER, said.boot_id.encode())]
+        headers: list[tuple[str, str | bytes | None]] = [
+            (DIGEST_HEADER, frame.digest),
+            (BOOT_HEADER, said.boot_id.encode()),
+        ]
         while True:
             try:
                 producer.produce(
@@ -212,4 +216,3 @@ class KafkaLogWriter:
             f"of the last append {sending.asked - sending.acknowledged} of {sending.asked} were not: {each}"
         )
         return unreachable(self._address, self._troubles, said, done=done)
-

@@ -20,6 +20,7 @@ from pagetrail.schemas.log_kafka import (
     Troubles,
     client_settings,
     make_client,
+    offset_of,
     unreachable,
 )
 
@@ -119,7 +120,9 @@ class StoredFrames:
             del self._recordings[next(iter(self._recordings))]
         copies = self._recordings[recording] = _Copies()
         low, high = self._watermarks(partition)
-        self._read(recording, copies, TopicPartition(self._address.topic, partition, max(low, high - self._look_back)), high)
+        self._read(
+            recording, copies, TopicPartition(self._address.topic, partition, max(low, high - self._look_back)), high
+        )
         return high - 1 if high > 0 else None
 
     def close(self) -> None:
@@ -146,10 +149,10 @@ class StoredFrames:
             for message in reader.consume(_BATCH, 0.05):
                 error = message.error()
                 if error is None:
-                    moved, offset = time.monotonic(), message.offset() + 1
+                    moved, offset = time.monotonic(), offset_of(message) + 1
                     _note(recording, copies, message)
-                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-                    offset = max(offset, message.offset())
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    offset = max(offset, offset_of(message))
                 else:
                     self._troubles(error)
             if self._troubles.refused or time.monotonic() - moved > CONNECT_SECONDS:
@@ -170,4 +173,4 @@ def _note(recording: str, copies: _Copies, message: Message) -> None:
     except FrameDamaged:
         return  # replay says so; here it is enough that it is no frame of this recording
     if header.recording == recording:
-        copies.add(header, frame_digest(payload), message.offset())
+        copies.add(header, frame_digest(payload), offset_of(message))

@@ -1,4 +1,4 @@
-"""How far a fold has come in the log, and that only one process moves it."""
+"""How far a fold has come in each partition of a log, and that only one process at a time moves it there."""
 
 import errno
 import fcntl
@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pagetrail.schemas.errors import StorageFull, TrailBusy
-from pagetrail.schemas.store import segments_directory
+from pagetrail.schemas.log import EMBEDDED_LOG
+from pagetrail.schemas.store import path_part, segments_directory
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says when there is no room: none on the disk, none in the quota, none below the limit of a file's size."""
@@ -18,7 +19,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
-    """Where in the log the next replay begins.
+    """Where in a partition of the log the next replay begins.
 
     Attributes
     ----------
@@ -36,31 +37,39 @@ class Cut:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-def read_cut(trail: Path, fold: str) -> Cut:
-    """Return the cut of *fold*; one at the log's beginning when nothing is known.
+def part_name(log_id: str, partition: int) -> str:
+    """Return what names a partition in the names of its cut and lock; nothing, where the log is the trail's own.
+
+    A log has an id of its own, so the cut of one is never taken for that of another, nor for one of the same name before it.
+    """
+    return "" if log_id == EMBEDDED_LOG else f".{path_part(log_id)}.{partition}"
+
+
+def read_cut(trail: Path, fold: str, part: str = "") -> Cut:
+    """Return the cut of *fold* in a partition (``part_name``); one at the log's beginning when nothing is known.
 
     A cut that is lost or damaged costs time, not truth: replay skips what its segments already hold.
     """
     try:
-        said = json.loads(_path(trail, fold).read_text())
+        said = json.loads(_path(trail, fold, part).read_text())
         streams = {(host, boot_id): int(seq) for host, boot_id, seq in said["streams"]}
         return Cut(offset=int(said["offset"]), streams=streams, refused=dict(said["refused"]))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return Cut()
 
 
-def write_cut(trail: Path, fold: str, cut: Cut) -> None:
-    """Replace the cut of *fold*.
+def write_cut(trail: Path, fold: str, cut: Cut, part: str = "") -> None:
+    """Replace the cut of *fold* in a partition.
 
     Raises
     ------
     StorageFull
         No space left; the cut is as it was.
     """
-    path = _path(trail, fold)
+    path = _path(trail, fold, part)
     path.parent.mkdir(parents=True, exist_ok=True)
     streams = [[host, boot_id, seq] for (host, boot_id), seq in cut.streams.items()]
-    aside = path.with_name(f".writing-{fold}.{os.getpid()}.cut")
+    aside = path.with_name(f".writing-{fold}{part}.{os.getpid()}.cut")
     try:
         with aside.open("w") as file:
             json.dump({"offset": cut.offset, "streams": streams, "refused": cut.refused}, file)
@@ -72,13 +81,13 @@ def write_cut(trail: Path, fold: str, cut: Cut) -> None:
         raise _explained(error, path) from error
 
 
-def _path(trail: Path, fold: str) -> Path:
-    return segments_directory(trail) / f"{fold}.cut.json"
+def _path(trail: Path, fold: str, part: str) -> Path:
+    return segments_directory(trail) / f"{fold}{part}.cut.json"
 
 
 @contextmanager
-def replay_lock(trail: Path, fold: str) -> Iterator[None]:
-    """Hold the right to replay *fold* on *trail*.
+def replay_lock(trail: Path, fold: str, part: str = "") -> Iterator[None]:
+    """Hold the right to replay a partition into *fold* on *trail*.
 
     Raises
     ------
@@ -90,7 +99,7 @@ def replay_lock(trail: Path, fold: str) -> Iterator[None]:
     directory = segments_directory(trail)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(directory / f"{fold}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(directory / f"{fold}{part}.lock", os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise _explained(error, directory) from error
     try:
@@ -104,7 +113,7 @@ def replay_lock(trail: Path, fold: str) -> Iterator[None]:
             os.write(descriptor, f"pid {os.getpid()}".encode())
         except OSError as error:
             raise _explained(error, directory) from error
-        for left in directory.glob(f".writing-{fold}.*.cut"):  # by a replay that was stopped
+        for left in directory.glob(f".writing-{fold}{part}.[0-9]*.cut"):  # by a replay that was stopped
             left.unlink(missing_ok=True)
         yield
     finally:

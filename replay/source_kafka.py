@@ -19,6 +19,7 @@ from pagetrail.schemas.log_kafka import (
     Troubles,
     client_settings,
     make_client,
+    offset_of,
     unreachable,
 )
 
@@ -26,7 +27,7 @@ _BATCH = 64
 _PATIENCE = 30.0
 """How long a read waits for records that the high watermark promises: a leader may have to be elected first."""
 
-_OUT_OF_RANGE = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)  # noqa: SLF001
+_OUT_OF_RANGE = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ class KafkaLogReader:
         records: list[LogRecord] = []
         for message in self._partition(partition).messages(offset, max_bytes):
             try:
-                records.append(_record(str(self._address), message))
+                records.append(_record(str(self._address), partition, message))
             except FrameDamaged:
                 if records:
                     break
@@ -136,7 +137,9 @@ class _PartitionReader:
         until = time.monotonic() + CONNECT_SECONDS
         while True:
             try:
-                low, high = self._consumer.get_watermark_offsets(TopicPartition(self._address.topic, self._partition), 5.0)
+                low, high = self._consumer.get_watermark_offsets(
+                    TopicPartition(self._address.topic, self._partition), 5.0
+                )
             except KafkaException as error:
                 if self._troubles.refused or time.monotonic() > until:
                     raise unreachable(self._address, self._troubles, error.args[0].str()) from None
@@ -157,7 +160,7 @@ class _PartitionReader:
             if room < 0 and taken:
                 break
             taken.append(self._fetched.popleft())
-            self._next = taken[-1].offset() + 1
+            self._next = offset_of(taken[-1]) + 1
         return taken
 
     def _go_to(self, offset: int) -> None:
@@ -189,8 +192,8 @@ class _PartitionReader:
             error = message.error()
             if error is None:
                 self._fetched.append(message)
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-                self._end = max(self._end, message.offset())
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._end = max(self._end, offset_of(message))
             elif error.code() in _OUT_OF_RANGE:
                 self._lost = True
             else:
@@ -198,11 +201,12 @@ class _PartitionReader:
         return bool(self._fetched)
 
 
-def _record(log: str, message: Message) -> LogRecord:
+def _record(log: str, partition: int, message: Message) -> LogRecord:
     payload = message.value() or b""
-    partition, offset, headers = message.partition(), message.offset(), dict(message.headers() or ())
+    offset, headers = offset_of(message), dict(message.headers() or ())
     where = f"{log}, partition {partition}, offset {offset}"
-    stream = _stream(message.key(), headers.get(BOOT_HEADER))
+    key, boot_id = message.key(), headers.get(BOOT_HEADER)
+    stream = _stream(_bytes(key), _bytes(boot_id))
     digest = frame_digest(payload)
     if headers.get(DIGEST_HEADER, digest) != digest:
         raise FrameDamaged(where=where, reason="bytes whose digest is not the one that was sent", stream=stream)
@@ -210,7 +214,7 @@ def _record(log: str, message: Message) -> LogRecord:
         header = decode_header(payload, where)
     except FrameDamaged as error:
         raise FrameDamaged(where=where, reason=error.reason, stream=stream) from error
-    if message.key() != header.host.encode():
+    if _bytes(key) != header.host.encode():
         raise FrameDamaged(
             where=where, reason=f"a frame of host {header.host} under another key, where its order is not kept",
             stream=_of(header),
@@ -227,3 +231,7 @@ def _stream(key: bytes | None, boot_id: bytes | None) -> tuple[str, str] | None:
     if not key:
         return None
     return key.decode(errors="replace"), boot_id.decode(errors="replace") if boot_id else ANY_BOOT
+
+
+def _bytes(text: str | bytes | None) -> bytes | None:
+    return text.encode() if isinstance(text, str) else text

@@ -70,7 +70,9 @@ def parse_log_address(text: str, settings_file: Path | None = None) -> KafkaAddr
         raise BadArgument(f"--log: expected {EXPECTED} (the log in the trail needs no --log), found another form")
     servers, slash, topic = text.removeprefix(KAFKA_SCHEME).partition("/")
     if "@" in servers:
-        raise BadArgument(f"--log: expected {EXPECTED}, found a user's name in it; name and secret go into --kafka-config")
+        raise BadArgument(
+            f"--log: expected {EXPECTED}, found a user's name in it; name and secret go into --kafka-config"
+        )
     brokers = tuple(server for server in servers.split(",") if server)
     for broker in brokers:
         found = _BROKER.fullmatch(broker)
@@ -96,6 +98,8 @@ def _settings(path: Path) -> dict[str, str]:
         if not equals or not re.fullmatch(r"[a-z0-9._]+", name):
             raise BadArgument(f"{where}: expected NAME=VALUE, a setting of librdkafka; found something else")
         if name in OWN_SETTINGS:
-            raise BadArgument(f"{where}: {name} is pagetrail's own to set, as what the log promises rests on it; remove it")
+            raise BadArgument(
+                f"{where}: {name} is pagetrail's own to set, as what the log promises rests on it; remove it"
+            )
         settings[name] = value
     return settings

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from confluent_kafka import KafkaError, KafkaException, Message, TopicCollection
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
 
 from pagetrail.schemas.errors import BadArgument, LogUnreachable, TopicMissing, TopicUnfit
 from pagetrail.schemas.log_address import DELIVERY_SETTINGS, KafkaAddress
@@ -32,12 +32,12 @@ MESSAGE_OVERHEAD: Final = 512
 CONNECT_SECONDS: Final = 15.0
 """How long brokers may take to answer at all."""
 
-READ_SETTINGS: Final[Mapping[str, Any]] = {
+READ_SETTINGS: Final[dict[str, Any]] = {
     "group.id": "pagetrail-reads",  # a consumer has to have one; ours is never joined
     "enable.auto.commit": False,
     "enable.partition.eof": True,
     "auto.offset.reset": "error",  # an offset that is not there is a loss, and not another place to go on from
-    "fetch.wait.max.ms": 100,
+    "fetch.wait.max.ms": 50,  # a question about watermarks waits behind a fetch
     "fetch.max.bytes": 64 << 20,
     "max.partition.fetch.bytes": 16 << 20,
     "queued.max.messages.kbytes": 64 << 10,
@@ -46,8 +46,8 @@ READ_SETTINGS: Final[Mapping[str, Any]] = {
 """What a consumer of ours says, beside ``client_settings``: it reads by offsets that it is told, in large fetches."""
 
 _REFUSED: Final = (
-    KafkaError._AUTHENTICATION,  # noqa: SLF001  # librdkafka's own errors are named so
-    KafkaError._SSL,  # noqa: SLF001
+    KafkaError._AUTHENTICATION,  # librdkafka's own errors are named so
+    KafkaError._SSL,
     KafkaError.SASL_AUTHENTICATION_FAILED,
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
@@ -78,6 +78,14 @@ def partition_of(host: str, partitions: int) -> int:
     return (murmur2(host.encode()) & 0x7FFFFFFF) % partitions
 
 
+def offset_of(message: Message) -> int:
+    """Return the offset of a message that was delivered or fetched, or at which a partition ended."""
+    offset = message.offset()
+    if offset is None:
+        raise ValueError("a message that stands nowhere")
+    return offset
+
+
 class Troubles:
     """What librdkafka says of the brokers between calls. Given to a client as its ``error_cb``."""
 
@@ -87,12 +95,13 @@ class Troubles:
         self.fatal: str | None = None
 
     def __call__(self, error: KafkaError) -> None:
+        """Take note of *error*; the first that is final counts."""
         text = str(error.str())
         if error.code() in _REFUSED or any(hint in text for hint in _HINTS):
             self.refused = self.refused or text
         if error.fatal():
             self.fatal = self.fatal or text
-        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # says less than what came before it
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # says less than what came before it
             self.last = text
 
 
@@ -113,10 +122,14 @@ def make_client(make: Callable[[dict[str, Any]], _C], address: KafkaAddress, set
         return make(dict(settings))
     except (KafkaException, ValueError, TypeError) as error:
         said = error.args[0].str() if isinstance(error, KafkaException) else str(error)
-        raise BadArgument(f"--kafka-config: {address.without_secrets(said)}; see librdkafka's CONFIGURATION.md") from None
+        raise BadArgument(
+            f"--kafka-config: {address.without_secrets(said)}; see librdkafka's CONFIGURATION.md"
+        ) from None
 
 
-def unreachable(address: KafkaAddress, troubles: Troubles, said: str = "no answer", *, done: str = "") -> LogUnreachable:
+def unreachable(
+    address: KafkaAddress, troubles: Troubles, said: str = "no answer", *, done: str = ""
+) -> LogUnreachable:
     """Return the error that says why the brokers cannot be used, and what was *done* before."""
     reason = troubles.refused or troubles.fatal or troubles.last or said
     return LogUnreachable(log=str(address), reason=address.without_secrets(reason), done=done)

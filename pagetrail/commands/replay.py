@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from pagetrail import api
-from pagetrail.commands.options import DEFAULT_TRAIL, JsonOption, TrailOption, out, progress, say
+from pagetrail.commands.options import (
+    DEFAULT_TRAIL,
+    JsonOption,
+    KafkaConfigOption,
+    LogOption,
+    TrailOption,
+    out,
+    parse_log,
+    progress,
+    say,
+)
 from pagetrail.queries.render import json_text
 
 
@@ -17,9 +27,12 @@ def replay(
     no_correct: Annotated[
         bool, typer.Option("--no-correct", help="Only the first dump of a stream sets its state; the others audit it.")
     ] = False,
+    log: LogOption = None,
+    kafka_config: KafkaConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fold the log into segments, going on where the last replay stopped."""
+    address = parse_log(log, kafka_config)
     stopped: list[int] = []
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -30,7 +43,7 @@ def replay(
         with progress("replay") as bar:
             task = bar.add_task("", total=None, note="")
             report = api.replay(
-                trail, correct=not no_correct, follow=follow, stop=lambda: bool(stopped),
+                trail, correct=not no_correct, follow=follow, log=address, stop=lambda: bool(stopped),
                 on_progress=lambda done, total: bar.update(task, completed=done, total=max(total, done), note=f"{done} frames"),
             )  # fmt: skip
     finally:
