@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
 
-from confluent_kafka import KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, TopicDescription
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, TopicMetadata
 
 from tests.kafka.installation import KafkaFailed
 
@@ -38,23 +38,37 @@ class Kafka:
         replication: int | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        """Create a topic, and wait until all of its partitions have a leader."""
+        """Create a topic, and wait until every broker knows it and a leader for each of its partitions."""
         topic = NewTopic(name, partitions, -1 if replication is None else replication, config=dict(settings or {}))
         self.admin.create_topics([topic])[name].result(REQUEST_SECONDS)
-        wait_for(lambda: self._all_led(name, partitions), f"a leader for each partition of {name}")
+        for broker in self.admin.list_topics(timeout=REQUEST_SECONDS).brokers.values():
+            one = Kafka(f"{broker.host}:{broker.port}")  # a new client asks whom it knows
+            wait_for(partial(one.is_led, name, partitions), f"a leader for each partition of {name}")
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic."""
         self.admin.delete_topics([name])[name].result(REQUEST_SECONDS)
 
-    def describe(self, topic: str) -> TopicDescription:
-        """Return what the cluster knows of *topic*: partitions with leader, replicas and isr."""
-        return self.admin.describe_topics(TopicCollection([topic]))[topic].result(REQUEST_SECONDS)
+    def describe(self, topic: str) -> TopicMetadata:
+        """Return what a broker knows of *topic*: partitions with leader, replicas and isrs.
+
+        Any broker answers this. What librdkafka's ``describe_topics`` asks goes to the one that it takes for the
+        controller, and while that one is down it waits for it, busily.
+        """
+        found = self.admin.list_topics(topic, timeout=REQUEST_SECONDS).topics[topic]
+        if found.error is not None and found.error.code() != KafkaError.LEADER_NOT_AVAILABLE:
+            raise KafkaException(found.error)
+        return found
 
     def leader(self, topic: str, partition: int = 0) -> int | None:
         """Return the id of the broker that leads a partition; None while there is none."""
-        node = self.describe(topic).partitions[partition].leader
-        return None if node is None or node.id < 0 else int(node.id)
+        leader = self.describe(topic).partitions[partition].leader
+        return None if leader < 0 else int(leader)
+
+    def is_led(self, topic: str, partitions: int) -> bool:
+        """Say whether *topic* has all of its partitions, and a leader for each."""
+        found = self.describe(topic).partitions.values()
+        return len(found) == partitions and all(one.leader >= 0 for one in found)
 
     def wait_until_in_sync(self, topic: str, seconds: float = WAIT_SECONDS) -> None:
         """Wait until every partition of *topic* has a leader and all of its replicas are in sync."""
@@ -76,15 +90,9 @@ class Kafka:
         where = TopicPartition(topic, partition, before)
         self.admin.delete_records([where])[where].result(REQUEST_SECONDS)
 
-    def _all_led(self, topic: str, partitions: int) -> bool:
-        found = self.describe(topic).partitions
-        return len(found) == partitions and all(one.leader is not None and one.leader.id >= 0 for one in found)
-
     def _in_sync(self, topic: str) -> bool:
-        return all(
-            one.leader is not None and one.leader.id >= 0 and len(one.isr) == len(one.replicas)
-            for one in self.describe(topic).partitions
-        )
+        found = self.describe(topic).partitions.values()
+        return bool(found) and all(one.leader >= 0 and len(one.isrs) == len(one.replicas) for one in found)
 
 
 def wait_for(happened: Callable[[], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
