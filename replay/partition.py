@@ -70,7 +70,8 @@ class PartitionReplay:
         self._part = part_name(reader.log_id, partition)
         self._halted_at: dict[StreamKey, int] = {}
         self._cut = self._trusted(read_cut(settings.trail, settings.fold, self._part))
-        report.refused.update(self._cut.refused)
+        self._refused = dict(self._cut.refused)
+        report.refused.update(self._refused)
         self.start = self.offset = max(self._cut.offset, reader.low_watermark(partition))
 
     @property
@@ -159,7 +160,7 @@ class PartitionReplay:
     def _overlaps(self, engine: StreamEngine, record: LogRecord) -> bool:
         """Whether a frame is folded already, or of a recording of the boot that does not come after the ones before it."""
         header = record.header
-        if header.recording in self.report.refused:
+        if header.recording in self._refused:
             return True
         parts = engine.facts.recordings
         known = next((part for part in parts if part.recording == header.recording), None)
@@ -170,7 +171,7 @@ class PartitionReplay:
                 return False
         elif engine.last_ts is None or header.first_ts > engine.last_ts:
             return False
-        self.report.refused[header.recording] = (
+        self._refused[header.recording] = self.report.refused[header.recording] = (
             f"recording {header.recording} of {header.host} {header.boot_id} has events at {header.first_ts} ns, which is "
             f"not after the end of another recording of the same boot ({engine.last_ts} ns): two views of one time are "
             "never merged; ingest it into another trail"
@@ -196,12 +197,14 @@ class PartitionReplay:
                 self._tip(stream)
         unsaved = [stream.resume_offset for stream in self.streams.values() if stream.changed]
         reached = {key: stream.saved_seq for key, stream in self.streams.items()}
-        self._cut = Cut(
+        cut = Cut(
             offset=min([self.offset, *unsaved, *self._halted_at.values()]),
             streams=self._cut.streams | reached,
-            refused=self.report.refused,
+            refused=dict(self._refused),
         )
-        write_cut(self.settings.trail, self.settings.fold, self._cut, self._part)
+        if cut != self._cut:
+            write_cut(self.settings.trail, self.settings.fold, cut, self._part)
+            self._cut = cut
 
     def _tip(self, stream: OpenStream) -> None:
         """Write the state as a tip, unless a segment ends exactly here, or a dump is only half read."""

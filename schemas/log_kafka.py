@@ -135,6 +135,24 @@ def unreachable(
     return LogUnreachable(log=str(address), reason=address.without_secrets(reason), done=done)
 
 
+def wait_for_brokers(client: Any, address: KafkaAddress, troubles: Troubles) -> int:
+    """Return how many brokers the cluster has, as soon as one answers.
+
+    Raises
+    ------
+    LogUnreachable
+        None did, or they refuse us.
+    """
+    until = time.monotonic() + CONNECT_SECONDS
+    while True:
+        try:
+            return len(client.list_topics(timeout=1.0).brokers)
+        except KafkaException as error:
+            client.poll(0)  # what went wrong is told through the error callback
+            if troubles.refused or time.monotonic() > until:
+                raise unreachable(address, troubles, error.args[0].str()) from None
+
+
 def partitions_of(client: Any, address: KafkaAddress, troubles: Troubles, seconds: float = CONNECT_SECONDS) -> int:
     """Return how many partitions the topic has.
 
@@ -171,11 +189,11 @@ class TopicFacts:
 
     Raises
     ------
-    LogUnreachable, TopicMissing
-        Nobody answers, or there is no such topic.
+    LogUnreachable, TopicMissing, TopicUnfit
+        Nobody answers, or there is no such topic, or *check* finds a setting that would lose frames.
     """
 
-    def __init__(self, address: KafkaAddress) -> None:
+    def __init__(self, address: KafkaAddress, *, check: bool = True) -> None:
         troubles = Troubles()
         admin = make_client(AdminClient, address, client_settings(address, troubles))
         self.partitions = partitions_of(admin, address, troubles)
@@ -186,7 +204,7 @@ class TopicFacts:
             raise unreachable(address, troubles, error.args[0].str()) from None
         self.settings = _topic_settings(admin, address)
         policy = self.settings.get("cleanup.policy", "delete")
-        if policy != "delete":
+        if check and policy != "delete":
             raise TopicUnfit(
                 log=str(address), setting="cleanup.policy", expected="delete", found=policy,
                 why="compaction would remove all but the last frames of a host",
