@@ -8,8 +8,6 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, TopicMetadata
 
-from tests.kafka.installation import KafkaFailed
-
 REQUEST_SECONDS: Final = 15.0
 WAIT_SECONDS: Final = 60.0
 ADMIN_SETTINGS: Final = {"socket.timeout.ms": 3_000, "reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 500}
@@ -100,7 +98,7 @@ def wait_for(happened: Callable[[], bool], what: str, seconds: float = WAIT_SECO
 
     Raises
     ------
-    KafkaFailed
+    TimeoutError
         When the time is over; the message says *what* did not happen.
     """
     deadline = time.monotonic() + seconds
@@ -113,5 +111,5 @@ def wait_for(happened: Callable[[], bool], what: str, seconds: float = WAIT_SECO
         except KafkaException as error:
             trouble = f" (the last answer: {error})"
         if time.monotonic() > deadline:
-            raise KafkaFailed(f"waited {seconds:.0f} s in vain for {what}{trouble}")
+            raise TimeoutError(f"waited {seconds:.0f} s in vain for {what}{trouble}")
         time.sleep(0.05)

@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import tempfile
-import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +22,6 @@ from tests.kafka.node import HOST, Node, Ports, free_ports, port_is_free
 
 START_SECONDS: Final = 90
 LEAST_FREE_BYTES: Final = 256 << 20  # a broker whose disk is full dies in the middle of something
-PORTS_TAKEN: Final = ("BindException", "Address already in use")
 
 
 class Cluster:
@@ -86,11 +84,14 @@ class Cluster:
         """
         try:
             self._installation = find_installation()
-            self._open()
-            if not self._use():
-                raise KafkaFailed(f"the brokers of {self.root} are being stopped")
-            (self.root / "closed").unlink(missing_ok=True)
+            self.root.mkdir(parents=True, exist_ok=True)
             self._check_room()
+            self._refuse_a_second_start()
+            self._decide()
+            self._open()
+            for node in self.nodes:
+                node.write_settings(self.nodes)
+            (self.root / "closed").unlink(missing_ok=True)
             self._each(lambda node: node.format(self._installed, self.cluster_id))
             self._each(self._spawn)
             self._wait_until_up(self.nodes)
@@ -214,35 +215,41 @@ class Cluster:
         self._users = users
         return True
 
-    def _open(self) -> None:
-        """Read what the folder says of its cluster, or decide it and write it down."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        file = self.root / "cluster.json"
-        if not file.exists():
-            self._decide(file)
-        known = json.loads(file.read_text())
-        self.cluster_id = known["cluster_id"]
-        self.nodes = [
-            Node(id=number, folder=self.root / f"broker-{number}", ports=Ports(**ports))
-            for number, ports in enumerate(known["brokers"], start=1)
-        ]
-        for node in self.nodes:
-            node.write_settings(self.nodes)
+    def _refuse_a_second_start(self) -> None:
+        if (self.root / "cluster.json").exists():
+            self._open()
+        if not self._use() or self.running():
+            self.nodes = []  # they are not ours to stop
+            raise KafkaFailed(f"brokers run in {self.root} already, or are just being stopped there")
 
-    def _decide(self, file: Path) -> None:
+    def _decide(self) -> None:
+        """Write down who is in the cluster and where: ports anew each time, all else as it was."""
+        file = self.root / "cluster.json"
+        known = json.loads(file.read_text()) if file.exists() else None
         count, first = self._wanted
         if count not in (1, 3):
             raise KafkaFailed(f"expected 1 broker or 3, found {count}: of two, either one is needed for everything")
+        if known is not None and len(known["brokers"]) != count:
+            raise KafkaFailed(f"{self.root} holds the data of a cluster of {len(known['brokers'])}, and not of {count}")
         clients = free_ports(count) if first is None else list(range(first, first + count))
         taken = [port for port in clients if not port_is_free(port)]
         if taken:
             raise KafkaFailed(f"port {taken[0]} is taken on {HOST}: stop what listens there, or name another (--port)")
         others = iter(free_ports(3 * count))
         ports = [
-            Ports(clients=port, controller=next(others), proxied=next(others), proxy=next(others)) for port in clients
+            Ports(clients=one, controller=next(others), proxied=next(others), proxy=next(others)) for one in clients
         ]
-        brokers = [dataclasses.asdict(one) for one in ports]
-        file.write_text(json.dumps({"cluster_id": _random_uuid(), "brokers": brokers}, indent=1))
+        cluster_id = _random_uuid() if known is None else known["cluster_id"]
+        file.write_text(json.dumps({"cluster_id": cluster_id, "brokers": [dataclasses.asdict(one) for one in ports]}))
+
+    def _open(self) -> None:
+        """Read who is in the cluster and where."""
+        known = json.loads((self.root / "cluster.json").read_text())
+        self.cluster_id = known["cluster_id"]
+        self.nodes = [
+            Node(id=number, folder=self.root / f"broker-{number}", ports=Ports(**ports))
+            for number, ports in enumerate(known["brokers"], start=1)
+        ]
 
     def _check_room(self) -> None:
         free = shutil.disk_usage(self.root).free
@@ -261,18 +268,19 @@ class Cluster:
             raise KafkaFailed(f"broker {node.id} could not be killed")
 
     def _wait_until_up(self, nodes: list[Node]) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        for node in nodes:
-            while not _accepts(node.ports.clients):
-                if node.pid() is None:
-                    raise KafkaFailed(
-                        f"broker {node.id} stopped while it started. The end of {node.log}:\n{node.tail()}"
-                    )
-                if time.monotonic() > deadline:
-                    raise KafkaFailed(f"broker {node.id} does not serve after {START_SECONDS} s:\n{node.tail()}")
-                time.sleep(0.05)
         expected = {node.id for node in nodes}
-        wait_for(lambda: expected <= set(self.kafka.brokers()), f"brokers {sorted(expected)} in their cluster")
+
+        def up() -> bool:
+            for node in nodes:
+                if node.pid() is None:
+                    raise KafkaFailed(f"broker {node.id} stopped while it started. The end of its log:\n{node.tail()}")
+            return all(_accepts(node.ports.clients) for node in nodes) and expected <= set(self.kafka.brokers(3))
+
+        try:
+            wait_for(up, f"brokers {sorted(expected)} in their cluster", START_SECONDS)
+        except TimeoutError as error:
+            ends = "\n".join(f"The end of the log of broker {node.id}:\n{node.tail()}" for node in nodes)
+            raise KafkaFailed(f"{error}\n{ends}") from error
 
 
 def _accepts(port: int) -> bool:
