@@ -27,12 +27,13 @@ from pagetrail.queries.rows import rows_at
 from pagetrail.queries.stream import Stream, choose, open_streams
 from pagetrail.queries.streams import markers_table, streams_table
 from pagetrail.replay.engine import FoldOptions
-from pagetrail.replay.partition import ReplayReport
+from pagetrail.replay.group import READ_SECONDS, STEP_BYTES, GroupReplayer, Membership
+from pagetrail.replay.partition import ReplayReport, ReplaySettings
 from pagetrail.replay.replayer import Replayer
-from pagetrail.replay.source_kafka import KafkaLogReader
+from pagetrail.replay.source_kafka import KafkaLogReader, ReadLimits
 from pagetrail.replay.source_sqlite import SqliteLogReader
 from pagetrail.schemas.details import Covered
-from pagetrail.schemas.errors import InputError
+from pagetrail.schemas.errors import BadArgument, InputError
 from pagetrail.schemas.frames import Frame
 from pagetrail.schemas.log_address import KafkaAddress
 
@@ -185,12 +186,25 @@ def replay(
     correct: bool = True,
     follow: bool = False,
     log: KafkaAddress | None = None,
+    group: str | None = None,
     stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_trouble: Callable[[str], None] = lambda said: None,
 ) -> ReplayReport:
-    """Fold a trail's log, or the topic *log*, into the trail's segments, going on where it stopped; see ``Replayer.run``."""
+    """Fold a trail's log, or the topic *log*, into the trail's segments, going on where it stopped; see ``Replayer.run``.
+
+    With *group*, as a member of that consumer group: see ``GroupReplayer.run``. Trouble that passes is told to *on_trouble*.
+    """
+    options = FoldOptions(correct=correct)
+    if group is not None:
+        if log is None:
+            raise BadArgument("--group: expected --log kafka://HOST:PORT/TOPIC beside it, found none")
+        settings = ReplaySettings(trail=Path(trail), options=options, read_bytes=STEP_BYTES)
+        with KafkaLogReader(log, ReadLimits(seconds=READ_SECONDS)) as topic:
+            membership = Membership(address=log, group=group, on_trouble=on_trouble)
+            return GroupReplayer(topic, membership, settings, on_progress=on_progress).run(follow=follow, stop=stop)
     with SqliteLogReader(Path(trail)) if log is None else KafkaLogReader(log) as reader:
-        replayer = Replayer(Path(trail), reader, options=FoldOptions(correct=correct), on_progress=on_progress)
+        replayer = Replayer(Path(trail), reader, options=options, on_progress=on_progress)
         return replayer.run(follow=follow, stop=stop)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pagetrail.replay.cut import part_name, replay_lock
 from pagetrail.replay.engine import FoldOptions
-from pagetrail.replay.partition import OpenStream, PartitionReplay, ReplayReport, ReplaySettings, StreamKey
+from pagetrail.replay.open_stream import OpenStream
+from pagetrail.replay.partition import PartitionReplay, ReplayReport, ReplaySettings, StreamKey
 from pagetrail.schemas.log import MAX_READ_BYTES, LogReader
 
 POLL_SECONDS = 0.5

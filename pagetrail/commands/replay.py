@@ -28,6 +28,14 @@ def replay(
         bool, typer.Option("--no-correct", help="Only the first dump of a stream sets its state; the others audit it.")
     ] = False,
     log: LogOption = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            metavar="NAME",
+            help="With --log: share the topic's partitions with all replays of this consumer group. They share the trail.",
+        ),
+    ] = None,
     kafka_config: KafkaConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -43,18 +51,24 @@ def replay(
         with progress("replay") as bar:
             task = bar.add_task("", total=None, note="")
             report = api.replay(
-                trail, correct=not no_correct, follow=follow, log=address, stop=lambda: bool(stopped),
+                trail, correct=not no_correct, follow=follow, log=address, group=group, stop=lambda: bool(stopped),
                 on_progress=lambda done, total: bar.update(task, completed=done, total=max(total, done), note=f"{done} frames"),
+                on_trouble=lambda said: say.print(f"waiting: {said}", markup=False),
             )  # fmt: skip
     finally:
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
             signal.signal(number, handler)
     for why in (*report.halted.values(), *report.refused.values()):
         say.print(f"halted: {why}", markup=False)
+    for (host, boot_id), why in report.waiting.items():
+        say.print(f"waiting: {host}/{boot_id}: {why}", markup=False)
+    for what in report.losses:
+        say.print(f"lost by the log: {what}", markup=False)
     if as_json:
         out(json_text({
             "events": report.events, "frames": report.frames, "segments": report.segments, "stopped": bool(stopped),
             "halted": {"/".join(key): why for key, why in report.halted.items()}, "refused": report.refused,
+            "waiting": {"/".join(key): why for key, why in report.waiting.items()}, "lost": report.losses,
         }))  # fmt: skip
     else:
         say.print(f"{report.events:,} events of {report.frames} frames folded, {report.segments} segments sealed")
