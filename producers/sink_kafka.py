@@ -102,6 +102,7 @@ class KafkaLogWriter:
         FrameTooLarge
             One event does not fit into a message; nothing of *frames* was sent.
         """
+        self._alive()
         parts = [part for frame in frames for part in fitting(frame, self._room(frame))]
         for part in parts:
             self._look_back(part)
@@ -115,11 +116,8 @@ class KafkaLogWriter:
         """Do nothing: an append is acknowledged when it returns."""
 
     def close(self) -> None:
-        """Let go of the producer."""
-        if self._producer is not None:
-            self._producer.purge()  # nothing is on its way, unless an append failed
-            self._producer.flush(5.0)
-            self._producer = None
+        """Let go of the producer; what an append that was interrupted had not sent yet is dropped."""
+        self._drop()
         self._stored.close()
 
     def __enter__(self) -> "KafkaLogWriter":
@@ -193,7 +191,10 @@ class KafkaLogWriter:
 
     def _wait(self, sending: _Sending, patience: float) -> None:
         """Serve acknowledgements; stop the producer when none came for too long, or we are refused."""
-        self._alive().poll(0.1)
+        try:
+            self._alive().poll(0.1)
+        except KafkaException as error:  # a fatal one: the producer cannot go on
+            sending.error = error.args[0]
         if sending.error is not None or self._troubles.refused or time.monotonic() - sending.moved > patience:
             raise self._stopped(sending)
 
@@ -205,14 +206,16 @@ class KafkaLogWriter:
     def _stopped(self, sending: _Sending) -> LogUnreachable:
         """Give up: nothing more leaves this producer. Say what of the append is sure."""
         said = sending.error.str() if sending.error is not None else f"no acknowledgement for {self._patience():g} s"
-        failed = list(sending.failed)
-        if self._producer is not None:
-            self._producer.purge()
-            self._producer.flush(1.0)
-            self._producer = None
-        each = "".join(f"{line}; " for line in failed[:3])
+        self._drop()
+        each = "".join(f"{line}; " for line in sending.failed[:3])
         done = (
             f"{self._acknowledged} frames were acknowledged by this run, and the same command goes on after them; "
             f"of the last append {sending.asked - sending.acknowledged} of {sending.asked} were not: {each}"
         )
         return unreachable(self._address, self._troubles, said, done=done)
+
+    def _drop(self) -> None:
+        """Let nothing more leave: what is in flight stays a beginning of what was to be sent."""
+        if self._producer is not None:
+            self._producer.purge(in_queue=True, in_flight=False)
+            self._producer = None

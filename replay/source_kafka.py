@@ -12,7 +12,6 @@ from pagetrail.schemas.log import ANY_BOOT, MAX_READ_BYTES, LogRecord
 from pagetrail.schemas.log_address import KafkaAddress
 from pagetrail.schemas.log_kafka import (
     BOOT_HEADER,
-    CONNECT_SECONDS,
     DIGEST_HEADER,
     READ_SETTINGS,
     TopicFacts,
@@ -134,11 +133,11 @@ class _PartitionReader:
         self._consumer.close()
 
     def watermarks(self) -> tuple[int, int]:
-        until = time.monotonic() + CONNECT_SECONDS
+        until = time.monotonic() + self._seconds
         while True:
             try:
                 low, high = self._consumer.get_watermark_offsets(
-                    TopicPartition(self._address.topic, self._partition), 5.0
+                    TopicPartition(self._address.topic, self._partition), min(5.0, self._seconds)
                 )
             except KafkaException as error:
                 if self._troubles.refused or time.monotonic() > until:

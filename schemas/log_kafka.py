@@ -10,6 +10,7 @@ A frame that is larger than the topic takes goes as the halves of its events, an
 number. The number of partitions never changes: another one would move hosts, and tear their order.
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
@@ -21,6 +22,8 @@ from pagetrail.schemas.errors import BadArgument, LogUnreachable, TopicMissing, 
 from pagetrail.schemas.log_address import DELIVERY_SETTINGS, KafkaAddress
 
 _C = TypeVar("_C")
+_LOGGER: Final = logging.getLogger("pagetrail.kafka")
+_LOGGER.addHandler(logging.NullHandler())
 
 DEFAULT_TOPIC: Final = "pagetrail.events"
 DIGEST_HEADER: Final = "pagetrail.digest"
@@ -112,7 +115,7 @@ def client_settings(address: KafkaAddress, troubles: Troubles) -> dict[str, Any]
         "bootstrap.servers": ",".join(address.brokers),
         "client.id": "pagetrail",
         "error_cb": troubles,
-        "log_level": 0,  # errors are raised, with what to do, and not printed by a thread
+        "logger": _LOGGER,  # errors are raised, with what to do, and not printed by a thread
     }
 
 
@@ -153,17 +156,17 @@ def wait_for_brokers(client: Any, address: KafkaAddress, troubles: Troubles) -> 
                 raise unreachable(address, troubles, error.args[0].str()) from None
 
 
-def partitions_of(client: Any, address: KafkaAddress, troubles: Troubles, seconds: float = CONNECT_SECONDS) -> int:
+def partitions_of(client: Any, address: KafkaAddress, troubles: Troubles) -> int:
     """Return how many partitions the topic has.
 
     Raises
     ------
     LogUnreachable
-        No broker answered within *seconds*, or they refuse us.
+        No broker answered, or they refuse us.
     TopicMissing
         There is no such topic, or we may not see it.
     """
-    until = time.monotonic() + seconds
+    until = time.monotonic() + CONNECT_SECONDS
     while True:
         try:
             found = client.list_topics(address.topic, timeout=1.0).topics[address.topic]

@@ -1,6 +1,7 @@
 """Topics for tests: one for each place, so that a test, and a process that it starts, mean the same by a folder."""
 
 import os
+from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 
@@ -11,6 +12,20 @@ from tests.kafka.client import Kafka
 
 BROKERS = "PAGETRAIL_TEST_BROKERS"
 """Where the broker of these tests is: set by the fixture, so that a process that a test starts finds it too."""
+
+
+MakeTopic = Callable[..., KafkaAddress]
+
+
+def topic_maker(kafka: Kafka, topic: str) -> MakeTopic:
+    """Return a function that makes a topic, of settings whose dots are underscores, and returns its address."""
+
+    def make(partitions: int = 1, suffix: str = "", **settings: str) -> KafkaAddress:
+        named = {name.replace("_", "."): value for name, value in settings.items()}
+        kafka.create_topic(topic + suffix, partitions=partitions, settings=named)
+        return parse_log_address(f"kafka://{kafka.bootstrap}/{topic}{suffix}")
+
+    return make
 
 
 def topic_of(place: Path) -> str:
