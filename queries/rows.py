@@ -16,7 +16,18 @@ from pagetrail.replay.baseline import owner_ts
 from pagetrail.replay.checkpoint import arrays
 from pagetrail.replay.clock import owner_clock
 from pagetrail.replay.facts import Facts
-from pagetrail.schemas.owner import ABSENT8, ABSENT32, ABSENT64, OPEN_END, RECORD_DTYPE, RUN_DTYPE, Evidence, How, State
+from pagetrail.schemas.owner import (
+    ABSENT8,
+    ABSENT16,
+    ABSENT32,
+    ABSENT64,
+    OPEN_END,
+    RECORD_DTYPE,
+    RUN_DTYPE,
+    Evidence,
+    How,
+    State,
+)
 
 _WORD: Final = {int(s): s.name.lower() for s in State}
 _EVIDENCE: Final = {int(e): e.name.lower() for e in Evidence}
@@ -52,6 +63,7 @@ ROW_FIELDS: Final = (
     ("evidence_ts", pa.int64(), "ns, trace clock: since when the evidence holds"),
     ("begin_ts", pa.int64(), "ns, trace clock: when this state began"),
     ("begin_seq", pa.int64(), "event (stream_seq) with which this state began"),
+    ("cpu", pa.int16(), "CPU of that event; null: no event of a CPU began it"),
     ("how", pa.utf8(), "what began it: alloc, free, split, migrate, baseline, confirmed, ..."),
     ("src_pfn", pa.int64(), "page frame number that the contents were migrated from"),
     ("generation", pa.int32(), "generation of the section: a pfn that came back is not the old page"),
@@ -143,10 +155,12 @@ def unknown_records(size: int) -> NDArray[np.void]:
     """Return records that say nothing."""
     records = np.zeros(size, RECORD_DTYPE)
     for name in records.dtype.names or ():
-        if name in ("state", "evidence", "how", "pages"):
+        if name in ("state", "evidence", "how", "pages", "unordered"):
             continue
         text = name.endswith(("comm", "stack"))
-        records[name] = -1 if text else {8: ABSENT64, 4: ABSENT32, 1: ABSENT8}[records.dtype[name].itemsize]
+        records[name] = (
+            -1 if text else {8: ABSENT64, 4: ABSENT32, 2: ABSENT16, 1: ABSENT8}[records.dtype[name].itemsize]
+        )
     return records
 
 
@@ -233,6 +247,7 @@ def to_table(
         "evidence_ts": _number(records["evidence_ts"], owned | free),
         "begin_ts": _number(records["begin_ts"], owned | free),
         "begin_seq": _number(records["begin_seq"], owned | free),
+        "cpu": _number(records["cpu"], owned | free),
         "how": _words(records["how"], _HOW),
         "src_pfn": _number(records["src_pfn"], owned),
         "generation": pa.array(runs["generation"]),
@@ -267,7 +282,7 @@ def owner_columns(
 
 
 def _number(column: NDArray[np.generic], where: NDArray[np.bool_]) -> pa.Array:
-    smallest = {8: ABSENT64, 4: ABSENT32, 1: ABSENT8}[column.dtype.itemsize]
+    smallest = {8: ABSENT64, 4: ABSENT32, 2: ABSENT16, 1: ABSENT8}[column.dtype.itemsize]
     return pa.array(np.ascontiguousarray(column), mask=~where | (column == smallest))
 
 

@@ -104,11 +104,11 @@ def owner_ts(records: NDArray[np.void], clock: OwnerClock | None) -> NDArray[np.
     return np.asarray(np.where(stamped != ABSENT64, stamped, derived))
 
 
-def compare(t: Tables, entries: Entries, window_begin: int, clock: OwnerClock | None, swapper: int) -> Comparison:
-    """Return how a dump's records lie to the state."""
+def compare(t: Tables, entries: Entries, since: int, clock: OwnerClock | None, swapper: int) -> Comparison:
+    """Return how a dump's records lie to the state; pages touched since *since* prove nothing."""
     proven, ours, viewed = _heads(t, entries.pfn)
     early = stamped_early(entries, swapper)
-    touched = (proven["state"] != State.UNKNOWN) & (proven["begin_ts"] >= window_begin)
+    touched = (proven["state"] != State.UNKNOWN) & (proven["begin_ts"] >= since)
     agree = (
         (ours["state"] == State.OWNED)
         & (ours["order"] == entries.order)
@@ -116,7 +116,7 @@ def compare(t: Tables, entries: Entries, window_begin: int, clock: OwnerClock | 
         & (ours["gfp_mask"] == entries.gfp_mask)
         & _same_ts(ours, entries, clock)
     )
-    extra, extra_ours = _extra(t, entries, window_begin)
+    extra, extra_ours = _extra(t, entries, since)
     return Comparison(
         ours=ours,
         proven=proven,
@@ -155,8 +155,8 @@ def _same_ts(ours: NDArray[np.void], entries: Entries, clock: OwnerClock | None)
     return np.asarray(unknown | (apart <= SAME_TS_NSEC))
 
 
-def _extra(t: Tables, entries: Entries, window_begin: int) -> tuple[NDArray[np.int64], NDArray[np.void]]:
-    """Heads of owned blocks, not touched since the dump began, that the dump does not list."""
+def _extra(t: Tables, entries: Entries, since: int) -> tuple[NDArray[np.int64], NDArray[np.void]]:
+    """Heads of owned blocks, not touched since *since*, that the dump does not list."""
     pages = t.owner.shape[1]
     found, records = [], []
     listed_section = entries.pfn // pages
@@ -170,7 +170,7 @@ def _extra(t: Tables, entries: Entries, window_begin: int) -> tuple[NDArray[np.i
         head = (pfn & ((np.int64(1) << order) - 1)) == 0
         listed = np.zeros(pages, np.bool_)
         listed[entries.pfn[listed_section == section_nr] % pages] = True
-        keep = (rows["state"] == State.OWNED) & head & ~listed[known] & (rows["begin_ts"] < window_begin)
+        keep = (rows["state"] == State.OWNED) & head & ~listed[known] & (rows["begin_ts"] < since)
         found.append(pfn[keep])
         records.append(rows[keep])
     if not found:
@@ -196,7 +196,8 @@ def actions(c: Comparison, entries: Entries, renew_before: int, clock: OwnerCloc
         near = np.abs(np.where(begun, stamp - entries.ts_nsec, 0)) <= EARLY_ERROR_NSEC
         unstable = begun & same & (c.proven["gfp_mask"] == entries.gfp_mask) & near
         unstable &= c.proven["state"] == State.OWNED
-    fresh = c.ours["evidence_ts"] >= renew_before
+    sure = (c.ours["evidence"] != Evidence.INFERRED) & (c.ours["unordered"] == 0)
+    fresh = sure & (c.ours["evidence_ts"] >= renew_before)
     agree = c.agree | unstable
     action[agree & ~(fresh & c.agree)] = CONFIRM
     action[~agree] = SET

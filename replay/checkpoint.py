@@ -27,6 +27,7 @@ from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, QUA
 from pagetrail.schemas.errors import SegmentDamaged, StorageFull, TrailError, TrailTooNew
 from pagetrail.schemas.owner import (
     ABSENT8,
+    ABSENT16,
     ABSENT32,
     ABSENT64,
     DOUBT_DTYPE,
@@ -313,4 +314,4 @@ def _columns(rows: pa.Table, dtype: np.dtype[np.void]) -> NDArray[np.void]:
 
 
 def _absent_of(dtype: np.dtype[Any]) -> int:
-    return {8: ABSENT64, 4: ABSENT32, 1: ABSENT8}[dtype.itemsize]
+    return {8: ABSENT64, 4: ABSENT32, 2: ABSENT16, 1: ABSENT8}[dtype.itemsize]

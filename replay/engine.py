@@ -1,6 +1,6 @@
 """One stream's fold: events in, sealed stretches out. Reads top-down: a batch, its hot rows, its rare ones, the seals."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from pagetrail.replay.fold_kernels import (
     OPT_MAX_PFN,
     OPT_ONLINING_START,
     OPT_ONLINING_STOP,
+    OPT_SKEW,
     OPT_SPLIT_COVERED,
     OPTIONS,
     ROOM,
@@ -33,6 +34,7 @@ from pagetrail.replay.views import OpenBaseline, take_view
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind, absent
 from pagetrail.schemas.details import (
+    CLOCK_SKEW_OPTION,
     DETAIL_MODELS,
     BaselineBegin,
     Boot,
@@ -222,6 +224,8 @@ class StreamEngine:
         self._close_baseline()
         part = self.facts.recordings[-1]
         part.format, part.source = begin.format, begin.source
+        part.clock_skew = clock_skew(begin.options)
+        self.opts[OPT_SKEW] = self.facts.clock_skew()
         if self.last_ts is not None:
             lost = Gap(t_lo=self.last_ts, t_hi=ts, reason="between two recordings of the boot")
             self.facts.gaps.append((seq, None, lost))
@@ -372,9 +376,9 @@ class StreamEngine:
     def _baseline_begin(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
         """Keep the records until the dump's end; no segment ends before it, so that no state is in the middle of a dump."""
         self._close_baseline()
-        self.baseline = OpenBaseline(
-            BaselineBegin.model_validate_json(batch.details[i]), seq, int(self.opts[OPT_FLOOR])
-        )
+        begin = BaselineBegin.model_validate_json(batch.details[i])
+        since = begin.window_begin - int(self.opts[OPT_SKEW])
+        self.baseline = OpenBaseline(begin, seq, int(self.opts[OPT_FLOOR]), since)
         self.opts[OPT_FLOOR] = OPEN_END
 
     def _close_baseline(self) -> OpenBaseline | None:
@@ -402,6 +406,12 @@ class StreamEngine:
         Kind.BASELINE_BEGIN: _baseline_begin,
         Kind.BASELINE_END: _baseline_end,
     }
+
+
+def clock_skew(options: Mapping[str, str]) -> int:
+    """Return by how much the clocks of two CPUs may differ, ns, as the recording declares it; 0: nothing is declared."""
+    said = options.get(CLOCK_SKEW_OPTION, "0")
+    return int(said) if said.isdecimal() else 0
 
 
 def _understood(kind: Kind, batch: EventBatch, row: int) -> bool:

@@ -21,6 +21,7 @@ class RecordingPart:
     complete: bool = False
     format: str = ""
     source: str = ""
+    clock_skew: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,6 +72,10 @@ class Facts:
     accounts: list[tuple[str, RecordingEnd]] = field(default_factory=list)
     sections: list[Extension] = field(default_factory=list)
     events: dict[str, int] = field(default_factory=dict)
+
+    def clock_skew(self) -> int:
+        """Return by how much the clocks of two CPUs may have differed, ns: the largest that a recording declares."""
+        return max((part.clock_skew for part in self.recordings), default=0)
 
     def open_calls(self) -> list[HotplugCall]:
         """Return the calls that have been entered and have not returned, by who called."""

@@ -11,6 +11,7 @@ from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.owner import (
     ABSENT8,
+    ABSENT16,
     ABSENT32,
     ABSENT64,
     GFP_MOVABLE,
@@ -41,8 +42,8 @@ _A_SOURCE, _A_USE = int(Anomaly.MIGRATE_FROM_UNKNOWN), int(Anomaly.USE_OF_FREE)
 _A_UNALIGNED, _A_BEYOND, _A_ORDER = int(Anomaly.UNALIGNED), int(Anomaly.BEYOND_MACHINE), int(Anomaly.BAD_ORDER)
 
 # Options of a fold, as an int64 array.
-OPT_SPLIT_COVERED, OPT_LOSS, OPT_ONLINING_START, OPT_ONLINING_STOP, OPT_FLOOR, OPT_MAX_PFN = range(6)
-OPTIONS = 6
+OPT_SPLIT_COVERED, OPT_LOSS, OPT_ONLINING_START, OPT_ONLINING_STOP, OPT_FLOOR, OPT_MAX_PFN, OPT_SKEW = range(7)
+OPTIONS = 7
 
 
 @jit
@@ -128,6 +129,26 @@ def run_length(row, first, stop):
 
 
 @inner
+def races(t, o, row, first, stop, ts, cpu):
+    """Whether an event of *cpu* may have come before what pages [first, stop) say, as the clocks of two CPUs may differ so much.
+
+    What an event says that may not have been the last one is no more sure than which of the two it was: alternation does not
+    tell, as of two allocations with a free between them either may be the later.
+    """
+    if o[OPT_SKEW] <= 0:
+        return False
+    i = first
+    while i < stop:
+        length = run_length(row, i, stop)
+        if row[i] >= 0:
+            r = t.records[row[i]]
+            if ts - r["begin_ts"] <= o[OPT_SKEW] and (cpu < 0 or r["cpu"] != cpu or r["unordered"] != 0):
+                return True
+        i += length
+    return False
+
+
+@inner
 def forget_kernel_view(t, slot, first, stop, base, generation, seq, ts, how):
     """End the kernel's differing records on pages [first, stop) of a section: the event made both views one."""
     row = t.kernel[slot]
@@ -158,7 +179,7 @@ def move(t, row, first, stop, base, generation, source, target, seq, ts, how):
 
 
 @inner
-def imply_split(t, row, handle, lo, hi, base, generation, seq, ts):
+def imply_split(t, row, handle, lo, hi, base, generation, seq, ts, cpu):
     """What stays of a block of which a part in [lo, hi) was freed: it had been split, as a block is freed as a whole.
 
     Source: mm/page_alloc.c, free_pages_exact and split_page (Linux 6.1): split_page_owner sets order 0 on every page.
@@ -173,6 +194,7 @@ def imply_split(t, row, handle, lo, hi, base, generation, seq, ts):
     known = t.records[handle]["evidence"] != _INFERRED or t.records[handle]["how"] == _H_IMPLIED
     t.records[target]["evidence"] = _INFERRED
     t.records[target]["how"] = _H_IMPLIED if known else _H_SPLIT
+    t.records[target]["cpu"] = cpu
     t.records[target]["begin_seq"] = seq
     t.records[target]["begin_ts"] = ts
     move(t, row, first, lo, base, generation, handle, target, seq, ts, _H_IMPLIED)
@@ -180,24 +202,24 @@ def imply_split(t, row, handle, lo, hi, base, generation, seq, ts):
 
 
 @inner
-def end_owner(t, row, i, length, lo, hi, base, generation, seq, ts, how, split_covered):
+def end_owner(t, o, row, i, length, lo, hi, base, generation, seq, ts, cpu, how):
     """End the ownership of a run in [lo, hi), which ends as a whole; when other pages of its block stay, it had been split."""
     handle = row[i]
     rest = t.records[handle]["pages"] - length
     whole = t.records[handle]["order"] > 0
     close(t, handle, base + i, length, generation, seq, ts, how, 0)
     row[i : i + length] = -1
-    if rest > 0 and whole and split_covered == 0:
+    if rest > 0 and whole and o[OPT_SPLIT_COVERED] == 0:
         for j in range(i + length, hi):
             if row[j] == handle:
                 rest -= 1
         if rest > 0:
             note(t, _A_PARTIAL, rest, seq)
-            imply_split(t, row, handle, lo, hi, base, generation, seq, ts)
+            imply_split(t, row, handle, lo, hi, base, generation, seq, ts, cpu)
 
 
 @inner
-def new_free(t, last, seq, ts, pfn, order, pid, tgid, comm, stack, how):
+def new_free(t, last, seq, ts, cpu, pfn, order, pid, tgid, comm, stack, how):
     """Return the record of a block that becomes free; *last* is who owned it, or -1."""
     handle = take_record(t)
     if last >= 0:
@@ -216,6 +238,8 @@ def new_free(t, last, seq, ts, pfn, order, pid, tgid, comm, stack, how):
     r["evidence_ts"] = ts
     r["src_pfn"] = ABSENT64
     r["free_ts_nsec"] = ABSENT64
+    r["cpu"] = cpu
+    r["unordered"] = 0
     r["free_pid"] = pid
     r["free_tgid"] = tgid
     r["free_comm"] = comm
@@ -242,6 +266,8 @@ def blank(t, handle):
     r["free_comm"] = -1
     r["free_stack"] = -1
     r["pages"] = 0
+    r["cpu"] = ABSENT16
+    r["unordered"] = 0
     r["migratetype"] = ABSENT8
     r["migrate_reason"] = ABSENT8
 
@@ -271,7 +297,7 @@ def keep_ghost(t, slot, i, length, handle, seq, ts):
 
 
 @inner
-def free_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tgid, comm, stack, drain):
+def free_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid, tgid, comm, stack, drain):
     """A free, or a drain, clears its whole range, whatever was known of it.
 
     Source: mm/page_owner.c, __reset_page_owner; mm/page_alloc.c, free_pcppages_bulk (Linux 6.1): a drained page is not
@@ -287,6 +313,7 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tgi
     while i < stop:
         length = run_length(row, i, stop)
         handle = row[i]
+        unordered = races(t, o, row, i, i + length, ts, cpu)
         last = np.int64(-1)
         if handle < 0:
             if not drain:
@@ -303,9 +330,9 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tgi
                 doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_DRAIN)
                 if is_early_stamp(t.records[handle]):
                     keep_ghost(t, slot, i, length, handle, seq, ts)
-                end_owner(t, row, i, length, first, stop, base, generation, seq, ts, _H_LOST_FREE, o[OPT_SPLIT_COVERED])
+                end_owner(t, o, row, i, length, first, stop, base, generation, seq, ts, cpu, _H_LOST_FREE)
             else:
-                end_owner(t, row, i, length, first, stop, base, generation, seq, ts, _H_FREE, o[OPT_SPLIT_COVERED])
+                end_owner(t, o, row, i, length, first, stop, base, generation, seq, ts, cpu, _H_FREE)
         elif drain:
             i += length
             continue
@@ -313,14 +340,15 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tgi
             note(t, _A_FREE_OF_FREE, length, seq)
             doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_FREE_OF_FREE)
             close(t, handle, base + i, length, generation, seq, ts, _H_LOST_ALLOC, 0)
-        freed = new_free(t, last, seq, ts, base + first, order, pid, tgid, comm, stack, how)
+        freed = new_free(t, last, seq, ts, cpu, base + first, order, pid, tgid, comm, stack, how)
+        t.records[freed]["unordered"] = unordered
         t.records[freed]["pages"] = length
         row[i : i + length] = freed
         i += length
 
 
 @inner
-def clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, how, quiet):
+def clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, cpu, how, quiet):
     """End whatever was on a range that gets a new owner; *quiet* is the owner whose event is of the same act, or -1."""
     row = t.owner[slot]
     forget_kernel_view(t, slot, first, first + nr, base, generation, seq, ts, how)
@@ -336,12 +364,14 @@ def clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, how, quiet
             else:
                 note(t, _A_OVER_OWNED, length, seq)
                 doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_OVER_OWNED)
-                end_owner(t, row, i, length, first, stop, base, generation, seq, ts, _H_LOST_FREE, o[OPT_SPLIT_COVERED])
+                end_owner(t, o, row, i, length, first, stop, base, generation, seq, ts, cpu, _H_LOST_FREE)
         i += length
 
 
 @inner
-def alloc_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tgid, comm, gfp, migratetype, stack, how):
+def alloc_block(
+    t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid, tgid, comm, gfp, migratetype, stack, how
+):
     """An allocation sets the owner on every page of the block.
 
     Source: mm/page_owner.c, __set_page_owner_handle (Linux 6.1). A probe on __set_page_owner sees an allocation with gfp 0x8
@@ -354,7 +384,8 @@ def alloc_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tg
         r = t.records[there]
         if r["how"] == _H_ISOLATE and r["block_pfn"] == base + first and r["order"] == order and r["pid"] == pid:
             quiet = there
-    clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, how, quiet)
+    unordered = races(t, o, row, first, first + nr, ts, cpu)
+    clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, cpu, how, quiet)
     handle = take_record(t)
     blank(t, handle)
     r = t.records[handle]
@@ -373,6 +404,8 @@ def alloc_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tg
     r["gfp_mask"] = gfp
     r["migratetype"] = migratetype
     r["stack"] = stack
+    r["cpu"] = cpu
+    r["unordered"] = unordered
     r["pages"] = nr
     row[first : first + nr] = handle
 
@@ -388,7 +421,7 @@ def used_unseen(t, row, i, length, base, generation, seq, ts):
 
 
 @inner
-def split_block(t, slot, base, generation, first, nr, seq, ts, order):
+def split_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order):
     """A split sets a new order on the pages of a range, and shows that they are owned, by whomever.
 
     Source: mm/page_owner.c, __split_page_owner (Linux 6.1: always order 0). Newer kernels split to other orders: each new
@@ -403,6 +436,7 @@ def split_block(t, slot, base, generation, first, nr, seq, ts, order):
             if order > 0:
                 length = min(length, size - (i & (size - 1)))
             handle = row[i]
+            unordered = races(t, o, row, i, i + length, ts, cpu)
             if view == 0 and handle >= 0 and t.records[handle]["state"] == _FREED:
                 used_unseen(t, row, i, length, base, generation, seq, ts)
                 handle = row[i]
@@ -411,7 +445,7 @@ def split_block(t, slot, base, generation, first, nr, seq, ts, order):
                 t.records[target] = t.records[handle]
                 t.records[target]["how"] = _H_SPLIT
                 close(t, handle, base + i, length, generation, seq, ts, _H_SPLIT, view)
-                begin_at(t, target, base + i, length, order, seq, ts)
+                begin_at(t, target, base + i, length, order, seq, ts, cpu, unordered)
                 row[i : i + length] = target
             elif handle < 0 and view == 0:
                 target = take_record(t)
@@ -421,25 +455,28 @@ def split_block(t, slot, base, generation, first, nr, seq, ts, order):
                 t.records[target]["evidence"] = _INFERRED
                 t.records[target]["evidence_ts"] = ts
                 t.records[target]["how"] = _H_SPLIT
-                begin_at(t, target, base + i, length, order, seq, ts)
+                begin_at(t, target, base + i, length, order, seq, ts, cpu, unordered)
                 row[i : i + length] = target
             i += length
 
 
 @inner
-def begin_at(t, handle, pfn, pages, order, seq, ts):
-    """Let a record begin here, on so many pages, with this order."""
+def begin_at(t, handle, pfn, pages, order, seq, ts, cpu, unordered):
+    """Let a record begin here, on so many pages, with this order; what was not sure before is not sure now."""
     r = t.records[handle]
     r["pages"] = pages
     r["order"] = order
     r["begin_seq"] = seq
     r["begin_ts"] = ts
+    r["cpu"] = cpu
+    if unordered:
+        r["unordered"] = 1
     if order > 0:
         r["block_pfn"] = pfn - (pfn & ((np.int64(1) << order) - 1))
 
 
 @inner
-def copy_head(t, from_row, from_i, row, i, pfn, src_pfn, generation, seq, ts, view):
+def copy_head(t, from_row, from_i, row, i, pfn, src_pfn, generation, seq, ts, cpu, unordered, view):
     """Give one page the record of another, with the time of its allocation."""
     source = from_row[from_i]
     target = take_record(t)
@@ -458,6 +495,9 @@ def copy_head(t, from_row, from_i, row, i, pfn, src_pfn, generation, seq, ts, vi
     r["how"] = _H_MIGRATE
     r["block_pfn"] = pfn
     r["src_pfn"] = src_pfn
+    r["cpu"] = cpu
+    if unordered:
+        r["unordered"] = 1
     r["free_ts_nsec"] = r["ts_nsec"]
     r["begin_seq"] = seq
     r["begin_ts"] = ts
@@ -469,13 +509,14 @@ def copy_head(t, from_row, from_i, row, i, pfn, src_pfn, generation, seq, ts, vi
 
 
 @inner
-def migrate_head(t, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, ts):
+def migrate_head(t, o, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, ts, cpu):
     """A migration copies the owner of the old block to the head page of the new one; its tails keep the migrator's.
 
     Source: mm/page_owner.c, __folio_copy_owner (Linux 6.1): pid, tgid, comm, ts, gfp_mask, order and the stack are the old ones.
     """
     source = t.owner[src_slot, src_i]
     row = t.owner[slot]
+    unordered = races(t, o, row, i, i + 1, ts, cpu) or races(t, o, t.owner[src_slot], src_i, src_i + 1, ts, cpu)
     if source < 0 or t.records[source]["state"] != _OWNED:
         note(t, _A_SOURCE, 1, seq)
     elif row[i] >= 0 and t.records[row[i]]["state"] == _FREED:
@@ -488,8 +529,8 @@ def migrate_head(t, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, ts)
             j += length
     forget_kernel_view(t, slot, i, i + 1, pfn - i, generation, seq, ts, _H_MIGRATE)
     if t.kernel[src_slot, src_i] >= 0:
-        copy_head(t, t.kernel[src_slot], src_i, t.kernel[slot], i, pfn, src_pfn, generation, seq, ts, 1)
-    copy_head(t, t.owner[src_slot], src_i, t.owner[slot], i, pfn, src_pfn, generation, seq, ts, 0)
+        copy_head(t, t.kernel[src_slot], src_i, t.kernel[slot], i, pfn, src_pfn, generation, seq, ts, cpu, unordered, 1)
+    copy_head(t, t.owner[src_slot], src_i, t.owner[slot], i, pfn, src_pfn, generation, seq, ts, cpu, unordered, 0)
 
 
 @inner
@@ -597,22 +638,24 @@ def fold(t, o, e, base_seq, start, room_pages):
         generation = t.generation[section_nr]
         if kind == _ALLOC:
             alloc_block(
-                t, o, slot, base, generation, first, nr, seq, ts, order, e.pid[i], e.tgid[i], e.comm[i],
+                t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order, e.pid[i], e.tgid[i], e.comm[i],
                 e.gfp_mask[i], e.migratetype[i], e.stack[i], _H_ALLOC,
             )  # fmt: skip
         elif kind in (_FREE, _DRAIN):
             free_block(
-                t, o, slot, base, generation, first, nr, seq, ts, order, e.pid[i], e.tgid[i], e.comm[i],
+                t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order, e.pid[i], e.tgid[i], e.comm[i],
                 e.stack[i], kind == _DRAIN,
             )  # fmt: skip
         elif kind == _SPLIT:
-            split_block(t, slot, base, generation, first, nr, seq, ts, order)
+            split_block(t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order)
         elif kind == _MIGRATE:
             src = e.src_pfn[i]
-            migrate_head(t, slot, first, pfn, generation, t.slot[src_section], src - src_section * pages, src, seq, ts)
+            migrate_head(
+                t, o, slot, first, pfn, generation, t.slot[src_section], src - src_section * pages, src, seq, ts, e.cpu[i]
+            )  # fmt: skip
         elif kind == _ISOLATE:
             alloc_block(
-                t, o, slot, base, generation, first, nr, seq, ts, order, e.pid[i], e.tgid[i], e.comm[i],
+                t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order, e.pid[i], e.tgid[i], e.comm[i],
                 e.gfp_mask[i], e.migratetype[i], e.stack[i], _H_ISOLATE,
             )  # fmt: skip
     return n, DONE

@@ -15,6 +15,7 @@ from pagetrail.replay.facts import plain
 from pagetrail.replay.tables import ANOMALY_ROWS, DOUBTS, QUARANTINE, RUNS, live_rows
 from pagetrail.schemas.owner import (
     ABSENT8,
+    ABSENT16,
     ABSENT32,
     ABSENT64,
     ANOMALY_TEXT,
@@ -29,9 +30,12 @@ from pagetrail.schemas.owner import (
 )
 from pagetrail.schemas.store import FOLD_VERSION, STORE_FORMAT, TABLE, fold_name
 
-_SMALLEST = {np.dtype(np.int64): ABSENT64, np.dtype(np.int32): ABSENT32, np.dtype(np.int8): ABSENT8}
+_SMALLEST = {
+    np.dtype(np.int64): ABSENT64, np.dtype(np.int32): ABSENT32, np.dtype(np.int16): ABSENT16, np.dtype(np.int8): ABSENT8,
+}  # fmt: skip
 _ARROW = {
-    "BIGINT": pa.int64(), "INTEGER": pa.int32(), "TINYINT": pa.int8(), "VARCHAR": pa.utf8(), "BOOLEAN": pa.bool_(),
+    "BIGINT": pa.int64(), "INTEGER": pa.int32(), "SMALLINT": pa.int16(), "TINYINT": pa.int8(), "VARCHAR": pa.utf8(),
+    "BOOLEAN": pa.bool_(),
 }  # fmt: skip
 _RUN_FIELDS = ("pfn", "nr_pages", "end_seq", "end_ts", "generation", "end_how", "kernel_view")
 

@@ -18,7 +18,7 @@ def compile_kernels() -> None:
     events: Events = no_events()
     entries: Entries = no_entries()
     fold(tables, np.zeros(OPTIONS, np.int64), events, 0, 0, np.zeros(1, np.int64))
-    apply_baseline(tables, entries, np.zeros(0, np.int8), np.zeros(0, np.bool_), 0, 0, 0, 0, 0)
+    apply_baseline(tables, entries, np.zeros(0, np.int8), np.zeros(0, np.bool_), 0, 0, 0, 0, 0, 0)
     note(tables, 1, 0, 0)
     doubt(tables, 0, 0, 0, 0, 0, 0)
     tables = tables._replace(owner=np.full((1, 1), -1, np.int32), kernel=np.full((1, 1), -1, np.int32))

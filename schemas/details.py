@@ -20,6 +20,10 @@ class Detail(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+CLOCK_SKEW_OPTION: Final = "clock_skew_nsec"
+"""Option of a recording: the clocks of two of its CPUs differ by at most so much, ns."""
+
+
 class RecordingBegin(Detail):
     """The first event of a recording (seq 0)."""
 

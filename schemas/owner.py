@@ -132,11 +132,13 @@ RECORD_DTYPE: Final = np.dtype(
         ("free_stack", np.int32),
         ("pages", np.int32),  # pages that still refer to this record
         ("order", np.int8),
+        ("cpu", np.int16),  # of the event that began it; absent: no event of a CPU did
         ("migratetype", np.int8),
         ("state", np.int8),
         ("evidence", np.int8),
         ("how", np.int8),
         ("migrate_reason", np.int8),
+        ("unordered", np.int8),  # 1: which of two CPUs' events came last is not sure
     ],
     align=True,
 )

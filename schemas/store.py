@@ -52,6 +52,8 @@ _SPAN: Final = (
     ("free_stack", "INTEGER", "id in stacks: of a free run, of the free"),
     ("evidence", "TINYINT", "1 observed, 2 baseline, 3 inferred"),
     ("how", "TINYINT", "what began this span: see the table words"),
+    ("cpu", "SMALLINT", "CPU of the event that began it; null: no event of a CPU did"),
+    ("unordered", "TINYINT", "1: began within the clock skew of another CPU's event: which came last is not sure"),
     ("begin_seq", "BIGINT", "stream_seq of the event that began it"),
     ("begin_ts", "BIGINT", "ns, trace clock: when it began"),
     (

@@ -16,7 +16,7 @@ from pagetrail.replay.engine import FoldOptions, StreamEngine
 from pagetrail.replay.tables import DOUBTS
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.details import RecordingBegin
+from pagetrail.schemas.details import CLOCK_SKEW_OPTION, RecordingBegin
 from pagetrail.schemas.frames import FrameOrigin, header_of
 from pagetrail.schemas.owner import ABSENT64, GFP_MOVABLE, RUN_DTYPE, SAME_TS_NSEC, State
 
@@ -24,10 +24,13 @@ ORIGIN = FrameOrigin(host="model", boot_id="boot", recording="model", producer="
 NUMBERS = ("order", "pid", "tgid", "gfp_mask")
 
 
-def numbered(events: EventBatch) -> EventBatch:
-    """Return *events* as a recording: row i has seq i + 1, after the RECORDING_BEGIN."""
+def numbered(events: EventBatch, skew: int = 0) -> EventBatch:
+    """Return *events* as a recording that declares a clock skew: row i has seq i + 1, after the RECORDING_BEGIN."""
     first = int(events.columns["trace_ts_nsec"][0])
-    begin = single(Kind.RECORDING_BEGIN, first, RecordingBegin(source="model", format="workload-model"))
+    options = {CLOCK_SKEW_OPTION: str(skew)} if skew else {}
+    begin = single(
+        Kind.RECORDING_BEGIN, first, RecordingBegin(source="model", format="workload-model", options=options)
+    )
     batch = concat([begin, events])
     return EventBatch(
         columns={**batch.columns, "seq": np.arange(len(batch), dtype=np.int64)},
@@ -36,9 +39,11 @@ def numbered(events: EventBatch) -> EventBatch:
     )
 
 
-def folded(events: EventBatch, rows: Sequence[int], options: FoldOptions | None = None) -> Iterator[StreamEngine]:
+def folded(
+    events: EventBatch, rows: Sequence[int], options: FoldOptions | None = None, skew: int = 0
+) -> Iterator[StreamEngine]:
     """Yield the engine as it stands just after each of *rows*, which rise: one frame up to each."""
-    batch, done = numbered(events), 0
+    batch, done = numbered(events, skew), 0
     engine = StreamEngine(host=ORIGIN.host, boot_id=ORIGIN.boot_id, options=options or FoldOptions(floor=1 << 40))
     for frame, row in enumerate(rows):
         part = batch.slice(done, row + 2)
@@ -132,13 +137,15 @@ class Answer:
     certain: NDArray[np.bool_]
 
 
-def answers(events: EventBatch, instants: Sequence[int], config: ModelConfig) -> tuple[list[Answer], StreamEngine]:
+def answers(
+    events: EventBatch, instants: Sequence[int], config: ModelConfig, skew: int = 0
+) -> tuple[list[Answer], StreamEngine]:
     """Return the answers at *instants* (trace clock, rising) when all of *events* have been replayed."""
     ts = events.columns["trace_ts_nsec"]
     rows = [int(row) - 1 for row in np.searchsorted(ts, instants, side="right")]
     assert rows[0] >= 0
     states = []
-    for engine in folded(events, [*rows, len(events) - 1]):
+    for engine in folded(events, [*rows, len(events) - 1], skew=skew):
         states.append(said(engine, config))
     doubts = engine.tables.doubts[: engine.tables.counts[DOUBTS]]
     return [_judged(engine, state, at, doubts) for state, at in zip(states, instants, strict=False)], engine

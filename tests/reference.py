@@ -60,6 +60,8 @@ class Owner:
     free_tgid: int | None = None
     free_comm: str | None = None
     free_stack: str | None = None
+    cpu: int | None = None
+    unordered: int = 0
 
     def but(self, **changes: Any) -> "Owner":
         """Return another one that differs in *changes*."""
@@ -128,6 +130,7 @@ class Reference:
         self.coverage_begins: list[int] = []
         self.clock: tuple[int, int] | None = None
         self.split_covered = False
+        self.skew = 0
         self.flatmem = False
         self.booted = False
         self.calls: dict[tuple[str, int | None], dict[str, Any]] = {}
@@ -135,6 +138,7 @@ class Reference:
         self.base_seq = 0
         self.last_seq, self.last_ts = -1, None  # type: ignore[assignment]
         self.seq = self.ts = 0
+        self.cpu: int | None = None
 
     # -- events ----------------------------------------------------------------------------------------------------------
 
@@ -143,6 +147,7 @@ class Reference:
         if event["kind"] == Kind.RECORDING_BEGIN:
             self.base_seq = self.last_seq + 1
         self.seq, self.ts = self.base_seq + event["seq"], event["trace_ts_nsec"]
+        self.cpu = event.get("cpu")
         kind = event["kind"]
         if kind in (Kind.ALLOC, Kind.FREE, Kind.SPLIT, Kind.MIGRATE, Kind.ISOLATE, Kind.DRAIN, Kind.EXTFRAG):
             self._page_event(Kind(kind), event)
@@ -221,7 +226,7 @@ class Reference:
             block_pfn=event["pfn"], order=event["order"], state=State.OWNED, evidence=Evidence.OBSERVED, how=how,
             begin_seq=self.seq, begin_ts=self.ts, evidence_ts=self.ts, alloc_ts=self.ts, gfp_mask=event.get("gfp_mask"),
             pid=event.get("pid"), tgid=event.get("tgid"), comm=event.get("comm"), stack=event.get("stack"),
-            migratetype=event.get("migratetype"),
+            migratetype=event.get("migratetype"), cpu=self.cpu, unordered=max(self._races(page) for page in pages),
         )  # fmt: skip
         before = self.proven.get(pages[0])
         same_act = (
@@ -248,8 +253,16 @@ class Reference:
         for page in pages:
             self.proven[page] = owner
 
+    def _races(self, page: int, view: dict[int, Owner] | None = None) -> int:
+        """Whether what is known of a page may be later than this event, as clocks of two CPUs may differ so much."""
+        there = (self.proven if view is None else view).get(page)
+        if there is None or self.skew == 0 or self.ts - there.begin_ts > self.skew:
+            return 0
+        return int(self.cpu is None or there.cpu != self.cpu or bool(there.unordered))
+
     def _free(self, event: Event, *, drain: bool) -> None:
         pages = range(event["pfn"], event["pfn"] + 2 ** event["order"])
+        races = {page: self._races(page) for page in pages}
         last = {page: self.proven[page] for page in pages if page in self.proven}
         owned = [page for page in pages if page in last and last[page].state == State.OWNED]
         for page in pages:
@@ -281,7 +294,7 @@ class Reference:
                 block_pfn=event["pfn"], order=event["order"], state=State.FREE, evidence=Evidence.OBSERVED,
                 how=How.DRAIN if drain else How.FREE, begin_seq=self.seq, begin_ts=self.ts, evidence_ts=self.ts, src_pfn=None,
                 free_ts_nsec=None, free_pid=event.get("pid"), free_tgid=event.get("tgid"), free_comm=event.get("comm"),
-                free_stack=event.get("stack"),
+                free_stack=event.get("stack"), cpu=self.cpu, unordered=races[page],
             )  # fmt: skip
 
     def _keep_ghost(self, page: int, owner: Owner) -> None:
@@ -308,7 +321,7 @@ class Reference:
             known = block.evidence != Evidence.INFERRED or block.how == How.SPLIT_IMPLIED
             single = block.but(
                 order=0, evidence=Evidence.INFERRED, how=How.SPLIT_IMPLIED if known else How.SPLIT,
-                begin_seq=self.seq, begin_ts=self.ts,
+                begin_seq=self.seq, begin_ts=self.ts, cpu=self.cpu,
             )  # fmt: skip
             for page in rest:
                 self._note(Anomaly.PARTIAL_FREE)
@@ -323,19 +336,29 @@ class Reference:
                 there = view.get(page)
                 fresh = there is not before or (order > 0 and page % 2**order == 0)
                 before = there
+                unordered = max(
+                    self._races(page, view), there.unordered if there is not None and there.state == State.OWNED else 0
+                )
                 if view is self.proven and (there is None or there.state == State.FREE):
                     if there is not None:
                         self._used_unseen(page)
                     if fresh:
                         after = self._nothing(page).but(
                             state=State.OWNED, evidence=Evidence.INFERRED, how=How.SPLIT, order=order,
-                            evidence_ts=self.ts, begin_seq=self.seq, begin_ts=self.ts,
+                            evidence_ts=self.ts, begin_seq=self.seq, begin_ts=self.ts, cpu=self.cpu, unordered=unordered,
                         )  # fmt: skip
                 elif there is None or there.state != State.OWNED or there.order == order:
                     continue
                 else:
                     if fresh:
-                        after = there.but(order=order, how=How.SPLIT, begin_seq=self.seq, begin_ts=self.ts)
+                        after = there.but(
+                            order=order,
+                            how=How.SPLIT,
+                            begin_seq=self.seq,
+                            begin_ts=self.ts,
+                            cpu=self.cpu,
+                            unordered=unordered,
+                        )
                     self._end(page, How.SPLIT, view)
                 if fresh and order > 0:
                     after.block_pfn = page - page % 2**order
@@ -352,6 +375,7 @@ class Reference:
 
     def _migrate(self, pfn: int, src_pfn: int) -> None:
         source = self.proven.get(src_pfn)
+        races = max(self._races(pfn), self._races(src_pfn))
         if source is None or source.state != State.OWNED:
             self._note(Anomaly.MIGRATE_FROM_UNKNOWN)
         elif self._is_free(pfn):
@@ -361,21 +385,22 @@ class Reference:
                     self._used_unseen(page)
         self._end_view(pfn, How.MIGRATE)
         if src_pfn in self.kernel:
-            self.kernel[pfn] = self._copied(self.kernel[src_pfn], pfn, src_pfn)
-        copied = self._copied(source, pfn, src_pfn)
+            self.kernel[pfn] = self._copied(self.kernel[src_pfn], pfn, src_pfn, races)
+        copied = self._copied(source, pfn, src_pfn, races)
         if self._is_free(pfn):
             self._used_unseen(pfn)
         if pfn in self.proven:
             self._end(pfn, How.MIGRATE)
         self.proven[pfn] = copied
 
-    def _copied(self, source: Owner | None, pfn: int, src_pfn: int) -> Owner:
+    def _copied(self, source: Owner | None, pfn: int, src_pfn: int, races: int) -> Owner:
         proven = source is not None and source.state == State.OWNED and source.evidence != Evidence.INFERRED
         if source is None or source.state != State.OWNED:
             source = self._nothing(pfn).but(evidence_ts=self.ts)
         return source.but(
             state=State.OWNED, evidence=Evidence.OBSERVED if proven else Evidence.INFERRED, how=How.MIGRATE,
             block_pfn=pfn, src_pfn=src_pfn, free_ts_nsec=source.ts_nsec, begin_seq=self.seq, begin_ts=self.ts,
+            cpu=self.cpu, unordered=max(races, source.unordered),
         )  # fmt: skip
 
     def _nothing(self, page: int) -> Owner:
@@ -461,9 +486,9 @@ class Reference:
         dump, self.dump = self.dump, None
         if dump is None:
             return
-        since = dump.begin["window_begin"]
+        window, since = dump.begin["window_begin"], dump.begin["window_begin"] - self.skew
         if dump.begin.get("view") == "kpageflags":
-            self._free_by_flags(dump, since)
+            self._free_by_flags(dump, window, since)
             return
         entries = self._possible(dump.entries)
         for section_nr in sorted({entry["pfn"] // self.pages_per_section for entry in entries}):
@@ -492,11 +517,11 @@ class Reference:
         orders = {entry["pfn"]: entry["order"] for entry in reversed(entries)}
         for entry, action in zip(entries, todo, strict=True):
             if action == "confirm":
-                self._confirm(entry, since)
+                self._confirm(entry, window)
             elif action == "kernel":
-                self._early_beside(entry, since)
+                self._early_beside(entry, window)
             elif action == "set":
-                self._set(entry, since, orders)
+                self._set(entry, window, since, orders)
         if not dump.begin.get("skipped"):
             for page, owner in extra:
                 for named in range(page, page + 2**owner.order):
@@ -505,7 +530,7 @@ class Reference:
     def _applied(self, view: str) -> bool:
         return self.correct or not any(audit.view == view for audit in self.audits)
 
-    def _free_by_flags(self, dump: Dump, since: int) -> None:
+    def _free_by_flags(self, dump: Dump, window: int, since: int) -> None:
         """The BUDDY bit proves that a page is free; that it is not set proves nothing."""
         beyond = self.pages_per_section * MAX_SECTIONS
         runs = [
@@ -532,13 +557,15 @@ class Reference:
                     continue
                 if there is not None:
                     self._end_by_flags(page, there)
-                self.proven[page] = after = after if shared else self._proven_free(page, there, since)
+                self.proven[page] = after = after if shared else self._proven_free(page, there, window)
 
     def _renewed_by_flags(self, there: Owner | None, since: int) -> bool:
         """Whether the kernel's word on a free page says more than what is known: not when it was touched meanwhile."""
         if there is None:
             return True
-        fresh = self._surer() is None or (there.evidence_ts is not None and there.evidence_ts >= self._surer())
+        fresh = not there.unordered and (
+            self._surer() is None or (there.evidence_ts is not None and there.evidence_ts >= self._surer())
+        )
         return there.begin_ts < since and not (there.state == State.FREE and fresh)
 
     def _end_by_flags(self, page: int, there: Owner) -> None:
@@ -547,8 +574,8 @@ class Reference:
             self._keep_ghost(page, there)
         self._end(page, How.CONFIRMED if there.state == State.FREE else How.CORRECTED)
 
-    def _proven_free(self, page: int, there: Owner | None, since: int) -> Owner:
-        begun = {"begin_seq": self.seq, "begin_ts": self.ts, "evidence_ts": since}
+    def _proven_free(self, page: int, there: Owner | None, window: int) -> Owner:
+        begun = {"begin_seq": self.seq, "begin_ts": self.ts, "evidence_ts": window, "cpu": None, "unordered": 0}
         if there is not None and there.state == State.FREE:
             return there.but(how=How.CONFIRMED, **begun)
         return (there or self._nothing(page)).but(
@@ -612,7 +639,8 @@ class Reference:
             return "leave"
         surer = self._surer()
         assert ours is not None
-        if agrees and (surer is None or (ours.evidence_ts is not None and ours.evidence_ts >= surer)):
+        sure = ours.evidence != Evidence.INFERRED and not ours.unordered
+        if agrees and sure and (surer is None or (ours.evidence_ts is not None and ours.evidence_ts >= surer)):
             return "leave"
         return "confirm"
 
@@ -636,11 +664,12 @@ class Reference:
             begin_seq=self.seq, begin_ts=self.ts, evidence_ts=since, **{name: entry.get(name) for name in names},
         )  # fmt: skip
 
-    def _confirm(self, entry: Event, since: int) -> None:
+    def _confirm(self, entry: Event, window: int) -> None:
         there = self.proven[entry["pfn"]]
         renewed = there.but(
-            how=How.CONFIRMED, begin_seq=self.seq, begin_ts=self.ts, evidence_ts=since, ts_nsec=entry.get("ts_nsec"),
-            free_ts_nsec=entry.get("free_ts_nsec"), migrate_reason=entry.get("migrate_reason"),
+            how=How.CONFIRMED, begin_seq=self.seq, begin_ts=self.ts, evidence_ts=window, ts_nsec=entry.get("ts_nsec"),
+            free_ts_nsec=entry.get("free_ts_nsec"), migrate_reason=entry.get("migrate_reason"), cpu=None, unordered=0,
+            evidence=Evidence.BASELINE if there.evidence == Evidence.INFERRED else there.evidence,
         )  # fmt: skip
         if entry.get("tgid") is not None:
             renewed.tgid = entry["tgid"]
@@ -673,11 +702,11 @@ class Reference:
                 yield page
                 page += 1
 
-    def _set(self, entry: Event, since: int, orders: dict[int, int]) -> None:
-        owner = self._from_entry(entry, since, How.EARLY if self._early(entry) else How.BASELINE)
+    def _set(self, entry: Event, window: int, since: int, orders: dict[int, int]) -> None:
+        owner = self._from_entry(entry, window, How.EARLY if self._early(entry) else How.BASELINE)
         tails = owner
         if not self._whole(entry):
-            tails = self._from_entry(entry, since, How.BASELINE).but(evidence=Evidence.INFERRED)
+            tails = self._from_entry(entry, window, How.BASELINE).but(evidence=Evidence.INFERRED)
         for page in self._unlisted(entry, orders):
             there = self.proven.get(page)
             if there is not None and there.begin_ts >= since:
@@ -692,6 +721,7 @@ class Reference:
 
     def _recording_begin(self, event: Event, said: dict[str, Any]) -> None:
         self.dump = None
+        self.skew = max(self.skew, int(said.get("options", {}).get("clock_skew_nsec", 0)))
         if self.last_ts is not None:
             self.gap_ends.append(self.ts)
 

@@ -34,7 +34,9 @@ PAGES = 64  # a section
 SECTION_SIZE_BITS = 18
 OFFSET = 1_000_000  # page_owner's clock, ahead of the trace's
 STEPS = (0, 0, 0, 1, 7, 1_000, 30_000_000, 300_000_000)
+SKEWS = (0, 5, 2_000, 0)
 GFP = (0, 0x8, 0xCC0, 0x100CCA)
+_ON_A_CPU = (Kind.ALLOC, Kind.FREE, Kind.DRAIN, Kind.SPLIT, Kind.MIGRATE, Kind.ISOLATE)
 COMMS = ("swapper/0", "init", "sh", None)
 STACKS = ("first_caller\nits_caller", "other_caller", None)
 
@@ -46,6 +48,7 @@ class Machine:
     correct: bool = True
     recordings: list[list[dict[str, Any]]] = field(default_factory=list)
     ts: int = 0
+    cpu: int | None = None
 
     def __post_init__(self) -> None:
         self.reference = Reference(correct=self.correct)
@@ -53,16 +56,19 @@ class Machine:
     def emit(self, kind: int, detail: Detail | str | None = None, **columns: Any) -> None:
         """Add an event at the present time."""
         event = {name: value for name, value in columns.items() if value is not None}
+        if self.cpu is not None and kind in _ON_A_CPU:
+            event.setdefault("cpu", self.cpu)
         event |= {"kind": int(kind), "trace_ts_nsec": self.ts, "seq": len(self.recordings[-1])}
         if detail is not None:
             event["detail"] = detail if isinstance(detail, str) else detail.model_dump_json()
         self.recordings[-1].append(event)
         self.reference.apply(event)
 
-    def begin(self, *, stable: int = 0, covered: Sequence[str] = (), flatmem: bool = False) -> None:
+    def begin(self, *, stable: int = 0, covered: Sequence[str] = (), flatmem: bool = False, skew: int = 0) -> None:
         """Begin a recording of a boot with two sections."""
         self.recordings.append([])
-        self.emit(Kind.RECORDING_BEGIN, RecordingBegin(source="a history", format="workload-model"))
+        options = {"clock_skew_nsec": str(skew)} if skew else {}
+        self.emit(Kind.RECORDING_BEGIN, RecordingBegin(source="a history", format="workload-model", options=options))
         model = "FLATMEM" if flatmem else "SPARSEMEM"
         boot = Boot(section_size_bits=SECTION_SIZE_BITS, present=((0, 2 * PAGES),), memory_model=model)  # type: ignore[arg-type]
         self.emit(Kind.BOOT, boot)
@@ -317,10 +323,13 @@ def history(seed: bytes, *, correct: bool = True) -> History:
     machine = Machine(correct=correct)
     first = seed[0] if seed else 0
     covered = ((), ("split",), ("alloc", "free"))[first % 3]
-    machine.begin(stable=40_000_000 * (first % 4 == 0), covered=covered, flatmem=first % 31 == 30)
+    machine.begin(
+        stable=40_000_000 * (first % 4 == 0), covered=covered, flatmem=first % 31 == 30, skew=SKEWS[first % 4]
+    )
     for i in range(1, len(seed) - 3, 4):
         op, a, b, step = seed[i : i + 4]
         machine.ts += STEPS[step % len(STEPS)]
+        machine.cpu = (0, 1, 1, None)[step // len(STEPS) % 4]
         (_again if op > 250 else _OPS[op % len(_OPS)])(machine, a, b)
     machine.end()
     return History(seed, correct, tuple(tuple(recording) for recording in machine.recordings))
