@@ -23,7 +23,7 @@ from pagetrail.replay.engine import FoldOptions, StreamEngine
 from pagetrail.replay.facts import from_plain
 from pagetrail.replay.sections import Sections, place
 from pagetrail.replay.segment import Stretch
-from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, QUARANTINE, RUNS, SPARE, grown
+from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, MOVES, QUARANTINE, RUNS, SPARE, grown
 from pagetrail.schemas.errors import SegmentDamaged, StorageFull, TrailError, TrailTooNew
 from pagetrail.schemas.owner import (
     ABSENT8,
@@ -263,6 +263,9 @@ def _restore_live(engine: StreamEngine, rows: pa.Table, state: dict[str, Any]) -
     saved = state["counts"]
     for index in (EVENTS, LAST_TS, LAST_SEQ):
         t.counts[index] = saved[index]
+    moves = np.array(state["moves"], np.int64).reshape(-1, t.moves.shape[1])
+    t.moves[: moves.shape[0]] = moves
+    t.counts[MOVES] = moves.shape[0]
     pages = t.owner.shape[1]
     for run, handle in zip(runs, where.tolist(), strict=True):
         section_nr, start = divmod(int(run["pfn"]), pages)

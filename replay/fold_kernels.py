@@ -7,7 +7,7 @@ and no order is larger than a section. Rules follow mm/page_owner.c and mm/page_
 import numpy as np
 
 from pagetrail.replay.jit import inner, jit
-from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT, QUARANTINE, RUNS, SPARE
+from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, MOVES, NO_EVENT, QUARANTINE, RUNS, SPARE
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.owner import (
     ABSENT8,
@@ -534,6 +534,49 @@ def migrate_head(t, o, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, 
 
 
 @inner
+def remember_move(t, o, ts, cpu, src_pfn, pfn):
+    """Remember a migration for as long as an earlier event may still come; what is crowded out before is not sure any more."""
+    rows = t.moves.shape[0]
+    i = t.counts[MOVES] % rows
+    if t.counts[MOVES] >= rows and ts - t.moves[i, 0] <= o[OPT_SKEW]:
+        unsure_copy(t, t.moves[i, 3])
+    t.moves[i, 0] = ts
+    t.moves[i, 1] = cpu
+    t.moves[i, 2] = src_pfn
+    t.moves[i, 3] = pfn
+    t.moves[i, 4] = 0
+    t.counts[MOVES] += 1
+
+
+@inner
+def unsure_copy(t, pfn):
+    """Of a page that got another's owner by migration: which owner the other had then is not sure, if it still has it."""
+    pages = t.owner.shape[1]
+    slot = t.slot[pfn // pages]
+    handle = t.owner[slot, pfn % pages] if slot >= 0 else np.int32(-1)
+    if handle >= 0 and t.records[handle]["src_pfn"] != ABSENT64:
+        t.records[handle]["unordered"] = 1
+
+
+@inner
+def recheck_moves(t, o, pfn, nr, ts, cpu):
+    """After an event on pages: it may have come before a migration from them that another CPU's clock put before it."""
+    rows = t.moves.shape[0]
+    first = t.counts[MOVES]
+    while first > max(t.counts[MOVES] - rows, 0) and ts - t.moves[(first - 1) % rows, 0] <= o[OPT_SKEW]:
+        first -= 1
+    for n in range(first, t.counts[MOVES]):
+        m = t.moves[n % rows]
+        unsure = pfn <= m[2] < pfn + nr and (cpu < 0 or m[1] != cpu)
+        for k in range(first, n):  # what it copied on may be as unsure
+            before = t.moves[k % rows]
+            unsure = unsure or (before[4] != 0 and before[3] == m[2])
+        if unsure:
+            m[4] = 1
+            unsure_copy(t, m[3])
+
+
+@inner
 def impossible(pfn, order, nr, pages_per_section, max_pfn):
     """Return why a block cannot be, or 0."""
     if order < 0 or nr < 1 or nr > pages_per_section:
@@ -658,4 +701,8 @@ def fold(t, o, e, base_seq, start, room_pages):
                 t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order, e.pid[i], e.tgid[i], e.comm[i],
                 e.gfp_mask[i], e.migratetype[i], e.stack[i], _H_ISOLATE,
             )  # fmt: skip
+        if o[OPT_SKEW] > 0:
+            recheck_moves(t, o, pfn, nr, ts, e.cpu[i])
+            if kind == _MIGRATE:
+                remember_move(t, o, ts, e.cpu[i], e.src_pfn[i], pfn)
     return n, DONE

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pagetrail.replay.digest import facts_digest, join_digests, rows_digest, spans_digest
 from pagetrail.replay.engine import StreamEngine
 from pagetrail.replay.facts import plain
-from pagetrail.replay.tables import ANOMALY_ROWS, DOUBTS, QUARANTINE, RUNS, live_rows
+from pagetrail.replay.fold_kernels import OPT_SKEW
+from pagetrail.replay.tables import ANOMALY_ROWS, DOUBTS, QUARANTINE, RUNS, live_rows, recent_moves
 from pagetrail.schemas.owner import (
     ABSENT8,
     ABSENT16,
@@ -121,6 +122,7 @@ class Stretch:
         return {
             "facts": plain(e.facts),
             "counts": e.tables.counts.tolist(),
+            "moves": recent_moves(e.tables, int(e.opts[OPT_SKEW])).tolist(),
             "options": e.opts.tolist(),
             "segment_first_seq": e.segment_first_seq,
             "segment_first_ts": e.segment_first_ts,

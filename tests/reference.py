@@ -131,6 +131,7 @@ class Reference:
         self.clock: tuple[int, int] | None = None
         self.split_covered = False
         self.skew = 0
+        self.moves: list[dict[str, Any]] = []
         self.flatmem = False
         self.booted = False
         self.calls: dict[tuple[str, int | None], dict[str, Any]] = {}
@@ -196,6 +197,24 @@ class Reference:
             self._alloc(event, How.ALLOC if kind == Kind.ALLOC else How.ISOLATE)
         elif kind in (Kind.FREE, Kind.DRAIN):
             self._free(event, drain=kind == Kind.DRAIN)
+        if self.skew:
+            touched = range(pfn, pfn + (nr if nr is not None else 1 if kind == Kind.MIGRATE else 2**order))
+            self._recheck_moves(touched)
+            if kind == Kind.MIGRATE:
+                self.moves.append(
+                    {"ts": self.ts, "cpu": self.cpu, "src": event["src_pfn"], "pfn": pfn, "unsure": False}
+                )
+
+    def _recheck_moves(self, touched: range) -> None:
+        """What was copied from a page that another CPU's event touches within the skew may be another owner's."""
+        self.moves = [move for move in self.moves if self.ts - move["ts"] <= self.skew]
+        for n, move in enumerate(self.moves):
+            raced = move["src"] in touched and (self.cpu is None or move["cpu"] != self.cpu)
+            if raced or any(before["unsure"] and before["pfn"] == move["src"] for before in self.moves[:n]):
+                move["unsure"] = True
+                owner = self.proven.get(move["pfn"])
+                if owner is not None and owner.src_pfn is not None:
+                    owner.unordered = 1
 
     def _impossible(self, kind: Kind, event: Event) -> Anomaly | None:
         """Say why the blocks of an event cannot be, if so."""
