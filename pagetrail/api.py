@@ -137,6 +137,7 @@ def ingest(
     covers: tuple[Covered, ...] = (),
     probes: bool = True,
     vmemmap_base: int | None = None,
+    clock_skew: int = 0,
     on_progress: Callable[[int], None] = lambda events: None,
 ) -> IngestReport:
     """Store one recording (a file, a capture directory, or ``-`` for stdin) in a trail's log; see ``open_recording``.
@@ -149,7 +150,7 @@ def ingest(
         No space left; the same call goes on from there.
     """
     recording = open_recording(
-        path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base
+        path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base, clock_skew=clock_skew
     )
     origin = origin_of(recording, producer_version=__version__)
     with SqliteLogWriter(Path(trail)) as log:

@@ -5,7 +5,7 @@ from typing import Final
 
 from pagetrail.schemas.details import Covered
 
-EVERYTHING: Final[tuple[Covered, ...]] = ("alloc", "free", "split", "migrate", "isolate", "drain", "hotplug")
+EVERYTHING: Final[tuple[Covered, ...]] = ("alloc", "free", "split", "migrate", "isolate", "drain", "refill", "hotplug")
 
 # gfp_t of Linux 6.1 (include/linux/gfp_types.h).
 GFP_KERNEL: Final = 0xCC0

@@ -1,7 +1,7 @@
 """The model kernel's machine: memory, tasks and blocks, and the primitives that emit an event and move the truth at once."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pagetrail.producers.model_buddy import FOR_MOVABLE, FOR_UNMOVABLE, BlockType, Buddy
@@ -117,7 +117,7 @@ class Machine:
         """Allocate a block for *task*; null where there is none."""
         kinds = FOR_MOVABLE if movable else FOR_UNMOVABLE
         small = order < self.buddy.pcp_orders
-        pfn = self.buddy.take_from_cpu(self.cpu, order, kinds) if small else self.buddy.take(order, kinds)
+        pfn = self._small(task, order, kinds) if small else self.buddy.take(order, kinds)
         if pfn is None:
             return None
         migratetype = MIGRATE_MOVABLE if movable else MIGRATE_UNMOVABLE
@@ -132,6 +132,15 @@ class Machine:
         self.op(row, "set_owner", pfn, 1 << order, stamp)
         self._poison(task, pfn, order, Kind.UNPOISON)
         return self.hold(Block(pfn, order, movable, task))
+
+    def _small(self, task: Task, order: int, kinds: Sequence[BlockType]) -> int | None:
+        """Return a block from this CPU's list, which is filled when it has none."""
+        pfn = self.buddy.take_from_cpu(self.cpu, order, kinds)
+        if pfn is not None:
+            return pfn
+        for taken in self.buddy.fill_cpu(self.cpu, order, kinds):
+            self.op(self.trace(Kind.REFILL, task, pfn=taken, order=order), "refilled", taken, 1 << order)
+        return self.buddy.take_from_cpu(self.cpu, order, kinds)
 
     def isolate(self, task: Task, pfn: int, order: int) -> list[Block]:
         """Make a block that was just taken off its free list single pages of *task* (split_map_pages)."""

@@ -93,6 +93,9 @@ def rows_at(stream: Stream, at: Instant, *, pfns: Sequence[int] | None = None, e
     found, texts = stream.rows_at(at, None if pfns is None else sorted(set(pfns)))
     runs, records = arrays(found)
     kernel = runs["kernel_view"] == 1
+    stepped_over = kernel & (records["state"] == State.FREE)  # a stamp that no dump lists
+    runs, records, kernel = runs[~stepped_over], records[~stepped_over], kernel[~stepped_over]
+    found = found.filter(pa.array(~stepped_over))
     runs, records, kernel_row = _both_views(runs, records, kernel)
     if everything or pfns is not None:
         runs, records, kernel_row = _with_unknown(stream.facts, at, runs, records, kernel_row, pfns)

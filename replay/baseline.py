@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from pagetrail.replay.clock import EARLY_ERROR_NSEC, OwnerClock
 from pagetrail.replay.section_kernels import CONFIRM, KERNEL_VIEW, LEAVE, SET
 from pagetrail.replay.tables import Array, Tables
-from pagetrail.schemas.owner import ABSENT8, ABSENT32, ABSENT64, RECORD_DTYPE, SAME_TS_NSEC, Anomaly, Evidence, State
+from pagetrail.schemas.owner import (
+    ABSENT8,
+    ABSENT32,
+    ABSENT64,
+    RECORD_DTYPE,
+    SAME_TS_NSEC,
+    Anomaly,
+    Evidence,
+    State,
+)
 
 
 class Entries(NamedTuple):

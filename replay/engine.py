@@ -17,6 +17,7 @@ from pagetrail.replay.fold_kernels import (
     OPT_MAX_PFN,
     OPT_ONLINING_START,
     OPT_ONLINING_STOP,
+    OPT_REFILL_COVERED,
     OPT_SKEW,
     OPT_SPLIT_COVERED,
     OPTIONS,
@@ -136,6 +137,11 @@ class StreamEngine:
                 self._begin_segment()
             elif why == ROOM:
                 self.tables = with_room(self.tables, int(self._room[0]))
+            elif why == SECTION and self._gone(int(self._room[0])):
+                self._refuse(part, e, i)
+                self._count(e.kind[i : i + 1])
+                self._advance(part, e, i, i + 1)
+                i += 1
             elif why == SECTION:
                 self.open_inferred(int(self._room[0]), part.base_seq + int(e.seq[i]), int(e.ts[i]))
             elif why != DONE:
@@ -205,10 +211,7 @@ class StreamEngine:
             self.quarantine(Anomaly.NOT_AN_EVENT, seq, ts, int(e.pfn[i]), int(e.order[i]))
         elif (rule := self._rules.get(Kind(kind))) is not None:
             rule(self, seq, ts, batch, i)
-        counts = self.tables.counts
-        counts[EVENTS] += stop - i
-        counts[LAST_TS] = int(e.ts[stop - 1])
-        counts[LAST_SEQ] = part.base_seq + int(e.seq[stop - 1])
+        self._folded(part.base_seq + int(e.seq[stop - 1]), int(e.ts[stop - 1]), stop - i)
         return stop
 
     def quarantine(self, why: Anomaly, seq: int, ts: int, pfn: int, order: int, nr_pages: int = 1) -> None:
@@ -218,6 +221,26 @@ class StreamEngine:
         stop = min(pfn + max(nr_pages, 1), int(self.opts[OPT_MAX_PFN]))
         if 0 <= pfn < stop:
             doubt(self.tables, pfn, stop - pfn, ABSENT64 + 1, ts, seq, int(why))
+
+    def _gone(self, section_nr: int) -> bool:
+        """Whether a section's memory is surely gone: it was seen to go, and would have been seen to come back."""
+        went = max((e.end_ts for e in self.facts.sections if e.section_nr == section_nr), default=None)
+        return went is not None and self.facts.covered_since("hotplug", went)
+
+    def _refuse(self, part: RecordingPart, e: Events, i: int) -> None:
+        """Set aside an event on pages that are gone."""
+        seq, ts, kind, order = part.base_seq + int(e.seq[i]), int(e.ts[i]), int(e.kind[i]), int(e.order[i])
+        nr_pages = int(e.nr_pages[i]) if kind == Kind.SPLIT else 1 if kind == Kind.MIGRATE else 1 << order
+        self.quarantine(Anomaly.SECTION_GONE, seq, ts, int(e.pfn[i]), order, nr_pages)
+        if kind == Kind.MIGRATE:
+            source = int(e.src_pfn[i])
+            doubt(self.tables, source, 1, ABSENT64 + 1, ts, seq, int(Anomaly.SECTION_GONE))
+        self._folded(seq, ts, 1)
+
+    def _folded(self, seq: int, ts: int, events: int) -> None:
+        counts = self.tables.counts
+        counts[EVENTS] += events
+        counts[LAST_TS], counts[LAST_SEQ] = ts, seq
 
     def _recording_begin(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
         begin = RecordingBegin.model_validate_json(batch.details[i])
@@ -274,6 +297,8 @@ class StreamEngine:
         self.facts.coverage.append((ts, said))
         if "split" in said.kinds and said.since is None:
             self.opts[OPT_SPLIT_COVERED] = int(said.begins)
+        if "refill" in said.kinds and said.since is None:
+            self.opts[OPT_REFILL_COVERED] = int(said.begins)
 
     def _gap(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
         cpu = int(batch.column("cpu")[i])

@@ -25,12 +25,12 @@ from pagetrail.schemas.owner import (
 DONE, RARE, ROOM, SECTION, SEAL = range(5)
 
 _ALLOC, _FREE, _SPLIT = int(Kind.ALLOC), int(Kind.FREE), int(Kind.SPLIT)
-_MIGRATE, _ISOLATE, _DRAIN, _EXTFRAG = int(Kind.MIGRATE), int(Kind.ISOLATE), int(Kind.DRAIN), int(Kind.EXTFRAG)
+_MIGRATE, _ISOLATE, _DRAIN, _REFILL = int(Kind.MIGRATE), int(Kind.ISOLATE), int(Kind.DRAIN), int(Kind.REFILL)
 _OWNED, _FREED = int(State.OWNED), int(State.FREE)
 _OBSERVED, _INFERRED = int(Evidence.OBSERVED), int(Evidence.INFERRED)
 _H_ALLOC, _H_FREE, _H_DRAIN, _H_SPLIT = int(How.ALLOC), int(How.FREE), int(How.DRAIN), int(How.SPLIT)
 _H_IMPLIED, _H_MIGRATE, _H_ISOLATE = int(How.SPLIT_IMPLIED), int(How.MIGRATE), int(How.ISOLATE)
-_H_LOST_FREE, _H_LOST_ALLOC = int(How.LOST_FREE), int(How.LOST_ALLOC)
+_H_LOST_FREE, _H_LOST_ALLOC, _H_REFILL = int(How.LOST_FREE), int(How.LOST_ALLOC), int(How.REFILL)
 _A_BOOT, _A_ONLINING, _A_LOSS = (
     int(Anomaly.FREE_UNSEEN_BOOT),
     int(Anomaly.FREE_UNSEEN_ONLINING),
@@ -38,12 +38,22 @@ _A_BOOT, _A_ONLINING, _A_LOSS = (
 )
 _A_FREE_OF_FREE, _A_PARTIAL = int(Anomaly.FREE_OF_FREE), int(Anomaly.PARTIAL_FREE)
 _A_OVER_OWNED, _A_DRAIN = int(Anomaly.ALLOC_OVER_OWNED), int(Anomaly.DRAIN_OF_OWNED)
+_A_REFILL = int(Anomaly.REFILL_OF_OWNED)
 _A_SOURCE, _A_USE = int(Anomaly.MIGRATE_FROM_UNKNOWN), int(Anomaly.USE_OF_FREE)
 _A_UNALIGNED, _A_BEYOND, _A_ORDER = int(Anomaly.UNALIGNED), int(Anomaly.BEYOND_MACHINE), int(Anomaly.BAD_ORDER)
 
 # Options of a fold, as an int64 array.
-OPT_SPLIT_COVERED, OPT_LOSS, OPT_ONLINING_START, OPT_ONLINING_STOP, OPT_FLOOR, OPT_MAX_PFN, OPT_SKEW = range(7)
-OPTIONS = 7
+(
+    OPT_SPLIT_COVERED,
+    OPT_LOSS,
+    OPT_ONLINING_START,
+    OPT_ONLINING_STOP,
+    OPT_FLOOR,
+    OPT_MAX_PFN,
+    OPT_SKEW,
+    OPT_REFILL_COVERED,
+) = range(8)
+OPTIONS = 8
 
 
 @jit
@@ -297,17 +307,18 @@ def keep_ghost(t, slot, i, length, handle, seq, ts):
 
 
 @inner
-def free_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid, tgid, comm, stack, drain):
-    """A free, or a drain, clears its whole range, whatever was known of it.
+def free_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid, tgid, comm, stack, how):
+    """A free, drain or refill clears its whole range, whatever was known of it.
 
     Source: mm/page_owner.c, __reset_page_owner; mm/page_alloc.c, free_pcppages_bulk (Linux 6.1): a drained page is not
-    allocated, whoever was thought to own it; but a drain does not touch page_ext, so a page that page_owner stamped as early
-    while it lay on a per-cpu list (a ghost) keeps that stamp in the kernel's view.
+    allocated, whoever was thought to own it, and neither is one that __rmqueue_smallest took for a per-cpu list; but neither
+    touches page_ext, so a page that page_owner stamped as early while it lay on a per-cpu list (a ghost) keeps that stamp in the
+    kernel's view.
     """
     row = t.owner[slot]
+    drain = how != _H_FREE
     if not drain:
         forget_kernel_view(t, slot, first, first + nr, base, generation, seq, ts, _H_FREE)
-    how = _H_DRAIN if drain else _H_FREE
     stop = first + nr
     i = first
     while i < stop:
@@ -326,8 +337,9 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid
         elif t.records[handle]["state"] == _OWNED:
             last = t.counts[RUNS]
             if drain:
-                note(t, _A_DRAIN, length, seq)
-                doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_DRAIN)
+                why = _A_DRAIN if how == _H_DRAIN else _A_REFILL
+                note(t, why, length, seq)
+                doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, why)
                 if is_early_stamp(t.records[handle]):
                     keep_ghost(t, slot, i, length, handle, seq, ts)
                 end_owner(t, o, row, i, length, first, stop, base, generation, seq, ts, cpu, _H_LOST_FREE)
@@ -344,6 +356,33 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid
         t.records[freed]["unordered"] = unordered
         t.records[freed]["pages"] = length
         row[i : i + length] = freed
+        i += length
+
+
+@inner
+def step_over_ghosts(t, slot, first, nr, base, generation, seq, ts, cpu, how):
+    """A dump steps over what lies in the buddy allocator, ghosts too, and lists those that come back to a per-cpu list.
+
+    Source: mm/page_owner.c, read_page_owner (Linux 6.1): it skips the whole block where PageBuddy is set. A record of the kernel's
+    view with state FREE is a stamp that is there and is not listed.
+    """
+    row = t.kernel[slot]
+    state = _FREED if how == _H_DRAIN else _OWNED
+    i = first
+    while i < first + nr:
+        length = run_length(row, i, first + nr)
+        handle = row[i]
+        if handle >= 0 and t.records[handle]["state"] != state:
+            target = take_record(t)
+            t.records[target] = t.records[handle]
+            close(t, handle, base + i, length, generation, seq, ts, how, 1)
+            r = t.records[target]
+            r["pages"] = length
+            r["state"] = state
+            r["begin_seq"] = seq
+            r["begin_ts"] = ts
+            r["cpu"] = cpu
+            row[i : i + length] = target
         i += length
 
 
@@ -631,7 +670,7 @@ def fold(t, o, e, base_seq, start, room_pages):
         if rises and t.counts[EVENTS] > max(o[OPT_FLOOR], t.counts[LIVE]):
             return i, SEAL
         kind = e.kind[i]
-        if kind < _ALLOC or kind > _EXTFRAG:
+        if kind < _ALLOC or kind > _REFILL:
             return i, RARE
         seq = base_seq + e.seq[i]
         pfn = e.pfn[i]
@@ -684,11 +723,14 @@ def fold(t, o, e, base_seq, start, room_pages):
                 t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order, e.pid[i], e.tgid[i], e.comm[i],
                 e.gfp_mask[i], e.migratetype[i], e.stack[i], _H_ALLOC,
             )  # fmt: skip
-        elif kind in (_FREE, _DRAIN):
+        elif kind in (_FREE, _DRAIN, _REFILL):
+            how = _H_FREE if kind == _FREE else _H_DRAIN if kind == _DRAIN else _H_REFILL
             free_block(
                 t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order, e.pid[i], e.tgid[i], e.comm[i],
-                e.stack[i], kind == _DRAIN,
+                e.stack[i], how,
             )  # fmt: skip
+            if kind != _FREE and o[OPT_REFILL_COVERED] != 0:
+                step_over_ghosts(t, slot, first, nr, base, generation, seq, ts, e.cpu[i], how)
         elif kind == _SPLIT:
             split_block(t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order)
         elif kind == _MIGRATE:

@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pagetrail.schemas.columns import Kind
 
-Covered = Literal["alloc", "free", "split", "thp_split", "migrate", "isolate", "drain", "hotplug"]
+Covered = Literal[
+    "alloc", "free", "split", "thp_split", "migrate", "isolate", "drain", "refill", "hotplug", "poison", "guard"
+]  # fmt: skip
 """thp_split: splits of transparent huge pages alone, which vmstat counts; split: all of them."""
 
 

@@ -43,6 +43,7 @@ class How(enum.IntEnum):
     OFFLINED = 14
     NOT_LISTED = 15
     SPLIT_BY_PAGE_EXT = 16
+    REFILL = 17
 
 
 class Anomaly(enum.IntEnum):
@@ -58,6 +59,7 @@ class Anomaly(enum.IntEnum):
     SECTION_OPENED = 8
     MIGRATE_FROM_UNKNOWN = 9
     USE_OF_FREE = 10
+    REFILL_OF_OWNED = 11
     UNALIGNED = 20
     BEYOND_MACHINE = 21
     BAD_ORDER = 22
@@ -65,6 +67,7 @@ class Anomaly(enum.IntEnum):
     HOTPLUG_ON_FLATMEM = 24
     RECORDING_OVERLAPS = 25
     NOT_AN_EVENT = 26
+    SECTION_GONE = 27
 
 
 ANOMALY_TEXT: Final = {
@@ -75,6 +78,7 @@ ANOMALY_TEXT: Final = {
     Anomaly.PARTIAL_FREE: "a part of a block was freed: it had been split (inferred)",
     Anomaly.ALLOC_OVER_OWNED: "allocated while owned: a free was not seen (inferred)",
     Anomaly.DRAIN_OF_OWNED: "drained from a per-cpu list while owned: a free was not seen, or the owner was a ghost (inferred)",
+    Anomaly.REFILL_OF_OWNED: "taken off the free lists while owned: a free was not seen, or the owner was a ghost (inferred)",
     Anomaly.SECTION_OPENED: "an event in a section not known to be online: it is there (inferred)",
     Anomaly.USE_OF_FREE: "split, or migrated to, while known free: an allocation was not seen (inferred)",
     Anomaly.MIGRATE_FROM_UNKNOWN: "migrated from a page of which nothing was known",
@@ -84,6 +88,7 @@ ANOMALY_TEXT: Final = {
     Anomaly.HOTPLUG_UNPAIRED: "a hotplug call returned that was not seen to begin",
     Anomaly.HOTPLUG_ON_FLATMEM: "quarantined: hotplug on a kernel without SPARSEMEM",
     Anomaly.NOT_AN_EVENT: "quarantined: an event of no known kind, or whose detail is not what its kind says",
+    Anomaly.SECTION_GONE: "quarantined: an event in a section that went, and hotplug was recorded",
     Anomaly.RECORDING_OVERLAPS: "quarantined: a recording that overlaps another one of the same boot",
 }
 """One line a kind, for people."""

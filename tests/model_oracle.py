@@ -128,6 +128,13 @@ def expected(truth: Truth) -> Pages:
     return pages
 
 
+def listed(truth: Truth) -> Pages:
+    """Return the kernel's records as a dump of that instant lists them: it steps over what lies in the buddy allocator."""
+    pages: Pages = truth.kernel.pages.copy()
+    pages["state"][(pages["state"] == PageState.OWNED) & truth.actual.pages["in_buddy"]] = PageState.FREE
+    return pages
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What is answered for every page at an instant, with (pages, ATTRIBUTES) bool: of what it is certain."""
@@ -191,7 +198,7 @@ def contradictions(events: EventBatch) -> list[tuple[int, int, int]]:
                 if before == new and not (kind == Kind.ALLOC and gfp_mask == GFP_MOVABLE):
                     found.append((page, max(since, dump), ts))
                 state[page] = (new, ts)
-        elif kind in (Kind.SPLIT, Kind.MIGRATE, Kind.DRAIN):
+        elif kind in (Kind.SPLIT, Kind.MIGRATE, Kind.DRAIN, Kind.REFILL):
             for page in range(pfn, pfn + (nr_pages if kind == Kind.SPLIT else 1 << max(order, 0))):
                 state.pop(page, None)
     return found
@@ -203,7 +210,7 @@ def settled(history: History, at: int, bound: int) -> NDArray[np.bool_]:
     low, high = (int(np.searchsorted(ts, at + side * bound, side="right")) for side in (-1, 1))
     quiet = np.ones(history.config.nr_pages, np.bool_)
     for event, op, arguments in history.journal.entries:
-        if low - 1 <= event <= high and op in ("set_owner", "reset_owner", "split_owner", "drained"):
+        if low - 1 <= event <= high and op in ("set_owner", "reset_owner", "split_owner", "drained", "refilled"):
             quiet[arguments[0] : arguments[0] + arguments[1]] = False
         elif low - 1 <= event <= high and op == "copy_owner":
             quiet[list(arguments)] = False

@@ -128,8 +128,10 @@ class Reference:
         self.gap_ends: list[int] = []
         self.went: dict[int, int] = {}  # section: when its extension was last freed
         self.coverage_begins: list[int] = []
+        self.hotplug_covered: int | None = None
         self.clock: tuple[int, int] | None = None
         self.split_covered = False
+        self.refill_covered = False
         self.skew = 0
         self.moves: list[dict[str, Any]] = []
         self.flatmem = False
@@ -150,7 +152,16 @@ class Reference:
         self.seq, self.ts = self.base_seq + event["seq"], event["trace_ts_nsec"]
         self.cpu = event.get("cpu")
         kind = event["kind"]
-        if kind in (Kind.ALLOC, Kind.FREE, Kind.SPLIT, Kind.MIGRATE, Kind.ISOLATE, Kind.DRAIN, Kind.EXTFRAG):
+        if kind in (
+            Kind.ALLOC,
+            Kind.FREE,
+            Kind.SPLIT,
+            Kind.MIGRATE,
+            Kind.ISOLATE,
+            Kind.DRAIN,
+            Kind.EXTFRAG,
+            Kind.REFILL,
+        ):
             self._page_event(Kind(kind), event)
         elif kind == Kind.BASELINE_ENTRY:
             if self.dump is not None:
@@ -187,16 +198,23 @@ class Reference:
                 named = [(pfn, 1), (event.get("src_pfn"), 1)]
             self._quarantine(why, pfn, order, *named)
             return
-        self._there(pfn)
+        for page in [event["src_pfn"], pfn] if kind == Kind.MIGRATE else [pfn]:
+            if self._gone(page // self.pages_per_section):
+                named = [(pfn, 1 if kind == Kind.MIGRATE else nr if nr is not None else 2**order)]
+                named += [(event["src_pfn"], 1)] if kind == Kind.MIGRATE else []
+                self._quarantine(Anomaly.SECTION_GONE, pfn, order, *named)
+                return
+            self._there(page)
         if kind == Kind.MIGRATE:
-            self._there(event["src_pfn"])
             self._migrate(pfn, event["src_pfn"])
         elif kind == Kind.SPLIT:
             self._split(range(pfn, pfn + nr), order)
         elif kind in (Kind.ALLOC, Kind.ISOLATE):
             self._alloc(event, How.ALLOC if kind == Kind.ALLOC else How.ISOLATE)
-        elif kind in (Kind.FREE, Kind.DRAIN):
-            self._free(event, drain=kind == Kind.DRAIN)
+        elif kind in (Kind.FREE, Kind.DRAIN, Kind.REFILL):
+            self._free(event, How[kind.name])
+            if kind != Kind.FREE and self.refill_covered:
+                self._step_over_ghosts(range(pfn, pfn + 2**order), How[kind.name])
         if self.skew:
             touched = range(pfn, pfn + (nr if nr is not None else 1 if kind == Kind.MIGRATE else 2**order))
             self._recheck_moves(touched)
@@ -279,7 +297,24 @@ class Reference:
             return 0
         return int(self.cpu is None or there.cpu != self.cpu or bool(there.unordered))
 
-    def _free(self, event: Event, *, drain: bool) -> None:
+    def _step_over_ghosts(self, pages: range, how: How) -> None:
+        """A dump steps over pages in the buddy allocator: a ghost's stamp there is not listed, until it leaves again."""
+        before: Owner | None = None
+        after = self._nothing(-1)
+        for page in pages:
+            there = self.kernel.get(page)
+            shared, before = there is before, there
+            state = State.FREE if how == How.DRAIN else State.OWNED
+            if there is None or there.state == state:
+                continue
+            if not shared:
+                after = there.but(state=state, begin_seq=self.seq, begin_ts=self.ts, cpu=self.cpu)
+            self._end(page, how, self.kernel)
+            self.kernel[page] = after
+
+    def _free(self, event: Event, how: How) -> None:
+        drain = how != How.FREE
+        contradicted = Anomaly.DRAIN_OF_OWNED if how == How.DRAIN else Anomaly.REFILL_OF_OWNED
         pages = range(event["pfn"], event["pfn"] + 2 ** event["order"])
         races = {page: self._races(page) for page in pages}
         last = {page: self.proven[page] for page in pages if page in self.proven}
@@ -291,8 +326,8 @@ class Reference:
             if there is None and not drain:
                 self._note(self._unseen(page))
             elif page in owned and drain:
-                self._note(Anomaly.DRAIN_OF_OWNED)
-                self._doubt(page, there.evidence_ts, self.ts, Anomaly.DRAIN_OF_OWNED)
+                self._note(contradicted)
+                self._doubt(page, there.evidence_ts, self.ts, contradicted)
                 self._keep_ghost(page, there)
             elif there is not None and there.state == State.FREE and not drain:
                 self._note(Anomaly.FREE_OF_FREE)
@@ -311,7 +346,7 @@ class Reference:
             was = before if page in owned else None
             self.proven[page] = freed = (was or self._nothing(page)).but(
                 block_pfn=event["pfn"], order=event["order"], state=State.FREE, evidence=Evidence.OBSERVED,
-                how=How.DRAIN if drain else How.FREE, begin_seq=self.seq, begin_ts=self.ts, evidence_ts=self.ts, src_pfn=None,
+                how=how, begin_seq=self.seq, begin_ts=self.ts, evidence_ts=self.ts, src_pfn=None,
                 free_ts_nsec=None, free_pid=event.get("pid"), free_tgid=event.get("tgid"), free_comm=event.get("comm"),
                 free_stack=event.get("stack"), cpu=self.cpu, unordered=races[page],
             )  # fmt: skip
@@ -428,6 +463,13 @@ class Reference:
         )
 
     # -- sections --------------------------------------------------------------------------------------------------------
+
+    def _gone(self, section_nr: int) -> bool:
+        """Whether it was seen to go, and would have been seen to come back."""
+        went = self.went.get(section_nr)
+        if section_nr in self.open or went is None or self.hotplug_covered is None or self.hotplug_covered > went:
+            return False
+        return not any(end >= went for end in self.gap_ends)
 
     def _there(self, pfn: int) -> None:
         """Open the section of a page that something happened to."""
@@ -768,8 +810,13 @@ class Reference:
     def _coverage(self, event: Event, said: dict[str, Any]) -> None:
         if said.get("begins", True):
             self.coverage_begins.append(self.ts)
+        if "hotplug" in said["kinds"]:
+            begun = self.ts if self.hotplug_covered is None else self.hotplug_covered
+            self.hotplug_covered = begun if said.get("begins", True) else None
         if "split" in said["kinds"]:
             self.split_covered = said.get("begins", True)
+        if "refill" in said["kinds"]:
+            self.refill_covered = said.get("begins", True)
 
     def _gap(self, event: Event, said: dict[str, Any]) -> None:
         self.gap_ends.append(said["t_hi"])

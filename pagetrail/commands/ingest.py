@@ -23,6 +23,9 @@ def ingest(
     vmemmap_base: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Address of the struct page of pfn 0, where KASLR moved it.")
     ] = None,
+    clock_skew: Annotated[
+        int, typer.Option(metavar="NS", min=0, help="Declare by how much the clocks of two CPUs may differ.")
+    ] = 0,
 ) -> None:
     """Store recordings in the log; what each file is, is recognised from its content."""
     kinds = _kinds(covers)
@@ -32,6 +35,7 @@ def ingest(
             task = bar.add_task("", total=None, note="")
             report = api.ingest(
                 trail, source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base,
+                clock_skew=clock_skew,
                 on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
             )  # fmt: skip
         _tell(report)

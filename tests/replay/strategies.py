@@ -36,7 +36,7 @@ OFFSET = 1_000_000  # page_owner's clock, ahead of the trace's
 STEPS = (0, 0, 0, 1, 7, 1_000, 30_000_000, 300_000_000)
 SKEWS = (0, 5, 2_000, 0)
 GFP = (0, 0x8, 0xCC0, 0x100CCA)
-_ON_A_CPU = (Kind.ALLOC, Kind.FREE, Kind.DRAIN, Kind.SPLIT, Kind.MIGRATE, Kind.ISOLATE)
+_ON_A_CPU = (Kind.ALLOC, Kind.FREE, Kind.DRAIN, Kind.REFILL, Kind.SPLIT, Kind.MIGRATE, Kind.ISOLATE)
 COMMS = ("swapper/0", "init", "sh", None)
 STACKS = ("first_caller\nits_caller", "other_caller", None)
 
@@ -141,7 +141,7 @@ def _drain(m: Machine, a: int, b: int) -> None:
     block = _pick(m, a, None if b % 4 == 0 else State.FREE)
     if block is not None and b % 5:
         pfn, order = block.block_pfn, block.order
-    m.emit(Kind.DRAIN, pfn=pfn, order=order, cpu=b % 2)
+    m.emit((Kind.DRAIN, Kind.DRAIN, Kind.REFILL)[a // 4 % 3], pfn=pfn, order=order, cpu=b % 2)
 
 
 def _split(m: Machine, a: int, b: int) -> None:
@@ -183,7 +183,7 @@ def _gap(m: Machine, a: int, b: int) -> None:
 
 
 def _coverage(m: Machine, a: int, b: int) -> None:
-    kinds = (("split",), ("alloc", "free"), ("alloc", "free", "split"), ("drain",))[a % 4]
+    kinds = (("split",), ("alloc", "free"), ("alloc", "free", "split"), ("drain", "refill", "hotplug"))[a % 4]
     m.emit(Kind.COVERAGE, Coverage(kinds=kinds, begins=b % 3 > 0, declared_by="a history"))  # type: ignore[arg-type]
 
 
@@ -322,7 +322,7 @@ def history(seed: bytes, *, correct: bool = True) -> History:
     """Return the history that *seed* tells."""
     machine = Machine(correct=correct)
     first = seed[0] if seed else 0
-    covered = ((), ("split",), ("alloc", "free"))[first % 3]
+    covered = ((), ("split", "refill"), ("alloc", "free", "hotplug"))[first % 3]
     machine.begin(
         stable=40_000_000 * (first % 4 == 0), covered=covered, flatmem=first % 31 == 30, skew=SKEWS[first % 4]
     )
