@@ -171,7 +171,7 @@ class Capture:
         self.info.notes.extend(notes)
         if self._boot.dmesg.unstable_again:
             self.info.notes.append(
-                "dmesg says that sched_clock became unstable: the clocks of two CPUs may differ; say by how much, with --clock-skew NS"
+                "dmesg says that sched_clock became unstable: the CPUs' clocks may differ; say by how much, with --clock-skew NS"
             )
         return coverage
 
