@@ -51,7 +51,8 @@ class ModelConfig:
     flags
         Poison and guard events, as kernels do that are made to tell of them.
     weights
-        Of what happens, by the name of the act, beside the default ones.
+        Of what happens, by the name of the act, beside the default ones (``bulk``: allocations without an event, as there are
+        before page_owner starts).
     """
 
     cpus: int = 2

@@ -133,6 +133,14 @@ class Machine:
         self._poison(task, pfn, order, Kind.UNPOISON)
         return self.hold(Block(pfn, order, movable, task))
 
+    def alloc_unseen(self, task: Task) -> None:
+        """Allocate a page, and let no event tell of it."""
+        pfn = self._small(task, 0, FOR_UNMOVABLE)
+        if pfn is not None:
+            stamp = self.stamp(task, 0, GFP_KERNEL, -1, MIGRATE_UNMOVABLE)
+            self.op(len(self.log.rows) - 1 if self.tracing else -1, "bulk_owner", pfn, stamp)
+            self.hold(Block(pfn, 0, False, task))
+
     def _small(self, task: Task, order: int, kinds: Sequence[BlockType]) -> int | None:
         """Return a block from this CPU's list, which is filled when it has none."""
         pfn = self.buddy.take_from_cpu(self.cpu, order, kinds)

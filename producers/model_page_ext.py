@@ -117,6 +117,10 @@ class PageExt:
         rows["state"] = PageState.OWNED
         rows["event"] = event
 
+    def bulk_owner(self, event: int, pfn: int, stamp: Stamp) -> None:
+        """Stamp a page without an event of its own."""
+        self.set_owner(-1, pfn, 1, stamp)
+
     def reset_owner(self, event: int, pfn: int, nr_pages: int, ts_nsec: int) -> None:
         """Every page of a range is free (__reset_page_owner); who had it stays."""
         rows = self.pages[pfn : pfn + nr_pages]

@@ -68,7 +68,7 @@ _TEXT: Final = {
     Reason.INFERRED: "inferred, not observed",
     Reason.CLOCK: "how page_owner's clock lay to the trace clock then is not known",
     Reason.SKEW: "another CPU's event on the page lies within the skew of their clocks: which came last is not known",
-    Reason.BULK: "page_owner was not known to be on when it was freed: until then, bulk allocations leave no event",
+    Reason.BULK: "no dump shows that page_owner had started: until then, bulk allocations leave no event",
 }
 
 
@@ -157,8 +157,7 @@ def judge(
     take(owned & _splittable(records, facts) & ~split, _ORDER, Reason.SPLIT)
     take(free & ~covered(facts, "isolate", begin, until), _STATE, Reason.ISOLATION)
     take(free & ~covered(facts, "hotplug", begin, until), _STATE, Reason.HOTPLUG)
-    drained = records["how"] == How.DRAIN
-    take(free & ((viewed & ~drained) | (not _page_owner_on(facts))), _STATE, Reason.BULK)
+    take(free & (not _page_owner_on(facts)), _STATE, Reason.BULK)
     inferred = records["evidence"] == Evidence.INFERRED
     take(inferred & (records["how"] == How.SPLIT_IMPLIED), _ORDER, Reason.INFERRED)
     derived = records["how"] == How.SPLIT_BY_PAGE_EXT  # from the kernel's own count of its blocks: all of them, or none
@@ -172,7 +171,12 @@ def judge(
 
 
 def _page_owner_on(facts: Facts) -> bool:
-    return facts.boot is not None and "owner" in facts.boot.page_ext_clients
+    """Whether it is known to have started: what was allocated in bulk before, without an event, is listed in its dump.
+
+    Source: mm/page_alloc.c, __alloc_pages_bulk (Linux 6.1).
+    """
+    on = facts.boot is not None and "owner" in facts.boot.page_ext_clients
+    return on and any(audit.view == "page_owner" for audit in facts.audits)
 
 
 def _splittable(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:

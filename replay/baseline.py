@@ -17,6 +17,7 @@ from pagetrail.schemas.owner import (
     ABSENT8,
     ABSENT32,
     ABSENT64,
+    OPEN_END,
     RECORD_DTYPE,
     SAME_TS_NSEC,
     Anomaly,
@@ -190,12 +191,14 @@ def _extra(t: Tables, entries: Entries, since: int) -> tuple[NDArray[np.int64], 
 def actions(c: Comparison, entries: Entries, renew_before: int, clock: OwnerClock | None) -> NDArray[np.int8]:
     """Return what to do with each record: see ``section_kernels``.
 
-    An early stamp where the trace saw an allocation, or a free, goes beside the proven state: there the trace is better than
-    the kernel. An allocation from before sched_clock was stable may bear a stamp that is up to 250 ms off.
+    An early stamp where the trace saw an allocation, or saw that the page was free since then, goes beside the proven state: there
+    the trace is better than the kernel. A page that was free before it was stamped may be a ghost, or was allocated in bulk. An
+    allocation from before sched_clock was stable may bear a stamp that is up to 250 ms off.
     """
     action = np.full(entries.pfn.size, LEAVE, np.int8)
     known = c.proven["state"] != State.UNKNOWN
     observed = known & (c.proven["evidence"] != Evidence.BASELINE)
+    observed &= (c.proven["state"] != State.FREE) | (c.proven["evidence_ts"] > stamped_by(entries, clock))
     early_clash = c.early & observed & ~c.agree
     unstable = np.zeros(entries.pfn.size, np.bool_)
     if clock is not None:
@@ -212,8 +215,19 @@ def actions(c: Comparison, entries: Entries, renew_before: int, clock: OwnerCloc
     action[~agree] = SET
     action[early_clash & ~agree] = KERNEL_VIEW
     action[agree & c.viewed] = LEAVE
+    action[agree & c.early & (c.ours["evidence"] == Evidence.INFERRED)] = LEAVE  # a stamp told again proves no more
     action[c.touched] = LEAVE
     return action
+
+
+def stamped_by(entries: Entries, clock: OwnerClock | None) -> NDArray[np.int64]:
+    """Return by when (trace clock, ns) each record had surely been stamped; the end of time where that is not known."""
+    if clock is None:
+        return np.full(entries.pfn.size, OPEN_END, np.int64)
+    known = entries.ts_nsec != ABSENT64
+    at = np.where(known, entries.ts_nsec, 0) - clock.offset
+    at += np.where(at < clock.valid_from, EARLY_ERROR_NSEC, 0)
+    return np.asarray(np.where(known, at, OPEN_END))
 
 
 def difference_class(c: Comparison, entries: Entries) -> NDArray[np.str_]:

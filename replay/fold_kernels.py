@@ -14,6 +14,7 @@ from pagetrail.schemas.owner import (
     ABSENT16,
     ABSENT32,
     ABSENT64,
+    DOUBT_ORDER,
     GFP_MOVABLE,
     Anomaly,
     Evidence,
@@ -31,6 +32,7 @@ _OBSERVED, _INFERRED = int(Evidence.OBSERVED), int(Evidence.INFERRED)
 _H_ALLOC, _H_FREE, _H_DRAIN, _H_SPLIT = int(How.ALLOC), int(How.FREE), int(How.DRAIN), int(How.SPLIT)
 _H_IMPLIED, _H_MIGRATE, _H_ISOLATE = int(How.SPLIT_IMPLIED), int(How.MIGRATE), int(How.ISOLATE)
 _H_LOST_FREE, _H_LOST_ALLOC, _H_REFILL = int(How.LOST_FREE), int(How.LOST_ALLOC), int(How.REFILL)
+_H_UNORDERED = int(How.UNORDERED)
 _A_BOOT, _A_ONLINING, _A_LOSS = (
     int(Anomaly.FREE_UNSEEN_BOOT),
     int(Anomaly.FREE_UNSEEN_ONLINING),
@@ -573,12 +575,12 @@ def migrate_head(t, o, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, 
 
 
 @inner
-def remember_move(t, o, ts, cpu, src_pfn, pfn):
+def remember_move(t, o, seq, ts, cpu, src_pfn, pfn):
     """Remember a migration for as long as an earlier event may still come; what is crowded out before is not sure any more."""
     rows = t.moves.shape[0]
     i = t.counts[MOVES] % rows
     if t.counts[MOVES] >= rows and ts - t.moves[i, 0] <= o[OPT_SKEW]:
-        unsure_copy(t, t.moves[i, 3])
+        unsure_copy(t, t.moves[i], seq, ts)
     t.moves[i, 0] = ts
     t.moves[i, 1] = cpu
     t.moves[i, 2] = src_pfn
@@ -588,17 +590,30 @@ def remember_move(t, o, ts, cpu, src_pfn, pfn):
 
 
 @inner
-def unsure_copy(t, pfn):
+def unsure_copy(t, move, seq, ts):
     """Of a page that got another's owner by migration: which owner the other had then is not sure, if it still has it."""
     pages = t.owner.shape[1]
-    slot = t.slot[pfn // pages]
+    pfn = move[3]
+    section_nr = pfn // pages
+    slot = t.slot[section_nr]
     handle = t.owner[slot, pfn % pages] if slot >= 0 else np.int32(-1)
-    if handle >= 0 and t.records[handle]["src_pfn"] != ABSENT64:
-        t.records[handle]["unordered"] = 1
+    if handle < 0 or t.records[handle]["src_pfn"] == ABSENT64 or t.records[handle]["unordered"] != 0:
+        return
+    doubt(t, pfn, 1, move[0], ts, seq, DOUBT_ORDER)
+    target = take_record(t)
+    t.records[target] = t.records[handle]
+    close(t, handle, pfn, 1, t.generation[section_nr], seq, ts, _H_UNORDERED, 0)
+    r = t.records[target]
+    r["pages"] = 1
+    r["how"] = _H_UNORDERED
+    r["unordered"] = 1
+    r["begin_seq"] = seq
+    r["begin_ts"] = ts
+    t.owner[slot, pfn % pages] = target
 
 
 @inner
-def recheck_moves(t, o, pfn, nr, ts, cpu):
+def recheck_moves(t, o, pfn, nr, seq, ts, cpu):
     """After an event on pages: it may have come before a migration from them that another CPU's clock put before it."""
     rows = t.moves.shape[0]
     first = t.counts[MOVES]
@@ -612,7 +627,7 @@ def recheck_moves(t, o, pfn, nr, ts, cpu):
             unsure = unsure or (before[4] != 0 and before[3] == m[2])
         if unsure:
             m[4] = 1
-            unsure_copy(t, m[3])
+            unsure_copy(t, m, seq, ts)
 
 
 @inner
@@ -701,6 +716,8 @@ def fold(t, o, e, base_seq, start, room_pages):
                     room_pages[0] = min(tails, pages)
                     return i, ROOM
             need = reach(t, t.slot[section_nr], pfn - section_nr * pages, nr)
+        if o[OPT_SKEW] > 0:
+            need += t.moves.shape[0]
         if not has_room(t, need):
             room_pages[0] = need
             return i, ROOM
@@ -744,7 +761,7 @@ def fold(t, o, e, base_seq, start, room_pages):
                 e.gfp_mask[i], e.migratetype[i], e.stack[i], _H_ISOLATE,
             )  # fmt: skip
         if o[OPT_SKEW] > 0:
-            recheck_moves(t, o, pfn, nr, ts, e.cpu[i])
+            recheck_moves(t, o, pfn, nr, seq, ts, e.cpu[i])
             if kind == _MIGRATE:
-                remember_move(t, o, ts, e.cpu[i], e.src_pfn[i], pfn)
+                remember_move(t, o, seq, ts, e.cpu[i], e.src_pfn[i], pfn)
     return n, DONE

@@ -23,12 +23,8 @@ LEAVE, CONFIRM, SET, KERNEL_VIEW = range(4)
 
 _OWNED, _FREED = int(State.OWNED), int(State.FREE)
 _BASELINE, _INFERRED = int(Evidence.BASELINE), int(Evidence.INFERRED)
-_H_BASELINE, _H_CONFIRMED, _H_CORRECTED, _H_EARLY = (
-    int(How.BASELINE),
-    int(How.CONFIRMED),
-    int(How.CORRECTED),
-    int(How.EARLY),
-)
+_H_BASELINE, _H_CONFIRMED, _H_CORRECTED = int(How.BASELINE), int(How.CONFIRMED), int(How.CORRECTED)
+_H_EARLY = int(How.EARLY)
 
 
 @jit
@@ -183,6 +179,10 @@ def set_owner(t, b, i, row, kernel_row, first, stop, base, generation, seq, ts, 
     Blocks within it that the dump lists by themselves are left to their own records.
     """
     handle = from_entry(t, b, i, seq, ts, window_begin, _H_EARLY if early else _H_BASELINE)
+    if early and row[first] >= 0 and t.records[row[first]]["state"] == _FREED:
+        t.records[handle]["evidence"] = (
+            _INFERRED  # a ghost, or allocated in bulk, which left no event before page_owner started
+        )
     whole = (b.gfp_mask[i] & compound) != 0 and b.migrate_reason[i] < 0
     tails = handle
     if stop - first > 1 and not whole:

@@ -44,6 +44,7 @@ class How(enum.IntEnum):
     NOT_LISTED = 15
     SPLIT_BY_PAGE_EXT = 16
     REFILL = 17
+    UNORDERED = 18
 
 
 class Anomaly(enum.IntEnum):
@@ -176,11 +177,14 @@ DOUBT_DTYPE: Final = np.dtype(
 
 DOUBT_BASELINE: Final = 100
 """Doubt's reason: the kernel's own view disagreed."""
+DOUBT_ORDER: Final = 102
+"""Doubt's reason: another CPU's event, within the skew of their clocks, may have come before."""
 DOUBT_HOTPLUG: Final = 101
 """Doubt's reason: a hotplug call was under way."""
 
 DOUBT_TEXT: Final = {
     DOUBT_BASELINE: "the kernel's own dump disagreed later",
+    DOUBT_ORDER: "an event of another CPU, within the skew of their clocks, may have come before",
     DOUBT_HOTPLUG: "memory was being onlined or offlined",
 } | {int(kind): text for kind, text in ANOMALY_TEXT.items()}
 

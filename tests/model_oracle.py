@@ -124,7 +124,10 @@ def describe(
 
 def expected(truth: Truth) -> Pages:
     """Return what is to be proven: who really owns each page; of pages that no event told of, what page_owner says."""
-    pages: Pages = np.where(truth.actual.pages["event"] >= 0, truth.actual.pages, truth.kernel.pages)
+    told = truth.actual.pages["event"] >= 0
+    stamped = truth.kernel.pages["state"] == PageState.OWNED
+    unseen = ~told & ~stamped & (truth.actual.pages["state"] == PageState.OWNED)
+    pages: Pages = np.where(told | unseen, truth.actual.pages, truth.kernel.pages)
     return pages
 
 

@@ -15,6 +15,7 @@ from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.owner import (
     DOUBT_BASELINE,
     DOUBT_HOTPLUG,
+    DOUBT_ORDER,
     GFP_COMP,
     GFP_MOVABLE,
     KPF_BUDDY,
@@ -231,8 +232,12 @@ class Reference:
             if raced or any(before["unsure"] and before["pfn"] == move["src"] for before in self.moves[:n]):
                 move["unsure"] = True
                 owner = self.proven.get(move["pfn"])
-                if owner is not None and owner.src_pfn is not None:
-                    owner.unordered = 1
+                if owner is not None and owner.src_pfn is not None and not owner.unordered:
+                    self._doubt(move["pfn"], move["ts"], self.ts, DOUBT_ORDER)
+                    self._end(move["pfn"], How.UNORDERED)
+                    self.proven[move["pfn"]] = owner.but(
+                        how=How.UNORDERED, unordered=1, begin_seq=self.seq, begin_ts=self.ts
+                    )
 
     def _impossible(self, kind: Kind, event: Event) -> Anomaly | None:
         """Say why the blocks of an event cannot be, if so."""
@@ -694,16 +699,29 @@ class Reference:
             return "leave"  # touched while the dump was made
         agrees = self._agrees(entry)
         if not agrees and not self._near_in_boot(proven, entry):
-            seen = proven is not None and proven.evidence != Evidence.BASELINE
+            seen = (
+                proven is not None
+                and proven.evidence != Evidence.BASELINE
+                and (proven.state != State.FREE or self._since_stamped(proven, entry))
+            )
             return "kernel" if self._early(entry) and seen else "set"
         if viewed:
             return "leave"
+        if agrees and self._early(entry) and proven is not None and proven.evidence == Evidence.INFERRED:
+            return "leave"  # a stamp told again proves no more
         surer = self._surer()
         assert ours is not None
         sure = ours.evidence != Evidence.INFERRED and not ours.unordered
         if agrees and sure and (surer is None or (ours.evidence_ts is not None and ours.evidence_ts >= surer)):
             return "leave"
         return "confirm"
+
+    def _since_stamped(self, proven: Owner, entry: Event) -> bool:
+        """Whether a page was seen to be free after page_owner had stamped it."""
+        if self.clock is None or entry.get("ts_nsec") is None or proven.evidence_ts is None:
+            return False
+        at = entry["ts_nsec"] - self.clock[0]
+        return proven.evidence_ts > at + (UNSTABLE_CLOCK_NSEC if at < self.clock[1] else 0)
 
     def _near_in_boot(self, proven: Owner | None, entry: Event) -> bool:
         """Whether it is the same allocation, stamped before the clocks had a constant relation."""
@@ -765,6 +783,9 @@ class Reference:
 
     def _set(self, entry: Event, window: int, since: int, orders: dict[int, int]) -> None:
         owner = self._from_entry(entry, window, How.EARLY if self._early(entry) else How.BASELINE)
+        first = self.proven.get(entry["pfn"])
+        if self._early(entry) and first is not None and first.state == State.FREE:
+            owner = owner.but(evidence=Evidence.INFERRED)
         tails = owner
         if not self._whole(entry):
             tails = self._from_entry(entry, window, How.BASELINE).but(evidence=Evidence.INFERRED)

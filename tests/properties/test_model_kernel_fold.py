@@ -13,7 +13,7 @@ from pagetrail.producers.model_kernel import History, ModelKernel
 from pagetrail.producers.model_page_ext import PageState
 from pagetrail.replay.tables import DOUBTS
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.owner import State
+from pagetrail.schemas.owner import Evidence, How, State
 from tests.model_oracle import (
     answers,
     contradictions,
@@ -34,9 +34,10 @@ STEPS = 250
 SKEW_NSEC = 5_000_000  # of four CPUs: the lower, the rarer is it that two events of one page change places
 
 PLAIN = ModelConfig()
+LATE = ModelConfig(page_owner_step=100, weights={"bulk": 6})
 MACHINES = {
     "plain": PLAIN,
-    "late page_owner": ModelConfig(page_owner_step=100),
+    "late page_owner": LATE,
     "large memory blocks": ModelConfig(block_sections=2, hotplug_sections=4, cpus=4),
     "hotplug and dumps": ModelConfig(weights={"dump": 6, "offline": 9, "online": 9}),
     "poison and guards": ModelConfig(flags=True, weights={"guards": 3}),
@@ -92,14 +93,18 @@ def test_with_full_coverage_the_fold_equals_the_truth(machine: str, part: int) -
             assert np.array_equal(ours.absent, kernel["state"] == PageState.ABSENT), where
             assert np.array_equal(ours.generation, kernel["generation"]), where
             for view, real in ((ours.kernel, listed(truth)), (ours.proven, proven)):
-                known = {name: pages for name, pages in wrong(view, real, config).items() if pages.any()}
+                # of a page that came to a per-cpu list before it was stamped, nobody knows whether it was allocated
+                open_ = (view["how"] == How.EARLY) & (view["evidence"] == Evidence.INFERRED)
+                assert not (open_ & ~kernel["early"]).any(), where
+                known = {name: pages & ~open_ for name, pages in wrong(view, real, config).items()}
+                known = {name: pages for name, pages in known.items() if pages.any()}
                 assert not known, (where, describe(known, view, real))
                 missing = (view["state"] == State.UNKNOWN) & (real["state"] == PageState.OWNED)
                 assert not missing.any(), (where, np.flatnonzero(missing))
             # the views differ exactly where page_owner stamped a page of which the trace knows better
             stamped = kernel["early"] & (truth.actual.pages["event"] >= 0)
             assert not (ours.viewed & ~stamped).any(), (where, np.flatnonzero(ours.viewed & ~stamped))
-            unseen = stamped & ~ours.viewed & (proven["state"] == PageState.OWNED)
+            unseen = stamped & ~ours.viewed & (proven["state"] == PageState.OWNED) & ~open_
             assert not unseen.any(), (where, np.flatnonzero(unseen))
 
 
@@ -117,6 +122,8 @@ CASES: dict[str, tuple[ModelConfig, Damage]] = {
     "gaps": (PLAIN, lambda history, seed: lose_stretches(history, seed)),
     "started late": (PLAIN, lambda history, seed: start_late(history, 60)),
     "already running": (ALREADY_RUNNING, undamaged),
+    "late page_owner": (LATE, undamaged),
+    "late page_owner, no drain": (LATE, without("drain")),
 }
 
 

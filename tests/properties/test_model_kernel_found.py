@@ -29,6 +29,7 @@ class Story:
         self.log.say(Kind.CLOCK, self.now, Clock(ts_nsec=self.now, valid_from=0))
         kinds = tuple(kind for kind in EVERYTHING if kind != without)
         self.log.say(Kind.COVERAGE, self.now, Coverage(kinds=kinds, declared_by="the story"))
+        self.dump(self.now)  # page_owner is on
 
     def __call__(self, kind: Kind, pfn: int, *, pid: int = 5, order: int = 0, cpu: int = 0, **columns: int) -> int:
         """Tell an event; return when it was."""
