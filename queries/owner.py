@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from pagetrail.queries.instant import Instant
-from pagetrail.queries.rows import ROW_SCHEMA, rows_at
+from pagetrail.queries.rows import ABSENT_WHY, ROW_SCHEMA, rows_at
 from pagetrail.queries.stream import Stream
 
 ANSWER_SCHEMA = pa.schema(
@@ -35,7 +35,7 @@ def owners_at(stream: Stream, pfns: Sequence[int], at: Instant) -> pa.Table:
     absent = ~inside
     columns["state"] = _where(absent, "absent", taken["state"])
     columns["evidence"] = _where(absent, "none", taken["evidence"])
-    columns["why"] = _where(absent, "the page's section has no extension: not a page that was online", taken["why"])
+    columns["why"] = _where(absent, ABSENT_WHY, taken["why"])
     columns["certain"] = _where(absent, False, taken["certain"])
     columns["uncertain"] = pa.array(
         [["state"] if gone else value for gone, value in zip(absent, taken["uncertain"].to_pylist(), strict=True)],

@@ -8,6 +8,7 @@ import typer
 from pagetrail import api
 from pagetrail.commands.options import (
     DEFAULT_TRAIL,
+    AsOfOption,
     CorrectOption,
     JsonOption,
     StreamOption,
@@ -28,6 +29,7 @@ def owner(
     pfns: Annotated[list[str], typer.Argument(metavar="PFN…", help="Page frame numbers: decimal or 0x hex.")],
     at: AtOption,
     trail: TrailOption = DEFAULT_TRAIL,
+    as_of: AsOfOption = None,
     stream: StreamOption = None,
     paddr: PaddrOption = False,
     correct: CorrectOption = None,
@@ -35,11 +37,11 @@ def owner(
 ) -> None:
     """Say who owned these pages then, how that is known, and how sure it is."""
     opened = api.open(trail, correct=correct)
-    answers = opened.owner(parse_pfns(pfns, paddr=paddr), at, stream=stream)
+    answers = opened.owner(parse_pfns(pfns, paddr=paddr), at, stream=stream, as_of=as_of)
     if as_json:
         out(json_text(answers))
     else:
-        facts = opened.stream(stream).facts
+        facts = opened.stream(stream).as_of(as_of).facts
         out("\n".join(owner_text(row, facts) for row in answers.to_pylist()))
 
 
@@ -48,6 +50,7 @@ def history(
     trail: TrailOption = DEFAULT_TRAIL,
     since: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Begin here.")] = None,
     until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="End here.")] = None,
+    as_of: AsOfOption = None,
     stream: StreamOption = None,
     paddr: PaddrOption = False,
     correct: CorrectOption = None,
@@ -55,7 +58,7 @@ def history(
 ) -> None:
     """List every owner of a page, one after another."""
     opened = api.open(trail, correct=correct)
-    found = opened.history(parse_pfn(pfn, paddr=paddr), since=since, until=until, stream=stream)
+    found = opened.history(parse_pfn(pfn, paddr=paddr), since=since, until=until, stream=stream, as_of=as_of)
     if as_json:
         out(json_text(found))
         return
