@@ -16,6 +16,7 @@ from pagetrail.producers.ingest import ingest as ingest_recording
 from pagetrail.producers.recordings import open_recording
 from pagetrail.producers.sink_sqlite import SqliteLogWriter
 from pagetrail.queries import audit as audit_queries
+from pagetrail.queries import events as event_queries
 from pagetrail.queries import history as history_queries
 from pagetrail.queries import owner as owner_queries
 from pagetrail.queries import sections as section_queries
@@ -142,6 +143,11 @@ class Trail:
 def open(path: str | Path, *, correct: bool | None = None) -> Trail:  # noqa: A001  # pagetrail.open reads well
     """Open a trail for questions; see ``Trail``."""
     return Trail(path, correct=correct)
+
+
+def events(trail: str | Path, offset: int, numbers: Sequence[int] = ()) -> pa.Table:
+    """Return events as the log holds them: ``queries.events.EVENTS_SCHEMA``; see ``queries.events.events``."""
+    return event_queries.events(Path(trail), offset, numbers)
 
 
 def ingest(
