@@ -18,6 +18,7 @@ from pagetrail.producers.sink_sqlite import SqliteLogWriter
 from pagetrail.queries import audit as audit_queries
 from pagetrail.queries import events as event_queries
 from pagetrail.queries import history as history_queries
+from pagetrail.queries import lineage as lineage_queries
 from pagetrail.queries import owner as owner_queries
 from pagetrail.queries import sections as section_queries
 from pagetrail.queries import top as top_queries
@@ -93,10 +94,21 @@ class Trail:
         stream: str | None = None,
         as_of: Time | None = None,
     ) -> pa.Table:
-        """Return every owner of a page: ``queries.history.HISTORY_SCHEMA``, in order of time."""
+        """Return every owner of a page: ``queries.history.HISTORY_SCHEMA``, in order of time.
+
+        With the times between generations of its section, and where contents came from and went to; ``lineage`` follows them.
+        """
         chosen = self._as_of(stream, as_of)
         bounds = [None if t is None else _instant(chosen, t).ts for t in (since, until)]
         return history_queries.history(chosen, pfn, since=bounds[0], until=bounds[1])
+
+    def lineage(self, pfn: int, at: Time = "-0s", *, stream: str | None = None, as_of: Time | None = None) -> pa.Table:
+        """Return where the contents of a page at an instant came from and went to: ``queries.lineage.LINEAGE_SCHEMA``.
+
+        Back to their allocation and on to their end, through splits and migrations, a row a stay; see ``queries.lineage``.
+        """
+        chosen = self._as_of(stream, as_of)
+        return lineage_queries.lineage(chosen, pfn, _instant(chosen, at))
 
     def snapshot(
         self, at: Time, *, everything: bool = False, stream: str | None = None, as_of: Time | None = None

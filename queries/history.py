@@ -48,13 +48,15 @@ def history(stream: Stream, pfn: int, *, since: int | None = None, until: int | 
     lo = since if since is not None else -OPEN_END
     hi = until if until is not None else OPEN_END
     parts = [HISTORY_SCHEMA.empty_table()]
+    casting = [file for file in stream.files if int(stream.piece(file).meta["doubts_reach_back_to"]) != OPEN_END]
+    doubts = stream.doubts(casting, "pfn <= $pfn AND $pfn < pfn + nr_pages", {"pfn": pfn})
     for position, file in enumerate(stream.files):
         if stream.piece(file).last_ts < lo:
             continue
         if stream.piece(file).first_ts > hi and not _open_at_the_end_of(stream, position - 1, pfn, hi):
             break
         tables = ("spans", "live") if position == len(stream.files) - 1 else ("spans",)
-        parts.append(_of_file(stream, file, tables, pfn, lo, hi))
+        parts.append(_of_file(stream, file, tables, pfn, (lo, hi), doubts))
     rows = pa.concat_tables(parts).sort_by([("begin_seq", "ascending"), ("end_ts", "ascending")]).to_pylist()
     rows = _joined(rows)
     _add_destinations(stream, pfn, rows)
@@ -72,14 +74,16 @@ def _open_at_the_end_of(stream: Stream, position: int, pfn: int, hi: int) -> boo
     return found is not None
 
 
-def _of_file(stream: Stream, file: StoreFile, tables: tuple[str, ...], pfn: int, lo: int, hi: int) -> pa.Table:
+def _of_file(
+    stream: Stream, file: StoreFile, tables: tuple[str, ...], pfn: int, window: tuple[int, int], doubts: np.ndarray
+) -> pa.Table:
     where = (
         "pfn <= $pfn AND $pfn < pfn + nr_pages AND kernel_view = 0 AND begin_seq < end_seq "
         "AND begin_ts <= $hi AND end_ts >= $lo"
     )
     query = " UNION ALL ".join(f"SELECT * FROM {table} WHERE {where}" for table in tables)
     with checkpoint.opened(file.path) as db:
-        found = fetched(db, query, {"pfn": pfn, "lo": lo, "hi": hi})
+        found = fetched(db, query, {"pfn": pfn, "lo": window[0], "hi": window[1]})
         views = db.execute(_VIEWS, {"pfn": pfn}).fetchall()
         texts = Texts.read(db)
     runs, records = _as_known(stream, *arrays(found))
@@ -87,7 +91,6 @@ def _of_file(stream: Stream, file: StoreFile, tables: tuple[str, ...], pfn: int,
         pfn,
         1,
     )  # a run is as long as its pages ended together: that says nothing of this one
-    doubts = stream.doubts(stream.files, "pfn <= $pfn AND $pfn < pfn + nr_pages", {"pfn": pfn}) if runs.size else runs
     judged = [_judged(stream, runs[i : i + 1], records[i : i + 1], views, doubts) for i in range(runs.size)]
     whole = Judgement(
         certain=np.array([bool(j.certain[0]) for j in judged], np.bool_),
