@@ -65,8 +65,10 @@ def read_frame(reader: LogReader, partition: int, offset: int) -> tuple[FrameHea
     """
     low, high = reader.low_watermark(partition), reader.high_watermark(partition)
     if not low <= offset < high:
-        held = f"{low} to {high - 1}" if low < high else "none"
-        raise NotFound(f"log offset {offset}: the log holds offsets {held}; older ones may have been dropped")
+        held = f"offsets {low} to {high - 1}" if low < high else "nothing"
+        raise NotFound(
+            f"log offset {offset}: the log holds {held}" + ("; older files were dropped" if offset < low else "")
+        )
     try:
         records: list[LogRecord] = reader.read(partition, offset, 1)
     except OffsetGap as error:
