@@ -11,7 +11,7 @@ from pagetrail.queries.rows import ABSENT_WHY, ROW_SCHEMA, to_table
 from pagetrail.queries.stream import Stream, Texts, fetched
 from pagetrail.replay import checkpoint
 from pagetrail.replay.checkpoint import arrays
-from pagetrail.schemas.owner import OPEN_END, How
+from pagetrail.schemas.owner import OPEN_END, How, State
 from pagetrail.schemas.store import StoreFile
 
 HISTORY_FIELDS: Final = (
@@ -29,7 +29,8 @@ HISTORY_SCHEMA: Final = pa.schema(
 )
 
 _VIEWS = " UNION ALL ".join(
-    f"SELECT begin_ts, end_ts FROM {table} WHERE pfn <= $pfn AND $pfn < pfn + nr_pages AND kernel_view = 1"
+    f"SELECT begin_ts, end_ts FROM {table} WHERE pfn <= $pfn AND $pfn < pfn + nr_pages AND kernel_view = 1 "
+    f"AND state <> {int(State.FREE)}"  # a stamp that no dump lists
     for table in ("spans", "live")
 )
 """When the kernel's own record of a page differs from what is proven."""

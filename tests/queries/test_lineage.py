@@ -149,7 +149,7 @@ def visited(events: EventBatch) -> dict[int, list[int]]:
         if kind in (Kind.ALLOC, Kind.ISOLATE):
             for page in range(pfn, pfn + (1 << size)):
                 trails[page], order[page] = [page], size
-        elif kind in (Kind.FREE, Kind.DRAIN):
+        elif kind in (Kind.FREE, Kind.DRAIN, Kind.REFILL):
             for page in range(pfn, pfn + (1 << size)):
                 trails.pop(page, None)
         elif kind == Kind.SPLIT:

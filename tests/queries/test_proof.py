@@ -45,7 +45,7 @@ def check(trail: Trail, row: dict[str, Any]) -> tuple[str, str]:
     assert evidence["trace_ts_nsec"] >= row["evidence_ts"]
     if evidence["kind"] == "baseline_entry" and row["how"] != "migrate":
         assert row["asked_pfn"] in pages_of(evidence)
-    elif evidence["kind"] in ("alloc", "isolate", "free", "drain"):
+    elif evidence["kind"] in ("alloc", "isolate", "free", "drain", "refill"):
         assert evidence["trace_ts_nsec"] == row["evidence_ts"]
     if row["state"] == "owned" and evidence["kind"] in ("alloc", "isolate", "baseline_entry"):
         assert (evidence["pid"], evidence["gfp_mask"]) == (row["pid"], row["gfp_mask"])
