@@ -77,6 +77,9 @@ ROW_FIELDS: Final = (
     ("free_ts_nsec", pa.int64(), "ns, page_owner's clock: the free before this allocation, from a dump"),
 )
 
+ABSENT_WHY: Final = "the page's section has no extension: not a page that was online"
+"""Why nothing is said of a page that is absent."""
+
 ROW_SCHEMA: Final = pa.schema([pa.field(name, kind, metadata={"doc": doc}) for name, kind, doc in ROW_FIELDS])
 
 
@@ -107,10 +110,18 @@ def rows_at(stream: Stream, at: Instant, *, pfns: Sequence[int] | None = None, e
     kernel_records = arrays(found)[1]
     rows, judged = joined(rows, kernel_records, judged, stream.facts.pages_per_section)
     table = to_table(rows.runs, rows.records, rows.kernel_row, kernel_records, judged, texts, stream.facts)
-    if everything or pfns is not None:
+    if pfns is not None:
+        return table.filter(pa.array(_holding(rows.runs, np.unique(np.asarray(pfns, np.int64)))))
+    if everything:
         return table
     keep = (rows.records["state"] == State.OWNED) | (rows.kernel_row >= 0)
     return table.filter(pa.array(keep))
+
+
+def _holding(runs: NDArray[np.void], pfns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each run holds one of *pfns* (sorted)."""
+    first = np.searchsorted(pfns, runs["pfn"], side="left")
+    return np.asarray(first < np.searchsorted(pfns, runs["pfn"] + runs["nr_pages"], side="left"))
 
 
 def _both_views(

@@ -121,7 +121,7 @@ class StreamEngine:
         missing = f"frames {part.next_frame} to {header.frame - 1} of the recording are missing from the log"
         lost = header.first_seq - part.next_seq
         gap = Gap(t_lo=lo, t_hi=header.first_ts, lost=lost, reason=missing)
-        self.facts.gaps.append((part.base_seq + header.first_seq, None, gap))
+        self.facts.lose(part.base_seq + header.first_seq, header.first_ts, None, gap)
         self.opts[OPT_LOSS] += 1
 
     def _rows(self, part: RecordingPart, e: Events, batch: EventBatch, start: int) -> Iterator[None]:
@@ -251,7 +251,7 @@ class StreamEngine:
         self.opts[OPT_SKEW] = self.facts.clock_skew()
         if self.last_ts is not None:
             lost = Gap(t_lo=self.last_ts, t_hi=ts, reason="between two recordings of the boot")
-            self.facts.gaps.append((seq, None, lost))
+            self.facts.lose(seq, ts, None, lost)
             self.opts[OPT_LOSS] += 1
 
     def _recording_end(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
@@ -263,8 +263,8 @@ class StreamEngine:
     def _boot(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
         """The constants of the boot; sections of memory that is present have their extension from then on."""
         boot = Boot.model_validate_json(batch.details[i])
-        known, self.facts.boot = self.facts.boot, boot
-        if known is not None:
+        self.facts.boots.append((ts, boot))
+        if len(self.facts.boots) > 1:
             return
         bits = 0 if boot.section_size_bits is None else boot.section_size_bits - boot.page_shift
         if 0 < bits <= MAX_SECTION_ORDER and not self.facts.sections:
@@ -303,7 +303,7 @@ class StreamEngine:
     def _gap(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
         cpu = int(batch.column("cpu")[i])
         gap = Gap.model_validate_json(batch.details[i])
-        self.facts.gaps.append((seq, None if cpu == absent("cpu") else cpu, gap))
+        self.facts.lose(seq, ts, None if cpu == absent("cpu") else cpu, gap)
         self.opts[OPT_LOSS] += 1
 
     def _marker(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
@@ -360,7 +360,7 @@ class StreamEngine:
         if since is not None and others:
             since = max(since, others[-1])
         reason = "a hotplug call returned whose range was not seen"
-        self.facts.gaps.append((seq, None, Gap(t_lo=ts if since is None else since, t_hi=ts, reason=reason)))
+        self.facts.lose(seq, ts, None, Gap(t_lo=ts if since is None else since, t_hi=ts, reason=reason))
         self.opts[OPT_LOSS] += 1
 
     def _hotplug_sections(self, seen: HotplugCall, entry: HotplugCall | None) -> None:

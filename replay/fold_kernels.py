@@ -16,6 +16,7 @@ from pagetrail.schemas.owner import (
     ABSENT64,
     DOUBT_ORDER,
     GFP_MOVABLE,
+    OPEN_END,
     Anomaly,
     Evidence,
     How,
@@ -70,16 +71,24 @@ def note(t, kind, pages, seq):
 
 
 @jit
-def doubt(t, pfn, nr_pages, from_ts, to_ts, seq, reason):
+def doubt(t, pfn, nr_pages, from_ts, ts, seq, reason):
     """Cast doubt on a run of pages from its last evidence until now."""
     i = t.counts[DOUBTS]
     t.doubts[i]["pfn"] = pfn
     t.doubts[i]["nr_pages"] = nr_pages
     t.doubts[i]["from_ts"] = from_ts
-    t.doubts[i]["to_ts"] = to_ts
+    t.doubts[i]["to_ts"] = ts
+    t.doubts[i]["noticed_ts"] = ts
     t.doubts[i]["seq"] = seq
     t.doubts[i]["reason"] = reason
     t.counts[DOUBTS] = i + 1
+
+
+@jit
+def doubt_on(t, pfn, nr_pages, from_ts, ts, seq, reason):
+    """Cast doubt on a run of pages from its last evidence until other evidence comes."""
+    doubt(t, pfn, nr_pages, from_ts, ts, seq, reason)
+    t.doubts[t.counts[DOUBTS] - 1]["to_ts"] = OPEN_END
 
 
 @jit

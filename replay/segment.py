@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pagetrail.replay.digest import facts_digest, join_digests, rows_digest, spans_digest
 from pagetrail.replay.engine import StreamEngine
-from pagetrail.replay.facts import plain
+from pagetrail.replay.facts import open_call_doubts, plain
 from pagetrail.replay.fold_kernels import OPT_SKEW
 from pagetrail.replay.tables import ANOMALY_ROWS, DOUBTS, QUARANTINE, RUNS, live_rows, recent_moves
 from pagetrail.schemas.owner import (
@@ -21,7 +21,6 @@ from pagetrail.schemas.owner import (
     ABSENT64,
     ANOMALY_TEXT,
     DOUBT_DTYPE,
-    DOUBT_HOTPLUG,
     DOUBT_TEXT,
     OPEN_END,
     Anomaly,
@@ -50,7 +49,7 @@ class Stretch:
         self.first_seq, self.last_seq = engine.segment_first_seq, engine.last_seq
         self.runs, self.records = t.runs[: t.counts[RUNS]], t.closed[: t.counts[RUNS]]
         self.live_runs, self.live_records, self.live_handles = live_rows(t)
-        self.doubts = np.concatenate([t.doubts[: t.counts[DOUBTS]], _open_call_doubts(engine)])
+        self.doubts = np.concatenate([t.doubts[: t.counts[DOUBTS]], open_call_doubts(engine.facts)])
         self.digest = self._digest()
         self.tip = tip
 
@@ -129,17 +128,6 @@ class Stretch:
             "generation": e.tables.generation.tolist(),
             "floor": e.options.floor,
         }
-
-
-def _open_call_doubts(engine: StreamEngine) -> NDArray[np.void]:
-    """Between entry and return of a hotplug call its range is not certain."""
-    calls = engine.facts.open_calls()
-    rows = [
-        (c.pfn, c.nr_pages, c.ts, OPEN_END, c.seq, DOUBT_HOTPLUG)
-        for c in calls
-        if c.pfn is not None and c.nr_pages is not None
-    ]
-    return np.array(rows, DOUBT_DTYPE)
 
 
 def _rows(name: str, rows: Sequence[Sequence[object]]) -> pa.Table:

@@ -18,7 +18,7 @@ from pagetrail.replay.baseline import (
 from pagetrail.replay.clock import owner_clock
 from pagetrail.replay.decode import decode
 from pagetrail.replay.facts import Audit, Facts
-from pagetrail.replay.fold_kernels import OPT_MAX_PFN, doubt
+from pagetrail.replay.fold_kernels import OPT_MAX_PFN, doubt_on
 from pagetrail.replay.freedom import compare_free, free_runs, set_free
 from pagetrail.replay.page_ext import split_own_blocks
 from pagetrail.replay.section_kernels import apply_baseline
@@ -155,7 +155,7 @@ def _apply(engine: "StreamEngine", opened: OpenBaseline, b: Entries, c: Comparis
     engine.tables = with_room(engine.tables, int(c.extra.size) + 1)
     for pfn, ours in zip(c.extra.tolist(), c.extra_ours, strict=True):
         pages = 1 << max(int(ours["order"]), 0)
-        doubt(engine.tables, pfn, pages, int(ours["evidence_ts"]), OPEN_END, seq, DOUBT_BASELINE)
+        doubt_on(engine.tables, pfn, pages, int(ours["evidence_ts"]), ts, seq, DOUBT_BASELINE)
 
 
 # -- kpageflags ----------------------------------------------------------------------------------------------------------

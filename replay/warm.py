@@ -7,7 +7,7 @@ import numpy as np
 
 from pagetrail.replay.baseline import Entries, no_entries
 from pagetrail.replay.decode import Events, no_events
-from pagetrail.replay.fold_kernels import OPTIONS, doubt, fold, note
+from pagetrail.replay.fold_kernels import OPTIONS, doubt, doubt_on, fold, note
 from pagetrail.replay.section_kernels import apply_baseline, close_section
 from pagetrail.replay.tables import new_tables
 
@@ -21,6 +21,7 @@ def compile_kernels() -> None:
     apply_baseline(tables, entries, np.zeros(0, np.int8), np.zeros(0, np.bool_), 0, 0, 0, 0, 0, 0)
     note(tables, 1, 0, 0)
     doubt(tables, 0, 0, 0, 0, 0, 0)
+    doubt_on(tables, 0, 0, 0, 0, 0, 0)
     tables = tables._replace(owner=np.full((1, 1), -1, np.int32), kernel=np.full((1, 1), -1, np.int32))
     close_section(tables, 0, 0, 0, 0, 0, 0)
 

@@ -168,7 +168,8 @@ DOUBT_DTYPE: Final = np.dtype(
         ("pfn", np.int64),
         ("nr_pages", np.int64),
         ("from_ts", np.int64),  # last evidence before the contradiction, trace clock ns
-        ("to_ts", np.int64),  # when it was noticed
+        ("to_ts", np.int64),  # when it ends: when it was noticed, or open
+        ("noticed_ts", np.int64),  # when it was noticed
         ("seq", np.int64),  # stream_seq of the event that showed it
         ("reason", np.int8),  # Anomaly, or one of the two below
     ],

@@ -94,7 +94,8 @@ TABLES: Final = (
     Table("doubts", "Answers that later events showed to be unsafe: these pages, from from_ts to to_ts.", (
         ("pfn", "BIGINT", "first page"), ("nr_pages", "BIGINT", "pages"),
         ("from_ts", "BIGINT", "ns, trace clock: last evidence before the contradiction"),
-        ("to_ts", "BIGINT", "ns, trace clock: when it was noticed; 2^63-1: not over yet"),
+        ("to_ts", "BIGINT", "ns, trace clock: when it ends, which is when it was noticed; 2^63-1: not over yet"),
+        ("noticed_ts", "BIGINT", "ns, trace clock: when it was noticed; as of an earlier time there was no doubt"),
         ("seq", "BIGINT", "stream_seq of the event that showed it"),
         ("reason", "TINYINT", "see the table words"))),
     Table("anomalies", "What replay noticed, by kind, from the beginning of the stream to the segment's end.", (

@@ -121,7 +121,7 @@ class Reference:
         self.generation: dict[int, int] = {}
         self.open: set[int] = set()
         self.spans: list[Span] = []
-        self.doubts: Counter[tuple[int, int, int, int, int]] = Counter()  # page, from, to, seq, reason
+        self.doubts: Counter[tuple[int, int, int, int, int, int]] = Counter()  # page, from, to, noticed, seq, reason
         self.pages_noted: Counter[Anomaly] = Counter()
         self.events_noted: defaultdict[Anomaly, set[int]] = defaultdict(set)
         self.quarantined: list[tuple[int, int | None, int | None, Anomaly]] = []
@@ -882,7 +882,7 @@ class Reference:
         self.pages_noted[kind] += pages
 
     def _doubt(self, page: int, from_ts: int, to_ts: int, reason: int) -> None:
-        self.doubts[page, from_ts, to_ts, self.seq, int(reason)] += 1
+        self.doubts[page, from_ts, to_ts, self.ts, self.seq, int(reason)] += 1
 
     def _quarantine(self, why: Anomaly, pfn: int | None, order: int | None, *named: Any) -> None:
         """Set an event aside; *named* are (pfn, pages) that it names."""

@@ -5,7 +5,15 @@ from typing import Annotated
 import typer
 
 from pagetrail import api
-from pagetrail.commands.options import DEFAULT_TRAIL, CorrectOption, JsonOption, StreamOption, TrailOption, out
+from pagetrail.commands.options import (
+    DEFAULT_TRAIL,
+    AsOfOption,
+    CorrectOption,
+    JsonOption,
+    StreamOption,
+    TrailOption,
+    out,
+)
 from pagetrail.queries.instant import as_text
 from pagetrail.queries.render import json_text, size_text, table_text
 
@@ -13,12 +21,13 @@ from pagetrail.queries.render import json_text, size_text, table_text
 def sections(
     at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="Only those that were there then.")] = None,
     trail: TrailOption = DEFAULT_TRAIL,
+    as_of: AsOfOption = None,
     stream: StreamOption = None,
     correct: CorrectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List sections and their page_ext extensions through time."""
-    found = api.open(trail, correct=correct).sections(at, stream=stream)
+    found = api.open(trail, correct=correct).sections(at, stream=stream, as_of=as_of)
     if as_json:
         out(json_text(found))
         return

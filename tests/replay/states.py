@@ -76,9 +76,9 @@ def doubts(engine: StreamEngine) -> Expanded:
     t = engine.tables
     found: Expanded = Counter()
     for row in t.doubts[: t.counts[DOUBTS]].tolist():
-        pfn, nr_pages, from_ts, to_ts, seq, reason = row
+        pfn, nr_pages, *said = row
         for page in range(pfn, pfn + min(nr_pages, 4096)):
-            found[page, from_ts, to_ts, seq, reason] += 1
+            found[(page, *said)] += 1
     return found
 
 
