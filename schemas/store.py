@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-STORE_FORMAT: Final = 1
+STORE_FORMAT: Final = 2
 """Version of these tables. A pagetrail refuses segments of a later one."""
 
-FOLD_VERSION: Final = 1
+FOLD_VERSION: Final = 2
 """Version of the rules of replay. Another one makes other segments, beside the old ones."""
 
 BLOCK_SIZE: Final = 16_384
