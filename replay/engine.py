@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from pagetrail.replay.clients import CLIENTS
+from pagetrail.replay.clients.client import Client
 from pagetrail.replay.decode import Events, StackTable, TextTable, decode
 from pagetrail.replay.facts import Facts, HotplugCall, RecordingPart
 from pagetrail.replay.fold_kernels import (
@@ -28,6 +30,8 @@ from pagetrail.replay.fold_kernels import (
     note,
     quarantine,
 )
+from pagetrail.replay.memory_notifier import Call, Extension, memory_action, page_ext_callback, refused, sections_of
+from pagetrail.replay.page_values import PageValues
 from pagetrail.replay.sections import MAX_SECTIONS, X86_64_PAGES_PER_SECTION, Sections
 from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT, Tables, new_tables, with_room
 from pagetrail.replay.views import OpenBaseline, take_view
@@ -48,6 +52,7 @@ from pagetrail.schemas.details import (
 )
 from pagetrail.schemas.frames import FrameHeader
 from pagetrail.schemas.owner import ABSENT64, DOUBT_HOTPLUG, OPEN_END, Anomaly
+from pagetrail.schemas.store import fold_name
 
 SEGMENT_FLOOR = 131_072
 """A segment holds at least so many events: below, the file's own size would outweigh them."""
@@ -63,10 +68,16 @@ _KINDS = frozenset(int(kind) for kind in Kind)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldOptions:
-    """What shapes a fold, beside its version."""
+    """What shapes a fold, beside its version. Of *clients* of page_ext it keeps those that a recording's kernel needed."""
 
     correct: bool = True
     floor: int = SEGMENT_FLOOR
+    clients: tuple[Client, ...] = CLIENTS
+
+    @property
+    def name(self) -> str:
+        """The folder of its segments."""
+        return fold_name(correct=self.correct, clients=[client.name for client in self.clients])
 
 
 class StreamEngine:
@@ -81,6 +92,7 @@ class StreamEngine:
         self.sections = Sections(self.facts.sections)
         self.comms, self.stacks = TextTable(), StackTable()
         self.tables: Tables = new_tables(X86_64_PAGES_PER_SECTION)
+        self.values = PageValues(options.clients, X86_64_PAGES_PER_SECTION)
         self.segment_first_seq = 0
         self.segment_first_ts: int | None = None
         self.parent_digest = ""
@@ -90,6 +102,7 @@ class StreamEngine:
         self.opts[OPT_FLOOR] = options.floor
         self._room = np.zeros(1, np.int64)
         self._set_section_size(X86_64_PAGES_PER_SECTION)
+        self._needed(None)
 
     # -- a batch ---------------------------------------------------------------------------------------------------------
 
@@ -130,6 +143,7 @@ class StreamEngine:
             i, why = fold(self.tables, self.opts, e, part.base_seq, i, self._room)
             self._count(e.kind[before:i])
             if i > before:
+                self.values.feed(e, before, i, part.base_seq, self.tables, int(self.opts[OPT_MAX_PFN]))
                 self._advance(part, e, before, i)
             if why == SEAL:
                 yield
@@ -175,6 +189,7 @@ class StreamEngine:
         counts = self.tables.counts
         counts[EVENTS] = 0
         counts[2] = counts[DOUBTS] = counts[4] = 0
+        self.values.begin_segment()
         self.differences.clear()
         self.segment_first_seq = int(counts[LAST_SEQ]) + 1
         self.segment_first_ts = None
@@ -241,6 +256,7 @@ class StreamEngine:
         """The constants of the boot; sections of memory that is present have their extension from then on."""
         boot = Boot.model_validate_json(batch.details[i])
         known, self.facts.boot = self.facts.boot, boot
+        self._needed(boot)
         if known is not None:
             return
         bits = 0 if boot.section_size_bits is None else boot.section_size_bits - boot.page_shift
@@ -250,7 +266,26 @@ class StreamEngine:
         for start, stop in boot.present:
             for section_nr in range(max(start // pages, 0), min((stop + pages - 1) // pages, MAX_SECTIONS)):
                 if not self.sections.is_open(section_nr):
-                    self.tables = self.sections.allocate(self.tables, section_nr, seq, ts, "boot")
+                    self._allocate(section_nr, seq, ts, "boot")
+
+    def _needed(self, boot: Boot | None) -> None:
+        """Ask the clients of page_ext whether they are needed.
+
+        Source: mm/page_ext.c, invoke_need_callbacks (Linux 6.1).
+        """
+        self.values.need(boot, self.tables.owner.shape[0])
+        self.facts.clients = [client.name for client in self.values.needed]
+        self.facts.fields = list(self.values.fields)
+
+    def _allocate(self, section_nr: int, seq: int, ts: int, how: str, *, fresh: bool = False) -> None:
+        """Give a section its extension, for all clients; *fresh*: the allocation itself is seen."""
+        self.tables = self.sections.allocate(self.tables, section_nr, seq, ts, how)
+        self.values.allocated(self.tables, section_nr, seq, ts, fresh=fresh)
+
+    def _free(self, section_nr: int, seq: int, ts: int, end_how: str) -> None:
+        """Take a section's extension away, of all clients."""
+        self.values.freed(self.tables, section_nr, seq, ts)
+        self.tables = self.sections.free(self.tables, section_nr, seq, ts, end_how)
 
     def _set_section_size(self, pages: int) -> None:
         self.facts.pages_per_section = pages
@@ -258,12 +293,13 @@ class StreamEngine:
         if self.tables.owner.shape[1] != pages:
             empty = np.full((0, pages), -1, np.int32)
             self.tables = self.tables._replace(owner=empty, kernel=empty.copy())
+            self.values.set_section_size(pages)
 
     def open_inferred(self, section_nr: int, seq: int, ts: int) -> None:
         """Open a section that must be there, as an event or a dump names a page of it; nothing, when it is open."""
         if self.sections.is_open(section_nr):
             return
-        self.tables = self.sections.allocate(self.tables, section_nr, seq, ts, "inferred")
+        self._allocate(section_nr, seq, ts, "inferred")
         note(self.tables, int(Anomaly.SECTION_OPENED), self.facts.pages_per_section, seq)
 
     def _clock(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
@@ -287,11 +323,7 @@ class StreamEngine:
     # -- hotplug ---------------------------------------------------------------------------------------------------------
 
     def _hotplug(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
-        """A call online_pages or offline_pages, at entry or return, or word of it afterwards.
-
-        Source: mm/memory_hotplug.c and mm/page_ext.c (Linux 6.1): MEM_GOING_ONLINE comes first thing in online_pages and
-        allocates; a failed one ends with MEM_CANCEL_ONLINE, which frees. offline_pages frees with MEM_OFFLINE, at its end.
-        """
+        """A call online_pages or offline_pages, at entry or return, or word of it afterwards: see ``memory_notifier``."""
         said = Hotplug.model_validate_json(batch.details[i])
         seen = HotplugCall(
             seq=seq, ts=ts, call=said.call, phase=said.phase,
@@ -314,7 +346,7 @@ class StreamEngine:
         if seen.phase == "return" and entry is not None:
             if seen.pfn is None:
                 seen.pfn, seen.nr_pages = entry.pfn, entry.nr_pages
-            if any(gap.t_hi >= entry.ts for _, _, gap in self.facts.gaps):
+            if seen.ret is None or any(gap.t_hi >= entry.ts for _, _, gap in self.facts.gaps):
                 self._unknown_hotplug(seq, ts)  # its own return may be what was lost, with another's entry
         if self.facts.boot is not None and self.facts.boot.memory_model == "FLATMEM":
             self.quarantine(
@@ -339,32 +371,32 @@ class StreamEngine:
         self.opts[OPT_LOSS] += 1
 
     def _hotplug_sections(self, seen: HotplugCall, entry: HotplugCall | None) -> None:
+        """Do to the sections of a call's range what the notifier does, as far as the observation shows it."""
         assert seen.pfn is not None
         assert seen.nr_pages is not None
-        pages = self.facts.pages_per_section
-        for section_nr in range(seen.pfn // pages, (seen.pfn + seen.nr_pages + pages - 1) // pages):
-            online = seen.call == "online_pages"
-            if seen.phase == "entry" and online:
-                self._extension(section_nr, seen, False, "cancelled")
-                self._extension(section_nr, seen, True, "online_pages")
-            elif seen.phase == "return" and (seen.ret == 0) != online:
-                self._extension(section_nr, seen, False, "cancelled" if online else "offline_pages")
-            elif seen.phase == "return" and online and seen.ret == 0:
-                self._extension(section_nr, seen, True, "online_pages")
-            elif seen.phase == "notified":
-                self._extension(section_nr, seen, online, "notified")
+        pages, boot = self.facts.pages_per_section, self.facts.boot
+        block = 1 << ((boot.pageblock_order if boot else None) or 0)
+        action = memory_action(Call(seen.call, seen.phase, seen.ret))
+        if seen.phase != "notified" and refused(seen.pfn, seen.nr_pages, block, pages):
+            action = None
+        why = "notified" if seen.phase == "notified" else seen.call
+        sections = sections_of(seen.pfn, seen.nr_pages, pages)
+        for step in page_ext_callback(action, sections, self._extension, why=why) if action is not None else ():
+            if step.there:
+                self._allocate(step.section_nr, seen.seq, seen.ts, step.why, fresh=step.fresh)
+            else:
+                self._free(step.section_nr, seen.seq, seen.ts, step.why)
         if seen.phase == "return" and entry is not None:
             self.tables = with_room(self.tables, 1)
             doubt(self.tables, seen.pfn, seen.nr_pages, entry.ts, seen.ts, seen.seq, DOUBT_HOTPLUG)
 
-    def _extension(self, section_nr: int, seen: HotplugCall, there: bool, why: str) -> None:
-        """Make a section's extension be there, or not; ``(ret == 0) != online`` above: offline done, or online undone."""
-        if there == self.sections.is_open(section_nr):
-            return
-        if there:
-            self.tables = self.sections.allocate(self.tables, section_nr, seen.seq, seen.ts, why)
-        else:
-            self.tables = self.sections.free(self.tables, section_nr, seen.seq, seen.ts, why)
+    def _extension(self, section_nr: int) -> Extension:
+        """Return what is known of a section's extension."""
+        if not self.sections.is_open(section_nr):
+            return Extension.ABSENT
+        slot = int(self.tables.slot[section_nr])
+        owned = bool((self.tables.owner[slot] >= 0).any() or (self.tables.kernel[slot] >= 0).any())
+        return Extension.USED if owned or self.values.known_of(slot) else Extension.BLANK
 
     def _set_onlining(self) -> None:
         calls = (c for c in self.facts.open_calls() if c.call == "online_pages")

@@ -58,7 +58,10 @@ class Audit:
 
 @dataclass(slots=True, kw_only=True)
 class Facts:
-    """Lists are in the order of the events. Times are ns of the trace clock, seq is stream_seq."""
+    """Lists are in the order of the events. Times are ns of the trace clock, seq is stream_seq.
+
+    ``clients`` are those of page_ext that are needed, ``fields`` what they hold of pages beside owners: ``client.field``.
+    """
 
     boot: Boot | None = None
     pages_per_section: int = 0
@@ -72,6 +75,8 @@ class Facts:
     accounts: list[tuple[str, RecordingEnd]] = field(default_factory=list)
     sections: list[Extension] = field(default_factory=list)
     events: dict[str, int] = field(default_factory=dict)
+    clients: list[str] = field(default_factory=list)
+    fields: list[str] = field(default_factory=list)
 
     def clock_skew(self) -> int:
         """Return by how much the clocks of two CPUs may have differed, ns: the largest that a recording declares."""
@@ -104,6 +109,8 @@ def from_plain(said: dict[str, Any]) -> Facts:
         accounts=[(recording, RecordingEnd.model_validate_json(json.dumps(a))) for recording, a in said["accounts"]],
         sections=[Extension(**section) for section in said["sections"]],
         events=said["events"],
+        clients=said["clients"],
+        fields=said["fields"],
     )
 
 
