@@ -31,7 +31,8 @@ from pagetrail.replay.fold_kernels import (
     quarantine,
 )
 from pagetrail.replay.memory_notifier import Call, Extension, memory_action, page_ext_callback, refused, sections_of
-from pagetrail.replay.page_values import PageValues
+from pagetrail.replay.page_ext import max_order_nr_pages, node_spans
+from pagetrail.replay.page_values import PageValues, extents
 from pagetrail.replay.sections import MAX_SECTIONS, X86_64_PAGES_PER_SECTION, Sections
 from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT, Tables, new_tables, with_room
 from pagetrail.replay.views import OpenBaseline, take_view
@@ -151,7 +152,10 @@ class StreamEngine:
             elif why == ROOM:
                 self.tables = with_room(self.tables, int(self._room[0]))
             elif why == SECTION:
-                self.open_inferred(int(self._room[0]), part.base_seq + int(e.seq[i]), int(e.ts[i]))
+                section_nr = int(self._room[0])
+                if not self.open_inferred(section_nr, part.base_seq + int(e.seq[i]), int(e.ts[i])):
+                    self._set_aside(part, e, i)
+                    i += 1
             elif why != DONE:
                 if self._full(int(e.ts[i])):
                     yield
@@ -176,6 +180,19 @@ class StreamEngine:
         for kind, count in zip(*np.unique(kinds, return_counts=True), strict=True):
             name = Kind(kind).name.lower() if kind in _KINDS else f"unknown kind {kind}"
             self.facts.events[name] = self.facts.events.get(name, 0) + int(count)
+
+    def _set_aside(self, part: RecordingPart, e: Events, i: int) -> None:
+        """Set an event aside that names pages of no node, where there is no memory but the nodes'."""
+        seq, ts, pfn, order = part.base_seq + int(e.seq[i]), int(e.ts[i]), int(e.pfn[i]), int(e.order[i])
+        nr_pages = int(extents(Events(*(column[i : i + 1] for column in e)), self.facts.pages_per_section)[1][0])
+        self.quarantine(Anomaly.BEYOND_MACHINE, seq, ts, pfn, order, nr_pages)
+        if e.kind[i] == Kind.MIGRATE:
+            doubt(self.tables, int(e.src_pfn[i]), 1, ABSENT64 + 1, ts, seq, int(Anomaly.BEYOND_MACHINE))
+        counts = self.tables.counts
+        counts[EVENTS] += 1
+        counts[LAST_TS], counts[LAST_SEQ] = ts, seq
+        self._count(e.kind[i : i + 1])
+        self._advance(part, e, i, i + 1)
 
     # -- segments --------------------------------------------------------------------------------------------------------
 
@@ -259,14 +276,40 @@ class StreamEngine:
         self._needed(boot)
         if known is not None:
             return
+        if boot.memory_model == "FLATMEM":
+            self._flatmem(boot, seq, ts)
+            return
         bits = 0 if boot.section_size_bits is None else boot.section_size_bits - boot.page_shift
         if 0 < bits <= MAX_SECTION_ORDER and not self.facts.sections:
             self._set_section_size(1 << bits)
-        pages = self.facts.pages_per_section
         for start, stop in boot.present:
-            for section_nr in range(max(start // pages, 0), min((stop + pages - 1) // pages, MAX_SECTIONS)):
-                if not self.sections.is_open(section_nr):
-                    self._allocate(section_nr, seq, ts, "boot")
+            self._present_at_boot(start, stop, seq, ts)
+
+    def _present_at_boot(self, start: int, stop: int, seq: int, ts: int) -> None:
+        pages = self.facts.pages_per_section
+        for section_nr in range(max(start // pages, 0), min((stop + pages - 1) // pages, MAX_SECTIONS)):
+            if not self.sections.is_open(section_nr):
+                self._allocate(section_nr, seq, ts, "boot")
+
+    def _flatmem(self, boot: Boot, seq: int, ts: int) -> None:
+        """One extension a node, allocated at boot; no page comes or goes. It is kept in sections of MAX_ORDER_NR_PAGES.
+
+        Source: mm/page_ext.c, page_ext_init_flatmem and lookup_page_ext without CONFIG_SPARSEMEM (Linux 6.1): a node's extension
+        begins where MAX_ORDER_NR_PAGES that hold its first page begin.
+        """
+        if not self.facts.sections:
+            self._set_section_size(max_order_nr_pages(boot))
+        pages, spans = self.facts.pages_per_section, node_spans(boot)
+        for _, start, stop in spans:
+            self._present_at_boot(start, stop, seq, ts)
+        if spans:
+            self.opts[OPT_MAX_PFN] = min(-(-max(span.stop_pfn for span in spans) // pages), MAX_SECTIONS) * pages
+
+    @property
+    def flat(self) -> bool:
+        """Whether all memory that there can be is known: that of a FLATMEM kernel's nodes."""
+        boot = self.facts.boot
+        return boot is not None and boot.memory_model == "FLATMEM" and bool(node_spans(boot))
 
     def _needed(self, boot: Boot | None) -> None:
         """Ask the clients of page_ext whether they are needed.
@@ -295,12 +338,15 @@ class StreamEngine:
             self.tables = self.tables._replace(owner=empty, kernel=empty.copy())
             self.values.set_section_size(pages)
 
-    def open_inferred(self, section_nr: int, seq: int, ts: int) -> None:
-        """Open a section that must be there, as an event or a dump names a page of it; nothing, when it is open."""
+    def open_inferred(self, section_nr: int, seq: int, ts: int) -> bool:
+        """Open a section that must be there, as an event or a dump names a page of it, unless it is open; say if it is there."""
         if self.sections.is_open(section_nr):
-            return
+            return True
+        if self.flat:
+            return False
         self._allocate(section_nr, seq, ts, "inferred")
         note(self.tables, int(Anomaly.SECTION_OPENED), self.facts.pages_per_section, seq)
+        return True
 
     def _clock(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
         self.facts.clocks.append((ts, Clock.model_validate_json(batch.details[i])))
@@ -330,7 +376,7 @@ class StreamEngine:
             pfn=_value(batch, "pfn", i), nr_pages=_value(batch, "nr_pages", i), ret=_value(batch, "ret", i),
             pid=_value(batch, "pid", i),
         )  # fmt: skip
-        beyond = int(self.opts[OPT_MAX_PFN])
+        beyond = self.facts.pages_per_section * MAX_SECTIONS
         if seen.pfn is not None and seen.nr_pages is not None and (
             seen.pfn < 0 or not 0 < seen.nr_pages <= MAX_BLOCK_SECTIONS * self.facts.pages_per_section
             or seen.pfn > beyond - seen.nr_pages

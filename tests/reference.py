@@ -153,6 +153,7 @@ class Reference:
         self.skew = 0
         self.moves: list[dict[str, Any]] = []
         self.flatmem = False
+        self.beyond = self.pages_per_section * MAX_SECTIONS
         self.booted = False
         self.calls: dict[tuple[str, int | None], dict[str, Any]] = {}
         self.dump: Dump | None = None
@@ -204,6 +205,8 @@ class Reference:
         pfn, order = event.get("pfn"), event.get("order")
         nr = event.get("nr_pages", 0) if self._names_range(kind, event) else None
         why = self._impossible(kind, event)
+        if why is None and not all(self._has_node(event[name]) for name in ("pfn", "src_pfn") if name in event):
+            why = Anomaly.BEYOND_MACHINE
         if why is not None:
             named = [(pfn, max(nr if nr is not None else 1 << order if order in range(40) else 1, 1))]
             if kind == Kind.MIGRATE:
@@ -243,6 +246,10 @@ class Reference:
                 if owner is not None and owner.src_pfn is not None:
                     owner.unordered = 1
 
+    def _has_node(self, pfn: int) -> bool:
+        """Whether there can be such a page: a FLATMEM kernel has no memory but its nodes'."""
+        return not self.flatmem or pfn // self.pages_per_section in self.open
+
     def _names_range(self, kind: Kind, event: Event) -> bool:
         return kind == Kind.SPLIT or (kind in FLAGS and event.get("order") is None)
 
@@ -262,7 +269,7 @@ class Reference:
 
     def _impossible(self, kind: Kind, event: Event) -> Anomaly | None:
         """Say why the blocks of an event cannot be, if so."""
-        section, beyond = self.pages_per_section, self.pages_per_section * MAX_SECTIONS
+        section, beyond = self.pages_per_section, self.beyond
         pfns = [event.get("pfn")]
         order = event.get("order")
         if kind == Kind.MIGRATE:
@@ -570,6 +577,10 @@ class Reference:
             self._free_by_flags(dump, window, since)
             return
         entries = self._possible(dump.entries)
+        for entry in entries:
+            if not self._has_node(entry["pfn"]):
+                self._quarantine(Anomaly.BEYOND_MACHINE, entry["pfn"], entry["order"], 1)
+        entries = [entry for entry in entries if self._has_node(entry["pfn"])]
         for section_nr in sorted({entry["pfn"] // self.pages_per_section for entry in entries}):
             if self.went.get(section_nr, since - 1) < since:
                 self._there(section_nr * self.pages_per_section)
@@ -611,7 +622,7 @@ class Reference:
 
     def _free_by_flags(self, dump: Dump, window: int, since: int) -> None:
         """The BUDDY bit proves that a page is free; that it is not set proves nothing."""
-        beyond = self.pages_per_section * MAX_SECTIONS
+        beyond = self.beyond
         runs = [
             range(entry["pfn"], min(entry["pfn"] + entry["nr_pages"], beyond))
             for entry in dump.entries
@@ -816,10 +827,24 @@ class Reference:
         bits = said.get("section_size_bits")
         if bits is not None and not self.generation:
             self.pages_per_section = 2 ** (bits - said.get("page_shift", 12))
+        if self.flatmem:
+            self._nodes(said)
+            return
+        self.beyond = self.pages_per_section * MAX_SECTIONS
         for start, stop in said.get("present", ()):
             for section_nr in range(start // self.pages_per_section, -(-stop // self.pages_per_section)):
                 if section_nr not in self.open:
                     self._online(section_nr)
+
+    def _nodes(self, said: dict[str, Any]) -> None:
+        """One extension a node, and no other memory; kept in pieces of the largest block."""
+        size = self.pages_per_section = 2 ** (said["max_order"] - 1)
+        for node in {zone["node"] for zone in said["zones"]}:
+            zones = [zone for zone in said["zones"] if zone["node"] == node]
+            for page in range(min(z["start_pfn"] for z in zones), max(z["stop_pfn"] for z in zones)):
+                if page // size not in self.open:
+                    self._online(page // size)
+        self.beyond = (max(self.open) + 1) * size
 
     def _clock(self, event: Event, said: dict[str, Any]) -> None:
         if self.clock is None and said.get("ts_nsec") is not None:
@@ -884,7 +909,7 @@ class Reference:
         for first, pages in [(pfn, n) if isinstance(n, int) else n for n in named]:
             if first is None or first < 0:
                 continue
-            for page in range(first, min(first + pages, first + 4096, self.pages_per_section * MAX_SECTIONS)):
+            for page in range(first, min(first + pages, first + 4096, self.beyond)):
                 self._doubt(page, SINCE_EVER, self.ts, int(why))
 
     def state(self) -> dict[tuple[int, int], tuple[Any, ...]]:

@@ -25,13 +25,20 @@ from pagetrail.schemas.details import (
     Marker,
     RecordingBegin,
     RecordingEnd,
+    Zone,
 )
 from pagetrail.schemas.frames import Frame, FrameOrigin, make_frame
 from pagetrail.schemas.owner import State
 from tests.reference import Event, Owner, Reference
 
-PAGES = 64  # a section
+PAGES = 64  # a section, and the largest block
+ORDERS = 7
 SECTION_SIZE_BITS = 18
+ZONES = (  # a FLATMEM kernel has nothing else: there is a hole between the two nodes
+    Zone(node=0, name="DMA", start_pfn=2, stop_pfn=20),
+    Zone(node=0, name="Normal", start_pfn=20, stop_pfn=PAGES),
+    Zone(node=1, name="Normal", start_pfn=2 * PAGES, stop_pfn=3 * PAGES - 8),
+)
 OFFSET = 1_000_000  # page_owner's clock, ahead of the trace's
 STEPS = (0, 0, 0, 1, 7, 1_000, 30_000_000, 300_000_000)
 SKEWS = (0, 5, 2_000, 0)
@@ -74,8 +81,10 @@ class Machine:
         model = "FLATMEM" if flatmem else "SPARSEMEM"
         boot = Boot(
             section_size_bits=SECTION_SIZE_BITS,
+            max_order=ORDERS,
+            zones=ZONES,
             present=((0, 2 * PAGES),),
-            memory_model=model,
+            memory_model=model,  # type: ignore[arg-type]
             page_ext_clients=("owner", "debug") if debug else (),
         )  # type: ignore[arg-type]
         self.emit(Kind.BOOT, boot)
@@ -346,7 +355,7 @@ def history(seed: bytes, *, correct: bool = True) -> History:
     first = seed[0] if seed else 0
     covered = ((), ("split",), ("alloc", "free"))[first % 3]
     machine.begin(
-        stable=40_000_000 * (first % 4 == 0), covered=covered, flatmem=first % 31 == 30, debug=first % 3 < 2,
+        stable=40_000_000 * (first % 4 == 0), covered=covered, flatmem=first % 8 == 7, debug=first % 3 < 2,
         skew=SKEWS[first % 4],
     )  # fmt: skip
     for i in range(1, len(seed) - 3, 4):
