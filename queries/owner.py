@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from pagetrail.queries.instant import Instant
+from pagetrail.queries.page_values import PAGE_EXT, page_values_at
 from pagetrail.queries.rows import ROW_SCHEMA, rows_at
 from pagetrail.queries.stream import Stream
 
@@ -17,6 +18,7 @@ ANSWER_SCHEMA = pa.schema(
         pa.field("horizon", pa.int64(), metadata={"doc": "ns, trace clock: how far the log had been replayed"}),
         pa.field("recording", pa.utf8(), metadata={"doc": "recording of the event with which the evidence began"}),
         pa.field("event", pa.int64(), metadata={"doc": "number (seq) of that event in its recording"}),
+        pa.field("page_ext", PAGE_EXT, metadata={"doc": "what other clients of page_ext held of the page; advisory"}),
     ]
 )
 """A row a question, in the order asked; an absent page (no section there) has state "absent"."""
@@ -46,6 +48,7 @@ def owners_at(stream: Stream, pfns: Sequence[int], at: Instant) -> pa.Table:
         [
             pa.array(asked), pa.array(np.full(asked.size, at.ts)), *columns.values(),
             pa.array(np.full(asked.size, stream.horizon)), pa.array(recordings, pa.utf8()), pa.array(events, pa.int64()),
+            pa.array(page_values_at(stream, pfns, at), PAGE_EXT),
         ],
         schema=ANSWER_SCHEMA,
     )  # fmt: skip
