@@ -151,11 +151,13 @@ class StreamEngine:
                 self._begin_segment()
             elif why == ROOM:
                 self.tables = with_room(self.tables, int(self._room[0]))
+            elif why == SECTION and self.beyond_nodes(int(self._room[0])):
+                self._refuse(part, e, i, Anomaly.BEYOND_MACHINE)
+                self._count(e.kind[i : i + 1])
+                self._advance(part, e, i, i + 1)
+                i += 1
             elif why == SECTION:
-                section_nr = int(self._room[0])
-                if not self.open_inferred(section_nr, part.base_seq + int(e.seq[i]), int(e.ts[i])):
-                    self._set_aside(part, e, i)
-                    i += 1
+                self.open_inferred(int(self._room[0]), part.base_seq + int(e.seq[i]), int(e.ts[i]))
             elif why != DONE:
                 if self._full(int(e.ts[i])):
                     yield
@@ -180,19 +182,6 @@ class StreamEngine:
         for kind, count in zip(*np.unique(kinds, return_counts=True), strict=True):
             name = Kind(kind).name.lower() if kind in _KINDS else f"unknown kind {kind}"
             self.facts.events[name] = self.facts.events.get(name, 0) + int(count)
-
-    def _set_aside(self, part: RecordingPart, e: Events, i: int) -> None:
-        """Set an event aside that names pages of no node, where there is no memory but the nodes'."""
-        seq, ts, pfn, order = part.base_seq + int(e.seq[i]), int(e.ts[i]), int(e.pfn[i]), int(e.order[i])
-        nr_pages = int(extents(Events(*(column[i : i + 1] for column in e)), self.facts.pages_per_section)[1][0])
-        self.quarantine(Anomaly.BEYOND_MACHINE, seq, ts, pfn, order, nr_pages)
-        if e.kind[i] == Kind.MIGRATE:
-            doubt(self.tables, int(e.src_pfn[i]), 1, ABSENT64 + 1, ts, seq, int(Anomaly.BEYOND_MACHINE))
-        counts = self.tables.counts
-        counts[EVENTS] += 1
-        counts[LAST_TS], counts[LAST_SEQ] = ts, seq
-        self._count(e.kind[i : i + 1])
-        self._advance(part, e, i, i + 1)
 
     # -- segments --------------------------------------------------------------------------------------------------------
 
@@ -237,10 +226,7 @@ class StreamEngine:
             self.quarantine(Anomaly.NOT_AN_EVENT, seq, ts, int(e.pfn[i]), int(e.order[i]))
         elif (rule := self._rules.get(Kind(kind))) is not None:
             rule(self, seq, ts, batch, i)
-        counts = self.tables.counts
-        counts[EVENTS] += stop - i
-        counts[LAST_TS] = int(e.ts[stop - 1])
-        counts[LAST_SEQ] = part.base_seq + int(e.seq[stop - 1])
+        self._folded(part.base_seq + int(e.seq[stop - 1]), int(e.ts[stop - 1]), stop - i)
         return stop
 
     def quarantine(self, why: Anomaly, seq: int, ts: int, pfn: int, order: int, nr_pages: int = 1) -> None:
@@ -250,6 +236,26 @@ class StreamEngine:
         stop = min(pfn + max(nr_pages, 1), int(self.opts[OPT_MAX_PFN]))
         if 0 <= pfn < stop:
             doubt(self.tables, pfn, stop - pfn, ABSENT64 + 1, ts, seq, int(why))
+
+    def beyond_nodes(self, section_nr: int) -> bool:
+        """Whether there can be no such memory, as all that there can be is known: that of a FLATMEM kernel's nodes."""
+        boot = self.facts.boot
+        flat = boot is not None and boot.memory_model == "FLATMEM" and bool(node_spans(boot))
+        return flat and not self.sections.is_open(section_nr)
+
+    def _refuse(self, part: RecordingPart, e: Events, i: int, why: Anomaly) -> None:
+        """Set aside an event on pages that are not there."""
+        seq, ts, pfn, order = part.base_seq + int(e.seq[i]), int(e.ts[i]), int(e.pfn[i]), int(e.order[i])
+        nr_pages = extents(Events(*(column[i : i + 1] for column in e)), self.facts.pages_per_section)[1]
+        self.quarantine(why, seq, ts, pfn, order, int(nr_pages[0]))
+        if e.kind[i] == Kind.MIGRATE:
+            doubt(self.tables, int(e.src_pfn[i]), 1, ABSENT64 + 1, ts, seq, int(why))
+        self._folded(seq, ts, 1)
+
+    def _folded(self, seq: int, ts: int, events: int) -> None:
+        counts = self.tables.counts
+        counts[EVENTS] += events
+        counts[LAST_TS], counts[LAST_SEQ] = ts, seq
 
     def _recording_begin(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
         begin = RecordingBegin.model_validate_json(batch.details[i])
@@ -305,12 +311,6 @@ class StreamEngine:
         if spans:
             self.opts[OPT_MAX_PFN] = min(-(-max(span.stop_pfn for span in spans) // pages), MAX_SECTIONS) * pages
 
-    @property
-    def flat(self) -> bool:
-        """Whether all memory that there can be is known: that of a FLATMEM kernel's nodes."""
-        boot = self.facts.boot
-        return boot is not None and boot.memory_model == "FLATMEM" and bool(node_spans(boot))
-
     def _needed(self, boot: Boot | None) -> None:
         """Ask the clients of page_ext whether they are needed.
 
@@ -338,15 +338,12 @@ class StreamEngine:
             self.tables = self.tables._replace(owner=empty, kernel=empty.copy())
             self.values.set_section_size(pages)
 
-    def open_inferred(self, section_nr: int, seq: int, ts: int) -> bool:
-        """Open a section that must be there, as an event or a dump names a page of it, unless it is open; say if it is there."""
-        if self.sections.is_open(section_nr):
-            return True
-        if self.flat:
-            return False
+    def open_inferred(self, section_nr: int, seq: int, ts: int) -> None:
+        """Open a section that must be there, as an event or a dump names a page of it; nothing, when it is open."""
+        if self.sections.is_open(section_nr) or self.beyond_nodes(section_nr):
+            return
         self._allocate(section_nr, seq, ts, "inferred")
         note(self.tables, int(Anomaly.SECTION_OPENED), self.facts.pages_per_section, seq)
-        return True
 
     def _clock(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
         self.facts.clocks.append((ts, Clock.model_validate_json(batch.details[i])))
