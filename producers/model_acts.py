@@ -62,7 +62,7 @@ class Acts:
         weights = DEFAULT_WEIGHTS | m.config.weights
         if not m.config.raised_refs:
             weights["partial"] = 0.0
-        if not m.config.hotplug_sections:
+        if not m.config.hotplug_sections or m.config.memory_model == "FLATMEM":
             weights["online"] = weights["offline"] = 0.0
         self._names, self._weights = list(weights), list(weights.values())
 

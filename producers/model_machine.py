@@ -82,7 +82,7 @@ class Machine:
         boot = Boot(
             release="6.1.0-model", arch="x86_64", page_shift=c.page_shift, section_size_bits=c.section_size_bits,
             memory_block_bytes=c.block_sections << c.section_size_bits, pageblock_order=c.pageblock_order,
-            max_order=c.max_order, memory_model="SPARSEMEM",
+            max_order=c.max_order, memory_model=c.memory_model,
             page_ext_clients=("owner", "debug") if c.flags else ("owner",), nodes=(0,),
             zones=(Zone(node=0, name="Normal", start_pfn=0, stop_pfn=present),), present=((0, present),),
         )  # fmt: skip

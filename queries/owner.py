@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from pagetrail.queries.instant import Instant
+from pagetrail.queries.page_values import PAGE_EXT, page_values_at
 from pagetrail.queries.proof import Event, Proofs, Span
 from pagetrail.queries.rows import ABSENT_WHY, ROW_SCHEMA, rows_at
 from pagetrail.queries.stream import Stream
@@ -28,6 +29,7 @@ ANSWER_SCHEMA = pa.schema(
         pa.field("evidence_event", pa.int64(), metadata={"doc": "number (seq) of that event in its recording"}),
         pa.field("evidence_log_partition", pa.int32(), metadata={"doc": "where the log holds it; null: not any more"}),
         pa.field("evidence_log_offset", pa.int64(), metadata={"doc": "offset of the frame that holds it"}),
+        pa.field("page_ext", PAGE_EXT, metadata={"doc": "what other clients of page_ext held of the page; advisory"}),
     ]
 )
 """A row a question, in the order asked; an absent page (no section there) has state "absent"."""
@@ -61,6 +63,7 @@ def _owners_at(stream: Stream, pfns: Sequence[int], at: Instant, proofs: Proofs)
         [
             pa.array(asked), pa.array(np.full(asked.size, at.ts)), *columns.values(),
             pa.array(np.full(asked.size, stream.horizon)), *_proven(proofs, asked.tolist(), taken),
+            pa.array(page_values_at(stream, pfns, at), PAGE_EXT),
         ],
         schema=ANSWER_SCHEMA,
     )  # fmt: skip

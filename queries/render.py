@@ -64,6 +64,7 @@ def owner_text(row: dict[str, Any], facts: Facts) -> str:
         lines.append(f"  freed by  pid {row['free_pid']} {row['free_comm'] or ''}{last}")
     if row["kernel_says"] is not None:
         lines.append(f"  kernel    says otherwise, and is known to be wrong here: {_headline(row['kernel_says'])}")
+    lines += _page_ext_lines(row["page_ext"])
     lines += _evidence_lines(row)
     return "\n".join(lines) + "\n"
 
@@ -90,6 +91,19 @@ def _owner_lines(row: dict[str, Any], indent: str) -> list[str]:
         frames = row["stack"].split("\n")
         lines.append(f"{indent}stack     {frames[0]}")
         lines += [f"{indent}          {frame}" for frame in frames[1:]]
+    return lines
+
+
+def _page_ext_lines(said: list[dict[str, Any]]) -> list[str]:
+    lines = []
+    for i, value in enumerate(said):
+        name = f"{value['client']}.{value['field']}"
+        known = (
+            f"{value['value']}, {value['evidence']} at {as_text(value['begin_ts'])}"
+            if value["value"] is not None
+            else "unknown"
+        )
+        lines.append(f"  {'page_ext' if i == 0 else '':<9} {name}: {known}{'' if value['certain'] else ' (advisory)'}")
     return lines
 
 

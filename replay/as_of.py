@@ -20,6 +20,7 @@ def facts_as_of(facts: Facts, ts: int, seq: int | None = None) -> Facts:
 
     lost = [i for i, (event, _, _) in enumerate(facts.gaps) if told(facts.gap_ts[i], event)]
     parts = [_part(part, ts) for part in facts.recordings if part.first_ts is not None and told(part.first_ts)]
+    clients = [name for name, when in zip(facts.clients, facts.client_ts, strict=True) if told(when)]
     complete = {part.recording for part in parts if part.complete}
     return Facts(
         boots=[(when, boot) for when, boot in facts.boots if told(when)],
@@ -36,6 +37,9 @@ def facts_as_of(facts: Facts, ts: int, seq: int | None = None) -> Facts:
         sections=[
             e if told(e.end_ts, e.end_seq) else _still_there(e) for e in facts.sections if told(e.begin_ts, e.begin_seq)
         ],
+        clients=clients,
+        client_ts=[when for when in facts.client_ts if told(when)],
+        fields=[name for name in facts.fields if name.split(".")[0] in clients],
     )
 
 

@@ -35,6 +35,7 @@ from pagetrail.schemas.owner import (
     OPEN_END,
     RECORD_DTYPE,
     RUN_DTYPE,
+    VALUE_DTYPE,
 )
 from pagetrail.schemas.store import BLOCK_SIZE, STORE_FORMAT, StoreFile, chain, ddl, old_tips, segment_path, tip_path
 
@@ -223,6 +224,7 @@ def _restore(engine: StreamEngine, file: StoreFile) -> None:
             counts[EVENTS] = 0
             engine.segment_first_seq, engine.segment_first_ts = int(said["last_seq"]) + 1, None
         _restore_anomalies(engine, db)
+        _restore_values(engine, db, tip=file.tip)
 
 
 def _restore_facts(engine: StreamEngine, state: dict[str, Any]) -> None:
@@ -297,6 +299,18 @@ def _restore_differences(db: duckdb.DuckDBPyConnection) -> list[dict[str, object
 def _restore_anomalies(engine: StreamEngine, db: duckdb.DuckDBPyConnection) -> None:
     for kind, *values in db.execute("SELECT kind, events, pages, first_seq FROM anomalies").fetchall():
         engine.tables.anomalies[kind, :3] = values
+
+
+def _restore_values(engine: StreamEngine, db: duckdb.DuckDBPyConnection, *, tip: bool) -> None:
+    """Hold again what page_ext's clients held of pages; the spans that ended, only where their segment is not sealed."""
+    table = db.sql("SELECT * FROM page_ext").to_arrow_table()
+    rows = _columns(table.drop_columns(["field"]), VALUE_DTYPE)
+    fields = {name: index for index, name in enumerate(engine.facts.fields)}
+    names = zip(table["client"].to_pylist(), table["field"].to_pylist(), strict=True)
+    rows["field"] = [fields[f"{client}.{field}"] for client, field in names]
+    if not tip:
+        rows = rows[rows["end_seq"] == OPEN_END]
+    engine.values.restore(engine.tables, engine.facts.clients, rows)
 
 
 def arrays(rows: pa.Table) -> tuple[NDArray[np.void], NDArray[np.void]]:

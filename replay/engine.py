@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from pagetrail.replay.clients import CLIENTS
+from pagetrail.replay.clients.client import Client
 from pagetrail.replay.decode import Events, StackTable, TextTable, decode
 from pagetrail.replay.facts import Facts, HotplugCall, RecordingPart
 from pagetrail.replay.fold_kernels import (
@@ -29,6 +31,9 @@ from pagetrail.replay.fold_kernels import (
     note,
     quarantine,
 )
+from pagetrail.replay.memory_notifier import Call, Extension, memory_action, page_ext_callback, refused, sections_of
+from pagetrail.replay.page_ext import max_order_nr_pages, node_spans
+from pagetrail.replay.page_values import PageValues, extents
 from pagetrail.replay.sections import MAX_SECTIONS, X86_64_PAGES_PER_SECTION, Sections
 from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT, Tables, new_tables, with_room
 from pagetrail.replay.views import OpenBaseline, take_view
@@ -49,6 +54,7 @@ from pagetrail.schemas.details import (
 )
 from pagetrail.schemas.frames import FrameHeader
 from pagetrail.schemas.owner import ABSENT64, DOUBT_HOTPLUG, OPEN_END, Anomaly
+from pagetrail.schemas.store import fold_name
 
 SEGMENT_FLOOR = 131_072
 """A segment holds at least so many events: below, the file's own size would outweigh them."""
@@ -64,10 +70,16 @@ _KINDS = frozenset(int(kind) for kind in Kind)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldOptions:
-    """What shapes a fold, beside its version."""
+    """What shapes a fold, beside its version. Of *clients* of page_ext it keeps those that a recording's kernel needed."""
 
     correct: bool = True
     floor: int = SEGMENT_FLOOR
+    clients: tuple[Client, ...] = CLIENTS
+
+    @property
+    def name(self) -> str:
+        """The folder of its segments."""
+        return fold_name(correct=self.correct, clients=[client.name for client in self.clients])
 
 
 class StreamEngine:
@@ -82,6 +94,7 @@ class StreamEngine:
         self.sections = Sections(self.facts.sections)
         self.comms, self.stacks = TextTable(), StackTable()
         self.tables: Tables = new_tables(X86_64_PAGES_PER_SECTION)
+        self.values = PageValues(options.clients, X86_64_PAGES_PER_SECTION)
         self.segment_first_seq = 0
         self.segment_first_ts: int | None = None
         self.parent_digest = ""
@@ -91,6 +104,7 @@ class StreamEngine:
         self.opts[OPT_FLOOR] = options.floor
         self._room = np.zeros(1, np.int64)
         self._set_section_size(X86_64_PAGES_PER_SECTION)
+        self._needed(None, NO_EVENT)
 
     # -- a batch ---------------------------------------------------------------------------------------------------------
 
@@ -131,14 +145,15 @@ class StreamEngine:
             i, why = fold(self.tables, self.opts, e, part.base_seq, i, self._room)
             self._count(e.kind[before:i])
             if i > before:
+                self.values.feed(e, before, i, part.base_seq, self.tables, int(self.opts[OPT_MAX_PFN]))
                 self._advance(part, e, before, i)
             if why == SEAL:
                 yield
                 self._begin_segment()
             elif why == ROOM:
                 self.tables = with_room(self.tables, int(self._room[0]))
-            elif why == SECTION and self._gone(int(self._room[0])):
-                self._refuse(part, e, i)
+            elif why == SECTION and (gone := self._not_there(int(self._room[0]))) is not None:
+                self._refuse(part, e, i, gone)
                 self._count(e.kind[i : i + 1])
                 self._advance(part, e, i, i + 1)
                 i += 1
@@ -181,6 +196,7 @@ class StreamEngine:
         counts = self.tables.counts
         counts[EVENTS] = 0
         counts[2] = counts[DOUBTS] = counts[4] = 0
+        self.values.begin_segment()
         self.differences.clear()
         self.segment_first_seq = int(counts[LAST_SEQ]) + 1
         self.segment_first_ts = None
@@ -222,19 +238,30 @@ class StreamEngine:
         if 0 <= pfn < stop:
             doubt(self.tables, pfn, stop - pfn, ABSENT64 + 1, ts, seq, int(why))
 
-    def _gone(self, section_nr: int) -> bool:
-        """Whether a section's memory is surely gone: it was seen to go, and would have been seen to come back."""
-        went = max((e.end_ts for e in self.facts.sections if e.section_nr == section_nr), default=None)
-        return went is not None and self.facts.covered_since("hotplug", went)
+    def _not_there(self, section_nr: int) -> Anomaly | None:
+        """Return why a section's memory is surely not there; null: it may be.
 
-    def _refuse(self, part: RecordingPart, e: Events, i: int) -> None:
-        """Set aside an event on pages that are gone."""
-        seq, ts, kind, order = part.base_seq + int(e.seq[i]), int(e.ts[i]), int(e.kind[i]), int(e.order[i])
-        nr_pages = int(e.nr_pages[i]) if kind == Kind.SPLIT else 1 if kind == Kind.MIGRATE else 1 << order
-        self.quarantine(Anomaly.SECTION_GONE, seq, ts, int(e.pfn[i]), order, nr_pages)
-        if kind == Kind.MIGRATE:
-            source = int(e.src_pfn[i])
-            doubt(self.tables, source, 1, ABSENT64 + 1, ts, seq, int(Anomaly.SECTION_GONE))
+        It was seen to go, and would have been seen to come back; or it is none of the nodes' of a FLATMEM kernel.
+        """
+        if self.beyond_nodes(section_nr):
+            return Anomaly.BEYOND_MACHINE
+        went = max((e.end_ts for e in self.facts.sections if e.section_nr == section_nr), default=None)
+        gone = went is not None and self.facts.covered_since("hotplug", went)
+        return Anomaly.SECTION_GONE if gone else None
+
+    def beyond_nodes(self, section_nr: int) -> bool:
+        """Whether there can be no such memory, as all that there can be is known: that of a FLATMEM kernel's nodes."""
+        boot = self.facts.boot
+        flat = boot is not None and boot.memory_model == "FLATMEM" and bool(node_spans(boot))
+        return flat and not self.sections.is_open(section_nr)
+
+    def _refuse(self, part: RecordingPart, e: Events, i: int, why: Anomaly) -> None:
+        """Set aside an event on pages that are not there."""
+        seq, ts, pfn, order = part.base_seq + int(e.seq[i]), int(e.ts[i]), int(e.pfn[i]), int(e.order[i])
+        nr_pages = extents(Events(*(column[i : i + 1] for column in e)), self.facts.pages_per_section)[1]
+        self.quarantine(why, seq, ts, pfn, order, int(nr_pages[0]))
+        if e.kind[i] == Kind.MIGRATE:
+            doubt(self.tables, int(e.src_pfn[i]), 1, ABSENT64 + 1, ts, seq, int(why))
         self._folded(seq, ts, 1)
 
     def _folded(self, seq: int, ts: int, events: int) -> None:
@@ -264,16 +291,57 @@ class StreamEngine:
         """The constants of the boot; sections of memory that is present have their extension from then on."""
         boot = Boot.model_validate_json(batch.details[i])
         self.facts.boots.append((ts, boot))
+        self._needed(boot, ts)
         if len(self.facts.boots) > 1:
+            return
+        if boot.memory_model == "FLATMEM":
+            self._flatmem(boot, seq, ts)
             return
         bits = 0 if boot.section_size_bits is None else boot.section_size_bits - boot.page_shift
         if 0 < bits <= MAX_SECTION_ORDER and not self.facts.sections:
             self._set_section_size(1 << bits)
-        pages = self.facts.pages_per_section
         for start, stop in boot.present:
-            for section_nr in range(max(start // pages, 0), min((stop + pages - 1) // pages, MAX_SECTIONS)):
-                if not self.sections.is_open(section_nr):
-                    self.tables = self.sections.allocate(self.tables, section_nr, seq, ts, "boot")
+            self._present_at_boot(start, stop, seq, ts)
+
+    def _present_at_boot(self, start: int, stop: int, seq: int, ts: int) -> None:
+        pages = self.facts.pages_per_section
+        for section_nr in range(max(start // pages, 0), min((stop + pages - 1) // pages, MAX_SECTIONS)):
+            if not self.sections.is_open(section_nr):
+                self._allocate(section_nr, seq, ts, "boot")
+
+    def _flatmem(self, boot: Boot, seq: int, ts: int) -> None:
+        """One extension a node, allocated at boot; no page comes or goes. It is kept in sections of MAX_ORDER_NR_PAGES.
+
+        Source: mm/page_ext.c, page_ext_init_flatmem and lookup_page_ext without CONFIG_SPARSEMEM (Linux 6.1): a node's extension
+        begins where MAX_ORDER_NR_PAGES that hold its first page begin.
+        """
+        if not self.facts.sections:
+            self._set_section_size(max_order_nr_pages(boot))
+        pages, spans = self.facts.pages_per_section, node_spans(boot)
+        for _, start, stop in spans:
+            self._present_at_boot(start, stop, seq, ts)
+        if spans:
+            self.opts[OPT_MAX_PFN] = min(-(-max(span.stop_pfn for span in spans) // pages), MAX_SECTIONS) * pages
+
+    def _needed(self, boot: Boot | None, ts: int) -> None:
+        """Ask the clients of page_ext whether they are needed.
+
+        Source: mm/page_ext.c, invoke_need_callbacks (Linux 6.1).
+        """
+        self.values.need(boot, self.tables.owner.shape[0])
+        self.facts.clients = [client.name for client in self.values.needed]
+        self.facts.client_ts += [ts] * (len(self.facts.clients) - len(self.facts.client_ts))
+        self.facts.fields = list(self.values.fields)
+
+    def _allocate(self, section_nr: int, seq: int, ts: int, how: str, *, fresh: bool = False) -> None:
+        """Give a section its extension, for all clients; *fresh*: the allocation itself is seen."""
+        self.tables = self.sections.allocate(self.tables, section_nr, seq, ts, how)
+        self.values.allocated(self.tables, section_nr, seq, ts, fresh=fresh)
+
+    def _free(self, section_nr: int, seq: int, ts: int, end_how: str) -> None:
+        """Take a section's extension away, of all clients."""
+        self.values.freed(self.tables, section_nr, seq, ts)
+        self.tables = self.sections.free(self.tables, section_nr, seq, ts, end_how)
 
     def _set_section_size(self, pages: int) -> None:
         self.facts.pages_per_section = pages
@@ -281,12 +349,13 @@ class StreamEngine:
         if self.tables.owner.shape[1] != pages:
             empty = np.full((0, pages), -1, np.int32)
             self.tables = self.tables._replace(owner=empty, kernel=empty.copy())
+            self.values.set_section_size(pages)
 
     def open_inferred(self, section_nr: int, seq: int, ts: int) -> None:
         """Open a section that must be there, as an event or a dump names a page of it; nothing, when it is open."""
-        if self.sections.is_open(section_nr):
+        if self.sections.is_open(section_nr) or self.beyond_nodes(section_nr):
             return
-        self.tables = self.sections.allocate(self.tables, section_nr, seq, ts, "inferred")
+        self._allocate(section_nr, seq, ts, "inferred")
         note(self.tables, int(Anomaly.SECTION_OPENED), self.facts.pages_per_section, seq)
 
     def _clock(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
@@ -312,18 +381,14 @@ class StreamEngine:
     # -- hotplug ---------------------------------------------------------------------------------------------------------
 
     def _hotplug(self, seq: int, ts: int, batch: EventBatch, i: int) -> None:
-        """A call online_pages or offline_pages, at entry or return, or word of it afterwards.
-
-        Source: mm/memory_hotplug.c and mm/page_ext.c (Linux 6.1): MEM_GOING_ONLINE comes first thing in online_pages and
-        allocates; a failed one ends with MEM_CANCEL_ONLINE, which frees. offline_pages frees with MEM_OFFLINE, at its end.
-        """
+        """A call online_pages or offline_pages, at entry or return, or word of it afterwards: see ``memory_notifier``."""
         said = Hotplug.model_validate_json(batch.details[i])
         seen = HotplugCall(
             seq=seq, ts=ts, call=said.call, phase=said.phase,
             pfn=_value(batch, "pfn", i), nr_pages=_value(batch, "nr_pages", i), ret=_value(batch, "ret", i),
             pid=_value(batch, "pid", i),
         )  # fmt: skip
-        beyond = int(self.opts[OPT_MAX_PFN])
+        beyond = self.facts.pages_per_section * MAX_SECTIONS
         if seen.pfn is not None and seen.nr_pages is not None and (
             seen.pfn < 0 or not 0 < seen.nr_pages <= MAX_BLOCK_SECTIONS * self.facts.pages_per_section
             or seen.pfn > beyond - seen.nr_pages
@@ -339,7 +404,7 @@ class StreamEngine:
         if seen.phase == "return" and entry is not None:
             if seen.pfn is None:
                 seen.pfn, seen.nr_pages = entry.pfn, entry.nr_pages
-            if any(gap.t_hi >= entry.ts for _, _, gap in self.facts.gaps):
+            if seen.ret is None or any(gap.t_hi >= entry.ts for _, _, gap in self.facts.gaps):
                 self._unknown_hotplug(seq, ts)  # its own return may be what was lost, with another's entry
         if self.facts.boot is not None and self.facts.boot.memory_model == "FLATMEM":
             self.quarantine(
@@ -364,32 +429,32 @@ class StreamEngine:
         self.opts[OPT_LOSS] += 1
 
     def _hotplug_sections(self, seen: HotplugCall, entry: HotplugCall | None) -> None:
+        """Do to the sections of a call's range what the notifier does, as far as the observation shows it."""
         assert seen.pfn is not None
         assert seen.nr_pages is not None
-        pages = self.facts.pages_per_section
-        for section_nr in range(seen.pfn // pages, (seen.pfn + seen.nr_pages + pages - 1) // pages):
-            online = seen.call == "online_pages"
-            if seen.phase == "entry" and online:
-                self._extension(section_nr, seen, False, "cancelled")
-                self._extension(section_nr, seen, True, "online_pages")
-            elif seen.phase == "return" and (seen.ret == 0) != online:
-                self._extension(section_nr, seen, False, "cancelled" if online else "offline_pages")
-            elif seen.phase == "return" and online and seen.ret == 0:
-                self._extension(section_nr, seen, True, "online_pages")
-            elif seen.phase == "notified":
-                self._extension(section_nr, seen, online, "notified")
+        pages, boot = self.facts.pages_per_section, self.facts.boot
+        block = 1 << ((boot.pageblock_order if boot else None) or 0)
+        action = memory_action(Call(seen.call, seen.phase, seen.ret))
+        if seen.phase != "notified" and refused(seen.pfn, seen.nr_pages, block, pages):
+            action = None
+        why = "notified" if seen.phase == "notified" else seen.call
+        sections = sections_of(seen.pfn, seen.nr_pages, pages)
+        for step in page_ext_callback(action, sections, self._extension, why=why) if action is not None else ():
+            if step.there:
+                self._allocate(step.section_nr, seen.seq, seen.ts, step.why, fresh=step.fresh)
+            else:
+                self._free(step.section_nr, seen.seq, seen.ts, step.why)
         if seen.phase == "return" and entry is not None:
             self.tables = with_room(self.tables, 1)
             doubt(self.tables, seen.pfn, seen.nr_pages, entry.ts, seen.ts, seen.seq, DOUBT_HOTPLUG)
 
-    def _extension(self, section_nr: int, seen: HotplugCall, there: bool, why: str) -> None:
-        """Make a section's extension be there, or not; ``(ret == 0) != online`` above: offline done, or online undone."""
-        if there == self.sections.is_open(section_nr):
-            return
-        if there:
-            self.tables = self.sections.allocate(self.tables, section_nr, seen.seq, seen.ts, why)
-        else:
-            self.tables = self.sections.free(self.tables, section_nr, seen.seq, seen.ts, why)
+    def _extension(self, section_nr: int) -> Extension:
+        """Return what is known of a section's extension."""
+        if not self.sections.is_open(section_nr):
+            return Extension.ABSENT
+        slot = int(self.tables.slot[section_nr])
+        owned = bool((self.tables.owner[slot] >= 0).any() or (self.tables.kernel[slot] >= 0).any())
+        return Extension.USED if owned or self.values.known_of(slot) else Extension.BLANK
 
     def _set_onlining(self) -> None:
         calls = (c for c in self.facts.open_calls() if c.call == "online_pages")

@@ -64,6 +64,9 @@ class Audit:
 class Facts:
     """Lists are in the order of the events. Times are ns of the trace clock, seq is stream_seq.
 
+    ``clients`` are those of page_ext that are needed (``client_ts``: since when that is known), ``fields`` what they hold of pages
+    beside owners: ``client.field``.
+
     Attributes
     ----------
     boots
@@ -85,6 +88,9 @@ class Facts:
     accounts: list[tuple[str, RecordingEnd]] = field(default_factory=list)
     sections: list[Extension] = field(default_factory=list)
     events: dict[str, int] = field(default_factory=dict)
+    clients: list[str] = field(default_factory=list)
+    client_ts: list[int] = field(default_factory=list)
+    fields: list[str] = field(default_factory=list)
 
     @property
     def boot(self) -> Boot | None:
@@ -146,6 +152,9 @@ def from_plain(said: dict[str, Any]) -> Facts:
         accounts=[(recording, RecordingEnd.model_validate_json(json.dumps(a))) for recording, a in said["accounts"]],
         sections=[Extension(**section) for section in said["sections"]],
         events=said["events"],
+        clients=said["clients"],
+        client_ts=said["client_ts"],
+        fields=said["fields"],
     )
 
 

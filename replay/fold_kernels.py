@@ -28,6 +28,7 @@ DONE, RARE, ROOM, SECTION, SEAL = range(5)
 
 _ALLOC, _FREE, _SPLIT = int(Kind.ALLOC), int(Kind.FREE), int(Kind.SPLIT)
 _MIGRATE, _ISOLATE, _DRAIN, _REFILL = int(Kind.MIGRATE), int(Kind.ISOLATE), int(Kind.DRAIN), int(Kind.REFILL)
+_POISON, _UNGUARD = int(Kind.POISON), int(Kind.UNGUARD)
 _OWNED, _FREED = int(State.OWNED), int(State.FREE)
 _OBSERVED, _INFERRED = int(Evidence.OBSERVED), int(Evidence.INFERRED)
 _H_ALLOC, _H_FREE, _H_DRAIN, _H_SPLIT = int(How.ALLOC), int(How.FREE), int(How.DRAIN), int(How.SPLIT)
@@ -694,7 +695,7 @@ def fold(t, o, e, base_seq, start, room_pages):
         if rises and t.counts[EVENTS] > max(o[OPT_FLOOR], t.counts[LIVE]):
             return i, SEAL
         kind = e.kind[i]
-        if kind < _ALLOC or kind > _REFILL:
+        if kind < _ALLOC or (kind > _REFILL and not _POISON <= kind <= _UNGUARD):
             return i, RARE
         seq = base_seq + e.seq[i]
         pfn = e.pfn[i]
@@ -705,6 +706,8 @@ def fold(t, o, e, base_seq, start, room_pages):
             nr = e.nr_pages[i]
         elif kind == _MIGRATE:
             order, nr = np.int64(0), np.int64(1)
+        elif kind >= _POISON and order == ABSENT8:  # a range; what the four kinds say is for page_ext's other clients
+            order, nr = np.int64(0), e.nr_pages[i]
         bad = impossible(pfn, order, nr, pages, o[OPT_MAX_PFN])
         if kind == _MIGRATE and bad == 0:
             bad = impossible(e.src_pfn[i], order, nr, pages, o[OPT_MAX_PFN])
@@ -769,7 +772,7 @@ def fold(t, o, e, base_seq, start, room_pages):
                 t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order, e.pid[i], e.tgid[i], e.comm[i],
                 e.gfp_mask[i], e.migratetype[i], e.stack[i], _H_ISOLATE,
             )  # fmt: skip
-        if o[OPT_SKEW] > 0:
+        if o[OPT_SKEW] > 0 and kind <= _REFILL:
             recheck_moves(t, o, pfn, nr, seq, ts, e.cpu[i])
             if kind == _MIGRATE:
                 remember_move(t, o, seq, ts, e.cpu[i], e.src_pfn[i], pfn)

@@ -12,7 +12,7 @@ from pagetrail.replay.segment import Stretch
 from pagetrail.schemas.errors import FrameDamaged, SchemaTooNew
 from pagetrail.schemas.frames import decode_frame
 from pagetrail.schemas.log import MAX_READ_BYTES, LogReader, LogRecord
-from pagetrail.schemas.store import fold_name, stream_directory
+from pagetrail.schemas.store import stream_directory
 
 TIP_SECONDS = 60.0
 """A stream in which nothing was sealed for so long gets a tip: questions see it, and a stop costs no more than that."""
@@ -60,7 +60,7 @@ class Replayer:
     ) -> None:
         self.trail, self.reader = trail, reader
         self.options = options or FoldOptions()
-        self.fold = fold_name(correct=self.options.correct)
+        self.fold = self.options.name
         self.read_bytes, self.on_progress = read_bytes, on_progress
         self.streams: dict[StreamKey, OpenStream] = {}
         self.report = ReplayReport()

@@ -103,6 +103,9 @@ def _in_sections(engine: "StreamEngine", entries: Entries, since: int, seq: int,
         if section_nr not in gone:
             engine.open_inferred(section_nr, seq, ts)
     there = np.array([engine.sections.is_open(nr) for nr in section.tolist()], np.bool_)
+    for row in np.flatnonzero(~there).tolist():
+        if engine.beyond_nodes(int(section[row])):
+            engine.quarantine(Anomaly.BEYOND_MACHINE, seq, ts, int(entries.pfn[row]), int(entries.order[row]))
     return entries if there.all() else Entries(*(np.require(c[there], None, ["C", "W"]) for c in entries))
 
 

@@ -10,9 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pagetrail.schemas.columns import Kind
 
-Covered = Literal[
-    "alloc", "free", "split", "thp_split", "migrate", "isolate", "drain", "refill", "hotplug", "poison", "guard"
-]  # fmt: skip
+Covered = Literal["alloc", "free", "split", "thp_split", "migrate", "isolate", "drain", "refill", "hotplug"]
 """thp_split: splits of transparent huge pages alone, which vmstat counts; split: all of them."""
 
 

@@ -195,3 +195,20 @@ ABSENT16: Final = int(np.iinfo(np.int16).min)
 ABSENT8: Final = int(np.iinfo(np.int8).min)
 OPEN_END: Final = int(np.iinfo(np.int64).max)
 """end_seq and end_ts of a span that has not ended."""
+
+# What a page_ext client beside owner held on a run of pages, from when to when.
+VALUE_DTYPE: Final = np.dtype(
+    [
+        ("pfn", np.int64),
+        ("nr_pages", np.int64),
+        ("value", np.int64),
+        ("begin_seq", np.int64),  # stream_seq of the event that told of it
+        ("begin_ts", np.int64),  # its trace clock, ns
+        ("end_seq", np.int64),
+        ("end_ts", np.int64),
+        ("generation", np.int32),
+        ("field", np.int16),  # index into the fields that the stream's clients hold
+        ("evidence", np.int8),
+    ],
+    align=True,
+)

@@ -6,6 +6,7 @@ instant of the segment, which is (last event of its parent, own last event]. A r
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -83,7 +84,18 @@ TABLES: Final = (
         ("end_seq", "BIGINT", "stream_seq at which it was freed; 2^63-1: it is there"),
         ("end_ts", "BIGINT", "ns, trace clock; 2^63-1: it is there"),
         ("how", "VARCHAR", "boot, online_pages, notified, inferred"),
-        ("end_how", "VARCHAR", "offline_pages, cancelled, notified; null: it is there"))),
+        ("end_how", "VARCHAR", "offline_pages, cancelled, notified; unseen: it came again; null: it is there"))),
+    Table("page_ext", "What clients of page_ext beside owner held of pages: spans that ended within the segment, and open ones.", (
+        ("client", "VARCHAR", "name of the client: debug, ..."),
+        ("field", "VARCHAR", "what it is: poison, guard, ..."),
+        ("pfn", "BIGINT", "first page of the run"), ("nr_pages", "BIGINT", "pages"),
+        ("value", "BIGINT", "of debug: 1 the flag is set, 0 it is not"),
+        ("evidence", "TINYINT", "1 observed: an event told of it; 3 inferred: a fresh extension is zeroed"),
+        ("begin_seq", "BIGINT", "stream_seq of the last event that told of it"),
+        ("begin_ts", "BIGINT", "ns, trace clock: when that was"),
+        ("end_seq", "BIGINT", "stream_seq of the next one, or of the extension's end; 2^63-1: open"),
+        ("end_ts", "BIGINT", "ns, trace clock; 2^63-1: open"),
+        ("generation", "INTEGER", "generation of the section"))),
     Table("gaps", "Known losses: nothing between t_lo and t_hi is sure to be in the log.", (
         ("seq", "BIGINT", "stream_seq of the event that reported it"),
         ("cpu", "INTEGER", "CPU that lost events; null: all"),
@@ -181,9 +193,18 @@ def segments_directory(trail: Path) -> Path:
     return trail / "segments"
 
 
-def fold_name(*, correct: bool) -> str:
-    """Return the folder of a fold: its version and options."""
-    return f"fold{FOLD_VERSION}" + ("" if correct else "-no-correct")
+FOLD_CLIENTS: Final = ("owner", "page_table_check", "debug")
+"""The clients of page_ext that the folds of this version know: see replay/clients."""
+
+
+def fold_name(*, correct: bool, clients: Sequence[str] = FOLD_CLIENTS) -> str:
+    """Return the folder of a fold: its version and options; each client that it knows beside those of its version, or lacks.
+
+    So a new client makes other segments, beside the old ones: an old log is replayed from its beginning, and fills it.
+    """
+    more = [f"+{name}" for name in clients if name not in FOLD_CLIENTS]
+    less = [f"-without-{name}" for name in FOLD_CLIENTS if name not in clients]
+    return f"fold{FOLD_VERSION}" + "".join([*more, *less]) + ("" if correct else "-no-correct")
 
 
 def path_part(text: str) -> str:

@@ -12,6 +12,7 @@ from pagetrail.producers.model_kernel import History
 from pagetrail.producers.model_page_ext import Pages, PageState, Truth
 from pagetrail.queries.certainty import ATTRIBUTES, judge
 from pagetrail.queries.rows import unknown_records
+from pagetrail.replay.clients.client import UNKNOWN
 from pagetrail.replay.engine import FoldOptions, StreamEngine
 from pagetrail.replay.tables import DOUBTS
 from pagetrail.schemas.batch import EventBatch, concat
@@ -66,7 +67,7 @@ class Said:
 
 def said(engine: StreamEngine, config: ModelConfig) -> Said:
     """Return what *engine* says of every page of the model."""
-    tables, pages = engine.tables, config.pages_per_section
+    tables, pages = engine.tables, engine.facts.pages_per_section
     sections = config.nr_pages // pages
     slot, generation = np.full(sections, -1), np.zeros(sections, np.int32)
     known = min(tables.slot.size, sections)
@@ -80,6 +81,15 @@ def said(engine: StreamEngine, config: ModelConfig) -> Said:
         absent=np.repeat(slot < 0, pages),
         generation=np.repeat(generation, pages),
     )
+
+
+def flags_said(engine: StreamEngine, config: ModelConfig) -> dict[str, NDArray[np.int64]]:
+    """Return what *engine* says of each flag of every page of the model: 1, 0, or UNKNOWN."""
+    found = {name: np.full(config.nr_pages, UNKNOWN, np.int64) for name in ("poison", "guard")}
+    for row in engine.values.live(engine.tables):
+        name = engine.facts.fields[row["field"]].removeprefix("debug.")
+        found[name][row["pfn"] : row["pfn"] + row["nr_pages"]] = row["value"]
+    return found
 
 
 def _records(engine: StreamEngine, handles: NDArray[np.int64]) -> NDArray[np.void]:

@@ -32,6 +32,13 @@ Event = Mapping[str, Any]
 MAX_SECTIONS = 1 << 20
 UNSTABLE_CLOCK_NSEC = 250_000_000
 SINCE_EVER = -(2**63) + 1
+FLAGS = {
+    Kind.POISON: ("poison", 1), Kind.UNPOISON: ("poison", 0), Kind.GUARD: ("guard", 1), Kind.UNGUARD: ("guard", 0),
+}  # fmt: skip
+"""Which flag an event of these kinds sets or clears."""
+OWNER_KINDS = (
+    Kind.ALLOC, Kind.FREE, Kind.SPLIT, Kind.MIGRATE, Kind.ISOLATE, Kind.DRAIN, Kind.EXTFRAG, Kind.REFILL,
+)  # fmt: skip
 
 
 @dataclass(eq=False, kw_only=True)
@@ -92,6 +99,19 @@ class Span:
     end_how: How
 
 
+@dataclass(frozen=True, kw_only=True)
+class Flag:
+    """What the debug client of page_ext says of one page, and since when."""
+
+    pfn: int
+    field: str
+    generation: int
+    value: int
+    evidence: Evidence
+    begin_seq: int
+    begin_ts: int
+
+
 @dataclass(kw_only=True)
 class Dump:
     """A baseline under way."""
@@ -127,6 +147,9 @@ class Reference:
         self.quarantined: list[tuple[int, int | None, int | None, Anomaly]] = []
         self.audits: list[Audit] = []
         self.gap_ends: list[int] = []
+        self.flags: dict[tuple[int, str], Flag] = {}
+        self.flag_spans: list[tuple[Flag, int, int]] = []  # with the seq and time at which each ended
+        self.debug = False
         self.went: dict[int, int] = {}  # section: when its extension was last freed
         self.coverage_begins: list[int] = []
         self.hotplug_covered: int | None = None
@@ -136,6 +159,7 @@ class Reference:
         self.skew = 0
         self.moves: list[dict[str, Any]] = []
         self.flatmem = False
+        self.beyond = self.pages_per_section * MAX_SECTIONS
         self.booted = False
         self.calls: dict[tuple[str, int | None], dict[str, Any]] = {}
         self.dump: Dump | None = None
@@ -153,16 +177,7 @@ class Reference:
         self.seq, self.ts = self.base_seq + event["seq"], event["trace_ts_nsec"]
         self.cpu = event.get("cpu")
         kind = event["kind"]
-        if kind in (
-            Kind.ALLOC,
-            Kind.FREE,
-            Kind.SPLIT,
-            Kind.MIGRATE,
-            Kind.ISOLATE,
-            Kind.DRAIN,
-            Kind.EXTFRAG,
-            Kind.REFILL,
-        ):
+        if kind in OWNER_KINDS or kind in FLAGS:
             self._page_event(Kind(kind), event)
         elif kind == Kind.BASELINE_ENTRY:
             if self.dump is not None:
@@ -191,15 +206,17 @@ class Reference:
 
     def _page_event(self, kind: Kind, event: Event) -> None:
         pfn, order = event.get("pfn"), event.get("order")
-        nr = event.get("nr_pages", 0) if kind == Kind.SPLIT else None
+        nr = event.get("nr_pages", 0) if self._names_range(kind, event) else None
         why = self._impossible(kind, event)
+        if why is None and not all(self._has_node(event[name]) for name in ("pfn", "src_pfn") if name in event):
+            why = Anomaly.BEYOND_MACHINE
         if why is not None:
             named = [(pfn, max(nr if nr is not None else 1 << order if order in range(40) else 1, 1))]
             if kind == Kind.MIGRATE:
                 named = [(pfn, 1), (event.get("src_pfn"), 1)]
             self._quarantine(why, pfn, order, *named)
             return
-        for page in [event["src_pfn"], pfn] if kind == Kind.MIGRATE else [pfn]:
+        for page in [pfn, event["src_pfn"]] if kind == Kind.MIGRATE else [pfn]:
             if self._gone(page // self.pages_per_section):
                 named = [(pfn, 1 if kind == Kind.MIGRATE else nr if nr is not None else 2**order)]
                 named += [(event["src_pfn"], 1)] if kind == Kind.MIGRATE else []
@@ -216,7 +233,11 @@ class Reference:
             self._free(event, How[kind.name])
             if kind != Kind.FREE and self.refill_covered:
                 self._step_over_ghosts(range(pfn, pfn + 2**order), How[kind.name])
-        if self.skew:
+        elif kind in FLAGS and self.debug:
+            field, value = FLAGS[kind]
+            for page in range(pfn, pfn + (2**order if nr is None else nr)):
+                self._set_flag(page, field, value, Evidence.OBSERVED)
+        if self.skew and kind not in FLAGS:
             touched = range(pfn, pfn + (nr if nr is not None else 1 if kind == Kind.MIGRATE else 2**order))
             self._recheck_moves(touched)
             if kind == Kind.MIGRATE:
@@ -239,16 +260,39 @@ class Reference:
                         how=How.UNORDERED, unordered=1, begin_seq=self.seq, begin_ts=self.ts
                     )
 
+    def _has_node(self, pfn: int) -> bool:
+        """Whether there can be such a page: a FLATMEM kernel has no memory but its nodes'."""
+        return not self.flatmem or pfn // self.pages_per_section in self.open
+
+    def _names_range(self, kind: Kind, event: Event) -> bool:
+        return kind == Kind.SPLIT or (kind in FLAGS and event.get("order") is None)
+
+    # -- the debug client of page_ext --------------------------------------------------------------------------------------
+
+    def _set_flag(self, page: int, field: str, value: int, evidence: Evidence) -> None:
+        self._end_flag(page, field)
+        self.flags[page, field] = Flag(
+            pfn=page, field=field, generation=self.generation[page // self.pages_per_section], value=value,
+            evidence=evidence, begin_seq=self.seq, begin_ts=self.ts,
+        )  # fmt: skip
+
+    def _end_flag(self, page: int, field: str) -> None:
+        flag = self.flags.pop((page, field), None)
+        if flag is not None and flag.begin_seq < self.seq:
+            self.flag_spans.append((flag, self.seq, self.ts))
+
     def _impossible(self, kind: Kind, event: Event) -> Anomaly | None:
         """Say why the blocks of an event cannot be, if so."""
-        section, beyond = self.pages_per_section, self.pages_per_section * MAX_SECTIONS
+        section, beyond = self.pages_per_section, self.beyond
         pfns = [event.get("pfn")]
         order = event.get("order")
         if kind == Kind.MIGRATE:
             pfns, order = [event.get("pfn"), event.get("src_pfn")], 0
+        elif kind in FLAGS and order is None:
+            order = 0
         if order is None or order < 0 or 2**order > section:
             return Anomaly.BAD_ORDER
-        nr = event.get("nr_pages", 0) if kind == Kind.SPLIT else 2**order
+        nr = event.get("nr_pages", 0) if self._names_range(kind, event) else 2**order
         if nr < 1 or nr > section:
             return Anomaly.BAD_ORDER
         for pfn in pfns:
@@ -492,6 +536,8 @@ class Reference:
             for view in (self.proven, self.kernel):
                 if page in view:
                     self._end(page, How.OFFLINED, view)
+            for name in ("poison", "guard"):
+                self._end_flag(page, name)
         self.open.discard(section_nr)
         self.went[section_nr] = self.ts
 
@@ -514,7 +560,7 @@ class Reference:
             else:
                 if pfn is None:
                     pfn, nr = entry["pfn"], entry["nr_pages"]
-                if any(end >= entry["ts"] for end in self.gap_ends):
+                if ret is None or any(end >= entry["ts"] for end in self.gap_ends):
                     self.gap_ends.append(self.ts)
         elif phase == "entry":
             self.calls[call, pid] = {"call": call, "pfn": pfn, "nr_pages": nr, "ts": self.ts}
@@ -523,25 +569,37 @@ class Reference:
             return
         if pfn is None or nr is None:
             return
-        for section_nr in range(pfn // size, (pfn + nr - 1) // size + 1):
-            there = section_nr in self.open
-            if (call, phase) == ("online_pages", "entry"):  # MEM_GOING_ONLINE: a fresh extension
-                if there:
-                    self._offline(section_nr)
-                self._online(section_nr)
-            elif (call, phase) == ("online_pages", "return") and ret == 0 and not there:
-                self._online(section_nr)
-            elif ((call, phase) == ("online_pages", "return") and ret != 0 and there) or (
-                (call, phase) == ("offline_pages", "return") and ret == 0 and there
-            ):  # MEM_CANCEL_ONLINE
-                self._offline(section_nr)
-            elif (call, phase) == ("online_pages", "notified") and not there:
-                self._online(section_nr)
-            elif (call, phase) == ("offline_pages", "notified") and there:
-                self._offline(section_nr)
+        if phase == "notified" or (pfn + nr) % size == 0:  # else the call itself refuses: it notifies nobody
+            for section_nr in range(pfn // size, (pfn + nr - 1) // size + 1):
+                self._page_ext_callback(section_nr, call, phase, ret)
         if phase == "return" and entry is not None:
             for page in range(pfn, pfn + nr):
                 self._doubt(page, entry["ts"], self.ts, DOUBT_HOTPLUG)
+
+    def _page_ext_callback(self, section_nr: int, call: str, phase: str, ret: int | None) -> None:
+        """Do to one section what the notifier's action does that an observation shows (mm/page_ext.c)."""
+        there, size = section_nr in self.open, self.pages_per_section
+        if (call, phase) == ("online_pages", "entry"):  # MEM_GOING_ONLINE
+            pages = range(section_nr * size, (section_nr + 1) * size)
+            used = any(page in view for page in pages for view in (self.proven, self.kernel))
+            used |= any((page, field) in self.flags for page in pages for field in ("poison", "guard"))
+            if there and not used:
+                return  # an extension that is there is kept
+            if there:
+                self._offline(section_nr)
+            self._online(section_nr)
+            for page in pages if self.debug else ():  # zeroed
+                for field in ("poison", "guard"):
+                    self._set_flag(page, field, 0, Evidence.INFERRED)
+        elif call == "online_pages" and (phase == "notified" or ret == 0) and not there:  # MEM_ONLINE: it had succeeded
+            self._online(section_nr)
+        elif phase == "return" and ret is None:
+            return
+        elif there and (  # MEM_CANCEL_ONLINE and MEM_OFFLINE
+            (call == "online_pages" and phase == "return" and ret != 0)
+            or (call == "offline_pages" and (phase == "notified" or (phase == "return" and ret == 0)))
+        ):
+            self._offline(section_nr)
 
     # -- the kernel's own view -------------------------------------------------------------------------------------------
 
@@ -557,6 +615,10 @@ class Reference:
             self._free_by_flags(dump, window, since)
             return
         entries = self._possible(dump.entries)
+        for entry in entries:
+            if not self._has_node(entry["pfn"]):
+                self._quarantine(Anomaly.BEYOND_MACHINE, entry["pfn"], entry["order"], 1)
+        entries = [entry for entry in entries if self._has_node(entry["pfn"])]
         for section_nr in sorted({entry["pfn"] // self.pages_per_section for entry in entries}):
             if self.went.get(section_nr, since - 1) < since:
                 self._there(section_nr * self.pages_per_section)
@@ -598,7 +660,7 @@ class Reference:
 
     def _free_by_flags(self, dump: Dump, window: int, since: int) -> None:
         """The BUDDY bit proves that a page is free; that it is not set proves nothing."""
-        beyond = self.pages_per_section * MAX_SECTIONS
+        beyond = self.beyond
         runs = [
             range(entry["pfn"], min(entry["pfn"] + entry["nr_pages"], beyond))
             for entry in dump.entries
@@ -812,16 +874,31 @@ class Reference:
 
     def _boot(self, event: Event, said: dict[str, Any]) -> None:
         self.flatmem = said.get("memory_model") == "FLATMEM"
+        self.debug |= "debug" in said.get("page_ext_clients", ())
         if self.booted:
             return
         self.booted = True
         bits = said.get("section_size_bits")
         if bits is not None and not self.generation:
             self.pages_per_section = 2 ** (bits - said.get("page_shift", 12))
+        if self.flatmem:
+            self._nodes(said)
+            return
+        self.beyond = self.pages_per_section * MAX_SECTIONS
         for start, stop in said.get("present", ()):
             for section_nr in range(start // self.pages_per_section, -(-stop // self.pages_per_section)):
                 if section_nr not in self.open:
                     self._online(section_nr)
+
+    def _nodes(self, said: dict[str, Any]) -> None:
+        """One extension a node, and no other memory; kept in pieces of the largest block."""
+        size = self.pages_per_section = 2 ** (said["max_order"] - 1)
+        for node in {zone["node"] for zone in said["zones"]}:
+            zones = [zone for zone in said["zones"] if zone["node"] == node]
+            for page in range(min(z["start_pfn"] for z in zones), max(z["stop_pfn"] for z in zones)):
+                if page // size not in self.open:
+                    self._online(page // size)
+        self.beyond = (max(self.open) + 1) * size
 
     def _clock(self, event: Event, said: dict[str, Any]) -> None:
         if self.clock is None and said.get("ts_nsec") is not None:
@@ -891,7 +968,7 @@ class Reference:
         for first, pages in [(pfn, n) if isinstance(n, int) else n for n in named]:
             if first is None or first < 0:
                 continue
-            for page in range(first, min(first + pages, first + 4096, self.pages_per_section * MAX_SECTIONS)):
+            for page in range(first, min(first + pages, first + 4096, self.beyond)):
                 self._doubt(page, SINCE_EVER, self.ts, int(why))
 
     def state(self) -> dict[tuple[int, int], tuple[Any, ...]]:

@@ -1,6 +1,6 @@
 """pagetrail sections: memory that comes and goes."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,7 +34,7 @@ def sections(
     columns = ("section", "start_pfn", "stop_pfn", "generation", "from", "to", "came by", "went by", "page_ext bytes")
     rows = [
         (
-            r["section_nr"], hex(r["start_pfn"]), hex(r["stop_pfn"]), r["generation"], as_text(r["begin_ts"]),
+            _name(r), hex(r["start_pfn"]), hex(r["stop_pfn"]), r["generation"], as_text(r["begin_ts"]),
             "" if r["end_ts"] is None else as_text(r["end_ts"]), r["how"], r["end_how"], r["page_ext_bytes"],
         )
         for r in found.to_pylist()
@@ -44,9 +44,14 @@ def sections(
             columns, rows, right=("section", "start_pfn", "stop_pfn", "generation", "from", "to", "page_ext bytes")
         )
     )
+    what = "nodes" if found["section_nr"].null_count else "sections"
     there = [r["page_ext_bytes"] for r in found.to_pylist() if r["end_ts"] is None or at is not None]
     if there and None not in there:
         total = sum(there)
         out(
-            f"{len(there)} sections {'then' if at else 'at the horizon'}: {total} bytes of page_ext ({size_text(total)})\n"
+            f"{len(there)} {what} {'then' if at else 'at the horizon'}: {total} bytes of page_ext ({size_text(total)})\n"
         )
+
+
+def _name(row: dict[str, Any]) -> str:
+    return f"node {row['node']}" if row["section_nr"] is None else str(row["section_nr"])

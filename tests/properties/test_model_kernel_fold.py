@@ -11,6 +11,7 @@ from pagetrail.producers.model_config import ModelConfig
 from pagetrail.producers.model_damage import Damaged, lose_stretches, skew, start_late, withhold, without_probes
 from pagetrail.producers.model_kernel import History, ModelKernel
 from pagetrail.producers.model_page_ext import PageState
+from pagetrail.replay.clients.client import UNKNOWN
 from pagetrail.replay.tables import DOUBTS
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.owner import Evidence, How, State
@@ -19,6 +20,7 @@ from tests.model_oracle import (
     contradictions,
     describe,
     expected,
+    flags_said,
     folded,
     listed,
     said,
@@ -41,6 +43,8 @@ MACHINES = {
     "large memory blocks": ModelConfig(block_sections=2, hotplug_sections=4, cpus=4),
     "hotplug and dumps": ModelConfig(weights={"dump": 6, "offline": 9, "online": 9}),
     "poison and guards": ModelConfig(flags=True, weights={"guards": 3}),
+    "flags and hotplug": ModelConfig(flags=True, weights={"offline": 9, "online": 9, "guards": 2}),
+    "flat memory": ModelConfig(memory_model="FLATMEM", flags=True),
     "huge pages move": ModelConfig(max_order=7, weights={"huge": 9, "migrate": 9}),
 }
 NO_HOTPLUG = ModelConfig(hotplug_sections=0)
@@ -106,6 +110,39 @@ def test_with_full_coverage_the_fold_equals_the_truth(machine: str, part: int) -
             assert not (ours.viewed & ~stamped).any(), (where, np.flatnonzero(ours.viewed & ~stamped))
             unseen = stamped & ~ours.viewed & (proven["state"] == PageState.OWNED) & ~open_
             assert not unseen.any(), (where, np.flatnonzero(unseen))
+
+
+@pytest.mark.parametrize("machine", ["poison and guards", "flags and hotplug", "flat memory"])
+def test_every_flag_that_the_fold_says_is_the_pages(machine: str) -> None:
+    """And it says one of every page that an event told of, or that came with memory that was seen to come."""
+    config = MACHINES[machine]
+    told = 0
+    for seed in range(-(-HISTORIES // 4)):
+        history = ModelKernel(seed, config=config).run(STEPS)
+        rows = rows_at(history, instants(history, undamaged(history, seed), seed))
+        for row, engine, truth in zip(rows, folded(history.events, rows), history.journal.truths(rows), strict=True):
+            here = truth.actual.pages["state"] != PageState.ABSENT
+            for name, value in flags_said(engine, config).items():
+                known = value != UNKNOWN
+                where = f"seed {seed}, after event {row}, {name}"
+                assert np.array_equal(value[known], truth.actual.pages[name][known].astype(np.int64)), where
+                assert not (known & ~here).any(), where
+                assert not (flagged_since(history, row, name) & here & ~known).any(), where
+                told += int(known.sum())
+    assert told
+
+
+def flagged_since(history: History, row: int, flag: str) -> np.ndarray:
+    """Return the pages that an event up to and with *row* told a flag of, or whose extension came, and did not go since."""
+    pages = np.zeros(history.config.nr_pages, np.bool_)
+    for event, op, arguments in history.journal.entries:
+        if not 0 <= event <= row:
+            continue
+        if op == "set_flag" and arguments[2] == flag:
+            pages[arguments[0] : arguments[0] + arguments[1]] = True
+        elif op in ("online", "offline"):
+            pages[arguments[0] : arguments[1]] = op == "online"
+    return pages
 
 
 CASES: dict[str, tuple[ModelConfig, Damage]] = {
