@@ -1,7 +1,8 @@
 """The Python API: the questions of the command line as calls, their answers as Arrow tables.
 
 ``open`` gives a ``Trail``; ``ingest`` and ``replay`` fill one. Instants are what TIME is on the command line: a string, or an
-int of nanoseconds of the trace clock.
+int of nanoseconds of the trace clock. With *as_of*, an answer is what was believed then: it rests on evidence up to that time
+alone, which lies at or after the instant asked for (else ``NotFound``).
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +17,9 @@ from pagetrail.producers.recordings import open_recording
 from pagetrail.producers.sink_kafka import KafkaLogWriter
 from pagetrail.producers.sink_sqlite import SqliteLogWriter
 from pagetrail.queries import audit as audit_queries
+from pagetrail.queries import events as event_queries
 from pagetrail.queries import history as history_queries
+from pagetrail.queries import lineage as lineage_queries
 from pagetrail.queries import owner as owner_queries
 from pagetrail.queries import sections as section_queries
 from pagetrail.queries import top as top_queries
@@ -64,6 +67,9 @@ class Trail:
         """Return the stream HOST[/BOOT_ID]; the only one, when nothing is named."""
         return choose(self._streams, name)
 
+    def _as_of(self, stream: str | None, as_of: Time | None) -> Stream:
+        return self.stream(stream).as_of(None if as_of is None else str(as_of))
+
     def streams(self) -> pa.Table:
         """Return what is in the trail: a row a stream, with its horizon and the digest of its state."""
         return streams_table(self._streams)
@@ -72,47 +78,70 @@ class Trail:
         """Return the markers of a stream: trace time in ns, event, text."""
         return markers_table(self.stream(stream))
 
-    def owner(self, pfns: Sequence[int], at: Time, *, stream: str | None = None) -> pa.Table:
+    def owner(self, pfns: Sequence[int], at: Time, *, stream: str | None = None, as_of: Time | None = None) -> pa.Table:
         """Return who owned each page at an instant: ``queries.owner.ANSWER_SCHEMA``, a row a page, in their order."""
-        chosen = self.stream(stream)
+        chosen = self._as_of(stream, as_of)
         return owner_queries.owners_at(chosen, pfns, _instant(chosen, at))
 
-    def owners(self, pairs: Sequence[tuple[int, Time]], *, stream: str | None = None) -> pa.Table:
+    def owners(
+        self, pairs: Sequence[tuple[int, Time]], *, stream: str | None = None, as_of: Time | None = None
+    ) -> pa.Table:
         """Return who owned each page at its own instant, for many (pfn, time) pairs at once."""
-        chosen = self.stream(stream)
+        chosen = self._as_of(stream, as_of)
         return owner_queries.owners(chosen, [(pfn, _instant(chosen, at)) for pfn, at in pairs])
 
     def history(
-        self, pfn: int, *, since: Time | None = None, until: Time | None = None, stream: str | None = None
+        self,
+        pfn: int,
+        *,
+        since: Time | None = None,
+        until: Time | None = None,
+        stream: str | None = None,
+        as_of: Time | None = None,
     ) -> pa.Table:
-        """Return every owner of a page: ``queries.history.HISTORY_SCHEMA``, in order of time."""
-        chosen = self.stream(stream)
+        """Return every owner of a page: ``queries.history.HISTORY_SCHEMA``, in order of time.
+
+        With the times between generations of its section, and where contents came from and went to; ``lineage`` follows them.
+        """
+        chosen = self._as_of(stream, as_of)
         bounds = [None if t is None else _instant(chosen, t).ts for t in (since, until)]
         return history_queries.history(chosen, pfn, since=bounds[0], until=bounds[1])
 
-    def snapshot(self, at: Time, *, everything: bool = False, stream: str | None = None) -> pa.Table:
+    def lineage(self, pfn: int, at: Time = "-0s", *, stream: str | None = None, as_of: Time | None = None) -> pa.Table:
+        """Return where the contents of a page at an instant came from and went to: ``queries.lineage.LINEAGE_SCHEMA``.
+
+        Back to their allocation and on to their end, through splits and migrations, a row a stay; see ``queries.lineage``.
+        """
+        chosen = self._as_of(stream, as_of)
+        return lineage_queries.lineage(chosen, pfn, _instant(chosen, at))
+
+    def snapshot(
+        self, at: Time, *, everything: bool = False, stream: str | None = None, as_of: Time | None = None
+    ) -> pa.Table:
         """Return all owned pages at an instant: ``queries.rows.ROW_SCHEMA``, a row a run; *everything*: free and unknown too."""
-        chosen = self.stream(stream)
+        chosen = self._as_of(stream, as_of)
         return rows_at(chosen, _instant(chosen, at), everything=everything)
 
-    def page_owner_text(self, at: Time, *, stream: str | None = None) -> str:
+    def page_owner_text(self, at: Time, *, stream: str | None = None, as_of: Time | None = None) -> str:
         """Return the kernel's own text of page_owner, as of an instant."""
-        chosen = self.stream(stream)
+        chosen = self._as_of(stream, as_of)
         return "".join(page_owner_records(chosen, _instant(chosen, at)))
 
-    def top(self, at: Time, by: top_queries.By, *, stream: str | None = None) -> pa.Table:
+    def top(self, at: Time, by: top_queries.By, *, stream: str | None = None, as_of: Time | None = None) -> pa.Table:
         """Return pages and bytes owned at an instant by each stack, comm, pid, ..., the largest first."""
-        chosen = self.stream(stream)
+        chosen = self._as_of(stream, as_of)
         return top_queries.top(chosen, _instant(chosen, at), by)
 
-    def leaks(self, since: Time, until: Time, by: top_queries.By, *, stream: str | None = None) -> pa.Table:
+    def leaks(
+        self, since: Time, until: Time, by: top_queries.By, *, stream: str | None = None, as_of: Time | None = None
+    ) -> pa.Table:
         """Return what was allocated after *since* and is alive at *until*, with its age in ns."""
-        chosen = self.stream(stream)
+        chosen = self._as_of(stream, as_of)
         return top_queries.leaks(chosen, _instant(chosen, since), _instant(chosen, until), by)
 
-    def sections(self, at: Time | None = None, *, stream: str | None = None) -> pa.Table:
+    def sections(self, at: Time | None = None, *, stream: str | None = None, as_of: Time | None = None) -> pa.Table:
         """Return sections and their extensions, all that there were or those at an instant."""
-        chosen = self.stream(stream)
+        chosen = self._as_of(stream, as_of)
         return section_queries.sections(chosen, None if at is None else _instant(chosen, at))
 
     def audits(self, *, view: str = "page_owner", stream: str | None = None) -> pa.Table:
@@ -133,6 +162,11 @@ def open(path: str | Path, *, correct: bool | None = None) -> Trail:  # noqa: A0
     return Trail(path, correct=correct)
 
 
+def events(trail: str | Path, offset: int, numbers: Sequence[int] = ()) -> pa.Table:
+    """Return events as the log holds them: ``queries.events.EVENTS_SCHEMA``; see ``queries.events.events``."""
+    return event_queries.events(Path(trail), offset, numbers)
+
+
 def ingest(
     trail: str | Path,
     path: str | Path,
@@ -143,6 +177,7 @@ def ingest(
     probes: bool = True,
     vmemmap_base: int | None = None,
     log: KafkaAddress | None = None,
+    clock_skew: int = 0,
     on_progress: Callable[[int], None] = lambda events: None,
 ) -> IngestReport:
     """Store one recording (a file, a capture directory, or ``-`` for stdin) in a trail's log; see ``open_recording``.
@@ -159,7 +194,7 @@ def ingest(
         The brokers do not answer, or refuse us, or the topic is not there; what was acknowledged stays.
     """
     recording = open_recording(
-        path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base
+        path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base, clock_skew=clock_skew
     )
     origin = origin_of(recording, producer_version=__version__)
     if log is not None:

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from pagetrail import __version__
-from pagetrail.commands import audit, holders, ingest, pages, replay, sections, snapshot, trail
+from pagetrail.commands import audit, event, holders, ingest, pages, replay, sections, snapshot, trail
 from pagetrail.commands.demo import demo
 from pagetrail.commands.options import say
 from pagetrail.commands.schema import schema_app
@@ -26,7 +26,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 2 bad input, 3 not there, 4 the trail (missing, newer, busy, damaged, full), 130 stopped.",
 )
 for command in (
-    demo, ingest.ingest, replay.replay, pages.owner, pages.history, snapshot.snapshot, holders.top, holders.leaks,
+    demo, ingest.ingest, replay.replay, pages.owner, event.event, pages.history, snapshot.snapshot, holders.top, holders.leaks,
     sections.sections, audit.audit, trail.export, trail.streams, trail.doctor,
 ):  # fmt: skip
     app.command()(command)

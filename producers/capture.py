@@ -169,6 +169,10 @@ class Capture:
             return None
         coverage, notes = declared_coverage(self._directory, self._trace, probes=self._probes)
         self.info.notes.extend(notes)
+        if self._boot.dmesg.unstable_again:
+            self.info.notes.append(
+                "dmesg says that sched_clock became unstable: the CPUs' clocks may differ; say by how much, with --clock-skew NS"
+            )
         return coverage
 
     def _constants(self, first: int, timed: list[tuple[int, Rows]]) -> Iterator[EventBatch]:

@@ -15,6 +15,7 @@ _TRACEPOINTS: Final[Mapping[Covered, str]] = {
     "alloc": "kmem:mm_page_alloc",
     "free": "kmem:mm_page_free",
     "drain": "kmem:mm_page_pcpu_drain",
+    "refill": "kmem:mm_page_alloc_zone_locked",
 }
 # Probes, and the functions of Linux 6.1 that they have to be on: mm/page_owner.c, mm/memory_hotplug.c.
 PAGE_PROBES: Final[Mapping[Covered, Mapping[str, str]]] = {

@@ -24,7 +24,7 @@ Act = Iterator[None]
 DEFAULT_WEIGHTS: Final = {
     "allocate": 30.0, "release": 24.0, "exact": 3.0, "partial": 2.0, "huge": 3.0, "split_huge": 2.0, "gfp8": 1.0,
     "leave": 1.5, "migrate": 2.0, "compact": 3.0, "contiguous": 1.5, "drain": 1.0, "offline": 2.0, "online": 3.0,
-    "dump": 0.5, "guards": 0.0,
+    "dump": 0.5, "guards": 0.0, "bulk": 0.0,
 }  # fmt: skip
 """How often what happens."""
 
@@ -62,7 +62,7 @@ class Acts:
         weights = DEFAULT_WEIGHTS | m.config.weights
         if not m.config.raised_refs:
             weights["partial"] = 0.0
-        if not m.config.hotplug_sections:
+        if not m.config.hotplug_sections or m.config.memory_model == "FLATMEM":
             weights["online"] = weights["offline"] = 0.0
         self._names, self._weights = list(weights), list(weights.values())
 
@@ -101,6 +101,14 @@ class Acts:
         for _ in range(rng.choice((1, 1, 2, 6))):
             if block := self._one(task):
                 self.m.free(task if rng.random() < 0.8 else self._task(), block)
+        yield
+
+    def bulk(self) -> Act:
+        """Allocate pages off a per-cpu list, without an event: only while page_owner is off (__alloc_pages_bulk)."""
+        task = self._task()
+        for _ in range(self.m.rng.randrange(1, 4)):
+            if not self.m.truth.started:
+                self.m.alloc_unseen(task)
         yield
 
     def exact(self) -> Act:

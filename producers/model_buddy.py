@@ -107,18 +107,24 @@ class Buddy:
     # -- per-CPU lists ---------------------------------------------------------------------------------------------------
 
     def take_from_cpu(self, cpu: int, order: int, kinds: Sequence[BlockType]) -> int | None:
-        """Return a small block from a CPU's list, filled from the buddy lists when it has none; no event tells of that."""
+        """Return a small block from a CPU's list; null: it has none of that kind."""
         lists = self.pcp[cpu]
         for i in range(len(lists) - 1, -1, -1):
             pfn, had = lists[i]
             if had == order and self.type_of(pfn) in kinds:
                 del lists[i]
                 return pfn
+        return None
+
+    def fill_cpu(self, cpu: int, order: int, kinds: Sequence[BlockType]) -> list[int]:
+        """Put blocks from the buddy lists on a CPU's list; return which (rmqueue_bulk)."""
+        taken = []
         for _ in range(self.pcp_batch):
-            if (pfn := self.take(order, kinds)) is None:  # type: ignore[assignment]
+            if (pfn := self.take(order, kinds)) is None:
                 break
-            lists.append((pfn, order))
-        return lists.pop()[0] if lists and lists[-1][1] == order and self.type_of(lists[-1][0]) in kinds else None
+            self.pcp[cpu].append((pfn, order))
+            taken.append(pfn)
+        return taken
 
     def give_to_cpu(self, cpu: int, pfn: int, order: int) -> list[tuple[int, int]]:
         """Put a small block on a CPU's list; return what has to leave it for the buddy lists."""

@@ -1,11 +1,11 @@
 """What kind of machine the model kernel is, and the words it speaks: tasks, blocks, gfp masks."""
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from pagetrail.schemas.details import Covered
 
-EVERYTHING: Final[tuple[Covered, ...]] = ("alloc", "free", "split", "migrate", "isolate", "drain", "hotplug")
+EVERYTHING: Final[tuple[Covered, ...]] = ("alloc", "free", "split", "migrate", "isolate", "drain", "refill", "hotplug")
 
 # gfp_t of Linux 6.1 (include/linux/gfp_types.h).
 GFP_KERNEL: Final = 0xCC0
@@ -48,10 +48,13 @@ class ModelConfig:
         A dump may be read while a memory block comes or goes.
     hotplug_across_begin
         A memory block may be coming or going when the recording begins.
+    memory_model
+        SPARSEMEM, or FLATMEM: one node, of which no memory comes or goes, whatever ``hotplug_sections`` says.
     flags
         Poison and guard events, as kernels do that are made to tell of them.
     weights
-        Of what happens, by the name of the act, beside the default ones.
+        Of what happens, by the name of the act, beside the default ones (``bulk``: allocations without an event, as there are
+        before page_owner starts).
     """
 
     cpus: int = 2
@@ -70,6 +73,7 @@ class ModelConfig:
     raised_refs: bool = True
     dumps_across_hotplug: bool = True
     hotplug_across_begin: bool = True
+    memory_model: Literal["SPARSEMEM", "FLATMEM"] = "SPARSEMEM"
     flags: bool = False
     stacks: bool = True
     coverage: tuple[Covered, ...] = EVERYTHING
@@ -84,7 +88,8 @@ class ModelConfig:
     @property
     def nr_pages(self) -> int:
         """Pages that the machine can have at most."""
-        return (self.boot_sections + self.hotplug_sections) * self.pages_per_section
+        hotplug = 0 if self.memory_model == "FLATMEM" else self.hotplug_sections
+        return (self.boot_sections + hotplug) * self.pages_per_section
 
 
 @dataclass(slots=True, eq=False)

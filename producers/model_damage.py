@@ -22,6 +22,7 @@ KIND_OF: Final[dict[Covered, Kind]] = {
     "migrate": Kind.MIGRATE,
     "isolate": Kind.ISOLATE,
     "drain": Kind.DRAIN,
+    "refill": Kind.REFILL,
     "hotplug": Kind.HOTPLUG,
 }
 

@@ -1,7 +1,7 @@
 """The model kernel's machine: memory, tasks and blocks, and the primitives that emit an event and move the truth at once."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pagetrail.producers.model_buddy import FOR_MOVABLE, FOR_UNMOVABLE, BlockType, Buddy
@@ -82,7 +82,7 @@ class Machine:
         boot = Boot(
             release="6.1.0-model", arch="x86_64", page_shift=c.page_shift, section_size_bits=c.section_size_bits,
             memory_block_bytes=c.block_sections << c.section_size_bits, pageblock_order=c.pageblock_order,
-            max_order=c.max_order, memory_model="SPARSEMEM",
+            max_order=c.max_order, memory_model=c.memory_model,
             page_ext_clients=("owner", "debug") if c.flags else ("owner",), nodes=(0,),
             zones=(Zone(node=0, name="Normal", start_pfn=0, stop_pfn=present),), present=((0, present),),
         )  # fmt: skip
@@ -117,7 +117,7 @@ class Machine:
         """Allocate a block for *task*; null where there is none."""
         kinds = FOR_MOVABLE if movable else FOR_UNMOVABLE
         small = order < self.buddy.pcp_orders
-        pfn = self.buddy.take_from_cpu(self.cpu, order, kinds) if small else self.buddy.take(order, kinds)
+        pfn = self._small(task, order, kinds) if small else self.buddy.take(order, kinds)
         if pfn is None:
             return None
         migratetype = MIGRATE_MOVABLE if movable else MIGRATE_UNMOVABLE
@@ -132,6 +132,23 @@ class Machine:
         self.op(row, "set_owner", pfn, 1 << order, stamp)
         self._poison(task, pfn, order, Kind.UNPOISON)
         return self.hold(Block(pfn, order, movable, task))
+
+    def alloc_unseen(self, task: Task) -> None:
+        """Allocate a page, and let no event tell of it."""
+        pfn = self._small(task, 0, FOR_UNMOVABLE)
+        if pfn is not None:
+            stamp = self.stamp(task, 0, GFP_KERNEL, -1, MIGRATE_UNMOVABLE)
+            self.op(len(self.log.rows) - 1 if self.tracing else -1, "bulk_owner", pfn, stamp)
+            self.hold(Block(pfn, 0, False, task))
+
+    def _small(self, task: Task, order: int, kinds: Sequence[BlockType]) -> int | None:
+        """Return a block from this CPU's list, which is filled when it has none."""
+        pfn = self.buddy.take_from_cpu(self.cpu, order, kinds)
+        if pfn is not None:
+            return pfn
+        for taken in self.buddy.fill_cpu(self.cpu, order, kinds):
+            self.op(self.trace(Kind.REFILL, task, pfn=taken, order=order), "refilled", taken, 1 << order)
+        return self.buddy.take_from_cpu(self.cpu, order, kinds)
 
     def isolate(self, task: Task, pfn: int, order: int) -> list[Block]:
         """Make a block that was just taken off its free list single pages of *task* (split_map_pages)."""

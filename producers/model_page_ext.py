@@ -33,6 +33,7 @@ PAGE_DTYPE: Final = np.dtype(
         ("order", np.int8),
         ("migratetype", np.int8),
         ("migrate_reason", np.int8),
+        ("in_buddy", np.bool_),  # it went to the buddy allocator, where a dump steps over it
         ("early", np.bool_),  # page_owner's own stamp of what was there before it
         ("poison", np.bool_),
         ("guard", np.bool_),
@@ -112,8 +113,13 @@ class PageExt:
         for name in ("order", "gfp_mask", "pid", "tgid", "comm", "stack", "ts_nsec", "migratetype", "early"):
             rows[name] = getattr(stamp, name)
         rows["migrate_reason"] = ABSENT8
+        rows["in_buddy"] = False
         rows["state"] = PageState.OWNED
         rows["event"] = event
+
+    def bulk_owner(self, event: int, pfn: int, stamp: Stamp) -> None:
+        """Stamp a page without an event of its own."""
+        self.set_owner(-1, pfn, 1, stamp)
 
     def reset_owner(self, event: int, pfn: int, nr_pages: int, ts_nsec: int) -> None:
         """Every page of a range is free (__reset_page_owner); who had it stays."""
@@ -145,11 +151,19 @@ class PageExt:
         self.pages[flag][pfn : pfn + nr_pages] = on
 
     def drained(self, event: int, pfn: int, nr_pages: int) -> None:
-        """See pages leave a per-cpu list: whatever was not known of them, they are free."""
+        """See pages leave a per-cpu list for the buddy allocator: whatever was not known of them, they are free."""
+        self._not_allocated(event, pfn, nr_pages)
+        self.pages["in_buddy"][pfn : pfn + nr_pages] = True
+
+    def refilled(self, event: int, pfn: int, nr_pages: int) -> None:
+        """See pages come from the buddy allocator to a per-cpu list."""
+        self._not_allocated(event, pfn, nr_pages)
+        self.pages["in_buddy"][pfn : pfn + nr_pages] = False
+
+    def _not_allocated(self, event: int, pfn: int, nr_pages: int) -> None:
         rows = self.pages[pfn : pfn + nr_pages]
-        unseen = rows["state"] == PageState.UNSET
-        rows["state"][unseen] = PageState.FREE
-        rows["event"][unseen] = event
+        rows["state"][rows["state"] == PageState.UNSET] = PageState.FREE
+        rows["event"] = event
 
     def early(self, event: int, pfns: Sequence[int], stamp: Stamp) -> None:
         """Stamp pages found when page_owner starts (init_pages_in_zone), unless they have a record already."""
@@ -159,7 +173,7 @@ class PageExt:
 
 
 # Operations that only one of the views knows.
-_ACTUAL_ONLY: Final = frozenset({"drained"})
+_ACTUAL_ONLY: Final = frozenset({"drained", "refilled"})
 _KERNEL_ONLY: Final = frozenset({"early"})
 _ALWAYS: Final = frozenset({"online", "offline"})
 

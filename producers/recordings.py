@@ -11,7 +11,7 @@ from pagetrail.producers.parsed import Parser, ReadAccount
 from pagetrail.producers.recognise import HEAD_BYTES, Format, check_readable, recognise
 from pagetrail.producers.recording_info import RecordingInfo
 from pagetrail.schemas.batch import EventBatch
-from pagetrail.schemas.details import Covered
+from pagetrail.schemas.details import CLOCK_SKEW_OPTION, Covered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +63,7 @@ def open_recording(
     covers: tuple[Covered, ...] = (),
     probes: bool = True,
     vmemmap_base: int | None = None,
+    clock_skew: int = 0,
 ) -> Recording:
     """Open *path*, a file or a capture directory, or stdin for ``-``.
 
@@ -76,6 +77,8 @@ def open_recording(
         Of a capture directory: read the probes on page_owner.
     vmemmap_base
         Address of the struct page of pfn 0, where the trace alone does not tell.
+    clock_skew
+        By how much the clocks of two CPUs may differ, ns.
 
     Raises
     ------
@@ -85,6 +88,8 @@ def open_recording(
     options = {"covers": ",".join(covers)} if covers else {}
     if vmemmap_base is not None:
         options["vmemmap_base"] = hex(vmemmap_base)
+    if clock_skew:
+        options[CLOCK_SKEW_OPTION] = str(clock_skew)
     if str(path) != "-" and Path(path).is_dir():
         capture = Capture(Path(path), probes=probes, covers=covers, vmemmap_base=vmemmap_base)
         return Recording(info=_named(capture.info, host, boot_id, options), parser=capture)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from pagetrail.producers.text_kernels import ALLOC, DRAIN, FREE, IGNORE, RARE
+from pagetrail.producers.text_kernels import ALLOC, DRAIN, FREE, IGNORE, RARE, REFILL
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Hotplug, Marker
 from pagetrail.schemas.errors import BadArgument
@@ -37,6 +37,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 _ALLOC: Final = _pattern(rf"{_PAGE} order={_SMALL} migratetype={_SMALL} gfp_flags=([!-~]+)")
 _FREE: Final = _pattern(rf"{_PAGE} order={_SMALL}")
 _DRAIN: Final = _pattern(rf"{_PAGE} order={_SMALL} migratetype={_SMALL}")
+_REFILL: Final = _pattern(rf"{_PAGE} order={_SMALL} migratetype={_SMALL} percpu_refill={_SMALL}")
 _EXTFRAG: Final = _pattern(
     rf"{_PAGE} alloc_order={_SMALL} fallback_order={_SMALL} pageblock_order={_SMALL} alloc_migratetype={_SMALL} "
     rf"fallback_migratetype={_SMALL} fragmenting={_SMALL} change_ownership={_SMALL}"
@@ -66,13 +67,18 @@ class FailedAlloc:
 
 
 @dataclass(frozen=True, slots=True)
+class NothingNew:
+    """What another event says too."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """What stands there is not what the event prints; the reason, if there is more to say."""
 
     reason: str = ""
 
 
-Outcome = Event | FailedAlloc | Refused
+Outcome = Event | FailedAlloc | NothingNew | Refused
 
 
 class _Bad(Exception):
@@ -167,6 +173,17 @@ class EventReader:
         pfn, order, migratetype = _match(_DRAIN, payload)
         columns = {"pfn": _pfn(pfn), "order": _order(order), "migratetype": _migratetype(migratetype)}
         return Event(Kind.DRAIN, columns)
+
+    def _refill(self, payload: str) -> Outcome:
+        """A block off the free lists, for a per-cpu list; or else for an allocation, of which mm_page_alloc tells.
+
+        Source: mm/page_alloc.c, __rmqueue_smallest (Linux 6.1).
+        """
+        pfn, order, migratetype, to_pcp = _match(_REFILL, payload)
+        columns = {"pfn": _pfn(pfn), "order": _order(order), "migratetype": _migratetype(migratetype)}
+        if _integer(to_pcp) not in (0, 1):
+            raise _Bad
+        return Event(Kind.REFILL, columns) if _integer(to_pcp) else NothingNew()
 
     def _extfrag(self, payload: str) -> Outcome:
         pfn, alloc_order, fallback_order, pageblock_order, alloc_type, fallback_type, fragmenting, owner = _match(
@@ -267,6 +284,7 @@ _READERS: Final[dict[str, Callable[[EventReader, str], Outcome]]] = {
     "mm_page_alloc": EventReader._alloc,
     "mm_page_free": EventReader._free,
     "mm_page_pcpu_drain": EventReader._drain,
+    "mm_page_alloc_zone_locked": EventReader._refill,
     "mm_page_alloc_extfrag": EventReader._extfrag,
     "copy_owner": EventReader._copy_owner,
     "split_owner": EventReader._split_owner,
@@ -282,4 +300,5 @@ _ACTIONS: Final = dict.fromkeys(_READERS, RARE) | {
     "mm_page_alloc": ALLOC,
     "mm_page_free": FREE,
     "mm_page_pcpu_drain": DRAIN,
+    "mm_page_alloc_zone_locked": REFILL,
 }

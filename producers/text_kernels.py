@@ -35,6 +35,7 @@ ALLOC: Final = 2
 FREE: Final = 3
 DRAIN: Final = 4
 RARE: Final = 5
+REFILL: Final = 6
 
 # The state array, int64: where the kernel stands, and what it read of the line it returns with.
 POS: Final = 0  # byte of the buffer where the next line begins
@@ -59,7 +60,9 @@ MIGRATETYPE: Final = 18
 GFP_START: Final = 19
 GFP: Final = 20  # id of the text of gfp flags
 FIRST_LINE: Final = 21  # number of the line that begins the buffer
-STATE_SIZE: Final = 22
+TO_PCP: Final = 22  # of a block off the free lists: 1 when it goes to a per-cpu list
+STRAIGHT: Final = 23  # blocks off the free lists counted that went straight to an allocation
+STATE_SIZE: Final = 24
 
 # See columns.absent.
 ABSENT_CPU: Final = absent("cpu")
@@ -77,6 +80,7 @@ UNKNOWN_GFP: Final = -1
 _KIND_ALLOC: Final = int(Kind.ALLOC)
 _KIND_FREE: Final = int(Kind.FREE)
 _KIND_DRAIN: Final = int(Kind.DRAIN)
+_KIND_REFILL: Final = int(Kind.REFILL)
 
 
 def literal(text: bytes) -> NDArray[np.uint8]:
@@ -89,6 +93,7 @@ _PFN: Final = literal(b" pfn=")
 _ORDER: Final = literal(b" order=")
 _MIGRATETYPE: Final = literal(b" migratetype=")
 _GFP_FLAGS: Final = literal(b" gfp_flags=")
+_PERCPU_REFILL: Final = literal(b" percpu_refill=")
 
 
 # Rows under construction are int64, whatever their column: ``ROW_COLUMNS`` by rows.
@@ -223,9 +228,9 @@ def wait_for_stack(cpus: NDArray[np.int64], cpu: int, row: int) -> None:
 
 @jit
 def page_fields(data: NDArray[np.uint8], action: int, state: NDArray[np.int64]) -> bool:
-    """Read what follows the name of an alloc, free or drain into the state; False when it has another form.
+    """Read what follows the name of an alloc, free, drain or refill into the state; False when it has another form.
 
-    Source: include/trace/events/kmem.h (Linux 6.1), mm_page_alloc, mm_page_free, mm_page_pcpu_drain.
+    Source: include/trace/events/kmem.h (Linux 6.1), mm_page_alloc, mm_page_free, mm_page_pcpu_drain, mm_page_alloc_zone_locked.
     """
     stop = state[STOP]
     pos = after_literal(data, state[PAYLOAD], stop, _PAGE)
@@ -246,6 +251,13 @@ def page_fields(data: NDArray[np.uint8], action: int, state: NDArray[np.int64]) 
     if action != FREE:
         migratetype, pos = number(data, after_literal(data, pos, stop, _MIGRATETYPE), stop)
         if pos < 0 or migratetype > 127:
+            return False
+    if action == REFILL:
+        pos = after_literal(data, pos, stop, _PERCPU_REFILL)
+        if pos < 0:
+            return False
+        state[TO_PCP], pos = decimal(data, pos, stop, 10)
+        if pos < 0 or state[TO_PCP] > 1:
             return False
     if action == ALLOC:
         pos = after_literal(data, pos, stop, _GFP_FLAGS)
@@ -272,14 +284,20 @@ def page_event(
     fill: NDArray[np.int64],
     rows: NDArray[np.int64],
 ) -> int:
-    """Make the row of the alloc, free or drain whose fields are in the state.
+    """Make the row of the alloc, free, drain or refill whose fields are in the state.
 
-    Returns NEED_DATA when there is a row, -1 when there is none because the allocation failed; otherwise nothing has
+    Returns NEED_DATA when there is a row, -1 when there is none because the allocation failed, or as a block off the free lists
+    goes straight to an allocation, which has an event of its own; otherwise nothing has
     happened, and Python must do something first.
     """
     kind, gfp_mask, migratetype = _KIND_FREE, np.int64(ABSENT_GFP_MASK), np.int64(ABSENT_MIGRATETYPE)
     if action == DRAIN:
         kind, migratetype = _KIND_DRAIN, state[MIGRATETYPE]
+    elif action == REFILL:
+        kind, migratetype = _KIND_REFILL, state[MIGRATETYPE]
+        if state[TO_PCP] == 0:
+            state[STRAIGHT] += 1
+            return -1
     elif action == ALLOC:
         kind, migratetype = _KIND_ALLOC, state[MIGRATETYPE]
         if state[PFN] == 0:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pagetrail.producers import text_kernels as tk
 from pagetrail.producers.interning import ACTION, COUNT, MASK, new_interner
 from pagetrail.producers.parsed import ReadAccount
-from pagetrail.producers.text_events import Event, EventReader, FailedAlloc, Refused, action_of
+from pagetrail.producers.text_events import Event, EventReader, FailedAlloc, NothingNew, Refused, action_of
 from pagetrail.producers.text_rows import RowBuilder
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.details import Gap
@@ -156,6 +156,8 @@ class TextReader(ABC):
                 self._put_gap(cpu, int(state[tk.TS]))
             if isinstance(outcome, FailedAlloc):
                 state[tk.FAILED] += 1
+            elif isinstance(outcome, NothingNew):
+                state[tk.STRAIGHT] += 1
             else:
                 row = self._put_event(outcome, line)
             self._texts.notes[COUNT, name] += 1
@@ -203,6 +205,8 @@ class TextReader(ABC):
             self.account.events[name] = count
             if texts.notes[ACTION, k] == tk.IGNORE:
                 self.account.ignored[name] = count
+            elif texts.notes[ACTION, k] == tk.REFILL and self._state[tk.STRAIGHT]:
+                self.account.ignored[name] = int(self._state[tk.STRAIGHT])
 
     def _finish(self) -> Iterator[EventBatch]:
         last = max(0, int(self._cpus[tk.LAST_TS].max()))

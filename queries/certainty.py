@@ -55,6 +55,7 @@ class Reason(enum.IntFlag):
     DOUBT = 256
     CLOCK = 512
     BULK = 1024
+    SKEW = 2048
 
 
 _TEXT: Final = {
@@ -66,7 +67,8 @@ _TEXT: Final = {
     Reason.HOTPLUG: "hotplug was not recorded: the page may have gone since {begin}",
     Reason.INFERRED: "inferred, not observed",
     Reason.CLOCK: "how page_owner's clock lay to the trace clock then is not known",
-    Reason.BULK: "page_owner was not known to be on when it was freed: until then, bulk allocations leave no event",
+    Reason.SKEW: "another CPU's event on the page lies within the skew of their clocks: which came last is not known",
+    Reason.BULK: "no dump shows that page_owner had started: until then, bulk allocations leave no event",
 }
 
 
@@ -155,12 +157,12 @@ def judge(
     take(owned & _splittable(records, facts) & ~split, _ORDER, Reason.SPLIT)
     take(free & ~covered(facts, "isolate", begin, until), _STATE, Reason.ISOLATION)
     take(free & ~covered(facts, "hotplug", begin, until), _STATE, Reason.HOTPLUG)
-    drained = records["how"] == How.DRAIN
-    take(free & ((viewed & ~drained) | (not _page_owner_on(facts))), _STATE, Reason.BULK)
+    take(free & (not _page_owner_on(facts)), _STATE, Reason.BULK)
     inferred = records["evidence"] == Evidence.INFERRED
     take(inferred & (records["how"] == How.SPLIT_IMPLIED), _ORDER, Reason.INFERRED)
     derived = records["how"] == How.SPLIT_BY_PAGE_EXT  # from the kernel's own count of its blocks: all of them, or none
     take(inferred & (records["how"] != How.SPLIT_IMPLIED) & ~derived, _ALL, Reason.INFERRED)
+    take((owned | free) & (records["unordered"] != 0), _ALL, Reason.SKEW)
     doubt = _doubt(runs, begin, doubts)
     take(doubt >= 0, _ALL, Reason.DOUBT)
     take(owned & ~viewed & _clock_unsure(records, facts), _TS, Reason.CLOCK)
@@ -169,7 +171,12 @@ def judge(
 
 
 def _page_owner_on(facts: Facts) -> bool:
-    return facts.boot is not None and "owner" in facts.boot.page_ext_clients
+    """Whether it is known to have started: what was allocated in bulk before, without an event, is listed in its dump.
+
+    Source: mm/page_alloc.c, __alloc_pages_bulk (Linux 6.1).
+    """
+    on = facts.boot is not None and "owner" in facts.boot.page_ext_clients
+    return on and any(audit.view == "page_owner" for audit in facts.audits)
 
 
 def _splittable(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
@@ -203,9 +210,11 @@ def _gfp_flags(facts: Facts) -> Mapping[str, int]:
 def _gap(facts: Facts, begin: NDArray[np.int64], until: int) -> NDArray[np.int64]:
     """Return the first gap (its index) that lies, or reaches, between *begin* and *until*; -1: none.
 
-    A loss covers all pages from its t_lo on: only what begins after its t_hi is safe from it.
+    A loss covers all pages from its t_lo on: only what begins after its t_hi is safe from it. What other CPUs saw at one
+    instant of theirs may have been as much earlier, or later, as their clocks differ.
     """
-    known = [(gap.t_hi, i) for i, (_, _, gap) in enumerate(facts.gaps) if gap.t_lo <= until]
+    skew = facts.clock_skew()
+    known = [(gap.t_hi + skew, i) for i, (_, _, gap) in enumerate(facts.gaps) if gap.t_lo - skew <= until]
     if not known:
         return np.full(begin.size, -1, np.int64)
     known.sort()

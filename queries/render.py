@@ -64,6 +64,7 @@ def owner_text(row: dict[str, Any], facts: Facts) -> str:
         lines.append(f"  freed by  pid {row['free_pid']} {row['free_comm'] or ''}{last}")
     if row["kernel_says"] is not None:
         lines.append(f"  kernel    says otherwise, and is known to be wrong here: {_headline(row['kernel_says'])}")
+    lines += _page_ext_lines(row["page_ext"])
     lines += _evidence_lines(row)
     return "\n".join(lines) + "\n"
 
@@ -93,6 +94,19 @@ def _owner_lines(row: dict[str, Any], indent: str) -> list[str]:
     return lines
 
 
+def _page_ext_lines(said: list[dict[str, Any]]) -> list[str]:
+    lines = []
+    for i, value in enumerate(said):
+        name = f"{value['client']}.{value['field']}"
+        known = (
+            f"{value['value']}, {value['evidence']} at {as_text(value['begin_ts'])}"
+            if value["value"] is not None
+            else "unknown"
+        )
+        lines.append(f"  {'page_ext' if i == 0 else '':<9} {name}: {known}{'' if value['certain'] else ' (advisory)'}")
+    return lines
+
+
 def _evidence_lines(row: dict[str, Any]) -> list[str]:
     if row["evidence"] == "none":
         known = "nothing"
@@ -101,11 +115,26 @@ def _evidence_lines(row: dict[str, Any]) -> list[str]:
             f"{row['evidence']}: {row['how']} at {as_text(row['begin_ts'])}, event {row['event']} of {row['recording']}"
         )
     sure = "certain" if row["certain"] else f"not certain of {', '.join(row['uncertain'])}"
-    lines = [f"  known by  {known}", f"  sure      {sure}"]
+    lines = [f"  known by  {known}", *_proof_lines(row), f"  sure      {sure}"]
     if row["why"]:
         lines.append(f"  why not   {row['why']}")
     lines.append(f"  horizon   {as_text(row['horizon'])}")
     return lines
+
+
+def _proof_lines(row: dict[str, Any]) -> list[str]:
+    """Where the events lie that prove the answer: ``pagetrail event OFFSET EVENT`` shows them."""
+    if row["evidence"] == "none":
+        return []
+    lines = [f"  proof     {_place(row['log_offset'], row['event'])}"]
+    if row["evidence_event"] != row["event"] or row["evidence_recording"] != row["recording"]:
+        where = _place(row["evidence_log_offset"], row["evidence_event"])
+        lines.append(f"            whose evidence is {where}, as of {as_text(row['evidence_ts'])}")
+    return lines
+
+
+def _place(offset: int | None, event: int) -> str:
+    return f"event {event}, not in the log any more" if offset is None else f"log offset {offset}, event {event}"
 
 
 def _hex(value: int | None) -> str:

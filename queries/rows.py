@@ -16,7 +16,18 @@ from pagetrail.replay.baseline import owner_ts
 from pagetrail.replay.checkpoint import arrays
 from pagetrail.replay.clock import owner_clock
 from pagetrail.replay.facts import Facts
-from pagetrail.schemas.owner import ABSENT8, ABSENT32, ABSENT64, OPEN_END, RECORD_DTYPE, RUN_DTYPE, Evidence, How, State
+from pagetrail.schemas.owner import (
+    ABSENT8,
+    ABSENT16,
+    ABSENT32,
+    ABSENT64,
+    OPEN_END,
+    RECORD_DTYPE,
+    RUN_DTYPE,
+    Evidence,
+    How,
+    State,
+)
 
 _WORD: Final = {int(s): s.name.lower() for s in State}
 _EVIDENCE: Final = {int(e): e.name.lower() for e in Evidence}
@@ -52,6 +63,7 @@ ROW_FIELDS: Final = (
     ("evidence_ts", pa.int64(), "ns, trace clock: since when the evidence holds"),
     ("begin_ts", pa.int64(), "ns, trace clock: when this state began"),
     ("begin_seq", pa.int64(), "event (stream_seq) with which this state began"),
+    ("cpu", pa.int16(), "CPU of that event; null: no event of a CPU began it"),
     ("how", pa.utf8(), "what began it: alloc, free, split, migrate, baseline, confirmed, ..."),
     ("src_pfn", pa.int64(), "page frame number that the contents were migrated from"),
     ("generation", pa.int32(), "generation of the section: a pfn that came back is not the old page"),
@@ -64,6 +76,9 @@ ROW_FIELDS: Final = (
     ("migrate_reason", pa.int8(), "MR_* of the last migration, from a dump"),
     ("free_ts_nsec", pa.int64(), "ns, page_owner's clock: the free before this allocation, from a dump"),
 )
+
+ABSENT_WHY: Final = "the page's section has no extension: not a page that was online"
+"""Why nothing is said of a page that is absent."""
 
 ROW_SCHEMA: Final = pa.schema([pa.field(name, kind, metadata={"doc": doc}) for name, kind, doc in ROW_FIELDS])
 
@@ -81,6 +96,9 @@ def rows_at(stream: Stream, at: Instant, *, pfns: Sequence[int] | None = None, e
     found, texts = stream.rows_at(at, None if pfns is None else sorted(set(pfns)))
     runs, records = arrays(found)
     kernel = runs["kernel_view"] == 1
+    stepped_over = kernel & (records["state"] == State.FREE)  # a stamp that no dump lists
+    runs, records, kernel = runs[~stepped_over], records[~stepped_over], kernel[~stepped_over]
+    found = found.filter(pa.array(~stepped_over))
     runs, records, kernel_row = _both_views(runs, records, kernel)
     if everything or pfns is not None:
         runs, records, kernel_row = _with_unknown(stream.facts, at, runs, records, kernel_row, pfns)
@@ -92,10 +110,18 @@ def rows_at(stream: Stream, at: Instant, *, pfns: Sequence[int] | None = None, e
     kernel_records = arrays(found)[1]
     rows, judged = joined(rows, kernel_records, judged, stream.facts.pages_per_section)
     table = to_table(rows.runs, rows.records, rows.kernel_row, kernel_records, judged, texts, stream.facts)
-    if everything or pfns is not None:
+    if pfns is not None:
+        return table.filter(pa.array(_holding(rows.runs, np.unique(np.asarray(pfns, np.int64)))))
+    if everything:
         return table
     keep = (rows.records["state"] == State.OWNED) | (rows.kernel_row >= 0)
     return table.filter(pa.array(keep))
+
+
+def _holding(runs: NDArray[np.void], pfns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each run holds one of *pfns* (sorted)."""
+    first = np.searchsorted(pfns, runs["pfn"], side="left")
+    return np.asarray(first < np.searchsorted(pfns, runs["pfn"] + runs["nr_pages"], side="left"))
 
 
 def _both_views(
@@ -143,10 +169,12 @@ def unknown_records(size: int) -> NDArray[np.void]:
     """Return records that say nothing."""
     records = np.zeros(size, RECORD_DTYPE)
     for name in records.dtype.names or ():
-        if name in ("state", "evidence", "how", "pages"):
+        if name in ("state", "evidence", "how", "pages", "unordered"):
             continue
         text = name.endswith(("comm", "stack"))
-        records[name] = -1 if text else {8: ABSENT64, 4: ABSENT32, 1: ABSENT8}[records.dtype[name].itemsize]
+        records[name] = (
+            -1 if text else {8: ABSENT64, 4: ABSENT32, 2: ABSENT16, 1: ABSENT8}[records.dtype[name].itemsize]
+        )
     return records
 
 
@@ -233,6 +261,7 @@ def to_table(
         "evidence_ts": _number(records["evidence_ts"], owned | free),
         "begin_ts": _number(records["begin_ts"], owned | free),
         "begin_seq": _number(records["begin_seq"], owned | free),
+        "cpu": _number(records["cpu"], owned | free),
         "how": _words(records["how"], _HOW),
         "src_pfn": _number(records["src_pfn"], owned),
         "generation": pa.array(runs["generation"]),
@@ -267,7 +296,7 @@ def owner_columns(
 
 
 def _number(column: NDArray[np.generic], where: NDArray[np.bool_]) -> pa.Array:
-    smallest = {8: ABSENT64, 4: ABSENT32, 1: ABSENT8}[column.dtype.itemsize]
+    smallest = {8: ABSENT64, 4: ABSENT32, 2: ABSENT16, 1: ABSENT8}[column.dtype.itemsize]
     return pa.array(np.ascontiguousarray(column), mask=~where | (column == smallest))
 
 

@@ -1,5 +1,6 @@
 """One stream of a trail, opened for questions: its chain of segments, its tip, and the facts up to the horizon."""
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +13,11 @@ from numpy.typing import NDArray
 
 from pagetrail.queries.instant import Instant, as_text, parse_instant
 from pagetrail.replay import checkpoint
-from pagetrail.replay.facts import Facts, from_plain
+from pagetrail.replay.as_of import facts_as_of
+from pagetrail.replay.facts import Facts, from_plain, open_call_doubts
 from pagetrail.schemas.errors import NotFound, SegmentDamaged, TrailMissing
 from pagetrail.schemas.log import log_directory
-from pagetrail.schemas.owner import DOUBT_DTYPE
+from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
 from pagetrail.schemas.store import StoreFile, chain, fold_name, segments_directory
 
 
@@ -39,7 +41,11 @@ class Piece:
 
 @dataclass(slots=True)
 class Stream:
-    """A stream as its newest file knows it. Files never change, so any number of these read while a replay goes on."""
+    """A stream as its newest file knows it. Files never change, so any number of these read while a replay goes on.
+
+    ``as_of`` gives the stream as it was known at an earlier time: the same questions to it are answered from evidence up to
+    then.
+    """
 
     host: str
     boot_id: str
@@ -51,11 +57,28 @@ class Stream:
     _held: duckdb.DuckDBPyConnection
     """Keeps the newest file readable: a tip is removed when a newer one is there."""
     _pieces: dict[Path, Piece] = field(default_factory=dict)
+    believed: Instant | None = None
+    """Only evidence up to then counts; null: all of it."""
+    _whole: "Stream | None" = None
 
     @property
     def horizon(self) -> int:
-        """Trace clock of the last event that has been replayed, ns."""
-        return self.newest.last_ts
+        """Trace clock of the last event that has been replayed and counts, ns."""
+        return self.newest.last_ts if self.believed is None else min(self.believed.ts, self.newest.last_ts)
+
+    def as_of(self, text: str | None) -> "Stream":
+        """Return the stream as it was known at TIME *text*, from evidence up to then; null: as it is known now."""
+        if text is None:
+            return self
+        at = parse_instant(text, self.facts, self.horizon)
+        files = self.files[: self.holding(at) + 1]
+        facts = facts_as_of(self.facts, at.ts, at.seq)
+        return dataclasses.replace(self, files=files, facts=facts, believed=at, _whole=self)
+
+    def knows(self, ts: int, seq: int) -> bool:
+        """Return whether an event counts: it happened up to the time as of which is asked."""
+        limit = self.believed
+        return limit is None or ts < limit.ts or (ts == limit.ts and (limit.seq is None or seq <= limit.seq))
 
     def instant(self, text: str) -> Instant:
         """Return the instant that TIME *text* means here; see ``instant.FORMS``.
@@ -63,9 +86,19 @@ class Stream:
         Raises
         ------
         NotFound
-            It lies after the horizon: replay has not come so far, or the recording ends before.
+            It lies after the horizon: replay has not come so far, or the recording ends before; or after the time as of
+            which is asked.
         """
-        at = parse_instant(text, self.facts, self.horizon)
+        at = parse_instant(text, (self._whole or self).facts, self.horizon)
+        limit = self.believed
+        if limit is not None and (at.ts, OPEN_END if at.seq is None else at.seq) > (
+            limit.ts,
+            OPEN_END if limit.seq is None else limit.seq,
+        ):
+            raise NotFound(
+                f"TIME {text}: {as_text(at.ts)} lies after {as_text(limit.ts)}, as of which the answer is asked: evidence up "
+                "to then says nothing of a later instant; ask for an earlier instant, or as of a later time (--as-of)"
+            )
         if at.ts > self.horizon:
             raise NotFound(
                 f"TIME {text}: {as_text(at.ts)} lies after the horizon: replay of {self.host} has come to "
@@ -97,33 +130,69 @@ class Stream:
         return low
 
     def rows_at(self, at: Instant, pfns: list[int] | None = None) -> tuple[pa.Table, "Texts"]:
-        """Return the rows of ``spans`` and ``live`` that cover *at*, and the texts that their ids mean."""
+        """Return the rows of ``spans`` and ``live`` that cover *at*, and the texts that their ids mean.
+
+        With *pfns*, those that hold one of these pages, with all other pieces of the same records, and the kernel's views of them.
+        """
         file = self.files[self.holding(at)]
         what, value = ("ts", at.ts) if at.seq is None else ("seq", at.seq)
         covers = f"begin_{what} <= $at AND end_{what} > $at"
         parameters: dict[str, object] = {"at": value}
         if pfns is not None:
-            covers += " AND EXISTS (SELECT 1 FROM (SELECT unnest($pfns) AS p) WHERE p >= pfn AND p < pfn + nr_pages)"
+            pages = self.facts.pages_per_section
+            covers += " AND pfn >= $low AND pfn < $high"
+            parameters["low"] = min(pfns, default=0) // pages * pages
+            parameters["high"] = (max(pfns, default=0) // pages + 1) * pages
             parameters["pfns"] = pfns
+        there = " UNION ALL ".join(f"SELECT * FROM {table} WHERE {covers}" for table in ("spans", "live"))
         with checkpoint.opened(file.path) as db:
-            query = " UNION ALL ".join(f"SELECT * FROM {table} WHERE {covers}" for table in ("spans", "live"))
-            rows = fetched(db, f"SELECT * FROM ({query}) ORDER BY kernel_view, pfn", parameters)
+            query = f"SELECT * FROM ({there})" if pfns is None else _PIECES.format(there=there)
+            rows = fetched(db, f"{query} ORDER BY kernel_view, pfn", parameters)
             return rows, Texts.read(db)
 
     def doubts_at(self, at: Instant) -> NDArray[np.void]:
-        """Return every doubt that bears on *at*, whichever later stretch it was found in."""
+        """Return every doubt that bears on *at*, whichever stretch it was found in: a later one, or one that is not over."""
+        first = self.holding(at)
+        files = [file for file in self.files[:first] if self._casts_open_doubts(file, at)]
+        files += [f for f in self.files[first:] if int(self.piece(f).meta["doubts_reach_back_to"]) <= at.ts]
+        found = self.doubts(files, "from_ts <= $ts AND to_ts >= $ts", {"ts": at.ts})
+        return found[found["from_ts"] <= at.ts]
+
+    def _casts_open_doubts(self, file: StoreFile, at: Instant) -> bool:
+        """Whether a dump in *file* did not list what replay had: that is doubted until other evidence comes."""
+        return any(
+            audit.extra and audit.applied and audit.ts <= at.ts and file.first_seq <= audit.seq <= file.last_seq
+            for audit in self.facts.audits
+        )
+
+    def doubts(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
+        """Return the doubts of *files* for which *where* holds and which had been noticed: DOUBT_DTYPE, in a fixed order.
+
+        While a hotplug call is under way its range is in doubt; which are under way, the facts say, as files are older.
+        """
         parts = [np.zeros(0, DOUBT_DTYPE)]
-        for file in self.files[self.holding(at) :]:
-            if int(self.piece(file).meta["doubts_reach_back_to"]) > at.ts:
-                continue
+        query = f"SELECT * FROM doubts WHERE NOT (reason = {DOUBT_HOTPLUG} AND to_ts = {OPEN_END}) AND {where}"
+        for file in files:
             with checkpoint.opened(file.path) as db:
-                query = "SELECT * FROM doubts WHERE from_ts <= $ts AND to_ts >= $ts"
-                found = fetched(db, query, {"ts": at.ts})
+                found = fetched(db, f"{query} ORDER BY seq, pfn, from_ts, reason", parameters)
             part = np.zeros(found.num_rows, DOUBT_DTYPE)
             for name in DOUBT_DTYPE.names or ():
                 part[name] = found[name].to_numpy()
             parts.append(part)
-        return np.concatenate(parts)
+        noticed = np.concatenate(parts)
+        known = [self.knows(int(d["noticed_ts"]), int(d["seq"])) for d in noticed] if self.believed else slice(None)
+        return np.concatenate([noticed[known], open_call_doubts(self.facts)])
+
+
+_PIECES = """WITH there AS ({there}),
+    asked AS (
+        SELECT DISTINCT kernel_view, begin_seq, block_pfn FROM there
+        WHERE EXISTS (SELECT 1 FROM (SELECT unnest($pfns) AS p) WHERE p >= pfn AND p < pfn + nr_pages)),
+    pieces AS (SELECT there.* FROM there SEMI JOIN asked USING (kernel_view, begin_seq, block_pfn))
+    SELECT * FROM pieces UNION ALL (
+        SELECT t.* FROM there t ANTI JOIN asked USING (kernel_view, begin_seq, block_pfn)
+        WHERE kernel_view = 1 AND EXISTS (
+            SELECT 1 FROM pieces p WHERE p.pfn < t.pfn + t.nr_pages AND t.pfn < p.pfn + p.nr_pages))"""
 
 
 def fetched(db: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, object] | None = None) -> pa.Table:

@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 from pagetrail.replay.clock import EARLY_ERROR_NSEC, OwnerClock
 from pagetrail.replay.section_kernels import CONFIRM, KERNEL_VIEW, LEAVE, SET
 from pagetrail.replay.tables import Array, Tables
-from pagetrail.schemas.owner import ABSENT8, ABSENT32, ABSENT64, RECORD_DTYPE, SAME_TS_NSEC, Anomaly, Evidence, State
+from pagetrail.schemas.owner import (
+    ABSENT8,
+    ABSENT32,
+    ABSENT64,
+    OPEN_END,
+    RECORD_DTYPE,
+    SAME_TS_NSEC,
+    Anomaly,
+    Evidence,
+    State,
+)
 
 
 class Entries(NamedTuple):
@@ -104,11 +114,11 @@ def owner_ts(records: NDArray[np.void], clock: OwnerClock | None) -> NDArray[np.
     return np.asarray(np.where(stamped != ABSENT64, stamped, derived))
 
 
-def compare(t: Tables, entries: Entries, window_begin: int, clock: OwnerClock | None, swapper: int) -> Comparison:
-    """Return how a dump's records lie to the state."""
+def compare(t: Tables, entries: Entries, since: int, clock: OwnerClock | None, swapper: int) -> Comparison:
+    """Return how a dump's records lie to the state; pages touched since *since* prove nothing."""
     proven, ours, viewed = _heads(t, entries.pfn)
     early = stamped_early(entries, swapper)
-    touched = (proven["state"] != State.UNKNOWN) & (proven["begin_ts"] >= window_begin)
+    touched = (proven["state"] != State.UNKNOWN) & (proven["begin_ts"] >= since)
     agree = (
         (ours["state"] == State.OWNED)
         & (ours["order"] == entries.order)
@@ -116,7 +126,7 @@ def compare(t: Tables, entries: Entries, window_begin: int, clock: OwnerClock | 
         & (ours["gfp_mask"] == entries.gfp_mask)
         & _same_ts(ours, entries, clock)
     )
-    extra, extra_ours = _extra(t, entries, window_begin)
+    extra, extra_ours = _extra(t, entries, since)
     return Comparison(
         ours=ours,
         proven=proven,
@@ -155,8 +165,8 @@ def _same_ts(ours: NDArray[np.void], entries: Entries, clock: OwnerClock | None)
     return np.asarray(unknown | (apart <= SAME_TS_NSEC))
 
 
-def _extra(t: Tables, entries: Entries, window_begin: int) -> tuple[NDArray[np.int64], NDArray[np.void]]:
-    """Heads of owned blocks, not touched since the dump began, that the dump does not list."""
+def _extra(t: Tables, entries: Entries, since: int) -> tuple[NDArray[np.int64], NDArray[np.void]]:
+    """Heads of owned blocks, not touched since *since*, that the dump does not list."""
     pages = t.owner.shape[1]
     found, records = [], []
     listed_section = entries.pfn // pages
@@ -170,7 +180,7 @@ def _extra(t: Tables, entries: Entries, window_begin: int) -> tuple[NDArray[np.i
         head = (pfn & ((np.int64(1) << order) - 1)) == 0
         listed = np.zeros(pages, np.bool_)
         listed[entries.pfn[listed_section == section_nr] % pages] = True
-        keep = (rows["state"] == State.OWNED) & head & ~listed[known] & (rows["begin_ts"] < window_begin)
+        keep = (rows["state"] == State.OWNED) & head & ~listed[known] & (rows["begin_ts"] < since)
         found.append(pfn[keep])
         records.append(rows[keep])
     if not found:
@@ -181,12 +191,14 @@ def _extra(t: Tables, entries: Entries, window_begin: int) -> tuple[NDArray[np.i
 def actions(c: Comparison, entries: Entries, renew_before: int, clock: OwnerClock | None) -> NDArray[np.int8]:
     """Return what to do with each record: see ``section_kernels``.
 
-    An early stamp where the trace saw an allocation, or a free, goes beside the proven state: there the trace is better than
-    the kernel. An allocation from before sched_clock was stable may bear a stamp that is up to 250 ms off.
+    An early stamp where the trace saw an allocation, or saw that the page was free since then, goes beside the proven state: there
+    the trace is better than the kernel. A page that was free before it was stamped may be a ghost, or was allocated in bulk. An
+    allocation from before sched_clock was stable may bear a stamp that is up to 250 ms off.
     """
     action = np.full(entries.pfn.size, LEAVE, np.int8)
     known = c.proven["state"] != State.UNKNOWN
     observed = known & (c.proven["evidence"] != Evidence.BASELINE)
+    observed &= (c.proven["state"] != State.FREE) | (c.proven["evidence_ts"] > stamped_by(entries, clock))
     early_clash = c.early & observed & ~c.agree
     unstable = np.zeros(entries.pfn.size, np.bool_)
     if clock is not None:
@@ -196,14 +208,26 @@ def actions(c: Comparison, entries: Entries, renew_before: int, clock: OwnerCloc
         near = np.abs(np.where(begun, stamp - entries.ts_nsec, 0)) <= EARLY_ERROR_NSEC
         unstable = begun & same & (c.proven["gfp_mask"] == entries.gfp_mask) & near
         unstable &= c.proven["state"] == State.OWNED
-    fresh = c.ours["evidence_ts"] >= renew_before
+    sure = (c.ours["evidence"] != Evidence.INFERRED) & (c.ours["unordered"] == 0)
+    fresh = sure & (c.ours["evidence_ts"] >= renew_before)
     agree = c.agree | unstable
     action[agree & ~(fresh & c.agree)] = CONFIRM
     action[~agree] = SET
     action[early_clash & ~agree] = KERNEL_VIEW
     action[agree & c.viewed] = LEAVE
+    action[agree & c.early & (c.ours["evidence"] == Evidence.INFERRED)] = LEAVE  # a stamp told again proves no more
     action[c.touched] = LEAVE
     return action
+
+
+def stamped_by(entries: Entries, clock: OwnerClock | None) -> NDArray[np.int64]:
+    """Return by when (trace clock, ns) each record had surely been stamped; the end of time where that is not known."""
+    if clock is None:
+        return np.full(entries.pfn.size, OPEN_END, np.int64)
+    known = entries.ts_nsec != ABSENT64
+    at = np.where(known, entries.ts_nsec, 0) - clock.offset
+    at += np.where(at < clock.valid_from, EARLY_ERROR_NSEC, 0)
+    return np.asarray(np.where(known, at, OPEN_END))
 
 
 def difference_class(c: Comparison, entries: Entries) -> NDArray[np.str_]:

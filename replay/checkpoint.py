@@ -25,10 +25,11 @@ from pagetrail.replay.engine import FoldOptions, StreamEngine
 from pagetrail.replay.facts import from_plain
 from pagetrail.replay.sections import Sections, place
 from pagetrail.replay.segment import Stretch
-from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, QUARANTINE, RUNS, SPARE, grown
+from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, MOVES, QUARANTINE, RUNS, SPARE, grown
 from pagetrail.schemas.errors import SegmentDamaged, StorageFull, TrailError, TrailTooNew
 from pagetrail.schemas.owner import (
     ABSENT8,
+    ABSENT16,
     ABSENT32,
     ABSENT64,
     DOUBT_DTYPE,
@@ -36,6 +37,7 @@ from pagetrail.schemas.owner import (
     OPEN_END,
     RECORD_DTYPE,
     RUN_DTYPE,
+    VALUE_DTYPE,
 )
 from pagetrail.schemas.store import BLOCK_SIZE, STORE_FORMAT, StoreFile, chain, ddl, old_tips, segment_path, tip_path
 
@@ -269,6 +271,7 @@ def _restore(engine: StreamEngine, file: StoreFile) -> None:
             counts[EVENTS] = 0
             engine.segment_first_seq, engine.segment_first_ts = int(said["last_seq"]) + 1, None
         _restore_anomalies(engine, db)
+        _restore_values(engine, db, tip=file.tip)
 
 
 def _restore_facts(engine: StreamEngine, state: dict[str, Any]) -> None:
@@ -309,6 +312,9 @@ def _restore_live(engine: StreamEngine, rows: pa.Table, state: dict[str, Any]) -
     saved = state["counts"]
     for index in (EVENTS, LAST_TS, LAST_SEQ):
         t.counts[index] = saved[index]
+    moves = np.array(state["moves"], np.int64).reshape(-1, t.moves.shape[1])
+    t.moves[: moves.shape[0]] = moves
+    t.counts[MOVES] = moves.shape[0]
     pages = t.owner.shape[1]
     for run, handle in zip(runs, where.tolist(), strict=True):
         section_nr, start = divmod(int(run["pfn"]), pages)
@@ -342,6 +348,18 @@ def _restore_anomalies(engine: StreamEngine, db: duckdb.DuckDBPyConnection) -> N
         engine.tables.anomalies[kind, :3] = values
 
 
+def _restore_values(engine: StreamEngine, db: duckdb.DuckDBPyConnection, *, tip: bool) -> None:
+    """Hold again what page_ext's clients held of pages; the spans that ended, only where their segment is not sealed."""
+    table = db.sql("SELECT * FROM page_ext").to_arrow_table()
+    rows = _columns(table.drop_columns(["field"]), VALUE_DTYPE)
+    fields = {name: index for index, name in enumerate(engine.facts.fields)}
+    names = zip(table["client"].to_pylist(), table["field"].to_pylist(), strict=True)
+    rows["field"] = [fields[f"{client}.{field}"] for client, field in names]
+    if not tip:
+        rows = rows[rows["end_seq"] == OPEN_END]
+    engine.values.restore(engine.tables, engine.facts.clients, rows)
+
+
 def arrays(rows: pa.Table) -> tuple[NDArray[np.void], NDArray[np.void]]:
     """Return rows of ``spans`` or ``live`` as runs and records: absent where null."""
     return _columns(rows, RUN_DTYPE), _columns(rows, RECORD_DTYPE)
@@ -360,4 +378,4 @@ def _columns(rows: pa.Table, dtype: np.dtype[np.void]) -> NDArray[np.void]:
 
 
 def _absent_of(dtype: np.dtype[Any]) -> int:
-    return {8: ABSENT64, 4: ABSENT32, 1: ABSENT8}[dtype.itemsize]
+    return {8: ABSENT64, 4: ABSENT32, 2: ABSENT16, 1: ABSENT8}[dtype.itemsize]

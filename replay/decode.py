@@ -14,6 +14,7 @@ class Events(NamedTuple):
     """n events; dtypes are fixed, so that kernels are compiled once."""
 
     kind: Array  # int8
+    cpu: Array  # int16
     seq: Array  # int64
     ts: Array  # int64
     pfn: Array  # int64
@@ -32,7 +33,8 @@ def no_events() -> Events:
     """Return no events, in the types of a batch."""
     small = {"kind": np.int8, "order": np.int8, "migratetype": np.int8}
     middle = dict.fromkeys(("pid", "tgid", "comm", "stack"), np.int32)
-    return Events(**{name: np.zeros(0, (small | middle).get(name, np.int64)) for name in Events._fields})
+    dtypes = {"cpu": np.int16, **small, **middle}
+    return Events(**{name: np.zeros(0, dtypes.get(name, np.int64)) for name in Events._fields})
 
 
 class TextTable:
@@ -100,6 +102,7 @@ def decode(batch: EventBatch, comms: TextTable, stacks: StackTable) -> Events:
     """Return *batch* as arrays; its texts become dense ids of *comms* and *stacks*."""
     return Events(
         kind=_as(batch, "kind", np.int8),
+        cpu=_as(batch, "cpu", np.int16),
         seq=_as(batch, "seq", np.int64),
         ts=_as(batch, "trace_ts_nsec", np.int64),
         pfn=_as(batch, "pfn", np.int64),

@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts import Facts, plain
+from pagetrail.schemas.owner import VALUE_DTYPE
 
 _TEXT_FIELDS = ("comm", "free_comm")
 _STACK_FIELDS = ("stack", "free_stack")
 _NO_FACT = ("pages",)
+_VALUE_FACTS = tuple(name for name in VALUE_DTYPE.names or () if name != "field")
 
 
 def spans_digest(
@@ -46,9 +48,19 @@ def rows_digest(rows: NDArray[np.void]) -> bytes:
     return found.digest()
 
 
+def values_digest(closed: NDArray[np.void], live: NDArray[np.void], fields: Sequence[str]) -> list[bytes]:
+    """Return for each field of page_ext's clients its name and the BLAKE2b-256 of its spans; nothing where there is none."""
+    found = []
+    for index, name in enumerate(fields):
+        parts = [rows[rows["field"] == index][list(_VALUE_FACTS)] for rows in (closed, live)]
+        found += [name.encode(), *(rows_digest(part) for part in parts)]
+    return found
+
+
 def facts_digest(facts: Facts) -> bytes:
     """Return the BLAKE2b-256 of what a stream's state holds beside its pages."""
     said = plain(facts)
+    del said["clients"], said["fields"]  # what is held of pages is digested where it is
     for part in said["recordings"]:
         del part["next_frame"]
     return blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=32).digest()

@@ -7,13 +7,16 @@ and no order is larger than a section. Rules follow mm/page_owner.c and mm/page_
 import numpy as np
 
 from pagetrail.replay.jit import inner, jit
-from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT, QUARANTINE, RUNS, SPARE
+from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, MOVES, NO_EVENT, QUARANTINE, RUNS, SPARE
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.owner import (
     ABSENT8,
+    ABSENT16,
     ABSENT32,
     ABSENT64,
+    DOUBT_ORDER,
     GFP_MOVABLE,
+    OPEN_END,
     Anomaly,
     Evidence,
     How,
@@ -24,12 +27,14 @@ from pagetrail.schemas.owner import (
 DONE, RARE, ROOM, SECTION, SEAL = range(5)
 
 _ALLOC, _FREE, _SPLIT = int(Kind.ALLOC), int(Kind.FREE), int(Kind.SPLIT)
-_MIGRATE, _ISOLATE, _DRAIN, _EXTFRAG = int(Kind.MIGRATE), int(Kind.ISOLATE), int(Kind.DRAIN), int(Kind.EXTFRAG)
+_MIGRATE, _ISOLATE, _DRAIN, _REFILL = int(Kind.MIGRATE), int(Kind.ISOLATE), int(Kind.DRAIN), int(Kind.REFILL)
+_POISON, _UNGUARD = int(Kind.POISON), int(Kind.UNGUARD)
 _OWNED, _FREED = int(State.OWNED), int(State.FREE)
 _OBSERVED, _INFERRED = int(Evidence.OBSERVED), int(Evidence.INFERRED)
 _H_ALLOC, _H_FREE, _H_DRAIN, _H_SPLIT = int(How.ALLOC), int(How.FREE), int(How.DRAIN), int(How.SPLIT)
 _H_IMPLIED, _H_MIGRATE, _H_ISOLATE = int(How.SPLIT_IMPLIED), int(How.MIGRATE), int(How.ISOLATE)
-_H_LOST_FREE, _H_LOST_ALLOC = int(How.LOST_FREE), int(How.LOST_ALLOC)
+_H_LOST_FREE, _H_LOST_ALLOC, _H_REFILL = int(How.LOST_FREE), int(How.LOST_ALLOC), int(How.REFILL)
+_H_UNORDERED = int(How.UNORDERED)
 _A_BOOT, _A_ONLINING, _A_LOSS = (
     int(Anomaly.FREE_UNSEEN_BOOT),
     int(Anomaly.FREE_UNSEEN_ONLINING),
@@ -37,12 +42,22 @@ _A_BOOT, _A_ONLINING, _A_LOSS = (
 )
 _A_FREE_OF_FREE, _A_PARTIAL = int(Anomaly.FREE_OF_FREE), int(Anomaly.PARTIAL_FREE)
 _A_OVER_OWNED, _A_DRAIN = int(Anomaly.ALLOC_OVER_OWNED), int(Anomaly.DRAIN_OF_OWNED)
+_A_REFILL = int(Anomaly.REFILL_OF_OWNED)
 _A_SOURCE, _A_USE = int(Anomaly.MIGRATE_FROM_UNKNOWN), int(Anomaly.USE_OF_FREE)
 _A_UNALIGNED, _A_BEYOND, _A_ORDER = int(Anomaly.UNALIGNED), int(Anomaly.BEYOND_MACHINE), int(Anomaly.BAD_ORDER)
 
 # Options of a fold, as an int64 array.
-OPT_SPLIT_COVERED, OPT_LOSS, OPT_ONLINING_START, OPT_ONLINING_STOP, OPT_FLOOR, OPT_MAX_PFN = range(6)
-OPTIONS = 6
+(
+    OPT_SPLIT_COVERED,
+    OPT_LOSS,
+    OPT_ONLINING_START,
+    OPT_ONLINING_STOP,
+    OPT_FLOOR,
+    OPT_MAX_PFN,
+    OPT_SKEW,
+    OPT_REFILL_COVERED,
+) = range(8)
+OPTIONS = 8
 
 
 @jit
@@ -57,16 +72,24 @@ def note(t, kind, pages, seq):
 
 
 @jit
-def doubt(t, pfn, nr_pages, from_ts, to_ts, seq, reason):
+def doubt(t, pfn, nr_pages, from_ts, ts, seq, reason):
     """Cast doubt on a run of pages from its last evidence until now."""
     i = t.counts[DOUBTS]
     t.doubts[i]["pfn"] = pfn
     t.doubts[i]["nr_pages"] = nr_pages
     t.doubts[i]["from_ts"] = from_ts
-    t.doubts[i]["to_ts"] = to_ts
+    t.doubts[i]["to_ts"] = ts
+    t.doubts[i]["noticed_ts"] = ts
     t.doubts[i]["seq"] = seq
     t.doubts[i]["reason"] = reason
     t.counts[DOUBTS] = i + 1
+
+
+@jit
+def doubt_on(t, pfn, nr_pages, from_ts, ts, seq, reason):
+    """Cast doubt on a run of pages from its last evidence until other evidence comes."""
+    doubt(t, pfn, nr_pages, from_ts, ts, seq, reason)
+    t.doubts[t.counts[DOUBTS] - 1]["to_ts"] = OPEN_END
 
 
 @jit
@@ -128,6 +151,26 @@ def run_length(row, first, stop):
 
 
 @inner
+def races(t, o, row, first, stop, ts, cpu):
+    """Whether an event of *cpu* may have come before what pages [first, stop) say, as the clocks of two CPUs may differ so much.
+
+    What an event says that may not have been the last one is no more sure than which of the two it was: alternation does not
+    tell, as of two allocations with a free between them either may be the later.
+    """
+    if o[OPT_SKEW] <= 0:
+        return False
+    i = first
+    while i < stop:
+        length = run_length(row, i, stop)
+        if row[i] >= 0:
+            r = t.records[row[i]]
+            if ts - r["begin_ts"] <= o[OPT_SKEW] and (cpu < 0 or r["cpu"] != cpu or r["unordered"] != 0):
+                return True
+        i += length
+    return False
+
+
+@inner
 def forget_kernel_view(t, slot, first, stop, base, generation, seq, ts, how):
     """End the kernel's differing records on pages [first, stop) of a section: the event made both views one."""
     row = t.kernel[slot]
@@ -158,7 +201,7 @@ def move(t, row, first, stop, base, generation, source, target, seq, ts, how):
 
 
 @inner
-def imply_split(t, row, handle, lo, hi, base, generation, seq, ts):
+def imply_split(t, row, handle, lo, hi, base, generation, seq, ts, cpu):
     """What stays of a block of which a part in [lo, hi) was freed: it had been split, as a block is freed as a whole.
 
     Source: mm/page_alloc.c, free_pages_exact and split_page (Linux 6.1): split_page_owner sets order 0 on every page.
@@ -173,6 +216,7 @@ def imply_split(t, row, handle, lo, hi, base, generation, seq, ts):
     known = t.records[handle]["evidence"] != _INFERRED or t.records[handle]["how"] == _H_IMPLIED
     t.records[target]["evidence"] = _INFERRED
     t.records[target]["how"] = _H_IMPLIED if known else _H_SPLIT
+    t.records[target]["cpu"] = cpu
     t.records[target]["begin_seq"] = seq
     t.records[target]["begin_ts"] = ts
     move(t, row, first, lo, base, generation, handle, target, seq, ts, _H_IMPLIED)
@@ -180,24 +224,24 @@ def imply_split(t, row, handle, lo, hi, base, generation, seq, ts):
 
 
 @inner
-def end_owner(t, row, i, length, lo, hi, base, generation, seq, ts, how, split_covered):
+def end_owner(t, o, row, i, length, lo, hi, base, generation, seq, ts, cpu, how):
     """End the ownership of a run in [lo, hi), which ends as a whole; when other pages of its block stay, it had been split."""
     handle = row[i]
     rest = t.records[handle]["pages"] - length
     whole = t.records[handle]["order"] > 0
     close(t, handle, base + i, length, generation, seq, ts, how, 0)
     row[i : i + length] = -1
-    if rest > 0 and whole and split_covered == 0:
+    if rest > 0 and whole and o[OPT_SPLIT_COVERED] == 0:
         for j in range(i + length, hi):
             if row[j] == handle:
                 rest -= 1
         if rest > 0:
             note(t, _A_PARTIAL, rest, seq)
-            imply_split(t, row, handle, lo, hi, base, generation, seq, ts)
+            imply_split(t, row, handle, lo, hi, base, generation, seq, ts, cpu)
 
 
 @inner
-def new_free(t, last, seq, ts, pfn, order, pid, tgid, comm, stack, how):
+def new_free(t, last, seq, ts, cpu, pfn, order, pid, tgid, comm, stack, how):
     """Return the record of a block that becomes free; *last* is who owned it, or -1."""
     handle = take_record(t)
     if last >= 0:
@@ -216,6 +260,8 @@ def new_free(t, last, seq, ts, pfn, order, pid, tgid, comm, stack, how):
     r["evidence_ts"] = ts
     r["src_pfn"] = ABSENT64
     r["free_ts_nsec"] = ABSENT64
+    r["cpu"] = cpu
+    r["unordered"] = 0
     r["free_pid"] = pid
     r["free_tgid"] = tgid
     r["free_comm"] = comm
@@ -242,6 +288,8 @@ def blank(t, handle):
     r["free_comm"] = -1
     r["free_stack"] = -1
     r["pages"] = 0
+    r["cpu"] = ABSENT16
+    r["unordered"] = 0
     r["migratetype"] = ABSENT8
     r["migrate_reason"] = ABSENT8
 
@@ -271,22 +319,24 @@ def keep_ghost(t, slot, i, length, handle, seq, ts):
 
 
 @inner
-def free_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tgid, comm, stack, drain):
-    """A free, or a drain, clears its whole range, whatever was known of it.
+def free_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid, tgid, comm, stack, how):
+    """A free, drain or refill clears its whole range, whatever was known of it.
 
     Source: mm/page_owner.c, __reset_page_owner; mm/page_alloc.c, free_pcppages_bulk (Linux 6.1): a drained page is not
-    allocated, whoever was thought to own it; but a drain does not touch page_ext, so a page that page_owner stamped as early
-    while it lay on a per-cpu list (a ghost) keeps that stamp in the kernel's view.
+    allocated, whoever was thought to own it, and neither is one that __rmqueue_smallest took for a per-cpu list; but neither
+    touches page_ext, so a page that page_owner stamped as early while it lay on a per-cpu list (a ghost) keeps that stamp in the
+    kernel's view.
     """
     row = t.owner[slot]
+    drain = how != _H_FREE
     if not drain:
         forget_kernel_view(t, slot, first, first + nr, base, generation, seq, ts, _H_FREE)
-    how = _H_DRAIN if drain else _H_FREE
     stop = first + nr
     i = first
     while i < stop:
         length = run_length(row, i, stop)
         handle = row[i]
+        unordered = races(t, o, row, i, i + length, ts, cpu)
         last = np.int64(-1)
         if handle < 0:
             if not drain:
@@ -299,13 +349,14 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tgi
         elif t.records[handle]["state"] == _OWNED:
             last = t.counts[RUNS]
             if drain:
-                note(t, _A_DRAIN, length, seq)
-                doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_DRAIN)
+                why = _A_DRAIN if how == _H_DRAIN else _A_REFILL
+                note(t, why, length, seq)
+                doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, why)
                 if is_early_stamp(t.records[handle]):
                     keep_ghost(t, slot, i, length, handle, seq, ts)
-                end_owner(t, row, i, length, first, stop, base, generation, seq, ts, _H_LOST_FREE, o[OPT_SPLIT_COVERED])
+                end_owner(t, o, row, i, length, first, stop, base, generation, seq, ts, cpu, _H_LOST_FREE)
             else:
-                end_owner(t, row, i, length, first, stop, base, generation, seq, ts, _H_FREE, o[OPT_SPLIT_COVERED])
+                end_owner(t, o, row, i, length, first, stop, base, generation, seq, ts, cpu, _H_FREE)
         elif drain:
             i += length
             continue
@@ -313,14 +364,42 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tgi
             note(t, _A_FREE_OF_FREE, length, seq)
             doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_FREE_OF_FREE)
             close(t, handle, base + i, length, generation, seq, ts, _H_LOST_ALLOC, 0)
-        freed = new_free(t, last, seq, ts, base + first, order, pid, tgid, comm, stack, how)
+        freed = new_free(t, last, seq, ts, cpu, base + first, order, pid, tgid, comm, stack, how)
+        t.records[freed]["unordered"] = unordered
         t.records[freed]["pages"] = length
         row[i : i + length] = freed
         i += length
 
 
 @inner
-def clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, how, quiet):
+def step_over_ghosts(t, slot, first, nr, base, generation, seq, ts, cpu, how):
+    """A dump steps over what lies in the buddy allocator, ghosts too, and lists those that come back to a per-cpu list.
+
+    Source: mm/page_owner.c, read_page_owner (Linux 6.1): it skips the whole block where PageBuddy is set. A record of the kernel's
+    view with state FREE is a stamp that is there and is not listed.
+    """
+    row = t.kernel[slot]
+    state = _FREED if how == _H_DRAIN else _OWNED
+    i = first
+    while i < first + nr:
+        length = run_length(row, i, first + nr)
+        handle = row[i]
+        if handle >= 0 and t.records[handle]["state"] != state:
+            target = take_record(t)
+            t.records[target] = t.records[handle]
+            close(t, handle, base + i, length, generation, seq, ts, how, 1)
+            r = t.records[target]
+            r["pages"] = length
+            r["state"] = state
+            r["begin_seq"] = seq
+            r["begin_ts"] = ts
+            r["cpu"] = cpu
+            row[i : i + length] = target
+        i += length
+
+
+@inner
+def clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, cpu, how, quiet):
     """End whatever was on a range that gets a new owner; *quiet* is the owner whose event is of the same act, or -1."""
     row = t.owner[slot]
     forget_kernel_view(t, slot, first, first + nr, base, generation, seq, ts, how)
@@ -336,12 +415,14 @@ def clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, how, quiet
             else:
                 note(t, _A_OVER_OWNED, length, seq)
                 doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_OVER_OWNED)
-                end_owner(t, row, i, length, first, stop, base, generation, seq, ts, _H_LOST_FREE, o[OPT_SPLIT_COVERED])
+                end_owner(t, o, row, i, length, first, stop, base, generation, seq, ts, cpu, _H_LOST_FREE)
         i += length
 
 
 @inner
-def alloc_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tgid, comm, gfp, migratetype, stack, how):
+def alloc_block(
+    t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid, tgid, comm, gfp, migratetype, stack, how
+):
     """An allocation sets the owner on every page of the block.
 
     Source: mm/page_owner.c, __set_page_owner_handle (Linux 6.1). A probe on __set_page_owner sees an allocation with gfp 0x8
@@ -354,7 +435,8 @@ def alloc_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tg
         r = t.records[there]
         if r["how"] == _H_ISOLATE and r["block_pfn"] == base + first and r["order"] == order and r["pid"] == pid:
             quiet = there
-    clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, how, quiet)
+    unordered = races(t, o, row, first, first + nr, ts, cpu)
+    clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, cpu, how, quiet)
     handle = take_record(t)
     blank(t, handle)
     r = t.records[handle]
@@ -373,6 +455,8 @@ def alloc_block(t, o, slot, base, generation, first, nr, seq, ts, order, pid, tg
     r["gfp_mask"] = gfp
     r["migratetype"] = migratetype
     r["stack"] = stack
+    r["cpu"] = cpu
+    r["unordered"] = unordered
     r["pages"] = nr
     row[first : first + nr] = handle
 
@@ -388,7 +472,7 @@ def used_unseen(t, row, i, length, base, generation, seq, ts):
 
 
 @inner
-def split_block(t, slot, base, generation, first, nr, seq, ts, order):
+def split_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order):
     """A split sets a new order on the pages of a range, and shows that they are owned, by whomever.
 
     Source: mm/page_owner.c, __split_page_owner (Linux 6.1: always order 0). Newer kernels split to other orders: each new
@@ -403,6 +487,7 @@ def split_block(t, slot, base, generation, first, nr, seq, ts, order):
             if order > 0:
                 length = min(length, size - (i & (size - 1)))
             handle = row[i]
+            unordered = races(t, o, row, i, i + length, ts, cpu)
             if view == 0 and handle >= 0 and t.records[handle]["state"] == _FREED:
                 used_unseen(t, row, i, length, base, generation, seq, ts)
                 handle = row[i]
@@ -411,7 +496,7 @@ def split_block(t, slot, base, generation, first, nr, seq, ts, order):
                 t.records[target] = t.records[handle]
                 t.records[target]["how"] = _H_SPLIT
                 close(t, handle, base + i, length, generation, seq, ts, _H_SPLIT, view)
-                begin_at(t, target, base + i, length, order, seq, ts)
+                begin_at(t, target, base + i, length, order, seq, ts, cpu, unordered)
                 row[i : i + length] = target
             elif handle < 0 and view == 0:
                 target = take_record(t)
@@ -421,25 +506,28 @@ def split_block(t, slot, base, generation, first, nr, seq, ts, order):
                 t.records[target]["evidence"] = _INFERRED
                 t.records[target]["evidence_ts"] = ts
                 t.records[target]["how"] = _H_SPLIT
-                begin_at(t, target, base + i, length, order, seq, ts)
+                begin_at(t, target, base + i, length, order, seq, ts, cpu, unordered)
                 row[i : i + length] = target
             i += length
 
 
 @inner
-def begin_at(t, handle, pfn, pages, order, seq, ts):
-    """Let a record begin here, on so many pages, with this order."""
+def begin_at(t, handle, pfn, pages, order, seq, ts, cpu, unordered):
+    """Let a record begin here, on so many pages, with this order; what was not sure before is not sure now."""
     r = t.records[handle]
     r["pages"] = pages
     r["order"] = order
     r["begin_seq"] = seq
     r["begin_ts"] = ts
+    r["cpu"] = cpu
+    if unordered:
+        r["unordered"] = 1
     if order > 0:
         r["block_pfn"] = pfn - (pfn & ((np.int64(1) << order) - 1))
 
 
 @inner
-def copy_head(t, from_row, from_i, row, i, pfn, src_pfn, generation, seq, ts, view):
+def copy_head(t, from_row, from_i, row, i, pfn, src_pfn, generation, seq, ts, cpu, unordered, view):
     """Give one page the record of another, with the time of its allocation."""
     source = from_row[from_i]
     target = take_record(t)
@@ -458,6 +546,9 @@ def copy_head(t, from_row, from_i, row, i, pfn, src_pfn, generation, seq, ts, vi
     r["how"] = _H_MIGRATE
     r["block_pfn"] = pfn
     r["src_pfn"] = src_pfn
+    r["cpu"] = cpu
+    if unordered:
+        r["unordered"] = 1
     r["free_ts_nsec"] = r["ts_nsec"]
     r["begin_seq"] = seq
     r["begin_ts"] = ts
@@ -469,13 +560,14 @@ def copy_head(t, from_row, from_i, row, i, pfn, src_pfn, generation, seq, ts, vi
 
 
 @inner
-def migrate_head(t, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, ts):
+def migrate_head(t, o, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, ts, cpu):
     """A migration copies the owner of the old block to the head page of the new one; its tails keep the migrator's.
 
     Source: mm/page_owner.c, __folio_copy_owner (Linux 6.1): pid, tgid, comm, ts, gfp_mask, order and the stack are the old ones.
     """
     source = t.owner[src_slot, src_i]
     row = t.owner[slot]
+    unordered = races(t, o, row, i, i + 1, ts, cpu) or races(t, o, t.owner[src_slot], src_i, src_i + 1, ts, cpu)
     if source < 0 or t.records[source]["state"] != _OWNED:
         note(t, _A_SOURCE, 1, seq)
     elif row[i] >= 0 and t.records[row[i]]["state"] == _FREED:
@@ -488,8 +580,64 @@ def migrate_head(t, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, ts)
             j += length
     forget_kernel_view(t, slot, i, i + 1, pfn - i, generation, seq, ts, _H_MIGRATE)
     if t.kernel[src_slot, src_i] >= 0:
-        copy_head(t, t.kernel[src_slot], src_i, t.kernel[slot], i, pfn, src_pfn, generation, seq, ts, 1)
-    copy_head(t, t.owner[src_slot], src_i, t.owner[slot], i, pfn, src_pfn, generation, seq, ts, 0)
+        copy_head(t, t.kernel[src_slot], src_i, t.kernel[slot], i, pfn, src_pfn, generation, seq, ts, cpu, unordered, 1)
+    copy_head(t, t.owner[src_slot], src_i, t.owner[slot], i, pfn, src_pfn, generation, seq, ts, cpu, unordered, 0)
+
+
+@inner
+def remember_move(t, o, seq, ts, cpu, src_pfn, pfn):
+    """Remember a migration for as long as an earlier event may still come; what is crowded out before is not sure any more."""
+    rows = t.moves.shape[0]
+    i = t.counts[MOVES] % rows
+    if t.counts[MOVES] >= rows and ts - t.moves[i, 0] <= o[OPT_SKEW]:
+        unsure_copy(t, t.moves[i], seq, ts)
+    t.moves[i, 0] = ts
+    t.moves[i, 1] = cpu
+    t.moves[i, 2] = src_pfn
+    t.moves[i, 3] = pfn
+    t.moves[i, 4] = 0
+    t.counts[MOVES] += 1
+
+
+@inner
+def unsure_copy(t, move, seq, ts):
+    """Of a page that got another's owner by migration: which owner the other had then is not sure, if it still has it."""
+    pages = t.owner.shape[1]
+    pfn = move[3]
+    section_nr = pfn // pages
+    slot = t.slot[section_nr]
+    handle = t.owner[slot, pfn % pages] if slot >= 0 else np.int32(-1)
+    if handle < 0 or t.records[handle]["src_pfn"] == ABSENT64 or t.records[handle]["unordered"] != 0:
+        return
+    doubt(t, pfn, 1, move[0], ts, seq, DOUBT_ORDER)
+    target = take_record(t)
+    t.records[target] = t.records[handle]
+    close(t, handle, pfn, 1, t.generation[section_nr], seq, ts, _H_UNORDERED, 0)
+    r = t.records[target]
+    r["pages"] = 1
+    r["how"] = _H_UNORDERED
+    r["unordered"] = 1
+    r["begin_seq"] = seq
+    r["begin_ts"] = ts
+    t.owner[slot, pfn % pages] = target
+
+
+@inner
+def recheck_moves(t, o, pfn, nr, seq, ts, cpu):
+    """After an event on pages: it may have come before a migration from them that another CPU's clock put before it."""
+    rows = t.moves.shape[0]
+    first = t.counts[MOVES]
+    while first > max(t.counts[MOVES] - rows, 0) and ts - t.moves[(first - 1) % rows, 0] <= o[OPT_SKEW]:
+        first -= 1
+    for n in range(first, t.counts[MOVES]):
+        m = t.moves[n % rows]
+        unsure = pfn <= m[2] < pfn + nr and (cpu < 0 or m[1] != cpu)
+        for k in range(first, n):  # what it copied on may be as unsure
+            before = t.moves[k % rows]
+            unsure = unsure or (before[4] != 0 and before[3] == m[2])
+        if unsure:
+            m[4] = 1
+            unsure_copy(t, m, seq, ts)
 
 
 @inner
@@ -547,7 +695,7 @@ def fold(t, o, e, base_seq, start, room_pages):
         if rises and t.counts[EVENTS] > max(o[OPT_FLOOR], t.counts[LIVE]):
             return i, SEAL
         kind = e.kind[i]
-        if kind < _ALLOC or kind > _EXTFRAG:
+        if kind < _ALLOC or (kind > _REFILL and not _POISON <= kind <= _UNGUARD):
             return i, RARE
         seq = base_seq + e.seq[i]
         pfn = e.pfn[i]
@@ -558,6 +706,8 @@ def fold(t, o, e, base_seq, start, room_pages):
             nr = e.nr_pages[i]
         elif kind == _MIGRATE:
             order, nr = np.int64(0), np.int64(1)
+        elif kind >= _POISON and order == ABSENT8:  # a range; what the four kinds say is for page_ext's other clients
+            order, nr = np.int64(0), e.nr_pages[i]
         bad = impossible(pfn, order, nr, pages, o[OPT_MAX_PFN])
         if kind == _MIGRATE and bad == 0:
             bad = impossible(e.src_pfn[i], order, nr, pages, o[OPT_MAX_PFN])
@@ -578,6 +728,8 @@ def fold(t, o, e, base_seq, start, room_pages):
                     room_pages[0] = min(tails, pages)
                     return i, ROOM
             need = reach(t, t.slot[section_nr], pfn - section_nr * pages, nr)
+        if o[OPT_SKEW] > 0:
+            need += t.moves.shape[0]
         if not has_room(t, need):
             room_pages[0] = need
             return i, ROOM
@@ -597,22 +749,31 @@ def fold(t, o, e, base_seq, start, room_pages):
         generation = t.generation[section_nr]
         if kind == _ALLOC:
             alloc_block(
-                t, o, slot, base, generation, first, nr, seq, ts, order, e.pid[i], e.tgid[i], e.comm[i],
+                t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order, e.pid[i], e.tgid[i], e.comm[i],
                 e.gfp_mask[i], e.migratetype[i], e.stack[i], _H_ALLOC,
             )  # fmt: skip
-        elif kind in (_FREE, _DRAIN):
+        elif kind in (_FREE, _DRAIN, _REFILL):
+            how = _H_FREE if kind == _FREE else _H_DRAIN if kind == _DRAIN else _H_REFILL
             free_block(
-                t, o, slot, base, generation, first, nr, seq, ts, order, e.pid[i], e.tgid[i], e.comm[i],
-                e.stack[i], kind == _DRAIN,
+                t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order, e.pid[i], e.tgid[i], e.comm[i],
+                e.stack[i], how,
             )  # fmt: skip
+            if kind != _FREE and o[OPT_REFILL_COVERED] != 0:
+                step_over_ghosts(t, slot, first, nr, base, generation, seq, ts, e.cpu[i], how)
         elif kind == _SPLIT:
-            split_block(t, slot, base, generation, first, nr, seq, ts, order)
+            split_block(t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order)
         elif kind == _MIGRATE:
             src = e.src_pfn[i]
-            migrate_head(t, slot, first, pfn, generation, t.slot[src_section], src - src_section * pages, src, seq, ts)
+            migrate_head(
+                t, o, slot, first, pfn, generation, t.slot[src_section], src - src_section * pages, src, seq, ts, e.cpu[i]
+            )  # fmt: skip
         elif kind == _ISOLATE:
             alloc_block(
-                t, o, slot, base, generation, first, nr, seq, ts, order, e.pid[i], e.tgid[i], e.comm[i],
+                t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order, e.pid[i], e.tgid[i], e.comm[i],
                 e.gfp_mask[i], e.migratetype[i], e.stack[i], _H_ISOLATE,
             )  # fmt: skip
+        if o[OPT_SKEW] > 0 and kind <= _REFILL:
+            recheck_moves(t, o, pfn, nr, seq, ts, e.cpu[i])
+            if kind == _MIGRATE:
+                remember_move(t, o, seq, ts, e.cpu[i], e.src_pfn[i], pfn)
     return n, DONE

@@ -38,8 +38,8 @@ def free_runs(pfn: Array, nr_pages: Array, flags: Array, pages_per_section: int,
     return cut
 
 
-def compare_free(t: Tables, runs: list[tuple[int, int]], window_begin: int) -> FreeComparison:
-    """Return how the kernel's free pages lie to the state."""
+def compare_free(t: Tables, runs: list[tuple[int, int]], since: int) -> FreeComparison:
+    """Return how the kernel's free pages lie to the state; pages touched since *since* prove nothing."""
     pages = agree = 0
     classes: dict[str, int] = {}
     owned = [np.zeros(0, np.int64)]
@@ -53,7 +53,7 @@ def compare_free(t: Tables, runs: list[tuple[int, int]], window_begin: int) -> F
         handle = t.owner[t.slot[section_nr], first : first + count]
         records = t.records[np.maximum(handle, 0)]
         state = np.where(handle >= 0, records["state"], int(State.UNKNOWN))
-        touched = (handle >= 0) & (records["begin_ts"] >= window_begin) & (state == State.OWNED)
+        touched = (handle >= 0) & (records["begin_ts"] >= since) & (state == State.OWNED)
         agree += int((state == State.FREE).sum())
         mine = (state == State.OWNED) & ~touched
         for name, mask in (
@@ -67,7 +67,9 @@ def compare_free(t: Tables, runs: list[tuple[int, int]], window_begin: int) -> F
     return FreeComparison(pages=pages, agree=agree, classes=classes, owned=np.concatenate(owned))
 
 
-def set_free(t: Tables, runs: list[tuple[int, int]], seq: int, ts: int, window_begin: int, renew_before: int) -> Tables:
+def set_free(
+    t: Tables, runs: list[tuple[int, int]], seq: int, ts: int, window_begin: int, since: int, renew_before: int
+) -> Tables:
     """Make the kernel's free pages free: set what was unknown, renew what agrees, correct what does not."""
     size = t.owner.shape[1]
     for pfn, count in runs:
@@ -77,5 +79,5 @@ def set_free(t: Tables, runs: list[tuple[int, int]], seq: int, ts: int, window_b
         t = with_room(t, 2 * count)
         slot, generation = int(t.slot[section_nr]), int(t.generation[section_nr])
         base = section_nr * size
-        apply_free(t, slot, base, generation, first, first + count, seq, ts, window_begin, renew_before)
+        apply_free(t, slot, base, generation, first, first + count, seq, ts, window_begin, since, renew_before)
     return t

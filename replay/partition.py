@@ -12,7 +12,7 @@ from pagetrail.replay.open_stream import OpenStream
 from pagetrail.schemas.errors import FrameDamaged, OffsetGap, SchemaTooNew
 from pagetrail.schemas.frames import decode_frame
 from pagetrail.schemas.log import ANY_BOOT, EMBEDDED_LOG, MAX_READ_BYTES, LogReader, LogRecord
-from pagetrail.schemas.store import fold_name, stream_directory
+from pagetrail.schemas.store import stream_directory
 
 TIP_SECONDS = 60.0
 """A stream in which nothing was sealed for so long gets a tip: questions see it, and a stop costs no more than that."""
@@ -59,7 +59,7 @@ class ReplaySettings:
     @property
     def fold(self) -> str:
         """The folder of the fold."""
-        return fold_name(correct=self.options.correct)
+        return self.options.name
 
 
 class PartitionReplay:

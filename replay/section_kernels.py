@@ -16,19 +16,15 @@ from pagetrail.replay.fold_kernels import (
 )
 from pagetrail.replay.jit import inner, jit
 from pagetrail.replay.tables import DOUBTS, LIVE, RUNS, SPARE
-from pagetrail.schemas.owner import ABSENT8, DOUBT_BASELINE, Evidence, How, State
+from pagetrail.schemas.owner import ABSENT8, ABSENT16, DOUBT_BASELINE, Evidence, How, State
 
 # What to do with one entry of a baseline.
 LEAVE, CONFIRM, SET, KERNEL_VIEW = range(4)
 
 _OWNED, _FREED = int(State.OWNED), int(State.FREE)
 _BASELINE, _INFERRED = int(Evidence.BASELINE), int(Evidence.INFERRED)
-_H_BASELINE, _H_CONFIRMED, _H_CORRECTED, _H_EARLY = (
-    int(How.BASELINE),
-    int(How.CONFIRMED),
-    int(How.CORRECTED),
-    int(How.EARLY),
-)
+_H_BASELINE, _H_CONFIRMED, _H_CORRECTED = int(How.BASELINE), int(How.CONFIRMED), int(How.CORRECTED)
+_H_EARLY = int(How.EARLY)
 
 
 @jit
@@ -51,11 +47,12 @@ def close_section(t, slot, base, generation, seq, ts, how):
 
 
 @jit
-def apply_baseline(t, b, action, early, compound, seq, ts, window_begin, start):
+def apply_baseline(t, b, action, early, compound, seq, ts, window_begin, since, start):
     """Apply entries [start, m) of a page_owner dump; return the entry at which room ran out, or m.
 
     CONFIRM renews the span that is there, SET gives the block the dump's owner, KERNEL_VIEW keeps the proven state and puts
-    the dump's record beside it. Pages touched since *window_begin* are left alone: what the dump says of them proves nothing.
+    the dump's record beside it. Pages touched since *since* are left alone: what the dump says of them proves nothing. What it
+    proves is as sure as *window_begin*, when it began to be read.
     """
     pages = t.owner.shape[1]
     for i in range(start, b.pfn.size):
@@ -91,7 +88,21 @@ def apply_baseline(t, b, action, early, compound, seq, ts, window_begin, start):
             kernel_row[first:stop] = handle
         else:
             set_owner(
-                t, b, i, row, t.kernel[slot], first, stop, base, generation, seq, ts, window_begin, early[i], compound
+                t,
+                b,
+                i,
+                row,
+                t.kernel[slot],
+                first,
+                stop,
+                base,
+                generation,
+                seq,
+                ts,
+                window_begin,
+                since,
+                early[i],
+                compound,
             )
     return b.pfn.size
 
@@ -110,6 +121,10 @@ def confirm(t, b, i, row, first, stop, base, generation, seq, ts, window_begin, 
     r["begin_seq"] = seq
     r["begin_ts"] = ts
     r["evidence_ts"] = window_begin
+    if r["evidence"] == _INFERRED:
+        r["evidence"] = _BASELINE
+    r["cpu"] = ABSENT16
+    r["unordered"] = 0
     r["ts_nsec"] = b.ts_nsec[i]
     r["free_ts_nsec"] = b.free_ts_nsec[i]
     if b.tgid[i] >= 0:
@@ -156,7 +171,7 @@ def from_entry(t, b, i, seq, ts, window_begin, how):
 
 
 @inner
-def set_owner(t, b, i, row, kernel_row, first, stop, base, generation, seq, ts, window_begin, early, compound):
+def set_owner(t, b, i, row, kernel_row, first, stop, base, generation, seq, ts, window_begin, since, early, compound):
     """Give the dump's owner to every page of a block that was not touched while the dump was made.
 
     A dump prints heads. The tails are the head's for sure only in a compound block that was not migrated: the tails of a migrated
@@ -164,6 +179,10 @@ def set_owner(t, b, i, row, kernel_row, first, stop, base, generation, seq, ts, 
     Blocks within it that the dump lists by themselves are left to their own records.
     """
     handle = from_entry(t, b, i, seq, ts, window_begin, _H_EARLY if early else _H_BASELINE)
+    if early and row[first] >= 0 and t.records[row[first]]["state"] == _FREED:
+        t.records[handle]["evidence"] = (
+            _INFERRED  # a ghost, or allocated in bulk, which left no event before page_owner started
+        )
     whole = (b.gfp_mask[i] & compound) != 0 and b.migrate_reason[i] < 0
     tails = handle
     if stop - first > 1 and not whole:
@@ -183,7 +202,7 @@ def set_owner(t, b, i, row, kernel_row, first, stop, base, generation, seq, ts, 
         length = 1 if j == first and tails != handle else run_length(row, j, border)
         mine = handle if j == first else tails
         there = row[j]
-        if there >= 0 and t.records[there]["begin_ts"] >= window_begin:
+        if there >= 0 and t.records[there]["begin_ts"] >= since:
             j += length
             continue
         if there >= 0:
@@ -212,7 +231,7 @@ def release_unused(t, handle):
 
 
 @jit
-def apply_free(t, slot, base, generation, first, stop, seq, ts, window_begin, renew_before):
+def apply_free(t, slot, base, generation, first, stop, seq, ts, window_begin, since, renew_before):
     """Make pages [first, stop) of a section free, as the kernel says they are, where they were not touched meanwhile."""
     row = t.owner[slot]
     i = first
@@ -220,8 +239,9 @@ def apply_free(t, slot, base, generation, first, stop, seq, ts, window_begin, re
         length = run_length(row, i, stop)
         handle = row[i]
         free = handle >= 0 and t.records[handle]["state"] == _FREED
-        touched = handle >= 0 and t.records[handle]["begin_ts"] >= window_begin
-        if touched or (free and t.records[handle]["evidence_ts"] >= renew_before):
+        touched = handle >= 0 and t.records[handle]["begin_ts"] >= since
+        sure = free and t.records[handle]["unordered"] == 0
+        if touched or (sure and t.records[handle]["evidence_ts"] >= renew_before):
             i += length
             continue
         last = np.int64(-1)
@@ -247,6 +267,8 @@ def apply_free(t, slot, base, generation, first, stop, seq, ts, window_begin, re
         if not free:
             r["evidence"] = _BASELINE
             r["order"] = ABSENT8
+        r["cpu"] = ABSENT16
+        r["unordered"] = 0
         r["begin_seq"] = seq
         r["begin_ts"] = ts
         r["evidence_ts"] = window_begin
@@ -270,6 +292,7 @@ def apply_split(t, slot, base, generation, first, stop, seq, ts, how):
             r["order"] = 0
             r["evidence"] = _INFERRED
             r["how"] = how
+            r["cpu"] = ABSENT16
             r["begin_seq"] = seq
             r["begin_ts"] = ts
             close(t, handle, base + i, length, generation, seq, ts, how, 0)

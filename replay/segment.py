@@ -9,17 +9,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pagetrail.replay.digest import facts_digest, join_digests, rows_digest, spans_digest
+from pagetrail.replay.digest import facts_digest, join_digests, rows_digest, spans_digest, values_digest
 from pagetrail.replay.engine import StreamEngine
-from pagetrail.replay.facts import plain
-from pagetrail.replay.tables import ANOMALY_ROWS, DOUBTS, QUARANTINE, RUNS, live_rows
+from pagetrail.replay.facts import open_call_doubts, plain
+from pagetrail.replay.fold_kernels import OPT_SKEW
+from pagetrail.replay.tables import ANOMALY_ROWS, DOUBTS, QUARANTINE, RUNS, live_rows, recent_moves
 from pagetrail.schemas.owner import (
     ABSENT8,
+    ABSENT16,
     ABSENT32,
     ABSENT64,
     ANOMALY_TEXT,
     DOUBT_DTYPE,
-    DOUBT_HOTPLUG,
     DOUBT_TEXT,
     OPEN_END,
     Anomaly,
@@ -27,11 +28,14 @@ from pagetrail.schemas.owner import (
     How,
     State,
 )
-from pagetrail.schemas.store import FOLD_VERSION, STORE_FORMAT, TABLE, fold_name
+from pagetrail.schemas.store import FOLD_VERSION, STORE_FORMAT, TABLE
 
-_SMALLEST = {np.dtype(np.int64): ABSENT64, np.dtype(np.int32): ABSENT32, np.dtype(np.int8): ABSENT8}
+_SMALLEST = {
+    np.dtype(np.int64): ABSENT64, np.dtype(np.int32): ABSENT32, np.dtype(np.int16): ABSENT16, np.dtype(np.int8): ABSENT8,
+}  # fmt: skip
 _ARROW = {
-    "BIGINT": pa.int64(), "INTEGER": pa.int32(), "TINYINT": pa.int8(), "VARCHAR": pa.utf8(), "BOOLEAN": pa.bool_(),
+    "BIGINT": pa.int64(), "INTEGER": pa.int32(), "SMALLINT": pa.int16(), "TINYINT": pa.int8(), "VARCHAR": pa.utf8(),
+    "BOOLEAN": pa.bool_(),
 }  # fmt: skip
 _RUN_FIELDS = ("pfn", "nr_pages", "end_seq", "end_ts", "generation", "end_how", "kernel_view")
 
@@ -45,7 +49,8 @@ class Stretch:
         self.first_seq, self.last_seq = engine.segment_first_seq, engine.last_seq
         self.runs, self.records = t.runs[: t.counts[RUNS]], t.closed[: t.counts[RUNS]]
         self.live_runs, self.live_records, self.live_handles = live_rows(t)
-        self.doubts = np.concatenate([t.doubts[: t.counts[DOUBTS]], _open_call_doubts(engine)])
+        self.doubts = np.concatenate([t.doubts[: t.counts[DOUBTS]], open_call_doubts(engine.facts)])
+        self.values, self.live_values = engine.values.closed(), engine.values.live(t)
         self.digest = self._digest()
         self.tip = tip
 
@@ -53,12 +58,13 @@ class Stretch:
         e = self.engine
         return join_digests(
             e.parent_digest.encode(),
-            f"{e.host}\0{e.boot_id}\0{fold_name(correct=e.options.correct)}\0{self.first_seq}\0{self.last_seq}".encode(),
+            f"{e.host}\0{e.boot_id}\0{e.options.name}\0{self.first_seq}\0{self.last_seq}".encode(),
             spans_digest(self.runs, self.records, e.comms.texts, e.stacks.ids),
             spans_digest(self.live_runs, self.live_records, e.comms.texts, e.stacks.ids),
             rows_digest(self.doubts),
             e.tables.anomalies[:, :3].tobytes(),
             facts_digest(e.facts),
+            *values_digest(self.values, self.live_values, e.facts.fields),
         )
 
     def tables(self) -> dict[str, pa.Table]:
@@ -75,6 +81,7 @@ class Stretch:
             "spans": spans,
             "live": _spans(self.live_runs[live], self.live_records[live], self.live_handles, comms, stacks),
             "sections": _rows("sections", [tuple(asdict(s).values()) for s in facts.sections]),
+            "page_ext": _values(np.concatenate([self.values, self.live_values]), facts.fields),
             "gaps": _rows("gaps", [(s, cpu, g.t_lo, g.t_hi, g.lost, g.reason) for s, cpu, g in facts.gaps]),
             "doubts": pa.table({n: np.ascontiguousarray(self.doubts[n]) for n in DOUBT_DTYPE.names or ()}),
             "anomalies": _rows("anomalies", self._anomalies()),
@@ -100,7 +107,7 @@ class Stretch:
         first_ts = e.segment_first_ts if e.segment_first_ts is not None else e.last_ts
         reach = min((int(ts) for ts in self.doubts["from_ts"]), default=OPEN_END)
         values = {
-            "format": STORE_FORMAT, "fold_version": FOLD_VERSION, "fold": fold_name(correct=e.options.correct),
+            "format": STORE_FORMAT, "fold_version": FOLD_VERSION, "fold": e.options.name,
             "host": e.host, "boot_id": e.boot_id, "tip": int(self.tip), "first_seq": self.first_seq,
             "last_seq": self.last_seq, "first_ts": first_ts, "last_ts": e.last_ts, "digest": self.digest,
             "parent_digest": e.parent_digest, "doubts_reach_back_to": reach,
@@ -117,23 +124,13 @@ class Stretch:
         return {
             "facts": plain(e.facts),
             "counts": e.tables.counts.tolist(),
+            "moves": recent_moves(e.tables, int(e.opts[OPT_SKEW])).tolist(),
             "options": e.opts.tolist(),
             "segment_first_seq": e.segment_first_seq,
             "segment_first_ts": e.segment_first_ts,
             "generation": e.tables.generation.tolist(),
             "floor": e.options.floor,
         }
-
-
-def _open_call_doubts(engine: StreamEngine) -> NDArray[np.void]:
-    """Between entry and return of a hotplug call its range is not certain."""
-    calls = engine.facts.open_calls()
-    rows = [
-        (c.pfn, c.nr_pages, c.ts, OPEN_END, c.seq, DOUBT_HOTPLUG)
-        for c in calls
-        if c.pfn is not None and c.nr_pages is not None
-    ]
-    return np.array(rows, DOUBT_DTYPE)
 
 
 def _rows(name: str, rows: Sequence[Sequence[object]]) -> pa.Table:
@@ -166,6 +163,17 @@ def _spans(
             mask = column == _SMALLEST[column.dtype]
         arrays[name] = pa.array(column, _ARROW[kind], mask=mask)
     return pa.table(arrays)
+
+
+def _values(rows: NDArray[np.void], fields: Sequence[str]) -> pa.Table:
+    """Return spans of what page_ext's clients hold, sorted by field, pfn and begin."""
+    rows = rows[np.lexsort((rows["begin_seq"], rows["pfn"], rows["field"]))]
+    names = [fields[field].split(".", 1) for field in rows["field"].tolist()]
+    columns = {"client": [client for client, _ in names], "field": [field for _, field in names]}
+    return pa.table({
+        name: pa.array(columns[name] if name in columns else np.ascontiguousarray(rows[name]), _ARROW[kind])
+        for name, kind, _ in TABLE["page_ext"].columns
+    })  # fmt: skip
 
 
 def _differences(found: list[dict[str, Any]]) -> pa.Table:

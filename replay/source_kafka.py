@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from pagetrail.schemas.errors import FrameDamaged, OffsetGap
 from pagetrail.schemas.frames import FrameHeader, decode_header, frame_digest
-from pagetrail.schemas.log import ANY_BOOT, MAX_READ_BYTES, LogRecord
+from pagetrail.schemas.log import ANY_BOOT, MAX_READ_BYTES, FramePlace, LogRecord
 from pagetrail.schemas.log_address import KafkaAddress
 from pagetrail.schemas.log_kafka import (
     BOOT_HEADER,
@@ -90,6 +90,10 @@ class KafkaLogReader:
                     break
                 raise
         return records
+
+    def locate(self, recording: str, seq: int) -> FramePlace | None:  # noqa: ARG002  # a topic has no index by recording
+        """Return null: a topic keeps no index of its recordings."""
+        return None
 
     def release(self, partition: int) -> None:
         """Let go of a partition that is not read any more; a later read takes it up again."""

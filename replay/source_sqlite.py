@@ -11,6 +11,7 @@ from pagetrail.schemas.log import (
     EMBEDDED_LOG,
     EMBEDDED_PARTITION,
     MAX_READ_BYTES,
+    FramePlace,
     LogFile,
     LogRecord,
     check_format,
@@ -21,6 +22,8 @@ from pagetrail.schemas.log import (
 _SELECT = "SELECT offset, host, boot_id, digest, payload FROM frames WHERE offset >= ? ORDER BY offset"
 _LATER = """SELECT last_ts, payload FROM frames WHERE host = ? AND boot_id = ? AND recording <> ? AND last_ts > ?
     ORDER BY last_ts DESC LIMIT 1"""
+_HOLDING = """SELECT offset, first_seq, last_seq FROM frames WHERE recording = ? AND first_seq <= ? AND last_seq >= ?
+    ORDER BY frame LIMIT 1"""
 _BUSY_SECONDS = 60.0
 _Row = tuple[int, str, str, bytes, bytes]
 
@@ -79,6 +82,16 @@ class SqliteLogReader:
             if room < 0:
                 break
         return records
+
+    def locate(self, recording: str, seq: int) -> FramePlace | None:
+        """Return where event *seq* of a recording lies; null: it is not in the log, or not any more."""
+        for file in reversed(self._files()):
+            with self._explained(file):
+                row = self._connect(file).execute(_HOLDING, (recording, seq, seq)).fetchone()
+            if row is not None:
+                offset, first_seq, last_seq = row
+                return FramePlace(partition=EMBEDDED_PARTITION, offset=offset, first_seq=first_seq, last_seq=last_seq)
+        return None
 
     def later_recording(self, header: FrameHeader) -> FrameHeader | None:
         """Return the last frame of another recording of *header*'s boot that ends after *header* begins; null: there is none.

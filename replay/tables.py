@@ -28,11 +28,16 @@ class Tables(NamedTuple):
     doubts: Array  # void DOUBT_DTYPE
     quarantine: Array  # int64 (k, 4): seq, pfn, order, Anomaly
     anomalies: Array  # int64 (128, 4) by Anomaly: events, pages, seq of the first, 1 + seq of the last
+    moves: (
+        Array  # int64 (MOVE_ROWS, 5) ring of the last migrations: ts, cpu, src_pfn, pfn, 1 where its order is not sure
+    )
     counts: Array  # int64 see the indices below
 
 
-SPARE, LIVE, RUNS, DOUBTS, QUARANTINE, EVENTS, LAST_TS, LAST_SEQ = range(8)
-COUNTS = 8
+SPARE, LIVE, RUNS, DOUBTS, QUARANTINE, EVENTS, LAST_TS, LAST_SEQ, MOVES = range(9)
+COUNTS = 9
+MOVE_ROWS = 1 << 10
+"""Migrations that are remembered, while the clock skew lasts, for what may have happened to their sources before them."""
 ANOMALY_ROWS = 128
 NO_EVENT = np.iinfo(np.int64).min
 
@@ -52,6 +57,7 @@ def new_tables(pages_per_section: int) -> Tables:
         doubts=np.zeros(1 << 12, DOUBT_DTYPE),
         quarantine=np.zeros((1 << 8, 4), np.int64),
         anomalies=np.zeros((ANOMALY_ROWS, 4), np.int64),
+        moves=np.zeros((MOVE_ROWS, 5), np.int64),
         counts=np.zeros(COUNTS, np.int64),
     )
     tables.counts[SPARE] = records
@@ -127,3 +133,10 @@ def live_rows(tables: Tables) -> tuple[NDArray[np.void], NDArray[np.void], NDArr
     runs["generation"], runs["kernel_view"] = generation[order], view_[order]
     runs["end_seq"] = runs["end_ts"] = np.iinfo(np.int64).max
     return runs, tables.records[handle[order]], handle[order]
+
+
+def recent_moves(tables: Tables, skew: int) -> Array:
+    """Return the rows of ``moves``, oldest first, that an event to come may still turn out to have come before."""
+    rows, count = tables.moves.shape[0], int(tables.counts[MOVES])
+    kept = tables.moves[[n % rows for n in range(max(count - rows, 0), count)]]
+    return np.asarray(kept[kept[:, 0] >= tables.counts[LAST_TS] - skew] if skew else kept[:0])

@@ -18,7 +18,7 @@ from pagetrail.replay.baseline import (
 from pagetrail.replay.clock import owner_clock
 from pagetrail.replay.decode import decode
 from pagetrail.replay.facts import Audit, Facts
-from pagetrail.replay.fold_kernels import OPT_MAX_PFN, doubt
+from pagetrail.replay.fold_kernels import OPT_MAX_PFN, doubt_on
 from pagetrail.replay.freedom import compare_free, free_runs, set_free
 from pagetrail.replay.page_ext import split_own_blocks
 from pagetrail.replay.section_kernels import apply_baseline
@@ -38,6 +38,8 @@ class OpenBaseline:
     begin: BaselineBegin
     seq: int
     floor: int
+    since: int
+    """Trace clock, ns: what touched a page from then on may have come after it was read."""
     parts: list[EventBatch] = field(default_factory=list)
 
 
@@ -65,10 +67,10 @@ def renew_before(facts: Facts) -> int:
 
 
 def _page_owner(engine: "StreamEngine", opened: OpenBaseline, seq: int, ts: int, applied: bool) -> None:
-    entries = _in_sections(engine, _entries(engine, opened, seq, ts), opened.begin.window_begin, seq, ts)
+    entries = _in_sections(engine, _entries(engine, opened, seq, ts), opened.since, seq, ts)
     clock = owner_clock(engine.facts.clocks)
     swapper = engine.comms.intern("swapper/0")
-    seen = compare(engine.tables, entries, opened.begin.window_begin, clock, swapper)
+    seen = compare(engine.tables, entries, opened.since, clock, swapper)
     _audit(engine, opened, entries, seen, seq, ts, applied)
     if applied:
         _apply(engine, opened, entries, seen, seq, ts)
@@ -93,14 +95,17 @@ def _entries(engine: "StreamEngine", opened: OpenBaseline, seq: int, ts: int) ->
     return Entries(**{name: np.require(column[possible], None, ["C", "W"]) for name, column in columns.items()})
 
 
-def _in_sections(engine: "StreamEngine", entries: Entries, window_begin: int, seq: int, ts: int) -> Entries:
+def _in_sections(engine: "StreamEngine", entries: Entries, since: int, seq: int, ts: int) -> Entries:
     """Open the sections that the dump names; leave out records of sections that went while it was read."""
     section = entries.pfn // engine.facts.pages_per_section
-    gone = {e.section_nr for e in engine.facts.sections if window_begin <= e.end_ts < OPEN_END}
+    gone = {e.section_nr for e in engine.facts.sections if since <= e.end_ts < OPEN_END}
     for section_nr in np.unique(section).tolist():
         if section_nr not in gone:
             engine.open_inferred(section_nr, seq, ts)
     there = np.array([engine.sections.is_open(nr) for nr in section.tolist()], np.bool_)
+    for row in np.flatnonzero(~there).tolist():
+        if engine.beyond_nodes(int(section[row])):
+            engine.quarantine(Anomaly.BEYOND_MACHINE, seq, ts, int(entries.pfn[row]), int(entries.order[row]))
     return entries if there.all() else Entries(*(np.require(c[there], None, ["C", "W"]) for c in entries))
 
 
@@ -142,7 +147,9 @@ def _apply(engine: "StreamEngine", opened: OpenBaseline, b: Entries, c: Comparis
     action = actions(c, b, renew_before(engine.facts), clock)
     done = 0
     while done < b.pfn.size:
-        done = apply_baseline(engine.tables, b, action, c.early, compound, seq, ts, opened.begin.window_begin, done)
+        done = apply_baseline(
+            engine.tables, b, action, c.early, compound, seq, ts, opened.begin.window_begin, opened.since, done
+        )
         if done < b.pfn.size:
             engine.tables = with_room(engine.tables, 1 << int(b.order[done]))
     engine.tables = split_own_blocks(engine.tables, engine.facts.boot, seq, ts)
@@ -151,7 +158,7 @@ def _apply(engine: "StreamEngine", opened: OpenBaseline, b: Entries, c: Comparis
     engine.tables = with_room(engine.tables, int(c.extra.size) + 1)
     for pfn, ours in zip(c.extra.tolist(), c.extra_ours, strict=True):
         pages = 1 << max(int(ours["order"]), 0)
-        doubt(engine.tables, pfn, pages, int(ours["evidence_ts"]), OPEN_END, seq, DOUBT_BASELINE)
+        doubt_on(engine.tables, pfn, pages, int(ours["evidence_ts"]), ts, seq, DOUBT_BASELINE)
 
 
 # -- kpageflags ----------------------------------------------------------------------------------------------------------
@@ -164,7 +171,7 @@ def _kpageflags(engine: "StreamEngine", opened: OpenBaseline, seq: int, ts: int,
     if batch is not None:
         pfn, nr_pages, flags = (batch.column(name) for name in ("pfn", "nr_pages", "page_flags"))
         runs = free_runs(pfn, nr_pages, flags, engine.facts.pages_per_section, int(engine.opts[OPT_MAX_PFN]))
-    seen = compare_free(engine.tables, runs, opened.begin.window_begin)
+    seen = compare_free(engine.tables, runs, opened.since)
     engine.facts.audits.append(
         Audit(
             seq=seq, ts=ts, name=opened.begin.name, records=seen.pages, agree=seen.agree, pages=seen.pages,
@@ -173,4 +180,4 @@ def _kpageflags(engine: "StreamEngine", opened: OpenBaseline, seq: int, ts: int,
     )  # fmt: skip
     if applied:
         before = renew_before(engine.facts)
-        engine.tables = set_free(engine.tables, runs, seq, ts, opened.begin.window_begin, before)
+        engine.tables = set_free(engine.tables, runs, seq, ts, opened.begin.window_begin, opened.since, before)

@@ -7,9 +7,11 @@ import numpy as np
 
 from pagetrail.replay.baseline import Entries, no_entries
 from pagetrail.replay.decode import Events, no_events
-from pagetrail.replay.fold_kernels import OPTIONS, doubt, fold, note
+from pagetrail.replay.fold_kernels import OPTIONS, doubt, doubt_on, fold, note
 from pagetrail.replay.section_kernels import apply_baseline, close_section
 from pagetrail.replay.tables import new_tables
+from pagetrail.replay.value_kernels import Told, Values, end_section, set_values
+from pagetrail.schemas.owner import VALUE_DTYPE
 
 
 def compile_kernels() -> None:
@@ -18,11 +20,17 @@ def compile_kernels() -> None:
     events: Events = no_events()
     entries: Entries = no_entries()
     fold(tables, np.zeros(OPTIONS, np.int64), events, 0, 0, np.zeros(1, np.int64))
-    apply_baseline(tables, entries, np.zeros(0, np.int8), np.zeros(0, np.bool_), 0, 0, 0, 0, 0)
+    apply_baseline(tables, entries, np.zeros(0, np.int8), np.zeros(0, np.bool_), 0, 0, 0, 0, 0, 0)
     note(tables, 1, 0, 0)
     doubt(tables, 0, 0, 0, 0, 0, 0)
+    doubt_on(tables, 0, 0, 0, 0, 0, 0)
     tables = tables._replace(owner=np.full((1, 1), -1, np.int32), kernel=np.full((1, 1), -1, np.int32))
     close_section(tables, 0, 0, 0, 0, 0, 0)
+    longs, none = np.zeros((1, 1, 1), np.int64), np.zeros(0, np.int64)
+    values = Values(longs, longs, longs, np.zeros((1, 1, 1), np.int8), np.zeros(1, VALUE_DTYPE), np.zeros(1, np.int64))
+    told = Told(none, none, none, np.zeros(0, np.int16), none, none, none)
+    set_values(values, tables.slot, tables.generation, 0, told, 0)
+    end_section(values, 0, 0, 0, 1, 0)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ class Kind(enum.IntEnum):
     ISOLATE = 14
     DRAIN = 15
     EXTFRAG = 16
+    REFILL = 17
     HOTPLUG = 20
     BASELINE_BEGIN = 30
     BASELINE_ENTRY = 31

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pagetrail.schemas.columns import Kind
 
-Covered = Literal["alloc", "free", "split", "thp_split", "migrate", "isolate", "drain", "hotplug"]
+Covered = Literal["alloc", "free", "split", "thp_split", "migrate", "isolate", "drain", "refill", "hotplug"]
 """thp_split: splits of transparent huge pages alone, which vmstat counts; split: all of them."""
 
 
@@ -18,6 +18,10 @@ class Detail(BaseModel):
     """A closed content model: an unknown field is an error, not noise."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+CLOCK_SKEW_OPTION: Final = "clock_skew_nsec"
+"""Option of a recording: the clocks of two of its CPUs differ by at most so much, ns."""
 
 
 class RecordingBegin(Detail):

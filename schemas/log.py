@@ -54,6 +54,16 @@ class LogRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FramePlace:
+    """Where a frame lies in the log, and which events (seq) of its recording it holds, both ends included."""
+
+    partition: int
+    offset: int
+    first_seq: int
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AppendResult:
     """What an append did: frames stored, frames that were there before, and the last offset that is known, if any.
 
@@ -113,6 +123,9 @@ class LogReader(Protocol):
             The bytes of the record at *offset* are not those that were appended. Whole records before a damaged one are
             returned first.
         """
+
+    def locate(self, recording: str, seq: int) -> FramePlace | None:
+        """Return where event *seq* of a recording lies; null: not in the log any more, or the backend keeps no such index."""
 
     def close(self) -> None:
         """Let go of what the reader holds."""

@@ -43,6 +43,8 @@ class How(enum.IntEnum):
     OFFLINED = 14
     NOT_LISTED = 15
     SPLIT_BY_PAGE_EXT = 16
+    REFILL = 17
+    UNORDERED = 18
 
 
 class Anomaly(enum.IntEnum):
@@ -58,6 +60,7 @@ class Anomaly(enum.IntEnum):
     SECTION_OPENED = 8
     MIGRATE_FROM_UNKNOWN = 9
     USE_OF_FREE = 10
+    REFILL_OF_OWNED = 11
     UNALIGNED = 20
     BEYOND_MACHINE = 21
     BAD_ORDER = 22
@@ -65,6 +68,7 @@ class Anomaly(enum.IntEnum):
     HOTPLUG_ON_FLATMEM = 24
     RECORDING_OVERLAPS = 25
     NOT_AN_EVENT = 26
+    SECTION_GONE = 27
 
 
 ANOMALY_TEXT: Final = {
@@ -75,6 +79,7 @@ ANOMALY_TEXT: Final = {
     Anomaly.PARTIAL_FREE: "a part of a block was freed: it had been split (inferred)",
     Anomaly.ALLOC_OVER_OWNED: "allocated while owned: a free was not seen (inferred)",
     Anomaly.DRAIN_OF_OWNED: "drained from a per-cpu list while owned: a free was not seen, or the owner was a ghost (inferred)",
+    Anomaly.REFILL_OF_OWNED: "taken off the free lists while owned: a free was not seen, or the owner was a ghost (inferred)",
     Anomaly.SECTION_OPENED: "an event in a section not known to be online: it is there (inferred)",
     Anomaly.USE_OF_FREE: "split, or migrated to, while known free: an allocation was not seen (inferred)",
     Anomaly.MIGRATE_FROM_UNKNOWN: "migrated from a page of which nothing was known",
@@ -84,6 +89,7 @@ ANOMALY_TEXT: Final = {
     Anomaly.HOTPLUG_UNPAIRED: "a hotplug call returned that was not seen to begin",
     Anomaly.HOTPLUG_ON_FLATMEM: "quarantined: hotplug on a kernel without SPARSEMEM",
     Anomaly.NOT_AN_EVENT: "quarantined: an event of no known kind, or whose detail is not what its kind says",
+    Anomaly.SECTION_GONE: "quarantined: an event in a section that went, and hotplug was recorded",
     Anomaly.RECORDING_OVERLAPS: "quarantined: a recording that overlaps another one of the same boot",
 }
 """One line a kind, for people."""
@@ -132,11 +138,13 @@ RECORD_DTYPE: Final = np.dtype(
         ("free_stack", np.int32),
         ("pages", np.int32),  # pages that still refer to this record
         ("order", np.int8),
+        ("cpu", np.int16),  # of the event that began it; absent: no event of a CPU did
         ("migratetype", np.int8),
         ("state", np.int8),
         ("evidence", np.int8),
         ("how", np.int8),
         ("migrate_reason", np.int8),
+        ("unordered", np.int8),  # 1: which of two CPUs' events came last is not sure
     ],
     align=True,
 )
@@ -160,7 +168,8 @@ DOUBT_DTYPE: Final = np.dtype(
         ("pfn", np.int64),
         ("nr_pages", np.int64),
         ("from_ts", np.int64),  # last evidence before the contradiction, trace clock ns
-        ("to_ts", np.int64),  # when it was noticed
+        ("to_ts", np.int64),  # when it ends: when it was noticed, or open
+        ("noticed_ts", np.int64),  # when it was noticed
         ("seq", np.int64),  # stream_seq of the event that showed it
         ("reason", np.int8),  # Anomaly, or one of the two below
     ],
@@ -169,11 +178,14 @@ DOUBT_DTYPE: Final = np.dtype(
 
 DOUBT_BASELINE: Final = 100
 """Doubt's reason: the kernel's own view disagreed."""
+DOUBT_ORDER: Final = 102
+"""Doubt's reason: another CPU's event, within the skew of their clocks, may have come before."""
 DOUBT_HOTPLUG: Final = 101
 """Doubt's reason: a hotplug call was under way."""
 
 DOUBT_TEXT: Final = {
     DOUBT_BASELINE: "the kernel's own dump disagreed later",
+    DOUBT_ORDER: "an event of another CPU, within the skew of their clocks, may have come before",
     DOUBT_HOTPLUG: "memory was being onlined or offlined",
 } | {int(kind): text for kind, text in ANOMALY_TEXT.items()}
 
@@ -183,3 +195,20 @@ ABSENT16: Final = int(np.iinfo(np.int16).min)
 ABSENT8: Final = int(np.iinfo(np.int8).min)
 OPEN_END: Final = int(np.iinfo(np.int64).max)
 """end_seq and end_ts of a span that has not ended."""
+
+# What a page_ext client beside owner held on a run of pages, from when to when.
+VALUE_DTYPE: Final = np.dtype(
+    [
+        ("pfn", np.int64),
+        ("nr_pages", np.int64),
+        ("value", np.int64),
+        ("begin_seq", np.int64),  # stream_seq of the event that told of it
+        ("begin_ts", np.int64),  # its trace clock, ns
+        ("end_seq", np.int64),
+        ("end_ts", np.int64),
+        ("generation", np.int32),
+        ("field", np.int16),  # index into the fields that the stream's clients hold
+        ("evidence", np.int8),
+    ],
+    align=True,
+)

@@ -6,14 +6,15 @@ instant of the segment, which is (last event of its parent, own last event]. A r
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-STORE_FORMAT: Final = 1
+STORE_FORMAT: Final = 2
 """Version of these tables. A pagetrail refuses segments of a later one."""
 
-FOLD_VERSION: Final = 1
+FOLD_VERSION: Final = 2
 """Version of the rules of replay. Another one makes other segments, beside the old ones."""
 
 BLOCK_SIZE: Final = 16_384
@@ -52,6 +53,8 @@ _SPAN: Final = (
     ("free_stack", "INTEGER", "id in stacks: of a free run, of the free"),
     ("evidence", "TINYINT", "1 observed, 2 baseline, 3 inferred"),
     ("how", "TINYINT", "what began this span: see the table words"),
+    ("cpu", "SMALLINT", "CPU of the event that began it; null: no event of a CPU did"),
+    ("unordered", "TINYINT", "1: began within the clock skew of another CPU's event: which came last is not sure"),
     ("begin_seq", "BIGINT", "stream_seq of the event that began it"),
     ("begin_ts", "BIGINT", "ns, trace clock: when it began"),
     (
@@ -81,7 +84,18 @@ TABLES: Final = (
         ("end_seq", "BIGINT", "stream_seq at which it was freed; 2^63-1: it is there"),
         ("end_ts", "BIGINT", "ns, trace clock; 2^63-1: it is there"),
         ("how", "VARCHAR", "boot, online_pages, notified, inferred"),
-        ("end_how", "VARCHAR", "offline_pages, cancelled, notified; null: it is there"))),
+        ("end_how", "VARCHAR", "offline_pages, cancelled, notified; unseen: it came again; null: it is there"))),
+    Table("page_ext", "What clients of page_ext beside owner held of pages: spans that ended within the segment, and open ones.", (
+        ("client", "VARCHAR", "name of the client: debug, ..."),
+        ("field", "VARCHAR", "what it is: poison, guard, ..."),
+        ("pfn", "BIGINT", "first page of the run"), ("nr_pages", "BIGINT", "pages"),
+        ("value", "BIGINT", "of debug: 1 the flag is set, 0 it is not"),
+        ("evidence", "TINYINT", "1 observed: an event told of it; 3 inferred: a fresh extension is zeroed"),
+        ("begin_seq", "BIGINT", "stream_seq of the last event that told of it"),
+        ("begin_ts", "BIGINT", "ns, trace clock: when that was"),
+        ("end_seq", "BIGINT", "stream_seq of the next one, or of the extension's end; 2^63-1: open"),
+        ("end_ts", "BIGINT", "ns, trace clock; 2^63-1: open"),
+        ("generation", "INTEGER", "generation of the section"))),
     Table("gaps", "Known losses: nothing between t_lo and t_hi is sure to be in the log.", (
         ("seq", "BIGINT", "stream_seq of the event that reported it"),
         ("cpu", "INTEGER", "CPU that lost events; null: all"),
@@ -92,7 +106,8 @@ TABLES: Final = (
     Table("doubts", "Answers that later events showed to be unsafe: these pages, from from_ts to to_ts.", (
         ("pfn", "BIGINT", "first page"), ("nr_pages", "BIGINT", "pages"),
         ("from_ts", "BIGINT", "ns, trace clock: last evidence before the contradiction"),
-        ("to_ts", "BIGINT", "ns, trace clock: when it was noticed; 2^63-1: not over yet"),
+        ("to_ts", "BIGINT", "ns, trace clock: when it ends, which is when it was noticed; 2^63-1: not over yet"),
+        ("noticed_ts", "BIGINT", "ns, trace clock: when it was noticed; as of an earlier time there was no doubt"),
         ("seq", "BIGINT", "stream_seq of the event that showed it"),
         ("reason", "TINYINT", "see the table words"))),
     Table("anomalies", "What replay noticed, by kind, from the beginning of the stream to the segment's end.", (
@@ -178,9 +193,18 @@ def segments_directory(trail: Path) -> Path:
     return trail / "segments"
 
 
-def fold_name(*, correct: bool) -> str:
-    """Return the folder of a fold: its version and options."""
-    return f"fold{FOLD_VERSION}" + ("" if correct else "-no-correct")
+FOLD_CLIENTS: Final = ("owner", "page_table_check", "debug")
+"""The clients of page_ext that the folds of this version know: see replay/clients."""
+
+
+def fold_name(*, correct: bool, clients: Sequence[str] = FOLD_CLIENTS) -> str:
+    """Return the folder of a fold: its version and options; each client that it knows beside those of its version, or lacks.
+
+    So a new client makes other segments, beside the old ones: an old log is replayed from its beginning, and fills it.
+    """
+    more = [f"+{name}" for name in clients if name not in FOLD_CLIENTS]
+    less = [f"-without-{name}" for name in FOLD_CLIENTS if name not in clients]
+    return f"fold{FOLD_VERSION}" + "".join([*more, *less]) + ("" if correct else "-no-correct")
 
 
 def path_part(text: str) -> str:

@@ -12,11 +12,12 @@ from pagetrail.producers.model_kernel import History
 from pagetrail.producers.model_page_ext import Pages, PageState, Truth
 from pagetrail.queries.certainty import ATTRIBUTES, judge
 from pagetrail.queries.rows import unknown_records
+from pagetrail.replay.clients.client import UNKNOWN
 from pagetrail.replay.engine import FoldOptions, StreamEngine
 from pagetrail.replay.tables import DOUBTS
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.details import RecordingBegin
+from pagetrail.schemas.details import CLOCK_SKEW_OPTION, RecordingBegin
 from pagetrail.schemas.frames import FrameOrigin, header_of
 from pagetrail.schemas.owner import ABSENT64, GFP_MOVABLE, RUN_DTYPE, SAME_TS_NSEC, State
 
@@ -24,10 +25,13 @@ ORIGIN = FrameOrigin(host="model", boot_id="boot", recording="model", producer="
 NUMBERS = ("order", "pid", "tgid", "gfp_mask")
 
 
-def numbered(events: EventBatch) -> EventBatch:
-    """Return *events* as a recording: row i has seq i + 1, after the RECORDING_BEGIN."""
+def numbered(events: EventBatch, skew: int = 0) -> EventBatch:
+    """Return *events* as a recording that declares a clock skew: row i has seq i + 1, after the RECORDING_BEGIN."""
     first = int(events.columns["trace_ts_nsec"][0])
-    begin = single(Kind.RECORDING_BEGIN, first, RecordingBegin(source="model", format="workload-model"))
+    options = {CLOCK_SKEW_OPTION: str(skew)} if skew else {}
+    begin = single(
+        Kind.RECORDING_BEGIN, first, RecordingBegin(source="model", format="workload-model", options=options)
+    )
     batch = concat([begin, events])
     return EventBatch(
         columns={**batch.columns, "seq": np.arange(len(batch), dtype=np.int64)},
@@ -36,9 +40,11 @@ def numbered(events: EventBatch) -> EventBatch:
     )
 
 
-def folded(events: EventBatch, rows: Sequence[int], options: FoldOptions | None = None) -> Iterator[StreamEngine]:
+def folded(
+    events: EventBatch, rows: Sequence[int], options: FoldOptions | None = None, skew: int = 0
+) -> Iterator[StreamEngine]:
     """Yield the engine as it stands just after each of *rows*, which rise: one frame up to each."""
-    batch, done = numbered(events), 0
+    batch, done = numbered(events, skew), 0
     engine = StreamEngine(host=ORIGIN.host, boot_id=ORIGIN.boot_id, options=options or FoldOptions(floor=1 << 40))
     for frame, row in enumerate(rows):
         part = batch.slice(done, row + 2)
@@ -61,7 +67,7 @@ class Said:
 
 def said(engine: StreamEngine, config: ModelConfig) -> Said:
     """Return what *engine* says of every page of the model."""
-    tables, pages = engine.tables, config.pages_per_section
+    tables, pages = engine.tables, engine.facts.pages_per_section
     sections = config.nr_pages // pages
     slot, generation = np.full(sections, -1), np.zeros(sections, np.int32)
     known = min(tables.slot.size, sections)
@@ -75,6 +81,15 @@ def said(engine: StreamEngine, config: ModelConfig) -> Said:
         absent=np.repeat(slot < 0, pages),
         generation=np.repeat(generation, pages),
     )
+
+
+def flags_said(engine: StreamEngine, config: ModelConfig) -> dict[str, NDArray[np.int64]]:
+    """Return what *engine* says of each flag of every page of the model: 1, 0, or UNKNOWN."""
+    found = {name: np.full(config.nr_pages, UNKNOWN, np.int64) for name in ("poison", "guard")}
+    for row in engine.values.live(engine.tables):
+        name = engine.facts.fields[row["field"]].removeprefix("debug.")
+        found[name][row["pfn"] : row["pfn"] + row["nr_pages"]] = row["value"]
+    return found
 
 
 def _records(engine: StreamEngine, handles: NDArray[np.int64]) -> NDArray[np.void]:
@@ -119,7 +134,17 @@ def describe(
 
 def expected(truth: Truth) -> Pages:
     """Return what is to be proven: who really owns each page; of pages that no event told of, what page_owner says."""
-    pages: Pages = np.where(truth.actual.pages["event"] >= 0, truth.actual.pages, truth.kernel.pages)
+    told = truth.actual.pages["event"] >= 0
+    stamped = truth.kernel.pages["state"] == PageState.OWNED
+    unseen = ~told & ~stamped & (truth.actual.pages["state"] == PageState.OWNED)
+    pages: Pages = np.where(told | unseen, truth.actual.pages, truth.kernel.pages)
+    return pages
+
+
+def listed(truth: Truth) -> Pages:
+    """Return the kernel's records as a dump of that instant lists them: it steps over what lies in the buddy allocator."""
+    pages: Pages = truth.kernel.pages.copy()
+    pages["state"][(pages["state"] == PageState.OWNED) & truth.actual.pages["in_buddy"]] = PageState.FREE
     return pages
 
 
@@ -132,13 +157,15 @@ class Answer:
     certain: NDArray[np.bool_]
 
 
-def answers(events: EventBatch, instants: Sequence[int], config: ModelConfig) -> tuple[list[Answer], StreamEngine]:
+def answers(
+    events: EventBatch, instants: Sequence[int], config: ModelConfig, skew: int = 0
+) -> tuple[list[Answer], StreamEngine]:
     """Return the answers at *instants* (trace clock, rising) when all of *events* have been replayed."""
     ts = events.columns["trace_ts_nsec"]
     rows = [int(row) - 1 for row in np.searchsorted(ts, instants, side="right")]
     assert rows[0] >= 0
     states = []
-    for engine in folded(events, [*rows, len(events) - 1]):
+    for engine in folded(events, [*rows, len(events) - 1], skew=skew):
         states.append(said(engine, config))
     doubts = engine.tables.doubts[: engine.tables.counts[DOUBTS]]
     return [_judged(engine, state, at, doubts) for state, at in zip(states, instants, strict=False)], engine
@@ -184,7 +211,7 @@ def contradictions(events: EventBatch) -> list[tuple[int, int, int]]:
                 if before == new and not (kind == Kind.ALLOC and gfp_mask == GFP_MOVABLE):
                     found.append((page, max(since, dump), ts))
                 state[page] = (new, ts)
-        elif kind in (Kind.SPLIT, Kind.MIGRATE, Kind.DRAIN):
+        elif kind in (Kind.SPLIT, Kind.MIGRATE, Kind.DRAIN, Kind.REFILL):
             for page in range(pfn, pfn + (nr_pages if kind == Kind.SPLIT else 1 << max(order, 0))):
                 state.pop(page, None)
     return found
@@ -196,7 +223,7 @@ def settled(history: History, at: int, bound: int) -> NDArray[np.bool_]:
     low, high = (int(np.searchsorted(ts, at + side * bound, side="right")) for side in (-1, 1))
     quiet = np.ones(history.config.nr_pages, np.bool_)
     for event, op, arguments in history.journal.entries:
-        if low - 1 <= event <= high and op in ("set_owner", "reset_owner", "split_owner", "drained"):
+        if low - 1 <= event <= high and op in ("set_owner", "reset_owner", "split_owner", "drained", "refilled"):
             quiet[arguments[0] : arguments[0] + arguments[1]] = False
         elif low - 1 <= event <= high and op == "copy_owner":
             quiet[list(arguments)] = False

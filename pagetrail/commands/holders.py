@@ -6,7 +6,15 @@ from typing import Annotated, cast
 import typer
 
 from pagetrail import api
-from pagetrail.commands.options import DEFAULT_TRAIL, CorrectOption, JsonOption, StreamOption, TrailOption, out
+from pagetrail.commands.options import (
+    DEFAULT_TRAIL,
+    AsOfOption,
+    CorrectOption,
+    JsonOption,
+    StreamOption,
+    TrailOption,
+    out,
+)
 from pagetrail.commands.pages import AtOption
 from pagetrail.queries.render import duration_text, json_text, size_text, stack_text, table_text
 from pagetrail.queries.top import BY, By
@@ -21,12 +29,13 @@ def top(
     by: ByOption,
     trail: TrailOption = DEFAULT_TRAIL,
     limit: LimitOption = 20,
+    as_of: AsOfOption = None,
     stream: StreamOption = None,
     correct: CorrectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say who held most pages then."""
-    found = api.open(trail, correct=correct).top(at, cast(By, by.value), stream=stream)
+    found = api.open(trail, correct=correct).top(at, cast(By, by.value), stream=stream, as_of=as_of)
     found = found.slice(0, limit or None)
     if as_json:
         out(json_text(found))
@@ -42,12 +51,13 @@ def leaks(
     by: ByOption,
     trail: TrailOption = DEFAULT_TRAIL,
     limit: LimitOption = 20,
+    as_of: AsOfOption = None,
     stream: StreamOption = None,
     correct: CorrectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what was allocated in a window and is alive at its end."""
-    found = api.open(trail, correct=correct).leaks(since, until, cast(By, by.value), stream=stream)
+    found = api.open(trail, correct=correct).leaks(since, until, cast(By, by.value), stream=stream, as_of=as_of)
     found = found.slice(0, limit or None)
     if as_json:
         out(json_text(found))

@@ -33,6 +33,9 @@ def ingest(
     ] = None,
     log: LogOption = None,
     kafka_config: KafkaConfigOption = None,
+    clock_skew: Annotated[
+        int, typer.Option(metavar="NS", min=0, help="Declare by how much the clocks of two CPUs may differ.")
+    ] = 0,
 ) -> None:
     """Store recordings in the log; what each file is, is recognised from its content."""
     kinds = _kinds(covers)
@@ -44,6 +47,7 @@ def ingest(
             report = api.ingest(
                 trail, source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base,
                 log=address,
+                clock_skew=clock_skew,
                 on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
             )  # fmt: skip
         _tell(report)

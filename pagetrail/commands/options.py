@@ -45,6 +45,12 @@ CorrectOption = Annotated[
         help="Ask the fold that the kernel's dumps corrected, or the one they did not (default: the first there is).",
     ),
 ]
+AsOfOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of", metavar="TIME", help="Answer as it was believed then: from evidence up to this time, doubts too."
+    ),
+]
 DEFAULT_TRAIL = Path("trail")
 
 MAX_PFN: Final = 1 << 52

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import typer
 
 from pagetrail import api
-from pagetrail.commands.options import DEFAULT_TRAIL, CorrectOption, StreamOption, TrailOption, out
+from pagetrail.commands.options import DEFAULT_TRAIL, AsOfOption, CorrectOption, StreamOption, TrailOption, out
 from pagetrail.commands.pages import AtOption
 from pagetrail.queries.instant import as_text
 from pagetrail.queries.page_owner_text import page_owner_records
@@ -35,6 +35,7 @@ def snapshot(
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of stdout.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Free and unknown pages too.")] = False,
+    as_of: AsOfOption = None,
     stream: StreamOption = None,
     correct: CorrectOption = None,
 ) -> None:
@@ -42,10 +43,10 @@ def snapshot(
     opened = api.open(trail, correct=correct)
     form = Format.JSON if as_json else form
     if form is Format.PAGE_OWNER:
-        chosen = opened.stream(stream)
+        chosen = opened.stream(stream).as_of(as_of)
         _text(output, page_owner_records(chosen, chosen.instant(at)))
         return
-    rows = opened.snapshot(at, everything=everything, stream=stream)
+    rows = opened.snapshot(at, everything=everything, stream=stream, as_of=as_of)
     if form is Format.TABLE:
         _text(output, [_table(rows)])
     elif form is Format.JSON:

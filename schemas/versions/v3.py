@@ -143,6 +143,15 @@ class Drain(Occurrence):
     migratetype: Int8 | None = None
 
 
+class Refill(Occurrence):
+    """A block went from the buddy allocator to a per-cpu list: it is not allocated yet."""
+
+    kind: Literal["refill"]
+    pfn: Pfn
+    order: Order
+    migratetype: Int8 | None = None
+
+
 class Extfrag(Occurrence, details.Extfrag):
     """A block was taken from another migratetype's free lists."""
 
@@ -222,7 +231,7 @@ class Unguard(_Flagged):
 
 AnyEvent = (
     RecordingBegin | RecordingEnd | Boot | Clock | Coverage | Gap | Marker
-    | Alloc | Free | Split | Migrate | Isolate | Drain | Extfrag | Hotplug
+    | Alloc | Free | Split | Migrate | Isolate | Drain | Refill | Extfrag | Hotplug
     | BaselineBegin | BaselineEntry | BaselineEnd
     | Poison | Unpoison | Guard | Unguard
 )  # fmt: skip

@@ -23,6 +23,7 @@ SCHEMA_NAMES = sorted(COMMANDS.commands["schema"].commands)  # type: ignore[attr
 QUESTIONS = {
     "owner": ("0x1802", "--at", "@3-t3"),
     "history": ("0x1802",),
+    "event": ("0", "1"),
     "snapshot": ("--at", "@3-t3"),
     "top": ("--at", "@3-t3", "--by", "comm"),
     "leaks": ("--from", "@2-t2", "--to", "@3-t3", "--by", "comm"),

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from itertools import pairwise
 
 import pyarrow as pa
@@ -35,6 +36,26 @@ def test_an_answer_says_how_it_is_known_and_how_sure_it_is(run: Run) -> None:
     said = run("owner", "0x4d99", "--at", "@5-t5").stdout
     for words in ("owned by pid 81", "known by  observed: alloc", "sure      certain", "horizon"):
         assert words in said
+
+
+def test_the_event_that_an_answer_names_is_shown_as_the_log_has_it(run: Run) -> None:
+    said = run("owner", "0x4d99", "--at", "@5-t5").stdout
+    (place,) = re.findall(r"^  proof     log offset (\d+), event (\d+)$", said, re.M)
+    shown = run("event", *place).stdout
+    assert re.match(rf"event {place[1]} of \w+ at 13\.390494000 alloc: .*\bpid=81\b.*\bpfn=19865 order=0\b", shown)
+    (event,) = json.loads(run("event", *place, "--json").stdout)
+    assert (event["kind"], event["pid"], event["comm"], event["pfn"]) == ("alloc", 81, "wl-slab", 0x4D99)
+
+
+def test_as_of_a_time_the_horizon_is_that_time(run: Run) -> None:
+    said = run("owner", "0x4d99", "--at", "30s", "--as-of", "31s").stdout
+    assert "horizon   31.000000000" in said
+
+
+def test_contents_are_followed_on_the_command_line(run: Run) -> None:
+    followed = run("history", "0x1802", "--follow", "--at", "@5-t5").stdout.splitlines()
+    assert re.match(r"43\.467102000 +6146 +0 +85 +leakd +0x140cca +allocated ", followed[1])
+    assert "migration was not recorded" in followed[-1]
 
 
 def test_many_questions_at_once_are_answered_like_one_by_one(demo_trail) -> None:

@@ -140,3 +140,18 @@ def test_every_file_says_its_format_and_keeps_what_was_synced(trail: Path) -> No
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         connection.close()
+
+
+def test_every_event_is_located_in_the_frame_that_holds_it_or_nowhere(trail: Path) -> None:
+    with SqliteLogReader(trail) as reader:
+        headers = [(record.offset, record.header) for record in reader.read(0, 0, 1 << 30)]
+        for offset, header in headers:
+            for seq in (header.first_seq, header.last_seq):
+                place = reader.locate("r", seq)
+                assert place is not None
+                assert (place.offset, place.first_seq, place.last_seq) == (offset, header.first_seq, header.last_seq)
+        assert reader.locate("r", headers[-1][1].last_seq + 1) is None
+        assert reader.locate("another", 0) is None
+        files_of(trail)[0].path.unlink()
+    with SqliteLogReader(trail) as reader:
+        assert reader.locate("r", 0) is None

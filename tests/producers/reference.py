@@ -11,6 +11,7 @@ from pagetrail.schemas.columns import TEXT_COLUMNS, Kind, absent
 from pagetrail.schemas.gfp import GFP_FLAGS_6_1
 
 Row = dict[str, object]
+NOTHING_NEW: Row = {}  # of a block off the free lists that went straight to an allocation
 
 MAX_LINE = 65536
 FTRACE_HEAD = (
@@ -45,6 +46,7 @@ PRINTED = {
     "mm_page_alloc": rf"{PAGE} order={I} migratetype={I} gfp_flags=([!-~]+)",
     "mm_page_free": rf"{PAGE} order={I}",
     "mm_page_pcpu_drain": rf"{PAGE} order={I} migratetype={I}",
+    "mm_page_alloc_zone_locked": rf"{PAGE} order={I} migratetype={I} percpu_refill={I}",
     "mm_page_alloc_extfrag": rf"{PAGE} alloc_order={I} fallback_order={I} pageblock_order={I} alloc_migratetype={I} "
     rf"fallback_migratetype={I} fragmenting={I} change_ownership={I}",
     "copy_owner": rf"{PROBE} new={N} old={N}",
@@ -169,6 +171,11 @@ class Reference:
             return {"kind": Kind.FREE, "pfn": pfn(f[0]), "order": order(f[1])}
         if name == "mm_page_pcpu_drain":
             return {"kind": Kind.DRAIN, "pfn": pfn(f[0]), "order": order(f[1]), "migratetype": migratetype(f[2])}
+        if name == "mm_page_alloc_zone_locked":
+            row = {"kind": Kind.REFILL, "pfn": pfn(f[0]), "order": order(f[1]), "migratetype": migratetype(f[2])}
+            if int(f[3]) not in (0, 1):
+                raise Bad
+            return row if int(f[3]) else NOTHING_NEW
         if name == "mm_page_alloc_extfrag":
             names = ("fallback_order", "pageblock_order", "fragmenting", "change_ownership")
             detail = dict(zip(names, map(int, (f[2], f[3], f[6], f[7])), strict=True))
@@ -206,6 +213,9 @@ class Reference:
             row = self.columns(base, payload, int(str(head["pid"])) if "pid" in head else -1)
             if row is None:
                 self.reading.failed_allocs += 1
+            elif row is NOTHING_NEW:
+                self.reading.ignored[name] += 1
+                row = None
             elif row["kind"] == Kind.ALLOC and "gfp_mask" not in row:
                 self.reading.not_understood.append(number)
         else:

@@ -400,8 +400,8 @@ def test_real_markers_were_written_after_their_reading_and_within_its_error(smal
 
 def test_probes_are_covered_unless_they_are_ignored(captures):
     on, off = (Capture(captures / "probes", probes=probes)._coverage.kinds for probes in (True, False))
-    assert on == ("alloc", "free", "drain", "split", "migrate", "isolate", "hotplug")
-    assert off == ("alloc", "free", "drain", "hotplug")
+    assert on == ("alloc", "free", "drain", "refill", "split", "migrate", "isolate", "hotplug")
+    assert off == ("alloc", "free", "drain", "refill", "hotplug")
 
 
 def test_real_losses_are_all_named_by_the_trace(captures):

@@ -129,7 +129,9 @@ def test_a_trace_of_several_batches_keeps_stacks_and_order(captures: Path) -> No
     assert len(batches) > 1
     seen = np.concatenate([batch.column("trace_ts_nsec") for batch in batches])
     times = re.findall(
-        rb"(\d+)\.(\d{6}): (?:mm_page_(?:alloc|free|pcpu_drain|alloc_extfrag)|tracing_mark\w+|o\w+_pages\w*): ", piece
+        rb"(\d+)\.(\d{6}): (?:mm_page_(?:alloc|free|pcpu_drain|alloc_extfrag)|mm_page_alloc_zone_locked(?=: .*refill=1)|"
+        rb"tracing_mark\w+|o\w+_pages\w*): ",
+        piece,
     )
     assert seen.tolist() == [int(s) * 10**9 + int(f) * 1000 for s, f in times]
     bare = sum(int((batch.column("stack") < 0).sum()) for batch in batches)

@@ -223,7 +223,7 @@ def test_missing_probes_are_not_claimed() -> None:
     assert not np.isin(damaged.events.columns["kind"], [Kind.MIGRATE, Kind.SPLIT]).any()
     row = int(np.argmax(damaged.events.columns["kind"] == Kind.COVERAGE))
     said = Coverage.model_validate_json(damaged.events.details[row])
-    assert set(said.kinds) == {"alloc", "free", "isolate", "drain", "hotplug"}
+    assert set(said.kinds) == {"alloc", "free", "isolate", "drain", "refill", "hotplug"}
 
 
 def test_skewed_events_are_in_the_order_of_their_clocks_and_within_the_bound() -> None:

@@ -26,6 +26,8 @@ FTRACE = b"""\
  => ext4_grow+0x12/0x340 [ext4]
     kworker/u4:1-25      (     25) [001] .N...     1.500000: mm_page_free: page=00000000fe5fd7e2 pfn=0x11835c order=0
          a b-c d-71      (-------) [000]     1.500001123: mm_page_pcpu_drain: page=0 pfn=0x3dc00 order=9 migratetype=4
+           snapd-47      (     47) [001] d....     1.550000: mm_page_alloc_zone_locked: page=0 pfn=0x483c order=1 migratetype=2 percpu_refill=1
+           snapd-47      (     47) [001] d....     1.550001: mm_page_alloc_zone_locked: page=0 pfn=0x4840 order=9 migratetype=1 percpu_refill=0
            <...>-833     [001] d....     1.600000: mm_page_alloc: page=(null) pfn=0x0 order=9 migratetype=1 gfp_flags=GFP_TRANSHUGE
 CPU:1 [LOST 2256 EVENTS]
            <...>-833     [001] .....     2.000000: mm_page_free_batched: page=0 pfn=0x5613 order=0

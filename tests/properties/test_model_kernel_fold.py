@@ -11,15 +11,18 @@ from pagetrail.producers.model_config import ModelConfig
 from pagetrail.producers.model_damage import Damaged, lose_stretches, skew, start_late, withhold, without_probes
 from pagetrail.producers.model_kernel import History, ModelKernel
 from pagetrail.producers.model_page_ext import PageState
+from pagetrail.replay.clients.client import UNKNOWN
 from pagetrail.replay.tables import DOUBTS
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.owner import State
+from pagetrail.schemas.owner import Evidence, How, State
 from tests.model_oracle import (
     answers,
     contradictions,
     describe,
     expected,
+    flags_said,
     folded,
+    listed,
     said,
     settled,
     wrong,
@@ -33,12 +36,15 @@ STEPS = 250
 SKEW_NSEC = 5_000_000  # of four CPUs: the lower, the rarer is it that two events of one page change places
 
 PLAIN = ModelConfig()
+LATE = ModelConfig(page_owner_step=100, weights={"bulk": 6})
 MACHINES = {
     "plain": PLAIN,
-    "late page_owner": ModelConfig(page_owner_step=100),
+    "late page_owner": LATE,
     "large memory blocks": ModelConfig(block_sections=2, hotplug_sections=4, cpus=4),
     "hotplug and dumps": ModelConfig(weights={"dump": 6, "offline": 9, "online": 9}),
     "poison and guards": ModelConfig(flags=True, weights={"guards": 3}),
+    "flags and hotplug": ModelConfig(flags=True, weights={"offline": 9, "online": 9, "guards": 2}),
+    "flat memory": ModelConfig(memory_model="FLATMEM", flags=True),
     "huge pages move": ModelConfig(max_order=7, weights={"huge": 9, "migrate": 9}),
 }
 NO_HOTPLUG = ModelConfig(hotplug_sections=0)
@@ -90,16 +96,53 @@ def test_with_full_coverage_the_fold_equals_the_truth(machine: str, part: int) -
             where = f"seed {seed}, after event {row}"
             assert np.array_equal(ours.absent, kernel["state"] == PageState.ABSENT), where
             assert np.array_equal(ours.generation, kernel["generation"]), where
-            for view, real in ((ours.kernel, kernel), (ours.proven, proven)):
-                known = {name: pages for name, pages in wrong(view, real, config).items() if pages.any()}
+            for view, real in ((ours.kernel, listed(truth)), (ours.proven, proven)):
+                # of a page that came to a per-cpu list before it was stamped, nobody knows whether it was allocated
+                open_ = (view["how"] == How.EARLY) & (view["evidence"] == Evidence.INFERRED)
+                assert not (open_ & ~kernel["early"]).any(), where
+                known = {name: pages & ~open_ for name, pages in wrong(view, real, config).items()}
+                known = {name: pages for name, pages in known.items() if pages.any()}
                 assert not known, (where, describe(known, view, real))
                 missing = (view["state"] == State.UNKNOWN) & (real["state"] == PageState.OWNED)
                 assert not missing.any(), (where, np.flatnonzero(missing))
             # the views differ exactly where page_owner stamped a page of which the trace knows better
             stamped = kernel["early"] & (truth.actual.pages["event"] >= 0)
             assert not (ours.viewed & ~stamped).any(), (where, np.flatnonzero(ours.viewed & ~stamped))
-            unseen = stamped & ~ours.viewed & (proven["state"] == PageState.OWNED)
+            unseen = stamped & ~ours.viewed & (proven["state"] == PageState.OWNED) & ~open_
             assert not unseen.any(), (where, np.flatnonzero(unseen))
+
+
+@pytest.mark.parametrize("machine", ["poison and guards", "flags and hotplug", "flat memory"])
+def test_every_flag_that_the_fold_says_is_the_pages(machine: str) -> None:
+    """And it says one of every page that an event told of, or that came with memory that was seen to come."""
+    config = MACHINES[machine]
+    told = 0
+    for seed in range(-(-HISTORIES // 4)):
+        history = ModelKernel(seed, config=config).run(STEPS)
+        rows = rows_at(history, instants(history, undamaged(history, seed), seed))
+        for row, engine, truth in zip(rows, folded(history.events, rows), history.journal.truths(rows), strict=True):
+            here = truth.actual.pages["state"] != PageState.ABSENT
+            for name, value in flags_said(engine, config).items():
+                known = value != UNKNOWN
+                where = f"seed {seed}, after event {row}, {name}"
+                assert np.array_equal(value[known], truth.actual.pages[name][known].astype(np.int64)), where
+                assert not (known & ~here).any(), where
+                assert not (flagged_since(history, row, name) & here & ~known).any(), where
+                told += int(known.sum())
+    assert told
+
+
+def flagged_since(history: History, row: int, flag: str) -> np.ndarray:
+    """Return the pages that an event up to and with *row* told a flag of, or whose extension came, and did not go since."""
+    pages = np.zeros(history.config.nr_pages, np.bool_)
+    for event, op, arguments in history.journal.entries:
+        if not 0 <= event <= row:
+            continue
+        if op == "set_flag" and arguments[2] == flag:
+            pages[arguments[0] : arguments[0] + arguments[1]] = True
+        elif op in ("online", "offline"):
+            pages[arguments[0] : arguments[1]] = op == "online"
+    return pages
 
 
 CASES: dict[str, tuple[ModelConfig, Damage]] = {
@@ -110,11 +153,14 @@ CASES: dict[str, tuple[ModelConfig, Damage]] = {
     "no split": (PLAIN, without("split")),
     "no migrate": (PLAIN, without("migrate")),
     "no isolate": (PLAIN, without("isolate")),
+    "no refill": (PLAIN, without("refill")),
     "no hotplug": (PLAIN, without("hotplug")),
     "tracepoints only": (PLAIN, without("split", "migrate", "isolate", "hotplug")),
     "gaps": (PLAIN, lambda history, seed: lose_stretches(history, seed)),
     "started late": (PLAIN, lambda history, seed: start_late(history, 60)),
     "already running": (ALREADY_RUNNING, undamaged),
+    "late page_owner": (LATE, undamaged),
+    "late page_owner, no drain": (LATE, without("drain")),
 }
 
 
@@ -146,14 +192,13 @@ def test_nearly_everything_is_certain_where_nothing_is_missing(case: str) -> Non
     assert sure > 0.95 * owned > 0
 
 
-@pytest.mark.xfail(reason="events that two skewed clocks put into the wrong order are taken at their word", strict=True)
 def test_skewed_clocks_within_the_declared_bound_make_no_certain_answer_wrong() -> None:
     """Asked for pages that nothing happens to within the bound around the instant."""
     for seed in range(-(-HISTORIES // 10)):
         history = ModelKernel(seed, config=FOUR_CPUS).run(STEPS)
         damaged = skew(history, seed, bound=SKEW_NSEC)
         times = instants(history, damaged, seed)
-        found, _ = answers(damaged.events, times, FOUR_CPUS)
+        found, _ = answers(damaged.events, times, FOUR_CPUS, skew=SKEW_NSEC)
         for answer, truth in zip(found, history.journal.truths(rows_at(history, times)), strict=True):
             quiet = settled(history, answer.ts, SKEW_NSEC)
             wrongs = wrong_and_certain(answer, truth, FOUR_CPUS)

@@ -1,81 +1,11 @@
-"""What the model kernel found in the fold, each as the shortest history that shows it. A mark goes when its case is closed."""
-
-from collections.abc import Callable
+"""What the model kernel found in the fold, each as the shortest history that shows it."""
 
 import numpy as np
 import pytest
 
-from pagetrail.producers.model_config import EVERYTHING, ModelConfig
-from pagetrail.producers.model_events import EventLog
-from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.details import BaselineBegin, BaselineEnd, Boot, Clock, Coverage, Gap, Hotplug
 from pagetrail.schemas.owner import State
-from tests.model_oracle import Answer, answers
-
-CONFIG = ModelConfig(boot_sections=1, hotplug_sections=2, owner_clock_offset=0)
-MOVABLE = 0x140CCA
-SECOND = 1_000_000_000
-
-
-class Story:
-    """A history told by hand: every event is a second after the one before."""
-
-    def __init__(self, *, without: str = "") -> None:
-        self.log, self.now = EventLog(comms=["a"], stacks=[]), SECOND
-        boot = Boot(section_size_bits=18, memory_model="SPARSEMEM", page_ext_clients=("owner",), present=((0, 64),))
-        self.log.say(Kind.BOOT, self.now, boot)
-        self.log.say(Kind.CLOCK, self.now, Clock(ts_nsec=self.now, valid_from=0))
-        kinds = tuple(kind for kind in EVERYTHING if kind != without)
-        self.log.say(Kind.COVERAGE, self.now, Coverage(kinds=kinds, declared_by="the story"))
-
-    def __call__(self, kind: Kind, pfn: int, *, pid: int = 5, order: int = 0, **columns: int) -> int:
-        """Tell an event; return when it was."""
-        self.now += SECOND
-        masks = {Kind.ALLOC: MOVABLE, Kind.ISOLATE: 8}
-        if kind in masks:
-            columns = {"gfp_mask": masks[kind], **columns}
-        self.log.add(kind, self.now, (0, pid, pid, 0), pfn=pfn, order=order, **columns)
-        return self.now
-
-    def gap(self, t_lo: int, t_hi: int | None = None) -> None:
-        self.log.say(Kind.GAP, self.now, Gap(t_lo=t_lo, t_hi=self.now if t_hi is None else t_hi, reason="the story"))
-
-    def hotplug(self, call: str, phase: str, pfn: int | None = None, ret: int | None = None) -> None:
-        self.now += SECOND
-        columns = {} if pfn is None else {"pfn": pfn, "nr_pages": 64}
-        detail = Hotplug.model_validate({"call": f"{call}_pages", "phase": phase})
-        columns |= {} if ret is None else {"ret": ret}
-        self.log.say(Kind.HOTPLUG, self.now, detail, (0, 90, 90, 0), **columns)
-
-    def dump(self, window_begin: int, *entries: dict[str, int]) -> None:
-        self.now += SECOND
-        begin = BaselineBegin(name="0", window_begin=window_begin, window_end=self.now, entries=len(entries))
-        self.log.say(Kind.BASELINE_BEGIN, self.now, begin)
-        for entry in entries:
-            pid = entry.get("pid", 5)
-            columns = {"order": 0, "gfp_mask": MOVABLE, "ts_nsec": SECOND} | {
-                k: v for k, v in entry.items() if k != "pid"
-            }
-            self.log.add(Kind.BASELINE_ENTRY, self.now, (0, pid, pid, 0), **columns)
-        self.log.say(Kind.BASELINE_END, self.now, BaselineEnd(name="0", entries=len(entries)))
-
-    @property
-    def events(self) -> EventBatch:
-        return self.log.batch()
-
-    def answer(self, at: int | None = None) -> Answer:
-        """Return the answer for every page at an instant, by default the end."""
-        return answers(self.events, [self.now if at is None else at], CONFIG)[0][0]
-
-
-def certain(answer: Answer, pfn: int, attribute: str = "state") -> bool:
-    names = ("state", "order", "pid", "tgid", "gfp_mask", "ts_nsec")
-    return bool(answer.certain[pfn, names.index(attribute)])
-
-
-def open_case(reason: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    return pytest.mark.xfail(reason=reason, strict=True)
+from tests.stories import SECOND, Story, certain
 
 
 def test_a_section_that_went_while_a_dump_was_read_stays_absent() -> None:
@@ -169,12 +99,10 @@ def test_the_tails_of_a_block_that_may_have_been_freed_in_part_are_not_certain_f
     assert not certain(tell.answer(), 9)
 
 
-@open_case("of two events that skewed clocks exchanged, the later one is taken at its word")
 def test_a_page_whose_two_events_came_the_wrong_way_round_is_in_doubt_from_then_on() -> None:
-    tell = Story()
-    tell.log.say(Kind.CLOCK, tell.now, Clock(ts_nsec=tell.now, error=3_000))
+    tell = Story(skew=3_000)
     tell(Kind.ALLOC, 8)
-    tell(Kind.ALLOC, 8, pid=6)  # on another CPU, just after the free that is read 1 µs later
+    tell(Kind.ALLOC, 8, pid=6, cpu=1)  # on another CPU, just after the free that is read 1 µs later
     tell.now += 1_000 - SECOND
     tell(Kind.FREE, 8)
     assert not certain(tell.answer(), 8)

@@ -18,9 +18,9 @@ from pagetrail.replay.source_sqlite import SqliteLogReader
 from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, QUARANTINE, RUNS, SPARE, live_rows
 from pagetrail.schemas.frames import Frame, decode_frame
 from pagetrail.schemas.log import MAX_READ_BYTES
-from pagetrail.schemas.owner import Anomaly
+from pagetrail.schemas.owner import OPEN_END, Anomaly, Evidence
 from pagetrail.schemas.store import chain, fold_name, segments_directory, stream_directory
-from tests.reference import FIELDS, Owner, Reference, Span
+from tests.reference import FIELDS, Flag, Owner, Reference, Span
 
 FLOOR = 12
 """Events of a segment, at least: small, so that a short history has many."""
@@ -71,14 +71,34 @@ def closed_spans(engine: StreamEngine) -> Counter[Span]:
     return spans
 
 
+def flags(engine: StreamEngine, rows: np.ndarray) -> Counter[tuple[Flag, int, int]]:
+    """Return what the debug client says, page by page, with seq and time of each end; none that covered no instant."""
+    found: Counter[tuple[Flag, int, int]] = Counter()
+    for row in rows:
+        name = engine.facts.fields[int(row["field"])]
+        said = {key: int(row[key]) for key in ("generation", "value", "begin_seq", "begin_ts")}
+        for page in range(int(row["pfn"]), int(row["pfn"] + row["nr_pages"])):
+            flag = Flag(pfn=page, field=name.split(".")[1], evidence=Evidence(int(row["evidence"])), **said)
+            found[flag, int(row["end_seq"]), int(row["end_ts"])] += 1
+    return found
+
+
+def live_flags(engine: StreamEngine) -> set[Flag]:
+    """Return what the debug client says now, page by page."""
+    found = flags(engine, engine.values.live(engine.tables))
+    assert set(found.values()) <= {1}
+    assert all((seq, ts) == (OPEN_END, OPEN_END) for _, seq, ts in found)
+    return {flag for flag, _, _ in found}
+
+
 def doubts(engine: StreamEngine) -> Expanded:
     """Return the doubts of the present stretch, page by page; of an absurdly long one the first 4096 pages."""
     t = engine.tables
     found: Expanded = Counter()
     for row in t.doubts[: t.counts[DOUBTS]].tolist():
-        pfn, nr_pages, from_ts, to_ts, seq, reason = row
+        pfn, nr_pages, *said = row
         for page in range(pfn, pfn + min(nr_pages, 4096)):
-            found[page, from_ts, to_ts, seq, reason] += 1
+            found[(page, *said)] += 1
     return found
 
 
@@ -91,6 +111,7 @@ class Run:
     tables: list[dict[str, pa.Table]] = field(default_factory=list)
     spans: Counter[Span] = field(default_factory=Counter)
     doubts: Expanded = field(default_factory=Counter)
+    flags: Counter[tuple[Flag, int, int]] = field(default_factory=Counter)
     quarantined: list[tuple[int, ...]] = field(default_factory=list)
 
     def apply(self, frames: Iterable[Frame]) -> "Run":
@@ -110,6 +131,7 @@ class Run:
         t = self.engine.tables
         self.spans += closed_spans(self.engine)
         self.doubts += doubts(self.engine)
+        self.flags += flags(self.engine, self.engine.values.closed())
         self.quarantined += [tuple(row) for row in t.quarantine[: t.counts[QUARANTINE]].tolist()]
 
     def finish(self) -> "Run":
@@ -161,6 +183,8 @@ def semantic(engine: StreamEngine) -> dict[str, Any]:
         "counts": {i: int(t.counts[i]) for i in (LIVE, RUNS, DOUBTS, QUARANTINE, EVENTS, LAST_TS, LAST_SEQ)},
         "unused": int(t.counts[SPARE]) + int(t.counts[LIVE]) == t.records.shape[0],
         "types": {name: (array.dtype, array.shape[1:]) for name, array in t._asdict().items()},
+        "values": (live_flags(engine), flags(engine, engine.values.closed())),
+        "clients": [client.name for client in engine.values.needed], "fields": engine.values.fields,
         "differences": stretch.tables()["audit_differences"].to_pylist(), "digest": stretch.digest,
         "derived": sorted(set(vars(engine)) - {"_room", "comms", "stacks", "tables"}),
     }  # fmt: skip

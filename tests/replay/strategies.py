@@ -25,16 +25,25 @@ from pagetrail.schemas.details import (
     Marker,
     RecordingBegin,
     RecordingEnd,
+    Zone,
 )
 from pagetrail.schemas.frames import Frame, FrameOrigin, make_frame
 from pagetrail.schemas.owner import State
 from tests.reference import Event, Owner, Reference
 
-PAGES = 64  # a section
+PAGES = 64  # a section, and the largest block
+ORDERS = 7
 SECTION_SIZE_BITS = 18
+ZONES = (  # a FLATMEM kernel has nothing else: there is a hole between the two nodes
+    Zone(node=0, name="DMA", start_pfn=2, stop_pfn=20),
+    Zone(node=0, name="Normal", start_pfn=20, stop_pfn=PAGES),
+    Zone(node=1, name="Normal", start_pfn=2 * PAGES, stop_pfn=3 * PAGES - 8),
+)
 OFFSET = 1_000_000  # page_owner's clock, ahead of the trace's
 STEPS = (0, 0, 0, 1, 7, 1_000, 30_000_000, 300_000_000)
+SKEWS = (0, 5, 2_000, 0)
 GFP = (0, 0x8, 0xCC0, 0x100CCA)
+_ON_A_CPU = (Kind.ALLOC, Kind.FREE, Kind.DRAIN, Kind.REFILL, Kind.SPLIT, Kind.MIGRATE, Kind.ISOLATE)
 COMMS = ("swapper/0", "init", "sh", None)
 STACKS = ("first_caller\nits_caller", "other_caller", None)
 
@@ -46,6 +55,7 @@ class Machine:
     correct: bool = True
     recordings: list[list[dict[str, Any]]] = field(default_factory=list)
     ts: int = 0
+    cpu: int | None = None
 
     def __post_init__(self) -> None:
         self.reference = Reference(correct=self.correct)
@@ -53,18 +63,30 @@ class Machine:
     def emit(self, kind: int, detail: Detail | str | None = None, **columns: Any) -> None:
         """Add an event at the present time."""
         event = {name: value for name, value in columns.items() if value is not None}
+        if self.cpu is not None and kind in _ON_A_CPU:
+            event.setdefault("cpu", self.cpu)
         event |= {"kind": int(kind), "trace_ts_nsec": self.ts, "seq": len(self.recordings[-1])}
         if detail is not None:
             event["detail"] = detail if isinstance(detail, str) else detail.model_dump_json()
         self.recordings[-1].append(event)
         self.reference.apply(event)
 
-    def begin(self, *, stable: int = 0, covered: Sequence[str] = (), flatmem: bool = False) -> None:
+    def begin(
+        self, *, stable: int = 0, covered: Sequence[str] = (), flatmem: bool = False, debug: bool = False, skew: int = 0
+    ) -> None:
         """Begin a recording of a boot with two sections."""
         self.recordings.append([])
-        self.emit(Kind.RECORDING_BEGIN, RecordingBegin(source="a history", format="workload-model"))
+        options = {"clock_skew_nsec": str(skew)} if skew else {}
+        self.emit(Kind.RECORDING_BEGIN, RecordingBegin(source="a history", format="workload-model", options=options))
         model = "FLATMEM" if flatmem else "SPARSEMEM"
-        boot = Boot(section_size_bits=SECTION_SIZE_BITS, present=((0, 2 * PAGES),), memory_model=model)  # type: ignore[arg-type]
+        boot = Boot(
+            section_size_bits=SECTION_SIZE_BITS,
+            max_order=ORDERS,
+            zones=ZONES,
+            present=((0, 2 * PAGES),),
+            memory_model=model,  # type: ignore[arg-type]
+            page_ext_clients=("owner", "debug") if debug else (),
+        )  # type: ignore[arg-type]
         self.emit(Kind.BOOT, boot)
         self.emit(Kind.CLOCK, Clock(ts_nsec=self.ts + OFFSET, valid_from=stable))
         if covered:
@@ -135,7 +157,7 @@ def _drain(m: Machine, a: int, b: int) -> None:
     block = _pick(m, a, None if b % 4 == 0 else State.FREE)
     if block is not None and b % 5:
         pfn, order = block.block_pfn, block.order
-    m.emit(Kind.DRAIN, pfn=pfn, order=order, cpu=b % 2)
+    m.emit((Kind.DRAIN, Kind.DRAIN, Kind.REFILL)[a // 4 % 3], pfn=pfn, order=order, cpu=b % 2)
 
 
 def _split(m: Machine, a: int, b: int) -> None:
@@ -166,10 +188,25 @@ def _hotplug(m: Machine, a: int, b: int) -> None:
     call, pid = ("online_pages", "offline_pages")[b % 2], 7 + a % 2
     phase = ("entry", "return", "return", "notified")[a // 5 % 4]
     span = {"pfn": section_nr * PAGES, "nr_pages": size * PAGES}
+    if a % 11 == 10:
+        span["nr_pages"] -= 8  # the call refuses that
     if phase == "return" and b % 5 < 3:
         span = {}
-    ret = (0, 0, -16)[a % 3] if phase == "return" else None
+    ret = (0, 0, -16, None)[a % 3 if a % 9 else 3] if phase == "return" else None
     m.emit(Kind.HOTPLUG, Hotplug(call=call, phase=phase), ret=ret, pid=pid, **span)  # type: ignore[arg-type]
+
+
+def _flag(m: Machine, a: int, b: int) -> None:
+    """Mostly of what is known, as the kernel does; ranges too, and now and then where nothing is."""
+    kind = (Kind.POISON, Kind.UNPOISON, Kind.GUARD, Kind.UNGUARD)[a % 4]
+    pfn, order = _aligned(a, b)
+    block = _pick(m, a, (State.FREE, State.OWNED, None)[b % 3])
+    if block is not None and b % 5:
+        pfn, order = block.block_pfn, block.order
+    if a % 7 == 0:
+        m.emit(kind, pfn=pfn, nr_pages=1 + b % 9)
+    else:
+        m.emit(kind, pfn=pfn, order=order, **_who(a, b))
 
 
 def _gap(m: Machine, a: int, b: int) -> None:
@@ -177,7 +214,7 @@ def _gap(m: Machine, a: int, b: int) -> None:
 
 
 def _coverage(m: Machine, a: int, b: int) -> None:
-    kinds = (("split",), ("alloc", "free"), ("alloc", "free", "split"), ("drain",))[a % 4]
+    kinds = (("split",), ("alloc", "free"), ("alloc", "free", "split"), ("drain", "refill", "hotplug"))[a % 4]
     m.emit(Kind.COVERAGE, Coverage(kinds=kinds, begins=b % 3 > 0, declared_by="a history"))  # type: ignore[arg-type]
 
 
@@ -260,7 +297,7 @@ def _records(m: Machine, a: int, b: int) -> Iterator[dict[str, Any]]:
 
 
 def _nonsense(m: Machine, a: int, b: int) -> None:
-    kind = (Kind.ALLOC, Kind.FREE, Kind.DRAIN, Kind.ISOLATE)[a % 4]
+    kind = (Kind.ALLOC, Kind.FREE, Kind.DRAIN, Kind.ISOLATE, Kind.POISON, Kind.GUARD)[a % 6]
     far = (2**62, 2**63 - 1, PAGES << 20, -1, None)[b % 5]
     match a % 9:
         case 0:
@@ -294,7 +331,7 @@ def _again(m: Machine, a: int, b: int) -> None:
 _OPS: tuple[Callable[[Machine, int, int], None], ...] = (
     *[_alloc_free] * 8, *[_alloc] * 2, *[_free_block] * 6, *[_free_part] * 2, *[_free_any] * 2, *[_drain] * 3,
     *[_split] * 3, *[_migrate] * 3, *[_isolate] * 2, *[_hotplug] * 3, _gap, _coverage, _clock, _marker, _extfrag,
-    *[_dump] * 2, *[_nonsense] * 2,
+    *[_dump] * 2, *[_nonsense] * 2, *[_flag] * 4,
 )  # fmt: skip
 
 
@@ -316,11 +353,15 @@ def history(seed: bytes, *, correct: bool = True) -> History:
     """Return the history that *seed* tells."""
     machine = Machine(correct=correct)
     first = seed[0] if seed else 0
-    covered = ((), ("split",), ("alloc", "free"))[first % 3]
-    machine.begin(stable=40_000_000 * (first % 4 == 0), covered=covered, flatmem=first % 31 == 30)
+    covered = ((), ("split", "refill"), ("alloc", "free", "hotplug"))[first % 3]
+    machine.begin(
+        stable=40_000_000 * (first % 4 == 0), covered=covered, flatmem=first % 8 == 7, debug=first % 3 < 2,
+        skew=SKEWS[first % 4],
+    )  # fmt: skip
     for i in range(1, len(seed) - 3, 4):
         op, a, b, step = seed[i : i + 4]
         machine.ts += STEPS[step % len(STEPS)]
+        machine.cpu = (0, 1, 1, None)[step // len(STEPS) % 4]
         (_again if op > 250 else _OPS[op % len(_OPS)])(machine, a, b)
     machine.end()
     return History(seed, correct, tuple(tuple(recording) for recording in machine.recordings))

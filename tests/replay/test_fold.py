@@ -6,7 +6,7 @@ from hypothesis import given
 
 from pagetrail.schemas.owner import Anomaly
 from tests.reference import replayed
-from tests.replay.states import anomalies, folded, live_state, reference_anomalies
+from tests.replay.states import anomalies, folded, live_flags, live_state, reference_anomalies
 from tests.replay.strategies import History, histories, to_frames
 
 
@@ -30,6 +30,13 @@ def test_every_dump_is_audited_as_the_oracle_audits_it(told: History) -> None:
     run, oracle = folded(to_frames(told.recordings), correct=told.correct), replayed(told.events, correct=told.correct)
     ours = [(a.name, a.records, a.agree, a.extra, a.applied, a.view) for a in run.engine.facts.audits]
     assert ours == [(a.name, a.records, a.agree, a.extra, a.applied, a.view) for a in oracle.audits]
+
+
+@given(histories())
+def test_the_flags_of_a_page_are_what_the_oracle_says_at_every_instant(told: History) -> None:
+    run, oracle = folded(to_frames(told.recordings), correct=told.correct), replayed(told.events, correct=told.correct)
+    assert live_flags(run.engine) == set(oracle.flags.values())
+    assert run.flags == Counter(oracle.flag_spans)
 
 
 def quarantined(rows: list[tuple[int, ...]]) -> list[tuple[int, int | None, int | None, Anomaly]]:

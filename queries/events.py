@@ -1,0 +1,76 @@
+"""Events as the log holds them: what an answer goes back to, to be looked at."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from pagetrail.replay.source_sqlite import SqliteLogReader
+from pagetrail.schemas.batch import EventBatch, to_arrow
+from pagetrail.schemas.columns import ARROW_SCHEMA, TEXT_COLUMNS, Kind
+from pagetrail.schemas.errors import BadArgument, NotFound, OffsetGap
+from pagetrail.schemas.frames import FrameHeader, decode_frame
+from pagetrail.schemas.log import EMBEDDED_PARTITION, LogReader, LogRecord
+
+_WORDS: Final = ("kind", *TEXT_COLUMNS)
+_KINDS: Final = {int(kind): kind.name.lower() for kind in Kind}
+
+EVENTS_SCHEMA: Final = pa.schema(
+    [
+        pa.field("recording", pa.utf8(), metadata={"doc": "id of the recording"}),
+        *(pa.field(f.name, pa.utf8() if f.name in _WORDS else f.type, metadata=f.metadata) for f in ARROW_SCHEMA),
+    ]
+)
+"""A row an event: the recording, and the columns of the events' own schema, their codes as words."""
+
+
+def events(trail: Path, offset: int, numbers: Sequence[int] = ()) -> pa.Table:
+    """Return events of the frame at an offset of a trail's log: those with these numbers (seq), or all: ``EVENTS_SCHEMA``.
+
+    Raises
+    ------
+    NotFound
+        The log holds no frame there, or not any more.
+    BadArgument
+        The frame holds no event of one of *numbers*; the message says which it holds.
+    """
+    with SqliteLogReader(trail) as reader:
+        header, batch = read_frame(reader, EMBEDDED_PARTITION, offset)
+    beyond = [number for number in numbers if not header.first_seq <= number <= header.last_seq]
+    if beyond:
+        raise BadArgument(
+            f"event {beyond[0]}: the frame at log offset {offset} holds events {header.first_seq} to {header.last_seq} "
+            f"of recording {header.recording}"
+        )
+    table = pa.Table.from_batches([to_arrow(batch)])
+    if numbers:
+        table = table.take(pa.array([number - header.first_seq for number in numbers]))
+    columns = [pa.array([header.recording] * table.num_rows, pa.utf8())]
+    for name in ARROW_SCHEMA.names:
+        column = table[name]
+        if name == "kind":
+            column = pa.array([_KINDS.get(kind, str(kind)) for kind in column.to_pylist()], pa.utf8())
+        columns.append(column.cast(EVENTS_SCHEMA.field(name).type))
+    return pa.table(columns, schema=EVENTS_SCHEMA)
+
+
+def read_frame(reader: LogReader, partition: int, offset: int) -> tuple[FrameHeader, EventBatch]:
+    """Return the frame at an offset of the log.
+
+    Raises
+    ------
+    NotFound
+        There is none.
+    """
+    low, high = reader.low_watermark(partition), reader.high_watermark(partition)
+    if not low <= offset < high:
+        held = f"offsets {low} to {high - 1}" if low < high else "nothing"
+        raise NotFound(
+            f"log offset {offset}: the log holds {held}" + ("; older files were dropped" if offset < low else "")
+        )
+    try:
+        records: list[LogRecord] = reader.read(partition, offset, 1)
+    except OffsetGap as error:
+        raise NotFound(f"log offset {offset}: {error}") from error
+    return decode_frame(records[0].payload, f"log offset {offset}")

@@ -1,0 +1,1 @@
+"""Each rule of the fold, disabled by itself, makes a test fail."""

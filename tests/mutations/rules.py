@@ -1,0 +1,218 @@
+"""The rules of the fold, each with a change of its source that disables it, and the tests that are to notice."""
+
+from dataclasses import dataclass
+
+ORACLE = ("tests/replay/test_fold.py",)
+STORIES = ("tests/properties/test_model_kernel_found.py",)
+KERNELS = "pagetrail.replay.fold_kernels"
+SECTIONS = "pagetrail.replay.section_kernels"
+BASELINE = "pagetrail.replay.baseline"
+ENGINE = "pagetrail.replay.engine"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutation:
+    """A rule as docs/rules.md names it, the text of *module* that is replaced, by what, and the tests that hold the rule."""
+
+    name: str
+    rule: str
+    module: str
+    old: str
+    new: str
+    tests: tuple[str, ...] = ORACLE
+
+    def changed(self, source: str) -> str:
+        """Return *source* with the rule disabled; what is changed has to be there, and once."""
+        assert source.count(self.old) == 1, (
+            f"{self.name}: {source.count(self.old)} times in {self.module}: {self.old!r}"
+        )
+        return source.replace(self.old, self.new)
+
+
+MUTATIONS = (
+    Mutation(
+        name="alloc-head-only", rule="alloc sets the owner on every page of the block", module=KERNELS,
+        old='    row[first : first + nr] = handle\n', new='    row[first : first + 1] = handle\n',
+    ),
+    Mutation(
+        name="free-head-only", rule="free clears its whole range, whatever was known of it", module=KERNELS,
+        old='    stop = first + nr\n    i = first\n    while i < stop:\n        length = run_length(row, i, stop)\n'
+        '        handle = row[i]\n        unordered',
+        new='    stop = first + 1\n    i = first\n    while i < stop:\n        length = run_length(row, i, stop)\n'
+        '        handle = row[i]\n        unordered',
+    ),
+    Mutation(
+        name="drain-says-nothing", module=KERNELS,
+        rule="a drained page is not allocated; its page_ext is not touched, so a ghost keeps its stamp in the kernel's view",
+        old="        elif kind in (_FREE, _DRAIN, _REFILL):\n", new="        elif kind in (_FREE, _REFILL):\n",
+    ),
+    Mutation(
+        name="ghost-forgotten", module=KERNELS,
+        rule="a drained page is not allocated; its page_ext is not touched, so a ghost keeps its stamp in the kernel's view",
+        old="                if is_early_stamp(t.records[handle]):\n", new="                if False:\n",
+    ),
+    Mutation(
+        name="refill-says-nothing", module=KERNELS,
+        rule="a block that goes to a per-cpu list was in the buddy allocator: it is not allocated",
+        old="        elif kind in (_FREE, _DRAIN, _REFILL):\n", new="        elif kind in (_FREE, _DRAIN):\n",
+    ),
+    Mutation(
+        name="ghosts-always-listed", module=KERNELS,
+        rule="a ghost in the buddy allocator is in no dump, until it comes back to a per-cpu list",
+        old="            if kind != _FREE and o[OPT_REFILL_COVERED] != 0:\n", new="            if False:\n",
+    ),
+    Mutation(
+        name="batched-counted-too", module="pagetrail.producers.text_events",
+        rule="`mm_page_free_batched` comes in addition to `mm_page_free`: count one",
+        old='    "mm_page_free": EventReader._free,\n',
+        new='    "mm_page_free": EventReader._free,\n    "mm_page_free_batched": EventReader._free,\n',
+        tests=("tests/producers/test_ftrace_text.py",),
+    ),
+    Mutation(
+        name="split-ignored", rule="split sets order 0 on a range, and shows that it is owned", module=KERNELS,
+        old="        elif kind == _SPLIT:\n            split_block(", new="        elif kind == -99:\n            split_block(",
+    ),
+    Mutation(
+        name="partial-free-implies-nothing", module=KERNELS,
+        rule="a partial free implies a split, unless splits are covered",
+        old="    if rest > 0 and whole and o[OPT_SPLIT_COVERED] == 0:\n", new="    if False:\n",
+    ),
+    Mutation(
+        name="covered-split-implied", module=KERNELS,
+        rule="a partial free implies a split, unless splits are covered",
+        old="    if rest > 0 and whole and o[OPT_SPLIT_COVERED] == 0:\n", new="    if rest > 0 and whole:\n",
+    ),
+    Mutation(
+        name="migration-copies-nothing", module=KERNELS,
+        rule="migration copies the old owner, with its time, to the new head; the tails keep the migrator's",
+        old="        t.records[target] = t.records[source]\n    else:\n", new="        blank(t, target)\n    else:\n",
+    ),
+    Mutation(
+        name="migration-copies-tails", module=KERNELS,
+        rule="migration copies the old owner, with its time, to the new head; the tails keep the migrator's",
+        old="    copy_head(t, t.owner[src_slot], src_i, t.owner[slot], i, pfn, src_pfn, generation, seq, ts, cpu, unordered, 0)\n",
+        new="    copy_head(t, t.owner[src_slot], src_i, t.owner[slot], i, pfn, src_pfn, generation, seq, ts, cpu, unordered, 0)\n"
+        "    if i + 1 < row.size and source >= 0 and t.records[source]['order'] > 0:\n"
+        "        copy_head(t, t.owner[src_slot], src_i, row, i + 1, pfn + 1, src_pfn, generation, seq, ts, cpu, unordered, 0)\n",
+    ),
+    Mutation(
+        name="isolation-ignored", module=KERNELS,
+        rule="isolated free pages have an owner with gfp 0x8; the allocation event that may follow is the same act",
+        old="        elif kind == _ISOLATE:\n", new="        elif kind == -99:\n",
+    ),
+    Mutation(
+        name="isolation-and-allocation-are-two", module=KERNELS,
+        rule="isolated free pages have an owner with gfp 0x8; the allocation event that may follow is the same act",
+        old="            quiet = there\n", new="            quiet = np.int32(-2)\n",
+    ),
+    Mutation(
+        name="alloc-over-owned-unnoticed", module=KERNELS,
+        rule="an allocation over owned pages implies a lost free, and casts doubt back",
+        old='                doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_OVER_OWNED)\n',
+        new="                pass\n",
+    ),
+    Mutation(
+        name="free-of-free-unnoticed", module=KERNELS,
+        rule="a free, split or migration of free pages implies a lost allocation, and casts doubt back",
+        old='            doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_FREE_OF_FREE)\n',
+        new="            pass\n",
+    ),
+    Mutation(
+        name="use-of-free-unnoticed", module=KERNELS,
+        rule="a free, split or migration of free pages implies a lost allocation, and casts doubt back",
+        old='    doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_USE)\n', new="    pass\n",
+    ),
+    Mutation(
+        name="a-split-makes-surer", module=KERNELS,
+        rule="evidence is handed on by a split and a migration, as old as it was",
+        old='    r["begin_ts"] = ts\n    r["cpu"] = cpu\n    if unordered:\n        r["unordered"] = 1\n    if order > 0:\n',
+        new='    r["begin_ts"] = r["evidence_ts"] = ts\n    r["cpu"] = cpu\n    if unordered:\n        r["unordered"] = 1\n'
+        '    if order > 0:\n',
+        tests=(*STORIES, *ORACLE),
+    ),
+    Mutation(
+        name="a-migration-makes-surer", module=KERNELS,
+        rule="evidence is handed on by a split and a migration, as old as it was",
+        old='    r["evidence"] = _OBSERVED if proven else _INFERRED\n    r["how"] = _H_MIGRATE\n',
+        new='    r["evidence"] = _OBSERVED if proven else _INFERRED\n    r["evidence_ts"] = ts\n    r["how"] = _H_MIGRATE\n',
+        tests=(*STORIES, *ORACLE),
+    ),
+    Mutation(
+        name="any-dump-proves-tails", module=SECTIONS,
+        rule="a dump sets, confirms and corrects heads; tails only of compound blocks that were not migrated",
+        old='    whole = (b.gfp_mask[i] & compound) != 0 and b.migrate_reason[i] < 0\n', new='    whole = True\n',
+        tests=(*STORIES, *ORACLE),
+    ),
+    Mutation(
+        name="a-dump-corrects-nothing", module=BASELINE,
+        rule="a dump sets, confirms and corrects heads; tails only of compound blocks that were not migrated",
+        old="    action[~agree] = SET\n", new="    pass\n",
+    ),
+    Mutation(
+        name="what-moved-is-corrected", module=BASELINE,
+        rule="pages touched since a dump began to be read are left as they are",
+        old="    action[c.touched] = LEAVE\n", new="    pass\n",
+    ),
+    Mutation(
+        name="silence-says-nothing", module="pagetrail.replay.views",
+        rule="a dump's silence makes nothing free; it casts doubt",
+        old="    for pfn, ours in zip(c.extra.tolist(), c.extra_ours, strict=True):\n", new="    for pfn, ours in ():\n",
+    ),
+    Mutation(
+        name="an-agreeing-dump-leaves-inferences", module=SECTIONS,
+        rule="a dump that agrees makes sure what was inferred, or not sure in its order",
+        old='    if r["evidence"] == _INFERRED:\n        r["evidence"] = _BASELINE\n', new="",
+    ),
+    Mutation(
+        name="an-agreeing-dump-leaves-the-order", module=BASELINE,
+        rule="a dump that agrees makes sure what was inferred, or not sure in its order",
+        old='    sure = (c.ours["evidence"] != Evidence.INFERRED) & (c.ours["unordered"] == 0)\n',
+        new='    sure = c.ours["evidence"] != Evidence.INFERRED\n',
+    ),
+    Mutation(
+        name="early-stamps-overrule", module=BASELINE,
+        rule="early stamps and ghosts stay beside what is proven",
+        old="    action[early_clash & ~agree] = KERNEL_VIEW\n", new="    pass\n",
+    ),
+    Mutation(
+        name="stamps-of-free-pages-are-sure", module=SECTIONS,
+        rule="the stamp of a page that was free before it was stamped is inferred: a ghost, or allocated in bulk",
+        old='    if early and row[first] >= 0 and t.records[row[first]]["state"] == _FREED:\n', new="    if False:\n",
+    ),
+    Mutation(
+        name="stamps-told-again-are-sure", module=BASELINE,
+        rule="a stamp that is told again proves no more than before",
+        old='    action[agree & c.early & (c.ours["evidence"] == Evidence.INFERRED)] = LEAVE', new="    pass",
+    ),
+    Mutation(
+        name="any-flag-proves-freedom", module="pagetrail.replay.freedom",
+        rule="BUDDY proves freedom, and nothing else does",
+        old="        while first >= 0 and bits & KPF_BUDDY and first < stop:\n", new="        while first >= 0 and first < stop:\n",
+    ),
+    Mutation(
+        name="buddy-proves-nothing", module="pagetrail.replay.freedom",
+        rule="BUDDY proves freedom, and nothing else does",
+        old="        while first >= 0 and bits & KPF_BUDDY and first < stop:\n", new="        while False:\n",
+    ),
+    Mutation(
+        name="nothing-is-impossible", module=KERNELS,
+        rule="what cannot be (unaligned, beyond the machine, no such order) is set aside, and casts doubt",
+        old="    if pfn & (nr - 1) and (nr & (nr - 1)) == 0:\n        return _A_UNALIGNED\n", new="",
+    ),
+    Mutation(
+        name="impossible-without-doubt", module=KERNELS,
+        rule="what cannot be (unaligned, beyond the machine, no such order) is set aside, and casts doubt",
+        old="            if 0 <= pfn < o[OPT_MAX_PFN]:\n", new="            if False:\n",
+    ),
+    Mutation(
+        name="two-cpus-are-in-order", module=KERNELS,
+        rule="of two CPUs' events on a page within the skew of their clocks, either may be the last",
+        old="    if o[OPT_SKEW] <= 0:\n        return False\n", new="    return False\n",
+        tests=(*STORIES, *ORACLE),
+    ),
+    Mutation(
+        name="a-copy-is-as-sure-as-its-source", module=KERNELS,
+        rule="what was copied from a page is not sure when another CPU's event on it lies within the skew",
+        old="            recheck_moves(", new="            _ = (",
+    ),
+)  # fmt: skip
