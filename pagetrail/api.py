@@ -29,8 +29,10 @@ from pagetrail.queries.page_owner_text import page_owner_records
 from pagetrail.queries.rows import rows_at
 from pagetrail.queries.stream import Stream, choose, open_streams
 from pagetrail.queries.streams import markers_table, streams_table
+from pagetrail.queries.waiting import wait_for
 from pagetrail.replay.engine import FoldOptions
 from pagetrail.replay.group import READ_SECONDS, STEP_BYTES, GroupReplayer, Membership
+from pagetrail.replay.lag import PartitionLag, lag_of
 from pagetrail.replay.partition import ReplayReport, ReplaySettings
 from pagetrail.replay.replayer import Replayer
 from pagetrail.replay.source_kafka import KafkaLogReader, ReadLimits
@@ -39,6 +41,7 @@ from pagetrail.schemas.details import Covered
 from pagetrail.schemas.errors import BadArgument, InputError
 from pagetrail.schemas.frames import Frame
 from pagetrail.schemas.log_address import KafkaAddress
+from pagetrail.schemas.log_kafka import partition_of
 
 Time = str | int
 
@@ -52,6 +55,8 @@ class Trail:
         Directory of the trail.
     correct
         Which fold to ask: the one that the kernel's dumps corrected, or the one they did not; null: the first there is.
+    stream, times, wait
+        Wait for so many seconds, at most, until replay of that stream has come to these instants.
 
     Raises
     ------
@@ -59,9 +64,21 @@ class Trail:
         There is no trail, or nothing has been replayed yet.
     """
 
-    def __init__(self, path: str | Path, *, correct: bool | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        correct: bool | None = None,
+        stream: str | None = None,
+        times: Sequence[Time | None] = (),
+        wait: float = 0.0,
+    ) -> None:
         self.path = Path(path)
-        self._streams = open_streams(self.path, correct=correct)
+        if wait > 0:
+            asked = [str(at) for at in times if at is not None]
+            self._streams = wait_for(self.path, asked, stream=stream, correct=correct, seconds=wait)
+        else:
+            self._streams = open_streams(self.path, correct=correct)
 
     def stream(self, name: str | None = None) -> Stream:
         """Return the stream HOST[/BOOT_ID]; the only one, when nothing is named."""
@@ -70,9 +87,24 @@ class Trail:
     def _as_of(self, stream: str | None, as_of: Time | None) -> Stream:
         return self.stream(stream).as_of(None if as_of is None else str(as_of))
 
-    def streams(self) -> pa.Table:
-        """Return what is in the trail: a row a stream, with its horizon and the digest of its state."""
-        return streams_table(self._streams)
+    def streams(self, log: KafkaAddress | None = None) -> pa.Table:
+        """Return what is in the trail: a row a stream, with its horizon and the digest of its state.
+
+        With *log*, how far replay is behind it, too. No replay is asked or disturbed.
+        """
+        if log is None:
+            return streams_table(self._streams)
+        with KafkaLogReader(log) as reader:
+            partitions = len(reader.partitions())
+            found: dict[tuple[str, int], PartitionLag] = {}
+
+            def lag(stream: Stream) -> PartitionLag:
+                where = (stream.fold, partition_of(stream.host, partitions))
+                if where not in found:
+                    found[where] = lag_of(self.path, where[0], reader, where[1])
+                return found[where]
+
+            return streams_table(self._streams, lag)
 
     def markers(self, stream: str | None = None) -> pa.Table:
         """Return the markers of a stream: trace time in ns, event, text."""
@@ -157,9 +189,16 @@ class Trail:
         return export_spans(self._streams, Path(directory))
 
 
-def open(path: str | Path, *, correct: bool | None = None) -> Trail:  # noqa: A001  # pagetrail.open reads well
+def open(  # noqa: A001  # pagetrail.open reads well
+    path: str | Path,
+    *,
+    correct: bool | None = None,
+    stream: str | None = None,
+    times: Sequence[Time | None] = (),
+    wait: float = 0.0,
+) -> Trail:
     """Open a trail for questions; see ``Trail``."""
-    return Trail(path, correct=correct)
+    return Trail(path, correct=correct, stream=stream, times=times, wait=wait)
 
 
 def events(trail: str | Path, offset: int, numbers: Sequence[int] = ()) -> pa.Table:

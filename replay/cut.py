@@ -77,9 +77,17 @@ def read_cut(trail: Path, fold: str, part: str = "") -> Cut:
     A cut that is lost or damaged costs time, not truth: replay skips what its segments already hold.
     """
     try:
-        return _from_json(json.loads(_path(trail, fold, part).read_text()))
+        return _from_json(json.loads(cut_path(trail, fold, part).read_text()))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return Cut()
+
+
+def cuts(trail: Path, fold: str) -> list[Cut]:
+    """Return the cuts of *fold*, of whatever logs and partitions there are."""
+    suffix = ".cut.json"
+    names = (path.name for path in sorted(segments_directory(trail).glob(f"{fold}*{suffix}")))
+    parts = (name.removesuffix(suffix).removeprefix(fold) for name in names)
+    return [read_cut(trail, fold, part) for part in parts if part == "" or part.startswith(".")]
 
 
 def _from_json(said: dict[str, Any]) -> Cut:
@@ -117,7 +125,7 @@ def write_cut(trail: Path, fold: str, cut: Cut, part: str = "") -> None:
     StorageFull
         No space left; the cut is as it was.
     """
-    path = _path(trail, fold, part)
+    path = cut_path(trail, fold, part)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".writing-{fold}{part}.{os.getpid()}-{uuid.uuid4().hex[:12]}.cut")
     try:
@@ -139,7 +147,8 @@ def sweep_cuts(trail: Path, fold: str, part: str = "") -> None:
                 left.unlink()
 
 
-def _path(trail: Path, fold: str, part: str) -> Path:
+def cut_path(trail: Path, fold: str, part: str) -> Path:
+    """Return where the cut of *fold* in a partition stands."""
     return segments_directory(trail) / f"{fold}{part}.cut.json"
 
 

@@ -51,6 +51,15 @@ AsOfOption = Annotated[
         "--as-of", metavar="TIME", help="Answer as it was believed then: from evidence up to this time, doubts too."
     ),
 ]
+WaitOption = Annotated[
+    float,
+    typer.Option(
+        "--wait",
+        metavar="SECONDS",
+        min=0,
+        help="Wait so long, at most, until replay has come to the instant asked for.",
+    ),
+]
 DEFAULT_TRAIL = Path("trail")
 
 MAX_PFN: Final = 1 << 52
