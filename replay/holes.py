@@ -4,6 +4,7 @@ When a hole is final is a function of the log, never of time or of who replays, 
 
 - The log has lost offsets since the stream's last frame (retention overtook replay, the partition was truncated, another
   frame stands at a known offset): the hole is that loss, and final at once.
+- The log is the trail's own: what appends to it appends in order, and whole.
 - ``HOLE_FRAMES`` later frames of the stream stand in the log, and the missing ones do not: who sent them would have sent them
   again before. Until then an ingest that is done again heals it, and nothing of the stream after the hole is folded.
 """

@@ -189,7 +189,7 @@ class PartitionReplay:
             return
         stream.waiting.append(record)
         while stream.waiting and key not in self._halted:
-            lost = stream.losses_known < self._lost
+            lost = self._alone or stream.losses_known < self._lost
             following = holes.take(stream.engine, stream.waiting, lost=lost)
             if following is None:
                 return

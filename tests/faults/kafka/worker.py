@@ -64,12 +64,12 @@ def produce(*, log: str, source: str) -> None:
     raise SystemExit(4)
 
 
-def replay(*, log: str, trail: str, group: str, follow: bool = False) -> None:
+def replay(*, log: str, trail: str, group: str, follow: bool = False, floor: int = FLOOR) -> None:
     """Replay as a member of a group."""
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     settings = ReplaySettings(
-        trail=Path(trail), options=FoldOptions(floor=FLOOR), read_bytes=STEP_BYTES, tip_seconds=0.5, idle_seconds=1.0
+        trail=Path(trail), options=FoldOptions(floor=floor), read_bytes=STEP_BYTES, tip_seconds=0.5, idle_seconds=1.0
     )
     where = address(log)
     with KafkaLogReader(where, ReadLimits(seconds=15)) as reader:
