@@ -30,6 +30,10 @@ READ_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.5
 """How long to wait where no partition has more."""
 
+DEFAULTS: Final[dict[str, Any]] = {
+    "heartbeat.interval.ms": 1000,  # a member hears of a rebalance with its next heartbeat: two of them until partitions move
+}
+
 OWN_SETTINGS: Final[dict[str, Any]] = {
     "group.protocol": "classic",
     "partition.assignment.strategy": "cooperative-sticky",
@@ -68,7 +72,7 @@ class GroupReplayer:
         self._ends: dict[int, int] = {}
         self._committed: dict[int, int] = {}
         self._troubles = Troubles()
-        given = client_settings(membership.address, self._troubles) | OWN_SETTINGS
+        given = DEFAULTS | client_settings(membership.address, self._troubles) | OWN_SETTINGS
         self._member = make_client(Consumer, membership.address, given | {"group.id": membership.group})
 
     def run(self, *, follow: bool = False, stop: Callable[[], bool] = lambda: False) -> ReplayReport:
