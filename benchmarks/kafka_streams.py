@@ -17,11 +17,11 @@ from pathlib import Path
 from pagetrail.producers.framing import Framer
 from pagetrail.producers.ingest import origin_of
 from pagetrail.producers.model_recording import ModelHost, ModelRecording, model_recording
-from pagetrail.producers.sink_kafka import KafkaLogWriter
 from pagetrail.replay.partition import PartitionReplay, ReplayReport, ReplaySettings
 from pagetrail.replay.source_kafka import KafkaLogReader
 from pagetrail.schemas.frames import Frame
 from pagetrail.schemas.log_address import KafkaAddress, parse_log_address
+from tests.contracts.test_log_kafka import as_message, send_raw
 from tests.kafka.client import Kafka
 from tests.kafka.cluster import Cluster
 
@@ -79,10 +79,8 @@ def _frames(number: int) -> list[Frame]:
 
 def _send(address: KafkaAddress, hosts: Sequence[Sequence[Frame]]) -> None:
     """Send frames of all hosts in turns."""
-    with KafkaLogWriter(address) as log:
-        for turn in range(max(map(len, hosts), default=0)):
-            for host in hosts:
-                log.append(host[turn : turn + 1])
+    turns = range(max(map(len, hosts), default=0))
+    send_raw(address, *(as_message(host[turn]) for turn in turns for host in hosts if turn < len(host)))
 
 
 def _replay(part: PartitionReplay, what: str) -> None:
