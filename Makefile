@@ -10,7 +10,7 @@ RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
 SHELL := /bin/sh
 
-.PHONY: help demo test mutations lint format types layers coverage bench clean
+.PHONY: help demo test mutations lint format types layers coverage bench kafka clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -49,6 +49,9 @@ bench: $(DEV)  ## benchmarks, beside their peers
 	@found=; for script in benchmarks/bench_*.py; do \
 	    if [ -e "$$script" ]; then found=1; echo "== $$script"; $(BIN)/python "$$script" || exit 1; fi; \
 	done; [ -n "$$found" ] || echo "no benchmarks/bench_*.py yet"
+
+kafka: $(RUNTIME)  ## Apache Kafka on loopback until Ctrl-C (BROKERS=3, PORT=9092, DATA=DIR): see kafka/README.md
+	@$(BIN)/python -m tests.kafka --brokers $(or $(BROKERS),1) --port $(or $(PORT),9092) $(if $(DATA),--data '$(DATA)')
 
 clean:  ## remove everything that can be made again, .venv too
 	rm -rf $(VENV) .cache .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

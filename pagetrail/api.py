@@ -14,6 +14,7 @@ from pagetrail import __version__
 from pagetrail.producers.ingest import IngestReport, origin_of
 from pagetrail.producers.ingest import ingest as ingest_recording
 from pagetrail.producers.recordings import open_recording
+from pagetrail.producers.sink_kafka import KafkaLogWriter
 from pagetrail.producers.sink_sqlite import SqliteLogWriter
 from pagetrail.queries import audit as audit_queries
 from pagetrail.queries import events as event_queries
@@ -28,12 +29,19 @@ from pagetrail.queries.page_owner_text import page_owner_records
 from pagetrail.queries.rows import rows_at
 from pagetrail.queries.stream import Stream, choose, open_streams
 from pagetrail.queries.streams import markers_table, streams_table
+from pagetrail.queries.waiting import wait_for
 from pagetrail.replay.engine import FoldOptions
-from pagetrail.replay.replayer import Replayer, ReplayReport
+from pagetrail.replay.group import READ_SECONDS, STEP_BYTES, GroupReplayer, Membership
+from pagetrail.replay.lag import PartitionLag, lag_of
+from pagetrail.replay.partition import ReplayReport, ReplaySettings
+from pagetrail.replay.replayer import Replayer
+from pagetrail.replay.source_kafka import KafkaLogReader, ReadLimits
 from pagetrail.replay.source_sqlite import SqliteLogReader
 from pagetrail.schemas.details import Covered
-from pagetrail.schemas.errors import InputError
+from pagetrail.schemas.errors import BadArgument, InputError
 from pagetrail.schemas.frames import Frame
+from pagetrail.schemas.log_address import KafkaAddress
+from pagetrail.schemas.log_kafka import partition_of
 
 Time = str | int
 
@@ -47,6 +55,8 @@ class Trail:
         Directory of the trail.
     correct
         Which fold to ask: the one that the kernel's dumps corrected, or the one they did not; null: the first there is.
+    stream, times, wait
+        Wait for so many seconds, at most, until replay of that stream has come to these instants.
 
     Raises
     ------
@@ -54,9 +64,21 @@ class Trail:
         There is no trail, or nothing has been replayed yet.
     """
 
-    def __init__(self, path: str | Path, *, correct: bool | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        correct: bool | None = None,
+        stream: str | None = None,
+        times: Sequence[Time | None] = (),
+        wait: float = 0.0,
+    ) -> None:
         self.path = Path(path)
-        self._streams = open_streams(self.path, correct=correct)
+        if wait > 0:
+            asked = [str(at) for at in times if at is not None]
+            self._streams = wait_for(self.path, asked, stream=stream, correct=correct, seconds=wait)
+        else:
+            self._streams = open_streams(self.path, correct=correct)
 
     def stream(self, name: str | None = None) -> Stream:
         """Return the stream HOST[/BOOT_ID]; the only one, when nothing is named."""
@@ -65,9 +87,24 @@ class Trail:
     def _as_of(self, stream: str | None, as_of: Time | None) -> Stream:
         return self.stream(stream).as_of(None if as_of is None else str(as_of))
 
-    def streams(self) -> pa.Table:
-        """Return what is in the trail: a row a stream, with its horizon and the digest of its state."""
-        return streams_table(self._streams)
+    def streams(self, log: KafkaAddress | None = None) -> pa.Table:
+        """Return what is in the trail: a row a stream, with its horizon and the digest of its state.
+
+        With *log*, how far replay is behind it, too. No replay is asked or disturbed.
+        """
+        if log is None:
+            return streams_table(self._streams)
+        with KafkaLogReader(log) as reader:
+            partitions = len(reader.partitions())
+            found: dict[tuple[str, int], PartitionLag] = {}
+
+            def lag(stream: Stream) -> PartitionLag:
+                where = (stream.fold, partition_of(stream.host, partitions))
+                if where not in found:
+                    found[where] = lag_of(self.path, where[0], reader, where[1])
+                return found[where]
+
+            return streams_table(self._streams, lag)
 
     def markers(self, stream: str | None = None) -> pa.Table:
         """Return the markers of a stream: trace time in ns, event, text."""
@@ -152,9 +189,16 @@ class Trail:
         return export_spans(self._streams, Path(directory))
 
 
-def open(path: str | Path, *, correct: bool | None = None) -> Trail:  # noqa: A001  # pagetrail.open reads well
+def open(  # noqa: A001  # pagetrail.open reads well
+    path: str | Path,
+    *,
+    correct: bool | None = None,
+    stream: str | None = None,
+    times: Sequence[Time | None] = (),
+    wait: float = 0.0,
+) -> Trail:
     """Open a trail for questions; see ``Trail``."""
-    return Trail(path, correct=correct)
+    return Trail(path, correct=correct, stream=stream, times=times, wait=wait)
 
 
 def events(trail: str | Path, offset: int, numbers: Sequence[int] = ()) -> pa.Table:
@@ -171,23 +215,31 @@ def ingest(
     covers: tuple[Covered, ...] = (),
     probes: bool = True,
     vmemmap_base: int | None = None,
+    log: KafkaAddress | None = None,
     clock_skew: int = 0,
     on_progress: Callable[[int], None] = lambda events: None,
 ) -> IngestReport:
     """Store one recording (a file, a capture directory, or ``-`` for stdin) in a trail's log; see ``open_recording``.
 
+    With *log* it goes to that topic, and the trail is not touched.
+
     Raises
     ------
     InputError
-        It is no recording, or overlaps another one of the same boot; nothing was stored.
+        It is no recording, or overlaps another one of the same boot; nothing was stored. (A topic takes it: replay refuses it.)
     StorageFull
         No space left; the same call goes on from there.
+    LogError
+        The brokers do not answer, or refuse us, or the topic is not there; what was acknowledged stays.
     """
     recording = open_recording(
         path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base, clock_skew=clock_skew
     )
     origin = origin_of(recording, producer_version=__version__)
-    with SqliteLogWriter(Path(trail)) as log:
+    if log is not None:
+        with KafkaLogWriter(log) as topic:
+            return ingest_recording(recording, origin, topic, on_progress=on_progress)
+    with SqliteLogWriter(Path(trail)) as embedded:
 
         def accept(first: Frame) -> None:
             with SqliteLogReader(Path(trail)) as reader:
@@ -199,7 +251,7 @@ def ingest(
                     f"{other.boot_id}): two recordings of one time are never merged; ingest it into another trail"
                 )
 
-        return ingest_recording(recording, origin, log, accept=accept, on_progress=on_progress)
+        return ingest_recording(recording, origin, embedded, accept=accept, on_progress=on_progress)
 
 
 def replay(
@@ -207,12 +259,26 @@ def replay(
     *,
     correct: bool = True,
     follow: bool = False,
+    log: KafkaAddress | None = None,
+    group: str | None = None,
     stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_trouble: Callable[[str], None] = lambda said: None,
 ) -> ReplayReport:
-    """Fold a trail's log into segments, going on where it stopped; see ``Replayer.run``."""
-    with SqliteLogReader(Path(trail)) as reader:
-        replayer = Replayer(Path(trail), reader, options=FoldOptions(correct=correct), on_progress=on_progress)
+    """Fold a trail's log, or the topic *log*, into the trail's segments, going on where it stopped; see ``Replayer.run``.
+
+    With *group*, as a member of that consumer group: see ``GroupReplayer.run``. Trouble that passes is told to *on_trouble*.
+    """
+    options = FoldOptions(correct=correct)
+    if group is not None:
+        if log is None:
+            raise BadArgument("--group: expected --log kafka://HOST:PORT/TOPIC beside it, found none")
+        settings = ReplaySettings(trail=Path(trail), options=options, read_bytes=STEP_BYTES)
+        with KafkaLogReader(log, ReadLimits(seconds=READ_SECONDS)) as topic:
+            membership = Membership(address=log, group=group, on_trouble=on_trouble)
+            return GroupReplayer(topic, membership, settings, on_progress=on_progress).run(follow=follow, stop=stop)
+    with SqliteLogReader(Path(trail)) if log is None else KafkaLogReader(log) as reader:
+        replayer = Replayer(Path(trail), reader, options=options, on_progress=on_progress)
         return replayer.run(follow=follow, stop=stop)
 
 

@@ -15,6 +15,7 @@ from pagetrail.commands import audit, event, holders, ingest, pages, replay, sec
 from pagetrail.commands.demo import demo
 from pagetrail.commands.options import say
 from pagetrail.commands.schema import schema_app
+from pagetrail.commands.topic import topic_app
 from pagetrail.schemas.errors import InputError, PagetrailError
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ for command in (
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(schema_app, name="schema")
+app.add_typer(topic_app, name="topic")
 
 
 def _version(asked: bool) -> None:

@@ -7,8 +7,10 @@ import pyarrow as pa
 
 from pagetrail.queries.stream import Stream, fetched
 from pagetrail.replay import checkpoint
+from pagetrail.replay.cut import cuts
 from pagetrail.schemas.details import Gap
 from pagetrail.schemas.owner import ANOMALY_TEXT, QUARANTINED, Anomaly
+from pagetrail.schemas.store import trail_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +25,22 @@ class Finding:
 
 def findings(stream: Stream) -> list[Finding]:
     """Return what is known to be wrong or missing in a stream, the worst first."""
-    found = [*_losses(stream), *_coverage(stream), *_recordings(stream), *_anomalies(stream)]
+    found = [*_log(stream), *_losses(stream), *_coverage(stream), *_recordings(stream), *_anomalies(stream)]
     levels = ("loss", "quarantined", "unknown", "inferred", "note")
     return sorted(found, key=lambda finding: levels.index(finding.level))
+
+
+def _log(stream: Stream) -> list[Finding]:
+    """What replay found of the log that a stream came from: why it goes no further, and what the partition lost."""
+    key, found = (stream.host, stream.boot_id), []
+    for cut in cuts(trail_of(stream.directory), stream.fold):
+        if key in cut.held:
+            offset, why = cut.held[key]
+            found.append(Finding(level="note", what="held", count=1, detail=f"at log offset {offset}: {why}"))
+        if key in cut.streams and cut.losses:
+            text = "the log lost records of the partition: " + "; ".join(cut.losses)
+            found.append(Finding(level="loss", what="log", count=len(cut.losses), detail=text))
+    return found
 
 
 def _losses(stream: Stream) -> list[Finding]:

@@ -102,7 +102,8 @@ class Stream:
         if at.ts > self.horizon:
             raise NotFound(
                 f"TIME {text}: {as_text(at.ts)} lies after the horizon: replay of {self.host} has come to "
-                f"{as_text(self.horizon)} (its last event); ask for an earlier instant, or ingest and replay more"
+                f"{as_text(self.horizon)} (its last event); ask for an earlier instant, ingest and replay more, or wait for it "
+                "(--wait SECONDS)"
             )
         return at
 

@@ -1,9 +1,12 @@
 """What is in a trail."""
 
+from collections.abc import Callable
+
 import pyarrow as pa
 
 from pagetrail.queries.instant import snapshot_end, wall_text
 from pagetrail.queries.stream import Stream
+from pagetrail.replay.lag import PartitionLag
 
 STREAMS_SCHEMA = pa.schema(
     [
@@ -21,15 +24,35 @@ STREAMS_SCHEMA = pa.schema(
         ("tip", pa.bool_()),
         ("digest", pa.utf8()),
         ("snapshots", pa.list_(pa.utf8())),
+        ("partition", pa.int64()),
+        ("lag", pa.int64()),
+        ("rate", pa.float64()),
+        ("held", pa.utf8()),
     ]
 )
 
 MARKERS_SCHEMA = pa.schema([("ts", pa.int64()), ("seq", pa.int64()), ("text", pa.utf8())])
 
 
-def streams_table(streams: list[Stream]) -> pa.Table:
-    """Return a row a stream: its recordings, how far it was replayed (ns, trace clock), the digest of its state."""
-    return pa.Table.from_pylist([_row(stream) for stream in streams], schema=STREAMS_SCHEMA)
+Lags = Callable[[Stream], PartitionLag]
+
+
+def streams_table(streams: list[Stream], lags: Lags | None = None) -> pa.Table:
+    """Return a row a stream: its recordings, how far it was replayed (ns, trace clock), the digest of its state.
+
+    With *lags* of its log: the frames of its partition that are not replayed yet, events a second, and why it is held.
+    """
+    rows = [_row(stream) | ({} if lags is None else _lag(stream, lags(stream))) for stream in streams]
+    return pa.Table.from_pylist(rows, schema=STREAMS_SCHEMA)
+
+
+def _lag(stream: Stream, lag: PartitionLag) -> dict[str, object]:
+    key = (stream.host, stream.boot_id)
+    held = lag.held.get(key)
+    return {
+        "partition": lag.partition, "lag": lag.frames_behind(key), "rate": lag.rates.get(key, 0.0),
+        "held": None if held is None else held[1],
+    }  # fmt: skip
 
 
 def _row(stream: Stream) -> dict[str, object]:

@@ -8,6 +8,7 @@ segment or none; what is left of a stopped writer is removed by the next one.
 import errno
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pagetrail.replay.cut import LEFT_SECONDS
 from pagetrail.replay.engine import FoldOptions, StreamEngine
 from pagetrail.replay.facts import from_plain
 from pagetrail.replay.sections import Sections, place
@@ -40,6 +42,9 @@ from pagetrail.schemas.owner import (
 from pagetrail.schemas.store import BLOCK_SIZE, STORE_FORMAT, StoreFile, chain, ddl, old_tips, segment_path, tip_path
 
 _WRITING = ".writing-"
+
+_LOOKS = 5
+"""How often a tip that is replaced while we look is looked for again."""
 
 _HEADER_BYTES = 3 * 4096
 """Before a DuckDB file's first block: the main header and two of the database."""
@@ -79,13 +84,25 @@ def write(directory: Path, stretch: Stretch) -> Path:
     return target
 
 
-def sweep(directory: Path) -> None:
-    """Remove what stopped writers left: half-written files, and tips that a segment or a newer tip has overtaken."""
+def sweep(directory: Path, *, alone: bool = True) -> None:
+    """Remove what stopped writers left: half-written files, and tips that a segment or a newer tip has overtaken.
+
+    Unless we are *alone*, a file may be another process's who is writing it: those are left for ``LEFT_SECONDS``.
+    """
     for path in directory.glob(f"{_WRITING}*"):
-        path.unlink(missing_ok=True)
+        if alone or _untouched(path) > LEFT_SECONDS:
+            path.unlink(missing_ok=True)
     files = chain(directory)
     for tip in old_tips(directory, files[-1].last_seq + (0 if files[-1].tip else 1)) if files else ():
         tip.unlink(missing_ok=True)
+
+
+def _untouched(path: Path) -> float:
+    """Return how long ago a file was written to, seconds; 0, when it is gone."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _write_tables(path: Path, tables: dict[str, pa.Table]) -> None:
@@ -110,13 +127,23 @@ def _publish(aside: Path, target: Path, digest: str) -> None:
     try:
         os.link(aside, target)
     except FileExistsError:
-        with opened(target) as db:
-            there = meta(db, target)["digest"]
-        if there != digest:
+        there = _digest_of(target)
+        if there not in (digest, None):
             raise TrailError(
                 f"{target}: two replays of one stretch disagree (digest {there} is there, {digest} was made): "
                 "the log or the rules changed under the store; keep the log, remove this stream's segments, replay again"
             ) from None
+
+
+def _digest_of(target: Path) -> str | None:
+    """Return the digest of a file that another process published; null: a tip that a newer one has replaced meanwhile."""
+    try:
+        with opened(target) as db:
+            return meta(db, target)["digest"]
+    except SegmentDamaged:
+        if target.exists():
+            raise
+        return None
 
 
 def _fsync(path: Path) -> None:
@@ -187,15 +214,35 @@ def meta(db: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
 
 def load(directory: Path, *, host: str, boot_id: str, options: FoldOptions) -> StreamEngine:
     """Return the engine of a stream as its last segment or tip left it; a new one when there is none."""
-    engine = StreamEngine(host=host, boot_id=boot_id, options=options)
-    last = resumable(directory)
-    if last is not None:
-        _restore(engine, last)
+    for attempt in range(_LOOKS):
+        engine = StreamEngine(host=host, boot_id=boot_id, options=options)
+        last = resumable(directory)
+        try:
+            if last is not None:
+                _restore(engine, last)
+            break
+        except SegmentDamaged:
+            if _is_there(last) or attempt == _LOOKS - 1:
+                raise
     return engine
+
+
+def _is_there(file: StoreFile | None) -> bool:
+    return file is not None and file.path.exists()
 
 
 def resumable(directory: Path) -> StoreFile | None:
     """Return the last file of a stream to which a chain without a hole leads: beyond it, everything is made again."""
+    for attempt in range(_LOOKS):
+        try:
+            return _end_of_chain(directory)
+        except SegmentDamaged as error:
+            if Path(error.path).exists() or attempt == _LOOKS - 1:
+                raise
+    return None
+
+
+def _end_of_chain(directory: Path) -> StoreFile | None:
     last, expected = None, 0
     for file in chain(directory):
         first_seq = file.first_seq

@@ -8,6 +8,7 @@ from pathlib import Path
 from pagetrail.schemas.errors import FrameDamaged, OffsetGap, TrailMissing
 from pagetrail.schemas.frames import FrameHeader, decode_header, frame_digest
 from pagetrail.schemas.log import (
+    EMBEDDED_LOG,
     EMBEDDED_PARTITION,
     MAX_READ_BYTES,
     FramePlace,
@@ -34,6 +35,11 @@ class SqliteLogReader:
         self._trail = trail
         self._current: tuple[LogFile, sqlite3.Connection] | None = None
         self._connect(self._files()[-1])
+
+    @property
+    def log_id(self) -> str:
+        """What every embedded log is called: it lies in its trail."""
+        return EMBEDDED_LOG
 
     def partitions(self) -> tuple[int, ...]:
         """Return the one partition of an embedded log."""

@@ -13,7 +13,11 @@
     │   ├── LogError              an append or a read that would break the log's promises
     │   │   ├── FrameConflict         one (recording, frame number), two contents
     │   │   ├── OffsetGap             the log skips offsets
-    │   │   └── FrameDamaged          bytes that are not the frame they should be
+    │   │   ├── FrameDamaged          bytes that are not the frame they should be
+    │   │   ├── FrameTooLarge         one event that no message of the topic holds
+    │   │   ├── LogUnreachable        brokers that do not answer, or refuse us
+    │   │   ├── TopicMissing          no such topic
+    │   │   └── TopicUnfit            a topic with a setting that would lose frames
     │   ├── SchemaTooNew          a frame of a version that this pagetrail does not read
     │   ├── SegmentDamaged        a segment cut short or changed
     │   └── StorageFull           no space left
@@ -133,6 +137,46 @@ class FrameDamaged(LogError):
             f"{where}: expected a whole pagetrail frame, found {reason}; ingest the recording again into a new trail"
         )
         self.where, self.reason, self.stream = where, reason, stream
+
+
+class FrameTooLarge(LogError):
+    """A frame that cannot be cut small enough for a message of the topic."""
+
+    def __init__(self, *, recording: str, frame: int, size: int, limit: int) -> None:
+        super().__init__(
+            f"recording {recording} frame {frame}: expected a frame, or parts of it, of at most {limit} bytes, found an "
+            f"event of {size}; raise max.message.bytes of the topic, and run the same command again"
+        )
+        self.recording, self.frame, self.size, self.limit = recording, frame, size, limit
+
+
+class LogUnreachable(LogError):
+    """The brokers do not answer, or refuse us. What was *done* before stays."""
+
+    def __init__(self, *, log: str, reason: str, done: str = "") -> None:
+        super().__init__(
+            f"{log}: expected brokers that serve this topic, found: {reason}; "
+            f"{done}check the address, the brokers and --kafka-config, and run the same command again"
+        )
+        self.log, self.reason, self.done = log, reason, done
+
+
+class TopicMissing(LogError):
+    """There is no such topic."""
+
+    def __init__(self, *, log: str) -> None:
+        super().__init__(
+            f"{log}: expected a topic, found none of that name, or none that we may see; 'pagetrail topic create' makes it"
+        )
+        self.log = log
+
+
+class TopicUnfit(LogError):
+    """A topic with a setting that would lose frames."""
+
+    def __init__(self, *, log: str, setting: str, expected: str, found: str, why: str) -> None:
+        super().__init__(f"{log}: expected {setting}={expected}, found {found}: {why}; change it, or use another topic")
+        self.log, self.setting, self.expected, self.found = log, setting, expected, found
 
 
 class SchemaTooNew(TrailError):

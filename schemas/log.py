@@ -2,10 +2,18 @@
 
 The promises, held by one contract suite (tests/contracts/test_log.py):
 
-- Offsets of a partition begin at its low watermark and grow by one.
-- An append is whole or not at all, and durable when it returns.
-- A (recording, frame number) is stored once: the same bytes again are a duplicate, other bytes a ``FrameConflict``.
-- Frames of one append keep their order; a record never changes.
+- Offsets of a partition begin at its low watermark and grow.
+- An append is durable when it returns; frames of one host keep their order; a record never changes.
+- A frame that a writer has stored it does not store again: the same bytes are a duplicate, other bytes a ``FrameConflict``,
+  and then nothing of that append is stored.
+- An append that failed, or whose writer was killed, is made good by doing it again.
+
+What the backends promise beyond that:
+
+- Embedded: an append is whole or not at all. A (recording, frame number) is stored once, whoever appends. Offsets grow by one.
+- Kafka: of an append that failed, a beginning is stored. Two writers, or one that begins again and finds the frames before too
+  far back, may store a frame twice; replay skips the second. A frame too large for a message is stored as parts of the same
+  number, each with its own stretch of ``seq``.
 """
 
 import re
@@ -23,6 +31,12 @@ TRAIL_FORMAT: Final = 1
 
 EMBEDDED_PARTITION: Final = 0
 """The embedded log has one partition."""
+
+EMBEDDED_LOG: Final = "embedded"
+"""The ``log_id`` of an embedded log: it lies in its trail, and a trail has one."""
+
+ANY_BOOT: Final = ""
+"""In place of a boot_id: a record of this host that does not tell of which of its boots it is."""
 
 MAX_READ_BYTES: Final = 64 << 20
 """What one read returns at most, unless asked for less or more; one record is returned whatever its size."""
@@ -51,7 +65,10 @@ class FramePlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppendResult:
-    """What an append did: frames stored, frames that were there before, and the partition's last offset, if any."""
+    """What an append did: frames stored, frames that were there before, and the last offset that is known, if any.
+
+    That offset is of the partition that was appended to last.
+    """
 
     appended: int
     duplicates: int
@@ -62,7 +79,7 @@ class LogWriter(Protocol):
     """The end of the log that producers hold."""
 
     def append(self, frames: Sequence[Frame]) -> AppendResult:
-        """Store *frames*, all or none.
+        """Store *frames* and return when they are durable; the module says what is stored when it raises.
 
         Raises
         ------
@@ -82,6 +99,10 @@ class LogWriter(Protocol):
 class LogReader(Protocol):
     """The end of the log that replay holds."""
 
+    @property
+    def log_id(self) -> str:
+        """What names this log among all: an offset of one means nothing in another."""
+
     def partitions(self) -> tuple[int, ...]:
         """Return the partitions there are."""
 
@@ -97,7 +118,7 @@ class LogReader(Protocol):
         Raises
         ------
         OffsetGap
-            *offset* lies below the low watermark, or the log skips an offset.
+            *offset* lies below the low watermark or beyond the high one, or the log skips a record.
         FrameDamaged
             The bytes of the record at *offset* are not those that were appended. Whole records before a damaged one are
             returned first.

@@ -218,6 +218,11 @@ def stream_directory(trail: Path, host: str, boot_id: str, fold: str) -> Path:
     return segments_directory(trail) / path_part(host) / path_part(boot_id) / fold
 
 
+def trail_of(directory: Path) -> Path:
+    """Return the trail that a stream's directory belongs to."""
+    return directory.parents[3]
+
+
 def segment_path(directory: Path, first_seq: int, last_seq: int) -> Path:
     """Return the path of the segment of [first_seq, last_seq]."""
     return directory / f"{first_seq:019d}-{last_seq:019d}.duckdb"

@@ -11,6 +11,12 @@ import pytest
 import zstandard
 from hypothesis import HealthCheck, settings
 
+from tests.kafka.fixtures import kafka as kafka
+from tests.kafka.fixtures import kafka_cluster as kafka_cluster
+from tests.kafka.fixtures import kafka_cluster_healed as kafka_cluster_healed
+from tests.kafka.fixtures import three_kafka_brokers as three_kafka_brokers
+from tests.kafka.fixtures import topic as topic
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 WINDOW_SIZE = 1 << 27  # the captures were compressed with a 27-bit window
 

@@ -13,6 +13,7 @@ from pagetrail.commands.options import (
     JsonOption,
     StreamOption,
     TrailOption,
+    WaitOption,
     out,
 )
 from pagetrail.commands.pages import AtOption
@@ -29,13 +30,16 @@ def top(
     by: ByOption,
     trail: TrailOption = DEFAULT_TRAIL,
     limit: LimitOption = 20,
+    wait: WaitOption = 0.0,
     as_of: AsOfOption = None,
     stream: StreamOption = None,
     correct: CorrectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say who held most pages then."""
-    found = api.open(trail, correct=correct).top(at, cast(By, by.value), stream=stream, as_of=as_of)
+    found = api.open(trail, correct=correct, stream=stream, times=[at], wait=wait).top(
+        at, cast(By, by.value), stream=stream, as_of=as_of
+    )
     found = found.slice(0, limit or None)
     if as_json:
         out(json_text(found))
@@ -51,13 +55,16 @@ def leaks(
     by: ByOption,
     trail: TrailOption = DEFAULT_TRAIL,
     limit: LimitOption = 20,
+    wait: WaitOption = 0.0,
     as_of: AsOfOption = None,
     stream: StreamOption = None,
     correct: CorrectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say what was allocated in a window and is alive at its end."""
-    found = api.open(trail, correct=correct).leaks(since, until, cast(By, by.value), stream=stream, as_of=as_of)
+    found = api.open(trail, correct=correct, stream=stream, times=[since, until], wait=wait).leaks(
+        since, until, cast(By, by.value), stream=stream, as_of=as_of
+    )
     found = found.slice(0, limit or None)
     if as_json:
         out(json_text(found))

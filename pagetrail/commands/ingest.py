@@ -5,7 +5,15 @@ from typing import Annotated, get_args
 import typer
 
 from pagetrail import api
-from pagetrail.commands.options import DEFAULT_TRAIL, TrailOption, progress, say
+from pagetrail.commands.options import (
+    DEFAULT_TRAIL,
+    KafkaConfigOption,
+    LogOption,
+    TrailOption,
+    parse_log,
+    progress,
+    say,
+)
 from pagetrail.producers.ingest import IngestReport
 from pagetrail.schemas.details import Covered
 from pagetrail.schemas.errors import BadArgument
@@ -23,18 +31,22 @@ def ingest(
     vmemmap_base: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Address of the struct page of pfn 0, where KASLR moved it.")
     ] = None,
+    log: LogOption = None,
+    kafka_config: KafkaConfigOption = None,
     clock_skew: Annotated[
         int, typer.Option(metavar="NS", min=0, help="Declare by how much the clocks of two CPUs may differ.")
     ] = 0,
 ) -> None:
     """Store recordings in the log; what each file is, is recognised from its content."""
     kinds = _kinds(covers)
+    address = parse_log(log, kafka_config)
     base = None if vmemmap_base is None else _address(vmemmap_base)
     for source in sources:
         with progress(f"ingest {source}") as bar:
             task = bar.add_task("", total=None, note="")
             report = api.ingest(
                 trail, source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base,
+                log=address,
                 clock_skew=clock_skew,
                 on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
             )  # fmt: skip

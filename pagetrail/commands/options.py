@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from pagetrail.schemas.errors import BadArgument
+from pagetrail.schemas.log_address import KafkaAddress, parse_log_address
 
 TrailOption = Annotated[
     Path,
@@ -22,6 +23,20 @@ TrailOption = Annotated[
 StreamOption = Annotated[
     str | None, typer.Option("--stream", metavar="HOST[/BOOT_ID]", help="Which stream, where the trail has several.")
 ]
+LogOption = Annotated[
+    str | None,
+    typer.Option(
+        "--log", envvar="PAGETRAIL_LOG", metavar="kafka://HOST:PORT[,…]/TOPIC",
+        help="The log, where it is a topic of Apache Kafka and not in the trail.",
+    ),
+]  # fmt: skip
+KafkaConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--kafka-config", metavar="FILE",
+        help="Settings of librdkafka, NAME=VALUE a line: TLS and SASL. They are never shown.",
+    ),
+]  # fmt: skip
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
 CorrectOption = Annotated[
     bool | None,
@@ -34,6 +49,15 @@ AsOfOption = Annotated[
     str | None,
     typer.Option(
         "--as-of", metavar="TIME", help="Answer as it was believed then: from evidence up to this time, doubts too."
+    ),
+]
+WaitOption = Annotated[
+    float,
+    typer.Option(
+        "--wait",
+        metavar="SECONDS",
+        min=0,
+        help="Wait so long, at most, until replay has come to the instant asked for.",
     ),
 ]
 DEFAULT_TRAIL = Path("trail")
@@ -73,6 +97,21 @@ def parse_pfn(text: str, *, paddr: bool) -> int:
         what = "a physical address" if paddr else "a page frame number"
         raise BadArgument(f"{text!r}: expected {what} of 64-bit memory, decimal or 0x hex; found something else")
     return value
+
+
+def parse_log(log: str | None, kafka_config: Path | None) -> KafkaAddress | None:
+    """Return the address of a log on Kafka; null: the log is the trail's own.
+
+    Raises
+    ------
+    BadArgument
+        It is no address, or its settings are none.
+    """
+    if log is None:
+        if kafka_config is not None:
+            raise BadArgument("--kafka-config: expected --log kafka://HOST:PORT/TOPIC beside it, found none")
+        return None
+    return parse_log_address(log, kafka_config)
 
 
 @contextmanager

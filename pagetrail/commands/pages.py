@@ -13,6 +13,7 @@ from pagetrail.commands.options import (
     JsonOption,
     StreamOption,
     TrailOption,
+    WaitOption,
     out,
     parse_pfn,
     parse_pfns,
@@ -30,6 +31,7 @@ def owner(
     pfns: Annotated[list[str], typer.Argument(metavar="PFN…", help="Page frame numbers: decimal or 0x hex.")],
     at: AtOption,
     trail: TrailOption = DEFAULT_TRAIL,
+    wait: WaitOption = 0.0,
     as_of: AsOfOption = None,
     stream: StreamOption = None,
     paddr: PaddrOption = False,
@@ -37,7 +39,7 @@ def owner(
     as_json: JsonOption = False,
 ) -> None:
     """Say who owned these pages then, how that is known, and how sure it is."""
-    opened = api.open(trail, correct=correct)
+    opened = api.open(trail, correct=correct, stream=stream, times=[at], wait=wait)
     answers = opened.owner(parse_pfns(pfns, paddr=paddr), at, stream=stream, as_of=as_of)
     if as_json:
         out(json_text(answers))
@@ -58,6 +60,7 @@ def history(
         str | None,
         typer.Option("--at", metavar="TIME", help="With --follow: the contents it had then (default: last)."),
     ] = None,
+    wait: WaitOption = 0.0,
     as_of: AsOfOption = None,
     stream: StreamOption = None,
     paddr: PaddrOption = False,
@@ -69,7 +72,10 @@ def history(
         raise BadArgument("--from and --to: expected without --follow, which begins with the allocation; say --at TIME")
     if at is not None and not follow:
         raise BadArgument("--at: expected with --follow; a history has --from and --to, 'pagetrail owner' one instant")
-    opened, page = api.open(trail, correct=correct), parse_pfn(pfn, paddr=paddr)
+    opened, page = (
+        api.open(trail, correct=correct, stream=stream, times=[since, until, at], wait=wait),
+        parse_pfn(pfn, paddr=paddr),
+    )
     if follow:
         found = opened.lineage(page, at or "-0s", stream=stream, as_of=as_of)
     else:

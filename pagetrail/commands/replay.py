@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from pagetrail import api
-from pagetrail.commands.options import DEFAULT_TRAIL, JsonOption, TrailOption, out, progress, say
+from pagetrail.commands.options import (
+    DEFAULT_TRAIL,
+    JsonOption,
+    KafkaConfigOption,
+    LogOption,
+    TrailOption,
+    out,
+    parse_log,
+    progress,
+    say,
+)
 from pagetrail.queries.render import json_text
 
 
@@ -17,9 +27,20 @@ def replay(
     no_correct: Annotated[
         bool, typer.Option("--no-correct", help="Only the first dump of a stream sets its state; the others audit it.")
     ] = False,
+    log: LogOption = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group",
+            metavar="NAME",
+            help="With --log: share the topic's partitions with all replays of this consumer group. They share the trail.",
+        ),
+    ] = None,
+    kafka_config: KafkaConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fold the log into segments, going on where the last replay stopped."""
+    address = parse_log(log, kafka_config)
     stopped: list[int] = []
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -30,18 +51,24 @@ def replay(
         with progress("replay") as bar:
             task = bar.add_task("", total=None, note="")
             report = api.replay(
-                trail, correct=not no_correct, follow=follow, stop=lambda: bool(stopped),
+                trail, correct=not no_correct, follow=follow, log=address, group=group, stop=lambda: bool(stopped),
                 on_progress=lambda done, total: bar.update(task, completed=done, total=max(total, done), note=f"{done} frames"),
+                on_trouble=lambda said: say.print(f"waiting: {said}", markup=False),
             )  # fmt: skip
     finally:
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
             signal.signal(number, handler)
     for why in (*report.halted.values(), *report.refused.values()):
         say.print(f"halted: {why}", markup=False)
+    for (host, boot_id), why in report.waiting.items():
+        say.print(f"waiting: {host}/{boot_id}: {why}", markup=False)
+    for what in report.losses:
+        say.print(f"lost by the log: {what}", markup=False)
     if as_json:
         out(json_text({
             "events": report.events, "frames": report.frames, "segments": report.segments, "stopped": bool(stopped),
             "halted": {"/".join(key): why for key, why in report.halted.items()}, "refused": report.refused,
+            "waiting": {"/".join(key): why for key, why in report.waiting.items()}, "lost": report.losses,
         }))  # fmt: skip
     else:
         say.print(f"{report.events:,} events of {report.frames} frames folded, {report.segments} segments sealed")

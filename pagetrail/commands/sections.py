@@ -12,6 +12,7 @@ from pagetrail.commands.options import (
     JsonOption,
     StreamOption,
     TrailOption,
+    WaitOption,
     out,
 )
 from pagetrail.queries.instant import as_text
@@ -21,13 +22,16 @@ from pagetrail.queries.render import json_text, size_text, table_text
 def sections(
     at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="Only those that were there then.")] = None,
     trail: TrailOption = DEFAULT_TRAIL,
+    wait: WaitOption = 0.0,
     as_of: AsOfOption = None,
     stream: StreamOption = None,
     correct: CorrectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List sections and their page_ext extensions through time."""
-    found = api.open(trail, correct=correct).sections(at, stream=stream, as_of=as_of)
+    found = api.open(trail, correct=correct, stream=stream, times=[at], wait=wait).sections(
+        at, stream=stream, as_of=as_of
+    )
     if as_json:
         out(json_text(found))
         return

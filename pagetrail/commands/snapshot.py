@@ -11,7 +11,15 @@ import pyarrow.parquet as pq
 import typer
 
 from pagetrail import api
-from pagetrail.commands.options import DEFAULT_TRAIL, AsOfOption, CorrectOption, StreamOption, TrailOption, out
+from pagetrail.commands.options import (
+    DEFAULT_TRAIL,
+    AsOfOption,
+    CorrectOption,
+    StreamOption,
+    TrailOption,
+    WaitOption,
+    out,
+)
 from pagetrail.commands.pages import AtOption
 from pagetrail.queries.instant import as_text
 from pagetrail.queries.page_owner_text import page_owner_records
@@ -35,12 +43,13 @@ def snapshot(
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of stdout.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Free and unknown pages too.")] = False,
+    wait: WaitOption = 0.0,
     as_of: AsOfOption = None,
     stream: StreamOption = None,
     correct: CorrectOption = None,
 ) -> None:
     """Write all pages as they were then: a row a run of pages with one owner and one certainty."""
-    opened = api.open(trail, correct=correct)
+    opened = api.open(trail, correct=correct, stream=stream, times=[at], wait=wait)
     form = Format.JSON if as_json else form
     if form is Format.PAGE_OWNER:
         chosen = opened.stream(stream).as_of(as_of)

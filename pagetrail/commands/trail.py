@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 
 from pagetrail import api
-from pagetrail.commands.options import DEFAULT_TRAIL, CorrectOption, JsonOption, StreamOption, TrailOption, out, say
+from pagetrail.commands.options import (
+    DEFAULT_TRAIL,
+    CorrectOption,
+    JsonOption,
+    KafkaConfigOption,
+    LogOption,
+    StreamOption,
+    TrailOption,
+    out,
+    parse_log,
+    say,
+)
 from pagetrail.queries.doctor import findings, quarantined
 from pagetrail.queries.instant import as_text
 from pagetrail.queries.render import json_text, table_text
@@ -18,12 +29,15 @@ def streams(
     trail: TrailOption = DEFAULT_TRAIL,
     markers: Annotated[bool, typer.Option("--markers", help="List the markers of a stream instead.")] = False,
     stream: StreamOption = None,
+    log: LogOption = None,
+    kafka_config: KafkaConfigOption = None,
     correct: CorrectOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List what is in the trail, how far it was replayed, and the digest of each stream's state."""
     opened = api.open(trail, correct=correct)
-    found = opened.markers(stream) if markers else opened.streams()
+    address = parse_log(log, kafka_config)
+    found = opened.markers(stream) if markers else opened.streams(address)
     if as_json:
         out(json_text(found))
     elif markers:
@@ -41,16 +55,21 @@ def streams(
             "wall time",
             "segments",
             "digest",
-        )
+        ) + (() if address is None else ("partition", "lag", "events/s", "held"))
         table = [
             (
                 f"{r['host']}/{r['boot_id']}", r["release"], r["fold"], r["recordings"], f"{r['events']:,}",
                 "" if r["first_ts"] is None else as_text(r["first_ts"]), as_text(r["horizon"]), r["horizon_wall"],
                 f"{r['segments']}{' + tip' if r['tip'] else ''}", r["digest"],
+                *(() if address is None else (r["partition"], f"{r['lag']:,}", f"{r['rate']:,.0f}", r["held"] or "")),
             )
             for r in found.to_pylist()
         ]  # fmt: skip
-        out(table_text(columns, table, right=("recordings", "events", "first", "horizon")))
+        out(
+            table_text(
+                columns, table, right=("recordings", "events", "first", "horizon", "partition", "lag", "events/s")
+            )
+        )
         for r in found.to_pylist():
             if r["snapshots"]:
                 out(f"{r['host']}: snapshots {' '.join('@' + name for name in r['snapshots'])}\n")

@@ -1,4 +1,4 @@
-"""The backends of the log that the contract suite runs over. A second one is one more entry here."""
+"""The backends of the log that the contract suite runs over: one more is one more entry here."""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,37 +6,60 @@ from pathlib import Path
 
 import numpy as np
 
+from pagetrail.producers.sink_kafka import KafkaLogWriter
 from pagetrail.producers.sink_sqlite import LogLimits, SqliteLogWriter
+from pagetrail.replay.source_kafka import KafkaLogReader
 from pagetrail.replay.source_sqlite import SqliteLogReader
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.frames import Frame, FrameOrigin, make_frame
 from pagetrail.schemas.log import LogReader, LogWriter
+from tests.contracts.topics import address_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Backend:
-    """How to open both ends of a log at a place; ``cramped`` opens a writer that soon runs out of space."""
+    """How to open both ends of a log at a place, and what it promises beyond the contract.
+
+    Attributes
+    ----------
+    whole
+        An append is whole or not at all, and a frame is stored once, whoever appends it.
+    cramped
+        Opens a writer that soon runs out of space, where that can be had.
+    needs
+        The fixture that it runs on.
+    """
 
     writer: Callable[[Path], LogWriter]
     reader: Callable[[Path], LogReader]
-    cramped: Callable[[Path], LogWriter]
+    whole: bool
+    cramped: Callable[[Path], LogWriter] | None = None
+    needs: str | None = None
 
 
 BACKENDS = {
     "sqlite": Backend(
         writer=SqliteLogWriter,
         reader=SqliteLogReader,
+        whole=True,
         cramped=lambda place: SqliteLogWriter(place, LogLimits(max_file_pages=20)),
     ),
     "sqlite-many-files": Backend(
         writer=lambda place: SqliteLogWriter(place, LogLimits(file_bytes=200_000)),
         reader=SqliteLogReader,
+        whole=True,
         cramped=lambda place: SqliteLogWriter(place, LogLimits(max_file_pages=20)),
+    ),
+    "kafka": Backend(
+        writer=lambda place: KafkaLogWriter(address_of(place)),
+        reader=lambda place: KafkaLogReader(address_of(place)),
+        whole=False,
+        needs="kafka",
     ),
 }
 
 
-def a_frame(recording: str, number: int, events: int = 20, seed: int = 0) -> Frame:
+def a_frame(recording: str, number: int, events: int = 20, seed: int = 0, host: str = "h") -> Frame:
     """Return frame *number* of *recording*: other seeds have other events."""
     rng = np.random.default_rng([seed, number])
     columns = {
@@ -46,5 +69,5 @@ def a_frame(recording: str, number: int, events: int = 20, seed: int = 0) -> Fra
         "pfn": rng.integers(0, 2**40, events),
         "comm": rng.integers(0, 2, events).astype(np.int32),
     }
-    origin = FrameOrigin(host="h", boot_id="b", recording=recording, producer="test", producer_version="0")
+    origin = FrameOrigin(host=host, boot_id="b", recording=recording, producer="test", producer_version="0")
     return make_frame(EventBatch(columns=columns, texts={"comm": ["a", recording]}), origin, number)

@@ -1,0 +1,1 @@
+"""Apache Kafka for trying out and for tests: brokers that can be killed, paused and cut off. ``make kafka`` runs it."""
