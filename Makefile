@@ -10,12 +10,16 @@ RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
 SHELL := /bin/sh
 
+<<<<<<< HEAD
 .PHONY: help demo test mutations lint format types layers coverage bench kafka clean
+=======
+.PHONY: help demo test lint format types layers coverage bench kafka kafka-faults clean
+>>>>>>> group
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: $(RUNTIME)  ## a real kernel's recording goes in, a checked answer comes out
 	@$(BIN)/pagetrail demo
@@ -52,6 +56,9 @@ bench: $(DEV)  ## benchmarks, beside their peers
 
 kafka: $(RUNTIME)  ## Apache Kafka on loopback until Ctrl-C (BROKERS=3, PORT=9092, DATA=DIR): see kafka/README.md
 	@$(BIN)/python -m tests.kafka --brokers $(or $(BROKERS),1) --port $(or $(PORT),9092) $(if $(DATA),--data '$(DATA)')
+
+kafka-faults: $(DEV)  ## replayers and brokers killed, stopped, cut off at random instants (ROUNDS=20, SEED=N)
+	@$(BIN)/python -m tests.faults.kafka --rounds $(or $(ROUNDS),20) $(if $(SEED),--seed $(SEED))
 
 clean:  ## remove everything that can be made again, .venv too
 	rm -rf $(VENV) .cache .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

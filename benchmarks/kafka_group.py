@@ -1,0 +1,86 @@
+"""Hosts on 8 partitions, replayed by one process and by two: the same digests, and the ratio of their throughputs.
+
+``python -m benchmarks.kafka_group CAPTURE… [--copies N] [--processes N…]``: each capture N times, under other host names. A
+broker of its own, or the one at $PAGETRAIL_KAFKA. Times run from the first process's start to the last one's end, imports and
+joining the group included, and without them (from when the first frame can be folded: measured by a replay of nothing).
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+from pagetrail import api
+from pagetrail.schemas.log_address import parse_log_address
+from tests.kafka.client import Kafka
+from tests.kafka.cluster import Cluster
+from tests.replay.states import store
+
+PARTITIONS = 8
+
+
+def main() -> int:
+    """Ingest, replay, compare."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("captures", nargs="+", type=Path)
+    parser.add_argument("--copies", type=int, default=2)
+    parser.add_argument("--processes", nargs="+", type=int, default=[1, 2])
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        running = os.environ.get("PAGETRAIL_KAFKA")
+        if running:
+            return _measure(Kafka(running), asked, Path(folder))
+        with Cluster(brokers=1, fast=True) as cluster:
+            return _measure(cluster.kafka, asked, Path(folder))
+
+
+def _measure(kafka: Kafka, asked: argparse.Namespace, folder: Path) -> int:
+    log = f"kafka://{kafka.bootstrap}/bench-{uuid.uuid4().hex[:8]}"
+    kafka.create_topic(log.rpartition("/")[2], partitions=PARTITIONS)
+    events = 0
+    for copy in range(asked.copies):
+        for capture in asked.captures:
+            name = f"{capture.name}-{copy}"
+            report = api.ingest(folder, capture, host=name, boot_id=name, log=parse_log_address(log))
+            events += report.events
+    print(f"{asked.copies * len(asked.captures)} hosts, {events:,} events, {PARTITIONS} partitions", flush=True)
+    nothing = _seconds(folder, log, 1, _replay(folder, log, 1)[1])
+    rates, stores = {}, []
+    for count in asked.processes:
+        took, trail = _replay(folder, log, count)
+        rates[count] = events / max(took - nothing, 1e-9)
+        stores.append(store(trail))
+        print(
+            f"{count} processes: {took:.1f} s, {nothing:.1f} s of it to begin; {rates[count]:,.0f} events/s", flush=True
+        )
+    same = all(found == stores[0] for found in stores)
+    first = asked.processes[0]
+    ratios = ", ".join(f"{count}: {rate / rates[first]:.2f}" for count, rate in rates.items())
+    print(
+        f"digests {'the same' if same else 'DIFFER'}; throughput to that of {first}: {ratios}; load {os.getloadavg()}"
+    )
+    return 0 if same else 1
+
+
+def _replay(folder: Path, log: str, count: int) -> tuple[float, Path]:
+    trail = folder / uuid.uuid4().hex[:8]
+    return _seconds(folder, log, count, trail), trail
+
+
+def _seconds(folder: Path, log: str, count: int, trail: Path) -> float:
+    """Return how long so many members of a new group take to replay to the end."""
+    command = [sys.executable, "-m", "pagetrail", "replay", "--log", log, "--trail", str(trail)]
+    command += ["--group", uuid.uuid4().hex]
+    began = time.monotonic()
+    members = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(count)]
+    if any(member.wait() for member in members):
+        raise SystemExit(f"a replay failed; see 'pagetrail replay --log {log} --trail {folder}'")
+    return time.monotonic() - began
+
+
+if __name__ == "__main__":
+    sys.exit(main())
