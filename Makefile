@@ -10,11 +10,7 @@ RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
 SHELL := /bin/sh
 
-<<<<<<< HEAD
-.PHONY: help demo test mutations lint format types layers coverage bench kafka clean
-=======
-.PHONY: help demo test lint format types layers coverage bench kafka kafka-faults clean
->>>>>>> group
+.PHONY: help demo test mutations lint format types layers coverage bench kafka kafka-faults clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
