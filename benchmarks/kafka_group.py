@@ -57,6 +57,9 @@ def _measure(kafka: Kafka, asked: argparse.Namespace, folder: Path) -> int:
         print(
             f"{count} processes: {took:.1f} s, {nothing:.1f} s of it to begin; {rates[count]:,.0f} events/s", flush=True
         )
+    for name in sorted({name for found in stores for name in found}):
+        if len({found.get(name) for found in stores}) > 1:
+            print(f"differs: {name}: {[found.get(name) for found in stores]}")
     same = all(found == stores[0] for found in stores)
     first = asked.processes[0]
     ratios = ", ".join(f"{count}: {rate / rates[first]:.2f}" for count, rate in rates.items())

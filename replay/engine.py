@@ -132,7 +132,7 @@ class StreamEngine:
         """Frames that will not come any more: between their neighbours nothing is sure, and a dump is not whole."""
         self._close_baseline()
         lo = self.last_ts if self.last_ts is not None else header.first_ts
-        missing = f"frames {part.next_frame} to {header.frame - 1} of the recording are missing from the log"
+        missing = "frames of the recording are missing from the log"
         lost = header.first_seq - part.next_seq
         gap = Gap(t_lo=lo, t_hi=header.first_ts, lost=lost, reason=missing)
         self.facts.lose(part.base_seq + header.first_seq, header.first_ts, None, gap)

@@ -8,14 +8,13 @@ Nobody is locked out: a process that was stopped and does not know yet that its 
 the same facts (see ``checkpoint``).
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from pagetrail.replay.cut import sweep_cuts
+from pagetrail.replay.cut import part_name, read_cut, sweep_cuts
 from pagetrail.replay.partition import PartitionReplay, ReplayReport, ReplaySettings
 from pagetrail.replay.source_kafka import KafkaLogReader
 from pagetrail.schemas.errors import LogUnreachable
@@ -31,8 +30,9 @@ READ_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.5
 """How long to wait where no partition has more."""
 
-SETTLE_SECONDS: Final = 10.0
-"""A member that does not follow, and was given no partition for so long, is not needed."""
+DEFAULTS: Final[dict[str, Any]] = {
+    "heartbeat.interval.ms": 1000,  # a member hears of a rebalance with its next heartbeat: two of them until partitions move
+}
 
 OWN_SETTINGS: Final[dict[str, Any]] = {
     "group.protocol": "classic",
@@ -71,15 +71,14 @@ class GroupReplayer:
         self._assigned: set[int] = set()
         self._ends: dict[int, int] = {}
         self._committed: dict[int, int] = {}
-        self._without = time.monotonic()
         self._troubles = Troubles()
-        given = client_settings(membership.address, self._troubles) | OWN_SETTINGS
+        given = DEFAULTS | client_settings(membership.address, self._troubles) | OWN_SETTINGS
         self._member = make_client(Consumer, membership.address, given | {"group.id": membership.group})
 
     def run(self, *, follow: bool = False, stop: Callable[[], bool] = lambda: False) -> ReplayReport:
-        """Replay what the group gives us: with *follow* until *stop*, else until all of it is at its end.
+        """Replay what the group gives us: with *follow* until *stop*, else until the whole topic is replayed, by whomever.
 
-        The end of a partition is where it was when it was given to us.
+        The ends of its partitions are where they were at the beginning. Of those that others have, the cuts tell.
 
         Raises
         ------
@@ -89,6 +88,8 @@ class GroupReplayer:
             No space left; sealed segments are whole, and another member goes on from them.
         """
         topic = self.membership.address.topic
+        if not follow:
+            self._ends = {p: self.reader.high_watermark(p) for p in self.reader.partitions()}
         self._member.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
         try:
             while not stop() and (follow or not self._is_done()):
@@ -121,20 +122,25 @@ class GroupReplayer:
 
     def _part(self, partition: int) -> PartitionReplay:
         if partition not in self.parts:
-            self._ends.setdefault(partition, self.reader.high_watermark(partition))
             part = PartitionReplay(self.reader, partition, self.settings, self.report)
             sweep_cuts(self.settings.trail, self.settings.fold, part.name)
             self.parts[partition] = part
         return self.parts[partition]
 
     def _is_done(self) -> bool:
-        if not self._assigned:
-            return time.monotonic() - self._without > SETTLE_SECONDS
-        return all(p in self.parts and self.parts[p].offset >= self._ends[p] for p in self._assigned)
+        """Whether every partition has come to its end: a partition between two owners is nobody's, and not done."""
+        own = all(p in self.parts and self.parts[p].offset >= self._ends[p] for p in self._assigned)
+        return own and all(self._reached(p) >= end for p, end in self._ends.items() if p not in self._assigned)
+
+    def _reached(self, partition: int) -> int:
+        """Return how far another member has come in a partition, as the store says."""
+        if self._ends[partition] == self.reader.low_watermark(partition):
+            return self._ends[partition]
+        return read_cut(self.settings.trail, self.settings.fold, part_name(self.reader.log_id, partition)).reached
 
     def _progress(self) -> None:
         done = sum(part.offset - part.start for part in self.parts.values())
-        self.on_progress(done, sum(max(self._ends[p] - part.start, 0) for p, part in self.parts.items()))
+        self.on_progress(done, sum(max(self._ends.get(p, 0) - part.start, 0) for p, part in self.parts.items()))
 
     # -- the group -------------------------------------------------------------------------------------------------------
 
@@ -152,26 +158,21 @@ class GroupReplayer:
         member.incremental_assign([TopicPartition(p.topic, p.partition, OFFSET_END) for p in partitions])
         member.pause(partitions)
         self._assigned.update(p.partition for p in partitions)
-        self._without = time.monotonic()
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         """Keep what is folded as tips; the next owner goes on from there. Seals nothing."""
         there = [p.partition for p in partitions if p.partition in self.parts]
         self._save(there)
         self._drop(partitions)
-        if partitions and self._assigned.isdisjoint(self.parts):
-            self._without = time.monotonic()
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         """Another member has them already: write nothing more, it is further."""
         self._drop(partitions)
-        self._without = time.monotonic()
 
     def _drop(self, partitions: list[TopicPartition]) -> None:
         for gone in partitions:
             self._assigned.discard(gone.partition)
             self.parts.pop(gone.partition, None)
-            self._ends.pop(gone.partition, None)
             self._committed.pop(gone.partition, None)
             self.reader.release(gone.partition)
 
