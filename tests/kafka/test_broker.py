@@ -18,8 +18,8 @@ USE_AND_WAIT = """
 import sys
 from pathlib import Path
 from tests.kafka.fixtures import shared_cluster
-cluster = shared_cluster(Path(sys.argv[1]), 1)
-print(cluster.bootstrap, flush=True)
+used = shared_cluster(Path(sys.argv[1]), 1)  # for as long as there is a reference to it
+print(used.bootstrap, flush=True)
 sys.stdin.read()
 """
 

@@ -35,7 +35,7 @@ def _serve(server: socket.socket) -> None:
 
 
 def _echo(connection: socket.socket) -> None:
-    with connection, contextlib.suppress(ConnectionResetError):
+    with connection, contextlib.suppress(ConnectionResetError):  # as a cut does
         while chunk := connection.recv(1 << 16):
             connection.sendall(chunk)
 
