@@ -10,7 +10,7 @@ RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
 SHELL := /bin/sh
 
-.PHONY: help demo test lint format types layers coverage bench kafka kafka-faults clean
+.PHONY: help demo test mutations lint format types layers coverage bench kafka kafka-faults clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -22,6 +22,9 @@ demo: $(RUNTIME)  ## a real kernel's recording goes in, a checked answer comes o
 
 test: lint  ## lint, types, layers, and all tests
 	@$(BIN)/pytest $(PYTEST_ARGS)
+
+mutations: $(DEV)  ## disable each rule of the fold by itself: some test has to fail
+	@HYPOTHESIS_PROFILE=nightly $(BIN)/pytest $(PYTEST_ARGS) --dist load tests/mutations
 
 lint: $(DEV)  ## format, lint, types and layers are in order
 	@$(BIN)/ruff format --check --quiet . || { echo "some files are not formatted: run 'make format'" >&2; exit 1; }

@@ -119,6 +119,7 @@ def compare(t: Tables, entries: Entries, since: int, clock: OwnerClock | None, s
     proven, ours, viewed = _heads(t, entries.pfn)
     early = stamped_early(entries, swapper)
     touched = (proven["state"] != State.UNKNOWN) & (proven["begin_ts"] >= since)
+    touched |= viewed & (ours["begin_ts"] >= since)  # a ghost may have gone to the buddy allocator, or come back
     agree = (
         (ours["state"] == State.OWNED)
         & (ours["order"] == entries.order)

@@ -757,7 +757,9 @@ class Reference:
         proven = self.proven.get(entry["pfn"])
         viewed = entry["pfn"] in self.kernel
         ours = self.kernel.get(entry["pfn"], proven)
-        if proven is not None and proven.begin_ts >= since:
+        if (proven is not None and proven.begin_ts >= since) or (
+            viewed and self.kernel[entry["pfn"]].begin_ts >= since
+        ):
             return "leave"  # touched while the dump was made
         agrees = self._agrees(entry)
         if not agrees and not self._near_in_boot(proven, entry):

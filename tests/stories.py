@@ -17,15 +17,15 @@ from tests.replay.states import trail_of
 CONFIG = ModelConfig(boot_sections=1, hotplug_sections=2, owner_clock_offset=0)
 MOVABLE = 0x140CCA
 SECOND = 1_000_000_000
+BOOT = Boot(section_size_bits=18, memory_model="SPARSEMEM", page_ext_clients=("owner",), present=((0, 64),))
 
 
 class Story:
     """A history told by hand: every event is a second after the one before."""
 
-    def __init__(self, *, without: str = "", skew: int = 0) -> None:
+    def __init__(self, *, without: str = "", skew: int = 0, boot: Boot = BOOT) -> None:
         self.skew = skew
         self.log, self.now = EventLog(comms=["a"], stacks=[]), SECOND
-        boot = Boot(section_size_bits=18, memory_model="SPARSEMEM", page_ext_clients=("owner",), present=((0, 64),))
         self.log.say(Kind.BOOT, self.now, boot)
         self.log.say(Kind.CLOCK, self.now, Clock(ts_nsec=self.now, valid_from=0))
         kinds = tuple(kind for kind in EVERYTHING if kind != without)
@@ -56,11 +56,11 @@ class Story:
         begin = BaselineBegin(name="0", window_begin=window_begin, window_end=self.now, entries=len(entries))
         self.log.say(Kind.BASELINE_BEGIN, self.now, begin)
         for entry in entries:
-            pid = entry.get("pid", 5)
+            pid, comm = entry.get("pid", 5), entry.get("comm", 0)
             columns = {"order": 0, "gfp_mask": MOVABLE, "ts_nsec": SECOND} | {
-                k: v for k, v in entry.items() if k != "pid"
+                k: v for k, v in entry.items() if k not in ("pid", "comm")
             }
-            self.log.add(Kind.BASELINE_ENTRY, self.now, (0, pid, pid, 0), **columns)
+            self.log.add(Kind.BASELINE_ENTRY, self.now, (0, pid, pid, comm), **columns)
         self.log.say(Kind.BASELINE_END, self.now, BaselineEnd(name="0", entries=len(entries)))
 
     @property

@@ -16,7 +16,7 @@ from pagetrail.schemas import errors
 from tests.conftest import REPOSITORY
 
 ROOMS = ("schemas", "producers", "replay", "queries")
-FOLDERS = (*ROOMS, "pagetrail", "tests", "benchmarks", "docs", "docs/decisions")
+FOLDERS = (*ROOMS, "pagetrail", "tests", "benchmarks", "kafka", "docs", "docs/decisions")
 
 # Written so that this file does not break its own law.
 MACHINE_PATHS = re.compile("|".join(rf"(?<![\w.])/{name}/" for name in ("work", "root", "opt/wheels", "home/[a-z]+")))

@@ -55,6 +55,16 @@ def test_with_probes_every_record_of_the_kernel_agrees(replayed_capture: Replaye
     assert audits[snapshot]["agree"] == audits[snapshot]["records"] > 25_000
 
 
+@pytest.mark.parametrize("snapshot", [*WRONG_IN_THE_KERNEL, *FULL_FOLD])
+def test_with_probes_our_text_lists_the_kernels_heads_and_no_other_with_their_tgid(
+    replayed_capture: ReplayedCapture, kernel_dump: KernelDump, snapshot: str
+) -> None:
+    kernel = read_dump(kernel_dump("probes", snapshot).read_bytes())
+    ours = read_dump(replayed_capture("probes").opened().page_owner_text(f"@{snapshot}").encode())
+    assert np.array_equal(kernel.pfn, ours.pfn)
+    assert np.array_equal(kernel.tgid, ours.tgid)
+
+
 @pytest.mark.parametrize("snapshot", WRONG_IN_THE_KERNEL)
 def test_ghosts_are_named_and_both_views_of_them_kept(replayed_capture: ReplayedCapture, snapshot: str) -> None:
     """GIVEN pages on a per-cpu free list that page_owner stamped WHEN asked THEN free is proven, and the stamp is told."""

@@ -15,6 +15,7 @@ from tests.kafka.cluster import Cluster
 from tests.kafka.installation import KafkaFailed, KafkaMissing, kafka_version
 
 LOOK_SECONDS = 1.0
+ANSWER_SECONDS = 5.0
 
 
 def main() -> int:
@@ -48,7 +49,7 @@ def _interrupt(*_: object) -> NoReturn:
 
 def _name(running: str) -> int:
     try:
-        brokers = Kafka(running).brokers()
+        brokers = Kafka(running).brokers(ANSWER_SECONDS)
     except KafkaException as error:
         print(f"make kafka: no Kafka answers at {running} ($PAGETRAIL_KAFKA): {error}", file=sys.stderr)
         return 1

@@ -1,6 +1,5 @@
 """One broker: what it acknowledged outlives it, and it does not outlive those for whom it runs."""
 
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +18,8 @@ USE_AND_WAIT = """
 import sys
 from pathlib import Path
 from tests.kafka.fixtures import shared_cluster
-print(shared_cluster(Path(sys.argv[1]), 1).bootstrap, flush=True)
+used = shared_cluster(Path(sys.argv[1]), 1)  # for as long as there is a reference to it
+print(used.bootstrap, flush=True)
 sys.stdin.read()
 """
 
@@ -82,29 +82,26 @@ def test_retention_takes_records_away_while_one_waits(own_broker: Cluster, topic
     wait_for(lambda: all_records(own_broker.bootstrap, topic) == set(), "nothing left")
 
 
-def test_a_broker_runs_as_long_as_one_process_uses_it(tmp_path: Path, own_broker: Cluster) -> None:
+def test_a_broker_runs_as_long_as_any_process_uses_it_and_who_comes_later_gets_another(
+    tmp_path: Path, own_broker: Cluster
+) -> None:
     with user(tmp_path) as first:
         assert first.stdout is not None
         bootstrap = first.stdout.readline().strip()
         with user(tmp_path) as second:
             assert second.stdout is not None
             assert second.stdout.readline().strip() == bootstrap
-            first.send_signal(signal.SIGKILL)  # the one that started it
+            first.kill()  # the one that started it
             first.wait()
             assert Kafka(bootstrap).brokers() == [1]
             (seen,) = tmp_path.glob("kafka-1.[0-9]*/broker-1/pid")
-            second.send_signal(signal.SIGKILL)
+            second.kill()
             second.wait()
     wait_for(lambda: not seen.exists(), "the broker's end")
-    assert not (seen.parent / "data").exists()
-
-
-def test_who_comes_after_the_end_gets_a_new_broker(tmp_path: Path, own_broker: Cluster) -> None:
-    first = shared_cluster(tmp_path, 1)
-    first.leave()
-    second = shared_cluster(tmp_path, 1)
+    wait_for(lambda: not (seen.parent / "data").exists(), "its data removed")
+    later = shared_cluster(tmp_path, 1)
     try:
-        assert second.kafka.brokers() == [1]
-        assert second.root != first.root or second.bootstrap == first.bootstrap
+        assert later.bootstrap != bootstrap
+        assert later.kafka.brokers() == [1]
     finally:
-        second.stop()
+        later.stop()

@@ -1,5 +1,6 @@
 """The network between: cut, a client notices; healed, it goes on."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -34,7 +35,7 @@ def _serve(server: socket.socket) -> None:
 
 
 def _echo(connection: socket.socket) -> None:
-    with connection:
+    with connection, contextlib.suppress(ConnectionResetError):  # as a cut does
         while chunk := connection.recv(1 << 16):
             connection.sendall(chunk)
 

@@ -8,6 +8,9 @@ KERNELS = "pagetrail.replay.fold_kernels"
 SECTIONS = "pagetrail.replay.section_kernels"
 BASELINE = "pagetrail.replay.baseline"
 ENGINE = "pagetrail.replay.engine"
+NOTIFIER = "pagetrail.replay.memory_notifier"
+HOTPLUG = ("tests/replay/test_memory_notifier.py",)
+FRAMES = ("tests/replay/test_frames_of_the_log.py::test_missing_frames_are_a_gap_between_their_neighbours",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +69,7 @@ MUTATIONS = (
         rule="`mm_page_free_batched` comes in addition to `mm_page_free`: count one",
         old='    "mm_page_free": EventReader._free,\n',
         new='    "mm_page_free": EventReader._free,\n    "mm_page_free_batched": EventReader._free,\n',
-        tests=("tests/producers/test_ftrace_text.py",),
+        tests=("tests/producers/test_ftrace_text.py::test_kernel_equals_reference_on_the_sample",),
     ),
     Mutation(
         name="split-ignored", rule="split sets order 0 on a range, and shows that it is owned", module=KERNELS,
@@ -183,6 +186,7 @@ MUTATIONS = (
         name="stamps-told-again-are-sure", module=BASELINE,
         rule="a stamp that is told again proves no more than before",
         old='    action[agree & c.early & (c.ours["evidence"] == Evidence.INFERRED)] = LEAVE', new="    pass",
+        tests=STORIES,
     ),
     Mutation(
         name="any-flag-proves-freedom", module="pagetrail.replay.freedom",
@@ -214,5 +218,105 @@ MUTATIONS = (
         name="a-copy-is-as-sure-as-its-source", module=KERNELS,
         rule="what was copied from a page is not sure when another CPU's event on it lies within the skew",
         old="            recheck_moves(", new="            _ = (",
+    ),
+    Mutation(
+        name="an-online-never-fails", module=NOTIFIER,
+        rule="the notifier's six actions follow from the calls, their ranges and results; they are inferred",
+        old="        return MemoryAction.MEM_CANCEL_ONLINE if seen.ret else MemoryAction.MEM_ONLINE\n",
+        new="        return MemoryAction.MEM_ONLINE\n", tests=(*HOTPLUG, *ORACLE),
+    ),
+    Mutation(
+        name="memory-that-comes-is-the-old-one", module=NOTIFIER,
+        rule="MEM_GOING_ONLINE allocates extensions one by one; one that is there is kept, unless its pages had been in use",
+        old="        if known is Extension.USED:\n",
+        new="        if known is Extension.USED:\n            continue\n        if 0:\n",
+        tests=(*HOTPLUG, *ORACLE),
+    ),
+    Mutation(
+        name="nothing-is-rolled-back", module=NOTIFIER,
+        rule="one that failed, and MEM_CANCEL_ONLINE, which follows, free all of the range, also what was there before",
+        old='    return offline_page_ext(sections, extension, why="cancelled")\n', new="    return []\n",
+        tests=(*HOTPLUG, *ORACLE),
+    ),
+    Mutation(
+        name="no-call-is-refused", module=NOTIFIER,
+        rule="a call on a range of no whole pageblocks, or that ends within a section, notifies nobody",
+        old="    return nr_pages <= 0 or pfn % pageblock_pages != 0 or (pfn + nr_pages) % pages_per_section != 0\n",
+        new="    return False\n", tests=(*HOTPLUG, *ORACLE),
+    ),
+    Mutation(
+        name="a-missing-result-is-success", module=ENGINE, rule="a return whose result was not recorded leaves nothing sure",
+        old="            if seen.ret is None or any(", new="            if any(", tests=(*HOTPLUG, *ORACLE),
+    ),
+    Mutation(
+        name="nothing-goes-offline", module=NOTIFIER,
+        rule="MEM_OFFLINE frees the extensions; spans still open end there. MEM_ONLINE, MEM_GOING_OFFLINE and "
+        "MEM_CANCEL_OFFLINE change nothing",
+        old="        return offline_page_ext(sections, extension, why=why)\n", new="        return []\n",
+        tests=(*HOTPLUG, *ORACLE),
+    ),
+    Mutation(
+        name="generations-are-one", module="pagetrail.replay.sections",
+        rule="an extension that is allocated again is another generation, with nothing of the old",
+        old="        generation = 1 + max((e.generation for e in self.history if e.section_nr == section_nr), default=0)\n",
+        new="        generation = 1\n",
+    ),
+    Mutation(
+        name="flatmem-is-sparsemem", module=ENGINE,
+        rule="a FLATMEM kernel has one extension a node, from the boot on; an event beyond the nodes, and hotplug, are set aside",
+        old='        if boot.memory_model == "FLATMEM":\n', new="        if False:\n",
+        tests=("tests/replay/test_flatmem.py", *ORACLE),
+    ),
+    Mutation(
+        name="what-went-is-there", module="pagetrail.replay.sections", rule="a page without an extension is absent, not free",
+        old="        tables.slot[section_nr] = -1\n        return tables\n", new="        return tables\n",
+        tests=(*HOTPLUG, *ORACLE),
+    ),
+    Mutation(
+        name="every-client-is-needed", module="pagetrail.replay.page_values",
+        rule="clients of page_ext are those that are needed; the extension's size follows from them",
+        old="        new = [c for c in self._clients if c not in self.needed and c.need(boot)]\n",
+        new="        new = [c for c in self._clients if c not in self.needed]\n",
+        tests=("tests/replay/test_clients.py::test_a_client_that_is_not_needed_holds_nothing",),
+    ),
+    Mutation(
+        name="flags-are-not-set", module="pagetrail.replay.value_kernels",
+        rule="poison and guard flags are those of the last event that told of them; they go with the extension, and a fresh one "
+        "has none",
+        old="        v.value[field, slot, first : first + nr] = told.value[i]\n", new="        pass\n",
+        tests=("tests/replay/test_clients.py::test_flags_go_with_their_extension_and_the_next_one_has_none", *ORACLE),
+    ),
+    Mutation(
+        name="calls-under-way-are-safe", module=ENGINE,
+        rule="between entry and return of a hotplug call its range is in doubt",
+        old="            doubt(self.tables, seen.pfn, seen.nr_pages, entry.ts, seen.ts, seen.seq, DOUBT_HOTPLUG)\n",
+        new="            pass\n",
+    ),
+    Mutation(
+        name="opened-silently", module=ENGINE, rule="any other event in a section that is not there opens it, inferred",
+        old="        note(self.tables, int(Anomaly.SECTION_OPENED), self.facts.pages_per_section, seq)\n", new="",
+    ),
+    Mutation(
+        name="what-went-may-be-back", module=ENGINE,
+        rule="an event in a section that went, and would have been seen to come back, is set aside",
+        old="        return Anomaly.SECTION_GONE if gone else None\n", new="        return None\n",
+    ),
+    Mutation(
+        name="page-ext-keeps-its-blocks", module="pagetrail.replay.page_ext",
+        rule="page_ext's own blocks, taken before page_owner started, are split",
+        old="    if len(blocks) != boot.page_ext_bytes // table_bytes:\n", new="    if True:\n", tests=STORIES,
+    ),
+    Mutation(
+        name="any-block-is-page-exts", module="pagetrail.replay.page_ext",
+        rule="page_ext's own blocks, taken before page_owner started, are split",
+        old="    if len(blocks) != boot.page_ext_bytes // table_bytes:\n", new="    if False:\n", tests=STORIES,
+    ),
+    Mutation(
+        name="missing-frames-are-nothing", module=ENGINE, rule="frames that are missing from the log are a gap",
+        old="            self._hole(part, header)\n", new="            pass\n", tests=FRAMES,
+    ),
+    Mutation(
+        name="recordings-without-a-gap", module=ENGINE, rule="recordings of a boot that follow each other have a gap between",
+        old="        if self.last_ts is not None:\n            lost = Gap(", new="        if False:\n            lost = Gap(",
     ),
 )  # fmt: skip

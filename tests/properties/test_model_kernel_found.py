@@ -5,7 +5,7 @@ import pytest
 
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.owner import State
-from tests.stories import SECOND, Story, certain
+from tests.stories import BOOT, SECOND, Story, certain
 
 
 def test_a_section_that_went_while_a_dump_was_read_stays_absent() -> None:
@@ -144,6 +144,27 @@ def test_an_implied_split_makes_no_tail_certain_that_was_not() -> None:
     tell(Kind.ALLOC, 10, pid=7)
     answer = tell.answer()
     assert answer.said.proven["pid"][9] == 6 or not certain(answer, 9, "pid")
+
+
+def test_a_stamp_on_a_page_that_was_free_is_not_certain_however_often_it_is_told() -> None:
+    tell = Story()
+    tell(Kind.FREE, 8)
+    ghost = {"pfn": 8, "pid": 1, "comm": -1, "gfp_mask": 0, "ts_nsec": tell.now + 5}
+    for _ in range(2):
+        tell.dump(tell.now + 10, ghost)
+        assert not certain(tell.answer(), 8)
+
+
+@pytest.mark.parametrize(("bytes_taken", "order"), [(8192, 0), (16384, 1)])
+def test_page_exts_own_block_was_split_when_it_is_all_that_page_ext_took(bytes_taken: int, order: int) -> None:
+    boot = BOOT.model_copy(update={"section_size_bits": 19, "present": ((0, 128),), "page_ext_bytes": bytes_taken})
+    tell = Story(boot=boot)
+    tell(Kind.ALLOC, 8, order=1, gfp_mask=0x2DC0)  # as alloc_page_ext does, for the 8 KiB of one section
+    early = {"pid": 1, "comm": -1, "gfp_mask": 0, "ts_nsec": tell.now + 5}
+    tell.dump(tell.now + 10, {"pfn": 8, **early}, {"pfn": 9, **early})
+    proven = tell.answer().said.proven
+    assert proven["order"][8:10].tolist() == [order, order]
+    assert proven["gfp_mask"][8] == 0x2DC0
 
 
 def test_the_stories_answers_are_certain_where_nothing_is_wrong() -> None:
