@@ -47,7 +47,7 @@ coverage: $(DEV)  ## branch coverage, with the JIT off so that kernels count
 
 bench: $(DEV)  ## benchmarks, beside their peers
 	@found=; for script in benchmarks/bench_*.py; do \
-	    if [ -e "$$script" ]; then found=1; echo "== $$script"; $(BIN)/python "$$script" || exit 1; fi; \
+	    if [ -e "$$script" ]; then found=1; echo "== $$script"; $(BIN)/python -m "benchmarks.$$(basename "$$script" .py)" || exit 1; fi; \
 	done; [ -n "$$found" ] || echo "no benchmarks/bench_*.py yet"
 
 kafka: $(RUNTIME)  ## Apache Kafka on loopback until Ctrl-C (BROKERS=3, PORT=9092, DATA=DIR): see kafka/README.md
