@@ -9,9 +9,10 @@ import pyarrow as pa
 from pagetrail.replay.source_sqlite import SqliteLogReader
 from pagetrail.schemas.batch import EventBatch, to_arrow
 from pagetrail.schemas.columns import ARROW_SCHEMA, TEXT_COLUMNS, Kind
-from pagetrail.schemas.errors import BadArgument, NotFound, OffsetGap
+from pagetrail.schemas.errors import BadArgument, NotFound, OffsetGap, TrailMissing
 from pagetrail.schemas.frames import FrameHeader, decode_frame
 from pagetrail.schemas.log import EMBEDDED_PARTITION, LogReader, LogRecord
+from pagetrail.schemas.store import segments_directory
 
 _WORDS: Final = ("kind", *TEXT_COLUMNS)
 _KINDS: Final = {int(kind): kind.name.lower() for kind in Kind}
@@ -31,11 +32,11 @@ def events(trail: Path, offset: int, numbers: Sequence[int] = ()) -> pa.Table:
     Raises
     ------
     NotFound
-        The log holds no frame there, or not any more.
+        The log holds no frame there, or not any more; or the trail has a store and no log of its own.
     BadArgument
         The frame holds no event of one of *numbers*; the message says which it holds.
     """
-    with SqliteLogReader(trail) as reader:
+    with _own_log(trail) as reader:
         header, batch = read_frame(reader, EMBEDDED_PARTITION, offset)
     beyond = [number for number in numbers if not header.first_seq <= number <= header.last_seq]
     if beyond:
@@ -53,6 +54,18 @@ def events(trail: Path, offset: int, numbers: Sequence[int] = ()) -> pa.Table:
             column = pa.array([_KINDS.get(kind, str(kind)) for kind in column.to_pylist()], pa.utf8())
         columns.append(column.cast(EVENTS_SCHEMA.field(name).type))
     return pa.table(columns, schema=EVENTS_SCHEMA)
+
+
+def _own_log(trail: Path) -> SqliteLogReader:
+    try:
+        return SqliteLogReader(trail)
+    except TrailMissing:
+        if not segments_directory(trail).is_dir():
+            raise
+        raise NotFound(
+            f"{trail} has no log of its own: its store was made from a topic of Apache Kafka, or its log was removed; "
+            "expected a trail that recordings were ingested into without --log"
+        ) from None
 
 
 def read_frame(reader: LogReader, partition: int, offset: int) -> tuple[FrameHeader, EventBatch]:

@@ -134,7 +134,7 @@ def _proof_lines(row: dict[str, Any]) -> list[str]:
 
 
 def _place(offset: int | None, event: int) -> str:
-    return f"event {event}, not in the log any more" if offset is None else f"log offset {offset}, event {event}"
+    return f"event {event}, not in the trail's own log" if offset is None else f"log offset {offset}, event {event}"
 
 
 def _hex(value: int | None) -> str:

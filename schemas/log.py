@@ -125,7 +125,7 @@ class LogReader(Protocol):
         """
 
     def locate(self, recording: str, seq: int) -> FramePlace | None:
-        """Return where event *seq* of a recording lies; null: not in the log any more, or the backend keeps no such index."""
+        """Return where event *seq* of a recording lies; null: not in the log any more, or the log does not say."""
 
     def close(self) -> None:
         """Let go of what the reader holds."""
