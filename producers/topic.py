@@ -1,12 +1,13 @@
 """The topic that is a log: made once with the settings that the log's promises rest on, and described with the reasons."""
 
+import time
 from dataclasses import dataclass
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
-from pagetrail.schemas.errors import BadArgument, LogUnreachable
+from pagetrail.schemas.errors import BadArgument, LogUnreachable, TopicMissing
 from pagetrail.schemas.log_address import KafkaAddress
 from pagetrail.schemas.log_kafka import (
     CONNECT_SECONDS,
@@ -24,6 +25,12 @@ MESSAGE_BYTES: Final = 1_048_588
 """Kafka's own default: 1 MiB and the head of a batch. A full frame has about a third of it (5 B an event)."""
 
 FOREVER: Final = -1
+
+_ELECTING: Final = (
+    KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.OFFSET_NOT_AVAILABLE, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.FENCED_LEADER_EPOCH,
+)  # fmt: skip
+"""What brokers say of a partition for a moment, while it gets its leader."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +91,14 @@ def create_topic(address: KafkaAddress, plan: TopicPlan) -> TopicReport:
         asked[address.topic].result()
     except KafkaException as error:
         raise _explained(error.args[0], address, troubles) from None
-    return describe_topic(address)
+    until = time.monotonic() + CONNECT_SECONDS
+    while True:  # the controller knows it, and tells each broker in its time
+        try:
+            return describe_topic(address)
+        except TopicMissing:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
 
 
 def describe_topic(address: KafkaAddress) -> TopicReport:
@@ -98,14 +112,7 @@ def describe_topic(address: KafkaAddress) -> TopicReport:
     facts = TopicFacts(address, check=False)
     troubles = Troubles()
     admin = make_client(AdminClient, address, client_settings(address, troubles))
-    try:
-        asked = admin.describe_topics(TopicCollection([address.topic]), request_timeout=CONNECT_SECONDS)
-        found = asked[address.topic].result().partitions
-        ids = [part.id for part in found]
-        low = _offsets(admin, address, ids, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
-        high = _offsets(admin, address, ids, OffsetSpec.latest())  # type: ignore[no-untyped-call]
-    except KafkaException as error:
-        raise unreachable(address, troubles, error.args[0].str()) from None
+    found, low, high = _described(admin, address, troubles)
     parts = (
         PartitionState(
             partition=part.id, leader=None if part.leader is None else part.leader.id, replicas=len(part.replicas),
@@ -115,6 +122,27 @@ def describe_topic(address: KafkaAddress) -> TopicReport:
     )  # fmt: skip
     named = {name: facts.settings[name] for name in WHY if name in facts.settings}
     return TopicReport(log=str(address), topic_id=facts.topic_id, partitions=tuple(parts), settings=named)
+
+
+def _described(
+    admin: AdminClient, address: KafkaAddress, troubles: Troubles
+) -> tuple[list[Any], dict[int, int], dict[int, int]]:
+    """Return the partitions, and their first and next offsets. One that was just made has no leader yet: it is asked again."""
+    until = time.monotonic() + CONNECT_SECONDS
+    while True:
+        try:
+            asked = admin.describe_topics(TopicCollection([address.topic]), request_timeout=CONNECT_SECONDS)
+            found = asked[address.topic].result().partitions
+            ids = [part.id for part in found]
+            low = _offsets(admin, address, ids, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+            high = _offsets(admin, address, ids, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        except KafkaException as error:
+            said = error.args[0]
+            if troubles.refused or said.code() not in _ELECTING or time.monotonic() > until:
+                raise unreachable(address, troubles, said.str()) from None
+            time.sleep(0.1)
+        else:
+            return found, low, high
 
 
 def _settings(plan: TopicPlan, replication: int) -> dict[str, str]:

@@ -204,6 +204,8 @@ class TopicFacts:
             described = admin.describe_topics(TopicCollection([address.topic]), request_timeout=CONNECT_SECONDS)
             self.topic_id = _hex_id(described[address.topic].result().topic_id)
         except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise TopicMissing(log=str(address)) from None
             raise unreachable(address, troubles, error.args[0].str()) from None
         self.settings = _topic_settings(admin, address)
         policy = self.settings.get("cleanup.policy", "delete")

@@ -1,6 +1,5 @@
 """Questions of a trail whose log is a topic: the store answers them, and nothing is said of a log that the trail does not have."""
 
-
 import pytest
 
 from pagetrail import api
