@@ -104,8 +104,9 @@ class KafkaLogWriter:
         """
         self._alive()
         parts = [part for frame in frames for part in fitting(frame, self._room(frame))]
+        wanted = {part.header.recording for part in parts}
         for part in parts:
-            self._look_back(part)
+            self._look_back(part, wanted)
         missing = self._stored.missing(parts)
         if missing:
             self._send(missing)
@@ -147,8 +148,9 @@ class KafkaLogWriter:
         texts = (said.host, said.boot_id, DIGEST_HEADER, BOOT_HEADER)
         return self._message_bytes - MESSAGE_OVERHEAD - sum(len(text.encode()) for text in texts)
 
-    def _look_back(self, frame: Frame) -> None:
-        known = self._stored.look_back(frame.header.recording, partition_of(frame.header.host, self._partitions))
+    def _look_back(self, frame: Frame, wanted: set[str]) -> None:
+        partition = partition_of(frame.header.host, self._partitions)
+        known = self._stored.look_back(frame.header.recording, partition, wanted)
         self._last_offset = self._last_offset if known is None else known
 
     # -- sending ---------------------------------------------------------------------------------------------------------

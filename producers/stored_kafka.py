@@ -5,7 +5,7 @@ A frame counts as stored when a copy of it follows the last copies of the frames
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -112,12 +112,16 @@ class StoredFrames:
         if copies is not None:
             copies.add(frame.header, frame.digest, offset)
 
-    def look_back(self, recording: str, partition: int) -> int | None:
-        """Look for frames of *recording* at the end of *partition*, once; return the partition's last offset then."""
+    def look_back(self, recording: str, partition: int, wanted: Collection[str]) -> int | None:
+        """Look for frames of *recording* at the end of *partition*, once; return the partition's last offset then.
+
+        Recordings that were met long ago are forgotten, but none of those that are *wanted* now.
+        """
         if recording in self._recordings:
             return None
-        while len(self._recordings) >= KEPT_RECORDINGS:
-            del self._recordings[next(iter(self._recordings))]
+        old = [known for known in self._recordings if known not in wanted]
+        for known in old[: max(len(self._recordings) + 1 - KEPT_RECORDINGS, 0)]:
+            del self._recordings[known]
         copies = self._recordings[recording] = _Copies()
         low, high = self._watermarks(partition)
         self._read(

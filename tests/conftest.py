@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 import zstandard
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.kafka.fixtures import kafka as kafka
 from tests.kafka.fixtures import kafka_cluster as kafka_cluster
@@ -25,6 +25,10 @@ settings.register_profile("normal", deadline=None, max_examples=50)
 settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True, print_blob=True)
 settings.register_profile(
     "nightly", deadline=None, max_examples=2_000, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+# For tests that are to fail: that one does is enough, how little it takes is not asked.
+settings.register_profile(
+    "unshrunk", deadline=None, max_examples=100, derandomize=True, phases=(Phase.explicit, Phase.generate)
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") == "true" else "normal"))
 

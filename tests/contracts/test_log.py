@@ -172,6 +172,15 @@ def test_reading_below_the_low_watermark_is_a_gap(backend: Backend, tmp_path: Pa
     reader.close()
 
 
+def test_one_append_may_hold_frames_of_many_recordings(backend: Backend, tmp_path: Path) -> None:
+    frames = [a_frame(f"recording {number}", 0) for number in range(150)]
+    writer = backend.writer(tmp_path / "trail")
+    assert writer.append(frames).appended == 150
+    assert writer.append(frames).duplicates == 150
+    writer.close()
+    assert len(records_at(backend, tmp_path / "trail")) == 150
+
+
 def test_two_readers_of_one_log_say_the_same_id(backend: Backend, tmp_path: Path) -> None:
     backend.writer(tmp_path).close()
     readers = [backend.reader(tmp_path) for _ in range(2)]

@@ -50,7 +50,7 @@ class _Finder(MetaPathFinder):
 
 def main(name: str) -> int:
     """Run the tests of a mutation; return pytest's exit code: 1 where a test failed."""
-    os.environ |= {"NUMBA_DISABLE_JIT": "1", "HYPOTHESIS_PROFILE": "ci"}
+    os.environ |= {"NUMBA_DISABLE_JIT": "1", "HYPOTHESIS_PROFILE": "unshrunk"}
     mutation = next(one for one in MUTATIONS if one.name == name)
     sys.meta_path.insert(0, _Finder(mutation))
     import pytest
