@@ -55,7 +55,22 @@ def main(name: str) -> int:
     sys.meta_path.insert(0, _Finder(mutation))
     import pytest
 
-    return int(pytest.main(["-x", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", *mutation.tests]))
+    return int(
+        pytest.main(
+            [
+                "-x",
+                "-q",
+                "--no-header",
+                "--assert=plain",
+                "--tb=line",
+                "-p",
+                "no:cacheprovider",
+                "-p",
+                "no:xdist",
+                *mutation.tests,
+            ]
+        )
+    )
 
 
 if __name__ == "__main__":
