@@ -1,8 +1,8 @@
 """The Python API: the questions of the command line as calls, their answers as Arrow tables.
 
-``open`` gives a ``Trail``; ``ingest`` and ``replay`` fill one. Instants are what TIME is on the command line: a string, or an
-int of nanoseconds of the trace clock. With *as_of*, an answer is what was believed then: it rests on evidence up to that time
-alone, which lies at or after the instant asked for (else ``NotFound``).
+``open`` gives a ``Trail``; ``ingest`` and ``replay`` fill one, ``publish`` sends what it holds to others. Instants are what
+TIME is on the command line: a string, or an int of nanoseconds of the trace clock. With *as_of*, an answer is what was
+believed then: it rests on evidence up to that time alone, which lies at or after the instant asked for (else ``NotFound``).
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +16,8 @@ from pagetrail.producers.ingest import ingest as ingest_recording
 from pagetrail.producers.recordings import open_recording
 from pagetrail.producers.sink_kafka import KafkaLogWriter
 from pagetrail.producers.sink_sqlite import SqliteLogWriter
+from pagetrail.publishing import PublishReport as PublishReport
+from pagetrail.publishing import publish as publish
 from pagetrail.queries import audit as audit_queries
 from pagetrail.queries import events as event_queries
 from pagetrail.queries import history as history_queries

@@ -14,6 +14,7 @@ from pagetrail import __version__
 from pagetrail.commands import audit, event, holders, ingest, pages, replay, sections, snapshot, trail
 from pagetrail.commands.demo import demo
 from pagetrail.commands.options import say
+from pagetrail.commands.publish import publish
 from pagetrail.commands.schema import schema_app
 from pagetrail.commands.topic import topic_app
 from pagetrail.schemas.errors import InputError, PagetrailError
@@ -27,7 +28,7 @@ app = typer.Typer(
 )
 for command in (
     demo, ingest.ingest, replay.replay, pages.owner, event.event, pages.history, snapshot.snapshot, holders.top, holders.leaks,
-    sections.sections, audit.audit, trail.export, trail.streams, trail.doctor,
+    sections.sections, audit.audit, trail.export, publish, trail.streams, trail.doctor,
 ):  # fmt: skip
     app.command()(command)
 app.add_typer(schema_app, name="schema")

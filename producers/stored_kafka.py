@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from pagetrail.schemas.errors import FrameConflict, FrameDamaged
 from pagetrail.schemas.frames import Frame, FrameHeader, decode_header, frame_digest
@@ -22,6 +22,7 @@ from pagetrail.schemas.log_kafka import (
     make_client,
     offset_of,
     unreachable,
+    watermarks,
 )
 
 LOOK_BACK: Final = 1024
@@ -123,7 +124,7 @@ class StoredFrames:
         for known in old[: max(len(self._recordings) + 1 - KEPT_RECORDINGS, 0)]:
             del self._recordings[known]
         copies = self._recordings[recording] = _Copies()
-        low, high = self._watermarks(partition)
+        low, high = watermarks(self._reader(), self._address, partition, self._troubles)
         self._read(
             recording, copies, TopicPartition(self._address.topic, partition, max(low, high - self._look_back)), high
         )
@@ -134,14 +135,6 @@ class StoredFrames:
         if self._consumer is not None:
             self._consumer.close()
             self._consumer = None
-
-    def _watermarks(self, partition: int) -> tuple[int, int]:
-        try:
-            place = TopicPartition(self._address.topic, partition)
-            low, high = self._reader().get_watermark_offsets(place, CONNECT_SECONDS)
-        except KafkaException as error:
-            raise unreachable(self._address, self._troubles, error.args[0].str()) from None
-        return int(low), int(high)
 
     def _read(self, recording: str, copies: _Copies, start: TopicPartition, stop: int) -> None:
         """Take note of the frames of *recording* from *start* to *stop*."""

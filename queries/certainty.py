@@ -7,7 +7,7 @@ The rules are DESIGN's (evidence and certainty); each is a ``Reason`` with the a
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,10 @@ _OWNER = _PID | _TGID | _GFP | _TS
 _ALL = _STATE | _ORDER | _OWNER
 
 
-_DOUBT_ALL: Final = frozenset({DOUBT_HOTPLUG, *(int(kind) for kind in QUARANTINED)})
+Instants: TypeAlias = NDArray[np.int64] | int
+"""Trace clock, ns: one of each row, or one of all."""
+
+DOUBT_ALL: Final = frozenset({DOUBT_HOTPLUG, *(int(kind) for kind in QUARANTINED)})
 """Doubts that do not contradict one piece of evidence, but cover their pages for a time."""
 
 
@@ -81,15 +84,17 @@ class Judgement:
     why: list[str]
 
 
-def covered(facts: Facts, kind: Covered, since: NDArray[np.int64], until: int) -> NDArray[np.bool_]:
+def covered(facts: Facts, kind: Covered, since: NDArray[np.int64], until: Instants) -> NDArray[np.bool_]:
     """Return for each instant of *since* whether *kind* was declared complete, on all CPUs, from then to *until*.
 
     *since* may lie after *until* by nothing more than the evidence's own instant; stretches that meet are one.
     """
-    starts = [start for start, stop in _stretches(facts, kind) if start <= until <= stop]
-    if not starts:
+    stretches = _stretches(facts, kind)
+    if not stretches:
         return np.zeros(since.size, np.bool_)
-    return np.asarray(since >= starts[0])
+    starts, stops = np.array(stretches, np.int64).T
+    last = np.searchsorted(starts, until, side="right") - 1  # stretches lie apart: the last that had begun by then
+    return np.asarray((last >= 0) & (starts[last] <= since) & (until <= stops[last]))
 
 
 def _stretches(facts: Facts, kind: Covered) -> list[tuple[int, int]]:
@@ -121,11 +126,11 @@ def judge(
     runs: NDArray[np.void],
     records: NDArray[np.void],
     viewed: NDArray[np.bool_],
-    until: int,
+    until: Instants,
     facts: Facts,
     doubts: NDArray[np.void],
 ) -> Judgement:
-    """Return how sure the state of each run is at *until* (trace clock, ns).
+    """Return how sure the state of each run is at *until* (trace clock, ns; of each row, or of all).
 
     Parameters
     ----------
@@ -134,8 +139,9 @@ def judge(
     viewed
         (n,) whether the kernel's own record says something else (early pages and ghosts).
     doubts
-        DOUBT_DTYPE, those that bear on *until*.
+        DOUBT_DTYPE; those that do not bear on *until* count for nothing.
     """
+    until = np.broadcast_to(np.asarray(until, np.int64), runs.shape)
     begin = records["evidence_ts"]
     state = records["state"]
     owned, free = state == State.OWNED, state == State.FREE
@@ -163,11 +169,19 @@ def judge(
     derived = records["how"] == How.SPLIT_BY_PAGE_EXT  # from the kernel's own count of its blocks: all of them, or none
     take(inferred & (records["how"] != How.SPLIT_IMPLIED) & ~derived, _ALL, Reason.INFERRED)
     take((owned | free) & (records["unordered"] != 0), _ALL, Reason.SKEW)
-    doubt = _doubt(runs, begin, doubts)
+    doubt = _doubt(runs, begin, until, doubts)
     take(doubt >= 0, _ALL, Reason.DOUBT)
     take(owned & ~viewed & _clock_unsure(records, facts), _TS, Reason.CLOCK)
     lost[free] &= _STATE
     return _explained(lost, reasons, gap, doubt, begin, facts, doubts)
+
+
+def last_instants(runs: NDArray[np.void], records: NDArray[np.void], horizon: int) -> NDArray[np.int64]:
+    """Return the last instant at which each span held, trace clock, ns: the *horizon* where it is open."""
+    ended = runs["end_ts"] != OPEN_END
+    return np.asarray(
+        np.maximum(np.where(ended, np.minimum(runs["end_ts"] - 1, horizon), horizon), records["begin_ts"])
+    )
 
 
 def _page_owner_on(facts: Facts) -> bool:
@@ -207,23 +221,39 @@ def _gfp_flags(facts: Facts) -> Mapping[str, int]:
     return (facts.boot.gfp_flags if facts.boot else None) or GFP_FLAGS_6_1
 
 
-def _gap(facts: Facts, begin: NDArray[np.int64], until: int) -> NDArray[np.int64]:
-    """Return the first gap (its index) that lies, or reaches, between *begin* and *until*; -1: none.
+def _gap(facts: Facts, begin: NDArray[np.int64], until: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a gap (its index) that lies, or reaches, between *begin* and *until*, the one that began first; -1: none.
 
-    A loss covers all pages from its t_lo on: only what begins after its t_hi is safe from it. What other CPUs saw at one
-    instant of theirs may have been as much earlier, or later, as their clocks differ.
+    A loss covers all pages from its t_lo on: only what begins after its t_hi is safe from it.
+    """
+    reaches = gap_reaches(facts)
+    if not reaches.shape[0]:
+        return np.full(begin.size, -1, np.int64)
+    by_end = np.argsort(reaches[:, 1], kind="stable")
+    low, high = reaches[by_end].T
+    # of the gaps that end so late or later: the place of the one that begins first
+    earliest = np.minimum.accumulate(low[::-1])[::-1]
+    place = np.where(low == earliest, np.arange(low.size), low.size)
+    place = np.minimum.accumulate(place[::-1])[::-1]
+    after = np.searchsorted(high, begin, side="left")
+    there = after < low.size
+    after = np.where(there, after, 0)
+    return np.where(there & (earliest[after] <= until), by_end[place[after]], -1)
+
+
+def gap_reaches(facts: Facts) -> NDArray[np.int64]:
+    """Return (gaps, 2): from when to when each loss reaches, trace clock, ns.
+
+    What other CPUs saw at one instant of theirs may have been as much earlier, or later, as their clocks differ.
     """
     skew = facts.clock_skew()
-    known = [(gap.t_hi + skew, i) for i, (_, _, gap) in enumerate(facts.gaps) if gap.t_lo - skew <= until]
-    if not known:
-        return np.full(begin.size, -1, np.int64)
-    known.sort()
-    ends = np.array([t_hi for t_hi, _ in known], np.int64)
-    which = np.array([i for _, i in known] + [-1], np.int64)
-    return which[np.searchsorted(ends, begin, side="left")]
+    reaches = [(gap.t_lo - skew, gap.t_hi + skew) for _, _, gap in facts.gaps]
+    return np.array(reaches, np.int64).reshape(-1, 2)
 
 
-def _doubt(runs: NDArray[np.void], begin: NDArray[np.int64], doubts: NDArray[np.void]) -> NDArray[np.int64]:
+def _doubt(
+    runs: NDArray[np.void], begin: NDArray[np.int64], until: NDArray[np.int64], doubts: NDArray[np.void]
+) -> NDArray[np.int64]:
     """Return a doubt (its index) that concerns a page of each run; -1: none.
 
     A contradiction doubts the evidence that it contradicts, from its beginning, not what came after; hotplug that is under way,
@@ -241,7 +271,8 @@ def _doubt(runs: NDArray[np.void], begin: NDArray[np.int64], doubts: NDArray[np.
     for i, (low, high) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
         rows = by_start[low:high]
         rows = rows[stop[rows] > doubts["pfn"][i]]
-        if doubts["reason"][i] not in _DOUBT_ALL:
+        rows = rows[(doubts["from_ts"][i] <= until[rows]) & (until[rows] <= doubts["to_ts"][i])]
+        if doubts["reason"][i] not in DOUBT_ALL:
             rows = rows[begin[rows] <= doubts["from_ts"][i]]
         found[rows] = i
     return found
@@ -265,27 +296,37 @@ def _explained(
     doubts: NDArray[np.void],
 ) -> Judgement:
     names = [[name for i, name in enumerate(ATTRIBUTES) if mask >> i & 1] for mask in range(_ALL + 1)]
-    said: dict[tuple[int, int, int, int], str] = {}
+    forms = {mask: _form(mask) for mask in np.unique(reasons).tolist()}
     why = []
-    for key in zip(reasons.tolist(), gap.tolist(), doubt.tolist(), begin.tolist(), strict=True):
-        if key[0] == 0:
+    for mask, lost_in, doubted_by, since in zip(
+        reasons.tolist(), gap.tolist(), doubt.tolist(), begin.tolist(), strict=True
+    ):
+        if mask == 0:
             why.append("")
             continue
-        if key not in said:
-            said[key] = _text(*key, facts, doubts)
-        why.append(said[key])
+        parts = [forms[mask].format(begin=as_text(since))] if forms[mask] else []
+        if mask & _GAP:
+            parts.append(_gap_text(facts, lost_in))
+        if mask & _DOUBT:
+            parts.append(_doubt_text(doubts, doubted_by))
+        why.append("; ".join(parts))
     return Judgement(certain=lost == 0, uncertain=[names[mask] for mask in lost.tolist()], why=why)
 
 
-def _text(reasons: int, gap: int, doubt: int, begin: int, facts: Facts, doubts: NDArray[np.void]) -> str:
-    parts = [text.format(begin=as_text(begin)) for reason, text in _TEXT.items() if reasons & reason]
-    if reasons & Reason.GAP:
-        _, cpu, found = facts.gaps[gap]
-        where = "" if cpu is None else f"CPU {cpu} "
-        count = "events were lost" if found.lost is None else f"lost {found.lost} events"
-        parts.append(f"{where}{count} between {as_text(found.t_lo)} and {as_text(found.t_hi)} ({found.reason})")
-    if reasons & Reason.DOUBT:
-        parts.append(
-            f"doubted: {DOUBT_TEXT[int(doubts['reason'][doubt])]} (noticed at event {int(doubts['seq'][doubt])})"
-        )
-    return "; ".join(parts)
+_GAP, _DOUBT = int(Reason.GAP), int(Reason.DOUBT)
+
+
+def _form(mask: int) -> str:
+    """Return the text of the reasons of *mask*, but for gaps and doubts: those say which."""
+    return "; ".join(text for reason, text in _TEXT.items() if mask & reason)
+
+
+def _gap_text(facts: Facts, which: int) -> str:
+    _, cpu, found = facts.gaps[which]
+    where = "" if cpu is None else f"CPU {cpu} "
+    count = "events were lost" if found.lost is None else f"lost {found.lost} events"
+    return f"{where}{count} between {as_text(found.t_lo)} and {as_text(found.t_hi)} ({found.reason})"
+
+
+def _doubt_text(doubts: NDArray[np.void], which: int) -> str:
+    return f"doubted: {DOUBT_TEXT[int(doubts['reason'][which])]} (noticed at event {int(doubts['seq'][which])})"

@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from pagetrail.queries.certainty import Judgement, judge
-from pagetrail.queries.rows import ABSENT_WHY, ROW_SCHEMA, to_table
+from pagetrail.queries.certainty import judge, last_instants
+from pagetrail.queries.rows import ABSENT_WHY, HOW_WORDS, ROW_SCHEMA, to_table
 from pagetrail.queries.stream import Stream, Texts, fetched
 from pagetrail.replay import checkpoint
 from pagetrail.replay.checkpoint import arrays
@@ -34,8 +34,6 @@ _VIEWS = " UNION ALL ".join(
     for table in ("spans", "live")
 )
 """When the kernel's own record of a page differs from what is proven."""
-
-_HOW = {int(how): how.name.lower().replace("_", " ") for how in How}
 
 Row = dict[str, Any]
 
@@ -92,16 +90,15 @@ def _of_file(
         pfn,
         1,
     )  # a run is as long as its pages ended together: that says nothing of this one
-    judged = [_judged(stream, runs[i : i + 1], records[i : i + 1], views, doubts) for i in range(runs.size)]
-    whole = Judgement(
-        certain=np.array([bool(j.certain[0]) for j in judged], np.bool_),
-        uncertain=[j.uncertain[0] for j in judged],
-        why=[j.why[0] for j in judged],
-    )
+    until = last_instants(runs, records, stream.horizon)
+    viewed = np.zeros(runs.size, np.bool_)
+    for begin, end in views:
+        viewed |= (begin <= until) & (until < end)
+    judged = judge(runs, records, viewed, until, stream.facts, doubts)
     nothing = np.full(runs.size, -1, np.int64)
-    rows = to_table(runs, records, nothing, records[:0], whole, texts, stream.facts)
+    rows = to_table(runs, records, nothing, records[:0], judged, texts, stream.facts)
     still = runs["end_ts"] == OPEN_END
-    hows = pa.array([_HOW[int(how)] if how else None for how in runs["end_how"]], pa.utf8())
+    hows = pa.array([HOW_WORDS[int(how)] if how else None for how in runs["end_how"]], pa.utf8())
     ends = (pa.array(runs["end_ts"], mask=still), pa.array(runs["end_seq"], mask=still), hows)
     return pa.table([*rows.columns, *ends, *[pa.nulls(runs.size, pa.int64())] * 3], schema=HISTORY_SCHEMA)
 
@@ -113,17 +110,6 @@ def _as_known(stream: Stream, runs: np.ndarray, records: np.ndarray) -> tuple[np
     later = np.array([not stream.knows(int(r["end_ts"]), int(r["end_seq"])) for r in runs], np.bool_)
     runs["end_ts"][later], runs["end_seq"][later], runs["end_how"][later] = OPEN_END, OPEN_END, How.OPEN
     return runs, records
-
-
-def _judged(
-    stream: Stream, run: np.ndarray, record: np.ndarray, views: list[tuple[int, int]], doubts: np.ndarray
-) -> Judgement:
-    end = int(run["end_ts"][0])
-    until = min(end - 1, stream.horizon) if end != OPEN_END else stream.horizon
-    until = max(until, int(record["begin_ts"][0]))
-    bearing = doubts[(doubts["from_ts"] <= until) & (doubts["to_ts"] >= until)]
-    viewed = any(begin <= until < end for begin, end in views)
-    return judge(run, record, np.array([viewed]), until, stream.facts, bearing)
 
 
 def _joined(rows: list[Row]) -> list[Row]:

@@ -1,6 +1,6 @@
 """Answers as rows: one a run of pages, from what a segment holds, judged, with both views where the kernel is known to be wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -29,9 +29,9 @@ from pagetrail.schemas.owner import (
     State,
 )
 
-_WORD: Final = {int(s): s.name.lower() for s in State}
-_EVIDENCE: Final = {int(e): e.name.lower() for e in Evidence}
-_HOW: Final = {int(h): h.name.lower().replace("_", " ") for h in How}
+STATE_WORDS: Final = {int(s): s.name.lower() for s in State}
+EVIDENCE_WORDS: Final = {int(e): e.name.lower() for e in Evidence}
+HOW_WORDS: Final = {int(h): h.name.lower().replace("_", " ") for h in How}
 
 OWNER_FIELDS: Final = (
     ("state", pa.utf8(), "owned, free or unknown"),
@@ -248,7 +248,7 @@ def to_table(
         "pfn": pa.array(runs["pfn"]),
         "nr_pages": pa.array(runs["nr_pages"]),
         **owner,
-        "evidence": _words(records["evidence"], _EVIDENCE),
+        "evidence": words(records["evidence"], EVIDENCE_WORDS),
         "certain": pa.array(judged.certain),
         "uncertain": pa.array(judged.uncertain, pa.list_(pa.utf8())),
         "why": pa.array(judged.why, pa.utf8()),
@@ -262,7 +262,7 @@ def to_table(
         "begin_ts": _number(records["begin_ts"], owned | free),
         "begin_seq": _number(records["begin_seq"], owned | free),
         "cpu": _number(records["cpu"], owned | free),
-        "how": _words(records["how"], _HOW),
+        "how": words(records["how"], HOW_WORDS),
         "src_pfn": _number(records["src_pfn"], owned),
         "generation": pa.array(runs["generation"]),
         "last_pid": _number(records["pid"], free),
@@ -283,7 +283,7 @@ def owner_columns(
     """Return ``OWNER_FIELDS`` of records; null where a page has no owner."""
     known = records["state"] != State.UNKNOWN
     return {
-        "state": _words(records["state"], _WORD),
+        "state": words(records["state"], STATE_WORDS),
         "order": _number(records["order"], known),
         "pid": _number(records["pid"], owned),
         "tgid": _number(records["tgid"], owned),
@@ -304,6 +304,7 @@ def _index(column: NDArray[np.int32], where: NDArray[np.bool_]) -> pa.Array:
     return pa.array(np.ascontiguousarray(column), mask=~where | (column < 0))
 
 
-def _words(column: NDArray[np.int8], words: dict[int, str]) -> pa.Array:
-    names = pa.array([words[code] for code in sorted(words)], pa.utf8())
-    return names.take(pa.array(np.searchsorted(np.array(sorted(words)), column)))
+def words(column: NDArray[np.int8], named: Mapping[int, str]) -> pa.Array:
+    """Return the word of each code of a column: text."""
+    names = pa.array([named[code] for code in sorted(named)], pa.utf8())
+    return names.take(pa.array(np.searchsorted(np.array(sorted(named)), column)))

@@ -75,6 +75,13 @@ class Stream:
         facts = facts_as_of(self.facts, at.ts, at.seq)
         return dataclasses.replace(self, files=files, facts=facts, believed=at, _whole=self)
 
+    def when_sealed(self, file: StoreFile) -> "Stream":
+        """Return the stream as it was known when a segment of it was sealed: what came after it says nothing."""
+        with checkpoint.opened(file.path) as db:
+            facts = _facts(db)
+        files = self.files[: self.files.index(file) + 1]
+        return dataclasses.replace(self, files=files, facts=facts, newest=self.piece(file))
+
     def knows(self, ts: int, seq: int) -> bool:
         """Return whether an event counts: it happened up to the time as of which is asked."""
         limit = self.believed
@@ -171,6 +178,10 @@ class Stream:
 
         While a hotplug call is under way its range is in doubt; which are under way, the facts say, as files are older.
         """
+        return np.concatenate([self.noticed(files, where, parameters), open_call_doubts(self.facts)])
+
+    def noticed(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
+        """Return of ``doubts`` those that events showed, without the hotplug calls that are under way."""
         parts = [np.zeros(0, DOUBT_DTYPE)]
         query = f"SELECT * FROM doubts WHERE NOT (reason = {DOUBT_HOTPLUG} AND to_ts = {OPEN_END}) AND {where}"
         for file in files:
@@ -180,9 +191,11 @@ class Stream:
             for name in DOUBT_DTYPE.names or ():
                 part[name] = found[name].to_numpy()
             parts.append(part)
-        noticed = np.concatenate(parts)
-        known = [self.knows(int(d["noticed_ts"]), int(d["seq"])) for d in noticed] if self.believed else slice(None)
-        return np.concatenate([noticed[known], open_call_doubts(self.facts)])
+        found_in_files = np.concatenate(parts)
+        if self.believed is None:
+            return found_in_files
+        known = [self.knows(int(d["noticed_ts"]), int(d["seq"])) for d in found_in_files]
+        return found_in_files[np.array(known, np.bool_)]
 
 
 _PIECES = """WITH there AS ({there}),

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from pagetrail.schemas.errors import FrameDamaged, OffsetGap
 from pagetrail.schemas.frames import FrameHeader, decode_header, frame_digest
@@ -20,6 +20,7 @@ from pagetrail.schemas.log_kafka import (
     make_client,
     offset_of,
     unreachable,
+    watermarks,
 )
 
 _BATCH = 64
@@ -137,17 +138,7 @@ class _PartitionReader:
         self._consumer.close()
 
     def watermarks(self) -> tuple[int, int]:
-        until = time.monotonic() + self._seconds
-        while True:
-            try:
-                low, high = self._consumer.get_watermark_offsets(
-                    TopicPartition(self._address.topic, self._partition), min(5.0, self._seconds)
-                )
-            except KafkaException as error:
-                if self._troubles.refused or time.monotonic() > until:
-                    raise unreachable(self._address, self._troubles, error.args[0].str()) from None
-                continue
-            return int(low), int(high)
+        return watermarks(self._consumer, self._address, self._partition, self._troubles, seconds=self._seconds)
 
     def messages(self, offset: int, max_bytes: int) -> list[Message]:
         """Take messages from *offset* on, as many as *max_bytes* hold, but one where there is one."""

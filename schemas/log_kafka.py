@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, Message, TopicCollection
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
 
 from pagetrail.schemas.errors import BadArgument, LogUnreachable, TopicMissing, TopicUnfit
@@ -185,6 +185,38 @@ def partitions_of(client: Any, address: KafkaAddress, troubles: Troubles) -> int
         if time.monotonic() > until:
             raise unreachable(address, troubles, found.error.str())
         time.sleep(0.1)
+
+
+def watermarks(
+    consumer: Consumer,
+    address: KafkaAddress,
+    partition: int,
+    troubles: Troubles,
+    *,
+    seconds: float | None = None,
+    done: str = "",
+) -> tuple[int, int]:
+    """Return the first offset that a partition keeps, and the next one it will give.
+
+    A broker that does not know the topic yet, or leads it no more, is asked again for *seconds* (null: ``CONNECT_SECONDS``).
+
+    Raises
+    ------
+    LogUnreachable
+        None answered, or they refuse us; *done* says what was done before.
+    """
+    patience = CONNECT_SECONDS if seconds is None else seconds
+    place, until = TopicPartition(address.topic, partition), time.monotonic() + patience
+    while True:
+        asked = time.monotonic()
+        try:
+            low, high = consumer.get_watermark_offsets(place, min(5.0, patience))
+        except KafkaException as error:
+            if troubles.refused or time.monotonic() > until:
+                raise unreachable(address, troubles, error.args[0].str(), done=done) from None
+            time.sleep(max(0.0, asked + 0.1 - time.monotonic()))  # what is refused at once is not asked in a busy loop
+        else:
+            return int(low), int(high)
 
 
 class TopicFacts:

@@ -1,7 +1,5 @@
 """pagetrail replay: the log into segments."""
 
-import signal
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -18,6 +16,7 @@ from pagetrail.commands.options import (
     progress,
     say,
 )
+from pagetrail.commands.stopping import signals_noted
 from pagetrail.queries.render import json_text
 
 
@@ -41,23 +40,13 @@ def replay(
 ) -> None:
     """Fold the log into segments, going on where the last replay stopped."""
     address = parse_log(log, kafka_config)
-    stopped: list[int] = []
-
-    def stop(number: int, _: FrameType | None) -> None:
-        stopped.append(number)
-
-    before = [signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)]
-    try:
-        with progress("replay") as bar:
-            task = bar.add_task("", total=None, note="")
-            report = api.replay(
-                trail, correct=not no_correct, follow=follow, log=address, group=group, stop=lambda: bool(stopped),
-                on_progress=lambda done, total: bar.update(task, completed=done, total=max(total, done), note=f"{done} frames"),
-                on_trouble=lambda said: say.print(f"waiting: {said}", markup=False),
-            )  # fmt: skip
-    finally:
-        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
-            signal.signal(number, handler)
+    with signals_noted() as stopped, progress("replay") as bar:
+        task = bar.add_task("", total=None, note="")
+        report = api.replay(
+            trail, correct=not no_correct, follow=follow, log=address, group=group, stop=lambda: bool(stopped),
+            on_progress=lambda done, total: bar.update(task, completed=done, total=max(total, done), note=f"{done} frames"),
+            on_trouble=lambda said: say.print(f"waiting: {said}", markup=False),
+        )  # fmt: skip
     for why in (*report.halted.values(), *report.refused.values()):
         say.print(f"halted: {why}", markup=False)
     for (host, boot_id), why in report.waiting.items():

@@ -91,7 +91,7 @@ def test_an_append_without_an_answer_says_what_was_acknowledged_and_is_made_good
         kafka_cluster.pause(leader)
         with within(30), pytest.raises(LogUnreachable, match="10 frames were acknowledged by this run") as told:
             writer.append(frames[10:])
-        assert re.search(r"of the last append 20 of 20 were not", str(told.value))
+        assert re.search(r"of the 20 that were sent last, 20 were not", str(told.value))
         with pytest.raises(ValueError, match="this writer has stopped"):
             writer.append(frames[10:])
     kafka_cluster.resume(leader)

@@ -13,7 +13,7 @@ from hypothesis import settings
 from pagetrail.api import Trail
 from pagetrail.producers.framing import single
 from pagetrail.producers.model_config import EVERYTHING, ModelConfig
-from pagetrail.producers.model_damage import lose_stretches, withhold, without_probes
+from pagetrail.producers.model_damage import lose_stretches, skew, withhold, without_probes
 from pagetrail.producers.model_kernel import History, ModelKernel
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.columns import Kind
@@ -24,6 +24,7 @@ from tests.stories import Story, told
 
 STEPS = 160
 FLOOR = 300
+SKEW_NSEC = 5_000_000
 HISTORIES = 30 if settings.get_current_profile_name() == "nightly" else 2
 """Of each kind of damage. Each makes a whole trail, and one for every time as of which is asked."""
 
@@ -57,7 +58,13 @@ def declared_late(history: History, seed: int) -> EventBatch:
     return concat([events.slice(0, middle), *late, events.slice(middle, len(events))])
 
 
-KINDS = {"undamaged": undamaged, "withheld": withheld, "gaps": gaps, "no probes": no_probes, "late": declared_late}
+def skewed(history: History, seed: int) -> EventBatch:
+    return skew(history, seed, bound=SKEW_NSEC).events
+
+
+KINDS = {
+    "undamaged": undamaged, "withheld": withheld, "gaps": gaps, "no probes": no_probes, "late": declared_late, "skewed": skewed,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +83,7 @@ def pairs(folder: Path, kind: str) -> Iterator[Pair]:
     config = ModelConfig(hotplug_sections=4, coverage=coverage, weights={"dump": 5, "offline": 6, "online": 6})
     for seed in range(HISTORIES):
         history = ModelKernel(seed, config=config).run(STEPS)
-        events = numbered(KINDS[kind](history, seed))
+        events = numbered(KINDS[kind](history, seed), skew=SKEW_NSEC if kind == "skewed" else 0)
         times = np.unique(events.columns["trace_ts_nsec"])
         rng = random.Random(f"{kind} {seed}")
         whole = told(folder / f"{seed}", events, correct=seed % 2 == 0, floor=FLOOR)

@@ -1,0 +1,68 @@
+"""pagetrail publish: what replay found, as a stream of messages that others consume."""
+
+import enum
+from typing import Annotated
+
+import typer
+
+from pagetrail import publishing
+from pagetrail.commands.options import (
+    DEFAULT_TRAIL,
+    CorrectOption,
+    JsonOption,
+    KafkaConfigOption,
+    StreamOption,
+    TrailOption,
+    out,
+    say,
+)
+from pagetrail.commands.stopping import signals_noted
+from pagetrail.queries.render import json_text
+from pagetrail.schemas.log_address import parse_log_address
+
+
+class Feed(enum.StrEnum):
+    """What can be published."""
+
+    SPANS = "spans"
+    ANOMALIES = "anomalies"
+
+
+def publish(
+    what: Annotated[
+        Feed,
+        typer.Argument(
+            help="spans: every ownership that ended, and what was doubted later; anomalies: what replay noticed."
+        ),
+    ],
+    to: Annotated[
+        str, typer.Option("--to", metavar="kafka://HOST:PORT[,…]/TOPIC", help="The topic: each of these needs its own.")
+    ],
+    trail: TrailOption = DEFAULT_TRAIL,
+    stream: StreamOption = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on with segments as they are sealed, until stopped.")
+    ] = False,
+    kafka_config: KafkaConfigOption = None,
+    correct: CorrectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send what sealed segments hold to a topic, at least once, going on where the topic ends."""
+    address = parse_log_address(to, kafka_config)
+    with signals_noted() as stopped:
+        report = publishing.publish(
+            trail, what, address, correct=correct, stream=stream, follow=follow, stop=lambda: bool(stopped)
+        )
+    for line in report.dropped:
+        say.print(f"not there: {line}", markup=False)
+    if as_json:
+        out(json_text({
+            "to": str(address), "messages": report.messages, "rows": report.rows, "stopped": bool(stopped),
+            "not_there": report.dropped,
+        }))  # fmt: skip
+    else:
+        say.print(
+            f"{report.rows:,} rows in {report.messages:,} messages of {what} published to {address}", markup=False
+        )
+    if stopped and not follow:
+        raise typer.Exit(130)

@@ -1,0 +1,118 @@
+"""Publishing: the segments of a trail meet the topic that others read."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import takewhile
+from pathlib import Path
+from typing import Final
+
+from pagetrail.producers.sink_feed import FeedWriter
+from pagetrail.queries.feed import dropped, messages
+from pagetrail.queries.stream import Stream, choose, open_streams
+from pagetrail.schemas.errors import BadArgument, NotFound
+from pagetrail.schemas.feed import FEEDS
+from pagetrail.schemas.log_address import KafkaAddress
+
+_LOOK_SECONDS: Final = 2.0
+"""How long to wait between two looks for new segments."""
+
+_SLEEP_SECONDS: Final = 0.1
+
+
+@dataclass(slots=True, kw_only=True)
+class PublishReport:
+    """What one call of ``publish`` did.
+
+    Attributes
+    ----------
+    messages, rows
+        What was acknowledged.
+    dropped
+        Of each stream whose segments had been removed before they were published: which events, in a line.
+    """
+
+    messages: int = 0
+    rows: int = 0
+    dropped: list[str] = field(default_factory=list)
+
+
+def publish(
+    trail: str | Path,
+    feed: str,
+    to: KafkaAddress,
+    *,
+    correct: bool | None = None,
+    stream: str | None = None,
+    follow: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+) -> PublishReport:
+    """Send what sealed segments hold to a topic, at least once, going on where the topic ends.
+
+    Parameters
+    ----------
+    trail
+        Directory of the trail. A replay may go on in it.
+    feed
+        One of ``schemas.feed.FEEDS``.
+    to
+        A topic of its own: it holds this feed and nothing else.
+    stream
+        HOST[/BOOT_ID]; null: every stream.
+    follow
+        Go on with segments as they are sealed, until *stop* says so.
+
+    Raises
+    ------
+    TrailMissing, NotFound
+        There is no trail, or nothing has been replayed yet.
+    BadArgument
+        There is no such feed, the topic holds something else, or one row does not fit into a message.
+    TrailError
+        The topic holds a stream that was made from other events.
+    LogUnreachable, TopicMissing, TopicUnfit
+        The brokers do not answer, or refuse us, or the topic is not there. What was acknowledged stays; the same call goes on.
+    """
+    if feed not in FEEDS:
+        raise BadArgument(f"{feed}: expected one of {', '.join(FEEDS)}")
+    report = PublishReport()
+    with FeedWriter(to, feed) as writer:
+        while True:
+            for one in _streams(Path(trail), correct=correct, wanted=stream, wait=follow):
+                _publish(one, feed, writer, report, stop)
+                report.messages, report.rows = writer.messages, writer.rows
+                if stop():
+                    return report
+            if not follow or _stopped_within(_LOOK_SECONDS, stop):
+                return report
+
+
+def _streams(trail: Path, *, correct: bool | None, wanted: str | None, wait: bool) -> list[Stream]:
+    try:
+        streams = open_streams(trail, correct=correct)
+        return streams if wanted is None else [choose(streams, wanted)]
+    except NotFound:
+        if wait:
+            return []  # not yet
+        raise
+
+
+def _publish(stream: Stream, feed: str, writer: FeedWriter, report: PublishReport, stop: Callable[[], bool]) -> None:
+    there = writer.there.get((stream.host, stream.boot_id, stream.fold))
+    missing = dropped(stream, there)
+    if missing is not None:
+        report.dropped.append(
+            f"{stream.host}/{stream.boot_id}: the segments of events {missing[0]} to {missing[1]} are not in the store any "
+            "more, so they were not published"
+        )
+    made = messages(stream, feed, there=there, room=writer.room)
+    writer.publish(takewhile(lambda _: not stop(), made))
+
+
+def _stopped_within(seconds: float, stop: Callable[[], bool]) -> bool:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if stop():
+            return True
+        time.sleep(_SLEEP_SECONDS)
+    return stop()
