@@ -43,10 +43,9 @@ def rows_of(segment: Segment, schema: str, first_row: int) -> RowsFrom:
 def _spans(segment: Segment, first_row: int) -> RowsFrom:
     """Every ownership that ended in it, as sure as was known when it was sealed."""
     known = segment.stream.when_sealed(segment.file)
-    casting = [file for file in known.files if int(known.piece(file).meta["doubts_reach_back_to"]) != OPEN_END]
     before = segment.before
     since = known.piece(segment.file).first_ts if before is None else known.piece(before).last_ts
-    doubts = known.doubts(casting, "to_ts >= $since", {"since": since})
+    doubts = known.doubts(known.casting(), "to_ts >= $since", {"since": since})
     return _counted(segment, "spans"), span_batches(known, segment.file, doubts, first_row=first_row)
 
 
@@ -118,8 +117,8 @@ def _whole(schema: str, rows: list[dict[str, Any]], first_row: int) -> RowsFrom:
     if not rows:
         return 0, iter(())
     fields = [field for field in FEED_SCHEMAS[schema] if field.name in rows[0]]
-    types = {f.name: f.type.value_type if pa.types.is_dictionary(f.type) else f.type for f in fields}
-    table = pa.table({name: pa.array([row[name] for row in rows], kind) for name, kind in types.items()})
+    plain = {field.name: pa.utf8() if pa.types.is_dictionary(field.type) else field.type for field in fields}
+    table = pa.table({name: pa.array([row[name] for row in rows], kind) for name, kind in plain.items()})
     return len(rows), iter([table.slice(first_row)])
 
 

@@ -47,8 +47,7 @@ def history(stream: Stream, pfn: int, *, since: int | None = None, until: int | 
     lo = since if since is not None else -OPEN_END
     hi = until if until is not None else OPEN_END
     parts = [HISTORY_SCHEMA.empty_table()]
-    casting = [file for file in stream.files if int(stream.piece(file).meta["doubts_reach_back_to"]) != OPEN_END]
-    doubts = stream.doubts(casting, "pfn <= $pfn AND $pfn < pfn + nr_pages", {"pfn": pfn})
+    doubts = stream.doubts(stream.casting(), "pfn <= $pfn AND $pfn < pfn + nr_pages", {"pfn": pfn})
     for position, file in enumerate(stream.files):
         if stream.piece(file).last_ts < lo:
             continue

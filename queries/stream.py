@@ -173,6 +173,10 @@ class Stream:
             for audit in self.facts.audits
         )
 
+    def casting(self) -> list[StoreFile]:
+        """Return the files that list doubts."""
+        return [file for file in self.files if int(self.piece(file).meta["doubts_reach_back_to"]) != OPEN_END]
+
     def doubts(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
         """Return the doubts of *files* for which *where* holds and which had been noticed: DOUBT_DTYPE, in a fixed order.
 

@@ -14,12 +14,10 @@ from typing import Final
 
 import pyarrow as pa
 
-_WORD: Final = pa.dictionary(pa.int32(), pa.utf8())
-
 _IDENTITY: Final = (
-    ("host", _WORD, "host"),
-    ("boot_id", _WORD, "boot of the host; pages mean nothing across boots"),
-    ("fold", _WORD, "rules of replay: their version and options"),
+    ("host", pa.utf8(), "host"),
+    ("boot_id", pa.utf8(), "boot of the host; pages mean nothing across boots"),
+    ("fold", pa.utf8(), "rules of replay: their version and options"),
     ("segment_last_seq", pa.int64(), "last event (stream_seq) of the segment: what is said here was known then"),
     ("row", pa.int64(), "number of the row within its segment and schema, from 0 on"),
 )
@@ -29,13 +27,13 @@ SPAN_FIELDS: Final = (
     ("nr_pages", pa.int64(), "pages in the run"),
     ("block_pfn", pa.int64(), "first page of the block, as it was allocated or freed"),
     ("order", pa.int8(), "the block is 2^order pages"),
-    ("state", _WORD, "owned or free"),
+    ("state", pa.utf8(), "owned or free"),
     ("pid", pa.int32(), "thread id of the owner; of a free run: of the last owner that was seen"),
     ("tgid", pa.int32(), "process id of the owner; null where it was not recorded"),
-    ("comm", _WORD, "command name of the owner; advisory"),
+    ("comm", pa.utf8(), "command name of the owner; advisory"),
     ("gfp_mask", pa.int64(), "gfp_t of the allocation"),
     ("migratetype", pa.int8(), "MIGRATE_* of the allocation"),
-    ("stack", _WORD, "stack of the allocation, canonical: innermost first, a frame a line"),
+    ("stack", pa.utf8(), "stack of the allocation, canonical: innermost first, a frame a line"),
     ("stack_id", pa.int64(), "64-bit id of the stack, the same on every host"),
     ("alloc_ts", pa.int64(), "ns, trace clock: when the owner allocated; null when only the kernel's dump told of it"),
     ("ts_nsec", pa.int64(), "ns, page_owner's clock: when the owner allocated; null where that is not known"),
@@ -44,11 +42,11 @@ SPAN_FIELDS: Final = (
     ("migrate_reason", pa.int8(), "MR_* of the last migration, from a dump"),
     ("free_pid", pa.int32(), "of a free run: thread id of who freed it"),
     ("free_tgid", pa.int32(), "of a free run: process id of who freed it"),
-    ("free_comm", _WORD, "of a free run: command name of who freed it"),
-    ("free_stack", _WORD, "of a free run: stack of the free"),
+    ("free_comm", pa.utf8(), "of a free run: command name of who freed it"),
+    ("free_stack", pa.utf8(), "of a free run: stack of the free"),
     ("free_stack_id", pa.int64(), "64-bit id of that stack"),
-    ("evidence", _WORD, "observed, baseline or inferred"),
-    ("how", _WORD, "what began it: alloc, free, split, migrate, baseline, confirmed, ..."),
+    ("evidence", pa.utf8(), "observed, baseline or inferred"),
+    ("how", pa.utf8(), "what began it: alloc, free, split, migrate, baseline, confirmed, ..."),
     ("cpu", pa.int16(), "CPU of the event that began it; null: no event of a CPU did"),
     ("unordered", pa.bool_(), "began within the clock skew of another CPU's event: which came last is not sure"),
     ("begin_seq", pa.int64(), "event (stream_seq) that began it"),
@@ -56,12 +54,12 @@ SPAN_FIELDS: Final = (
     ("evidence_ts", pa.int64(), "ns, trace clock: since when the evidence holds"),
     ("end_seq", pa.int64(), "event (stream_seq) that ended it; null: it is open"),
     ("end_ts", pa.int64(), "ns, trace clock: when it ended; null: it is open"),
-    ("end_how", _WORD, "what ended it; null: it is open"),
+    ("end_how", pa.utf8(), "what ended it; null: it is open"),
     ("generation", pa.int32(), "generation of the section: a pfn that came back is not the old page"),
     ("kernel_view", pa.bool_(), "this is what the kernel's record said where it is known to be wrong; else what is proven"),
     ("certain", pa.bool_(), "at its last instant, of state, order, pid, tgid, gfp_mask and ts_nsec; null of the kernel's view"),
     ("uncertain", pa.list_(pa.utf8()), "which of those are not certain"),
-    ("why", _WORD, "why not; empty when certain"),
+    ("why", pa.utf8(), "why not; empty when certain"),
 )  # fmt: skip
 """What a span says: (name, Arrow type, meaning) a column."""
 
@@ -73,12 +71,12 @@ _DOUBT_FIELDS: Final = (
     ("evidence_until_ts", pa.int64(), "ns, trace clock: only evidence (evidence_ts) up to then is in doubt"),
     ("noticed_ts", pa.int64(), "ns, trace clock: when it was noticed"),
     ("seq", pa.int64(), "event (stream_seq) that showed it"),
-    ("reason", _WORD, "why"),
+    ("reason", pa.utf8(), "why"),
 )
 _ANOMALY_FIELDS: Final = (
-    ("kind", _WORD, "what replay noticed"),
-    ("level", _WORD, "quarantined: set aside, or inferred"),
-    ("meaning", _WORD, "the same in a line"),
+    ("kind", pa.utf8(), "what replay noticed"),
+    ("level", pa.utf8(), "quarantined: set aside, or inferred"),
+    ("meaning", pa.utf8(), "the same in a line"),
     ("events", pa.int64(), "events of this segment that showed it; null: the segment before is gone"),
     ("pages", pa.int64(), "pages concerned by those; null: as above"),
     ("total_events", pa.int64(), "events of the stream until now"),
@@ -89,14 +87,18 @@ _QUARANTINED_FIELDS: Final = (
     ("seq", pa.int64(), "event (stream_seq) that could not be folded"),
     ("pfn", pa.int64(), "page frame number it named"),
     ("order", pa.int64(), "order it named"),
-    ("kind", _WORD, "why it could not"),
-    ("meaning", _WORD, "the same in a line"),
+    ("kind", pa.utf8(), "why it could not"),
+    ("meaning", pa.utf8(), "the same in a line"),
 )
 
 
 def _schema(columns: tuple[tuple[str, pa.DataType, str], ...]) -> pa.Schema:
-    found = (pa.field(name, kind, metadata={"doc": doc}) for name, kind, doc in (*_IDENTITY, *columns))
-    return pa.schema(list(found))
+    """Return the schema of a message: its texts are dictionaries, as the same ones come again and again."""
+    texts = pa.dictionary(pa.int32(), pa.utf8())
+    return pa.schema([
+        pa.field(name, texts if kind == pa.utf8() else kind, metadata={"doc": doc})
+        for name, kind, doc in (*_IDENTITY, *columns)
+    ])  # fmt: skip
 
 
 FEED_SCHEMAS: Final = {
