@@ -1,4 +1,5 @@
-"""The published schemas: JSON Schema, Arrow schema and a golden frame of every version, in ``schemas/published/``.
+"""The published schemas: JSON Schema, Arrow schema and a golden frame of every version, in ``schemas/published/``; and the
+Arrow schemas of what ``pagetrail publish`` sends, ``NAME-vN.arrow``.
 
 ``python -m pagetrail.schemas.publish`` says what differs from the models; with ``--write`` it writes what is missing. A
 published version never changes: a file that differs is refused, but for those of the current version before release
@@ -20,6 +21,7 @@ import pyarrow as pa
 
 from pagetrail.schemas.columns import SCHEMA_NAME, SCHEMA_VERSION
 from pagetrail.schemas.events import event_to_row, parse_event
+from pagetrail.schemas.feed import FEED_SCHEMAS
 from pagetrail.schemas.frames import FrameHeader, encode_record_batch
 from pagetrail.schemas.upcast import WIRE_SCHEMAS
 from pagetrail.schemas.versions import v1, v2, v3
@@ -102,6 +104,11 @@ def documents(version: int) -> dict[str, bytes]:
     }
 
 
+def feed_documents() -> dict[str, bytes]:
+    """Return the files that publish the schemas of what ``pagetrail publish`` sends, by name."""
+    return {f"{name}.arrow": schema.serialize().to_pybytes() for name, schema in FEED_SCHEMAS.items()}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare the published files with the models; write what is missing, if asked to. Return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m pagetrail.schemas.publish", description=__doc__)
@@ -111,18 +118,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     may_replace = given.replace_current and int(distribution_version("pagetrail").split(".", 1)[0]) < 1
     refused = 0
-    for version in VERSIONS:
-        for name, content in documents(version).items():
-            state = _state(given.directory / name, content)
-            replace = state == "differs" and may_replace and version == SCHEMA_VERSION
-            if state == "same":
-                continue
-            if given.write and (state == "missing" or replace):
-                (given.directory / name).write_bytes(content)
-                print(f"{name}: written")
-                continue
-            refused += 1
-            print(f"{name}: {state}; a published version never changes", file=sys.stderr)
+    current = documents(SCHEMA_VERSION) | feed_documents()
+    older = {name: content for version in VERSIONS for name, content in documents(version).items()}
+    for name, content in (older | current).items():
+        state = _state(given.directory / name, content)
+        replace = state == "differs" and may_replace and name in current
+        if state == "same":
+            continue
+        if given.write and (state == "missing" or replace):
+            (given.directory / name).write_bytes(content)
+            print(f"{name}: written")
+            continue
+        refused += 1
+        print(f"{name}: {state}; a published version never changes", file=sys.stderr)
     return 1 if refused else 0
 
 

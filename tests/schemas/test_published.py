@@ -10,6 +10,7 @@ import pytest
 from pagetrail.schemas import publish
 from pagetrail.schemas.columns import SCHEMA_VERSION
 from pagetrail.schemas.events import batch_row_to_event
+from pagetrail.schemas.feed import FEED_SCHEMAS
 from pagetrail.schemas.frames import decode_frame, decode_header, read_record_batch
 from pagetrail.schemas.upcast import WIRE_SCHEMAS
 
@@ -33,6 +34,12 @@ def test_the_models_still_make_the_published_json_schema(version: int) -> None:
 def test_the_published_arrow_schema_is_the_one_in_use(version: int) -> None:
     found = pa.ipc.read_schema(pa.py_buffer(content(f"v{version}.arrow")))
     assert found.equals(WIRE_SCHEMAS[version], check_metadata=True)
+
+
+@pytest.mark.parametrize("name", sorted(FEED_SCHEMAS))
+def test_the_published_schema_of_a_feed_is_the_one_in_use(name: str) -> None:
+    found = pa.ipc.read_schema(pa.py_buffer(content(f"{name}.arrow")))
+    assert found.equals(FEED_SCHEMAS[name], check_metadata=True)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
