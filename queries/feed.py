@@ -117,8 +117,8 @@ def _fitting(which: Rows, table: pa.Table, room: int) -> Iterator[FeedMessage]:
 
 
 def _ipc(which: Rows, table: pa.Table) -> bytes:
-    """Return one Arrow IPC stream: its dictionaries hold what these rows use, and no more."""
-    schema = FEED_SCHEMAS[which.schema]
+    """Return one Arrow IPC stream: its dictionaries hold what these rows use, and no more; what columns mean is published once."""
+    schema = FEED_SCHEMAS[which.schema].remove_metadata()
     columns: dict[str, pa.Array] = {
         name: pa.DictionaryArray.from_arrays(np.zeros(which.rows, np.int32), [getattr(which, name)])
         for name in ("host", "boot_id", "fold")
