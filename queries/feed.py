@@ -35,9 +35,7 @@ def messages(
     BadArgument
         One row does not fit into a message.
     """
-    for segment in _segments(stream):
-        if there is not None and segment.file.last_seq < there.segment_last_seq:
-            continue
+    for segment in _segments(stream, -1 if there is None else there.segment_last_seq):
         if there is not None:
             _check_same(segment, there)
         for schema in FEEDS[feed]:
@@ -53,17 +51,23 @@ def dropped(stream: Stream, there: Rows | None) -> tuple[int, int] | None:
     return (expected, oldest - 1) if oldest > expected else None
 
 
-def _segments(stream: Stream) -> Iterator[Segment]:
+def _segments(stream: Stream, since_seq: int) -> Iterator[Segment]:
+    """Yield the sealed segments that reach to *since_seq* (stream_seq) or beyond."""
+    sealed = [file for file in stream.files if not file.tip]
     before = None
-    for file in stream.files:
-        if not file.tip:
-            yield Segment(stream=stream, file=file, before=before)
-            before = file
+    for position, file in enumerate(sealed):
+        if file.last_seq < since_seq:
+            continue
+        if before is None and position:
+            before = stream.when_sealed(sealed[position - 1])
+        known = stream.when_sealed(file)
+        yield Segment(known=known, before=before)
+        before = known
 
 
 def _check_same(segment: Segment, there: Rows) -> None:
     """Raise, if what is published is of another making of these events."""
-    file, digest = segment.file, segment.piece.meta["digest"]
+    file, digest = segment.file, segment.meta["digest"]
     same = file.last_seq == there.segment_last_seq and digest == there.segment_digest
     if same or file.first_seq > there.segment_last_seq:
         return
@@ -87,9 +91,9 @@ def _first_row(segment: Segment, feed: str, schema: str, there: Rows | None) -> 
 def _messages_of(segment: Segment, schema: str, first_row: int, room: int, message_rows: int) -> Iterator[FeedMessage]:
     of_rows, batches = rows_of(segment, schema, first_row)
     rows = Rows(
-        host=segment.stream.host, boot_id=segment.stream.boot_id, fold=segment.stream.fold,
+        host=segment.known.host, boot_id=segment.known.boot_id, fold=segment.known.fold,
         segment_first_seq=segment.file.first_seq, segment_last_seq=segment.file.last_seq,
-        segment_digest=segment.piece.meta["digest"], first_row=first_row, rows=0, of_rows=of_rows, schema=schema,
+        segment_digest=segment.meta["digest"], first_row=first_row, rows=0, of_rows=of_rows, schema=schema,
     )  # fmt: skip
     for batch in batches:
         for start in range(0, batch.num_rows, message_rows):

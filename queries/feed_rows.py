@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pagetrail.queries.certainty import DOUBT_ALL, gap_reaches
 from pagetrail.queries.spans import span_batches
-from pagetrail.queries.stream import Piece, Stream
+from pagetrail.queries.stream import Stream
 from pagetrail.replay import checkpoint
 from pagetrail.schemas.feed import FEED_SCHEMAS
 from pagetrail.schemas.owner import ANOMALY_TEXT, DOUBT_TEXT, OPEN_END, QUARANTINED, Anomaly
@@ -23,16 +23,20 @@ RowsFrom = tuple[int, Iterator[pa.Table]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A sealed segment of a stream, and the one before it; null: it is the first that there is."""
+    """A sealed segment: the stream as it was known when it was sealed, and when the one before it was; null: that is gone."""
 
-    stream: Stream
-    file: StoreFile
-    before: StoreFile | None
+    known: Stream
+    before: Stream | None
 
     @property
-    def piece(self) -> Piece:
+    def file(self) -> StoreFile:
+        """Return where it is."""
+        return self.known.newest.file
+
+    @property
+    def meta(self) -> Mapping[str, str]:
         """What its table ``meta`` says."""
-        return self.stream.piece(self.file)
+        return self.known.newest.meta
 
 
 def rows_of(segment: Segment, schema: str, first_row: int) -> RowsFrom:
@@ -42,10 +46,10 @@ def rows_of(segment: Segment, schema: str, first_row: int) -> RowsFrom:
 
 def _spans(segment: Segment, first_row: int) -> RowsFrom:
     """Every ownership that ended in it, as sure as was known when it was sealed."""
-    known = segment.stream.when_sealed(segment.file)
-    before = segment.before
-    since = known.piece(segment.file).first_ts if before is None else known.piece(before).last_ts
-    doubts = known.doubts(known.casting(), "to_ts >= $since", {"since": since})
+    known, before = segment.known, segment.before
+    since = known.newest.first_ts if before is None else before.horizon
+    casting = [file for file in known.files[:-1] if known.casts_open_doubts(file, known.horizon)]
+    doubts = known.doubts([*casting, segment.file], "to_ts >= $since", {"since": since})
     return _counted(segment, "spans"), span_batches(known, segment.file, doubts, first_row=first_row)
 
 
@@ -56,32 +60,32 @@ def _counted(segment: Segment, table: str) -> int:
 
 def _doubts(segment: Segment, first_row: int) -> RowsFrom:
     """What was noticed, and which losses were reported, in it: spans that were published before may be in doubt by that."""
-    noticed = segment.stream.noticed([segment.file], "true", {})
+    noticed = segment.known.noticed([segment.file], "true", {})
     rows: list[dict[str, Any]] = [
         {name: int(doubt[name]) for name in ("pfn", "nr_pages", "from_ts", "to_ts", "noticed_ts", "seq")}
         | {"evidence_until_ts": int(doubt["to_ts" if doubt["reason"] in DOUBT_ALL else "from_ts"])}
         | {"reason": DOUBT_TEXT[int(doubt["reason"])]}
         for doubt in noticed
     ]
-    before = set() if segment.before is None else _losses(segment.stream, segment.before)
+    before = set() if segment.before is None else _losses(segment.before)
     rows += [
         {"pfn": 0, "nr_pages": ALL_PAGES, "from_ts": low, "to_ts": OPEN_END, "evidence_until_ts": high}
         | {"noticed_ts": ts, "seq": seq, "reason": f"events were lost: {reason}"}
-        for low, high, ts, seq, reason in sorted(_losses(segment.stream, segment.file) - before)
+        for low, high, ts, seq, reason in sorted(_losses(segment.known) - before)
     ]
     return _whole("doubts-v1", rows, first_row)
 
 
-def _losses(stream: Stream, file: StoreFile) -> set[tuple[int, int, int, int, str]]:
+def _losses(known: Stream) -> set[tuple[int, int, int, int, str]]:
     """Return (from, until, reported, seq, reason) of every loss that was known at the end of a segment."""
-    facts = stream.when_sealed(file).facts
+    facts = known.facts
     told = zip(gap_reaches(facts).tolist(), facts.gap_ts, facts.gaps, strict=True)
     return {(low, high, ts, seq, gap.reason) for (low, high), ts, (seq, _, gap) in told}
 
 
 def _anomalies(segment: Segment, first_row: int) -> RowsFrom:
     """What replay noticed in it, by kind. A segment counts from the stream's beginning: without the one before it, that is all."""
-    before = {} if segment.before is None else _counts(segment.before)
+    before = {} if segment.before is None else _counts(segment.before.newest.file)
     known = segment.before is not None or segment.file.first_seq == 0
     rows: list[dict[str, Any]] = []
     for kind, (events, pages, first_seq) in _counts(segment.file).items():

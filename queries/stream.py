@@ -161,15 +161,15 @@ class Stream:
     def doubts_at(self, at: Instant) -> NDArray[np.void]:
         """Return every doubt that bears on *at*, whichever stretch it was found in: a later one, or one that is not over."""
         first = self.holding(at)
-        files = [file for file in self.files[:first] if self._casts_open_doubts(file, at)]
+        files = [file for file in self.files[:first] if self.casts_open_doubts(file, at.ts)]
         files += [f for f in self.files[first:] if int(self.piece(f).meta["doubts_reach_back_to"]) <= at.ts]
         found = self.doubts(files, "from_ts <= $ts AND to_ts >= $ts", {"ts": at.ts})
         return found[found["from_ts"] <= at.ts]
 
-    def _casts_open_doubts(self, file: StoreFile, at: Instant) -> bool:
-        """Whether a dump in *file* did not list what replay had: that is doubted until other evidence comes."""
+    def casts_open_doubts(self, file: StoreFile, ts: int) -> bool:
+        """Whether a dump in *file*, up to *ts*, did not list what replay had: that is doubted until other evidence comes."""
         return any(
-            audit.extra and audit.applied and audit.ts <= at.ts and file.first_seq <= audit.seq <= file.last_seq
+            audit.extra and audit.applied and audit.ts <= ts and file.first_seq <= audit.seq <= file.last_seq
             for audit in self.facts.audits
         )
 
