@@ -12,8 +12,8 @@ from pagetrail.replay.clients import CLIENTS
 from pagetrail.replay.clients.client import Client
 from pagetrail.replay.decode import Events, StackTable, TextTable, decode
 from pagetrail.replay.facts import Facts, HotplugCall, RecordingPart
-from pagetrail.replay.fold_kernels import (
-    DONE,
+from pagetrail.replay.fold_kernels import DONE, ROOM, SEAL, SECTION, fold
+from pagetrail.replay.kernel_options import (
     OPT_FLOOR,
     OPT_LOSS,
     OPT_MAX_PFN,
@@ -23,15 +23,9 @@ from pagetrail.replay.fold_kernels import (
     OPT_SKEW,
     OPT_SPLIT_COVERED,
     OPTIONS,
-    ROOM,
-    SEAL,
-    SECTION,
-    doubt,
-    fold,
-    note,
-    quarantine,
 )
 from pagetrail.replay.memory_notifier import Call, Extension, memory_action, page_ext_callback, refused, sections_of
+from pagetrail.replay.notice_kernels import doubt, note, quarantine
 from pagetrail.replay.page_ext import max_order_nr_pages, node_spans
 from pagetrail.replay.page_values import PageValues, extents
 from pagetrail.replay.sections import MAX_SECTIONS, X86_64_PAGES_PER_SECTION, Sections

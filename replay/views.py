@@ -18,8 +18,9 @@ from pagetrail.replay.baseline import (
 from pagetrail.replay.clock import owner_clock
 from pagetrail.replay.decode import decode
 from pagetrail.replay.facts import Audit, Facts
-from pagetrail.replay.fold_kernels import OPT_MAX_PFN, doubt_on
 from pagetrail.replay.freedom import compare_free, free_runs, set_free
+from pagetrail.replay.kernel_options import OPT_MAX_PFN
+from pagetrail.replay.notice_kernels import doubt_on
 from pagetrail.replay.page_ext import split_own_blocks
 from pagetrail.replay.section_kernels import apply_baseline
 from pagetrail.replay.tables import with_room

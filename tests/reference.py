@@ -1,7 +1,7 @@
 """The fold, slow and obvious: one Python object for each page, no arrays, none of replay's code.
 
 ``Reference.apply`` takes events one by one, as mappings of column names to values; what is absent is left out. Rules and
-their sources are told in replay/fold_kernels.py; here they are told again, page by page, as a check.
+their sources are told in replay's kernels; here they are told again, page by page, as a check.
 """
 
 import copy
