@@ -13,6 +13,9 @@ RECORD = "pagetrail.replay.record_kernels"
 SECTIONS = "pagetrail.replay.section_kernels"
 BASELINE = "pagetrail.replay.baseline"
 ENGINE = "pagetrail.replay.engine"
+RARE = "pagetrail.replay.rare_events"
+BOOT = "pagetrail.replay.boot"
+CALLS = "pagetrail.replay.hotplug"
 NOTIFIER = "pagetrail.replay.memory_notifier"
 HOTPLUG = ("tests/replay/test_memory_notifier.py",)
 FRAMES = ("tests/replay/test_frames_of_the_log.py::test_missing_frames_are_a_gap_between_their_neighbours",)
@@ -250,8 +253,8 @@ MUTATIONS = (
         new="    return False\n", tests=(*HOTPLUG, *ORACLE),
     ),
     Mutation(
-        name="a-missing-result-is-success", module=ENGINE, rule="a return whose result was not recorded leaves nothing sure",
-        old="            if seen.ret is None or any(", new="            if any(", tests=(*HOTPLUG, *ORACLE),
+        name="a-missing-result-is-success", module=CALLS, rule="a return whose result was not recorded leaves nothing sure",
+        old="    if seen.ret is None or any(", new="    if any(", tests=(*HOTPLUG, *ORACLE),
     ),
     Mutation(
         name="nothing-goes-offline", module=NOTIFIER,
@@ -267,9 +270,9 @@ MUTATIONS = (
         new="        generation = 1\n",
     ),
     Mutation(
-        name="flatmem-is-sparsemem", module=ENGINE,
+        name="flatmem-is-sparsemem", module=BOOT,
         rule="a FLATMEM kernel has one extension a node, from the boot on; an event beyond the nodes, and hotplug, are set aside",
-        old='        if boot.memory_model == "FLATMEM":\n', new="        if False:\n",
+        old='    if boot.memory_model == "FLATMEM":\n', new="    if False:\n",
         tests=("tests/replay/test_flatmem.py", *ORACLE),
     ),
     Mutation(
@@ -292,10 +295,10 @@ MUTATIONS = (
         tests=("tests/replay/test_clients.py::test_flags_go_with_their_extension_and_the_next_one_has_none", *ORACLE),
     ),
     Mutation(
-        name="calls-under-way-are-safe", module=ENGINE,
+        name="calls-under-way-are-safe", module=CALLS,
         rule="between entry and return of a hotplug call its range is in doubt",
-        old="            doubt(self.tables, seen.pfn, seen.nr_pages, entry.ts, seen.ts, seen.seq, DOUBT_HOTPLUG)\n",
-        new="            pass\n",
+        old="        doubt(engine.tables, seen.pfn, seen.nr_pages, entry.ts, seen.ts, seen.seq, DOUBT_HOTPLUG)\n",
+        new="        pass\n",
     ),
     Mutation(
         name="opened-silently", module=ENGINE, rule="any other event in a section that is not there opens it, inferred",
@@ -321,7 +324,7 @@ MUTATIONS = (
         old="            self._hole(part, header)\n", new="            pass\n", tests=FRAMES,
     ),
     Mutation(
-        name="recordings-without-a-gap", module=ENGINE, rule="recordings of a boot that follow each other have a gap between",
-        old="        if self.last_ts is not None:\n            lost = Gap(", new="        if False:\n            lost = Gap(",
+        name="recordings-without-a-gap", module=RARE, rule="recordings of a boot that follow each other have a gap between",
+        old="    if engine.last_ts is not None:\n        lost = Gap(", new="    if False:\n        lost = Gap(",
     ),
 )  # fmt: skip
