@@ -94,8 +94,10 @@ class StreamEngine:
         if start < 0:
             self._hole(part, header)
         events = decode(batch, self.comms, self.stacks)
-        yield from self._rows(part, events, batch, max(start, 0))
-        part.next_frame = max(part.next_frame, header.frame + 1)
+        for _ in self._rows(part, events, batch, max(start, 0)):
+            self._frame_done(part, header)
+            yield
+        self._frame_done(part, header)
 
     def _part(self, header: FrameHeader) -> RecordingPart:
         """Return the recording that a frame belongs to; a new one comes after all that is known."""
@@ -114,6 +116,11 @@ class StreamEngine:
         lost = header.first_seq - part.next_seq
         gap = Gap(t_lo=lo, t_hi=header.first_ts, lost=lost, reason=missing)
         self.lose(part.base_seq + header.first_seq, header.first_ts, None, gap)
+
+    def _frame_done(self, part: RecordingPart, header: FrameHeader) -> None:
+        """Go on to the next frame when this one is folded whole: a segment may end with it."""
+        if part.next_seq > header.last_seq:
+            part.next_frame = max(part.next_frame, header.frame + 1)
 
     def _rows(self, part: RecordingPart, e: Events, batch: EventBatch, start: int) -> Iterator[None]:
         i, n = start, len(batch)
