@@ -277,7 +277,7 @@ def _restore(engine: StreamEngine, file: StoreFile) -> None:
 def _restore_facts(engine: StreamEngine, state: dict[str, Any]) -> None:
     engine.facts = from_plain(state["facts"])
     engine.sections = Sections(engine.facts.sections)
-    engine._set_section_size(engine.facts.pages_per_section)
+    engine.set_section_size(engine.facts.pages_per_section)
     engine.opts[:] = state["options"]
     engine.segment_first_seq = state["segment_first_seq"]
     engine.segment_first_ts = state["segment_first_ts"]

@@ -5,16 +5,10 @@ Dimensions as in ``tables.py``; m = entries of a baseline.
 
 import numpy as np
 
-from pagetrail.replay.fold_kernels import (
-    blank,
-    close,
-    doubt,
-    is_early_stamp,
-    keep_ghost,
-    run_length,
-    take_record,
-)
+from pagetrail.replay.ghost_kernels import is_early_stamp, keep_ghost
 from pagetrail.replay.jit import inner, jit
+from pagetrail.replay.notice_kernels import doubt
+from pagetrail.replay.record_kernels import blank, close, run_length, take_record
 from pagetrail.replay.tables import DOUBTS, LIVE, RUNS, SPARE
 from pagetrail.schemas.owner import ABSENT8, ABSENT16, DOUBT_BASELINE, Evidence, How, State
 

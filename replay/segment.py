@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pagetrail.replay.digest import facts_digest, join_digests, rows_digest, spans_digest, values_digest
 from pagetrail.replay.engine import StreamEngine
 from pagetrail.replay.facts import open_call_doubts, plain
-from pagetrail.replay.fold_kernels import OPT_SKEW
+from pagetrail.replay.kernel_options import OPT_SKEW
 from pagetrail.replay.tables import ANOMALY_ROWS, DOUBTS, QUARANTINE, RUNS, live_rows, recent_moves
 from pagetrail.schemas.owner import (
     ABSENT8,

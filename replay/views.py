@@ -17,9 +17,11 @@ from pagetrail.replay.baseline import (
 )
 from pagetrail.replay.clock import owner_clock
 from pagetrail.replay.decode import decode
+from pagetrail.replay.event_row import EventRow
 from pagetrail.replay.facts import Audit, Facts
-from pagetrail.replay.fold_kernels import OPT_MAX_PFN, doubt_on
 from pagetrail.replay.freedom import compare_free, free_runs, set_free
+from pagetrail.replay.kernel_options import OPT_FLOOR, OPT_MAX_PFN, OPT_SKEW
+from pagetrail.replay.notice_kernels import doubt_on
 from pagetrail.replay.page_ext import split_own_blocks
 from pagetrail.replay.section_kernels import apply_baseline
 from pagetrail.replay.tables import with_room
@@ -41,6 +43,30 @@ class OpenBaseline:
     since: int
     """Trace clock, ns: what touched a page from then on may have come after it was read."""
     parts: list[EventBatch] = field(default_factory=list)
+
+
+def begin_view(engine: "StreamEngine", event: EventRow) -> None:
+    """Keep the records until the dump's end; no segment ends before it, so that no state is in the middle of a dump."""
+    drop_view(engine)
+    begin = event.detail(BaselineBegin)
+    since = begin.window_begin - int(engine.opts[OPT_SKEW])
+    engine.baseline = OpenBaseline(begin, event.seq, int(engine.opts[OPT_FLOOR]), since)
+    engine.opts[OPT_FLOOR] = OPEN_END
+
+
+def drop_view(engine: "StreamEngine") -> OpenBaseline | None:
+    """Let go of the dump that is under way, if there is one."""
+    opened, engine.baseline = engine.baseline, None
+    if opened is not None:
+        engine.opts[OPT_FLOOR] = opened.floor
+    return opened
+
+
+def end_view(engine: "StreamEngine", event: EventRow) -> None:
+    """Audit the state with a whole dump, and then, where it counts, let the dump set and correct it."""
+    opened = drop_view(engine)
+    if opened is not None:
+        take_view(engine, opened, event.seq, event.ts)
 
 
 def take_view(engine: "StreamEngine", opened: OpenBaseline, seq: int, ts: int) -> None:

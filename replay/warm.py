@@ -7,7 +7,9 @@ import numpy as np
 
 from pagetrail.replay.baseline import Entries, no_entries
 from pagetrail.replay.decode import Events, no_events
-from pagetrail.replay.fold_kernels import OPTIONS, doubt, doubt_on, fold, note
+from pagetrail.replay.fold_kernels import fold
+from pagetrail.replay.kernel_options import OPTIONS
+from pagetrail.replay.notice_kernels import doubt, doubt_on, note
 from pagetrail.replay.section_kernels import apply_baseline, close_section
 from pagetrail.replay.tables import new_tables
 from pagetrail.replay.value_kernels import Told, Values, end_section, set_values

@@ -1,7 +1,7 @@
 """page_owner: who allocated each page, and who freed it.
 
-Its state is what the rest of the fold is about: records that pages share (``tables.py``), moved by ``fold_kernels.py``. It is
-kept whether or not the recording's kernel had page_owner on, as the events alone tell of owners.
+Its state is what the rest of the fold is about: records that pages share (``tables.py``), moved by ``block_kernels.py`` and
+``migrate_kernels.py``. It is kept whether or not the recording's kernel had page_owner on, as the events alone tell of owners.
 """
 
 from typing import Final

@@ -4,10 +4,18 @@ from dataclasses import dataclass
 
 ORACLE = ("tests/replay/test_fold.py",)
 STORIES = ("tests/properties/test_model_kernel_found.py",)
-KERNELS = "pagetrail.replay.fold_kernels"
+FOLD = "pagetrail.replay.fold_kernels"
+BLOCK = "pagetrail.replay.block_kernels"
+MIGRATE = "pagetrail.replay.migrate_kernels"
+END = "pagetrail.replay.end_kernels"
+SKEW = "pagetrail.replay.skew_kernels"
+RECORD = "pagetrail.replay.record_kernels"
 SECTIONS = "pagetrail.replay.section_kernels"
 BASELINE = "pagetrail.replay.baseline"
 ENGINE = "pagetrail.replay.engine"
+RARE = "pagetrail.replay.rare_events"
+BOOT = "pagetrail.replay.boot"
+CALLS = "pagetrail.replay.hotplug"
 NOTIFIER = "pagetrail.replay.memory_notifier"
 HOTPLUG = ("tests/replay/test_memory_notifier.py",)
 FRAMES = ("tests/replay/test_frames_of_the_log.py::test_missing_frames_are_a_gap_between_their_neighbours",)
@@ -34,33 +42,33 @@ class Mutation:
 
 MUTATIONS = (
     Mutation(
-        name="alloc-head-only", rule="alloc sets the owner on every page of the block", module=KERNELS,
+        name="alloc-head-only", rule="alloc sets the owner on every page of the block", module=BLOCK,
         old='    row[first : first + nr] = handle\n', new='    row[first : first + 1] = handle\n',
     ),
     Mutation(
-        name="free-head-only", rule="free clears its whole range, whatever was known of it", module=KERNELS,
+        name="free-head-only", rule="free clears its whole range, whatever was known of it", module=BLOCK,
         old='    stop = first + nr\n    i = first\n    while i < stop:\n        length = run_length(row, i, stop)\n'
         '        handle = row[i]\n        unordered',
         new='    stop = first + 1\n    i = first\n    while i < stop:\n        length = run_length(row, i, stop)\n'
         '        handle = row[i]\n        unordered',
     ),
     Mutation(
-        name="drain-says-nothing", module=KERNELS,
+        name="drain-says-nothing", module=FOLD,
         rule="a drained page is not allocated; its page_ext is not touched, so a ghost keeps its stamp in the kernel's view",
         old="        elif kind in (_FREE, _DRAIN, _REFILL):\n", new="        elif kind in (_FREE, _REFILL):\n",
     ),
     Mutation(
-        name="ghost-forgotten", module=KERNELS,
+        name="ghost-forgotten", module=BLOCK,
         rule="a drained page is not allocated; its page_ext is not touched, so a ghost keeps its stamp in the kernel's view",
         old="                if is_early_stamp(t.records[handle]):\n", new="                if False:\n",
     ),
     Mutation(
-        name="refill-says-nothing", module=KERNELS,
+        name="refill-says-nothing", module=FOLD,
         rule="a block that goes to a per-cpu list was in the buddy allocator: it is not allocated",
         old="        elif kind in (_FREE, _DRAIN, _REFILL):\n", new="        elif kind in (_FREE, _DRAIN):\n",
     ),
     Mutation(
-        name="ghosts-always-listed", module=KERNELS,
+        name="ghosts-always-listed", module=FOLD,
         rule="a ghost in the buddy allocator is in no dump, until it comes back to a per-cpu list",
         old="            if kind != _FREE and o[OPT_REFILL_COVERED] != 0:\n", new="            if False:\n",
     ),
@@ -72,26 +80,26 @@ MUTATIONS = (
         tests=("tests/producers/test_ftrace_text.py::test_kernel_equals_reference_on_the_sample",),
     ),
     Mutation(
-        name="split-ignored", rule="split sets order 0 on a range, and shows that it is owned", module=KERNELS,
+        name="split-ignored", rule="split sets order 0 on a range, and shows that it is owned", module=FOLD,
         old="        elif kind == _SPLIT:\n            split_block(", new="        elif kind == -99:\n            split_block(",
     ),
     Mutation(
-        name="partial-free-implies-nothing", module=KERNELS,
+        name="partial-free-implies-nothing", module=END,
         rule="a partial free implies a split, unless splits are covered",
         old="    if rest > 0 and whole and o[OPT_SPLIT_COVERED] == 0:\n", new="    if False:\n",
     ),
     Mutation(
-        name="covered-split-implied", module=KERNELS,
+        name="covered-split-implied", module=END,
         rule="a partial free implies a split, unless splits are covered",
         old="    if rest > 0 and whole and o[OPT_SPLIT_COVERED] == 0:\n", new="    if rest > 0 and whole:\n",
     ),
     Mutation(
-        name="migration-copies-nothing", module=KERNELS,
+        name="migration-copies-nothing", module=MIGRATE,
         rule="migration copies the old owner, with its time, to the new head; the tails keep the migrator's",
         old="        t.records[target] = t.records[source]\n    else:\n", new="        blank(t, target)\n    else:\n",
     ),
     Mutation(
-        name="migration-copies-tails", module=KERNELS,
+        name="migration-copies-tails", module=MIGRATE,
         rule="migration copies the old owner, with its time, to the new head; the tails keep the migrator's",
         old="    copy_head(t, t.owner[src_slot], src_i, t.owner[slot], i, pfn, src_pfn, generation, seq, ts, cpu, unordered, 0)\n",
         new="    copy_head(t, t.owner[src_slot], src_i, t.owner[slot], i, pfn, src_pfn, generation, seq, ts, cpu, unordered, 0)\n"
@@ -99,34 +107,34 @@ MUTATIONS = (
         "        copy_head(t, t.owner[src_slot], src_i, row, i + 1, pfn + 1, src_pfn, generation, seq, ts, cpu, unordered, 0)\n",
     ),
     Mutation(
-        name="isolation-ignored", module=KERNELS,
+        name="isolation-ignored", module=FOLD,
         rule="isolated free pages have an owner with gfp 0x8; the allocation event that may follow is the same act",
         old="        elif kind == _ISOLATE:\n", new="        elif kind == -99:\n",
     ),
     Mutation(
-        name="isolation-and-allocation-are-two", module=KERNELS,
+        name="isolation-and-allocation-are-two", module=BLOCK,
         rule="isolated free pages have an owner with gfp 0x8; the allocation event that may follow is the same act",
         old="            quiet = there\n", new="            quiet = np.int32(-2)\n",
     ),
     Mutation(
-        name="alloc-over-owned-unnoticed", module=KERNELS,
+        name="alloc-over-owned-unnoticed", module=END,
         rule="an allocation over owned pages implies a lost free, and casts doubt back",
         old='                doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_OVER_OWNED)\n',
         new="                pass\n",
     ),
     Mutation(
-        name="free-of-free-unnoticed", module=KERNELS,
+        name="free-of-free-unnoticed", module=BLOCK,
         rule="a free, split or migration of free pages implies a lost allocation, and casts doubt back",
         old='            doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_FREE_OF_FREE)\n',
         new="            pass\n",
     ),
     Mutation(
-        name="use-of-free-unnoticed", module=KERNELS,
+        name="use-of-free-unnoticed", module=END,
         rule="a free, split or migration of free pages implies a lost allocation, and casts doubt back",
         old='    doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_USE)\n', new="    pass\n",
     ),
     Mutation(
-        name="a-split-makes-surer", module=KERNELS,
+        name="a-split-makes-surer", module=RECORD,
         rule="evidence is handed on by a split and a migration, as old as it was",
         old='    r["begin_ts"] = ts\n    r["cpu"] = cpu\n    if unordered:\n        r["unordered"] = 1\n    if order > 0:\n',
         new='    r["begin_ts"] = r["evidence_ts"] = ts\n    r["cpu"] = cpu\n    if unordered:\n        r["unordered"] = 1\n'
@@ -134,7 +142,7 @@ MUTATIONS = (
         tests=(*STORIES, *ORACLE),
     ),
     Mutation(
-        name="a-migration-makes-surer", module=KERNELS,
+        name="a-migration-makes-surer", module=MIGRATE,
         rule="evidence is handed on by a split and a migration, as old as it was",
         old='    r["evidence"] = _OBSERVED if proven else _INFERRED\n    r["how"] = _H_MIGRATE\n',
         new='    r["evidence"] = _OBSERVED if proven else _INFERRED\n    r["evidence_ts"] = ts\n    r["how"] = _H_MIGRATE\n',
@@ -199,23 +207,23 @@ MUTATIONS = (
         old="        while first >= 0 and bits & KPF_BUDDY and first < stop:\n", new="        while False:\n",
     ),
     Mutation(
-        name="nothing-is-impossible", module=KERNELS,
+        name="nothing-is-impossible", module=FOLD,
         rule="what cannot be (unaligned, beyond the machine, no such order) is set aside, and casts doubt",
         old="    if pfn & (nr - 1) and (nr & (nr - 1)) == 0:\n        return _A_UNALIGNED\n", new="",
     ),
     Mutation(
-        name="impossible-without-doubt", module=KERNELS,
+        name="impossible-without-doubt", module=FOLD,
         rule="what cannot be (unaligned, beyond the machine, no such order) is set aside, and casts doubt",
         old="            if 0 <= pfn < o[OPT_MAX_PFN]:\n", new="            if False:\n",
     ),
     Mutation(
-        name="two-cpus-are-in-order", module=KERNELS,
+        name="two-cpus-are-in-order", module=SKEW,
         rule="of two CPUs' events on a page within the skew of their clocks, either may be the last",
         old="    if o[OPT_SKEW] <= 0:\n        return False\n", new="    return False\n",
         tests=(*STORIES, *ORACLE),
     ),
     Mutation(
-        name="a-copy-is-as-sure-as-its-source", module=KERNELS,
+        name="a-copy-is-as-sure-as-its-source", module=FOLD,
         rule="what was copied from a page is not sure when another CPU's event on it lies within the skew",
         old="            recheck_moves(", new="            _ = (",
     ),
@@ -245,8 +253,8 @@ MUTATIONS = (
         new="    return False\n", tests=(*HOTPLUG, *ORACLE),
     ),
     Mutation(
-        name="a-missing-result-is-success", module=ENGINE, rule="a return whose result was not recorded leaves nothing sure",
-        old="            if seen.ret is None or any(", new="            if any(", tests=(*HOTPLUG, *ORACLE),
+        name="a-missing-result-is-success", module=CALLS, rule="a return whose result was not recorded leaves nothing sure",
+        old="    if seen.ret is None or any(", new="    if any(", tests=(*HOTPLUG, *ORACLE),
     ),
     Mutation(
         name="nothing-goes-offline", module=NOTIFIER,
@@ -262,9 +270,9 @@ MUTATIONS = (
         new="        generation = 1\n",
     ),
     Mutation(
-        name="flatmem-is-sparsemem", module=ENGINE,
+        name="flatmem-is-sparsemem", module=BOOT,
         rule="a FLATMEM kernel has one extension a node, from the boot on; an event beyond the nodes, and hotplug, are set aside",
-        old='        if boot.memory_model == "FLATMEM":\n', new="        if False:\n",
+        old='    if boot.memory_model == "FLATMEM":\n', new="    if False:\n",
         tests=("tests/replay/test_flatmem.py", *ORACLE),
     ),
     Mutation(
@@ -287,10 +295,10 @@ MUTATIONS = (
         tests=("tests/replay/test_clients.py::test_flags_go_with_their_extension_and_the_next_one_has_none", *ORACLE),
     ),
     Mutation(
-        name="calls-under-way-are-safe", module=ENGINE,
+        name="calls-under-way-are-safe", module=CALLS,
         rule="between entry and return of a hotplug call its range is in doubt",
-        old="            doubt(self.tables, seen.pfn, seen.nr_pages, entry.ts, seen.ts, seen.seq, DOUBT_HOTPLUG)\n",
-        new="            pass\n",
+        old="        doubt(engine.tables, seen.pfn, seen.nr_pages, entry.ts, seen.ts, seen.seq, DOUBT_HOTPLUG)\n",
+        new="        pass\n",
     ),
     Mutation(
         name="opened-silently", module=ENGINE, rule="any other event in a section that is not there opens it, inferred",
@@ -316,7 +324,7 @@ MUTATIONS = (
         old="            self._hole(part, header)\n", new="            pass\n", tests=FRAMES,
     ),
     Mutation(
-        name="recordings-without-a-gap", module=ENGINE, rule="recordings of a boot that follow each other have a gap between",
-        old="        if self.last_ts is not None:\n            lost = Gap(", new="        if False:\n            lost = Gap(",
+        name="recordings-without-a-gap", module=RARE, rule="recordings of a boot that follow each other have a gap between",
+        old="    if engine.last_ts is not None:\n        lost = Gap(", new="    if False:\n        lost = Gap(",
     ),
 )  # fmt: skip

@@ -1,5 +1,8 @@
 """Run tests with one rule of the fold disabled: ``python -m tests.mutations.run NAME``; exit 1: a test noticed, 0: none did.
 
+With ``--none`` no rule is disabled, and the tests of all mutations run in the same way: exit 0, or no failure says anything of a
+rule.
+
 The module is compiled from a changed source as it is imported; no file is written. The JIT is off, so that kernels are what their
 source says.
 """
@@ -13,6 +16,9 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from tests.mutations.rules import MUTATIONS, Mutation
+
+NONE = "--none"
+"""In place of a mutation's name: none, the rules as they are."""
 
 
 class _Loader(SourceFileLoader):
@@ -49,28 +55,18 @@ class _Finder(MetaPathFinder):
 
 
 def main(name: str) -> int:
-    """Run the tests of a mutation; return pytest's exit code: 1 where a test failed."""
+    """Run the tests of a mutation; return pytest's exit code, 1 where a test failed, or 2 where there is no such mutation."""
     os.environ |= {"NUMBA_DISABLE_JIT": "1", "HYPOTHESIS_PROFILE": "unshrunk"}
-    mutation = next(one for one in MUTATIONS if one.name == name)
-    sys.meta_path.insert(0, _Finder(mutation))
+    chosen = [one for one in MUTATIONS if name in (one.name, NONE)]
+    if not chosen:
+        print(f"expected the name of a mutation, or {NONE}; found: {name}", file=sys.stderr)
+        return 2
+    if name != NONE:
+        sys.meta_path.insert(0, _Finder(chosen[0]))
     import pytest
 
-    return int(
-        pytest.main(
-            [
-                "-x",
-                "-q",
-                "--no-header",
-                "--assert=plain",
-                "--tb=line",
-                "-p",
-                "no:cacheprovider",
-                "-p",
-                "no:xdist",
-                *mutation.tests,
-            ]
-        )
-    )
+    options = ["-x", "-q", "--no-header", "--assert=plain", "--tb=line", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    return int(pytest.main([*options, *dict.fromkeys(test for one in chosen for test in one.tests)]))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from tests.conftest import REPOSITORY
 from tests.mutations.rules import MUTATIONS, Mutation
+from tests.mutations.run import NONE
 
 NIGHTLY = settings.get_current_profile_name() == "nightly"
 RULES = (REPOSITORY / "docs" / "rules.md").read_text()
@@ -20,14 +21,25 @@ ROWS = [line.split(" | ")[0].removeprefix("| ") for line in RULES.splitlines() i
 @pytest.mark.slow
 @pytest.mark.parametrize("mutation", MUTATIONS if NIGHTLY else MUTATIONS[::8], ids=lambda one: one.name)
 def test_a_rule_that_is_disabled_makes_a_test_fail(mutation: Mutation) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-m", "tests.mutations.run", mutation.name],
+    ran = run(mutation.name)
+    assert ran.returncode == 1, f"no test noticed (0), or none could run (2):\n{ran.stdout[-2000:]}{ran.stderr[-2000:]}"
+
+
+@pytest.mark.slow
+def test_where_no_rule_is_disabled_no_test_of_a_mutation_fails() -> None:
+    """Or a mutation would be noticed by a test that fails anyway: with the JIT off, say, or on other examples."""
+    ran = run(NONE)
+    assert ran.returncode == 0, f"{ran.stdout[-2000:]}{ran.stderr[-2000:]}"
+
+
+def run(name: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tests.mutations.run", name],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert ran.returncode == 1, f"no test noticed (0), or none could run (2):\n{ran.stdout[-2000:]}{ran.stderr[-2000:]}"
 
 
 def test_every_rule_of_the_docs_is_disabled_once() -> None:

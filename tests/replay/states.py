@@ -20,7 +20,8 @@ from pagetrail.schemas.frames import Frame, decode_frame
 from pagetrail.schemas.log import MAX_READ_BYTES
 from pagetrail.schemas.owner import OPEN_END, Anomaly, Evidence
 from pagetrail.schemas.store import chain, fold_name, segments_directory, stream_directory
-from tests.reference import FIELDS, Flag, Owner, Reference, Span
+from tests.reference.oracle import Reference
+from tests.reference.values import FIELDS, Flag, Owner, Span
 
 FLOOR = 12
 """Events of a segment, at least: small, so that a short history has many."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from pagetrail.schemas.owner import Anomaly
-from tests.reference import replayed
+from tests.reference.oracle import replayed
 from tests.replay.states import anomalies, folded, live_flags, live_state, reference_anomalies
 from tests.replay.strategies import History, histories, history, to_frames
 

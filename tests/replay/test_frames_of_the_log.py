@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.owner import QUARANTINED, Anomaly, State
-from tests.reference import Reference
+from tests.reference.oracle import Reference
 from tests.replay.states import folded, live_state, replay, stream, trail_of
 from tests.replay.strategies import History, Machine, histories, to_frames
 
@@ -116,7 +116,7 @@ def test_a_quarantined_event_changes_nothing_but_doubts_and_is_shown(
 
 
 def _but_seq(said: tuple[int, tuple[object, ...]]) -> tuple[object, ...]:
-    from tests.reference import FIELDS
+    from tests.reference.values import FIELDS
 
     return (said[0], *(value for name, value in zip(FIELDS, said[1], strict=True) if name != "begin_seq"))
 

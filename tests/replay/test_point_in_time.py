@@ -6,7 +6,8 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import given
 
-from tests.reference import FIELDS, Reference
+from tests.reference.oracle import Reference
+from tests.reference.values import FIELDS
 from tests.replay.states import FLOOR, folded
 from tests.replay.strategies import History, histories, to_frames
 

@@ -64,7 +64,6 @@ def test_every_field_of_an_engine_is_in_its_last_segment(told: History, data: st
                 continue
             options = FoldOptions(correct=told.correct, floor=FLOOR)
             restored = checkpoint.load(Path(folder), host="host", boot_id="boot", options=options)
-            restored.facts.recordings[-1].next_frame = run.engine.facts.recordings[-1].next_frame
             assert semantic(restored) == semantic(run.engine)
 
 

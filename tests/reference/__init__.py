@@ -1,0 +1,1 @@
+"""The oracle: the rules of the fold once more, slowly and page by page."""
