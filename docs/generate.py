@@ -24,13 +24,14 @@ import typer
 from pagetrail.cli import app
 from pagetrail.schemas import details
 from pagetrail.schemas.columns import COLUMNS, Kind
+from pagetrail.schemas.feed import FEED_SCHEMAS, FEEDS, HEADER_MEANINGS
 from pagetrail.schemas.frames import FrameHeader
 from pagetrail.schemas.log import DDL
 from pagetrail.schemas.owner import ANOMALY_TEXT, DOUBT_TEXT, Evidence, How, State
 from pagetrail.schemas.store import TABLES
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
-PAGES: Final = ("README.md", "docs/guide.md", "docs/certainty.md", "docs/format.md", "docs/rules.md")
+PAGES: Final = ("README.md", "docs/guide.md", "docs/certainty.md", "docs/feeding.md", "docs/format.md", "docs/rules.md")
 CLI_PAGE: Final = "docs/cli.md"
 
 _REGION: Final = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -138,9 +139,23 @@ def _doubts() -> str:
     return table(("code", "why"), sorted(own.items()))
 
 
+def _feed_headers() -> str:
+    return table(("header", "value"), ((f"`pagetrail.{name}`", meaning) for name, meaning in HEADER_MEANINGS.items()))
+
+
+def _feeds() -> str:
+    parts = []
+    for feed, schemas in FEEDS.items():
+        for name in schemas:
+            rows = ((f"`{f.name}`", _arrow(str(f.type)), f.metadata[b"doc"].decode()) for f in FEED_SCHEMAS[name])
+            parts.append(f"### `{name}`, published as `{feed}`\n\n" + table(("column", "type", "meaning"), rows))
+    return "\n".join(parts)
+
+
 TABLES_BY_NAME: Final[dict[str, Callable[[], str]]] = {
     "columns": _columns, "kinds": _kinds, "details": _details, "header": _header, "log": _log,
     "segments": _segments, "words": _words, "anomalies": _anomalies, "doubts": _doubts,
+    "feed_headers": _feed_headers, "feeds": _feeds,
 }  # fmt: skip
 
 

@@ -116,6 +116,21 @@ SCHEMA_HEADER: Final = "pagetrail.schema"
 _HEADER: Final = "pagetrail."
 
 
+HEADER_MEANINGS: Final = {
+    "schema": "schema of the value",
+    "host": "host, as the key",
+    "boot_id": "boot of the host",
+    "fold": "rules of replay",
+    "segment_first_seq": "first event (stream_seq) of the segment",
+    "segment_last_seq": "its last event",
+    "segment_digest": "digest of all that the segment says, and of all before it",
+    "first_row": "number of the first row of the message within the segment",
+    "rows": "rows of the message",
+    "of_rows": "rows that the segment has of this schema",
+}
+"""The headers of a message: ``pagetrail.NAME``."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
     """Which rows a message holds: ``first_row`` and ``rows`` more of the ``of_rows`` that the segment has of this schema."""

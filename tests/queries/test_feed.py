@@ -1,6 +1,7 @@
 """What is published is what the sealed segments hold, once, and never surer than the store: whatever was killed on the way."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -125,14 +126,7 @@ def test_a_row_that_no_message_holds_is_named(trail: Path) -> None:
         made(trail, "spans", room=100)
 
 
-NOW = """
-SELECT s.host, s.pfn, s.nr_pages, s.begin_seq, s.end_seq FROM spans s WHERE s.certain AND NOT EXISTS (
-    SELECT 1 FROM doubts d
-    WHERE d.host = s.host AND d.boot_id = s.boot_id AND d.fold = s.fold
-      AND d.pfn < s.pfn + s.nr_pages AND s.pfn < d.pfn + d.nr_pages
-      AND greatest(s.end_ts - 1, s.begin_ts) BETWEEN d.from_ts AND d.to_ts AND s.evidence_ts <= d.evidence_until_ts)
-"""
-"""As the guide says it: the spans that are certain after all doubts that were published."""
+PAGE = (REPOSITORY / "docs" / "feeding.md").read_text()
 
 
 def test_a_span_that_no_published_doubt_ends_is_certain_to_all_that_is_known(trail: Path) -> None:
@@ -141,7 +135,10 @@ def test_a_span_that_no_published_doubt_ends_is_certain_to_all_that_is_known(tra
     with duckdb.connect() as db:
         for name, found in tables.items():
             db.register(name, pa.Table.from_pylist(found))
-        sure = db.execute(NOW).fetchall()
+        (view,) = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+        db.execute(view.replace("CREATE OR REPLACE VIEW", "CREATE TABLE"))
+        query = "SELECT host, pfn, nr_pages, begin_seq, end_seq FROM spans_now WHERE certain ORDER BY ALL"
+        sure = db.execute(query).fetchall()
     known = api.open(trail)
     checked = 0
     for host, pfn, nr_pages, begin_seq, end_seq in sure[:: len(sure) // 16]:
@@ -272,3 +269,45 @@ def test_a_topic_that_is_not_there_and_brokers_that_are_not_are_said_so(
     monkeypatch.setattr("pagetrail.schemas.log_kafka.CONNECT_SECONDS", 2.0)
     with pytest.raises(LogUnreachable):
         api.publish(trail, "spans", parse_log_address("kafka://127.0.0.1:1/t"))
+
+
+def run_example(which: int, *arguments: str) -> str:
+    """Run a program of the page on feeding others; in 2 s without a message it ends, and not in 15."""
+    program = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[which].replace(
+        "poll(15)", "poll(2 if message else 15)"
+    )
+    program = program.replace("while (", "message = None\nwhile (", 1)
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_pages_consumer_prints_what_was_certain(make_topic: MakeTopic, trail: Path) -> None:
+    address = make_topic(partitions=2)
+    api.publish(trail, "spans", address)
+    said = run_example(0, ",".join(address.brokers), address.topic).splitlines()
+    sure = [r for r in expected(trail, "spans") if r["schema"] == "spans-v1" and r["certain"] and r["state"] == "owned"]
+    assert sorted(line.split()[:3] for line in said) == sorted([r["host"], hex(r["pfn"]), r["comm"]] for r in sure)
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+def test_the_pages_landing_holds_each_row_once_whatever_comes_twice(
+    make_topic: MakeTopic, trail: Path, tmp_path: Path, feed: str
+) -> None:
+    address = make_topic(partitions=2)
+    landed = ",".join(address.brokers), address.topic, str(tmp_path / "landed.duckdb")
+    api.publish(trail, feed, address)
+    run_example(1, *landed)
+    with sink_feed.FeedWriter(address, feed) as writer:
+        writer.publish(made(trail, feed, message_rows=64))  # all of it again, cut otherwise
+    run_example(1, *landed)
+    whole = expected(trail, feed)
+    with duckdb.connect(landed[2], read_only=True) as db:
+        for schema in {row["schema"] for row in whole}:
+            rows = db.sql(f"FROM {schema.split('-')[0]}").to_arrow_table().to_pylist()
+            mine = [
+                {name: value for name, value in row.items() if name != "schema"}
+                for row in whole
+                if row["schema"] == schema
+            ]
+            assert sorted(rows, key=lambda row: [row[name] for name in IDENTITY]) == mine
