@@ -11,13 +11,13 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
 
+from benchmarks import brokers
 from pagetrail import api
 from pagetrail.producers.ingest import ingest, origin_of
 from pagetrail.producers.recordings import open_recording
@@ -26,7 +26,6 @@ from pagetrail.producers.sink_sqlite import SqliteLogWriter
 from pagetrail.replay.source_kafka import KafkaLogReader
 from pagetrail.schemas.log_address import KafkaAddress, parse_log_address
 from tests.kafka.client import Kafka
-from tests.kafka.cluster import Cluster
 from tests.kafka.installation import KafkaMissing
 from tests.replay.states import store
 
@@ -42,21 +41,11 @@ def main() -> int:
     parser.add_argument("--copies", type=int, default=4, help="hosts that each recording is given to")
     asked = parser.parse_args()
     try:
-        with _kafka() as kafka, tempfile.TemporaryDirectory() as folder:
+        with brokers.kafka() as kafka, tempfile.TemporaryDirectory() as folder:
             return _measure(kafka, asked.captures, asked.copies, Path(folder))
     except KafkaMissing as missing:
         print(f"not measured: {missing}")
         return 0
-
-
-@contextmanager
-def _kafka() -> Iterator[Kafka]:
-    running = os.environ.get("PAGETRAIL_KAFKA")
-    if running:
-        yield Kafka(running)
-        return
-    with Cluster(brokers=1, fast=True) as cluster:
-        yield cluster.kafka
 
 
 def _measure(kafka: Kafka, captures: list[Path], copies: int, folder: Path) -> int:

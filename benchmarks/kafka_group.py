@@ -14,10 +14,10 @@ import time
 import uuid
 from pathlib import Path
 
+from benchmarks import brokers
 from pagetrail import api
 from pagetrail.schemas.log_address import parse_log_address
 from tests.kafka.client import Kafka
-from tests.kafka.cluster import Cluster
 from tests.replay.states import store
 
 PARTITIONS = 8
@@ -30,12 +30,8 @@ def main() -> int:
     parser.add_argument("--copies", type=int, default=2)
     parser.add_argument("--processes", nargs="+", type=int, default=[1, 2])
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        running = os.environ.get("PAGETRAIL_KAFKA")
-        if running:
-            return _measure(Kafka(running), asked, Path(folder))
-        with Cluster(brokers=1, fast=True) as cluster:
-            return _measure(cluster.kafka, asked, Path(folder))
+    with tempfile.TemporaryDirectory() as folder, brokers.kafka() as kafka:
+        return _measure(kafka, asked, Path(folder))
 
 
 def _measure(kafka: Kafka, asked: argparse.Namespace, folder: Path) -> int:

@@ -10,10 +10,10 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks import brokers
 from pagetrail.producers.framing import Framer
 from pagetrail.producers.ingest import origin_of
 from pagetrail.producers.model_recording import ModelHost, ModelRecording, model_recording
@@ -22,8 +22,6 @@ from pagetrail.replay.source_kafka import KafkaLogReader
 from pagetrail.schemas.frames import Frame
 from pagetrail.schemas.log_address import KafkaAddress, parse_log_address
 from tests.contracts.test_log_kafka import as_message, send_raw
-from tests.kafka.client import Kafka
-from tests.kafka.cluster import Cluster
 
 FRAME_EVENTS = 100
 
@@ -35,7 +33,7 @@ def main() -> int:
     parser.add_argument("--memory", type=int, default=2048, help="MiB that streams may take before they leave")
     parser.add_argument("--idle", type=float, default=1.0, help="seconds until a silent stream leaves")
     asked = parser.parse_args()
-    with _kafka() as kafka, tempfile.TemporaryDirectory() as folder:
+    with brokers.kafka() as kafka, tempfile.TemporaryDirectory() as folder:
         name = f"bench-{uuid.uuid4().hex[:8]}"
         kafka.create_topic(name)
         address = parse_log_address(f"kafka://{kafka.bootstrap}/{name}")
@@ -57,16 +55,6 @@ def main() -> int:
             end = reader.high_watermark(0)
             print(f"offset needed by a resume: {part.resume_offset}, end of the log: {end}")
     return 0
-
-
-@contextmanager
-def _kafka() -> Iterator[Kafka]:
-    running = os.environ.get("PAGETRAIL_KAFKA")
-    if running:
-        yield Kafka(running)
-        return
-    with Cluster(brokers=1, fast=True) as cluster:
-        yield cluster.kafka
 
 
 def _frames(number: int) -> list[Frame]:
