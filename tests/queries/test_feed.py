@@ -1,5 +1,6 @@
 """What is published is what the sealed segments hold, once, and never surer than the store: whatever was killed on the way."""
 
+import functools
 import json
 import re
 import shutil
@@ -82,7 +83,9 @@ def once(found: Sequence[tuple[Rows, bytes]]) -> list[dict[str, Any]]:
     return [rows[key] for key in sorted(rows)]
 
 
+@functools.cache
 def expected(trail: Path, feed: str) -> list[dict[str, Any]]:
+    """Return all rows of a feed, as they are made at once."""
     return once([(message.which, message.payload) for message in made(trail, feed)])
 
 

@@ -33,7 +33,7 @@ from tests.contracts.topics import MakeTopic, topic_maker
 from tests.kafka.client import Kafka
 from tests.replay.states import store, trail_of
 
-FLOOR = 200
+FLOOR = 500
 
 
 def recorded(host: str, seed: int, events: int = 2_000, frame_events: int = 150) -> list[Frame]:
