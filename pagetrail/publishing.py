@@ -99,12 +99,10 @@ def _streams(trail: Path, *, correct: bool | None, wanted: str | None, wait: boo
 
 def _publish(stream: Stream, feed: str, writer: FeedWriter, report: PublishReport, stop: Callable[[], bool]) -> None:
     there = writer.there.get((stream.host, stream.boot_id, stream.fold))
-    missing = dropped(stream, there)
-    if missing is not None:
-        report.dropped.append(
-            f"{stream.host}/{stream.boot_id}: the segments of events {missing[0]} to {missing[1]} are not in the store any "
-            "more, so they were not published"
-        )
+    for first, last in dropped(stream, there):
+        line = f"{stream.host}/{stream.boot_id}: no segment holds events {first} to {last} any more: they were not published"
+        if line not in report.dropped:
+            report.dropped.append(line)
     made = messages(stream, feed, there=there, room=writer.room)
     writer.publish(takewhile(lambda _: not stop(), made))
 

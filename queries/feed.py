@@ -44,11 +44,15 @@ def messages(
                 yield from _messages_of(segment, schema, first_row, room, message_rows)
 
 
-def dropped(stream: Stream, there: Rows | None) -> tuple[int, int] | None:
-    """Return the events [first, last] that no segment holds any more after what is *there*; null: there are none."""
-    expected = 0 if there is None else there.segment_last_seq + 1
-    oldest = next((file.first_seq for file in stream.files if not file.tip), expected)
-    return (expected, oldest - 1) if oldest > expected else None
+def dropped(stream: Stream, there: Rows | None) -> list[tuple[int, int]]:
+    """Return the stretches of events, [first, last] each, that no segment holds any more, after what is *there*."""
+    expected, holes = 0 if there is None else there.segment_last_seq + 1, []
+    for file in stream.files:
+        if not file.tip and file.last_seq >= expected:
+            if file.first_seq > expected:
+                holes.append((expected, file.first_seq - 1))
+            expected = file.last_seq + 1
+    return holes
 
 
 def _segments(stream: Stream, since_seq: int) -> Iterator[Segment]:
@@ -58,8 +62,11 @@ def _segments(stream: Stream, since_seq: int) -> Iterator[Segment]:
     for position, file in enumerate(sealed):
         if file.last_seq < since_seq:
             continue
-        if before is None and position:
-            before = stream.when_sealed(sealed[position - 1])
+        parent = sealed[position - 1] if position else None
+        if parent is None or parent.last_seq + 1 != file.first_seq:
+            before = None
+        elif before is None:
+            before = stream.when_sealed(parent)
         known = stream.when_sealed(file)
         yield Segment(known=known, before=before)
         before = known

@@ -190,7 +190,9 @@ class Stream:
         query = f"SELECT * FROM doubts WHERE NOT (reason = {DOUBT_HOTPLUG} AND to_ts = {OPEN_END}) AND {where}"
         for file in files:
             with checkpoint.opened(file.path) as db:
-                found = fetched(db, f"{query} ORDER BY seq, pfn, from_ts, reason", parameters)
+                found = fetched(
+                    db, f"{query} ORDER BY seq, pfn, from_ts, reason, nr_pages, to_ts, noticed_ts", parameters
+                )
             part = np.zeros(found.num_rows, DOUBT_DTYPE)
             for name in DOUBT_DTYPE.names or ():
                 part[name] = found[name].to_numpy()

@@ -240,9 +240,13 @@ def test_segments_that_were_dropped_before_they_were_published_are_reported(
     address, part = make_topic(partitions=1), tmp_path / "trail"
     shutil.copytree(trail, part)
     stream = open_streams(part)[0]
-    stream.files[0].path.unlink()
+    holes = [stream.files[0], stream.files[2]]
+    for file in holes:
+        file.path.unlink()
     report = api.publish(part, "spans", address, stream=stream.host)
-    assert [f"events 0 to {stream.files[0].last_seq} are not in the store" in line for line in report.dropped] == [True]
+    assert [re.findall(r"events (\d+) to (\d+)", line) for line in report.dropped] == [
+        [(str(file.first_seq), str(file.last_seq))] for file in holes
+    ]
 
 
 def test_the_topic_of_a_log_is_refused_and_nothing_is_sent_there(make_topic: MakeTopic, trail: Path) -> None:
