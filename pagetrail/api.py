@@ -7,13 +7,11 @@ believed then: it rests on evidence up to that time alone, which lies at or afte
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from pagetrail import __version__
-from pagetrail.producers.ingest import IngestReport, origin_of
-from pagetrail.producers.ingest import ingest as ingest_recording
-from pagetrail.producers.recordings import open_recording
 from pagetrail.producers.sink_kafka import KafkaLogWriter
 from pagetrail.producers.sink_sqlite import SqliteLogWriter
 from pagetrail.publishing import PublishReport as PublishReport
@@ -32,11 +30,7 @@ from pagetrail.queries.rows import rows_at
 from pagetrail.queries.stream import Stream, choose, open_streams
 from pagetrail.queries.streams import markers_table, streams_table
 from pagetrail.queries.waiting import wait_for
-from pagetrail.replay.engine import FoldOptions
-from pagetrail.replay.group import READ_SECONDS, STEP_BYTES, GroupReplayer, Membership
 from pagetrail.replay.lag import PartitionLag, lag_of
-from pagetrail.replay.partition import ReplayReport, ReplaySettings
-from pagetrail.replay.replayer import Replayer
 from pagetrail.replay.source_kafka import KafkaLogReader, ReadLimits
 from pagetrail.replay.source_sqlite import SqliteLogReader
 from pagetrail.schemas.details import Covered
@@ -44,6 +38,10 @@ from pagetrail.schemas.errors import BadArgument, InputError
 from pagetrail.schemas.frames import Frame
 from pagetrail.schemas.log_address import KafkaAddress
 from pagetrail.schemas.log_kafka import partition_of
+
+if TYPE_CHECKING:
+    from pagetrail.producers.ingest import IngestReport
+    from pagetrail.replay.partition import ReplayReport
 
 Time = str | int
 
@@ -220,7 +218,7 @@ def ingest(
     log: KafkaAddress | None = None,
     clock_skew: int = 0,
     on_progress: Callable[[int], None] = lambda events: None,
-) -> IngestReport:
+) -> "IngestReport":
     """Store one recording (a file, a capture directory, or ``-`` for stdin) in a trail's log; see ``open_recording``.
 
     With *log* it goes to that topic, and the trail is not touched.
@@ -234,6 +232,11 @@ def ingest(
     LogError
         The brokers do not answer, or refuse us, or the topic is not there; what was acknowledged stays.
     """
+    # here, as kernels take half a second to import, and no question needs them
+    from pagetrail.producers.ingest import ingest as ingest_recording
+    from pagetrail.producers.ingest import origin_of
+    from pagetrail.producers.recordings import open_recording
+
     recording = open_recording(
         path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base, clock_skew=clock_skew
     )
@@ -266,11 +269,17 @@ def replay(
     stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     on_trouble: Callable[[str], None] = lambda said: None,
-) -> ReplayReport:
+) -> "ReplayReport":
     """Fold a trail's log, or the topic *log*, into the trail's segments, going on where it stopped; see ``Replayer.run``.
 
     With *group*, as a member of that consumer group: see ``GroupReplayer.run``. Trouble that passes is told to *on_trouble*.
     """
+    # here, as in ``ingest``
+    from pagetrail.replay.engine import FoldOptions
+    from pagetrail.replay.group import READ_SECONDS, STEP_BYTES, GroupReplayer, Membership
+    from pagetrail.replay.partition import ReplaySettings
+    from pagetrail.replay.replayer import Replayer
+
     options = FoldOptions(correct=correct)
     if group is not None:
         if log is None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from pagetrail.queries.stream import Stream, fetched
-from pagetrail.replay import checkpoint
+from pagetrail.replay import stored
 from pagetrail.replay.cut import cuts
 from pagetrail.schemas.details import Gap
 from pagetrail.schemas.owner import ANOMALY_TEXT, QUARANTINED, Anomaly
@@ -99,7 +99,7 @@ def _recordings(stream: Stream) -> list[Finding]:
 
 
 def _anomalies(stream: Stream) -> list[Finding]:
-    with checkpoint.opened(stream.files[-1].path) as db:
+    with stored.opened(stream.files[-1].path) as db:
         rows = db.execute("SELECT kind, events, pages, first_seq FROM anomalies ORDER BY kind").fetchall()
     found = []
     for kind, events, pages, first_seq in rows:
@@ -113,6 +113,6 @@ def quarantined(stream: Stream) -> pa.Table:
     """Return the events that could not be folded: seq, pfn, order, kind."""
     tables = []
     for file in stream.files:
-        with checkpoint.opened(file.path) as db:
+        with stored.opened(file.path) as db:
             tables.append(fetched(db, "SELECT * FROM quarantined ORDER BY seq"))
     return pa.concat_tables(tables)

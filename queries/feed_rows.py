@@ -9,7 +9,7 @@ import pyarrow as pa
 from pagetrail.queries.certainty import DOUBT_ALL, gap_reaches
 from pagetrail.queries.spans import span_batches
 from pagetrail.queries.stream import Stream
-from pagetrail.replay import checkpoint
+from pagetrail.replay import stored
 from pagetrail.schemas.feed import FEED_SCHEMAS
 from pagetrail.schemas.owner import ANOMALY_TEXT, DOUBT_TEXT, OPEN_END, QUARANTINED, Anomaly
 from pagetrail.schemas.store import StoreFile
@@ -54,7 +54,7 @@ def _spans(segment: Segment, first_row: int) -> RowsFrom:
 
 
 def _counted(segment: Segment, table: str) -> int:
-    with checkpoint.opened(segment.file.path) as db:
+    with stored.opened(segment.file.path) as db:
         return int(db.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
 
 
@@ -100,13 +100,13 @@ def _anomalies(segment: Segment, first_row: int) -> RowsFrom:
 
 
 def _counts(file: StoreFile) -> dict[int, tuple[int, int, int]]:
-    with checkpoint.opened(file.path) as db:
+    with stored.opened(file.path) as db:
         found = db.execute("SELECT kind, events, pages, first_seq FROM anomalies ORDER BY kind").fetchall()
     return {kind: (events, pages, first_seq) for kind, events, pages, first_seq in found}
 
 
 def _quarantined(segment: Segment, first_row: int) -> RowsFrom:
-    with checkpoint.opened(segment.file.path) as db:
+    with stored.opened(segment.file.path) as db:
         found = db.execute('SELECT seq, pfn, "order", kind FROM quarantined ORDER BY rowid').fetchall()
     rows = [{"seq": seq, "pfn": pfn, "order": order} | _named(kind) for seq, pfn, order, kind in found]
     return _whole("quarantined-v1", rows, first_row)

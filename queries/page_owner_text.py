@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from pagetrail.queries.instant import Instant
 from pagetrail.queries.stream import Stream
-from pagetrail.replay.baseline import owner_ts
-from pagetrail.replay.checkpoint import arrays
-from pagetrail.replay.clock import owner_clock
+from pagetrail.replay.clock import owner_clock, owner_ts
+from pagetrail.replay.stored import arrays
 from pagetrail.schemas.gfp import GFP_FLAGS_6_1, format_gfp
 from pagetrail.schemas.owner import ABSENT8, ABSENT32, ABSENT64, State
 

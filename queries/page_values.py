@@ -8,7 +8,7 @@ import pyarrow as pa
 from pagetrail.queries.instant import Instant
 from pagetrail.queries.rows import sections_at
 from pagetrail.queries.stream import Stream, fetched
-from pagetrail.replay import checkpoint
+from pagetrail.replay import stored
 from pagetrail.schemas.owner import Evidence
 
 PAGE_EXT: Final = pa.list_(
@@ -50,7 +50,7 @@ def _rows(stream: Stream, pfns: Sequence[int], at: Instant) -> list[dict[str, An
         "SELECT p AS asked, client, field, value, evidence, begin_ts, begin_seq FROM (SELECT unnest($pfns) AS p) "
         f"JOIN page_ext ON p >= pfn AND p < pfn + nr_pages WHERE begin_{what} <= $at AND end_{what} > $at"
     )
-    with checkpoint.opened(stream.files[stream.holding(at)].path) as db:
+    with stored.opened(stream.files[stream.holding(at)].path) as db:
         rows: list[dict[str, Any]] = fetched(db, query, {"pfns": sorted(set(pfns)), "at": value}).to_pylist()
     return rows
 

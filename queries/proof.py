@@ -10,7 +10,7 @@ import numpy as np
 from pagetrail.queries.events import read_frame
 from pagetrail.queries.instant import Instant
 from pagetrail.queries.stream import Stream, fetched
-from pagetrail.replay import checkpoint
+from pagetrail.replay import stored
 from pagetrail.replay.source_sqlite import SqliteLogReader
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind, absent
@@ -182,7 +182,7 @@ def _before(stream: Stream, position: int, spans: dict[int, Span]) -> dict[int, 
     parameters: dict[str, object] = {
         "rows": list(spans), "pfns": list(pages.values()), "seqs": [s.begin_seq - 1 for s in spans.values()],
     }  # fmt: skip
-    with checkpoint.opened(stream.files[position].path) as db:
+    with stored.opened(stream.files[position].path) as db:
         rows = fetched(db, _BEFORE.format(there=there), parameters).to_pylist()
     names = ("begin_seq", "how", "src_pfn", "evidence_ts")
     return {row["i"]: Span(pfn=pages[row["i"]], **{name: row[name] for name in names}) for row in rows}

@@ -12,10 +12,9 @@ from pagetrail.queries.certainty import Judgement, judge
 from pagetrail.queries.instant import Instant
 from pagetrail.queries.runs import Rows, cut, joined
 from pagetrail.queries.stream import Stream, Texts
-from pagetrail.replay.baseline import owner_ts
-from pagetrail.replay.checkpoint import arrays
-from pagetrail.replay.clock import owner_clock
+from pagetrail.replay.clock import owner_clock, owner_ts
 from pagetrail.replay.facts import Facts
+from pagetrail.replay.stored import arrays
 from pagetrail.schemas.owner import (
     ABSENT8,
     ABSENT16,

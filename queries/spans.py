@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from pagetrail.queries.certainty import Judgement, judge, last_instants
 from pagetrail.queries.rows import EVIDENCE_WORDS, HOW_WORDS, STATE_WORDS, words
 from pagetrail.queries.stream import Stream, Texts, fetched
-from pagetrail.replay import checkpoint
-from pagetrail.replay.baseline import owner_ts
-from pagetrail.replay.checkpoint import arrays
-from pagetrail.replay.clock import owner_clock
+from pagetrail.replay import stored
+from pagetrail.replay.clock import owner_clock, owner_ts
 from pagetrail.replay.facts import Facts
+from pagetrail.replay.stored import arrays
 from pagetrail.schemas.feed import SPAN_FIELDS
 from pagetrail.schemas.owner import ABSENT64, OPEN_END, State
 from pagetrail.schemas.store import StoreFile
@@ -47,7 +46,7 @@ def span_batches(
     How sure they are is judged by the facts of *stream* and by *doubts* (DOUBT_DTYPE), of all pages of the run together: a
     run is as sure as its least sure page.
     """
-    with checkpoint.opened(file.path) as db:
+    with stored.opened(file.path) as db:
         texts = Texts.read(db)
         while True:
             where = f"rowid >= {first_row} AND rowid < {first_row + _BATCH_ROWS}"

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.queries.instant import Instant, as_text, parse_instant
-from pagetrail.replay import checkpoint
+from pagetrail.replay import stored
 from pagetrail.replay.as_of import facts_as_of
 from pagetrail.replay.facts import Facts, from_plain, open_call_doubts
 from pagetrail.schemas.errors import NotFound, SegmentDamaged, TrailMissing
@@ -77,7 +77,7 @@ class Stream:
 
     def when_sealed(self, file: StoreFile) -> "Stream":
         """Return the stream as it was known when a segment of it was sealed: what came after it says nothing."""
-        with checkpoint.opened(file.path) as db:
+        with stored.opened(file.path) as db:
             facts = _facts(db)
         files = self.files[: self.files.index(file) + 1]
         return dataclasses.replace(self, files=files, facts=facts, newest=self.piece(file))
@@ -118,8 +118,8 @@ class Stream:
         """Return what *file* says it is."""
         found = self._pieces.get(file.path)
         if found is None:
-            with checkpoint.opened(file.path) as db:
-                found = Piece(file=file, meta=checkpoint.meta(db, file.path))
+            with stored.opened(file.path) as db:
+                found = Piece(file=file, meta=stored.meta(db, file.path))
             self._pieces[file.path] = found
         return found
 
@@ -153,7 +153,7 @@ class Stream:
             parameters["high"] = (max(pfns, default=0) // pages + 1) * pages
             parameters["pfns"] = pfns
         there = " UNION ALL ".join(f"SELECT * FROM {table} WHERE {covers}" for table in ("spans", "live"))
-        with checkpoint.opened(file.path) as db:
+        with stored.opened(file.path) as db:
             query = f"SELECT * FROM ({there})" if pfns is None else _PIECES.format(there=there)
             rows = fetched(db, f"{query} ORDER BY kernel_view, pfn", parameters)
             return rows, Texts.read(db)
@@ -189,7 +189,7 @@ class Stream:
         parts = [np.zeros(0, DOUBT_DTYPE)]
         query = f"SELECT * FROM doubts WHERE NOT (reason = {DOUBT_HOTPLUG} AND to_ts = {OPEN_END}) AND {where}"
         for file in files:
-            with checkpoint.opened(file.path) as db:
+            with stored.opened(file.path) as db:
                 found = fetched(
                     db, f"{query} ORDER BY seq, pfn, from_ts, reason, nr_pages, to_ts, noticed_ts", parameters
                 )
@@ -284,8 +284,8 @@ def _open(directory: Path) -> Stream | None:
         if not files:
             return None
         try:
-            with checkpoint.opened(files[-1].path) as db:
-                meta = checkpoint.meta(db, files[-1].path)
+            with stored.opened(files[-1].path) as db:
+                meta = stored.meta(db, files[-1].path)
                 facts = _facts(db)
                 held = duckdb.connect(str(files[-1].path), read_only=True)
             break

@@ -2,8 +2,8 @@
 
 import dataclasses
 
+from pagetrail.replay.extension import Extension
 from pagetrail.replay.facts import Facts, RecordingPart
-from pagetrail.replay.sections import Extension
 from pagetrail.schemas.owner import OPEN_END
 
 

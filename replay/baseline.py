@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.replay.clock import EARLY_ERROR_NSEC, OwnerClock
+from pagetrail.replay.clock import EARLY_ERROR_NSEC, OwnerClock, owner_ts
 from pagetrail.replay.section_kernels import CONFIRM, KERNEL_VIEW, LEAVE, SET
 from pagetrail.replay.tables import Array, Tables
 from pagetrail.schemas.owner import (
@@ -102,16 +102,6 @@ def stamped_early(entries: Entries, swapper: int) -> NDArray[np.bool_]:
     own = (entries.order == 0) & (entries.gfp_mask == 0) & (entries.pid == 1)
     named = entries.comm >= 0
     return np.asarray(own & (~named | (entries.comm == swapper)))
-
-
-def owner_ts(records: NDArray[np.void], clock: OwnerClock | None) -> NDArray[np.int64]:
-    """Return when page_owner stamped each record, ns of its clock; absent where that is not known."""
-    stamped = records["ts_nsec"]
-    if clock is None:
-        return np.asarray(stamped)
-    known = records["alloc_ts"] != ABSENT64
-    derived = np.where(known, np.where(known, records["alloc_ts"], 0) + clock.offset, ABSENT64)
-    return np.asarray(np.where(stamped != ABSENT64, stamped, derived))
 
 
 def compare(t: Tables, entries: Entries, since: int, clock: OwnerClock | None, swapper: int) -> Comparison:

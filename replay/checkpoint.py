@@ -10,44 +10,33 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from pagetrail.replay.cut import LEFT_SECONDS
 from pagetrail.replay.engine import FoldOptions, StreamEngine
 from pagetrail.replay.facts import from_plain
 from pagetrail.replay.sections import Sections, place
 from pagetrail.replay.segment import Stretch
+from pagetrail.replay.stored import arrays, columns, meta, opened
 from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, MOVES, QUARANTINE, RUNS, SPARE, grown
-from pagetrail.schemas.errors import SegmentDamaged, StorageFull, TrailError, TrailTooNew
+from pagetrail.schemas.errors import SegmentDamaged, StorageFull, TrailError
 from pagetrail.schemas.owner import (
-    ABSENT8,
-    ABSENT16,
-    ABSENT32,
-    ABSENT64,
     DOUBT_DTYPE,
     DOUBT_HOTPLUG,
     OPEN_END,
-    RECORD_DTYPE,
-    RUN_DTYPE,
     VALUE_DTYPE,
 )
-from pagetrail.schemas.store import BLOCK_SIZE, STORE_FORMAT, StoreFile, chain, ddl, old_tips, segment_path, tip_path
+from pagetrail.schemas.store import BLOCK_SIZE, StoreFile, chain, ddl, old_tips, segment_path, tip_path
 
 _WRITING = ".writing-"
 
 _LOOKS = 5
 """How often a tip that is replaced while we look is looked for again."""
-
-_HEADER_BYTES = 3 * 4096
-"""Before a DuckDB file's first block: the main header and two of the database."""
 
 
 def write(directory: Path, stretch: Stretch) -> Path:
@@ -159,54 +148,6 @@ def _is_full(error: Exception) -> bool:
         return True
     text = str(error).lower()
     return "no space left" in text or "file too large" in text or "disk quota" in text
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a segment for reading.
-
-    Raises
-    ------
-    SegmentDamaged
-        It cannot be read as one.
-    """
-    try:
-        db = duckdb.connect(str(path), read_only=True)
-    except duckdb.Error as error:
-        raise SegmentDamaged(path=str(path), reason=str(error).split("\n")[0]) from error
-    try:
-        _check_size(db, path)
-        yield db
-    except (
-        duckdb.IOException,
-        duckdb.SerializationException,
-        duckdb.CatalogException,
-        duckdb.InternalException,
-    ) as error:
-        raise SegmentDamaged(path=str(path), reason=str(error).split("\n")[0]) from error
-    finally:
-        db.close()
-
-
-def _check_size(db: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """DuckDB opens a file whose last blocks are gone, and complains only when a question needs them."""
-    blocks, block_bytes = db.execute("SELECT total_blocks, block_size FROM pragma_database_size()").fetchall()[0]
-    try:
-        whole, found = _HEADER_BYTES + blocks * block_bytes, path.stat().st_size
-    except FileNotFoundError:
-        return  # a tip that a newer one replaced: who holds it open reads on
-    if found < whole:
-        raise SegmentDamaged(path=str(path), reason=f"{found} bytes of {whole}: it is cut short")
-
-
-def meta(db: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
-    """Return what a segment says it is, after a look at its format."""
-    said: dict[str, str] = dict(db.execute("SELECT key, value FROM meta").fetchall())
-    if "format" not in said:
-        raise SegmentDamaged(path=str(path), reason="no format in its table meta")
-    if int(said["format"]) > STORE_FORMAT:
-        raise TrailTooNew(path=str(path), found=int(said["format"]), supported=STORE_FORMAT)
-    return said
 
 
 # -- resume ------------------------------------------------------------------------------------------------------------------
@@ -326,7 +267,7 @@ def _restore_live(engine: StreamEngine, rows: pa.Table, state: dict[str, Any]) -
 def _restore_closed(engine: StreamEngine, db: duckdb.DuckDBPyConnection) -> None:
     t = engine.tables
     runs, records = arrays(db.sql("SELECT * FROM spans").to_arrow_table())
-    doubts = _columns(db.sql("SELECT * FROM doubts").to_arrow_table(), DOUBT_DTYPE)
+    doubts = columns(db.sql("SELECT * FROM doubts").to_arrow_table(), DOUBT_DTYPE)
     doubts = doubts[~((doubts["reason"] == DOUBT_HOTPLUG) & (doubts["to_ts"] == OPEN_END))]
     quarantined = np.array(db.execute("SELECT * FROM quarantined").fetchall(), np.int64).reshape(-1, 4)
     t = t._replace(
@@ -351,31 +292,10 @@ def _restore_anomalies(engine: StreamEngine, db: duckdb.DuckDBPyConnection) -> N
 def _restore_values(engine: StreamEngine, db: duckdb.DuckDBPyConnection, *, tip: bool) -> None:
     """Hold again what page_ext's clients held of pages; the spans that ended, only where their segment is not sealed."""
     table = db.sql("SELECT * FROM page_ext").to_arrow_table()
-    rows = _columns(table.drop_columns(["field"]), VALUE_DTYPE)
+    rows = columns(table.drop_columns(["field"]), VALUE_DTYPE)
     fields = {name: index for index, name in enumerate(engine.facts.fields)}
     names = zip(table["client"].to_pylist(), table["field"].to_pylist(), strict=True)
     rows["field"] = [fields[f"{client}.{field}"] for client, field in names]
     if not tip:
         rows = rows[rows["end_seq"] == OPEN_END]
     engine.values.restore(engine.tables, engine.facts.clients, rows)
-
-
-def arrays(rows: pa.Table) -> tuple[NDArray[np.void], NDArray[np.void]]:
-    """Return rows of ``spans`` or ``live`` as runs and records: absent where null."""
-    return _columns(rows, RUN_DTYPE), _columns(rows, RECORD_DTYPE)
-
-
-def _columns(rows: pa.Table, dtype: np.dtype[np.void]) -> NDArray[np.void]:
-    found = np.zeros(rows.num_rows, dtype)
-    for name in dtype.names or ():
-        if name not in rows.column_names:
-            continue
-        column = rows[name].combine_chunks()
-        if column.null_count:
-            column = column.fill_null(-1 if name.endswith(("comm", "stack")) else _absent_of(dtype[name]))
-        found[name] = column.to_numpy(zero_copy_only=False)
-    return found
-
-
-def _absent_of(dtype: np.dtype[Any]) -> int:
-    return {8: ABSENT64, 4: ABSENT32, 2: ABSENT16, 1: ABSENT8}[dtype.itemsize]

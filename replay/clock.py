@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pagetrail.schemas.details import Clock
+from pagetrail.schemas.owner import ABSENT64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,3 +33,13 @@ def owner_clock(readings: list[tuple[int, Clock]]) -> OwnerClock | None:
             valid_from = trace_ts if clock.valid_from is None else clock.valid_from
             return OwnerClock(offset=clock.ts_nsec - trace_ts, valid_from=valid_from)
     return None
+
+
+def owner_ts(records: NDArray[np.void], clock: OwnerClock | None) -> NDArray[np.int64]:
+    """Return when page_owner stamped each record, ns of its clock; absent where that is not known."""
+    stamped = records["ts_nsec"]
+    if clock is None:
+        return np.asarray(stamped)
+    known = records["alloc_ts"] != ABSENT64
+    derived = np.where(known, np.where(known, records["alloc_ts"], 0) + clock.offset, ABSENT64)
+    return np.asarray(np.where(stamped != ABSENT64, stamped, derived))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.replay.sections import Extension
+from pagetrail.replay.extension import Extension
 from pagetrail.schemas.details import Boot, Clock, Coverage, Covered, Gap, RecordingEnd
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
 

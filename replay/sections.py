@@ -4,10 +4,9 @@ Source: mm/page_ext.c (Linux 6.1): page_ext_callback allocates on MEM_GOING_ONLI
 MEM_CANCEL_ONLINE; the other three of the notifier's actions change nothing.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from pagetrail.replay.extension import Extension
 from pagetrail.replay.section_kernels import close_section
 from pagetrail.replay.tables import Tables, grown, with_room
 from pagetrail.schemas.owner import OPEN_END, How
@@ -17,20 +16,6 @@ X86_64_PAGES_PER_SECTION = 1 << (27 - 12)
 
 MAX_SECTIONS = 1 << 20
 """128 TiB in sections of 128 MiB. A page frame number beyond is no page of any machine we know."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Extension:
-    """One extension of one section, from its allocation to its end."""
-
-    section_nr: int
-    generation: int
-    begin_seq: int
-    begin_ts: int
-    end_seq: int = OPEN_END
-    end_ts: int = OPEN_END
-    how: str
-    end_how: str | None = None
 
 
 class Sections:

@@ -13,16 +13,15 @@ from pagetrail.replay.baseline import (
     difference_class,
     impossible_entries,
     no_entries,
-    owner_ts,
 )
-from pagetrail.replay.clock import owner_clock
+from pagetrail.replay.clock import owner_clock, owner_ts
 from pagetrail.replay.decode import decode
 from pagetrail.replay.event_row import EventRow
 from pagetrail.replay.facts import Audit, Facts
 from pagetrail.replay.freedom import compare_free, free_runs, set_free
 from pagetrail.replay.kernel_options import OPT_FLOOR, OPT_MAX_PFN, OPT_SKEW
 from pagetrail.replay.notice_kernels import doubt_on
-from pagetrail.replay.page_ext import split_own_blocks
+from pagetrail.replay.own_blocks import split_own_blocks
 from pagetrail.replay.section_kernels import apply_baseline
 from pagetrail.replay.tables import with_room
 from pagetrail.schemas.batch import EventBatch, concat

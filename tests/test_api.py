@@ -99,3 +99,12 @@ def test_a_trail_opened_before_a_replay_answers_as_of_then(tmp_path: Path) -> No
 def test_open_is_a_call_whatever_was_imported_before(first: str) -> None:
     code = f"import {first}, pagetrail; assert callable(pagetrail.open) and isinstance(pagetrail.Trail, type)"
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
+
+
+def test_no_question_loads_the_compiler_of_kernels(trail: api.Trail) -> None:
+    asked = (
+        "import sys; from pagetrail import api, cli; trail = api.open(sys.argv[1]); "
+        "trail.owner([256], '1.01', stream='a'); trail.history(256, stream='a'); trail.snapshot('-0s', stream='a'); "
+        "trail.leaks('1.01', '-0s', 'comm', stream='a'); trail.sections(stream='a'); sys.exit('numba' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", asked, str(trail.path)], cwd=REPOSITORY, check=True)

@@ -1,6 +1,6 @@
 """pagetrail ingest: recordings into the log."""
 
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -14,9 +14,11 @@ from pagetrail.commands.options import (
     progress,
     say,
 )
-from pagetrail.producers.ingest import IngestReport
 from pagetrail.schemas.details import Covered
 from pagetrail.schemas.errors import BadArgument
+
+if TYPE_CHECKING:
+    from pagetrail.producers.ingest import IngestReport
 
 
 def ingest(
@@ -53,7 +55,7 @@ def ingest(
         _tell(report)
 
 
-def _tell(report: IngestReport) -> None:
+def _tell(report: "IngestReport") -> None:
     stored = report.frames - report.duplicates
     what = f"{report.events:,} events in {report.frames} frames"
     if stored == 0:

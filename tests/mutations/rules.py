@@ -310,12 +310,12 @@ MUTATIONS = (
         old="        return Anomaly.SECTION_GONE if gone else None\n", new="        return None\n",
     ),
     Mutation(
-        name="page-ext-keeps-its-blocks", module="pagetrail.replay.page_ext",
+        name="page-ext-keeps-its-blocks", module="pagetrail.replay.own_blocks",
         rule="page_ext's own blocks, taken before page_owner started, are split",
         old="    if len(blocks) != boot.page_ext_bytes // table_bytes:\n", new="    if True:\n", tests=STORIES,
     ),
     Mutation(
-        name="any-block-is-page-exts", module="pagetrail.replay.page_ext",
+        name="any-block-is-page-exts", module="pagetrail.replay.own_blocks",
         rule="page_ext's own blocks, taken before page_owner started, are split",
         old="    if len(blocks) != boot.page_ext_bytes // table_bytes:\n", new="    if False:\n", tests=STORIES,
     ),

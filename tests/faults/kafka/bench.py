@@ -17,7 +17,7 @@ from pagetrail.producers.ingest import ingest, origin_of
 from pagetrail.producers.recordings import open_recording
 from pagetrail.producers.sink_kafka import KafkaLogWriter
 from pagetrail.producers.sink_sqlite import SqliteLogWriter
-from pagetrail.replay import checkpoint
+from pagetrail.replay import stored
 from pagetrail.schemas.log_address import parse_log_address
 from pagetrail.schemas.store import chain, segments_directory
 from tests.conftest import REPOSITORY
@@ -179,7 +179,7 @@ def _events(trail: Path) -> dict[str, int]:
     found = {}
     for directory in sorted(segments_directory(trail).glob("*/*/*")):
         files = chain(directory)
-        with checkpoint.opened(files[-1].path) as db:
+        with stored.opened(files[-1].path) as db:
             row = db.execute("SELECT value FROM state WHERE name = 'facts'").fetchone()
         assert row is not None
         found[directory.parent.parent.name] = sum(json.loads(row[0])["events"].values())
