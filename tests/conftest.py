@@ -11,6 +11,7 @@ import pytest
 import zstandard
 from hypothesis import HealthCheck, Phase, settings
 
+from tests import distribution
 from tests.kafka.fixtures import kafka as kafka
 from tests.kafka.fixtures import kafka_cluster as kafka_cluster
 from tests.kafka.fixtures import kafka_cluster_healed as kafka_cluster_healed
@@ -34,6 +35,17 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.ge
 
 Unavailable = Callable[[str, str], NoReturn]
 KernelDump = Callable[[str, str], Path]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first what takes long."""
+    items.sort(key=lambda item: distribution.order(item.nodeid.split("::")[0]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give out files in that order where several processes run them."""
+    return distribution.scheduler(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def captures_folder() -> Path:

@@ -1,0 +1,44 @@
+"""Which process runs which tests, and when: files as a whole, long ones first, and what wants the three brokers in turn."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadFileScheduling
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+_LONG = ("kafka", "subprocess", "captures", "properties")
+"""Files in which one of these words stands start processes, wait for brokers, or read long recordings."""
+
+
+class FilesInTurn(LoadFileScheduling):
+    """Files as ``--dist loadfile`` gives them out, but those that want the three brokers as one: they would wait."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return "three brokers" if wants_the_three_brokers(file) else file
+
+
+def scheduler(config: pytest.Config, log: Any) -> FilesInTurn:
+    """Return the scheduler of a run; files come in the order in which they were collected."""
+    config.option.loadscopereorder = False  # by number of tests, few long ones would come last
+    return FilesInTurn(config, log)
+
+
+def order(file: str) -> int:
+    """Return when a file's turn is: what takes long comes first, so that no process is left with it at the end."""
+    if wants_the_three_brokers(file):
+        return 0
+    return 1 if any(word in _text(file) for word in _LONG) else 2
+
+
+def wants_the_three_brokers(file: str) -> bool:
+    """Whether tests of a file ask for ``kafka_cluster``."""
+    return "kafka_cluster" in _text(file)
+
+
+@functools.cache
+def _text(file: str) -> str:
+    path = REPOSITORY / file
+    return path.read_text() if path.is_file() else ""
