@@ -89,6 +89,7 @@ def main(command: str, arguments: str) -> None:
     except PagetrailError as error:
         print(f"{type(error).__name__}: {error}", flush=True)
         raise SystemExit(error.exit_code) from None
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # an interpreter that ends takes our handler back
     print("done", flush=True)
 
 
