@@ -20,6 +20,7 @@ import pyarrow as pa
 from pagetrail.replay.cut import LEFT_SECONDS
 from pagetrail.replay.engine import FoldOptions, StreamEngine
 from pagetrail.replay.facts import from_plain
+from pagetrail.replay.open_view import OpenView
 from pagetrail.replay.sections import Sections, place
 from pagetrail.replay.segment import Stretch
 from pagetrail.replay.stored import arrays, columns, meta, opened
@@ -220,6 +221,7 @@ def _restore_facts(engine: StreamEngine, state: dict[str, Any]) -> None:
     engine.sections = Sections(engine.facts.sections)
     engine.set_section_size(engine.facts.pages_per_section)
     engine.opts[:] = state["options"]
+    engine.view = None if state["view"] is None else OpenView.from_plain(state["view"])
     engine.segment_first_seq = state["segment_first_seq"]
     engine.segment_first_ts = state["segment_first_ts"]
 

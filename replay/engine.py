@@ -15,6 +15,7 @@ from pagetrail.replay.facts import Facts, RecordingPart
 from pagetrail.replay.fold_kernels import DONE, ROOM, SEAL, SECTION, fold
 from pagetrail.replay.kernel_options import OPT_FLOOR, OPT_LOSS, OPT_MAX_PFN, OPTIONS
 from pagetrail.replay.notice_kernels import doubt, note, quarantine
+from pagetrail.replay.open_view import OpenView
 from pagetrail.replay.page_ext import node_spans
 from pagetrail.replay.page_values import PageValues, extents
 from pagetrail.replay.rare_events import RULES
@@ -32,7 +33,7 @@ from pagetrail.replay.tables import (
     new_tables,
     with_room,
 )
-from pagetrail.replay.views import OpenBaseline, drop_view
+from pagetrail.replay.views import drop_view
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Gap
@@ -77,7 +78,7 @@ class StreamEngine:
         self.segment_first_ts: int | None = None
         self.parent_digest = ""
         self.differences: list[dict[str, object]] = []
-        self.baseline: OpenBaseline | None = None
+        self.view: OpenView | None = None
         self.opts = np.zeros(OPTIONS, np.int64)
         self.opts[OPT_FLOOR] = options.floor
         self._room = np.zeros(1, np.int64)
@@ -204,8 +205,8 @@ class StreamEngine:
         if kind == Kind.BASELINE_ENTRY:
             others = np.flatnonzero((e.kind[i:] != Kind.BASELINE_ENTRY) | (e.ts[i:] != event.ts))
             stop = i + int(others[0]) if others.size else len(batch)
-            if self.baseline is not None:
-                self.baseline.parts.append(batch.slice(i, stop))
+            if self.view is not None:
+                self.view.parts.append(batch.slice(i, stop))
         elif kind not in _KINDS or not event.is_understood(Kind(kind)):
             self.quarantine(Anomaly.NOT_AN_EVENT, event.seq, event.ts, int(e.pfn[i]), int(e.order[i]))
         elif (rule := RULES.get(Kind(kind))) is not None:

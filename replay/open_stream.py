@@ -53,14 +53,10 @@ class OpenStream:
         return min([self.resume_offset, *waits] if self.changed else waits, default=None)
 
     @property
-    def can_leave(self) -> bool:
-        """Whether a tip can hold all of it: no frames wait, and no dump is half read."""
-        return not self.waiting and self.engine.baseline is None
-
-    @property
     def nbytes(self) -> int:
         """Return bytes of its state, about: its arrays, grown ones too, of which not all are used."""
-        return sum(array.nbytes for array in self.engine.tables)
+        view = self.engine.view
+        return sum(array.nbytes for array in self.engine.tables) + (0 if view is None else view.nbytes)
 
     def seal(self) -> None:
         """Write what is folded as a segment."""
@@ -71,10 +67,8 @@ class OpenStream:
         self.changed, self.saved_seq = False, stretch.last_seq
 
     def tip(self) -> None:
-        """Write the state as a tip, unless a segment ends exactly here, or a dump is only half read."""
+        """Write the state as a tip, unless a segment ends exactly here."""
         self.written = time.monotonic()
-        if self.engine.baseline is not None:
-            return
         if self.engine.last_seq >= self.engine.segment_first_seq:
             checkpoint.write(self.directory, Stretch(self.engine, tip=True))
         self.changed, self.saved_seq = False, self.engine.last_seq

@@ -288,7 +288,7 @@ class PartitionReplay:
 
     def _let_go(self, now: float) -> None:
         """Drop the streams that have been silent, and of the others the ones silent longest where they take too much."""
-        silent = sorted((s.touched, key) for key, s in self.streams.items() if s.can_leave)
+        silent = sorted((s.touched, key) for key, s in self.streams.items() if not s.waiting)
         taken = sum(stream.nbytes for stream in self.streams.values())
         for touched, key in silent:
             if now - touched <= self.settings.idle_seconds and taken <= self.settings.memory_bytes:

@@ -130,6 +130,7 @@ class Stretch:
             "segment_first_ts": e.segment_first_ts,
             "generation": e.tables.generation.tolist(),
             "floor": e.options.floor,
+            "view": None if e.view is None else e.view.plain(),
         }
 
 

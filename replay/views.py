@@ -1,6 +1,5 @@
 """The kernel's own views of memory, taken into a fold: audited first, and then, where they count, applied."""
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,10 +20,11 @@ from pagetrail.replay.facts import Audit, Facts
 from pagetrail.replay.freedom import compare_free, free_runs, set_free
 from pagetrail.replay.kernel_options import OPT_FLOOR, OPT_MAX_PFN, OPT_SKEW
 from pagetrail.replay.notice_kernels import doubt_on
+from pagetrail.replay.open_view import OpenView
 from pagetrail.replay.own_blocks import split_own_blocks
 from pagetrail.replay.section_kernels import apply_baseline
 from pagetrail.replay.tables import with_room
-from pagetrail.schemas.batch import EventBatch, concat
+from pagetrail.schemas.batch import concat
 from pagetrail.schemas.details import BaselineBegin
 from pagetrail.schemas.owner import ABSENT64, DOUBT_BASELINE, GFP_COMP, OPEN_END, Anomaly
 
@@ -32,30 +32,18 @@ if TYPE_CHECKING:
     from pagetrail.replay.engine import StreamEngine
 
 
-@dataclass(slots=True)
-class OpenBaseline:
-    """A dump whose end has not come yet."""
-
-    begin: BaselineBegin
-    seq: int
-    floor: int
-    since: int
-    """Trace clock, ns: what touched a page from then on may have come after it was read."""
-    parts: list[EventBatch] = field(default_factory=list)
-
-
 def begin_view(engine: "StreamEngine", event: EventRow) -> None:
     """Keep the records until the dump's end; no segment ends before it, so that no state is in the middle of a dump."""
     drop_view(engine)
     begin = event.detail(BaselineBegin)
     since = begin.window_begin - int(engine.opts[OPT_SKEW])
-    engine.baseline = OpenBaseline(begin, event.seq, int(engine.opts[OPT_FLOOR]), since)
+    engine.view = OpenView(begin, event.seq, int(engine.opts[OPT_FLOOR]), since)
     engine.opts[OPT_FLOOR] = OPEN_END
 
 
-def drop_view(engine: "StreamEngine") -> OpenBaseline | None:
+def drop_view(engine: "StreamEngine") -> OpenView | None:
     """Let go of the dump that is under way, if there is one."""
-    opened, engine.baseline = engine.baseline, None
+    opened, engine.view = engine.view, None
     if opened is not None:
         engine.opts[OPT_FLOOR] = opened.floor
     return opened
@@ -68,7 +56,7 @@ def end_view(engine: "StreamEngine", event: EventRow) -> None:
         take_view(engine, opened, event.seq, event.ts)
 
 
-def take_view(engine: "StreamEngine", opened: OpenBaseline, seq: int, ts: int) -> None:
+def take_view(engine: "StreamEngine", opened: OpenView, seq: int, ts: int) -> None:
     """Audit the state with a whole view, and then, where it counts, let the view set and correct it.
 
     A fold that is not corrected takes the first view of each kind.
@@ -91,7 +79,7 @@ def renew_before(facts: Facts) -> int:
 # -- page_owner ----------------------------------------------------------------------------------------------------------
 
 
-def _page_owner(engine: "StreamEngine", opened: OpenBaseline, seq: int, ts: int, applied: bool) -> None:
+def _page_owner(engine: "StreamEngine", opened: OpenView, seq: int, ts: int, applied: bool) -> None:
     entries = _in_sections(engine, _entries(engine, opened, seq, ts), opened.since, seq, ts)
     clock = owner_clock(engine.facts.clocks)
     swapper = engine.comms.intern("swapper/0")
@@ -101,7 +89,7 @@ def _page_owner(engine: "StreamEngine", opened: OpenBaseline, seq: int, ts: int,
         _apply(engine, opened, entries, seen, seq, ts)
 
 
-def _entries(engine: "StreamEngine", opened: OpenBaseline, seq: int, ts: int) -> Entries:
+def _entries(engine: "StreamEngine", opened: OpenView, seq: int, ts: int) -> Entries:
     """Return the dump's records by page frame number, without those of no possible block."""
     if not opened.parts:
         return no_entries()
@@ -135,7 +123,7 @@ def _in_sections(engine: "StreamEngine", entries: Entries, since: int, seq: int,
 
 
 def _audit(
-    engine: "StreamEngine", opened: OpenBaseline, b: Entries, c: Comparison, seq: int, ts: int, applied: bool
+    engine: "StreamEngine", opened: OpenView, b: Entries, c: Comparison, seq: int, ts: int, applied: bool
 ) -> None:
     names = difference_class(c, b)
     pages = np.int64(1) << b.order.astype(np.int64)
@@ -165,7 +153,7 @@ def _audit(
     )  # fmt: skip
 
 
-def _apply(engine: "StreamEngine", opened: OpenBaseline, b: Entries, c: Comparison, seq: int, ts: int) -> None:
+def _apply(engine: "StreamEngine", opened: OpenView, b: Entries, c: Comparison, seq: int, ts: int) -> None:
     clock = owner_clock(engine.facts.clocks)
     boot = engine.facts.boot
     compound = (boot.gfp_flags if boot else {}).get("__GFP_COMP", GFP_COMP)
@@ -189,7 +177,7 @@ def _apply(engine: "StreamEngine", opened: OpenBaseline, b: Entries, c: Comparis
 # -- kpageflags ----------------------------------------------------------------------------------------------------------
 
 
-def _kpageflags(engine: "StreamEngine", opened: OpenBaseline, seq: int, ts: int, applied: bool) -> None:
+def _kpageflags(engine: "StreamEngine", opened: OpenView, seq: int, ts: int, applied: bool) -> None:
     """Pages with the BUDDY bit are free: the only proof of freedom there is."""
     batch = concat(opened.parts) if opened.parts else None
     runs = []

@@ -166,6 +166,15 @@ def reference_anomalies(reference: Reference) -> dict[Anomaly, tuple[int, int, i
     return {kind: (len(noted[kind]), reference.pages_noted[kind], min(noted[kind])) for kind in Anomaly if noted[kind]}
 
 
+def open_view(engine: StreamEngine) -> tuple[object, ...] | None:
+    """Return the dump that is under way, record by record."""
+    view = engine.view
+    if view is None:
+        return None
+    records = view.records()
+    return view.begin, view.seq, view.floor, view.since, None if records is None else records.to_pylist()
+
+
 def semantic(engine: StreamEngine) -> dict[str, Any]:
     """Return every attribute of an engine, in words that do not depend on how its arrays are laid out."""
     t = engine.tables
@@ -177,7 +186,7 @@ def semantic(engine: StreamEngine) -> dict[str, Any]:
         "sections": plain(engine.sections.history), "open": sorted(engine.sections._open), "opts": engine.opts.tolist(),
         "sections are the facts'": engine.sections.history is engine.facts.sections,
         "segment": (engine.segment_first_seq, engine.segment_first_ts, engine.parent_digest),
-        "baseline": engine.baseline, "pages": live_state(engine), "records": [renumbered[h] for h in handles],
+        "view": open_view(engine), "pages": live_state(engine), "records": [renumbered[h] for h in handles],
         "sizes": [int(t.records[h]["pages"]) for h in renumbered], "slots": (t.slot >= 0).tolist(),
         "generation": t.generation.tolist(), "anomalies": anomalies(engine), "spans": closed_spans(engine),
         "doubts": doubts(engine), "quarantine": t.quarantine[: t.counts[QUARANTINE]].tolist(),

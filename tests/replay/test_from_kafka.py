@@ -1,6 +1,5 @@
 """The same log on Kafka and in a trail folds to the same store: whatever the partitions, repeats and parts."""
 
-import itertools
 import os
 import random
 import signal
@@ -104,15 +103,14 @@ def test_repeats_and_parts_fold_to_the_same_store(
     assert held[0] > held[1]  # frames were cut
 
 
-@pytest.mark.parametrize("step", [11, 29])  # a stop within a dump loses that dump: it takes up to 6 frames
+@pytest.mark.parametrize("step", [3, 29])  # a dump takes up to 6 frames: a stop within it costs nothing
 def test_a_replay_that_stops_and_goes_on_makes_the_same_store(
     make_topic: MakeTopic, hosts: list[list[Frame]], expected: dict[str, str], tmp_path: Path, step: int
 ) -> None:
     address = make_topic(partitions=3)
     for host in hosts:
         append(address, host)
-    frames = itertools.count(step)  # a dump that is half read is read again: no step smaller than it goes on
-    while replayed(tmp_path, KafkaLogReader(address), frames=next(frames)).frames:
+    while replayed(tmp_path, KafkaLogReader(address), frames=step).frames:
         pass
     assert store(tmp_path) == expected
 
