@@ -23,7 +23,7 @@ WINDOW_SIZE = 1 << 27  # the captures were compressed with a 27-bit window
 
 # No deadlines: the first call of a kernel compiles it.
 settings.register_profile("normal", deadline=None, max_examples=50)
-settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True, print_blob=True)
+settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True, print_blob=True)
 settings.register_profile(
     "nightly", deadline=None, max_examples=2_000, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
