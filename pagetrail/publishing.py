@@ -9,10 +9,11 @@ from typing import Final
 
 from pagetrail.producers.sink_feed import FeedWriter
 from pagetrail.queries.feed import dropped, messages
-from pagetrail.queries.stream import Stream, choose, open_streams
+from pagetrail.queries.stream import choose, open_stream, open_streams, stream_directories
 from pagetrail.schemas.errors import BadArgument, NotFound
 from pagetrail.schemas.feed import FEEDS
 from pagetrail.schemas.log_address import KafkaAddress
+from pagetrail.schemas.store import chain, is_stream
 
 _LOOK_SECONDS: Final = 2.0
 """How long to wait between two looks for new segments."""
@@ -58,7 +59,7 @@ def publish(
     to
         A topic of its own: it holds this feed and nothing else.
     stream
-        HOST[/BOOT_ID]; null: every stream.
+        HOST[/BOOT_ID]: of a host, every boot; null: every stream.
     follow
         Go on with segments as they are sealed, until *stop* says so.
 
@@ -76,35 +77,53 @@ def publish(
     if feed not in FEEDS:
         raise BadArgument(f"{feed}: expected one of {', '.join(FEEDS)}")
     report = PublishReport()
+    done: dict[Path, int] = {}
     with FeedWriter(to, feed) as writer:
         while True:
-            for one in _streams(Path(trail), correct=correct, wanted=stream, wait=follow):
-                _publish(one, feed, writer, report, stop)
-                report.messages, report.rows = writer.messages, writer.rows
+            for directory in _directories(Path(trail), correct=correct, wanted=stream, wait=follow):
+                _publish(directory, feed, writer, report, done, stop)
                 if stop():
                     return report
             if not follow or _stopped_within(_LOOK_SECONDS, stop):
                 return report
 
 
-def _streams(trail: Path, *, correct: bool | None, wanted: str | None, wait: bool) -> list[Stream]:
+def _directories(trail: Path, *, correct: bool | None, wanted: str | None, wait: bool) -> list[Path]:
     try:
-        streams = open_streams(trail, correct=correct)
-        return streams if wanted is None else [choose(streams, wanted)]
+        there = stream_directories(trail, correct=correct)
     except NotFound:
         if wait:
             return []  # not yet
         raise
+    found = [directory for directory in there if wanted is None or is_stream(directory, wanted)]
+    if not found and not wait:
+        choose(open_streams(trail, correct=correct), wanted)  # says what there is
+    return found
 
 
-def _publish(stream: Stream, feed: str, writer: FeedWriter, report: PublishReport, stop: Callable[[], bool]) -> None:
+def _publish(
+    directory: Path,
+    feed: str,
+    writer: FeedWriter,
+    report: PublishReport,
+    done: dict[Path, int],
+    stop: Callable[[], bool],
+) -> None:
+    """Publish what was sealed of a stream since *done*: the last event of each, as far as this call has come."""
+    sealed = max((file.last_seq for file in chain(directory) if not file.tip), default=None)
+    if sealed is None or done.get(directory) == sealed:
+        return  # a stream in which nothing was sealed costs a look at its directory
+    stream = open_stream(directory)
+    if stream is None:
+        return
     there = writer.there.get((stream.host, stream.boot_id, stream.fold))
     for first, last in dropped(stream, there):
         line = f"{stream.host}/{stream.boot_id}: no segment holds events {first} to {last} any more: they were not published"
         if line not in report.dropped:
             report.dropped.append(line)
-    made = messages(stream, feed, there=there, room=writer.room)
-    writer.publish(takewhile(lambda _: not stop(), made))
+    writer.publish(takewhile(lambda _: not stop(), messages(stream, feed, there=there, room=writer.room)))
+    report.messages, report.rows = writer.messages, writer.rows
+    done[directory] = sealed
 
 
 def _stopped_within(seconds: float, stop: Callable[[], bool]) -> bool:

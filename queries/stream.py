@@ -248,8 +248,8 @@ def folds(trail: Path) -> list[str]:
     return sorted(found)
 
 
-def open_streams(trail: Path, *, correct: bool | None = None) -> list[Stream]:
-    """Return the streams of *trail* that have been replayed, by host and boot.
+def stream_directories(trail: Path, *, correct: bool | None = None) -> list[Path]:
+    """Return where the streams of *trail* stand, by host and boot.
 
     *correct* chooses the fold: with the kernel's dumps correcting it, or not; null: the first of these that there is.
 
@@ -268,7 +268,12 @@ def open_streams(trail: Path, *, correct: bool | None = None) -> list[Stream]:
     if fold is None:
         flag = " --no-correct" if correct is False else ""
         raise NotFound(f"{trail}: nothing has been replayed yet; run 'pagetrail replay{flag}'")
-    opened = [_open(path) for path in sorted(segments_directory(trail).glob(f"*/*/{fold}"))]
+    return sorted(segments_directory(trail).glob(f"*/*/{fold}"))
+
+
+def open_streams(trail: Path, *, correct: bool | None = None) -> list[Stream]:
+    """Return the streams of *trail* that have been replayed; see ``stream_directories``, whose errors it raises."""
+    opened = [open_stream(path) for path in stream_directories(trail, correct=correct)]
     streams = [stream for stream in opened if stream is not None]
     if not streams:
         raise NotFound(
@@ -277,8 +282,8 @@ def open_streams(trail: Path, *, correct: bool | None = None) -> list[Stream]:
     return streams
 
 
-def _open(directory: Path) -> Stream | None:
-    """Open the stream in *directory*; a tip that is replaced while we look is looked for again."""
+def open_stream(directory: Path) -> Stream | None:
+    """Open the stream in *directory*; null: it has no file yet. A tip that is replaced while we look is looked for again."""
     for attempt in range(5):
         files = chain(directory)
         if not files:

@@ -218,6 +218,13 @@ def stream_directory(trail: Path, host: str, boot_id: str, fold: str) -> Path:
     return segments_directory(trail) / path_part(host) / path_part(boot_id) / fold
 
 
+def is_stream(directory: Path, wanted: str) -> bool:
+    """Return whether *wanted* names the stream of a directory, or its host: HOST[/BOOT_ID]."""
+    host, _, boot_id = wanted.rpartition("/")
+    there = directory.parent.parent.name, directory.parent.name
+    return there[0] == path_part(wanted) or there == (path_part(host), path_part(boot_id))
+
+
 def trail_of(directory: Path) -> Path:
     """Return the trail that a stream's directory belongs to."""
     return directory.parents[3]

@@ -11,7 +11,6 @@ from pagetrail.commands.options import (
     CorrectOption,
     JsonOption,
     KafkaConfigOption,
-    StreamOption,
     TrailOption,
     out,
     say,
@@ -39,7 +38,9 @@ def publish(
         str, typer.Option("--to", metavar="kafka://HOST:PORT[,…]/TOPIC", help="The topic: each of these needs its own.")
     ],
     trail: TrailOption = DEFAULT_TRAIL,
-    stream: StreamOption = None,
+    stream: Annotated[
+        str | None, typer.Option("--stream", metavar="HOST[/BOOT_ID]", help="Only this host, or this boot of it.")
+    ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", help="Go on with segments as they are sealed, until stopped.")
     ] = False,
