@@ -181,6 +181,24 @@ def test_streams_that_leave_memory_come_back_as_they_were(
     assert store(tmp_path) == expected
 
 
+MANY, LIMIT = 10, 8 << 20
+
+
+def test_many_streams_take_no_more_memory_than_they_may(make_topic: MakeTopic, tmp_path: Path) -> None:
+    hosts = [recorded(f"host-{number}", number, events=200) for number in range(MANY)]
+    turns = [host[turn] for turn in range(max(map(len, hosts))) for host in hosts if turn < len(host)]
+    address, most = make_topic(partitions=1), 0
+    append(address, turns)
+    with KafkaLogReader(address) as reader:
+        part = PartitionReplay(reader, 0, settings(tmp_path, memory_bytes=LIMIT), ReplayReport())
+        while part.step():
+            assert sum(stream.nbytes for stream in part.streams.values()) <= LIMIT
+            most = max(most, len(part.streams))
+        part.save()
+    assert 1 < most < MANY
+    assert store(tmp_path) == embedded(tmp_path / "embedded", turns)
+
+
 def test_an_idle_stream_pins_no_offset(make_topic: MakeTopic, hosts: list[list[Frame]], tmp_path: Path) -> None:
     address, (idle, busy) = make_topic(partitions=1), hosts[:2]
     append(address, idle[:3] + busy)
