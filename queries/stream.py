@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pagetrail.queries.instant import Instant, as_text, parse_instant
 from pagetrail.replay import stored
 from pagetrail.replay.as_of import facts_as_of
+from pagetrail.replay.databases import Attachment
 from pagetrail.replay.facts import Facts, from_plain, open_call_doubts
 from pagetrail.schemas.errors import NotFound, SegmentDamaged, TrailMissing
 from pagetrail.schemas.log import log_directory
@@ -54,7 +55,7 @@ class Stream:
     files: list[StoreFile]
     facts: Facts
     newest: Piece
-    _held: duckdb.DuckDBPyConnection
+    _held: Attachment
     """Keeps the newest file readable: a tip is removed when a newer one is there."""
     _pieces: dict[Path, Piece] = field(default_factory=dict)
     believed: Instant | None = None
@@ -292,7 +293,7 @@ def open_stream(directory: Path) -> Stream | None:
             with stored.opened(files[-1].path) as db:
                 meta = stored.meta(db, files[-1].path)
                 facts = _facts(db)
-                held = duckdb.connect(str(files[-1].path), read_only=True)
+                held = stored.hold(files[-1].path)
             break
         except SegmentDamaged:
             if files[-1].path.exists() or attempt == 4:

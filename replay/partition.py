@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pagetrail.replay import checkpoint, holes
+from pagetrail.replay import checkpoint, holes, restore
 from pagetrail.replay.cut import Cut, part_name, read_cut, write_cut
 from pagetrail.replay.engine import FoldOptions, StreamEngine
 from pagetrail.replay.open_stream import OpenStream
@@ -178,7 +178,7 @@ class PartitionReplay:
     def _trusted(self, cut: Cut) -> Cut:
         """Return a cut; one at the log's beginning when segments that it builds on are gone."""
         for key, seq in cut.streams.items():
-            last = checkpoint.resumable(stream_directory(self.settings.trail, *key, self.settings.fold))
+            last = restore.resumable(stream_directory(self.settings.trail, *key, self.settings.fold))
             if seq > (-1 if last is None else last.last_seq):
                 return Cut(losses=cut.losses)
         return cut
@@ -229,7 +229,7 @@ class PartitionReplay:
         if key not in self.streams:
             directory = stream_directory(self.settings.trail, *key, self.settings.fold)
             checkpoint.sweep(directory, alone=self._alone)
-            engine = checkpoint.load(directory, host=key[0], boot_id=key[1], options=self.settings.options)
+            engine = restore.load(directory, host=key[0], boot_id=key[1], options=self.settings.options)
             self.streams[key] = OpenStream(engine, directory, offset, engine.last_seq)
         return self.streams[key]
 

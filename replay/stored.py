@@ -1,21 +1,32 @@
 """What a file of the store says, read: a segment or a tip, whole or refused."""
 
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pagetrail.replay.databases import Attachment, Instance
 from pagetrail.schemas.errors import SegmentDamaged, TrailTooNew
 from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64, RECORD_DTYPE, RUN_DTYPE
 from pagetrail.schemas.store import STORE_FORMAT
 
 _HEADER_BYTES = 3 * 4096
 """Before a DuckDB file's first block: the main header and two of the database."""
+
+
+_DAMAGE: Final = (
+    duckdb.IOException, duckdb.SerializationException, duckdb.CatalogException, duckdb.InternalException,
+)  # fmt: skip
+"""What DuckDB raises, once a file is open, where the file is not what it should be."""
+
+_DATABASES: Final = Instance()
+_HELD: Final[weakref.WeakValueDictionary[Path, Attachment]] = weakref.WeakValueDictionary()
 
 
 @contextmanager
@@ -27,27 +38,41 @@ def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     SegmentDamaged
         It cannot be read as one.
     """
+    file = hold(path)  # let go of when nobody has it any more
     try:
-        db = duckdb.connect(str(path), read_only=True)
-    except duckdb.Error as error:
-        raise SegmentDamaged(path=str(path), reason=str(error).split("\n")[0]) from error
-    try:
-        _check_size(db, path)
-        yield db
-    except (
-        duckdb.IOException,
-        duckdb.SerializationException,
-        duckdb.CatalogException,
-        duckdb.InternalException,
-    ) as error:
-        raise SegmentDamaged(path=str(path), reason=str(error).split("\n")[0]) from error
-    finally:
-        db.close()
+        with file.connection() as db:
+            _check_size(db, path)
+            yield db
+    except _DAMAGE as error:
+        _HELD.pop(path, None)  # whoever mends it is to find the new one
+        raise _damaged(path, error) from error
+
+
+def hold(path: Path) -> Attachment:
+    """Keep a file readable for as long as this is kept: a tip is removed when a newer one is there.
+
+    Raises
+    ------
+    SegmentDamaged
+        It cannot be opened.
+    """
+    held = _HELD.get(path)
+    if held is None or not held.stands_at(path):
+        try:
+            held = _HELD[path] = Attachment(_DATABASES, path, "READ_ONLY")
+        except duckdb.Error as error:
+            raise _damaged(path, error) from error
+    return held
+
+
+def _damaged(path: Path, error: duckdb.Error) -> SegmentDamaged:
+    return SegmentDamaged(path=str(path), reason=str(error).split("\n")[0])
 
 
 def _check_size(db: duckdb.DuckDBPyConnection, path: Path) -> None:
     """DuckDB opens a file whose last blocks are gone, and complains only when a question needs them."""
-    blocks, block_bytes = db.execute("SELECT total_blocks, block_size FROM pragma_database_size()").fetchall()[0]
+    query = "SELECT total_blocks, block_size FROM pragma_database_size() WHERE database_name = current_database()"
+    blocks, block_bytes = db.execute(query).fetchall()[0]
     try:
         whole, found = _HEADER_BYTES + blocks * block_bytes, path.stat().st_size
     except FileNotFoundError:

@@ -54,6 +54,10 @@ class Connection:
             self._deadline.step()
         return self._connection.execute(statement, *arguments)
 
+    def cursor(self) -> "Connection":
+        """Return another connection, counted as this one."""
+        return Connection(self._connection.cursor(), self._deadline)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 

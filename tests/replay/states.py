@@ -228,7 +228,7 @@ def replay(
 
 def store(trail: Path) -> dict[str, str]:
     """Return the segments and tips of a trail, all streams and folds, by name, with their digests."""
-    from pagetrail.replay.checkpoint import meta, opened
+    from pagetrail.replay.stored import meta, opened
 
     found = {}
     for path in sorted(segments_directory(trail).rglob("[!.]*.duckdb")):

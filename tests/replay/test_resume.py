@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pagetrail.replay import checkpoint
+from pagetrail.replay import checkpoint, restore
 from pagetrail.replay.engine import FoldOptions
 from pagetrail.replay.segment import Stretch
 from pagetrail.schemas.columns import Kind
@@ -45,7 +45,7 @@ def test_every_field_of_an_engine_is_in_its_tip(told: History, size: int) -> Non
     with TemporaryDirectory() as folder:
         checkpoint.write(Path(folder), Stretch(run.engine, tip=True))
         options = FoldOptions(correct=told.correct, floor=FLOOR)
-        restored = checkpoint.load(Path(folder), host="host", boot_id="boot", options=options)
+        restored = restore.load(Path(folder), host="host", boot_id="boot", options=options)
     assert semantic(restored) == semantic(run.engine)
 
 
@@ -63,7 +63,7 @@ def test_every_field_of_an_engine_is_in_its_last_segment(told: History, data: st
             if len(run.digests) == sealed or events[frame.header.frame]["kind"] != Kind.RECORDING_END:
                 continue
             options = FoldOptions(correct=told.correct, floor=FLOOR)
-            restored = checkpoint.load(Path(folder), host="host", boot_id="boot", options=options)
+            restored = restore.load(Path(folder), host="host", boot_id="boot", options=options)
             assert semantic(restored) == semantic(run.engine)
 
 

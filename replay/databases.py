@@ -1,0 +1,124 @@
+"""DuckDB within this process: an instance to which files are attached for as long as they are read or written.
+
+To make an instance takes longer than to read a small file. An error may leave one unusable: after any, another is made.
+"""
+
+import os
+import threading
+import uuid
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+_Connection = duckdb.DuckDBPyConnection
+
+
+def _nothing(_: _Connection) -> None:
+    pass
+
+
+class Instance:
+    """An instance in memory, made when it is first needed.
+
+    Parameters
+    ----------
+    prepare
+        What is done with each one that is made.
+    config
+        DuckDB's settings.
+    """
+
+    def __init__(self, prepare: Callable[[_Connection], None] = _nothing, **config: Any) -> None:
+        self._prepare, self._config = prepare, config
+        self._lock = threading.Lock()
+        self._root: _Connection | None = None
+        self._parents: list[_Connection] = []
+        os.register_at_fork(after_in_child=self._leave_to_parent)
+
+    @contextmanager
+    def attached(self, path: Path, options: str) -> Iterator[_Connection]:
+        """Give a connection for which *path*, attached with *options*, is the database; let go of the file afterwards."""
+        file = Attachment(self, path, options)
+        try:
+            with file.connection() as db:
+                yield db
+        finally:
+            file.release()
+
+    def root(self) -> _Connection:
+        """Return the connection that keeps the instance alive."""
+        with self._lock:
+            if self._root is None:
+                self._root = duckdb.connect(":memory:", config=self._config)
+                self._prepare(self._root)
+            return self._root
+
+    def retire(self, root: _Connection) -> None:
+        """Use an instance no more, where that has not happened yet; who holds files of it goes on with them if they can."""
+        with self._lock:
+            if self._root is root:
+                self._root = None
+
+    def _leave_to_parent(self) -> None:
+        """In a process that forked: its threads are not here, and to end it would wait for them."""
+        self._lock = threading.Lock()
+        if self._root is not None:
+            self._parents.append(self._root)
+            self._root = None
+
+
+class Attachment:
+    """A file that an instance holds open, until ``release``, or until nobody has this any more.
+
+    Raises
+    ------
+    duckdb.Error
+        It cannot be opened.
+    """
+
+    def __init__(self, instance: Instance, path: Path, options: str) -> None:
+        self._instance, self._root = instance, instance.root()
+        self.name = f"file_{uuid.uuid4().hex}"
+        quoted = str(path).replace("'", "''")
+        try:
+            self._root.cursor().execute(f"ATTACH '{quoted}' AS {self.name} ({options})")
+        except duckdb.Error:
+            instance.retire(self._root)
+            raise
+        self._inode = _inode(path)
+        self.release = weakref.finalize(self, _detach, self._root, self.name, os.getpid())
+        self.release.atexit = False
+
+    def stands_at(self, path: Path) -> bool:
+        """Whether no other file has taken its place since; where there is none, it does."""
+        return _inode(path) in (self._inode, None)
+
+    @contextmanager
+    def connection(self) -> Iterator[_Connection]:
+        """Give a connection of its own for which the file is the database."""
+        try:
+            with self._root.cursor() as db:
+                db.execute(f"USE {self.name}")
+                yield db
+        except duckdb.Error:
+            self._instance.retire(self._root)
+            raise
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _detach(root: _Connection, name: str, pid: int) -> None:
+    if os.getpid() != pid:
+        return  # it was attached before this process forked
+    with suppress(duckdb.Error):  # of an instance that an error made unusable
+        root.cursor().execute(f"DETACH {name}")
