@@ -1,11 +1,13 @@
 """Hosts on 8 partitions, replayed by one process and by two: the same digests, and the ratio of their throughputs.
 
-``python -m benchmarks.kafka_group CAPTURE… [--copies N] [--processes N…]``: each capture N times, under other host names. A
-broker of its own, or the one at $PAGETRAIL_KAFKA. Times run from the first process's start to the last one's end, imports and
-joining the group included, and without them (from when the first frame can be folded: measured by a replay of nothing).
+``python -m benchmarks.kafka_group CAPTURE… [--copies N] [--processes N…]``: each capture N times, under other host names, chosen
+so that the partitions have as many hosts each: few hosts, placed as the hash of their names falls, would measure the hash.
+A broker of its own, or the one at $PAGETRAIL_KAFKA. Times run from the first process's start to the last one's end, imports
+and joining the group included, and without them (from when the first frame can be folded: measured by a replay of nothing).
 """
 
 import argparse
+import itertools
 import os
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from pathlib import Path
 from benchmarks import brokers
 from pagetrail import api
 from pagetrail.schemas.log_address import parse_log_address
+from pagetrail.schemas.log_kafka import partition_of
 from tests.kafka.client import Kafka
 from tests.replay.states import store
 
@@ -38,12 +41,12 @@ def _measure(kafka: Kafka, asked: argparse.Namespace, folder: Path) -> int:
     log = f"kafka://{kafka.bootstrap}/bench-{uuid.uuid4().hex[:8]}"
     kafka.create_topic(log.rpartition("/")[2], partitions=PARTITIONS)
     events = 0
-    for copy in range(asked.copies):
-        for capture in asked.captures:
-            name = f"{capture.name}-{copy}"
-            report = api.ingest(folder, capture, host=name, boot_id=name, log=parse_log_address(log))
-            events += report.events
-    print(f"{asked.copies * len(asked.captures)} hosts, {events:,} events, {PARTITIONS} partitions", flush=True)
+    captures = asked.captures * asked.copies
+    for number, capture in enumerate(captures):
+        name = _host(f"{capture.name}-{number // PARTITIONS}", number % PARTITIONS)
+        report = api.ingest(folder, capture, host=name, boot_id=f"{name}-{number}", log=parse_log_address(log))
+        events += report.events
+    print(f"{len(captures)} hosts, {events:,} events, {PARTITIONS} partitions", flush=True)
     nothing = _seconds(folder, log, 1, _replay(folder, log, 1)[1])
     rates, stores = {}, []
     for count in asked.processes:
@@ -63,6 +66,12 @@ def _measure(kafka: Kafka, asked: argparse.Namespace, folder: Path) -> int:
         f"digests {'the same' if same else 'DIFFER'}; throughput to that of {first}: {ratios}; load {os.getloadavg()}"
     )
     return 0 if same else 1
+
+
+def _host(name: str, partition: int) -> str:
+    """Return a host name that hashes to *partition*."""
+    named = (f"{name}-{number}" for number in itertools.count())
+    return next(host for host in named if partition_of(host, PARTITIONS) == partition)
 
 
 def _replay(folder: Path, log: str, count: int) -> tuple[float, Path]:

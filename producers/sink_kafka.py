@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pagetrail.producers.delivery import PATIENCE_SECONDS, Delivery
 from pagetrail.producers.splitting import fitting
 from pagetrail.producers.stored_kafka import LOOK_BACK, StoredFrames
-from pagetrail.schemas.frames import Frame
+from pagetrail.schemas.frames import Frame, RecordingKey
 from pagetrail.schemas.log import AppendResult
 from pagetrail.schemas.log_address import KafkaAddress
 from pagetrail.schemas.log_kafka import BOOT_HEADER, DIGEST_HEADER, partition_of
@@ -53,14 +53,14 @@ class KafkaLogWriter:
         if not self._delivery.alive():
             raise ValueError("this writer has stopped: what it was about to send is not known to be in the log")
         parts = [part for frame in frames for part in fitting(frame, self._room(frame))]
-        wanted = {part.header.recording for part in parts}
+        wanted = {part.header.recording_key for part in parts}
         for part in parts:
             self._look_back(part, wanted)
         missing = self._stored.missing(parts)
         for part in missing:
             self._send(part)
         self._delivery.settle()
-        appended = len({(part.header.recording, part.header.frame) for part in missing})
+        appended = len({(part.header.recording_key, part.header.frame) for part in missing})
         return AppendResult(appended=appended, duplicates=len(frames) - appended, last_offset=self._last_offset)
 
     def flush(self) -> None:
@@ -82,9 +82,9 @@ class KafkaLogWriter:
         texts = (said.host, said.boot_id, DIGEST_HEADER, BOOT_HEADER)
         return self._delivery.room(sum(len(text.encode()) for text in texts))
 
-    def _look_back(self, frame: Frame, wanted: set[str]) -> None:
+    def _look_back(self, frame: Frame, wanted: set[RecordingKey]) -> None:
         partition = partition_of(frame.header.host, self._delivery.partitions)
-        known = self._stored.look_back(frame.header.recording, partition, wanted)
+        known = self._stored.look_back(frame.header.recording_key, partition, wanted)
         self._last_offset = self._last_offset if known is None else known
 
     def _send(self, frame: Frame) -> None:

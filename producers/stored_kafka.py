@@ -12,7 +12,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from pagetrail.schemas.errors import FrameConflict, FrameDamaged
-from pagetrail.schemas.frames import Frame, FrameHeader, decode_header, frame_digest
+from pagetrail.schemas.frames import Frame, FrameHeader, RecordingKey, decode_header, frame_digest
 from pagetrail.schemas.log_address import KafkaAddress
 from pagetrail.schemas.log_kafka import (
     CONNECT_SECONDS,
@@ -82,7 +82,7 @@ class StoredFrames:
 
     def __init__(self, address: KafkaAddress, look_back: int) -> None:
         self._address, self._look_back = address, look_back
-        self._recordings: dict[str, _Copies] = {}
+        self._recordings: dict[RecordingKey, _Copies] = {}
         self._troubles = Troubles()
         self._consumer: Consumer | None = None
 
@@ -94,11 +94,11 @@ class StoredFrames:
         FrameConflict
             The log holds other bytes under one's number and seq; none of them is on its way then.
         """
-        before = {header.recording: self._recordings[header.recording].copy() for header in (f.header for f in frames)}
+        before = {key: self._recordings[key].copy() for key in {frame.header.recording_key for frame in frames}}
         missing = []
         try:
             for frame in frames:
-                copies = self._recordings[frame.header.recording]
+                copies = self._recordings[frame.header.recording_key]
                 if not copies.holds(frame.header, frame.digest):
                     copies.add(frame.header, frame.digest, _PLANNED)
                     missing.append(frame)
@@ -109,11 +109,11 @@ class StoredFrames:
 
     def acknowledged(self, frame: Frame, offset: int) -> None:
         """Take note of where a frame that was sent stands."""
-        copies = self._recordings.get(frame.header.recording)
+        copies = self._recordings.get(frame.header.recording_key)
         if copies is not None:
             copies.add(frame.header, frame.digest, offset)
 
-    def look_back(self, recording: str, partition: int, wanted: Collection[str]) -> int | None:
+    def look_back(self, recording: RecordingKey, partition: int, wanted: Collection[RecordingKey]) -> int | None:
         """Look for frames of *recording* at the end of *partition*, once; return the partition's last offset then.
 
         Recordings that were met long ago are forgotten, but none of those that are *wanted* now.
@@ -136,7 +136,7 @@ class StoredFrames:
             self._consumer.close()
             self._consumer = None
 
-    def _read(self, recording: str, copies: _Copies, start: TopicPartition, stop: int) -> None:
+    def _read(self, recording: RecordingKey, copies: _Copies, start: TopicPartition, stop: int) -> None:
         """Take note of the frames of *recording* from *start* to *stop*."""
         if start.offset >= stop:
             return
@@ -163,11 +163,11 @@ class StoredFrames:
         return self._consumer
 
 
-def _note(recording: str, copies: _Copies, message: Message) -> None:
+def _note(recording: RecordingKey, copies: _Copies, message: Message) -> None:
     payload = message.value() or b""
     try:
         header = decode_header(payload)
     except FrameDamaged:
         return  # replay says so; here it is enough that it is no frame of this recording
-    if header.recording == recording:
+    if header.recording_key == recording:
         copies.add(header, frame_digest(payload), offset_of(message))

@@ -37,6 +37,10 @@ def _log(stream: Stream) -> list[Finding]:
         if key in cut.held:
             offset, why = cut.held[key]
             found.append(Finding(level="note", what="held", count=1, detail=f"at log offset {offset}: {why}"))
+        refused = [why for (host, boot_id, _), why in cut.refused.items() if (host, boot_id) == key]
+        if refused:
+            text = "not folded, so that no answer knows of them: " + "; ".join(refused)
+            found.append(Finding(level="loss", what="recordings", count=len(refused), detail=text))
         if key in cut.streams and cut.losses:
             text = "the log lost records of the partition: " + "; ".join(cut.losses)
             found.append(Finding(level="loss", what="log", count=len(cut.losses), detail=text))

@@ -144,8 +144,8 @@ def _heads(t: Tables, pfn: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray
 
 
 def _rows(t: Tables, handle: NDArray[np.int64]) -> NDArray[np.void]:
-    rows = np.zeros(handle.size, RECORD_DTYPE)
-    rows[handle >= 0] = t.records[handle[handle >= 0]]
+    rows: NDArray[np.void] = t.records[np.maximum(handle, 0)]
+    rows[handle < 0] = np.zeros(1, RECORD_DTYPE)
     return rows
 
 
@@ -164,16 +164,15 @@ def _extra(t: Tables, entries: Entries, since: int) -> tuple[NDArray[np.int64], 
     for section_nr in np.flatnonzero(t.slot >= 0):
         slot = t.slot[section_nr]
         handle = np.where(t.kernel[slot] >= 0, t.kernel[slot], t.owner[slot])
-        known = np.flatnonzero(handle >= 0)
-        rows = t.records[handle[known]]
-        pfn = known + section_nr * pages
-        order = np.maximum(rows["order"], 0).astype(np.int64)
+        silent = handle >= 0
+        silent[entries.pfn[listed_section == section_nr] % pages] = False
+        page = np.flatnonzero(silent)
+        page = page[(t.records["state"][handle[page]] == State.OWNED) & (t.records["begin_ts"][handle[page]] < since)]
+        pfn = page + section_nr * pages
+        order = np.maximum(t.records["order"][handle[page]], 0).astype(np.int64)
         head = (pfn & ((np.int64(1) << order) - 1)) == 0
-        listed = np.zeros(pages, np.bool_)
-        listed[entries.pfn[listed_section == section_nr] % pages] = True
-        keep = (rows["state"] == State.OWNED) & head & ~listed[known] & (rows["begin_ts"] < since)
-        found.append(pfn[keep])
-        records.append(rows[keep])
+        found.append(pfn[head])
+        records.append(t.records[handle[page[head]]])
     if not found:
         return np.zeros(0, np.int64), np.zeros(0, RECORD_DTYPE)
     return np.concatenate(found), np.concatenate(records)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pagetrail.schemas.errors import StorageFull, TrailBusy
+from pagetrail.schemas.frames import RecordingKey
 from pagetrail.schemas.log import EMBEDDED_LOG
 from pagetrail.schemas.store import path_part, segments_directory
 
@@ -39,7 +40,8 @@ class Cut:
         By (host, boot_id), the stream_seq that the segments and the tip of each stream reach: where they do not reach it
         any more, the offset is not to be trusted.
     refused
-        Recordings that overlap another one of their boot, and why: what comes of them later is refused too.
+        By (host, boot_id, recording), why it was refused: it overlaps another one of its boot. What comes of it later is
+        refused too.
     reached
         Everything before it had been read when this was written: what of it is not below ``offset`` was still in memory.
     seen
@@ -55,7 +57,7 @@ class Cut:
 
     offset: int = 0
     streams: dict[tuple[str, str], int] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
+    refused: dict[RecordingKey, str] = field(default_factory=dict)
     reached: int = 0
     seen: tuple[int, str] | None = None
     held: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
@@ -95,7 +97,7 @@ def _from_json(said: dict[str, Any]) -> Cut:
     return Cut(
         offset=int(said["offset"]),
         streams={(host, boot_id): int(seq) for host, boot_id, seq in said["streams"]},
-        refused=dict(said["refused"]),
+        refused={(host, boot_id, recording): why for host, boot_id, recording, why in said["refused"]},
         reached=int(said.get("reached", said["offset"])),
         seen=None if seen is None else (int(seen[0]), str(seen[1])),
         held={(host, boot_id): (int(offset), str(why)) for host, boot_id, offset, why in said.get("held", [])},
@@ -108,7 +110,7 @@ def _to_json(cut: Cut) -> dict[str, Any]:
     return {
         "offset": cut.offset,
         "streams": [[*key, seq] for key, seq in cut.streams.items()],
-        "refused": cut.refused,
+        "refused": [[*key, why] for key, why in cut.refused.items()],
         "reached": cut.reached,
         "seen": cut.seen,
         "held": [[*key, *held] for key, held in cut.held.items()],

@@ -51,9 +51,9 @@ def compare_free(t: Tables, runs: list[tuple[int, int]], since: int) -> FreeComp
             classes["no such section"] = classes.get("no such section", 0) + count
             continue
         handle = t.owner[t.slot[section_nr], first : first + count]
-        records = t.records[np.maximum(handle, 0)]
-        state = np.where(handle >= 0, records["state"], int(State.UNKNOWN))
-        touched = (handle >= 0) & (records["begin_ts"] >= since) & (state == State.OWNED)
+        known = np.maximum(handle, 0)
+        state = np.where(handle >= 0, t.records["state"][known], int(State.UNKNOWN))
+        touched = (state == State.OWNED) & (t.records["begin_ts"][known] >= since)
         agree += int((state == State.FREE).sum())
         mine = (state == State.OWNED) & ~touched
         for name, mask in (

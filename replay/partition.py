@@ -10,7 +10,7 @@ from pagetrail.replay.cut import Cut, part_name, read_cut, write_cut
 from pagetrail.replay.engine import FoldOptions, StreamEngine
 from pagetrail.replay.open_stream import OpenStream
 from pagetrail.schemas.errors import FrameDamaged, OffsetGap, SchemaTooNew
-from pagetrail.schemas.frames import decode_frame
+from pagetrail.schemas.frames import RecordingKey, decode_frame
 from pagetrail.schemas.log import ANY_BOOT, EMBEDDED_LOG, MAX_READ_BYTES, LogReader, LogRecord
 from pagetrail.schemas.store import stream_directory
 
@@ -40,7 +40,7 @@ class ReplayReport:
     frames: int = 0
     segments: int = 0
     halted: dict[StreamKey, str] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
+    refused: dict[RecordingKey, str] = field(default_factory=dict)
     waiting: dict[StreamKey, str] = field(default_factory=dict)
     losses: list[str] = field(default_factory=list)
 
@@ -236,7 +236,7 @@ class PartitionReplay:
     def _overlaps(self, engine: StreamEngine, record: LogRecord) -> bool:
         """Whether a frame is folded already, or of a recording of the boot that does not come after the ones before it."""
         header = record.header
-        if header.recording in self._refused:
+        if header.recording_key in self._refused:
             return True
         parts = engine.facts.recordings
         known = next((part for part in parts if part.recording == header.recording), None)
@@ -247,7 +247,7 @@ class PartitionReplay:
                 return False
         elif engine.last_ts is None or header.first_ts > engine.last_ts:
             return False
-        self._refused[header.recording] = self.report.refused[header.recording] = (
+        self._refused[header.recording_key] = self.report.refused[header.recording_key] = (
             f"recording {header.recording} of {header.host} {header.boot_id} has events at {header.first_ts} ns, which is "
             f"not after the end of another recording of the same boot ({engine.last_ts} ns): two views of one time are "
             "never merged; ingest it into another trail"

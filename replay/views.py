@@ -112,10 +112,11 @@ def _in_sections(engine: "StreamEngine", entries: Entries, since: int, seq: int,
     """Open the sections that the dump names; leave out records of sections that went while it was read."""
     section = entries.pfn // engine.facts.pages_per_section
     gone = {e.section_nr for e in engine.facts.sections if since <= e.end_ts < OPEN_END}
-    for section_nr in np.unique(section).tolist():
+    named = np.unique(section).tolist()
+    for section_nr in named:
         if section_nr not in gone:
             engine.open_inferred(section_nr, seq, ts)
-    there = np.array([engine.sections.is_open(nr) for nr in section.tolist()], np.bool_)
+    there = np.isin(section, [nr for nr in named if engine.sections.is_open(nr)])
     for row in np.flatnonzero(~there).tolist():
         if engine.beyond_nodes(int(section[row])):
             engine.quarantine(Anomaly.BEYOND_MACHINE, seq, ts, int(entries.pfn[row]), int(entries.order[row]))

@@ -27,6 +27,9 @@ FRAME_EVENTS: Final = 65_536
 
 CHECKSUM_BYTES: Final = 4
 
+RecordingKey = tuple[str, str, str]
+"""(host, boot_id, recording)."""
+
 _KEY = "pagetrail."
 _CODEC = pa.Codec("zstd", compression_level=1)
 _WRITE = pa.ipc.IpcWriteOptions(compression=_CODEC)
@@ -72,6 +75,11 @@ class FrameHeader:
     last_ts: int
     producer: str
     producer_version: str
+
+    @property
+    def recording_key(self) -> RecordingKey:
+        """Whose frame it is: one recording that was ingested under two hosts' names is two."""
+        return self.host, self.boot_id, self.recording
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

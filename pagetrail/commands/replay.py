@@ -47,8 +47,10 @@ def replay(
             on_progress=lambda done, total: bar.update(task, completed=done, total=max(total, done), note=f"{done} frames"),
             on_trouble=lambda said: say.print(f"waiting: {said}", markup=False),
         )  # fmt: skip
-    for why in (*report.halted.values(), *report.refused.values()):
+    for why in report.halted.values():
         say.print(f"halted: {why}", markup=False)
+    for why in report.refused.values():
+        say.print(f"refused: {why}", markup=False)
     for (host, boot_id), why in report.waiting.items():
         say.print(f"waiting: {host}/{boot_id}: {why}", markup=False)
     for what in report.losses:
@@ -56,7 +58,8 @@ def replay(
     if as_json:
         out(json_text({
             "events": report.events, "frames": report.frames, "segments": report.segments, "stopped": bool(stopped),
-            "halted": {"/".join(key): why for key, why in report.halted.items()}, "refused": report.refused,
+            "halted": {"/".join(key): why for key, why in report.halted.items()},
+            "refused": {"/".join(key): why for key, why in report.refused.items()},
             "waiting": {"/".join(key): why for key, why in report.waiting.items()}, "lost": report.losses,
         }))  # fmt: skip
     else:

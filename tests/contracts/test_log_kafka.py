@@ -178,6 +178,14 @@ def test_another_writer_finds_a_conflict_and_nothing_of_that_append_is_sent(make
     assert len(records(address)) == 3
 
 
+def test_one_recording_under_the_names_of_two_hosts_is_two(make_topic: MakeTopic) -> None:
+    """Whether their partition is the same is up to a hash: it must not decide what a producer may do."""
+    address = make_topic()
+    assert append(address, [a_frame("r", 0, host="one"), a_frame("r", 0, host="two", seed=7)]) == (2, 0)
+    assert append(address, [a_frame("r", 0, host="two", seed=7), a_frame("r", 0, host="one")]) == (0, 2)
+    assert [record.header.host for record in records(address)] == ["one", "two"]
+
+
 # -- back-pressure -------------------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pagetrail.queries.doctor import findings
+from pagetrail.queries.stream import open_streams
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.owner import QUARANTINED, Anomaly, State
 from tests.reference.oracle import Reference
@@ -67,12 +69,14 @@ def test_a_recording_that_overlaps_another_is_refused_however_often_replay_is_st
     frames = to_frames(_two(overlap=True).recordings, [7])
     whole, stopped = trail_of(tmp_path / "whole", frames), trail_of(tmp_path / "stopped", frames)
     report, replayer = replay(whole)
-    assert list(report.refused) == ["recording 1"]
-    assert "never merged" in report.refused["recording 1"]
+    assert list(report.refused) == [("host", "boot", "recording 1")]
+    assert "never merged" in report.refused["host", "boot", "recording 1"]
     assert [part.recording for part in replayer.streams["host", "boot"].engine.facts.recordings] == ["recording 0"]
     for _ in range(len(frames) + 1):
         report, _ = replay(stopped, frames=1)
-    assert list(report.refused) == ["recording 1"]
+    (told,) = [f.detail for s in open_streams(stopped) for f in findings(s) if f.what == "recordings"]
+    assert "recording 1" in told
+    assert list(report.refused) == [("host", "boot", "recording 1")]
     assert sorted(p.name for p in stream(stopped).iterdir()) == sorted(p.name for p in stream(whole).iterdir())
 
 

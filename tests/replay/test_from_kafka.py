@@ -16,11 +16,14 @@ from pagetrail.producers.model_recording import ModelHost, ModelRecording, model
 from pagetrail.producers.recordings import open_recording
 from pagetrail.producers.sink_kafka import KafkaLimits, KafkaLogWriter
 from pagetrail.producers.sink_sqlite import SqliteLogWriter
+from pagetrail.queries.doctor import findings
+from pagetrail.queries.stream import open_streams
 from pagetrail.replay.cut import part_name, read_cut, replay_lock
 from pagetrail.replay.engine import FoldOptions
 from pagetrail.replay.replayer import Replayer, ReplayReport
 from pagetrail.replay.source_kafka import KafkaLogReader
 from pagetrail.replay.source_sqlite import SqliteLogReader
+from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.errors import TrailBusy
 from pagetrail.schemas.frames import Frame
 from pagetrail.schemas.log import LogReader
@@ -31,6 +34,7 @@ from tests.contracts.test_log_kafka import as_message, send_raw
 from tests.contracts.topics import MakeTopic, topic_maker
 from tests.kafka.client import Kafka
 from tests.replay.states import store, trail_of
+from tests.replay.strategies import Machine, to_frames
 
 FLOOR = 500
 
@@ -86,6 +90,26 @@ def test_hosts_on_partitions_fold_to_what_the_embedded_log_folds_to(
     report = replayed(tmp_path, KafkaLogReader(address))
     assert (report.halted, report.refused) == ({}, {})
     assert store(tmp_path) == expected
+
+
+def test_what_is_refused_of_one_host_is_folded_under_the_name_of_another(make_topic: MakeTopic, tmp_path: Path) -> None:
+    address, m = make_topic(), Machine()
+    for start in (1_000, 1_010):  # the second begins before the first one's end
+        m.ts = start
+        m.begin()
+        for pfn in range(20):
+            m.ts += 1
+            m.emit(Kind.ALLOC, pfn=pfn, order=0, gfp_mask=0, pid=1)
+        m.end()
+    first, second = (to_frames(m.recordings, [7], host=host) for host in ("one", "two"))
+    append(address, first + [frame for frame in second if frame.header.recording == "recording 1"])
+    report = replayed(tmp_path, KafkaLogReader(address))
+    assert list(report.refused) == [("one", "boot", "recording 1")]
+    folded = {s.host: (s.newest.file.last_seq + 1, [f.what for f in findings(s)]) for s in open_streams(tmp_path)}
+    assert {host: events for host, (events, _) in folded.items()} == {
+        "one": len(m.recordings[0]), "two": len(m.recordings[1]),
+    }  # fmt: skip
+    assert {host for host, (_, found) in folded.items() if "recordings" in found} == {"one"}
 
 
 def test_repeats_and_parts_fold_to_the_same_store(
