@@ -17,6 +17,7 @@ from pagetrail.schemas.batch import concat
 from pagetrail.schemas.columns import absent
 from pagetrail.schemas.errors import InputError
 from pagetrail.schemas.owner import ABSENT64, SAME_TS_NSEC
+from pagetrail.schemas.structs import taken
 
 
 def audit_dump(stream: Stream, dump: Path, at: Instant) -> tuple[Audit, pa.Table]:
@@ -39,7 +40,7 @@ def audit_dump(stream: Stream, dump: Path, at: Instant) -> tuple[Audit, pa.Table
     pfn, row = heads(runs, records)
     where = np.searchsorted(pfn, theirs["pfn"])
     there = np.isin(theirs["pfn"], pfn)
-    ours = records[row[np.where(there, np.minimum(where, max(pfn.size - 1, 0)), 0)]] if pfn.size else records[:0]
+    ours = taken(records, row[np.where(there, np.minimum(where, max(pfn.size - 1, 0)), 0)]) if pfn.size else records[:0]
     stamps = owner_ts(ours, owner_clock(stream.facts.clocks))
     known = (stamps != ABSENT64) & (theirs["ts_nsec"] != absent("ts_nsec"))
     near = ~known | (np.abs(np.where(known, stamps, 0) - np.where(known, theirs["ts_nsec"], 0)) <= SAME_TS_NSEC)

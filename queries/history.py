@@ -13,6 +13,7 @@ from pagetrail.replay import stored
 from pagetrail.replay.stored import arrays
 from pagetrail.schemas.owner import OPEN_END, How, State
 from pagetrail.schemas.store import StoreFile
+from pagetrail.schemas.structs import taken
 
 HISTORY_FIELDS: Final = (
     ("end_ts", pa.int64(), "ns, trace clock: when it ended; null: still so at the horizon"),
@@ -105,7 +106,7 @@ def _of_file(
 def _as_known(stream: Stream, runs: np.ndarray, records: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Leave out what began after the time as of which is asked; what ended after it was still so."""
     began = np.array([stream.knows(int(r["begin_ts"]), int(r["begin_seq"])) for r in records], np.bool_)
-    runs, records = runs[began], records[began]
+    runs, records = taken(runs, began), taken(records, began)
     later = np.array([not stream.knows(int(r["end_ts"]), int(r["end_seq"])) for r in runs], np.bool_)
     runs["end_ts"][later], runs["end_seq"][later], runs["end_how"][later] = OPEN_END, OPEN_END, How.OPEN
     return runs, records

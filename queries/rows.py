@@ -27,6 +27,7 @@ from pagetrail.schemas.owner import (
     How,
     State,
 )
+from pagetrail.schemas.structs import concatenated, taken
 
 STATE_WORDS: Final = {int(s): s.name.lower() for s in State}
 EVIDENCE_WORDS: Final = {int(e): e.name.lower() for e in Evidence}
@@ -96,7 +97,7 @@ def rows_at(stream: Stream, at: Instant, *, pfns: Sequence[int] | None = None, e
     runs, records = arrays(found)
     kernel = runs["kernel_view"] == 1
     stepped_over = kernel & (records["state"] == State.FREE)  # a stamp that no dump lists
-    runs, records, kernel = runs[~stepped_over], records[~stepped_over], kernel[~stepped_over]
+    runs, records, kernel = taken(runs, ~stepped_over), taken(records, ~stepped_over), kernel[~stepped_over]
     found = found.filter(pa.array(~stepped_over))
     runs, records, kernel_row = _both_views(runs, records, kernel)
     if everything or pfns is not None:
@@ -127,13 +128,13 @@ def _both_views(
     runs: NDArray[np.void], records: NDArray[np.void], kernel: NDArray[np.bool_]
 ) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:
     """Cut proven runs where the kernel's differing records begin and end; return them with the row of the kernel's, or -1."""
-    proven, mine = runs[~kernel], records[~kernel]
+    proven, mine = taken(runs, ~kernel), taken(records, ~kernel)
     if not kernel.any():
         return proven, mine, np.full(proven.size, -1, np.int64)
     views = np.flatnonzero(kernel)
     edges = np.unique(np.concatenate([runs["pfn"][views], runs["pfn"][views] + runs["nr_pages"][views]]))
     pieces, parent = cut(proven, edges)
-    first, cut_records = pieces["pfn"], mine[parent]
+    first, cut_records = pieces["pfn"], taken(mine, parent)
     order = views[np.argsort(runs["pfn"][views], kind="stable")]
     view_start, view_stop = runs["pfn"][order], runs["pfn"][order] + runs["nr_pages"][order]
     where = np.searchsorted(view_start, first, side="right") - 1
@@ -156,12 +157,11 @@ def _add_lone_views(
     lone = views[covered_pages[views] == 0]
     if not lone.size:
         return pieces, cut_records, kernel_row
-    extra = runs[lone].copy()
-    merged = np.concatenate([pieces, extra])
-    records = np.concatenate([cut_records, unknown_records(lone.size)])
+    merged = concatenated([pieces, taken(runs, lone)])
+    records = concatenated([cut_records, unknown_records(lone.size)])
     rows = np.concatenate([kernel_row, lone])
     order = np.argsort(merged["pfn"], kind="stable")
-    return merged[order], records[order], rows[order]
+    return taken(merged, order), taken(records, order), rows[order]
 
 
 def unknown_records(size: int) -> NDArray[np.void]:
@@ -217,11 +217,11 @@ def _with_unknown(
     extra = np.zeros(len(missing), RUN_DTYPE)
     for row, (pfn, count, generation) in zip(extra, missing, strict=True):
         row["pfn"], row["nr_pages"], row["generation"], row["end_ts"] = pfn, count, generation, OPEN_END
-    merged = np.concatenate([runs, extra])
-    all_records = np.concatenate([records, unknown_records(extra.size)])
+    merged = concatenated([runs, extra])
+    all_records = concatenated([records, unknown_records(extra.size)])
     rows = np.concatenate([kernel_row, np.full(extra.size, -1)])
     order = np.argsort(merged["pfn"], kind="stable")
-    return merged[order], all_records[order], rows[order]
+    return taken(merged, order), taken(all_records, order), rows[order]
 
 
 def to_table(

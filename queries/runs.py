@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.queries.certainty import Judgement
+from pagetrail.schemas.structs import taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,7 @@ class Rows:
 
     def take(self, which: NDArray[np.int64], runs: NDArray[np.void]) -> "Rows":
         """Return rows *which*, as *runs*."""
-        return Rows(runs=runs, records=self.records[which], kernel_row=self.kernel_row[which])
+        return Rows(runs=runs, records=taken(self.records, which), kernel_row=self.kernel_row[which])
 
 
 def cut(runs: NDArray[np.void], edges: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
@@ -40,7 +41,7 @@ def cut(runs: NDArray[np.void], edges: NDArray[np.int64]) -> tuple[NDArray[np.vo
     nth = np.arange(parent.size) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     first = np.where(nth == 0, start[parent], edges[np.minimum(low[parent] + nth - 1, edges.size - 1)])
     last = np.where(nth == pieces[parent] - 1, stop[parent], edges[np.minimum(low[parent] + nth, edges.size - 1)])
-    found = runs[parent]
+    found = taken(runs, parent)
     found["pfn"], found["nr_pages"] = first, last - first
     return found, parent
 
@@ -66,7 +67,7 @@ def joined(
     for i in np.flatnonzero(same).tolist():
         same[i] = judged.why[i] == judged.why[i + 1] and judged.uncertain[i] == judged.uncertain[i + 1]
     first = np.flatnonzero(np.concatenate([[True], ~same]))
-    found = runs[first]
+    found = taken(runs, first)
     found["nr_pages"] = np.add.reduceat(runs["nr_pages"], first)
     return rows.take(first, found), Judgement(
         certain=judged.certain[first],

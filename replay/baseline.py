@@ -24,6 +24,7 @@ from pagetrail.schemas.owner import (
     Evidence,
     State,
 )
+from pagetrail.schemas.structs import taken
 
 
 class Entries(NamedTuple):
@@ -144,7 +145,7 @@ def _heads(t: Tables, pfn: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray
 
 
 def _rows(t: Tables, handle: NDArray[np.int64]) -> NDArray[np.void]:
-    rows: NDArray[np.void] = t.records[np.maximum(handle, 0)]
+    rows = taken(t.records, np.maximum(handle, 0))
     rows[handle < 0] = np.zeros(1, RECORD_DTYPE)
     return rows
 
@@ -172,7 +173,7 @@ def _extra(t: Tables, entries: Entries, since: int) -> tuple[NDArray[np.int64], 
         order = np.maximum(t.records["order"][handle[page]], 0).astype(np.int64)
         head = (pfn & ((np.int64(1) << order) - 1)) == 0
         found.append(pfn[head])
-        records.append(t.records[handle[page[head]]])
+        records.append(taken(t.records, handle[page[head]]))
     if not found:
         return np.zeros(0, np.int64), np.zeros(0, RECORD_DTYPE)
     return np.concatenate(found), np.concatenate(records)

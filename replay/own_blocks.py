@@ -9,6 +9,7 @@ from pagetrail.replay.section_kernels import apply_split
 from pagetrail.replay.tables import Tables, with_room
 from pagetrail.schemas.details import Boot
 from pagetrail.schemas.owner import How, State
+from pagetrail.schemas.structs import taken
 
 _EXACT_GFP: Final = 0x2DC0
 """GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN. Source: mm/page_ext.c, alloc_page_ext (Linux 6.1)."""
@@ -49,6 +50,6 @@ def _own_blocks(t: Tables, slot: int, order: int) -> list[int]:
     handles = t.owner[slot].reshape(-1, size)
     whole = (handles == handles[:, :1]).all(axis=1) & (handles[:, 0] >= 0)
     early = (t.kernel[slot].reshape(-1, size) >= 0).all(axis=1)
-    records = t.records[np.maximum(handles[:, 0], 0)]
+    records = taken(t.records, np.maximum(handles[:, 0], 0))
     fits = (records["state"] == State.OWNED) & (records["order"] == order) & (records["gfp_mask"] == _EXACT_GFP)
     return [int(i) * size for i in np.flatnonzero(whole & early & fits)]

@@ -17,6 +17,7 @@ from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, MOV
 from pagetrail.schemas.errors import SegmentDamaged
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END, VALUE_DTYPE
 from pagetrail.schemas.store import StoreFile, chain
+from pagetrail.schemas.structs import taken
 
 _LOOKS: Final = 5
 """How often a tip that is replaced while we look is looked for again."""
@@ -115,7 +116,7 @@ def _restore_live(engine: StreamEngine, rows: pa.Table, state: dict[str, Any]) -
     handles, first, where = np.unique(rows["record"].to_numpy(), return_index=True, return_inverse=True)
     size = int(handles.size)
     table = np.asarray(grown(t.records, size + 1024))
-    table[:size] = records[first]
+    table[:size] = taken(records, first)
     table["pages"][:size] = np.bincount(where, weights=runs["nr_pages"], minlength=size).astype(np.int32)
     spare = np.arange(table.shape[0] - 1, -1, -1, dtype=np.int32)
     t = t._replace(records=table, spare=spare)

@@ -29,6 +29,7 @@ from pagetrail.schemas.owner import (
     State,
 )
 from pagetrail.schemas.store import FOLD_VERSION, STORE_FORMAT, TABLE
+from pagetrail.schemas.structs import taken
 
 _SMALLEST = {
     np.dtype(np.int64): ABSENT64, np.dtype(np.int32): ABSENT32, np.dtype(np.int16): ABSENT16, np.dtype(np.int8): ABSENT8,
@@ -73,13 +74,12 @@ class Stretch:
         facts = e.facts
         closed = np.lexsort((self.records["begin_seq"], self.runs["pfn"]))
         comms, stacks = self._used("comm", "free_comm"), self._used("stack", "free_stack")
-        live = np.arange(self.live_runs.size)
-        spans = _spans(self.runs[closed], self.records[closed], np.full(closed.size, -1), comms, stacks)
+        spans = _spans(taken(self.runs, closed), taken(self.records, closed), np.full(closed.size, -1), comms, stacks)
         return {
             "meta": _rows("meta", list(self._meta().items())),
             "words": _rows("words", _words()),
             "spans": spans,
-            "live": _spans(self.live_runs[live], self.live_records[live], self.live_handles, comms, stacks),
+            "live": _spans(self.live_runs, self.live_records, self.live_handles, comms, stacks),
             "sections": _rows("sections", [tuple(asdict(s).values()) for s in facts.sections]),
             "page_ext": _values(np.concatenate([self.values, self.live_values]), facts.fields),
             "gaps": _rows("gaps", [(s, cpu, g.t_lo, g.t_hi, g.lost, g.reason) for s, cpu, g in facts.gaps]),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.schemas.owner import DOUBT_DTYPE, RECORD_DTYPE, RUN_DTYPE
+from pagetrail.schemas.structs import taken, whole
 
 Array = NDArray[Any]
 """An array whose dtype its comment tells: NumPy's types know no structured dtypes, and mypy no casts between the others."""
@@ -74,7 +75,8 @@ def grown(array: Array, size: int, fill: int = 0) -> Array:
     larger = np.zeros((rows, *array.shape[1:]), array.dtype)
     if fill:
         larger[...] = fill
-    larger[: array.shape[0]] = array
+    source, target = (whole(array), whole(larger)) if array.dtype.names else (array, larger)
+    target[: array.shape[0]] = source
     return larger
 
 
@@ -132,7 +134,7 @@ def live_rows(tables: Tables) -> tuple[NDArray[np.void], NDArray[np.void], NDArr
     runs["pfn"], runs["nr_pages"] = pfn[order], nr_pages[order]
     runs["generation"], runs["kernel_view"] = generation[order], view_[order]
     runs["end_seq"] = runs["end_ts"] = np.iinfo(np.int64).max
-    return runs, tables.records[handle[order]], handle[order]
+    return runs, taken(tables.records, handle[order]), handle[order]
 
 
 def recent_moves(tables: Tables, skew: int) -> Array:
