@@ -9,7 +9,7 @@ import signal
 import socket
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +40,8 @@ class Cluster:
         Data goes when the last user goes, and brokers are not asked to stop but killed. True for a temporary folder.
     fast
         Start brokers for throughput and not for a quick start.
+    settings
+        Called with each broker for settings of Kafka that it has besides, or instead.
 
     It runs while somebody uses it (guard.py): after ``stop``, and after the death of this process, however it died.
     """
@@ -52,11 +54,12 @@ class Cluster:
         first_port: int | None = None,
         throw_away: bool | None = None,
         fast: bool = False,
+        settings: Callable[[Node], Mapping[str, object]] = lambda node: {},
     ) -> None:
         self._temporary = root is None
         self.root = Path(tempfile.mkdtemp(prefix="pagetrail-kafka-")) if root is None else root.resolve()
         self.throw_away = self._temporary if throw_away is None else throw_away
-        self.fast = fast
+        self.fast, self._settings = fast, settings
         self._wanted = (brokers, first_port)
         self._users: IO[str] | None = None
         self._installation: Installation | None = None
@@ -90,7 +93,7 @@ class Cluster:
             self._decide()
             self._open()
             for node in self.nodes:
-                node.write_settings(self.nodes)
+                node.write_settings(self.nodes, self._settings(node))
             (self.root / "closed").unlink(missing_ok=True)
             self._each(lambda node: node.format(self._installed, self.cluster_id))
             self._each(self._spawn)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -100,10 +101,10 @@ class Node:
         pid = self.pid()
         return pid is not None and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
-    def write_settings(self, controllers: list["Node"]) -> None:
-        """Write its server.properties."""
+    def write_settings(self, controllers: list["Node"], more: Mapping[str, object]) -> None:
+        """Write its server.properties; what *more* says counts."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        lines = [f"{key}={value}\n" for key, value in _settings(self, controllers).items()]
+        lines = [f"{key}={value}\n" for key, value in {**_settings(self, controllers), **more}.items()]
         self.settings_file.write_text("".join(lines))
 
     def format(self, installation: Installation, cluster_id: str) -> None:
