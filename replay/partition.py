@@ -9,7 +9,7 @@ from pagetrail.replay import checkpoint, holes, restore
 from pagetrail.replay.cut import Cut, part_name, read_cut, write_cut
 from pagetrail.replay.engine import FoldOptions, StreamEngine
 from pagetrail.replay.open_stream import OpenStream
-from pagetrail.schemas.errors import FrameDamaged, OffsetGap, SchemaTooNew
+from pagetrail.schemas.errors import ForeignMessage, FrameDamaged, OffsetGap, SchemaTooNew
 from pagetrail.schemas.frames import RecordingKey, decode_frame
 from pagetrail.schemas.log import ANY_BOOT, EMBEDDED_LOG, MAX_READ_BYTES, LogReader, LogRecord
 from pagetrail.schemas.store import stream_directory
@@ -43,6 +43,10 @@ class ReplayReport:
     refused: dict[RecordingKey, str] = field(default_factory=dict)
     waiting: dict[StreamKey, str] = field(default_factory=dict)
     losses: list[str] = field(default_factory=list)
+    foreign: int = 0
+    """Messages that are nobody's frame, stepped over."""
+    last_foreign: str = ""
+    """Where the last of them is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +125,10 @@ class PartitionReplay:
         while True:
             try:
                 return self.reader.read(self.partition, self.offset, self.settings.read_bytes)
+            except ForeignMessage as error:
+                self.report.foreign += 1
+                self.report.last_foreign = error.where
+                self.offset += 1
             except FrameDamaged as error:
                 if error.stream is None:
                     raise

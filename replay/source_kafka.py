@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from pagetrail.schemas.errors import FrameDamaged, OffsetGap
+from pagetrail.schemas.errors import ForeignMessage, FrameDamaged, OffsetGap
 from pagetrail.schemas.frames import FrameHeader, decode_header, frame_digest
 from pagetrail.schemas.log import ANY_BOOT, MAX_READ_BYTES, FramePlace, LogRecord
 from pagetrail.schemas.log_address import KafkaAddress
@@ -207,7 +207,9 @@ def _record(log: str, partition: int, message: Message) -> LogRecord:
     try:
         header = decode_header(payload, where)
     except FrameDamaged as error:
-        raise FrameDamaged(where=where, reason=error.reason, stream=stream) from error
+        ours = key is not None or headers.keys() & {BOOT_HEADER, DIGEST_HEADER}
+        kind = FrameDamaged if ours else ForeignMessage
+        raise kind(where=where, reason=error.reason, stream=stream) from error
     if _bytes(key) != header.host.encode():
         raise FrameDamaged(
             where=where, reason=f"a frame of host {header.host} under another key, where its order is not kept",

@@ -14,6 +14,7 @@
     │   │   ├── FrameConflict         one (recording, frame number), two contents
     │   │   ├── OffsetGap             the log skips offsets
     │   │   ├── FrameDamaged          bytes that are not the frame they should be
+    │   │   │   └── ForeignMessage        a message in the topic that is nobody's frame
     │   │   ├── FrameTooLarge         one event that no message of the topic holds
     │   │   ├── LogUnreachable        brokers that do not answer, or refuse us
     │   │   ├── TopicMissing          no such topic
@@ -137,6 +138,10 @@ class FrameDamaged(LogError):
             f"{where}: expected a whole pagetrail frame, found {reason}; ingest the recording again into a new trail"
         )
         self.where, self.reason, self.stream = where, reason, stream
+
+
+class ForeignMessage(FrameDamaged):
+    """A message that no producer of pagetrail sent: no frame, no key, no header. It takes nothing from anybody's frames."""
 
 
 class FrameTooLarge(LogError):

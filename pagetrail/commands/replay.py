@@ -55,12 +55,18 @@ def replay(
         say.print(f"waiting: {host}/{boot_id}: {why}", markup=False)
     for what in report.losses:
         say.print(f"lost by the log: {what}", markup=False)
+    if report.foreign:
+        say.print(
+            f"stepped over: {report.foreign} messages that are no frames, the last at {report.last_foreign}",
+            markup=False,
+        )
     if as_json:
         out(json_text({
             "events": report.events, "frames": report.frames, "segments": report.segments, "stopped": bool(stopped),
             "halted": {"/".join(key): why for key, why in report.halted.items()},
             "refused": {"/".join(key): why for key, why in report.refused.items()},
             "waiting": {"/".join(key): why for key, why in report.waiting.items()}, "lost": report.losses,
+            "foreign": report.foreign,
         }))  # fmt: skip
     else:
         say.print(f"{report.events:,} events of {report.frames} frames folded, {report.segments} segments sealed")

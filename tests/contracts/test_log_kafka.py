@@ -9,7 +9,15 @@ from confluent_kafka import Producer
 
 from pagetrail.producers.sink_kafka import KafkaLimits, KafkaLogWriter
 from pagetrail.replay.source_kafka import KafkaLogReader
-from pagetrail.schemas.errors import FrameConflict, FrameDamaged, FrameTooLarge, OffsetGap, TopicMissing, TopicUnfit
+from pagetrail.schemas.errors import (
+    ForeignMessage,
+    FrameConflict,
+    FrameDamaged,
+    FrameTooLarge,
+    OffsetGap,
+    TopicMissing,
+    TopicUnfit,
+)
 from pagetrail.schemas.frames import Frame, decode_frame
 from pagetrail.schemas.log import ANY_BOOT, LogRecord
 from pagetrail.schemas.log_address import KafkaAddress, parse_log_address
@@ -223,7 +231,7 @@ def test_a_message_whose_bytes_are_not_those_that_were_sent_is_damage_of_its_str
     [
         (b"h", {BOOT_HEADER: b"b"}, ("h", "b")),
         (b"h", {}, ("h", ANY_BOOT)),
-        (None, {}, None),
+        (None, {BOOT_HEADER: b"b"}, None),
     ],
 )
 def test_a_message_that_is_no_frame_is_damage_of_whom_its_key_names(
@@ -234,6 +242,7 @@ def test_a_message_that_is_no_frame_is_damage_of_whom_its_key_names(
     with KafkaLogReader(address) as reader, pytest.raises(FrameDamaged) as told:
         reader.read(0, 0)
     assert told.value.stream == stream
+    assert not isinstance(told.value, ForeignMessage)
 
 
 def test_a_frame_under_another_hosts_key_is_damage(make_topic: MakeTopic) -> None:

@@ -112,6 +112,20 @@ def test_what_is_refused_of_one_host_is_folded_under_the_name_of_another(make_to
     assert {host for host, (_, found) in folded.items() if "recordings" in found} == {"one"}
 
 
+def test_what_somebody_else_wrote_into_the_topic_is_stepped_over(
+    make_topic: MakeTopic, hosts: list[list[Frame]], expected: dict[str, str], tmp_path: Path
+) -> None:
+    address = make_topic()
+    for host in hosts:
+        append(address, host[:5])
+        send_raw(address, (None, b"hello", {}), (None, None, {}))
+        append(address, host)
+    report = replayed(tmp_path, KafkaLogReader(address))
+    assert (report.halted, report.foreign) == ({}, 2 * len(hosts))
+    assert store(tmp_path) == expected
+    assert replayed(tmp_path, KafkaLogReader(address)).frames == 0
+
+
 def test_repeats_and_parts_fold_to_the_same_store(
     make_topic: MakeTopic, hosts: list[list[Frame]], expected: dict[str, str], tmp_path: Path
 ) -> None:
