@@ -36,6 +36,7 @@ from pagetrail.replay.source_sqlite import SqliteLogReader
 from pagetrail.schemas.details import Covered
 from pagetrail.schemas.errors import BadArgument, InputError
 from pagetrail.schemas.frames import Frame
+from pagetrail.schemas.log import EMBEDDED_PARTITION
 from pagetrail.schemas.log_address import KafkaAddress
 from pagetrail.schemas.log_kafka import partition_of
 
@@ -201,9 +202,32 @@ def open(  # noqa: A001  # pagetrail.open reads well
     return Trail(path, correct=correct, stream=stream, times=times, wait=wait)
 
 
-def events(trail: str | Path, offset: int, numbers: Sequence[int] = ()) -> pa.Table:
-    """Return events as the log holds them: ``queries.events.EVENTS_SCHEMA``; see ``queries.events.events``."""
-    return event_queries.events(Path(trail), offset, numbers)
+def events(
+    trail: str | Path,
+    offset: int,
+    numbers: Sequence[int] = (),
+    *,
+    log: KafkaAddress | None = None,
+    partition: int = EMBEDDED_PARTITION,
+) -> pa.Table:
+    """Return events of the frame at an offset, as the log holds them; see ``queries.events.events``.
+
+    With *log* it is that topic's *partition*, else the trail's own log.
+    """
+    with _log_reader(trail, log) as reader:
+        return event_queries.events(reader, partition, offset, numbers)
+
+
+def events_of(
+    trail: str | Path, recording: str, numbers: Sequence[int], *, log: KafkaAddress | None = None
+) -> pa.Table:
+    """Return events of a recording by their numbers; see ``queries.events.events_of``. A topic is read until they are found."""
+    with _log_reader(trail, log) as reader:
+        return event_queries.events_of(reader, recording, numbers)
+
+
+def _log_reader(trail: str | Path, log: KafkaAddress | None) -> "KafkaLogReader | SqliteLogReader":
+    return event_queries.own_log(Path(trail)) if log is None else KafkaLogReader(log)
 
 
 def ingest(

@@ -123,18 +123,20 @@ def _evidence_lines(row: dict[str, Any]) -> list[str]:
 
 
 def _proof_lines(row: dict[str, Any]) -> list[str]:
-    """Where the events lie that prove the answer: ``pagetrail event OFFSET EVENT`` shows them."""
+    """Where the events lie that prove the answer: ``pagetrail event`` shows them."""
     if row["evidence"] == "none":
         return []
-    lines = [f"  proof     {_place(row['log_offset'], row['event'])}"]
+    lines = [f"  proof     {_place(row['log_offset'], row['event'], row['recording'])}"]
     if row["evidence_event"] != row["event"] or row["evidence_recording"] != row["recording"]:
-        where = _place(row["evidence_log_offset"], row["evidence_event"])
+        where = _place(row["evidence_log_offset"], row["evidence_event"], row["evidence_recording"])
         lines.append(f"            whose evidence is {where}, as of {as_text(row['evidence_ts'])}")
     return lines
 
 
-def _place(offset: int | None, event: int) -> str:
-    return f"event {event}, not in the trail's own log" if offset is None else f"log offset {offset}, event {event}"
+def _place(offset: int | None, event: int, recording: str) -> str:
+    if offset is None:
+        return f"event {event} of recording {recording}, not in the trail's own log"
+    return f"log offset {offset}, event {event}"
 
 
 def _hex(value: int | None) -> str:

@@ -92,8 +92,35 @@ class KafkaLogReader:
                 raise
         return records
 
-    def locate(self, recording: str, seq: int) -> FramePlace | None:  # noqa: ARG002  # a topic has no index by recording
-        """Return null: a topic keeps no index of its recordings."""
+    def locate(self, recording: str, seq: int) -> FramePlace | None:
+        """Return where event *seq* of a recording lies first; null: not in the topic, or not any more.
+
+        A topic has no index of its recordings: this reads it until the event is found, all of it where it is not there.
+
+        Raises
+        ------
+        LogUnreachable
+            See ``read``.
+        """
+        for partition in self.partitions():
+            offset, end = self.low_watermark(partition), self.high_watermark(partition)
+            while offset < end:
+                try:
+                    records = self.read(partition, offset)
+                except FrameDamaged:
+                    offset += 1
+                    continue
+                except OffsetGap:  # retention removes what is being read
+                    offset = max(offset + 1, self.low_watermark(partition))
+                    continue
+                for record in records:
+                    said = record.header
+                    if said.recording == recording and said.first_seq <= seq <= said.last_seq:
+                        return FramePlace(
+                            partition=partition, offset=record.offset, first_seq=said.first_seq, last_seq=said.last_seq
+                        )
+                offset = records[-1].offset + 1 if records else end
+            self.release(partition)
         return None
 
     def release(self, partition: int) -> None:

@@ -5,21 +5,47 @@ from typing import Annotated, Any
 import typer
 
 from pagetrail import api
-from pagetrail.commands.options import DEFAULT_TRAIL, JsonOption, TrailOption, out
+from pagetrail.commands.options import (
+    DEFAULT_TRAIL,
+    JsonOption,
+    KafkaConfigOption,
+    LogOption,
+    TrailOption,
+    out,
+    parse_log,
+)
 from pagetrail.queries.instant import as_text
 from pagetrail.queries.render import json_text
 
 
 def event(
-    offset: Annotated[int, typer.Argument(metavar="OFFSET", help="Offset of the log, as 'owner' says in its proof.")],
+    offset: Annotated[
+        int,
+        typer.Argument(
+            metavar="OFFSET", help="Offset of the log, as 'owner' says in its proof; with --recording: the first EVENT."
+        ),
+    ],
     numbers: Annotated[
         list[int] | None, typer.Argument(metavar="[EVENT]…", help="Numbers of events there; none: all of the frame.")
     ] = None,
+    recording: Annotated[
+        str | None,
+        typer.Option(
+            "--recording", metavar="ID", help="Find events by their numbers in a recording. A topic is read for it."
+        ),
+    ] = None,
     trail: TrailOption = DEFAULT_TRAIL,
+    log: LogOption = None,
+    partition: Annotated[int, typer.Option("--partition", min=0, help="Partition of the topic that OFFSET is of.")] = 0,
+    kafka_config: KafkaConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show events as the log holds them, with every field that they have."""
-    found = api.events(trail, offset, numbers or ())
+    address = parse_log(log, kafka_config)
+    if recording is not None:
+        found = api.events_of(trail, recording, [offset, *(numbers or ())], log=address)
+    else:
+        found = api.events(trail, offset, numbers or (), log=address, partition=partition)
     if as_json:
         out(json_text(found))
         return

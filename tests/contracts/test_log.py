@@ -137,6 +137,24 @@ def test_one_frame_number_with_other_bytes_is_a_conflict_and_nothing_of_that_app
     assert [record.header.recording for record in records_at(backend, tmp_path)] == ["r"] * 41
 
 
+def test_an_event_is_located_in_the_frame_that_holds_it(backend: Backend, tmp_path: Path) -> None:
+    writer = backend.writer(tmp_path)
+    for number in range(30):
+        writer.append([a_frame("r", number), a_frame("s", number)])
+    writer.close()
+    reader = backend.reader(tmp_path)
+    for recording, seq in (("r", 0), ("s", 20 * 30 - 1), ("r", 123)):
+        place = reader.locate(recording, seq)
+        assert place is not None
+        (record, *_) = reader.read(place.partition, place.offset)
+        said = (record.offset, record.header.recording, record.header.first_seq, record.header.last_seq)
+        assert said == (place.offset, recording, place.first_seq, place.last_seq)
+        assert place.first_seq <= seq <= place.last_seq
+    assert reader.locate("r", 20 * 30) is None
+    assert reader.locate("nobody's", 0) is None
+    reader.close()
+
+
 def test_a_read_is_bounded_and_returns_at_least_one_record(backend: Backend, tmp_path: Path) -> None:
     frames = [a_frame("r", number) for number in range(40)]
     writer = backend.writer(tmp_path)

@@ -1,5 +1,7 @@
 """Questions of a trail whose log is a topic: the store answers them, and nothing is said of a log that the trail does not have."""
 
+import uuid
+
 import pytest
 
 from pagetrail import api
@@ -25,14 +27,20 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> Trail:
 
 
 @pytest.fixture(scope="module")
-def elsewhere(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Trail:
-    """The demo's recording, with its log on Kafka."""
-    trail = tmp_path_factory.mktemp("elsewhere")
-    topic = f"{__name__}-{trail.parent.name}-{trail.name}"
+def log(kafka: Kafka) -> str:
+    """A topic with the demo's recording."""
+    topic = f"elsewhere-{uuid.uuid4().hex}"
     kafka.create_topic(topic, partitions=3)
-    log = parse_log_address(f"kafka://{kafka.bootstrap}/{topic}")
-    api.ingest(trail, DEMO, log=log)
-    api.replay(trail, log=log)
+    log = f"kafka://{kafka.bootstrap}/{topic}"
+    api.ingest(".", DEMO, log=parse_log_address(log))
+    return log
+
+
+@pytest.fixture(scope="module")
+def elsewhere(log: str, tmp_path_factory: pytest.TempPathFactory) -> Trail:
+    """A trail whose log is that topic."""
+    trail = tmp_path_factory.mktemp("elsewhere")
+    api.replay(trail, log=parse_log_address(log))
     return api.open(trail)
 
 
@@ -51,7 +59,29 @@ def test_a_history_is_the_same_whichever_log_it_was_made_from(beside: Trail, els
 def test_a_proof_names_its_event_and_does_not_say_that_a_topic_has_lost_it(elsewhere: Trail) -> None:
     done = run("owner", hex(PAGES[1]), "--at", "@5-t5", "--trail", elsewhere.path)
     assert (done.code, done.err) == (0, "")
-    assert "proof     event 62037, not in the trail's own log\n" in done.out
+    recording = elsewhere.owner(PAGES[1:], "@5-t5")["recording"][0].as_py()
+    assert f"proof     event 62037 of recording {recording}, not in the trail's own log\n" in done.out
+
+
+def test_a_topic_shows_the_event_that_a_proof_names(beside: Trail, elsewhere: Trail, log: str) -> None:
+    row = beside.owner(PAGES[1:], "@5-t5").to_pylist()[0]
+    expected = run("event", str(row["log_offset"]), str(row["event"]), "--trail", beside.path).out
+    named = ("--recording", row["recording"], str(row["event"]))
+    for where in (("--trail", beside.path), ("--trail", elsewhere.path, "--log", log)):
+        assert run("event", *named, *where).out == expected != ""
+    (partition,) = (p for p in range(3) if (run("event", "0", "--partition", str(p), "--log", log).code == 0))
+    whole = run("event", "0", "--partition", str(partition), "--log", log).out
+    assert whole == run("event", "0", "--trail", beside.path).out
+
+
+@pytest.mark.parametrize("named", [("no-such-recording", "1"), (None, "99999999")])
+def test_an_event_that_a_topic_does_not_hold_is_not_found(
+    beside: Trail, log: str, named: tuple[str | None, str]
+) -> None:
+    recording = named[0] or beside.owner(PAGES[1:], "@5-t5")["recording"][0].as_py()
+    done = run("event", "--recording", recording, named[1], "--log", log)
+    assert (done.code, done.out) == (3, "")
+    assert f"event {named[1]} of recording {recording}: the log does not hold it" in done.err
 
 
 def test_events_are_not_looked_for_in_a_log_that_the_trail_does_not_have(elsewhere: Trail) -> None:
