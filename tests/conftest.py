@@ -33,6 +33,9 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") == "true" else "normal"))
 
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):  # hundreds of processes are started: each module is compiled once
+    os.environ["PYTHONPYCACHEPREFIX"] = str(REPOSITORY / ".cache" / "pycache")
+
 Unavailable = Callable[[str, str], NoReturn]
 KernelDump = Callable[[str, str], Path]
 
