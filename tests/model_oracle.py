@@ -22,6 +22,7 @@ from pagetrail.schemas.frames import FrameOrigin, header_of
 from pagetrail.schemas.owner import ABSENT64, GFP_MOVABLE, RUN_DTYPE, SAME_TS_NSEC, State
 
 ORIGIN = FrameOrigin(host="model", boot_id="boot", recording="model", producer="workload-model", producer_version="1")
+LARGEST = ModelConfig().max_order - 1  # order of its largest block
 NUMBERS = ("order", "pid", "tgid", "gfp_mask")
 
 
@@ -192,14 +193,16 @@ def wrong_and_certain(answer: Answer, truth: Truth, config: ModelConfig) -> dict
 def contradictions(events: EventBatch) -> list[tuple[int, int, int]]:
     """Return what allocations and frees alone contradict, page by page: (pfn, last evidence, now), trace clock ns.
 
-    Migrations and splits are evidence too; a dump is evidence for every page.
+    Migrations and splits are evidence too; a dump is evidence for every page. A migration is of a whole block, and does not say
+    how large it is: as large as its source was allocated, or, where that was not seen, as its target may be.
     """
     state: dict[int, tuple[State, int]] = {}
+    orders: dict[int, int] = {}
     dump, found = 0, []
-    columns = [
-        events.column(name).tolist() for name in ("kind", "trace_ts_nsec", "pfn", "order", "gfp_mask", "nr_pages")
-    ]
-    for kind, ts, pfn, order, gfp_mask, nr_pages in zip(*columns, strict=True):
+    names = ("kind", "trace_ts_nsec", "pfn", "order", "gfp_mask", "nr_pages", "src_pfn")
+    for kind, ts, pfn, order, gfp_mask, nr_pages, src_pfn in zip(
+        *(events.column(name).tolist() for name in names), strict=True
+    ):
         if kind == Kind.BASELINE_END:
             dump = ts
             state.clear()  # what the dump says is compared elsewhere
@@ -211,8 +214,16 @@ def contradictions(events: EventBatch) -> list[tuple[int, int, int]]:
                 if before == new and not (kind == Kind.ALLOC and gfp_mask == GFP_MOVABLE):
                     found.append((page, max(since, dump), ts))
                 state[page] = (new, ts)
+                orders.pop(page, None)
+            if kind == Kind.ALLOC:
+                orders[pfn] = order
         elif kind in (Kind.SPLIT, Kind.MIGRATE, Kind.DRAIN, Kind.REFILL):
-            for page in range(pfn, pfn + (nr_pages if kind == Kind.SPLIT else 1 << max(order, 0))):
+            size = nr_pages if kind == Kind.SPLIT else 1 << max(order, 0)
+            if kind == Kind.MIGRATE:
+                aligned = (pfn & -pfn or 1 << LARGEST).bit_length() - 1
+                orders[pfn] = orders.get(src_pfn, min(aligned, LARGEST))
+                size = 1 << orders[pfn]
+            for page in range(pfn, pfn + size):
                 state.pop(page, None)
     return found
 
