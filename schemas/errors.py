@@ -135,7 +135,7 @@ class FrameDamaged(LogError):
 
     def __init__(self, *, where: str, reason: str, stream: tuple[str, str] | None = None) -> None:
         super().__init__(
-            f"{where}: expected a whole pagetrail frame, found {reason}; ingest the recording again into a new trail"
+            f"{where}: expected a whole pagetrail frame, found {reason}; ingest the recording again, into a new trail or topic"
         )
         self.where, self.reason, self.stream = where, reason, stream
 
