@@ -55,6 +55,7 @@ _REFUSED: Final = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 )
+_FIRST_WORD: Final = "in state APIVERSION_QUERY"
 _HINTS: Final = ("SSL handshake failed", "PLAINTEXT broker listener", "security.protocol")
 
 
@@ -90,12 +91,22 @@ def offset_of(message: Message) -> int:
 
 
 class Troubles:
-    """What librdkafka says of the brokers between calls. Given to a client as its ``error_cb``."""
+    """What librdkafka says of the brokers between calls. Given to a client as its ``error_cb``, and its log with ``logger``."""
 
     def __init__(self) -> None:
         self.refused: str | None = None
         self.last: str | None = None
         self.fatal: str | None = None
+        self.hung_up: str | None = None
+        self.logger = logging.Logger(_LOGGER.name, logging.INFO)
+        self.logger.parent = _LOGGER
+        self.logger.addFilter(self._hear)
+
+    def _hear(self, record: logging.LogRecord) -> bool:
+        """Take note of what librdkafka only logs: a broker that expects TLS hangs up at the first word, and says nothing."""
+        if _FIRST_WORD in record.getMessage():
+            self.hung_up = "it hangs up at the first request, as a broker does that expects TLS (security.protocol)"
+        return _LOGGER.isEnabledFor(record.levelno)
 
     def __call__(self, error: KafkaError) -> None:
         """Take note of *error*; the first that is final counts."""
@@ -115,7 +126,7 @@ def client_settings(address: KafkaAddress, troubles: Troubles) -> dict[str, Any]
         "bootstrap.servers": ",".join(address.brokers),
         "client.id": "pagetrail",
         "error_cb": troubles,
-        "logger": _LOGGER,  # errors are raised, with what to do, and not printed by a thread
+        "logger": troubles.logger,  # errors are raised, with what to do, and not printed by a thread
     }
 
 
@@ -134,7 +145,7 @@ def unreachable(
     address: KafkaAddress, troubles: Troubles, said: str = "no answer", *, done: str = ""
 ) -> LogUnreachable:
     """Return the error that says why the brokers cannot be used, and what was *done* before."""
-    reason = troubles.refused or troubles.fatal or troubles.last or said
+    reason = troubles.refused or troubles.fatal or troubles.last or troubles.hung_up or said
     return LogUnreachable(log=str(address), reason=address.without_secrets(reason), done=done)
 
 

@@ -95,6 +95,7 @@ def test_an_append_without_an_answer_says_what_was_acknowledged_and_is_made_good
         with pytest.raises(ValueError, match="this writer has stopped"):
             writer.append(frames[10:])
     kafka_cluster.resume(leader)
+    kafka_cluster.kafka.wait_until_in_sync(topic)  # it was missed, and has to come back into the cluster first
     with KafkaLogWriter(address) as writer:
         writer.append(frames)
     with KafkaLogReader(address) as reader:
