@@ -23,6 +23,7 @@ STREAMS_SCHEMA = pa.schema(
         ("segments", pa.int64()),
         ("tip", pa.bool_()),
         ("digest", pa.utf8()),
+        ("state_digest", pa.utf8()),
         ("snapshots", pa.list_(pa.utf8())),
         ("partition", pa.int64()),
         ("lag", pa.int64()),
@@ -65,6 +66,7 @@ def _row(stream: Stream) -> dict[str, object]:
         "first_ts": min(first, default=None), "horizon": stream.horizon,
         "horizon_wall": wall_text(stream.horizon, facts), "segments": sum(not file.tip for file in stream.files),
         "tip": stream.files[-1].tip, "digest": stream.newest.meta["digest"],
+        "state_digest": stream.newest.meta["state_digest"],
         "snapshots": [name for _, _, text in facts.markers if (name := snapshot_end(text))],
     }  # fmt: skip
 

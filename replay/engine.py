@@ -20,6 +20,7 @@ from pagetrail.replay.page_ext import node_spans
 from pagetrail.replay.page_values import PageValues, extents
 from pagetrail.replay.rare_events import RULES
 from pagetrail.replay.sections import MAX_SECTIONS, X86_64_PAGES_PER_SECTION, Sections
+from pagetrail.replay.state_digest import EndedSums
 from pagetrail.replay.tables import (
     DOUBTS,
     EVENTS,
@@ -77,6 +78,7 @@ class StreamEngine:
         self.segment_first_seq = 0
         self.segment_first_ts: int | None = None
         self.parent_digest = ""
+        self.ended = EndedSums()
         self.differences: list[dict[str, object]] = []
         self.view: OpenView | None = None
         self.opts = np.zeros(OPTIONS, np.int64)

@@ -62,7 +62,7 @@ class OpenStream:
         """Write what is folded as a segment."""
         stretch = Stretch(self.engine, tip=False)
         checkpoint.write(self.directory, stretch)
-        self.engine.parent_digest = stretch.digest
+        self.engine.parent_digest, self.engine.ended = stretch.digest, stretch.ended
         self.written = time.monotonic()
         self.changed, self.saved_seq = False, stretch.last_seq
 

@@ -12,6 +12,7 @@ from pagetrail.replay.engine import FoldOptions, StreamEngine
 from pagetrail.replay.facts import from_plain
 from pagetrail.replay.open_view import OpenView
 from pagetrail.replay.sections import Sections, place
+from pagetrail.replay.state_digest import EndedSums
 from pagetrail.replay.stored import arrays, columns, meta, opened
 from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, MOVES, QUARANTINE, RUNS, SPARE, grown
 from pagetrail.schemas.errors import SegmentDamaged
@@ -90,6 +91,7 @@ def _restore_facts(engine: StreamEngine, state: dict[str, Any]) -> None:
     engine.sections = Sections(engine.facts.sections)
     engine.set_section_size(engine.facts.pages_per_section)
     engine.opts[:] = state["options"]
+    engine.ended = EndedSums.from_plain(state["ended"])
     engine.view = None if state["view"] is None else OpenView.from_plain(state["view"])
     engine.segment_first_seq = state["segment_first_seq"]
     engine.segment_first_ts = state["segment_first_ts"]

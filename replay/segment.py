@@ -13,6 +13,7 @@ from pagetrail.replay.digest import facts_digest, join_digests, rows_digest, spa
 from pagetrail.replay.engine import StreamEngine
 from pagetrail.replay.facts import open_call_doubts, plain
 from pagetrail.replay.kernel_options import OPT_SKEW
+from pagetrail.replay.state_digest import EndedSums, doubts_sum, quarantined_sum, spans_sum, values_sum
 from pagetrail.replay.tables import ANOMALY_ROWS, DOUBTS, QUARANTINE, RUNS, live_rows, recent_moves
 from pagetrail.schemas.owner import (
     ABSENT8,
@@ -50,9 +51,12 @@ class Stretch:
         self.first_seq, self.last_seq = engine.segment_first_seq, engine.last_seq
         self.runs, self.records = t.runs[: t.counts[RUNS]], t.closed[: t.counts[RUNS]]
         self.live_runs, self.live_records, self.live_handles = live_rows(t)
-        self.doubts = np.concatenate([t.doubts[: t.counts[DOUBTS]], open_call_doubts(engine.facts)])
+        self.noticed = t.doubts[: t.counts[DOUBTS]]
+        self.doubts = np.concatenate([self.noticed, open_call_doubts(engine.facts)])
         self.values, self.live_values = engine.values.closed(), engine.values.live(t)
         self.digest = self._digest()
+        self.ended = engine.ended.plus(self._ended())
+        self.state_digest = self._state_digest()
         self.tip = tip
 
     def _digest(self) -> str:
@@ -66,6 +70,26 @@ class Stretch:
             e.tables.anomalies[:, :3].tobytes(),
             facts_digest(e.facts),
             *values_digest(self.values, self.live_values, e.facts.fields),
+        )
+
+    def _ended(self) -> EndedSums:
+        """Return the sums over what ended in the stretch."""
+        e = self.engine
+        return EndedSums(
+            spans=spans_sum(self.runs, self.records, e.comms.texts, e.stacks.ids),
+            values=values_sum(self.values, e.facts.fields),
+            doubts=doubts_sum(self.noticed),
+            quarantined=quarantined_sum(e.tables.quarantine[: e.tables.counts[QUARANTINE]]),
+        )
+
+    def _state_digest(self) -> str:
+        e = self.engine
+        live = spans_sum(self.live_runs, self.live_records, e.comms.texts, e.stacks.ids)
+        return join_digests(
+            json.dumps(self.ended.plain()).encode(),
+            f"{live:032x} {values_sum(self.live_values, e.facts.fields):032x}".encode(),
+            e.tables.anomalies[:, :3].tobytes(),
+            facts_digest(e.facts),
         )
 
     def tables(self) -> dict[str, pa.Table]:
@@ -110,7 +134,7 @@ class Stretch:
             "format": STORE_FORMAT, "fold_version": FOLD_VERSION, "fold": e.options.name,
             "host": e.host, "boot_id": e.boot_id, "tip": int(self.tip), "first_seq": self.first_seq,
             "last_seq": self.last_seq, "first_ts": first_ts, "last_ts": e.last_ts, "digest": self.digest,
-            "parent_digest": e.parent_digest, "doubts_reach_back_to": reach,
+            "state_digest": self.state_digest, "parent_digest": e.parent_digest, "doubts_reach_back_to": reach,
             "live_pages": int(self.live_runs["nr_pages"][self.live_runs["kernel_view"] == 0].sum()),
         }  # fmt: skip
         return {key: "" if value is None else str(value) for key, value in values.items()}
@@ -130,6 +154,7 @@ class Stretch:
             "segment_first_ts": e.segment_first_ts,
             "generation": e.tables.generation.tolist(),
             "floor": e.options.floor,
+            "ended": (e.ended if self.tip else self.ended).plain(),
             "view": None if e.view is None else e.view.plain(),
         }
 

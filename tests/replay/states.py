@@ -109,6 +109,7 @@ class Run:
 
     engine: StreamEngine
     digests: list[tuple[int, int, str]] = field(default_factory=list)
+    state_digests: list[str] = field(default_factory=list)
     tables: list[dict[str, pa.Table]] = field(default_factory=list)
     spans: Counter[Span] = field(default_factory=Counter)
     doubts: Expanded = field(default_factory=Counter)
@@ -124,8 +125,9 @@ class Run:
 
     def _seal(self, stretch: Stretch) -> None:
         self.digests.append((stretch.first_seq, stretch.last_seq, stretch.digest))
+        self.state_digests.append(stretch.state_digest)
         self.tables.append(stretch.tables())
-        self.engine.parent_digest = stretch.digest
+        self.engine.parent_digest, self.engine.ended = stretch.digest, stretch.ended
         self._gather()
 
     def _gather(self) -> None:
@@ -140,6 +142,7 @@ class Run:
         self._gather()
         stretch = Stretch(self.engine, tip=True)
         self.digests.append((stretch.first_seq, stretch.last_seq, stretch.digest))
+        self.state_digests.append(stretch.state_digest)
         self.tables.append(stretch.tables())
         return self
 
@@ -185,7 +188,7 @@ def semantic(engine: StreamEngine) -> dict[str, Any]:
         "host": engine.host, "boot_id": engine.boot_id, "options": engine.options, "facts": plain(engine.facts),
         "sections": plain(engine.sections.history), "open": sorted(engine.sections._open), "opts": engine.opts.tolist(),
         "sections are the facts'": engine.sections.history is engine.facts.sections,
-        "segment": (engine.segment_first_seq, engine.segment_first_ts, engine.parent_digest),
+        "segment": (engine.segment_first_seq, engine.segment_first_ts, engine.parent_digest, engine.ended),
         "view": open_view(engine), "pages": live_state(engine), "records": [renumbered[h] for h in handles],
         "sizes": [int(t.records[h]["pages"]) for h in renumbered], "slots": (t.slot >= 0).tolist(),
         "generation": t.generation.tolist(), "anomalies": anomalies(engine), "spans": closed_spans(engine),
@@ -195,7 +198,7 @@ def semantic(engine: StreamEngine) -> dict[str, Any]:
         "types": {name: (array.dtype, array.shape[1:]) for name, array in t._asdict().items()},
         "values": (live_flags(engine), flags(engine, engine.values.closed())),
         "clients": [client.name for client in engine.values.needed], "fields": engine.values.fields,
-        "differences": stretch.tables()["audit_differences"].to_pylist(), "digest": stretch.digest,
+        "differences": stretch.tables()["audit_differences"].to_pylist(), "digest": (stretch.digest, stretch.state_digest),
         "derived": sorted(set(vars(engine)) - {"_room", "comms", "stacks", "tables"}),
     }  # fmt: skip
 
