@@ -11,7 +11,7 @@ from pathlib import Path
 
 import zstandard
 
-from pagetrail.producers.ftrace_text import FtraceText
+from pagetrail.producers.formats.text.ftrace import FtraceText
 
 DEMO = Path(__file__).parents[1] / "pagetrail" / "demo_data" / "host-b" / "trace.txt.zst"
 

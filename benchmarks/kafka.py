@@ -19,12 +19,12 @@ from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks import brokers
 from pagetrail import api
-from pagetrail.producers.ingest import ingest, origin_of
+from pagetrail.producers.log.ingest import ingest, origin_of
+from pagetrail.producers.log.sink_kafka import KafkaLogWriter
+from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.producers.recordings import open_recording
-from pagetrail.producers.sink_kafka import KafkaLogWriter
-from pagetrail.producers.sink_sqlite import SqliteLogWriter
-from pagetrail.replay.source_kafka import KafkaLogReader
-from pagetrail.schemas.log_address import KafkaAddress, parse_log_address
+from pagetrail.replay.log.kafka import KafkaLogReader
+from pagetrail.schemas.log.address import KafkaAddress, parse_log_address
 from tests.kafka.client import Kafka
 from tests.kafka.installation import KafkaMissing
 from tests.replay.states import store

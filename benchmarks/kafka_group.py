@@ -18,8 +18,8 @@ from pathlib import Path
 
 from benchmarks import brokers
 from pagetrail import api
-from pagetrail.schemas.log_address import parse_log_address
-from pagetrail.schemas.log_kafka import partition_of
+from pagetrail.schemas.log.address import parse_log_address
+from pagetrail.schemas.log.kafka import partition_of
 from tests.kafka.client import Kafka
 from tests.replay.states import store
 

@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import brokers
-from pagetrail.producers.framing import Framer
-from pagetrail.producers.ingest import origin_of
-from pagetrail.producers.model_recording import ModelHost, ModelRecording, model_recording
-from pagetrail.replay.partition import PartitionReplay, ReplayReport, ReplaySettings
-from pagetrail.replay.source_kafka import KafkaLogReader
+from pagetrail.producers.log.framing import Framer
+from pagetrail.producers.log.ingest import origin_of
+from pagetrail.replay.log.kafka import KafkaLogReader
+from pagetrail.replay.run.partition import PartitionReplay, ReplayReport, ReplaySettings
 from pagetrail.schemas.frames import Frame
-from pagetrail.schemas.log_address import KafkaAddress, parse_log_address
+from pagetrail.schemas.log.address import KafkaAddress, parse_log_address
 from tests.contracts.test_log_kafka import as_message, send_raw
+from tests.model.recording import ModelHost, ModelRecording, model_recording
 
 FRAME_EVENTS = 100
 

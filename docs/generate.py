@@ -26,7 +26,7 @@ from pagetrail.schemas import details
 from pagetrail.schemas.columns import COLUMNS, Kind
 from pagetrail.schemas.feed import FEED_SCHEMAS, FEEDS, HEADER_MEANINGS
 from pagetrail.schemas.frames import FrameHeader
-from pagetrail.schemas.log import DDL
+from pagetrail.schemas.log.contract import DDL
 from pagetrail.schemas.owner import ANOMALY_TEXT, DOUBT_TEXT, Evidence, How, State
 from pagetrail.schemas.store import TABLES
 

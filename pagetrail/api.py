@@ -12,37 +12,37 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from pagetrail import __version__
-from pagetrail.producers.sink_kafka import KafkaLogWriter
-from pagetrail.producers.sink_sqlite import SqliteLogWriter
+from pagetrail.producers.log.sink_kafka import KafkaLogWriter
+from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.publishing import PublishReport as PublishReport
 from pagetrail.publishing import publish as publish
-from pagetrail.queries import audit as audit_queries
-from pagetrail.queries import events as event_queries
-from pagetrail.queries import history as history_queries
-from pagetrail.queries import lineage as lineage_queries
-from pagetrail.queries import owner as owner_queries
-from pagetrail.queries import sections as section_queries
-from pagetrail.queries import top as top_queries
-from pagetrail.queries.export import export_spans
-from pagetrail.queries.instant import Instant
-from pagetrail.queries.page_owner_text import page_owner_records
-from pagetrail.queries.rows import rows_at
-from pagetrail.queries.stream import Stream, choose, open_streams
-from pagetrail.queries.streams import markers_table, streams_table
-from pagetrail.queries.waiting import wait_for
-from pagetrail.replay.lag import PartitionLag, lag_of
-from pagetrail.replay.source_kafka import KafkaLogReader, ReadLimits
-from pagetrail.replay.source_sqlite import SqliteLogReader
+from pagetrail.queries.core.instant import Instant
+from pagetrail.queries.core.rows import rows_at
+from pagetrail.queries.core.stream import Stream, choose, open_streams
+from pagetrail.queries.core.waiting import wait_for
+from pagetrail.queries.export.page_owner_text import page_owner_records
+from pagetrail.queries.export.parquet import export_spans
+from pagetrail.queries.questions import audit as audit_queries
+from pagetrail.queries.questions import events as event_queries
+from pagetrail.queries.questions import history as history_queries
+from pagetrail.queries.questions import lineage as lineage_queries
+from pagetrail.queries.questions import owner as owner_queries
+from pagetrail.queries.questions import sections as section_queries
+from pagetrail.queries.questions import top as top_queries
+from pagetrail.queries.questions.streams import markers_table, streams_table
+from pagetrail.replay.log.embedded import SqliteLogReader
+from pagetrail.replay.log.kafka import KafkaLogReader, ReadLimits
+from pagetrail.replay.run.lag import PartitionLag, lag_of
 from pagetrail.schemas.details import Covered
 from pagetrail.schemas.errors import BadArgument, InputError
 from pagetrail.schemas.frames import Frame
-from pagetrail.schemas.log import EMBEDDED_PARTITION
-from pagetrail.schemas.log_address import KafkaAddress
-from pagetrail.schemas.log_kafka import partition_of
+from pagetrail.schemas.log.address import KafkaAddress
+from pagetrail.schemas.log.contract import EMBEDDED_PARTITION
+from pagetrail.schemas.log.kafka import partition_of
 
 if TYPE_CHECKING:
-    from pagetrail.producers.ingest import IngestReport
-    from pagetrail.replay.partition import ReplayReport
+    from pagetrail.producers.log.ingest import IngestReport
+    from pagetrail.replay.run.partition import ReplayReport
 
 Time = str | int
 
@@ -257,8 +257,8 @@ def ingest(
         The brokers do not answer, or refuse us, or the topic is not there; what was acknowledged stays.
     """
     # here, as kernels take half a second to import, and no question needs them
-    from pagetrail.producers.ingest import ingest as ingest_recording
-    from pagetrail.producers.ingest import origin_of
+    from pagetrail.producers.log.ingest import ingest as ingest_recording
+    from pagetrail.producers.log.ingest import origin_of
     from pagetrail.producers.recordings import open_recording
 
     recording = open_recording(
@@ -299,10 +299,10 @@ def replay(
     With *group*, as a member of that consumer group: see ``GroupReplayer.run``. Trouble that passes is told to *on_trouble*.
     """
     # here, as in ``ingest``
-    from pagetrail.replay.engine import FoldOptions
-    from pagetrail.replay.group import READ_SECONDS, STEP_BYTES, GroupReplayer, Membership
-    from pagetrail.replay.partition import ReplaySettings
-    from pagetrail.replay.replayer import Replayer
+    from pagetrail.replay.rules.engine import FoldOptions
+    from pagetrail.replay.run.group import READ_SECONDS, STEP_BYTES, GroupReplayer, Membership
+    from pagetrail.replay.run.partition import ReplaySettings
+    from pagetrail.replay.run.replayer import Replayer
 
     options = FoldOptions(correct=correct)
     if group is not None:

@@ -7,12 +7,12 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
-from pagetrail.producers.sink_feed import FeedWriter
-from pagetrail.queries.feed import dropped, messages
-from pagetrail.queries.stream import choose, open_stream, open_streams, stream_directories
+from pagetrail.producers.log.sink_feed import FeedWriter
+from pagetrail.queries.core.stream import choose, open_stream, open_streams, stream_directories
+from pagetrail.queries.export.feed import dropped, messages
 from pagetrail.schemas.errors import BadArgument, NotFound
 from pagetrail.schemas.feed import FEEDS
-from pagetrail.schemas.log_address import KafkaAddress
+from pagetrail.schemas.log.address import KafkaAddress
 from pagetrail.schemas.store import chain, is_stream
 
 _LOOK_SECONDS: Final = 2.0

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pagetrail.producers.capture import Capture, coverage_row, parser_of
+from pagetrail.producers.capture.directory import Capture, coverage_row, parser_of
+from pagetrail.producers.formats.page_owner.dump import PageOwnerFile
+from pagetrail.producers.formats.recognise import HEAD_BYTES, Format, check_readable, recognise
 from pagetrail.producers.inputs import Input, content_id, open_input
-from pagetrail.producers.page_owner import PageOwnerFile
 from pagetrail.producers.parsed import Parser, ReadAccount
-from pagetrail.producers.recognise import HEAD_BYTES, Format, check_readable, recognise
 from pagetrail.producers.recording_info import RecordingInfo
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.details import CLOCK_SKEW_OPTION, Covered

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from pagetrail import api
-from pagetrail.producers.framing import Framer
-from pagetrail.producers.model_config import EVERYTHING, ModelConfig
-from pagetrail.producers.model_events import EventLog
+from pagetrail.producers.log.framing import Framer
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import BaselineBegin, BaselineEnd, Boot, Clock, Coverage, Gap, Hotplug
 from pagetrail.schemas.frames import FrameOrigin
-from tests.model_oracle import ORIGIN, Answer, answers, numbered
+from tests.model.config import EVERYTHING, ModelConfig
+from tests.model.events import EventLog
+from tests.oracles.answers import ORIGIN, Answer, answers, numbered
 from tests.queries.conftest import fold
 from tests.replay.states import trail_of
 

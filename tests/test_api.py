@@ -95,7 +95,9 @@ def test_a_trail_opened_before_a_replay_answers_as_of_then(tmp_path: Path) -> No
     assert pagetrail.open(tmp_path / "trail").stream().horizon == 9_000_000_000
 
 
-@pytest.mark.parametrize("first", ["pagetrail.replay", "pagetrail.queries.stream", "pagetrail.api", "pagetrail.cli"])
+@pytest.mark.parametrize(
+    "first", ["pagetrail.replay", "pagetrail.queries.core.stream", "pagetrail.api", "pagetrail.cli"]
+)
 def test_open_is_a_call_whatever_was_imported_before(first: str) -> None:
     code = f"import {first}, pagetrail; assert callable(pagetrail.open) and isinstance(pagetrail.Trail, type)"
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0

@@ -7,10 +7,10 @@ import typer
 
 from pagetrail import api
 from pagetrail.commands.options import DEFAULT_TRAIL, CorrectOption, JsonOption, StreamOption, TrailOption, out, say
-from pagetrail.queries.instant import as_text
-from pagetrail.queries.render import json_text, table_text
-from pagetrail.replay.facts import plain
+from pagetrail.queries.core.instant import as_text
+from pagetrail.replay.facts.facts import plain
 from pagetrail.schemas.errors import BadArgument, NotFound
+from pagetrail.text.render import json_text, table_text
 
 
 def audit(
@@ -33,7 +33,9 @@ def audit(
         if at is None:
             raise BadArgument("audit DUMP: expected --at TIME, the instant at which the dump was made")
         chosen = opened.stream(stream)
-        from pagetrail.queries.audit_dump import audit_dump  # here, as its parser takes half a second to import
+        from pagetrail.queries.questions.audit_dump import (
+            audit_dump,  # here, as its parser takes half a second to import
+        )
 
         found, differences = audit_dump(chosen, dump, chosen.instant(at))
         rows = [plain(found) | {"share": 100.0 * found.agree / found.records}]

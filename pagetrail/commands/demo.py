@@ -13,7 +13,7 @@ import typer
 
 from pagetrail import api
 from pagetrail.commands.options import out, say
-from pagetrail.queries.top import page_bytes
+from pagetrail.queries.questions.top import page_bytes
 
 LEAKER = "leakd"
 WINDOW = ("@2-t2", "@5-t5")
@@ -38,7 +38,7 @@ def demo(
 
     os.environ["PAGETRAIL"] = str(where)
     # the first replay after an installation compiles its kernels: let that go on beside the ingest
-    with subprocess.Popen([sys.executable, "-m", "pagetrail.replay.warm"]) as warming:
+    with subprocess.Popen([sys.executable, "-m", "pagetrail.replay.run.warm"]) as warming:
         out(_BEGIN)
         with as_file(files("pagetrail").joinpath("demo_data", "host-b")) as recording:
             out(f"\n$ pagetrail ingest {recording.name}\n")

@@ -14,8 +14,8 @@ from pagetrail.commands.options import (
     out,
     parse_log,
 )
-from pagetrail.queries.instant import as_text
-from pagetrail.queries.render import json_text
+from pagetrail.queries.core.instant import as_text
+from pagetrail.text.render import json_text
 
 
 def event(

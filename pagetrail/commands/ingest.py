@@ -18,7 +18,7 @@ from pagetrail.schemas.details import Covered
 from pagetrail.schemas.errors import BadArgument
 
 if TYPE_CHECKING:
-    from pagetrail.producers.ingest import IngestReport
+    from pagetrail.producers.log.ingest import IngestReport
 
 
 def ingest(

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from pagetrail.schemas.errors import BadArgument
-from pagetrail.schemas.log_address import KafkaAddress, parse_log_address
+from pagetrail.schemas.log.address import KafkaAddress, parse_log_address
 
 TrailOption = Annotated[
     Path,

@@ -18,9 +18,9 @@ from pagetrail.commands.options import (
     parse_pfn,
     parse_pfns,
 )
-from pagetrail.queries.instant import as_text
-from pagetrail.queries.render import json_text, owner_text, table_text
+from pagetrail.queries.core.instant import as_text
 from pagetrail.schemas.errors import BadArgument
+from pagetrail.text.render import json_text, owner_text, table_text
 
 AtOption = Annotated[str, typer.Option("--at", metavar="TIME", help="ns, seconds (19.5), @MARKER, RFC 3339, or -5s.")]
 _SINCE: Final = re.compile(r" since \d+\.\d+")  # a span's own begin: its line says it

@@ -16,8 +16,8 @@ from pagetrail.commands.options import (
     say,
 )
 from pagetrail.commands.stopping import signals_noted
-from pagetrail.queries.render import json_text
-from pagetrail.schemas.log_address import parse_log_address
+from pagetrail.schemas.log.address import parse_log_address
+from pagetrail.text.render import json_text
 
 
 class Feed(enum.StrEnum):

@@ -17,7 +17,7 @@ from pagetrail.commands.options import (
     say,
 )
 from pagetrail.commands.stopping import signals_noted
-from pagetrail.queries.render import json_text
+from pagetrail.text.render import json_text
 
 
 def replay(

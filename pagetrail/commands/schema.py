@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from pagetrail.commands.options import JsonOption, out
-from pagetrail.queries.render import json_text, table_text
 from pagetrail.schemas.columns import COLUMNS, SCHEMA_NAME, SCHEMA_VERSION
 from pagetrail.schemas.compat import check, check_published
 from pagetrail.schemas.errors import BadArgument
 from pagetrail.schemas.publish import published_json_schema
+from pagetrail.text.render import json_text, table_text
 
 schema_app = typer.Typer(no_args_is_help=True, help="The published schemas of events.")
 

@@ -15,8 +15,8 @@ from pagetrail.commands.options import (
     WaitOption,
     out,
 )
-from pagetrail.queries.instant import as_text
-from pagetrail.queries.render import json_text, size_text, table_text
+from pagetrail.queries.core.instant import as_text
+from pagetrail.text.render import json_text, size_text, table_text
 
 
 def sections(

@@ -21,9 +21,9 @@ from pagetrail.commands.options import (
     out,
 )
 from pagetrail.commands.pages import AtOption
-from pagetrail.queries.instant import as_text
-from pagetrail.queries.page_owner_text import page_owner_records
-from pagetrail.queries.render import json_rows, stack_text, table_text
+from pagetrail.queries.core.instant import as_text
+from pagetrail.queries.export.page_owner_text import page_owner_records
+from pagetrail.text.render import json_rows, stack_text, table_text
 
 
 class Format(enum.StrEnum):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pagetrail.commands.options import JsonOption, KafkaConfigOption, LogOption, out, parse_log
-from pagetrail.producers.topic import (
+from pagetrail.producers.log.topic import (
     DEFAULT_PARTITIONS,
     FOREVER,
     MESSAGE_BYTES,
@@ -20,9 +20,9 @@ from pagetrail.producers.topic import (
     create_topic,
     describe_topic,
 )
-from pagetrail.queries.render import json_text
 from pagetrail.schemas.errors import BadArgument
-from pagetrail.schemas.log_address import EXPECTED, KafkaAddress
+from pagetrail.schemas.log.address import EXPECTED, KafkaAddress
+from pagetrail.text.render import json_text
 
 topic_app = typer.Typer(no_args_is_help=True, help="Make and describe the topic of a log on Apache Kafka.")
 

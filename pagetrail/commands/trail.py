@@ -19,10 +19,10 @@ from pagetrail.commands.options import (
     parse_log,
     say,
 )
-from pagetrail.queries.doctor import findings, quarantined
-from pagetrail.queries.instant import as_text
-from pagetrail.queries.render import json_text, table_text
-from pagetrail.replay.facts import plain
+from pagetrail.queries.core.instant import as_text
+from pagetrail.queries.questions.doctor import findings, quarantined
+from pagetrail.replay.facts.facts import plain
+from pagetrail.text.render import json_text, table_text
 
 
 def streams(

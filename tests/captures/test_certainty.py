@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from tests.captures.conftest import ReplayedCapture
-from tests.captures.contradictions import Answers, Views, answers, certain_share, contradictions, pages_of
-from tests.captures.kernel_truth import Dump, read_dump, read_kpageflags
 from tests.captures.trails import Replayed
 from tests.conftest import KernelDump
+from tests.oracles.contradictions import Answers, Views, answers, certain_share, contradictions, pages_of
+from tests.oracles.kernel_truth import Dump, read_dump, read_kpageflags
 
 FIRST = "1-boot"
 SNAPSHOTS = (

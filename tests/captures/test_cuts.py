@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pagetrail.producers.sink_sqlite import SqliteLogWriter
-from pagetrail.replay.engine import FoldOptions
-from pagetrail.replay.replayer import Replayer
-from pagetrail.replay.source_sqlite import SqliteLogReader
+from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
+from pagetrail.replay.log.embedded import SqliteLogReader
+from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.run.replayer import Replayer
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.frames import Frame, decode_frame, encode_frame, frame_digest
 from tests.captures.conftest import ReplayedCapture

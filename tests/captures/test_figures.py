@@ -5,9 +5,9 @@ import pytest
 
 from pagetrail.schemas.owner import OPEN_END
 from tests.captures.conftest import ReplayedCapture
-from tests.captures.kernel_truth import agreeing, read_dump
 from tests.commands.cli import run
 from tests.conftest import KernelDump
+from tests.oracles.kernel_truth import agreeing, read_dump
 
 PLAIN_REPLAY = {
     ("small", True): (100.0, 100.0, 88.7, 81.9, 80.2, 73.1, 74.9, 79.7, 74.8),

@@ -1,8 +1,8 @@
 """A real migration, followed end to end: what the kernel says of the pages before and after it."""
 
 from tests.captures.conftest import ReplayedCapture
-from tests.captures.kernel_truth import SAME_TS, Dump, read_dump
 from tests.conftest import KernelDump
+from tests.oracles.kernel_truth import SAME_TS, Dump, read_dump
 
 BEFORE, AFTER = "3-hotplugged", "4-offlined"
 """Between them a memory block was offlined: what was on it went elsewhere."""

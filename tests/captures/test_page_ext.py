@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from pagetrail.producers.recordings import open_recording
-from pagetrail.replay.page_ext import bytes_a_page
+from pagetrail.replay.rules.page_ext import bytes_a_page
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Boot
-from tests.model_oracle import folded
+from tests.oracles.answers import folded
 
 CAPTURES = (
     "small", "basic", "probes", "stack", "lossy", "perf-plain", "perf-g", "perf-lost", "fleet/host-a", "fleet/host-b",

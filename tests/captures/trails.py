@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pagetrail import api
-from tests.captures.kernel_truth import Touched
+from tests.oracles.kernel_truth import Touched
 
 LONGEST_READING = 4_000_000_000
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pagetrail.producers.sink_kafka import KafkaLogWriter
-from pagetrail.producers.sink_sqlite import LogLimits, SqliteLogWriter
-from pagetrail.replay.source_kafka import KafkaLogReader
-from pagetrail.replay.source_sqlite import SqliteLogReader
+from pagetrail.producers.log.sink_kafka import KafkaLogWriter
+from pagetrail.producers.log.sink_sqlite import LogLimits, SqliteLogWriter
+from pagetrail.replay.log.embedded import SqliteLogReader
+from pagetrail.replay.log.kafka import KafkaLogReader
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.frames import Frame, FrameOrigin, make_frame
-from pagetrail.schemas.log import LogReader, LogWriter
+from pagetrail.schemas.log.contract import LogReader, LogWriter
 from tests.contracts.topics import address_of
 
 

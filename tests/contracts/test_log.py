@@ -1,4 +1,4 @@
-"""The promises of the log (``pagetrail.schemas.log``), for every backend."""
+"""The promises of the log (``pagetrail.schemas.log.contract``), for every backend."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pagetrail.schemas.errors import FrameConflict, OffsetGap, StorageFull
 from pagetrail.schemas.frames import decode_frame, frame_digest
-from pagetrail.schemas.log import LogReader, LogRecord
+from pagetrail.schemas.log.contract import LogReader, LogRecord
 from tests.conftest import REPOSITORY
 from tests.contracts.backends import BACKENDS, Backend, a_frame
 from tests.contracts.topics import BROKERS

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 import pytest
 from confluent_kafka import Producer
 
-from pagetrail.producers.sink_kafka import KafkaLimits, KafkaLogWriter
-from pagetrail.replay.source_kafka import KafkaLogReader
+from pagetrail.producers.log.sink_kafka import KafkaLimits, KafkaLogWriter
+from pagetrail.replay.log.kafka import KafkaLogReader
 from pagetrail.schemas.errors import (
     ForeignMessage,
     FrameConflict,
@@ -19,9 +19,9 @@ from pagetrail.schemas.errors import (
     TopicUnfit,
 )
 from pagetrail.schemas.frames import Frame, decode_frame
-from pagetrail.schemas.log import ANY_BOOT, LogRecord
-from pagetrail.schemas.log_address import KafkaAddress, parse_log_address
-from pagetrail.schemas.log_kafka import BOOT_HEADER, DIGEST_HEADER, murmur2, partition_of
+from pagetrail.schemas.log.address import KafkaAddress, parse_log_address
+from pagetrail.schemas.log.contract import ANY_BOOT, LogRecord
+from pagetrail.schemas.log.kafka import BOOT_HEADER, DIGEST_HEADER, murmur2, partition_of
 from tests.contracts.backends import a_frame
 from tests.contracts.topics import MakeTopic, topic_maker
 from tests.kafka.client import Kafka

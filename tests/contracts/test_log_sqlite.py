@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pagetrail.producers.sink_sqlite import LogLimits, SqliteLogWriter
-from pagetrail.replay.source_sqlite import SqliteLogReader
+from pagetrail.producers.log.sink_sqlite import LogLimits, SqliteLogWriter
+from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.schemas.errors import FrameConflict, FrameDamaged, OffsetGap, TrailBusy, TrailMissing, TrailTooNew
-from pagetrail.schemas.log import LogFile, log_directory, log_files
+from pagetrail.schemas.log.contract import LogFile, log_directory, log_files
 from tests.contracts.backends import a_frame
 
 SMALL_FILES = LogLimits(file_bytes=100_000)

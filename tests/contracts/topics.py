@@ -7,7 +7,7 @@ from pathlib import Path
 
 from confluent_kafka import KafkaError, KafkaException
 
-from pagetrail.schemas.log_address import KafkaAddress, parse_log_address
+from pagetrail.schemas.log.address import KafkaAddress, parse_log_address
 from tests.kafka.client import Kafka
 
 BROKERS = "PAGETRAIL_TEST_BROKERS"

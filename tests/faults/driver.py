@@ -7,13 +7,13 @@ called, not the command line, as a test wants small frames and segments.
 import sys
 from pathlib import Path
 
-from pagetrail.producers import framing
-from pagetrail.producers.ingest import ingest, origin_of
+from pagetrail.producers.log import framing
+from pagetrail.producers.log.ingest import ingest, origin_of
+from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.producers.recordings import open_recording
-from pagetrail.producers.sink_sqlite import SqliteLogWriter
-from pagetrail.replay.engine import FoldOptions
-from pagetrail.replay.replayer import Replayer
-from pagetrail.replay.source_sqlite import SqliteLogReader
+from pagetrail.replay.log.embedded import SqliteLogReader
+from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.run.replayer import Replayer
 from pagetrail.schemas.errors import PagetrailError
 
 FRAME_EVENTS = 500

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pagetrail.replay.cut import replay_lock
+from pagetrail.replay.store.cut import replay_lock
 from pagetrail.schemas.columns import SCHEMA_VERSION, Kind
 from pagetrail.schemas.errors import SegmentDamaged, TrailBusy, TrailTooNew
 from pagetrail.schemas.frames import Frame, encode_frame, frame_digest
-from pagetrail.schemas.log import log_directory
+from pagetrail.schemas.log.contract import log_directory
 from pagetrail.schemas.store import chain, fold_name
 from tests.replay.states import litter, replay, store, stream, trail_of
 from tests.replay.strategies import Machine, to_batch, to_frames

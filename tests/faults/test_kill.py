@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pagetrail.replay.source_sqlite import SqliteLogReader
+from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.schemas.errors import OffsetGap, TrailMissing
 from tests.conftest import REPOSITORY
 from tests.faults.recording import write_trace

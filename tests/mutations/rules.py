@@ -2,23 +2,23 @@
 
 from dataclasses import dataclass
 
-ORACLE = ("tests/replay/test_fold.py",)
+ORACLE = ("tests/replay/fold/test_fold.py",)
 STORIES = ("tests/properties/test_model_kernel_found.py",)
-FOLD = "pagetrail.replay.fold_kernels"
-BLOCK = "pagetrail.replay.block_kernels"
-MIGRATE = "pagetrail.replay.migrate_kernels"
-END = "pagetrail.replay.end_kernels"
-SKEW = "pagetrail.replay.skew_kernels"
-RECORD = "pagetrail.replay.record_kernels"
-SECTIONS = "pagetrail.replay.section_kernels"
-BASELINE = "pagetrail.replay.baseline"
-ENGINE = "pagetrail.replay.engine"
-RARE = "pagetrail.replay.rare_events"
-BOOT = "pagetrail.replay.boot"
-CALLS = "pagetrail.replay.hotplug"
-NOTIFIER = "pagetrail.replay.memory_notifier"
-HOTPLUG = ("tests/replay/test_memory_notifier.py",)
-FRAMES = ("tests/replay/test_frames_of_the_log.py::test_missing_frames_are_a_gap_between_their_neighbours",)
+FOLD = "pagetrail.replay.fold.fold_jit"
+BLOCK = "pagetrail.replay.fold.block_jit"
+MIGRATE = "pagetrail.replay.fold.migrate_jit"
+END = "pagetrail.replay.fold.end_jit"
+SKEW = "pagetrail.replay.fold.skew_jit"
+RECORD = "pagetrail.replay.fold.record_jit"
+SECTIONS = "pagetrail.replay.fold.section_jit"
+BASELINE = "pagetrail.replay.rules.page_owner_baseline"
+ENGINE = "pagetrail.replay.rules.engine"
+RARE = "pagetrail.replay.rules.rare_events"
+BOOT = "pagetrail.replay.rules.boot"
+CALLS = "pagetrail.replay.rules.hotplug"
+NOTIFIER = "pagetrail.schemas.linux.memory_notify"
+HOTPLUG = ("tests/replay/rules/test_memory_notifier.py",)
+FRAMES = ("tests/replay/run/test_frames_of_the_log.py::test_missing_frames_are_a_gap_between_their_neighbours",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +73,11 @@ MUTATIONS = (
         old="            if kind != _FREE and o[OPT_REFILL_COVERED] != 0:\n", new="            if False:\n",
     ),
     Mutation(
-        name="batched-counted-too", module="pagetrail.producers.text_events",
+        name="batched-counted-too", module="pagetrail.producers.formats.text.payloads",
         rule="`mm_page_free_batched` comes in addition to `mm_page_free`: count one",
         old='    "mm_page_free": EventReader._free,\n',
         new='    "mm_page_free": EventReader._free,\n    "mm_page_free_batched": EventReader._free,\n',
-        tests=("tests/producers/test_ftrace_text.py::test_kernel_equals_reference_on_the_sample",),
+        tests=("tests/producers/formats/test_ftrace_text.py::test_kernel_equals_reference_on_the_sample",),
     ),
     Mutation(
         name="split-ignored", rule="split sets order 0 on a range, and shows that it is owned", module=FOLD,
@@ -165,7 +165,7 @@ MUTATIONS = (
         old="    action[c.touched] = LEAVE\n", new="    pass\n",
     ),
     Mutation(
-        name="silence-says-nothing", module="pagetrail.replay.views",
+        name="silence-says-nothing", module="pagetrail.replay.rules.baselines",
         rule="a dump's silence makes nothing free; it casts doubt",
         old="    for pfn, ours in zip(c.extra.tolist(), c.extra_ours, strict=True):\n", new="    for pfn, ours in ():\n",
     ),
@@ -197,12 +197,12 @@ MUTATIONS = (
         tests=STORIES,
     ),
     Mutation(
-        name="any-flag-proves-freedom", module="pagetrail.replay.freedom",
+        name="any-flag-proves-freedom", module="pagetrail.replay.rules.free_baseline",
         rule="BUDDY proves freedom, and nothing else does",
         old="        while first >= 0 and bits & KPF_BUDDY and first < stop:\n", new="        while first >= 0 and first < stop:\n",
     ),
     Mutation(
-        name="buddy-proves-nothing", module="pagetrail.replay.freedom",
+        name="buddy-proves-nothing", module="pagetrail.replay.rules.free_baseline",
         rule="BUDDY proves freedom, and nothing else does",
         old="        while first >= 0 and bits & KPF_BUDDY and first < stop:\n", new="        while False:\n",
     ),
@@ -264,7 +264,7 @@ MUTATIONS = (
         tests=(*HOTPLUG, *ORACLE),
     ),
     Mutation(
-        name="generations-are-one", module="pagetrail.replay.sections",
+        name="generations-are-one", module="pagetrail.replay.rules.sections",
         rule="an extension that is allocated again is another generation, with nothing of the old",
         old="        generation = 1 + max((e.generation for e in self.history if e.section_nr == section_nr), default=0)\n",
         new="        generation = 1\n",
@@ -273,26 +273,26 @@ MUTATIONS = (
         name="flatmem-is-sparsemem", module=BOOT,
         rule="a FLATMEM kernel has one extension a node, from the boot on; an event beyond the nodes, and hotplug, are set aside",
         old='    if boot.memory_model == "FLATMEM":\n', new="    if False:\n",
-        tests=("tests/replay/test_flatmem.py", *ORACLE),
+        tests=("tests/replay/rules/test_flatmem.py", *ORACLE),
     ),
     Mutation(
-        name="what-went-is-there", module="pagetrail.replay.sections", rule="a page without an extension is absent, not free",
+        name="what-went-is-there", module="pagetrail.replay.rules.sections", rule="a page without an extension is absent, not free",
         old="        tables.slot[section_nr] = -1\n        return tables\n", new="        return tables\n",
         tests=(*HOTPLUG, *ORACLE),
     ),
     Mutation(
-        name="every-client-is-needed", module="pagetrail.replay.page_values",
+        name="every-client-is-needed", module="pagetrail.replay.rules.page_values",
         rule="clients of page_ext are those that are needed; the extension's size follows from them",
         old="        new = [c for c in self._clients if c not in self.needed and c.need(boot)]\n",
         new="        new = [c for c in self._clients if c not in self.needed]\n",
-        tests=("tests/replay/test_clients.py::test_a_client_that_is_not_needed_holds_nothing",),
+        tests=("tests/replay/rules/test_clients.py::test_a_client_that_is_not_needed_holds_nothing",),
     ),
     Mutation(
-        name="flags-are-not-set", module="pagetrail.replay.value_kernels",
+        name="flags-are-not-set", module="pagetrail.replay.fold.value_jit",
         rule="poison and guard flags are those of the last event that told of them; they go with the extension, and a fresh one "
         "has none",
         old="        v.value[field, slot, first : first + nr] = told.value[i]\n", new="        pass\n",
-        tests=("tests/replay/test_clients.py::test_flags_go_with_their_extension_and_the_next_one_has_none", *ORACLE),
+        tests=("tests/replay/rules/test_clients.py::test_flags_go_with_their_extension_and_the_next_one_has_none", *ORACLE),
     ),
     Mutation(
         name="calls-under-way-are-safe", module=CALLS,
@@ -310,12 +310,12 @@ MUTATIONS = (
         old="        return Anomaly.SECTION_GONE if gone else None\n", new="        return None\n",
     ),
     Mutation(
-        name="page-ext-keeps-its-blocks", module="pagetrail.replay.own_blocks",
+        name="page-ext-keeps-its-blocks", module="pagetrail.replay.rules.own_blocks",
         rule="page_ext's own blocks, taken before page_owner started, are split",
         old="    if len(blocks) != boot.page_ext_bytes // table_bytes:\n", new="    if True:\n", tests=STORIES,
     ),
     Mutation(
-        name="any-block-is-page-exts", module="pagetrail.replay.own_blocks",
+        name="any-block-is-page-exts", module="pagetrail.replay.rules.own_blocks",
         rule="page_ext's own blocks, taken before page_owner started, are split",
         old="    if len(blocks) != boot.page_ext_bytes // table_bytes:\n", new="    if False:\n", tests=STORIES,
     ),

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from pagetrail.producers.model_config import ModelConfig
-from pagetrail.producers.model_damage import Damaged, lose_stretches, skew, start_late, withhold, without_probes
-from pagetrail.producers.model_kernel import History, ModelKernel
-from pagetrail.producers.model_page_ext import PageState
-from pagetrail.replay.clients.client import UNKNOWN
-from pagetrail.replay.tables import DOUBTS
+from pagetrail.replay.fold.tables import DOUBTS
+from pagetrail.replay.rules.clients.client import UNKNOWN
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.owner import Evidence, How, State
-from tests.model_oracle import (
+from tests.model.config import ModelConfig
+from tests.model.damage import Damaged, lose_stretches, skew, start_late, withhold, without_probes
+from tests.model.kernel import History, ModelKernel
+from tests.model.page_ext import PageState
+from tests.oracles.answers import (
     answers,
     contradictions,
     describe,

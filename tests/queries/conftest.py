@@ -8,11 +8,11 @@ import pytest
 
 from pagetrail import api
 from pagetrail.api import Trail
-from pagetrail.producers.framing import Framer
-from pagetrail.producers.sink_sqlite import SqliteLogWriter
-from pagetrail.replay.engine import FoldOptions
-from pagetrail.replay.replayer import Replayer
-from pagetrail.replay.source_sqlite import SqliteLogReader
+from pagetrail.producers.log.framing import Framer
+from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
+from pagetrail.replay.log.embedded import SqliteLogReader
+from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.run.replayer import Replayer
 from pagetrail.schemas.frames import FrameOrigin, decode_frame
 from tests.conftest import REPOSITORY
 

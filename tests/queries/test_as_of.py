@@ -11,15 +11,15 @@ import pytest
 from hypothesis import settings
 
 from pagetrail.api import Trail
-from pagetrail.producers.framing import single
-from pagetrail.producers.model_config import EVERYTHING, ModelConfig
-from pagetrail.producers.model_damage import lose_stretches, skew, withhold, without_probes
-from pagetrail.producers.model_kernel import History, ModelKernel
+from pagetrail.producers.log.framing import single
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Boot, Clock, Coverage
 from pagetrail.schemas.errors import NotFound
-from tests.model_oracle import numbered
+from tests.model.config import EVERYTHING, ModelConfig
+from tests.model.damage import lose_stretches, skew, withhold, without_probes
+from tests.model.kernel import History, ModelKernel
+from tests.oracles.answers import numbered
 from tests.stories import Story, told
 
 STEPS = 160

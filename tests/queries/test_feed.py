@@ -17,19 +17,19 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from pagetrail import api
-from pagetrail.producers import sink_feed
-from pagetrail.producers.sink_kafka import KafkaLogWriter
-from pagetrail.queries.feed import messages
-from pagetrail.queries.stream import open_streams
-from pagetrail.replay.source_sqlite import SqliteLogReader
+from pagetrail.producers.log import sink_feed
+from pagetrail.producers.log.sink_kafka import KafkaLogWriter
+from pagetrail.queries.core.stream import open_streams
+from pagetrail.queries.export.feed import messages
+from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.schemas.errors import BadArgument, LogUnreachable, TopicMissing, TrailError
 from pagetrail.schemas.feed import FEED_SCHEMAS, FEEDS, FeedMessage, Rows
-from pagetrail.schemas.log_address import KafkaAddress, parse_log_address
+from pagetrail.schemas.log.address import KafkaAddress, parse_log_address
 from tests.conftest import REPOSITORY
 from tests.contracts.topics import MakeTopic, topic_maker
 from tests.kafka.client import Kafka
+from tests.replay.run.test_from_kafka import recorded, replayed
 from tests.replay.states import trail_of
-from tests.replay.test_from_kafka import recorded, replayed
 
 ROOM = 900_000
 IDENTITY = ("host", "boot_id", "fold", "segment_last_seq", "row")
@@ -189,7 +189,7 @@ def test_a_topic_holds_what_the_segments_hold_and_a_second_run_adds_nothing(
 
 RUN = """
 import sys
-from pagetrail.queries import feed
+from pagetrail.queries.export.parquet import feed
 feed.messages.__kwdefaults__["message_rows"] = 20
 from pagetrail.cli import main
 sys.exit(main())
@@ -273,7 +273,7 @@ def test_a_topic_that_is_not_there_and_brokers_that_are_not_are_said_so(
     with pytest.raises(TopicMissing):
         api.publish(trail, "spans", parse_log_address(f"kafka://{kafka.bootstrap}/nobody-made-this"))
     monkeypatch.setattr(sink_feed, "CONNECT_SECONDS", 2.0)
-    monkeypatch.setattr("pagetrail.schemas.log_kafka.CONNECT_SECONDS", 2.0)
+    monkeypatch.setattr("pagetrail.schemas.log.kafka.CONNECT_SECONDS", 2.0)
     with pytest.raises(LogUnreachable):
         api.publish(trail, "spans", parse_log_address("kafka://127.0.0.1:1/t"))
 

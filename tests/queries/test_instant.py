@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pagetrail.queries.instant import FORMS, as_text, parse_instant
-from pagetrail.replay.facts import Facts
+from pagetrail.queries.core.instant import FORMS, as_text, parse_instant
+from pagetrail.replay.facts.facts import Facts
 from pagetrail.schemas.details import Clock
 from pagetrail.schemas.errors import BadArgument, NotFound
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from pagetrail.api import Trail
-from pagetrail.producers.model_config import ModelConfig
-from pagetrail.producers.model_kernel import ModelKernel
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.errors import NotFound
-from tests.model_oracle import numbered
+from tests.model.config import ModelConfig
+from tests.model.kernel import ModelKernel
+from tests.oracles.answers import numbered
 from tests.stories import Story, told
 
 MOVERS = ModelConfig(weights={"migrate": 9, "huge": 5})

@@ -7,7 +7,7 @@ import pytest
 from pagetrail import api
 from pagetrail.api import Trail
 from pagetrail.schemas.errors import NotFound
-from pagetrail.schemas.log_address import parse_log_address
+from pagetrail.schemas.log.address import parse_log_address
 from tests.commands.cli import run
 from tests.conftest import REPOSITORY
 from tests.kafka.client import Kafka

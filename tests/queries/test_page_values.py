@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from pagetrail import api
-from pagetrail.producers.ingest import ingest, origin_of
-from pagetrail.producers.model_config import ModelConfig
-from pagetrail.producers.model_kernel import History, ModelKernel
-from pagetrail.producers.model_page_ext import PageState
-from pagetrail.producers.model_recording import ModelHost, ModelRecording, model_recording
-from pagetrail.producers.sink_sqlite import SqliteLogWriter
-from pagetrail.queries.render import owner_text
+from pagetrail.producers.log.ingest import ingest, origin_of
+from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
+from pagetrail.text.render import owner_text
+from tests.model.config import ModelConfig
+from tests.model.kernel import History, ModelKernel
+from tests.model.page_ext import PageState
+from tests.model.recording import ModelHost, ModelRecording, model_recording
 from tests.queries.conftest import fold
 
 CONFIG = ModelConfig(flags=True, weights={"guards": 6, "offline": 6, "online": 6})

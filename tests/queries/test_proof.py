@@ -10,11 +10,11 @@ import pytest
 
 from pagetrail import api
 from pagetrail.api import Trail
-from pagetrail.producers.model_config import ModelConfig
-from pagetrail.producers.model_kernel import ModelKernel
-from pagetrail.queries.events import EVENTS_SCHEMA
+from pagetrail.queries.questions.events import EVENTS_SCHEMA
 from pagetrail.schemas.errors import BadArgument, NotFound
-from tests.model_oracle import numbered
+from tests.model.config import ModelConfig
+from tests.model.kernel import ModelKernel
+from tests.oracles.answers import numbered
 from tests.queries.test_answers import sample
 from tests.stories import told
 

@@ -17,7 +17,7 @@ import pytest
 
 from pagetrail import api
 from pagetrail.api import Trail
-from pagetrail.queries.export import export_spans
+from pagetrail.queries.export.parquet import export_spans
 from pagetrail.schemas.errors import NotFound
 from pagetrail.schemas.owner import Evidence, How, State
 from pagetrail.schemas.store import TABLES, chain

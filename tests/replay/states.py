@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pagetrail.producers.sink_sqlite import SqliteLogWriter
-from pagetrail.replay.engine import FoldOptions, StreamEngine
-from pagetrail.replay.facts import plain
-from pagetrail.replay.replayer import Replayer, ReplayReport
-from pagetrail.replay.segment import Stretch
-from pagetrail.replay.source_sqlite import SqliteLogReader
-from pagetrail.replay.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, QUARANTINE, RUNS, SPARE, live_rows
+from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
+from pagetrail.replay.facts.facts import plain
+from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, QUARANTINE, RUNS, SPARE, live_rows
+from pagetrail.replay.log.embedded import SqliteLogReader
+from pagetrail.replay.rules.engine import FoldOptions, StreamEngine
+from pagetrail.replay.run.replayer import Replayer, ReplayReport
+from pagetrail.replay.store.content import Stretch
 from pagetrail.schemas.frames import Frame, decode_frame
-from pagetrail.schemas.log import MAX_READ_BYTES
+from pagetrail.schemas.log.contract import MAX_READ_BYTES
 from pagetrail.schemas.owner import OPEN_END, Anomaly, Evidence
 from pagetrail.schemas.store import chain, fold_name, segments_directory, stream_directory
-from tests.reference.oracle import Reference
-from tests.reference.values import FIELDS, Flag, Owner, Span
+from tests.oracles.fold.oracle import Reference
+from tests.oracles.fold.values import FIELDS, Flag, Owner, Span
 
 FLOOR = 12
 """Events of a segment, at least: small, so that a short history has many."""
@@ -231,7 +231,7 @@ def replay(
 
 def store(trail: Path) -> dict[str, str]:
     """Return the segments and tips of a trail, all streams and folds, by name, with their digests."""
-    from pagetrail.replay.stored import meta, opened
+    from pagetrail.replay.store.read import meta, opened
 
     found = {}
     for path in sorted(segments_directory(trail).rglob("[!.]*.duckdb")):

@@ -29,8 +29,8 @@ from pagetrail.schemas.details import (
 )
 from pagetrail.schemas.frames import Frame, FrameOrigin, make_frame
 from pagetrail.schemas.owner import State
-from tests.reference.oracle import Reference
-from tests.reference.values import Event, Owner
+from tests.oracles.fold.oracle import Reference
+from tests.oracles.fold.values import Event, Owner
 
 PAGES = 64  # a section, and the largest block
 ORDERS = 7

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pagetrail.schemas.errors import BadArgument
-from pagetrail.schemas.gfp import GFP_FLAGS_6_1, format_gfp, parse_gfp
+from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1, format_gfp, parse_gfp
 from tests.conftest import WINDOW_SIZE
-from tests.producers.text_samples import unpacked
+from tests.producers.formats.text_samples import unpacked
 
 
 @given(st.integers(0, (1 << 32) - 1))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pagetrail.schemas.errors import BadArgument
-from pagetrail.schemas.log_address import OWN_SETTINGS, parse_log_address
+from pagetrail.schemas.log.address import OWN_SETTINGS, parse_log_address
 
 NAMES = st.from_regex(r"[a-z0-9][a-z0-9.-]{0,20}", fullmatch=True)
 TOPICS = st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,60}", fullmatch=True)

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pagetrail.producers import framing
-from pagetrail.producers.ingest import ingest, origin_of
+from pagetrail.producers.log import framing
+from pagetrail.producers.log.ingest import ingest, origin_of
+from pagetrail.producers.log.sink_kafka import KafkaLogWriter
+from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.producers.recordings import open_recording
-from pagetrail.producers.sink_kafka import KafkaLogWriter
-from pagetrail.producers.sink_sqlite import SqliteLogWriter
-from pagetrail.replay import stored
-from pagetrail.schemas.log_address import parse_log_address
+from pagetrail.replay.store import read as stored
+from pagetrail.schemas.log.address import parse_log_address
 from pagetrail.schemas.store import chain, segments_directory
 from tests.conftest import REPOSITORY
 from tests.faults.kafka.worker import FLOOR, frames_of

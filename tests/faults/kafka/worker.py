@@ -10,15 +10,15 @@ import sys
 import threading
 from pathlib import Path
 
-from pagetrail.producers.sink_kafka import KafkaLogWriter
-from pagetrail.replay.engine import FoldOptions
-from pagetrail.replay.group import GroupReplayer, Membership
-from pagetrail.replay.partition import ReplaySettings
-from pagetrail.replay.source_kafka import KafkaLogReader, ReadLimits
-from pagetrail.replay.source_sqlite import SqliteLogReader
+from pagetrail.producers.log.sink_kafka import KafkaLogWriter
+from pagetrail.replay.log.embedded import SqliteLogReader
+from pagetrail.replay.log.kafka import KafkaLogReader, ReadLimits
+from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.run.group import GroupReplayer, Membership
+from pagetrail.replay.run.partition import ReplaySettings
 from pagetrail.schemas.errors import LogUnreachable, PagetrailError
 from pagetrail.schemas.frames import Frame
-from pagetrail.schemas.log_address import KafkaAddress, parse_log_address
+from pagetrail.schemas.log.address import KafkaAddress, parse_log_address
 
 FLOOR = 2_000
 """Events of a segment, at least: so that sealing is frequent."""

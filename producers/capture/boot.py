@@ -1,0 +1,214 @@
+"""The constants of a capture's boot, from the files beside its trace."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+from pagetrail.producers.capture.dmesg import PAGE_SHIFT, Dmesg, parse_dmesg
+from pagetrail.producers.capture.snapshots import Snapshots
+from pagetrail.producers.inputs import find_compressed, read_text
+from pagetrail.schemas.details import Boot, Zone
+
+SECTION_SIZE_BITS_X86_64: Final = 27
+"""Source: arch/x86/include/asm/sparsemem.h (Linux 6.1)."""
+
+_UNAME: Final = re.compile(r"Linux (\S+) (\S+) .* (\S+) \S+$")
+_ZONE: Final = re.compile(r"Node (\d+), zone\s+(\w+)$")
+_RAM: Final = re.compile(r"([0-9a-f]+)-([0-9a-f]+) : System RAM")
+_BLOCK: Final = re.compile(r"memory\d+ phys_index=([0-9a-f]+) state=(\S+)")
+_FLAG: Final = re.compile(r"\{([^{}]*?), \"(\w+)\"\}")
+_CAST: Final = re.compile(r"\( ?(?:gfp_t|unsigned long) ?\)")
+
+
+class BootFiles:
+    """The files of a capture directory that speak of its boot, each read once.
+
+    Attributes
+    ----------
+    dmesg
+        What dmesg.txt says; nothing where it is missing.
+    uname
+        (nodename, release, machine) of uname.txt, if it is there.
+    """
+
+    def __init__(self, directory: Path, snapshots: Snapshots) -> None:
+        self._directory, self._snapshots = directory, snapshots
+        self.dmesg = parse_dmesg(self.text("dmesg.txt") or "")
+        found = _UNAME.match((self.text("uname.txt") or "").strip())
+        self.uname = (found[1], found[2], found[3]) if found else None
+
+    def text(self, name: str) -> str | None:
+        """Return the file *name*, stripped, if it is there."""
+        path = find_compressed(self._directory, name)
+        return None if path is None else read_text(path).strip("\n")
+
+    def host(self) -> str:
+        """Return the host's name: hostname.txt, else the nodename unless it was never set, else the directory's."""
+        name = (self.text("hostname.txt") or "").strip()
+        nodename = self.uname[0] if self.uname else "(none)"
+        return name or (nodename if nodename != "(none)" else self._directory.resolve().name)
+
+    def gfp_flags(self) -> dict[str, int]:
+        """Return the names that the recording's kernel prints for gfp flags, to their bits; maybe empty."""
+        return parse_gfp_format(self.text("formats/mm_page_alloc.format") or "")
+
+    def block_bytes(self) -> int | None:
+        """Return the size of a memory block."""
+        text = self._snapshots.first("block_size_bytes")
+        return int(text, 16) if text else self.dmesg.memory_block_bytes
+
+    def boot(self, *, vmemmap_base: int | None, saw_boot: bool) -> Boot:
+        """Return the BOOT detail.
+
+        Parameters
+        ----------
+        saw_boot
+            The trace began while the kernel booted: memory is as dmesg says; else the first snapshot is nearer.
+        """
+        release, machine = self.uname[1:] if self.uname else (self.dmesg.release, None)
+        config = self.text("kernel.config") or ""
+        zones = parse_zoneinfo(self._snapshots.first("zoneinfo") or "")
+        cmdline = self.text("cmdline.txt")
+        order = re.search(r"Page block order: (\d+)", self._snapshots.first("pagetypeinfo") or "")
+        orders = (self._snapshots.first("buddyinfo") or "").splitlines()[:1]
+        present = self._present(saw_boot=saw_boot)
+        return Boot(
+            release=release,
+            arch=machine,
+            section_size_bits=SECTION_SIZE_BITS_X86_64 if machine == "x86_64" else None,
+            memory_block_bytes=self.block_bytes(),
+            pageblock_order=int(order[1]) if order else None,
+            max_order=len(orders[0].split()) - 4 if orders else None,  # "Node 0, zone NAME" and a count for each order
+            memory_model="SPARSEMEM" if machine == "x86_64" or "CONFIG_SPARSEMEM=y" in config else None,
+            page_ext_clients=self._clients(config),
+            page_ext_bytes=self.dmesg.page_ext_bytes,
+            vmemmap_base=vmemmap_base,
+            nodes=tuple(sorted({zone.node for zone in zones} | {node for node, _, _ in self.dmesg.node_ranges})),
+            zones=zones,
+            present=present,
+            gfp_flags=self.gfp_flags(),
+            cmdline=cmdline.strip() if cmdline else self.dmesg.cmdline,
+        )
+
+    def _present(self, *, saw_boot: bool) -> tuple[tuple[int, int], ...]:
+        """Return present memory as pages: of the boot (dmesg) or of the first snapshot (iomem, memory blocks)."""
+        booted = tuple((start, stop) for _, start, stop in self.dmesg.node_ranges) or self.dmesg.usable
+        if booted and saw_boot:
+            return booted
+        ranges = parse_iomem(self._snapshots.first("iomem") or "")
+        block_bytes = self.block_bytes()
+        if not ranges and block_bytes:
+            text = self._snapshots.first("memory_blocks.txt") or ""
+            ranges = parse_memory_blocks(text, block_bytes >> PAGE_SHIFT)
+        return ranges or booted
+
+    def _clients(self, config: str) -> tuple[str, ...]:
+        """Return the page_ext clients that are on.
+
+        Source: mm/page_ext.c page_ext_ops; mm/page_owner.c, mm/page_table_check.c: their early parameters (Linux 6.1).
+        """
+        words = (self.text("cmdline.txt") or self.dmesg.cmdline or "").split()
+        clients = []
+        if "page_owner=on" in words or "page_owner=1" in words:
+            clients.append("owner")
+        enforced = "CONFIG_PAGE_TABLE_CHECK_ENFORCED=y" in config
+        if enforced or "page_table_check=on" in words:
+            clients.append("page_table_check")
+        return tuple(clients)
+
+
+def parse_zoneinfo(text: str) -> tuple[Zone, ...]:
+    """Return the zones of /proc/zoneinfo that span pages.
+
+    Source: mm/vmstat.c, zoneinfo_show_print (Linux 6.1).
+    """
+    zones: list[Zone] = []
+    node, name, spanned = 0, "", 0
+    for line in text.splitlines():
+        words = line.split()
+        if found := _ZONE.match(line):
+            node, name, spanned = int(found[1]), found[2], 0
+        elif len(words) == 2 and words[0] == "spanned":
+            spanned = int(words[1])
+        elif len(words) == 2 and words[0] == "start_pfn:" and spanned:
+            zones.append(Zone(node=node, name=name, start_pfn=int(words[1]), stop_pfn=int(words[1]) + spanned))
+    return tuple(zones)
+
+
+def parse_iomem(text: str) -> tuple[tuple[int, int], ...]:
+    """Return the System RAM of /proc/iomem as pages; nothing if it was read without the right to see addresses."""
+    found = (_RAM.match(line) for line in text.splitlines())
+    ranges = [(int(match[1], 16), int(match[2], 16) + 1) for match in found if match]
+    pages = [(-(-first >> PAGE_SHIFT), last >> PAGE_SHIFT) for first, last in ranges if last > 1]
+    return tuple((start, stop) for start, stop in pages if start < stop)
+
+
+def parse_memory_blocks(text: str, block_pages: int) -> tuple[tuple[int, int], ...]:
+    """Return the blocks of /sys/devices/system/memory that are not offline, as pages; neighbours joined."""
+    found = (_BLOCK.match(line) for line in text.splitlines())
+    ranges: list[tuple[int, int]] = []
+    for block in sorted(int(match[1], 16) for match in found if match and match[2] != "offline"):
+        start, stop = block * block_pages, (block + 1) * block_pages
+        if ranges and ranges[-1][1] == start:
+            start = ranges.pop()[0]
+        ranges.append((start, stop))
+    return tuple(ranges)
+
+
+def parse_gfp_format(text: str) -> dict[str, int]:
+    """Return the gfp flags of mm_page_alloc's format file, name to bits, in the order in which the kernel tries them.
+
+    Their values stand there as C expressions of numbers, ``|``, ``&`` and ``~``; anything else gives an empty table.
+    """
+    flags = {}
+    _, _, flags_text = text.partition("__print_flags(")
+    for found in _FLAG.finditer(flags_text):
+        expression = re.sub(r"(0x[0-9a-f]+|\d+)[uUlL]*", r"\1", _CAST.sub("", found[1]))
+        value = _evaluate(re.findall(r"0x[0-9a-f]+|\d+|\S", expression))
+        if value is None:
+            return {}
+        flags[found[2]] = value
+    return flags
+
+
+def _evaluate(tokens: list[str]) -> int | None:
+    """Return the value of an expression of numbers, parentheses, ``~``, ``&`` and ``|``; null if it is none."""
+    rest = tokens[::-1]
+    try:
+        value = _either(rest)
+    except (IndexError, ValueError):
+        return None
+    return None if rest else value & 0xFFFF_FFFF
+
+
+def _either(rest: list[str]) -> int:
+    value = _both(rest)
+    while rest and rest[-1] == "|":
+        rest.pop()
+        value |= _both(rest)
+    return value
+
+
+def _both(rest: list[str]) -> int:
+    value = _factor(rest)
+    while rest and rest[-1] == "&":
+        rest.pop()
+        value &= _factor(rest)
+    return value
+
+
+def _factor(rest: list[str]) -> int:
+    word = rest.pop()
+    if word == "~":
+        return ~_factor(rest)
+    if word != "(":
+        return int(word, 0)
+    value = _either(rest)
+    if rest.pop() != ")":
+        raise ValueError(word)
+    return value
+
+
+def saw_boot(dmesg: Dmesg, first_trace_ts_nsec: int) -> bool:
+    """Return whether a trace whose first event is at *first_trace_ts_nsec* began before sched_clock became stable."""
+    return dmesg.stable is not None and first_trace_ts_nsec < dmesg.stable.raw

@@ -1,0 +1,99 @@
+"""The snapshots of a capture directory: their small files, and their page_owner dumps wherever they lie."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from pagetrail.producers.capture.clock import parse_marker
+from pagetrail.producers.inputs import Input, TarMembers, find_compressed, open_input, read_text
+
+DUMP: Final = "page_owner.txt"
+ARCHIVE: Final = "page_owner_dumps.tar"
+_MEMBER: Final = re.compile(r"(?:.*/)?snapshots/([^/]+)/page_owner\.txt(?:\.zst|\.gz)?$")
+
+
+class Snapshots:
+    """Everything under ``snapshots/`` and in ``page_owner_dumps.tar``, by the snapshot's name.
+
+    Attributes
+    ----------
+    names
+        Of all snapshots, in the order of their numbers (1-boot before 10-end).
+    dumps
+        Of those that have a page_owner dump.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory / "snapshots"
+        self._openers: dict[str, Callable[[], Input]] = {}
+        folders = [path.name for path in self._directory.iterdir() if path.is_dir()] if self._directory.is_dir() else []
+        archive = find_compressed(directory, ARCHIVE)
+        self._archive = TarMembers(archive) if archive else None
+        self.notes: list[str] = []
+        if self._archive:
+            self._add_members(self._archive)
+        for name in folders:
+            if path := find_compressed(self._directory / name, DUMP):
+                self._openers[name] = _file_opener(path)
+        self.names = tuple(sorted({*folders, *self._openers}, key=_natural))
+        self.dumps = tuple(name for name in self.names if name in self._openers)
+
+    def open_dump(self, name: str) -> Input:
+        """Return the dump of snapshot *name*, good until the next call."""
+        return self._openers[name]()
+
+    def text(self, name: str, file: str) -> str | None:
+        """Return *file* of snapshot *name*, if it is there."""
+        path = find_compressed(self._directory / name, file)
+        return None if path is None else read_text(path)
+
+    def file(self, name: str, file: str) -> Path | None:
+        """Return the path of *file* of snapshot *name*, plain or compressed, if it is there."""
+        return find_compressed(self._directory / name, file)
+
+    def first(self, file: str) -> str | None:
+        """Return *file* of the first snapshot, if it is there."""
+        return self.text(self.names[0], file) if self.names else None
+
+    def written_by(self) -> dict[tuple[str, str], int]:
+        """Return for (snapshot, what) of each marker the CLOCK_MONOTONIC, ns, by which it had been written."""
+        times = {}
+        for line in self._clock_lines():
+            marker = parse_marker(line)
+            if marker and marker.after_monotonic is not None:
+                times[marker.name, marker.what] = marker.after_monotonic
+        return times
+
+    def markers(self) -> list[str]:
+        """Return the markers' texts that the snapshots kept themselves (clocks.txt)."""
+        return [line.split(" after_mono=")[0] for line in self._clock_lines() if line.startswith("SNAPSHOT ")]
+
+    def close(self) -> None:
+        """Close the archive, if one is open."""
+        if self._archive:
+            self._archive.close()
+
+    def _clock_lines(self) -> list[str]:
+        return [line for name in self.names for line in (self.text(name, "clocks.txt") or "").splitlines()]
+
+    def _add_members(self, archive: TarMembers) -> None:
+        for member in archive.names:
+            if found := _MEMBER.match(member):
+                self._openers[found[1]] = _member_opener(archive, member)
+        if archive.truncated:
+            self.notes.append(archive.truncated)
+
+
+def _file_opener(path: Path) -> Callable[[], Input]:
+    return lambda: open_input(path)
+
+
+def _member_opener(archive: TarMembers, member: str) -> Callable[[], Input]:
+    return lambda: Input(archive.open(member), member)
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    """Return the key that sorts names by their numbers, and numbers before letters."""
+    parts = [part for part in re.split(r"(\d+)", name) if part]
+    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]

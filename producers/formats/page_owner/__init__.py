@@ -1,0 +1,1 @@
+"""The text of /sys/kernel/debug/page_owner."""

@@ -1,0 +1,427 @@
+"""Byte kernels of the page_owner parser: plain arrays in, plain arrays out.
+
+A record is what ``print_page_owner`` of mm/page_owner.c prints, in any of its forms since Linux 3.19: a header line, a
+PFN line, a stack (lines that begin with a space), maybe lines on migration and memory cgroup, and an empty line.
+
+Positions are int64 indices into the buffer; -1 says that something did not match. Nothing here raises.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.producers.formats.interning import jit
+
+Bytes = NDArray[np.uint8]
+Ints = NDArray[np.int64]
+Number = Any
+"""An int64; without the JIT it may be a plain int."""
+
+
+def _word(text: bytes) -> Bytes:
+    return np.frombuffer(text, dtype=np.uint8)
+
+
+ABSENT: Final = np.iinfo(np.int64).min
+
+# Rows of the field matrix, and of the tables of distinct texts (COMM, STACK, CGROUP minus COMM).
+PFN, ORDER, GFP, PID, TGID, TS, FREE_TS, MIGRATETYPE, BLOCK_MIGRATETYPE, REASON, FLAGS, COMM, STACK, CGROUP = range(14)
+FIELDS: Final = 14
+TEXTS: Final = 3
+
+# What the parser is doing, and the slots of its state.
+READING, SKIPPING_LINES, SKIPPING_LINE = range(3)
+POSITION, LINE, MODE, ROWS, BAD = range(5)
+STATE: Final = 5
+
+# Outcomes of one record.
+WHOLE, INCOMPLETE, MALFORMED, OVERSIZE = range(4)
+
+MAX_RECORD: Final = 1 << 17
+"""Longer is no record: the kernel prints at most one page of text each (64 KiB on some machines)."""
+
+_HEADER: Final = _word(b"Page allocated via order ")
+_MASK: Final = _word(b", mask 0x")
+_PID: Final = _word(b", pid ")
+_TGID: Final = _word(b", tgid ")
+_COMM_END: Final = _word(b"), ts ")
+_TS: Final = _word(b", ts ")
+_FREE_TS: Final = _word(b", free_ts ")
+_NS: Final = _word(b" ns")
+_PFN: Final = _word(b"PFN ")
+_HEX: Final = _word(b"0x")
+_TYPE: Final = _word(b" type ")
+_BLOCK: Final = _word(b" Block ")
+_FLAGS: Final = _word(b" Flags ")
+_MIGRATED: Final = _word(b"Page has been migrated, last migrate reason: ")
+_SLAB: Final = _word(b"Slab cache page")
+_CHARGED: Final = _word(b"Charged ")
+_OBJCG: Final = _word(b"(via objcg) ")
+_TO: Final = _word(b"to ")
+_OFFLINE: Final = _word(b"offline ")
+_MEMCG: Final = _word(b"memcg ")
+
+# enum migratetype and migratetype_names, include/linux/mmzone.h and mm/page_alloc.c (Linux 6.1, CONFIG_CMA).
+_TYPES: Final = _word(b"Unmovable\nMovable\nReclaimable\nHighAtomic\nCMA\nIsolate\n")
+# enum migrate_reason, include/linux/migrate_mode.h, and its names, mm/debug.c (Linux 6.1).
+_REASONS: Final = _word(
+    b"compaction\nmemory_failure\nmemory_hotplug\nsyscall_or_cpuset\nmempolicy_mbind\nnuma_misplaced\ncontig_range\n"
+    b"longterm_pin\ndemotion\n"
+)
+_CMA: Final = _word(b"cma")  # what contig_range was called before Linux 5.10
+_CONTIG_RANGE: Final = 6
+
+_NEWLINE, _SPACE, _OPEN, _CLOSE, _MINUS, _ZERO, _NINE = 10, 32, 40, 41, 45, 48, 57
+
+
+@jit
+def _line_end(buf: Bytes, pos: int, stop: int) -> int:
+    """Return where the line at *pos* has its newline, or -1."""
+    for i in range(pos, stop):
+        if buf[i] == _NEWLINE:
+            return i
+    return -1
+
+
+@jit
+def _at(buf: Bytes, pos: int, end: int, word: Bytes) -> int:
+    """Return the position behind *word* if it is at *pos*, else -1 (also where *pos* is -1)."""
+    if pos < 0 or end - pos < word.size:
+        return -1
+    for i in range(word.size):
+        if buf[pos + i] != word[i]:
+            return -1
+    return pos + word.size
+
+
+@jit
+def _decimal(buf: Bytes, pos: int, end: int) -> tuple[Number, int]:
+    """Return the signed decimal number at *pos*, and the position behind it; -1 when there is none below 10^18."""
+    if pos < 0:
+        return np.int64(0), -1
+    sign, start = np.int64(1), pos
+    if pos < end and buf[pos] == _MINUS:
+        sign, start = np.int64(-1), pos + 1
+    value, i = np.int64(0), start
+    while i < end and i - start < 18 and _ZERO <= buf[i] <= _NINE:
+        value = value * 10 + (np.int64(buf[i]) - _ZERO)
+        i += 1
+    if i == start or (i < end and _ZERO <= buf[i] <= _NINE):
+        return np.int64(0), -1
+    return sign * value, i
+
+
+@jit
+def _hexadecimal(buf: Bytes, pos: int, end: int) -> tuple[Number, int]:
+    """Return the hexadecimal number at *pos* (64 bits, as they are), and the position behind it; -1 for none."""
+    if pos < 0:
+        return np.int64(0), -1
+    value, i = np.int64(0), pos
+    while i < end and i - pos <= 16:
+        digit = np.int64(buf[i])
+        if _ZERO <= digit <= _NINE:
+            digit -= _ZERO
+        elif 97 <= digit <= 102:  # a to f
+            digit -= 87
+        else:
+            break
+        value = (value << np.int64(4)) | digit
+        i += 1
+    if i == pos or i - pos > 16:
+        return np.int64(0), -1
+    return value, i
+
+
+@jit
+def _number(buf: Bytes, pos: int, end: int) -> tuple[Number, int]:
+    """Return the number at *pos*, hexadecimal behind 0x (since Linux 6.6 for PFN), else decimal."""
+    hexadecimal = _at(buf, pos, end, _HEX)
+    if hexadecimal >= 0:
+        return _hexadecimal(buf, hexadecimal, end)
+    return _decimal(buf, pos, end)
+
+
+@jit
+def _index_of(buf: Bytes, pos: int, end: int, names: Bytes) -> int:
+    """Return which of *names*, each ended by a newline, is exactly [pos, end), or -1."""
+    index, i = 0, 0
+    while i < names.size:
+        j, same = pos, True
+        while names[i] != _NEWLINE:
+            same = same and j < end and buf[j] == names[i]
+            i += 1
+            j += 1
+        if same and j == end:
+            return index
+        index += 1
+        i += 1
+    return -1
+
+
+@jit
+def _intern(buf: Bytes, start: int, end: int, slots: Ints, spans: Ints) -> Number:
+    """Return the number of the text [start, end) in the table (*slots*, *spans*), entering it if it is new.
+
+    ``spans[0, -1]`` counts the table's texts; text t is [spans[0, t], spans[1, t]).
+    """
+    mask = slots.size - 1
+    hashed = np.int64(end - start)
+    i = start
+    while i + 4 <= end:
+        word = np.int64(buf[i]) | np.int64(buf[i + 1]) << 8 | np.int64(buf[i + 2]) << 16 | np.int64(buf[i + 3]) << 24
+        hashed = (hashed * 691_319 + word) & 0xFF_FFFF_FFFF  # 40 bits by 20 bits: no overflow in int64
+        i += 4
+    while i < end:
+        hashed = (hashed * 691_319 + np.int64(buf[i])) & 0xFF_FFFF_FFFF
+        i += 1
+    slot = (hashed ^ (hashed >> 20)) & mask
+    while slots[slot] >= 0:
+        known = slots[slot]
+        first, size = spans[0, known], end - start
+        if spans[1, known] - first == size:
+            j = 0
+            while j < size and buf[first + j] == buf[start + j]:
+                j += 1
+            if j == size:
+                return known
+        slot = (slot + 1) & mask
+    fresh = spans[0, -1]
+    slots[slot] = fresh
+    spans[0, fresh], spans[1, fresh] = start, end
+    spans[0, -1] = fresh + 1
+    return fresh
+
+
+@jit
+def _times(buf: Bytes, pos: int, end: int, row: int, out: Ints) -> bool:
+    """Read "TS ns" and maybe ", free_ts TS ns" up to *end*."""
+    value, pos = _decimal(buf, pos, end)
+    pos = _at(buf, pos, end, _NS)
+    if pos < 0:
+        return False
+    out[TS, row] = value
+    if pos == end:
+        return True
+    value, pos = _decimal(buf, _at(buf, pos, end, _FREE_TS), end)
+    out[FREE_TS, row] = value
+    return _at(buf, pos, end, _NS) == end
+
+
+@jit
+def _header(buf: Bytes, pos: int, end: int, row: int, out: Ints, slots: Ints, spans: Ints) -> bool:
+    """Read the first line of a record: order and mask; since 5.11 pid and times, since 5.18 tgid and comm."""
+    value, pos = _decimal(buf, _at(buf, pos, end, _HEADER), end)
+    if pos < 0 or value < 0 or value > 63:
+        return False
+    out[ORDER, row] = value
+    value, pos = _hexadecimal(buf, _at(buf, pos, end, _MASK), end)
+    if pos < 0 or value < 0:
+        return False
+    out[GFP, row] = value
+    if pos < end and buf[pos] == _OPEN:
+        while pos < end and buf[pos] != _CLOSE:
+            pos += 1
+        pos += 1
+    if pos == end:
+        return True
+    value, pos = _decimal(buf, _at(buf, pos, end, _PID), end)
+    if pos < 0 or abs(value) > 0x7FFF_FFFF:
+        return False
+    out[PID, row] = value
+    tgid = _at(buf, pos, end, _TGID)
+    if tgid < 0:
+        return _times(buf, _at(buf, pos, end, _TS), end, row, out)
+    value, pos = _decimal(buf, tgid, end)
+    if pos < 0 or abs(value) > 0x7FFF_FFFF or end - pos < 2 or buf[pos] != _SPACE or buf[pos + 1] != _OPEN:
+        return False
+    out[TGID, row] = value
+    return _comm_and_times(buf, pos + 2, end, row, out, slots, spans)
+
+
+@jit
+def _comm_and_times(buf: Bytes, pos: int, end: int, row: int, out: Ints, slots: Ints, spans: Ints) -> bool:
+    """Read "COMM), ts ...": a comm may hold any bytes, so its end is the last place where the times follow."""
+    for close in range(end - _COMM_END.size, pos - 1, -1):
+        if buf[close] == _CLOSE and _at(buf, close, end, _COMM_END) >= 0:
+            out[COMM, row] = _intern(buf, pos, close, slots[0], spans[0])
+            return _times(buf, close + _COMM_END.size, end, row, out)
+    return False
+
+
+@jit
+def _migratetype(buf: Bytes, pos: int, end: int) -> tuple[Number, int]:
+    """Return the migratetype named (or, before 4.6, numbered) at *pos*, and the position behind the word.
+
+    A name that 6.1 does not know is absent.
+    """
+    stop = pos
+    while 0 <= stop < end and buf[stop] != _SPACE:
+        stop += 1
+    if pos < 0 or stop == pos:
+        return ABSENT, -1
+    index = _index_of(buf, pos, stop, _TYPES)
+    if index >= 0:
+        return index, stop
+    value, behind = _decimal(buf, pos, stop)
+    if behind == stop and 0 <= value < 64:
+        return value, stop
+    return ABSENT, stop
+
+
+@jit
+def _pfn_line(buf: Bytes, pos: int, end: int, row: int, out: Ints) -> bool:
+    """Read "PFN N type T Block N type T Flags 0x...(...)"; before 4.6 "PFN N Block N type N Fallback Flags ..."."""
+    value, pos = _number(buf, _at(buf, pos, end, _PFN), end)
+    if pos < 0 or value < 0:
+        return False
+    out[PFN, row] = value
+    typed = _at(buf, pos, end, _TYPE)
+    if typed >= 0:
+        out[MIGRATETYPE, row], pos = _migratetype(buf, typed, end)
+    value, pos = _number(buf, _at(buf, pos, end, _BLOCK), end)
+    out[BLOCK_MIGRATETYPE, row], pos = _migratetype(buf, _at(buf, pos, end, _TYPE), end)
+    if pos < 0:
+        return False
+    if typed < 0:  # the old form: "Fallback" or blanks, then flags as letters
+        while pos < end and _at(buf, pos, end, _FLAGS) < 0:
+            pos += 1
+        return pos < end
+    value, pos = _hexadecimal(buf, _at(buf, _at(buf, pos, end, _FLAGS), end, _HEX), end)
+    if pos < 0:
+        return False
+    out[FLAGS, row] = value
+    return pos == end or (buf[pos] == _OPEN and buf[end - 1] == _CLOSE)
+
+
+@jit
+def _other_line(buf: Bytes, pos: int, end: int, row: int, out: Ints, slots: Ints, spans: Ints) -> bool:
+    """Read a line behind the stack: the migrate reason, or what print_page_owner_memcg prints (since 5.18)."""
+    reason = _at(buf, pos, end, _MIGRATED)
+    if reason >= 0:
+        index = _index_of(buf, reason, end, _REASONS)
+        if _at(buf, reason, end, _CMA) == end:
+            index = _CONTIG_RANGE
+        if index >= 0:
+            out[REASON, row] = index
+        return reason < end
+    if _at(buf, pos, end, _SLAB) == end:
+        return True
+    pos = _at(buf, pos, end, _CHARGED)
+    pos = max(pos, _at(buf, pos, end, _OBJCG))
+    pos = _at(buf, pos, end, _TO)
+    pos = max(pos, _at(buf, pos, end, _OFFLINE))
+    pos = _at(buf, pos, end, _MEMCG)
+    if pos < 0:
+        return False
+    out[CGROUP, row] = _intern(buf, pos, end, slots[2], spans[2])
+    return True
+
+
+@jit
+def _record(buf: Bytes, pos: int, stop: int, row: int, out: Ints, slots: Ints, spans: Ints) -> tuple[int, int, int]:
+    """Read the record at *pos* into column *row* of *out*.
+
+    Returns the outcome; the position behind the record, or of the line that is wrong; and how many lines lie before it.
+    """
+    line, number, stack, stack_end = pos, 0, -1, -1
+    others = False
+    for field in range(FIELDS):
+        out[field, row] = ABSENT
+    while True:
+        end = _line_end(buf, line, stop)
+        if (stop if end < 0 else end) - pos > MAX_RECORD:
+            return OVERSIZE, pos, 0
+        if end < 0:
+            return INCOMPLETE, pos, 0
+        if end == line and number >= 2:
+            break
+        if number == 0:
+            good = _header(buf, line, end, row, out, slots, spans)
+        elif number == 1:
+            good = _pfn_line(buf, line, end, row, out)
+        elif buf[line] == _SPACE and not others:
+            good = True
+            stack = line if stack < 0 else stack
+            stack_end = end
+        else:
+            others = True
+            good = _other_line(buf, line, end, row, out, slots, spans)
+        if not good:
+            return MALFORMED, line, number
+        line, number = end + 1, number + 1
+    if stack >= 0:
+        out[STACK, row] = _intern(buf, stack, stack_end, slots[1], spans[1])
+    return WHOLE, end + 1, number + 1
+
+
+@jit
+def _skip(buf: Bytes, stop: int, state: Ints) -> bool:
+    """Skip what is no record: up to behind the next empty line, or to the next header. False: more bytes are needed."""
+    pos = state[POSITION]
+    end = _line_end(buf, pos, stop)
+    if state[MODE] == SKIPPING_LINE:
+        state[POSITION] = stop if end < 0 else end + 1
+        if end < 0:
+            return False
+        state[LINE] += 1
+        state[MODE] = SKIPPING_LINES
+        return True
+    if _at(buf, pos, stop, _HEADER) >= 0:
+        state[MODE] = READING
+        return True
+    if end < 0:
+        if stop - pos < _HEADER.size:
+            return False
+        state[MODE], state[POSITION] = SKIPPING_LINE, stop
+        return False
+    if end == pos:
+        state[MODE] = READING
+    state[POSITION] = end + 1
+    state[LINE] += 1
+    return True
+
+
+# b = bytes of the buffer, r = rows it may give, t = distinct texts, s = slots (a power of two, more than t)
+@jit
+def parse(buf: Bytes, stop: int, state: Ints, out: Ints, slots: Ints, spans: Ints, bad: Ints) -> None:
+    """Read whole records of ``buf[:stop]`` until it holds no more of them, or a table is full.
+
+    Parameters
+    ----------
+    buf
+        Shape (b,).
+    state
+        Shape (STATE,): where to begin and, afterwards, where it ended; rows read; malformed records met.
+    out
+        Shape (FIELDS, r), int64: a column a record; text fields index into their table.
+    slots, spans
+        Shapes (TEXTS, s) and (TEXTS, 2, t + 1): the tables of distinct texts; slots are -1 where free.
+    bad
+        Shape (3, m): line number, begin and end of the offending line of each malformed record.
+    """
+    while state[POSITION] < stop and state[ROWS] < out.shape[1] and state[BAD] < bad.shape[1]:
+        if state[MODE] != READING:
+            if not _skip(buf, stop, state):
+                return
+            continue
+        pos = state[POSITION]
+        if buf[pos] == _NEWLINE:
+            state[POSITION] += 1
+            state[LINE] += 1
+            continue
+        outcome, where, lines = _record(buf, pos, stop, state[ROWS], out, slots, spans)
+        if outcome == INCOMPLETE:
+            return
+        state[LINE] += lines
+        state[POSITION] = where
+        if outcome == WHOLE:
+            state[ROWS] += 1
+            continue
+        end = _line_end(buf, where, stop)
+        bad[0, state[BAD]], bad[1, state[BAD]] = state[LINE], where
+        bad[2, state[BAD]] = stop if end < 0 else end
+        state[BAD] += 1
+        state[MODE] = SKIPPING_LINES
+        if where == pos:  # its own first line: go past it, or it would be met again
+            state[MODE] = SKIPPING_LINE

@@ -1,0 +1,1 @@
+"""Text of tracepoints: ftrace and perf script."""

@@ -1,0 +1,74 @@
+"""ftrace text: what ``cat trace`` and ``cat trace_pipe`` of tracefs print, with and without stacks, TGID and flags."""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+
+from pagetrail.producers.formats.text import text_jit as tk
+from pagetrail.producers.formats.text.ftrace_jit import scan_ftrace
+from pagetrail.producers.formats.text.reader import TextReader
+
+# kernel/trace/trace.c (Linux 6.1): print_event_info and print_func_help_header; later comments: test_cpu_buff_start
+_ENTRIES: Final = re.compile(rb"# entries-in-buffer/entries-written: *([0-9]{1,18})/([0-9]{1,18}) +#P:([0-9]{1,5})\s*")
+_COLUMNS: Final = re.compile(rb"#[ \t]+TASK-(?:PID|TID)\b(.*)")
+_COMMENT: Final = re.compile(rb"#[ -~\t]*\r?")
+# kernel/trace/trace_output.c (Linux 6.1), print_trace_line
+_LOST: Final = re.compile(rb"CPU:([0-9]{1,5}) \[LOST(?: ([0-9]{1,18}))? EVENTS\]\s*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FtraceHeader:
+    """What the lines that begin with '#' told; None where they did not."""
+
+    entries_in_buffer: int | None = None
+    entries_written: int | None = None
+    """More than in the buffer: the ring has overwritten its oldest events, and no line says so."""
+    cpus: int | None = None
+    has_tgid: bool | None = None
+
+
+class FtraceText(TextReader):
+    """A trace in the format of tracefs, as a ``parsed.Parser``.
+
+    Its stacks belong to the last event of their CPU, which other CPUs' lines may separate from them.
+    """
+
+    _kernel = staticmethod(scan_ftrace)
+    _late_stacks = True
+    header: FtraceHeader | None = None
+
+    def _odd(self, line: bytes) -> bool:
+        if len(line) > tk.MAX_LINE:
+            return False
+        if line.startswith(b"#"):
+            return self._comment(line)
+        lost = _LOST.fullmatch(line)
+        if lost is None:
+            return not line.strip()
+        cpu = int(lost[1])
+        if cpu >= tk.MAX_CPUS:
+            return False
+        count = None if lost[2] is None else int(lost[2])
+        self.account.lost_events += count or 0
+        self._lose(cpu, count, f"the trace says {line.strip().decode()}")
+        return True
+
+    def _comment(self, line: bytes) -> bool:
+        entries = _ENTRIES.fullmatch(line)
+        columns = _COLUMNS.match(line)
+        if entries is not None:
+            in_buffer, written, cpus = (int(group) for group in entries.groups())
+            self.header = replace(
+                self.header or FtraceHeader(), entries_in_buffer=in_buffer, entries_written=written, cpus=cpus
+            )
+        elif columns is not None:
+            self.header = replace(self.header or FtraceHeader(), has_tgid=b"TGID" in columns[1])
+        return _COMMENT.fullmatch(line) is not None
+
+    def _stack_text(self, raw: bytes) -> str:
+        lines = raw.decode("utf-8", "backslashreplace").split("\n")
+        return "\n".join(line.strip().removeprefix("=>").strip() for line in lines if line.strip())
+
+    def _goes_on(self, tail: bytes) -> bool:
+        start = tail.lstrip(b" \t")[:2]
+        return bool(tail) and b"=>".startswith(start)

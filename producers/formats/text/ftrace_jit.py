@@ -1,0 +1,265 @@
+"""The kernel of the ftrace text parser: bytes of the trace file to rows.
+
+Source: kernel/trace/trace_output.c (Linux 6.1), trace_print_context and trace_stack_print.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.producers.formats.interning import ACTION, COUNT, at, intern, jit
+from pagetrail.producers.formats.text.text_jit import (
+    ABSENT_TGID,
+    COMM_START,
+    COMM_STOP,
+    CPU,
+    EVENT,
+    FIRST_LINE,
+    FULL,
+    GAP_DUE,
+    GAP_IS_DUE,
+    GROW,
+    HOLD,
+    IGNORE,
+    INTERRUPTED,
+    LAST_TS,
+    LINE,
+    LINES,
+    MAX_LINE,
+    MAX_STACK,
+    NAME,
+    NEED_DATA,
+    NEW_NAME,
+    NEXT,
+    NO_ROW,
+    NONE,
+    ODD,
+    PAYLOAD,
+    PID,
+    POS,
+    R_PID,
+    R_STACK,
+    RARE,
+    ROWS,
+    STACK,
+    STOP,
+    TGID,
+    TS,
+    UNKNOWN,
+    WAITING,
+    after_literal,
+    decimal,
+    literal,
+    name_stop,
+    page_event,
+    page_fields,
+    skip_spaces,
+    timestamp,
+    wait_for_stack,
+)
+
+COMM_WIDTH: Final = 16  # trace_print_context: "%16s-%-7d "
+
+_STACK_TRACE: Final = literal(b"<stack trace>")
+_USER_STACK_TRACE: Final = literal(b"<user stack trace>")
+
+
+@jit
+def head_at(data: NDArray[np.uint8], dash: int, stop: int, state: NDArray[np.int64]) -> bool:
+    """Read ``-pid [(tgid)] [cpu] [flags] time: `` from *dash* on into the state; False when it is something else."""
+    pid, pos = decimal(data, dash + 1, stop, 9)
+    if pos < 0 or pos >= stop or at(data, pos) != 32:
+        return False
+    pos = skip_spaces(data, pos, stop)
+    tgid = np.int64(ABSENT_TGID)
+    if pos < stop and at(data, pos) == 40:
+        pos = skip_spaces(data, pos + 1, stop)
+        if pos < stop and at(data, pos) == 45:
+            while pos < stop and at(data, pos) == 45:
+                pos += 1
+        else:
+            tgid, pos = decimal(data, pos, stop, 9)
+            if pos < 0:
+                return False
+        if pos >= stop or at(data, pos) != 41:
+            return False
+        pos = skip_spaces(data, pos + 1, stop)
+    if pos >= stop or at(data, pos) != 91:
+        return False
+    cpu, pos = decimal(data, pos + 1, stop, 5)
+    if pos < 0 or pos + 1 >= stop or at(data, pos) != 93 or at(data, pos + 1) != 32:
+        return False
+    pos = skip_spaces(data, pos + 1, stop)
+    if pos < stop and not 48 <= at(data, pos) <= 57:  # the flags of the irq-info option never begin with a digit
+        while pos < stop and at(data, pos) != 32:
+            pos += 1
+        pos = skip_spaces(data, pos, stop)
+    ts, pos = timestamp(data, pos, stop)
+    if pos < 0 or pos + 1 >= stop or at(data, pos) != 58 or at(data, pos + 1) != 32:
+        return False
+    state[TS], state[CPU], state[PID], state[TGID] = ts, cpu, pid, tgid
+    state[PAYLOAD] = skip_spaces(data, pos + 1, stop)
+    return True
+
+
+@jit
+def read_head(data: NDArray[np.uint8], start: int, stop: int, state: NDArray[np.int64]) -> bool:
+    """Read the head of an event line into the state; False when the line has none."""
+    dash = start + COMM_WIDTH
+    if not (dash < stop and at(data, dash) == 45 and head_at(data, dash, stop, state)):
+        # Not as the kernel aligns it. A name may hold dashes: the first dash that a head follows.
+        dash = start
+        while dash < stop and not (at(data, dash) == 45 and head_at(data, dash, stop, state)):
+            dash += 1
+        if dash == stop:
+            return False
+    state[COMM_START] = skip_spaces(data, start, dash)
+    state[COMM_STOP] = dash
+    return True
+
+
+@jit
+def frames_stop(
+    data: NDArray[np.uint8], newlines: NDArray[np.int64], line: int, start: int, size: int
+) -> tuple[int, int, bool]:
+    """Find the end of the lines `` => function`` from *start*, line *line* of the buffer, on.
+
+    Returns the end, how many they are, and whether a line that is none follows.
+    """
+    pos = start
+    lines = 0
+    while pos < size:
+        mark = pos
+        while mark < size and (at(data, mark) == 32 or at(data, mark) == 9):
+            mark += 1
+        if mark + 1 >= size:
+            break
+        if at(data, mark) != 61 or at(data, mark + 1) != 62:
+            return pos, lines, True
+        if line + lines == newlines.size:
+            return pos, lines, size - start > MAX_STACK
+        newline = newlines[line + lines]
+        if newline + 1 - start > MAX_STACK:
+            return pos, lines, True
+        pos = newline + 1
+        lines += 1
+    return pos, lines, False
+
+
+@jit
+def stack_entry(
+    data: NDArray[np.uint8],
+    newlines: NDArray[np.int64],
+    line: int,
+    size: int,
+    final: bool,
+    cut: bool,
+    state: NDArray[np.int64],
+    slots: NDArray[np.int64],
+    notes: NDArray[np.int64],
+    arena: NDArray[np.uint8],
+    fill: NDArray[np.int64],
+    cpus: NDArray[np.int64],
+    rows: NDArray[np.int64],
+) -> int:
+    """Read the stack whose first line is in the state, and give it to the event of its CPU that waits for one."""
+    stop, cpu = state[STOP], state[CPU]
+    user = after_literal(data, state[PAYLOAD], stop, _USER_STACK_TRACE) == stop
+    if not user and after_literal(data, state[PAYLOAD], stop, _STACK_TRACE) != stop:
+        return ODD
+    block_stop, lines, whole = frames_stop(data, newlines, line + 1, state[NEXT], size)
+    if not whole and not final:
+        return NEED_DATA
+    if cpus[GAP_IS_DUE, cpu] != 0:
+        return GAP_DUE
+    row = cpus[WAITING, cpu]
+    if not user:
+        fits = row >= 0 and state[ROWS] - row <= HOLD and rows[R_PID, row] == state[PID]
+        if fits and lines > 0 and (whole or not cut):
+            stack = intern(slots, notes, arena, fill, data, state[NEXT], block_stop)
+            if stack < 0:
+                return GROW
+            rows[R_STACK, row] = stack
+        # Where an interrupt came between an event and its stack, the interrupt's event has taken its own by now.
+        cpus[WAITING, cpu] = cpus[INTERRUPTED, cpu]
+        cpus[INTERRUPTED, cpu] = NONE
+    cpus[LAST_TS, cpu] = state[TS]
+    state[NEXT] = block_stop
+    state[LINES] = 1 + lines
+    return -1
+
+
+@jit
+def scan_ftrace(
+    data: NDArray[np.uint8],
+    newlines: NDArray[np.int64],
+    size: int,
+    final: bool,
+    cut: bool,
+    state: NDArray[np.int64],
+    slots: NDArray[np.int64],
+    notes: NDArray[np.int64],
+    arena: NDArray[np.uint8],
+    fill: NDArray[np.int64],
+    cpus: NDArray[np.int64],
+    rows: NDArray[np.int64],
+) -> int:
+    """Read lines from ``state[POS]`` on until Python is needed; return why.
+
+    *newlines* are the positions of all newlines in data[:size]. *final*: nothing follows the buffer, except, if *cut*,
+    the beginning of another line of the last stack. A line that Python is asked about has not been counted yet, and has
+    changed nothing.
+    """
+    while True:
+        line = state[LINE] - state[FIRST_LINE]
+        if line >= newlines.size:
+            return NEED_DATA
+        if state[ROWS] + 2 > rows.shape[1]:  # an event that ends a gap needs two
+            return FULL
+        start, stop = state[POS], newlines[line]
+        state[STOP] = stop
+        state[NEXT] = stop + 1
+        state[LINES] = 1
+        state[STACK] = -1
+        if stop - start > MAX_LINE or at(data, start) == 35 or not read_head(data, start, stop, state):
+            return ODD
+        cpu = state[CPU]
+        if cpu >= cpus.shape[1] or state[PAYLOAD] >= stop:
+            return ODD
+        if at(data, state[PAYLOAD]) == 60:
+            reason = stack_entry(data, newlines, line, size, final, cut, state, slots, notes, arena, fill, cpus, rows)
+            if reason >= 0:
+                return reason
+            state[POS] = state[NEXT]
+            state[LINE] += state[LINES]
+            continue
+        colon = name_stop(data, state[PAYLOAD], stop)
+        if colon < 0:
+            return ODD
+        name = intern(slots, notes, arena, fill, data, state[PAYLOAD], colon)
+        if name < 0:
+            return GROW
+        state[NAME] = name
+        state[PAYLOAD] = colon + 1
+        action = notes[ACTION, name]
+        if action == UNKNOWN:
+            return NEW_NAME
+        if action == RARE:
+            return EVENT
+        row = NO_ROW
+        if action != IGNORE and not page_fields(data, action, state):
+            return EVENT
+        if cpus[GAP_IS_DUE, cpu] != 0:
+            return GAP_DUE
+        if action != IGNORE:
+            reason = page_event(data, action, state, slots, notes, arena, fill, rows)
+            if reason > 0:
+                return reason
+            if reason == NEED_DATA:
+                row = state[ROWS] - 1
+        wait_for_stack(cpus, cpu, row)
+        notes[COUNT, name] += 1
+        cpus[LAST_TS, cpu] = state[TS]
+        state[POS] = state[NEXT]
+        state[LINE] += 1

@@ -1,0 +1,90 @@
+"""perf script: what it prints of a perf.data with kmem tracepoints, with and without call chains."""
+
+import re
+from pathlib import PurePosixPath
+from typing import Final
+
+from pagetrail.producers.formats.text import text_jit as tk
+from pagetrail.producers.formats.text.perf_jit import scan_perf
+from pagetrail.producers.formats.text.reader import TextReader
+from pagetrail.schemas.columns import absent
+from pagetrail.schemas.details import Gap
+
+# tools/perf/util/evsel_fprintf.c (Linux 6.1), sample__fprintf_callchain: address, symbol+offset, (dso)
+_FRAME: Final = re.compile(r"\t *([0-9a-f]+) (.*?)(?: \(([^()]*)\))?\s*", re.ASCII)
+# tools/perf/util/event.c (Linux 6.1), perf_event__fprintf_lost; printed with --show-lost-events
+_LOST: Final = re.compile(rb"PERF_RECORD_LOST lost ([0-9]{1,18})\s*")
+_RECORD: Final = re.compile(rb"(PERF_RECORD_[A-Z_0-9]+)\b.*", re.DOTALL)
+_HEAD: Final = re.compile(
+    rb".*? (?:-1|[0-9]{1,9})(?:/(?:-1|[0-9]{1,9}))? +(?:\[([0-9]{1,5})\] +)?([0-9]{1,10})\.([0-9]{9}|[0-9]{6}): +",
+    re.DOTALL,
+)
+_REASON: Final = "perf says PERF_RECORD_LOST"
+_KERNEL_DSO: Final = ("[kernel.kallsyms]", "[kernel.vmlinux]", "[guest.kernel.kallsyms]", "[kernel]", "inlined")
+
+
+class PerfScript(TextReader):
+    """The output of ``perf script``, as a ``parsed.Parser``. Of call chains, the kernel's part is kept."""
+
+    _kernel = staticmethod(scan_perf)
+    _late_stacks = False
+    _odd_line = -1
+    header: None = None  # perf script prints none unless asked to; its lines begin with '#'
+
+    def _odd(self, line: bytes) -> bool:
+        number = int(self._state[tk.LINE])
+        chained = line.startswith(b"\t")
+        if chained and number != self._odd_line + 1:
+            return False
+        self._odd_line = number
+        if chained:  # the chain of a line that was no event
+            return True
+        if len(line) > tk.MAX_LINE:
+            return False
+        return line.startswith(b"#") or self._record(line) or not line.strip()
+
+    def _record(self, line: bytes) -> bool:
+        """Take a record that is no sample, as --show-lost-events and the like print them."""
+        head = _HEAD.match(line)
+        if head is None:
+            return False
+        cpu = int(head[1] or absent("cpu"))
+        record = _RECORD.fullmatch(line, head.end())
+        if cpu >= tk.MAX_CPUS or record is None:
+            return False
+        lost = _LOST.fullmatch(line, head.end())
+        if lost is None:
+            name = record[1].decode()
+            self.account.events[name] += 1
+            self.account.ignored[name] += 1
+            return True
+        self.account.lost_events += int(lost[1])
+        if cpu >= 0:
+            self._lose(cpu, int(lost[1]), _REASON)
+        else:  # of which CPU is not said: nothing that was read before is safe
+            t_hi = int(head[2]) * 10**9 + int(head[3].ljust(9, b"0"))
+            detail = Gap(t_lo=0, t_hi=t_hi, lost=int(lost[1]), reason=_REASON)
+            self._rows.put_gap(cpu, t_hi, detail.model_dump_json())
+        return True
+
+    def _stack_text(self, raw: bytes) -> str | None:
+        frames = []
+        for line in raw.decode("utf-8", "backslashreplace").split("\n"):
+            found = _FRAME.fullmatch(line)
+            if found is not None:
+                frames.append(_frame(found[1], found[2], found[3] or ""))
+        return "\n".join(frames) or None
+
+    def _goes_on(self, tail: bytes) -> bool:
+        return tail.startswith(b"\t")
+
+
+def _frame(address: str, symbol: str, dso: str) -> str:
+    """Return a frame as ftrace prints it: the symbol, or the address where there is none; and the module."""
+    name = f"0x{address}" if symbol == "[unknown]" else symbol
+    if dso in ("", "[unknown]", *_KERNEL_DSO) or PurePosixPath(dso).name.startswith("vmlinux"):
+        return name
+    if dso.startswith("["):
+        return f"{name} {dso}"
+    module = PurePosixPath(dso).name.partition(".ko")[0].replace("-", "_")
+    return f"{name} [{module}]"

@@ -1,0 +1,331 @@
+"""Kernels that the parsers of ftrace text and perf script text share: numbers, times, the fields of a page event, rows.
+
+They take the strict common form only. Whatever they refuse goes to the general path in ``text_events.py``, one line at
+a time: same results, slower.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.producers.formats.interning import MASK, at, intern, jit
+from pagetrail.schemas.columns import Kind, absent
+
+MAX_LINE: Final = 1 << 16
+"""A longer line is not understood: no kernel prints one."""
+MAX_STACK: Final = 1 << 16
+"""Bytes of the lines of one stack; what follows belongs to none."""
+MAX_CPUS: Final = 8192  # CONFIG_NR_CPUS of x86_64 at most (arch/x86/Kconfig, Linux 6.1)
+
+# Why a kernel returns to Python.
+NEED_DATA: Final = 0  # all is read that the buffer holds whole
+FULL: Final = 1  # no room for another row
+ODD: Final = 2  # a line that is no event
+EVENT: Final = 3  # an event for the general path; its head is in the state
+GAP_DUE: Final = 4  # the first event of a CPU after a loss: the gap's row comes first
+NEW_NAME: Final = 5  # the first event of its name
+NEW_GFP: Final = 6  # the first use of a text of gfp flags
+GROW: Final = 7  # the table of texts is full
+
+# What to do with an event, by the id of its name.
+UNKNOWN: Final = 0
+IGNORE: Final = 1
+ALLOC: Final = 2
+FREE: Final = 3
+DRAIN: Final = 4
+RARE: Final = 5
+REFILL: Final = 6
+
+# The state array, int64: where the kernel stands, and what it read of the line it returns with.
+POS: Final = 0  # byte of the buffer where the next line begins
+LINE: Final = 1  # its number, from 1
+ROWS: Final = 2  # rows filled
+FAILED: Final = 3  # failed allocations counted
+STOP: Final = 4  # end of the line, at its newline
+NEXT: Final = 5  # where the line after it (and after its call chain) begins
+LINES: Final = 6  # how many lines are between POS and NEXT
+TS: Final = 7
+CPU: Final = 8
+PID: Final = 9
+TGID: Final = 10
+COMM_START: Final = 11
+COMM_STOP: Final = 12
+NAME: Final = 13  # id of the event's name
+PAYLOAD: Final = 14  # where the text behind 'name:' begins
+STACK: Final = 15  # id of the call chain, -1
+PFN: Final = 16
+ORDER: Final = 17
+MIGRATETYPE: Final = 18
+GFP_START: Final = 19
+GFP: Final = 20  # id of the text of gfp flags
+FIRST_LINE: Final = 21  # number of the line that begins the buffer
+TO_PCP: Final = 22  # of a block off the free lists: 1 when it goes to a per-cpu list
+STRAIGHT: Final = 23  # blocks off the free lists counted that went straight to an allocation
+STATE_SIZE: Final = 24
+
+# See columns.absent.
+ABSENT_CPU: Final = absent("cpu")
+ABSENT_PID: Final = absent("pid")
+ABSENT_TGID: Final = absent("tgid")
+ABSENT_GFP_MASK: Final = absent("gfp_mask")
+ABSENT_MIGRATETYPE: Final = absent("migratetype")
+NONE: Final = -1  # no event waits for a stack
+NO_ROW: Final = -2  # one waits that gave no row: its stack is dropped
+HOLD: Final = 1 << 15
+"""A stack is looked for within this many rows behind its event. The kernel writes it within microseconds."""
+UNSEEN_GFP: Final = 0  # the note of a text of gfp flags is its mask plus one
+UNKNOWN_GFP: Final = -1
+
+_KIND_ALLOC: Final = int(Kind.ALLOC)
+_KIND_FREE: Final = int(Kind.FREE)
+_KIND_DRAIN: Final = int(Kind.DRAIN)
+_KIND_REFILL: Final = int(Kind.REFILL)
+
+
+def literal(text: bytes) -> NDArray[np.uint8]:
+    """Return *text* as the constant array that ``after_literal`` takes."""
+    return np.frombuffer(text, np.uint8)
+
+
+_PAGE: Final = literal(b" page=")
+_PFN: Final = literal(b" pfn=")
+_ORDER: Final = literal(b" order=")
+_MIGRATETYPE: Final = literal(b" migratetype=")
+_GFP_FLAGS: Final = literal(b" gfp_flags=")
+_PERCPU_REFILL: Final = literal(b" percpu_refill=")
+
+
+# Rows under construction are int64, whatever their column: ``ROW_COLUMNS`` by rows.
+ROW_COLUMNS: Final = (
+    "trace_ts_nsec",
+    "kind",
+    "cpu",
+    "pid",
+    "tgid",
+    "comm",
+    "pfn",
+    "order",
+    "gfp_mask",
+    "migratetype",
+    "stack",
+)
+R_TS: Final = 0
+R_KIND: Final = 1
+R_CPU: Final = 2
+R_PID: Final = 3
+R_TGID: Final = 4
+R_COMM: Final = 5
+R_PFN: Final = 6
+R_ORDER: Final = 7
+R_GFP_MASK: Final = 8
+R_MIGRATETYPE: Final = 9
+R_STACK: Final = 10
+
+# What is remembered of each CPU from line to line: int64, these by MAX_CPUS.
+LAST_TS: Final = 0  # time of the last event read; -1 before the first
+GAP_IS_DUE: Final = 1  # 1 between a report of loss and the next event
+WAITING: Final = 2  # row of the last event, if it may get a stack yet
+INTERRUPTED: Final = 3  # row of the event before it, if that still waits for its own
+CPU_FIELDS: Final = 4
+
+
+@jit
+def skip_spaces(data: NDArray[np.uint8], pos: int, stop: int) -> int:
+    """Return the first position from *pos* on that holds no space."""
+    while pos < stop and at(data, pos) == 32:
+        pos += 1
+    return pos
+
+
+@jit
+def after_literal(data: NDArray[np.uint8], pos: int, stop: int, text: NDArray[np.uint8]) -> int:
+    """Return the position behind *text* at *pos*; -1 when something else is there."""
+    if pos < 0 or pos + text.size > stop:
+        return -1
+    for i in range(text.size):
+        if at(data, pos + i) != text[i]:
+            return -1
+    return pos + text.size
+
+
+@jit
+def decimal(data: NDArray[np.uint8], pos: int, stop: int, most: int) -> tuple[int, int]:
+    """Read 1 to *most* (at most 18) decimal digits: the value, and the position behind; position -1 if not so."""
+    value = np.int64(0)
+    first = pos
+    while pos < stop and 48 <= at(data, pos) <= 57:
+        if pos - first == most:
+            return np.int64(0), np.int64(-1)
+        value = value * 10 + (at(data, pos) - 48)
+        pos += 1
+    if pos == first:
+        return np.int64(0), np.int64(-1)
+    return value, np.int64(pos)
+
+
+@jit
+def number(data: NDArray[np.uint8], pos: int, stop: int) -> tuple[int, int]:
+    """Read 0x and 1 to 15 hexadecimal digits, or 1 to 18 decimal ones, as ``decimal`` does."""
+    if pos < 0:
+        return np.int64(0), np.int64(-1)
+    if pos + 1 >= stop or at(data, pos) != 48 or at(data, pos + 1) != 120:
+        return decimal(data, pos, stop, 18)
+    value = np.int64(0)
+    pos += 2
+    first = pos
+    while pos < stop:
+        c = at(data, pos)
+        if 48 <= c <= 57:
+            digit = c - 48
+        elif 97 <= c <= 102:
+            digit = c - 87
+        else:
+            break
+        if pos - first == 15:
+            return np.int64(0), np.int64(-1)
+        value = value * 16 + digit
+        pos += 1
+    if pos == first:
+        return np.int64(0), np.int64(-1)
+    return value, np.int64(pos)
+
+
+@jit
+def timestamp(data: NDArray[np.uint8], pos: int, stop: int) -> tuple[int, int]:
+    """Read seconds, '.', and 6 or 9 digits: ns, and the position behind; -1 for the position if not so."""
+    seconds, pos = decimal(data, pos, stop, 10)
+    if pos < 0 or pos >= stop or at(data, pos) != 46 or seconds > 9_000_000_000:
+        return np.int64(0), np.int64(-1)
+    fraction, behind = decimal(data, pos + 1, stop, 9)
+    if behind == pos + 7:
+        return seconds * 1_000_000_000 + fraction * 1000, behind
+    if behind == pos + 10:
+        return seconds * 1_000_000_000 + fraction, behind
+    return np.int64(0), np.int64(-1)
+
+
+@jit
+def name_stop(data: NDArray[np.uint8], pos: int, stop: int) -> int:
+    """Return where the ':' behind an event's name is; -1 when no name begins at *pos*."""
+    first = pos
+    while pos < stop:
+        c = at(data, pos)
+        if c == 58 and pos > first and (pos + 1 == stop or at(data, pos + 1) == 32):
+            return pos
+        if not (97 <= c <= 122 or 65 <= c <= 90 or 48 <= c <= 58 or c == 95 or c == 46):
+            return -1
+        pos += 1
+    return -1
+
+
+@jit
+def wait_for_stack(cpus: NDArray[np.int64], cpu: int, row: int) -> None:
+    """Remember *row* (or NO_ROW) as the last event of *cpu*."""
+    cpus[INTERRUPTED, cpu] = cpus[WAITING, cpu]
+    cpus[WAITING, cpu] = row
+
+
+@jit
+def page_fields(data: NDArray[np.uint8], action: int, state: NDArray[np.int64]) -> bool:
+    """Read what follows the name of an alloc, free, drain or refill into the state; False when it has another form.
+
+    Source: include/trace/events/kmem.h (Linux 6.1), mm_page_alloc, mm_page_free, mm_page_pcpu_drain, mm_page_alloc_zone_locked.
+    """
+    stop = state[STOP]
+    pos = after_literal(data, state[PAYLOAD], stop, _PAGE)
+    if pos < 0:
+        return False
+    first = pos
+    while pos < stop and at(data, pos) != 32:
+        pos += 1
+    if pos == first:
+        return False
+    pfn, pos = number(data, after_literal(data, pos, stop, _PFN), stop)
+    if pos < 0 or pfn >= 1 << 52:
+        return False
+    order, pos = number(data, after_literal(data, pos, stop, _ORDER), stop)
+    if pos < 0 or order > 63:
+        return False
+    migratetype = np.int64(0)
+    if action != FREE:
+        migratetype, pos = number(data, after_literal(data, pos, stop, _MIGRATETYPE), stop)
+        if pos < 0 or migratetype > 127:
+            return False
+    if action == REFILL:
+        pos = after_literal(data, pos, stop, _PERCPU_REFILL)
+        if pos < 0:
+            return False
+        state[TO_PCP], pos = decimal(data, pos, stop, 10)
+        if pos < 0 or state[TO_PCP] > 1:
+            return False
+    if action == ALLOC:
+        pos = after_literal(data, pos, stop, _GFP_FLAGS)
+        if pos < 0:
+            return False
+        state[GFP_START] = pos
+        first = pos
+        while pos < stop and 33 <= at(data, pos) <= 126:
+            pos += 1
+        if pos == first:
+            return False
+    state[PFN], state[ORDER], state[MIGRATETYPE] = pfn, order, migratetype
+    return bool(pos == stop)
+
+
+@jit
+def page_event(
+    data: NDArray[np.uint8],
+    action: int,
+    state: NDArray[np.int64],
+    slots: NDArray[np.int64],
+    notes: NDArray[np.int64],
+    arena: NDArray[np.uint8],
+    fill: NDArray[np.int64],
+    rows: NDArray[np.int64],
+) -> int:
+    """Make the row of the alloc, free, drain or refill whose fields are in the state.
+
+    Returns NEED_DATA when there is a row, -1 when there is none because the allocation failed, or as a block off the free lists
+    goes straight to an allocation, which has an event of its own; otherwise nothing has
+    happened, and Python must do something first.
+    """
+    kind, gfp_mask, migratetype = _KIND_FREE, np.int64(ABSENT_GFP_MASK), np.int64(ABSENT_MIGRATETYPE)
+    if action == DRAIN:
+        kind, migratetype = _KIND_DRAIN, state[MIGRATETYPE]
+    elif action == REFILL:
+        kind, migratetype = _KIND_REFILL, state[MIGRATETYPE]
+        if state[TO_PCP] == 0:
+            state[STRAIGHT] += 1
+            return -1
+    elif action == ALLOC:
+        kind, migratetype = _KIND_ALLOC, state[MIGRATETYPE]
+        if state[PFN] == 0:
+            state[FAILED] += 1
+            return -1
+        gfp = intern(slots, notes, arena, fill, data, state[GFP_START], state[STOP])
+        if gfp < 0:
+            return GROW
+        if notes[MASK, gfp] == UNSEEN_GFP:
+            state[GFP] = gfp
+            return NEW_GFP
+        if notes[MASK, gfp] == UNKNOWN_GFP:
+            return EVENT
+        gfp_mask = notes[MASK, gfp] - 1
+    comm = intern(slots, notes, arena, fill, data, state[COMM_START], state[COMM_STOP])
+    if comm < 0:
+        return GROW
+    row = state[ROWS]
+    rows[R_TS, row] = state[TS]
+    rows[R_KIND, row] = kind
+    rows[R_CPU, row] = state[CPU]
+    rows[R_PID, row] = state[PID]
+    rows[R_TGID, row] = state[TGID]
+    rows[R_COMM, row] = comm
+    rows[R_PFN, row] = state[PFN]
+    rows[R_ORDER, row] = state[ORDER]
+    rows[R_GFP_MASK, row] = gfp_mask
+    rows[R_MIGRATETYPE, row] = migratetype
+    rows[R_STACK, row] = state[STACK]
+    state[ROWS] = row + 1
+    return NEED_DATA

@@ -1,0 +1,1 @@
+"""The writing end of the log."""

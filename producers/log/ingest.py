@@ -1,0 +1,140 @@
+"""Ingest: one recording into the log, frame by frame, the same frames whenever it is done again."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pagetrail.producers.log.framing import Framer, single
+from pagetrail.producers.parsed import ReadAccount
+from pagetrail.producers.recordings import Recording
+from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.details import RecordingBegin, RecordingEnd
+from pagetrail.schemas.errors import InputError
+from pagetrail.schemas.frames import Frame, FrameOrigin
+from pagetrail.schemas.log.contract import LogWriter
+
+APPEND_FRAMES = 8
+"""Frames in one append: each costs one fsync; more would only hold more events back from a reader."""
+
+UNKNOWN_HOST = "unknown"
+"""Host of a recording that does not say, and whose operator does not either."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestReport:
+    """What became of one recording."""
+
+    source: str
+    origin: FrameOrigin
+    events: int
+    frames: int
+    duplicates: int
+    clamped: int
+    account: ReadAccount
+    notes: tuple[str, ...]
+
+
+def origin_of(recording: Recording, *, producer_version: str) -> FrameOrigin:
+    """Return whose events a recording holds. One without a boot_id gets its own id as one: it is joined to no other."""
+    info = recording.info
+    identity = info.recording_id or uuid.uuid4().hex
+    return FrameOrigin(
+        host=info.host or UNKNOWN_HOST,
+        boot_id=info.boot_id or identity,
+        recording=identity,
+        producer=info.format,
+        producer_version=producer_version,
+    )
+
+
+def ingest(
+    recording: Recording,
+    origin: FrameOrigin,
+    log: LogWriter,
+    *,
+    accept: Callable[[Frame], None] = lambda first: None,
+    on_progress: Callable[[int], None] = lambda events: None,
+) -> IngestReport:
+    """Append the frames of *recording* to *log*; frames that are there already are skipped.
+
+    Parameters
+    ----------
+    accept
+        Called with the first frame before anything is stored; it raises to refuse the recording.
+    on_progress
+        Called with the number of events read so far.
+
+    Raises
+    ------
+    InputError
+        There is no event in it.
+    FrameConflict, StorageFull
+        From the log. What was appended before stays, and the same command goes on from there.
+    """
+    framer = Framer(origin)
+    sending = _Sending(log, accept)
+    info = recording.info
+    begin = RecordingBegin(
+        source=info.trace_file or info.format,
+        format=info.format,
+        trace_clock=info.trace_clock,
+        options=dict(sorted(info.options.items())),
+    )
+    begun = False
+    for batch in recording.parser.batches():
+        if not len(batch):
+            continue
+        if not begun:
+            first_ts = int(batch.columns["trace_ts_nsec"][0])
+            sending.send(framer.add(single(Kind.RECORDING_BEGIN, first_ts, begin)))
+            begun = True
+        sending.send(framer.add(batch))
+        on_progress(framer.seq)
+    if not begun:
+        raise InputError(f"{info.source}: expected events of page allocation, found none; nothing was stored")
+    account = recording.parser.account
+    sending.send(framer.add(single(Kind.RECORDING_END, framer.last_ts or 0, _end(account, framer.clamped))))
+    sending.send(framer.finish())
+    sending.flush()
+    return IngestReport(
+        source=info.source, origin=origin, events=framer.seq, frames=framer.frame, duplicates=sending.duplicates,
+        clamped=framer.clamped, account=account, notes=tuple(info.notes),
+    )  # fmt: skip
+
+
+class _Sending:
+    """Frames on their way to the log, a few in one append."""
+
+    def __init__(self, log: LogWriter, accept: Callable[[Frame], None]) -> None:
+        self.log, self.accept = log, accept
+        self.duplicates = 0
+        self._accepted = False
+        self._waiting: list[Frame] = []
+
+    def send(self, frames: Iterator[Frame]) -> None:
+        for frame in frames:
+            if not self._accepted:
+                self.accept(frame)
+                self._accepted = True
+            self._waiting.append(frame)
+            if len(self._waiting) >= APPEND_FRAMES:
+                self.flush()
+
+    def flush(self) -> None:
+        if self._waiting:
+            self.duplicates += self.log.append(self._waiting).duplicates
+            self._waiting = []
+        self.log.flush()
+
+
+def _end(account: ReadAccount, clamped: int) -> RecordingEnd:
+    return RecordingEnd(
+        events=dict(sorted(account.events.items())),
+        ignored=dict(sorted(account.ignored.items())),
+        not_understood=account.not_understood,
+        examples=tuple(account.examples),
+        failed_allocs=account.failed_allocs,
+        clamped=clamped,
+        lost_events=account.lost_events,
+        truncated=account.truncated,
+    )

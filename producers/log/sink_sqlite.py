@@ -1,0 +1,225 @@
+"""The embedded log's writing end: SQLite files that take frames, each append in one transaction."""
+
+import errno
+import os
+import shutil
+import sqlite3
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pagetrail.schemas.errors import FrameConflict, FrameDamaged, StorageFull, TrailBusy
+from pagetrail.schemas.frames import Frame
+from pagetrail.schemas.log.contract import (
+    CREATE_PRAGMAS,
+    DDL,
+    FILE_BYTES,
+    FIRST_OFFSET_KEY,
+    FORMAT_KEY,
+    TRAIL_FORMAT,
+    WRITE_PRAGMAS,
+    AppendResult,
+    LogFile,
+    check_format,
+    log_directory,
+    log_file,
+    log_files,
+)
+
+_LOOKUP = "SELECT digest FROM frames WHERE recording = ? AND frame = ?"
+_INSERT = "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SPACE_NEEDED = 1 << 20
+_NOT_WRITTEN = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)  # what SQLite says of a quota, or a limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLimits:
+    """How large a log file grows before the next one begins, and how long to wait for another writer.
+
+    Attributes
+    ----------
+    file_bytes
+        A file that has reached this size takes no further append.
+    busy_seconds
+        How long an append waits for another writer's before it gives up with ``TrailBusy``.
+    max_file_pages
+        A hard limit (``PRAGMA max_page_count``): an append that would pass it fails with ``StorageFull``; null: none.
+    """
+
+    file_bytes: int = FILE_BYTES
+    busy_seconds: float = 60.0
+    max_file_pages: int | None = None
+
+
+class SqliteLogWriter:
+    """Appends frames to the embedded log of a trail. Any number of processes may hold one at a time."""
+
+    def __init__(self, trail: Path, limits: LogLimits | None = None) -> None:
+        self._directory = log_directory(trail)
+        self._limits = limits or LogLimits()
+        self._open: dict[Path, sqlite3.Connection] = {}
+        with self._explained():
+            self._directory.mkdir(parents=True, exist_ok=True)
+            if not self._files():
+                self._create(0)
+            self._newest()
+
+    def append(self, frames: Sequence[Frame]) -> AppendResult:
+        """Store *frames* in one transaction: all or none; see ``LogWriter.append``."""
+        with self._explained(), self._locked() as (newest, connection):
+            offset = first = _next_offset(connection, newest)
+            for frame in frames:
+                if not self._stored(frame):
+                    connection.execute(_INSERT, _row(offset, frame))
+                    offset += 1
+        appended = offset - first
+        return AppendResult(
+            appended=appended, duplicates=len(frames) - appended, last_offset=offset - 1 if offset else None
+        )
+
+    def flush(self) -> None:
+        """Do nothing: an append is durable when it returns."""
+
+    def close(self) -> None:
+        """Close the files; the last one to do so folds the write-ahead log into them."""
+        for connection in self._open.values():
+            connection.close()
+        self._open.clear()
+
+    def __enter__(self) -> "SqliteLogWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _locked(self) -> Iterator[tuple[LogFile, sqlite3.Connection]]:
+        """Hold the write lock of the newest file, beginning a new file first when that one is full."""
+        while True:
+            newest = self._newest()
+            connection = self._open[newest.path]
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                if self._files()[-1] != newest:  # another writer began a new one while we waited for the lock
+                    continue
+                if self._is_full(connection):
+                    self._create(_next_offset(connection, newest))
+                    continue
+                yield newest, connection
+                connection.execute("COMMIT")
+                return
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def _newest(self) -> LogFile:
+        """Return the file that takes appends, with connections to all files open."""
+        files = self._files()
+        for gone in self._open.keys() - {file.path for file in files}:
+            self._open.pop(gone).close()
+        for file in files:
+            if file.path not in self._open:
+                self._open[file.path] = self._connect(file.path)
+        return files[-1]
+
+    def _files(self) -> list[LogFile]:
+        return log_files(self._directory.iterdir())
+
+    def _connect(self, path: Path) -> sqlite3.Connection:
+        connection = sqlite3.connect(path, timeout=self._limits.busy_seconds, isolation_level=None)
+        try:
+            check_format(connection, path)
+            for pragma in WRITE_PRAGMAS:
+                connection.execute(pragma)
+            if self._limits.max_file_pages is not None:
+                connection.execute(f"PRAGMA max_page_count = {self._limits.max_file_pages}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _is_full(self, connection: sqlite3.Connection) -> bool:
+        pages = int(connection.execute("PRAGMA page_count").fetchone()[0])
+        page_bytes = int(connection.execute("PRAGMA page_size").fetchone()[0])
+        holds_any = connection.execute("SELECT 1 FROM frames LIMIT 1").fetchone() is not None
+        return holds_any and pages * page_bytes >= self._limits.file_bytes
+
+    def _create(self, first_offset: int) -> None:
+        """Make the file that begins at *first_offset*: written aside, then published without replacing anything."""
+        aside = self._directory / f".{uuid.uuid4().hex}.new"
+        try:
+            connection = sqlite3.connect(aside, isolation_level=None)
+            try:
+                for statement in (*CREATE_PRAGMAS, *WRITE_PRAGMAS, "BEGIN", *DDL):
+                    connection.execute(statement)
+                meta = [(FORMAT_KEY, str(TRAIL_FORMAT)), (FIRST_OFFSET_KEY, str(first_offset))]
+                connection.executemany("INSERT INTO meta VALUES (?, ?)", meta)
+                connection.execute("COMMIT")
+            finally:
+                connection.close()
+            os.link(aside, log_file(self._directory, first_offset).path)
+        except FileExistsError:
+            pass  # another writer was first: its file is as good
+        finally:
+            for name in (aside, Path(f"{aside}-wal"), Path(f"{aside}-shm")):
+                name.unlink(missing_ok=True)
+        _fsync_directory(self._directory)
+
+    def _stored(self, frame: Frame) -> bool:
+        key = (frame.header.recording, frame.header.frame)
+        for connection in self._open.values():
+            row = connection.execute(_LOOKUP, key).fetchone()
+            if row is None:
+                continue
+            if row[0] != frame.digest:
+                stored, offered = row[0].hex()[:16], frame.digest.hex()[:16]
+                raise FrameConflict(recording=key[0], frame=key[1], stored=stored, offered=offered)
+            return True
+        return False
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what SQLite and the system say into our own errors."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            code = getattr(error, "sqlite_errorcode", None)
+            primary = None if code is None else code & 0xFF  # the rest of an extended code is its detail
+            unwritten = code in _NOT_WRITTEN or (primary == sqlite3.SQLITE_IOERR and self._no_space())
+            if primary == sqlite3.SQLITE_FULL or unwritten:
+                raise StorageFull(path=str(self._directory), reason=str(error)) from error
+            if primary == sqlite3.SQLITE_BUSY:
+                holder = f"it has held the log for more than {self._limits.busy_seconds:g} s"
+                raise TrailBusy(path=str(self._directory), what="writer", holder=holder) from error
+            if primary in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+                raise FrameDamaged(where=str(self._directory), reason=f"a log file SQLite rejects ({error})") from error
+            raise
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise StorageFull(path=str(self._directory), reason=str(error)) from error
+            raise
+
+    def _no_space(self) -> bool:
+        return shutil.disk_usage(self._directory).free < _SPACE_NEEDED
+
+
+def _next_offset(connection: sqlite3.Connection, file: LogFile) -> int:
+    last = connection.execute("SELECT max(offset) FROM frames").fetchone()[0]
+    return file.first_offset if last is None else int(last) + 1
+
+
+def _row(offset: int, frame: Frame) -> tuple[int | str | bytes, ...]:
+    said = frame.header
+    stretch = (said.first_seq, said.last_seq, said.first_ts, said.last_ts, said.rows)
+    whose = (said.recording, said.frame, said.host, said.boot_id)
+    return (offset, *whose, *stretch, said.version, frame.digest, frame.payload)
+
+
+def _fsync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""What all questions share: streams, instants, rows, certainty, proof."""

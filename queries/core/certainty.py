@@ -1,0 +1,332 @@
+"""How sure an answer is: a pure function of when its evidence began, what was covered since, what was lost, and what was doubted.
+
+A row is certain of an attribute when nothing that may have happened since its evidence began could have changed it unseen.
+The rules are DESIGN's (evidence and certainty); each is a ``Reason`` with the attributes that it takes away.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.queries.core.instant import as_text
+from pagetrail.replay.facts.clock import owner_clock
+from pagetrail.replay.facts.facts import Facts
+from pagetrail.schemas.details import Covered
+from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1
+from pagetrail.schemas.owner import (
+    ABSENT64,
+    DOUBT_HOTPLUG,
+    DOUBT_TEXT,
+    GFP_MOVABLE,
+    OPEN_END,
+    QUARANTINED,
+    Evidence,
+    How,
+    State,
+)
+
+ATTRIBUTES: Final = ("state", "order", "pid", "tgid", "gfp_mask", "ts_nsec")
+"""What ``certain`` speaks of. comm is advisory always: traces look it up late."""
+
+_STATE, _ORDER, _PID, _TGID, _GFP, _TS = (1 << i for i in range(6))
+_OWNER = _PID | _TGID | _GFP | _TS
+_ALL = _STATE | _ORDER | _OWNER
+
+
+Instants: TypeAlias = NDArray[np.int64] | int
+"""Trace clock, ns: one of each row, or one of all."""
+
+DOUBT_ALL: Final = frozenset({DOUBT_HOTPLUG, *(int(kind) for kind in QUARANTINED)})
+"""Doubts that do not contradict one piece of evidence, but cover their pages for a time."""
+
+
+class Reason(enum.IntFlag):
+    """Why something is not certain."""
+
+    UNKNOWN = 1
+    NOT_COVERED = 2
+    GAP = 4
+    MIGRATION = 8
+    SPLIT = 16
+    ISOLATION = 32
+    HOTPLUG = 64
+    INFERRED = 128
+    DOUBT = 256
+    CLOCK = 512
+    BULK = 1024
+    SKEW = 2048
+
+
+_TEXT: Final = {
+    Reason.UNKNOWN: "no evidence: no event and no dump has told of this page",
+    Reason.NOT_COVERED: "it is not declared that every allocation and free was recorded since {begin}",
+    Reason.MIGRATION: "movable memory, and migration was not recorded: it may have another owner's contents since {begin}",
+    Reason.SPLIT: "splits were not recorded: the block may have been split since {begin}",
+    Reason.ISOLATION: "isolation was not recorded: compaction or CMA may have taken the page since {begin}",
+    Reason.HOTPLUG: "hotplug was not recorded: the page may have gone since {begin}",
+    Reason.INFERRED: "inferred, not observed",
+    Reason.CLOCK: "how page_owner's clock lay to the trace clock then is not known",
+    Reason.SKEW: "another CPU's event on the page lies within the skew of their clocks: which came last is not known",
+    Reason.BULK: "no dump shows that page_owner had started: until then, bulk allocations leave no event",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """For n rows: whether all of ``ATTRIBUTES`` is certain, which are not, and why (empty when certain)."""
+
+    certain: NDArray[np.bool_]
+    uncertain: list[list[str]]
+    why: list[str]
+
+
+def covered(facts: Facts, kind: Covered, since: NDArray[np.int64], until: Instants) -> NDArray[np.bool_]:
+    """Return for each instant of *since* whether *kind* was declared complete, on all CPUs, from then to *until*.
+
+    *since* may lie after *until* by nothing more than the evidence's own instant; stretches that meet are one.
+    """
+    stretches = _stretches(facts, kind)
+    if not stretches:
+        return np.zeros(since.size, np.bool_)
+    starts, stops = np.array(stretches, np.int64).T
+    last = np.searchsorted(starts, until, side="right") - 1  # stretches lie apart: the last that had begun by then
+    return np.asarray((last >= 0) & (starts[last] <= since) & (until <= stops[last]))
+
+
+def _stretches(facts: Facts, kind: Covered) -> list[tuple[int, int]]:
+    """Return the stretches (trace clock, ns, both ends included) over which *kind* is covered; those that touch are joined."""
+    found: list[tuple[int, int]] = []
+    begin: int | None = None
+    for ts, said in facts.coverage:
+        if kind not in said.kinds or said.cpus is not None:
+            continue
+        if said.since is not None:
+            found.append((said.since, ts if said.until is None else said.until))
+        elif said.begins and begin is None:
+            begin = ts
+        elif not said.begins and begin is not None:
+            found.append((begin, ts))
+            begin = None
+    if begin is not None:
+        found.append((begin, OPEN_END))
+    joined: list[tuple[int, int]] = []
+    for start, stop in sorted(found):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], stop))
+        else:
+            joined.append((start, stop))
+    return joined
+
+
+def judge(
+    runs: NDArray[np.void],
+    records: NDArray[np.void],
+    viewed: NDArray[np.bool_],
+    until: Instants,
+    facts: Facts,
+    doubts: NDArray[np.void],
+) -> Judgement:
+    """Return how sure the state of each run is at *until* (trace clock, ns; of each row, or of all).
+
+    Parameters
+    ----------
+    runs, records
+        (n,) RUN_DTYPE and RECORD_DTYPE; a record with state UNKNOWN says that there is no evidence.
+    viewed
+        (n,) whether the kernel's own record says something else (early pages and ghosts).
+    doubts
+        DOUBT_DTYPE; those that do not bear on *until* count for nothing.
+    """
+    until = np.broadcast_to(np.asarray(until, np.int64), runs.shape)
+    begin = records["evidence_ts"]
+    state = records["state"]
+    owned, free = state == State.OWNED, state == State.FREE
+    lost = np.zeros(runs.size, np.int16)
+    reasons = np.zeros(runs.size, np.int32)
+
+    def take(where: NDArray[np.bool_], attributes: int, reason: Reason) -> None:
+        lost[where] |= attributes
+        reasons[where] |= int(reason)
+
+    take(state == State.UNKNOWN, _ALL, Reason.UNKNOWN)
+    complete = covered(facts, "alloc", begin, until) & covered(facts, "free", begin, until)
+    take((owned | free) & ~complete, _ALL, Reason.NOT_COVERED)
+    gap = _gap(facts, begin, until)
+    take((owned | free) & (gap >= 0), _ALL, Reason.GAP)
+    movable = owned & (records["gfp_mask"] != ABSENT64) & ((records["gfp_mask"] & GFP_MOVABLE) != 0)
+    take(movable & ~covered(facts, "migrate", begin, until), _OWNER | _ORDER, Reason.MIGRATION)
+    split = covered(facts, "split", begin, until) | (_huge(records, facts) & covered(facts, "thp_split", begin, until))
+    take(owned & _splittable(records, facts) & ~split, _ORDER, Reason.SPLIT)
+    take(free & ~covered(facts, "isolate", begin, until), _STATE, Reason.ISOLATION)
+    take(free & ~covered(facts, "hotplug", begin, until), _STATE, Reason.HOTPLUG)
+    take(free & (not _page_owner_on(facts)), _STATE, Reason.BULK)
+    inferred = records["evidence"] == Evidence.INFERRED
+    take(inferred & (records["how"] == How.SPLIT_IMPLIED), _ORDER, Reason.INFERRED)
+    derived = records["how"] == How.SPLIT_BY_PAGE_EXT  # from the kernel's own count of its blocks: all of them, or none
+    take(inferred & (records["how"] != How.SPLIT_IMPLIED) & ~derived, _ALL, Reason.INFERRED)
+    take((owned | free) & (records["unordered"] != 0), _ALL, Reason.SKEW)
+    doubt = _doubt(runs, begin, until, doubts)
+    take(doubt >= 0, _ALL, Reason.DOUBT)
+    take(owned & ~viewed & _clock_unsure(records, facts), _TS, Reason.CLOCK)
+    lost[free] &= _STATE
+    return _explained(lost, reasons, gap, doubt, begin, facts, doubts)
+
+
+def last_instants(runs: NDArray[np.void], records: NDArray[np.void], horizon: int) -> NDArray[np.int64]:
+    """Return the last instant at which each span held, trace clock, ns: the *horizon* where it is open."""
+    ended = runs["end_ts"] != OPEN_END
+    return np.asarray(
+        np.maximum(np.where(ended, np.minimum(runs["end_ts"] - 1, horizon), horizon), records["begin_ts"])
+    )
+
+
+def _page_owner_on(facts: Facts) -> bool:
+    """Whether it is known to have started: what was allocated in bulk before, without an event, is listed in its dump.
+
+    Source: mm/page_alloc.c, __alloc_pages_bulk (Linux 6.1).
+    """
+    on = facts.boot is not None and "owner" in facts.boot.page_ext_clients
+    return on and any(audit.view == "page_owner" for audit in facts.audits)
+
+
+def _splittable(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
+    """Whether a block may be split while it is owned.
+
+    Source: mm/page_alloc.c, split_page (Linux 6.1): a compound page is not split; only a huge page of user memory is, by
+    mm/huge_memory.c or, hugetlb's, by mm/hugetlb.c: those are movable, or at least from high memory.
+    """
+    flags = _gfp_flags(facts)
+    gfp = np.where(records["gfp_mask"] == ABSENT64, 0, records["gfp_mask"])
+    compound = (gfp & flags.get("__GFP_COMP", 0)) != 0
+    users = (gfp & (GFP_MOVABLE | flags.get("__GFP_HIGHMEM", 0))) != 0
+    return np.asarray((records["order"] > 0) & ~(compound & ~users))
+
+
+def _huge(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
+    """Whether a block is a transparent huge page: only mm/huge_memory.c splits it, and vmstat's thp_split_page counts that.
+
+    Source: include/linux/gfp_types.h, GFP_TRANSHUGE_LIGHT (Linux 6.1): compound, without reserves (__GFP_NOMEMALLOC).
+    """
+    flags = _gfp_flags(facts)
+    mask = flags.get("__GFP_COMP", 0) | flags.get("__GFP_NOMEMALLOC", 0)
+    gfp = np.where(records["gfp_mask"] == ABSENT64, 0, records["gfp_mask"])
+    return np.asarray((gfp & mask) == mask)
+
+
+def _gfp_flags(facts: Facts) -> Mapping[str, int]:
+    return (facts.boot.gfp_flags if facts.boot else None) or GFP_FLAGS_6_1
+
+
+def _gap(facts: Facts, begin: NDArray[np.int64], until: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a gap (its index) that lies, or reaches, between *begin* and *until*, the one that began first; -1: none.
+
+    A loss covers all pages from its t_lo on: only what begins after its t_hi is safe from it.
+    """
+    reaches = gap_reaches(facts)
+    if not reaches.shape[0]:
+        return np.full(begin.size, -1, np.int64)
+    by_end = np.argsort(reaches[:, 1], kind="stable")
+    low, high = reaches[by_end].T
+    # of the gaps that end so late or later: the place of the one that begins first
+    earliest = np.minimum.accumulate(low[::-1])[::-1]
+    place = np.where(low == earliest, np.arange(low.size), low.size)
+    place = np.minimum.accumulate(place[::-1])[::-1]
+    after = np.searchsorted(high, begin, side="left")
+    there = after < low.size
+    after = np.where(there, after, 0)
+    return np.where(there & (earliest[after] <= until), by_end[place[after]], -1)
+
+
+def gap_reaches(facts: Facts) -> NDArray[np.int64]:
+    """Return (gaps, 2): from when to when each loss reaches, trace clock, ns.
+
+    What other CPUs saw at one instant of theirs may have been as much earlier, or later, as their clocks differ.
+    """
+    skew = facts.clock_skew()
+    reaches = [(gap.t_lo - skew, gap.t_hi + skew) for _, _, gap in facts.gaps]
+    return np.array(reaches, np.int64).reshape(-1, 2)
+
+
+def _doubt(
+    runs: NDArray[np.void], begin: NDArray[np.int64], until: NDArray[np.int64], doubts: NDArray[np.void]
+) -> NDArray[np.int64]:
+    """Return a doubt (its index) that concerns a page of each run; -1: none.
+
+    A contradiction doubts the evidence that it contradicts, from its beginning, not what came after; hotplug that is under way,
+    and events that cannot be, doubt whatever is said of their pages.
+    """
+    found = np.full(runs.size, -1, np.int64)
+    if not doubts.size or not runs.size:
+        return found
+    start, stop = runs["pfn"], runs["pfn"] + runs["nr_pages"]
+    by_start = np.argsort(start, kind="stable")
+    starts = start[by_start]
+    longest = int(runs["nr_pages"].max())
+    first = np.searchsorted(starts, doubts["pfn"] - longest, side="right")
+    last = np.searchsorted(starts, doubts["pfn"] + doubts["nr_pages"], side="left")
+    for i, (low, high) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
+        rows = by_start[low:high]
+        rows = rows[stop[rows] > doubts["pfn"][i]]
+        rows = rows[(doubts["from_ts"][i] <= until[rows]) & (until[rows] <= doubts["to_ts"][i])]
+        if doubts["reason"][i] not in DOUBT_ALL:
+            rows = rows[begin[rows] <= doubts["from_ts"][i]]
+        found[rows] = i
+    return found
+
+
+def _clock_unsure(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
+    """Whether the time of the allocation on page_owner's clock is not known to within 20 ms."""
+    clock = owner_clock(facts.clocks)
+    if clock is None:
+        return np.asarray(records["ts_nsec"] == ABSENT64)
+    return np.asarray((records["ts_nsec"] == ABSENT64) & (records["alloc_ts"] < clock.valid_from))
+
+
+def _explained(
+    lost: NDArray[np.int16],
+    reasons: NDArray[np.int32],
+    gap: NDArray[np.int64],
+    doubt: NDArray[np.int64],
+    begin: NDArray[np.int64],
+    facts: Facts,
+    doubts: NDArray[np.void],
+) -> Judgement:
+    names = [[name for i, name in enumerate(ATTRIBUTES) if mask >> i & 1] for mask in range(_ALL + 1)]
+    forms = {mask: _form(mask) for mask in np.unique(reasons).tolist()}
+    why = []
+    for mask, lost_in, doubted_by, since in zip(
+        reasons.tolist(), gap.tolist(), doubt.tolist(), begin.tolist(), strict=True
+    ):
+        if mask == 0:
+            why.append("")
+            continue
+        parts = [forms[mask].format(begin=as_text(since))] if forms[mask] else []
+        if mask & _GAP:
+            parts.append(_gap_text(facts, lost_in))
+        if mask & _DOUBT:
+            parts.append(_doubt_text(doubts, doubted_by))
+        why.append("; ".join(parts))
+    return Judgement(certain=lost == 0, uncertain=[names[mask] for mask in lost.tolist()], why=why)
+
+
+_GAP, _DOUBT = int(Reason.GAP), int(Reason.DOUBT)
+
+
+def _form(mask: int) -> str:
+    """Return the text of the reasons of *mask*, but for gaps and doubts: those say which."""
+    return "; ".join(text for reason, text in _TEXT.items() if mask & reason)
+
+
+def _gap_text(facts: Facts, which: int) -> str:
+    _, cpu, found = facts.gaps[which]
+    where = "" if cpu is None else f"CPU {cpu} "
+    count = "events were lost" if found.lost is None else f"lost {found.lost} events"
+    return f"{where}{count} between {as_text(found.t_lo)} and {as_text(found.t_hi)} ({found.reason})"
+
+
+def _doubt_text(doubts: NDArray[np.void], which: int) -> str:
+    return f"doubted: {DOUBT_TEXT[int(doubts['reason'][which])]} (noticed at event {int(doubts['seq'][which])})"

@@ -1,0 +1,119 @@
+"""TIME: what a user may type, and the instant of a stream that it means.
+
+An instant is a trace time, every event up to and with it included; or a place between two events (``seq``), where a marker
+says so.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from pagetrail.replay.facts.facts import Facts
+from pagetrail.schemas.errors import BadArgument
+
+FORMS: Final = (
+    "an integer (ns of the trace clock), seconds with a decimal point or an 's' (19.5, 19s), @MARKER, "
+    "an RFC 3339 time (2026-11-22T21:51:07.5Z), or an offset from the end (-5s, -200ms)"
+)
+
+_UNITS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
+_NUMBER = re.compile(r"([+-]?)(\d+)(?:\.(\d+))?(ns|us|ms|s|m|h)?")
+_DUMP_END: Final = "page_owner_end"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instant:
+    """An instant of one stream: trace clock in ns; with ``seq``, the state just after that stream_seq."""
+
+    ts: int
+    seq: int | None = None
+    text: str = ""
+
+
+def parse_instant(text: str, facts: Facts, horizon: int) -> Instant:
+    """Return the instant that *text* means in a stream whose last event is at *horizon* (trace clock, ns).
+
+    Raises
+    ------
+    BadArgument
+        It is none of ``FORMS``, or names what is not there; the message lists what is.
+    """
+    text = text.strip()
+    if text.startswith("@"):
+        return _marker(text[1:], facts)
+    if match := _NUMBER.fullmatch(text):
+        sign, whole, fraction, unit = match.groups()
+        if unit is None and fraction is None:
+            value = int(whole)
+        else:
+            scale = _UNITS[unit or "s"]
+            value = int(whole) * scale + int((fraction or "0").ljust(18, "0")[:18]) * scale // 10**18
+        return Instant(ts=horizon - value if sign == "-" else value, text=text)
+    if re.match(r"\d{4}-\d\d-\d\d", text):
+        return Instant(ts=_wall(text, facts), text=text)
+    raise BadArgument(f"TIME {text!r}: expected {FORMS}")
+
+
+def _marker(name: str, facts: Facts) -> Instant:
+    """``@N`` is the state just before the marker SNAPSHOT N page_owner_end; else the marker, or the only one with the text."""
+    ends = [(seq, ts) for seq, ts, text in facts.markers if snapshot_end(text) == name]
+    if len(ends) == 1:
+        seq, ts = ends[0]
+        return Instant(ts=ts, seq=seq - 1, text=f"@{name}")
+    exact = [m for m in facts.markers if m[2] == name]
+    found = exact or [m for m in facts.markers if name in m[2]]
+    if len(found) == 1:
+        seq, ts, _ = found[0]
+        return Instant(ts=ts, seq=seq, text=f"@{name}")
+    if found:
+        listed = ", ".join(repr(text) for _, _, text in found[:5])
+        raise BadArgument(
+            f"TIME @{name}: expected one marker with that text, found {len(found)}: {listed} …; say more of it"
+        )
+    snapshots = [s for _, _, text in facts.markers if (s := snapshot_end(text))]
+    known = f"snapshots are {', '.join('@' + s for s in snapshots)}; " if snapshots else ""
+    raise BadArgument(f"TIME @{name}: no marker has that text; {known}'pagetrail streams --markers' lists all")
+
+
+def snapshot_end(text: str) -> str | None:
+    """Return N of a marker ``SNAPSHOT N page_owner_end …``: the end of the kernel's own dump N."""
+    words = text.split()
+    if len(words) >= 3 and words[0] == "SNAPSHOT" and words[2] == _DUMP_END:
+        return words[1]
+    return None
+
+
+def _wall(text: str, facts: Facts) -> int:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadArgument(
+            f"TIME {text!r}: expected an RFC 3339 time such as 2026-11-22T21:51:07.5Z ({error})"
+        ) from error
+    if when.tzinfo is None:
+        raise BadArgument(f"TIME {text!r}: expected a zone, as in {text}Z or {text}+01:00")
+    fraction = re.search(r"\.(\d+)", text)
+    nanoseconds = int(fraction[1].ljust(9, "0")[:9]) if fraction else 0
+    wall = int(when.replace(microsecond=0).timestamp()) * 1_000_000_000 + nanoseconds
+    readings = [(ts, clock.realtime) for ts, clock in facts.clocks if clock.realtime is not None]
+    if not readings:
+        raise BadArgument(
+            f"TIME {text!r}: the recording has no reading of the wall clock; give a time of its trace clock"
+        )
+    ts, real = next(((t, r) for t, r in reversed(readings) if r <= wall), readings[0])
+    return ts + wall - real
+
+
+def as_text(ts: int) -> str:
+    """Return a trace time for people: seconds with nine digits."""
+    return f"{'-' if ts < 0 else ''}{abs(ts) // 1_000_000_000}.{abs(ts) % 1_000_000_000:09d}"
+
+
+def wall_text(ts: int, facts: Facts) -> str | None:
+    """Return the wall time (RFC 3339, UTC, µs) of a trace time, where the recording read that clock."""
+    readings = [(t, clock.realtime) for t, clock in facts.clocks if clock.realtime is not None]
+    if not readings:
+        return None
+    t, real = next(((t, r) for t, r in reversed(readings) if t <= ts), readings[0])
+    return datetime.fromtimestamp((real + ts - t) / 1e9, tz=UTC).isoformat(timespec="microseconds")

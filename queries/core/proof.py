@@ -1,0 +1,188 @@
+"""Which event proves an answer, and where it lies in the log: what began a state, and the evidence that it goes back to."""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from pagetrail.queries.core.instant import Instant
+from pagetrail.queries.core.stream import Stream, fetched
+from pagetrail.queries.questions.events import read_frame
+from pagetrail.replay.log.embedded import SqliteLogReader
+from pagetrail.replay.store import read as stored
+from pagetrail.schemas.batch import EventBatch
+from pagetrail.schemas.columns import Kind, absent
+from pagetrail.schemas.errors import NotFound, TrailError
+from pagetrail.schemas.log.contract import FramePlace, LogReader
+from pagetrail.schemas.owner import KPF_BUDDY, How
+
+HANDED_ON: Final = (How.SPLIT, How.SPLIT_IMPLIED, How.SPLIT_BY_PAGE_EXT, How.MIGRATE)
+"""What begins a span with the evidence of the one before it."""
+
+FROM_A_DUMP: Final = (How.BASELINE, How.EARLY, How.CONFIRMED, How.SPLIT_BY_PAGE_EXT)
+"""What begins a span with the end of a view of the kernel's."""
+
+_BEFORE: Final = """SELECT asked.i, s.* FROM ({there}) s JOIN (
+        SELECT unnest($rows) AS i, unnest($pfns) AS p, unnest($seqs) AS q) asked
+    ON s.pfn <= asked.p AND asked.p < s.pfn + s.nr_pages AND s.begin_seq <= asked.q AND asked.q < s.end_seq"""
+_SPAN: Final = "pfn, nr_pages, begin_seq, end_seq, how, src_pfn, evidence_ts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """What of a span says where its evidence comes from; *pfn* is the page that is meant."""
+
+    pfn: int
+    begin_seq: int
+    how: int
+    src_pfn: int | None
+    evidence_ts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """An event by its number in its recording, and where the log holds it: null where it does not, or not any more."""
+
+    recording: str | None = None
+    event: int | None = None
+    partition: int | None = None
+    offset: int | None = None
+
+
+class Proofs:
+    """Finds events of one stream in its log. What was found once is remembered, frames too."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._places: list[tuple[str, FramePlace]] = []
+        self._frames: dict[tuple[int, int], EventBatch] = {}
+        self._listed: dict[int, list[tuple[int, int, int]]] = {}
+        self._reader = _reader(stream.directory.parents[3])
+
+    def close(self) -> None:
+        """Let go of the log."""
+        if self._reader is not None:
+            self._reader.close()
+
+    def event(self, seq: int | None) -> Event:
+        """Return the event with a stream_seq."""
+        parts = reversed(self._stream.facts.recordings)
+        part = next((p for p in parts if seq is not None and p.base_seq <= seq), None)
+        if part is None or seq is None:
+            return Event()
+        number = seq - part.base_seq
+        place = self._place(part.recording, number)
+        if place is None:
+            return Event(recording=part.recording, event=number)
+        return Event(recording=part.recording, event=number, partition=place.partition, offset=place.offset)
+
+    def evidence(self, spans: list[Span]) -> list[Event]:
+        """Return for each span the event that its evidence goes back to: of a dump, the record of that page."""
+        return [self._evidence(span) for span in _origins(self._stream, spans)]
+
+    def _evidence(self, span: Span) -> Event:
+        event = self.event(span.begin_seq)
+        if span.how not in FROM_A_DUMP or event.offset is None:
+            return event
+        listed = [seq for first, stop, seq in self._records(span.begin_seq, event) if first <= span.pfn < stop]
+        return self.event(listed[-1]) if listed else event
+
+    def _place(self, recording: str, number: int) -> FramePlace | None:
+        for name, place in self._places:
+            if name == recording and place.first_seq <= number <= place.last_seq:
+                return place
+        if self._reader is None:
+            return None
+        try:
+            found = self._reader.locate(recording, number)
+        except TrailError:  # a log that cannot be read proves nothing; the answer is the store's
+            return None
+        if found is not None:
+            self._places.append((recording, found))
+        return found
+
+    def _records(self, end_seq: int, end: Event) -> list[tuple[int, int, int]]:
+        """Return [first, stop) and stream_seq of each record of the view that ended with an event, by its place in it."""
+        if end_seq not in self._listed:
+            try:
+                self._listed[end_seq] = list(self._read_records(end_seq, end))
+            except (NotFound, TrailError):
+                self._listed[end_seq] = []
+        return self._listed[end_seq]
+
+    def _read_records(self, end_seq: int, end: Event) -> list[tuple[int, int, int]]:
+        assert end.event is not None
+        assert end.recording is not None
+        found: list[tuple[int, int, int]] = []
+        number = end.event - 1
+        while number >= 0:
+            place = self._place(end.recording, number)
+            if place is None:
+                break
+            batch = self._frame(place)
+            stop = number - place.first_seq + 1
+            others = np.flatnonzero(batch.columns["kind"][:stop] != Kind.BASELINE_ENTRY)
+            first = int(others[-1]) + 1 if others.size else 0
+            found = _entries(batch.slice(first, stop), end_seq - end.event) + found
+            if first:
+                break
+            number = place.first_seq - 1
+        return found
+
+    def _frame(self, place: FramePlace) -> EventBatch:
+        key = (place.partition, place.offset)
+        if key not in self._frames:
+            assert self._reader is not None
+            _, self._frames[key] = read_frame(self._reader, *key)
+        return self._frames[key]
+
+
+def _reader(trail: Path) -> LogReader | None:
+    """Return the log beside the store, if it is here."""
+    with contextlib.suppress(TrailError):
+        return SqliteLogReader(trail)
+    return None
+
+
+def _entries(batch: EventBatch, base_seq: int) -> list[tuple[int, int, int]]:
+    pfn, order, nr_pages = (batch.column(name).astype(np.int64) for name in ("pfn", "order", "nr_pages"))
+    size = np.where(nr_pages == absent("nr_pages"), np.int64(1) << np.clip(order, 0, 40), nr_pages)
+    flags = batch.column("page_flags").astype(np.int64)
+    says = (flags == absent("page_flags")) | ((flags & KPF_BUDDY) != 0) | (nr_pages == absent("nr_pages"))
+    seq = batch.column("seq").astype(np.int64) + base_seq
+    return list(zip(pfn[says].tolist(), (pfn + size)[says].tolist(), seq[says].tolist(), strict=True))
+
+
+def _origins(stream: Stream, spans: list[Span]) -> list[Span]:
+    """Return each span, or the one before it that its evidence was handed on from: through splits and migrations."""
+    found = list(spans)
+    todo = [i for i, span in enumerate(found) if span.how in HANDED_ON]
+    while todo:
+        by_file: dict[int, list[int]] = {}
+        for i in todo:
+            just_before = Instant(ts=0, seq=found[i].begin_seq - 1)
+            by_file.setdefault(stream.holding(just_before), []).append(i)
+        todo = []
+        for position, rows in by_file.items():
+            for i, before in _before(stream, position, {i: found[i] for i in rows}).items():
+                if before.evidence_ts != found[i].evidence_ts:
+                    continue
+                found[i] = before
+                if before.how in HANDED_ON:
+                    todo.append(i)
+    return found
+
+
+def _before(stream: Stream, position: int, spans: dict[int, Span]) -> dict[int, Span]:
+    """Return what was there just before each span began: on its page, or on the one that it was migrated from."""
+    pages = {i: s.src_pfn if s.how == How.MIGRATE and s.src_pfn is not None else s.pfn for i, s in spans.items()}
+    there = " UNION ALL ".join(f"SELECT {_SPAN} FROM {table} WHERE kernel_view = 0" for table in ("spans", "live"))
+    parameters: dict[str, object] = {
+        "rows": list(spans), "pfns": list(pages.values()), "seqs": [s.begin_seq - 1 for s in spans.values()],
+    }  # fmt: skip
+    with stored.opened(stream.files[position].path) as db:
+        rows = fetched(db, _BEFORE.format(there=there), parameters).to_pylist()
+    names = ("begin_seq", "how", "src_pfn", "evidence_ts")
+    return {row["i"]: Span(pfn=pages[row["i"]], **{name: row[name] for name in names}) for row in rows}

@@ -1,0 +1,76 @@
+"""Runs of pages: cut where something about them changes, and joined where nothing does."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.queries.core.certainty import Judgement
+from pagetrail.schemas.structs import taken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """n runs, with what is known of each.
+
+    Attributes
+    ----------
+    runs, records
+        (n,) RUN_DTYPE and RECORD_DTYPE, by pfn.
+    kernel_row
+        (n,) where the kernel's own record is another: which; else -1.
+    """
+
+    runs: NDArray[np.void]
+    records: NDArray[np.void]
+    kernel_row: NDArray[np.int64]
+
+    def take(self, which: NDArray[np.int64], runs: NDArray[np.void]) -> "Rows":
+        """Return rows *which*, as *runs*."""
+        return Rows(runs=runs, records=taken(self.records, which), kernel_row=self.kernel_row[which])
+
+
+def cut(runs: NDArray[np.void], edges: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+    """Return *runs* cut at each pfn of *edges* (sorted, each once) that lies within one; and which run each piece is of."""
+    start, stop = runs["pfn"], runs["pfn"] + runs["nr_pages"]
+    low, high = np.searchsorted(edges, start, side="right"), np.searchsorted(edges, stop, side="left")
+    pieces = np.maximum(high - low, 0) + 1
+    parent = np.repeat(np.arange(runs.size), pieces)
+    if parent.size == runs.size:
+        return runs, parent
+    nth = np.arange(parent.size) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    first = np.where(nth == 0, start[parent], edges[np.minimum(low[parent] + nth - 1, edges.size - 1)])
+    last = np.where(nth == pieces[parent] - 1, stop[parent], edges[np.minimum(low[parent] + nth, edges.size - 1)])
+    found = taken(runs, parent)
+    found["pfn"], found["nr_pages"] = first, last - first
+    return found, parent
+
+
+def joined(
+    rows: Rows, kernel_records: NDArray[np.void], judged: Judgement, pages_per_section: int
+) -> tuple[Rows, Judgement]:
+    """Return the longest runs: pages side by side in a section of which the same is known, for the same reasons.
+
+    A store keeps them as they ended, some in several pieces; so what is said of an instant would depend on what came later.
+    """
+    runs, size = rows.runs, rows.runs.size
+    if size < 2:
+        return rows, judged
+    same = runs["pfn"][1:] == runs["pfn"][:-1] + runs["nr_pages"][:-1]
+    same &= runs["pfn"][1:] % pages_per_section != 0
+    same &= runs["generation"][1:] == runs["generation"][:-1]
+    same &= rows.records[1:] == rows.records[:-1]
+    viewed = rows.kernel_row >= 0
+    same &= viewed[1:] == viewed[:-1]
+    both = np.flatnonzero(same & viewed[1:])
+    same[both] = kernel_records[rows.kernel_row[both + 1]] == kernel_records[rows.kernel_row[both]]
+    for i in np.flatnonzero(same).tolist():
+        same[i] = judged.why[i] == judged.why[i + 1] and judged.uncertain[i] == judged.uncertain[i + 1]
+    first = np.flatnonzero(np.concatenate([[True], ~same]))
+    found = taken(runs, first)
+    found["nr_pages"] = np.add.reduceat(runs["nr_pages"], first)
+    return rows.take(first, found), Judgement(
+        certain=judged.certain[first],
+        uncertain=[judged.uncertain[i] for i in first.tolist()],
+        why=[judged.why[i] for i in first.tolist()],
+    )

@@ -1,0 +1,325 @@
+"""One stream of a trail, opened for questions: its chain of segments, its tip, and the facts up to the horizon."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pagetrail.queries.core.instant import Instant, as_text, parse_instant
+from pagetrail.replay.facts.as_of import facts_as_of
+from pagetrail.replay.facts.facts import Facts, from_plain, open_call_doubts
+from pagetrail.replay.store import read as stored
+from pagetrail.replay.store.databases import Attachment
+from pagetrail.schemas.errors import NotFound, SegmentDamaged, TrailMissing
+from pagetrail.schemas.log.contract import log_directory
+from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
+from pagetrail.schemas.store import StoreFile, chain, fold_name, segments_directory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One file of the chain: what its table ``meta`` says."""
+
+    file: StoreFile
+    meta: dict[str, str]
+
+    @property
+    def first_ts(self) -> int:
+        """Trace clock of its first event, ns."""
+        return int(self.meta["first_ts"])
+
+    @property
+    def last_ts(self) -> int:
+        """Trace clock of its last event, ns."""
+        return int(self.meta["last_ts"])
+
+
+@dataclass(slots=True)
+class Stream:
+    """A stream as its newest file knows it. Files never change, so any number of these read while a replay goes on.
+
+    ``as_of`` gives the stream as it was known at an earlier time: the same questions to it are answered from evidence up to
+    then.
+    """
+
+    host: str
+    boot_id: str
+    fold: str
+    directory: Path
+    files: list[StoreFile]
+    facts: Facts
+    newest: Piece
+    _held: Attachment
+    """Keeps the newest file readable: a tip is removed when a newer one is there."""
+    _pieces: dict[Path, Piece] = field(default_factory=dict)
+    believed: Instant | None = None
+    """Only evidence up to then counts; null: all of it."""
+    _whole: "Stream | None" = None
+
+    @property
+    def horizon(self) -> int:
+        """Trace clock of the last event that has been replayed and counts, ns."""
+        return self.newest.last_ts if self.believed is None else min(self.believed.ts, self.newest.last_ts)
+
+    def as_of(self, text: str | None) -> "Stream":
+        """Return the stream as it was known at TIME *text*, from evidence up to then; null: as it is known now."""
+        if text is None:
+            return self
+        at = parse_instant(text, self.facts, self.horizon)
+        files = self.files[: self.holding(at) + 1]
+        facts = facts_as_of(self.facts, at.ts, at.seq)
+        return dataclasses.replace(self, files=files, facts=facts, believed=at, _whole=self)
+
+    def when_sealed(self, file: StoreFile) -> "Stream":
+        """Return the stream as it was known when a segment of it was sealed: what came after it says nothing."""
+        with stored.opened(file.path) as db:
+            facts = _facts(db)
+        files = self.files[: self.files.index(file) + 1]
+        return dataclasses.replace(self, files=files, facts=facts, newest=self.piece(file))
+
+    def knows(self, ts: int, seq: int) -> bool:
+        """Return whether an event counts: it happened up to the time as of which is asked."""
+        limit = self.believed
+        return limit is None or ts < limit.ts or (ts == limit.ts and (limit.seq is None or seq <= limit.seq))
+
+    def instant(self, text: str) -> Instant:
+        """Return the instant that TIME *text* means here; see ``instant.FORMS``.
+
+        Raises
+        ------
+        NotFound
+            It lies after the horizon: replay has not come so far, or the recording ends before; or after the time as of
+            which is asked.
+        """
+        at = parse_instant(text, (self._whole or self).facts, self.horizon)
+        limit = self.believed
+        if limit is not None and (at.ts, OPEN_END if at.seq is None else at.seq) > (
+            limit.ts,
+            OPEN_END if limit.seq is None else limit.seq,
+        ):
+            raise NotFound(
+                f"TIME {text}: {as_text(at.ts)} lies after {as_text(limit.ts)}, as of which the answer is asked: evidence up "
+                "to then says nothing of a later instant; ask for an earlier instant, or as of a later time (--as-of)"
+            )
+        if at.ts > self.horizon:
+            raise NotFound(
+                f"TIME {text}: {as_text(at.ts)} lies after the horizon: replay of {self.host} has come to "
+                f"{as_text(self.horizon)} (its last event); ask for an earlier instant, ingest and replay more, or wait for it "
+                "(--wait SECONDS)"
+            )
+        return at
+
+    def piece(self, file: StoreFile) -> Piece:
+        """Return what *file* says it is."""
+        found = self._pieces.get(file.path)
+        if found is None:
+            with stored.opened(file.path) as db:
+                found = Piece(file=file, meta=stored.meta(db, file.path))
+            self._pieces[file.path] = found
+        return found
+
+    def holding(self, at: Instant) -> int:
+        """Return the index of the one file that holds every span that covers *at*."""
+        if at.seq is not None:
+            seq = at.seq
+            return next((i for i, file in enumerate(self.files) if seq <= file.last_seq), len(self.files) - 1)
+        low, high = 0, len(self.files) - 1
+        while low < high:  # the last file whose first event is not after the instant
+            middle = (low + high + 1) // 2
+            if self.piece(self.files[middle]).first_ts <= at.ts:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def rows_at(self, at: Instant, pfns: list[int] | None = None) -> tuple[pa.Table, "Texts"]:
+        """Return the rows of ``spans`` and ``live`` that cover *at*, and the texts that their ids mean.
+
+        With *pfns*, those that hold one of these pages, with all other pieces of the same records, and the kernel's views of them.
+        """
+        file = self.files[self.holding(at)]
+        what, value = ("ts", at.ts) if at.seq is None else ("seq", at.seq)
+        covers = f"begin_{what} <= $at AND end_{what} > $at"
+        parameters: dict[str, object] = {"at": value}
+        if pfns is not None:
+            pages = self.facts.pages_per_section
+            covers += " AND pfn >= $low AND pfn < $high"
+            parameters["low"] = min(pfns, default=0) // pages * pages
+            parameters["high"] = (max(pfns, default=0) // pages + 1) * pages
+            parameters["pfns"] = pfns
+        there = " UNION ALL ".join(f"SELECT * FROM {table} WHERE {covers}" for table in ("spans", "live"))
+        with stored.opened(file.path) as db:
+            query = f"SELECT * FROM ({there})" if pfns is None else _PIECES.format(there=there)
+            rows = fetched(db, f"{query} ORDER BY kernel_view, pfn", parameters)
+            return rows, Texts.read(db)
+
+    def doubts_at(self, at: Instant) -> NDArray[np.void]:
+        """Return every doubt that bears on *at*, whichever stretch it was found in: a later one, or one that is not over."""
+        first = self.holding(at)
+        files = [file for file in self.files[:first] if self.casts_open_doubts(file, at.ts)]
+        files += [f for f in self.files[first:] if int(self.piece(f).meta["doubts_reach_back_to"]) <= at.ts]
+        found = self.doubts(files, "from_ts <= $ts AND to_ts >= $ts", {"ts": at.ts})
+        return found[found["from_ts"] <= at.ts]
+
+    def casts_open_doubts(self, file: StoreFile, ts: int) -> bool:
+        """Whether a dump in *file*, up to *ts*, did not list what replay had: that is doubted until other evidence comes."""
+        return any(
+            audit.extra and audit.applied and audit.ts <= ts and file.first_seq <= audit.seq <= file.last_seq
+            for audit in self.facts.audits
+        )
+
+    def casting(self) -> list[StoreFile]:
+        """Return the files that list doubts."""
+        return [file for file in self.files if int(self.piece(file).meta["doubts_reach_back_to"]) != OPEN_END]
+
+    def doubts(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
+        """Return the doubts of *files* for which *where* holds and which had been noticed: DOUBT_DTYPE, in a fixed order.
+
+        While a hotplug call is under way its range is in doubt; which are under way, the facts say, as files are older.
+        """
+        return np.concatenate([self.noticed(files, where, parameters), open_call_doubts(self.facts)])
+
+    def noticed(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
+        """Return of ``doubts`` those that events showed, without the hotplug calls that are under way."""
+        parts = [np.zeros(0, DOUBT_DTYPE)]
+        query = f"SELECT * FROM doubts WHERE NOT (reason = {DOUBT_HOTPLUG} AND to_ts = {OPEN_END}) AND {where}"
+        for file in files:
+            with stored.opened(file.path) as db:
+                found = fetched(
+                    db, f"{query} ORDER BY seq, pfn, from_ts, reason, nr_pages, to_ts, noticed_ts", parameters
+                )
+            part = np.zeros(found.num_rows, DOUBT_DTYPE)
+            for name in DOUBT_DTYPE.names or ():
+                part[name] = found[name].to_numpy()
+            parts.append(part)
+        found_in_files = np.concatenate(parts)
+        if self.believed is None:
+            return found_in_files
+        known = [self.knows(int(d["noticed_ts"]), int(d["seq"])) for d in found_in_files]
+        return found_in_files[np.array(known, np.bool_)]
+
+
+_PIECES = """WITH there AS ({there}),
+    asked AS (
+        SELECT DISTINCT kernel_view, begin_seq, block_pfn FROM there
+        WHERE EXISTS (SELECT 1 FROM (SELECT unnest($pfns) AS p) WHERE p >= pfn AND p < pfn + nr_pages)),
+    pieces AS (SELECT there.* FROM there SEMI JOIN asked USING (kernel_view, begin_seq, block_pfn))
+    SELECT * FROM pieces UNION ALL (
+        SELECT t.* FROM there t ANTI JOIN asked USING (kernel_view, begin_seq, block_pfn)
+        WHERE kernel_view = 1 AND EXISTS (
+            SELECT 1 FROM pieces p WHERE p.pfn < t.pfn + t.nr_pages AND t.pfn < p.pfn + p.nr_pages))"""
+
+
+def fetched(db: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, object] | None = None) -> pa.Table:
+    """Return the answer of a query as an Arrow table."""
+    return db.sql(query, params=parameters).to_arrow_table()
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What the ids of one file mean; a null id takes the null that stands last in each array."""
+
+    comms: pa.Array
+    frames: pa.Array
+    raw: pa.Array
+    stack_ids: pa.Array
+
+    @classmethod
+    def read(cls, db: duckdb.DuckDBPyConnection) -> "Texts":
+        """Read the texts of one file."""
+        comms = fetched(db, "SELECT comm FROM comms ORDER BY id")
+        stacks = fetched(db, "SELECT frames, raw, stack_id FROM stacks ORDER BY id")
+        return cls(
+            comms["comm"].combine_chunks(),
+            stacks["frames"].combine_chunks(),
+            stacks["raw"].combine_chunks(),
+            stacks["stack_id"].combine_chunks(),
+        )
+
+
+def folds(trail: Path) -> list[str]:
+    """Return the folds that the store of *trail* holds."""
+    found = {path.name for path in segments_directory(trail).glob("*/*/*") if path.is_dir()}
+    return sorted(found)
+
+
+def stream_directories(trail: Path, *, correct: bool | None = None) -> list[Path]:
+    """Return where the streams of *trail* stand, by host and boot.
+
+    *correct* chooses the fold: with the kernel's dumps correcting it, or not; null: the first of these that there is.
+
+    Raises
+    ------
+    TrailMissing
+        There is no trail there.
+    NotFound
+        Nothing has been replayed yet.
+    """
+    if not trail.is_dir() or not (log_directory(trail).is_dir() or segments_directory(trail).is_dir()):
+        raise TrailMissing(path=str(trail))
+    wanted = [fold_name(correct=c) for c in ((True, False) if correct is None else (correct,))]
+    there = folds(trail)
+    fold = next((name for name in wanted if name in there), None)
+    if fold is None:
+        flag = " --no-correct" if correct is False else ""
+        raise NotFound(f"{trail}: nothing has been replayed yet; run 'pagetrail replay{flag}'")
+    return sorted(segments_directory(trail).glob(f"*/*/{fold}"))
+
+
+def open_streams(trail: Path, *, correct: bool | None = None) -> list[Stream]:
+    """Return the streams of *trail* that have been replayed; see ``stream_directories``, whose errors it raises."""
+    opened = [open_stream(path) for path in stream_directories(trail, correct=correct)]
+    streams = [stream for stream in opened if stream is not None]
+    if not streams:
+        raise NotFound(
+            f"{trail}: nothing has been replayed yet; run 'pagetrail replay', or wait for the one that is running"
+        )
+    return streams
+
+
+def open_stream(directory: Path) -> Stream | None:
+    """Open the stream in *directory*; null: it has no file yet. A tip that is replaced while we look is looked for again."""
+    for attempt in range(5):
+        files = chain(directory)
+        if not files:
+            return None
+        try:
+            with stored.opened(files[-1].path) as db:
+                meta = stored.meta(db, files[-1].path)
+                facts = _facts(db)
+                held = stored.hold(files[-1].path)
+            break
+        except SegmentDamaged:
+            if files[-1].path.exists() or attempt == 4:
+                raise
+    newest = Piece(file=files[-1], meta=meta)
+    return Stream(meta["host"], meta["boot_id"], meta["fold"], directory, files, facts, newest, held)
+
+
+def _facts(db: duckdb.DuckDBPyConnection) -> Facts:
+    row = db.execute("SELECT value FROM state WHERE name = 'facts'").fetchone()
+    said: dict[str, Any] = json.loads(row[0]) if row else {}
+    return from_plain(said)
+
+
+def choose(streams: list[Stream], wanted: str | None) -> Stream:
+    """Return the stream that HOST[/BOOT_ID] names; the only one, when nothing is named.
+
+    Raises
+    ------
+    NotFound
+        None, or several; the message lists what there is.
+    """
+    found = [s for s in streams if wanted is None or wanted in (s.host, f"{s.host}/{s.boot_id}")]
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(f"{s.host}/{s.boot_id}" for s in streams) or "none"
+    if found:
+        raise NotFound(f"expected one stream, found {len(found)}: choose with --stream HOST[/BOOT_ID] of: {listed}")
+    raise NotFound(f"no stream is called {wanted}; there are: {listed}")

@@ -1,0 +1,131 @@
+"""The rows that each published schema has of one segment: the same at whatever time, and by whomever, they are made."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+
+from pagetrail.queries.core.certainty import DOUBT_ALL, gap_reaches
+from pagetrail.queries.core.spans import span_batches
+from pagetrail.queries.core.stream import Stream
+from pagetrail.replay.store import read as stored
+from pagetrail.schemas.feed import FEED_SCHEMAS
+from pagetrail.schemas.owner import ANOMALY_TEXT, DOUBT_TEXT, OPEN_END, QUARANTINED, Anomaly
+from pagetrail.schemas.store import StoreFile
+
+ALL_PAGES: Final = 1 << 52
+"""As many pages as 64-bit addresses have."""
+
+RowsFrom = tuple[int, Iterator[pa.Table]]
+"""How many rows the segment has of a schema, and those from some row on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A sealed segment: the stream as it was known when it was sealed, and when the one before it was; null: that is gone."""
+
+    known: Stream
+    before: Stream | None
+
+    @property
+    def file(self) -> StoreFile:
+        """Return where it is."""
+        return self.known.newest.file
+
+    @property
+    def meta(self) -> Mapping[str, str]:
+        """What its table ``meta`` says."""
+        return self.known.newest.meta
+
+
+def rows_of(segment: Segment, schema: str, first_row: int) -> RowsFrom:
+    """Return how many rows of *schema* the segment has, and those from *first_row* on, without the columns of identity."""
+    return _ROWS[schema](segment, first_row)
+
+
+def _spans(segment: Segment, first_row: int) -> RowsFrom:
+    """Every ownership that ended in it, as sure as was known when it was sealed."""
+    known, before = segment.known, segment.before
+    since = known.newest.first_ts if before is None else before.horizon
+    casting = [file for file in known.files[:-1] if known.casts_open_doubts(file, known.horizon)]
+    doubts = known.doubts([*casting, segment.file], "to_ts >= $since", {"since": since})
+    return _counted(segment, "spans"), span_batches(known, segment.file, doubts, first_row=first_row)
+
+
+def _counted(segment: Segment, table: str) -> int:
+    with stored.opened(segment.file.path) as db:
+        return int(db.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
+
+
+def _doubts(segment: Segment, first_row: int) -> RowsFrom:
+    """What was noticed, and which losses were reported, in it: spans that were published before may be in doubt by that."""
+    noticed = segment.known.noticed([segment.file], "true", {})
+    rows: list[dict[str, Any]] = [
+        {name: int(doubt[name]) for name in ("pfn", "nr_pages", "from_ts", "to_ts", "noticed_ts", "seq")}
+        | {"evidence_until_ts": int(doubt["to_ts" if doubt["reason"] in DOUBT_ALL else "from_ts"])}
+        | {"reason": DOUBT_TEXT[int(doubt["reason"])]}
+        for doubt in noticed
+    ]
+    before = set() if segment.before is None else _losses(segment.before)
+    rows += [
+        {"pfn": 0, "nr_pages": ALL_PAGES, "from_ts": low, "to_ts": OPEN_END, "evidence_until_ts": high}
+        | {"noticed_ts": ts, "seq": seq, "reason": f"events were lost: {reason}"}
+        for low, high, ts, seq, reason in sorted(_losses(segment.known) - before)
+    ]
+    return _whole("doubts-v1", rows, first_row)
+
+
+def _losses(known: Stream) -> set[tuple[int, int, int, int, str]]:
+    """Return (from, until, reported, seq, reason) of every loss that was known at the end of a segment."""
+    facts = known.facts
+    told = zip(gap_reaches(facts).tolist(), facts.gap_ts, facts.gaps, strict=True)
+    return {(low, high, ts, seq, gap.reason) for (low, high), ts, (seq, _, gap) in told}
+
+
+def _anomalies(segment: Segment, first_row: int) -> RowsFrom:
+    """What replay noticed in it, by kind. A segment counts from the stream's beginning: without the one before it, that is all."""
+    before = {} if segment.before is None else _counts(segment.before.newest.file)
+    known = segment.before is not None or segment.file.first_seq == 0
+    rows: list[dict[str, Any]] = []
+    for kind, (events, pages, first_seq) in _counts(segment.file).items():
+        had = before.get(kind, (0, 0, 0))
+        if not known or events > had[0]:
+            rows.append(_named(kind) | {
+                "level": "quarantined" if kind in QUARANTINED else "inferred",
+                "events": events - had[0] if known else None, "pages": pages - had[1] if known else None,
+                "total_events": events, "total_pages": pages, "first_seq": first_seq,
+            })  # fmt: skip
+    return _whole("anomalies-v1", rows, first_row)
+
+
+def _counts(file: StoreFile) -> dict[int, tuple[int, int, int]]:
+    with stored.opened(file.path) as db:
+        found = db.execute("SELECT kind, events, pages, first_seq FROM anomalies ORDER BY kind").fetchall()
+    return {kind: (events, pages, first_seq) for kind, events, pages, first_seq in found}
+
+
+def _quarantined(segment: Segment, first_row: int) -> RowsFrom:
+    with stored.opened(segment.file.path) as db:
+        found = db.execute('SELECT seq, pfn, "order", kind FROM quarantined ORDER BY rowid').fetchall()
+    rows = [{"seq": seq, "pfn": pfn, "order": order} | _named(kind) for seq, pfn, order, kind in found]
+    return _whole("quarantined-v1", rows, first_row)
+
+
+def _named(kind: int) -> dict[str, Any]:
+    return {"kind": Anomaly(kind).name.lower().replace("_", " "), "meaning": ANOMALY_TEXT[Anomaly(kind)]}
+
+
+def _whole(schema: str, rows: list[dict[str, Any]], first_row: int) -> RowsFrom:
+    """Return rows that are few enough to be made at once."""
+    if not rows:
+        return 0, iter(())
+    fields = [field for field in FEED_SCHEMAS[schema] if field.name in rows[0]]
+    plain = {field.name: pa.utf8() if pa.types.is_dictionary(field.type) else field.type for field in fields}
+    table = pa.table({name: pa.array([row[name] for row in rows], kind) for name, kind in plain.items()})
+    return len(rows), iter([table.slice(first_row)])
+
+
+_ROWS: Final[Mapping[str, Callable[[Segment, int], RowsFrom]]] = {
+    "spans-v1": _spans, "doubts-v1": _doubts, "anomalies-v1": _anomalies, "quarantined-v1": _quarantined,
+}  # fmt: skip

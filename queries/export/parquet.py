@@ -1,0 +1,52 @@
+"""Spans as Parquet, for engines other than DuckDB: one folder a stream, one file a segment."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pagetrail.queries.core.spans import SPAN_SCHEMA, span_batches
+from pagetrail.queries.core.stream import Stream
+from pagetrail.schemas.store import StoreFile, path_part
+
+EXPORT_SCHEMA: Final = pa.schema([pa.field("host", pa.utf8()), pa.field("boot_id", pa.utf8()), *SPAN_SCHEMA])
+
+
+def export_spans(streams: list[Stream], directory: Path) -> list[Path]:
+    """Write every closed span, and those open at the horizon, as Parquet (``EXPORT_SCHEMA``); return the files.
+
+    Times are ns of the trace clock (``ts_nsec``: page_owner's clock); ``end_ts`` is null for spans that are open. How sure a span
+    is, is said of its last instant, from all that is known now. Files are written aside and renamed: a reader never sees half
+    of one.
+    """
+    written = []
+    for stream in streams:
+        folder = directory / f"host={path_part(stream.host)}" / f"boot_id={path_part(stream.boot_id)}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in stream.files:
+            target = folder / f"{file.path.stem}.parquet"
+            _write(stream, file, target)
+            written.append(target)
+    return written
+
+
+def _write(stream: Stream, file: StoreFile, target: Path) -> None:
+    aside = target.with_suffix(".writing")
+    try:
+        with pq.ParquetWriter(aside, EXPORT_SCHEMA, compression="zstd") as writer:
+            for rows in _rows(stream, file):
+                writer.write_table(rows)
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _rows(stream: Stream, file: StoreFile) -> Iterator[pa.Table]:
+    doubts = stream.doubts(stream.casting(), "to_ts >= $since", {"since": stream.piece(file).first_ts})
+    tables = ("spans", "live") if file is stream.files[-1] else ("spans",)
+    for table in tables:
+        for rows in span_batches(stream, file, doubts, table=table):
+            named = [pa.repeat(name, rows.num_rows) for name in (stream.host, stream.boot_id)]
+            yield pa.table([*named, *rows.columns], schema=EXPORT_SCHEMA)

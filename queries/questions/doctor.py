@@ -1,0 +1,122 @@
+"""What was lost, quarantined, inferred, not understood: everything that an answer may suffer from."""
+
+import re
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from pagetrail.queries.core.stream import Stream, fetched
+from pagetrail.replay.store import read as stored
+from pagetrail.replay.store.cut import cuts
+from pagetrail.schemas.details import Gap
+from pagetrail.schemas.owner import ANOMALY_TEXT, QUARANTINED, Anomaly
+from pagetrail.schemas.store import trail_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of the doctor: how bad, what, how often."""
+
+    level: str
+    what: str
+    count: int
+    detail: str = ""
+
+
+def findings(stream: Stream) -> list[Finding]:
+    """Return what is known to be wrong or missing in a stream, the worst first."""
+    found = [*_log(stream), *_losses(stream), *_coverage(stream), *_recordings(stream), *_anomalies(stream)]
+    levels = ("loss", "quarantined", "unknown", "inferred", "note")
+    return sorted(found, key=lambda finding: levels.index(finding.level))
+
+
+def _log(stream: Stream) -> list[Finding]:
+    """What replay found of the log that a stream came from: why it goes no further, and what the partition lost."""
+    key, found = (stream.host, stream.boot_id), []
+    for cut in cuts(trail_of(stream.directory), stream.fold):
+        if key in cut.held:
+            offset, why = cut.held[key]
+            found.append(Finding(level="note", what="held", count=1, detail=f"at log offset {offset}: {why}"))
+        refused = [why for (host, boot_id, _), why in cut.refused.items() if (host, boot_id) == key]
+        if refused:
+            text = "not folded, so that no answer knows of them: " + "; ".join(refused)
+            found.append(Finding(level="loss", what="recordings", count=len(refused), detail=text))
+        if key in cut.streams and cut.losses:
+            text = "the log lost records of the partition: " + "; ".join(cut.losses)
+            found.append(Finding(level="loss", what="log", count=len(cut.losses), detail=text))
+    return found
+
+
+def _losses(stream: Stream) -> list[Finding]:
+    """Losses that the source itself counted, and those of unknown size; each with the reasons, alike ones as one."""
+    gaps = [gap for _, _, gap in stream.facts.gaps]
+    counted = [gap for gap in gaps if gap.lost is not None]
+    others = [gap for gap in gaps if gap.lost is None]
+    found = []
+    if counted:
+        lost = sum(gap.lost or 0 for gap in counted)
+        detail = f"{lost:,} events lost in {len(counted):,} gaps ({_reasons(counted)})"
+        found.append(Finding(level="loss", what="gaps", count=len(counted), detail=detail))
+    if others:
+        detail = f"events lost, nobody knows how many ({_reasons(others)})"
+        found.append(Finding(level="loss", what="gaps of unknown size", count=len(others), detail=detail))
+    return found
+
+
+def _reasons(gaps: list[Gap]) -> str:
+    return "; ".join(sorted({re.sub(r"\d+", "N", gap.reason) for gap in gaps}))
+
+
+def _coverage(stream: Stream) -> list[Finding]:
+    kinds = {kind for _, said in stream.facts.coverage if said.begins and said.cpus is None for kind in said.kinds}
+    if not kinds:
+        text = "nothing declares what the recording saw completely: nothing can be certain (ingest --covers)"
+        return [Finding(level="unknown", what="coverage", count=0, detail=text)]
+    missing = sorted({"alloc", "free", "split", "migrate", "isolate", "drain", "hotplug"} - kinds)
+    if not missing:
+        return []
+    return [Finding(level="unknown", what="not recorded", count=len(missing), detail=", ".join(missing))]
+
+
+def _recordings(stream: Stream) -> list[Finding]:
+    found = []
+    for part in stream.facts.recordings:
+        if not part.complete:
+            text = f"recording {part.recording} has no end yet: its ingest was stopped, or is going on"
+            found.append(Finding(level="note", what="incomplete", count=1, detail=text))
+    for recording, account in stream.facts.accounts:
+        if account.truncated:
+            found.append(Finding(level="loss", what="truncated", count=1, detail=f"{recording}: {account.truncated}"))
+        if account.not_understood:
+            shown = "; ".join(f"line {e.line}: {e.text!r}" for e in account.examples[:3])
+            found.append(Finding(level="loss", what="lines not understood", count=account.not_understood, detail=shown))
+        if account.clamped:
+            text = "timestamps went backwards and were clamped (raw_ts_nsec keeps them)"
+            found.append(Finding(level="note", what="clamped", count=account.clamped, detail=text))
+        if account.failed_allocs:
+            text = "allocations that failed, and took no page"
+            found.append(Finding(level="note", what="failed allocs", count=account.failed_allocs, detail=text))
+        if account.ignored:
+            text = "events that say nothing new of ownership, read and not stored: " + ", ".join(account.ignored)
+            found.append(Finding(level="note", what="ignored", count=sum(account.ignored.values()), detail=text))
+    return found
+
+
+def _anomalies(stream: Stream) -> list[Finding]:
+    with stored.opened(stream.files[-1].path) as db:
+        rows = db.execute("SELECT kind, events, pages, first_seq FROM anomalies ORDER BY kind").fetchall()
+    found = []
+    for kind, events, pages, first_seq in rows:
+        level = "quarantined" if kind in QUARANTINED else "inferred"
+        text = f"{ANOMALY_TEXT[Anomaly(kind)]}; {pages:,} pages, first at event {first_seq:,}"
+        found.append(Finding(level=level, what=Anomaly(kind).name.lower().replace("_", " "), count=events, detail=text))
+    return found
+
+
+def quarantined(stream: Stream) -> pa.Table:
+    """Return the events that could not be folded: seq, pfn, order, kind."""
+    tables = []
+    for file in stream.files:
+        with stored.opened(file.path) as db:
+            tables.append(fetched(db, "SELECT * FROM quarantined ORDER BY seq"))
+    return pa.concat_tables(tables)

@@ -1,0 +1,122 @@
+"""Events as the log holds them: what an answer goes back to, to be looked at."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from pagetrail.replay.log.embedded import SqliteLogReader
+from pagetrail.schemas.batch import EventBatch, to_arrow
+from pagetrail.schemas.columns import ARROW_SCHEMA, TEXT_COLUMNS, Kind
+from pagetrail.schemas.errors import BadArgument, NotFound, OffsetGap, TrailMissing
+from pagetrail.schemas.frames import FrameHeader, decode_frame
+from pagetrail.schemas.log.contract import FramePlace, LogReader, LogRecord
+from pagetrail.schemas.store import segments_directory
+
+_WORDS: Final = ("kind", *TEXT_COLUMNS)
+_KINDS: Final = {int(kind): kind.name.lower() for kind in Kind}
+
+EVENTS_SCHEMA: Final = pa.schema(
+    [
+        pa.field("recording", pa.utf8(), metadata={"doc": "id of the recording"}),
+        *(pa.field(f.name, pa.utf8() if f.name in _WORDS else f.type, metadata=f.metadata) for f in ARROW_SCHEMA),
+    ]
+)
+"""A row an event: the recording, and the columns of the events' own schema, their codes as words."""
+
+
+def events(reader: LogReader, partition: int, offset: int, numbers: Sequence[int] = ()) -> pa.Table:
+    """Return events of the frame at an offset of a log: those with these numbers (seq), or all: ``EVENTS_SCHEMA``.
+
+    Raises
+    ------
+    NotFound
+        The log holds no frame there, or not any more.
+    BadArgument
+        The frame holds no event of one of *numbers*; the message says which it holds.
+    """
+    header, batch = read_frame(reader, partition, offset)
+    beyond = [number for number in numbers if not header.first_seq <= number <= header.last_seq]
+    if beyond:
+        raise BadArgument(
+            f"event {beyond[0]}: the frame at log offset {offset} holds events {header.first_seq} to {header.last_seq} "
+            f"of recording {header.recording}"
+        )
+    return _table(header, batch, numbers)
+
+
+def events_of(reader: LogReader, recording: str, numbers: Sequence[int]) -> pa.Table:
+    """Return events of a recording by their numbers (seq), in their order: ``EVENTS_SCHEMA``.
+
+    Raises
+    ------
+    NotFound
+        The log does not hold one of them, or not any more.
+    """
+    places: list[FramePlace] = []
+    found = []
+    for number in numbers:
+        place = next((place for place in places if place.first_seq <= number <= place.last_seq), None)
+        if place is None:
+            place = reader.locate(recording, number)
+            if place is None:
+                raise NotFound(f"event {number} of recording {recording}: the log does not hold it, or not any more")
+            places.append(place)
+        found.append(_table(*read_frame(reader, place.partition, place.offset), [number]))
+    return pa.concat_tables(found) if found else EVENTS_SCHEMA.empty_table()
+
+
+def _table(header: FrameHeader, batch: EventBatch, numbers: Sequence[int]) -> pa.Table:
+    table = pa.Table.from_batches([to_arrow(batch)])
+    if numbers:
+        table = table.take(pa.array([number - header.first_seq for number in numbers]))
+    columns = [pa.array([header.recording] * table.num_rows, pa.utf8())]
+    for name in ARROW_SCHEMA.names:
+        column = table[name]
+        if name == "kind":
+            column = pa.array([_KINDS.get(kind, str(kind)) for kind in column.to_pylist()], pa.utf8())
+        columns.append(column.cast(EVENTS_SCHEMA.field(name).type))
+    return pa.table(columns, schema=EVENTS_SCHEMA)
+
+
+def own_log(trail: Path) -> SqliteLogReader:
+    """Return the log that is in a trail.
+
+    Raises
+    ------
+    TrailMissing
+        There is no trail.
+    NotFound
+        It has a store and no log.
+    """
+    try:
+        return SqliteLogReader(trail)
+    except TrailMissing:
+        if not segments_directory(trail).is_dir():
+            raise
+        raise NotFound(
+            f"{trail} has no log of its own: its store was made from a topic of Apache Kafka (name it: --log), or its log "
+            "was removed"
+        ) from None
+
+
+def read_frame(reader: LogReader, partition: int, offset: int) -> tuple[FrameHeader, EventBatch]:
+    """Return the frame at an offset of the log.
+
+    Raises
+    ------
+    NotFound
+        There is none.
+    """
+    low, high = reader.low_watermark(partition), reader.high_watermark(partition)
+    if not low <= offset < high:
+        held = f"offsets {low} to {high - 1}" if low < high else "nothing"
+        raise NotFound(
+            f"log offset {offset}: the log holds {held}" + ("; older files were dropped" if offset < low else "")
+        )
+    try:
+        records: list[LogRecord] = reader.read(partition, offset, 1)
+    except OffsetGap as error:
+        raise NotFound(f"log offset {offset}: {error}") from error
+    return decode_frame(records[0].payload, f"log offset {offset}")

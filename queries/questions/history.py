@@ -1,0 +1,188 @@
+"""Every owner of a page, one after another: free times between them, times without an extension, and where contents went."""
+
+from itertools import zip_longest
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from pagetrail.queries.core.certainty import judge, last_instants
+from pagetrail.queries.core.rows import ABSENT_WHY, HOW_WORDS, ROW_SCHEMA, to_table
+from pagetrail.queries.core.stream import Stream, Texts, fetched
+from pagetrail.replay.store import read as stored
+from pagetrail.replay.store.read import arrays
+from pagetrail.schemas.owner import OPEN_END, How, State
+from pagetrail.schemas.store import StoreFile
+from pagetrail.schemas.structs import taken
+
+HISTORY_FIELDS: Final = (
+    ("end_ts", pa.int64(), "ns, trace clock: when it ended; null: still so at the horizon"),
+    ("end_seq", pa.int64(), "event (stream_seq) that ended it; null: still so"),
+    ("end_how", pa.utf8(), "what ended it"),
+    ("dst_pfn", pa.int64(), "page frame number that the contents were migrated to; the page itself is freed later"),
+    ("dst_ts", pa.int64(), "ns, trace clock: when they were"),
+    ("dst_seq", pa.int64(), "event (stream_seq) of that migration"),
+)
+"""What a span has beyond a row of an instant."""
+
+HISTORY_SCHEMA: Final = pa.schema(
+    [*ROW_SCHEMA, *(pa.field(name, kind, metadata={"doc": doc}) for name, kind, doc in HISTORY_FIELDS)]
+)
+
+_VIEWS = " UNION ALL ".join(
+    f"SELECT begin_ts, end_ts FROM {table} WHERE pfn <= $pfn AND $pfn < pfn + nr_pages AND kernel_view = 1 "
+    f"AND state <> {int(State.FREE)}"  # a stamp that no dump lists
+    for table in ("spans", "live")
+)
+"""When the kernel's own record of a page differs from what is proven."""
+
+Row = dict[str, Any]
+
+
+def history(stream: Stream, pfn: int, *, since: int | None = None, until: int | None = None) -> pa.Table:
+    """Return the spans of a page in order of time: ``HISTORY_SCHEMA``; certainty is that at each span's end.
+
+    Spans that a dump only confirmed are one. Between two generations of its section the page is absent. *since* and *until*
+    are ns of the trace clock, both included.
+    """
+    lo = since if since is not None else -OPEN_END
+    hi = until if until is not None else OPEN_END
+    parts = [HISTORY_SCHEMA.empty_table()]
+    doubts = stream.doubts(stream.casting(), "pfn <= $pfn AND $pfn < pfn + nr_pages", {"pfn": pfn})
+    for position, file in enumerate(stream.files):
+        if stream.piece(file).last_ts < lo:
+            continue
+        if stream.piece(file).first_ts > hi and not _open_at_the_end_of(stream, position - 1, pfn, hi):
+            break
+        tables = ("spans", "live") if position == len(stream.files) - 1 else ("spans",)
+        parts.append(_of_file(stream, file, tables, pfn, (lo, hi), doubts))
+    rows = pa.concat_tables(parts).sort_by([("begin_seq", "ascending"), ("end_ts", "ascending")]).to_pylist()
+    rows = _joined(rows)
+    _add_destinations(stream, pfn, rows)
+    rows = sorted(rows + _absent_times(stream, pfn, lo, hi), key=lambda row: int(row["begin_seq"]))
+    return pa.Table.from_pylist(rows, schema=HISTORY_SCHEMA)
+
+
+def _open_at_the_end_of(stream: Stream, position: int, pfn: int, hi: int) -> bool:
+    """Whether a span that had begun by *hi* outlives a file: its row is where it ended, in a later one."""
+    if position < 0:
+        return False
+    where = "pfn <= $pfn AND $pfn < pfn + nr_pages AND kernel_view = 0 AND begin_ts <= $hi"
+    with stored.opened(stream.files[position].path) as db:
+        found = db.execute(f"SELECT 1 FROM live WHERE {where} LIMIT 1", {"pfn": pfn, "hi": hi}).fetchone()
+    return found is not None
+
+
+def _of_file(
+    stream: Stream, file: StoreFile, tables: tuple[str, ...], pfn: int, window: tuple[int, int], doubts: np.ndarray
+) -> pa.Table:
+    where = (
+        "pfn <= $pfn AND $pfn < pfn + nr_pages AND kernel_view = 0 AND begin_seq < end_seq "
+        "AND begin_ts <= $hi AND end_ts >= $lo"
+    )
+    query = " UNION ALL ".join(f"SELECT * FROM {table} WHERE {where}" for table in tables)
+    with stored.opened(file.path) as db:
+        found = fetched(db, query, {"pfn": pfn, "lo": window[0], "hi": window[1]})
+        views = db.execute(_VIEWS, {"pfn": pfn}).fetchall()
+        texts = Texts.read(db)
+    runs, records = _as_known(stream, *arrays(found))
+    runs["pfn"], runs["nr_pages"] = (
+        pfn,
+        1,
+    )  # a run is as long as its pages ended together: that says nothing of this one
+    until = last_instants(runs, records, stream.horizon)
+    viewed = np.zeros(runs.size, np.bool_)
+    for begin, end in views:
+        viewed |= (begin <= until) & (until < end)
+    judged = judge(runs, records, viewed, until, stream.facts, doubts)
+    nothing = np.full(runs.size, -1, np.int64)
+    rows = to_table(runs, records, nothing, records[:0], judged, texts, stream.facts)
+    still = runs["end_ts"] == OPEN_END
+    hows = pa.array([HOW_WORDS[int(how)] if how else None for how in runs["end_how"]], pa.utf8())
+    ends = (pa.array(runs["end_ts"], mask=still), pa.array(runs["end_seq"], mask=still), hows)
+    return pa.table([*rows.columns, *ends, *[pa.nulls(runs.size, pa.int64())] * 3], schema=HISTORY_SCHEMA)
+
+
+def _as_known(stream: Stream, runs: np.ndarray, records: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Leave out what began after the time as of which is asked; what ended after it was still so."""
+    began = np.array([stream.knows(int(r["begin_ts"]), int(r["begin_seq"])) for r in records], np.bool_)
+    runs, records = taken(runs, began), taken(records, began)
+    later = np.array([not stream.knows(int(r["end_ts"]), int(r["end_seq"])) for r in runs], np.bool_)
+    runs["end_ts"][later], runs["end_seq"][later], runs["end_how"][later] = OPEN_END, OPEN_END, How.OPEN
+    return runs, records
+
+
+def _joined(rows: list[Row]) -> list[Row]:
+    """Join a span with the one that a dump confirmed it into: one owner, one row, as sure as its last part."""
+    joined: list[Row] = []
+    for row in rows:
+        before = joined[-1] if joined else None
+        if before is not None and row["how"] == "confirmed" and before["end_how"] == "confirmed":
+            joined[-1] = row | {name: before[name] for name in ("begin_ts", "begin_seq", "how")}
+        else:
+            joined.append(row)
+    return joined
+
+
+# -- generations -------------------------------------------------------------------------------------------------------------
+
+
+def _absent_times(stream: Stream, pfn: int, lo: int, hi: int) -> list[Row]:
+    """Return a row for each time without an extension between two of the page's section, and after the last."""
+    mine = [e for e in stream.facts.sections if e.section_nr == pfn // stream.facts.pages_per_section]
+    mine.sort(key=lambda e: e.generation)
+    rows = []
+    for gone, back in zip_longest(mine, mine[1:]):
+        end = OPEN_END if back is None else back.begin_ts
+        if gone.end_ts == OPEN_END or (back is not None and back.begin_seq <= gone.end_seq):
+            continue
+        if gone.end_ts > hi or end < lo:
+            continue
+        row: Row = dict.fromkeys(HISTORY_SCHEMA.names)
+        row |= {
+            "pfn": pfn, "nr_pages": 1, "state": "absent", "evidence": "none", "certain": False, "uncertain": ["state"],
+            "why": ABSENT_WHY, "begin_ts": gone.end_ts, "begin_seq": gone.end_seq, "how": gone.end_how,
+        }  # fmt: skip
+        if back is not None:
+            row |= {"end_ts": back.begin_ts, "end_seq": back.begin_seq, "end_how": back.how}
+        rows.append(row)
+    return rows
+
+
+# -- migration ---------------------------------------------------------------------------------------------------------------
+
+
+def head_of(row: Row) -> int:
+    """Return the page whose migration takes the page of an owned *row* along: the head of its block."""
+    pfn, block, order = int(row["pfn"]), row["block_pfn"], row["order"]
+    whole = order and block is not None and block <= pfn < block + (1 << order)
+    return int(block) if whole else pfn
+
+
+def _add_destinations(stream: Stream, pfn: int, rows: list[Row]) -> None:
+    """Name where the contents went in each row whose page, or whose block's head, was migrated away."""
+    owned = [row for row in rows if row["state"] == "owned"]
+    heads = sorted({head_of(row) for row in owned})
+    if not owned:
+        return
+    first = int(owned[0]["begin_seq"])
+    moves = sorted(move for file in stream.files if file.last_seq >= first for move in _moves(stream, file, heads))
+    for row in owned:
+        end = OPEN_END if row["end_seq"] is None else row["end_seq"]
+        head = head_of(row)
+        for seq, ts, source, target in moves:
+            if source == head and row["begin_seq"] < seq < end:
+                row |= {"dst_pfn": target + pfn - head, "dst_ts": ts, "dst_seq": seq}
+                break
+
+
+def _moves(stream: Stream, file: StoreFile, sources: list[int]) -> set[tuple[int, int, int, int]]:
+    """Return the migrations from pages that a file knows of: (stream_seq, trace clock ns, from, to)."""
+    query = " UNION ".join(
+        f"SELECT begin_seq, begin_ts, src_pfn, pfn FROM {table} "
+        f"WHERE list_contains($sources, src_pfn) AND how = {int(How.MIGRATE)} AND kernel_view = 0"
+        for table in ("spans", "live")
+    )
+    with stored.opened(file.path) as db:
+        found = db.execute(query, {"sources": sources}).fetchall()
+    return {(seq, ts, source, target) for seq, ts, source, target in found if stream.knows(ts, seq)}

@@ -1,0 +1,171 @@
+"""What a stream's state holds beside its pages: kept whole from the beginning, written into every segment."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.replay.facts.extension import Extension
+from pagetrail.schemas.details import Boot, Clock, Coverage, Covered, Gap, RecordingEnd
+from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
+
+
+@dataclass(slots=True, kw_only=True)
+class RecordingPart:
+    """One recording's place in the stream."""
+
+    recording: str
+    base_seq: int
+    next_seq: int = 0
+    next_frame: int = 0
+    first_ts: int | None = None
+    last_ts: int | None = None
+    complete: bool = False
+    format: str = ""
+    source: str = ""
+    clock_skew: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class HotplugCall:
+    """One observation of hotplug."""
+
+    seq: int
+    ts: int
+    call: str
+    phase: str
+    pfn: int | None
+    nr_pages: int | None
+    ret: int | None
+    pid: int | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Audit:
+    """One dump against the state before it, in numbers."""
+
+    seq: int
+    ts: int
+    name: str
+    records: int
+    agree: int
+    pages: int
+    agree_pages: int
+    extra: int
+    applied: bool
+    view: str = "page_owner"
+    classes: dict[str, int] = field(default_factory=dict)
+    sections: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class Facts:
+    """Lists are in the order of the events. Times are ns of the trace clock, seq is stream_seq.
+
+    ``clients`` are those of page_ext that are needed (``client_ts``: since when that is known), ``fields`` what they hold of pages
+    beside owners: ``client.field``.
+
+    Attributes
+    ----------
+    boots
+        What each recording said of the boot's constants; the last one counts.
+    gaps, gap_ts
+        Losses, and when each was reported; ``lose`` keeps both.
+    """
+
+    boots: list[tuple[int, Boot]] = field(default_factory=list)
+    pages_per_section: int = 0
+    clocks: list[tuple[int, Clock]] = field(default_factory=list)
+    coverage: list[tuple[int, Coverage]] = field(default_factory=list)
+    gaps: list[tuple[int, int | None, Gap]] = field(default_factory=list)
+    gap_ts: list[int] = field(default_factory=list)
+    markers: list[tuple[int, int, str]] = field(default_factory=list)
+    hotplug: list[HotplugCall] = field(default_factory=list)
+    audits: list[Audit] = field(default_factory=list)
+    recordings: list[RecordingPart] = field(default_factory=list)
+    accounts: list[tuple[str, RecordingEnd]] = field(default_factory=list)
+    sections: list[Extension] = field(default_factory=list)
+    events: dict[str, int] = field(default_factory=dict)
+    clients: list[str] = field(default_factory=list)
+    client_ts: list[int] = field(default_factory=list)
+    fields: list[str] = field(default_factory=list)
+
+    @property
+    def boot(self) -> Boot | None:
+        """The constants of the boot, as they were said last."""
+        return self.boots[-1][1] if self.boots else None
+
+    def lose(self, seq: int, ts: int, cpu: int | None, gap: Gap) -> None:
+        """Add a loss that was reported at *ts*."""
+        self.gaps.append((seq, cpu, gap))
+        self.gap_ts.append(ts)
+
+    def clock_skew(self) -> int:
+        """Return by how much the clocks of two CPUs may have differed, ns: the largest that a recording declares."""
+        return max((part.clock_skew for part in self.recordings), default=0)
+
+    def covered_since(self, kind: Covered, ts: int) -> bool:
+        """Return whether *kind* has been declared complete, on all CPUs, from *ts* (trace clock, ns) on until now."""
+        since: int | None = None
+        for at, said in self.coverage:
+            if kind in said.kinds and said.cpus is None and said.since is None:
+                since = (at if since is None else since) if said.begins else None
+        return since is not None and since <= ts and not any(gap.t_hi >= ts for _, _, gap in self.gaps)
+
+    def open_calls(self) -> list[HotplugCall]:
+        """Return the calls that have been entered and have not returned, by who called."""
+        pending: dict[tuple[str, int | None], HotplugCall] = {}
+        for seen in self.hotplug:
+            key = (seen.call, seen.pid)
+            if seen.phase == "entry":
+                pending[key] = seen
+            elif seen.phase == "return":
+                pending.pop(key, None)
+        return list(pending.values())
+
+
+def open_call_doubts(facts: Facts) -> NDArray[np.void]:
+    """Return a doubt (DOUBT_DTYPE) for each hotplug call that has not returned: until then its range is not certain."""
+    rows = [
+        (call.pfn, call.nr_pages, call.ts, OPEN_END, call.ts, call.seq, DOUBT_HOTPLUG)
+        for call in facts.open_calls()
+        if call.pfn is not None and call.nr_pages is not None
+    ]
+    return np.array(rows, DOUBT_DTYPE)
+
+
+def from_plain(said: dict[str, Any]) -> Facts:
+    """Return facts from what ``plain`` made of them."""
+    return Facts(
+        boots=[(ts, Boot.model_validate_json(json.dumps(boot))) for ts, boot in said["boots"]],
+        pages_per_section=said["pages_per_section"],
+        clocks=[(ts, Clock(**clock)) for ts, clock in said["clocks"]],
+        coverage=[(ts, Coverage.model_validate_json(json.dumps(cov))) for ts, cov in said["coverage"]],
+        gaps=[(seq, cpu, Gap(**gap)) for seq, cpu, gap in said["gaps"]],
+        gap_ts=said["gap_ts"],
+        markers=[(seq, ts, text) for seq, ts, text in said["markers"]],
+        hotplug=[HotplugCall(**call) for call in said["hotplug"]],
+        audits=[Audit(**audit) for audit in said["audits"]],
+        recordings=[RecordingPart(**part) for part in said["recordings"]],
+        accounts=[(recording, RecordingEnd.model_validate_json(json.dumps(a))) for recording, a in said["accounts"]],
+        sections=[Extension(**section) for section in said["sections"]],
+        events=said["events"],
+        clients=said["clients"],
+        client_ts=said["client_ts"],
+        fields=said["fields"],
+    )
+
+
+def plain(value: Any) -> Any:
+    """Return a fact as what JSON can say."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    return value

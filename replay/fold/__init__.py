@@ -1,0 +1,1 @@
+"""The fold's compiled rules: plain arrays in, plain arrays out."""

@@ -1,0 +1,196 @@
+"""A block that is allocated, freed or split, as mm/page_owner.c and mm/page_alloc.c of Linux 6.1 have it.
+
+Dimensions as in ``tables.py``. A block lies within one section: it is aligned to its order and no order is larger than a section.
+"""
+
+import numpy as np
+
+from pagetrail.replay.fold.end_jit import clear_for_owner, end_owner, used_unseen
+from pagetrail.replay.fold.ghost_jit import is_early_stamp, keep_ghost
+from pagetrail.replay.fold.notice_jit import doubt, note
+from pagetrail.replay.fold.options import OPT_LOSS, OPT_ONLINING_START, OPT_ONLINING_STOP
+from pagetrail.replay.fold.record_jit import begin_at, blank, close, forget_kernel_view, run_length, take_record
+from pagetrail.replay.fold.skew_jit import races
+from pagetrail.replay.fold.tables import RUNS
+from pagetrail.schemas.jit import inner
+from pagetrail.schemas.owner import ABSENT64, GFP_MOVABLE, Anomaly, Evidence, How, State
+
+_OWNED, _FREED = int(State.OWNED), int(State.FREE)
+_OBSERVED, _INFERRED = int(Evidence.OBSERVED), int(Evidence.INFERRED)
+_H_ALLOC, _H_FREE, _H_DRAIN = int(How.ALLOC), int(How.FREE), int(How.DRAIN)
+_H_SPLIT, _H_ISOLATE, _H_LOST_FREE = int(How.SPLIT), int(How.ISOLATE), int(How.LOST_FREE)
+_H_LOST_ALLOC = int(How.LOST_ALLOC)
+_A_BOOT, _A_ONLINING, _A_LOSS = (
+    int(Anomaly.FREE_UNSEEN_BOOT),
+    int(Anomaly.FREE_UNSEEN_ONLINING),
+    int(Anomaly.FREE_UNSEEN_LOSS),
+)
+_A_FREE_OF_FREE, _A_DRAIN, _A_REFILL = (
+    int(Anomaly.FREE_OF_FREE),
+    int(Anomaly.DRAIN_OF_OWNED),
+    int(Anomaly.REFILL_OF_OWNED),
+)
+
+
+@inner
+def alloc_block(
+    t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid, tgid, comm, gfp, migratetype, stack, how
+):
+    """An allocation sets the owner on every page of the block.
+
+    Source: mm/page_owner.c, __set_page_owner_handle (Linux 6.1). A probe on __set_page_owner sees an allocation with gfp 0x8
+    a moment before its mm_page_alloc: the second of the two is no contradiction.
+    """
+    row = t.owner[slot]
+    there = row[first]
+    quiet = np.int32(-2)
+    if how == _H_ALLOC and gfp == GFP_MOVABLE and there >= 0:
+        r = t.records[there]
+        if r["how"] == _H_ISOLATE and r["block_pfn"] == base + first and r["order"] == order and r["pid"] == pid:
+            quiet = there
+    unordered = races(t, o, row, first, first + nr, ts, cpu)
+    clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, cpu, how, quiet)
+    handle = take_record(t)
+    blank(t, handle)
+    r = t.records[handle]
+    r["block_pfn"] = base + first
+    r["order"] = order
+    r["state"] = _OWNED
+    r["evidence"] = _OBSERVED
+    r["how"] = how
+    r["alloc_ts"] = ts
+    r["begin_seq"] = seq
+    r["begin_ts"] = ts
+    r["evidence_ts"] = ts
+    r["pid"] = pid
+    r["tgid"] = tgid
+    r["comm"] = comm
+    r["gfp_mask"] = gfp
+    r["migratetype"] = migratetype
+    r["stack"] = stack
+    r["cpu"] = cpu
+    r["unordered"] = unordered
+    r["pages"] = nr
+    row[first : first + nr] = handle
+
+
+@inner
+def free_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid, tgid, comm, stack, how):
+    """A free, drain or refill clears its whole range, whatever was known of it.
+
+    Source: mm/page_owner.c, __reset_page_owner; mm/page_alloc.c, free_pcppages_bulk (Linux 6.1): a drained page is not
+    allocated, whoever was thought to own it, and neither is one that __rmqueue_smallest took for a per-cpu list; but neither
+    touches page_ext, so a page that page_owner stamped as early while it lay on a per-cpu list (a ghost) keeps that stamp in the
+    kernel's view.
+    """
+    row = t.owner[slot]
+    drain = how != _H_FREE
+    if not drain:
+        forget_kernel_view(t, slot, first, first + nr, base, generation, seq, ts, _H_FREE)
+    stop = first + nr
+    i = first
+    while i < stop:
+        length = run_length(row, i, stop)
+        handle = row[i]
+        unordered = races(t, o, row, i, i + length, ts, cpu)
+        last = np.int64(-1)
+        if handle < 0:
+            if not drain:
+                kind = _A_BOOT
+                if o[OPT_ONLINING_START] <= base + i < o[OPT_ONLINING_STOP]:
+                    kind = _A_ONLINING
+                elif o[OPT_LOSS] > 0:
+                    kind = _A_LOSS
+                note(t, kind, length, seq)
+        elif t.records[handle]["state"] == _OWNED:
+            last = t.counts[RUNS]
+            if drain:
+                why = _A_DRAIN if how == _H_DRAIN else _A_REFILL
+                note(t, why, length, seq)
+                doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, why)
+                if is_early_stamp(t.records[handle]):
+                    keep_ghost(t, slot, i, length, handle, seq, ts)
+                end_owner(t, o, row, i, length, first, stop, base, generation, seq, ts, cpu, _H_LOST_FREE)
+            else:
+                end_owner(t, o, row, i, length, first, stop, base, generation, seq, ts, cpu, _H_FREE)
+        elif drain:
+            i += length
+            continue
+        else:
+            note(t, _A_FREE_OF_FREE, length, seq)
+            doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_FREE_OF_FREE)
+            close(t, handle, base + i, length, generation, seq, ts, _H_LOST_ALLOC, 0)
+        freed = new_free(t, last, seq, ts, cpu, base + first, order, pid, tgid, comm, stack, how)
+        t.records[freed]["unordered"] = unordered
+        t.records[freed]["pages"] = length
+        row[i : i + length] = freed
+        i += length
+
+
+@inner
+def new_free(t, last, seq, ts, cpu, pfn, order, pid, tgid, comm, stack, how):
+    """Return the record of a block that becomes free; *last* is who owned it, or -1."""
+    handle = take_record(t)
+    if last >= 0:
+        t.records[handle] = t.closed[last]
+        t.records[handle]["pages"] = 0
+    else:
+        blank(t, handle)
+    r = t.records[handle]
+    r["block_pfn"] = pfn
+    r["order"] = order
+    r["state"] = _FREED
+    r["evidence"] = _OBSERVED
+    r["how"] = how
+    r["begin_seq"] = seq
+    r["begin_ts"] = ts
+    r["evidence_ts"] = ts
+    r["src_pfn"] = ABSENT64
+    r["free_ts_nsec"] = ABSENT64
+    r["cpu"] = cpu
+    r["unordered"] = 0
+    r["free_pid"] = pid
+    r["free_tgid"] = tgid
+    r["free_comm"] = comm
+    r["free_stack"] = stack
+    return handle
+
+
+@inner
+def split_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order):
+    """A split sets a new order on the pages of a range, and shows that they are owned, by whomever.
+
+    Source: mm/page_owner.c, __split_page_owner (Linux 6.1: always order 0). Newer kernels split to other orders: each new
+    block is one of its own.
+    """
+    size = np.int64(1) << order
+    for view in range(2):
+        row = t.owner[slot] if view == 0 else t.kernel[slot]
+        i = first
+        while i < first + nr:
+            length = run_length(row, i, first + nr)
+            if order > 0:
+                length = min(length, size - (i & (size - 1)))
+            handle = row[i]
+            unordered = races(t, o, row, i, i + length, ts, cpu)
+            if view == 0 and handle >= 0 and t.records[handle]["state"] == _FREED:
+                used_unseen(t, row, i, length, base, generation, seq, ts)
+                handle = row[i]
+            if handle >= 0 and t.records[handle]["state"] == _OWNED and t.records[handle]["order"] != order:
+                target = take_record(t)
+                t.records[target] = t.records[handle]
+                t.records[target]["how"] = _H_SPLIT
+                close(t, handle, base + i, length, generation, seq, ts, _H_SPLIT, view)
+                begin_at(t, target, base + i, length, order, seq, ts, cpu, unordered)
+                row[i : i + length] = target
+            elif handle < 0 and view == 0:
+                target = take_record(t)
+                blank(t, target)
+                t.records[target]["block_pfn"] = base + i
+                t.records[target]["state"] = _OWNED
+                t.records[target]["evidence"] = _INFERRED
+                t.records[target]["evidence_ts"] = ts
+                t.records[target]["how"] = _H_SPLIT
+                begin_at(t, target, base + i, length, order, seq, ts, cpu, unordered)
+                row[i : i + length] = target
+            i += length

@@ -1,0 +1,89 @@
+"""The end of what was known of pages that change hands, and what it implies: a split, a free or an allocation unseen.
+
+Dimensions as in ``tables.py``.
+"""
+
+import numpy as np
+
+from pagetrail.replay.fold.notice_jit import doubt, note
+from pagetrail.replay.fold.options import OPT_SPLIT_COVERED
+from pagetrail.replay.fold.record_jit import close, forget_kernel_view, move, run_length, take_record
+from pagetrail.schemas.jit import inner
+from pagetrail.schemas.owner import Anomaly, Evidence, How, State
+
+_FREED = int(State.FREE)
+_INFERRED = int(Evidence.INFERRED)
+_H_SPLIT, _H_IMPLIED, _H_LOST_FREE = int(How.SPLIT), int(How.SPLIT_IMPLIED), int(How.LOST_FREE)
+_H_LOST_ALLOC = int(How.LOST_ALLOC)
+_A_PARTIAL, _A_OVER_OWNED, _A_USE = int(Anomaly.PARTIAL_FREE), int(Anomaly.ALLOC_OVER_OWNED), int(Anomaly.USE_OF_FREE)
+
+
+@inner
+def end_owner(t, o, row, i, length, lo, hi, base, generation, seq, ts, cpu, how):
+    """End the ownership of a run in [lo, hi), which ends as a whole; when other pages of its block stay, it had been split."""
+    handle = row[i]
+    rest = t.records[handle]["pages"] - length
+    whole = t.records[handle]["order"] > 0
+    close(t, handle, base + i, length, generation, seq, ts, how, 0)
+    row[i : i + length] = -1
+    if rest > 0 and whole and o[OPT_SPLIT_COVERED] == 0:
+        for j in range(i + length, hi):
+            if row[j] == handle:
+                rest -= 1
+        if rest > 0:
+            note(t, _A_PARTIAL, rest, seq)
+            imply_split(t, row, handle, lo, hi, base, generation, seq, ts, cpu)
+
+
+@inner
+def imply_split(t, row, handle, lo, hi, base, generation, seq, ts, cpu):
+    """What stays of a block of which a part in [lo, hi) was freed: it had been split, as a block is freed as a whole.
+
+    Source: mm/page_alloc.c, free_pages_exact and split_page (Linux 6.1): split_page_owner sets order 0 on every page.
+    """
+    first = t.records[handle]["block_pfn"] - base
+    stop = first + (np.int64(1) << np.int64(t.records[handle]["order"]))
+    target = take_record(t)
+    t.records[target] = t.records[handle]
+    t.records[target]["pages"] = 0
+    t.records[target]["order"] = 0
+    # what was inferred as a whole stays so: an implied split takes away the order alone
+    known = t.records[handle]["evidence"] != _INFERRED or t.records[handle]["how"] == _H_IMPLIED
+    t.records[target]["evidence"] = _INFERRED
+    t.records[target]["how"] = _H_IMPLIED if known else _H_SPLIT
+    t.records[target]["cpu"] = cpu
+    t.records[target]["begin_seq"] = seq
+    t.records[target]["begin_ts"] = ts
+    move(t, row, first, lo, base, generation, handle, target, seq, ts, _H_IMPLIED)
+    move(t, row, hi, stop, base, generation, handle, target, seq, ts, _H_IMPLIED)
+
+
+@inner
+def clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, cpu, how, quiet):
+    """End whatever was on a range that gets a new owner; *quiet* is the owner whose event is of the same act, or -1."""
+    row = t.owner[slot]
+    forget_kernel_view(t, slot, first, first + nr, base, generation, seq, ts, how)
+    stop = first + nr
+    i = first
+    while i < stop:
+        length = run_length(row, i, stop)
+        handle = row[i]
+        if handle >= 0:
+            if t.records[handle]["state"] == _FREED or handle == quiet:
+                close(t, handle, base + i, length, generation, seq, ts, how, 0)
+                row[i : i + length] = -1
+            else:
+                note(t, _A_OVER_OWNED, length, seq)
+                doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_OVER_OWNED)
+                end_owner(t, o, row, i, length, first, stop, base, generation, seq, ts, cpu, _H_LOST_FREE)
+        i += length
+
+
+@inner
+def used_unseen(t, row, i, length, base, generation, seq, ts):
+    """Pages that are known free are used: an allocation was not seen, so what was said of them is in doubt."""
+    handle = row[i]
+    note(t, _A_USE, length, seq)
+    doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_USE)
+    close(t, handle, base + i, length, generation, seq, ts, _H_LOST_ALLOC, 0)
+    row[i : i + length] = -1

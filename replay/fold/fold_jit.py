@@ -1,0 +1,169 @@
+"""The fold: event by event, each with room in every table, to the kernel of its kind; what cannot be is set aside.
+
+Dimensions: n = events of the batch; the rest as in ``tables.py``. A block lies within one section: it is aligned to its order
+and no order is larger than a section.
+"""
+
+import numpy as np
+
+from pagetrail.replay.fold.block_jit import alloc_block, free_block, split_block
+from pagetrail.replay.fold.ghost_jit import step_over_ghosts
+from pagetrail.replay.fold.migrate_jit import migrate_head
+from pagetrail.replay.fold.notice_jit import doubt, quarantine
+from pagetrail.replay.fold.options import OPT_FLOOR, OPT_MAX_PFN, OPT_REFILL_COVERED, OPT_SKEW
+from pagetrail.replay.fold.record_jit import run_length
+from pagetrail.replay.fold.skew_jit import recheck_moves, remember_move
+from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT, QUARANTINE, RUNS, SPARE
+from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.jit import inner, jit
+from pagetrail.schemas.owner import ABSENT8, Anomaly, How
+
+# Why ``fold`` stopped before the batch ended.
+DONE, RARE, ROOM, SECTION, SEAL = range(5)
+
+_ALLOC, _FREE, _SPLIT = int(Kind.ALLOC), int(Kind.FREE), int(Kind.SPLIT)
+_MIGRATE, _ISOLATE, _DRAIN = int(Kind.MIGRATE), int(Kind.ISOLATE), int(Kind.DRAIN)
+_REFILL = int(Kind.REFILL)
+_POISON, _UNGUARD = int(Kind.POISON), int(Kind.UNGUARD)
+_H_ALLOC, _H_FREE, _H_DRAIN = int(How.ALLOC), int(How.FREE), int(How.DRAIN)
+_H_ISOLATE, _H_REFILL = int(How.ISOLATE), int(How.REFILL)
+_A_UNALIGNED, _A_BEYOND, _A_ORDER = int(Anomaly.UNALIGNED), int(Anomaly.BEYOND_MACHINE), int(Anomaly.BAD_ORDER)
+
+
+@jit
+def fold(t, o, e, base_seq, start, room_pages):
+    """Fold rows [start, n) of a batch; return (row, why): where it stopped, and why, when it could not go on alone.
+
+    ``room_pages`` (1,) receives the pages of the event that needs room, or the section_nr that is missing.
+    """
+    pages = t.owner.shape[1]
+    n = e.kind.size
+    for i in range(start, n):
+        ts = e.ts[i]
+        rises = ts > t.counts[LAST_TS] and t.counts[LAST_TS] != NO_EVENT
+        if rises and t.counts[EVENTS] > max(o[OPT_FLOOR], t.counts[LIVE]):
+            return i, SEAL
+        kind = e.kind[i]
+        if kind < _ALLOC or (kind > _REFILL and not _POISON <= kind <= _UNGUARD):
+            return i, RARE
+        seq = base_seq + e.seq[i]
+        pfn = e.pfn[i]
+        order = np.int64(e.order[i])
+        nr = np.int64(1) << order if 0 <= order < 40 else np.int64(0)
+        if kind == _SPLIT:
+            order = order if 0 < nr <= pages else np.int64(-1)
+            nr = e.nr_pages[i]
+        elif kind == _MIGRATE:
+            order, nr = np.int64(0), np.int64(1)
+        elif kind >= _POISON and order == ABSENT8:  # a range; what the four kinds say is for page_ext's other clients
+            order, nr = np.int64(0), e.nr_pages[i]
+        bad = impossible(pfn, order, nr, pages, o[OPT_MAX_PFN])
+        if kind == _MIGRATE and bad == 0:
+            bad = impossible(e.src_pfn[i], order, nr, pages, o[OPT_MAX_PFN])
+        need = np.int64(1)
+        if bad == 0:
+            section_nr = pfn // pages
+            if section_nr >= t.slot.size or t.slot[section_nr] < 0:
+                room_pages[0] = section_nr
+                return i, SECTION
+            if kind == _MIGRATE:
+                src_section = e.src_pfn[i] // pages
+                if src_section >= t.slot.size or t.slot[src_section] < 0:
+                    room_pages[0] = src_section
+                    return i, SECTION
+                source = t.owner[t.slot[src_section], e.src_pfn[i] - src_section * pages]
+                tails = np.int64(1) << np.int64(max(t.records[source]["order"], 0)) if source >= 0 else np.int64(1)
+                if not has_room(t, min(tails, pages)):
+                    room_pages[0] = min(tails, pages)
+                    return i, ROOM
+            need = reach(t, t.slot[section_nr], pfn - section_nr * pages, nr)
+        if o[OPT_SKEW] > 0:
+            need += t.moves.shape[0]
+        if not has_room(t, need):
+            room_pages[0] = need
+            return i, ROOM
+        t.counts[EVENTS] += 1
+        t.counts[LAST_TS] = ts
+        t.counts[LAST_SEQ] = seq
+        if bad != 0:
+            quarantine(t, seq, pfn, np.int64(e.order[i]), bad)
+            if 0 <= pfn < o[OPT_MAX_PFN]:
+                doubt(t, pfn, min(max(nr, 1), o[OPT_MAX_PFN] - pfn), NO_EVENT + 1, ts, seq, bad)
+            if kind == _MIGRATE and 0 <= e.src_pfn[i] < o[OPT_MAX_PFN]:
+                doubt(t, e.src_pfn[i], 1, NO_EVENT + 1, ts, seq, bad)
+            continue
+        slot = t.slot[section_nr]
+        base = section_nr * pages
+        first = pfn - base
+        generation = t.generation[section_nr]
+        if kind == _ALLOC:
+            alloc_block(
+                t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order, e.pid[i], e.tgid[i], e.comm[i],
+                e.gfp_mask[i], e.migratetype[i], e.stack[i], _H_ALLOC,
+            )  # fmt: skip
+        elif kind in (_FREE, _DRAIN, _REFILL):
+            how = _H_FREE if kind == _FREE else _H_DRAIN if kind == _DRAIN else _H_REFILL
+            free_block(
+                t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order, e.pid[i], e.tgid[i], e.comm[i],
+                e.stack[i], how,
+            )  # fmt: skip
+            if kind != _FREE and o[OPT_REFILL_COVERED] != 0:
+                step_over_ghosts(t, slot, first, nr, base, generation, seq, ts, e.cpu[i], how)
+        elif kind == _SPLIT:
+            split_block(t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order)
+        elif kind == _MIGRATE:
+            src = e.src_pfn[i]
+            migrate_head(
+                t, o, slot, first, pfn, generation, t.slot[src_section], src - src_section * pages, src, seq, ts, e.cpu[i]
+            )  # fmt: skip
+        elif kind == _ISOLATE:
+            alloc_block(
+                t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order, e.pid[i], e.tgid[i], e.comm[i],
+                e.gfp_mask[i], e.migratetype[i], e.stack[i], _H_ISOLATE,
+            )  # fmt: skip
+        if o[OPT_SKEW] > 0 and kind <= _REFILL:
+            recheck_moves(t, o, pfn, nr, seq, ts, e.cpu[i])
+            if kind == _MIGRATE:
+                remember_move(t, o, seq, ts, e.cpu[i], e.src_pfn[i], pfn)
+    return n, DONE
+
+
+@inner
+def impossible(pfn, order, nr, pages_per_section, max_pfn):
+    """Return why a block cannot be, or 0."""
+    if order < 0 or nr < 1 or nr > pages_per_section:
+        return _A_ORDER
+    if pfn < 0 or pfn > max_pfn - nr:
+        return _A_BEYOND
+    if pfn & (nr - 1) and (nr & (nr - 1)) == 0:
+        return _A_UNALIGNED
+    if pfn // pages_per_section != (pfn + nr - 1) // pages_per_section:
+        return _A_UNALIGNED
+    return 0
+
+
+@inner
+def reach(t, slot, first, nr):
+    """Return how many pages an event on a range may touch: a block that sticks out of it may turn out to be split."""
+    row = t.owner[slot]
+    most = nr
+    i = first
+    while i < first + nr:
+        if row[i] >= 0:
+            order = np.int64(t.records[row[i]]["order"])  # absent where a page is free by kpageflags
+            most = max(most, np.int64(1) << max(order, np.int64(0)))
+        i += run_length(row, i, first + nr)
+    return most
+
+
+@inner
+def has_room(t, nr):
+    """Whether an event on *nr* pages fits into what is left of every table."""
+    need = 2 * nr + 8
+    c = t.counts
+    return (
+        c[SPARE] >= need
+        and t.runs.shape[0] - c[RUNS] >= need
+        and t.doubts.shape[0] - c[DOUBTS] >= need
+        and t.quarantine.shape[0] - c[QUARANTINE] >= 2
+    )

@@ -1,0 +1,64 @@
+"""Ghosts: free pages that page_owner stamped before it began to watch, and whose stamp the kernel still holds.
+
+Dimensions as in ``tables.py``.
+"""
+
+import numpy as np
+
+from pagetrail.replay.fold.record_jit import close, run_length, take_record
+from pagetrail.schemas.jit import inner
+from pagetrail.schemas.owner import ABSENT64, How, State
+
+_OWNED, _FREED = int(State.OWNED), int(State.FREE)
+_H_DRAIN = int(How.DRAIN)
+
+
+@inner
+def is_early_stamp(r):
+    """Whether a record is page_owner's own stamp of what was there before it started (init_pages_in_zone)."""
+    return r["gfp_mask"] == 0 and r["order"] == 0 and r["pid"] == 1 and r["alloc_ts"] == ABSENT64
+
+
+@inner
+def keep_ghost(t, slot, i, length, handle, seq, ts):
+    """Leave a ghost's stamp in the kernel's view of a run that is proven free, where the kernel had no other record."""
+    row = t.kernel[slot]
+    ghost = np.int32(-1)
+    for j in range(i, i + length):
+        if row[j] >= 0:
+            continue
+        if ghost < 0:
+            ghost = take_record(t)
+            t.records[ghost] = t.records[handle]
+            t.records[ghost]["pages"] = 0
+            t.records[ghost]["begin_seq"] = seq
+            t.records[ghost]["begin_ts"] = ts
+        t.records[ghost]["pages"] += 1
+        row[j] = ghost
+
+
+@inner
+def step_over_ghosts(t, slot, first, nr, base, generation, seq, ts, cpu, how):
+    """A dump steps over what lies in the buddy allocator, ghosts too, and lists those that come back to a per-cpu list.
+
+    Source: mm/page_owner.c, read_page_owner (Linux 6.1): it skips the whole block where PageBuddy is set. A record of the kernel's
+    view with state FREE is a stamp that is there and is not listed.
+    """
+    row = t.kernel[slot]
+    state = _FREED if how == _H_DRAIN else _OWNED
+    i = first
+    while i < first + nr:
+        length = run_length(row, i, first + nr)
+        handle = row[i]
+        if handle >= 0 and t.records[handle]["state"] != state:
+            target = take_record(t)
+            t.records[target] = t.records[handle]
+            close(t, handle, base + i, length, generation, seq, ts, how, 1)
+            r = t.records[target]
+            r["pages"] = length
+            r["state"] = state
+            r["begin_seq"] = seq
+            r["begin_ts"] = ts
+            r["cpu"] = cpu
+            row[i : i + length] = target
+        i += length

@@ -1,0 +1,52 @@
+"""What is noticed on the way: anomalies are counted, doubts are cast, what cannot be is set aside.
+
+Dimensions as in ``tables.py``.
+"""
+
+from pagetrail.replay.fold.tables import DOUBTS, QUARANTINE
+from pagetrail.schemas.jit import jit
+from pagetrail.schemas.owner import OPEN_END
+
+
+@jit
+def note(t, kind, pages, seq):
+    """Count an anomaly of *kind* on *pages* pages, each event once; remember where the first one was."""
+    if t.anomalies[kind, 0] == 0:
+        t.anomalies[kind, 2] = seq
+    if t.anomalies[kind, 3] != seq + 1:
+        t.anomalies[kind, 0] += 1
+        t.anomalies[kind, 3] = seq + 1
+    t.anomalies[kind, 1] += pages
+
+
+@jit
+def doubt(t, pfn, nr_pages, from_ts, ts, seq, reason):
+    """Cast doubt on a run of pages from its last evidence until now."""
+    i = t.counts[DOUBTS]
+    t.doubts[i]["pfn"] = pfn
+    t.doubts[i]["nr_pages"] = nr_pages
+    t.doubts[i]["from_ts"] = from_ts
+    t.doubts[i]["to_ts"] = ts
+    t.doubts[i]["noticed_ts"] = ts
+    t.doubts[i]["seq"] = seq
+    t.doubts[i]["reason"] = reason
+    t.counts[DOUBTS] = i + 1
+
+
+@jit
+def doubt_on(t, pfn, nr_pages, from_ts, ts, seq, reason):
+    """Cast doubt on a run of pages from its last evidence until other evidence comes."""
+    doubt(t, pfn, nr_pages, from_ts, ts, seq, reason)
+    t.doubts[t.counts[DOUBTS] - 1]["to_ts"] = OPEN_END
+
+
+@jit
+def quarantine(t, seq, pfn, order, kind):
+    """Set a structurally impossible event aside, with its reason."""
+    i = t.counts[QUARANTINE]
+    t.quarantine[i, 0] = seq
+    t.quarantine[i, 1] = pfn
+    t.quarantine[i, 2] = order
+    t.quarantine[i, 3] = kind
+    t.counts[QUARANTINE] = i + 1
+    note(t, kind, 1, seq)

@@ -1,0 +1,126 @@
+"""Records that pages share, and the spans that end: taken, filled, moved from page to page, written, given back.
+
+Dimensions as in ``tables.py``. Pages are counted within their section; a run is pages next to each other with one record.
+"""
+
+import numpy as np
+
+from pagetrail.replay.fold.tables import LIVE, RUNS, SPARE
+from pagetrail.schemas.jit import inner
+from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64
+
+
+@inner
+def take_record(t):
+    """Return an unused record."""
+    t.counts[SPARE] -= 1
+    t.counts[LIVE] += 1
+    handle = t.spare[t.counts[SPARE]]
+    t.records[handle]["pages"] = 0
+    return handle
+
+
+@inner
+def release(t, handle, pages):
+    """Let *pages* pages no longer refer to a record; the last one gives it back."""
+    t.records[handle]["pages"] -= pages
+    if t.records[handle]["pages"] == 0:
+        t.spare[t.counts[SPARE]] = handle
+        t.counts[SPARE] += 1
+        t.counts[LIVE] -= 1
+
+
+@inner
+def close(t, handle, pfn, nr_pages, generation, seq, ts, how, kernel_view):
+    """Write the end of the span that *handle* had on a run of pages, and let go of them."""
+    i = t.counts[RUNS]
+    t.closed[i] = t.records[handle]
+    t.runs[i]["pfn"] = pfn
+    t.runs[i]["nr_pages"] = nr_pages
+    t.runs[i]["end_seq"] = seq
+    t.runs[i]["end_ts"] = ts
+    t.runs[i]["generation"] = generation
+    t.runs[i]["end_how"] = how
+    t.runs[i]["kernel_view"] = kernel_view
+    t.counts[RUNS] = i + 1
+    release(t, handle, nr_pages)
+
+
+@inner
+def run_length(row, first, stop):
+    """Return how many pages from *first*, before *stop*, have the same record."""
+    handle = row[first]
+    i = first + 1
+    while i < stop and row[i] == handle:
+        i += 1
+    return i - first
+
+
+@inner
+def move(t, row, first, stop, base, generation, source, target, seq, ts, how):
+    """Give every page of [first, stop) that *source* has to *target*, run by run."""
+    i = first
+    while i < stop:
+        if row[i] != source:
+            i += 1
+            continue
+        length = run_length(row, i, stop)
+        close(t, source, base + i, length, generation, seq, ts, how, 0)
+        row[i : i + length] = target
+        t.records[target]["pages"] += length
+        i += length
+
+
+@inner
+def forget_kernel_view(t, slot, first, stop, base, generation, seq, ts, how):
+    """End the kernel's differing records on pages [first, stop) of a section: the event made both views one."""
+    row = t.kernel[slot]
+    i = first
+    while i < stop:
+        if row[i] < 0:
+            i += 1
+            continue
+        length = run_length(row, i, stop)
+        close(t, row[i], base + i, length, generation, seq, ts, how, 1)
+        row[i : i + length] = -1
+        i += length
+
+
+@inner
+def blank(t, handle):
+    """Set everything of a record to absent."""
+    r = t.records[handle]
+    r["evidence_ts"] = ABSENT64
+    r["alloc_ts"] = ABSENT64
+    r["ts_nsec"] = ABSENT64
+    r["free_ts_nsec"] = ABSENT64
+    r["src_pfn"] = ABSENT64
+    r["gfp_mask"] = ABSENT64
+    r["pid"] = ABSENT32
+    r["tgid"] = ABSENT32
+    r["comm"] = -1
+    r["stack"] = -1
+    r["free_pid"] = ABSENT32
+    r["free_tgid"] = ABSENT32
+    r["free_comm"] = -1
+    r["free_stack"] = -1
+    r["pages"] = 0
+    r["cpu"] = ABSENT16
+    r["unordered"] = 0
+    r["migratetype"] = ABSENT8
+    r["migrate_reason"] = ABSENT8
+
+
+@inner
+def begin_at(t, handle, pfn, pages, order, seq, ts, cpu, unordered):
+    """Let a record begin here, on so many pages, with this order; what was not sure before is not sure now."""
+    r = t.records[handle]
+    r["pages"] = pages
+    r["order"] = order
+    r["begin_seq"] = seq
+    r["begin_ts"] = ts
+    r["cpu"] = cpu
+    if unordered:
+        r["unordered"] = 1
+    if order > 0:
+        r["block_pfn"] = pfn - (pfn & ((np.int64(1) << order) - 1))

@@ -1,0 +1,294 @@
+"""What hotplug and the kernel's own view do to the pages of a section.
+
+Dimensions as in ``tables.py``; m = entries of a baseline.
+"""
+
+import numpy as np
+
+from pagetrail.replay.fold.ghost_jit import is_early_stamp, keep_ghost
+from pagetrail.replay.fold.notice_jit import doubt
+from pagetrail.replay.fold.record_jit import blank, close, run_length, take_record
+from pagetrail.replay.fold.tables import DOUBTS, LIVE, RUNS, SPARE
+from pagetrail.schemas.jit import inner, jit
+from pagetrail.schemas.owner import ABSENT8, ABSENT16, DOUBT_BASELINE, Evidence, How, State
+
+# What to do with one entry of a baseline.
+LEAVE, CONFIRM, SET, KERNEL_VIEW = range(4)
+
+_OWNED, _FREED = int(State.OWNED), int(State.FREE)
+_BASELINE, _INFERRED = int(Evidence.BASELINE), int(Evidence.INFERRED)
+_H_BASELINE, _H_CONFIRMED, _H_CORRECTED = int(How.BASELINE), int(How.CONFIRMED), int(How.CORRECTED)
+_H_EARLY = int(How.EARLY)
+
+
+@jit
+def close_section(t, slot, base, generation, seq, ts, how):
+    """End every span of a section whose extension goes.
+
+    Source: mm/page_ext.c, offline_page_ext (Linux 6.1).
+    """
+    for view in range(2):
+        row = t.owner[slot] if view == 0 else t.kernel[slot]
+        i = 0
+        while i < row.size:
+            if row[i] < 0:
+                i += 1
+                continue
+            length = run_length(row, i, row.size)
+            close(t, row[i], base + i, length, generation, seq, ts, how, view)
+            row[i : i + length] = -1
+            i += length
+
+
+@jit
+def apply_baseline(t, b, action, early, compound, seq, ts, window_begin, since, start):
+    """Apply entries [start, m) of a page_owner dump; return the entry at which room ran out, or m.
+
+    CONFIRM renews the span that is there, SET gives the block the dump's owner, KERNEL_VIEW keeps the proven state and puts
+    the dump's record beside it. Pages touched since *since* are left alone: what the dump says of them proves nothing. What it
+    proves is as sure as *window_begin*, when it began to be read.
+    """
+    pages = t.owner.shape[1]
+    for i in range(start, b.pfn.size):
+        if action[i] == LEAVE:
+            continue
+        nr = np.int64(1) << np.int64(b.order[i])
+        section_nr = b.pfn[i] // pages
+        first = b.pfn[i] - section_nr * pages
+        stop = min(first + nr, pages)
+        if (
+            t.counts[SPARE] < 2 * nr + 8
+            or t.runs.shape[0] - t.counts[RUNS] < 2 * nr + 8
+            or (t.doubts.shape[0] - t.counts[DOUBTS] < 2 * nr + 8)
+        ):
+            return i
+        slot = t.slot[section_nr]
+        generation = t.generation[section_nr]
+        base = section_nr * pages
+        row = t.owner[slot]
+        if action[i] == CONFIRM:
+            confirm(t, b, i, row, first, stop, base, generation, seq, ts, window_begin, compound)
+        elif action[i] == KERNEL_VIEW:
+            kernel_row = t.kernel[slot]
+            j = first
+            while j < stop:
+                length = run_length(kernel_row, j, stop)
+                if kernel_row[j] >= 0:
+                    close(t, kernel_row[j], base + j, length, generation, seq, ts, _H_CORRECTED, 1)
+                    kernel_row[j : j + length] = -1
+                j += length
+            handle = from_entry(t, b, i, seq, ts, window_begin, _H_EARLY)
+            t.records[handle]["pages"] = stop - first
+            kernel_row[first:stop] = handle
+        else:
+            set_owner(
+                t,
+                b,
+                i,
+                row,
+                t.kernel[slot],
+                first,
+                stop,
+                base,
+                generation,
+                seq,
+                ts,
+                window_begin,
+                since,
+                early[i],
+                compound,
+            )
+    return b.pfn.size
+
+
+@inner
+def confirm(t, b, i, row, first, stop, base, generation, seq, ts, window_begin, compound):
+    """Renew the span of a block that the dump agrees with: it is as sure as the dump, which was read from window_begin on."""
+    handle = row[first]
+    if (b.gfp_mask[i] & compound) == 0 or b.migrate_reason[i] >= 0:
+        stop = first + 1  # a dump prints heads: it does not speak of these tails
+    target = take_record(t)
+    t.records[target] = t.records[handle]
+    r = t.records[target]
+    r["pages"] = 0
+    r["how"] = _H_CONFIRMED
+    r["begin_seq"] = seq
+    r["begin_ts"] = ts
+    r["evidence_ts"] = window_begin
+    if r["evidence"] == _INFERRED:
+        r["evidence"] = _BASELINE
+    r["cpu"] = ABSENT16
+    r["unordered"] = 0
+    r["ts_nsec"] = b.ts_nsec[i]
+    r["free_ts_nsec"] = b.free_ts_nsec[i]
+    if b.tgid[i] >= 0:
+        r["tgid"] = b.tgid[i]
+    if b.comm[i] >= 0:
+        r["comm"] = b.comm[i]
+    if r["stack"] < 0:
+        r["stack"] = b.stack[i]
+    r["migrate_reason"] = b.migrate_reason[i]
+    j = first
+    while j < stop:
+        length = run_length(row, j, stop)
+        if row[j] == handle:
+            close(t, handle, base + j, length, generation, seq, ts, _H_CONFIRMED, 0)
+            row[j : j + length] = target
+            r["pages"] += length
+        j += length
+
+
+@inner
+def from_entry(t, b, i, seq, ts, window_begin, how):
+    """Return a record that says what entry *i* of the dump says."""
+    handle = take_record(t)
+    blank(t, handle)
+    r = t.records[handle]
+    r["block_pfn"] = b.pfn[i]
+    r["order"] = b.order[i]
+    r["state"] = _OWNED
+    r["evidence"] = _BASELINE
+    r["how"] = how
+    r["begin_seq"] = seq
+    r["begin_ts"] = ts
+    r["evidence_ts"] = window_begin
+    r["pid"] = b.pid[i]
+    r["tgid"] = b.tgid[i]
+    r["comm"] = b.comm[i]
+    r["gfp_mask"] = b.gfp_mask[i]
+    r["migratetype"] = b.migratetype[i]
+    r["stack"] = b.stack[i]
+    r["ts_nsec"] = b.ts_nsec[i]
+    r["free_ts_nsec"] = b.free_ts_nsec[i]
+    r["migrate_reason"] = b.migrate_reason[i]
+    return handle
+
+
+@inner
+def set_owner(t, b, i, row, kernel_row, first, stop, base, generation, seq, ts, window_begin, since, early, compound):
+    """Give the dump's owner to every page of a block that was not touched while the dump was made.
+
+    A dump prints heads. The tails are the head's for sure only in a compound block that was not migrated: the tails of a migrated
+    huge page keep the migrator's record, and a block that is no compound may be freed in part (mm/page_alloc.c, __free_pages).
+    Blocks within it that the dump lists by themselves are left to their own records.
+    """
+    handle = from_entry(t, b, i, seq, ts, window_begin, _H_EARLY if early else _H_BASELINE)
+    if early and row[first] >= 0 and t.records[row[first]]["state"] == _FREED:
+        t.records[handle]["evidence"] = (
+            _INFERRED  # a ghost, or allocated in bulk, which left no event before page_owner started
+        )
+    whole = (b.gfp_mask[i] & compound) != 0 and b.migrate_reason[i] < 0
+    tails = handle
+    if stop - first > 1 and not whole:
+        tails = from_entry(t, b, i, seq, ts, window_begin, _H_BASELINE)
+        t.records[tails]["evidence"] = _INFERRED
+    j = first
+    listed = i + 1
+    while j < stop:
+        while listed < b.pfn.size and b.pfn[listed] < base + j:
+            listed += 1
+        if listed < b.pfn.size and b.pfn[listed] == base + j and j > first:
+            j += np.int64(1) << np.int64(b.order[listed])
+            continue
+        border = stop
+        if listed < b.pfn.size and b.pfn[listed] > base + j:
+            border = min(stop, b.pfn[listed] - base)
+        length = 1 if j == first and tails != handle else run_length(row, j, border)
+        mine = handle if j == first else tails
+        there = row[j]
+        if there >= 0 and t.records[there]["begin_ts"] >= since:
+            j += length
+            continue
+        if there >= 0:
+            doubt(t, base + j, length, t.records[there]["evidence_ts"], ts, seq, DOUBT_BASELINE)
+            close(t, there, base + j, length, generation, seq, ts, _H_CORRECTED, 0)
+        for k in range(j, j + length):
+            if kernel_row[k] >= 0:
+                close(t, kernel_row[k], base + k, 1, generation, seq, ts, _H_CORRECTED, 1)
+                kernel_row[k] = -1
+        row[j : j + length] = mine
+        t.records[mine]["pages"] += length
+        j += length
+    if tails != handle and t.records[tails]["pages"] == 0:
+        release_unused(t, tails)
+    if t.records[handle]["pages"] == 0:
+        release_unused(t, handle)
+
+
+@inner
+def release_unused(t, handle):
+    """Give a record back that no page came to use."""
+    t.records[handle]["pages"] = 0
+    t.spare[t.counts[SPARE]] = handle
+    t.counts[SPARE] += 1
+    t.counts[LIVE] -= 1
+
+
+@jit
+def apply_free(t, slot, base, generation, first, stop, seq, ts, window_begin, since, renew_before):
+    """Make pages [first, stop) of a section free, as the kernel says they are, where they were not touched meanwhile."""
+    row = t.owner[slot]
+    i = first
+    while i < stop:
+        length = run_length(row, i, stop)
+        handle = row[i]
+        free = handle >= 0 and t.records[handle]["state"] == _FREED
+        touched = handle >= 0 and t.records[handle]["begin_ts"] >= since
+        sure = free and t.records[handle]["unordered"] == 0
+        if touched or (sure and t.records[handle]["evidence_ts"] >= renew_before):
+            i += length
+            continue
+        last = np.int64(-1)
+        if handle >= 0:
+            how = _H_CONFIRMED if free else _H_CORRECTED
+            if not free:
+                doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, DOUBT_BASELINE)
+                if is_early_stamp(t.records[handle]):
+                    keep_ghost(t, slot, i, length, handle, seq, ts)
+            last = t.counts[RUNS]
+            close(t, handle, base + i, length, generation, seq, ts, how, 0)
+        target = take_record(t)
+        if last >= 0:
+            t.records[target] = t.closed[last]
+        else:
+            blank(t, target)
+            t.records[target]["order"] = ABSENT8
+            t.records[target]["block_pfn"] = base + i
+        r = t.records[target]
+        r["pages"] = length
+        r["state"] = _FREED
+        r["how"] = _H_CONFIRMED if free else _H_BASELINE
+        if not free:
+            r["evidence"] = _BASELINE
+            r["order"] = ABSENT8
+        r["cpu"] = ABSENT16
+        r["unordered"] = 0
+        r["begin_seq"] = seq
+        r["begin_ts"] = ts
+        r["evidence_ts"] = window_begin
+        row[i : i + length] = target
+        i += length
+
+
+@jit
+def apply_split(t, slot, base, generation, first, stop, seq, ts, how):
+    """Set order 0 on the owned pages of a block that is known to have been split: derived, not observed."""
+    row = t.owner[slot]
+    i = first
+    while i < stop:
+        length = run_length(row, i, stop)
+        handle = row[i]
+        if handle >= 0 and t.records[handle]["state"] == _OWNED and t.records[handle]["order"] > 0:
+            target = take_record(t)
+            t.records[target] = t.records[handle]
+            r = t.records[target]
+            r["pages"] = length
+            r["order"] = 0
+            r["evidence"] = _INFERRED
+            r["how"] = how
+            r["cpu"] = ABSENT16
+            r["begin_seq"] = seq
+            r["begin_ts"] = ts
+            close(t, handle, base + i, length, generation, seq, ts, how, 0)
+            row[i : i + length] = target
+        i += length

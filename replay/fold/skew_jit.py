@@ -1,0 +1,91 @@
+"""Clocks of CPUs that differ: of two events within their skew either may be the last, and so may be what was copied.
+
+Dimensions as in ``tables.py``.
+"""
+
+import numpy as np
+
+from pagetrail.replay.fold.notice_jit import doubt
+from pagetrail.replay.fold.options import OPT_SKEW
+from pagetrail.replay.fold.record_jit import close, run_length, take_record
+from pagetrail.replay.fold.tables import MOVES
+from pagetrail.schemas.jit import inner
+from pagetrail.schemas.owner import ABSENT64, DOUBT_ORDER, How
+
+_H_UNORDERED = int(How.UNORDERED)
+
+
+@inner
+def races(t, o, row, first, stop, ts, cpu):
+    """Whether an event of *cpu* may have come before what pages [first, stop) say, as the clocks of two CPUs may differ so much.
+
+    What an event says that may not have been the last one is no more sure than which of the two it was: alternation does not
+    tell, as of two allocations with a free between them either may be the later.
+    """
+    if o[OPT_SKEW] <= 0:
+        return False
+    i = first
+    while i < stop:
+        length = run_length(row, i, stop)
+        if row[i] >= 0:
+            r = t.records[row[i]]
+            if ts - r["begin_ts"] <= o[OPT_SKEW] and (cpu < 0 or r["cpu"] != cpu or r["unordered"] != 0):
+                return True
+        i += length
+    return False
+
+
+@inner
+def recheck_moves(t, o, pfn, nr, seq, ts, cpu):
+    """After an event on pages: it may have come before a migration from them that another CPU's clock put before it."""
+    rows = t.moves.shape[0]
+    first = t.counts[MOVES]
+    while first > max(t.counts[MOVES] - rows, 0) and ts - t.moves[(first - 1) % rows, 0] <= o[OPT_SKEW]:
+        first -= 1
+    for n in range(first, t.counts[MOVES]):
+        m = t.moves[n % rows]
+        unsure = pfn <= m[2] < pfn + nr and (cpu < 0 or m[1] != cpu)
+        for k in range(first, n):  # what it copied on may be as unsure
+            before = t.moves[k % rows]
+            unsure = unsure or (before[4] != 0 and before[3] == m[2])
+        if unsure:
+            m[4] = 1
+            unsure_copy(t, m, seq, ts)
+
+
+@inner
+def remember_move(t, o, seq, ts, cpu, src_pfn, pfn):
+    """Remember a migration for as long as an earlier event may still come; what is crowded out before is not sure any more."""
+    rows = t.moves.shape[0]
+    i = t.counts[MOVES] % rows
+    if t.counts[MOVES] >= rows and ts - t.moves[i, 0] <= o[OPT_SKEW]:
+        unsure_copy(t, t.moves[i], seq, ts)
+    t.moves[i, 0] = ts
+    t.moves[i, 1] = cpu
+    t.moves[i, 2] = src_pfn
+    t.moves[i, 3] = pfn
+    t.moves[i, 4] = 0
+    t.counts[MOVES] += 1
+
+
+@inner
+def unsure_copy(t, move, seq, ts):
+    """Of a page that got another's owner by migration: which owner the other had then is not sure, if it still has it."""
+    pages = t.owner.shape[1]
+    pfn = move[3]
+    section_nr = pfn // pages
+    slot = t.slot[section_nr]
+    handle = t.owner[slot, pfn % pages] if slot >= 0 else np.int32(-1)
+    if handle < 0 or t.records[handle]["src_pfn"] == ABSENT64 or t.records[handle]["unordered"] != 0:
+        return
+    doubt(t, pfn, 1, move[0], ts, seq, DOUBT_ORDER)
+    target = take_record(t)
+    t.records[target] = t.records[handle]
+    close(t, handle, pfn, 1, t.generation[section_nr], seq, ts, _H_UNORDERED, 0)
+    r = t.records[target]
+    r["pages"] = 1
+    r["how"] = _H_UNORDERED
+    r["unordered"] = 1
+    r["begin_seq"] = seq
+    r["begin_ts"] = ts
+    t.owner[slot, pfn % pages] = target

@@ -1,0 +1,199 @@
+"""The embedded log's reading end: bounded reads of SQLite files, while others append to them."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from pagetrail.schemas.errors import FrameDamaged, OffsetGap, TrailMissing
+from pagetrail.schemas.frames import FrameHeader, decode_header, frame_digest
+from pagetrail.schemas.log.contract import (
+    EMBEDDED_LOG,
+    EMBEDDED_PARTITION,
+    MAX_READ_BYTES,
+    FramePlace,
+    LogFile,
+    LogRecord,
+    check_format,
+    log_directory,
+    log_files,
+)
+
+_SELECT = "SELECT offset, host, boot_id, digest, payload FROM frames WHERE offset >= ? ORDER BY offset"
+_LATER = """SELECT last_ts, payload FROM frames WHERE host = ? AND boot_id = ? AND recording <> ? AND last_ts > ?
+    ORDER BY last_ts DESC LIMIT 1"""
+_HOLDING = """SELECT offset, first_seq, last_seq FROM frames WHERE recording = ? AND first_seq <= ? AND last_seq >= ?
+    ORDER BY frame LIMIT 1"""
+_BUSY_SECONDS = 60.0
+_Row = tuple[int, str, str, bytes, bytes]
+
+
+class SqliteLogReader:
+    """Reads the embedded log of a trail. It never writes, and holds no cursor between calls: the WAL stays small."""
+
+    def __init__(self, trail: Path) -> None:
+        self._trail = trail
+        self._current: tuple[LogFile, sqlite3.Connection] | None = None
+        self._connect(self._files()[-1])
+
+    @property
+    def log_id(self) -> str:
+        """What every embedded log is called: it lies in its trail."""
+        return EMBEDDED_LOG
+
+    def partitions(self) -> tuple[int, ...]:
+        """Return the one partition of an embedded log."""
+        return (EMBEDDED_PARTITION,)
+
+    def low_watermark(self, partition: int) -> int:
+        """Return the offset of the first record that is still kept."""
+        _require(partition)
+        return self._files()[0].first_offset
+
+    def high_watermark(self, partition: int) -> int:
+        """Return the offset that the next record will get."""
+        _require(partition)
+        newest = self._files()[-1]
+        with self._explained(newest):
+            last = self._connect(newest).execute("SELECT max(offset) FROM frames").fetchone()[0]
+        return newest.first_offset if last is None else int(last) + 1
+
+    def read(self, partition: int, offset: int, max_bytes: int = MAX_READ_BYTES) -> list[LogRecord]:
+        """Return records from *offset* on: no more than *max_bytes*, but one where there is one.
+
+        See ``LogReader.read`` for what it raises.
+        """
+        _require(partition)
+        records: list[LogRecord] = []
+        room = max_bytes
+        for file in self._from(offset):
+            rows, room = self._rows(file, offset, room, bool(records))
+            for row in rows:
+                try:
+                    record = _record(file, *row)
+                except FrameDamaged:
+                    if records:
+                        return records
+                    raise
+                if record.offset != offset:
+                    raise OffsetGap(partition=partition, expected=offset, found=record.offset)
+                records.append(record)
+                offset += 1
+            if room < 0:
+                break
+        return records
+
+    def locate(self, recording: str, seq: int) -> FramePlace | None:
+        """Return where event *seq* of a recording lies; null: it is not in the log, or not any more."""
+        for file in reversed(self._files()):
+            with self._explained(file):
+                row = self._connect(file).execute(_HOLDING, (recording, seq, seq)).fetchone()
+            if row is not None:
+                offset, first_seq, last_seq = row
+                return FramePlace(partition=EMBEDDED_PARTITION, offset=offset, first_seq=first_seq, last_seq=last_seq)
+        return None
+
+    def later_recording(self, header: FrameHeader) -> FrameHeader | None:
+        """Return the last frame of another recording of *header*'s boot that ends after *header* begins; null: there is none.
+
+        Two recordings of one boot may follow each other; they may not overlap.
+        """
+        found: FrameHeader | None = None
+        asked = (header.host, header.boot_id, header.recording, header.first_ts)
+        for file in self._files():
+            with self._explained(file):
+                row = self._connect(file).execute(_LATER, asked).fetchone()
+            if row is not None and (found is None or row[0] > found.last_ts):
+                found = decode_header(row[1])
+        return found
+
+    def close(self) -> None:
+        """Close the file that was read last."""
+        if self._current is not None:
+            self._current[1].close()
+            self._current = None
+
+    def __enter__(self) -> "SqliteLogReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _files(self) -> list[LogFile]:
+        directory = log_directory(self._trail)
+        files = log_files(directory.iterdir()) if directory.is_dir() else []
+        if not files:
+            raise TrailMissing(path=str(self._trail))
+        return files
+
+    def _from(self, offset: int) -> list[LogFile]:
+        """Return the files that may hold *offset* and what follows it."""
+        files = self._files()
+        if offset < files[0].first_offset:
+            raise OffsetGap(partition=EMBEDDED_PARTITION, expected=offset, found=files[0].first_offset)
+        before = sum(file.first_offset <= offset for file in files)
+        return files[before - 1 :]
+
+    def _rows(self, file: LogFile, offset: int, room: int, any_yet: bool) -> tuple[list[_Row], int]:
+        """Return rows of one file, the cursor closed, and the room left: below 0 when a row did not fit."""
+        rows: list[_Row] = []
+        with self._explained(file), closing(self._connect(file).execute(_SELECT, (offset,))) as cursor:
+            while room >= 0 and (row := cursor.fetchone()) is not None:
+                room -= len(row[-1])
+                if room >= 0 or not (rows or any_yet):
+                    rows.append(row)
+        return rows, room
+
+    def _connect(self, file: LogFile) -> sqlite3.Connection:
+        if self._current is not None and self._current[0] == file:
+            return self._current[1]
+        self.close()
+        with self._explained(file):
+            connection = _open(file.path)
+        self._current = (file, connection)
+        return connection
+
+    @contextmanager
+    def _explained(self, file: LogFile) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise FrameDamaged(where=str(file.path), reason=f"a log file SQLite cannot read ({error})") from error
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Return a connection that cannot write."""
+    try:
+        return _open_as(path, "mode=ro")
+    except sqlite3.OperationalError as error:
+        # On a read-only medium SQLite cannot make the WAL's index; where there is no WAL, nobody changes the file.
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN or Path(f"{path}-wal").exists():
+            raise
+    return _open_as(path, "mode=ro&immutable=1")
+
+
+def _open_as(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?{mode}"
+    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+    try:
+        check_format(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _record(file: LogFile, offset: int, host: str, boot_id: str, digest: bytes, payload: bytes) -> LogRecord:
+    where, stream = f"{file.path}, offset {offset}", (host, boot_id)
+    if frame_digest(payload) != digest:
+        raise FrameDamaged(where=where, reason="bytes whose digest is not the one that was stored", stream=stream)
+    try:
+        header = decode_header(payload, where)
+    except FrameDamaged as error:
+        raise FrameDamaged(where=error.where, reason=error.reason, stream=stream) from error
+    return LogRecord(partition=EMBEDDED_PARTITION, offset=offset, header=header, payload=payload, digest=digest)
+
+
+def _require(partition: int) -> None:
+    if partition != EMBEDDED_PARTITION:
+        raise ValueError(f"the embedded log has partition {EMBEDDED_PARTITION} only, not {partition}")

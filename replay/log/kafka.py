@@ -1,0 +1,260 @@
+"""The log's reading end on Apache Kafka: bounded reads of partitions by offsets that replay knows, in no consumer group."""
+
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from pagetrail.schemas.errors import ForeignMessage, FrameDamaged, OffsetGap
+from pagetrail.schemas.frames import FrameHeader, decode_header, frame_digest
+from pagetrail.schemas.log.address import KafkaAddress
+from pagetrail.schemas.log.contract import ANY_BOOT, MAX_READ_BYTES, FramePlace, LogRecord
+from pagetrail.schemas.log.kafka import (
+    BOOT_HEADER,
+    DIGEST_HEADER,
+    READ_SETTINGS,
+    TopicFacts,
+    Troubles,
+    client_settings,
+    make_client,
+    offset_of,
+    unreachable,
+    watermarks,
+)
+
+_BATCH = 64
+_PATIENCE = 30.0
+"""How long a read waits for records that the high watermark promises: a leader may have to be elected first."""
+
+_OUT_OF_RANGE = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadLimits:
+    """How long a read waits for the brokers.
+
+    Attributes
+    ----------
+    seconds
+        A read that the log promises records to, and that gets none for so long, gives up with ``LogUnreachable``.
+    """
+
+    seconds: float = _PATIENCE
+
+
+class KafkaLogReader:
+    """Reads the topic of a log. A partition that is read has a consumer of its own, which fetches ahead.
+
+    Offsets grow, and one may be skipped: a transaction's marker takes one and is no record. What is missing shows in the frames'
+    own ``seq``, or lies below the low watermark.
+    """
+
+    def __init__(self, address: KafkaAddress, limits: ReadLimits | None = None) -> None:
+        self._address, self._limits = address, limits or ReadLimits()
+        self._facts = TopicFacts(address)
+        self._open: dict[int, _PartitionReader] = {}
+
+    @property
+    def log_id(self) -> str:
+        """The topic's name and its id: a topic that is made again under the same name is another log."""
+        return f"{self._address.topic}.{self._facts.topic_id}"
+
+    def partitions(self) -> tuple[int, ...]:
+        """Return the topic's partitions, as they were when the reader was opened."""
+        return tuple(range(self._facts.partitions))
+
+    def low_watermark(self, partition: int) -> int:
+        """Return the offset of the first record that retention has left."""
+        return self._partition(partition).watermarks()[0]
+
+    def high_watermark(self, partition: int) -> int:
+        """Return the offset that the next record will get, as far as all in-sync replicas have the ones before."""
+        return self._partition(partition).watermarks()[1]
+
+    def read(self, partition: int, offset: int, max_bytes: int = MAX_READ_BYTES) -> list[LogRecord]:
+        """Return records from *offset* on: no more than *max_bytes*, but one where there is one.
+
+        See ``LogReader.read`` for what it raises, and beside it:
+
+        Raises
+        ------
+        LogUnreachable
+            There is more in the log, and the brokers do not send it.
+        """
+        records: list[LogRecord] = []
+        for message in self._partition(partition).messages(offset, max_bytes):
+            try:
+                records.append(_record(str(self._address), partition, message))
+            except FrameDamaged:
+                if records:
+                    break
+                raise
+        return records
+
+    def locate(self, recording: str, seq: int) -> FramePlace | None:
+        """Return where event *seq* of a recording lies first; null: not in the topic, or not any more.
+
+        A topic has no index of its recordings: this reads it until the event is found, all of it where it is not there.
+
+        Raises
+        ------
+        LogUnreachable
+            See ``read``.
+        """
+        for partition in self.partitions():
+            offset, end = self.low_watermark(partition), self.high_watermark(partition)
+            while offset < end:
+                try:
+                    records = self.read(partition, offset)
+                except FrameDamaged:
+                    offset += 1
+                    continue
+                except OffsetGap:  # retention removes what is being read
+                    offset = max(offset + 1, self.low_watermark(partition))
+                    continue
+                for record in records:
+                    said = record.header
+                    if said.recording == recording and said.first_seq <= seq <= said.last_seq:
+                        return FramePlace(
+                            partition=partition, offset=record.offset, first_seq=said.first_seq, last_seq=said.last_seq
+                        )
+                offset = records[-1].offset + 1 if records else end
+            self.release(partition)
+        return None
+
+    def release(self, partition: int) -> None:
+        """Let go of a partition that is not read any more; a later read takes it up again."""
+        reader = self._open.pop(partition, None)
+        if reader is not None:
+            reader.close()
+
+    def close(self) -> None:
+        """Let go of every partition."""
+        for partition in list(self._open):
+            self.release(partition)
+
+    def __enter__(self) -> "KafkaLogReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _partition(self, partition: int) -> "_PartitionReader":
+        if not 0 <= partition < self._facts.partitions:
+            raise ValueError(f"{self._address} has partitions 0 to {self._facts.partitions - 1}, not {partition}")
+        if partition not in self._open:
+            self._open[partition] = _PartitionReader(self._address, partition, self._limits.seconds)
+        return self._open[partition]
+
+
+class _PartitionReader:
+    """One partition: a consumer assigned to it, and what it has fetched and nobody took yet."""
+
+    def __init__(self, address: KafkaAddress, partition: int, seconds: float) -> None:
+        self._address, self._partition, self._seconds = address, partition, seconds
+        self._troubles = Troubles()
+        settings = client_settings(address, self._troubles) | READ_SETTINGS
+        self._consumer = make_client(Consumer, address, settings)
+        self._fetched: deque[Message] = deque()
+        self._next: int | None = None  # offset of the next message that is taken
+        self._end = -1  # the highest offset at which the partition was seen to end
+        self._lost = False  # the brokers say that the offset is not there (any more)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def watermarks(self) -> tuple[int, int]:
+        return watermarks(self._consumer, self._address, self._partition, self._troubles, seconds=self._seconds)
+
+    def messages(self, offset: int, max_bytes: int) -> list[Message]:
+        """Take messages from *offset* on, as many as *max_bytes* hold, but one where there is one."""
+        if offset != self._next:
+            self._go_to(offset)
+        self._fetch()
+        if not self._fetched:
+            self._await(offset)
+        taken: list[Message] = []
+        room = max_bytes
+        while self._fetched or (taken and room > 0 and self._fetch()):
+            room -= len(self._fetched[0].value() or b"")
+            if room < 0 and taken:
+                break
+            taken.append(self._fetched.popleft())
+            self._next = offset_of(taken[-1]) + 1
+        return taken
+
+    def _go_to(self, offset: int) -> None:
+        low, high = self.watermarks()
+        if not low <= offset <= high:
+            raise OffsetGap(partition=self._partition, expected=offset, found=low if offset < low else high)
+        self._fetched.clear()
+        self._consumer.assign([TopicPartition(self._address.topic, self._partition, offset)])
+        self._next, self._end, self._lost = offset, -1, False
+
+    def _await(self, offset: int) -> None:
+        """Wait until something is fetched, or *offset* is the partition's end."""
+        until = time.monotonic() + self._seconds
+        while not self._fetched:
+            low, high = self.watermarks()
+            if self._lost or offset < low or offset > high:
+                self._next = None
+                raise OffsetGap(partition=self._partition, expected=offset, found=low if offset < low else high)
+            if offset == high or self._end >= high:
+                return
+            if self._troubles.refused or time.monotonic() > until:
+                raise unreachable(self._address, self._troubles, f"no record of partition {self._partition} was sent")
+            self._fetch(0.2)
+
+    def _fetch(self, seconds: float = 0.0) -> bool:
+        """Take over what the consumer has fetched; wait for the first of it, if told to. Return whether there is anything."""
+        first = self._consumer.poll(seconds) if seconds else None
+        for message in ([] if first is None else [first]) + self._consumer.consume(_BATCH, 0):
+            error = message.error()
+            if error is None:
+                self._fetched.append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._end = max(self._end, offset_of(message))
+            elif error.code() in _OUT_OF_RANGE:
+                self._lost = True
+            else:
+                self._troubles(error)
+        return bool(self._fetched)
+
+
+def _record(log: str, partition: int, message: Message) -> LogRecord:
+    payload = message.value() or b""
+    offset, headers = offset_of(message), dict(message.headers() or ())
+    where = f"{log}, partition {partition}, offset {offset}"
+    key, boot_id = message.key(), headers.get(BOOT_HEADER)
+    stream = _stream(_bytes(key), _bytes(boot_id))
+    digest = frame_digest(payload)
+    if headers.get(DIGEST_HEADER, digest) != digest:
+        raise FrameDamaged(where=where, reason="bytes whose digest is not the one that was sent", stream=stream)
+    try:
+        header = decode_header(payload, where)
+    except FrameDamaged as error:
+        ours = key is not None or headers.keys() & {BOOT_HEADER, DIGEST_HEADER}
+        kind = FrameDamaged if ours else ForeignMessage
+        raise kind(where=where, reason=error.reason, stream=stream) from error
+    if _bytes(key) != header.host.encode():
+        raise FrameDamaged(
+            where=where, reason=f"a frame of host {header.host} under another key, where its order is not kept",
+            stream=_of(header),
+        )  # fmt: skip
+    return LogRecord(partition=partition, offset=offset, header=header, payload=payload, digest=digest)
+
+
+def _of(header: FrameHeader) -> tuple[str, str]:
+    return header.host, header.boot_id
+
+
+def _stream(key: bytes | None, boot_id: bytes | None) -> tuple[str, str] | None:
+    """Return whose frame a message is, by its key and header; every boot of the host where only the key tells."""
+    if not key:
+        return None
+    return key.decode(errors="replace"), boot_id.decode(errors="replace") if boot_id else ANY_BOOT
+
+
+def _bytes(text: str | bytes | None) -> bytes | None:
+    return text.encode() if isinstance(text, str) else text

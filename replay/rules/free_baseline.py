@@ -1,0 +1,83 @@
+"""kpageflags against replay: the BUDDY bit proves that a page is free.
+
+Source: fs/proc/page.c, stable_page_flags (Linux 6.1): BUDDY is set on every page of a free block. A page on a per-cpu list is
+free too, and has no BUDDY bit: silence proves nothing.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pagetrail.replay.fold.section_jit import apply_free
+from pagetrail.replay.fold.tables import Array, Tables, with_room
+from pagetrail.schemas.owner import KPF_BUDDY, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreeComparison:
+    """Free pages by the kernel, against the state before: how many, how many replay has as free, and the others by class.
+
+    ``owned`` are the page frame numbers that replay has as owned.
+    """
+
+    pages: int
+    agree: int
+    classes: dict[str, int]
+    owned: Array
+
+
+def free_runs(pfn: Array, nr_pages: Array, flags: Array, pages_per_section: int, max_pfn: int) -> list[tuple[int, int]]:
+    """Return (pfn, nr_pages) of the runs with the BUDDY bit, cut at the borders of sections; none beyond the machine."""
+    cut = []
+    for first, count, bits in zip(pfn.tolist(), nr_pages.tolist(), flags.tolist(), strict=True):
+        stop = min(first + count, max_pfn)
+        while first >= 0 and bits & KPF_BUDDY and first < stop:
+            border = min(stop, (first // pages_per_section + 1) * pages_per_section)
+            cut.append((first, border - first))
+            first = border
+    return cut
+
+
+def compare_free(t: Tables, runs: list[tuple[int, int]], since: int) -> FreeComparison:
+    """Return how the kernel's free pages lie to the state; pages touched since *since* prove nothing."""
+    pages = agree = 0
+    classes: dict[str, int] = {}
+    owned = [np.zeros(0, np.int64)]
+    size = t.owner.shape[1]
+    for pfn, count in runs:
+        section_nr, first = divmod(pfn, size)
+        pages += count
+        if section_nr >= t.slot.size or t.slot[section_nr] < 0:
+            classes["no such section"] = classes.get("no such section", 0) + count
+            continue
+        handle = t.owner[t.slot[section_nr], first : first + count]
+        known = np.maximum(handle, 0)
+        state = np.where(handle >= 0, t.records["state"][known], int(State.UNKNOWN))
+        touched = (state == State.OWNED) & (t.records["begin_ts"][known] >= since)
+        agree += int((state == State.FREE).sum())
+        mine = (state == State.OWNED) & ~touched
+        for name, mask in (
+            ("unknown", state == State.UNKNOWN),
+            ("touched meanwhile", touched),
+            ("owned in replay", mine),
+        ):
+            if mask.any():
+                classes[name] = classes.get(name, 0) + int(mask.sum())
+        owned.append(pfn + np.flatnonzero(mine))
+    return FreeComparison(pages=pages, agree=agree, classes=classes, owned=np.concatenate(owned))
+
+
+def set_free(
+    t: Tables, runs: list[tuple[int, int]], seq: int, ts: int, window_begin: int, since: int, renew_before: int
+) -> Tables:
+    """Make the kernel's free pages free: set what was unknown, renew what agrees, correct what does not."""
+    size = t.owner.shape[1]
+    for pfn, count in runs:
+        section_nr, first = divmod(pfn, size)
+        if section_nr >= t.slot.size or t.slot[section_nr] < 0:
+            continue
+        t = with_room(t, 2 * count)
+        slot, generation = int(t.slot[section_nr]), int(t.generation[section_nr])
+        base = section_nr * size
+        apply_free(t, slot, base, generation, first, first + count, seq, ts, window_begin, since, renew_before)
+    return t

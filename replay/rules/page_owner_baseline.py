@@ -1,0 +1,246 @@
+"""The kernel's own view against replay: compare record by record, then confirm, correct or set.
+
+Differences are taken before any correction, in the kernel's view: where the kernel's record is known to be wrong (early pages
+and ghosts, classes 1 and 6), that record is what is compared.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.replay.facts.clock import EARLY_ERROR_NSEC, OwnerClock, owner_ts
+from pagetrail.replay.fold.section_jit import CONFIRM, KERNEL_VIEW, LEAVE, SET
+from pagetrail.replay.fold.tables import Array, Tables
+from pagetrail.schemas.owner import (
+    ABSENT8,
+    ABSENT32,
+    ABSENT64,
+    OPEN_END,
+    RECORD_DTYPE,
+    SAME_TS_NSEC,
+    Anomaly,
+    Evidence,
+    State,
+)
+from pagetrail.schemas.structs import taken
+
+
+class Entries(NamedTuple):
+    """m records of a page_owner dump."""
+
+    pfn: Array  # int64
+    order: Array  # int8
+    pid: Array  # int32
+    tgid: Array  # int32
+    comm: Array  # int32
+    gfp_mask: Array  # int64
+    migratetype: Array  # int8
+    stack: Array  # int32
+    ts_nsec: Array  # int64
+    free_ts_nsec: Array  # int64
+    migrate_reason: Array  # int8
+
+
+def no_entries() -> Entries:
+    """Return no records, in the types of a dump."""
+    small = dict.fromkeys(("order", "migratetype", "migrate_reason"), np.int8)
+    middle = dict.fromkeys(("pid", "tgid", "comm", "stack"), np.int32)
+    return Entries(**{name: np.zeros(0, (small | middle).get(name, np.int64)) for name in Entries._fields})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A dump against the state before it.
+
+    Attributes
+    ----------
+    ours
+        (m,) RECORD_DTYPE: the kernel's view of the head page of each record; state UNKNOWN where nothing was known.
+    proven
+        (m,) RECORD_DTYPE: what is proven of it.
+    agree, touched, early, viewed
+        (m,) bool: the record agrees; its page was touched while the dump was made; it is page_owner's own early stamp; the
+        kernel's view differs from what is proven.
+    extra
+        (x,) int64: heads of blocks that replay has and the dump has not.
+    extra_ours
+        (x,) RECORD_DTYPE: what replay has there.
+    """
+
+    ours: Array  # void
+    proven: Array  # void
+    agree: Array  # bool_
+    touched: Array  # bool_
+    early: Array  # bool_
+    viewed: Array  # bool_
+    extra: Array  # int64
+    extra_ours: Array  # void
+
+
+def impossible_entries(
+    pfn: NDArray[np.int64], order: NDArray[np.int8], pages_per_section: int, max_pfn: int
+) -> NDArray[np.int64]:
+    """Return why each record's block cannot be (an Anomaly), or 0. A dump lists heads, so they are aligned.
+
+    Source: mm/page_owner.c, read_page_owner (Linux 6.1).
+    """
+    high = order.astype(np.int64)
+    bad = (high < 0) | (high >= pages_per_section.bit_length())
+    size = np.int64(1) << np.where(bad, 0, high)
+    why = np.where(pfn & (size - 1), int(Anomaly.UNALIGNED), 0)
+    why = np.where((pfn < 0) | (pfn > max_pfn - size), int(Anomaly.BEYOND_MACHINE), why)
+    return np.asarray(np.where(bad, int(Anomaly.BAD_ORDER), why))
+
+
+def stamped_early(entries: Entries, swapper: int) -> NDArray[np.bool_]:
+    """Return which records are page_owner's own stamps of what was allocated before it started.
+
+    Source: mm/page_owner.c, init_pages_in_zone (Linux 6.1): order 0, gfp 0, by the init thread, pid 1. *swapper* is the id of
+    the comm "swapper/0", or -1; a dump without comms is judged by the rest.
+    """
+    own = (entries.order == 0) & (entries.gfp_mask == 0) & (entries.pid == 1)
+    named = entries.comm >= 0
+    return np.asarray(own & (~named | (entries.comm == swapper)))
+
+
+def compare(t: Tables, entries: Entries, since: int, clock: OwnerClock | None, swapper: int) -> Comparison:
+    """Return how a dump's records lie to the state; pages touched since *since* prove nothing."""
+    proven, ours, viewed = _heads(t, entries.pfn)
+    early = stamped_early(entries, swapper)
+    touched = (proven["state"] != State.UNKNOWN) & (proven["begin_ts"] >= since)
+    touched |= viewed & (ours["begin_ts"] >= since)  # a ghost may have gone to the buddy allocator, or come back
+    agree = (
+        (ours["state"] == State.OWNED)
+        & (ours["order"] == entries.order)
+        & (ours["pid"] == entries.pid)
+        & (ours["gfp_mask"] == entries.gfp_mask)
+        & _same_ts(ours, entries, clock)
+    )
+    extra, extra_ours = _extra(t, entries, since)
+    return Comparison(
+        ours=ours,
+        proven=proven,
+        agree=agree,
+        touched=touched,
+        early=early,
+        viewed=viewed,
+        extra=extra,
+        extra_ours=extra_ours,
+    )
+
+
+def _heads(t: Tables, pfn: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.bool_]]:
+    pages = t.owner.shape[1]
+    section = pfn // pages
+    present = section < t.slot.size
+    slot = np.where(present, t.slot[np.where(present, section, 0)], -1) if t.slot.size else np.full(pfn.size, -1)
+    there = slot >= 0
+    proven = np.full(pfn.size, -1, np.int64)
+    kernel = np.full(pfn.size, -1, np.int64)
+    proven[there] = t.owner[slot[there], (pfn % pages)[there]]
+    kernel[there] = t.kernel[slot[there], (pfn % pages)[there]]
+    return _rows(t, proven), _rows(t, np.where(kernel >= 0, kernel, proven)), kernel >= 0
+
+
+def _rows(t: Tables, handle: NDArray[np.int64]) -> NDArray[np.void]:
+    rows = taken(t.records, np.maximum(handle, 0))
+    rows[handle < 0] = np.zeros(1, RECORD_DTYPE)
+    return rows
+
+
+def _same_ts(ours: NDArray[np.void], entries: Entries, clock: OwnerClock | None) -> NDArray[np.bool_]:
+    stamp = owner_ts(ours, clock)
+    unknown = (stamp == ABSENT64) | (entries.ts_nsec == ABSENT64)
+    apart = np.abs(np.where(unknown, 0, stamp) - np.where(unknown, 0, entries.ts_nsec))
+    return np.asarray(unknown | (apart <= SAME_TS_NSEC))
+
+
+def _extra(t: Tables, entries: Entries, since: int) -> tuple[NDArray[np.int64], NDArray[np.void]]:
+    """Heads of owned blocks, not touched since *since*, that the dump does not list."""
+    pages = t.owner.shape[1]
+    found, records = [], []
+    listed_section = entries.pfn // pages
+    for section_nr in np.flatnonzero(t.slot >= 0):
+        slot = t.slot[section_nr]
+        handle = np.where(t.kernel[slot] >= 0, t.kernel[slot], t.owner[slot])
+        silent = handle >= 0
+        silent[entries.pfn[listed_section == section_nr] % pages] = False
+        page = np.flatnonzero(silent)
+        page = page[(t.records["state"][handle[page]] == State.OWNED) & (t.records["begin_ts"][handle[page]] < since)]
+        pfn = page + section_nr * pages
+        order = np.maximum(t.records["order"][handle[page]], 0).astype(np.int64)
+        head = (pfn & ((np.int64(1) << order) - 1)) == 0
+        found.append(pfn[head])
+        records.append(taken(t.records, handle[page[head]]))
+    if not found:
+        return np.zeros(0, np.int64), np.zeros(0, RECORD_DTYPE)
+    return np.concatenate(found), np.concatenate(records)
+
+
+def actions(c: Comparison, entries: Entries, renew_before: int, clock: OwnerClock | None) -> NDArray[np.int8]:
+    """Return what to do with each record: see ``section_jit``.
+
+    An early stamp where the trace saw an allocation, or saw that the page was free since then, goes beside the proven state: there
+    the trace is better than the kernel. A page that was free before it was stamped may be a ghost, or was allocated in bulk. An
+    allocation from before sched_clock was stable may bear a stamp that is up to 250 ms off.
+    """
+    action = np.full(entries.pfn.size, LEAVE, np.int8)
+    known = c.proven["state"] != State.UNKNOWN
+    observed = known & (c.proven["evidence"] != Evidence.BASELINE)
+    observed &= (c.proven["state"] != State.FREE) | (c.proven["evidence_ts"] > stamped_by(entries, clock))
+    early_clash = c.early & observed & ~c.agree
+    unstable = np.zeros(entries.pfn.size, np.bool_)
+    if clock is not None:
+        begun = (c.proven["alloc_ts"] != ABSENT64) & (c.proven["alloc_ts"] < clock.valid_from)
+        same = (c.proven["order"] == entries.order) & (c.proven["pid"] == entries.pid)
+        stamp = owner_ts(c.proven, clock)
+        near = np.abs(np.where(begun, stamp - entries.ts_nsec, 0)) <= EARLY_ERROR_NSEC
+        unstable = begun & same & (c.proven["gfp_mask"] == entries.gfp_mask) & near
+        unstable &= c.proven["state"] == State.OWNED
+    sure = (c.ours["evidence"] != Evidence.INFERRED) & (c.ours["unordered"] == 0)
+    fresh = sure & (c.ours["evidence_ts"] >= renew_before)
+    agree = c.agree | unstable
+    action[agree & ~(fresh & c.agree)] = CONFIRM
+    action[~agree] = SET
+    action[early_clash & ~agree] = KERNEL_VIEW
+    action[agree & c.viewed] = LEAVE
+    action[agree & c.early & (c.ours["evidence"] == Evidence.INFERRED)] = LEAVE  # a stamp told again proves no more
+    action[c.touched] = LEAVE
+    return action
+
+
+def stamped_by(entries: Entries, clock: OwnerClock | None) -> NDArray[np.int64]:
+    """Return by when (trace clock, ns) each record had surely been stamped; the end of time where that is not known."""
+    if clock is None:
+        return np.full(entries.pfn.size, OPEN_END, np.int64)
+    known = entries.ts_nsec != ABSENT64
+    at = np.where(known, entries.ts_nsec, 0) - clock.offset
+    at += np.where(at < clock.valid_from, EARLY_ERROR_NSEC, 0)
+    return np.asarray(np.where(known, at, OPEN_END))
+
+
+def difference_class(c: Comparison, entries: Entries) -> NDArray[np.str_]:
+    """Return the class of each record's difference: after the classes in which a replay of events departs from the kernel."""
+    ours, m = c.ours, entries.pfn.size
+    owned = ours["state"] == State.OWNED
+    migrated = entries.migrate_reason != ABSENT8
+    same_act = owned & (ours["pid"] == entries.pid) & (ours["gfp_mask"] == entries.gfp_mask)
+    names = np.full(m, "other owner", dtype="U24")
+    rules = (
+        (owned & (ours["pid"] == ABSENT32), "owner unknown"),
+        (same_act & (ours["order"] == entries.order), "other time"),
+        (same_act & (ours["order"] != entries.order), "split"),
+        (~owned & ~c.early, "missing"),
+        (~owned & (entries.gfp_mask == 0x8), "isolated"),
+        (migrated & ~(same_act & (ours["order"] != entries.order)), "migrated"),
+        (c.early & owned, "early"),
+        (c.early & (ours["state"] == State.FREE), "ghost"),
+        (c.early & (ours["state"] == State.UNKNOWN), "early, unseen"),
+        (c.touched, "touched during the dump"),
+    )
+    for mask, name in rules:
+        names[mask] = name
+    names[c.agree] = "agree"
+    return names

@@ -1,0 +1,199 @@
+"""What page_ext's clients hold of each page, beside owners: fed by the log, kept with the sections, sealed with the segments.
+
+A span begins with each event that tells of a page, also when it tells what was known: so it says since when that is known.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.replay.fold.decode import Events
+from pagetrail.replay.fold.tables import Array, Tables, grown
+from pagetrail.replay.fold.value_jit import Told, Values, end_section, set_values
+from pagetrail.replay.rules.clients.client import UNKNOWN, Client
+from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.details import Boot
+from pagetrail.schemas.owner import ABSENT8, OPEN_END, VALUE_DTYPE, Evidence
+
+_CLOSED: Final = 1 << 12
+
+
+class PageValues:
+    """The clients of one stream that are needed, and their values.
+
+    Attributes
+    ----------
+    needed
+        Clients whose need was seen, in the order of page_ext_ops.
+    fields
+        ``client.field`` of all that is held; ``VALUE_DTYPE``'s field is an index into it.
+    """
+
+    def __init__(self, clients: Sequence[Client], pages_per_section: int) -> None:
+        self._clients = tuple(clients)
+        self.needed: tuple[Client, ...] = ()
+        self.fields: list[str] = []
+        self.arrays = _nothing(pages_per_section)
+        self.need(None, 0)
+
+    def need(self, boot: Boot | None, slots: int) -> None:
+        """Ask every client whether it is needed; who was once, stays (invoke_need_callbacks)."""
+        new = [c for c in self._clients if c not in self.needed and c.need(boot)]
+        self.needed += tuple(new)
+        self.fields += [f"{client.name}.{field}" for client in new for field in client.fields]
+        self._grow(slots)
+
+    def set_section_size(self, pages: int) -> None:
+        """Begin again with sections of another size; there are none yet."""
+        self.arrays = _nothing(pages)
+        self._grow(0)
+
+    # -- sections --------------------------------------------------------------------------------------------------------
+
+    def allocated(self, tables: Tables, section_nr: int, seq: int, ts: int, *, fresh: bool) -> None:
+        """Take note of a section's new extension: nothing is known of its pages; where that was seen, what init says."""
+        slot = int(tables.slot[section_nr])
+        self._grow(tables.owner.shape[0])
+        self.arrays.value[:, slot] = UNKNOWN
+        if not fresh:
+            return
+        for index, client in enumerate(self._holders()):
+            if (value := client.init()) != UNKNOWN:
+                self.arrays.value[index, slot] = value
+                self.arrays.begin_seq[index, slot], self.arrays.begin_ts[index, slot] = seq, ts
+                self.arrays.evidence[index, slot] = Evidence.INFERRED
+
+    def freed(self, tables: Tables, section_nr: int, seq: int, ts: int) -> None:
+        """Take note that a section's extension goes, with all that was in it; its slot is still known."""
+        if self.fields:
+            pages = tables.owner.shape[1]
+            self._room(len(self.fields) * pages)
+            slot, generation = int(tables.slot[section_nr]), int(tables.generation[section_nr])
+            end_section(self.arrays, slot, section_nr * pages, generation, seq, ts)
+
+    def known_of(self, slot: int) -> bool:
+        """Whether anything is known of a section's pages."""
+        return bool(self.fields) and bool((self.arrays.value[:, slot] != UNKNOWN).any())
+
+    # -- events ----------------------------------------------------------------------------------------------------------
+
+    def feed(self, e: Events, start: int, stop: int, base_seq: int, tables: Tables, max_pfn: int) -> None:
+        """Let the clients hear of events [start, stop), in which no extension went; they touch nothing else."""
+        first = 0
+        for client in self.needed if self.fields else ():
+            if client.fields:
+                kinds = [int(kind) for kind in client.kinds]
+                rows = start + np.flatnonzero(np.isin(e.kind[start:stop], kinds))
+                if rows.size:
+                    self._set(client, first, Events(*(column[rows] for column in e)), base_seq, tables, max_pfn)
+                first += len(client.fields)
+
+    def _set(self, client: Client, first: int, e: Events, base_seq: int, tables: Tables, max_pfn: int) -> None:
+        order, nr_pages = extents(e, tables.owner.shape[1])
+        said = client.says(e)
+        field = np.where(said.field < 0, -1, said.field + first).astype(np.int16)
+        told = Told(
+            pfn=e.pfn, order=order, nr_pages=nr_pages, field=field, value=np.require(said.value, np.int64, ["C", "W"]),
+            seq=e.seq + base_seq, ts=e.ts,
+        )  # fmt: skip
+        done = 0
+        while done < e.kind.size:
+            done = set_values(self.arrays, tables.slot, tables.generation, max_pfn, told, done)
+            if done < e.kind.size:
+                self._room(int(nr_pages[done]))
+
+    # -- segments --------------------------------------------------------------------------------------------------------
+
+    def begin_segment(self) -> None:
+        """Forget the spans that ended: they are sealed."""
+        self.arrays.counts[0] = 0
+
+    def closed(self) -> NDArray[np.void]:
+        """Return the spans that ended in this stretch: VALUE_DTYPE."""
+        return np.asarray(self.arrays.closed[: self.arrays.counts[0]])
+
+    def live(self, tables: Tables) -> NDArray[np.void]:
+        """Return the open spans: VALUE_DTYPE, by field and pfn. Pages next to each other, of one section, with the same are one."""
+        there = np.flatnonzero(tables.slot >= 0).tolist()
+        parts = [self._live(tables, field, section_nr) for field in range(len(self.fields)) for section_nr in there]
+        return np.concatenate([np.zeros(0, VALUE_DTYPE), *parts])
+
+    def _live(self, tables: Tables, field: int, section_nr: int) -> NDArray[np.void]:
+        slot = int(tables.slot[section_nr])
+        value, begin = self.arrays.value[field, slot], self.arrays.begin_seq[field, slot]
+        changes = (value[1:] != value[:-1]) | (begin[1:] != begin[:-1])
+        starts = np.flatnonzero(np.concatenate(([True], changes)))
+        known = value[starts] != UNKNOWN
+        rows = np.zeros(int(known.sum()), VALUE_DTYPE)
+        at = starts[known]
+        rows["pfn"], rows["nr_pages"] = at + section_nr * value.size, np.diff(np.append(starts, value.size))[known]
+        rows["value"], rows["begin_seq"] = value[at], begin[at]
+        rows["begin_ts"], rows["evidence"] = (
+            self.arrays.begin_ts[field, slot][at],
+            self.arrays.evidence[field, slot][at],
+        )
+        rows["end_seq"] = rows["end_ts"] = OPEN_END
+        rows["generation"], rows["field"] = tables.generation[section_nr], field
+        return rows
+
+    def restore(self, tables: Tables, needed: Iterable[str], rows: NDArray[np.void]) -> None:
+        """Hold again what *needed* clients held, and the spans of a segment or tip: VALUE_DTYPE, closed ones too."""
+        by_name = {client.name: client for client in self._clients}
+        self.needed = tuple(by_name[name] for name in needed if name in by_name)
+        self.fields = [f"{client.name}.{field}" for client in self.needed for field in client.fields]
+        self.set_section_size(tables.owner.shape[1])
+        self._grow(tables.owner.shape[0])
+        open_rows = rows[rows["end_seq"] == OPEN_END]
+        for row in open_rows:
+            section_nr, first = divmod(int(row["pfn"]), tables.owner.shape[1])
+            where = (int(row["field"]), int(tables.slot[section_nr]), slice(first, first + int(row["nr_pages"])))
+            for name in ("value", "begin_seq", "begin_ts", "evidence"):
+                getattr(self.arrays, name)[where] = row[name]
+        ended = rows[rows["end_seq"] != OPEN_END]
+        self.arrays = self.arrays._replace(closed=np.concatenate([ended, self.arrays.closed]))
+        self.arrays.counts[0] = ended.size
+
+    # -- arrays ----------------------------------------------------------------------------------------------------------
+
+    def _holders(self) -> list[Client]:
+        """Return the client of each field."""
+        return [client for client in self.needed for _ in client.fields]
+
+    def _grow(self, slots: int) -> None:
+        """Make room for so many slots, and for all fields."""
+        old = self.arrays.value
+        shape = (len(self.fields), max(slots, old.shape[1]), old.shape[2])
+        if shape == old.shape:
+            return
+        fresh = _blank(shape)
+        for name in ("value", "begin_seq", "begin_ts", "evidence"):
+            getattr(fresh, name)[: old.shape[0], : old.shape[1]] = getattr(self.arrays, name)
+        self.arrays = fresh._replace(closed=self.arrays.closed, counts=self.arrays.counts)
+
+    def _room(self, spans: int) -> None:
+        self.arrays = self.arrays._replace(closed=grown(self.arrays.closed, int(self.arrays.counts[0]) + spans))
+
+
+def extents(e: Events, pages_per_section: int) -> tuple[Array, Array]:
+    """Return order and number of pages that each event names, as ``fold`` takes them: (n,) int64 each."""
+    order = e.order.astype(np.int64)
+    nr_pages = np.where((order >= 0) & (order < 40), np.int64(1) << np.clip(order, 0, 40), 0)
+    split, migrate = e.kind == Kind.SPLIT, e.kind == Kind.MIGRATE
+    ranges = (e.kind >= Kind.POISON) & (order == ABSENT8)
+    order = np.where(split & ~((nr_pages > 0) & (nr_pages <= pages_per_section)), -1, order)
+    order = np.where(migrate | ranges, 0, order)
+    nr_pages = np.where(split | ranges, e.nr_pages, np.where(migrate, 1, nr_pages))
+    return order, nr_pages
+
+
+def _blank(shape: tuple[int, int, int]) -> Values:
+    return Values(
+        value=np.full(shape, UNKNOWN, np.int64), begin_seq=np.zeros(shape, np.int64), begin_ts=np.zeros(shape, np.int64),
+        evidence=np.zeros(shape, np.int8), closed=np.zeros(_CLOSED, VALUE_DTYPE), counts=np.zeros(1, np.int64),
+    )  # fmt: skip
+
+
+def _nothing(pages_per_section: int) -> Values:
+    return _blank((0, 0, pages_per_section))

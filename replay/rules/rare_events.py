@@ -1,0 +1,81 @@
+"""The rule of each rare event: what a recording says of itself, of losses, of clocks, of hotplug and of the kernel's own view."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from pagetrail.replay.fold.options import OPT_REFILL_COVERED, OPT_SKEW, OPT_SPLIT_COVERED
+from pagetrail.replay.rules.baselines import begin_view, drop_view, end_view
+from pagetrail.replay.rules.boot import take_boot
+from pagetrail.replay.rules.event_row import EventRow
+from pagetrail.replay.rules.hotplug import take_call
+from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.details import CLOCK_SKEW_OPTION, Clock, Coverage, Gap, Marker, RecordingBegin, RecordingEnd
+
+if TYPE_CHECKING:
+    from pagetrail.replay.rules.engine import StreamEngine
+
+
+def take_recording_begin(engine: "StreamEngine", event: EventRow) -> None:
+    """A recording begins; what happened since the last one of its boot was not seen."""
+    begin = event.detail(RecordingBegin)
+    drop_view(engine)
+    part = engine.facts.recordings[-1]
+    part.format, part.source = begin.format, begin.source
+    part.clock_skew = _clock_skew(begin.options)
+    engine.opts[OPT_SKEW] = engine.facts.clock_skew()
+    if engine.last_ts is not None:
+        lost = Gap(t_lo=engine.last_ts, t_hi=event.ts, reason="between two recordings of the boot")
+        engine.lose(event.seq, event.ts, None, lost)
+
+
+def take_recording_end(engine: "StreamEngine", event: EventRow) -> None:
+    """A recording ends, and gives account of what was read."""
+    drop_view(engine)
+    part = engine.facts.recordings[-1]
+    part.complete = True
+    engine.facts.accounts.append((part.recording, event.detail(RecordingEnd)))
+
+
+def take_clock(engine: "StreamEngine", event: EventRow) -> None:
+    """How the trace clock and page_owner's relate."""
+    engine.facts.clocks.append((event.ts, event.detail(Clock)))
+
+
+def take_coverage(engine: "StreamEngine", event: EventRow) -> None:
+    """From here on, all events of some kinds are seen, or no more."""
+    said = event.detail(Coverage)
+    engine.facts.coverage.append((event.ts, said))
+    if "split" in said.kinds and said.since is None:
+        engine.opts[OPT_SPLIT_COVERED] = int(said.begins)
+    if "refill" in said.kinds and said.since is None:
+        engine.opts[OPT_REFILL_COVERED] = int(said.begins)
+
+
+def take_gap(engine: "StreamEngine", event: EventRow) -> None:
+    """Events were lost."""
+    engine.lose(event.seq, event.ts, event.value("cpu"), event.detail(Gap))
+
+
+def take_marker(engine: "StreamEngine", event: EventRow) -> None:
+    """What somebody wrote into the trace."""
+    engine.facts.markers.append((event.seq, event.ts, event.detail(Marker).text))
+
+
+RULES: Final[Mapping[Kind, Callable[["StreamEngine", EventRow], None]]] = {
+    Kind.RECORDING_BEGIN: take_recording_begin,
+    Kind.RECORDING_END: take_recording_end,
+    Kind.BOOT: take_boot,
+    Kind.CLOCK: take_clock,
+    Kind.COVERAGE: take_coverage,
+    Kind.GAP: take_gap,
+    Kind.MARKER: take_marker,
+    Kind.HOTPLUG: take_call,
+    Kind.BASELINE_BEGIN: begin_view,
+    Kind.BASELINE_END: end_view,
+}
+
+
+def _clock_skew(options: Mapping[str, str]) -> int:
+    """Return by how much the clocks of two CPUs may differ, ns, as the recording declares it; 0: nothing is declared."""
+    said = options.get(CLOCK_SKEW_OPTION, "0")
+    return int(said) if said.isdecimal() else 0

@@ -1,0 +1,72 @@
+"""Sections and their extensions: which are there, since when, in which generation.
+
+Source: mm/page_ext.c (Linux 6.1): page_ext_callback allocates on MEM_GOING_ONLINE, frees on MEM_OFFLINE and on
+MEM_CANCEL_ONLINE; the other three of the notifier's actions change nothing.
+"""
+
+import numpy as np
+
+from pagetrail.replay.facts.extension import Extension
+from pagetrail.replay.fold.section_jit import close_section
+from pagetrail.replay.fold.tables import Tables, grown, with_room
+from pagetrail.schemas.owner import OPEN_END, How
+
+X86_64_PAGES_PER_SECTION = 1 << (27 - 12)
+"""Source: arch/x86/include/asm/sparsemem.h, SECTION_SIZE_BITS 27. Taken where a recording does not say."""
+
+MAX_SECTIONS = 1 << 20
+"""128 TiB in sections of 128 MiB. A page frame number beyond is no page of any machine we know."""
+
+
+class Sections:
+    """The extensions of a stream, and the slots of the tables that hold them."""
+
+    def __init__(self, history: list[Extension] | None = None) -> None:
+        self.history = [] if history is None else history
+        self._open = {e.section_nr: e for e in self.history if e.end_seq == OPEN_END}
+
+    def is_open(self, section_nr: int) -> bool:
+        """Whether the section has an extension now."""
+        return section_nr in self._open
+
+    def allocate(self, tables: Tables, section_nr: int, seq: int, ts: int, how: str) -> Tables:
+        """Give a section its extension: every page unknown, one generation more."""
+        generation = 1 + max((e.generation for e in self.history if e.section_nr == section_nr), default=0)
+        extension = Extension(section_nr=section_nr, generation=generation, begin_seq=seq, begin_ts=ts, how=how)
+        self.history.append(extension)
+        self._open[section_nr] = extension
+        return place(tables, section_nr, generation)
+
+    def free(self, tables: Tables, section_nr: int, seq: int, ts: int, end_how: str) -> Tables:
+        """Take a section's extension away: its spans end."""
+        extension = self._open.pop(section_nr)
+        extension.end_seq, extension.end_ts, extension.end_how = seq, ts, end_how
+        tables = with_room(tables, tables.owner.shape[1])
+        slot = tables.slot[section_nr]
+        base = section_nr * tables.owner.shape[1]
+        close_section(tables, int(slot), base, int(tables.generation[section_nr]), seq, ts, int(How.OFFLINED))
+        tables.slot[section_nr] = -1
+        return tables
+
+
+def place(tables: Tables, section_nr: int, generation: int) -> Tables:
+    """Return *tables* with an empty slot for a section."""
+    known = tables.slot.size
+    if section_nr >= known:
+        size = section_nr + 1
+        tables = tables._replace(
+            slot=np.concatenate([tables.slot, np.full(size - known, -1, np.int32)]),
+            generation=grown(tables.generation, size)[:size],
+        )
+    taken = set(tables.slot[tables.slot >= 0].tolist())
+    free = next((slot for slot in range(tables.owner.shape[0]) if slot not in taken), None)
+    if free is None:
+        free = tables.owner.shape[0]
+        tables = tables._replace(
+            owner=np.asarray(grown(tables.owner, free + 1, -1)), kernel=np.asarray(grown(tables.kernel, free + 1, -1))
+        )
+    tables.owner[free] = -1
+    tables.kernel[free] = -1
+    tables.slot[section_nr] = free
+    tables.generation[section_nr] = generation
+    return tables

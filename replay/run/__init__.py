@@ -1,0 +1,1 @@
+"""A replay at work: partitions, streams in memory, groups."""

@@ -1,0 +1,1 @@
+"""The store: what a file holds, its digests, how it is published, read and resumed from."""

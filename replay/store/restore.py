@@ -1,0 +1,174 @@
+"""A stream's engine as its last file left it: what a resume goes on from."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from pagetrail.replay.facts.facts import from_plain
+from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, MOVES, QUARANTINE, RUNS, SPARE, grown
+from pagetrail.replay.rules.engine import FoldOptions, StreamEngine
+from pagetrail.replay.rules.open_baseline import OpenView
+from pagetrail.replay.rules.sections import Sections, place
+from pagetrail.replay.store.read import arrays, columns, meta, opened
+from pagetrail.replay.store.state_digest import EndedSums
+from pagetrail.schemas.errors import SegmentDamaged
+from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END, VALUE_DTYPE
+from pagetrail.schemas.store import StoreFile, chain
+from pagetrail.schemas.structs import taken
+
+_LOOKS: Final = 5
+"""How often a tip that is replaced while we look is looked for again."""
+
+
+def load(directory: Path, *, host: str, boot_id: str, options: FoldOptions) -> StreamEngine:
+    """Return the engine of a stream as its last segment or tip left it; a new one when there is none."""
+    for attempt in range(_LOOKS):
+        engine = StreamEngine(host=host, boot_id=boot_id, options=options)
+        last = resumable(directory)
+        try:
+            if last is not None:
+                _restore(engine, last)
+            break
+        except SegmentDamaged:
+            if _is_there(last) or attempt == _LOOKS - 1:
+                raise
+    return engine
+
+
+def _is_there(file: StoreFile | None) -> bool:
+    return file is not None and file.path.exists()
+
+
+def resumable(directory: Path) -> StoreFile | None:
+    """Return the last file of a stream to which a chain without a hole leads: beyond it, everything is made again."""
+    for attempt in range(_LOOKS):
+        try:
+            return _end_of_chain(directory)
+        except SegmentDamaged as error:
+            if Path(error.path).exists() or attempt == _LOOKS - 1:
+                raise
+    return None
+
+
+def _end_of_chain(directory: Path) -> StoreFile | None:
+    last, expected = None, 0
+    for file in chain(directory):
+        first_seq = file.first_seq
+        if file.tip:
+            with opened(file.path) as db:
+                first_seq = int(meta(db, file.path)["first_seq"])
+        if first_seq != expected:
+            break
+        last, expected = file, file.last_seq + 1
+    return last
+
+
+def _restore(engine: StreamEngine, file: StoreFile) -> None:
+    with opened(file.path) as db:
+        said = meta(db, file.path)
+        state = {name: json.loads(value) for name, value in db.execute("SELECT name, value FROM state").fetchall()}
+        _restore_facts(engine, state)
+        _restore_texts(engine, db)
+        _restore_live(engine, db.sql("SELECT * FROM live ORDER BY kernel_view, pfn").to_arrow_table(), state)
+        if file.tip:
+            _restore_closed(engine, db)
+            engine.parent_digest = said["parent_digest"]
+        else:
+            engine.parent_digest = said["digest"]
+            counts = engine.tables.counts
+            counts[EVENTS] = 0
+            engine.segment_first_seq, engine.segment_first_ts = int(said["last_seq"]) + 1, None
+        _restore_anomalies(engine, db)
+        _restore_values(engine, db, tip=file.tip)
+
+
+def _restore_facts(engine: StreamEngine, state: dict[str, Any]) -> None:
+    engine.facts = from_plain(state["facts"])
+    engine.sections = Sections(engine.facts.sections)
+    engine.set_section_size(engine.facts.pages_per_section)
+    engine.opts[:] = state["options"]
+    engine.ended = EndedSums.from_plain(state["ended"])
+    engine.view = None if state["view"] is None else OpenView.from_plain(state["view"])
+    engine.segment_first_seq = state["segment_first_seq"]
+    engine.segment_first_ts = state["segment_first_ts"]
+
+
+def _restore_texts(engine: StreamEngine, db: duckdb.DuckDBPyConnection) -> None:
+    for _, comm in db.execute("SELECT id, comm FROM comms ORDER BY id").fetchall():
+        engine.comms.intern(comm)
+    for row in db.execute("SELECT stack_id, frames, raw, truncated FROM stacks ORDER BY id").fetchall():
+        engine.stacks.add(*row)
+
+
+def _restore_live(engine: StreamEngine, rows: pa.Table, state: dict[str, Any]) -> None:
+    for section in engine.facts.sections:
+        if section.end_seq == OPEN_END:
+            engine.tables = place(engine.tables, section.section_nr, section.generation)
+    t = engine.tables
+    generation = np.array(state["generation"], np.int32)
+    t = t._replace(
+        generation=generation,
+        slot=np.concatenate([t.slot, np.full(generation.size - t.slot.size, -1, np.int32)]),
+    )
+    runs, records = arrays(rows)
+    handles, first, where = np.unique(rows["record"].to_numpy(), return_index=True, return_inverse=True)
+    size = int(handles.size)
+    table = np.asarray(grown(t.records, size + 1024))
+    table[:size] = taken(records, first)
+    table["pages"][:size] = np.bincount(where, weights=runs["nr_pages"], minlength=size).astype(np.int32)
+    spare = np.arange(table.shape[0] - 1, -1, -1, dtype=np.int32)
+    t = t._replace(records=table, spare=spare)
+    t.counts[SPARE], t.counts[LIVE] = table.shape[0] - size, size
+    saved = state["counts"]
+    for index in (EVENTS, LAST_TS, LAST_SEQ):
+        t.counts[index] = saved[index]
+    moves = np.array(state["moves"], np.int64).reshape(-1, t.moves.shape[1])
+    t.moves[: moves.shape[0]] = moves
+    t.counts[MOVES] = moves.shape[0]
+    pages = t.owner.shape[1]
+    for run, handle in zip(runs, where.tolist(), strict=True):
+        section_nr, start = divmod(int(run["pfn"]), pages)
+        view = t.kernel if run["kernel_view"] else t.owner
+        view[t.slot[section_nr], start : start + int(run["nr_pages"])] = handle
+    engine.tables = t
+
+
+def _restore_closed(engine: StreamEngine, db: duckdb.DuckDBPyConnection) -> None:
+    t = engine.tables
+    runs, records = arrays(db.sql("SELECT * FROM spans").to_arrow_table())
+    doubts = columns(db.sql("SELECT * FROM doubts").to_arrow_table(), DOUBT_DTYPE)
+    doubts = doubts[~((doubts["reason"] == DOUBT_HOTPLUG) & (doubts["to_ts"] == OPEN_END))]
+    quarantined = np.array(db.execute("SELECT * FROM quarantined").fetchall(), np.int64).reshape(-1, 4)
+    t = t._replace(
+        runs=np.concatenate([runs, t.runs]), closed=np.concatenate([records, t.closed]),
+        doubts=np.concatenate([doubts, t.doubts]), quarantine=np.concatenate([quarantined, t.quarantine]),
+    )  # fmt: skip
+    t.counts[RUNS], t.counts[DOUBTS], t.counts[QUARANTINE] = runs.size, doubts.size, quarantined.shape[0]
+    engine.tables = t
+    engine.differences = _restore_differences(db)
+
+
+def _restore_differences(db: duckdb.DuckDBPyConnection) -> list[dict[str, object]]:
+    table = db.sql("SELECT * FROM audit_differences").to_arrow_table()
+    return [{"table": table}] if table.num_rows else []
+
+
+def _restore_anomalies(engine: StreamEngine, db: duckdb.DuckDBPyConnection) -> None:
+    for kind, *values in db.execute("SELECT kind, events, pages, first_seq FROM anomalies").fetchall():
+        engine.tables.anomalies[kind, :3] = values
+
+
+def _restore_values(engine: StreamEngine, db: duckdb.DuckDBPyConnection, *, tip: bool) -> None:
+    """Hold again what page_ext's clients held of pages; the spans that ended, only where their segment is not sealed."""
+    table = db.sql("SELECT * FROM page_ext").to_arrow_table()
+    rows = columns(table.drop_columns(["field"]), VALUE_DTYPE)
+    fields = {name: index for index, name in enumerate(engine.facts.fields)}
+    names = zip(table["client"].to_pylist(), table["field"].to_pylist(), strict=True)
+    rows["field"] = [fields[f"{client}.{field}"] for client, field in names]
+    if not tip:
+        rows = rows[rows["end_seq"] == OPEN_END]
+    engine.values.restore(engine.tables, engine.facts.clients, rows)

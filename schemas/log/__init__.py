@@ -1,0 +1,1 @@
+"""The log: its contract, and what its two backends agree on."""

@@ -1,0 +1,1 @@
+"""The model kernel: an instrument of the tests. It plays Linux, and knows the truth."""

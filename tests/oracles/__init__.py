@@ -1,0 +1,1 @@
+"""Every reference that tests compare with: slow and obvious."""

@@ -1,0 +1,151 @@
+"""A dump of page_owner's: audited with what is known, and then, where it counts, applied, page by page."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.owner import DOUBT_BASELINE, GFP_COMP, OPEN_END, Anomaly, Evidence, How, State
+from tests.oracles.fold.comparison import action_of, agrees_with, is_early
+from tests.oracles.fold.page_flags import free_by_flags
+from tests.oracles.fold.sections import has_node, impossible, open_section_of
+from tests.oracles.fold.values import Audit, Dump, Event, Owner
+
+if TYPE_CHECKING:
+    from tests.oracles.fold.oracle import Reference
+
+
+def begin_dump(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
+    oracle.dump = Dump(begin=said)
+
+
+def end_dump(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
+    dump, oracle.dump = oracle.dump, None
+    if dump is None:
+        return
+    window, since = dump.begin["window_begin"], dump.begin["window_begin"] - oracle.skew
+    if dump.begin.get("view") == "kpageflags":
+        free_by_flags(oracle, dump, window, since)
+        return
+    entries = possible_entries(oracle, dump.entries)
+    for entry in entries:
+        if not has_node(oracle, entry["pfn"]):
+            oracle.quarantine(Anomaly.BEYOND_MACHINE, entry["pfn"], entry["order"], 1)
+    entries = [entry for entry in entries if has_node(oracle, entry["pfn"])]
+    for section_nr in sorted({entry["pfn"] // oracle.pages_per_section for entry in entries}):
+        if oracle.went.get(section_nr, since - 1) < since:
+            open_section_of(oracle, section_nr * oracle.pages_per_section)
+    entries = [entry for entry in entries if entry["pfn"] // oracle.pages_per_section in oracle.open]
+    listed = {entry["pfn"] for entry in entries}
+    extra = [
+        (page, owner)
+        for page, owner in (oracle.proven | oracle.kernel).items()
+        if owner.state == State.OWNED and page % 2**owner.order == 0 and page not in listed and owner.begin_ts < since
+    ]
+    agrees = [agrees_with(oracle, entry) for entry in entries]
+    applied = oracle.applies("page_owner")
+    oracle.audits.append(
+        Audit(
+            name=dump.begin["name"], records=len(entries), agree=sum(agrees), extra=len(extra), applied=applied
+        )
+    )  # fmt: skip
+    if not applied:
+        return
+    todo = [action_of(oracle, entry, since) for entry in entries]
+    orders = {entry["pfn"]: entry["order"] for entry in reversed(entries)}
+    for entry, action in zip(entries, todo, strict=True):
+        if action == "confirm":
+            confirm(oracle, entry, window)
+        elif action == "kernel":
+            early_beside(oracle, entry, window)
+        elif action == "set":
+            set_owner(oracle, entry, window, since, orders)
+    if not dump.begin.get("skipped"):
+        for page, owner in extra:
+            for named in range(page, page + 2**owner.order):
+                oracle.doubt(named, owner.evidence_ts, OPEN_END, DOUBT_BASELINE)
+
+
+def possible_entries(oracle: "Reference", entries: list[Event]) -> list[Event]:
+    possible = []
+    for entry in sorted(entries, key=lambda entry: entry["pfn"]):
+        why = impossible(oracle, Kind.ALLOC, entry)
+        if why is None:
+            possible.append(entry)
+    for entry in entries:
+        why = impossible(oracle, Kind.ALLOC, entry)
+        if why is not None:
+            oracle.quarantine(why, entry["pfn"], entry["order"], (entry["pfn"], 1))
+    return possible
+
+
+def pages_of(entry: Event) -> range:
+    return range(entry["pfn"], entry["pfn"] + 2 ** entry["order"])
+
+
+def from_entry(oracle: "Reference", entry: Event, since: int, how: How) -> Owner:
+    names = ("gfp_mask", "pid", "tgid", "comm", "stack", "migratetype", "ts_nsec", "free_ts_nsec", "migrate_reason")
+    return Owner(
+        block_pfn=entry["pfn"], order=entry["order"], state=State.OWNED, evidence=Evidence.BASELINE, how=how,
+        begin_seq=oracle.seq, begin_ts=oracle.ts, evidence_ts=since, **{name: entry.get(name) for name in names},
+    )  # fmt: skip
+
+
+def confirm(oracle: "Reference", entry: Event, window: int) -> None:
+    there = oracle.proven[entry["pfn"]]
+    renewed = there.but(
+        how=How.CONFIRMED, begin_seq=oracle.seq, begin_ts=oracle.ts, evidence_ts=window, ts_nsec=entry.get("ts_nsec"),
+        free_ts_nsec=entry.get("free_ts_nsec"), migrate_reason=entry.get("migrate_reason"), cpu=None, unordered=0,
+        evidence=Evidence.BASELINE if there.evidence == Evidence.INFERRED else there.evidence,
+    )  # fmt: skip
+    if entry.get("tgid") is not None:
+        renewed.tgid = entry["tgid"]
+    if entry.get("comm") is not None:
+        renewed.comm = entry["comm"]
+    if there.stack is None:
+        renewed.stack = entry.get("stack")
+    for page in pages_of(entry) if is_whole(entry) else [entry["pfn"]]:
+        if oracle.proven.get(page) is there:
+            oracle.end(page, How.CONFIRMED)
+            oracle.proven[page] = renewed
+
+
+def early_beside(oracle: "Reference", entry: Event, since: int) -> None:
+    early = from_entry(oracle, entry, since, How.EARLY)
+    for page in pages_of(entry):
+        oracle.end_view(page, How.CORRECTED)
+        oracle.kernel[page] = early
+
+
+def is_whole(entry: Event) -> bool:
+    """Whether the tails are surely the head's: a compound block that was not migrated."""
+    return bool((entry.get("gfp_mask") or 0) & GFP_COMP) and entry.get("migrate_reason", -1) in (None, -1)
+
+
+def unlisted(entry: Event, orders: dict[int, int]) -> Iterator[int]:
+    """The pages of a record's block, without blocks in it that the dump lists by themselves."""
+    page = entry["pfn"]
+    while page < entry["pfn"] + 2 ** entry["order"]:
+        if page != entry["pfn"] and page in orders:
+            page += 2 ** orders[page]
+        else:
+            yield page
+            page += 1
+
+
+def set_owner(oracle: "Reference", entry: Event, window: int, since: int, orders: dict[int, int]) -> None:
+    owner = from_entry(oracle, entry, window, How.EARLY if is_early(oracle, entry) else How.BASELINE)
+    first = oracle.proven.get(entry["pfn"])
+    if is_early(oracle, entry) and first is not None and first.state == State.FREE:
+        owner = owner.but(evidence=Evidence.INFERRED)
+    tails = owner
+    if not is_whole(entry):
+        tails = from_entry(oracle, entry, window, How.BASELINE).but(evidence=Evidence.INFERRED)
+    for page in unlisted(entry, orders):
+        there = oracle.proven.get(page)
+        if there is not None and there.begin_ts >= since:
+            continue
+        if there is not None:
+            oracle.doubt(page, there.evidence_ts, oracle.ts, DOUBT_BASELINE)
+            oracle.end(page, How.CORRECTED)
+        oracle.end_view(page, How.CORRECTED)
+        oracle.proven[page] = owner if page == entry["pfn"] else tails

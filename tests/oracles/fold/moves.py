@@ -1,0 +1,58 @@
+"""A page that is migrated, and what the clocks of CPUs that differ make unsure of it."""
+
+from typing import TYPE_CHECKING
+
+from pagetrail.schemas.owner import DOUBT_ORDER, Anomaly, Evidence, How, State
+from tests.oracles.fold.blocks import is_free, races_with, used_unseen
+from tests.oracles.fold.values import Owner, nothing
+
+if TYPE_CHECKING:
+    from tests.oracles.fold.oracle import Reference
+
+
+def migrate(oracle: "Reference", pfn: int, src_pfn: int) -> None:
+    source = oracle.proven.get(src_pfn)
+    races = max(races_with(oracle, pfn), races_with(oracle, src_pfn))
+    if source is None or source.state != State.OWNED:
+        oracle.note(Anomaly.MIGRATE_FROM_UNKNOWN)
+    elif is_free(oracle, pfn):
+        border = (pfn // oracle.pages_per_section + 1) * oracle.pages_per_section
+        for page in range(pfn + 1, min(pfn + 2 ** max(source.order, 0), border)):
+            if is_free(oracle, page):
+                used_unseen(oracle, page)
+    oracle.end_view(pfn, How.MIGRATE)
+    if src_pfn in oracle.kernel:
+        oracle.kernel[pfn] = copy_of(oracle, oracle.kernel[src_pfn], pfn, src_pfn, races)
+    copied = copy_of(oracle, source, pfn, src_pfn, races)
+    if is_free(oracle, pfn):
+        used_unseen(oracle, pfn)
+    if pfn in oracle.proven:
+        oracle.end(pfn, How.MIGRATE)
+    oracle.proven[pfn] = copied
+
+
+def copy_of(oracle: "Reference", source: Owner | None, pfn: int, src_pfn: int, races: int) -> Owner:
+    proven = source is not None and source.state == State.OWNED and source.evidence != Evidence.INFERRED
+    if source is None or source.state != State.OWNED:
+        source = nothing(pfn).but(evidence_ts=oracle.ts)
+    return source.but(
+        state=State.OWNED, evidence=Evidence.OBSERVED if proven else Evidence.INFERRED, how=How.MIGRATE,
+        block_pfn=pfn, src_pfn=src_pfn, free_ts_nsec=source.ts_nsec, begin_seq=oracle.seq, begin_ts=oracle.ts,
+        cpu=oracle.cpu, unordered=max(races, source.unordered),
+    )  # fmt: skip
+
+
+def recheck_moves(oracle: "Reference", touched: range) -> None:
+    """What was copied from a page that another CPU's event touches within the skew may be another owner's."""
+    oracle.moves = [move for move in oracle.moves if oracle.ts - move["ts"] <= oracle.skew]
+    for n, move in enumerate(oracle.moves):
+        raced = move["src"] in touched and (oracle.cpu is None or move["cpu"] != oracle.cpu)
+        if raced or any(before["unsure"] and before["pfn"] == move["src"] for before in oracle.moves[:n]):
+            move["unsure"] = True
+            owner = oracle.proven.get(move["pfn"])
+            if owner is not None and owner.src_pfn is not None and not owner.unordered:
+                oracle.doubt(move["pfn"], move["ts"], oracle.ts, DOUBT_ORDER)
+                oracle.end(move["pfn"], How.UNORDERED)
+                oracle.proven[move["pfn"]] = owner.but(
+                    how=How.UNORDERED, unordered=1, begin_seq=oracle.seq, begin_ts=oracle.ts
+                )

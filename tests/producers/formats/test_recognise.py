@@ -1,0 +1,107 @@
+"""Recognising a file by its content."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pagetrail.producers.formats.recognise import HEAD_BYTES, READABLE, Format, check_readable, recognise
+from pagetrail.producers.inputs import open_input
+from pagetrail.schemas.errors import InputError, PagetrailError, UnrecognisedInput
+
+FTRACE = "          <idle>-0       [000] d....     0.000000: mm_page_free: page=(____ptrval____) pfn=0x214e order=0\n"
+TGID = "      wl-anon-72    (     72) [001] .....    31.473160: mm_page_free: page=0000000012345678 pfn=0x1 order=0\n"
+NO_FLAGS = "  a b: c-5       [000]     0.000000: mm_page_free: page=(____ptrval____) pfn=0x214e order=0\n"
+STACK = " => __alloc_pages\n => allocate_slab\n"
+PERF = "            perf   123 [001]    11.784091: kmem:mm_page_alloc: page=0x1113b pfn=0x1113b order=0\n"
+CHAIN = "\tffffffff81234567 __alloc_pages+0x16f ([kernel.kallsyms])\n\n"
+DUMP = "Page allocated via order 0, mask 0x0(), pid 1, tgid 1 (swapper/0), ts 840783087 ns, free_ts 0 ns\n"
+DMESG = "[    0.000000] Linux version 6.1.192\n"
+
+EXAMPLES = [
+    ("# tracer: nop\n#\n", Format.FTRACE_TEXT),
+    (FTRACE, Format.FTRACE_TEXT),
+    (TGID, Format.FTRACE_TEXT),
+    (NO_FLAGS, Format.FTRACE_TEXT),
+    (STACK * 30 + FTRACE, Format.FTRACE_TEXT),
+    ("CPU:1 [LOST 2256 EVENTS]\n" + FTRACE, Format.FTRACE_TEXT),
+    ("CPU:1 [LOST 2256 EVENTS]\n", Format.FTRACE_TEXT),
+    (FTRACE[30:] + FTRACE * 3, Format.FTRACE_TEXT),
+    (PERF, Format.PERF_SCRIPT),
+    ((PERF + CHAIN) * 3, Format.PERF_SCRIPT),
+    ("    a b 123/125 [001] 11.784091123:          1 kmem:mm_page_free: page=0x1\n", Format.PERF_SCRIPT),
+    (DUMP + "PFN 256 type Unmovable Block 0 type Unmovable Flags 0x0()\n", Format.PAGE_OWNER),
+    ("PFN 1 type\n\n" + DUMP, Format.PAGE_OWNER),
+    ("Page allocated via order 0, mask 0x0\n", Format.PAGE_OWNER),
+    (DMESG, Format.DMESG),
+    (FTRACE * 9 + "damage \0\0\0\n", Format.FTRACE_TEXT),
+]
+
+
+@pytest.mark.parametrize(("text", "found"), EXAMPLES)
+def test_a_text_is_recognised_by_its_lines(text, found):
+    assert recognise(text.encode(), "any name") is found
+
+
+@pytest.mark.parametrize("name", ["perf.data", "trace.txt", "page_owner.txt"])
+def test_the_name_does_not_matter(name):
+    assert recognise(DUMP.encode(), name) is Format.PAGE_OWNER
+
+
+@pytest.mark.parametrize(
+    ("head", "found"), [(b"PERFILE2h\0\0\0", Format.PERF_DATA), (b"\x17\x08\x44tracing7\0", Format.TRACE_DAT)]
+)
+def test_binary_traces_are_recognised_and_refused_with_what_to_do(head, found):
+    assert recognise(head, "file") is found
+    with pytest.raises(InputError, match=rf"file: .*found {found.value}.*give"):
+        check_readable(found, "file")
+
+
+@pytest.mark.parametrize("found", sorted(READABLE, key=lambda found: found.value))
+def test_what_is_readable_is_not_refused(found):
+    check_readable(found, "file")
+
+
+@pytest.mark.parametrize(
+    ("head", "says"),
+    [
+        (b"", "nothing"),
+        (b"\x7fELF\x02\x01\x01\0", "binary data that begins with 7f 45 4c 46"),
+        (b"snapshots/1/page_owner.txt" + bytes(486) + DUMP.encode(), "binary data"),
+        (b"\n\nDear all,\nhello\n", "text that begins with 'Dear all,'"),
+    ],
+)
+def test_anything_else_is_refused_and_the_message_says_what_it_looks_like(head, says):
+    with pytest.raises(UnrecognisedInput) as refused:
+        recognise(head, "letter.txt")
+    assert says in str(refused.value)
+    assert "letter.txt" in str(refused.value)
+
+
+@given(st.binary(max_size=300))
+def test_no_content_is_an_error_of_ours(head):
+    with contextlib.suppress(PagetrailError):
+        recognise(head, "file")
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("small/trace.txt.zst", Format.FTRACE_TEXT),
+        ("probes/trace.txt.zst", Format.FTRACE_TEXT),
+        ("stack/trace.txt.zst", Format.FTRACE_TEXT),
+        ("lossy/trace.txt.zst", Format.FTRACE_TEXT),
+        ("lossy/trace_rest.txt", Format.FTRACE_TEXT),
+        ("perf-plain/perf-script.txt.zst", Format.PERF_SCRIPT),
+        ("perf-g/perf-script.txt.zst", Format.PERF_SCRIPT),
+        ("perf-lost/perf-script.txt.zst", Format.PERF_SCRIPT),
+        ("perf-plain/perf.data.zst", Format.PERF_DATA),
+        ("small/trace.dat", Format.TRACE_DAT),
+        ("small/dmesg.txt", Format.DMESG),
+        ("small/snapshots/1-boot/page_owner.txt.zst", Format.PAGE_OWNER),
+    ],
+)
+def test_files_of_real_recordings_are_recognised(captures, name, found):
+    with open_input(captures / name) as stream:
+        assert recognise(stream.read(HEAD_BYTES), name) is found

@@ -1,0 +1,103 @@
+"""A file of the store is read as it stands, whatever was open before, was damaged, or forked."""
+
+import os
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pagetrail.replay.store.databases import Instance
+from pagetrail.replay.store.read import hold, meta, opened
+from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.errors import SegmentDamaged
+from tests.replay.states import replay, trail_of
+from tests.replay.strategies import Machine, to_frames
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two segments of one stream."""
+    machine = Machine()
+    machine.begin()
+    for pfn in range(14):
+        machine.ts += 1
+        machine.emit(Kind.ALLOC, pfn=pfn, order=0, gfp_mask=0, pid=1)
+    machine.end()
+    trail = trail_of(tmp_path_factory.mktemp("whole") / "trail", to_frames(machine.recordings, [5]))
+    replay(trail, floor=2)
+    return sorted(path for path in trail.rglob("*.duckdb") if not path.name.startswith("TIP"))[:2]
+
+
+@pytest.fixture
+def files(whole: list[Path], tmp_path: Path) -> list[Path]:
+    """Copies of them, which may be damaged."""
+    return [Path(shutil.copy(path, tmp_path / path.name)) for path in whole]
+
+
+def digest(path: Path) -> str:
+    """Return what a file says."""
+    with opened(path) as db:
+        return meta(db, path)["digest"]
+
+
+def test_what_is_held_is_read_when_it_is_gone_and_what_took_its_place_is_read_instead(files: list[Path]) -> None:
+    first, second = files
+    said = [digest(path) for path in files]
+    held = hold(first)
+    first.unlink()
+    assert digest(first) == said[0] != said[1]
+    shutil.copy(second, first)
+    assert digest(first) == said[1]
+    del held
+    first.unlink()
+    with pytest.raises(SegmentDamaged):
+        digest(first)
+
+
+def test_a_damaged_file_is_refused_and_the_others_and_its_mended_self_are_read(files: list[Path]) -> None:
+    first, second = files
+    said, content = [digest(path) for path in files], first.read_bytes()
+    with opened(second) as db:
+        for damaged in (b"", content[:100], content[: len(content) // 2], bytes(len(content))):
+            first.write_bytes(damaged)
+            with pytest.raises(SegmentDamaged, match=first.name):
+                digest(first)
+        assert meta(db, second)["digest"] == said[1] == digest(second)
+    first.write_bytes(content)
+    assert digest(first) == said[0]
+
+
+def test_an_error_leaves_an_instance_that_reads_the_next_file(files: list[Path]) -> None:
+    first, second = files
+    instance = Instance()
+    root = instance.root()
+    with pytest.raises(duckdb.CatalogException), instance.attached(first, "READ_ONLY") as db:
+        db.execute("FROM nothing")
+    assert instance.root() is not root
+    with instance.attached(second, "READ_ONLY") as db:
+        assert meta(db, second)["last_seq"] == str(int(second.stem.split("-")[1]))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # of Python 3.12 and later: that is what is tried
+def test_a_process_that_forked_reads_what_its_parent_has_open(files: list[Path]) -> None:
+    said = [digest(path) for path in files]
+    with opened(files[0]):
+        reads, writes = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(writes, digest(files[1]).encode())
+            os._exit(0)
+        os.close(writes)
+        with os.fdopen(reads) as pipe:
+            assert pipe.read() == said[1]
+        assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_file_is_let_go_of_when_it_is_read(files: list[Path]) -> None:
+    def held() -> set[str]:
+        return {str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()}
+
+    with opened(files[0]):
+        assert str(files[0]) in held()
+    assert str(files[0]) not in held()
