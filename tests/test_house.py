@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import grimp
 import pytest
 
 from pagetrail.schemas import errors
@@ -90,7 +91,7 @@ def test_an_installed_pagetrail_brings_no_short_name(room: str, tmp_path: Path) 
 
 
 def test_no_room_imports_the_front_door() -> None:
-    allowed = {"pagetrail.__version__", *(f"pagetrail.{room}" for room in ROOMS)}
+    allowed = {*(f"pagetrail.{room}" for room in ROOMS)}
     through = [
         f"{shown(file, line)}: {name}"
         for file in python_files(*ROOMS)
@@ -98,6 +99,17 @@ def test_no_room_imports_the_front_door() -> None:
         if name.split(".")[0] == "pagetrail" and ".".join(name.split(".")[:2]) not in allowed
     ]
     assert through == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports under TYPE_CHECKING count too: who needs to name each other belongs into one module, or needs a third."""
+    graph = grimp.build_graph("pagetrail", cache_dir=None, exclude_type_checking_imports=False)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    left = set(imports)
+    while free := {module for module in left if not imports[module] & left}:
+        left -= free
+    in_circles = {module for module in left if any(module in imports[other] for other in left)}
+    assert sorted(in_circles) == []
 
 
 def test_nothing_names_a_machine_or_a_registry() -> None:

@@ -1,5 +1,6 @@
 """What a stream's state holds beside its pages: kept whole from the beginning, written into every segment."""
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
 
 
 @dataclass(slots=True, kw_only=True)
-class RecordingPart:
+class StreamRecording:
     """One recording's place in the stream."""
 
     recording: str
@@ -84,7 +85,7 @@ class Facts:
     markers: list[tuple[int, int, str]] = field(default_factory=list)
     hotplug: list[HotplugCall] = field(default_factory=list)
     audits: list[Audit] = field(default_factory=list)
-    recordings: list[RecordingPart] = field(default_factory=list)
+    recordings: list[StreamRecording] = field(default_factory=list)
     accounts: list[tuple[str, RecordingEnd]] = field(default_factory=list)
     sections: list[Extension] = field(default_factory=list)
     events: dict[str, int] = field(default_factory=dict)
@@ -96,6 +97,14 @@ class Facts:
     def boot(self) -> Boot | None:
         """The constants of the boot, as they were said last."""
         return self.boots[-1][1] if self.boots else None
+
+    def copy(self) -> "Facts":
+        """Return these facts as they are now: what is told later changes only the original."""
+        lists = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "pages_per_section"}
+        copies = {
+            name: {**found} if isinstance(found, dict) else list(map(_copied, found)) for name, found in lists.items()
+        }
+        return Facts(pages_per_section=self.pages_per_section, **copies)  # type: ignore[arg-type]
 
     def lose(self, seq: int, ts: int, cpu: int | None, gap: Gap) -> None:
         """Add a loss that was reported at *ts*."""
@@ -126,6 +135,11 @@ class Facts:
         return list(pending.values())
 
 
+def _copied(fact: Any) -> Any:
+    """Return a fact that may change as a copy; the others are values."""
+    return dataclasses.replace(fact) if isinstance(fact, StreamRecording | HotplugCall | Extension) else fact
+
+
 def open_call_doubts(facts: Facts) -> NDArray[np.void]:
     """Return a doubt (DOUBT_DTYPE) for each hotplug call that has not returned: until then its range is not certain."""
     rows = [
@@ -148,7 +162,7 @@ def from_plain(said: dict[str, Any]) -> Facts:
         markers=[(seq, ts, text) for seq, ts, text in said["markers"]],
         hotplug=[HotplugCall(**call) for call in said["hotplug"]],
         audits=[Audit(**audit) for audit in said["audits"]],
-        recordings=[RecordingPart(**part) for part in said["recordings"]],
+        recordings=[StreamRecording(**part) for part in said["recordings"]],
         accounts=[(recording, RecordingEnd.model_validate_json(json.dumps(a))) for recording, a in said["accounts"]],
         sections=[Extension(**section) for section in said["sections"]],
         events=said["events"],

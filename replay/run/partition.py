@@ -8,8 +8,7 @@ from pathlib import Path
 from pagetrail.replay.rules.engine import FoldOptions, StreamEngine
 from pagetrail.replay.run import holes
 from pagetrail.replay.run.open_stream import OpenStream
-from pagetrail.replay.store import publish as checkpoint
-from pagetrail.replay.store import restore
+from pagetrail.replay.store import publish, restore
 from pagetrail.replay.store.cut import Cut, part_name, read_cut, write_cut
 from pagetrail.schemas.errors import ForeignMessage, FrameDamaged, OffsetGap, SchemaTooNew
 from pagetrail.schemas.frames import RecordingKey, decode_frame
@@ -221,8 +220,8 @@ class PartitionReplay:
             return
         before = stream.engine.last_seq
         stream.resume_offset = min(stream.resume_offset, record.offset) if stream.changed else record.offset
-        for _ in stream.engine.apply(found, batch):
-            stream.seal()
+        for stretch in stream.engine.apply(found, batch):
+            stream.seal(stretch)
             self.report.segments += 1
             stream.resume_offset = record.offset
         stream.changed |= stream.engine.last_seq > before
@@ -238,9 +237,9 @@ class PartitionReplay:
     def _stream(self, key: StreamKey, offset: int) -> OpenStream:
         if key not in self.streams:
             directory = stream_directory(self.settings.trail, *key, self.settings.fold)
-            checkpoint.sweep(directory, alone=self._alone)
-            engine = restore.load(directory, host=key[0], boot_id=key[1], options=self.settings.options)
-            self.streams[key] = OpenStream(engine, directory, offset, engine.last_seq)
+            publish.sweep(directory, alone=self._alone)
+            found = restore.load(directory, host=key[0], boot_id=key[1], options=self.settings.options)
+            self.streams[key] = OpenStream(found.engine, found.link, directory, offset, found.engine.last_seq)
         return self.streams[key]
 
     def _overlaps(self, engine: StreamEngine, record: LogRecord) -> bool:
@@ -248,7 +247,7 @@ class PartitionReplay:
         header = record.header
         if header.recording_key in self._refused:
             return True
-        parts = engine.facts.recordings
+        parts = engine.state.facts.recordings
         known = next((part for part in parts if part.recording == header.recording), None)
         if known is not None:
             if header.last_seq < known.next_seq:

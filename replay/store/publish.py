@@ -15,7 +15,7 @@ from typing import Final
 import duckdb
 import pyarrow as pa
 
-from pagetrail.replay.store.content import Stretch
+from pagetrail.replay.store.content import Content
 from pagetrail.replay.store.cut import LEFT_SECONDS
 from pagetrail.replay.store.databases import Instance
 from pagetrail.replay.store.read import meta, opened
@@ -25,7 +25,7 @@ from pagetrail.schemas.store import BLOCK_SIZE, chain, ddl, old_tips, segment_pa
 _WRITING = ".writing-"
 
 
-def write(directory: Path, stretch: Stretch) -> Path:
+def write(directory: Path, content: Content) -> Path:
     """Publish a stretch as a segment, or as a tip; return its path.
 
     Raises
@@ -35,6 +35,7 @@ def write(directory: Path, stretch: Stretch) -> Path:
     TrailError
         The segment is there already with other facts: a fork.
     """
+    stretch = content.stretch.origin
     directory.mkdir(parents=True, exist_ok=True)
     aside = directory / f"{_WRITING}{os.getpid()}-{uuid.uuid4().hex}.duckdb"
     target = (
@@ -43,9 +44,9 @@ def write(directory: Path, stretch: Stretch) -> Path:
         else segment_path(directory, stretch.first_seq, stretch.last_seq)
     )
     try:
-        _write_tables(aside, stretch.tables())
+        _write_tables(aside, content.tables())
         _fsync(aside)
-        _publish(aside, target, stretch.digest)
+        _publish(aside, target, content.digest)
         _fsync(directory)
     except (OSError, duckdb.Error) as error:
         if _is_full(error):

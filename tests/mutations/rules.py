@@ -13,6 +13,7 @@ RECORD = "pagetrail.replay.fold.record_jit"
 SECTIONS = "pagetrail.replay.fold.section_jit"
 BASELINE = "pagetrail.replay.rules.page_owner_baseline"
 ENGINE = "pagetrail.replay.rules.engine"
+STATE = "pagetrail.replay.rules.state"
 RARE = "pagetrail.replay.rules.rare_events"
 BOOT = "pagetrail.replay.rules.boot"
 CALLS = "pagetrail.replay.rules.hotplug"
@@ -297,15 +298,15 @@ MUTATIONS = (
     Mutation(
         name="calls-under-way-are-safe", module=CALLS,
         rule="between entry and return of a hotplug call its range is in doubt",
-        old="        doubt(engine.tables, seen.pfn, seen.nr_pages, entry.ts, seen.ts, seen.seq, DOUBT_HOTPLUG)\n",
+        old="        doubt(state.tables, seen.pfn, seen.nr_pages, entry.ts, seen.ts, seen.seq, DOUBT_HOTPLUG)\n",
         new="        pass\n",
     ),
     Mutation(
-        name="opened-silently", module=ENGINE, rule="any other event in a section that is not there opens it, inferred",
+        name="opened-silently", module=STATE, rule="any other event in a section that is not there opens it, inferred",
         old="        note(self.tables, int(Anomaly.SECTION_OPENED), self.facts.pages_per_section, seq)\n", new="",
     ),
     Mutation(
-        name="what-went-may-be-back", module=ENGINE,
+        name="what-went-may-be-back", module=STATE,
         rule="an event in a section that went, and would have been seen to come back, is set aside",
         old="        return Anomaly.SECTION_GONE if gone else None\n", new="        return None\n",
     ),
@@ -321,10 +322,10 @@ MUTATIONS = (
     ),
     Mutation(
         name="missing-frames-are-nothing", module=ENGINE, rule="frames that are missing from the log are a gap",
-        old="            self._hole(part, header)\n", new="            pass\n", tests=FRAMES,
+        old="            self._hole(recording, header)\n", new="            pass\n", tests=FRAMES,
     ),
     Mutation(
         name="recordings-without-a-gap", module=RARE, rule="recordings of a boot that follow each other have a gap between",
-        old="    if engine.last_ts is not None:\n        lost = Gap(", new="    if False:\n        lost = Gap(",
+        old="    if state.last_ts is not None:\n        lost = Gap(", new="    if False:\n        lost = Gap(",
     ),
 )  # fmt: skip

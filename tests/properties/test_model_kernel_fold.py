@@ -214,7 +214,7 @@ def test_what_was_withheld_is_noticed_at_the_first_contradiction_and_casts_doubt
         damaged = withhold(history, seed)
         times = instants(history, damaged, seed)
         found, engine = answers(damaged.events, times, NO_HOTPLUG)
-        doubts = engine.tables.doubts[: engine.tables.counts[DOUBTS]]
+        doubts = engine.state.tables.doubts[: engine.state.tables.counts[DOUBTS]]
         doubted = np.full(NO_HOTPLUG.nr_pages, -1, np.int64)  # until when each page is doubted, from the first loss on
         for pfn, since, now in contradictions(damaged.events):
             on = (doubts["pfn"] <= pfn) & (pfn < doubts["pfn"] + doubts["nr_pages"])

@@ -132,7 +132,7 @@ def test_a_client_that_is_not_needed_holds_nothing() -> None:
     m.begin()
     m.emit(Kind.POISON, pfn=0, order=0)
     run = folded(to_frames(m.recordings))
-    assert run.engine.facts.clients == run.engine.facts.fields == []
+    assert run.engine.state.facts.clients == run.engine.state.facts.fields == []
     assert run.tables[-1]["page_ext"].num_rows == 0
 
 

@@ -128,7 +128,7 @@ def call(
 
 
 def generations(run: Run) -> list[tuple[int, int, str, str | None]]:
-    return [(s.section_nr, s.generation, s.how, s.end_how) for s in run.engine.facts.sections if s.section_nr > 1]
+    return [(s.section_nr, s.generation, s.how, s.end_how) for s in run.engine.state.facts.sections if s.section_nr > 1]
 
 
 def test_an_online_that_fails_at_once_leaves_its_range_absent() -> None:
@@ -157,7 +157,7 @@ def test_memory_that_comes_again_is_another_generation_also_when_nobody_saw_it_g
     m.end()
     run = folded(to_frames(m.recordings))
     assert generations(run) == [(2, 1, "notified", "unseen"), (2, 2, "online_pages", None)]
-    assert run.engine.tables.owner[run.engine.tables.slot[2], 0] < 0
+    assert run.engine.state.tables.owner[run.engine.state.tables.slot[2], 0] < 0
 
 
 def test_a_call_that_is_refused_changes_no_section() -> None:
@@ -177,4 +177,4 @@ def test_a_return_without_its_result_leaves_nothing_sure(name: str) -> None:
     call(m, name, "entry", 0, 1)
     call(m, name, "return")
     run = Run(new_engine()).apply(to_frames(m.recordings)).finish()
-    assert [gap.t_hi for _, _, gap in run.engine.facts.gaps] == [m.ts]
+    assert [gap.t_hi for _, _, gap in run.engine.state.facts.gaps] == [m.ts]

@@ -8,9 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pagetrail.replay.rules.engine import FoldOptions
-from pagetrail.replay.store import publish as checkpoint
-from pagetrail.replay.store import restore
-from pagetrail.replay.store.content import Stretch
+from pagetrail.replay.store import publish, restore
 from pagetrail.schemas.columns import Kind
 from tests.replay.states import FLOOR, Run, litter, new_engine, replay, semantic, store, stream, trail_of
 from tests.replay.strategies import History, Machine, histories, history, to_frames
@@ -31,8 +29,8 @@ def test_checkpoint_and_tail_are_the_full_replay(told: History, size: int, data:
         assert store(stopped) == store(whole)
         assert litter(stopped) == []
         if resumed.streams:
-            engines = [r.streams["host", "boot"].engine for r in (resumed, undisturbed)]
-            assert semantic(engines[0]) == semantic(engines[1])
+            streams = [r.streams["host", "boot"] for r in (resumed, undisturbed)]
+            assert semantic(streams[0].engine, streams[0].link) == semantic(streams[1].engine, streams[1].link)
 
 
 @few
@@ -44,10 +42,10 @@ def test_every_field_of_an_engine_is_in_its_tip(told: History, size: int) -> Non
     if run.digests:
         return  # a tip counts only behind the segments before it: the next test
     with TemporaryDirectory() as folder:
-        checkpoint.write(Path(folder), Stretch(run.engine, tip=True))
+        publish.write(Path(folder), run.content())
         options = FoldOptions(correct=told.correct, floor=FLOOR)
         restored = restore.load(Path(folder), host="host", boot_id="boot", options=options)
-    assert semantic(restored) == semantic(run.engine)
+    assert semantic(restored.engine, restored.link) == semantic(run.engine, run.link)
 
 
 @few
@@ -59,13 +57,13 @@ def test_every_field_of_an_engine_is_in_its_last_segment(told: History, data: st
     with TemporaryDirectory() as folder:
         for frame in frames:
             sealed = len(run.digests)
-            run._seal = lambda s: (checkpoint.write(Path(folder), s), Run._seal(run, s))  # type: ignore[method-assign, assignment, func-returns-value]
+            run._seal = lambda c: (publish.write(Path(folder), c), Run._seal(run, c))  # type: ignore[method-assign, assignment, func-returns-value]
             run.apply([frame])
             if len(run.digests) == sealed or events[frame.header.frame]["kind"] != Kind.RECORDING_END:
                 continue
             options = FoldOptions(correct=told.correct, floor=FLOOR)
             restored = restore.load(Path(folder), host="host", boot_id="boot", options=options)
-            assert semantic(restored) == semantic(run.engine)
+            assert semantic(restored.engine, restored.link) == semantic(run.engine, run.link)
 
 
 @pytest.mark.parametrize("frames", range(1, 8))
@@ -87,7 +85,7 @@ def test_a_stop_in_the_middle_of_a_dump_resumes_before_it(tmp_path: Path, frames
     replay(stopped, frames=frames)
     _, resumed = replay(stopped)
     assert store(stopped) == store(whole)
-    assert len(resumed.streams["host", "boot"].engine.facts.audits) == 1
+    assert len(resumed.streams["host", "boot"].engine.state.facts.audits) == 1
 
 
 def test_a_stopped_replay_leaves_a_tip_and_a_finished_one_none(tmp_path: Path) -> None:
