@@ -14,8 +14,16 @@ from typing import Final
 STORE_FORMAT: Final = 2
 """Version of these tables. A pagetrail refuses segments of a later one."""
 
-FOLD_VERSION: Final = 2
-"""Version of the rules of replay. Another one makes other segments, beside the old ones."""
+FOLD_VERSION: Final = 3
+"""Version of the rules of replay. Another one makes other segments, beside the old ones.
+
+3: a CPU whose coverage ended counts for all (2 ignored which CPUs a declaration named).
+"""
+
+DIGEST_VERSION: Final = 2
+"""Version of what a chain's digest covers, and how. It is not the rules' version: rules that find the same facts in a log make the
+same digests.
+"""
 
 BLOCK_SIZE: Final = 16_384
 """DuckDB's smallest block: a tip of an idle host takes tens of kilobytes, not megabytes."""
@@ -197,14 +205,14 @@ FOLD_CLIENTS: Final = ("owner", "page_table_check", "debug")
 """The clients of page_ext that the folds of this version know: see replay/clients."""
 
 
-def fold_name(*, correct: bool, clients: Sequence[str] = FOLD_CLIENTS) -> str:
+def fold_name(*, correct: bool, clients: Sequence[str] = FOLD_CLIENTS, version: int = FOLD_VERSION) -> str:
     """Return the folder of a fold: its version and options; each client that it knows beside those of its version, or lacks.
 
     So a new client makes other segments, beside the old ones: an old log is replayed from its beginning, and fills it.
     """
     more = [f"+{name}" for name in clients if name not in FOLD_CLIENTS]
     less = [f"-without-{name}" for name in FOLD_CLIENTS if name not in clients]
-    return f"fold{FOLD_VERSION}" + "".join([*more, *less]) + ("" if correct else "-no-correct")
+    return f"fold{version}" + "".join([*more, *less]) + ("" if correct else "-no-correct")
 
 
 def path_part(text: str) -> str:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from pagetrail.queries.core.instant import as_text
 from pagetrail.replay.facts.clock import owner_clock
+from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import Facts
-from pagetrail.schemas.details import Covered
 from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1
 from pagetrail.schemas.owner import (
     ABSENT64,
@@ -84,44 +84,6 @@ class Judgement:
     why: list[str]
 
 
-def covered(facts: Facts, kind: Covered, since: NDArray[np.int64], until: Instants) -> NDArray[np.bool_]:
-    """Return for each instant of *since* whether *kind* was declared complete, on all CPUs, from then to *until*.
-
-    *since* may lie after *until* by nothing more than the evidence's own instant; stretches that meet are one.
-    """
-    stretches = _stretches(facts, kind)
-    if not stretches:
-        return np.zeros(since.size, np.bool_)
-    starts, stops = np.array(stretches, np.int64).T
-    last = np.searchsorted(starts, until, side="right") - 1  # stretches lie apart: the last that had begun by then
-    return np.asarray((last >= 0) & (starts[last] <= since) & (until <= stops[last]))
-
-
-def _stretches(facts: Facts, kind: Covered) -> list[tuple[int, int]]:
-    """Return the stretches (trace clock, ns, both ends included) over which *kind* is covered; those that touch are joined."""
-    found: list[tuple[int, int]] = []
-    begin: int | None = None
-    for ts, said in facts.coverage:
-        if kind not in said.kinds or said.cpus is not None:
-            continue
-        if said.since is not None:
-            found.append((said.since, ts if said.until is None else said.until))
-        elif said.begins and begin is None:
-            begin = ts
-        elif not said.begins and begin is not None:
-            found.append((begin, ts))
-            begin = None
-    if begin is not None:
-        found.append((begin, OPEN_END))
-    joined: list[tuple[int, int]] = []
-    for start, stop in sorted(found):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], stop))
-        else:
-            joined.append((start, stop))
-    return joined
-
-
 def judge(
     runs: NDArray[np.void],
     records: NDArray[np.void],
@@ -153,16 +115,19 @@ def judge(
         reasons[where] |= int(reason)
 
     take(state == State.UNKNOWN, _ALL, Reason.UNKNOWN)
-    complete = covered(facts, "alloc", begin, until) & covered(facts, "free", begin, until)
+    coverage = Coverage(facts.coverage)
+    complete = coverage.covers("alloc", begin, until) & coverage.covers("free", begin, until)
     take((owned | free) & ~complete, _ALL, Reason.NOT_COVERED)
     gap = _gap(facts, begin, until)
     take((owned | free) & (gap >= 0), _ALL, Reason.GAP)
     movable = owned & (records["gfp_mask"] != ABSENT64) & ((records["gfp_mask"] & GFP_MOVABLE) != 0)
-    take(movable & ~covered(facts, "migrate", begin, until), _OWNER | _ORDER, Reason.MIGRATION)
-    split = covered(facts, "split", begin, until) | (_huge(records, facts) & covered(facts, "thp_split", begin, until))
+    take(movable & ~coverage.covers("migrate", begin, until), _OWNER | _ORDER, Reason.MIGRATION)
+    split = coverage.covers("split", begin, until) | (
+        _huge(records, facts) & coverage.covers("thp_split", begin, until)
+    )
     take(owned & _splittable(records, facts) & ~split, _ORDER, Reason.SPLIT)
-    take(free & ~covered(facts, "isolate", begin, until), _STATE, Reason.ISOLATION)
-    take(free & ~covered(facts, "hotplug", begin, until), _STATE, Reason.HOTPLUG)
+    take(free & ~coverage.covers("isolate", begin, until), _STATE, Reason.ISOLATION)
+    take(free & ~coverage.covers("hotplug", begin, until), _STATE, Reason.HOTPLUG)
     take(free & (not _page_owner_on(facts)), _STATE, Reason.BULK)
     inferred = records["evidence"] == Evidence.INFERRED
     take(inferred & (records["how"] == How.SPLIT_IMPLIED), _ORDER, Reason.INFERRED)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.extension import Extension
-from pagetrail.schemas.details import Boot, Clock, Coverage, Covered, Gap, RecordingEnd
+from pagetrail.schemas.details import Boot, Clock, Coverage, Gap, RecordingEnd
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
 
 
@@ -114,14 +114,6 @@ class Facts:
     def clock_skew(self) -> int:
         """Return by how much the clocks of two CPUs may have differed, ns: the largest that a recording declares."""
         return max((part.clock_skew for part in self.recordings), default=0)
-
-    def covered_since(self, kind: Covered, ts: int) -> bool:
-        """Return whether *kind* has been declared complete, on all CPUs, from *ts* (trace clock, ns) on until now."""
-        since: int | None = None
-        for at, said in self.coverage:
-            if kind in said.kinds and said.cpus is None and said.since is None:
-                since = (at if since is None else since) if said.begins else None
-        return since is not None and since <= ts and not any(gap.t_hi >= ts for _, _, gap in self.gaps)
 
     def open_calls(self) -> list[HotplugCall]:
         """Return the calls that have been entered and have not returned, by who called."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pagetrail.replay.facts.clock import owner_clock, owner_ts
-from pagetrail.replay.facts.facts import Audit, Facts
+from pagetrail.replay.facts.facts import Audit
 from pagetrail.replay.fold.decode import decode
 from pagetrail.replay.fold.notice_jit import doubt_on
 from pagetrail.replay.fold.options import OPT_FLOOR, OPT_MAX_PFN, OPT_SKEW
@@ -65,10 +65,10 @@ def take_baseline(state: StreamState, opened: OpenBaseline, seq: int, ts: int) -
         _kpageflags(state, opened, seq, ts, applied)
 
 
-def renew_before(facts: Facts) -> int:
-    """Evidence from before this instant (trace clock, ns) is surer after a view: coverage began then, or a gap ended."""
-    times = [ts for ts, said in facts.coverage if said.begins and said.since is None]
-    times += [gap.t_hi + 1 for _, _, gap in facts.gaps]
+def renew_before(state: StreamState) -> int:
+    """Return before when (trace clock, ns) evidence began that a baseline makes surer: coverage began then, or a gap ended."""
+    times = [] if state.coverage.renewed is None else [state.coverage.renewed]
+    times += [gap.t_hi + 1 for _, _, gap in state.facts.gaps]
     return max(times, default=ABSENT64)
 
 
@@ -154,7 +154,7 @@ def _apply(state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, 
     clock = owner_clock(state.facts.clocks)
     boot = state.facts.boot
     compound = (boot.gfp_flags if boot else {}).get("__GFP_COMP", GFP_COMP)
-    action = actions(c, b, renew_before(state.facts), clock)
+    action = actions(c, b, renew_before(state), clock)
     done = 0
     while done < b.pfn.size:
         done = apply_baseline(
@@ -189,5 +189,5 @@ def _kpageflags(state: StreamState, opened: OpenBaseline, seq: int, ts: int, app
         )
     )  # fmt: skip
     if applied:
-        before = renew_before(state.facts)
+        before = renew_before(state)
         state.tables = set_free(state.tables, runs, seq, ts, opened.begin.window_begin, opened.since, before)

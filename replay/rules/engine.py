@@ -26,7 +26,7 @@ from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Gap
 from pagetrail.schemas.frames import FrameHeader
 from pagetrail.schemas.owner import ABSENT64, Anomaly
-from pagetrail.schemas.store import fold_name
+from pagetrail.schemas.store import DIGEST_VERSION, fold_name
 
 SEGMENT_FLOOR: Final = 131_072
 """A segment holds at least so many events: with fewer, the file's own size would outweigh them."""
@@ -46,6 +46,11 @@ class FoldOptions:
     def name(self) -> str:
         """The folder of its segments."""
         return fold_name(correct=self.correct, clients=[client.name for client in self.clients])
+
+    @property
+    def digest_name(self) -> str:
+        """The options as chain digests name them."""
+        return fold_name(correct=self.correct, clients=[client.name for client in self.clients], version=DIGEST_VERSION)
 
 
 class StreamEngine:
@@ -88,7 +93,8 @@ class StreamEngine:
     def stretch(self, *, tip: bool = True) -> Stretch:
         """Return what is known now, with what ended since the last segment."""
         origin = StretchOrigin(
-            host=self.host, boot_id=self.boot_id, fold=self.options.name, floor=self.options.floor,
+            host=self.host, boot_id=self.boot_id, fold=self.options.name,
+            digest_name=self.options.digest_name, floor=self.options.floor,
             first_seq=self.segment_first_seq, last_seq=self.last_seq,
             first_ts=self.segment_first_ts, last_ts=self.last_ts, tip=tip,
         )  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from pagetrail.replay.fold.options import OPT_REFILL_COVERED, OPT_SKEW, OPT_SPLIT_COVERED
+from pagetrail.replay.fold.options import OPT_SKEW
 from pagetrail.replay.rules.baselines import begin_baseline, drop_baseline, end_baseline
 from pagetrail.replay.rules.boot import take_boot
 from pagetrail.replay.rules.event_row import EventRow
@@ -41,12 +41,7 @@ def take_clock(state: StreamState, event: EventRow) -> None:
 
 def take_coverage(state: StreamState, event: EventRow) -> None:
     """From here on, all events of some kinds are seen, or no more."""
-    said = event.detail(Coverage)
-    state.facts.coverage.append((event.ts, said))
-    if "split" in said.kinds and said.since is None:
-        state.opts[OPT_SPLIT_COVERED] = int(said.begins)
-    if "refill" in said.kinds and said.since is None:
-        state.opts[OPT_REFILL_COVERED] = int(said.begins)
+    state.declare(event.ts, event.detail(Coverage))
 
 
 def take_gap(state: StreamState, event: EventRow) -> None:

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.fold.decode import StackTable, TextTable
 from pagetrail.replay.fold.notice_jit import doubt, note, quarantine
-from pagetrail.replay.fold.options import OPT_LOSS, OPT_MAX_PFN, OPTIONS
+from pagetrail.replay.fold.options import OPT_LOSS, OPT_MAX_PFN, OPT_REFILL_COVERED, OPT_SPLIT_COVERED, OPTIONS
 from pagetrail.replay.fold.tables import LAST_SEQ, LAST_TS, NO_EVENT, Tables, new_tables, with_room
 from pagetrail.replay.rules.clients.client import Client
 from pagetrail.replay.rules.open_baseline import OpenBaseline
@@ -16,6 +17,7 @@ from pagetrail.replay.rules.page_ext import node_spans
 from pagetrail.replay.rules.page_values import PageValues
 from pagetrail.replay.rules.sections import MAX_SECTIONS, X86_64_PAGES_PER_SECTION, Sections
 from pagetrail.schemas.details import Boot, Gap
+from pagetrail.schemas.details import Coverage as CoverageDetail
 from pagetrail.schemas.owner import ABSENT64, Anomaly
 
 
@@ -34,7 +36,7 @@ class StreamState:
     tables, opts
         The arrays and options that the jit functions work on; ``tables`` is replaced as a whole when something grows.
     facts
-        What is known beside pages.
+        What is known beside pages; ``coverage`` is what its coverage events declare.
     sections, values
         The extensions that are there, and what page_ext's clients hold in them.
     comms, stacks
@@ -47,7 +49,7 @@ class StreamState:
 
     def __init__(self, *, correct: bool, clients: Sequence[Client]) -> None:
         self.correct = correct
-        self.facts = Facts()
+        self.facts, self.coverage = Facts(), Coverage()
         self.sections = Sections(self.facts.sections)
         self.comms, self.stacks = TextTable(), StackTable()
         self.tables: Tables = new_tables(X86_64_PAGES_PER_SECTION)
@@ -117,8 +119,20 @@ class StreamState:
         if self.beyond_nodes(section_nr):
             return Anomaly.BEYOND_MACHINE
         went = max((e.end_ts for e in self.facts.sections if e.section_nr == section_nr), default=None)
-        gone = went is not None and self.facts.covered_since("hotplug", went)
+        gone = went is not None and self.hotplug_seen_since(went)
         return Anomaly.SECTION_GONE if gone else None
+
+    def hotplug_seen_since(self, ts: int) -> bool:
+        """Return whether every hotplug call from *ts* (trace clock, ns) on was seen: covered, and without a loss."""
+        since = self.coverage.since("hotplug")
+        return since is not None and since <= ts and not any(gap.t_hi >= ts for _, _, gap in self.facts.gaps)
+
+    def declare(self, ts: int, said: CoverageDetail) -> None:
+        """Take what a coverage event declares from *ts* (trace clock, ns) on."""
+        self.facts.coverage.append((ts, said))
+        self.coverage.declare(ts, said)
+        self.opts[OPT_SPLIT_COVERED] = int(self.coverage.now("split"))
+        self.opts[OPT_REFILL_COVERED] = int(self.coverage.now("refill"))
 
     def beyond_nodes(self, section_nr: int) -> bool:
         """Return whether a section lies in no node of a FLATMEM kernel, whose nodes are all the memory there can be."""

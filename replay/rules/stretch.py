@@ -23,8 +23,8 @@ class StretchOrigin:
 
     Attributes
     ----------
-    fold
-        Name of the fold; ``floor`` is its least number of events in a segment.
+    fold, digest_name
+        Name of the fold, and what chain digests call its options; ``floor`` is its least number of events in a segment.
     first_seq, last_seq
         stream_seq of its first and last event.
     first_ts, last_ts
@@ -36,6 +36,7 @@ class StretchOrigin:
     host: str
     boot_id: str
     fold: str
+    digest_name: str
     floor: int
     first_seq: int
     last_seq: int

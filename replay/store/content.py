@@ -73,7 +73,7 @@ class Content:
         s, o = self.stretch, self.stretch.origin
         return join_digests(
             self.parent.digest.encode(),
-            f"{o.host}\0{o.boot_id}\0{o.fold}\0{o.first_seq}\0{o.last_seq}".encode(),
+            f"{o.host}\0{o.boot_id}\0{o.digest_name}\0{o.first_seq}\0{o.last_seq}".encode(),
             spans_digest(s.runs, s.records, s.comms, s.stacks.ids),
             spans_digest(s.live_runs, s.live_records, s.comms, s.stacks.ids),
             rows_digest(self.doubts),

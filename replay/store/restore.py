@@ -9,6 +9,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import from_plain
 from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, MOVES, QUARANTINE, RUNS, SPARE, grown
 from pagetrail.replay.rules.engine import FoldOptions, StreamEngine
@@ -100,6 +101,7 @@ def _restore(engine: StreamEngine, file: StoreFile) -> Link:
 
 def _restore_facts(state: StreamState, saved: dict[str, Any]) -> None:
     state.facts = from_plain(saved["facts"])
+    state.coverage = Coverage(state.facts.coverage)
     state.sections = Sections(state.facts.sections)
     state.set_section_size(state.facts.pages_per_section)
     state.opts[:] = saved["options"]

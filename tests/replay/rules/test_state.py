@@ -57,7 +57,16 @@ def test_a_stretch_is_not_changed_by_what_comes_after_it() -> None:
     of = state()
     tell(of, Kind.BOOT, Boot(section_size_bits=27, present=((0, PAGES),)))
     origin = StretchOrigin(
-        host="h", boot_id="b", fold="f", floor=1, first_seq=0, last_seq=0, first_ts=5, last_ts=5, tip=True
+        host="h",
+        boot_id="b",
+        fold="f",
+        digest_name="f",
+        floor=1,
+        first_seq=0,
+        last_seq=0,
+        first_ts=5,
+        last_ts=5,
+        tip=True,
     )
     before = stretch_of(of, origin)
     of.quarantine(Anomaly.UNALIGNED, 11, 12, 1, 2, 4)
