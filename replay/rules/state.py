@@ -8,7 +8,7 @@ import numpy as np
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.fold.decode import StackTable, TextTable
 from pagetrail.replay.fold.notice_jit import doubt, note, quarantine
-from pagetrail.replay.fold.options import OPT_LOSS, OPT_MAX_PFN, OPTIONS
+from pagetrail.replay.fold.options import OPT_LOSS, OPT_MAX_PFN, OPTIONS, write_rules
 from pagetrail.replay.fold.tables import LAST_SEQ, LAST_TS, NO_EVENT, Tables, new_tables, with_room
 from pagetrail.replay.rules.clients.client import Client
 from pagetrail.replay.rules.open_baseline import OpenBaseline
@@ -55,6 +55,7 @@ class StreamState:
         self.baseline: OpenBaseline | None = None
         self.differences: list[dict[str, Any]] = []
         self.opts = np.zeros(OPTIONS, np.int64)
+        write_rules(self.opts, None)
         self.set_section_size(X86_64_PAGES_PER_SECTION)
         self.ask_clients(None, NO_EVENT)
 
