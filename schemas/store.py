@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pagetrail.schemas.linux.page_ext import DEBUG, OWNER, PAGE_TABLE_CHECK
+
 STORE_FORMAT: Final = 2
 """Version of these tables. A pagetrail refuses segments of a later one."""
 
@@ -201,7 +203,7 @@ def segments_directory(trail: Path) -> Path:
     return trail / "segments"
 
 
-FOLD_CLIENTS: Final = ("owner", "page_table_check", "debug")
+FOLD_CLIENTS: Final = (OWNER, PAGE_TABLE_CHECK, DEBUG)
 """The clients of page_ext that the folds of this version know: see replay/clients."""
 
 

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from pagetrail.producers.capture.boot import BootFiles, saw_boot
 from pagetrail.producers.capture.clock import Relation, SnapshotMarker, parse_marker, relation
 from pagetrail.producers.capture.coverage import boot_coverage, declared_coverage
-from pagetrail.producers.capture.dmesg import PAGE_SHIFT
 from pagetrail.producers.capture.snapshots import Snapshots
 from pagetrail.producers.capture.uevents import parse_uevents
 from pagetrail.producers.capture.vmstat import Reading, parse_vmstat, unmoved
@@ -35,6 +34,10 @@ from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import BaselineBegin, Coverage, Covered, Hotplug, Marker
 from pagetrail.schemas.errors import InputError
+from pagetrail.schemas.linux.memory_notify import CALL_OF_UEVENT
+from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
+from pagetrail.schemas.linux.probes import HOTPLUG_GROUP
+from pagetrail.schemas.linux.releases import rules_of
 
 TRACES: Final = ("trace.txt", "trace_pipe.txt", "trace", "perf-script.txt")
 """Names of a capture's trace, the best first."""
@@ -43,7 +46,6 @@ BINARY_TRACES: Final = ("trace.dat", "perf.data")
 
 Rows = Callable[[], Iterator[EventBatch]]
 _PROBE_KINDS: Final = (Kind.SPLIT, Kind.MIGRATE, Kind.ISOLATE)
-_CALLS: Final = {"online": "online_pages", "offline": "offline_pages"}
 
 
 class Capture:
@@ -102,7 +104,7 @@ class Capture:
         """Yield the recording's events in order; dumps are read as their markers come."""
         timed = self._timed_rows()
         with open_input(self._trace) as stream:
-            flags = self._boot.gfp_flags() or None
+            flags = self._boot.gfp_flags() or rules_of(self._boot.release).gfp_flags
             parser = parser_of(stream, self._format, gfp_flags=flags, vmemmap_base=self._vmemmap_base)
             self.account = parser.account
             begun = False
@@ -315,15 +317,15 @@ class Capture:
         """Yield what uevents tell of hotplug, unless probes were on it."""
         block_bytes = self._boot.block_bytes()
         text = self._boot.text("uevents.txt")
-        if not text or block_bytes is None or "hp:" in (self._boot.text("set_event.txt") or ""):
+        if not text or block_bytes is None or f"{HOTPLUG_GROUP}:" in (self._boot.text("set_event.txt") or ""):
             return
         pages = block_bytes >> PAGE_SHIFT
         for event in parse_uevents(text):
-            if event.action not in _CALLS:
+            if event.action not in CALL_OF_UEVENT:
                 continue
             at = event.monotonic - known.mono_offset
             detail = Hotplug.model_validate(
-                {"call": _CALLS[event.action], "phase": "notified", "source": "uevents.txt"}
+                {"call": CALL_OF_UEVENT[event.action], "phase": "notified", "source": "uevents.txt"}
             )
             row = detail_row(Kind.HOTPLUG, at, detail, pfn=event.block * pages, nr_pages=pages, ret=0)
             yield at, _then(row)

@@ -5,7 +5,6 @@ The rules are DESIGN's (evidence and certainty); each is a ``Reason`` with the a
 """
 
 import enum
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -16,12 +15,12 @@ from pagetrail.queries.core.instant import as_text
 from pagetrail.replay.facts.clock import owner_clock
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import Facts
-from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1
+from pagetrail.schemas.linux.gfp import GFP_MOVABLE
+from pagetrail.schemas.linux.page_ext import OWNER
 from pagetrail.schemas.owner import (
     ABSENT64,
     DOUBT_HOTPLUG,
     DOUBT_TEXT,
-    GFP_MOVABLE,
     OPEN_END,
     QUARANTINED,
     Evidence,
@@ -154,7 +153,7 @@ def _page_owner_on(facts: Facts) -> bool:
 
     Source: mm/page_alloc.c, __alloc_pages_bulk (Linux 6.1).
     """
-    on = facts.boot is not None and "owner" in facts.boot.page_ext_clients
+    on = facts.boot is not None and OWNER in facts.boot.page_ext_clients
     return on and any(audit.view == "page_owner" for audit in facts.audits)
 
 
@@ -164,7 +163,7 @@ def _splittable(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
     Source: mm/page_alloc.c, split_page (Linux 6.1): a compound page is not split; only a huge page of user memory is, by
     mm/huge_memory.c or, hugetlb's, by mm/hugetlb.c: those are movable, or at least from high memory.
     """
-    flags = _gfp_flags(facts)
+    flags = facts.gfp_flags
     gfp = np.where(records["gfp_mask"] == ABSENT64, 0, records["gfp_mask"])
     compound = (gfp & flags.get("__GFP_COMP", 0)) != 0
     users = (gfp & (GFP_MOVABLE | flags.get("__GFP_HIGHMEM", 0))) != 0
@@ -176,14 +175,10 @@ def _huge(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
 
     Source: include/linux/gfp_types.h, GFP_TRANSHUGE_LIGHT (Linux 6.1): compound, without reserves (__GFP_NOMEMALLOC).
     """
-    flags = _gfp_flags(facts)
+    flags = facts.gfp_flags
     mask = flags.get("__GFP_COMP", 0) | flags.get("__GFP_NOMEMALLOC", 0)
     gfp = np.where(records["gfp_mask"] == ABSENT64, 0, records["gfp_mask"])
     return np.asarray((gfp & mask) == mask)
-
-
-def _gfp_flags(facts: Facts) -> Mapping[str, int]:
-    return (facts.boot.gfp_flags if facts.boot else None) or GFP_FLAGS_6_1
 
 
 def _gap(facts: Facts, begin: NDArray[np.int64], until: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from pagetrail.replay.facts.extension import Extension
 from pagetrail.schemas.details import Boot, Clock, Coverage, Gap, RecordingEnd
+from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
+from pagetrail.schemas.linux.releases import KernelRules, rules_of
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
 
 
@@ -105,6 +108,21 @@ class Facts:
             name: {**found} if isinstance(found, dict) else list(map(_copied, found)) for name, found in lists.items()
         }
         return Facts(pages_per_section=self.pages_per_section, **copies)  # type: ignore[arg-type]
+
+    @property
+    def rules(self) -> KernelRules:
+        """The rules of the kernel that the boot is of."""
+        return rules_of(self.boot.release if self.boot else None)
+
+    @property
+    def gfp_flags(self) -> Mapping[str, int]:
+        """The names of gfp flags, to their bits: those that the recording's own kernel prints, else those of its release."""
+        return (self.boot.gfp_flags if self.boot else None) or self.rules.gfp_flags
+
+    @property
+    def page_shift(self) -> int:
+        """log2 of a page's bytes; that of x86_64 where no boot was recorded."""
+        return self.boot.page_shift if self.boot else PAGE_SHIFT
 
     def lose(self, seq: int, ts: int, cpu: int | None, gap: Gap) -> None:
         """Add a loss that was reported at *ts*."""

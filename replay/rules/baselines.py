@@ -6,7 +6,7 @@ from pagetrail.replay.facts.clock import owner_clock, owner_ts
 from pagetrail.replay.facts.facts import Audit
 from pagetrail.replay.fold.decode import decode
 from pagetrail.replay.fold.notice_jit import doubt_on
-from pagetrail.replay.fold.options import OPT_FLOOR, OPT_MAX_PFN, OPT_SKEW
+from pagetrail.replay.fold.options import OPT_FLOOR, OPT_GFP_ISOLATED, OPT_MAX_PFN, OPT_SKEW
 from pagetrail.replay.fold.section_jit import apply_baseline
 from pagetrail.replay.fold.tables import with_room
 from pagetrail.replay.rules.event_row import EventRow
@@ -25,7 +25,7 @@ from pagetrail.replay.rules.page_owner_baseline import (
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.schemas.batch import concat
 from pagetrail.schemas.details import BaselineBegin
-from pagetrail.schemas.owner import ABSENT64, DOUBT_BASELINE, GFP_COMP, OPEN_END, Anomaly
+from pagetrail.schemas.owner import ABSENT64, DOUBT_BASELINE, OPEN_END, Anomaly
 
 
 def begin_baseline(state: StreamState, event: EventRow) -> None:
@@ -78,8 +78,8 @@ def renew_before(state: StreamState) -> int:
 def _page_owner(state: StreamState, opened: OpenBaseline, seq: int, ts: int, applied: bool) -> None:
     entries = _in_sections(state, _entries(state, opened, seq, ts), opened.since, seq, ts)
     clock = owner_clock(state.facts.clocks)
-    swapper = state.comms.intern("swapper/0")
-    seen = compare(state.tables, entries, opened.since, clock, swapper)
+    swapper = state.comms.intern(state.facts.rules.early_stamp.comm)
+    seen = compare(state.tables, state.opts, entries, opened.since, clock, swapper)
     _audit(state, opened, entries, seen, seq, ts, applied)
     if applied:
         _apply(state, opened, entries, seen, seq, ts)
@@ -122,7 +122,7 @@ def _in_sections(state: StreamState, entries: Entries, since: int, seq: int, ts:
 def _audit(
     state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, seq: int, ts: int, applied: bool
 ) -> None:
-    names = difference_class(c, b)
+    names = difference_class(c, b, int(state.opts[OPT_GFP_ISOLATED]))
     pages = np.int64(1) << b.order.astype(np.int64)
     differs = np.flatnonzero(~c.agree)
     kinds, counts = np.unique(names[differs], return_counts=True)
@@ -152,13 +152,11 @@ def _audit(
 
 def _apply(state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, seq: int, ts: int) -> None:
     clock = owner_clock(state.facts.clocks)
-    boot = state.facts.boot
-    compound = (boot.gfp_flags if boot else {}).get("__GFP_COMP", GFP_COMP)
     action = actions(c, b, renew_before(state), clock)
     done = 0
     while done < b.pfn.size:
         done = apply_baseline(
-            state.tables, b, action, c.early, compound, seq, ts, opened.begin.window_begin, opened.since, done
+            state.tables, state.opts, b, action, c.early, seq, ts, opened.begin.window_begin, opened.since, done
         )
         if done < b.pfn.size:
             state.tables = with_room(state.tables, 1 << int(b.order[done]))
@@ -190,4 +188,6 @@ def _kpageflags(state: StreamState, opened: OpenBaseline, seq: int, ts: int, app
     )  # fmt: skip
     if applied:
         before = renew_before(state)
-        state.tables = set_free(state.tables, runs, seq, ts, opened.begin.window_begin, opened.since, before)
+        state.tables = set_free(
+            state.tables, state.opts, runs, seq, ts, opened.begin.window_begin, opened.since, before
+        )

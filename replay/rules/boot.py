@@ -1,20 +1,19 @@
 """The boot: what its constants say of sections, of nodes, and of the clients of page_ext that are needed."""
 
-from pagetrail.replay.fold.options import OPT_MAX_PFN
+from pagetrail.replay.fold.options import OPT_MAX_PFN, write_rules
 from pagetrail.replay.rules.event_row import EventRow
 from pagetrail.replay.rules.page_ext import max_order_nr_pages, node_spans
 from pagetrail.replay.rules.sections import MAX_SECTIONS
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.schemas.details import Boot
-
-MAX_SECTION_ORDER = 24
-"""log2 of the pages of a section, at most; the largest that we know is 18 (arm64 with 4 KiB pages, before Linux 5.12)."""
+from pagetrail.schemas.linux.mmzone import MAX_SECTION_ORDER
 
 
 def take_boot(state: StreamState, event: EventRow) -> None:
     """The constants of the boot; sections of memory that is present have their extension from then on."""
     boot = event.detail(Boot)
     state.facts.boots.append((event.ts, boot))
+    write_rules(state.opts, boot)
     state.ask_clients(boot, event.ts)
     if len(state.facts.boots) > 1:
         return

@@ -11,12 +11,12 @@ from pagetrail.schemas.columns import absent
 from pagetrail.schemas.details import Gap, Hotplug
 from pagetrail.schemas.linux.memory_notify import (
     Call,
-    Extension,
+    ExtensionState,
     memory_action,
     page_ext_callback,
     refused,
-    sections_of,
 )
+from pagetrail.schemas.linux.mmzone import sections_of
 from pagetrail.schemas.owner import ABSENT64, DOUBT_HOTPLUG, Anomaly
 
 MAX_BLOCK_SECTIONS = 1 << 12
@@ -102,13 +102,13 @@ def _notify(state: StreamState, seen: HotplugCall, entry: HotplugCall | None) ->
         doubt(state.tables, seen.pfn, seen.nr_pages, entry.ts, seen.ts, seen.seq, DOUBT_HOTPLUG)
 
 
-def _extension(state: StreamState, section_nr: int) -> Extension:
+def _extension(state: StreamState, section_nr: int) -> ExtensionState:
     """Return what is known of a section's extension."""
     if not state.sections.is_open(section_nr):
-        return Extension.ABSENT
+        return ExtensionState.ABSENT
     slot = int(state.tables.slot[section_nr])
     owned = bool((state.tables.owner[slot] >= 0).any() or (state.tables.kernel[slot] >= 0).any())
-    return Extension.USED if owned or state.values.known_of(slot) else Extension.BLANK
+    return ExtensionState.USED if owned or state.values.known_of(slot) else ExtensionState.BLANK
 
 
 def _set_onlining(state: StreamState) -> None:

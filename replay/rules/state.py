@@ -9,7 +9,14 @@ from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.fold.decode import StackTable, TextTable
 from pagetrail.replay.fold.notice_jit import doubt, note, quarantine
-from pagetrail.replay.fold.options import OPT_LOSS, OPT_MAX_PFN, OPT_REFILL_COVERED, OPT_SPLIT_COVERED, OPTIONS
+from pagetrail.replay.fold.options import (
+    OPT_LOSS,
+    OPT_MAX_PFN,
+    OPT_REFILL_COVERED,
+    OPT_SPLIT_COVERED,
+    OPTIONS,
+    write_rules,
+)
 from pagetrail.replay.fold.tables import LAST_SEQ, LAST_TS, NO_EVENT, Tables, new_tables, with_room
 from pagetrail.replay.rules.clients.client import Client
 from pagetrail.replay.rules.open_baseline import OpenBaseline
@@ -57,6 +64,7 @@ class StreamState:
         self.baseline: OpenBaseline | None = None
         self.differences: list[dict[str, Any]] = []
         self.opts = np.zeros(OPTIONS, np.int64)
+        write_rules(self.opts, None)
         self.set_section_size(X86_64_PAGES_PER_SECTION)
         self.ask_clients(None, NO_EVENT)
 

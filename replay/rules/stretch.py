@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.fold.decode import StackTable
-from pagetrail.replay.fold.options import OPT_SKEW
+from pagetrail.replay.fold.options import OPT_SKEW, STATE_OPTIONS
 from pagetrail.replay.fold.tables import DOUBTS, QUARANTINE, RUNS, live_rows, recent_moves
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.schemas.structs import copied
@@ -113,7 +113,7 @@ def stretch_of(state: StreamState, origin: StretchOrigin) -> Stretch:
         resume={
             "counts": t.counts.tolist(),
             "moves": recent_moves(t, int(state.opts[OPT_SKEW])).tolist(),
-            "options": state.opts.tolist(),
+            "options": state.opts[:STATE_OPTIONS].tolist(),
             "segment_first_seq": origin.first_seq,
             "segment_first_ts": origin.first_ts,
             "generation": t.generation.tolist(),

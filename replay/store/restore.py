@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import from_plain
+from pagetrail.replay.fold.options import STATE_OPTIONS, write_rules
 from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, MOVES, QUARANTINE, RUNS, SPARE, grown
 from pagetrail.replay.rules.engine import FoldOptions, StreamEngine
 from pagetrail.replay.rules.open_baseline import OpenBaseline
@@ -104,7 +105,8 @@ def _restore_facts(state: StreamState, saved: dict[str, Any]) -> None:
     state.coverage = Coverage(state.facts.coverage)
     state.sections = Sections(state.facts.sections)
     state.set_section_size(state.facts.pages_per_section)
-    state.opts[:] = saved["options"]
+    state.opts[:STATE_OPTIONS] = saved["options"]
+    write_rules(state.opts, state.facts.boot)
     state.baseline = None if saved["view"] is None else OpenBaseline.from_plain(saved["view"])
 
 

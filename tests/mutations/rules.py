@@ -61,7 +61,7 @@ MUTATIONS = (
     Mutation(
         name="ghost-forgotten", module=BLOCK,
         rule="a drained page is not allocated; its page_ext is not touched, so a ghost keeps its stamp in the kernel's view",
-        old="                if is_early_stamp(t.records[handle]):\n", new="                if False:\n",
+        old="                if is_early_stamp(o, t.records[handle]):\n", new="                if False:\n",
     ),
     Mutation(
         name="refill-says-nothing", module=FOLD,
@@ -76,8 +76,8 @@ MUTATIONS = (
     Mutation(
         name="batched-counted-too", module="pagetrail.producers.formats.text.payloads",
         rule="`mm_page_free_batched` comes in addition to `mm_page_free`: count one",
-        old='    "mm_page_free": EventReader._free,\n',
-        new='    "mm_page_free": EventReader._free,\n    "mm_page_free_batched": EventReader._free,\n',
+        old='    kmem_events.MM_PAGE_FREE: EventReader._free,\n',
+        new='    kmem_events.MM_PAGE_FREE: EventReader._free,\n    "mm_page_free_batched": EventReader._free,\n',
         tests=("tests/producers/formats/test_ftrace_text.py::test_kernel_equals_reference_on_the_sample",),
     ),
     Mutation(
@@ -152,7 +152,7 @@ MUTATIONS = (
     Mutation(
         name="any-dump-proves-tails", module=SECTIONS,
         rule="a dump sets, confirms and corrects heads; tails only of compound blocks that were not migrated",
-        old='    whole = (b.gfp_mask[i] & compound) != 0 and b.migrate_reason[i] < 0\n', new='    whole = True\n',
+        old='    whole = (b.gfp_mask[i] & o[OPT_GFP_COMP]) != 0 and b.migrate_reason[i] < 0\n', new='    whole = True\n',
         tests=(*STORIES, *ORACLE),
     ),
     Mutation(
@@ -237,8 +237,8 @@ MUTATIONS = (
     Mutation(
         name="memory-that-comes-is-the-old-one", module=NOTIFIER,
         rule="MEM_GOING_ONLINE allocates extensions one by one; an existing one is kept, unless its pages have been in use",
-        old="        if known is Extension.USED:\n",
-        new="        if known is Extension.USED:\n            continue\n        if 0:\n",
+        old="        if known is ExtensionState.USED:\n",
+        new="        if known is ExtensionState.USED:\n            continue\n        if 0:\n",
         tests=(*HOTPLUG, *ORACLE),
     ),
     Mutation(

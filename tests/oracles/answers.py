@@ -16,7 +16,8 @@ from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import CLOCK_SKEW_OPTION, RecordingBegin
 from pagetrail.schemas.frames import FrameOrigin, header_of
-from pagetrail.schemas.owner import ABSENT64, GFP_MOVABLE, RUN_DTYPE, SAME_TS_NSEC, State
+from pagetrail.schemas.linux.gfp import GFP_MOVABLE
+from pagetrail.schemas.owner import ABSENT64, RUN_DTYPE, SAME_TS_NSEC, State
 from tests.model.config import ModelConfig
 from tests.model.kernel import History
 from tests.model.page_ext import Pages, PageState, Truth

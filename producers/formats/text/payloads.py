@@ -14,15 +14,10 @@ from pagetrail.producers.formats.text.text_jit import ALLOC, DRAIN, FREE, IGNORE
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Hotplug, Marker
 from pagetrail.schemas.errors import BadArgument
+from pagetrail.schemas.linux import kmem_events, probes
 from pagetrail.schemas.linux.gfp import parse_gfp
-
-STRUCT_PAGE_BYTES: Final = 64  # sizeof(struct page) on x86_64 (include/linux/mm_types.h, Linux 6.1)
-VMEMMAP_BASES: Final = {  # arch/x86/include/asm/pgtable_64_types.h (Linux 6.1), without KASLR: base, bytes
-    0xFFD4000000000000: 1 << 49,  # 5-level paging
-    0xFFFFEA0000000000: 1 << 40,  # 4-level paging
-}
-PFN_LIMIT: Final = 1 << 52  # no page lies higher: 64-bit addresses, pages of 4 KiB
-KASLR_STEP: Final = (1 << 30) // STRUCT_PAGE_BYTES  # arch/x86/mm/kaslr.c moves the vmemmap by multiples of 1 GiB
+from pagetrail.schemas.linux.mmzone import PFN_LIMIT
+from pagetrail.schemas.linux.vmemmap import KASLR_STEP_BYTES, STRUCT_PAGE_BYTES, VMEMMAP_BYTES
 
 _NUMBER: Final = r"(0x[0-9a-f]{1,16}|[0-9]{1,20})"
 _SMALL: Final = r"(-?[0-9]{1,10})"
@@ -254,7 +249,7 @@ class EventReader:
         pointer = _integer(text)
         base = self.vmemmap_base
         if base is None:
-            for known, size in VMEMMAP_BASES.items():
+            for known, size in VMEMMAP_BYTES.items():
                 if known <= pointer < known + size:
                     base = known
         if base is None:
@@ -262,7 +257,7 @@ class EventReader:
         pfn, rest = divmod(pointer - base, STRUCT_PAGE_BYTES)
         if rest or not 0 <= pfn < PFN_LIMIT:
             raise _Bad(f"no pfn for struct page {text}: it is no multiple of {STRUCT_PAGE_BYTES} above {base:#x}")
-        if self.vmemmap_base is None and pfn > 2 * self.highest_pfn() + KASLR_STEP:
+        if self.vmemmap_base is None and pfn > 2 * self.highest_pfn() + KASLR_STEP_BYTES // STRUCT_PAGE_BYTES:
             raise _Bad(
                 f"no pfn for struct page {text}: from {base:#x} it would lie far beyond all pages named; give the base"
             )
@@ -281,24 +276,24 @@ def _hotplug(call: str, phase: str) -> str:
 
 
 _READERS: Final[dict[str, Callable[[EventReader, str], Outcome]]] = {
-    "mm_page_alloc": EventReader._alloc,
-    "mm_page_free": EventReader._free,
-    "mm_page_pcpu_drain": EventReader._drain,
-    "mm_page_alloc_zone_locked": EventReader._refill,
-    "mm_page_alloc_extfrag": EventReader._extfrag,
-    "copy_owner": EventReader._copy_owner,
-    "split_owner": EventReader._split_owner,
-    "iso_owner": EventReader._iso_owner,
-    "online_pages": EventReader._online,
-    "online_pages_ret": EventReader._online_ret,
-    "offline_pages": EventReader._offline,
-    "offline_pages_ret": EventReader._offline_ret,
+    kmem_events.MM_PAGE_ALLOC: EventReader._alloc,
+    kmem_events.MM_PAGE_FREE: EventReader._free,
+    kmem_events.MM_PAGE_PCPU_DRAIN: EventReader._drain,
+    kmem_events.MM_PAGE_ALLOC_ZONE_LOCKED: EventReader._refill,
+    kmem_events.MM_PAGE_ALLOC_EXTFRAG: EventReader._extfrag,
+    probes.COPY_OWNER.name: EventReader._copy_owner,
+    probes.SPLIT_OWNER.name: EventReader._split_owner,
+    probes.ISO_OWNER.name: EventReader._iso_owner,
+    probes.ONLINE_PAGES.name: EventReader._online,
+    probes.ONLINE_PAGES_RET.name: EventReader._online_ret,
+    probes.OFFLINE_PAGES.name: EventReader._offline,
+    probes.OFFLINE_PAGES_RET.name: EventReader._offline_ret,
     "tracing_mark_write": EventReader._marker,
 }
 
 _ACTIONS: Final = dict.fromkeys(_READERS, RARE) | {
-    "mm_page_alloc": ALLOC,
-    "mm_page_free": FREE,
-    "mm_page_pcpu_drain": DRAIN,
-    "mm_page_alloc_zone_locked": REFILL,
+    kmem_events.MM_PAGE_ALLOC: ALLOC,
+    kmem_events.MM_PAGE_FREE: FREE,
+    kmem_events.MM_PAGE_PCPU_DRAIN: DRAIN,
+    kmem_events.MM_PAGE_ALLOC_ZONE_LOCKED: REFILL,
 }

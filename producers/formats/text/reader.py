@@ -15,7 +15,8 @@ from pagetrail.producers.parsed import ReadAccount
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.details import Gap
 from pagetrail.schemas.errors import BadArgument
-from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1, parse_gfp
+from pagetrail.schemas.linux.gfp import parse_gfp
+from pagetrail.schemas.linux.releases import rules_of
 
 CHUNK_BYTES: Final = 1 << 20  # stays in the cache; larger ones cost page faults and win nothing
 
@@ -39,7 +40,7 @@ class TextReader(ABC):
         self.account = ReadAccount()
         self.source = source
         self._stream, self._chunk_bytes = stream, chunk_bytes
-        self._gfp_flags = GFP_FLAGS_6_1 if gfp_flags is None else gfp_flags
+        self._gfp_flags = rules_of(None).gfp_flags if gfp_flags is None else gfp_flags
         self._texts = new_interner(1 << 14, 1 << 22)
         self._cpus = np.full((tk.CPU_FIELDS, tk.MAX_CPUS), -1, np.int64)
         self._cpus[tk.GAP_IS_DUE] = 0

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pagetrail.producers.formats.interning import MASK, at, intern, jit
 from pagetrail.schemas.columns import Kind, absent
+from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 
 MAX_LINE: Final = 1 << 16
 """A longer line is not understood: no kernel prints one."""
@@ -242,7 +243,7 @@ def page_fields(data: NDArray[np.uint8], action: int, state: NDArray[np.int64]) 
     if pos == first:
         return False
     pfn, pos = number(data, after_literal(data, pos, stop, _PFN), stop)
-    if pos < 0 or pfn >= 1 << 52:
+    if pos < 0 or pfn >= PFN_LIMIT:
         return False
     order, pos = number(data, after_literal(data, pos, stop, _ORDER), stop)
     if pos < 0 or order > 63:

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from pagetrail.schemas.owner import GFP_MOVABLE, Anomaly, Evidence, How, State
+from pagetrail.schemas.linux.gfp import GFP_MOVABLE
+from pagetrail.schemas.owner import Anomaly, Evidence, How, State
 from tests.oracles.fold.recording import covered
 from tests.oracles.fold.values import Event, Owner, nothing
 

@@ -1,5 +1,6 @@
 """A checkpoint and the tail of the log make what a replay from the beginning makes."""
 
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -7,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pagetrail.replay.fold.options import OPT_GFP_COMP, STATE_OPTIONS
 from pagetrail.replay.rules.engine import FoldOptions
 from pagetrail.replay.store import publish, restore
 from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.details import Boot
 from tests.replay.states import FLOOR, Run, litter, new_engine, replay, semantic, store, stream, trail_of
 from tests.replay.strategies import History, Machine, histories, history, to_frames
 
@@ -111,3 +114,19 @@ def test_a_lost_or_damaged_cut_costs_nothing_but_time(tmp_path: Path) -> None:
         cut.unlink() if content is None else cut.write_bytes(content)
         replay(trail, correct=True)
         assert store(trail) == before
+
+
+def test_the_rules_of_the_kernel_come_from_the_boot_again_and_are_not_kept(tmp_path: Path) -> None:
+    """A store that was written before rules were options goes on as it is."""
+    m = Machine()
+    m.recordings.append([])
+    m.reference.apply = lambda event: None  # type: ignore[method-assign]
+    m.emit(Kind.BOOT, Boot(release="6.1.0", gfp_flags={"__GFP_COMP": 0x80000}))
+    m.emit(Kind.ALLOC, pfn=3, order=0, gfp_mask=0)
+    run = Run(new_engine()).apply(to_frames(m.recordings))
+    publish.write(tmp_path, run.content())
+    restored = restore.load(tmp_path, host="host", boot_id="boot", options=FoldOptions(floor=FLOOR))
+    assert restored.engine.state.opts[OPT_GFP_COMP] == 0x80000
+    assert semantic(restored.engine, restored.link) == semantic(run.engine, run.link)
+    kept = dict(zip(*run.content().tables()["state"].to_pydict().values(), strict=True))
+    assert len(json.loads(kept["options"])) == STATE_OPTIONS
