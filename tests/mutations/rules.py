@@ -76,8 +76,7 @@ MUTATIONS = (
     Mutation(
         name="batched-counted-too", module="pagetrail.producers.formats.text.payloads",
         rule="`mm_page_free_batched` comes in addition to `mm_page_free`: count one",
-        old='    kmem_events.MM_PAGE_FREE: EventReader._free,\n',
-        new='    kmem_events.MM_PAGE_FREE: EventReader._free,\n    "mm_page_free_batched": EventReader._free,\n',
+        old="    return _COMPILED.get(name, RARE", new='    return _COMPILED.get(name.removesuffix("_batched"), RARE',
         tests=("tests/producers/formats/test_ftrace_text.py::test_kernel_equals_reference_on_the_sample",),
     ),
     Mutation(
