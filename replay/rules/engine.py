@@ -40,7 +40,7 @@ from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Gap
 from pagetrail.schemas.frames import FrameHeader
 from pagetrail.schemas.owner import ABSENT64, Anomaly
-from pagetrail.schemas.store import fold_name
+from pagetrail.schemas.store.names import fold_name
 
 SEGMENT_FLOOR = 131_072
 """A segment holds at least so many events: below, the file's own size would outweigh them."""

@@ -2,11 +2,11 @@
 
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pagetrail.replay.rules.engine import StreamEngine
 from pagetrail.replay.store import publish as checkpoint
 from pagetrail.replay.store.content import Stretch
+from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.log.contract import LogRecord
 
 RATE_SECONDS = 5.0
@@ -32,7 +32,7 @@ class OpenStream:
     """
 
     engine: StreamEngine
-    directory: Path
+    place: StreamPlace
     resume_offset: int
     saved_seq: int = -1
     changed: bool = False
@@ -61,7 +61,7 @@ class OpenStream:
     def seal(self) -> None:
         """Write what is folded as a segment."""
         stretch = Stretch(self.engine, tip=False)
-        checkpoint.write(self.directory, stretch)
+        checkpoint.write(self.place, stretch)
         self.engine.parent_digest, self.engine.ended = stretch.digest, stretch.ended
         self.written = time.monotonic()
         self.changed, self.saved_seq = False, stretch.last_seq
@@ -70,7 +70,7 @@ class OpenStream:
         """Write the state as a tip, unless a segment ends exactly here."""
         self.written = time.monotonic()
         if self.engine.last_seq >= self.engine.segment_first_seq:
-            checkpoint.write(self.directory, Stretch(self.engine, tip=True))
+            checkpoint.write(self.place, Stretch(self.engine, tip=True))
         self.changed, self.saved_seq = False, self.engine.last_seq
 
     def measure(self, now: float) -> float:

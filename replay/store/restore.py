@@ -1,7 +1,6 @@
 """A stream's engine as its last file left it: what a resume goes on from."""
 
 import json
-from pathlib import Path
 from typing import Any, Final
 
 import duckdb
@@ -13,63 +12,61 @@ from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE
 from pagetrail.replay.rules.engine import FoldOptions, StreamEngine
 from pagetrail.replay.rules.open_baseline import OpenView
 from pagetrail.replay.rules.sections import Sections, place
+from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import arrays, columns, meta, opened
 from pagetrail.replay.store.state_digest import EndedSums
-from pagetrail.schemas.errors import SegmentDamaged
+from pagetrail.schemas.errors import SegmentGone
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END, VALUE_DTYPE
-from pagetrail.schemas.store import StoreFile, chain
+from pagetrail.schemas.store.contract import Store
+from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.structs import taken
 
 _LOOKS: Final = 5
 """How often a tip that is replaced while we look is looked for again."""
 
 
-def load(directory: Path, *, host: str, boot_id: str, options: FoldOptions) -> StreamEngine:
+def load(place: StreamPlace, *, host: str, boot_id: str, options: FoldOptions) -> StreamEngine:
     """Return the engine of a stream as its last segment or tip left it; a new one when there is none."""
     for attempt in range(_LOOKS):
         engine = StreamEngine(host=host, boot_id=boot_id, options=options)
-        last = resumable(directory)
+        last = resumable(place)
         try:
             if last is not None:
-                _restore(engine, last)
+                _restore(engine, place.store, last)
             break
-        except SegmentDamaged:
-            if _is_there(last) or attempt == _LOOKS - 1:
+        except SegmentGone:
+            if attempt == _LOOKS - 1:
                 raise
     return engine
 
 
-def _is_there(file: StoreFile | None) -> bool:
-    return file is not None and file.path.exists()
-
-
-def resumable(directory: Path) -> StoreFile | None:
+def resumable(place: StreamPlace) -> StoreFile | None:
     """Return the last file of a stream to which a chain without a hole leads: beyond it, everything is made again."""
     for attempt in range(_LOOKS):
         try:
-            return _end_of_chain(directory)
-        except SegmentDamaged as error:
-            if Path(error.path).exists() or attempt == _LOOKS - 1:
+            return _end_of_chain(place)
+        except SegmentGone:
+            if attempt == _LOOKS - 1:
                 raise
     return None
 
 
-def _end_of_chain(directory: Path) -> StoreFile | None:
+def _end_of_chain(place: StreamPlace) -> StoreFile | None:
     last, expected = None, 0
-    for file in chain(directory):
+    for file in place.chain():
         first_seq = file.first_seq
         if file.tip:
-            with opened(file.path) as db:
-                first_seq = int(meta(db, file.path)["first_seq"])
+            with opened(place.store, file.name) as db:
+                first_seq = int(meta(db, place.store.where(file.name))["first_seq"])
         if first_seq != expected:
             break
         last, expected = file, file.last_seq + 1
     return last
 
 
-def _restore(engine: StreamEngine, file: StoreFile) -> None:
-    with opened(file.path) as db:
-        said = meta(db, file.path)
+def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> None:
+    with opened(store, file.name) as db:
+        said = meta(db, store.where(file.name))
         state = {name: json.loads(value) for name, value in db.execute("SELECT name, value FROM state").fetchall()}
         _restore_facts(engine, state)
         _restore_texts(engine, db)

@@ -12,7 +12,7 @@ from pagetrail.replay.store import publish as checkpoint
 from pagetrail.replay.store import restore
 from pagetrail.replay.store.content import Stretch
 from pagetrail.schemas.columns import Kind
-from tests.replay.states import FLOOR, Run, litter, new_engine, replay, semantic, store, stream, trail_of
+from tests.replay.states import FLOOR, Run, litter, new_engine, place, replay, semantic, store, stream, trail_of
 from tests.replay.strategies import History, Machine, histories, history, to_frames
 
 few = settings(max_examples=max(settings().max_examples // 5, 6))
@@ -44,9 +44,9 @@ def test_every_field_of_an_engine_is_in_its_tip(told: History, size: int) -> Non
     if run.digests:
         return  # a tip counts only behind the segments before it: the next test
     with TemporaryDirectory() as folder:
-        checkpoint.write(Path(folder), Stretch(run.engine, tip=True))
+        checkpoint.write(place(Path(folder)), Stretch(run.engine, tip=True))
         options = FoldOptions(correct=told.correct, floor=FLOOR)
-        restored = restore.load(Path(folder), host="host", boot_id="boot", options=options)
+        restored = restore.load(place(Path(folder)), host="host", boot_id="boot", options=options)
     assert semantic(restored) == semantic(run.engine)
 
 
@@ -59,12 +59,12 @@ def test_every_field_of_an_engine_is_in_its_last_segment(told: History, data: st
     with TemporaryDirectory() as folder:
         for frame in frames:
             sealed = len(run.digests)
-            run._seal = lambda s: (checkpoint.write(Path(folder), s), Run._seal(run, s))  # type: ignore[method-assign, assignment, func-returns-value]
+            run._seal = lambda s: (checkpoint.write(place(Path(folder)), s), Run._seal(run, s))  # type: ignore[method-assign, assignment, func-returns-value]
             run.apply([frame])
             if len(run.digests) == sealed or events[frame.header.frame]["kind"] != Kind.RECORDING_END:
                 continue
             options = FoldOptions(correct=told.correct, floor=FLOOR)
-            restored = restore.load(Path(folder), host="host", boot_id="boot", options=options)
+            restored = restore.load(place(Path(folder)), host="host", boot_id="boot", options=options)
             assert semantic(restored) == semantic(run.engine)
 
 
