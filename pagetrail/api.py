@@ -102,7 +102,7 @@ class Trail:
             def lag(stream: Stream) -> PartitionLag:
                 where = (stream.fold, partition_of(stream.host, partitions))
                 if where not in found:
-                    found[where] = lag_of(self.path, where[0], reader, where[1])
+                    found[where] = lag_of(stream.place.store, where[0], reader, where[1])
                 return found[where]
 
             return streams_table(self._streams, lag)
@@ -303,12 +303,13 @@ def replay(
     from pagetrail.replay.run.group import READ_SECONDS, STEP_BYTES, GroupReplayer, Membership
     from pagetrail.replay.run.partition import ReplaySettings
     from pagetrail.replay.run.replayer import Replayer
+    from pagetrail.replay.store.local import store_of
 
     options = FoldOptions(correct=correct)
     if group is not None:
         if log is None:
             raise BadArgument("--group: expected --log kafka://HOST:PORT/TOPIC beside it, found none")
-        settings = ReplaySettings(trail=Path(trail), options=options, read_bytes=STEP_BYTES)
+        settings = ReplaySettings(store=store_of(Path(trail)), options=options, read_bytes=STEP_BYTES)
         with KafkaLogReader(log, ReadLimits(seconds=READ_SECONDS)) as topic:
             membership = Membership(address=log, group=group, on_trouble=on_trouble)
             return GroupReplayer(topic, membership, settings, on_progress=on_progress).run(follow=follow, stop=stop)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from pagetrail.producers.log.sink_feed import FeedWriter
-from pagetrail.queries.core.stream import choose, open_stream, open_streams, stream_directories
+from pagetrail.queries.core.stream import choose, open_stream, open_streams, stream_places
 from pagetrail.queries.export.feed import dropped, messages
+from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import BadArgument, NotFound
 from pagetrail.schemas.feed import FEEDS
 from pagetrail.schemas.log.address import KafkaAddress
-from pagetrail.schemas.store import chain, is_stream
+from pagetrail.schemas.store.names import is_called
 
 _LOOK_SECONDS: Final = 2.0
 """How long to wait between two looks for new segments."""
@@ -77,43 +78,44 @@ def publish(
     if feed not in FEEDS:
         raise BadArgument(f"{feed}: expected one of {', '.join(FEEDS)}")
     report = PublishReport()
-    done: dict[Path, int] = {}
+    done: dict[str, int] = {}
     with FeedWriter(to, feed) as writer:
         while True:
-            for directory in _directories(Path(trail), correct=correct, wanted=stream, wait=follow):
-                _publish(directory, feed, writer, report, done, stop)
+            for place in _places(Path(trail), correct=correct, wanted=stream, wait=follow):
+                _publish(Path(trail), place, feed, writer, report, done, stop)
                 if stop():
                     return report
             if not follow or _stopped_within(_LOOK_SECONDS, stop):
                 return report
 
 
-def _directories(trail: Path, *, correct: bool | None, wanted: str | None, wait: bool) -> list[Path]:
+def _places(trail: Path, *, correct: bool | None, wanted: str | None, wait: bool) -> list[StreamPlace]:
     try:
-        there = stream_directories(trail, correct=correct)
+        there = stream_places(trail, correct=correct)
     except NotFound:
         if wait:
             return []  # not yet
         raise
-    found = [directory for directory in there if wanted is None or is_stream(directory, wanted)]
+    found = [place for place in there if wanted is None or is_called(place.name, wanted)]
     if not found and not wait:
         choose(open_streams(trail, correct=correct), wanted)  # says what there is
     return found
 
 
 def _publish(
-    directory: Path,
+    trail: Path,
+    place: StreamPlace,
     feed: str,
     writer: FeedWriter,
     report: PublishReport,
-    done: dict[Path, int],
+    done: dict[str, int],
     stop: Callable[[], bool],
 ) -> None:
     """Publish what was sealed of a stream since *done*: the last event of each, as far as this call has come."""
-    sealed = max((file.last_seq for file in chain(directory) if not file.tip), default=None)
-    if sealed is None or done.get(directory) == sealed:
-        return  # a stream in which nothing was sealed costs a look at its directory
-    stream = open_stream(directory)
+    sealed = max((file.last_seq for file in place.chain() if not file.tip), default=None)
+    if sealed is None or done.get(place.name) == sealed:
+        return  # a stream in which nothing was sealed costs a look at its files' names
+    stream = open_stream(trail, place)
     if stream is None:
         return
     there = writer.there.get((stream.host, stream.boot_id, stream.fold))
@@ -123,7 +125,7 @@ def _publish(
             report.dropped.append(line)
     writer.publish(takewhile(lambda _: not stop(), messages(stream, feed, there=there, room=writer.room)))
     report.messages, report.rows = writer.messages, writer.rows
-    done[directory] = sealed
+    done[place.name] = sealed
 
 
 def _stopped_within(seconds: float, stop: Callable[[], bool]) -> bool:

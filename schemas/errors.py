@@ -21,6 +21,7 @@
     │   │   └── TopicUnfit            a topic with a setting that would lose frames
     │   ├── SchemaTooNew          a frame of a version that this pagetrail does not read
     │   ├── SegmentDamaged        a segment cut short or changed
+    │   │   └── SegmentGone           a segment that was removed after it was looked up
     │   └── StorageFull           no space left
     └── StackConflict         one stack id, two contents
 
@@ -198,12 +199,22 @@ class SchemaTooNew(TrailError):
 class SegmentDamaged(TrailError):
     """A segment that was cut short or changed. Segments can always be made again from the log."""
 
+    remedy = "remove the file and run 'pagetrail replay'"
+
     def __init__(self, *, path: str, reason: str) -> None:
         super().__init__(
-            f"{path}: expected a sealed segment, found {reason}; remove the file and run 'pagetrail replay': "
-            "segments are made again from the log"
+            f"{path}: expected a sealed segment, found {reason}; {self.remedy}: segments are made again from the log"
         )
         self.path, self.reason = path, reason
+
+
+class SegmentGone(SegmentDamaged):
+    """A segment that was there, and is not any more; of a tip: a newer file has taken over."""
+
+    remedy = "run 'pagetrail replay'"
+
+    def __init__(self, *, path: str) -> None:
+        super().__init__(path=path, reason="nothing: it was removed meanwhile")
 
 
 class StorageFull(TrailError):

@@ -14,11 +14,10 @@ from pagetrail.queries.core.rows import EVIDENCE_WORDS, HOW_WORDS, STATE_WORDS, 
 from pagetrail.queries.core.stream import Stream, Texts, fetched
 from pagetrail.replay.facts.clock import owner_clock, owner_ts
 from pagetrail.replay.facts.facts import Facts
-from pagetrail.replay.store import read as stored
 from pagetrail.replay.store.read import arrays
 from pagetrail.schemas.feed import SPAN_FIELDS
 from pagetrail.schemas.owner import ABSENT64, OPEN_END, State
-from pagetrail.schemas.store import StoreFile
+from pagetrail.schemas.store.names import StoreFile
 
 SPAN_SCHEMA: Final = pa.schema([pa.field(name, kind, metadata={"doc": doc}) for name, kind, doc in SPAN_FIELDS])
 
@@ -46,7 +45,7 @@ def span_batches(
     How sure they are is judged by the facts of *stream* and by *doubts* (DOUBT_DTYPE), of all pages of the run together: a
     run is as sure as its least sure page.
     """
-    with stored.opened(file.path) as db:
+    with stream.opened(file) as db:
         texts = Texts.read(db)
         while True:
             where = f"rowid >= {first_row} AND rowid < {first_row + _BATCH_ROWS}"

@@ -9,10 +9,9 @@ import pyarrow as pa
 from pagetrail.queries.core.certainty import judge, last_instants
 from pagetrail.queries.core.rows import ABSENT_WHY, HOW_WORDS, ROW_SCHEMA, to_table
 from pagetrail.queries.core.stream import Stream, Texts, fetched
-from pagetrail.replay.store import read as stored
 from pagetrail.replay.store.read import arrays
 from pagetrail.schemas.owner import OPEN_END, How, State
-from pagetrail.schemas.store import StoreFile
+from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.structs import taken
 
 HISTORY_FIELDS: Final = (
@@ -68,7 +67,7 @@ def _open_at_the_end_of(stream: Stream, position: int, pfn: int, hi: int) -> boo
     if position < 0:
         return False
     where = "pfn <= $pfn AND $pfn < pfn + nr_pages AND kernel_view = 0 AND begin_ts <= $hi"
-    with stored.opened(stream.files[position].path) as db:
+    with stream.opened(stream.files[position]) as db:
         found = db.execute(f"SELECT 1 FROM live WHERE {where} LIMIT 1", {"pfn": pfn, "hi": hi}).fetchone()
     return found is not None
 
@@ -81,7 +80,7 @@ def _of_file(
         "AND begin_ts <= $hi AND end_ts >= $lo"
     )
     query = " UNION ALL ".join(f"SELECT * FROM {table} WHERE {where}" for table in tables)
-    with stored.opened(file.path) as db:
+    with stream.opened(file) as db:
         found = fetched(db, query, {"pfn": pfn, "lo": window[0], "hi": window[1]})
         views = db.execute(_VIEWS, {"pfn": pfn}).fetchall()
         texts = Texts.read(db)
@@ -183,6 +182,6 @@ def _moves(stream: Stream, file: StoreFile, sources: list[int]) -> set[tuple[int
         f"WHERE list_contains($sources, src_pfn) AND how = {int(How.MIGRATE)} AND kernel_view = 0"
         for table in ("spans", "live")
     )
-    with stored.opened(file.path) as db:
+    with stream.opened(file) as db:
         found = db.execute(query, {"sources": sources}).fetchall()
     return {(seq, ts, source, target) for seq, ts, source, target in found if stream.knows(ts, seq)}

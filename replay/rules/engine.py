@@ -26,7 +26,8 @@ from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Gap
 from pagetrail.schemas.frames import FrameHeader
 from pagetrail.schemas.owner import ABSENT64, Anomaly
-from pagetrail.schemas.store import DIGEST_VERSION, fold_name
+from pagetrail.schemas.store.names import fold_name
+from pagetrail.schemas.store.tables import DIGEST_VERSION
 
 SEGMENT_FLOOR: Final = 131_072
 """A segment holds at least so many events: with fewer, the file's own size would outweigh them."""

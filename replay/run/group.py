@@ -5,7 +5,7 @@ member of the group beside it fetches none, its partitions are paused. What is b
 partition, so that a partition is given up with nothing half done.
 
 Nobody is locked out: a process that was stopped and does not know yet that its partitions are another's folds on, and writes
-the same facts (see ``checkpoint``).
+the same facts (see ``store.publish``).
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Me
 
 from pagetrail.replay.log.kafka import KafkaLogReader
 from pagetrail.replay.run.partition import PartitionReplay, ReplayReport, ReplaySettings
-from pagetrail.replay.store.cut import part_name, read_cut, sweep_cuts
+from pagetrail.replay.store.cut import part_name, read_cut
 from pagetrail.schemas.errors import LogUnreachable
 from pagetrail.schemas.log.address import KafkaAddress
 from pagetrail.schemas.log.kafka import Troubles, client_settings, make_client, unreachable
@@ -122,9 +122,7 @@ class GroupReplayer:
 
     def _part(self, partition: int) -> PartitionReplay:
         if partition not in self.parts:
-            part = PartitionReplay(self.reader, partition, self.settings, self.report)
-            sweep_cuts(self.settings.trail, self.settings.fold, part.name)
-            self.parts[partition] = part
+            self.parts[partition] = PartitionReplay(self.reader, partition, self.settings, self.report)
         return self.parts[partition]
 
     def _is_done(self) -> bool:
@@ -136,7 +134,7 @@ class GroupReplayer:
         """Return how far another member has come in a partition, as the store says."""
         if self._ends[partition] == self.reader.low_watermark(partition):
             return self._ends[partition]
-        return read_cut(self.settings.trail, self.settings.fold, part_name(self.reader.log_id, partition)).reached
+        return read_cut(self.settings.store, self.settings.fold, part_name(self.reader.log_id, partition)).reached
 
     def _progress(self) -> None:
         done = sum(part.offset - part.start for part in self.parts.values())

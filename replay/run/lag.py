@@ -2,10 +2,10 @@
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-from pagetrail.replay.store.cut import cut_path, part_name, read_cut
+from pagetrail.replay.store.cut import part_name, read_cut
 from pagetrail.schemas.log.contract import LogReader
+from pagetrail.schemas.store.contract import Store
 
 FRESH_SECONDS = 30.0
 """A rate in a cut that nobody has written for so long is over."""
@@ -44,13 +44,11 @@ class PartitionLag:
         return max(self.log_end - (self.reached if held is None else held[0]), 0)
 
 
-def lag_of(trail: Path, fold: str, reader: LogReader, partition: int) -> PartitionLag:
+def lag_of(store: Store, fold: str, reader: LogReader, partition: int) -> PartitionLag:
     """Return how far *fold* has come in one partition of a log."""
-    part = part_name(reader.log_id, partition)
-    cut = read_cut(trail, fold, part)
+    cut = read_cut(store, fold, part_name(reader.log_id, partition))
     low = reader.low_watermark(partition)
-    path = cut_path(trail, fold, part)
-    fresh = path.exists() and time.time() - path.stat().st_mtime < FRESH_SECONDS
+    fresh = time.time() - cut.written < FRESH_SECONDS
     return PartitionLag(
         partition=partition, log_end=reader.high_watermark(partition), reached=max(cut.reached, low),
         resume=max(cut.offset, low), rates=cut.rates if fresh else {}, held=cut.held, losses=cut.losses,

@@ -2,12 +2,12 @@
 
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pagetrail.replay.rules.engine import StreamEngine
 from pagetrail.replay.rules.stretch import Stretch
 from pagetrail.replay.store import publish
 from pagetrail.replay.store.content import Content, Link
+from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.log.contract import LogRecord
 
 RATE_SECONDS = 5.0
@@ -36,7 +36,7 @@ class OpenStream:
 
     engine: StreamEngine
     link: Link
-    directory: Path
+    place: StreamPlace
     resume_offset: int
     saved_seq: int = -1
     changed: bool = False
@@ -73,7 +73,7 @@ class OpenStream:
 
     def _write(self, stretch: Stretch) -> None:
         content = Content(stretch, self.link)
-        publish.write(self.directory, content)
+        publish.write(self.place, content)
         self.link = content.link
         self.changed, self.saved_seq, self.written = False, stretch.origin.last_seq, time.monotonic()
 

@@ -3,17 +3,18 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pagetrail.replay.rules.engine import FoldOptions, StreamEngine
 from pagetrail.replay.run import holes
 from pagetrail.replay.run.open_stream import OpenStream
 from pagetrail.replay.store import publish, restore
-from pagetrail.replay.store.cut import Cut, part_name, read_cut, write_cut
+from pagetrail.replay.store.cut import Cut, cut_name, part_name, read_cut, write_cut
+from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import ForeignMessage, FrameDamaged, OffsetGap, SchemaTooNew
 from pagetrail.schemas.frames import RecordingKey, decode_frame
 from pagetrail.schemas.log.contract import ANY_BOOT, EMBEDDED_LOG, MAX_READ_BYTES, LogReader, LogRecord
-from pagetrail.schemas.store import stream_directory
+from pagetrail.schemas.store.contract import Store
+from pagetrail.schemas.store.names import stream_name
 
 TIP_SECONDS = 60.0
 """A stream in which nothing was sealed for so long gets a tip: questions see it, and a stop costs no more than that."""
@@ -52,9 +53,9 @@ class ReplayReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplaySettings:
-    """What is folded by which rules, how much is read at once, and how much is kept in memory for how long."""
+    """What is folded into which store, by which rules, how much is read at once, and how much is kept in memory for how long."""
 
-    trail: Path
+    store: Store
     options: FoldOptions = field(default_factory=FoldOptions)
     read_bytes: int = MAX_READ_BYTES
     tip_seconds: float = TIP_SECONDS
@@ -79,7 +80,8 @@ class PartitionReplay:
         self._part = part_name(reader.log_id, partition)
         self._alone = reader.log_id == EMBEDDED_LOG
         self._halted: dict[StreamKey, tuple[int, str]] = {}
-        self._cut = self._trusted(read_cut(settings.trail, settings.fold, self._part))
+        settings.store.sweep(cut_name(settings.fold, self._part), alone=self._alone)
+        self._cut = self._trusted(read_cut(settings.store, settings.fold, self._part))
         self._refused = dict(self._cut.refused)
         report.refused.update(self._refused)
         self._seen = self._cut.seen
@@ -187,10 +189,13 @@ class PartitionReplay:
     def _trusted(self, cut: Cut) -> Cut:
         """Return a cut; one at the log's beginning when segments that it builds on are gone."""
         for key, seq in cut.streams.items():
-            last = restore.resumable(stream_directory(self.settings.trail, *key, self.settings.fold))
+            last = restore.resumable(self._place(key))
             if seq > (-1 if last is None else last.last_seq):
                 return Cut(losses=cut.losses)
         return cut
+
+    def _place(self, key: StreamKey) -> StreamPlace:
+        return StreamPlace(self.settings.store, stream_name(*key, self.settings.fold))
 
     # -- one frame -------------------------------------------------------------------------------------------------------
 
@@ -236,10 +241,10 @@ class PartitionReplay:
 
     def _stream(self, key: StreamKey, offset: int) -> OpenStream:
         if key not in self.streams:
-            directory = stream_directory(self.settings.trail, *key, self.settings.fold)
-            publish.sweep(directory, alone=self._alone)
-            found = restore.load(directory, host=key[0], boot_id=key[1], options=self.settings.options)
-            self.streams[key] = OpenStream(found.engine, found.link, directory, offset, found.engine.last_seq)
+            place = self._place(key)
+            publish.sweep(place, alone=self._alone)
+            found = restore.load(place, host=key[0], boot_id=key[1], options=self.settings.options)
+            self.streams[key] = OpenStream(found.engine, found.link, place, offset, found.engine.last_seq)
         return self.streams[key]
 
     def _overlaps(self, engine: StreamEngine, record: LogRecord) -> bool:
@@ -290,9 +295,10 @@ class PartitionReplay:
             offset=min([self.offset, *needed, *(offset for offset, _ in self._halted.values())]),
             streams=self._cut.streams | reached, refused=dict(self._refused), reached=self.offset, seen=self._seen,
             held=held, losses=tuple(self._losses), rates={key: rate for key, rate in rates.items() if rate},
+            written=time.time(),
         )  # fmt: skip
         if cut != self._cut:
-            write_cut(self.settings.trail, self.settings.fold, cut, self._part)
+            write_cut(self.settings.store, self.settings.fold, cut, self._part)
             self._cut = cut
 
     def _let_go(self, now: float) -> None:

@@ -8,26 +8,39 @@ from pathlib import Path
 from pagetrail.replay.rules.engine import FoldOptions
 from pagetrail.replay.run.open_stream import OpenStream
 from pagetrail.replay.run.partition import PartitionReplay, ReplayReport, ReplaySettings, StreamKey
-from pagetrail.replay.store.cut import part_name, replay_lock
+from pagetrail.replay.store.cut import part_name
+from pagetrail.replay.store.local import store_of
+from pagetrail.replay.store.lock import replay_lock
 from pagetrail.schemas.log.contract import MAX_READ_BYTES, LogReader
+from pagetrail.schemas.store.contract import Store
 
 POLL_SECONDS = 0.5
 
 
 class Replayer:
-    """Folds all partitions of a log into one trail's store, in turns. It holds the replay lock of each meanwhile."""
+    """Folds all partitions of a log into one trail's store, in turns. It holds the trail's lock of each meanwhile.
+
+    Parameters
+    ----------
+    store
+        Where to publish segments; null: in the trail.
+    """
 
     def __init__(
         self,
         trail: Path,
         reader: LogReader,
         *,
+        store: Store | None = None,
         options: FoldOptions | None = None,
         read_bytes: int = MAX_READ_BYTES,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self.reader, self.on_progress = reader, on_progress
-        self.settings = ReplaySettings(trail=trail, options=options or FoldOptions(), read_bytes=read_bytes)
+        self._trail = trail
+        self.settings = ReplaySettings(
+            store=store_of(trail) if store is None else store, options=options or FoldOptions(), read_bytes=read_bytes
+        )
         self.report = ReplayReport()
         self._parts: list[PartitionReplay] = []
 
@@ -50,7 +63,7 @@ class Replayer:
             partitions = self.reader.partitions()
             for partition in partitions:
                 part = part_name(self.reader.log_id, partition)
-                locks.enter_context(replay_lock(self.settings.trail, self.settings.fold, part))
+                locks.enter_context(replay_lock(self._trail, self.settings.fold, part))
             self._parts = [PartitionReplay(self.reader, p, self.settings, self.report) for p in partitions]
             self._turns(follow, stop)
             for replayed in self._parts:

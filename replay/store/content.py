@@ -28,7 +28,7 @@ from pagetrail.schemas.owner import (
     How,
     State,
 )
-from pagetrail.schemas.store import FOLD_VERSION, STORE_FORMAT, TABLE
+from pagetrail.schemas.store.tables import FOLD_VERSION, STORE_FORMAT, TABLE
 from pagetrail.schemas.structs import taken
 
 _SMALLEST = {

@@ -89,13 +89,8 @@ class Attachment:
         except duckdb.Error:
             instance.retire(self._root)
             raise
-        self._inode = _inode(path)
         self.release = weakref.finalize(self, _detach, self._root, self.name, os.getpid())
         self.release.atexit = False
-
-    def stands_at(self, path: Path) -> bool:
-        """Whether no other file has taken its place since; where there is none, it does."""
-        return _inode(path) in (self._inode, None)
 
     @contextmanager
     def connection(self) -> Iterator[_Connection]:
@@ -107,14 +102,6 @@ class Attachment:
         except duckdb.Error:
             self._instance.retire(self._root)
             raise
-
-
-def _inode(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _detach(root: _Connection, name: str, pid: int) -> None:

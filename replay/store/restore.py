@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import duckdb
@@ -18,11 +17,13 @@ from pagetrail.replay.rules.open_baseline import OpenBaseline
 from pagetrail.replay.rules.sections import Sections, place
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.replay.store.content import Link
+from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import arrays, columns, meta, opened
 from pagetrail.replay.store.state_digest import EndedSums
-from pagetrail.schemas.errors import SegmentDamaged
+from pagetrail.schemas.errors import SegmentGone
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END, VALUE_DTYPE
-from pagetrail.schemas.store import StoreFile, chain
+from pagetrail.schemas.store.contract import Store
+from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.structs import taken
 
 _LOOKS: Final = 5
@@ -37,53 +38,49 @@ class Resumed:
     link: Link
 
 
-def load(directory: Path, *, host: str, boot_id: str, options: FoldOptions) -> Resumed:
+def load(place: StreamPlace, *, host: str, boot_id: str, options: FoldOptions) -> Resumed:
     """Return a stream as its last segment or tip left it; a new one when there is none."""
     for attempt in range(_LOOKS):
         engine, link = StreamEngine(host=host, boot_id=boot_id, options=options), Link()
-        last = resumable(directory)
+        last = resumable(place)
         try:
             if last is not None:
-                link = _restore(engine, last)
+                link = _restore(engine, place.store, last)
             break
-        except SegmentDamaged:
-            if _is_there(last) or attempt == _LOOKS - 1:
+        except SegmentGone:
+            if attempt == _LOOKS - 1:
                 raise
     return Resumed(engine=engine, link=link)
 
 
-def _is_there(file: StoreFile | None) -> bool:
-    return file is not None and file.path.exists()
-
-
-def resumable(directory: Path) -> StoreFile | None:
+def resumable(place: StreamPlace) -> StoreFile | None:
     """Return the last file of a stream to which a chain without a hole leads: beyond it, everything is made again."""
     for attempt in range(_LOOKS):
         try:
-            return _end_of_chain(directory)
-        except SegmentDamaged as error:
-            if Path(error.path).exists() or attempt == _LOOKS - 1:
+            return _end_of_chain(place)
+        except SegmentGone:
+            if attempt == _LOOKS - 1:
                 raise
     return None
 
 
-def _end_of_chain(directory: Path) -> StoreFile | None:
+def _end_of_chain(place: StreamPlace) -> StoreFile | None:
     last, expected = None, 0
-    for file in chain(directory):
+    for file in place.chain():
         first_seq = file.first_seq
         if file.tip:
-            with opened(file.path) as db:
-                first_seq = int(meta(db, file.path)["first_seq"])
+            with opened(place.store, file.name) as db:
+                first_seq = int(meta(db, place.store.where(file.name))["first_seq"])
         if first_seq != expected:
             break
         last, expected = file, file.last_seq + 1
     return last
 
 
-def _restore(engine: StreamEngine, file: StoreFile) -> Link:
+def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:
     state = engine.state
-    with opened(file.path) as db:
-        said = meta(db, file.path)
+    with opened(store, file.name) as db:
+        said = meta(db, store.where(file.name))
         saved = {name: json.loads(value) for name, value in db.execute("SELECT name, value FROM state").fetchall()}
         _restore_facts(state, saved)
         _restore_texts(state, db)

@@ -134,7 +134,7 @@ def test_exported_spans_are_those_of_the_segments(run: Run, tmp_path, demo_trail
     assert run("export", "spans", "-o", "out").returncode == 0
     exported = sum(pq.read_metadata(path).num_rows for path in (tmp_path / "out").rglob("*.parquet"))
     stream = pagetrail.open(demo_trail).stream()
-    assert exported == sum(_rows(file.path, last=file is stream.files[-1]) for file in stream.files)
+    assert exported == sum(_rows(stream.where(file), last=file is stream.files[-1]) for file in stream.files)
 
 
 def _rows(path, *, last: bool) -> int:

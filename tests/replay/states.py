@@ -17,10 +17,13 @@ from pagetrail.replay.rules.engine import FoldOptions, StreamEngine
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.replay.run.replayer import Replayer, ReplayReport
 from pagetrail.replay.store.content import Content, Link
+from pagetrail.replay.store.local import store_of
+from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.frames import Frame, decode_frame
 from pagetrail.schemas.log.contract import MAX_READ_BYTES
 from pagetrail.schemas.owner import OPEN_END, Anomaly, Evidence
-from pagetrail.schemas.store import chain, fold_name, segments_directory, stream_directory
+from pagetrail.schemas.store.contract import Store
+from pagetrail.schemas.store.names import fold_name, stream_name
 from tests.oracles.fold.oracle import Reference
 from tests.oracles.fold.values import FIELDS, Flag, Owner, Span
 
@@ -229,38 +232,51 @@ def replay(
     floor: int = FLOOR,
     read_bytes: int = MAX_READ_BYTES,
     frames: int | None = None,
+    into: Store | None = None,
 ) -> tuple[ReplayReport, Replayer]:
-    """Replay a trail to the end of its log, or stop after so many frames."""
+    """Replay a trail to the end of its log, or stop after so many frames; *into* another store than its own."""
     with SqliteLogReader(trail) as reader:
-        replayer = Replayer(trail, reader, options=FoldOptions(correct=correct, floor=floor), read_bytes=read_bytes)
+        options = FoldOptions(correct=correct, floor=floor)
+        replayer = Replayer(trail, reader, store=into, options=options, read_bytes=read_bytes)
         stop = (lambda: False) if frames is None else (lambda: replayer.report.frames >= frames)
         return replayer.run(stop=stop), replayer
 
 
 def store(trail: Path) -> dict[str, str]:
     """Return the segments and tips of a trail, all streams and folds, by name, with their digests."""
+    root = store_of(trail).root
+    return {
+        name: digest_of(store_of(trail), name)
+        for name in sorted(str(path.relative_to(root)) for path in root.rglob("[!.]*.duckdb"))
+    }
+
+
+def digest_of(holder: Store, name: str) -> str:
+    """Return the digest that a segment or tip has of itself."""
     from pagetrail.replay.store.read import meta, opened
 
-    found = {}
-    for path in sorted(segments_directory(trail).rglob("[!.]*.duckdb")):
-        with opened(path) as db:
-            found[str(path.relative_to(segments_directory(trail)))] = meta(db, path)["digest"]
-    return found
+    with opened(holder, name) as db:
+        return meta(db, name)["digest"]
 
 
 def litter(trail: Path) -> list[str]:
     """Return what stopped writers left."""
-    return [path.name for path in segments_directory(trail).rglob(".writing-*")]
+    return [path.name for path in store_of(trail).root.rglob(".writing-*")]
 
 
-def stream(trail: Path, *, host: str = "host", boot_id: str = "boot", correct: bool = True) -> Path:
-    """Return where the segments of a stream stand."""
-    return stream_directory(trail, host, boot_id, fold_name(correct=correct))
+def place(trail: Path, *, host: str = "host", boot_id: str = "boot", fold: str | None = None) -> StreamPlace:
+    """Return where the files of a stream are in its trail."""
+    return StreamPlace(store_of(trail), stream_name(host, boot_id, fold or fold_name(correct=True)))
 
 
-def newest(trail: Path, **whose: Any) -> Path:
-    """Return the last file of a stream."""
-    return chain(stream(trail, **whose))[-1].path
+def stream(trail: Path, **whose: Any) -> Path:
+    """Return the folder of a stream's files."""
+    return store_of(trail).root / place(trail, **whose).name
+
+
+def chained(trail: Path, **whose: Any) -> list[Path]:
+    """Return the files of a stream, in order."""
+    return [store_of(trail).root / file.name for file in place(trail, **whose).chain()]
 
 
 def owners(reference: Reference) -> dict[tuple[int, int], Owner]:

@@ -16,8 +16,8 @@ from pagetrail.replay.run.replayer import Replayer
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Boot, Hotplug
 from pagetrail.schemas.frames import Frame
-from pagetrail.schemas.store import chain, fold_name, stream_directory
-from tests.replay.states import FLOOR, Run, folded, live_flags, new_engine, replay, store, trail_of
+from pagetrail.schemas.store.names import fold_name
+from tests.replay.states import FLOOR, Run, chained, folded, live_flags, new_engine, replay, store, trail_of
 from tests.replay.strategies import PAGES, Machine, history, to_frames
 
 
@@ -49,16 +49,16 @@ def told() -> list[Frame]:
 
 
 def replayed(trail: Path, options: FoldOptions, frames: int | None = None) -> Path:
-    """Replay a trail with *options*, perhaps only so many frames; return where the stream's segments are."""
+    """Replay a trail with *options*, perhaps only so many frames; return the last file of its stream."""
     with SqliteLogReader(trail) as reader:
         replayer = Replayer(trail, reader, options=options)
         replayer.run(stop=(lambda: False) if frames is None else (lambda: replayer.report.frames >= frames))
-    return stream_directory(trail, "host", "boot", options.name)
+    return chained(trail, fold=options.name)[-1]
 
 
-def held(directory: Path, client: str) -> set[tuple[str, int, int, int]]:
+def held(last: Path, client: str) -> set[tuple[str, int, int, int]]:
     """Return (field, page, value, begin_seq) of what a client holds at the end of a stream."""
-    with duckdb.connect(str(chain(directory)[-1].path), read_only=True) as db:
+    with duckdb.connect(str(last), read_only=True) as db:
         query = "SELECT field, pfn, nr_pages, value, begin_seq FROM page_ext WHERE client = ? AND end_seq = 2^63 - 1"
         rows = db.execute(query, [client]).fetchall()
     return {(field, page, value, seq) for field, pfn, n, value, seq in rows for page in range(pfn, pfn + n)}
@@ -198,6 +198,4 @@ def test_a_range_of_flags_is_of_pages_that_are_no_block() -> None:
 def test_a_replay_of_the_log_by_the_command_holds_the_flags(tmp_path: Path) -> None:
     trail = trail_of(tmp_path / "trail", told())
     replay(trail)
-    assert {page for field, page, value, _ in held(stream_directory(trail, "host", "boot", "fold3"), "debug")} == set(
-        range(40)
-    )
+    assert {page for field, page, value, _ in held(chained(trail, fold="fold3")[-1], "debug")} == set(range(40))

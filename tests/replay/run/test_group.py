@@ -11,7 +11,9 @@ from pagetrail.replay.log.kafka import KafkaLogReader
 from pagetrail.replay.rules.engine import FoldOptions
 from pagetrail.replay.run.group import GroupReplayer, Membership
 from pagetrail.replay.run.partition import PartitionReplay, ReplayReport, ReplaySettings
-from pagetrail.replay.store.cut import part_name, read_cut, replay_lock, write_cut
+from pagetrail.replay.store.cut import part_name, read_cut, write_cut
+from pagetrail.replay.store.local import store_of
+from pagetrail.replay.store.lock import replay_lock
 from pagetrail.schemas.frames import Frame
 from pagetrail.schemas.log.address import KafkaAddress
 from tests.contracts.topics import MakeTopic, topic_maker
@@ -40,7 +42,7 @@ def expected(hosts: list[list[Frame]], tmp_path_factory: pytest.TempPathFactory)
 
 
 def settings(trail: Path, **more: float) -> ReplaySettings:
-    return ReplaySettings(trail=trail, options=FoldOptions(floor=FLOOR), read_bytes=20_000, **more)  # type: ignore[arg-type]
+    return ReplaySettings(store=store_of(trail), options=FoldOptions(floor=FLOOR), read_bytes=20_000, **more)  # type: ignore[arg-type]
 
 
 def append(address: KafkaAddress, frames: Sequence[Frame]) -> None:
@@ -164,9 +166,9 @@ def test_a_cut_that_a_zombie_put_back_costs_time_and_no_truth(
     with KafkaLogReader(address) as reader:
         part = part_name(reader.log_id, 0)
     replayed(tmp_path, address, frames=6)
-    old = read_cut(tmp_path, FOLD, part)
+    old = read_cut(store_of(tmp_path), FOLD, part)
     replayed(tmp_path, address, frames=20)
-    write_cut(tmp_path, FOLD, old, part)
+    write_cut(store_of(tmp_path), FOLD, old, part)
     replayed(tmp_path, address)
     assert store(tmp_path) == expected
 

@@ -12,6 +12,7 @@ from pagetrail.replay.rules.engine import FoldOptions
 from pagetrail.replay.run import holes
 from pagetrail.replay.run.partition import ReplayReport
 from pagetrail.replay.store.cut import part_name, read_cut, write_cut
+from pagetrail.replay.store.local import store_of
 from pagetrail.schemas.frames import Frame
 from pagetrail.schemas.log.address import KafkaAddress
 from tests.contracts.test_log_kafka import as_message, send_raw
@@ -132,8 +133,8 @@ def test_another_frame_at_a_known_offset_is_a_loss_and_everything_is_read_again(
         send(before, frames[:15])
         with KafkaLogReader(before) as old:
             replayed(trail, old)
-            known = read_cut(trail, FOLD, part_name(old.log_id, 0))
-    write_cut(trail, FOLD, known, part)
+            known = read_cut(store_of(trail), FOLD, part_name(old.log_id, 0))
+    write_cut(store_of(trail), FOLD, known, part)
     report = replay(trail, address)
     assert "another frame stands at offset 14" in report.losses[0]
     assert report.waiting == {}
@@ -151,7 +152,12 @@ def test_a_log_that_ends_before_what_was_read_of_it_is_a_loss_and_is_read_again(
     send(address, frames[:10])
     with KafkaLogReader(before) as old, KafkaLogReader(address) as reader:
         replayed(trail, old)
-        write_cut(trail, FOLD, read_cut(trail, FOLD, part_name(old.log_id, 0)), part_name(reader.log_id, 0))
+        write_cut(
+            store_of(trail),
+            FOLD,
+            read_cut(store_of(trail), FOLD, part_name(old.log_id, 0)),
+            part_name(reader.log_id, 0),
+        )
     assert "it ends at offset 10" in replay(trail, address).losses[0]
     send(address, frames[10:])  # by the producer, which goes on where the log ends
     assert replay(trail, address).losses == []

@@ -13,7 +13,7 @@ from pagetrail.replay.rules.engine import FoldOptions
 from pagetrail.replay.store import publish, restore
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Boot
-from tests.replay.states import FLOOR, Run, litter, new_engine, replay, semantic, store, stream, trail_of
+from tests.replay.states import FLOOR, Run, litter, new_engine, place, replay, semantic, store, stream, trail_of
 from tests.replay.strategies import History, Machine, histories, history, to_frames
 
 few = settings(max_examples=max(settings().max_examples // 5, 6))
@@ -45,9 +45,9 @@ def test_every_field_of_an_engine_is_in_its_tip(told: History, size: int) -> Non
     if run.digests:
         return  # a tip counts only behind the segments before it: the next test
     with TemporaryDirectory() as folder:
-        publish.write(Path(folder), run.content())
+        publish.write(place(Path(folder)), run.content())
         options = FoldOptions(correct=told.correct, floor=FLOOR)
-        restored = restore.load(Path(folder), host="host", boot_id="boot", options=options)
+        restored = restore.load(place(Path(folder)), host="host", boot_id="boot", options=options)
     assert semantic(restored.engine, restored.link) == semantic(run.engine, run.link)
 
 
@@ -60,12 +60,12 @@ def test_every_field_of_an_engine_is_in_its_last_segment(told: History, data: st
     with TemporaryDirectory() as folder:
         for frame in frames:
             sealed = len(run.digests)
-            run._seal = lambda c: (publish.write(Path(folder), c), Run._seal(run, c))  # type: ignore[method-assign, assignment, func-returns-value]
+            run._seal = lambda c: (publish.write(place(Path(folder)), c), Run._seal(run, c))  # type: ignore[method-assign, assignment, func-returns-value]
             run.apply([frame])
             if len(run.digests) == sealed or events[frame.header.frame]["kind"] != Kind.RECORDING_END:
                 continue
             options = FoldOptions(correct=told.correct, floor=FLOOR)
-            restored = restore.load(Path(folder), host="host", boot_id="boot", options=options)
+            restored = restore.load(place(Path(folder)), host="host", boot_id="boot", options=options)
             assert semantic(restored.engine, restored.link) == semantic(run.engine, run.link)
 
 

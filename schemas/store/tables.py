@@ -1,17 +1,12 @@
-"""How a segment lies on disk: its tables, column by column with units, and where its file stands in the store.
+"""What a segment holds: its tables, column by column with units.
 
 A segment is one DuckDB file. ``spans`` and ``live`` have the same columns; together they hold every span that covers an
 instant of the segment, which is (last event of its parent, own last event]. A row covers stream_seq S when
 ``begin_seq <= S < end_seq``, and instant T (every event up to and with T) when ``begin_ts <= T < end_ts``.
 """
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
-
-from pagetrail.schemas.linux.page_ext import DEBUG, OWNER, PAGE_TABLE_CHECK
 
 STORE_FORMAT: Final = 2
 """Version of these tables. A pagetrail refuses segments of a later one."""
@@ -180,95 +175,3 @@ def ddl() -> list[str]:
 
 def _quoted(text: str) -> str:
     return text.replace("'", "''")
-
-
-# Where files stand: segments/HOST/BOOT_ID/FOLD/FIRST-LAST.duckdb, and TIP-SEQ.duckdb beside them.
-
-_SEGMENT = re.compile(r"(\d{19})-(\d{19})\.duckdb")
-_TIP = re.compile(r"TIP-(\d{19})\.duckdb")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class StoreFile:
-    """A sealed segment, or a tip: its first and last stream_seq, and its path."""
-
-    first_seq: int
-    last_seq: int
-    tip: bool
-    path: Path
-
-
-def segments_directory(trail: Path) -> Path:
-    """Return where the store of *trail* lies."""
-    return trail / "segments"
-
-
-FOLD_CLIENTS: Final = (OWNER, PAGE_TABLE_CHECK, DEBUG)
-"""The clients of page_ext that the folds of this version know: see replay/clients."""
-
-
-def fold_name(*, correct: bool, clients: Sequence[str] = FOLD_CLIENTS, version: int = FOLD_VERSION) -> str:
-    """Return the folder of a fold: its version and options; each client that it knows beside those of its version, or lacks.
-
-    So a new client makes other segments, beside the old ones: an old log is replayed from its beginning, and fills it.
-    """
-    more = [f"+{name}" for name in clients if name not in FOLD_CLIENTS]
-    less = [f"-without-{name}" for name in FOLD_CLIENTS if name not in clients]
-    return f"fold{version}" + "".join([*more, *less]) + ("" if correct else "-no-correct")
-
-
-def path_part(text: str) -> str:
-    """Return *text* as one component of a path: no separators, no leading dot, never empty."""
-    safe = "".join(c if c.isalnum() or c in "-_.:" else f"%{ord(c):02x}" for c in text)
-    return ("%2e" + safe[1:]) if safe.startswith(".") else safe or "%"
-
-
-def stream_directory(trail: Path, host: str, boot_id: str, fold: str) -> Path:
-    """Return where the segments of one stream and fold stand."""
-    return segments_directory(trail) / path_part(host) / path_part(boot_id) / fold
-
-
-def is_stream(directory: Path, wanted: str) -> bool:
-    """Return whether *wanted* names the stream of a directory, or its host: HOST[/BOOT_ID]."""
-    host, _, boot_id = wanted.rpartition("/")
-    there = directory.parent.parent.name, directory.parent.name
-    return there[0] == path_part(wanted) or there == (path_part(host), path_part(boot_id))
-
-
-def trail_of(directory: Path) -> Path:
-    """Return the trail that a stream's directory belongs to."""
-    return directory.parents[3]
-
-
-def segment_path(directory: Path, first_seq: int, last_seq: int) -> Path:
-    """Return the path of the segment of [first_seq, last_seq]."""
-    return directory / f"{first_seq:019d}-{last_seq:019d}.duckdb"
-
-
-def tip_path(directory: Path, last_seq: int) -> Path:
-    """Return the path of the tip that is true up to *last_seq*."""
-    return directory / f"TIP-{last_seq:019d}.duckdb"
-
-
-def chain(directory: Path) -> list[StoreFile]:
-    """Return the segments of a stream in order, and after them its tip, if one reaches beyond them."""
-    if not directory.is_dir():
-        return []
-    segments, tips = [], []
-    for path in directory.iterdir():
-        if match := _SEGMENT.fullmatch(path.name):
-            segments.append(StoreFile(int(match[1]), int(match[2]), False, path))
-        elif match := _TIP.fullmatch(path.name):
-            tips.append(StoreFile(0, int(match[1]), True, path))
-    segments.sort()
-    sealed = segments[-1].last_seq if segments else -1
-    newest = max(tips, key=lambda tip: tip.last_seq, default=None)
-    if newest is not None and newest.last_seq > sealed:
-        segments.append(StoreFile(sealed + 1, newest.last_seq, True, newest.path))
-    return segments
-
-
-def old_tips(directory: Path, newest_seq: int) -> list[Path]:
-    """Return the tips that reach no further than *newest_seq*."""
-    found = ((path, _TIP.fullmatch(path.name)) for path in directory.iterdir())
-    return [path for path, match in found if match and int(match[1]) < newest_seq]

@@ -1,0 +1,197 @@
+"""The store in local files: a name is a path below one folder. The first backend of ``schemas.store.contract``.
+
+The steps of publishing, each of which may be the last: (1) write a draft beside the place of the file, (2) fsync it, (3) link it to
+its name, which fails when the name is taken, (4) fsync the folder, (5) remove the draft. Whoever comes later sees a whole file or
+none. Replacing renames the draft instead of (3) to (5).
+"""
+
+import errno
+import os
+import stat
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pagetrail.schemas.errors import StorageFull
+from pagetrail.schemas.store.contract import LocalFile, check_name
+
+STORE_DIRECTORY: Final = "segments"
+"""Folder of a trail's store."""
+
+LOCK_SUFFIX: Final = ".lock"
+"""Ends the names of the locks that lie beside the files (``replay.store.lock``): they are not listed, and not published."""
+
+LEFT_SECONDS: Final = 3600.0
+"""Where others may be writing: a draft that nobody has touched for so long is a stopped writer's."""
+
+_DRAFT: Final = ".writing-"
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says when there is no room: none on the disk, none in the quota, none below the limit of a file's size."""
+
+
+def store_of(trail: Path) -> "LocalStore":
+    """Return the store of a trail on this machine."""
+    return LocalStore(trail / STORE_DIRECTORY)
+
+
+@contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Raise ``StorageFull`` where the system says that there is no room; *where* was to be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFull(path=where, reason=str(error)) from error
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStore:
+    """Files below a folder of this machine: see ``Store`` for what each call promises."""
+
+    root: Path
+
+    def where(self, name: str = "") -> str:
+        """Return the path of a name."""
+        return str(self.root / name)
+
+    def is_there(self) -> bool:
+        """Return whether the folder has been made, be there anything in it or not."""
+        return self.root.is_dir()
+
+    def list(self, prefix: str = "") -> Sequence[str]:
+        """Return the names that begin with *prefix*, in order."""
+        return sorted(name for name, _, draft in self._files(prefix) if not draft)
+
+    def version(self, name: str) -> str | None:
+        """Return the version of what stands under *name*; null: there is nothing."""
+        found = self._found(name)
+        return None if found is None else _version(found)
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[LocalFile]:
+        """Give the file itself: the system keeps it for whoever has opened it, also when its name is gone."""
+        found = self._found(name)
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.where(name))
+        yield LocalFile(path=self.root / name, size=found.st_size, version=_version(found))
+
+    def publish_if_absent(self, name: str, write: Callable[[Path], object]) -> bool:
+        """Publish the file that *write* makes, unless there is one under *name*; return whether it was published."""
+        target = self._target(name)
+        with explained(str(target)), self._draft(target) as draft:
+            write(draft)
+            _fsync(draft)
+            published = _link(draft, target)
+            _fsync(target.parent)
+        return published
+
+    def replace(self, name: str, content: bytes) -> None:
+        """Put *content* under *name*."""
+        target = self._target(name)
+        with explained(str(target)), self._draft(target) as draft:
+            draft.write_bytes(content)
+            _fsync(draft)
+            draft.replace(target)
+
+    def remove(self, name: str) -> None:
+        """Remove what stands under *name*."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            self._target(name).unlink()
+
+    def sweep(self, prefix: str = "", *, alone: bool) -> None:
+        """Remove drafts of names that begin with *prefix*; unless *alone*, those that are ``LEFT_SECONDS`` old."""
+        for _, path, draft in self._files(prefix):
+            if draft and (alone or _untouched(path) > LEFT_SECONDS):
+                path.unlink(missing_ok=True)
+
+    def _target(self, name: str) -> Path:
+        check_name(name)
+        if "/" not in name and name.endswith(LOCK_SUFFIX):
+            raise ValueError(f"{name!r}: expected no name that ends in {LOCK_SUFFIX}: locks have such names")
+        return self.root / name
+
+    def _found(self, name: str) -> os.stat_result | None:
+        try:
+            found = self._target(name).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found if stat.S_ISREG(found.st_mode) else None
+
+    @contextmanager
+    def _draft(self, target: Path) -> Iterator[Path]:
+        """Give a path beside *target* to write to; nothing is left there afterwards."""
+        self._make_folder(target.parent)
+        draft = target.with_name(f"{_DRAFT}{target.name}.{os.getpid()}-{uuid.uuid4().hex[:12]}")
+        try:
+            yield draft
+        finally:
+            for left in _entries(target.parent):
+                if left.name.startswith(draft.name):
+                    Path(left.path).unlink(missing_ok=True)
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder below the root so that it outlasts a power failure."""
+        if folder.is_dir():
+            return
+        if folder == self.root:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        else:
+            self._make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _fsync(folder.parent)
+
+    def _files(self, prefix: str) -> Iterator[tuple[str, Path, bool]]:
+        """Yield the files of names that begin with *prefix*: the name, the path, and whether it is a draft of that name."""
+        folder = prefix.rpartition("/")[0]
+        for entry in _entries(self.root / folder):
+            last = entry.name.removeprefix(_DRAFT)
+            name = f"{folder}/{last}" if folder else last
+            if last.startswith(".") or not name.startswith(prefix) or (not folder and last.endswith(LOCK_SUFFIX)):
+                continue
+            if entry.is_dir():
+                yield from self._files(f"{name}/")
+            else:
+                yield name, Path(entry.path), last != entry.name
+
+
+def _entries(folder: Path) -> Sequence[os.DirEntry[str]]:
+    """Return what is in a folder; nothing, where there is none."""
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+
+
+def _version(found: os.stat_result) -> str:
+    """Return what differs between two files of one name, also where one was changed in its place."""
+    return f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}"
+
+
+def _link(draft: Path, target: Path) -> bool:
+    try:
+        os.link(draft, target)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _untouched(path: Path) -> float:
+    """Return how long ago a file was written to, seconds; 0, when it is gone."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
