@@ -189,7 +189,7 @@ def test_the_jit_changes_nothing():
         input=data,
         capture_output=True,
         check=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
     )
     rows, account = read(data, chunk_bytes=500)
