@@ -9,7 +9,8 @@ from pagetrail.replay.fold.ghost_jit import is_early_stamp, keep_ghost
 from pagetrail.replay.fold.notice_jit import doubt
 from pagetrail.replay.fold.options import OPT_GFP_COMP
 from pagetrail.replay.fold.record_jit import blank, close, run_length, take_record
-from pagetrail.replay.fold.tables import DOUBTS, LIVE, RUNS, SPARE
+from pagetrail.replay.fold.room_jit import has_room
+from pagetrail.replay.fold.tables import LIVE, RUNS, SPARE
 from pagetrail.schemas.jit import inner, jit
 from pagetrail.schemas.owner import ABSENT8, ABSENT16, DOUBT_BASELINE, Evidence, How, State
 
@@ -57,11 +58,7 @@ def apply_baseline(t, o, b, action, early, seq, ts, window_begin, since, start):
         section_nr = b.pfn[i] // pages
         first = b.pfn[i] - section_nr * pages
         stop = min(first + nr, pages)
-        if (
-            t.counts[SPARE] < 2 * nr + 8
-            or t.runs.shape[0] - t.counts[RUNS] < 2 * nr + 8
-            or (t.doubts.shape[0] - t.counts[DOUBTS] < 2 * nr + 8)
-        ):
+        if not has_room(t, nr):
             return i
         slot = t.slot[section_nr]
         generation = t.generation[section_nr]

@@ -7,7 +7,8 @@ from typing import BinaryIO, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.producers.formats.interning import ACTION, COUNT, MASK, new_interner
+from pagetrail.producers.formats.interning import new_interner
+from pagetrail.producers.formats.interning_jit import ACTION, COUNT, MASK
 from pagetrail.producers.formats.rows import NO_ROW, RowBuilder
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.payloads import action_of, bare_name, fields_of

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.producers.formats.interning import MASK, at, intern, jit
+from pagetrail.producers.formats.interning_jit import MASK, at, intern
 from pagetrail.producers.formats.rows import (
     R_COMM,
     R_CPU,
@@ -24,6 +24,7 @@ from pagetrail.producers.formats.rows import (
     R_TS,
 )
 from pagetrail.schemas.columns import Kind, absent
+from pagetrail.schemas.jit import inner, jit
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 
 MAX_LINE: Final = 1 << 16
@@ -114,7 +115,7 @@ INTERRUPTED: Final = 3  # row of the event before it, if that still waits for it
 CPU_FIELDS: Final = 4
 
 
-@jit
+@inner
 def skip_spaces(data: NDArray[np.uint8], pos: int, stop: int) -> int:
     """Return the first position from *pos* on that holds no space."""
     while pos < stop and at(data, pos) == 32:
@@ -122,7 +123,7 @@ def skip_spaces(data: NDArray[np.uint8], pos: int, stop: int) -> int:
     return pos
 
 
-@jit
+@inner
 def after_literal(data: NDArray[np.uint8], pos: int, stop: int, text: NDArray[np.uint8]) -> int:
     """Return the position behind *text* at *pos*; -1 when something else is there."""
     if pos < 0 or pos + text.size > stop:
@@ -133,7 +134,7 @@ def after_literal(data: NDArray[np.uint8], pos: int, stop: int, text: NDArray[np
     return pos + text.size
 
 
-@jit
+@inner
 def decimal(data: NDArray[np.uint8], pos: int, stop: int, most: int) -> tuple[int, int]:
     """Read 1 to *most* (at most 18) decimal digits: the value, and the position behind; position -1 if not so."""
     value = np.int64(0)
@@ -148,7 +149,7 @@ def decimal(data: NDArray[np.uint8], pos: int, stop: int, most: int) -> tuple[in
     return value, np.int64(pos)
 
 
-@jit
+@inner
 def number(data: NDArray[np.uint8], pos: int, stop: int) -> tuple[int, int]:
     """Read 0x and 1 to 15 hexadecimal digits, or 1 to 18 decimal ones, as ``decimal`` does."""
     if pos < 0:
@@ -175,7 +176,7 @@ def number(data: NDArray[np.uint8], pos: int, stop: int) -> tuple[int, int]:
     return value, np.int64(pos)
 
 
-@jit
+@inner
 def timestamp(data: NDArray[np.uint8], pos: int, stop: int) -> tuple[int, int]:
     """Read seconds, '.', and 6 or 9 digits: ns, and the position behind; -1 for the position if not so."""
     seconds, pos = decimal(data, pos, stop, 10)
@@ -189,7 +190,7 @@ def timestamp(data: NDArray[np.uint8], pos: int, stop: int) -> tuple[int, int]:
     return np.int64(0), np.int64(-1)
 
 
-@jit
+@inner
 def name_stop(data: NDArray[np.uint8], pos: int, stop: int) -> int:
     """Return where the ':' behind an event's name is; -1 when no name begins at *pos*."""
     first = pos
@@ -210,7 +211,7 @@ def wait_for_stack(cpus: NDArray[np.int64], cpu: int, row: int) -> None:
     cpus[WAITING, cpu] = row
 
 
-@jit
+@inner
 def page_fields(data: NDArray[np.uint8], action: int, state: NDArray[np.int64]) -> bool:
     """Read what follows the name of an alloc, free, drain or refill into the state; False when it has another form.
 
@@ -257,7 +258,7 @@ def page_fields(data: NDArray[np.uint8], action: int, state: NDArray[np.int64]) 
     return bool(pos == stop)
 
 
-@jit
+@inner
 def page_event(
     data: NDArray[np.uint8],
     action: int,
