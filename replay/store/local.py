@@ -7,6 +7,7 @@ none. Replacing renames the draft instead of (3) to (5).
 
 import errno
 import os
+import re
 import stat
 import time
 import uuid
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from pagetrail.schemas.errors import StorageFull
-from pagetrail.schemas.store.contract import LocalFile, check_name
+from pagetrail.schemas.store.contract import LocalFile, check_name, is_name
 
 STORE_DIRECTORY: Final = "segments"
 """Folder of a trail's store."""
@@ -29,6 +30,7 @@ LEFT_SECONDS: Final = 3600.0
 """Where others may be writing: a draft that nobody has touched for so long is a stopped writer's."""
 
 _DRAFT: Final = ".writing-"
+_DRAFT_OF = re.compile(re.escape(_DRAFT) + r"(.*)\.\d+-[0-9a-f]{12}.*", re.DOTALL)
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says when there is no room: none on the disk, none in the quota, none below the limit of a file's size."""
 
@@ -125,7 +127,7 @@ class LocalStore:
     @contextmanager
     def _draft(self, target: Path) -> Iterator[Path]:
         """Give a path beside *target* to write to; nothing is left there afterwards."""
-        self._make_folder(target.parent)
+        _make_folder(target.parent)
         draft = target.with_name(f"{_DRAFT}{target.name}.{os.getpid()}-{uuid.uuid4().hex[:12]}")
         try:
             yield draft
@@ -134,29 +136,36 @@ class LocalStore:
                 if left.name.startswith(draft.name):
                     Path(left.path).unlink(missing_ok=True)
 
-    def _make_folder(self, folder: Path) -> None:
-        """Make a folder below the root so that it outlasts a power failure."""
-        if folder.is_dir():
-            return
-        if folder == self.root:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-        else:
-            self._make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _fsync(folder.parent)
-
     def _files(self, prefix: str) -> Iterator[tuple[str, Path, bool]]:
         """Yield the files of names that begin with *prefix*: the name, the path, and whether it is a draft of that name."""
-        folder = prefix.rpartition("/")[0]
+        folder, below, _ = prefix.rpartition("/")
+        if below and not is_name(folder):
+            return
         for entry in _entries(self.root / folder):
-            last = entry.name.removeprefix(_DRAFT)
-            name = f"{folder}/{last}" if folder else last
-            if last.startswith(".") or not name.startswith(prefix) or (not folder and last.endswith(LOCK_SUFFIX)):
+            last = _published_as(entry.name)
+            name = f"{folder}{below}{last}"
+            if last.startswith(".") or not name.startswith(prefix) or (not below and last.endswith(LOCK_SUFFIX)):
                 continue
-            if entry.is_dir():
+            if last == entry.name and entry.is_dir():
                 yield from self._files(f"{name}/")
             else:
                 yield name, Path(entry.path), last != entry.name
+
+
+def _published_as(file: str) -> str:
+    """Return the last part of the name that a draft is of; of any other file, what it is called; empty: not known."""
+    if not file.startswith(_DRAFT):
+        return file
+    draft = _DRAFT_OF.fullmatch(file)
+    return draft[1] if draft else ""
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, so that they outlast a power failure."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _fsync(folder.parent)
 
 
 def _entries(folder: Path) -> Sequence[os.DirEntry[str]]:

@@ -55,7 +55,7 @@ class Store(Protocol):
         """Return the names that begin with *prefix*, in order."""
 
     def version(self, name: str) -> str | None:
-        """Return the version of what stands under *name*: another file there has another one. Null: there is none."""
+        """Return the version of what stands under *name*: other content there has another one. Null: there is nothing."""
 
     def open(self, name: str) -> AbstractContextManager[LocalFile]:
         """Give a local file that holds what stands under *name*.
@@ -101,7 +101,12 @@ class Store(Protocol):
         """
 
 
+def is_name(name: str) -> bool:
+    """Return whether a store can hold a file of this name."""
+    return not any(not part or part.startswith(".") or "\0" in part for part in name.split("/"))
+
+
 def check_name(name: str) -> None:
     """Raise ``ValueError``, unless a store can hold a file of this name."""
-    if any(not part or part.startswith(".") or "\0" in part for part in name.split("/")):
+    if not is_name(name):
         raise ValueError(f"{name!r}: expected parts joined by '/', each not empty and without a leading dot")
