@@ -299,7 +299,7 @@ def replay(
     With *group*, as a member of that consumer group: see ``GroupReplayer.run``. Trouble that passes is told to *on_trouble*.
     """
     # here, as in ``ingest``
-    from pagetrail.replay.rules.engine import FoldOptions
+    from pagetrail.replay.rules.fold_options import FoldOptions
     from pagetrail.replay.run.group import READ_SECONDS, STEP_BYTES, GroupReplayer, Membership
     from pagetrail.replay.run.partition import ReplaySettings
     from pagetrail.replay.run.replayer import Replayer

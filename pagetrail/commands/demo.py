@@ -27,7 +27,7 @@ def demo(
     ] = None,
 ) -> None:
     """Show the whole way on a small real recording: in, replayed, asked, and checked against the kernel."""
-    where = trail or Path(tempfile.mkdtemp(prefix="pagetrail-demo-"))
+    where = trail or context.find_root().obj or Path(tempfile.mkdtemp(prefix="pagetrail-demo-"))
     command = context.find_root().command
 
     def run(*arguments: str) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pagetrail.queries.core.instant import Instant, as_text, parse_instant
 from pagetrail.replay.facts.as_of import facts_as_of
 from pagetrail.replay.facts.facts import Facts, from_plain, open_call_doubts
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.store import read as stored
 from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.place import StreamPlace
@@ -22,7 +23,7 @@ from pagetrail.schemas.errors import NotFound, SegmentGone, TrailMissing
 from pagetrail.schemas.log.contract import log_directory
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
 from pagetrail.schemas.store.contract import Store
-from pagetrail.schemas.store.names import StoreFile, fold_name, fold_of, streams_among
+from pagetrail.schemas.store.names import StoreFile, fold_of, streams_among
 
 _LOOKS: Final = 5
 """How often a tip that is replaced while we look is looked for again."""
@@ -280,7 +281,7 @@ def stream_places(trail: Path, *, correct: bool | None = None, store: Store | No
     """
     store = _own_store(trail) if store is None else store
     there = streams_among(store.list())
-    wanted = [fold_name(correct=c) for c in ((True, False) if correct is None else (correct,))]
+    wanted = [FoldOptions(correct=c).name for c in ((True, False) if correct is None else (correct,))]
     fold = next((name for name in wanted if name in map(fold_of, there)), None)
     if fold is None:
         flag = " --no-correct" if correct is False else ""

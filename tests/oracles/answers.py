@@ -11,7 +11,8 @@ from pagetrail.queries.core.certainty import ATTRIBUTES, judge
 from pagetrail.queries.core.rows import unknown_records
 from pagetrail.replay.fold.tables import DOUBTS
 from pagetrail.replay.rules.clients.client import UNKNOWN
-from pagetrail.replay.rules.engine import FoldOptions, StreamEngine
+from pagetrail.replay.rules.engine import StreamEngine
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import CLOCK_SKEW_OPTION, RecordingBegin

@@ -1,0 +1,31 @@
+"""What shapes a fold, and what it is called. Questions find a fold by it, so nothing here loads the compiler."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from pagetrail.replay.rules.clients import CLIENTS
+from pagetrail.replay.rules.clients.client import Client
+from pagetrail.schemas.store.names import fold_name
+from pagetrail.schemas.store.tables import DIGEST_VERSION
+
+SEGMENT_FLOOR: Final = 131_072
+"""A segment holds at least so many events: with fewer, the file's own size would outweigh them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldOptions:
+    """What shapes a fold, beside its version. Of *clients* of page_ext it keeps those that a recording's kernel needed."""
+
+    correct: bool = True
+    floor: int = SEGMENT_FLOOR
+    clients: tuple[Client, ...] = field(default_factory=lambda: CLIENTS)
+
+    @property
+    def name(self) -> str:
+        """The folder of its segments."""
+        return fold_name(correct=self.correct, clients=[client.name for client in self.clients])
+
+    @property
+    def digest_name(self) -> str:
+        """The options as chain digests name them."""
+        return fold_name(correct=self.correct, clients=[client.name for client in self.clients], version=DIGEST_VERSION)
