@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pagetrail import __version__
 from pagetrail.producers.log.sink_kafka import KafkaLogWriter
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.publishing import PublishReport as PublishReport
@@ -39,6 +38,7 @@ from pagetrail.schemas.frames import Frame
 from pagetrail.schemas.log.address import KafkaAddress
 from pagetrail.schemas.log.contract import EMBEDDED_PARTITION
 from pagetrail.schemas.log.kafka import partition_of
+from pagetrail.version import __version__
 
 if TYPE_CHECKING:
     from pagetrail.producers.log.ingest import IngestReport

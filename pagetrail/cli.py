@@ -10,7 +10,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from pagetrail import __version__
 from pagetrail.commands import audit, event, holders, ingest, pages, replay, sections, snapshot, trail
 from pagetrail.commands.demo import demo
 from pagetrail.commands.options import say
@@ -18,6 +17,7 @@ from pagetrail.commands.publish import publish
 from pagetrail.commands.schema import schema_app
 from pagetrail.commands.topic import topic_app
 from pagetrail.schemas.errors import InputError, PagetrailError
+from pagetrail.version import __version__
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -1,12 +1,15 @@
-"""How kernels are compiled: the options of all of them, in one place, and until when compiled code on disk is good.
+"""How functions are compiled: the options of all of them, in one place, and how long compiled code on disk is good.
 
-A kernel allocates nothing and raises nothing, so it needs no reference counts (``_nrt=False``); inner kernels are always
-inlined, as each call would otherwise copy a tuple of a dozen arrays (measured: 10 times slower).
+A compiled function allocates nothing and raises nothing, so it needs no reference counts (``_nrt=False``). Inner functions are
+always inlined, as each call of the fold's would otherwise copy a tuple of a dozen arrays (measured: 10 times slower).
+
+NUMBA_DISABLE_JIT=1 leaves every function as Python, with equal results. NUMBA_BOUNDSCHECK=1 compiles them with a check of every
+index, which raises IndexError: ``make boundscheck`` runs tests so.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any, Final, TypeVar
 
 import numba
@@ -15,39 +18,44 @@ from numba.core.caching import FunctionCache
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-_OPTIONS: Final[dict[str, Any]] = {"nogil": True, "boundscheck": False, "error_model": "numpy", "_nrt": False}
-_ENTRY: Final[dict[str, Any]] = _OPTIONS | {"cache": True, "forceinline": True}
-_INNER: Final[dict[str, Any]] = _OPTIONS | {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+BOUNDS_ARE_CHECKED: Final = bool(getattr(numba.config, "BOUNDSCHECK", False))
+"""Whether the environment asks for checks of every index: numba takes that for more than any option."""
+
+_OPTIONS: Final[dict[str, Any]] = {
+    "nogil": True, "boundscheck": BOUNDS_ARE_CHECKED, "error_model": "numpy", "forceinline": True, "_nrt": False,
+}  # fmt: skip
+_ENTRY: Final[dict[str, Any]] = _OPTIONS | {"cache": True}
+_INNER: Final[dict[str, Any]] = _OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def jit(function: _F) -> _F:
-    """Compile an entry point, cached on disk; NUMBA_DISABLE_JIT=1 leaves it as Python, with equal results."""
+    """Compile an entry point, which Python calls; what is compiled is kept on disk."""
     compiled: Any = numba.njit(**_ENTRY)(function)
     if compiled is not function:
-        compiled._cache = _KernelCache(function)
-    kernel: _F = compiled
-    return kernel
+        compiled._cache = _EntryCache(function)
+    entry: _F = compiled
+    return entry
 
 
 def inner(function: _F) -> _F:
-    """Compile a kernel that only other kernels call."""
+    """Compile a function that only compiled functions call."""
     compiled: _F = numba.njit(**_INNER)(function)
     return compiled
 
 
-class _KernelCache(FunctionCache):
-    """Compiled code on disk, for as long as the entry point and all that is inlined into it say the same.
+class _EntryCache(FunctionCache):
+    """Compiled code on disk, for as long as the entry point and all that is inlined into it stay the same.
 
-    numba itself asks whether the entry point's own file has changed, and inner kernels stand in others: after an update of one of
-    those, the old rules would be run.
+    numba itself asks whether the entry point's own file has changed, and inner functions stand in others: after an update of one of
+    those, the old rules would be run. Nor does it ask whether the code on disk checks its indices.
     """
 
     def _index_key(self, sig: object, codegen: object) -> tuple[object, ...]:
-        return (*super()._index_key(sig, codegen), inlined_digest(self._py_func))
+        return (*super()._index_key(sig, codegen), inlined_digest(self._py_func), BOUNDS_ARE_CHECKED)
 
 
 def inlined_digest(function: Callable[..., Any]) -> str:
-    """Return a digest of what a kernel says, and every kernel that it calls: code, constants, and global values by name."""
+    """Return a digest of a compiled function and of every one that it calls: code, constants, and global values by name."""
     digest = hashlib.sha256()
     functions = [function]
     for one in functions:
@@ -56,11 +64,13 @@ def inlined_digest(function: Callable[..., Any]) -> str:
             digest.update(repr((code.co_code, constants, code.co_names)).encode())
             for name in code.co_names:
                 value = one.__globals__.get(name)
-                called = getattr(value, "py_func", None)
-                if called is None and isinstance(value, int | float | str | tuple | np.generic):
-                    digest.update(repr((name, value)).encode())
-                elif called is not None and called not in functions:
+                called = getattr(value, "py_func", value)
+                if isinstance(called, FunctionType) and called not in functions:
                     functions.append(called)
+                elif isinstance(value, np.ndarray):
+                    digest.update(repr((name, value.dtype, value.shape, value.tobytes())).encode())
+                elif isinstance(value, int | float | str | tuple | np.generic):
+                    digest.update(repr((name, value)).encode())
     return digest.hexdigest()
 
 

@@ -24,7 +24,7 @@ class Evidence(enum.IntEnum):
 
 
 class How(enum.IntEnum):
-    """What began or ended a span."""
+    """What began or ended a span. The numbers are in segments: never reuse one (15 was one)."""
 
     OPEN = 0
     ALLOC = 1
@@ -41,14 +41,16 @@ class How(enum.IntEnum):
     LOST_FREE = 12
     LOST_ALLOC = 13
     OFFLINED = 14
-    NOT_LISTED = 15
     SPLIT_BY_PAGE_EXT = 16
     REFILL = 17
     UNORDERED = 18
 
 
 class Anomaly(enum.IntEnum):
-    """What a replay noticed: implied by the rules, contradicting what was known, or structurally impossible."""
+    """What a replay noticed: implied by the rules, contradicting what was known, or structurally impossible.
+
+    The numbers are in segments: never reuse one (25 was one).
+    """
 
     FREE_UNSEEN_BOOT = 1
     FREE_UNSEEN_ONLINING = 2
@@ -66,7 +68,6 @@ class Anomaly(enum.IntEnum):
     BAD_ORDER = 22
     HOTPLUG_UNPAIRED = 23
     HOTPLUG_ON_FLATMEM = 24
-    RECORDING_OVERLAPS = 25
     NOT_AN_EVENT = 26
     SECTION_GONE = 27
 
@@ -90,25 +91,12 @@ ANOMALY_TEXT: Final = {
     Anomaly.HOTPLUG_ON_FLATMEM: "quarantined: hotplug on a kernel without SPARSEMEM",
     Anomaly.NOT_AN_EVENT: "quarantined: an event of no known kind, or whose detail is not what its kind says",
     Anomaly.SECTION_GONE: "quarantined: an event in a section that went, and hotplug was recorded",
-    Anomaly.RECORDING_OVERLAPS: "quarantined: a recording that overlaps another one of the same boot",
 }
 """One line a kind, for people."""
 
 QUARANTINED: Final = frozenset(
     kind for kind in Anomaly if kind >= Anomaly.UNALIGNED and kind != Anomaly.HOTPLUG_UNPAIRED
 )
-
-GFP_MOVABLE: Final = 0x08
-"""__GFP_MOVABLE. Source: include/linux/gfp_types.h (Linux 6.1; the same bit since 2.6.23)."""
-
-GFP_COMP: Final = 0x40000
-"""__GFP_COMP. Source: include/linux/gfp_types.h (Linux 6.1). Other releases: the recording's own table of names."""
-
-# Bits of /proc/kpageflags. Source: include/uapi/linux/kernel-page-flags.h (Linux 6.1).
-KPF_BUDDY: Final = 1 << 10
-KPF_HWPOISON: Final = 1 << 19
-KPF_NOPAGE: Final = 1 << 20
-KPF_OFFLINE: Final = 1 << 23
 
 SAME_TS_NSEC: Final = 20_000_000
 """page_owner's stamp and the trace's event of one allocation lie at most this far apart, ns (3 ms was the most measured)."""

@@ -15,6 +15,11 @@ def taken(rows: NDArray[np.void], which: NDArray[np.integer] | NDArray[np.bool_]
     return whole(rows).take(index).view(rows.dtype)
 
 
+def copied(rows: NDArray[np.void]) -> NDArray[np.void]:
+    """Return a copy of *rows*, which lie one after another."""
+    return whole(rows).copy().view(rows.dtype)
+
+
 def concatenated(parts: list[NDArray[np.void]]) -> NDArray[np.void]:
     """Return the rows of all *parts*, of one dtype, one after another."""
     return np.concatenate([whole(part) for part in parts]).view(parts[0].dtype)

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pagetrail.schemas.columns import SCHEMA_VERSION
-from pagetrail.schemas.details import Hotplug
 from pagetrail.schemas.errors import SchemaTooNew
 from pagetrail.schemas.versions import v1, v2, v3
+from pagetrail.schemas.versions.v3_details import Hotplug
 
 RawEvent = Mapping[str, Any]
 

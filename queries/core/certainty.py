@@ -5,7 +5,6 @@ The rules are DESIGN's (evidence and certainty); each is a ``Reason`` with the a
 """
 
 import enum
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -14,14 +13,14 @@ from numpy.typing import NDArray
 
 from pagetrail.queries.core.instant import as_text
 from pagetrail.replay.facts.clock import owner_clock
+from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import Facts
-from pagetrail.schemas.details import Covered
-from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1
+from pagetrail.schemas.linux.gfp import GFP_MOVABLE
+from pagetrail.schemas.linux.page_ext import OWNER
 from pagetrail.schemas.owner import (
     ABSENT64,
     DOUBT_HOTPLUG,
     DOUBT_TEXT,
-    GFP_MOVABLE,
     OPEN_END,
     QUARANTINED,
     Evidence,
@@ -84,44 +83,6 @@ class Judgement:
     why: list[str]
 
 
-def covered(facts: Facts, kind: Covered, since: NDArray[np.int64], until: Instants) -> NDArray[np.bool_]:
-    """Return for each instant of *since* whether *kind* was declared complete, on all CPUs, from then to *until*.
-
-    *since* may lie after *until* by nothing more than the evidence's own instant; stretches that meet are one.
-    """
-    stretches = _stretches(facts, kind)
-    if not stretches:
-        return np.zeros(since.size, np.bool_)
-    starts, stops = np.array(stretches, np.int64).T
-    last = np.searchsorted(starts, until, side="right") - 1  # stretches lie apart: the last that had begun by then
-    return np.asarray((last >= 0) & (starts[last] <= since) & (until <= stops[last]))
-
-
-def _stretches(facts: Facts, kind: Covered) -> list[tuple[int, int]]:
-    """Return the stretches (trace clock, ns, both ends included) over which *kind* is covered; those that touch are joined."""
-    found: list[tuple[int, int]] = []
-    begin: int | None = None
-    for ts, said in facts.coverage:
-        if kind not in said.kinds or said.cpus is not None:
-            continue
-        if said.since is not None:
-            found.append((said.since, ts if said.until is None else said.until))
-        elif said.begins and begin is None:
-            begin = ts
-        elif not said.begins and begin is not None:
-            found.append((begin, ts))
-            begin = None
-    if begin is not None:
-        found.append((begin, OPEN_END))
-    joined: list[tuple[int, int]] = []
-    for start, stop in sorted(found):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], stop))
-        else:
-            joined.append((start, stop))
-    return joined
-
-
 def judge(
     runs: NDArray[np.void],
     records: NDArray[np.void],
@@ -153,16 +114,19 @@ def judge(
         reasons[where] |= int(reason)
 
     take(state == State.UNKNOWN, _ALL, Reason.UNKNOWN)
-    complete = covered(facts, "alloc", begin, until) & covered(facts, "free", begin, until)
+    coverage = Coverage(facts.coverage)
+    complete = coverage.covers("alloc", begin, until) & coverage.covers("free", begin, until)
     take((owned | free) & ~complete, _ALL, Reason.NOT_COVERED)
     gap = _gap(facts, begin, until)
     take((owned | free) & (gap >= 0), _ALL, Reason.GAP)
     movable = owned & (records["gfp_mask"] != ABSENT64) & ((records["gfp_mask"] & GFP_MOVABLE) != 0)
-    take(movable & ~covered(facts, "migrate", begin, until), _OWNER | _ORDER, Reason.MIGRATION)
-    split = covered(facts, "split", begin, until) | (_huge(records, facts) & covered(facts, "thp_split", begin, until))
+    take(movable & ~coverage.covers("migrate", begin, until), _OWNER | _ORDER, Reason.MIGRATION)
+    split = coverage.covers("split", begin, until) | (
+        _huge(records, facts) & coverage.covers("thp_split", begin, until)
+    )
     take(owned & _splittable(records, facts) & ~split, _ORDER, Reason.SPLIT)
-    take(free & ~covered(facts, "isolate", begin, until), _STATE, Reason.ISOLATION)
-    take(free & ~covered(facts, "hotplug", begin, until), _STATE, Reason.HOTPLUG)
+    take(free & ~coverage.covers("isolate", begin, until), _STATE, Reason.ISOLATION)
+    take(free & ~coverage.covers("hotplug", begin, until), _STATE, Reason.HOTPLUG)
     take(free & (not _page_owner_on(facts)), _STATE, Reason.BULK)
     inferred = records["evidence"] == Evidence.INFERRED
     take(inferred & (records["how"] == How.SPLIT_IMPLIED), _ORDER, Reason.INFERRED)
@@ -189,7 +153,7 @@ def _page_owner_on(facts: Facts) -> bool:
 
     Source: mm/page_alloc.c, __alloc_pages_bulk (Linux 6.1).
     """
-    on = facts.boot is not None and "owner" in facts.boot.page_ext_clients
+    on = facts.boot is not None and OWNER in facts.boot.page_ext_clients
     return on and any(audit.view == "page_owner" for audit in facts.audits)
 
 
@@ -199,7 +163,7 @@ def _splittable(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
     Source: mm/page_alloc.c, split_page (Linux 6.1): a compound page is not split; only a huge page of user memory is, by
     mm/huge_memory.c or, hugetlb's, by mm/hugetlb.c: those are movable, or at least from high memory.
     """
-    flags = _gfp_flags(facts)
+    flags = facts.gfp_flags
     gfp = np.where(records["gfp_mask"] == ABSENT64, 0, records["gfp_mask"])
     compound = (gfp & flags.get("__GFP_COMP", 0)) != 0
     users = (gfp & (GFP_MOVABLE | flags.get("__GFP_HIGHMEM", 0))) != 0
@@ -211,14 +175,10 @@ def _huge(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
 
     Source: include/linux/gfp_types.h, GFP_TRANSHUGE_LIGHT (Linux 6.1): compound, without reserves (__GFP_NOMEMALLOC).
     """
-    flags = _gfp_flags(facts)
+    flags = facts.gfp_flags
     mask = flags.get("__GFP_COMP", 0) | flags.get("__GFP_NOMEMALLOC", 0)
     gfp = np.where(records["gfp_mask"] == ABSENT64, 0, records["gfp_mask"])
     return np.asarray((gfp & mask) == mask)
-
-
-def _gfp_flags(facts: Facts) -> Mapping[str, int]:
-    return (facts.boot.gfp_flags if facts.boot else None) or GFP_FLAGS_6_1
 
 
 def _gap(facts: Facts, begin: NDArray[np.int64], until: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -14,8 +14,9 @@ from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind, absent
 from pagetrail.schemas.errors import NotFound, TrailError
+from pagetrail.schemas.linux.page_flags import KPF_BUDDY
 from pagetrail.schemas.log.contract import FramePlace, LogReader
-from pagetrail.schemas.owner import KPF_BUDDY, How
+from pagetrail.schemas.owner import How
 
 HANDED_ON: Final = (How.SPLIT, How.SPLIT_IMPLIED, How.SPLIT_BY_PAGE_EXT, How.MIGRATE)
 """What begins a span with the evidence of the one before it."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from pagetrail.queries.core.stream import Stream, fetched
+from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.store.cut import cuts
 from pagetrail.schemas.details import Gap
 from pagetrail.schemas.owner import ANOMALY_TEXT, QUARANTINED, Anomaly
@@ -66,7 +67,7 @@ def _reasons(gaps: list[Gap]) -> str:
 
 
 def _coverage(stream: Stream) -> list[Finding]:
-    kinds = {kind for _, said in stream.facts.coverage if said.begins and said.cpus is None for kind in said.kinds}
+    kinds = Coverage(stream.facts.coverage).kinds()
     if not kinds:
         text = "nothing declares what the recording saw completely: nothing can be certain (ingest --covers)"
         return [Finding(level="unknown", what="coverage", count=0, detail=text)]

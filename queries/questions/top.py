@@ -19,7 +19,7 @@ _COLUMN: Final = {"gfp": "gfp_mask"}
 
 def page_bytes(stream: Stream) -> int:
     """Return the size of a page of the stream's machine."""
-    return 1 << (stream.facts.boot.page_shift if stream.facts.boot else 12)
+    return 1 << stream.facts.page_shift
 
 
 def top(stream: Stream, at: Instant, by: By) -> pa.Table:

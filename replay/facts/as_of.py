@@ -3,7 +3,7 @@
 import dataclasses
 
 from pagetrail.replay.facts.extension import Extension
-from pagetrail.replay.facts.facts import Facts, RecordingPart
+from pagetrail.replay.facts.facts import Facts, StreamRecording
 from pagetrail.schemas.owner import OPEN_END
 
 
@@ -43,7 +43,7 @@ def facts_as_of(facts: Facts, ts: int, seq: int | None = None) -> Facts:
     )
 
 
-def _part(part: RecordingPart, ts: int) -> RecordingPart:
+def _part(part: StreamRecording, ts: int) -> StreamRecording:
     """A recording that went on afterwards was not complete then."""
     if part.last_ts is None or part.last_ts <= ts:
         return part

@@ -1,6 +1,8 @@
 """What a stream's state holds beside its pages: kept whole from the beginning, written into every segment."""
 
+import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.extension import Extension
-from pagetrail.schemas.details import Boot, Clock, Coverage, Covered, Gap, RecordingEnd
+from pagetrail.schemas.details import Boot, Clock, Coverage, Gap, RecordingEnd
+from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
+from pagetrail.schemas.linux.releases import KernelRules, rules_of
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
 
 
 @dataclass(slots=True, kw_only=True)
-class RecordingPart:
+class StreamRecording:
     """One recording's place in the stream."""
 
     recording: str
@@ -84,7 +88,7 @@ class Facts:
     markers: list[tuple[int, int, str]] = field(default_factory=list)
     hotplug: list[HotplugCall] = field(default_factory=list)
     audits: list[Audit] = field(default_factory=list)
-    recordings: list[RecordingPart] = field(default_factory=list)
+    recordings: list[StreamRecording] = field(default_factory=list)
     accounts: list[tuple[str, RecordingEnd]] = field(default_factory=list)
     sections: list[Extension] = field(default_factory=list)
     events: dict[str, int] = field(default_factory=dict)
@@ -97,6 +101,29 @@ class Facts:
         """The constants of the boot, as they were said last."""
         return self.boots[-1][1] if self.boots else None
 
+    def copy(self) -> "Facts":
+        """Return these facts as they are now: what is told later changes only the original."""
+        lists = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "pages_per_section"}
+        copies = {
+            name: {**found} if isinstance(found, dict) else list(map(_copied, found)) for name, found in lists.items()
+        }
+        return Facts(pages_per_section=self.pages_per_section, **copies)  # type: ignore[arg-type]
+
+    @property
+    def rules(self) -> KernelRules:
+        """The rules of the kernel that the boot is of."""
+        return rules_of(self.boot.release if self.boot else None)
+
+    @property
+    def gfp_flags(self) -> Mapping[str, int]:
+        """The names of gfp flags, to their bits: those that the recording's own kernel prints, else those of its release."""
+        return (self.boot.gfp_flags if self.boot else None) or self.rules.gfp_flags
+
+    @property
+    def page_shift(self) -> int:
+        """log2 of a page's bytes; that of x86_64 where no boot was recorded."""
+        return self.boot.page_shift if self.boot else PAGE_SHIFT
+
     def lose(self, seq: int, ts: int, cpu: int | None, gap: Gap) -> None:
         """Add a loss that was reported at *ts*."""
         self.gaps.append((seq, cpu, gap))
@@ -105,14 +132,6 @@ class Facts:
     def clock_skew(self) -> int:
         """Return by how much the clocks of two CPUs may have differed, ns: the largest that a recording declares."""
         return max((part.clock_skew for part in self.recordings), default=0)
-
-    def covered_since(self, kind: Covered, ts: int) -> bool:
-        """Return whether *kind* has been declared complete, on all CPUs, from *ts* (trace clock, ns) on until now."""
-        since: int | None = None
-        for at, said in self.coverage:
-            if kind in said.kinds and said.cpus is None and said.since is None:
-                since = (at if since is None else since) if said.begins else None
-        return since is not None and since <= ts and not any(gap.t_hi >= ts for _, _, gap in self.gaps)
 
     def open_calls(self) -> list[HotplugCall]:
         """Return the calls that have been entered and have not returned, by who called."""
@@ -124,6 +143,11 @@ class Facts:
             elif seen.phase == "return":
                 pending.pop(key, None)
         return list(pending.values())
+
+
+def _copied(fact: Any) -> Any:
+    """Return a fact that may change as a copy; the others are values."""
+    return dataclasses.replace(fact) if isinstance(fact, StreamRecording | HotplugCall | Extension) else fact
 
 
 def open_call_doubts(facts: Facts) -> NDArray[np.void]:
@@ -148,7 +172,7 @@ def from_plain(said: dict[str, Any]) -> Facts:
         markers=[(seq, ts, text) for seq, ts, text in said["markers"]],
         hotplug=[HotplugCall(**call) for call in said["hotplug"]],
         audits=[Audit(**audit) for audit in said["audits"]],
-        recordings=[RecordingPart(**part) for part in said["recordings"]],
+        recordings=[StreamRecording(**part) for part in said["recordings"]],
         accounts=[(recording, RecordingEnd.model_validate_json(json.dumps(a))) for recording, a in said["accounts"]],
         sections=[Extension(**section) for section in said["sections"]],
         events=said["events"],

@@ -8,12 +8,12 @@ import numpy as np
 from pagetrail.replay.fold.end_jit import clear_for_owner, end_owner, used_unseen
 from pagetrail.replay.fold.ghost_jit import is_early_stamp, keep_ghost
 from pagetrail.replay.fold.notice_jit import doubt, note
-from pagetrail.replay.fold.options import OPT_LOSS, OPT_ONLINING_START, OPT_ONLINING_STOP
+from pagetrail.replay.fold.options import OPT_GFP_ISOLATED, OPT_LOSS, OPT_ONLINING_START, OPT_ONLINING_STOP
 from pagetrail.replay.fold.record_jit import begin_at, blank, close, forget_kernel_view, run_length, take_record
 from pagetrail.replay.fold.skew_jit import races
 from pagetrail.replay.fold.tables import RUNS
 from pagetrail.schemas.jit import inner
-from pagetrail.schemas.owner import ABSENT64, GFP_MOVABLE, Anomaly, Evidence, How, State
+from pagetrail.schemas.owner import ABSENT64, Anomaly, Evidence, How, State
 
 _OWNED, _FREED = int(State.OWNED), int(State.FREE)
 _OBSERVED, _INFERRED = int(Evidence.OBSERVED), int(Evidence.INFERRED)
@@ -38,13 +38,13 @@ def alloc_block(
 ):
     """An allocation sets the owner on every page of the block.
 
-    Source: mm/page_owner.c, __set_page_owner_handle (Linux 6.1). A probe on __set_page_owner sees an allocation with gfp 0x8
-    a moment before its mm_page_alloc: the second of the two is no contradiction.
+    Source: mm/page_owner.c, __set_page_owner_handle (Linux 6.1). A probe on __set_page_owner sees an allocation with the mask of
+    isolated pages a moment before its mm_page_alloc: the second of the two is no contradiction.
     """
     row = t.owner[slot]
     there = row[first]
     quiet = np.int32(-2)
-    if how == _H_ALLOC and gfp == GFP_MOVABLE and there >= 0:
+    if how == _H_ALLOC and gfp == o[OPT_GFP_ISOLATED] and there >= 0:
         r = t.records[there]
         if r["how"] == _H_ISOLATE and r["block_pfn"] == base + first and r["order"] == order and r["pid"] == pid:
             quiet = there
@@ -108,7 +108,7 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid
                 why = _A_DRAIN if how == _H_DRAIN else _A_REFILL
                 note(t, why, length, seq)
                 doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, why)
-                if is_early_stamp(t.records[handle]):
+                if is_early_stamp(o, t.records[handle]):
                     keep_ghost(t, slot, i, length, handle, seq, ts)
                 end_owner(t, o, row, i, length, first, stop, base, generation, seq, ts, cpu, _H_LOST_FREE)
             else:

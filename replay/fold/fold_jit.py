@@ -11,9 +11,9 @@ from pagetrail.replay.fold.ghost_jit import step_over_ghosts
 from pagetrail.replay.fold.migrate_jit import migrate_head
 from pagetrail.replay.fold.notice_jit import doubt, quarantine
 from pagetrail.replay.fold.options import OPT_FLOOR, OPT_MAX_PFN, OPT_REFILL_COVERED, OPT_SKEW
-from pagetrail.replay.fold.record_jit import run_length
+from pagetrail.replay.fold.room_jit import has_room, reach
 from pagetrail.replay.fold.skew_jit import recheck_moves, remember_move
-from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT, QUARANTINE, RUNS, SPARE
+from pagetrail.replay.fold.tables import EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.jit import inner, jit
 from pagetrail.schemas.owner import ABSENT8, Anomaly, How
@@ -71,12 +71,8 @@ def fold(t, o, e, base_seq, start, room_pages):
                 if src_section >= t.slot.size or t.slot[src_section] < 0:
                     room_pages[0] = src_section
                     return i, SECTION
-                source = t.owner[t.slot[src_section], e.src_pfn[i] - src_section * pages]
-                tails = np.int64(1) << np.int64(max(t.records[source]["order"], 0)) if source >= 0 else np.int64(1)
-                if not has_room(t, min(tails, pages)):
-                    room_pages[0] = min(tails, pages)
-                    return i, ROOM
-            need = reach(t, t.slot[section_nr], pfn - section_nr * pages, nr)
+                need = reach(t, t.slot[src_section], e.src_pfn[i] - src_section * pages, nr)
+            need += reach(t, t.slot[section_nr], pfn - section_nr * pages, nr)
         if o[OPT_SKEW] > 0:
             need += t.moves.shape[0]
         if not has_room(t, need):
@@ -140,30 +136,3 @@ def impossible(pfn, order, nr, pages_per_section, max_pfn):
     if pfn // pages_per_section != (pfn + nr - 1) // pages_per_section:
         return _A_UNALIGNED
     return 0
-
-
-@inner
-def reach(t, slot, first, nr):
-    """Return how many pages an event on a range may touch: a block that sticks out of it may turn out to be split."""
-    row = t.owner[slot]
-    most = nr
-    i = first
-    while i < first + nr:
-        if row[i] >= 0:
-            order = np.int64(t.records[row[i]]["order"])  # absent where a page is free by kpageflags
-            most = max(most, np.int64(1) << max(order, np.int64(0)))
-        i += run_length(row, i, first + nr)
-    return most
-
-
-@inner
-def has_room(t, nr):
-    """Whether an event on *nr* pages fits into what is left of every table."""
-    need = 2 * nr + 8
-    c = t.counts
-    return (
-        c[SPARE] >= need
-        and t.runs.shape[0] - c[RUNS] >= need
-        and t.doubts.shape[0] - c[DOUBTS] >= need
-        and t.quarantine.shape[0] - c[QUARANTINE] >= 2
-    )

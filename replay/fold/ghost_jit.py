@@ -5,6 +5,7 @@ Dimensions as in ``tables.py``.
 
 import numpy as np
 
+from pagetrail.replay.fold.options import OPT_EARLY_GFP, OPT_EARLY_ORDER, OPT_EARLY_PID
 from pagetrail.replay.fold.record_jit import close, run_length, take_record
 from pagetrail.schemas.jit import inner
 from pagetrail.schemas.owner import ABSENT64, How, State
@@ -14,9 +15,14 @@ _H_DRAIN = int(How.DRAIN)
 
 
 @inner
-def is_early_stamp(r):
-    """Whether a record is page_owner's own stamp of what was there before it started (init_pages_in_zone)."""
-    return r["gfp_mask"] == 0 and r["order"] == 0 and r["pid"] == 1 and r["alloc_ts"] == ABSENT64
+def is_early_stamp(o, r):
+    """Whether a record is page_owner's own stamp of what was there before it started: see ``EarlyStamp``."""
+    return (
+        r["gfp_mask"] == o[OPT_EARLY_GFP]
+        and r["order"] == o[OPT_EARLY_ORDER]
+        and r["pid"] == o[OPT_EARLY_PID]
+        and r["alloc_ts"] == ABSENT64
+    )
 
 
 @inner

@@ -7,8 +7,10 @@ import numpy as np
 
 from pagetrail.replay.fold.ghost_jit import is_early_stamp, keep_ghost
 from pagetrail.replay.fold.notice_jit import doubt
+from pagetrail.replay.fold.options import OPT_GFP_COMP
 from pagetrail.replay.fold.record_jit import blank, close, run_length, take_record
-from pagetrail.replay.fold.tables import DOUBTS, LIVE, RUNS, SPARE
+from pagetrail.replay.fold.room_jit import has_room
+from pagetrail.replay.fold.tables import LIVE, RUNS, SPARE
 from pagetrail.schemas.jit import inner, jit
 from pagetrail.schemas.owner import ABSENT8, ABSENT16, DOUBT_BASELINE, Evidence, How, State
 
@@ -41,7 +43,7 @@ def close_section(t, slot, base, generation, seq, ts, how):
 
 
 @jit
-def apply_baseline(t, b, action, early, compound, seq, ts, window_begin, since, start):
+def apply_baseline(t, o, b, action, early, seq, ts, window_begin, since, start):
     """Apply entries [start, m) of a page_owner dump; return the entry at which room ran out, or m.
 
     CONFIRM renews the span that is there, SET gives the block the dump's owner, KERNEL_VIEW keeps the proven state and puts
@@ -56,18 +58,14 @@ def apply_baseline(t, b, action, early, compound, seq, ts, window_begin, since, 
         section_nr = b.pfn[i] // pages
         first = b.pfn[i] - section_nr * pages
         stop = min(first + nr, pages)
-        if (
-            t.counts[SPARE] < 2 * nr + 8
-            or t.runs.shape[0] - t.counts[RUNS] < 2 * nr + 8
-            or (t.doubts.shape[0] - t.counts[DOUBTS] < 2 * nr + 8)
-        ):
+        if not has_room(t, nr):
             return i
         slot = t.slot[section_nr]
         generation = t.generation[section_nr]
         base = section_nr * pages
         row = t.owner[slot]
         if action[i] == CONFIRM:
-            confirm(t, b, i, row, first, stop, base, generation, seq, ts, window_begin, compound)
+            confirm(t, o, b, i, row, first, stop, base, generation, seq, ts, window_begin)
         elif action[i] == KERNEL_VIEW:
             kernel_row = t.kernel[slot]
             j = first
@@ -83,6 +81,7 @@ def apply_baseline(t, b, action, early, compound, seq, ts, window_begin, since, 
         else:
             set_owner(
                 t,
+                o,
                 b,
                 i,
                 row,
@@ -96,16 +95,15 @@ def apply_baseline(t, b, action, early, compound, seq, ts, window_begin, since, 
                 window_begin,
                 since,
                 early[i],
-                compound,
             )
     return b.pfn.size
 
 
 @inner
-def confirm(t, b, i, row, first, stop, base, generation, seq, ts, window_begin, compound):
+def confirm(t, o, b, i, row, first, stop, base, generation, seq, ts, window_begin):
     """Renew the span of a block that the dump agrees with: it is as sure as the dump, which was read from window_begin on."""
     handle = row[first]
-    if (b.gfp_mask[i] & compound) == 0 or b.migrate_reason[i] >= 0:
+    if (b.gfp_mask[i] & o[OPT_GFP_COMP]) == 0 or b.migrate_reason[i] >= 0:
         stop = first + 1  # a dump prints heads: it does not speak of these tails
     target = take_record(t)
     t.records[target] = t.records[handle]
@@ -165,7 +163,7 @@ def from_entry(t, b, i, seq, ts, window_begin, how):
 
 
 @inner
-def set_owner(t, b, i, row, kernel_row, first, stop, base, generation, seq, ts, window_begin, since, early, compound):
+def set_owner(t, o, b, i, row, kernel_row, first, stop, base, generation, seq, ts, window_begin, since, early):
     """Give the dump's owner to every page of a block that was not touched while the dump was made.
 
     A dump prints heads. The tails are the head's for sure only in a compound block that was not migrated: the tails of a migrated
@@ -177,7 +175,7 @@ def set_owner(t, b, i, row, kernel_row, first, stop, base, generation, seq, ts, 
         t.records[handle]["evidence"] = (
             _INFERRED  # a ghost, or allocated in bulk, which left no event before page_owner started
         )
-    whole = (b.gfp_mask[i] & compound) != 0 and b.migrate_reason[i] < 0
+    whole = (b.gfp_mask[i] & o[OPT_GFP_COMP]) != 0 and b.migrate_reason[i] < 0
     tails = handle
     if stop - first > 1 and not whole:
         tails = from_entry(t, b, i, seq, ts, window_begin, _H_BASELINE)
@@ -225,7 +223,7 @@ def release_unused(t, handle):
 
 
 @jit
-def apply_free(t, slot, base, generation, first, stop, seq, ts, window_begin, since, renew_before):
+def apply_free(t, o, slot, base, generation, first, stop, seq, ts, window_begin, since, renew_before):
     """Make pages [first, stop) of a section free, as the kernel says they are, where they were not touched meanwhile."""
     row = t.owner[slot]
     i = first
@@ -243,7 +241,7 @@ def apply_free(t, slot, base, generation, first, stop, seq, ts, window_begin, si
             how = _H_CONFIRMED if free else _H_CORRECTED
             if not free:
                 doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, DOUBT_BASELINE)
-                if is_early_stamp(t.records[handle]):
+                if is_early_stamp(o, t.records[handle]):
                     keep_ghost(t, slot, i, length, handle, seq, ts)
             last = t.counts[RUNS]
             close(t, handle, base + i, length, generation, seq, ts, how, 0)

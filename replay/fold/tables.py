@@ -42,6 +42,10 @@ MOVE_ROWS = 1 << 10
 ANOMALY_ROWS = 128
 NO_EVENT = np.iinfo(np.int64).min
 
+ROWS_A_PAGE, ROWS_BESIDES = 2, 8
+"""An event on n pages is given room for 2 n + 8 rows in each table: see ``room_jit.py``, which says how many it may write."""
+QUARANTINE_ROWS = 2
+
 
 def new_tables(pages_per_section: int) -> Tables:
     """Return the tables of a stream of which nothing is known."""
@@ -81,8 +85,8 @@ def grown(array: Array, size: int, fill: int = 0) -> Array:
 
 
 def with_room(tables: Tables, pages: int) -> Tables:
-    """Return *tables* with room for an event that touches *pages* pages."""
-    need = 2 * pages + 8
+    """Return *tables* with room for an event that touches *pages* pages, as ``has_room`` asks for it."""
+    need = ROWS_A_PAGE * pages + ROWS_BESIDES
     counts = tables.counts
     records, spare = tables.records, tables.spare
     if counts[SPARE] < need:
@@ -100,7 +104,7 @@ def with_room(tables: Tables, pages: int) -> Tables:
         runs=grown(tables.runs, int(counts[RUNS]) + need),
         closed=grown(tables.closed, int(counts[RUNS]) + need),
         doubts=grown(tables.doubts, int(counts[DOUBTS]) + need),
-        quarantine=grown(tables.quarantine, int(counts[QUARANTINE]) + 8),
+        quarantine=grown(tables.quarantine, int(counts[QUARANTINE]) + QUARANTINE_ROWS),
     )
 
 

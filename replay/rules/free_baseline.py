@@ -10,7 +10,8 @@ import numpy as np
 
 from pagetrail.replay.fold.section_jit import apply_free
 from pagetrail.replay.fold.tables import Array, Tables, with_room
-from pagetrail.schemas.owner import KPF_BUDDY, State
+from pagetrail.schemas.linux.page_flags import KPF_BUDDY
+from pagetrail.schemas.owner import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,14 @@ def compare_free(t: Tables, runs: list[tuple[int, int]], since: int) -> FreeComp
 
 
 def set_free(
-    t: Tables, runs: list[tuple[int, int]], seq: int, ts: int, window_begin: int, since: int, renew_before: int
+    t: Tables,
+    o: Array,
+    runs: list[tuple[int, int]],
+    seq: int,
+    ts: int,
+    window_begin: int,
+    since: int,
+    renew_before: int,
 ) -> Tables:
     """Make the kernel's free pages free: set what was unknown, renew what agrees, correct what does not."""
     size = t.owner.shape[1]
@@ -79,5 +87,5 @@ def set_free(
         t = with_room(t, 2 * count)
         slot, generation = int(t.slot[section_nr]), int(t.generation[section_nr])
         base = section_nr * size
-        apply_free(t, slot, base, generation, first, first + count, seq, ts, window_begin, since, renew_before)
+        apply_free(t, o, slot, base, generation, first, first + count, seq, ts, window_begin, since, renew_before)
     return t

@@ -11,7 +11,7 @@ from pagetrail.schemas.details import BaselineBegin
 
 
 @dataclass(slots=True)
-class OpenView:
+class OpenBaseline:
     """A dump whose end has not come yet.
 
     Attributes
@@ -49,7 +49,7 @@ class OpenView:
         return {"begin": begin, "seq": self.seq, "floor": self.floor, "since": self.since, "records": packed}
 
     @classmethod
-    def from_plain(cls, said: dict[str, Any]) -> "OpenView":
+    def from_plain(cls, said: dict[str, Any]) -> "OpenBaseline":
         """Return a view from what ``plain`` made of it."""
         view = cls(BaselineBegin.model_validate(said["begin"]), said["seq"], said["floor"], said["since"])
         if said["records"] is not None:

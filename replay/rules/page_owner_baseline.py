@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.clock import EARLY_ERROR_NSEC, OwnerClock, owner_ts
+from pagetrail.replay.fold.options import OPT_EARLY_GFP, OPT_EARLY_ORDER, OPT_EARLY_PID
 from pagetrail.replay.fold.section_jit import CONFIRM, KERNEL_VIEW, LEAVE, SET
 from pagetrail.replay.fold.tables import Array, Tables
 from pagetrail.schemas.owner import (
@@ -94,21 +95,24 @@ def impossible_entries(
     return np.asarray(np.where(bad, int(Anomaly.BAD_ORDER), why))
 
 
-def stamped_early(entries: Entries, swapper: int) -> NDArray[np.bool_]:
-    """Return which records are page_owner's own stamps of what was allocated before it started.
+def stamped_early(o: Array, entries: Entries, swapper: int) -> NDArray[np.bool_]:
+    """Return which records are page_owner's own stamps of what was allocated before it started: see ``EarlyStamp``.
 
-    Source: mm/page_owner.c, init_pages_in_zone (Linux 6.1): order 0, gfp 0, by the init thread, pid 1. *swapper* is the id of
-    the comm "swapper/0", or -1; a dump without comms is judged by the rest.
+    *swapper* is the id of that stamp's comm; a dump without comms is judged by the rest.
     """
-    own = (entries.order == 0) & (entries.gfp_mask == 0) & (entries.pid == 1)
+    own = (
+        (entries.order == o[OPT_EARLY_ORDER])
+        & (entries.gfp_mask == o[OPT_EARLY_GFP])
+        & (entries.pid == o[OPT_EARLY_PID])
+    )
     named = entries.comm >= 0
     return np.asarray(own & (~named | (entries.comm == swapper)))
 
 
-def compare(t: Tables, entries: Entries, since: int, clock: OwnerClock | None, swapper: int) -> Comparison:
+def compare(t: Tables, o: Array, entries: Entries, since: int, clock: OwnerClock | None, swapper: int) -> Comparison:
     """Return how a dump's records lie to the state; pages touched since *since* prove nothing."""
     proven, ours, viewed = _heads(t, entries.pfn)
-    early = stamped_early(entries, swapper)
+    early = stamped_early(o, entries, swapper)
     touched = (proven["state"] != State.UNKNOWN) & (proven["begin_ts"] >= since)
     touched |= viewed & (ours["begin_ts"] >= since)  # a ghost may have gone to the buddy allocator, or come back
     agree = (
@@ -221,7 +225,7 @@ def stamped_by(entries: Entries, clock: OwnerClock | None) -> NDArray[np.int64]:
     return np.asarray(np.where(known, at, OPEN_END))
 
 
-def difference_class(c: Comparison, entries: Entries) -> NDArray[np.str_]:
+def difference_class(c: Comparison, entries: Entries, gfp_isolated: int) -> NDArray[np.str_]:
     """Return the class of each record's difference: after the classes in which a replay of events departs from the kernel."""
     ours, m = c.ours, entries.pfn.size
     owned = ours["state"] == State.OWNED
@@ -233,7 +237,7 @@ def difference_class(c: Comparison, entries: Entries) -> NDArray[np.str_]:
         (same_act & (ours["order"] == entries.order), "other time"),
         (same_act & (ours["order"] != entries.order), "split"),
         (~owned & ~c.early, "missing"),
-        (~owned & (entries.gfp_mask == 0x8), "isolated"),
+        (~owned & (entries.gfp_mask == gfp_isolated), "isolated"),
         (migrated & ~(same_act & (ours["order"] != entries.order)), "migrated"),
         (c.early & owned, "early"),
         (c.early & (ours["state"] == State.FREE), "ghost"),

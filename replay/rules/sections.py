@@ -9,10 +9,11 @@ import numpy as np
 from pagetrail.replay.facts.extension import Extension
 from pagetrail.replay.fold.section_jit import close_section
 from pagetrail.replay.fold.tables import Tables, grown, with_room
+from pagetrail.schemas.linux.mmzone import PAGE_SHIFT, SECTION_SIZE_BITS, pages_per_section
 from pagetrail.schemas.owner import OPEN_END, How
 
-X86_64_PAGES_PER_SECTION = 1 << (27 - 12)
-"""Source: arch/x86/include/asm/sparsemem.h, SECTION_SIZE_BITS 27. Taken where a recording does not say."""
+X86_64_PAGES_PER_SECTION = pages_per_section(SECTION_SIZE_BITS["x86_64"], PAGE_SHIFT)
+"""Taken where a recording does not say."""
 
 MAX_SECTIONS = 1 << 20
 """128 TiB in sections of 128 MiB. A page frame number beyond is no page of any machine we know."""

@@ -5,7 +5,7 @@ member of the group beside it fetches none, its partitions are paused. What is b
 partition, so that a partition is given up with nothing half done.
 
 Nobody is locked out: a process that was stopped and does not know yet that its partitions are another's folds on, and writes
-the same facts (see ``checkpoint``).
+the same facts (see ``store.publish``).
 """
 
 from collections.abc import Callable

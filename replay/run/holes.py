@@ -19,7 +19,7 @@ HOLE_FRAMES = 32
 
 def next_seq(engine: StreamEngine, recording: str) -> int:
     """Return the seq that *recording* goes on with."""
-    return next((part.next_seq for part in engine.facts.recordings if part.recording == recording), 0)
+    return next((part.next_seq for part in engine.state.facts.recordings if part.recording == recording), 0)
 
 
 def take(engine: StreamEngine, waiting: list[LogRecord], *, lost: bool) -> LogRecord | None:
@@ -52,7 +52,7 @@ def is_waiting(waiting: list[LogRecord], header: FrameHeader) -> bool:
 def told(engine: StreamEngine, waiting: list[LogRecord]) -> str:
     """Return what the stream waits for, in words."""
     head = waiting[0].header
-    first = next((p.next_frame for p in engine.facts.recordings if p.recording == head.recording), 0)
+    first = next((p.next_frame for p in engine.state.facts.recordings if p.recording == head.recording), 0)
     return (
         f"frames {first} to {head.frame - 1} of recording {head.recording} are not in the log, and {len(waiting)} later "
         f"frames wait for them: ingest the recording again; after {HOLE_FRAMES + 1} later ones the hole is final, and a gap"

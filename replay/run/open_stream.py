@@ -4,8 +4,9 @@ import time
 from dataclasses import dataclass, field
 
 from pagetrail.replay.rules.engine import StreamEngine
-from pagetrail.replay.store import publish as checkpoint
-from pagetrail.replay.store.content import Stretch
+from pagetrail.replay.rules.stretch import Stretch
+from pagetrail.replay.store import publish
+from pagetrail.replay.store.content import Content, Link
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.log.contract import LogRecord
 
@@ -19,6 +20,8 @@ class OpenStream:
 
     Attributes
     ----------
+    link
+        Where the next file of its chain joins on.
     resume_offset
         While *changed*: the least offset of the frames that its files do not hold whole.
     saved_seq, changed
@@ -32,6 +35,7 @@ class OpenStream:
     """
 
     engine: StreamEngine
+    link: Link
     place: StreamPlace
     resume_offset: int
     saved_seq: int = -1
@@ -54,24 +58,24 @@ class OpenStream:
 
     @property
     def nbytes(self) -> int:
-        """Return bytes of its state, about: its arrays, grown ones too, of which not all are used."""
-        view = self.engine.view
-        return sum(array.nbytes for array in self.engine.tables) + (0 if view is None else view.nbytes)
+        """Return the bytes that it takes, about."""
+        return self.engine.state.nbytes
 
-    def seal(self) -> None:
-        """Write what is folded as a segment."""
-        stretch = Stretch(self.engine, tip=False)
-        checkpoint.write(self.place, stretch)
-        self.engine.parent_digest, self.engine.ended = stretch.digest, stretch.ended
-        self.written = time.monotonic()
-        self.changed, self.saved_seq = False, stretch.last_seq
+    def seal(self, stretch: Stretch) -> None:
+        """Write a stretch that has ended as a segment."""
+        self._write(stretch)
 
     def tip(self) -> None:
         """Write the state as a tip, unless a segment ends exactly here."""
-        self.written = time.monotonic()
         if self.engine.last_seq >= self.engine.segment_first_seq:
-            checkpoint.write(self.place, Stretch(self.engine, tip=True))
-        self.changed, self.saved_seq = False, self.engine.last_seq
+            self._write(self.engine.stretch())
+        self.changed, self.saved_seq, self.written = False, self.engine.last_seq, time.monotonic()
+
+    def _write(self, stretch: Stretch) -> None:
+        content = Content(stretch, self.link)
+        publish.write(self.place, content)
+        self.link = content.link
+        self.changed, self.saved_seq, self.written = False, stretch.origin.last_seq, time.monotonic()
 
     def measure(self, now: float) -> float:
         """Return events a second, as of the last stretch of time that was long enough to tell."""

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pagetrail.replay.rules.engine import FoldOptions, StreamEngine
 from pagetrail.replay.run import holes
 from pagetrail.replay.run.open_stream import OpenStream
-from pagetrail.replay.store import publish as checkpoint
-from pagetrail.replay.store import restore
+from pagetrail.replay.store import publish, restore
 from pagetrail.replay.store.cut import Cut, cut_name, part_name, read_cut, write_cut
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import ForeignMessage, FrameDamaged, OffsetGap, SchemaTooNew
@@ -226,8 +225,8 @@ class PartitionReplay:
             return
         before = stream.engine.last_seq
         stream.resume_offset = min(stream.resume_offset, record.offset) if stream.changed else record.offset
-        for _ in stream.engine.apply(found, batch):
-            stream.seal()
+        for stretch in stream.engine.apply(found, batch):
+            stream.seal(stretch)
             self.report.segments += 1
             stream.resume_offset = record.offset
         stream.changed |= stream.engine.last_seq > before
@@ -243,9 +242,9 @@ class PartitionReplay:
     def _stream(self, key: StreamKey, offset: int) -> OpenStream:
         if key not in self.streams:
             place = self._place(key)
-            checkpoint.sweep(place, alone=self._alone)
-            engine = restore.load(place, host=key[0], boot_id=key[1], options=self.settings.options)
-            self.streams[key] = OpenStream(engine, place, offset, engine.last_seq)
+            publish.sweep(place, alone=self._alone)
+            found = restore.load(place, host=key[0], boot_id=key[1], options=self.settings.options)
+            self.streams[key] = OpenStream(found.engine, found.link, place, offset, found.engine.last_seq)
         return self.streams[key]
 
     def _overlaps(self, engine: StreamEngine, record: LogRecord) -> bool:
@@ -253,7 +252,7 @@ class PartitionReplay:
         header = record.header
         if header.recording_key in self._refused:
             return True
-        parts = engine.facts.recordings
+        parts = engine.state.facts.recordings
         known = next((part for part in parts if part.recording == header.recording), None)
         if known is not None:
             if header.last_seq < known.next_seq:

@@ -6,7 +6,7 @@ from typing import Final
 import duckdb
 import pyarrow as pa
 
-from pagetrail.replay.store.content import Stretch
+from pagetrail.replay.store.content import Content
 from pagetrail.replay.store.databases import Instance
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import meta, opened
@@ -16,7 +16,7 @@ from pagetrail.schemas.store.names import overtaken, segment_name, tip_name
 from pagetrail.schemas.store.tables import BLOCK_SIZE, ddl
 
 
-def write(place: StreamPlace, stretch: Stretch) -> str:
+def write(place: StreamPlace, content: Content) -> str:
     """Publish a stretch as a segment, or as a tip; return its name.
 
     Raises
@@ -26,14 +26,15 @@ def write(place: StreamPlace, stretch: Stretch) -> str:
     TrailError
         The segment is there already with other facts: a fork.
     """
+    stretch = content.stretch.origin
     name = (
         tip_name(place.name, stretch.last_seq)
         if stretch.tip
         else segment_name(place.name, stretch.first_seq, stretch.last_seq)
     )
     try:
-        if not place.store.publish_if_absent(name, lambda draft: _write_tables(draft, stretch.tables())):
-            _check_same(place.store, name, stretch.digest)
+        if not place.store.publish_if_absent(name, lambda draft: _write_tables(draft, content.tables())):
+            _check_same(place.store, name, content.digest)
     except duckdb.Error as error:
         if _is_full(error):
             raise StorageFull(path=place.store.where(place.name), reason=str(error).split("\n")[0]) from error

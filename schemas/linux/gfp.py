@@ -1,4 +1,7 @@
-"""gfp_t: the names that kernels print for allocation flags, to their bits and back."""
+"""gfp_t: allocation flags, the names that kernels print for them, and the migratetype that they ask for.
+
+Source: include/linux/gfp_types.h and include/linux/gfp.h.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -95,6 +98,24 @@ GFP_FLAGS_6_1: Final[Mapping[str, int]] = MappingProxyType(
     }
 )
 """What Linux 6.1 on x86_64 prints. The order counts: ``format_gfp`` takes names greedily from the front."""
+
+GFP_MOVABLE: Final = _BITS["__GFP_MOVABLE"]
+"""__GFP_MOVABLE: the same bit since Linux 2.6.23."""
+
+GFP_COMP: Final = _BITS["__GFP_COMP"]
+"""__GFP_COMP of Linux 6.1."""
+
+GFP_MOVABLE_MASK: Final = _all_of("__GFP_RECLAIMABLE", "__GFP_MOVABLE")
+GFP_MOVABLE_SHIFT: Final = 3
+"""Source: include/linux/gfp_types.h and include/linux/gfp.h (Linux 6.1)."""
+
+
+def gfp_migratetype(mask: int) -> int:
+    """Return the migratetype (MIGRATE_*) that an allocation with *mask* asks for, where pages are grouped by mobility.
+
+    Source: include/linux/gfp.h, gfp_migratetype (Linux 6.1).
+    """
+    return (mask & GFP_MOVABLE_MASK) >> GFP_MOVABLE_SHIFT
 
 
 def parse_gfp(text: str, table: Mapping[str, int]) -> int:

@@ -8,8 +8,9 @@ offline_page_ext; include/linux/memory.h, struct memory_notify (Linux 6.1).
 """
 
 import enum
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 
 class MemoryAction(enum.IntFlag):
@@ -23,6 +24,13 @@ class MemoryAction(enum.IntFlag):
     MEM_CANCEL_OFFLINE = 1 << 5
 
 
+CALL_OF_UEVENT: Final[Mapping[str, str]] = MappingProxyType({"online": "online_pages", "offline": "offline_pages"})
+"""The call that has returned 0 when a memory block has this uevent.
+
+Source: drivers/base/core.c, device_online and device_offline (Linux 6.1).
+"""
+
+
 class Call(NamedTuple):
     """One observation of a call: which (online_pages, offline_pages), at entry, return or notified afterwards, its result."""
 
@@ -31,7 +39,7 @@ class Call(NamedTuple):
     ret: int | None
 
 
-class Extension(enum.Enum):
+class ExtensionState(enum.Enum):
     """What is known of a section's extension before an action."""
 
     ABSENT = enum.auto()
@@ -85,13 +93,8 @@ def refused(pfn: int, nr_pages: int, pageblock_pages: int, pages_per_section: in
     return nr_pages <= 0 or pfn % pageblock_pages != 0 or (pfn + nr_pages) % pages_per_section != 0
 
 
-def sections_of(pfn: int, nr_pages: int, pages_per_section: int) -> range:
-    """Return the sections of a range (SECTION_ALIGN_DOWN of its start to SECTION_ALIGN_UP of its end)."""
-    return range(pfn // pages_per_section, -(-(pfn + nr_pages) // pages_per_section))
-
-
 def page_ext_callback(
-    action: MemoryAction, sections: Iterable[int], extension: Callable[[int], Extension], *, why: str
+    action: MemoryAction, sections: Iterable[int], extension: Callable[[int], ExtensionState], *, why: str
 ) -> list[Step]:
     """Return what an action does to the extensions of *sections*, in the order in which it does it.
 
@@ -101,7 +104,7 @@ def page_ext_callback(
     if action is MemoryAction.MEM_GOING_ONLINE:
         return online_page_ext(sections, extension, why=why)
     if action is MemoryAction.MEM_ONLINE:
-        return [Step(nr, True, why) for nr in sections if extension(nr) is Extension.ABSENT]
+        return [Step(nr, True, why) for nr in sections if extension(nr) is ExtensionState.ABSENT]
     if action is MemoryAction.MEM_OFFLINE:
         return offline_page_ext(sections, extension, why=why)
     if action is MemoryAction.MEM_CANCEL_ONLINE:
@@ -110,7 +113,7 @@ def page_ext_callback(
 
 
 def online_page_ext(
-    sections: Iterable[int], extension: Callable[[int], Extension], *, why: str, fails_at: int | None = None
+    sections: Iterable[int], extension: Callable[[int], ExtensionState], *, why: str, fails_at: int | None = None
 ) -> list[Step]:
     """Allocate the extensions of *sections*, one by one; with *fails_at*, that section's allocation fails.
 
@@ -121,9 +124,9 @@ def online_page_ext(
     steps: list[Step] = []
     for nr in sections:
         known = extension(nr)
-        if known is Extension.BLANK:
+        if known is ExtensionState.BLANK:
             continue
-        if known is Extension.USED:
+        if known is ExtensionState.USED:
             steps.append(Step(nr, False, "unseen"))
         if nr == fails_at:
             return [*steps, *rollback(sections, _after(extension, steps))]
@@ -131,7 +134,7 @@ def online_page_ext(
     return steps
 
 
-def rollback(sections: Iterable[int], extension: Callable[[int], Extension]) -> list[Step]:
+def rollback(sections: Iterable[int], extension: Callable[[int], ExtensionState]) -> list[Step]:
     """Undo a MEM_GOING_ONLINE that failed: free every extension of the range, those too that were there before it.
 
     Source: mm/page_ext.c, online_page_ext, which frees all of them when its own allocation fails; when another notifier fails,
@@ -140,11 +143,11 @@ def rollback(sections: Iterable[int], extension: Callable[[int], Extension]) -> 
     return offline_page_ext(sections, extension, why="cancelled")
 
 
-def offline_page_ext(sections: Iterable[int], extension: Callable[[int], Extension], *, why: str) -> list[Step]:
+def offline_page_ext(sections: Iterable[int], extension: Callable[[int], ExtensionState], *, why: str) -> list[Step]:
     """Free the extensions of *sections* that are there."""
-    return [Step(nr, False, why) for nr in sections if extension(nr) is not Extension.ABSENT]
+    return [Step(nr, False, why) for nr in sections if extension(nr) is not ExtensionState.ABSENT]
 
 
-def _after(extension: Callable[[int], Extension], steps: list[Step]) -> Callable[[int], Extension]:
-    changed = {step.section_nr: Extension.BLANK if step.there else Extension.ABSENT for step in steps}
+def _after(extension: Callable[[int], ExtensionState], steps: list[Step]) -> Callable[[int], ExtensionState]:
+    changed = {step.section_nr: ExtensionState.BLANK if step.there else ExtensionState.ABSENT for step in steps}
     return lambda nr: changed.get(nr, extension(nr))

@@ -25,7 +25,6 @@ _C = TypeVar("_C")
 _LOGGER: Final = logging.getLogger("pagetrail.kafka")
 _LOGGER.addHandler(logging.NullHandler())
 
-DEFAULT_TOPIC: Final = "pagetrail.events"
 DIGEST_HEADER: Final = "pagetrail.digest"
 BOOT_HEADER: Final = "pagetrail.boot_id"
 

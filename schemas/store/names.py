@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pagetrail.schemas.linux.page_ext import DEBUG, OWNER, PAGE_TABLE_CHECK
 from pagetrail.schemas.store.tables import FOLD_VERSION
 
 _SEGMENT = re.compile(r"(\d{19})-(\d{19})\.duckdb")
@@ -34,18 +35,18 @@ class StoreFile:
         return self.name.rpartition("/")[2].removesuffix(".duckdb")
 
 
-FOLD_CLIENTS: Final = ("owner", "page_table_check", "debug")
-"""The clients of page_ext that the folds of this version know: see replay/clients."""
+FOLD_CLIENTS: Final = (OWNER, PAGE_TABLE_CHECK, DEBUG)
+"""The clients of page_ext that the folds of this version know: see replay/rules/clients."""
 
 
-def fold_name(*, correct: bool, clients: Sequence[str] = FOLD_CLIENTS) -> str:
+def fold_name(*, correct: bool, clients: Sequence[str] = FOLD_CLIENTS, version: int = FOLD_VERSION) -> str:
     """Return the folder of a fold: its version and options; each client that it knows beside those of its version, or lacks.
 
     So a new client makes other segments, beside the old ones: an old log is replayed from its beginning, and fills it.
     """
     more = [f"+{name}" for name in clients if name not in FOLD_CLIENTS]
     less = [f"-without-{name}" for name in FOLD_CLIENTS if name not in clients]
-    return f"fold{FOLD_VERSION}" + "".join([*more, *less]) + ("" if correct else "-no-correct")
+    return f"fold{version}" + "".join([*more, *less]) + ("" if correct else "-no-correct")
 
 
 def path_part(text: str) -> str:

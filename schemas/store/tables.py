@@ -11,8 +11,16 @@ from typing import Final
 STORE_FORMAT: Final = 2
 """Version of these tables. A pagetrail refuses segments of a later one."""
 
-FOLD_VERSION: Final = 2
-"""Version of the rules of replay. Another one makes other segments, beside the old ones."""
+FOLD_VERSION: Final = 3
+"""Version of the rules of replay. Another one makes other segments, beside the old ones.
+
+3: a CPU whose coverage ended counts for all (2 ignored which CPUs a declaration named).
+"""
+
+DIGEST_VERSION: Final = 2
+"""Version of what a chain's digest covers, and how. It is not the rules' version: rules that find the same facts in a log make the
+same digests.
+"""
 
 BLOCK_SIZE: Final = 16_384
 """DuckDB's smallest block: a tip of an idle host takes tens of kilobytes, not megabytes."""

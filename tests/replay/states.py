@@ -14,8 +14,9 @@ from pagetrail.replay.facts.facts import plain
 from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, QUARANTINE, RUNS, SPARE, live_rows
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.replay.rules.engine import FoldOptions, StreamEngine
+from pagetrail.replay.rules.state import StreamState
 from pagetrail.replay.run.replayer import Replayer, ReplayReport
-from pagetrail.replay.store.content import Stretch
+from pagetrail.replay.store.content import Content, Link
 from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.frames import Frame, decode_frame
@@ -39,9 +40,9 @@ def said(engine: StreamEngine, record: np.void) -> tuple[Any, ...]:
     for name in FIELDS:
         value = int(record[name])
         if name.endswith("comm"):
-            values[name] = None if value < 0 else engine.comms.texts[value]
+            values[name] = None if value < 0 else engine.state.comms.texts[value]
         elif name.endswith("stack"):
-            values[name] = None if value < 0 else engine.stacks.raw[value]
+            values[name] = None if value < 0 else engine.state.stacks.raw[value]
         else:
             values[name] = None if value == np.iinfo(record.dtype[name]).min else value
     return tuple(values.values())
@@ -49,7 +50,7 @@ def said(engine: StreamEngine, record: np.void) -> tuple[Any, ...]:
 
 def live_state(engine: StreamEngine) -> State:
     """Return (page, view) → (generation, all that its record says)."""
-    runs, records, _ = live_rows(engine.tables)
+    runs, records, _ = live_rows(engine.state.tables)
     state: State = {}
     for run, record in zip(runs, records, strict=True):
         content = (int(run["generation"]), said(engine, record))
@@ -61,7 +62,7 @@ def live_state(engine: StreamEngine) -> State:
 
 def closed_spans(engine: StreamEngine) -> Counter[Span]:
     """Return the spans that ended in the present stretch, page by page, without those that covered no instant."""
-    t = engine.tables
+    t = engine.state.tables
     spans: Counter[Span] = Counter()
     for run, record in zip(t.runs[: t.counts[RUNS]], t.closed[: t.counts[RUNS]], strict=True):
         if record["begin_seq"] == run["end_seq"]:
@@ -79,7 +80,7 @@ def flags(engine: StreamEngine, rows: np.ndarray) -> Counter[tuple[Flag, int, in
     """Return what the debug client says, page by page, with seq and time of each end; none that covered no instant."""
     found: Counter[tuple[Flag, int, int]] = Counter()
     for row in rows:
-        name = engine.facts.fields[int(row["field"])]
+        name = engine.state.facts.fields[int(row["field"])]
         said = {key: int(row[key]) for key in ("generation", "value", "begin_seq", "begin_ts")}
         for page in range(int(row["pfn"]), int(row["pfn"] + row["nr_pages"])):
             flag = Flag(pfn=page, field=name.split(".")[1], evidence=Evidence(int(row["evidence"])), **said)
@@ -89,7 +90,7 @@ def flags(engine: StreamEngine, rows: np.ndarray) -> Counter[tuple[Flag, int, in
 
 def live_flags(engine: StreamEngine) -> set[Flag]:
     """Return what the debug client says now, page by page."""
-    found = flags(engine, engine.values.live(engine.tables))
+    found = flags(engine, engine.state.values.live(engine.state.tables))
     assert set(found.values()) <= {1}
     assert all((seq, ts) == (OPEN_END, OPEN_END) for _, seq, ts in found)
     return {flag for flag, _, _ in found}
@@ -97,7 +98,7 @@ def live_flags(engine: StreamEngine) -> set[Flag]:
 
 def doubts(engine: StreamEngine) -> Expanded:
     """Return the doubts of the present stretch, page by page; of an absurdly long one the first 4096 pages."""
-    t = engine.tables
+    t = engine.state.tables
     found: Expanded = Counter()
     for row in t.doubts[: t.counts[DOUBTS]].tolist():
         pfn, nr_pages, *said = row
@@ -111,6 +112,7 @@ class Run:
     """An engine after some frames, and what it sealed on the way."""
 
     engine: StreamEngine
+    link: Link = field(default_factory=Link)
     digests: list[tuple[int, int, str]] = field(default_factory=list)
     state_digests: list[str] = field(default_factory=list)
     tables: list[dict[str, pa.Table]] = field(default_factory=list)
@@ -122,32 +124,37 @@ class Run:
     def apply(self, frames: Iterable[Frame]) -> "Run":
         """Fold *frames*, and take what each seal would write."""
         for frame in frames:
-            for _ in self.engine.apply(*decode_frame(frame.payload)):
-                self._seal(Stretch(self.engine, tip=False))
+            for stretch in self.engine.apply(*decode_frame(frame.payload)):
+                self._seal(Content(stretch, self.link))
         return self
 
-    def _seal(self, stretch: Stretch) -> None:
-        self.digests.append((stretch.first_seq, stretch.last_seq, stretch.digest))
-        self.state_digests.append(stretch.state_digest)
-        self.tables.append(stretch.tables())
-        self.engine.parent_digest, self.engine.ended = stretch.digest, stretch.ended
+    def _seal(self, content: Content) -> None:
+        self._keep(content)
         self._gather()
 
+    def _keep(self, content: Content) -> None:
+        origin = content.stretch.origin
+        self.digests.append((origin.first_seq, origin.last_seq, content.digest))
+        self.state_digests.append(content.state_digest)
+        self.tables.append(content.tables())
+        self.link = content.link
+
     def _gather(self) -> None:
-        t = self.engine.tables
+        t = self.engine.state.tables
         self.spans += closed_spans(self.engine)
         self.doubts += doubts(self.engine)
-        self.flags += flags(self.engine, self.engine.values.closed())
+        self.flags += flags(self.engine, self.engine.state.values.closed())
         self.quarantined += [tuple(row) for row in t.quarantine[: t.counts[QUARANTINE]].tolist()]
 
     def finish(self) -> "Run":
         """Take what was not sealed too."""
         self._gather()
-        stretch = Stretch(self.engine, tip=True)
-        self.digests.append((stretch.first_seq, stretch.last_seq, stretch.digest))
-        self.state_digests.append(stretch.state_digest)
-        self.tables.append(stretch.tables())
+        self._keep(self.content())
         return self
+
+    def content(self) -> Content:
+        """Return what a tip would hold now."""
+        return Content(self.engine.stretch(), self.link)
 
 
 def new_engine(*, correct: bool = True, floor: int = FLOOR) -> StreamEngine:
@@ -162,7 +169,7 @@ def folded(frames: Iterable[Frame], *, correct: bool = True, floor: int = FLOOR)
 
 def anomalies(engine: StreamEngine) -> dict[Anomaly, tuple[int, int, int]]:
     """Return events, pages and the first stream_seq of each kind of anomaly that was met."""
-    rows = engine.tables.anomalies
+    rows = engine.state.tables.anomalies
     return {kind: tuple(rows[kind, :3].tolist()) for kind in Anomaly if rows[kind, 0]}
 
 
@@ -172,37 +179,38 @@ def reference_anomalies(reference: Reference) -> dict[Anomaly, tuple[int, int, i
     return {kind: (len(noted[kind]), reference.pages_noted[kind], min(noted[kind])) for kind in Anomaly if noted[kind]}
 
 
-def open_view(engine: StreamEngine) -> tuple[object, ...] | None:
-    """Return the dump that is under way, record by record."""
-    view = engine.view
-    if view is None:
+def open_baseline(state: StreamState) -> tuple[object, ...] | None:
+    """Return the baseline that is open, entry by entry."""
+    opened = state.baseline
+    if opened is None:
         return None
-    records = view.records()
-    return view.begin, view.seq, view.floor, view.since, None if records is None else records.to_pylist()
+    records = opened.records()
+    return opened.begin, opened.seq, opened.floor, opened.since, None if records is None else records.to_pylist()
 
 
-def semantic(engine: StreamEngine) -> dict[str, Any]:
-    """Return every attribute of an engine, in words that do not depend on how its arrays are laid out."""
-    t = engine.tables
-    stretch = Stretch(engine, tip=True)
-    handles = stretch.live_handles.tolist()
+def semantic(engine: StreamEngine, link: Link) -> dict[str, Any]:
+    """Return every attribute of a stream, in words that do not depend on how its arrays are laid out."""
+    state, t = engine.state, engine.state.tables
+    content = Content(engine.stretch(), link)
+    handles = content.stretch.live_handles.tolist()
     renumbered = {handle: i for i, handle in enumerate(dict.fromkeys(handles))}
     return {
-        "host": engine.host, "boot_id": engine.boot_id, "options": engine.options, "facts": plain(engine.facts),
-        "sections": plain(engine.sections.history), "open": sorted(engine.sections._open), "opts": engine.opts.tolist(),
-        "sections are the facts'": engine.sections.history is engine.facts.sections,
-        "segment": (engine.segment_first_seq, engine.segment_first_ts, engine.parent_digest, engine.ended),
-        "view": open_view(engine), "pages": live_state(engine), "records": [renumbered[h] for h in handles],
+        "host": engine.host, "boot_id": engine.boot_id, "options": engine.options, "facts": plain(state.facts),
+        "sections": plain(state.sections.history), "open": sorted(state.sections._open), "opts": state.opts.tolist(),
+        "sections are the facts'": state.sections.history is state.facts.sections, "correct": state.correct,
+        "segment": (engine.segment_first_seq, engine.segment_first_ts, link),
+        "baseline": open_baseline(state), "pages": live_state(engine), "records": [renumbered[h] for h in handles],
         "sizes": [int(t.records[h]["pages"]) for h in renumbered], "slots": (t.slot >= 0).tolist(),
         "generation": t.generation.tolist(), "anomalies": anomalies(engine), "spans": closed_spans(engine),
         "doubts": doubts(engine), "quarantine": t.quarantine[: t.counts[QUARANTINE]].tolist(),
         "counts": {i: int(t.counts[i]) for i in (LIVE, RUNS, DOUBTS, QUARANTINE, EVENTS, LAST_TS, LAST_SEQ)},
         "unused": int(t.counts[SPARE]) + int(t.counts[LIVE]) == t.records.shape[0],
         "types": {name: (array.dtype, array.shape[1:]) for name, array in t._asdict().items()},
-        "values": (live_flags(engine), flags(engine, engine.values.closed())),
-        "clients": [client.name for client in engine.values.needed], "fields": engine.values.fields,
-        "differences": stretch.tables()["audit_differences"].to_pylist(), "digest": (stretch.digest, stretch.state_digest),
-        "derived": sorted(set(vars(engine)) - {"_room", "comms", "stacks", "tables"}),
+        "values": (live_flags(engine), flags(engine, state.values.closed())),
+        "clients": [client.name for client in state.values.needed], "fields": state.values.fields,
+        "differences": content.tables()["audit_differences"].to_pylist(),
+        "digest": (content.digest, content.state_digest),
+        "derived": (sorted(set(vars(engine)) - {"_room", "state"}), sorted(set(vars(state)) - {"comms", "stacks", "tables"})),
     }  # fmt: skip
 
 

@@ -11,7 +11,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.producers.formats.interning import jit
+from pagetrail.schemas.jit import inner, jit
+from pagetrail.schemas.linux.migrate import MIGRATE_REASON_NAMES, MR_CONTIG_RANGE, MR_CONTIG_RANGE_BEFORE_5_10
+from pagetrail.schemas.linux.mmzone import MIGRATETYPE_NAMES
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -21,6 +23,10 @@ Number = Any
 
 def _word(text: bytes) -> Bytes:
     return np.frombuffer(text, dtype=np.uint8)
+
+
+def _lines(names: tuple[str, ...]) -> Bytes:
+    return _word("".join(f"{name}\n" for name in names).encode())
 
 
 ABSENT: Final = np.iinfo(np.int64).min
@@ -62,20 +68,14 @@ _TO: Final = _word(b"to ")
 _OFFLINE: Final = _word(b"offline ")
 _MEMCG: Final = _word(b"memcg ")
 
-# enum migratetype and migratetype_names, include/linux/mmzone.h and mm/page_alloc.c (Linux 6.1, CONFIG_CMA).
-_TYPES: Final = _word(b"Unmovable\nMovable\nReclaimable\nHighAtomic\nCMA\nIsolate\n")
-# enum migrate_reason, include/linux/migrate_mode.h, and its names, mm/debug.c (Linux 6.1).
-_REASONS: Final = _word(
-    b"compaction\nmemory_failure\nmemory_hotplug\nsyscall_or_cpuset\nmempolicy_mbind\nnuma_misplaced\ncontig_range\n"
-    b"longterm_pin\ndemotion\n"
-)
-_CMA: Final = _word(b"cma")  # what contig_range was called before Linux 5.10
-_CONTIG_RANGE: Final = 6
+_TYPES: Final = _lines(MIGRATETYPE_NAMES)
+_REASONS: Final = _lines(MIGRATE_REASON_NAMES)
+_CMA: Final = _word(MR_CONTIG_RANGE_BEFORE_5_10.encode())
 
 _NEWLINE, _SPACE, _OPEN, _CLOSE, _MINUS, _ZERO, _NINE = 10, 32, 40, 41, 45, 48, 57
 
 
-@jit
+@inner
 def _line_end(buf: Bytes, pos: int, stop: int) -> int:
     """Return where the line at *pos* has its newline, or -1."""
     for i in range(pos, stop):
@@ -84,7 +84,7 @@ def _line_end(buf: Bytes, pos: int, stop: int) -> int:
     return -1
 
 
-@jit
+@inner
 def _at(buf: Bytes, pos: int, end: int, word: Bytes) -> int:
     """Return the position behind *word* if it is at *pos*, else -1 (also where *pos* is -1)."""
     if pos < 0 or end - pos < word.size:
@@ -95,7 +95,7 @@ def _at(buf: Bytes, pos: int, end: int, word: Bytes) -> int:
     return pos + word.size
 
 
-@jit
+@inner
 def _decimal(buf: Bytes, pos: int, end: int) -> tuple[Number, int]:
     """Return the signed decimal number at *pos*, and the position behind it; -1 when there is none below 10^18."""
     if pos < 0:
@@ -112,7 +112,7 @@ def _decimal(buf: Bytes, pos: int, end: int) -> tuple[Number, int]:
     return sign * value, i
 
 
-@jit
+@inner
 def _hexadecimal(buf: Bytes, pos: int, end: int) -> tuple[Number, int]:
     """Return the hexadecimal number at *pos* (64 bits, as they are), and the position behind it; -1 for none."""
     if pos < 0:
@@ -133,7 +133,7 @@ def _hexadecimal(buf: Bytes, pos: int, end: int) -> tuple[Number, int]:
     return value, i
 
 
-@jit
+@inner
 def _number(buf: Bytes, pos: int, end: int) -> tuple[Number, int]:
     """Return the number at *pos*, hexadecimal behind 0x (since Linux 6.6 for PFN), else decimal."""
     hexadecimal = _at(buf, pos, end, _HEX)
@@ -142,7 +142,7 @@ def _number(buf: Bytes, pos: int, end: int) -> tuple[Number, int]:
     return _decimal(buf, pos, end)
 
 
-@jit
+@inner
 def _index_of(buf: Bytes, pos: int, end: int, names: Bytes) -> int:
     """Return which of *names*, each ended by a newline, is exactly [pos, end), or -1."""
     index, i = 0, 0
@@ -159,7 +159,7 @@ def _index_of(buf: Bytes, pos: int, end: int, names: Bytes) -> int:
     return -1
 
 
-@jit
+@inner
 def _intern(buf: Bytes, start: int, end: int, slots: Ints, spans: Ints) -> Number:
     """Return the number of the text [start, end) in the table (*slots*, *spans*), entering it if it is new.
 
@@ -193,7 +193,7 @@ def _intern(buf: Bytes, start: int, end: int, slots: Ints, spans: Ints) -> Numbe
     return fresh
 
 
-@jit
+@inner
 def _times(buf: Bytes, pos: int, end: int, row: int, out: Ints) -> bool:
     """Read "TS ns" and maybe ", free_ts TS ns" up to *end*."""
     value, pos = _decimal(buf, pos, end)
@@ -208,7 +208,7 @@ def _times(buf: Bytes, pos: int, end: int, row: int, out: Ints) -> bool:
     return _at(buf, pos, end, _NS) == end
 
 
-@jit
+@inner
 def _header(buf: Bytes, pos: int, end: int, row: int, out: Ints, slots: Ints, spans: Ints) -> bool:
     """Read the first line of a record: order and mask; since 5.11 pid and times, since 5.18 tgid and comm."""
     value, pos = _decimal(buf, _at(buf, pos, end, _HEADER), end)
@@ -239,7 +239,7 @@ def _header(buf: Bytes, pos: int, end: int, row: int, out: Ints, slots: Ints, sp
     return _comm_and_times(buf, pos + 2, end, row, out, slots, spans)
 
 
-@jit
+@inner
 def _comm_and_times(buf: Bytes, pos: int, end: int, row: int, out: Ints, slots: Ints, spans: Ints) -> bool:
     """Read "COMM), ts ...": a comm may hold any bytes, so its end is the last place where the times follow."""
     for close in range(end - _COMM_END.size, pos - 1, -1):
@@ -249,7 +249,7 @@ def _comm_and_times(buf: Bytes, pos: int, end: int, row: int, out: Ints, slots: 
     return False
 
 
-@jit
+@inner
 def _migratetype(buf: Bytes, pos: int, end: int) -> tuple[Number, int]:
     """Return the migratetype named (or, before 4.6, numbered) at *pos*, and the position behind the word.
 
@@ -269,7 +269,7 @@ def _migratetype(buf: Bytes, pos: int, end: int) -> tuple[Number, int]:
     return ABSENT, stop
 
 
-@jit
+@inner
 def _pfn_line(buf: Bytes, pos: int, end: int, row: int, out: Ints) -> bool:
     """Read "PFN N type T Block N type T Flags 0x...(...)"; before 4.6 "PFN N Block N type N Fallback Flags ..."."""
     value, pos = _number(buf, _at(buf, pos, end, _PFN), end)
@@ -294,14 +294,14 @@ def _pfn_line(buf: Bytes, pos: int, end: int, row: int, out: Ints) -> bool:
     return pos == end or (buf[pos] == _OPEN and buf[end - 1] == _CLOSE)
 
 
-@jit
+@inner
 def _other_line(buf: Bytes, pos: int, end: int, row: int, out: Ints, slots: Ints, spans: Ints) -> bool:
     """Read a line behind the stack: the migrate reason, or what print_page_owner_memcg prints (since 5.18)."""
     reason = _at(buf, pos, end, _MIGRATED)
     if reason >= 0:
         index = _index_of(buf, reason, end, _REASONS)
         if _at(buf, reason, end, _CMA) == end:
-            index = _CONTIG_RANGE
+            index = MR_CONTIG_RANGE
         if index >= 0:
             out[REASON, row] = index
         return reason < end
@@ -318,7 +318,7 @@ def _other_line(buf: Bytes, pos: int, end: int, row: int, out: Ints, slots: Ints
     return True
 
 
-@jit
+@inner
 def _record(buf: Bytes, pos: int, stop: int, row: int, out: Ints, slots: Ints, spans: Ints) -> tuple[int, int, int]:
     """Read the record at *pos* into column *row* of *out*.
 
@@ -355,7 +355,7 @@ def _record(buf: Bytes, pos: int, stop: int, row: int, out: Ints, slots: Ints, s
     return WHOLE, end + 1, number + 1
 
 
-@jit
+@inner
 def _skip(buf: Bytes, stop: int, state: Ints) -> bool:
     """Skip what is no record: up to behind the next empty line, or to the next header. False: more bytes are needed."""
     pos = state[POSITION]

@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.producers.formats.interning import ACTION, COUNT, at, intern, jit
+from pagetrail.producers.formats.interning_jit import ACTION, COUNT, at, intern
+from pagetrail.producers.formats.rows import HOLD, NO_ROW, NONE, R_PID, R_STACK
 from pagetrail.producers.formats.text.text_jit import (
     ABSENT_TGID,
     COMM_START,
@@ -20,7 +21,6 @@ from pagetrail.producers.formats.text.text_jit import (
     GAP_DUE,
     GAP_IS_DUE,
     GROW,
-    HOLD,
     IGNORE,
     INTERRUPTED,
     LAST_TS,
@@ -32,14 +32,10 @@ from pagetrail.producers.formats.text.text_jit import (
     NEED_DATA,
     NEW_NAME,
     NEXT,
-    NO_ROW,
-    NONE,
     ODD,
     PAYLOAD,
     PID,
     POS,
-    R_PID,
-    R_STACK,
     RARE,
     ROWS,
     STACK,
@@ -58,6 +54,7 @@ from pagetrail.producers.formats.text.text_jit import (
     timestamp,
     wait_for_stack,
 )
+from pagetrail.schemas.jit import inner, jit
 
 COMM_WIDTH: Final = 16  # trace_print_context: "%16s-%-7d "
 
@@ -65,7 +62,7 @@ _STACK_TRACE: Final = literal(b"<stack trace>")
 _USER_STACK_TRACE: Final = literal(b"<user stack trace>")
 
 
-@jit
+@inner
 def head_at(data: NDArray[np.uint8], dash: int, stop: int, state: NDArray[np.int64]) -> bool:
     """Read ``-pid [(tgid)] [cpu] [flags] time: `` from *dash* on into the state; False when it is something else."""
     pid, pos = decimal(data, dash + 1, stop, 9)
@@ -103,7 +100,7 @@ def head_at(data: NDArray[np.uint8], dash: int, stop: int, state: NDArray[np.int
     return True
 
 
-@jit
+@inner
 def read_head(data: NDArray[np.uint8], start: int, stop: int, state: NDArray[np.int64]) -> bool:
     """Read the head of an event line into the state; False when the line has none."""
     dash = start + COMM_WIDTH
@@ -119,7 +116,7 @@ def read_head(data: NDArray[np.uint8], start: int, stop: int, state: NDArray[np.
     return True
 
 
-@jit
+@inner
 def frames_stop(
     data: NDArray[np.uint8], newlines: NDArray[np.int64], line: int, start: int, size: int
 ) -> tuple[int, int, bool]:
@@ -147,7 +144,7 @@ def frames_stop(
     return pos, lines, False
 
 
-@jit
+@inner
 def stack_entry(
     data: NDArray[np.uint8],
     newlines: NDArray[np.int64],

@@ -7,7 +7,7 @@ sample__fprintf_callchain.
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.producers.formats.interning import ACTION, COUNT, at, intern, jit
+from pagetrail.producers.formats.interning_jit import ACTION, COUNT, at, intern
 from pagetrail.producers.formats.text.text_jit import (
     ABSENT_CPU,
     ABSENT_PID,
@@ -49,9 +49,10 @@ from pagetrail.producers.formats.text.text_jit import (
     skip_spaces,
     timestamp,
 )
+from pagetrail.schemas.jit import inner, jit
 
 
-@jit
+@inner
 def token_start(data: NDArray[np.uint8], start: int, stop: int) -> int:
     """Return where the text without spaces that ends at *stop* begins."""
     while stop > start and at(data, stop - 1) != 32:
@@ -59,7 +60,7 @@ def token_start(data: NDArray[np.uint8], start: int, stop: int) -> int:
     return stop
 
 
-@jit
+@inner
 def skip_spaces_back(data: NDArray[np.uint8], start: int, stop: int) -> int:
     """Return the end of what is before the spaces that end at *stop*."""
     while stop > start and at(data, stop - 1) == 32:
@@ -67,7 +68,7 @@ def skip_spaces_back(data: NDArray[np.uint8], start: int, stop: int) -> int:
     return stop
 
 
-@jit
+@inner
 def thread_id(data: NDArray[np.uint8], pos: int, stop: int, absent: int) -> tuple[int, int]:
     """Read a decimal id, or the -1 that perf prints for a thread that is gone: *absent*; and the position behind."""
     if pos + 1 < stop and at(data, pos) == 45 and at(data, pos + 1) == 49:
@@ -75,7 +76,7 @@ def thread_id(data: NDArray[np.uint8], pos: int, stop: int, absent: int) -> tupl
     return decimal(data, pos, stop, 9)
 
 
-@jit
+@inner
 def head_before(data: NDArray[np.uint8], start: int, colon: int, state: NDArray[np.int64]) -> bool:
     """Read ``comm [pid/]tid [[cpu]] time`` from *start* to *colon* into the state; False when it is something else."""
     first = token_start(data, start, colon)
@@ -104,7 +105,7 @@ def head_before(data: NDArray[np.uint8], start: int, colon: int, state: NDArray[
     return True
 
 
-@jit
+@inner
 def read_head(data: NDArray[np.uint8], start: int, stop: int, state: NDArray[np.int64]) -> bool:
     """Read the head of a sample's line into the state: it ends at the first ``: `` that makes sense."""
     for colon in range(start + 1, stop - 1):
@@ -114,7 +115,7 @@ def read_head(data: NDArray[np.uint8], start: int, stop: int, state: NDArray[np.
     return False
 
 
-@jit
+@inner
 def is_kernel_frame(data: NDArray[np.uint8], start: int, stop: int) -> bool:
     """Return whether the frame's address has 16 digits and the top bit."""
     first = start + 1
@@ -126,7 +127,7 @@ def is_kernel_frame(data: NDArray[np.uint8], start: int, stop: int) -> bool:
     return pos - first == 16 and pos < stop and at(data, pos) == 32 and at(data, first) >= 56
 
 
-@jit
+@inner
 def chain(
     data: NDArray[np.uint8], newlines: NDArray[np.int64], line: int, size: int, final: bool, state: NDArray[np.int64]
 ) -> int:

@@ -1,6 +1,6 @@
 """Kernels that the parsers of ftrace text and perf script text share: numbers, times, the fields of a page event, rows.
 
-They take the strict common form only. Whatever they refuse goes to the general path in ``text_events.py``, one line at
+They take the strict common form only. Whatever they refuse goes to the general path in ``payloads.py``, one line at
 a time: same results, slower.
 """
 
@@ -9,8 +9,23 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.producers.formats.interning import MASK, at, intern, jit
+from pagetrail.producers.formats.interning_jit import MASK, at, intern
+from pagetrail.producers.formats.rows import (
+    R_COMM,
+    R_CPU,
+    R_GFP_MASK,
+    R_KIND,
+    R_MIGRATETYPE,
+    R_ORDER,
+    R_PFN,
+    R_PID,
+    R_STACK,
+    R_TGID,
+    R_TS,
+)
 from pagetrail.schemas.columns import Kind, absent
+from pagetrail.schemas.jit import inner, jit
+from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 
 MAX_LINE: Final = 1 << 16
 """A longer line is not understood: no kernel prints one."""
@@ -70,10 +85,6 @@ ABSENT_PID: Final = absent("pid")
 ABSENT_TGID: Final = absent("tgid")
 ABSENT_GFP_MASK: Final = absent("gfp_mask")
 ABSENT_MIGRATETYPE: Final = absent("migratetype")
-NONE: Final = -1  # no event waits for a stack
-NO_ROW: Final = -2  # one waits that gave no row: its stack is dropped
-HOLD: Final = 1 << 15
-"""A stack is looked for within this many rows behind its event. The kernel writes it within microseconds."""
 UNSEEN_GFP: Final = 0  # the note of a text of gfp flags is its mask plus one
 UNKNOWN_GFP: Final = -1
 
@@ -96,32 +107,6 @@ _GFP_FLAGS: Final = literal(b" gfp_flags=")
 _PERCPU_REFILL: Final = literal(b" percpu_refill=")
 
 
-# Rows under construction are int64, whatever their column: ``ROW_COLUMNS`` by rows.
-ROW_COLUMNS: Final = (
-    "trace_ts_nsec",
-    "kind",
-    "cpu",
-    "pid",
-    "tgid",
-    "comm",
-    "pfn",
-    "order",
-    "gfp_mask",
-    "migratetype",
-    "stack",
-)
-R_TS: Final = 0
-R_KIND: Final = 1
-R_CPU: Final = 2
-R_PID: Final = 3
-R_TGID: Final = 4
-R_COMM: Final = 5
-R_PFN: Final = 6
-R_ORDER: Final = 7
-R_GFP_MASK: Final = 8
-R_MIGRATETYPE: Final = 9
-R_STACK: Final = 10
-
 # What is remembered of each CPU from line to line: int64, these by MAX_CPUS.
 LAST_TS: Final = 0  # time of the last event read; -1 before the first
 GAP_IS_DUE: Final = 1  # 1 between a report of loss and the next event
@@ -130,7 +115,7 @@ INTERRUPTED: Final = 3  # row of the event before it, if that still waits for it
 CPU_FIELDS: Final = 4
 
 
-@jit
+@inner
 def skip_spaces(data: NDArray[np.uint8], pos: int, stop: int) -> int:
     """Return the first position from *pos* on that holds no space."""
     while pos < stop and at(data, pos) == 32:
@@ -138,7 +123,7 @@ def skip_spaces(data: NDArray[np.uint8], pos: int, stop: int) -> int:
     return pos
 
 
-@jit
+@inner
 def after_literal(data: NDArray[np.uint8], pos: int, stop: int, text: NDArray[np.uint8]) -> int:
     """Return the position behind *text* at *pos*; -1 when something else is there."""
     if pos < 0 or pos + text.size > stop:
@@ -149,7 +134,7 @@ def after_literal(data: NDArray[np.uint8], pos: int, stop: int, text: NDArray[np
     return pos + text.size
 
 
-@jit
+@inner
 def decimal(data: NDArray[np.uint8], pos: int, stop: int, most: int) -> tuple[int, int]:
     """Read 1 to *most* (at most 18) decimal digits: the value, and the position behind; position -1 if not so."""
     value = np.int64(0)
@@ -164,7 +149,7 @@ def decimal(data: NDArray[np.uint8], pos: int, stop: int, most: int) -> tuple[in
     return value, np.int64(pos)
 
 
-@jit
+@inner
 def number(data: NDArray[np.uint8], pos: int, stop: int) -> tuple[int, int]:
     """Read 0x and 1 to 15 hexadecimal digits, or 1 to 18 decimal ones, as ``decimal`` does."""
     if pos < 0:
@@ -191,7 +176,7 @@ def number(data: NDArray[np.uint8], pos: int, stop: int) -> tuple[int, int]:
     return value, np.int64(pos)
 
 
-@jit
+@inner
 def timestamp(data: NDArray[np.uint8], pos: int, stop: int) -> tuple[int, int]:
     """Read seconds, '.', and 6 or 9 digits: ns, and the position behind; -1 for the position if not so."""
     seconds, pos = decimal(data, pos, stop, 10)
@@ -205,7 +190,7 @@ def timestamp(data: NDArray[np.uint8], pos: int, stop: int) -> tuple[int, int]:
     return np.int64(0), np.int64(-1)
 
 
-@jit
+@inner
 def name_stop(data: NDArray[np.uint8], pos: int, stop: int) -> int:
     """Return where the ':' behind an event's name is; -1 when no name begins at *pos*."""
     first = pos
@@ -226,7 +211,7 @@ def wait_for_stack(cpus: NDArray[np.int64], cpu: int, row: int) -> None:
     cpus[WAITING, cpu] = row
 
 
-@jit
+@inner
 def page_fields(data: NDArray[np.uint8], action: int, state: NDArray[np.int64]) -> bool:
     """Read what follows the name of an alloc, free, drain or refill into the state; False when it has another form.
 
@@ -242,7 +227,7 @@ def page_fields(data: NDArray[np.uint8], action: int, state: NDArray[np.int64]) 
     if pos == first:
         return False
     pfn, pos = number(data, after_literal(data, pos, stop, _PFN), stop)
-    if pos < 0 or pfn >= 1 << 52:
+    if pos < 0 or pfn >= PFN_LIMIT:
         return False
     order, pos = number(data, after_literal(data, pos, stop, _ORDER), stop)
     if pos < 0 or order > 63:
@@ -273,7 +258,7 @@ def page_fields(data: NDArray[np.uint8], action: int, state: NDArray[np.int64]) 
     return bool(pos == stop)
 
 
-@jit
+@inner
 def page_event(
     data: NDArray[np.uint8],
     action: int,

@@ -14,13 +14,14 @@ from pagetrail.replay.fold.decode import Events
 from pagetrail.replay.rules.clients.client import Client, Said
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Boot
+from pagetrail.schemas.linux import page_ext
 
 _POISON, _GUARD = range(2)
 
 
 def need_debug(boot: Boot | None) -> bool:
     """Whether the kernel kept these flags: mm/debug-pagealloc.c, need_debug_guardpage and need_page_poisoning (Linux 3.19)."""
-    return boot is not None and "debug" in boot.page_ext_clients
+    return boot is not None and page_ext.DEBUG in boot.page_ext_clients
 
 
 def init_debug() -> int:
@@ -36,6 +37,6 @@ def flags_said(events: Events) -> Said:
 
 
 DEBUG: Final = Client(
-    name="debug", size=0, need=need_debug, fields=("poison", "guard"),
+    name=page_ext.DEBUG, size=0, need=need_debug, fields=("poison", "guard"),
     kinds=frozenset({Kind.POISON, Kind.UNPOISON, Kind.GUARD, Kind.UNGUARD}), init=init_debug, says=flags_said,
 )  # fmt: skip

@@ -1,0 +1,145 @@
+"""Compiled functions: one way to make them, and code on disk that is never older than what it was made from."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pagetrail.producers.formats import interning_jit
+from pagetrail.producers.formats.page_owner import page_owner_jit
+from pagetrail.producers.formats.text import ftrace_jit, perf_jit, text_jit
+from pagetrail.replay.fold import fold_jit, record_jit
+from pagetrail.schemas.jit import inlined_digest
+from tests.conftest import REPOSITORY
+from tests.test_house import ROOMS, imported, python_files, shown
+
+ENTRY = """
+import numpy as np
+from low import add
+from pagetrail.schemas.jit import jit
+
+@jit
+def entry(x, i):
+    return add(x, i)
+
+try:
+    print(entry(np.ones(1, np.int64), {index}), sum(entry.stats.cache_hits.values()))
+except IndexError as error:
+    print(error)
+"""
+INNER = """
+from pagetrail.schemas.jit import inner
+
+MORE = {more}
+
+@inner
+def add(x, i):
+    return x[i] {sign} MORE
+"""
+
+Entry = Callable[..., Any]
+
+
+def run(folder: Path, *, more: int = 1, sign: str = "+", index: int = 0, checked: bool = False) -> str:
+    """Run an entry point that is compiled, or was: return its result, and how often code on disk was used."""
+    (folder / "entry.py").write_text(ENTRY.format(index=index))
+    (folder / "low.py").write_text(INNER.format(more=more, sign=sign))
+    environment = os.environ | {
+        "NUMBA_DISABLE_JIT": "0", "NUMBA_CACHE_DIR": str(folder / "cache"), "NUMBA_BOUNDSCHECK": str(int(checked)),
+        "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(REPOSITORY),
+    }  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "entry.py"], cwd=folder, env=environment, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def test_a_function_whose_inner_function_has_changed_is_compiled_again(tmp_path: Path) -> None:
+    """GIVEN compiled code on disk WHEN only what is inlined into it changes THEN the new rule runs, not the old one."""
+    changes = ((1, "+"), (1, "+"), (5, "+"), (5, "-"))
+    results = [run(tmp_path, more=more, sign=sign) for more, sign in changes]
+    assert results == ["2 0", "2 1", "6 0", "-4 0"]
+
+
+def test_code_that_checks_its_indices_is_not_taken_for_code_that_does_not(tmp_path: Path) -> None:
+    """GIVEN compiled code on disk WHEN bounds checks are asked for THEN an index out of bounds is an error."""
+    assert run(tmp_path) == "2 0"
+    assert run(tmp_path, checked=True) == "2 0"
+    assert run(tmp_path) == "2 1"
+    assert "out of bounds" in run(tmp_path, index=1, checked=True)
+
+
+@pytest.mark.parametrize(
+    ("entry", "module", "name"),
+    [
+        (ftrace_jit.scan_ftrace, text_jit, "decimal"),
+        (ftrace_jit.scan_ftrace, interning_jit, "hash_bytes"),
+        (ftrace_jit.scan_ftrace, text_jit, "_PFN"),
+        (perf_jit.scan_perf, text_jit, "page_event"),
+        (perf_jit.scan_perf, text_jit, "R_PFN"),
+        (page_owner_jit.parse, page_owner_jit, "_decimal"),
+        (page_owner_jit.parse, page_owner_jit, "_REASONS"),
+        (fold_jit.fold, record_jit, "close"),
+    ],
+)
+def test_what_is_inlined_into_an_entry_point_is_part_of_its_digest(
+    entry: Entry, module: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function = getattr(entry, "py_func", entry)
+    before = inlined_digest(function)
+    changed = getattr(module, name)
+    if callable(changed):
+        code = getattr(changed, "py_func", changed)
+        monkeypatch.setattr(code, "__code__", code.__code__.replace(co_consts=(*code.__code__.co_consts, "changed")))
+    else:
+        monkeypatch.setattr(module, name, changed[:-1] if hasattr(changed, "shape") else changed + 1)
+    assert inlined_digest(function) != before
+    monkeypatch.undo()
+    assert inlined_digest(function) == before
+
+
+def test_only_the_ground_floor_knows_how_functions_are_compiled() -> None:
+    """Whoever asks numba for a cache gets one that keeps old code when a callee changes."""
+    direct = [
+        shown(file, line)
+        for file in python_files(*ROOMS, "pagetrail", "tests", "benchmarks")
+        for line, name in imported(ast.parse(file.read_text()))
+        if name.split(".")[0] == "numba" and file != REPOSITORY / "schemas" / "jit.py"
+    ]
+    assert direct == []
+
+
+def test_an_inner_function_is_called_by_compiled_functions_alone() -> None:
+    """It has no way in from Python: the call would end the process."""
+    inners = {
+        f"pagetrail.{'.'.join(file.relative_to(REPOSITORY).with_suffix('').parts)}.{node.name}"
+        for file in python_files(*ROOMS)
+        for node in ast.parse(file.read_text()).body
+        if isinstance(node, ast.FunctionDef)
+        and any(isinstance(one, ast.Name) and one.id == "inner" for one in node.decorator_list)
+    }
+    assert "pagetrail.replay.fold.record_jit.close" in inners
+    through = []
+    for file in python_files(*ROOMS, "pagetrail", "tests", "benchmarks"):
+        if file.name.endswith("_jit.py") and file.parent.name != "schemas":
+            continue
+        tree = ast.parse(file.read_text())
+        through += [f"{shown(file, line)}: {name}" for line, name in imported(tree) if name in inners]
+        modules = {
+            alias.asname or alias.name: f"{node.module}.{alias.name}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        through += [
+            f"{shown(file, node.lineno)}: {node.attr}"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and f"{modules.get(node.value.id)}.{node.attr}" in inners
+        ]
+    assert through == []
