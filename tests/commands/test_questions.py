@@ -150,8 +150,8 @@ def _rows(path, *, last: bool) -> int:
 def test_every_column_of_a_segment_has_a_comment(demo_trail) -> None:
     import duckdb
 
-    path = pagetrail.open(demo_trail).stream().files[-1].path
-    with duckdb.connect(str(path), read_only=True) as db:
+    stream = pagetrail.open(demo_trail).stream()
+    with duckdb.connect(stream.where(stream.files[-1]), read_only=True) as db:
         columns = db.execute(
             "SELECT table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal"
         ).fetchall()
