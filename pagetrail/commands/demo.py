@@ -13,7 +13,7 @@ import typer
 
 from pagetrail import api
 from pagetrail.commands.options import out, say
-from pagetrail.queries.questions.top import page_bytes
+from pagetrail.queries.core.holders import page_bytes
 
 LEAKER = "leakd"
 WINDOW = ("@2-t2", "@5-t5")
