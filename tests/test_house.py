@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from tests.conftest import REPOSITORY
 
 ROOMS = ("schemas", "producers", "replay", "queries")
 FOLDERS = (*ROOMS, "pagetrail", "tests", "benchmarks", "kafka", "docs", "docs/decisions")
+
+MOST_FILES = 16
 
 # Written so that this file does not break its own law.
 MACHINE_PATHS = re.compile("|".join(rf"(?<![\w.])/{name}/" for name in ("work", "root", "opt/wheels", "home/[a-z]+")))
@@ -99,6 +102,37 @@ def test_no_room_imports_the_front_door() -> None:
         if name.split(".")[0] == "pagetrail" and ".".join(name.split(".")[:2]) not in allowed
     ]
     assert through == []
+
+
+def test_no_room_is_crowded() -> None:
+    """About 15 files: with more, nobody finds the way by looking."""
+    rooms = Counter(file.parent for file in python_files(*ROOMS, "pagetrail") if file.name != "__init__.py")
+    assert {shown(room): files for room, files in rooms.items() if files > MOST_FILES} == {}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_one_name_is_one_class_within_a_room(room: str) -> None:
+    """Published versions of the events keep the names of their time, each in a file of its own."""
+    named: dict[str, list[str]] = {}
+    for file in python_files(room):
+        if "versions" in file.parts:
+            continue
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                named.setdefault(node.name, []).append(shown(file))
+    assert {name: files for name, files in named.items() if len(files) > 1} == {}
+
+
+def test_compiled_functions_are_in_files_that_say_so() -> None:
+    """*kernel* is Linux: docs/words.md."""
+    compiled = {"pagetrail.schemas.jit.jit", "pagetrail.schemas.jit.inner"}
+    files = [
+        shown(file)
+        for file in python_files(*ROOMS)
+        if compiled & {name for _, name in imported(ast.parse(file.read_text()))} and not file.stem.endswith("_jit")
+    ]
+    assert files == []
+    assert [shown(file) for file in tree_files() if file.stem.endswith("_kernels")] == []
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

@@ -3,6 +3,7 @@
 The fold is compiled once: ``KernelRules.packed`` gives it the numbers of a release in its array of options.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -97,6 +98,21 @@ LINUX_6_1: Final = KernelRules(
 """Read in Linux 6.1.192."""
 
 
-def rules_of(release: str | None) -> KernelRules:  # noqa: ARG001 - other releases have no rules yet
-    """Return the rules of the kernel *release* (``uname -r``; null: not recorded): those of Linux 6.1 for every kernel."""
-    return LINUX_6_1
+RELEASES: Final[tuple[KernelRules, ...]] = (LINUX_6_1,)
+"""The releases whose rules were read, the oldest first. Another one is a value, and a line here."""
+
+
+def rules_of(release: str | None) -> KernelRules:
+    """Return the rules of the kernel *release* (``uname -r``; null: not recorded): those of the nearest older one of ``RELEASES``.
+
+    A kernel that is older than all of them, or whose release cannot be read, has the oldest one's.
+    """
+    wanted = _version(release or "")
+    older = [rules for rules in RELEASES if _version(rules.release) <= wanted]
+    return older[-1] if older else RELEASES[0]
+
+
+def _version(release: str) -> tuple[int, int]:
+    """Return major and minor of a release; (0, 0) where it names none."""
+    found = re.match(r"(\d{1,4})\.(\d{1,4})(?!\d)", release)
+    return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -20,7 +20,7 @@ _LOST: Final = re.compile(rb"CPU:([0-9]{1,5}) \[LOST(?: ([0-9]{1,18}))? EVENTS\]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FtraceHeader:
-    """What the lines that begin with '#' told; None where they did not."""
+    """What the lines that begin with '#' say; None where they do not."""
 
     entries_in_buffer: int | None = None
     entries_written: int | None = None

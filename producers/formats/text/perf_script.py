@@ -26,7 +26,7 @@ _KERNEL_DSO: Final = ("[kernel.kallsyms]", "[kernel.vmlinux]", "[guest.kernel.ka
 
 
 class PerfScript(TextReader):
-    """The output of ``perf script``, as a ``parsed.Parser``. Of call chains, the kernel's part is kept."""
+    """The output of ``perf script``, as a ``parsed.Parser``. It keeps the kernel's part of call chains."""
 
     _kernel = staticmethod(scan_perf)
     _late_stacks = False
