@@ -1,7 +1,7 @@
 """Coverage: which kinds of events a stream's recordings saw completely, and when. Fold, certainty and doctor read it here.
 
-A kind is covered while every CPU is: any CPU's events may concern any page. A declaration for some CPUs alone never begins that; it
-ends it, or, after such an end, begins it again once no CPU is missing.
+A kind is covered while all CPUs are covered: an event on any CPU may concern any page. A declaration for some CPUs never begins
+coverage for the first time; it ends it, or resumes it when the last missing CPU is covered again.
 """
 
 from collections.abc import Sequence
@@ -20,25 +20,25 @@ Stretch = tuple[int, int]
 
 @dataclass(slots=True)
 class _Kind:
-    """One kind: whether it is covered, since when, and when it was."""
+    """One kind: whether it is covered, since when, and the past stretches in which it was."""
 
     declared: bool = False
     missing: set[int] = field(default_factory=set)
     since: int | None = None
     past: list[Stretch] = field(default_factory=list)
 
-    def declare(self, ts: int, said: details.Coverage) -> None:
-        if said.since is not None:
-            if said.begins and said.cpus is None:
-                self.past.append((said.since, ts if said.until is None else said.until))
+    def declare(self, ts: int, detail: details.Coverage) -> None:
+        if detail.since is not None:
+            if detail.begins and detail.cpus is None:
+                self.past.append((detail.since, ts if detail.until is None else detail.until))
             return
-        if said.cpus is None:
-            self.declared = said.begins
+        if detail.cpus is None:
+            self.declared = detail.begins
             self.missing.clear()
-        elif said.begins:
-            self.missing -= set(said.cpus)
+        elif detail.begins:
+            self.missing -= set(detail.cpus)
         else:
-            self.missing |= set(said.cpus)
+            self.missing |= set(detail.cpus)
         covered = self.declared and not self.missing
         if covered and self.since is None:
             self.since = ts
@@ -58,7 +58,7 @@ class _Kind:
 
 
 class Coverage:
-    """What a stream's coverage events declare, up to the last one given.
+    """The coverage that a stream's coverage events declare, up to the last one given.
 
     Parameters
     ----------
@@ -69,20 +69,20 @@ class Coverage:
     def __init__(self, declared: Sequence[tuple[int, details.Coverage]] = ()) -> None:
         self._kinds: dict[Covered, _Kind] = {}
         self.renewed: int | None = None
-        """Trace clock, ns: when a kind that is covered was declared last; null: never."""
-        for ts, said in declared:
-            self.declare(ts, said)
+        """Trace clock, ns: time of the last declaration that left its kind covered; null: there was none."""
+        for ts, detail in declared:
+            self.declare(ts, detail)
 
-    def declare(self, ts: int, said: details.Coverage) -> None:
+    def declare(self, ts: int, detail: details.Coverage) -> None:
         """Take a coverage event at *ts* (trace clock, ns)."""
-        for name in said.kinds:
+        for name in detail.kinds:
             kind = self._kinds.setdefault(name, _Kind())
-            kind.declare(ts, said)
-            if said.begins and said.since is None and kind.since is not None:
+            kind.declare(ts, detail)
+            if detail.begins and detail.since is None and kind.since is not None:
                 self.renewed = ts if self.renewed is None else max(self.renewed, ts)
 
     def since(self, kind: Covered) -> int | None:
-        """Return since when (trace clock, ns) *kind* is covered without a break; null: it is not covered now."""
+        """Return the time (trace clock, ns) since which *kind* is covered without a break; null: it is not covered now."""
         found = self._kinds.get(kind)
         return None if found is None else found.since
 
@@ -91,22 +91,24 @@ class Coverage:
         return self.since(kind) is not None
 
     def stretches(self, kind: Covered) -> list[Stretch]:
-        """Return when *kind* is covered: stretches in order, those that touch joined, the open one until the end of time."""
+        """Return the stretches in which *kind* is covered, in order, adjacent ones joined; an open one ends at OPEN_END."""
         found = self._kinds.get(kind)
         return [] if found is None else found.stretches()
 
     def kinds(self) -> set[Covered]:
-        """Return the kinds that are covered now, or were for a while that events began."""
+        """Return the kinds that are covered now, or were covered at some time."""
         return {name for name, kind in self._kinds.items() if kind.stretches()}
 
     def covers(self, kind: Covered, since: NDArray[np.int64], until: NDArray[np.int64] | int) -> NDArray[np.bool_]:
         """Return for each instant of *since* whether *kind* is covered from then to *until* (trace clock, ns).
 
-        *since* may lie after *until* by nothing more than the evidence's own instant.
+        *since*, the instant of the evidence, must not be later than *until*.
         """
         stretches = self.stretches(kind)
         if not stretches:
             return np.zeros(since.size, np.bool_)
         starts, stops = np.array(stretches, np.int64).T
-        last = np.searchsorted(starts, until, side="right") - 1  # stretches lie apart: the last that had begun by then
+        last = (
+            np.searchsorted(starts, until, side="right") - 1
+        )  # stretches do not overlap: take the last one that had begun by then
         return np.asarray((last >= 0) & (starts[last] <= since) & (until <= stops[last]))

@@ -1,4 +1,4 @@
-"""The kernel's own views of memory, taken into a fold: audited first, and then, where they count, applied."""
+"""Baselines: audit the state with each dump or reading of kpageflags, then apply it where it may correct the state."""
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from pagetrail.schemas.owner import ABSENT64, DOUBT_BASELINE, OPEN_END, Anomaly
 
 
 def begin_baseline(state: StreamState, event: EventRow) -> None:
-    """Keep the records until the dump's end; no segment ends before it, so that no state is in the middle of a dump."""
+    """Begin to collect a baseline's records; no segment ends before the baseline, so no state has half of one."""
     drop_baseline(state)
     begin = event.detail(BaselineBegin)
     since = begin.window_begin - int(state.opts[OPT_SKEW])
@@ -38,7 +38,7 @@ def begin_baseline(state: StreamState, event: EventRow) -> None:
 
 
 def drop_baseline(state: StreamState) -> OpenBaseline | None:
-    """Let go of the dump that is under way, if there is one."""
+    """Drop the open baseline, if there is one, and return it."""
     opened, state.baseline = state.baseline, None
     if opened is not None:
         state.opts[OPT_FLOOR] = opened.floor
@@ -46,27 +46,27 @@ def drop_baseline(state: StreamState) -> OpenBaseline | None:
 
 
 def end_baseline(state: StreamState, event: EventRow) -> None:
-    """Audit the state with a whole dump, and then, where it counts, let the dump set and correct it."""
+    """Take a complete baseline: see ``take_baseline``."""
     opened = drop_baseline(state)
     if opened is not None:
         take_baseline(state, opened, event.seq, event.ts)
 
 
 def take_baseline(state: StreamState, opened: OpenBaseline, seq: int, ts: int) -> None:
-    """Audit the state with a whole view, and then, where it counts, let the view set and correct it.
+    """Audit the state with a complete baseline, then let the baseline set and correct it.
 
-    A fold that is not corrected takes the first view of each kind.
+    A fold without correction applies only the first baseline of each kind.
     """
-    view = opened.begin.view
-    applied = state.correct or not any(audit.view == view for audit in state.facts.audits)
-    if view == "page_owner":
+    kind = opened.begin.view
+    applied = state.correct or not any(audit.view == kind for audit in state.facts.audits)
+    if kind == "page_owner":
         _page_owner(state, opened, seq, ts, applied)
     else:
         _kpageflags(state, opened, seq, ts, applied)
 
 
 def renew_before(state: StreamState) -> int:
-    """Return before when (trace clock, ns) evidence began that a baseline makes surer: coverage began then, or a gap ended."""
+    """Return the time (trace clock, ns) at which coverage last began or a gap ended: a baseline renews evidence from before."""
     times = [] if state.coverage.renewed is None else [state.coverage.renewed]
     times += [gap.t_hi + 1 for _, _, gap in state.facts.gaps]
     return max(times, default=ABSENT64)
@@ -86,10 +86,10 @@ def _page_owner(state: StreamState, opened: OpenBaseline, seq: int, ts: int, app
 
 
 def _entries(state: StreamState, opened: OpenBaseline, seq: int, ts: int) -> Entries:
-    """Return the dump's records by page frame number, without those of no possible block."""
-    if not opened.parts:
+    """Return the dump's records by page frame number; quarantine those of impossible blocks."""
+    if not opened.batches:
         return no_entries()
-    batch = concat(opened.parts)
+    batch = concat(opened.batches)
     e = decode(batch, state.comms, state.stacks)
     order = np.argsort(e.pfn, kind="stable")
     why = impossible_entries(e.pfn, e.order, state.facts.pages_per_section, int(state.opts[OPT_MAX_PFN]))
@@ -105,7 +105,7 @@ def _entries(state: StreamState, opened: OpenBaseline, seq: int, ts: int) -> Ent
 
 
 def _in_sections(state: StreamState, entries: Entries, since: int, seq: int, ts: int) -> Entries:
-    """Open the sections that the dump names; leave out records of sections that went while it was read."""
+    """Open the sections that the dump names; leave out records of sections that ended while it was read."""
     section = entries.pfn // state.facts.pages_per_section
     gone = {e.section_nr for e in state.facts.sections if since <= e.end_ts < OPEN_END}
     named = np.unique(section).tolist()
@@ -162,7 +162,7 @@ def _apply(state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, 
             state.tables = with_room(state.tables, 1 << int(b.order[done]))
     state.tables = split_own_blocks(state.tables, state.facts.boot, seq, ts)
     if opened.begin.skipped:
-        return  # a dump that is not whole says nothing by silence
+        return  # in an incomplete dump, a missing record proves nothing
     state.tables = with_room(state.tables, int(c.extra.size) + 1)
     for pfn, ours in zip(c.extra.tolist(), c.extra_ours, strict=True):
         pages = 1 << max(int(ours["order"]), 0)
@@ -173,8 +173,8 @@ def _apply(state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, 
 
 
 def _kpageflags(state: StreamState, opened: OpenBaseline, seq: int, ts: int, applied: bool) -> None:
-    """Pages with the BUDDY bit are free: the only proof of freedom there is."""
-    batch = concat(opened.parts) if opened.parts else None
+    """Audit with a reading of kpageflags, and apply it: only the BUDDY bit proves that a page is free."""
+    batch = concat(opened.batches) if opened.batches else None
     runs = []
     if batch is not None:
         pfn, nr_pages, flags = (batch.column(name) for name in ("pfn", "nr_pages", "page_flags"))

@@ -1,4 +1,4 @@
-"""The boot: what its constants say of sections, of nodes, and of the clients of page_ext that are needed."""
+"""The boot: its constants set the sections, the nodes, and the needed clients of page_ext."""
 
 from pagetrail.replay.fold.options import OPT_MAX_PFN, write_rules
 from pagetrail.replay.rules.event_row import EventRow
@@ -10,7 +10,7 @@ from pagetrail.schemas.linux.mmzone import MAX_SECTION_ORDER
 
 
 def take_boot(state: StreamState, event: EventRow) -> None:
-    """The constants of the boot; sections of memory that is present have their extension from then on."""
+    """Take the constants of the boot; sections of present memory have their extension from then on."""
     boot = event.detail(Boot)
     state.facts.boots.append((event.ts, boot))
     write_rules(state.opts, boot)
@@ -35,10 +35,10 @@ def _present(state: StreamState, start: int, stop: int, seq: int, ts: int) -> No
 
 
 def _flatmem(state: StreamState, boot: Boot, seq: int, ts: int) -> None:
-    """One extension a node, allocated at boot; no page comes or goes. It is kept in sections of MAX_ORDER_NR_PAGES.
+    """Allocate one extension for each node at boot; no memory comes or goes. It is kept in sections of MAX_ORDER_NR_PAGES.
 
     Source: mm/page_ext.c, page_ext_init_flatmem and lookup_page_ext without CONFIG_SPARSEMEM (Linux 6.1): a node's extension
-    begins where MAX_ORDER_NR_PAGES that hold its first page begin.
+    begins at its first page, rounded down to MAX_ORDER_NR_PAGES.
     """
     if not state.facts.sections:
         state.set_section_size(max_order_nr_pages(boot))

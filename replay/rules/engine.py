@@ -1,4 +1,4 @@
-"""One stream's fold: events in, stretches out. Reads top-down: a batch, its hot rows, its rare ones, the ends of segments."""
+"""One stream's fold: events in, stretches out. Reads top-down: a batch, its frequent rows, its rare rows, the ends of segments."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -52,7 +52,7 @@ class StreamEngine:
     # -- a batch ---------------------------------------------------------------------------------------------------------
 
     def apply(self, header: FrameHeader, batch: EventBatch) -> Iterator[Stretch]:
-        """Fold the rows of a frame that are not folded yet; yield each stretch that ends within it, as a segment's content."""
+        """Fold the rows of a frame that are not yet folded; yield each stretch that ends within it: the content of a segment."""
         recording = self._recording(header)
         first = int(batch.columns["seq"][0])
         start = recording.next_seq - first
@@ -66,7 +66,7 @@ class StreamEngine:
         self._frame_done(recording, header)
 
     def stretch(self, *, tip: bool = True) -> Stretch:
-        """Return what is known now, with what ended since the last segment."""
+        """Return the present state, with everything that ended since the last segment."""
         origin = StretchOrigin(
             host=self.host, boot_id=self.boot_id, fold=self.options.name,
             digest_name=self.options.digest_name, floor=self.options.floor,
@@ -76,7 +76,7 @@ class StreamEngine:
         return stretch_of(self.state, origin)
 
     def _recording(self, header: FrameHeader) -> StreamRecording:
-        """Return the recording that a frame belongs to; a new one comes after all that is known."""
+        """Return the recording that a frame belongs to; a new one is appended to the stream."""
         for known in self.state.facts.recordings:
             if known.recording == header.recording:
                 return known
@@ -85,7 +85,7 @@ class StreamEngine:
         return new
 
     def _hole(self, recording: StreamRecording, header: FrameHeader) -> None:
-        """Fold missing frames as a gap: nothing is sure between their neighbours, and an open baseline is not whole."""
+        """Fold missing frames as a gap between their neighbours; an open baseline is incomplete and dropped."""
         drop_baseline(self.state)
         lo = self.last_ts if self.last_ts is not None else header.first_ts
         missing = "frames of the recording are missing from the log"
@@ -94,7 +94,7 @@ class StreamEngine:
         self.state.lose(recording.base_seq + header.first_seq, header.first_ts, None, gap)
 
     def _frame_done(self, recording: StreamRecording, header: FrameHeader) -> None:
-        """Go on to the next frame when this one is folded whole: a segment may end with it."""
+        """Move on to the next frame if this one is folded completely: a segment may end with it."""
         if recording.next_seq > header.last_seq:
             recording.next_frame = max(recording.next_frame, header.frame + 1)
 
@@ -169,7 +169,7 @@ class StreamEngine:
             others = np.flatnonzero((e.kind[i:] != Kind.BASELINE_ENTRY) | (e.ts[i:] != event.ts))
             stop = i + int(others[0]) if others.size else len(batch)
             if state.baseline is not None:
-                state.baseline.parts.append(batch.slice(i, stop))
+                state.baseline.batches.append(batch.slice(i, stop))
         elif kind not in _KINDS or not event.is_understood(Kind(kind)):
             state.quarantine(Anomaly.NOT_AN_EVENT, event.seq, event.ts, int(e.pfn[i]), int(e.order[i]))
         elif (rule := RULES.get(Kind(kind))) is not None:
@@ -183,7 +183,7 @@ class StreamEngine:
         counts[LAST_TS], counts[LAST_SEQ] = ts, seq
 
     def _refuse(self, recording: StreamRecording, e: Events, i: int, why: Anomaly) -> None:
-        """Set an event aside whose pages are not there."""
+        """Quarantine an event whose pages are absent."""
         state = self.state
         seq, ts, pfn, order = recording.base_seq + int(e.seq[i]), int(e.ts[i]), int(e.pfn[i]), int(e.order[i])
         nr_pages = extents(Events(*(column[i : i + 1] for column in e)), state.facts.pages_per_section)[1]

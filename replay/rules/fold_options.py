@@ -9,12 +9,12 @@ from pagetrail.schemas.store.names import fold_name
 from pagetrail.schemas.store.tables import DIGEST_VERSION
 
 SEGMENT_FLOOR: Final = 131_072
-"""A segment holds at least so many events: with fewer, the file's own size would outweigh them."""
+"""Least number of events in a segment: with fewer, the fixed size of the file would exceed theirs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldOptions:
-    """What shapes a fold, beside its version. Of *clients* of page_ext it keeps those that a recording's kernel needed."""
+    """What shapes a fold, beside its version. The fold keeps those page_ext *clients* that a recording's kernel needed."""
 
     correct: bool = True
     floor: int = SEGMENT_FLOOR
@@ -22,10 +22,10 @@ class FoldOptions:
 
     @property
     def name(self) -> str:
-        """The folder of its segments."""
+        """The folder of the fold's segments."""
         return fold_name(correct=self.correct, clients=[client.name for client in self.clients])
 
     @property
     def digest_name(self) -> str:
-        """The options as chain digests name them."""
+        """The options, as they are hashed into chain digests."""
         return fold_name(correct=self.correct, clients=[client.name for client in self.clients], version=DIGEST_VERSION)

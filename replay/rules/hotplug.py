@@ -1,4 +1,4 @@
-"""Memory hotplug: what a call online_pages or offline_pages does to the sections of its range, and what stays unsure."""
+"""Memory hotplug: how a call of online_pages or offline_pages changes the sections of its range, and what remains in doubt."""
 
 from pagetrail.replay.facts.facts import HotplugCall
 from pagetrail.replay.fold.notice_jit import doubt, note
@@ -20,14 +20,14 @@ from pagetrail.schemas.linux.mmzone import sections_of
 from pagetrail.schemas.owner import ABSENT64, DOUBT_HOTPLUG, Anomaly
 
 MAX_BLOCK_SECTIONS = 1 << 12
-"""Sections that one hotplug call names at most: a memory block has no more than 16 on x86_64 (2 GiB)."""
+"""Largest number of sections in one hotplug call: a memory block has at most 16 on x86_64 (2 GiB)."""
 
 
 def take_call(state: StreamState, event: EventRow) -> None:
-    """A call online_pages or offline_pages, at entry or return, or word of it afterwards: see ``memory_notifier``."""
-    said = event.detail(Hotplug)
+    """Take a call of online_pages or offline_pages, at its entry or return, or a notification after it: see ``memory_notify``."""
+    detail = event.detail(Hotplug)
     seen = HotplugCall(
-        seq=event.seq, ts=event.ts, call=said.call, phase=said.phase,
+        seq=event.seq, ts=event.ts, call=detail.call, phase=detail.phase,
         pfn=event.value("pfn"), nr_pages=event.value("nr_pages"), ret=event.value("ret"), pid=event.value("pid"),
     )  # fmt: skip
     if seen.pfn is not None and _is_beyond(seen.pfn, seen.nr_pages, state.facts.pages_per_section):
@@ -46,7 +46,7 @@ def take_call(state: StreamState, event: EventRow) -> None:
 
 
 def _is_beyond(pfn: int, nr_pages: int | None, pages_per_section: int) -> bool:
-    """Whether a range is of no machine that we know."""
+    """Whether a range is impossible on every known machine."""
     if nr_pages is None:
         return False
     most = MAX_BLOCK_SECTIONS * pages_per_section
@@ -54,7 +54,7 @@ def _is_beyond(pfn: int, nr_pages: int | None, pages_per_section: int) -> bool:
 
 
 def _take_return(state: StreamState, seen: HotplugCall, entry: HotplugCall | None) -> None:
-    """Pair a return with its entry, which says of what range it is."""
+    """Pair a return with its entry, which may give the range."""
     if entry is None:
         note(state.tables, int(Anomaly.HOTPLUG_UNPAIRED), seen.nr_pages or 0, seen.seq)
         if seen.pfn is None:
@@ -63,13 +63,16 @@ def _take_return(state: StreamState, seen: HotplugCall, entry: HotplugCall | Non
     if seen.pfn is None:
         seen.pfn, seen.nr_pages = entry.pfn, entry.nr_pages
     if seen.ret is None or any(gap.t_hi >= entry.ts for _, _, gap in state.facts.gaps):
-        _lose_all(state, seen.seq, seen.ts)  # its own return may be what was lost, with another's entry
+        _lose_all(
+            state, seen.seq, seen.ts
+        )  # the entry's own return may be lost, and this return belong to another call
 
 
 def _lose_all(state: StreamState, seq: int, ts: int) -> None:
-    """Some memory came or went, and nothing says which: nothing of what was known of any page is sure.
+    """Record a loss for all pages: some memory went online or offline, and its range is unknown.
 
-    Since when: the call was entered in a loss, and after the last one that was seen, as calls come one after another.
+    The loss begins no earlier than the first gap, in which the call may have been entered, and no earlier than the last recorded
+    call, because calls are serialized.
     Source: drivers/base/core.c, device_hotplug_lock; mm/memory_hotplug.c, online_pages and offline_pages (Linux 6.1).
     """
     since = min((gap.t_lo for _, _, gap in state.facts.gaps), default=state.facts.recordings[-1].first_ts)
@@ -81,7 +84,7 @@ def _lose_all(state: StreamState, seq: int, ts: int) -> None:
 
 
 def _notify(state: StreamState, seen: HotplugCall, entry: HotplugCall | None) -> None:
-    """Do to the sections of a call's range what the notifier does, as far as the observation shows it."""
+    """Change the sections of a call's range as the notifier does, as far as the event shows it."""
     assert seen.pfn is not None
     assert seen.nr_pages is not None
     pages, boot = state.facts.pages_per_section, state.facts.boot
@@ -112,7 +115,7 @@ def _extension(state: StreamState, section_nr: int) -> ExtensionState:
 
 
 def _set_onlining(state: StreamState) -> None:
-    """Let the fold know the range of an online_pages that is under way: its pages are freed for the first time."""
+    """Set the range of an online_pages in progress in the fold's options: its pages are freed for the first time."""
     calls = (c for c in state.facts.open_calls() if c.call == "online_pages")
     ranges = [(c.pfn, c.pfn + c.nr_pages) for c in calls if c.pfn is not None and c.nr_pages is not None]
     state.opts[OPT_ONLINING_START], state.opts[OPT_ONLINING_STOP] = ranges[0] if ranges else (0, 0)

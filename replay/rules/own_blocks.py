@@ -1,4 +1,4 @@
-"""The blocks that page_ext took for itself, split as the kernel splits them."""
+"""The blocks that page_ext allocated for itself, split as the kernel splits them."""
 
 import numpy as np
 
@@ -12,12 +12,12 @@ from pagetrail.schemas.structs import taken
 
 
 def split_own_blocks(t: Tables, boot: Boot | None, seq: int, ts: int) -> Tables:
-    """Split the blocks that page_ext took for itself before page_owner started; return the tables.
+    """Split the blocks that page_ext allocated for itself before page_owner started; return the tables.
 
     Source: mm/page_ext.c, alloc_page_ext calls alloc_pages_exact_nid; mm/page_alloc.c, make_alloc_exact calls split_page (Linux
-    6.1). No probe can see that, it is too early in boot. So it is derived, and only when it fits exactly: the kernel said how
-    many bytes of page_ext it took, and just as many blocks with that order and gfp mask, from before page_owner started
-    (the kernel's view has them as early), are owned.
+    6.1). It is too early in boot for a probe. So the split is inferred, and only if the numbers match exactly: the kernel printed
+    how many bytes page_ext allocated, and exactly that many are owned in blocks with that order and gfp mask, allocated before
+    page_owner started (they are early in the kernel's view).
     """
     each = bytes_a_page(boot)
     if boot is None or boot.page_ext_bytes is None or each is None or boot.memory_model == "FLATMEM":

@@ -1,6 +1,6 @@
-"""page_ext of a recording's kernel: how many bytes an extension takes, and what its nodes span.
+"""page_ext of a recording's kernel: the bytes of an extension, and the spans of its nodes.
 
-Source: mm/page_ext.c (Linux 6.1): page_ext_size is sizeof(struct page_ext) and the size of every client that is needed.
+Source: mm/page_ext.c (Linux 6.1): page_ext_size is sizeof(struct page_ext) plus the size of every needed client.
 """
 
 from pagetrail.replay.rules.clients import CLIENTS
@@ -11,9 +11,9 @@ from pagetrail.schemas.linux.releases import rules_of
 
 
 def bytes_a_page(boot: Boot | None) -> int | None:
-    """Return the size of the extension of one page, by the clients that are needed; null where none is known to be.
+    """Return the page_ext bytes of one page, from the needed clients; null if none is known to be needed.
 
-    Source: mm/page_ext.c, invoke_need_callbacks (Linux 6.1): without a client that is needed, there is no page_ext.
+    Source: mm/page_ext.c, invoke_need_callbacks (Linux 6.1): without a needed client, there is no page_ext.
     """
     if boot is None or not boot.page_ext_clients:
         return None
@@ -21,11 +21,11 @@ def bytes_a_page(boot: Boot | None) -> int | None:
 
 
 def max_order_nr_pages(boot: Boot) -> int:
-    """Return MAX_ORDER_NR_PAGES, in units of which a node of a FLATMEM kernel has its extension."""
+    """Return MAX_ORDER_NR_PAGES, the unit in which a FLATMEM kernel allocates the extension of a node."""
     return mmzone.max_order_nr_pages(boot.max_order or rules_of(boot.release).max_order)
 
 
 def node_spans(boot: Boot) -> list[NodeSpan]:
-    """Return what each node spans, by its zones; of a recording without zones, one node of all that is present."""
+    """Return the span of each node, from its zones; for a recording without zones, one node with all present memory."""
     zones = [NodeSpan(zone.node, zone.start_pfn, zone.stop_pfn) for zone in boot.zones]
     return mmzone.node_spans(zones or [NodeSpan(0, start, stop) for start, stop in boot.present])

@@ -1,4 +1,4 @@
-"""The rule of each rare event: what a recording says of itself, of losses, of clocks, of hotplug and of the kernel's own view."""
+"""The rule of each rare event: recordings, boots, clocks, coverage, losses, markers, hotplug and baselines."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -14,12 +14,12 @@ from pagetrail.schemas.details import CLOCK_SKEW_OPTION, Clock, Coverage, Gap, M
 
 
 def take_recording_begin(state: StreamState, event: EventRow) -> None:
-    """A recording begins; what happened since the last one of its boot was not seen."""
+    """Begin a recording; there is a gap since the last recording of its boot."""
     begin = event.detail(RecordingBegin)
     drop_baseline(state)
-    part = state.facts.recordings[-1]
-    part.format, part.source = begin.format, begin.source
-    part.clock_skew = _clock_skew(begin.options)
+    recording = state.facts.recordings[-1]
+    recording.format, recording.source = begin.format, begin.source
+    recording.clock_skew = _clock_skew(begin.options)
     state.opts[OPT_SKEW] = state.facts.clock_skew()
     if state.last_ts is not None:
         lost = Gap(t_lo=state.last_ts, t_hi=event.ts, reason="between two recordings of the boot")
@@ -27,30 +27,30 @@ def take_recording_begin(state: StreamState, event: EventRow) -> None:
 
 
 def take_recording_end(state: StreamState, event: EventRow) -> None:
-    """A recording ends, and gives account of what was read."""
+    """End a recording, and keep its account of what was read."""
     drop_baseline(state)
-    part = state.facts.recordings[-1]
-    part.complete = True
-    state.facts.accounts.append((part.recording, event.detail(RecordingEnd)))
+    recording = state.facts.recordings[-1]
+    recording.complete = True
+    state.facts.accounts.append((recording.recording, event.detail(RecordingEnd)))
 
 
 def take_clock(state: StreamState, event: EventRow) -> None:
-    """How the trace clock and page_owner's relate."""
+    """Keep the relation between the trace clock and page_owner's clock."""
     state.facts.clocks.append((event.ts, event.detail(Clock)))
 
 
 def take_coverage(state: StreamState, event: EventRow) -> None:
-    """From here on, all events of some kinds are seen, or no more."""
+    """Apply a declaration of coverage: from here on, all events of some kinds are recorded, or no longer."""
     state.declare(event.ts, event.detail(Coverage))
 
 
 def take_gap(state: StreamState, event: EventRow) -> None:
-    """Events were lost."""
+    """Record a loss of events."""
     state.lose(event.seq, event.ts, event.value("cpu"), event.detail(Gap))
 
 
 def take_marker(state: StreamState, event: EventRow) -> None:
-    """What somebody wrote into the trace."""
+    """Keep a text that was written into the trace."""
     state.facts.markers.append((event.seq, event.ts, event.detail(Marker).text))
 
 
@@ -69,6 +69,6 @@ RULES: Final[Mapping[Kind, Callable[[StreamState, EventRow], None]]] = {
 
 
 def _clock_skew(options: Mapping[str, str]) -> int:
-    """Return by how much the clocks of two CPUs may differ, ns, as the recording declares it; 0: nothing is declared."""
-    said = options.get(CLOCK_SKEW_OPTION, "0")
-    return int(said) if said.isdecimal() else 0
+    """Return by how much the clocks of two CPUs may differ, ns, as the recording declares; 0: it declares nothing."""
+    skew = options.get(CLOCK_SKEW_OPTION, "0")
+    return int(skew) if skew.isdecimal() else 0

@@ -1,4 +1,4 @@
-"""The state of one stream: what the rules read and change. It knows no events, no engine and no store."""
+"""The state of one stream, which the rules read and change. It depends on no events, engine or store."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -43,15 +43,15 @@ class StreamState:
     tables, opts
         The arrays and options that the jit functions work on; ``tables`` is replaced as a whole when something grows.
     facts
-        What is known beside pages; ``coverage`` is what its coverage events declare.
+        Everything known except pages; ``coverage`` follows from its coverage events.
     sections, values
-        The extensions that are there, and what page_ext's clients hold in them.
+        The present extensions, and the values that page_ext's clients hold in them.
     comms, stacks
-        The texts that ids in ``tables`` stand for.
+        The texts behind the ids in ``tables``.
     baseline
-        The baseline whose end has not come; null: none is open.
+        The baseline that has begun and not ended; null: there is none.
     differences
-        Where baselines of this stretch and the state differed, both sides of each.
+        The differences between baselines of this stretch and the state, with both sides of each.
     """
 
     def __init__(self, *, correct: bool, clients: Sequence[Client]) -> None:
@@ -81,11 +81,11 @@ class StreamState:
 
     @property
     def nbytes(self) -> int:
-        """Return the bytes of its arrays, unused rows included, and of an open baseline."""
+        """Return the bytes of the arrays, unused rows included, and of an open baseline."""
         held = 0 if self.baseline is None else self.baseline.nbytes
         return sum(array.nbytes for array in self.tables) + held
 
-    # -- what is noticed -------------------------------------------------------------------------------------------------
+    # -- losses and quarantine -------------------------------------------------------------------------------------------
 
     def lose(self, seq: int, ts: int, cpu: int | None, gap: Gap) -> None:
         """Record a loss that was reported at *ts*."""
@@ -93,7 +93,7 @@ class StreamState:
         self.opts[OPT_LOSS] += 1
 
     def quarantine(self, why: Anomaly, seq: int, ts: int, pfn: int, order: int, nr_pages: int = 1) -> None:
-        """Set an event aside that cannot be; the pages that it names, if there can be such, are in doubt."""
+        """Set an impossible event aside; cast doubt on the pages that it names, as far as the machine has them."""
         self.tables = with_room(self.tables, 1)
         quarantine(self.tables, seq, pfn, order, int(why))
         stop = min(pfn + max(nr_pages, 1), int(self.opts[OPT_MAX_PFN]))
@@ -103,26 +103,26 @@ class StreamState:
     # -- sections --------------------------------------------------------------------------------------------------------
 
     def allocate(self, section_nr: int, seq: int, ts: int, how: str, *, fresh: bool = False) -> None:
-        """Give a section its extension, for all clients; *fresh*: the allocation itself was seen."""
+        """Begin a section's extension, for all clients; *fresh*: the allocation itself was seen."""
         self.tables = self.sections.allocate(self.tables, section_nr, seq, ts, how)
         self.values.allocated(self.tables, section_nr, seq, ts, fresh=fresh)
 
     def free(self, section_nr: int, seq: int, ts: int, end_how: str) -> None:
-        """Take a section's extension away, for all clients."""
+        """End a section's extension, for all clients."""
         self.values.freed(self.tables, section_nr, seq, ts)
         self.tables = self.sections.free(self.tables, section_nr, seq, ts, end_how)
 
     def open_inferred(self, section_nr: int, seq: int, ts: int) -> None:
-        """Open a section because an event or a dump names a page of it; do nothing where it is open or cannot be."""
+        """Open a section because an event or a dump names a page of it; do nothing if it is open or impossible."""
         if self.sections.is_open(section_nr) or self.beyond_nodes(section_nr):
             return
         self.allocate(section_nr, seq, ts, "inferred")
         note(self.tables, int(Anomaly.SECTION_OPENED), self.facts.pages_per_section, seq)
 
     def not_there(self, section_nr: int) -> Anomaly | None:
-        """Return why a section's memory is surely absent; null: it may be there.
+        """Return why a section's memory is certainly absent; null: it may be there.
 
-        Either it was seen to go, and its return would have been seen; or it belongs to no node of a FLATMEM kernel.
+        It is absent if its end was seen and its return would have been seen too, or if it is in no node of a FLATMEM kernel.
         """
         if self.beyond_nodes(section_nr):
             return Anomaly.BEYOND_MACHINE
@@ -135,21 +135,21 @@ class StreamState:
         since = self.coverage.since("hotplug")
         return since is not None and since <= ts and not any(gap.t_hi >= ts for _, _, gap in self.facts.gaps)
 
-    def declare(self, ts: int, said: CoverageDetail) -> None:
-        """Take what a coverage event declares from *ts* (trace clock, ns) on."""
-        self.facts.coverage.append((ts, said))
-        self.coverage.declare(ts, said)
+    def declare(self, ts: int, detail: CoverageDetail) -> None:
+        """Apply the declaration of a coverage event, which is valid from *ts* (trace clock, ns) on."""
+        self.facts.coverage.append((ts, detail))
+        self.coverage.declare(ts, detail)
         self.opts[OPT_SPLIT_COVERED] = int(self.coverage.now("split"))
         self.opts[OPT_REFILL_COVERED] = int(self.coverage.now("refill"))
 
     def beyond_nodes(self, section_nr: int) -> bool:
-        """Return whether a section lies in no node of a FLATMEM kernel, whose nodes are all the memory there can be."""
+        """Return whether a section is in no node of a FLATMEM kernel: the nodes span all the memory it can have."""
         boot = self.facts.boot
         flat = boot is not None and boot.memory_model == "FLATMEM" and bool(node_spans(boot))
         return flat and not self.sections.is_open(section_nr)
 
     def set_section_size(self, pages: int) -> None:
-        """Set the pages of a section, before there are any."""
+        """Set the number of pages of a section, before any section exists."""
         self.facts.pages_per_section = pages
         self.opts[OPT_MAX_PFN] = pages * MAX_SECTIONS
         if self.tables.owner.shape[1] != pages:

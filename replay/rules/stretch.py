@@ -1,4 +1,4 @@
-"""A stretch of a stream: the state at its end and what ended within it, as values that later events do not change.
+"""A stretch of a stream: the state at its end and the spans that ended within it, as values that later events do not change.
 
 A stretch becomes a segment or a tip. It holds copies, so it may be written while the next stretch is folded.
 """
@@ -19,18 +19,19 @@ from pagetrail.schemas.structs import copied
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StretchOrigin:
-    """Whose stretch it is, and where in the stream it lies.
+    """The stream and fold of a stretch, and its place in the stream.
 
     Attributes
     ----------
     fold, digest_name
-        Name of the fold, and what chain digests call its options; ``floor`` is its least number of events in a segment.
+        Name of the fold, and its options as they are hashed into chain digests; ``floor`` is its least number of events in a
+        segment.
     first_seq, last_seq
-        stream_seq of its first and last event.
+        stream_seq of the first and last event.
     first_ts, last_ts
         Their trace clock, ns; null before the first event.
     tip
-        Whether it is open: later events may still belong to it.
+        Whether the stretch is open: later events may still belong to it.
     """
 
     host: str
@@ -47,28 +48,28 @@ class StretchOrigin:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Stretch:
-    """What is known at the end of a stretch.
+    """Everything known at the end of a stretch.
 
     Attributes
     ----------
     runs, records
-        (n,) RUN_DTYPE and RECORD_DTYPE: spans that ended within it, row by row.
+        (n,) RUN_DTYPE and RECORD_DTYPE: spans that ended within the stretch, row by row.
     live_runs, live_records, live_handles
-        (m,) spans that are open at its end, by (kernel_view, pfn), and which record of the state each one has.
+        (m,) spans that are open at its end, by (kernel_view, pfn), and the handle of each one's record in the state.
     doubts
-        DOUBT_DTYPE: those noticed within it, hotplug calls under way aside.
+        DOUBT_DTYPE: doubts cast within the stretch, without those of hotplug calls in progress.
     values, live_values
-        VALUE_DTYPE: what page_ext's clients held and hold of pages.
+        VALUE_DTYPE: values that page_ext's clients held (ended) and hold (open) for pages.
     anomalies
         (kinds, 3) events, pages and first stream_seq of each kind, since the stream began.
     quarantined
-        (k, 4) seq, pfn, order, Anomaly of each event of the stretch that was set aside.
+        (k, 4) seq, pfn, order, Anomaly of each quarantined event of the stretch.
     differences
-        Where baselines of the stretch and the state differed.
+        Differences between baselines of the stretch and the state.
     comms, stacks
-        The texts that ids stand for; they only grow, so they are shared with the state.
+        The texts behind the ids; they only grow, so they are shared with the state.
     resume
-        What nothing but a resume needs, by name, as JSON has it.
+        Values that only a resume needs, by name, as in JSON.
     """
 
     origin: StretchOrigin

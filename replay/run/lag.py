@@ -1,4 +1,4 @@
-"""How far replay has come in a log, from the cuts in the store: nobody who replays is asked, and nobody is disturbed."""
+"""How far replay has come in a log, from the cuts in the store alone: running replays are neither asked nor disturbed."""
 
 import time
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from pagetrail.schemas.log.contract import LogReader
 from pagetrail.schemas.store.contract import Store
 
 FRESH_SECONDS = 30.0
-"""A rate in a cut that nobody has written for so long is over."""
+"""Age of a cut, in seconds, above which its rates are out of date."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,13 +18,13 @@ class PartitionLag:
     Attributes
     ----------
     log_end, reached, resume
-        Offsets: the log's end, what replay has read, and from where it would read again if it stopped now.
+        Offsets: the log's end, the end of what replay has read, and the offset from which a resume would read.
     rates
-        By (host, boot_id), events a second; none where nothing was folded of late.
+        Events a second by (host, boot_id); empty where nothing was folded lately.
     held
         By (host, boot_id), the offset at which a stream waits or has halted, and why.
     losses
-        What the log was found to have lost.
+        Losses that were found in the log.
     """
 
     partition: int
@@ -36,9 +36,9 @@ class PartitionLag:
     losses: tuple[str, ...]
 
     def frames_behind(self, key: tuple[str, str]) -> int:
-        """Return how many offsets of its partition lie between what was replayed of a stream and the log's end.
+        """Return the number of offsets between the last replayed frame of a stream and the end of its partition.
 
-        They are frames of all hosts in the partition: an upper bound.
+        They are frames of all hosts in the partition, so this is an upper bound.
         """
         held = self.held.get(key)
         return max(self.log_end - (self.reached if held is None else held[0]), 0)

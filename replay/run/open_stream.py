@@ -1,4 +1,4 @@
-"""A stream in memory: its engine, where its files stand and reach, what a resume of it needs of the log; and how it is kept."""
+"""A stream in memory: its engine, the place and reach of its files, the offset from which a resume reads; and writing it."""
 
 import time
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.log.contract import LogRecord
 
 RATE_SECONDS = 5.0
-"""Over so long, at least, a stream's rate is measured."""
+"""Shortest time over which a stream's rate is measured."""
 
 
 @dataclass(slots=True)
@@ -21,17 +21,17 @@ class OpenStream:
     Attributes
     ----------
     link
-        Where the next file of its chain joins on.
+        The link from the next file of its chain to the present last one.
     resume_offset
-        While *changed*: the least offset of the frames that its files do not hold whole.
+        While *changed*: the least offset of the frames that its files do not hold completely.
     saved_seq, changed
-        What its files reach; whether the engine has gone beyond.
+        The last stream_seq in its files; whether the engine has gone beyond.
     waiting
         Frames behind a hole, in the order of the log: see ``holes``.
     losses_known
-        How many losses of the log had been found when it last moved.
+        Number of losses of the log that had been found when it last moved.
     written, touched
-        When a file of it was written, and when a frame of it came (monotonic clock).
+        Time of the last file written, and of the last frame folded (monotonic clock).
     """
 
     engine: StreamEngine
@@ -52,13 +52,13 @@ class OpenStream:
 
     @property
     def needs_offset(self) -> int | None:
-        """The least offset that a resume needs for its sake; null: none, all of it is in its files."""
+        """The least offset that a resume of this stream has to read; null: its files hold everything."""
         waits = [record.offset for record in self.waiting]
         return min([self.resume_offset, *waits] if self.changed else waits, default=None)
 
     @property
     def nbytes(self) -> int:
-        """Return the bytes that it takes, about."""
+        """Return the approximate size in memory, in bytes."""
         return self.engine.state.nbytes
 
     def seal(self, stretch: Stretch) -> None:
@@ -66,7 +66,7 @@ class OpenStream:
         self._write(stretch)
 
     def tip(self) -> None:
-        """Write the state as a tip, unless a segment ends exactly here."""
+        """Write the state as a tip, unless a segment ends here."""
         if self.engine.last_seq >= self.engine.segment_first_seq:
             self._write(self.engine.stretch())
         self.changed, self.saved_seq, self.written = False, self.engine.last_seq, time.monotonic()
@@ -78,7 +78,7 @@ class OpenStream:
         self.changed, self.saved_seq, self.written = False, stretch.origin.last_seq, time.monotonic()
 
     def measure(self, now: float) -> float:
-        """Return events a second, as of the last stretch of time that was long enough to tell."""
+        """Return events a second, measured over the last period of at least ``RATE_SECONDS``."""
         since, seq = self._measured
         if now - since >= RATE_SECONDS:
             self.rate = (self.engine.last_seq - seq) / (now - since)

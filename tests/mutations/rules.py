@@ -291,7 +291,7 @@ MUTATIONS = (
         name="flags-are-not-set", module="pagetrail.replay.fold.value_jit",
         rule="poison and guard flags are those of the last event that reported them; they go with the extension, and a fresh one "
         "has none",
-        old="        v.value[field, slot, first : first + nr] = told.value[i]\n", new="        pass\n",
+        old="        v.value[field, slot, first : first + nr] = events.value[i]\n", new="        pass\n",
         tests=("tests/replay/rules/test_clients.py::test_flags_go_with_their_extension_and_the_next_one_has_none", *ORACLE),
     ),
     Mutation(

@@ -1,7 +1,7 @@
 """page_owner: who allocated each page, and who freed it.
 
-Its state is what the rest of the fold is about: records that pages share (``tables.py``), moved by ``block_jit.py`` and
-``migrate_jit.py``. It is kept whether or not the recording's kernel had page_owner on, as the events alone tell of owners.
+The rest of the fold keeps its state: records that pages share (``tables.py``), changed by ``block_jit.py`` and
+``migrate_jit.py``. It is kept whether or not the recording's kernel had page_owner on, because events alone show owners.
 """
 
 from typing import Final

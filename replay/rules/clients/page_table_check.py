@@ -1,4 +1,4 @@
-"""page_table_check: how often each page is mapped. No event tells of that: it takes bytes, and holds nothing here."""
+"""page_table_check: how often each page is mapped. No event reports that, so the client takes bytes but holds no values here."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from pagetrail.schemas.linux import page_ext
 
 
 def need_page_table_check(boot: Boot | None) -> bool:
-    """Whether it was on. Source: mm/page_table_check.c, need_page_table_check (Linux 6.1)."""
+    """Whether page_table_check was on. Source: mm/page_table_check.c, need_page_table_check (Linux 6.1)."""
     return boot is not None and page_ext.PAGE_TABLE_CHECK in boot.page_ext_clients
 
 

@@ -11,7 +11,7 @@ from pagetrail.replay.fold.decode import Events
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.replay.rules import fold_options
 from pagetrail.replay.rules.clients import CLIENTS
-from pagetrail.replay.rules.clients.client import PAGE_KINDS, Client, Said
+from pagetrail.replay.rules.clients.client import PAGE_KINDS, Client, FieldValues
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.rules.page_ext import bytes_a_page
 from pagetrail.replay.run.replayer import Replayer
@@ -24,11 +24,11 @@ from tests.replay.states import FLOOR, Run, chained, folded, live_flags, new_eng
 from tests.replay.strategies import PAGES, Machine, history, to_frames
 
 
-def last_user(events: Events) -> Said:
+def last_user(events: Events) -> FieldValues:
     """Field 0: the pid that allocated last; field 1: the order of the last free. A drain says nothing."""
     allocated, freed = events.kind == Kind.ALLOC, events.kind == Kind.FREE
     field = np.where(allocated, 0, np.where(freed, 1, -1)).astype(np.int8)
-    return Said(field=field, value=np.where(allocated, events.pid, events.order).astype(np.int64))
+    return FieldValues(field=field, value=np.where(allocated, events.pid, events.order).astype(np.int64))
 
 
 THIRD = Client(

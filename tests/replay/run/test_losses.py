@@ -116,8 +116,8 @@ def test_what_retention_removed_before_it_was_replayed_is_a_gap_at_once_and_show
     report = replay(trail, address)
     assert (report.frames, report.waiting) == (12, {})
     assert len(gaps(trail)) == 1
-    assert "offsets 4 to 7 were removed by its retention" in report.losses[0]
-    assert "offsets 4 to 7 were removed by its retention" in doctor(trail)
+    assert "offsets 4 to 7 were removed by retention" in report.losses[0]
+    assert "offsets 4 to 7 were removed by retention" in doctor(trail)
     assert "loss gaps" in doctor(trail)
 
 
@@ -136,11 +136,11 @@ def test_another_frame_at_a_known_offset_is_a_loss_and_everything_is_read_again(
             known = read_cut(store_of(trail), FOLD, part_name(old.log_id, 0))
     write_cut(store_of(trail), FOLD, known, part)
     report = replay(trail, address)
-    assert "another frame stands at offset 14" in report.losses[0]
+    assert "offset 14 no longer holds the frame" in report.losses[0]
     assert report.waiting == {}
     assert len(gaps(trail)) == 1
     assert store(trail) == embedded(tmp_path / "embedded", frames[:15] + frames[18:])
-    assert "another frame stands at offset 14" in doctor(trail)
+    assert "offset 14 no longer holds the frame" in doctor(trail)
 
 
 def test_a_log_that_ends_before_what_was_read_of_it_is_a_loss_and_is_read_again(
@@ -158,7 +158,7 @@ def test_a_log_that_ends_before_what_was_read_of_it_is_a_loss_and_is_read_again(
             read_cut(store_of(trail), FOLD, part_name(old.log_id, 0)),
             part_name(reader.log_id, 0),
         )
-    assert "it ends at offset 10" in replay(trail, address).losses[0]
+    assert "the log ends at offset 10" in replay(trail, address).losses[0]
     send(address, frames[10:])  # by the producer, which goes on where the log ends
     assert replay(trail, address).losses == []
     assert store(trail) == embedded(tmp_path / "embedded", frames)
