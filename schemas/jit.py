@@ -8,13 +8,14 @@ index, which raises IndexError: ``make boundscheck`` runs tests so.
 """
 
 import hashlib
+import pickle
 from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import Any, Final, TypeVar
 
 import numba
 import numpy as np
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -50,8 +51,39 @@ class _EntryCache(FunctionCache):
     those, the old rules would be run. Nor does it ask whether the code on disk checks its indices.
     """
 
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        there = self._cache_file
+        self._cache_file = _CacheFile(
+            cache_path=there._cache_path, filename_base=self._impl.filename_base, source_stamp=there._source_stamp
+        )
+
     def _index_key(self, sig: object, codegen: object) -> tuple[object, ...]:
         return (*super()._index_key(sig, codegen), inlined_digest(self._py_func), BOUNDS_ARE_CHECKED)
+
+
+class _CacheFile(IndexDataCacheFile):
+    """The files of one function; what cannot be read is compiled again.
+
+    An index names the types of arguments. After an update, one of another version may name a class that is gone.
+    """
+
+    def _load_index(self) -> dict[object, str]:
+        try:
+            index: dict[object, str] = super()._load_index()
+        except _UNREADABLE:
+            return {}
+        return index
+
+    def _load_data(self, name: str) -> object:
+        try:
+            return super()._load_data(name)
+        except _UNREADABLE as error:
+            raise OSError(f"{name}: {error}") from error  # numba compiles again then
+
+
+_UNREADABLE: Final = (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, TypeError, ValueError)
+"""What unpickling raises where bytes are damaged, or name what is not there."""
 
 
 def inlined_digest(function: Callable[..., Any]) -> str:

@@ -2,12 +2,14 @@
 
 import ast
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numba
 import pytest
 
 from pagetrail.producers.formats import interning_jit
@@ -71,6 +73,28 @@ def test_code_that_checks_its_indices_is_not_taken_for_code_that_does_not(tmp_pa
     assert run(tmp_path, checked=True) == "2 0"
     assert run(tmp_path) == "2 1"
     assert "out of bounds" in run(tmp_path, index=1, checked=True)
+
+
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not a pickle",
+        b"cnumpy\nno_such_class\n.",
+        b"cno_such_module\nname\n.",
+    ],
+)
+def test_code_on_disk_that_cannot_be_read_is_compiled_again(tmp_path: Path, suffix: str, content: bytes) -> None:
+    """GIVEN a cache of another version of pagetrail, or a damaged one, WHEN it is used THEN that costs time and nothing else."""
+    assert run(tmp_path) == "2 0"
+    files = [path for path in (tmp_path / "cache").rglob(f"*{suffix}") if path.name.startswith("entry.entry")]
+    assert files
+    for path in files:
+        version = pickle.dumps(numba.__version__) if suffix == ".nbi" else b""
+        path.write_bytes(version + content)
+    assert run(tmp_path) == "2 0"
+    assert run(tmp_path) == "2 1"
 
 
 @pytest.mark.parametrize(
