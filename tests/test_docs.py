@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pagetrail.producers.capture.clock import parse_marker
-from pagetrail.queries.core.certainty import Reason
+from pagetrail.queries.core.judgement import Reason
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

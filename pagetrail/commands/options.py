@@ -15,10 +15,13 @@ from pagetrail.schemas.errors import BadArgument
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 from pagetrail.schemas.log.address import KafkaAddress, parse_log_address
 
+TRAIL_VARIABLE: Final = "PAGETRAIL"
+"""Names the trail where no option does."""
+
 TrailOption = Annotated[
     Path,
     typer.Option(
-        "--trail", envvar="PAGETRAIL", help="Directory of the trail: its log and its segments.", show_default=True
+        "--trail", envvar=TRAIL_VARIABLE, help="Directory of the trail: its log and its segments.", show_default=True
     ),
 ]
 StreamOption = Annotated[

@@ -4,14 +4,12 @@ A row is certain of an attribute when nothing that may have happened since its e
 The rules are DESIGN's (evidence and certainty); each is a ``Reason`` with the attributes that it takes away.
 """
 
-import enum
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.queries.core.instant import as_text
+from pagetrail.queries.core.judgement import Attribute, Judgement, Reason
 from pagetrail.replay.facts.clock import owner_clock
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import Facts
@@ -20,7 +18,6 @@ from pagetrail.schemas.linux.page_ext import OWNER
 from pagetrail.schemas.owner import (
     ABSENT64,
     DOUBT_HOTPLUG,
-    DOUBT_TEXT,
     OPEN_END,
     QUARANTINED,
     Evidence,
@@ -28,59 +25,15 @@ from pagetrail.schemas.owner import (
     State,
 )
 
-ATTRIBUTES: Final = ("state", "order", "pid", "tgid", "gfp_mask", "ts_nsec")
-"""What ``certain`` speaks of. comm is advisory always: traces look it up late."""
-
-_STATE, _ORDER, _PID, _TGID, _GFP, _TS = (1 << i for i in range(6))
-_OWNER = _PID | _TGID | _GFP | _TS
-_ALL = _STATE | _ORDER | _OWNER
-
+_STATE, _ORDER, _TS = int(Attribute.STATE), int(Attribute.ORDER), int(Attribute.TS_NSEC)
+_OWNER: Final = int(Attribute.PID | Attribute.TGID | Attribute.GFP_MASK | Attribute.TS_NSEC)
+_ALL: Final = _STATE | _ORDER | _OWNER
 
 Instants: TypeAlias = NDArray[np.int64] | int
 """Trace clock, ns: one of each row, or one of all."""
 
 DOUBT_ALL: Final = frozenset({DOUBT_HOTPLUG, *(int(kind) for kind in QUARANTINED)})
 """Doubts that do not contradict one piece of evidence, but cover their pages for a time."""
-
-
-class Reason(enum.IntFlag):
-    """Why something is not certain."""
-
-    UNKNOWN = 1
-    NOT_COVERED = 2
-    GAP = 4
-    MIGRATION = 8
-    SPLIT = 16
-    ISOLATION = 32
-    HOTPLUG = 64
-    INFERRED = 128
-    DOUBT = 256
-    CLOCK = 512
-    BULK = 1024
-    SKEW = 2048
-
-
-_TEXT: Final = {
-    Reason.UNKNOWN: "no evidence: no event and no dump has told of this page",
-    Reason.NOT_COVERED: "it is not declared that every allocation and free was recorded since {begin}",
-    Reason.MIGRATION: "movable memory, and migration was not recorded: it may have another owner's contents since {begin}",
-    Reason.SPLIT: "splits were not recorded: the block may have been split since {begin}",
-    Reason.ISOLATION: "isolation was not recorded: compaction or CMA may have taken the page since {begin}",
-    Reason.HOTPLUG: "hotplug was not recorded: the page may have gone since {begin}",
-    Reason.INFERRED: "inferred, not observed",
-    Reason.CLOCK: "how page_owner's clock lay to the trace clock then is not known",
-    Reason.SKEW: "another CPU's event on the page lies within the skew of their clocks: which came last is not known",
-    Reason.BULK: "no dump shows that page_owner had started: until then, bulk allocations leave no event",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """For n rows: whether all of ``ATTRIBUTES`` is certain, which are not, and why (empty when certain)."""
-
-    certain: NDArray[np.bool_]
-    uncertain: list[list[str]]
-    why: list[str]
 
 
 def judge(
@@ -137,7 +90,7 @@ def judge(
     take(doubt >= 0, _ALL, Reason.DOUBT)
     take(owned & ~viewed & _clock_unsure(records, facts), _TS, Reason.CLOCK)
     lost[free] &= _STATE
-    return _explained(lost, reasons, gap, doubt, begin, facts, doubts)
+    return Judgement(lost=lost, reasons=reasons, gap=gap, doubt=doubt, begin=begin.copy(), facts=facts, doubts=doubts)
 
 
 def last_instants(runs: NDArray[np.void], records: NDArray[np.void], horizon: int) -> NDArray[np.int64]:
@@ -244,49 +197,3 @@ def _clock_unsure(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
     if clock is None:
         return np.asarray(records["ts_nsec"] == ABSENT64)
     return np.asarray((records["ts_nsec"] == ABSENT64) & (records["alloc_ts"] < clock.valid_from))
-
-
-def _explained(
-    lost: NDArray[np.int16],
-    reasons: NDArray[np.int32],
-    gap: NDArray[np.int64],
-    doubt: NDArray[np.int64],
-    begin: NDArray[np.int64],
-    facts: Facts,
-    doubts: NDArray[np.void],
-) -> Judgement:
-    names = [[name for i, name in enumerate(ATTRIBUTES) if mask >> i & 1] for mask in range(_ALL + 1)]
-    forms = {mask: _form(mask) for mask in np.unique(reasons).tolist()}
-    why = []
-    for mask, lost_in, doubted_by, since in zip(
-        reasons.tolist(), gap.tolist(), doubt.tolist(), begin.tolist(), strict=True
-    ):
-        if mask == 0:
-            why.append("")
-            continue
-        parts = [forms[mask].format(begin=as_text(since))] if forms[mask] else []
-        if mask & _GAP:
-            parts.append(_gap_text(facts, lost_in))
-        if mask & _DOUBT:
-            parts.append(_doubt_text(doubts, doubted_by))
-        why.append("; ".join(parts))
-    return Judgement(certain=lost == 0, uncertain=[names[mask] for mask in lost.tolist()], why=why)
-
-
-_GAP, _DOUBT = int(Reason.GAP), int(Reason.DOUBT)
-
-
-def _form(mask: int) -> str:
-    """Return the text of the reasons of *mask*, but for gaps and doubts: those say which."""
-    return "; ".join(text for reason, text in _TEXT.items() if mask & reason)
-
-
-def _gap_text(facts: Facts, which: int) -> str:
-    _, cpu, found = facts.gaps[which]
-    where = "" if cpu is None else f"CPU {cpu} "
-    count = "events were lost" if found.lost is None else f"lost {found.lost} events"
-    return f"{where}{count} between {as_text(found.t_lo)} and {as_text(found.t_hi)} ({found.reason})"
-
-
-def _doubt_text(doubts: NDArray[np.void], which: int) -> str:
-    return f"doubted: {DOUBT_TEXT[int(doubts['reason'][which])]} (noticed at event {int(doubts['seq'][which])})"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.queries.core.instant import Instant, as_text, parse_instant
+from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.as_of import facts_as_of
 from pagetrail.replay.facts.facts import Facts, from_plain, open_call_doubts
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.store import read as stored
 from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.place import StreamPlace
@@ -22,7 +25,7 @@ from pagetrail.schemas.errors import NotFound, SegmentGone, TrailMissing
 from pagetrail.schemas.log.contract import log_directory
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
 from pagetrail.schemas.store.contract import Store
-from pagetrail.schemas.store.names import StoreFile, fold_name, fold_of, streams_among
+from pagetrail.schemas.store.names import StoreFile, fold_of, streams_among
 
 _LOOKS: Final = 5
 """How often a tip that is replaced while we look is looked for again."""
@@ -160,8 +163,10 @@ class Stream:
                 high = middle - 1
         return low
 
-    def rows_at(self, at: Instant, pfns: list[int] | None = None) -> tuple[pa.Table, "Texts"]:
-        """Return the rows of ``spans`` and ``live`` that cover *at*, and the texts that their ids mean.
+    def rows_at(
+        self, at: Instant, pfns: list[int] | None = None, *, texts: Collection[str] = ()
+    ) -> tuple[pa.Table, Texts]:
+        """Return the rows of ``spans`` and ``live`` that cover *at*, and those of the *texts* that their ids mean.
 
         With *pfns*, those that hold one of these pages, with all other pieces of the same records, and the kernel's views of them.
         """
@@ -179,7 +184,7 @@ class Stream:
         with self.opened(file) as db:
             query = f"SELECT * FROM ({there})" if pfns is None else _PIECES.format(there=there)
             rows = fetched(db, f"{query} ORDER BY kernel_view, pfn", parameters)
-            return rows, Texts.read(db)
+            return rows, Texts.read(db, texts)
 
     def doubts_at(self, at: Instant) -> NDArray[np.void]:
         """Return every doubt that bears on *at*, whichever stretch it was found in: a later one, or one that is not over."""
@@ -243,28 +248,6 @@ def fetched(db: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, obj
     return db.sql(query, params=parameters).to_arrow_table()
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """What the ids of one file mean; a null id takes the null that stands last in each array."""
-
-    comms: pa.Array
-    frames: pa.Array
-    raw: pa.Array
-    stack_ids: pa.Array
-
-    @classmethod
-    def read(cls, db: duckdb.DuckDBPyConnection) -> "Texts":
-        """Read the texts of one file."""
-        comms = fetched(db, "SELECT comm FROM comms ORDER BY id")
-        stacks = fetched(db, "SELECT frames, raw, stack_id FROM stacks ORDER BY id")
-        return cls(
-            comms["comm"].combine_chunks(),
-            stacks["frames"].combine_chunks(),
-            stacks["raw"].combine_chunks(),
-            stacks["stack_id"].combine_chunks(),
-        )
-
-
 def stream_places(trail: Path, *, correct: bool | None = None, store: Store | None = None) -> list[StreamPlace]:
     """Return where the streams of *trail* stand, by host and boot.
 
@@ -280,7 +263,7 @@ def stream_places(trail: Path, *, correct: bool | None = None, store: Store | No
     """
     store = _own_store(trail) if store is None else store
     there = streams_among(store.list())
-    wanted = [fold_name(correct=c) for c in ((True, False) if correct is None else (correct,))]
+    wanted = [FoldOptions(correct=c).name for c in ((True, False) if correct is None else (correct,))]
     fold = next((name for name in wanted if name in map(fold_of, there)), None)
     if fold is None:
         flag = " --no-correct" if correct is False else ""

@@ -22,7 +22,7 @@ from pagetrail.schemas.owner import ABSENT8, ABSENT32, ABSENT64, State
 
 def page_owner_records(stream: Stream, at: Instant) -> Iterator[str]:
     """Yield the records of the dump, in the kernel's view, each with the empty line that ends it."""
-    found, texts = stream.rows_at(at)
+    found, texts = stream.rows_at(at, texts=("comms", "raw"))
     runs, records = arrays(found)
     comms, raw = texts.comms.to_pylist(), texts.raw.to_pylist()
     clock = owner_clock(stream.facts.clocks)

@@ -7,8 +7,11 @@ import numpy as np
 import pyarrow as pa
 
 from pagetrail.queries.core.certainty import judge, last_instants
-from pagetrail.queries.core.rows import ABSENT_WHY, HOW_WORDS, ROW_SCHEMA, to_table
-from pagetrail.queries.core.stream import Stream, Texts, fetched
+from pagetrail.queries.core.row_columns import HOW_WORDS, ROW_SCHEMA, JudgedRows, texts_of, to_table
+from pagetrail.queries.core.rows import ABSENT_WHY
+from pagetrail.queries.core.runs import Rows
+from pagetrail.queries.core.stream import Stream, fetched
+from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.store.read import arrays
 from pagetrail.schemas.owner import OPEN_END, How, State
 from pagetrail.schemas.store.names import StoreFile
@@ -83,7 +86,7 @@ def _of_file(
     with stream.opened(file) as db:
         found = fetched(db, query, {"pfn": pfn, "lo": window[0], "hi": window[1]})
         views = db.execute(_VIEWS, {"pfn": pfn}).fetchall()
-        texts = Texts.read(db)
+        texts = Texts.read(db, texts_of(ROW_SCHEMA.names))
     runs, records = _as_known(stream, *arrays(found))
     runs["pfn"], runs["nr_pages"] = (
         pfn,
@@ -94,8 +97,8 @@ def _of_file(
     for begin, end in views:
         viewed |= (begin <= until) & (until < end)
     judged = judge(runs, records, viewed, until, stream.facts, doubts)
-    nothing = np.full(runs.size, -1, np.int64)
-    rows = to_table(runs, records, nothing, records[:0], judged, texts, stream.facts)
+    proven = Rows(runs=runs, records=records, kernel_row=np.full(runs.size, -1))
+    rows = to_table(JudgedRows(rows=proven, kernel_records=records[:0], judged=judged, texts=texts, facts=stream.facts))
     still = runs["end_ts"] == OPEN_END
     hows = pa.array([HOW_WORDS[int(how)] if how else None for how in runs["end_how"]], pa.utf8())
     ends = (pa.array(runs["end_ts"], mask=still), pa.array(runs["end_seq"], mask=still), hows)

@@ -169,6 +169,6 @@ def _row(stream: Stream, stay: Stay) -> Row:
     if row["dst_seq"] is None or row["dst_seq"] <= stay.begin_seq:
         return row | dict.fromkeys(("dst_pfn", "dst_ts", "dst_seq"))
     seq, ts = int(row["dst_seq"]), int(row["dst_ts"])
-    then = rows_at(stream, Instant(ts=ts, seq=seq - 1), pfns=[int(row["pfn"])]).to_pylist()
-    sure = {name: then[0][name] for name in ("certain", "uncertain", "why")} if then else {}
-    return row | sure | {"end_seq": seq, "end_ts": ts, "end_how": "migrate"}
+    sure = ("certain", "uncertain", "why")
+    then = rows_at(stream, Instant(ts=ts, seq=seq - 1), pfns=[int(row["pfn"])], columns=sure).to_pylist()
+    return row | (then[0] if then else {}) | {"end_seq": seq, "end_ts": ts, "end_how": "migrate"}

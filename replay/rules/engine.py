@@ -1,7 +1,6 @@
 """One stream's fold: events in, stretches out. Reads top-down: a batch, its frequent rows, its rare rows, the ends of segments."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -14,9 +13,8 @@ from pagetrail.replay.fold.notice_jit import doubt
 from pagetrail.replay.fold.options import OPT_FLOOR, OPT_MAX_PFN
 from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT, QUARANTINE, RUNS, with_room
 from pagetrail.replay.rules.baselines import drop_baseline
-from pagetrail.replay.rules.clients import CLIENTS
-from pagetrail.replay.rules.clients.client import Client
 from pagetrail.replay.rules.event_row import EventRow
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.rules.page_values import extents
 from pagetrail.replay.rules.rare_events import RULES
 from pagetrail.replay.rules.state import StreamState
@@ -26,32 +24,8 @@ from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Gap
 from pagetrail.schemas.frames import FrameHeader
 from pagetrail.schemas.owner import ABSENT64, Anomaly
-from pagetrail.schemas.store.names import fold_name
-from pagetrail.schemas.store.tables import DIGEST_VERSION
-
-SEGMENT_FLOOR: Final = 131_072
-"""Least number of events in a segment: with fewer, the fixed size of the file would exceed theirs."""
 
 _KINDS: Final = frozenset(int(kind) for kind in Kind)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoldOptions:
-    """What shapes a fold, beside its version. The fold keeps those page_ext *clients* that a recording's kernel needed."""
-
-    correct: bool = True
-    floor: int = SEGMENT_FLOOR
-    clients: tuple[Client, ...] = CLIENTS
-
-    @property
-    def name(self) -> str:
-        """The folder of the fold's segments."""
-        return fold_name(correct=self.correct, clients=[client.name for client in self.clients])
-
-    @property
-    def digest_name(self) -> str:
-        """The options, as they are hashed into chain digests."""
-        return fold_name(correct=self.correct, clients=[client.name for client in self.clients], version=DIGEST_VERSION)
 
 
 class StreamEngine:

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pagetrail.replay.rules.engine import FoldOptions, StreamEngine
+from pagetrail.replay.rules.engine import StreamEngine
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run import holes
 from pagetrail.replay.run.open_stream import OpenStream
 from pagetrail.replay.store import publish, restore

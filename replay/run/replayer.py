@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.open_stream import OpenStream
 from pagetrail.replay.run.partition import PartitionReplay, ReplayReport, ReplaySettings, StreamKey
 from pagetrail.replay.store.cut import part_name

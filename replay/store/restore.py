@@ -12,7 +12,8 @@ from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import from_plain
 from pagetrail.replay.fold.options import STATE_OPTIONS, write_rules
 from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, MOVES, QUARANTINE, RUNS, SPARE, grown
-from pagetrail.replay.rules.engine import FoldOptions, StreamEngine
+from pagetrail.replay.rules.engine import StreamEngine
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.rules.open_baseline import OpenBaseline
 from pagetrail.replay.rules.sections import Sections, place
 from pagetrail.replay.rules.state import StreamState

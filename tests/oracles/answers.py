@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.producers.log.framing import single
-from pagetrail.queries.core.certainty import ATTRIBUTES, judge
-from pagetrail.queries.core.rows import unknown_records
+from pagetrail.queries.core.certainty import judge
+from pagetrail.queries.core.judgement import ATTRIBUTES
+from pagetrail.queries.core.row_columns import unknown_records
 from pagetrail.replay.fold.tables import DOUBTS
 from pagetrail.replay.rules.clients.client import UNKNOWN
-from pagetrail.replay.rules.engine import FoldOptions, StreamEngine
+from pagetrail.replay.rules.engine import StreamEngine
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import CLOCK_SKEW_OPTION, RecordingBegin
@@ -178,7 +180,7 @@ def _judged(engine: StreamEngine, state: Said, at: int, doubts: NDArray[np.void]
     runs["pfn"], runs["nr_pages"] = np.arange(runs.size), 1
     bears = doubts[(doubts["from_ts"] <= at) & (doubts["to_ts"] >= at)]
     judged = judge(runs, state.proven, state.viewed, at, engine.state.facts, bears)
-    certain = np.array([[name not in lost for name in ATTRIBUTES] for lost in judged.uncertain])
+    certain = np.array([[name not in lost for name in ATTRIBUTES] for lost in judged.uncertain().to_pylist()])
     return Answer(ts=at, said=state, certain=certain & ~state.absent[:, None])
 
 

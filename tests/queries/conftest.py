@@ -11,7 +11,7 @@ from pagetrail.api import Trail
 from pagetrail.producers.log.framing import Framer
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.replay.log.embedded import SqliteLogReader
-from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.replayer import Replayer
 from pagetrail.schemas.frames import FrameOrigin, decode_frame
 from pagetrail.schemas.store.contract import Store

@@ -158,7 +158,7 @@ def test_anomalies_of_all_segments_add_up_to_those_of_the_stream(trail: Path) ->
     found = [row for row in expected(trail, "anomalies") if row["schema"] == "anomalies-v1"]
     for stream in open_streams(trail):
         last = [file for file in stream.files if not file.tip][-1]
-        with duckdb.connect(str(last.path), read_only=True) as db:
+        with duckdb.connect(stream.where(last), read_only=True) as db:
             counted = db.execute("SELECT sum(events), sum(pages) FROM anomalies").fetchall()
         mine = [row for row in found if row["host"] == stream.host]
         assert [(sum(row["events"] for row in mine), sum(row["pages"] for row in mine))] == counted
@@ -190,7 +190,7 @@ def test_a_topic_holds_what_the_segments_hold_and_a_second_run_adds_nothing(
 
 RUN = """
 import sys
-from pagetrail.queries.export.parquet import feed
+from pagetrail.queries.export import feed
 feed.messages.__kwdefaults__["message_rows"] = 20
 from pagetrail.cli import main
 sys.exit(main())

@@ -13,7 +13,8 @@ from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.replay.facts.facts import plain
 from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, QUARANTINE, RUNS, SPARE, live_rows
 from pagetrail.replay.log.embedded import SqliteLogReader
-from pagetrail.replay.rules.engine import FoldOptions, StreamEngine
+from pagetrail.replay.rules.engine import StreamEngine
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.replay.run.replayer import Replayer, ReplayReport
 from pagetrail.replay.store.content import Content, Link

@@ -13,7 +13,7 @@ from pathlib import Path
 from pagetrail.producers.log.sink_kafka import KafkaLogWriter
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.replay.log.kafka import KafkaLogReader, ReadLimits
-from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.group import GroupReplayer, Membership
 from pagetrail.replay.run.partition import ReplaySettings
 from pagetrail.replay.store.local import store_of

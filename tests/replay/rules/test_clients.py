@@ -6,15 +6,18 @@ import duckdb
 import numpy as np
 import pytest
 
+from pagetrail import api
 from pagetrail.replay.fold.decode import Events
 from pagetrail.replay.log.embedded import SqliteLogReader
+from pagetrail.replay.rules import fold_options
 from pagetrail.replay.rules.clients import CLIENTS
 from pagetrail.replay.rules.clients.client import PAGE_KINDS, Client, FieldValues
-from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.rules.page_ext import bytes_a_page
 from pagetrail.replay.run.replayer import Replayer
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Boot, Hotplug
+from pagetrail.schemas.errors import NotFound
 from pagetrail.schemas.frames import Frame
 from pagetrail.schemas.store.names import fold_name
 from tests.replay.states import FLOOR, Run, chained, folded, live_flags, new_engine, replay, store, trail_of
@@ -89,6 +92,18 @@ def test_a_new_client_is_filled_by_a_new_replay_of_an_old_log(tmp_path: Path) ->
     assert held(new, "debug") == held(old, "debug") != set()
     assert new != old
     assert before.items() <= store(trail).items()
+
+
+def test_a_new_client_gives_no_old_answers_silently(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GIVEN a store WHEN a client is added as documented THEN questions ask for a replay, and then answer by it."""
+    trail = trail_of(tmp_path / "trail", told())
+    api.replay(trail)
+    assert "last_user.pid" not in api.open(trail).stream().facts.fields
+    monkeypatch.setattr(fold_options, "CLIENTS", (*CLIENTS, THIRD))
+    with pytest.raises(NotFound, match="run 'pagetrail replay'"):
+        api.open(trail)
+    api.replay(trail)
+    assert "last_user.pid" in api.open(trail).stream().facts.fields
 
 
 @pytest.mark.parametrize("frames", range(1, 10))

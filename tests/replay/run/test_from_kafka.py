@@ -19,7 +19,7 @@ from pagetrail.queries.core.stream import open_streams
 from pagetrail.queries.questions.doctor import findings
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.replay.log.kafka import KafkaLogReader
-from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.replayer import Replayer, ReplayReport
 from pagetrail.replay.store.cut import part_name, read_cut
 from pagetrail.replay.store.local import store_of

@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from pagetrail.producers.log.sink_kafka import KafkaLogWriter
 from pagetrail.replay.log.kafka import KafkaLogReader
-from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.group import GroupReplayer, Membership
 from pagetrail.replay.run.partition import PartitionReplay, ReplayReport, ReplaySettings
 from pagetrail.replay.store.cut import part_name, read_cut, write_cut

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from pagetrail.cli import app
 from pagetrail.replay.log.kafka import KafkaLogReader
-from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.partition import PartitionReplay, ReplayReport, ReplaySettings
 from pagetrail.replay.store.cut import part_name, read_cut
 from pagetrail.replay.store.local import store_of

@@ -8,7 +8,7 @@ import pytest
 from pagetrail.queries.core.stream import open_streams
 from pagetrail.queries.questions.doctor import findings
 from pagetrail.replay.log.kafka import KafkaLogReader
-from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run import holes
 from pagetrail.replay.run.partition import ReplayReport
 from pagetrail.replay.store.cut import part_name, read_cut, write_cut

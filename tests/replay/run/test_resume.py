@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pagetrail.replay.fold.options import OPT_GFP_COMP, STATE_OPTIONS
-from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.store import publish, restore
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Boot

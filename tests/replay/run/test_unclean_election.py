@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pagetrail.replay.log.kafka import KafkaLogReader
-from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.partition import PartitionReplay, ReplayReport, ReplaySettings
 from pagetrail.replay.store.local import store_of
 from pagetrail.schemas.log.address import parse_log_address
