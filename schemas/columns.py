@@ -1,7 +1,7 @@
-"""The columns of an event, for batches: those of the current version, which is 3; and the codes of its kinds.
+"""The columns of events in batches, for the current version, 3; and the codes of the kinds of events.
 
 A batch never makes a Python object per event: on the wire it is one Arrow record batch, in memory NumPy columns in which
-*absent* is the smallest value of the column's type (``ABSENT``), or -1 for indices into the batch's comms and stacks.
+*absent* is the smallest value of the column's type, or -1 for indices into the batch's texts (see ``absent``).
 """
 
 import enum
@@ -18,7 +18,7 @@ SCHEMA_VERSION: Final = v3.VERSION
 
 
 class Kind(enum.IntEnum):
-    """What an event says. The numbers are on the wire: never reuse one."""
+    """Kind of an event. The numbers are on the wire: never reuse one."""
 
     RECORDING_BEGIN = 1
     RECORDING_END = 2
@@ -47,7 +47,7 @@ class Kind(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its Arrow type on the wire, whether it may be absent, and what it means (with its unit)."""
+    """One column: its Arrow type on the wire, whether it may be absent, and its meaning with its unit."""
 
     name: str
     type: pa.DataType
@@ -74,7 +74,7 @@ NUMPY_DTYPES: Final = {
 
 
 def absent(name: str) -> int:
-    """Return the value that says *absent* in the NumPy form of column *name*."""
+    """Return the value for *absent* in the NumPy form of column *name*."""
     if name in TEXT_COLUMNS:
         return -1
     return int(np.iinfo(NUMPY_DTYPES[name]).min)

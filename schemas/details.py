@@ -1,8 +1,8 @@
-"""What the rare kinds of events say beyond the columns: one pydantic model each, carried as JSON in the column ``detail``.
+"""The fields of rare kinds of events beyond the columns: one pydantic model for each kind, as JSON in the column ``detail``.
 
-These are the models of the current version: version 3 has them all. A version that changes one has its own, and it is named here.
-Kinds that are not here (alloc, free, split, ...) say everything in columns. All times are ns of the trace clock unless a
-field says otherwise.
+These are the models of the current version: all of them are version 3's. A later version that changes a model has its own, and
+this file then names that one. Kinds without a model (alloc, free, split, ...) have all their fields in columns. All times are ns
+of the trace clock unless a field's description gives another clock.
 """
 
 from typing import Final
@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 CLOCK_SKEW_OPTION: Final = "clock_skew_nsec"
-"""Option of a recording: the clocks of two of its CPUs differ by at most so much, ns."""
+"""Option of a recording: the largest difference between the clocks of two of its CPUs, ns."""
 
 DETAIL_MODELS: Final[dict[Kind, type[Detail]]] = {
     Kind.RECORDING_BEGIN: RecordingBegin,

@@ -1,10 +1,10 @@
-"""How functions are compiled: the options of all of them, in one place, and how long compiled code on disk is good.
+"""How jit functions are compiled: the options of all of them, in one place, and how long compiled code on disk is valid.
 
-A compiled function allocates nothing and raises nothing, so it needs no reference counts (``_nrt=False``). Inner functions are
-always inlined, as each call of the fold's would otherwise copy a tuple of a dozen arrays (measured: 10 times slower).
+A jit function allocates nothing and raises nothing, so it needs no reference counts (``_nrt=False``). Inner functions are always
+inlined, because each call would otherwise copy a tuple of a dozen arrays (measured in the fold: 10 times slower).
 
 NUMBA_DISABLE_JIT=1 leaves every function as Python, with equal results. NUMBA_BOUNDSCHECK=1 compiles them with a check of every
-index, which raises IndexError: ``make boundscheck`` runs tests so.
+index, which raises IndexError: ``make boundscheck`` runs tests that way.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 BOUNDS_ARE_CHECKED: Final = bool(getattr(numba.config, "BOUNDSCHECK", False))
-"""Whether the environment asks for checks of every index: numba takes that for more than any option."""
+"""Whether the environment asks for checks of every index: for numba, that overrides the option."""
 
 _OPTIONS: Final[dict[str, Any]] = {
     "nogil": True, "boundscheck": BOUNDS_ARE_CHECKED, "error_model": "numpy", "forceinline": True, "_nrt": False,
@@ -30,7 +30,7 @@ _INNER: Final[dict[str, Any]] = _OPTIONS | {"no_cpython_wrapper": True, "no_cfun
 
 
 def jit(function: _F) -> _F:
-    """Compile an entry point, which Python calls; what is compiled is kept on disk."""
+    """Compile an entry point, which Python calls; the compiled code is cached on disk."""
     compiled: Any = numba.njit(**_ENTRY)(function)
     if compiled is not function:
         compiled._cache = _EntryCache(function)
@@ -39,16 +39,16 @@ def jit(function: _F) -> _F:
 
 
 def inner(function: _F) -> _F:
-    """Compile a function that only compiled functions call."""
+    """Compile a function that only jit functions call."""
     compiled: _F = numba.njit(**_INNER)(function)
     return compiled
 
 
 class _EntryCache(FunctionCache):
-    """Compiled code on disk, for as long as the entry point and all that is inlined into it stay the same.
+    """Compiled code on disk, valid while the entry point and all functions inlined into it stay the same.
 
-    numba itself asks whether the entry point's own file has changed, and inner functions stand in others: after an update of one of
-    those, the old rules would be run. Nor does it ask whether the code on disk checks its indices.
+    numba itself only checks whether the entry point's own file has changed. Inner functions are in other files: after an update of
+    one of those, it would run the old rules. Nor does it check whether the code on disk has bounds checks.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -87,7 +87,7 @@ _UNREADABLE: Final = (pickle.UnpicklingError, EOFError, AttributeError, ImportEr
 
 
 def inlined_digest(function: Callable[..., Any]) -> str:
-    """Return a digest of a compiled function and of every one that it calls: code, constants, and global values by name."""
+    """Return a digest of a jit function and of every one that it calls: code, constants, and global values by name."""
     digest = hashlib.sha256()
     functions = [function]
     for one in functions:

@@ -1,4 +1,4 @@
-"""What shapes a fold, and what it is called. Questions find a fold by it, so nothing here loads the compiler."""
+"""The options that shape a fold, and the fold's name. Questions find a fold by its name, so nothing here loads the compiler."""
 
 from dataclasses import dataclass, field
 from typing import Final

@@ -9,7 +9,7 @@ from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run import holes
 from pagetrail.replay.run.open_stream import OpenStream
 from pagetrail.replay.store import publish, restore
-from pagetrail.replay.store.cut import Cut, cut_name, part_name, read_cut, write_cut
+from pagetrail.replay.store.cut import Cut, cut_name, partition_suffix, read_cut, write_cut
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import ForeignMessage, FrameDamaged, OffsetGap, SchemaTooNew
 from pagetrail.schemas.frames import RecordingKey, decode_frame
@@ -78,7 +78,7 @@ class PartitionReplay:
     def __init__(self, reader: LogReader, partition: int, settings: ReplaySettings, report: ReplayReport) -> None:
         self.reader, self.partition, self.settings, self.report = reader, partition, settings, report
         self.streams: dict[StreamKey, OpenStream] = {}
-        self._suffix = part_name(reader.log_id, partition)
+        self._suffix = partition_suffix(reader.log_id, partition)
         self._alone = reader.log_id == EMBEDDED_LOG
         self._halted: dict[StreamKey, tuple[int, str]] = {}
         settings.store.sweep(cut_name(settings.fold, self._suffix), alone=self._alone)
@@ -97,7 +97,7 @@ class PartitionReplay:
 
     @property
     def name(self) -> str:
-        """The partition's suffix in the names of the store: see ``part_name``."""
+        """The partition's suffix in the names of the store: see ``partition_suffix``."""
         return self._suffix
 
     @property

@@ -8,7 +8,7 @@ from pathlib import Path
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.open_stream import OpenStream
 from pagetrail.replay.run.partition import PartitionReplay, ReplayReport, ReplaySettings, StreamKey
-from pagetrail.replay.store.cut import part_name
+from pagetrail.replay.store.cut import partition_suffix
 from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.lock import replay_lock
 from pagetrail.schemas.log.contract import MAX_READ_BYTES, LogReader
@@ -62,7 +62,7 @@ class Replayer:
         with ExitStack() as locks:
             partitions = self.reader.partitions()
             for partition in partitions:
-                suffix = part_name(self.reader.log_id, partition)
+                suffix = partition_suffix(self.reader.log_id, partition)
                 locks.enter_context(replay_lock(self._trail, self.settings.fold, suffix))
             self._partitions = [PartitionReplay(self.reader, p, self.settings, self.report) for p in partitions]
             self._turns(follow, stop)

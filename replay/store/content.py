@@ -1,4 +1,4 @@
-"""What a segment or a tip holds, as Arrow tables, and the digests of it."""
+"""The content of a segment or a tip as Arrow tables, and its digests."""
 
 import json
 from collections.abc import Sequence
@@ -43,21 +43,21 @@ _RUN_FIELDS = ("pfn", "nr_pages", "end_seq", "end_ts", "generation", "end_how", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """Where the next file of a chain joins on: the digest of its last segment, and the sums over what ended in all of them."""
+    """The link from the next file of a chain: the digest of the last segment, and the sums over the ended rows of all segments."""
 
     digest: str = ""
     ended: EndedSums = field(default_factory=EndedSums)
 
 
 class Content:
-    """What a file of the store holds: a stretch, as the next link of its chain.
+    """The content of a file of the store: a stretch, and its place in the chain.
 
     Attributes
     ----------
     digest, state_digest
-        The chain's digest and the stream's; see ``digest`` and ``state_digest``.
+        The chain digest and the state digest; see the modules ``digest`` and ``state_digest``.
     link
-        Where the file after this one joins on: a tip is no link, so the file after it joins on where it did.
+        The link for the next file: to this segment, or, if this is a tip, to the same parent, because tips are not in the chain.
     """
 
     def __init__(self, stretch: Stretch, parent: Link) -> None:
@@ -83,7 +83,7 @@ class Content:
         )
 
     def _ended(self) -> EndedSums:
-        """Return the sums over what ended in the stretch."""
+        """Return the sums over the rows that ended in the stretch."""
         s = self.stretch
         return EndedSums(
             spans=spans_sum(s.runs, s.records, s.comms, s.stacks.ids),
@@ -131,8 +131,8 @@ class Content:
         }  # fmt: skip
 
     def _used(self, *fields: str) -> NDArray[np.int64]:
-        parts = [rows[name] for rows in (self.stretch.records, self.stretch.live_records) for name in fields]
-        used = np.unique(np.concatenate(parts))
+        ids = [rows[name] for rows in (self.stretch.records, self.stretch.live_records) for name in fields]
+        used = np.unique(np.concatenate(ids))
         return np.asarray(used[used >= 0], np.int64)
 
     def _meta(self) -> dict[str, str]:
@@ -189,7 +189,7 @@ def _spans(
 
 
 def _values(rows: NDArray[np.void], fields: Sequence[str]) -> pa.Table:
-    """Return spans of what page_ext's clients hold, sorted by field, pfn and begin."""
+    """Return the spans of page_ext's clients, sorted by field, pfn and begin."""
     rows = rows[np.lexsort((rows["begin_seq"], rows["pfn"], rows["field"]))]
     names = [fields[field].split(".", 1) for field in rows["field"].tolist()]
     columns = {"client": [client for client, _ in names], "field": [field for _, field in names]}
@@ -202,7 +202,7 @@ def _values(rows: NDArray[np.void], fields: Sequence[str]) -> pa.Table:
 def _differences(found: Sequence[dict[str, Any]]) -> pa.Table:
     tables = []
     for d in found:
-        if "table" in d:  # as a tip kept them
+        if "table" in d:  # restored from a tip
             tables.append(d["table"])
             continue
         ours = d["ours"]

@@ -1,8 +1,8 @@
 """The store in local files: a name is a path below one folder. The first backend of ``schemas.store.contract``.
 
-The steps of publishing, each of which may be the last: (1) write a draft beside the place of the file, (2) fsync it, (3) link it to
-its name, which fails when the name is taken, (4) fsync the folder, (5) remove the draft. Whoever comes later sees a whole file or
-none. Replacing renames the draft instead of (3) to (5).
+The steps of publishing, after any of which the writer may be stopped: (1) write a draft beside the file's place, (2) fsync it,
+(3) link it to its name, which fails if the name exists, (4) fsync the folder, (5) remove the draft. At any time, readers find a
+complete file or none. Replacing renames the draft instead of (3) to (5).
 """
 
 import errno
@@ -24,15 +24,15 @@ STORE_DIRECTORY: Final = "segments"
 """Folder of a trail's store."""
 
 LOCK_SUFFIX: Final = ".lock"
-"""Ends the names of the locks that lie beside the files (``replay.store.lock``): they are not listed, and not published."""
+"""Suffix of the locks beside the files (``replay.store.lock``): they are not listed or published."""
 
 LEFT_SECONDS: Final = 3600.0
-"""Where others may be writing: a draft that nobody has touched for so long is a stopped writer's."""
+"""Age above which a draft belongs to a stopped writer, if other processes may be writing."""
 
 _DRAFT: Final = ".writing-"
 _DRAFT_OF = re.compile(re.escape(_DRAFT) + r"(.*)\.\d+-[0-9a-f]{12}.*", re.DOTALL)
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the system says when there is no room: none on the disk, none in the quota, none below the limit of a file's size."""
+"""The system's errors when there is no space: on the disk, in the quota, or below the limit of a file's size."""
 
 
 def store_of(trail: Path) -> "LocalStore":
@@ -42,7 +42,7 @@ def store_of(trail: Path) -> "LocalStore":
 
 @contextmanager
 def explained(where: str) -> Iterator[None]:
-    """Raise ``StorageFull`` where the system says that there is no room; *where* was to be written."""
+    """Raise ``StorageFull`` when the system reports that there is no space to write *where*."""
     try:
         yield
     except OSError as error:
@@ -53,7 +53,7 @@ def explained(where: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class LocalStore:
-    """Files below a folder of this machine: see ``Store`` for what each call promises."""
+    """Files below a folder of this machine: for the promises of each call, see ``Store``."""
 
     root: Path
 
@@ -62,7 +62,7 @@ class LocalStore:
         return str(self.root / name)
 
     def is_there(self) -> bool:
-        """Return whether the folder has been made, be there anything in it or not."""
+        """Return whether the folder exists, even if it is empty."""
         return self.root.is_dir()
 
     def list(self, prefix: str = "") -> Sequence[str]:
@@ -70,13 +70,13 @@ class LocalStore:
         return sorted(name for name, _, draft in self._files(prefix) if not draft)
 
     def version(self, name: str) -> str | None:
-        """Return the version of what stands under *name*; null: there is nothing."""
+        """Return the version of the file under *name*; null: there is none."""
         found = self._found(name)
         return None if found is None else _version(found)
 
     @contextmanager
     def open(self, name: str) -> Iterator[LocalFile]:
-        """Give the file itself: the system keeps it for whoever has opened it, also when its name is gone."""
+        """Give the file itself: a process that has opened it can read it even after its name is removed."""
         found = self._found(name)
         if found is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.where(name))
@@ -101,12 +101,12 @@ class LocalStore:
             draft.replace(target)
 
     def remove(self, name: str) -> None:
-        """Remove what stands under *name*."""
+        """Remove the file under *name*."""
         with suppress(FileNotFoundError, NotADirectoryError):
             self._target(name).unlink()
 
     def sweep(self, prefix: str = "", *, alone: bool) -> None:
-        """Remove drafts of names that begin with *prefix*; unless *alone*, those that are ``LEFT_SECONDS`` old."""
+        """Remove drafts of names that begin with *prefix*; unless *alone*, only those older than ``LEFT_SECONDS``."""
         for _, path, draft in self._files(prefix):
             if draft and (alone or _untouched(path) > LEFT_SECONDS):
                 path.unlink(missing_ok=True)
@@ -114,7 +114,7 @@ class LocalStore:
     def _target(self, name: str) -> Path:
         check_name(name)
         if "/" not in name and name.endswith(LOCK_SUFFIX):
-            raise ValueError(f"{name!r}: expected no name that ends in {LOCK_SUFFIX}: locks have such names")
+            raise ValueError(f"{name!r}: expected a name that does not end in {LOCK_SUFFIX}: locks have such names")
         return self.root / name
 
     def _found(self, name: str) -> os.stat_result | None:
@@ -126,7 +126,7 @@ class LocalStore:
 
     @contextmanager
     def _draft(self, target: Path) -> Iterator[Path]:
-        """Give a path beside *target* to write to; nothing is left there afterwards."""
+        """Give a path beside *target* to write to; files there are removed afterwards."""
         _make_folder(target.parent)
         draft = target.with_name(f"{_DRAFT}{target.name}.{os.getpid()}-{uuid.uuid4().hex[:12]}")
         try:
@@ -153,7 +153,7 @@ class LocalStore:
 
 
 def _published_as(file: str) -> str:
-    """Return the last part of the name that a draft is of; of any other file, what it is called; empty: not known."""
+    """Return the last part of the name that a file is published under, also for a draft; empty: unknown."""
     if not file.startswith(_DRAFT):
         return file
     draft = _DRAFT_OF.fullmatch(file)
@@ -161,7 +161,7 @@ def _published_as(file: str) -> str:
 
 
 def _make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, so that they outlast a power failure."""
+    """Make a folder, and those above it, so that they survive a power failure."""
     if not folder.is_dir():
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
@@ -169,7 +169,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _entries(folder: Path) -> Sequence[os.DirEntry[str]]:
-    """Return what is in a folder; nothing, where there is none."""
+    """Return the entries of a folder; none if it does not exist."""
     try:
         with os.scandir(folder) as found:
             return list(found)
@@ -178,7 +178,7 @@ def _entries(folder: Path) -> Sequence[os.DirEntry[str]]:
 
 
 def _version(found: os.stat_result) -> str:
-    """Return what differs between two files of one name, also where one was changed in its place."""
+    """Return a version that differs between two files of one name, also if one was changed in place."""
     return f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}"
 
 
@@ -191,7 +191,7 @@ def _link(draft: Path, target: Path) -> bool:
 
 
 def _untouched(path: Path) -> float:
-    """Return how long ago a file was written to, seconds; 0, when it is gone."""
+    """Return the seconds since a file was written to; 0 if it is gone."""
     try:
         return time.time() - path.stat().st_mtime
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""The right of one process to replay a partition on a trail: a lock of the system, on this machine.
+"""The lock under which one process replays a partition on a trail: a file lock of this machine.
 
-It is no part of the store's contract, as no object store has one, and nothing that is stored depends on it: two replays of one
-partition make the same files. It keeps two from doing the same work, and a draft that is found under it is a stopped writer's.
+It is not part of the store's contract, because no object store has one, and no stored data depends on it: two replays of one
+partition make the same files. It keeps two processes from doing the same work; drafts found under it are a stopped writer's.
 """
 
 import fcntl
@@ -15,20 +15,20 @@ from pagetrail.schemas.errors import TrailBusy
 
 
 @contextmanager
-def replay_lock(trail: Path, fold: str, part: str = "") -> Iterator[None]:
-    """Hold the right to replay a partition (``part_name``) into *fold* on *trail*.
+def replay_lock(trail: Path, fold: str, suffix: str = "") -> Iterator[None]:
+    """Hold the lock for replaying a partition (``partition_suffix``) into *fold* on *trail*.
 
     Raises
     ------
     TrailBusy
-        Another process holds it. The lock goes with its process, however that ends.
+        Another process holds it. The lock ends with its process, however that stops.
     StorageFull
         No space left, not even for the lock.
     """
     directory = store_of(trail).root
     with explained(str(directory)):
         directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(directory / f"{fold}{part}{LOCK_SUFFIX}", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(directory / f"{fold}{suffix}{LOCK_SUFFIX}", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

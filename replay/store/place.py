@@ -1,4 +1,4 @@
-"""Where the files of a stream are: a store, and the folder of the stream in it."""
+"""The place of a stream's files: a store, and the folder of the stream in it."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Segments and tips: made in DuckDB, published in the store, and tips that were overtaken removed."""
+"""Segments and tips: made in DuckDB and published in the store; replaced tips are removed."""
 
 from pathlib import Path
 from typing import Final
@@ -22,9 +22,9 @@ def write(place: StreamPlace, content: Content) -> str:
     Raises
     ------
     StorageFull
-        No space left; the store is as it was.
+        No space left; the store is unchanged.
     TrailError
-        The segment is there already with other facts: a fork.
+        The segment already exists with other facts: a fork.
     """
     stretch = content.stretch.origin
     name = (
@@ -44,9 +44,9 @@ def write(place: StreamPlace, content: Content) -> str:
 
 
 def sweep(place: StreamPlace, *, alone: bool = True) -> None:
-    """Remove what stopped writers left: half-written files, and tips that a segment or a newer tip has overtaken.
+    """Remove what stopped writers left: drafts, and tips that a segment or a newer tip has replaced.
 
-    Unless we are *alone*, a half-written file may be another process's who is writing it: see ``Store.sweep``.
+    If the caller is not *alone*, another process may still be writing a draft: see ``Store.sweep``.
     """
     place.store.sweep(f"{place.name}/", alone=alone)
     _remove_overtaken(place)
@@ -58,7 +58,7 @@ def _remove_overtaken(place: StreamPlace) -> None:
 
 
 def _add_empty(db: duckdb.DuckDBPyConnection) -> None:
-    """Make the tables of a segment once: to copy them takes a tenth of the time."""
+    """Create the empty tables of a segment once: copying them takes a tenth of the time."""
     db.execute("ATTACH ':memory:' AS empty")
     with db.cursor() as tables:
         tables.execute("USE empty")
@@ -84,7 +84,7 @@ def _write_tables(path: Path, tables: dict[str, pa.Table]) -> None:
 
 
 def _check_same(store: Store, name: str, digest: str) -> None:
-    """Raise, unless the file that another process published holds the same facts, or a newer tip has replaced it meanwhile."""
+    """Raise, unless the file that another process published has the same facts, or a newer tip has replaced it meanwhile."""
     try:
         with opened(store, name) as db:
             there = meta(db, store.where(name))["digest"]
@@ -92,7 +92,7 @@ def _check_same(store: Store, name: str, digest: str) -> None:
         return
     if there != digest:
         raise TrailError(
-            f"{store.where(name)}: two replays of one stretch disagree (digest {there} is there, {digest} was made): "
+            f"{store.where(name)}: expected digest {digest} of this stretch, found {there} from another replay: "
             "the log or the rules changed under the store; keep the log, remove this stream's segments, replay again"
         )
 

@@ -1,4 +1,4 @@
-"""What a file of the store says, read: a segment or a tip, whole or refused."""
+"""Reading a file of the store: a segment or a tip, which is complete or refused."""
 
 import weakref
 from collections.abc import Iterator
@@ -17,19 +17,19 @@ from pagetrail.schemas.store.contract import LocalFile, Store
 from pagetrail.schemas.store.tables import STORE_FORMAT
 
 _HEADER_BYTES = 3 * 4096
-"""Before a DuckDB file's first block: the main header and two of the database."""
+"""Bytes before a DuckDB file's first block: the main header and two database headers."""
 
 
 _DAMAGE: Final = (
     duckdb.IOException, duckdb.SerializationException, duckdb.CatalogException, duckdb.InternalException,
 )  # fmt: skip
-"""What DuckDB raises, once a file is open, where the file is not what it should be."""
+"""What DuckDB raises when an open file turns out to be damaged."""
 
 _DATABASES: Final = Instance()
 
 
 class Held:
-    """A file of the store that is attached, and stays readable as long as anybody has this.
+    """A file of the store that is attached, and remains readable as long as this object is kept.
 
     Raises
     ------
@@ -46,7 +46,7 @@ class Held:
 
     @contextmanager
     def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Give a connection of its own for which the file is the database."""
+        """Give a new connection for which the file is the database."""
         with self._attachment.connection() as db:
             yield db
 
@@ -61,28 +61,28 @@ def opened(store: Store, name: str) -> Iterator[duckdb.DuckDBPyConnection]:
     Raises
     ------
     SegmentDamaged
-        It cannot be read as one.
+        It cannot be read as a segment.
     SegmentGone
-        It is not there any more.
+        It no longer exists.
     """
-    file = hold(store, name)  # let go of when nobody has it any more
+    file = hold(store, name)  # detached when the last reference is gone
     try:
         with file.connection() as db:
             yield db
     except _DAMAGE as error:
-        _HELD.pop(store.where(name), None)  # whoever mends it is to find the new one
+        _HELD.pop(store.where(name), None)  # so that a repaired file is opened again
         raise _damaged(store, name, error) from error
 
 
 def hold(store: Store, name: str) -> Held:
-    """Keep a file readable for as long as this is kept: a tip is removed when a newer one is there.
+    """Keep a file readable as long as the result is kept: a tip is removed once a newer one exists.
 
     Raises
     ------
     SegmentDamaged
         It cannot be opened.
     SegmentGone
-        It is not there any more.
+        It no longer exists.
     """
     where = store.where(name)
     held = _HELD.get(where)
@@ -97,7 +97,7 @@ def hold(store: Store, name: str) -> Held:
 
 
 def _damaged(store: Store, name: str, error: duckdb.Error) -> SegmentDamaged:
-    """Return what an error of DuckDB means: a file is damaged, or was removed before DuckDB opened it."""
+    """Return the error for an error of DuckDB: the file is damaged, or was removed before DuckDB opened it."""
     where = store.where(name)
     if store.version(name) is None:
         return SegmentGone(path=where)
@@ -105,7 +105,7 @@ def _damaged(store: Store, name: str, error: duckdb.Error) -> SegmentDamaged:
 
 
 def _check_size(db: duckdb.DuckDBPyConnection, file: LocalFile, where: str) -> None:
-    """DuckDB opens a file whose last blocks are gone, and complains only when a question needs them."""
+    """Check that all blocks are there: DuckDB opens a file without its last ones, and fails only when a query needs them."""
     query = "SELECT total_blocks, block_size FROM pragma_database_size() WHERE database_name = current_database()"
     blocks, block_bytes = db.execute(query).fetchall()[0]
     whole = _HEADER_BYTES + blocks * block_bytes
@@ -114,22 +114,22 @@ def _check_size(db: duckdb.DuckDBPyConnection, file: LocalFile, where: str) -> N
 
 
 def meta(db: duckdb.DuckDBPyConnection, where: str) -> dict[str, str]:
-    """Return what a segment says it is, after a look at its format; *where* is what messages call it."""
-    said: dict[str, str] = dict(db.execute("SELECT key, value FROM meta").fetchall())
-    if "format" not in said:
+    """Return the table ``meta`` of a segment, after a check of its format; *where* is its place in messages."""
+    found: dict[str, str] = dict(db.execute("SELECT key, value FROM meta").fetchall())
+    if "format" not in found:
         raise SegmentDamaged(path=where, reason="no format in its table meta")
-    if int(said["format"]) > STORE_FORMAT:
-        raise TrailTooNew(path=where, found=int(said["format"]), supported=STORE_FORMAT)
-    return said
+    if int(found["format"]) > STORE_FORMAT:
+        raise TrailTooNew(path=where, found=int(found["format"]), supported=STORE_FORMAT)
+    return found
 
 
 def arrays(rows: pa.Table) -> tuple[NDArray[np.void], NDArray[np.void]]:
-    """Return rows of ``spans`` or ``live`` as runs and records: absent where null."""
+    """Return rows of ``spans`` or ``live`` as runs and records; null becomes absent."""
     return columns(rows, RUN_DTYPE), columns(rows, RECORD_DTYPE)
 
 
 def columns(rows: pa.Table, dtype: np.dtype[np.void]) -> NDArray[np.void]:
-    """Return the columns of *rows* that *dtype* has, as one array: absent where null."""
+    """Return the columns of *rows* that *dtype* has, as one array; null becomes absent."""
     found = np.zeros(rows.num_rows, dtype)
     for name in dtype.names or ():
         if name not in rows.column_names:

@@ -1,4 +1,4 @@
-"""A stream as its last file left it: what a resume goes on from."""
+"""Restoring a stream from its last file, so that replay can resume."""
 
 import json
 from dataclasses import dataclass
@@ -28,19 +28,19 @@ from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.structs import taken
 
 _LOOKS: Final = 5
-"""How often a tip that is replaced while we look is looked for again."""
+"""How often the last file is looked up again when a tip is replaced during the lookup."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed:
-    """A stream's engine, and the link of its chain that the next file joins on."""
+    """A stream's engine, and the link for the next file of its chain."""
 
     engine: StreamEngine
     link: Link
 
 
 def load(place: StreamPlace, *, host: str, boot_id: str, options: FoldOptions) -> Resumed:
-    """Return a stream as its last segment or tip left it; a new one when there is none."""
+    """Return a stream as of its last segment or tip; a new one if there is none."""
     for attempt in range(_LOOKS):
         engine, link = StreamEngine(host=host, boot_id=boot_id, options=options), Link()
         last = resumable(place)
@@ -55,7 +55,7 @@ def load(place: StreamPlace, *, host: str, boot_id: str, options: FoldOptions) -
 
 
 def resumable(place: StreamPlace) -> StoreFile | None:
-    """Return the last file of a stream to which a chain without a hole leads: beyond it, everything is made again."""
+    """Return the last file that an unbroken chain of a stream reaches: later files are rebuilt."""
     for attempt in range(_LOOKS):
         try:
             return _end_of_chain(place)
@@ -81,7 +81,7 @@ def _end_of_chain(place: StreamPlace) -> StoreFile | None:
 def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:
     state = engine.state
     with opened(store, file.name) as db:
-        said = meta(db, store.where(file.name))
+        header = meta(db, store.where(file.name))
         saved = {name: json.loads(value) for name, value in db.execute("SELECT name, value FROM state").fetchall()}
         _restore_facts(state, saved)
         _restore_texts(state, db)
@@ -91,10 +91,10 @@ def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:
             engine.segment_first_seq, engine.segment_first_ts = saved["segment_first_seq"], saved["segment_first_ts"]
         else:
             state.tables.counts[EVENTS] = 0
-            engine.segment_first_seq, engine.segment_first_ts = int(said["last_seq"]) + 1, None
+            engine.segment_first_seq, engine.segment_first_ts = int(header["last_seq"]) + 1, None
         _restore_anomalies(state, db)
         _restore_values(state, db, tip=file.tip)
-    digest = said["parent_digest" if file.tip else "digest"]
+    digest = header["parent_digest" if file.tip else "digest"]
     return Link(digest=digest, ended=EndedSums.from_plain(saved["ended"]))
 
 
@@ -174,7 +174,7 @@ def _restore_anomalies(state: StreamState, db: duckdb.DuckDBPyConnection) -> Non
 
 
 def _restore_values(state: StreamState, db: duckdb.DuckDBPyConnection, *, tip: bool) -> None:
-    """Hold again what page_ext's clients held of pages; the spans that ended, only where their segment is not sealed."""
+    """Restore the spans of page_ext's clients; ended ones only from a tip, whose segment is not sealed yet."""
     table = db.sql("SELECT * FROM page_ext").to_arrow_table()
     rows = columns(table.drop_columns(["field"]), VALUE_DTYPE)
     fields = {name: index for index, name in enumerate(state.facts.fields)}

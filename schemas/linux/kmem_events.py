@@ -1,4 +1,4 @@
-"""The tracepoints of pages, and what a recording sees when one of them is on.
+"""The tracepoints of pages, and the acts that a recording sees when they are on.
 
 Source: include/trace/events/kmem.h.
 """
@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 PageAct = Literal["alloc", "free", "split", "thp_split", "migrate", "isolate", "drain", "refill", "hotplug"]
-"""What the kernel does to pages, as recordings declare that they see all of it.
+"""What the kernel does to pages: a recording declares which of these acts it sees completely.
 
-thp_split: splits of transparent huge pages alone, which vmstat counts; split: all of them.
+thp_split: splits of transparent huge pages only, which vmstat counts; split: all splits.
 """
 
 KMEM: Final = "kmem"
@@ -31,4 +31,4 @@ TRACEPOINTS: Final[Mapping[PageAct, str]] = MappingProxyType(
         "refill": f"{KMEM}:{MM_PAGE_ALLOC_ZONE_LOCKED}",
     }
 )
-"""The tracepoint that shows all of an act, as set_event names it."""
+"""The tracepoint that shows every occurrence of an act, as set_event names it."""

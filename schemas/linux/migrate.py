@@ -1,4 +1,4 @@
-"""Why pages are migrated: MR_*, and how page_owner prints them.
+"""The reasons of migrations: MR_*, and how page_owner prints them.
 
 Source: include/linux/migrate_mode.h, enum migrate_reason.
 """
@@ -14,13 +14,13 @@ MIGRATE_REASON_NAMES: Final = (
 
 MR_CONTIG_RANGE: Final = MIGRATE_REASON_NAMES.index("contig_range")
 MR_CONTIG_RANGE_BEFORE_5_10: Final = "cma"
-"""What MR_CONTIG_RANGE was called before Linux 5.10."""
+"""Name of MR_CONTIG_RANGE before Linux 5.10."""
 
 
 def migrate_reason_name(reason: int, names: Sequence[str]) -> str:
-    """Return the name of a reason; ``unknown (N)`` for one that *names* does not have.
+    """Return the name of a reason; ``unknown (N)`` for a number without a name in *names*.
 
-    The kernel has no form for such a number: print_page_owner (mm/page_owner.c, Linux 6.1) reads the table without a check. No
-    kernel prints this text, so a reader of dumps takes the reason as one that it does not know, and keeps the record.
+    The kernel cannot print such a number: print_page_owner (mm/page_owner.c, Linux 6.1) reads the table without a check. No kernel
+    prints ``unknown (N)``, so a reader of dumps treats it as an unknown reason, and keeps the record.
     """
     return names[reason] if 0 <= reason < len(names) else f"unknown ({reason})"

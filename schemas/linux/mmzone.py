@@ -11,13 +11,13 @@ PAGE_SHIFT: Final = 12
 """log2 of a page's bytes on x86_64. Source: arch/x86/include/asm/page_types.h (Linux 6.1)."""
 
 PFN_LIMIT: Final = 1 << (64 - PAGE_SHIFT)
-"""Every page frame number lies below: addresses have 64 bits, and no architecture has smaller pages than x86_64."""
+"""Every page frame number is lower: addresses have 64 bits, and no architecture has smaller pages than x86_64."""
 
 SECTION_SIZE_BITS: Final[Mapping[str, int]] = MappingProxyType({"x86_64": 27})
 """log2 of a section's bytes, by ``uname -m``. Source: arch/x86/include/asm/sparsemem.h (Linux 6.1)."""
 
 MAX_SECTION_ORDER: Final = 24
-"""log2 of a section's pages, at most; the largest that we know is 18 (arm64 with 4 KiB pages, before Linux 5.12)."""
+"""Upper limit for log2 of a section's pages; the largest known is 18 (arm64 with 4 KiB pages, before Linux 5.12)."""
 
 MAX_ORDER: Final = 11
 """The buddy allocator has blocks of orders 0 to MAX_ORDER - 1. Source: include/linux/mmzone.h (Linux 6.1)."""
@@ -35,7 +35,7 @@ MemoryModel = Literal["SPARSEMEM", "FLATMEM"]
 
 
 class NodeSpan(NamedTuple):
-    """The pages [start_pfn, stop_pfn) that a zone or a node spans, with the holes in it."""
+    """The pages [start_pfn, stop_pfn) that a zone or a node spans, including its holes."""
 
     node: int
     start_pfn: int
@@ -43,9 +43,9 @@ class NodeSpan(NamedTuple):
 
 
 def memory_model(arch: str | None, config: str) -> MemoryModel | None:
-    """Return the memory model of a kernel by its ``uname -m`` and its kernel.config; null: neither tells.
+    """Return the memory model of a kernel from its ``uname -m`` and its kernel.config; null: neither shows it.
 
-    Source: arch/x86/Kconfig (Linux 6.1): ARCH_FLATMEM_ENABLE needs X86_32, so x86_64 has SPARSEMEM alone.
+    Source: arch/x86/Kconfig (Linux 6.1): ARCH_FLATMEM_ENABLE needs X86_32, so x86_64 has only SPARSEMEM.
     """
     return "SPARSEMEM" if arch == "x86_64" or "CONFIG_SPARSEMEM=y" in config else None
 
@@ -71,12 +71,12 @@ def sections_of(pfn: int, nr_pages: int, pages_per_section: int) -> range:
 
 
 def max_order_nr_pages(max_order: int) -> int:
-    """Return MAX_ORDER_NR_PAGES, the pages of the largest block, for orders 0 to *max_order* - 1; bounded by a section's."""
+    """Return MAX_ORDER_NR_PAGES, the pages of the largest block, for orders 0 to *max_order* - 1; at most a section's."""
     return 1 << (min(max(max_order, 1), MAX_SECTION_ORDER + 1) - 1)
 
 
 def node_spans(zones: Iterable[NodeSpan]) -> list[NodeSpan]:
-    """Return what each node spans, by the spans of its zones; nodes without pages are left out.
+    """Return the span of each node, from the spans of its zones; nodes without pages are left out.
 
     Source: mm/page_alloc.c, calculate_node_totalpages (Linux 6.1): node_start_pfn and node_spanned_pages.
     """

@@ -1,4 +1,4 @@
-"""page_ext: the clients that have an extension of each page, how a kernel tells that they are on, and what they take.
+"""page_ext: its clients, how a kernel's command line and config switch them on, and the bytes that they take for each page.
 
 Source: mm/page_ext.c and include/linux/page_ext.h.
 """
@@ -11,7 +11,7 @@ from pagetrail.schemas.linux.mmzone import NodeSpan
 OWNER: Final = "owner"
 PAGE_TABLE_CHECK: Final = "page_table_check"
 DEBUG: Final = "debug"
-"""Names of the clients, as pagetrail has them, in the order of mm/page_ext.c, page_ext_ops (Linux 6.1; *debug*: Linux 3.19)."""
+"""pagetrail's names of the clients, in the order of mm/page_ext.c, page_ext_ops (Linux 6.1; *debug*: Linux 3.19)."""
 
 PAGE_EXT_BYTES: Final = 8
 """struct page_ext: its flags. Source: include/linux/page_ext.h (Linux 6.1)."""
@@ -38,10 +38,10 @@ def clients_on(cmdline: str, config: str) -> tuple[str, ...]:
 
 
 def node_page_ext_bytes(bytes_a_page: int, span: NodeSpan, max_order_nr_pages: int) -> int:
-    """Return the bytes of the one extension that a node of a FLATMEM kernel has.
+    """Return the bytes of the one extension of a node in a FLATMEM kernel.
 
-    Source: mm/page_ext.c, alloc_node_page_ext without CONFIG_SPARSEMEM (Linux 6.1): all that the node spans, and
-    MAX_ORDER_NR_PAGES more when it does not begin and end at a multiple of them.
+    Source: mm/page_ext.c, alloc_node_page_ext without CONFIG_SPARSEMEM (Linux 6.1): all pages that the node spans, and
+    MAX_ORDER_NR_PAGES more unless it begins and ends at a multiple of them.
     """
     whole = span.start_pfn % max_order_nr_pages == 0 == span.stop_pfn % max_order_nr_pages
     return bytes_a_page * (span.stop_pfn - span.start_pfn + (0 if whole else max_order_nr_pages))

@@ -1,4 +1,4 @@
-"""page_owner: what it keeps of each page, and what it stamps on pages that were allocated before it started.
+"""page_owner: the size of its record of a page, and its stamp on pages that were allocated before it started.
 
 Source: mm/page_owner.c.
 """
@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 
 class EarlyStamp(NamedTuple):
-    """What page_owner writes on pages that are allocated as it starts, and on some that lie on a per-cpu list."""
+    """The fields that page_owner writes on pages that are allocated when it starts, and on some that are on a per-cpu list."""
 
     order: int
     gfp_mask: int

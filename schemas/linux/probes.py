@@ -1,4 +1,4 @@
-"""The kprobes on what has no tracepoint: their names, which recordings use, their functions, arguments and what they show.
+"""The kprobes for acts without a tracepoint: their names in recordings, their functions, their arguments and what they show.
 
 The names are pagetrail's own; docs/guide.md says how to set the probes. Functions and registers are those of Linux 6.1 on x86_64.
 """
@@ -17,17 +17,17 @@ class Probe:
     Attributes
     ----------
     group, name
-        As its events are called.
+        Group and name of its events.
     function
-        The function at whose entry it is, or whose return.
+        The function that it probes, at entry or return.
     arguments
-        What it records, in the words of kprobe_events.
+        The arguments that it records, in the syntax of kprobe_events.
     shows
-        The act that a recording sees when every probe of that act is on, and missed no hit.
+        The act that a recording sees completely if every probe of that act is on and missed no hit.
     at_return
         Whether it is at the function's return.
     filter
-        What its events are filtered by; empty: by nothing.
+        The filter of its events; empty: none.
     """
 
     group: str
@@ -40,7 +40,7 @@ class Probe:
 
     @property
     def event(self) -> str:
-        """Its events' name in set_event."""
+        """The name of its events in set_event."""
         return f"{self.group}:{self.name}"
 
     @property

@@ -1,6 +1,6 @@
-"""What differs between kernels, as data: one value a release, chosen by the release of a recording's kernel.
+"""The differences between kernels, as data: one value for each release, chosen by the release of a recording's kernel.
 
-The fold is compiled once: ``KernelRules.packed`` gives it the numbers of a release in its array of options.
+The fold is compiled once: ``KernelRules.packed`` gives the numbers of a release for its array of options.
 """
 
 import re
@@ -27,30 +27,30 @@ class PackedRules(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelRules:
-    """What one release says.
+    """The facts of one release.
 
     Attributes
     ----------
     release
         The release whose source was read.
     gfp_flags
-        The names that it prints for allocation flags, to their bits, in the order in which it tries them.
+        The bits of each name that it prints for allocation flags, in the order in which it tries the names.
     gfp_isolated
-        The mask with which free pages are isolated, and nothing else is allocated.
+        The mask with which free pages are isolated; nothing else is allocated with it.
     gfp_page_ext
         The mask with which page_ext allocates a section's extension.
     migratetype_names, migrate_reason_names
         MIGRATE_* and MR_*, by number.
     early_stamp
-        What page_owner stamps on pages that were allocated before it started.
+        The stamp that page_owner gives pages that were allocated before it started.
     page_owner_bytes, page_ext_bytes
-        Sizes of struct page_owner and of struct page_ext, whose flags every page has beside the clients' own.
+        Sizes of struct page_owner and of struct page_ext: every page has the latter's flags beside the clients' data.
     max_order
         Blocks have orders 0 to max_order - 1.
     migration_writes_tails
-        Whether a migration copies the owner to every page of the new block; else to its first page alone.
+        Whether a migration copies the owner to every page of the new block; otherwise only to its first page.
     split_has_new_order
-        Whether a split is to any lower order; else always to single pages.
+        Whether a split may be to any lower order; otherwise it is always to single pages.
     """
 
     release: str
@@ -67,13 +67,13 @@ class KernelRules:
     split_has_new_order: bool
 
     def packed(self, recorded: Mapping[str, int]) -> PackedRules:
-        """Return what the fold's jit functions read.
+        """Return the numbers that the fold's jit functions read.
 
         Parameters
         ----------
         recorded
-            The names of gfp flags that the recording's own kernel prints, to their bits; maybe empty. They count first: bits
-            depend on the kernel's configuration too.
+            The bits of each gfp flag, by the name that the recording's own kernel prints; may be empty. They take precedence,
+            because bits also depend on the kernel's configuration.
         """
         return PackedRules(
             gfp_comp=recorded.get("__GFP_COMP", self.gfp_flags["__GFP_COMP"]), gfp_isolated=self.gfp_isolated,
@@ -99,13 +99,13 @@ LINUX_6_1: Final = KernelRules(
 
 
 RELEASES: Final[tuple[KernelRules, ...]] = (LINUX_6_1,)
-"""The releases whose rules were read, the oldest first. Another one is a value, and a line here."""
+"""The releases whose source was read, the oldest first. Another one is a value, and a line here."""
 
 
 def rules_of(release: str | None) -> KernelRules:
-    """Return the rules of the kernel *release* (``uname -r``; null: not recorded): those of the nearest older one of ``RELEASES``.
+    """Return the rules for the kernel *release* (``uname -r``; null: not recorded): those of the latest of ``RELEASES`` up to it.
 
-    A kernel that is older than all of them, or whose release cannot be read, has the oldest one's.
+    A kernel that is older than all of them, or whose release cannot be read, gets the rules of the oldest.
     """
     wanted = _version(release or "")
     older = [rules for rules in RELEASES if _version(rules.release) <= wanted]
@@ -113,6 +113,6 @@ def rules_of(release: str | None) -> KernelRules:
 
 
 def _version(release: str) -> tuple[int, int]:
-    """Return major and minor of a release; (0, 0) where it names none."""
+    """Return the major and minor number of a release; (0, 0) if it has none."""
     found = re.match(r"(\d{1,4})\.(\d{1,4})(?!\d)", release)
     return (int(found[1]), int(found[2])) if found else (0, 0)

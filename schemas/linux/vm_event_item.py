@@ -1,4 +1,4 @@
-"""Counters of /proc/vmstat that move whenever the kernel does something to pages.
+"""Counters of /proc/vmstat that increase whenever the kernel does something to pages.
 
 Source: include/linux/vm_event_item.h.
 """
@@ -16,11 +16,11 @@ VM_EVENTS: Final[Mapping[PageAct, tuple[str, ...]]] = MappingProxyType(
         "thp_split": ("thp_split_page",),
     }
 )
-"""The counters of an act: where none of them moved, it did not happen.
+"""The counters of an act: if none of them increased, the act did not happen.
 
 Source: include/linux/vm_event_item.h; counted in mm/migrate.c, migrate_pages; mm/compaction.c, isolate_freepages_block; mm/cma.c,
 cma_alloc; mm/huge_memory.c, split_huge_page_to_list (Linux 6.1).
 """
 
 MAY_BE_MISSING: Final = frozenset({"cma_alloc_success", "cma_alloc_fail"})
-"""Counters of options that a kernel may be built without: then what they count does not exist."""
+"""Counters of features that a kernel may be built without: such a kernel never does what they count."""

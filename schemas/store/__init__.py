@@ -1,1 +1,1 @@
-"""The store: its contract, what its files are called, and what a segment holds."""
+"""The store: its contract, the names of its files, and the tables of a segment."""

@@ -1,4 +1,4 @@
-"""What the files of the store are called, and in which order those of a stream follow each other.
+"""The names of the store's files, and the order of a stream's files.
 
 ::
 
@@ -31,18 +31,18 @@ class StoreFile:
 
     @property
     def stem(self) -> str:
-        """The last part of its name, without what it ends in."""
+        """The last part of its name, without the suffix."""
         return self.name.rpartition("/")[2].removesuffix(".duckdb")
 
 
 FOLD_CLIENTS: Final = (OWNER, PAGE_TABLE_CHECK, DEBUG)
-"""The clients of page_ext that the folds of this version know: see replay/rules/clients."""
+"""The clients of page_ext that belong to the folds of this version: see replay/rules/clients."""
 
 
 def fold_name(*, correct: bool, clients: Sequence[str] = FOLD_CLIENTS, version: int = FOLD_VERSION) -> str:
-    """Return the folder of a fold: its version and options; each client that it knows beside those of its version, or lacks.
+    """Return the folder of a fold: its version and options, with each client that it adds to those of its version, or lacks.
 
-    So a new client makes other segments, beside the old ones: an old log is replayed from its beginning, and fills it.
+    So a new client makes new segments beside the old ones, and an old log is replayed from its beginning to fill them.
     """
     more = [f"+{name}" for name in clients if name not in FOLD_CLIENTS]
     less = [f"-without-{name}" for name in FOLD_CLIENTS if name not in clients]
@@ -78,12 +78,12 @@ def segment_name(stream: str, first_seq: int, last_seq: int) -> str:
 
 
 def tip_name(stream: str, last_seq: int) -> str:
-    """Return the name of the tip that is true up to *last_seq*."""
+    """Return the name of the tip that reaches to *last_seq*."""
     return f"{stream}/TIP-{last_seq:019d}.duckdb"
 
 
 def _parsed(name: str) -> StoreFile | None:
-    """Return the segment or tip of a name; a tip does not say where it begins, that is after the last segment."""
+    """Return the segment or tip of a name; a tip's name has no first_seq, because it begins after the last segment."""
     last = name.rpartition("/")[2]
     if match := _SEGMENT.fullmatch(last):
         return StoreFile(int(match[1]), int(match[2]), False, name)
@@ -100,7 +100,7 @@ def streams_among(names: Iterable[str]) -> list[str]:
 
 
 def chain(names: Iterable[str]) -> list[StoreFile]:
-    """Return the segments among the files of a stream in order, and after them its tip, if one reaches beyond them."""
+    """Return the segments among a stream's files, in order, and after them its tip, if one reaches beyond them."""
     files = [file for name in names if (file := _parsed(name)) is not None]
     segments = sorted(file for file in files if not file.tip)
     sealed = segments[-1].last_seq if segments else -1
@@ -111,7 +111,7 @@ def chain(names: Iterable[str]) -> list[StoreFile]:
 
 
 def overtaken(names: Iterable[str]) -> list[str]:
-    """Return the tips among the files of a stream that a segment or a newer tip has overtaken."""
+    """Return the tips among a stream's files that a segment or a newer tip has replaced."""
     names = list(names)
     files = chain(names)
     if not files:
