@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-from pagetrail.schemas.log.contract import kafka as log_kafka
+from pagetrail.schemas.log import kafka as log_kafka
 from tests.commands.cli import Done, run
 from tests.commands.conftest import DEMO
 from tests.kafka.installation import KafkaMissing

@@ -12,8 +12,8 @@ import pytest
 from pagetrail.producers.log.sink_kafka import KafkaLimits, KafkaLogWriter
 from pagetrail.replay.log.kafka import KafkaLogReader, ReadLimits
 from pagetrail.schemas.errors import LogUnreachable
+from pagetrail.schemas.log import kafka as log_kafka
 from pagetrail.schemas.log.address import KafkaAddress, parse_log_address
-from pagetrail.schemas.log.contract import kafka as log_kafka
 from tests.contracts.backends import a_frame
 from tests.contracts.test_log_kafka import from_low
 from tests.kafka.client import Kafka

@@ -14,6 +14,7 @@ from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.feed import FEEDS, FeedMessage, Rows
 from pagetrail.schemas.log.contract import log_directory
+from pagetrail.schemas.store.names import fold_name
 from tests.contracts.stores import everything
 from tests.contracts.table_store import TableStore
 from tests.queries.conftest import fold, reframed
@@ -59,8 +60,8 @@ def said(message: FeedMessage) -> tuple[Rows, pa.Table]:
 
 def test_nothing_but_the_lock_is_in_the_trail(elsewhere: tuple[Path, TableStore]) -> None:
     trail, store = elsewhere
-    assert [path.name for path in store_of(trail).root.rglob("*")] == ["fold2-no-correct.lock"]
-    assert "fold2-no-correct.cut.json" in store.list()
+    assert [path.name for path in store_of(trail).root.rglob("*")] == [f"{fold_name(correct=False)}.lock"]
+    assert f"{fold_name(correct=False)}.cut.json" in store.list()
 
 
 def test_the_files_are_those_of_a_replay_into_the_trail(elsewhere: tuple[Path, TableStore], beside: Trail) -> None:
