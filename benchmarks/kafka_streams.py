@@ -18,6 +18,7 @@ from pagetrail.producers.log.framing import Framer
 from pagetrail.producers.log.ingest import origin_of
 from pagetrail.replay.log.kafka import KafkaLogReader
 from pagetrail.replay.run.partition import PartitionReplay, ReplayReport, ReplaySettings
+from pagetrail.replay.store.local import store_of
 from pagetrail.schemas.frames import Frame
 from pagetrail.schemas.log.address import KafkaAddress, parse_log_address
 from tests.contracts.test_log_kafka import as_message, send_raw
@@ -40,7 +41,7 @@ def main() -> int:
         hosts = [_frames(number) for number in range(asked.streams)]
         print(f"{asked.streams} streams, {sum(f.header.rows for h in hosts for f in h):,} events", flush=True)
         settings = ReplaySettings(
-            trail=Path(folder), read_bytes=1 << 20, idle_seconds=asked.idle, memory_bytes=asked.memory << 20
+            store=store_of(Path(folder)), read_bytes=1 << 20, idle_seconds=asked.idle, memory_bytes=asked.memory << 20
         )
         with KafkaLogReader(address) as reader:
             part = PartitionReplay(reader, 0, settings, ReplayReport())

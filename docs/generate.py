@@ -28,7 +28,7 @@ from pagetrail.schemas.feed import FEED_SCHEMAS, FEEDS, HEADER_MEANINGS
 from pagetrail.schemas.frames import FrameHeader
 from pagetrail.schemas.log.contract import DDL
 from pagetrail.schemas.owner import ANOMALY_TEXT, DOUBT_TEXT, Evidence, How, State
-from pagetrail.schemas.store import TABLES
+from pagetrail.schemas.store.tables import TABLES
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 PAGES: Final = ("README.md", "docs/guide.md", "docs/certainty.md", "docs/feeding.md", "docs/format.md", "docs/rules.md")

@@ -7,7 +7,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from pagetrail.version import __version__
 
 if TYPE_CHECKING:
     from pagetrail.api import Trail, open  # noqa: A004  # pagetrail.open reads well

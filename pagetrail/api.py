@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pagetrail import __version__
 from pagetrail.producers.log.sink_kafka import KafkaLogWriter
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.publishing import PublishReport as PublishReport
 from pagetrail.publishing import publish as publish
+from pagetrail.queries.core.holders import By
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.rows import rows_at
 from pagetrail.queries.core.stream import Stream, choose, open_streams
@@ -25,6 +25,7 @@ from pagetrail.queries.export.parquet import export_spans
 from pagetrail.queries.questions import audit as audit_queries
 from pagetrail.queries.questions import events as event_queries
 from pagetrail.queries.questions import history as history_queries
+from pagetrail.queries.questions import leaks as leak_queries
 from pagetrail.queries.questions import lineage as lineage_queries
 from pagetrail.queries.questions import owner as owner_queries
 from pagetrail.queries.questions import sections as section_queries
@@ -39,6 +40,7 @@ from pagetrail.schemas.frames import Frame
 from pagetrail.schemas.log.address import KafkaAddress
 from pagetrail.schemas.log.contract import EMBEDDED_PARTITION
 from pagetrail.schemas.log.kafka import partition_of
+from pagetrail.version import __version__
 
 if TYPE_CHECKING:
     from pagetrail.producers.log.ingest import IngestReport
@@ -102,7 +104,7 @@ class Trail:
             def lag(stream: Stream) -> PartitionLag:
                 where = (stream.fold, partition_of(stream.host, partitions))
                 if where not in found:
-                    found[where] = lag_of(self.path, where[0], reader, where[1])
+                    found[where] = lag_of(stream.place.store, where[0], reader, where[1])
                 return found[where]
 
             return streams_table(self._streams, lag)
@@ -160,17 +162,17 @@ class Trail:
         chosen = self._as_of(stream, as_of)
         return "".join(page_owner_records(chosen, _instant(chosen, at)))
 
-    def top(self, at: Time, by: top_queries.By, *, stream: str | None = None, as_of: Time | None = None) -> pa.Table:
+    def top(self, at: Time, by: By, *, stream: str | None = None, as_of: Time | None = None) -> pa.Table:
         """Return pages and bytes owned at an instant by each stack, comm, pid, ..., the largest first."""
         chosen = self._as_of(stream, as_of)
         return top_queries.top(chosen, _instant(chosen, at), by)
 
     def leaks(
-        self, since: Time, until: Time, by: top_queries.By, *, stream: str | None = None, as_of: Time | None = None
+        self, since: Time, until: Time, by: By, *, stream: str | None = None, as_of: Time | None = None
     ) -> pa.Table:
         """Return what was allocated after *since* and is alive at *until*, with its age in ns."""
         chosen = self._as_of(stream, as_of)
-        return top_queries.leaks(chosen, _instant(chosen, since), _instant(chosen, until), by)
+        return leak_queries.leaks(chosen, _instant(chosen, since), _instant(chosen, until), by)
 
     def sections(self, at: Time | None = None, *, stream: str | None = None, as_of: Time | None = None) -> pa.Table:
         """Return sections and their extensions, all that there were or those at an instant."""
@@ -299,16 +301,17 @@ def replay(
     With *group*, as a member of that consumer group: see ``GroupReplayer.run``. Trouble that passes is told to *on_trouble*.
     """
     # here, as in ``ingest``
-    from pagetrail.replay.rules.engine import FoldOptions
+    from pagetrail.replay.rules.fold_options import FoldOptions
     from pagetrail.replay.run.group import READ_SECONDS, STEP_BYTES, GroupReplayer, Membership
     from pagetrail.replay.run.partition import ReplaySettings
     from pagetrail.replay.run.replayer import Replayer
+    from pagetrail.replay.store.local import store_of
 
     options = FoldOptions(correct=correct)
     if group is not None:
         if log is None:
             raise BadArgument("--group: expected --log kafka://HOST:PORT/TOPIC beside it, found none")
-        settings = ReplaySettings(trail=Path(trail), options=options, read_bytes=STEP_BYTES)
+        settings = ReplaySettings(store=store_of(Path(trail)), options=options, read_bytes=STEP_BYTES)
         with KafkaLogReader(log, ReadLimits(seconds=READ_SECONDS)) as topic:
             membership = Membership(address=log, group=group, on_trouble=on_trouble)
             return GroupReplayer(topic, membership, settings, on_progress=on_progress).run(follow=follow, stop=stop)

@@ -6,18 +6,21 @@ is not there; 4 the trail itself (missing, newer, busy, damaged, full disk); 130
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from pagetrail import __version__
 from pagetrail.commands import audit, event, holders, ingest, pages, replay, sections, snapshot, trail
 from pagetrail.commands.demo import demo
-from pagetrail.commands.options import say
+from pagetrail.commands.options import TRAIL_VARIABLE, say
 from pagetrail.commands.publish import publish
 from pagetrail.commands.schema import schema_app
 from pagetrail.commands.topic import topic_app
 from pagetrail.schemas.errors import InputError, PagetrailError
+from pagetrail.version import __version__
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,11 +46,32 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def root(
+    context: typer.Context,
+    trail: Annotated[
+        Path | None, typer.Option("--trail", help="Directory of the trail; the same option behind a command wins.")
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Record of what happened to every physical page of a Linux machine, and answers about any instant of it."""
+    del version  # its callback has shown it
+    if trail is not None:
+        context.obj = trail
+        context.with_resource(_trail_of_commands(trail))
+
+
+@contextmanager
+def _trail_of_commands(trail: Path) -> Iterator[None]:
+    """Let *trail* be the default of commands, before the one that the environment names."""
+    before = os.environ.get(TRAIL_VARIABLE)
+    os.environ[TRAIL_VARIABLE] = str(trail)
+    try:
+        yield
+    finally:
+        del os.environ[TRAIL_VARIABLE]
+        if before is not None:
+            os.environ[TRAIL_VARIABLE] = before
 
 
 def main() -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from pagetrail.producers.log.sink_feed import FeedWriter
-from pagetrail.queries.core.stream import choose, open_stream, open_streams, stream_directories
+from pagetrail.queries.core.stream import Stream, choose, open_stream, open_streams, stream_places
 from pagetrail.queries.export.feed import dropped, messages
+from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import BadArgument, NotFound
-from pagetrail.schemas.feed import FEEDS
+from pagetrail.schemas.feed import FEEDS, Rows
 from pagetrail.schemas.log.address import KafkaAddress
-from pagetrail.schemas.store import chain, is_stream
+from pagetrail.schemas.store.names import is_called
 
 _LOOK_SECONDS: Final = 2.0
 """How long to wait between two looks for new segments."""
@@ -76,54 +77,61 @@ def publish(
     """
     if feed not in FEEDS:
         raise BadArgument(f"{feed}: expected one of {', '.join(FEEDS)}")
-    report = PublishReport()
-    done: dict[Path, int] = {}
     with FeedWriter(to, feed) as writer:
+        publishing = _Publishing(trail=Path(trail), feed=feed, writer=writer, stop=stop)
         while True:
-            for directory in _directories(Path(trail), correct=correct, wanted=stream, wait=follow):
-                _publish(directory, feed, writer, report, done, stop)
+            for place in _places(Path(trail), correct=correct, wanted=stream, wait=follow):
+                publishing.publish(place)
                 if stop():
-                    return report
+                    return publishing.report
             if not follow or _stopped_within(_LOOK_SECONDS, stop):
-                return report
+                return publishing.report
 
 
-def _directories(trail: Path, *, correct: bool | None, wanted: str | None, wait: bool) -> list[Path]:
+def _places(trail: Path, *, correct: bool | None, wanted: str | None, wait: bool) -> list[StreamPlace]:
     try:
-        there = stream_directories(trail, correct=correct)
+        there = stream_places(trail, correct=correct)
     except NotFound:
         if wait:
             return []  # not yet
         raise
-    found = [directory for directory in there if wanted is None or is_stream(directory, wanted)]
+    found = [place for place in there if wanted is None or is_called(place.name, wanted)]
     if not found and not wait:
         choose(open_streams(trail, correct=correct), wanted)  # says what there is
     return found
 
 
-def _publish(
-    directory: Path,
-    feed: str,
-    writer: FeedWriter,
-    report: PublishReport,
-    done: dict[Path, int],
-    stop: Callable[[], bool],
-) -> None:
-    """Publish what was sealed of a stream since *done*: the last event of each, as far as this call has come."""
-    sealed = max((file.last_seq for file in chain(directory) if not file.tip), default=None)
-    if sealed is None or done.get(directory) == sealed:
-        return  # a stream in which nothing was sealed costs a look at its directory
-    stream = open_stream(directory)
-    if stream is None:
-        return
-    there = writer.there.get((stream.host, stream.boot_id, stream.fold))
-    for first, last in dropped(stream, there):
-        line = f"{stream.host}/{stream.boot_id}: no segment holds events {first} to {last} any more: they were not published"
-        if line not in report.dropped:
-            report.dropped.append(line)
-    writer.publish(takewhile(lambda _: not stop(), messages(stream, feed, there=there, room=writer.room)))
-    report.messages, report.rows = writer.messages, writer.rows
-    done[directory] = sealed
+@dataclass(slots=True, kw_only=True)
+class _Publishing:
+    """One call of ``publish``: *done* is the last sealed event of each stream, as far as it has come."""
+
+    trail: Path
+    feed: str
+    writer: FeedWriter
+    stop: Callable[[], bool]
+    report: PublishReport = field(default_factory=PublishReport)
+    done: dict[str, int] = field(default_factory=dict)
+
+    def publish(self, place: StreamPlace) -> None:
+        """Publish what was sealed of a stream since then."""
+        sealed = max((file.last_seq for file in place.chain() if not file.tip), default=None)
+        if sealed is None or self.done.get(place.name) == sealed:
+            return  # a stream in which nothing was sealed costs a look at its files' names
+        stream = open_stream(self.trail, place)
+        if stream is None:
+            return
+        there = self.writer.there.get((stream.host, stream.boot_id, stream.fold))
+        self._report_dropped(stream, there)
+        found = messages(stream, self.feed, there=there, room=self.writer.room)
+        self.writer.publish(takewhile(lambda _: not self.stop(), found))
+        self.report.messages, self.report.rows = self.writer.messages, self.writer.rows
+        self.done[place.name] = sealed
+
+    def _report_dropped(self, stream: Stream, there: Rows | None) -> None:
+        for first, last in dropped(stream, there):
+            line = f"{stream.host}/{stream.boot_id}: no segment holds events {first} to {last} any more: they were not published"
+            if line not in self.report.dropped:
+                self.report.dropped.append(line)
 
 
 def _stopped_within(seconds: float, stop: Callable[[], bool]) -> bool:

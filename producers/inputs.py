@@ -52,7 +52,7 @@ class _Decompressed(io.RawIOBase):
         self._frame: _Frame | None = None
         self.truncated: TruncatedInput | None = None
         self._head = self._fill(4)
-        self._format = _format_of(self._head)
+        self._compression = _compression_of(self._head)
         self._ended = False
 
     def readable(self) -> bool:
@@ -90,7 +90,7 @@ class _Decompressed(io.RawIOBase):
 
     def _step(self) -> bytes:
         """Return some more uncompressed bytes, maybe none; set ``_ended`` at the end."""
-        if self._format == "plain":
+        if self._compression == "plain":
             data = self._take(UNCOMPRESSED_STEP)
             self._ended = not data
             return data
@@ -107,14 +107,14 @@ class _Decompressed(io.RawIOBase):
     def _decode(self, data: bytes) -> tuple[bytes, bytes]:
         """Return what *data* expands to within one frame, and what is left of it for the next."""
         if self._frame is None:
-            data = data.lstrip(b"\0") if self._format == "gzip" else data  # gzip(1) allows padding between members
+            data = data.lstrip(b"\0") if self._compression == "gzip" else data  # gzip(1) allows padding between members
             if not data:
                 return b"", b""
-            self._frame = _new_frame(self._format)
+            self._frame = _new_frame(self._compression)
         try:
             part = self._frame.decompress(data)
         except (zstandard.ZstdError, zlib.error) as error:
-            self._stop(f"the {self._format} data is damaged ({error})")
+            self._stop(f"the {self._compression} data is damaged ({error})")
             return b"", b""
         self._offset += len(part)
         rest = b""
@@ -125,7 +125,7 @@ class _Decompressed(io.RawIOBase):
     def _end_of_file(self) -> None:
         self._ended = True
         if self._frame is not None:
-            self._stop(f"the file ends within a {self._format} frame")
+            self._stop(f"the file ends within a {self._compression} frame")
 
     def _stop(self, reason: str) -> None:
         self._ended, self._frame = True, None
@@ -252,7 +252,7 @@ class TarMembers:
             self.truncated = str(self._stream.truncated)
 
 
-def _format_of(head: bytes) -> str:
+def _compression_of(head: bytes) -> str:
     if head.startswith(ZSTD_MAGIC):
         return "zstd"
     return "gzip" if head.startswith(GZIP_MAGIC) else "plain"

@@ -3,12 +3,19 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.details import NotUnderstood
 
-EXAMPLES_KEPT = 20
+EXAMPLES_KEPT: Final = 20
+NOTED: Final = 200
+"""How many bytes of a line that was not understood are kept, and how many characters a note of it has at most."""
+
+
+def noted(line: bytes) -> str:
+    """Return the beginning of a line, as an account keeps it: cut by bytes, then made readable."""
+    return line[:NOTED].decode("utf-8", "backslashreplace")
 
 
 @dataclass(slots=True)
@@ -27,7 +34,7 @@ class ReadAccount:
         """Count a line that no rule matched, and keep the first ones."""
         self.not_understood += 1
         if len(self.examples) < EXAMPLES_KEPT:
-            self.examples.append(NotUnderstood(line=line, text=text[:200]))
+            self.examples.append(NotUnderstood(line=line, text=text[:NOTED]))
 
 
 class Parser(Protocol):

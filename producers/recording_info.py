@@ -1,6 +1,8 @@
-"""What a recording is, before any of its events is read."""
+"""What a recording is: where it comes from, and what reads its events."""
 
 from dataclasses import dataclass, field
+
+from pagetrail.producers.parsed import Parser
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +16,7 @@ class RecordingInfo:
     recording_id
         ``content_id`` of the trace (or of the dump, where there is no trace); null for stdin.
     format
-        ``ftrace-text``, ``perf-script``, ``page_owner`` or ``capture-directory``.
+        ``capture-directory``, or the name of a ``formats.format.Format``.
     trace_format
         Within a capture directory: the format of its trace.
     source
@@ -45,3 +47,11 @@ class RecordingInfo:
     snapshots: tuple[str, ...] = ()
     options: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """A recording, opened: what it is, and the parser of its events."""
+
+    info: RecordingInfo
+    parser: Parser

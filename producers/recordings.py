@@ -1,25 +1,20 @@
 """Open whatever the user names as one recording: a capture directory, a trace, a dump, or stdin."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from pagetrail.producers.capture.directory import Capture, coverage_row, parser_of
-from pagetrail.producers.formats.page_owner.dump import PageOwnerFile
-from pagetrail.producers.formats.recognise import HEAD_BYTES, Format, check_readable, recognise
+from pagetrail.producers.capture.directory import Capture
+from pagetrail.producers.detail_rows import coverage_row
+from pagetrail.producers.formats.format import Format
+from pagetrail.producers.formats.recognise import HEAD_BYTES, opener, recognise
+from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.inputs import Input, content_id, open_input
+from pagetrail.producers.meaning import RecordedKernel
 from pagetrail.producers.parsed import Parser, ReadAccount
-from pagetrail.producers.recording_info import RecordingInfo
+from pagetrail.producers.recording_info import Recording, RecordingInfo
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.details import CLOCK_SKEW_OPTION, Covered
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
-    """A recording, opened: what it is, and the parser of its events."""
-
-    info: RecordingInfo
-    parser: Parser
 
 
 class TraceFile:
@@ -29,18 +24,15 @@ class TraceFile:
     ----------
     stream
         Closed at its end.
-    found
-        Format of its content.
+    parser
+        Reads *stream*.
     covers
         Kinds that the operator knows to be complete, on all CPUs, from the first event on.
     """
 
-    def __init__(
-        self, stream: Input, found: Format, *, covers: tuple[Covered, ...] = (), vmemmap_base: int | None = None
-    ) -> None:
-        self._stream, self._covers = stream, covers
-        self._parser = parser_of(stream, found, gfp_flags=None, vmemmap_base=vmemmap_base)
-        self.account: ReadAccount = self._parser.account
+    def __init__(self, stream: Input, parser: Parser, *, covers: tuple[Covered, ...] = ()) -> None:
+        self._stream, self._parser, self._covers = stream, parser, covers
+        self.account: ReadAccount = parser.account
 
     def batches(self) -> Iterator[EventBatch]:
         """Yield the trace's events; before them, what the operator declares."""
@@ -64,6 +56,7 @@ def open_recording(
     probes: bool = True,
     vmemmap_base: int | None = None,
     clock_skew: int = 0,
+    formats: tuple[Format, ...] = FORMATS,
 ) -> Recording:
     """Open *path*, a file or a capture directory, or stdin for ``-``.
 
@@ -79,6 +72,8 @@ def open_recording(
         Address of the struct page of pfn 0, where the trace alone does not tell.
     clock_skew
         By how much the clocks of two CPUs may differ, ns.
+    formats
+        Those that a file, or the trace of a directory, may have.
 
     Raises
     ------
@@ -91,23 +86,20 @@ def open_recording(
     if clock_skew:
         options[CLOCK_SKEW_OPTION] = str(clock_skew)
     if str(path) != "-" and Path(path).is_dir():
-        capture = Capture(Path(path), probes=probes, covers=covers, vmemmap_base=vmemmap_base)
+        capture = Capture(Path(path), probes=probes, covers=covers, vmemmap_base=vmemmap_base, formats=formats)
         return Recording(info=_named(capture.info, host, boot_id, options), parser=capture)
     stream = open_input(path)
-    found = recognise(stream.peek(HEAD_BYTES)[:HEAD_BYTES], stream.source)
-    check_readable(found, stream.source)
-    parser: Parser
-    if found is Format.PAGE_OWNER:
-        parser = PageOwnerFile(stream, source=stream.source)
-    else:
-        parser = TraceFile(stream, found, covers=covers, vmemmap_base=vmemmap_base)
+    found = recognise(stream.peek(HEAD_BYTES)[:HEAD_BYTES], stream.source, formats)
+    parser = opener(found, stream.source, formats)(stream, RecordedKernel(vmemmap_base=vmemmap_base))
     info = RecordingInfo(
         host=None,
         boot_id=None,
         recording_id=None if str(path) == "-" else content_id(path),
-        format=found.value,
+        format=found.name,
         source=stream.source,
     )
+    if found.tracer:
+        parser = TraceFile(stream, parser, covers=covers)
     return Recording(info=_named(info, host, boot_id, options), parser=parser)
 
 

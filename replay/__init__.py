@@ -1,1 +1,1 @@
-"""replay"""
+"""Replay: the log is folded into segments."""

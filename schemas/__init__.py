@@ -1,1 +1,1 @@
-"""The ground everyone stands on: what an event is, in every version, and how it lies on the wire and on disk."""
+"""The schemas that all rooms share: events in every version, frames, the log, the store, and facts about Linux."""

@@ -1,4 +1,4 @@
-"""A batch of events as NumPy columns, and its way to and from Arrow."""
+"""A batch of events as NumPy columns, and its conversion to and from Arrow."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +17,9 @@ class EventBatch:
     Attributes
     ----------
     columns
-        Name to array of shape (n,), dtypes as ``NUMPY_DTYPES``; a column that is missing is absent in every row.
+        Name to array of shape (n,), dtypes as in ``NUMPY_DTYPES``; a missing column is absent in every row.
     texts
-        For each of ``TEXT_COLUMNS`` that is used: the distinct texts its indices point into.
+        For each of ``TEXT_COLUMNS`` that is used: the distinct texts that its indices refer to.
     details
         Row to JSON text, for the rare rows that have a detail.
     """
@@ -32,7 +32,7 @@ class EventBatch:
         return int(self.columns["kind"].size)
 
     def column(self, name: str) -> NDArray[np.generic]:
-        """Return column *name*, shape (n,); all absent when the batch does not carry it."""
+        """Return column *name*, shape (n,); all absent if the batch does not have it."""
         found = self.columns.get(name)
         if found is None:
             return np.full(len(self), absent(name), dtype=NUMPY_DTYPES[name])
@@ -59,12 +59,12 @@ def concat(batches: Sequence[EventBatch]) -> EventBatch:
             columns[name] = np.concatenate([batch.column(name) for batch in batches])
             continue
         table: dict[str, int] = {}
-        parts = []
+        indices = []
         for batch in batches:
             own = batch.texts.get(name, ())
             remap = np.array([table.setdefault(text, len(table)) for text in own] + [-1], dtype=np.int32)
-            parts.append(remap[batch.column(name)])  # -1 picks the last entry: absent stays absent
-        columns[name] = np.concatenate(parts)
+            indices.append(remap[batch.column(name)])  # -1 picks the last entry: absent stays absent
+        columns[name] = np.concatenate(indices)
         texts[name] = list(table)
     details: dict[int, str] = {}
     base = 0
@@ -84,7 +84,7 @@ def to_arrow(batch: EventBatch) -> pa.RecordBatch:
             continue
         present = batch.columns.get(column.name)
         mask = present == absent(column.name) if present is not None and column.nullable else None
-        if present is None or (mask is not None and mask.all()):  # both say the same, so both are the same bytes
+        if present is None or (mask is not None and mask.all()):  # both mean the same, so both give the same bytes
             arrays.append(pa.nulls(size, type=column.type))
             continue
         if column.name in TEXT_COLUMNS:
@@ -125,7 +125,7 @@ def _compact(
 
 
 def from_arrow(table: pa.RecordBatch) -> EventBatch:
-    """Return an Arrow record batch of ``ARROW_SCHEMA``, or of those of its columns that have values, as NumPy columns.
+    """Return an Arrow record batch as NumPy columns; it has the columns of ``ARROW_SCHEMA``, or those of them that have values.
 
     Columns without a value are left out.
     """

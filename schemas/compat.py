@@ -1,17 +1,17 @@
 """Whether one schema of events may replace another: BACKWARD_TRANSITIVE, with a closed content model.
 
-The question is always: *may a consumer of NEW read every event that is valid under OLD?* (Consumers go first.)
+The question is always: *can a consumer of NEW read every event that is valid under OLD?* (Consumers are upgraded first.)
 
-Within one version number, as the schemas stand. Compatible: an optional field more, a kind more, a wider type, wider
-bounds, more values of an enum. Incompatible: a field or a kind less (the content model is closed, so an old event that
-has it would be refused), a required field more, a narrower type, narrower bounds, fewer values.
+Within one version number, the schemas are compared. Compatible: one more optional field, one more kind, a wider type, wider
+bounds, more values of an enum. Incompatible: one field or kind less (the content model is closed, so an old event that
+has it would be refused), one more required field, a narrower type, narrower bounds, fewer values.
 
 Where the version number rises, shapes differ by design and upcasters bridge them. Then the rule is: *every event valid
 under OLD is valid under NEW after the registered upcasters.* Upcasters are code, so this is not proved but tried, on
 the corner events of OLD: each kind with its required fields alone, with each further field at each of its bounds, with
 each value of each enum, and with all fields at once.
 
-A version number that falls, or rises to one no upcaster leads to, is incompatible.
+A version number that falls, or rises to one that no upcaster reaches, is incompatible.
 """
 
 import json
@@ -27,7 +27,7 @@ from pagetrail.schemas.upcast import EVENT_STEPS, upcast_event
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incompatibility:
-    """Why a consumer of NEW could not read some event of OLD, and where in it."""
+    """The reason why a consumer of NEW could not read some event of OLD, and the path of the field concerned."""
 
     path: str
     reason: str
@@ -37,12 +37,12 @@ class Incompatibility:
 
 
 def check(old: dict[str, Any], new: dict[str, Any]) -> list[Incompatibility]:
-    """Return what keeps consumers of the JSON Schema *new* from reading events of *old*; nothing: compatible."""
+    """Return why consumers of the JSON Schema *new* could not read events of *old*; empty: compatible."""
     before, after = old.get("version"), new.get("version")
     if before == after:
         return list(_narrowed(old, new, _Roots(old, new), ""))
     if not isinstance(before, int) or not isinstance(after, int) or after < before:
-        return [Incompatibility(path="", reason=f"the version goes from {before} to {after}: it may only rise")]
+        return [Incompatibility(path="", reason=f"the version changes from {before} to {after}: it may only rise")]
     missing = [step for step in range(before, after) if step not in EVENT_STEPS]
     if missing:
         return [Incompatibility(path="", reason=f"no upcaster leads from version {missing[0]} to {missing[0] + 1}")]
@@ -50,7 +50,7 @@ def check(old: dict[str, Any], new: dict[str, Any]) -> list[Incompatibility]:
 
 
 def check_published() -> list[Incompatibility]:
-    """Return where this tree's models break with a published version: each with its own file, and transitively."""
+    """Return where this tree's models are incompatible with published versions: each with its own file, and transitively."""
     found: list[Incompatibility] = []
     for version in range(1, SCHEMA_VERSION + 1):
         published = published_json_schema(version)
@@ -68,28 +68,28 @@ def check_published() -> list[Incompatibility]:
 
 
 def _refused(old: Schema, new: Schema, after: int) -> list[Incompatibility]:
-    """Return which corner events of *old* the schema *new* refuses once they are lifted, one for each kind of event."""
+    """Return corner events of *old* that the schema *new* refuses after lifting, one for each kind of event."""
     refused: dict[str, str] = {}
     for event in corners(old, old):
         lifted = json.loads(json.dumps(dict(upcast_event(event, after))))
         if not accepts(new, lifted, new):
             refused.setdefault(str(event.get("kind")), json.dumps(event, ensure_ascii=False))
     return [
-        Incompatibility(path=kind, reason=f"lifted to version {after} it is refused: {text}")
+        Incompatibility(path=kind, reason=f"refused after lifting to version {after}: {text}")
         for kind, text in refused.items()
     ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Roots:
-    """The documents that references lead into."""
+    """The documents in which references are resolved."""
 
     old: Schema
     new: Schema
 
 
 def _narrowed(old: Schema, new: Schema, roots: _Roots, path: str) -> Iterator[Incompatibility]:
-    """Yield what *old* accepts and *new* does not."""
+    """Yield the reasons why *new* does not accept all values of *old*."""
     old, new = resolve(old, roots.old), resolve(new, roots.new)
     union = branches(old)
     if union is not None:
@@ -102,13 +102,13 @@ def _narrowed(old: Schema, new: Schema, roots: _Roots, path: str) -> Iterator[In
             if not accepts(new, value, roots.new):
                 yield Incompatibility(path=path, reason=f"{value!r} is no longer valid")
     elif "const" in new or "enum" in new:
-        yield Incompatibility(path=path, reason="any value was valid, now only some are")
+        yield Incompatibility(path=path, reason="any value was valid; now only some are")
     else:
         yield from _narrowed_type(old, new, roots, path)
 
 
 def _best_branch(old: Schema, new: Schema, roots: _Roots, path: str) -> Iterator[Incompatibility]:
-    """Yield nothing if one alternative of *new* takes all of *old*, else what keeps the one meant for it from that."""
+    """Yield nothing if one alternative of *new* accepts all of *old*, else the reasons why the one of the same kind does not."""
     meant = _kind(old, roots.old)
     name = path or (meant or "")
     tried = [(branch, list(_narrowed(old, branch, roots, name))) for branch in branches(new) or ()]
@@ -119,7 +119,7 @@ def _best_branch(old: Schema, new: Schema, roots: _Roots, path: str) -> Iterator
             yield from problems
             return
     what = f"the kind {meant}" if meant is not None else f"type {old.get('type', 'any')}"
-    yield Incompatibility(path=name, reason=f"{what} is accepted no longer, or not all of it")
+    yield Incompatibility(path=name, reason=f"{what} is no longer accepted, or not all of its values are")
 
 
 def _kind(schema: Schema, root: Schema) -> str | None:
@@ -152,7 +152,7 @@ def _narrowed_bounds(old: Schema, new: Schema, path: str) -> Iterator[Incompatib
 
 
 def _bound(schema: Schema, plain: str, strict: str | None, step: int) -> int | None:
-    """Return a bound as an inclusive one. Our numbers are integers."""
+    """Return a bound as an inclusive one. All numbers here are integers."""
     found: int | None = schema.get(plain)
     if found is None and strict is not None and strict in schema:
         found = int(schema[strict]) + step
@@ -163,7 +163,7 @@ def _narrowed_object(old: Schema, new: Schema, roots: _Roots, path: str) -> Iter
     had, has = old.get("properties", {}), new.get("properties", {})
     rest_old, rest_new = old.get("additionalProperties", True), new.get("additionalProperties", True)
     for name in sorted(set(new.get("required", ())) - set(old.get("required", ()))):
-        yield Incompatibility(path=f"{path}.{name}", reason="is required now; old events may lack it")
+        yield Incompatibility(path=f"{path}.{name}", reason="is now required; old events may lack it")
     for name, field in had.items():
         yield from _narrowed_into(field, has.get(name, rest_new), roots, f"{path}.{name}")
     if rest_old is False:
@@ -184,7 +184,7 @@ def _narrowed_array(old: Schema, new: Schema, roots: _Roots, path: str) -> Itera
 
 
 def _narrowed_into(old: Schema | bool, new: Schema | bool, roots: _Roots, path: str) -> Iterator[Incompatibility]:
-    """As ``_narrowed``, for schemas that may be plain true (anything) or false (nothing)."""
+    """Yield as ``_narrowed`` does, for schemas that may also be true (anything) or false (nothing)."""
     if old is False or new is True:
         return
     if new is False:

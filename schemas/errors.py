@@ -1,11 +1,11 @@
 """Every error that pagetrail raises on purpose.
 
     PagetrailError
-    ├── InputError            a file or argument from outside is not what it should be         exit 2
-    │   ├── UnrecognisedInput     no format that we know
-    │   ├── TruncatedInput        ends in the middle
-    │   └── BadArgument           a TIME, PFN, stream or option that means nothing here
-    ├── NotFound              the thing asked for is not in the trail                          exit 3
+    ├── InputError            a file or argument from outside is wrong                         exit 2
+    │   ├── UnrecognisedInput     an unknown format
+    │   ├── TruncatedInput        a file that ends in the middle
+    │   └── BadArgument           a TIME, PFN, stream or option that is invalid here
+    ├── NotFound              the trail does not have what was asked for                       exit 3
     ├── TrailError            the trail itself: missing, of a newer version, in use, damaged   exit 4
     │   ├── TrailMissing
     │   ├── TrailTooNew
@@ -13,14 +13,15 @@
     │   ├── LogError              an append or a read that would break the log's promises
     │   │   ├── FrameConflict         one (recording, frame number), two contents
     │   │   ├── OffsetGap             the log skips offsets
-    │   │   ├── FrameDamaged          bytes that are not the frame they should be
-    │   │   │   └── ForeignMessage        a message in the topic that is nobody's frame
-    │   │   ├── FrameTooLarge         one event that no message of the topic holds
-    │   │   ├── LogUnreachable        brokers that do not answer, or refuse us
+    │   │   ├── FrameDamaged          bytes that are not the expected frame
+    │   │   │   └── ForeignMessage        a message in the topic that is not pagetrail's
+    │   │   ├── FrameTooLarge         an event that is too large for a message of the topic
+    │   │   ├── LogUnreachable        brokers that do not answer, or refuse the client
     │   │   ├── TopicMissing          no such topic
     │   │   └── TopicUnfit            a topic with a setting that would lose frames
     │   ├── SchemaTooNew          a frame of a version that this pagetrail does not read
-    │   ├── SegmentDamaged        a segment cut short or changed
+    │   ├── SegmentDamaged        a segment that was cut short or changed
+    │   │   └── SegmentGone           a segment that was removed after it was looked up
     │   └── StorageFull           no space left
     └── StackConflict         one stack id, two contents
 
@@ -29,19 +30,19 @@ The command line turns them into exit codes in one place: ``pagetrail/cli.py``.
 
 
 class PagetrailError(Exception):
-    """The root: something that pagetrail noticed and can explain."""
+    """The root: a problem that pagetrail noticed and can explain."""
 
     exit_code = 1
 
 
 class InputError(PagetrailError):
-    """Input from outside is not what it should be. Nothing was stored of it beyond what the message says."""
+    """Input from outside is wrong. Nothing of it was stored, except what the message names."""
 
     exit_code = 2
 
 
 class UnrecognisedInput(InputError):
-    """The content of a file is of no format that we know."""
+    """The content of a file has an unknown format."""
 
     def __init__(self, *, source: str, found: str, expected: str) -> None:
         super().__init__(f"{source}: expected {expected}; found {found}")
@@ -49,22 +50,22 @@ class UnrecognisedInput(InputError):
 
 
 class TruncatedInput(InputError):
-    """A file ends in the middle of something."""
+    """A file ends in the middle."""
 
     def __init__(self, *, source: str, offset: int, reason: str) -> None:
         super().__init__(
             f"{source}: cut short at byte {offset} of the uncompressed data: {reason}; "
-            "make the file again, or decompress what is whole and give that"
+            "make the file again, or decompress its intact part and use that"
         )
         self.source, self.offset, self.reason = source, offset, reason
 
 
 class BadArgument(InputError):
-    """A TIME, PFN, stream or option that means nothing here."""
+    """A TIME, PFN, stream or option that is invalid here."""
 
 
 class NotFound(PagetrailError):
-    """The thing asked for is not in the trail."""
+    """The trail does not have what was asked for."""
 
     exit_code = 3
 
@@ -80,7 +81,7 @@ class TrailMissing(TrailError):
 
     def __init__(self, *, path: str) -> None:
         super().__init__(
-            f"no trail at {path}: expected a directory that 'pagetrail ingest' made; give --trail DIR or set $PAGETRAIL"
+            f"no trail at {path}: expected a directory made by 'pagetrail ingest'; give --trail DIR or set $PAGETRAIL"
         )
         self.path = path
 
@@ -90,14 +91,14 @@ class TrailTooNew(TrailError):
 
     def __init__(self, *, path: str, found: int, supported: int) -> None:
         super().__init__(
-            f"{path}: expected trail format {supported} or older, found {found}; it was written by a newer "
-            "pagetrail: upgrade this one; nothing was changed"
+            f"{path}: expected trail format {supported} or older, found {found}; a newer pagetrail wrote it: "
+            "upgrade this one; nothing was changed"
         )
         self.path, self.found, self.supported = path, found, supported
 
 
 class TrailBusy(TrailError):
-    """Another process does what only one may do at a time."""
+    """Another process does something that only one process may do at a time."""
 
     def __init__(self, *, path: str, what: str, holder: str) -> None:
         super().__init__(f"{path}: another {what} is running on this trail ({holder}); wait for it, or stop it")
@@ -114,13 +115,13 @@ class FrameConflict(LogError):
     def __init__(self, *, recording: str, frame: int, stored: str, offered: str) -> None:
         super().__init__(
             f"recording {recording} frame {frame}: expected the bytes that the log already holds (BLAKE2 {stored}), "
-            f"found others ({offered}); was it ingested with other options? use another trail"
+            f"found other bytes ({offered}); was it ingested with other options? use another trail"
         )
         self.recording, self.frame, self.stored, self.offered = recording, frame, stored, offered
 
 
 class OffsetGap(LogError):
-    """A partition skipped offsets: folding on would invent history."""
+    """A partition skipped offsets: to continue folding would invent history."""
 
     def __init__(self, *, partition: int, expected: int, found: int) -> None:
         super().__init__(
@@ -131,7 +132,7 @@ class OffsetGap(LogError):
 
 
 class FrameDamaged(LogError):
-    """Bytes that are not the frame they should be; of which stream (host, boot_id), where the log knows."""
+    """Bytes that are not the expected frame. *stream* is (host, boot_id), where the log shows it."""
 
     def __init__(self, *, where: str, reason: str, stream: tuple[str, str] | None = None) -> None:
         super().__init__(
@@ -141,22 +142,22 @@ class FrameDamaged(LogError):
 
 
 class ForeignMessage(FrameDamaged):
-    """A message that no producer of pagetrail sent: no frame, no key, no header. It takes nothing from anybody's frames."""
+    """A message that no producer of pagetrail sent: it has no frame, key or header. Skipping it loses no frame."""
 
 
 class FrameTooLarge(LogError):
-    """A frame that cannot be cut small enough for a message of the topic."""
+    """An event that is too large for a message of the topic, even in a part of its own."""
 
     def __init__(self, *, recording: str, frame: int, size: int, limit: int) -> None:
         super().__init__(
-            f"recording {recording} frame {frame}: expected a frame, or parts of it, of at most {limit} bytes, found an "
-            f"event of {size}; raise max.message.bytes of the topic, and run the same command again"
+            f"recording {recording} frame {frame}: expected frames or parts of frames of at most {limit} bytes, found an "
+            f"event of {size} bytes; raise the topic's max.message.bytes, and run the same command again"
         )
         self.recording, self.frame, self.size, self.limit = recording, frame, size, limit
 
 
 class LogUnreachable(LogError):
-    """The brokers do not answer, or refuse us. What was *done* before stays."""
+    """The brokers do not answer, or refuse the client. *done* says what was finished before, and is kept."""
 
     def __init__(self, *, log: str, reason: str, done: str = "") -> None:
         super().__init__(
@@ -171,7 +172,7 @@ class TopicMissing(LogError):
 
     def __init__(self, *, log: str) -> None:
         super().__init__(
-            f"{log}: expected a topic, found none of that name, or none that we may see; 'pagetrail topic create' makes it"
+            f"{log}: expected a topic, found none of that name, or no permission to see it; 'pagetrail topic create' makes it"
         )
         self.log = log
 
@@ -190,28 +191,38 @@ class SchemaTooNew(TrailError):
     def __init__(self, *, where: str, found: int, supported: int) -> None:
         super().__init__(
             f"{where}: expected event schema version {supported} or older, found {found}; upgrade this pagetrail: "
-            "the frame stays in the log and its stream goes on afterwards"
+            "the frame stays in the log, and its stream continues after the upgrade"
         )
         self.where, self.found, self.supported = where, found, supported
 
 
 class SegmentDamaged(TrailError):
-    """A segment that was cut short or changed. Segments can always be made again from the log."""
+    """A segment that was cut short or changed. Segments can always be rebuilt from the log."""
+
+    remedy = "remove the file and run 'pagetrail replay'"
 
     def __init__(self, *, path: str, reason: str) -> None:
         super().__init__(
-            f"{path}: expected a sealed segment, found {reason}; remove the file and run 'pagetrail replay': "
-            "segments are made again from the log"
+            f"{path}: expected a sealed segment, found {reason}; {self.remedy}: segments are rebuilt from the log"
         )
         self.path, self.reason = path, reason
 
 
+class SegmentGone(SegmentDamaged):
+    """A segment that no longer exists; if it was a tip, a newer file has replaced it."""
+
+    remedy = "run 'pagetrail replay'"
+
+    def __init__(self, *, path: str) -> None:
+        super().__init__(path=path, reason="nothing: it was removed meanwhile")
+
+
 class StorageFull(TrailError):
-    """No space is left where something had to be written."""
+    """No space is left for a write."""
 
     def __init__(self, *, path: str, reason: str) -> None:
         super().__init__(
-            f"{path}: no space left ({reason}); nothing stored was harmed: make room and run the same command again"
+            f"{path}: no space left ({reason}); stored data is intact: free some space and run the same command again"
         )
         self.path, self.reason = path, reason
 

@@ -1,4 +1,4 @@
-"""Events one at a time: from outside into a batch, and out of a batch to look at. Batches never pass through here."""
+"""Single events: from outside into a batch, and out of a batch for display. Replay and ingest of batches do not use this."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -15,10 +15,10 @@ from pagetrail.schemas.versions import v1, v2, v3
 from pagetrail.schemas.versions.v3 import ADAPTER, AnyEvent
 
 Event = AnyEvent
-"""An event of the current version: one model for each kind, told apart by ``kind``."""
+"""An event of the current version: one model for each kind; ``kind`` selects it."""
 
 Row = Mapping[str, Any]
-"""Column name to value, as ``ARROW_SCHEMA`` has them; what is missing is absent."""
+"""Column name to value, with the columns of ``ARROW_SCHEMA``; a missing column is absent."""
 
 _ADAPTERS: Final[Mapping[int, TypeAdapter[Any]]] = {
     v1.VERSION: v1.ADAPTER,
@@ -28,16 +28,16 @@ _ADAPTERS: Final[Mapping[int, TypeAdapter[Any]]] = {
 
 
 def parse_event(raw: RawEvent) -> Event:
-    """Return *raw*, an event of any version (``schema_version`` says which), as one of the current version.
+    """Return *raw*, an event of the version in its ``schema_version``, as one of the current version.
 
     Raises
     ------
     SchemaTooNew
-        It is of a later version.
+        It has a later version.
     pydantic.ValidationError
-        It is not what its version says an event is.
+        It is not a valid event of its version.
     """
-    version = raw.get("schema_version", v3.VERSION)  # where it is missing, the current version's model complains
+    version = raw.get("schema_version", v3.VERSION)  # if it is missing, the current version's model complains
     if isinstance(version, int) and version > v3.VERSION:
         raise SchemaTooNew(where=f"event {raw.get('seq')}", found=version, supported=v3.VERSION)
     adapter = _ADAPTERS.get(version, v3.ADAPTER)
@@ -46,15 +46,15 @@ def parse_event(raw: RawEvent) -> Event:
 
 
 def event_to_row(event: Event) -> Row:
-    """Return *event* as values of the columns; what its kind says beyond them as JSON in ``detail``."""
+    """Return *event* as values of the columns; the fields that its kind has beyond them go into ``detail`` as JSON."""
     values = event.model_dump()
     kind = Kind[values.pop("kind").upper()]
     del values["schema_version"]
     row: dict[str, Any] = {"kind": int(kind)}
     model = DETAIL_MODELS.get(kind)
     if model is not None:
-        said = {name: values.pop(name) for name in model.model_fields}
-        row["detail"] = model.model_validate(said).model_dump_json()
+        detail = {name: values.pop(name) for name in model.model_fields}
+        row["detail"] = model.model_validate(detail).model_dump_json()
     return row | values
 
 
@@ -69,7 +69,7 @@ def batch_row_to_event(batch: EventBatch, row: int) -> Event:
     Raises
     ------
     pydantic.ValidationError
-        The row holds what no event of its kind may hold: whoever made the batch broke the contract.
+        The row has a value that no event of its kind may have: the batch's producer broke the contract.
     """
     values: dict[str, Any] = {"schema_version": v3.VERSION}
     for name, column in batch.columns.items():
@@ -80,6 +80,6 @@ def batch_row_to_event(batch: EventBatch, row: int) -> Event:
     values["kind"] = kind.name.lower()
     detail = batch.details.get(row)
     if detail is not None:
-        said = DETAIL_MODELS[kind].model_validate_json(detail)
-        values |= {name: getattr(said, name) for name in type(said).model_fields}
+        fields = DETAIL_MODELS[kind].model_validate_json(detail)
+        values |= {name: getattr(fields, name) for name in type(fields).model_fields}
     return ADAPTER.validate_python(values)

@@ -1,11 +1,12 @@
-"""What pagetrail publishes for others: rows of sealed segments, as messages that say which rows of which segment they are.
+"""The messages of ``pagetrail publish``: rows of sealed segments, with headers that name the segment and the rows.
 
-A message's key is the host (UTF-8), its value one Arrow IPC stream (buffers in zstd) of one of the schemas below, its headers
-(UTF-8) the fields of ``Rows``, named ``pagetrail.NAME``, and the schema in ``pagetrail.schema``. Rows never change, and (host,
-boot_id, fold, segment_last_seq, row) is the identity of one: delivery is at least once, and a repeat is known by it. The
-messages of a stream stand in one partition, in the order of its segments; within a segment in the order of ``FEEDS``.
+A message's key is the host (UTF-8). Its value is one Arrow IPC stream (buffers in zstd) of one of the schemas below. Its headers
+(UTF-8) are the fields of ``Rows``, named ``pagetrail.NAME``; ``pagetrail.schema`` names the schema. Rows never change, and (host,
+boot_id, fold, segment_last_seq, row) identifies one: delivery is at least once, and a consumer drops repeats by it. The
+messages of a stream are in one partition, in the order of its segments; within a segment in the order of ``FEEDS``.
 
-A published schema never changes: ``schemas/published/NAME-vN.arrow`` holds each, and a test holds them still.
+A published schema never changes: each is in ``schemas/published/NAME-vN.arrow``, and a test compares them. So the texts of columns
+below are not reworded either.
 """
 
 from collections.abc import Mapping
@@ -61,7 +62,7 @@ SPAN_FIELDS: Final = (
     ("uncertain", pa.list_(pa.utf8()), "which of those are not certain"),
     ("why", pa.utf8(), "why not; empty when certain"),
 )  # fmt: skip
-"""What a span says: (name, Arrow type, meaning) a column."""
+"""The columns of a span: (name, Arrow type, meaning) each."""
 
 _DOUBT_FIELDS: Final = (
     ("pfn", pa.int64(), "first page"),
@@ -93,7 +94,7 @@ _QUARANTINED_FIELDS: Final = (
 
 
 def _schema(columns: tuple[tuple[str, pa.DataType, str], ...]) -> pa.Schema:
-    """Return the schema of a message: its texts are dictionaries, as the same ones come again and again."""
+    """Return the schema of a message: its texts are dictionaries, because they repeat often."""
     texts = pa.dictionary(pa.int32(), pa.utf8())
     return pa.schema([
         pa.field(name, texts if kind == pa.utf8() else kind, metadata={"doc": doc})
@@ -107,10 +108,10 @@ FEED_SCHEMAS: Final = {
     "anomalies-v1": _schema(_ANOMALY_FIELDS),
     "quarantined-v1": _schema(_QUARANTINED_FIELDS),
 }
-"""By the name in the header."""
+"""By name, as in the header ``pagetrail.schema``."""
 
 FEEDS: Final = {"spans": ("spans-v1", "doubts-v1"), "anomalies": ("anomalies-v1", "quarantined-v1")}
-"""What can be published: the schemas of its messages, in the order in which those of a segment come."""
+"""The feeds that can be published: the schemas of their messages, in the order in which a segment's messages are sent."""
 
 SCHEMA_HEADER: Final = "pagetrail.schema"
 _HEADER: Final = "pagetrail."
@@ -123,17 +124,17 @@ HEADER_MEANINGS: Final = {
     "fold": "rules of replay",
     "segment_first_seq": "first event (stream_seq) of the segment",
     "segment_last_seq": "its last event",
-    "segment_digest": "digest of all that the segment says, and of all before it",
+    "segment_digest": "chain digest of the segment",
     "first_row": "number of the first row of the message within the segment",
     "rows": "rows of the message",
-    "of_rows": "rows that the segment has of this schema",
+    "of_rows": "number of rows of this schema in the segment",
 }
 """The headers of a message: ``pagetrail.NAME``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """Which rows a message holds: ``first_row`` and ``rows`` more of the ``of_rows`` that the segment has of this schema."""
+    """The rows that a message holds: ``rows`` rows from ``first_row`` on, out of the segment's ``of_rows`` of this schema."""
 
     host: str
     boot_id: str
@@ -152,24 +153,24 @@ class Rows:
         return self.first_row + self.rows
 
     def headers(self) -> list[tuple[str, str | bytes | None]]:
-        """Return it as the headers of a message."""
+        """Return the headers of a message with these rows."""
         return [(_HEADER + field.name, str(getattr(self, field.name)).encode()) for field in fields(self)]
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, bytes]) -> "Rows | None":
-        """Return what the headers of a message say; null: it is none of these messages."""
-        said: dict[str, str | int] = {}
+        """Return the rows that the headers of a message name; null: it is not such a message."""
+        values: dict[str, str | int] = {}
         for field in fields(cls):
             text = headers.get(_HEADER + field.name, b"").decode(errors="replace")
             if field.type is int and not (text.isascii() and text.isdecimal()):
                 return None
-            said[field.name] = int(text) if field.type is int else text
-        return cls(**said) if said["schema"] in FEED_SCHEMAS else None  # type: ignore[arg-type]
+            values[field.name] = int(text) if field.type is int else text
+        return cls(**values) if values["schema"] in FEED_SCHEMAS else None  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedMessage:
-    """Rows that are to be published: which, and the Arrow IPC stream that holds them."""
+    """Rows to publish: which they are, and the Arrow IPC stream that holds them."""
 
     which: Rows
     payload: bytes

@@ -1,10 +1,9 @@
-"""A frame: a batch of events as bytes that explain themselves.
+"""A frame: a batch of events as self-describing bytes.
 
 A frame is one Arrow IPC stream of one record batch (buffers compressed with zstd, level 1), followed by four bytes: the
-CRC-32 of all before them (little-endian). Any Arrow reader reads the stream and stops at its end, before the checksum.
-The schema's metadata say what the frame holds: see ``FrameHeader``. A frame carries every text that it uses, so a
-reader can start at any frame. It leaves out the columns of which none of its events has a value: most frames use half
-of them.
+CRC-32 of all bytes before them (little-endian). Any Arrow reader reads the stream and stops at its end, before the checksum.
+The schema's metadata is the frame's header: see ``FrameHeader``. A frame contains every text that it uses, so a reader can
+start at any frame. It leaves out columns in which none of its events has a value: most frames use half of the columns.
 """
 
 import dataclasses
@@ -23,7 +22,7 @@ from pagetrail.schemas.errors import FrameDamaged, SchemaTooNew
 from pagetrail.schemas.upcast import WIRE_SCHEMAS, upcast_batch
 
 FRAME_EVENTS: Final = 65_536
-"""Events in a full frame. Frames of files are cut by this count alone, so that whoever ingests makes the same ones."""
+"""Events in a full frame. Files are divided into frames by this count alone, so that every ingest makes the same frames."""
 
 CHECKSUM_BYTES: Final = 4
 
@@ -33,13 +32,13 @@ RecordingKey = tuple[str, str, str]
 _KEY = "pagetrail."
 _CODEC = pa.Codec("zstd", compression_level=1)
 _WRITE = pa.ipc.IpcWriteOptions(compression=_CODEC)
-# what Arrow raises on bytes that are no stream of its own: ArrowInvalid is a ValueError, ArrowIOError an OSError
+# what Arrow raises on bytes that are not an Arrow stream: ArrowInvalid is a ValueError, ArrowIOError an OSError
 _ARROW_ERRORS = (pa.ArrowException, OSError, ValueError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameOrigin:
-    """Whose events a frame holds, and who made it: what all frames of a recording share."""
+    """The recording and producer of a frame: the fields that all frames of a recording share."""
 
     host: str
     boot_id: str
@@ -50,7 +49,7 @@ class FrameOrigin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameHeader:
-    """What a frame says of itself, as the metadata ``pagetrail.*`` of its Arrow schema.
+    """The header of a frame: the metadata ``pagetrail.*`` of its Arrow schema.
 
     Attributes
     ----------
@@ -59,8 +58,8 @@ class FrameHeader:
     frame
         Its number in the recording: from 0, without holes.
     rows
-        Events in it; ``first_seq`` to ``last_seq`` and ``first_ts`` to ``last_ts`` (trace clock, ns, whatever the
-        version's own unit) are those of its first and last event.
+        Number of events; ``first_seq``, ``last_seq``, ``first_ts`` and ``last_ts`` (trace clock, ns, whatever the unit of
+        *version*) are those of the first and last event.
     """
 
     version: int
@@ -78,13 +77,13 @@ class FrameHeader:
 
     @property
     def recording_key(self) -> RecordingKey:
-        """Whose frame it is: one recording that was ingested under two hosts' names is two."""
+        """The recording of the frame: one that was ingested under two host names counts as two."""
         return self.host, self.boot_id, self.recording
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """A frame as it is appended to a log: its bytes, what they say of themselves, and their digest."""
+    """A frame as it is appended to a log: its header, bytes, and their digest."""
 
     header: FrameHeader
     payload: bytes
@@ -104,7 +103,7 @@ def frame_digest(payload: bytes) -> bytes:
 
 
 def header_of(batch: EventBatch, origin: FrameOrigin, frame: int) -> FrameHeader:
-    """Return the header of *batch* as frame number *frame* of the recording at *origin*."""
+    """Return the header of *batch* as frame number *frame* of the recording of *origin*."""
     seq, ts = batch.column("seq"), batch.column("trace_ts_nsec")
     return FrameHeader(
         version=SCHEMA_VERSION,
@@ -119,7 +118,7 @@ def header_of(batch: EventBatch, origin: FrameOrigin, frame: int) -> FrameHeader
 
 
 def encode_frame(batch: EventBatch, header: FrameHeader) -> bytes:
-    """Return *batch* (current version, at least one event) under *header* as bytes: the same input, the same bytes."""
+    """Return *batch* (current version, at least one event) under *header* as bytes; equal input gives equal bytes."""
     return encode_record_batch(to_arrow(batch), header)
 
 
@@ -138,29 +137,29 @@ def encode_record_batch(table: pa.RecordBatch, header: FrameHeader) -> bytes:
 
 
 def decode_header(payload: bytes, where: str = "frame") -> FrameHeader:
-    """Return the header of a frame of any version, reading no more than the schema message.
+    """Return the header of a frame of any version; this reads only the schema message.
 
     Raises
     ------
     FrameDamaged
-        The bytes are not a frame's. The checksum is not looked at: ``decode_frame`` does.
+        The bytes are not a frame. The checksum is not checked here, but in ``decode_frame``.
     """
     try:
         found = pa.ipc.read_schema(pa.py_buffer(payload)).metadata or {}
     except _ARROW_ERRORS as error:
-        raise FrameDamaged(where=where, reason=f"bytes that are no Arrow stream ({_line(error)})") from error
+        raise FrameDamaged(where=where, reason=f"bytes that are not an Arrow stream ({_line(error)})") from error
     return _header(found, where)
 
 
 def decode_frame(payload: bytes, where: str = "frame") -> tuple[FrameHeader, EventBatch]:
-    """Return the header and the events of a frame, lifted to the current version; the header keeps the frame's own.
+    """Return the header and the events of a frame, lifted to the current version; the header keeps the frame's own version.
 
     Raises
     ------
     FrameDamaged
-        The bytes are not those of a whole frame: cut short, changed, or at odds with their own header.
+        The bytes are not a complete frame: they are cut short, changed, or contradict their header.
     SchemaTooNew
-        The frame is of a later version than this pagetrail reads.
+        The frame has a later version than this pagetrail reads.
     """
     header = decode_header(payload, where)
     if header.version > SCHEMA_VERSION:
@@ -172,7 +171,7 @@ def decode_frame(payload: bytes, where: str = "frame") -> tuple[FrameHeader, Eve
 
 
 def read_record_batch(payload: bytes, where: str = "frame") -> pa.RecordBatch:
-    """Return the Arrow batch of a frame as it was written: columns of its own version's schema. Checks the checksum."""
+    """Check the checksum of a frame; return its Arrow batch as it was written, with columns of its own version's schema."""
     stream = memoryview(payload)[:-CHECKSUM_BYTES]
     if zlib.crc32(stream).to_bytes(CHECKSUM_BYTES, "little") != payload[-CHECKSUM_BYTES:]:
         raise FrameDamaged(where=where, reason=f"{len(payload)} bytes whose checksum is wrong: cut short, or changed")
@@ -192,31 +191,31 @@ def _read(payload: bytes, header: FrameHeader, where: str) -> pa.RecordBatch:
     try:
         names = table.schema.names
     except UnicodeDecodeError as error:
-        raise FrameDamaged(where=where, reason=f"a column whose name is no text ({_line(error)})") from error
+        raise FrameDamaged(where=where, reason=f"a column whose name is not text ({_line(error)})") from error
     expected = [field for field in WIRE_SCHEMAS[header.version] if field.name in names or not field.nullable]
     if not table.schema.equals(pa.schema(expected), check_metadata=False):
         raise FrameDamaged(where=where, reason=f"columns that are not those of version {header.version}")
     if table.num_rows != header.rows or header.rows == 0:
-        raise FrameDamaged(where=where, reason=f"{table.num_rows} rows where its header says {header.rows}")
+        raise FrameDamaged(where=where, reason=f"{table.num_rows} rows and a header that says {header.rows}")
     try:
         return upcast_batch(table, header.version)
-    except pa.ArrowException as error:  # a value no event of its version has: a time beyond what ns can say
+    except pa.ArrowException as error:  # a value that no event of its version may have: a time too large for int64 ns
         raise FrameDamaged(where=where, reason=f"values that cannot be lifted ({_line(error)})") from error
 
 
 def _check(batch: EventBatch, header: FrameHeader, where: str) -> None:
     seq, ts = batch.column("seq"), batch.column("trace_ts_nsec")
-    said = (header.first_seq, header.last_seq, header.first_ts, header.last_ts)
-    held = (int(seq[0]), int(seq[-1]), int(ts[0]), int(ts[-1]))
-    if said != held:
-        raise FrameDamaged(where=where, reason=f"seq and times {held} where its header says {said}")
+    expected = (header.first_seq, header.last_seq, header.first_ts, header.last_ts)
+    found = (int(seq[0]), int(seq[-1]), int(ts[0]), int(ts[-1]))
+    if expected != found:
+        raise FrameDamaged(where=where, reason=f"seq and times {found} and a header that says {expected}")
     if np.any(np.diff(seq) != 1) or np.any(np.diff(ts) < 0):
         raise FrameDamaged(where=where, reason="events out of order")
 
 
 def _metadata(header: FrameHeader) -> dict[str, str]:
-    said = {_KEY + name: str(value) for name, value in dataclasses.asdict(header).items()}
-    return {_KEY + "schema": SCHEMA_NAME} | said
+    fields = {_KEY + name: str(value) for name, value in dataclasses.asdict(header).items()}
+    return {_KEY + "schema": SCHEMA_NAME} | fields
 
 
 def _header(found: Mapping[bytes, bytes], where: str) -> FrameHeader:
@@ -229,7 +228,7 @@ def _header(found: Mapping[bytes, bytes], where: str) -> FrameHeader:
             values[field.name] = int(text) if field.type is int else text
         header = FrameHeader(**values)  # type: ignore[arg-type]  # each value is of its field's type
     except (KeyError, ValueError) as error:
-        raise FrameDamaged(where=where, reason=f"a header that lacks or mangles {error}") from error
+        raise FrameDamaged(where=where, reason=f"a header with a missing or invalid field ({error})") from error
     if header.version < 1:
         raise FrameDamaged(where=where, reason=f"schema version {header.version}")
     return header

@@ -1,6 +1,6 @@
-"""Values and JSON Schemas: whether a schema accepts a value, and the values at the corners of what it accepts.
+"""Values and JSON Schemas: whether a schema accepts a value, and the corner values that it accepts.
 
-Only the part of JSON Schema (2020-12) that our published schemas use; any other keyword is an ``UnknownKeyword``, never
+Only those features of JSON Schema (2020-12) that the published schemas use; any other keyword is an ``UnknownKeyword``, never
 silently ignored.
 """
 
@@ -20,7 +20,7 @@ UNDERSTOOD: Final = frozenset(
 IGNORED: Final = frozenset(
     {"title", "description", "default", "discriminator", "$schema", "$id", "examples", "version"}
 )
-"""Keywords that say nothing about which values are valid."""
+"""Keywords that do not affect which values are valid."""
 
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "null": (type(None),),
@@ -37,12 +37,12 @@ class UnknownKeyword(InputError):
     """A JSON Schema uses a keyword that these rules do not know."""
 
     def __init__(self, *, keyword: str) -> None:
-        super().__init__(f"expected a JSON Schema as pagetrail publishes them, found the keyword {keyword!r} in it")
+        super().__init__(f"expected a JSON Schema of the form that pagetrail publishes, found the keyword {keyword!r}")
         self.keyword = keyword
 
 
 def resolve(schema: Schema, root: Schema) -> Schema:
-    """Return *schema* with its ``$ref`` followed, if it is one. Raises ``UnknownKeyword`` for what we do not know."""
+    """Return *schema* with its ``$ref`` followed, if it is one. Raises ``UnknownKeyword`` for keywords not in ``UNDERSTOOD``."""
     while "$ref" in schema:
         found = root.get("$defs", {}).get(schema["$ref"].removeprefix("#/$defs/"))
         if found is None:
@@ -63,7 +63,7 @@ def branches(schema: Schema) -> list[Schema] | None:
 
 
 def accepts(schema: Schema, value: Json, root: Schema) -> bool:
-    """Return whether *value* is valid under *schema*, whose references lead into *root*."""
+    """Return whether *value* is valid under *schema*; references are resolved in *root*."""
     schema = resolve(schema, root)
     union = branches(schema)
     if union is not None:
@@ -128,7 +128,7 @@ def _accepts_array(schema: Schema, value: list[Json] | tuple[Json, ...], root: S
 
 
 def corners(schema: Schema, root: Schema) -> Iterator[Json]:
-    """Yield valid values at the edges: each alternative, each bound, each field alone, none of them, and all."""
+    """Yield the corner values: each alternative, each bound, each optional field alone, none of them, and all."""
     schema = resolve(schema, root)
     union = branches(schema)
     if union is not None:

@@ -1,13 +1,14 @@
-"""How functions are compiled: the options of all of them, in one place, and how long compiled code on disk is good.
+"""How jit functions are compiled: the options of all of them, in one place, and how long compiled code on disk is valid.
 
-A compiled function allocates nothing and raises nothing, so it needs no reference counts (``_nrt=False``). Inner functions are
-always inlined, as each call of the fold's would otherwise copy a tuple of a dozen arrays (measured: 10 times slower).
+A jit function allocates nothing and raises nothing, so it needs no reference counts (``_nrt=False``). Inner functions are always
+inlined, because each call would otherwise copy a tuple of a dozen arrays (measured in the fold: 10 times slower).
 
 NUMBA_DISABLE_JIT=1 leaves every function as Python, with equal results. NUMBA_BOUNDSCHECK=1 compiles them with a check of every
-index, which raises IndexError: ``make boundscheck`` runs tests so.
+index, which raises IndexError: ``make boundscheck`` runs tests that way.
 """
 
 import hashlib
+import pickle
 from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import Any, Final, TypeVar
@@ -15,12 +16,12 @@ from typing import Any, Final, TypeVar
 import numba
 import numpy as np
 from numba import types
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 BOUNDS_ARE_CHECKED: Final = bool(getattr(numba.config, "BOUNDSCHECK", False))
-"""Whether the environment asks for checks of every index: numba takes that for more than any option."""
+"""Whether the environment asks for checks of every index: for numba, that overrides the option."""
 
 _OPTIONS: Final[dict[str, Any]] = {
     "nogil": True, "boundscheck": BOUNDS_ARE_CHECKED, "error_model": "numpy", "forceinline": True, "_nrt": False,
@@ -30,7 +31,7 @@ _INNER: Final[dict[str, Any]] = _OPTIONS | {"no_cpython_wrapper": True, "no_cfun
 
 
 def jit(function: _F) -> _F:
-    """Compile an entry point, which Python calls; what is compiled is kept on disk."""
+    """Compile an entry point, which Python calls; the compiled code is cached on disk."""
     entry = _compiled(function, _ENTRY)
     if entry is not function:
         entry._cache = _EntryCache(function)
@@ -39,7 +40,7 @@ def jit(function: _F) -> _F:
 
 
 def inner(function: _F) -> _F:
-    """Compile a function that only compiled functions call."""
+    """Compile a function that only jit functions call."""
     typed: _F = _compiled(function, _INNER)
     return typed
 
@@ -59,18 +60,49 @@ def _compiled(function: Callable[..., Any], options: dict[str, Any]) -> Any:
 
 
 class _EntryCache(FunctionCache):
-    """Compiled code on disk, for as long as the entry point and all that is inlined into it stay the same.
+    """Compiled code on disk, valid while the entry point and all functions inlined into it stay the same.
 
-    numba itself asks whether the entry point's own file has changed, and inner functions stand in others: after an update of one of
-    those, the old rules would be run. Nor does it ask whether the code on disk checks its indices.
+    numba itself only checks whether the entry point's own file has changed. Inner functions are in other files: after an update of
+    one of those, it would run the old rules. Nor does it check whether the code on disk has bounds checks.
     """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        there = self._cache_file
+        self._cache_file = _CacheFile(
+            cache_path=there._cache_path, filename_base=self._impl.filename_base, source_stamp=there._source_stamp
+        )
 
     def _index_key(self, sig: object, codegen: object) -> tuple[object, ...]:
         return (*super()._index_key(sig, codegen), inlined_digest(self._py_func), BOUNDS_ARE_CHECKED)
 
 
+class _CacheFile(IndexDataCacheFile):
+    """The files of one function; what cannot be read is compiled again.
+
+    An index names the types of arguments. After an update, one of another version may name a class that is gone.
+    """
+
+    def _load_index(self) -> dict[object, str]:
+        try:
+            index: dict[object, str] = super()._load_index()
+        except _UNREADABLE:
+            return {}
+        return index
+
+    def _load_data(self, name: str) -> object:
+        try:
+            return super()._load_data(name)
+        except _UNREADABLE as error:
+            raise OSError(f"{name}: {error}") from error  # numba compiles again then
+
+
+_UNREADABLE: Final = (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, TypeError, ValueError)
+"""What unpickling raises where bytes are damaged, or name what is not there."""
+
+
 def inlined_digest(function: Callable[..., Any]) -> str:
-    """Return a digest of a compiled function and of every one that it calls: code, constants, and global values by name."""
+    """Return a digest of a jit function and of every one that it calls: code, constants, and global values by name."""
     digest = hashlib.sha256()
     functions = [function]
     for one in functions:

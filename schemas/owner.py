@@ -1,4 +1,4 @@
-"""The words of an answer: states of a page, kinds of evidence, and how a span began or ended; with their codes in segments."""
+"""The words of answers and their codes in segments: states of a page, kinds of evidence, how a span began or ended."""
 
 import enum
 from typing import Final
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class State(enum.IntEnum):
-    """What is known of a page whose section is there."""
+    """State of a page whose section is present."""
 
     UNKNOWN = 0
     OWNED = 1
@@ -15,7 +15,7 @@ class State(enum.IntEnum):
 
 
 class Evidence(enum.IntEnum):
-    """How a state is known: an event was seen, the kernel's own view said so, or it follows from something else."""
+    """How a state is known: observed in an event, taken from a baseline, or inferred from something else."""
 
     NONE = 0
     OBSERVED = 1
@@ -24,7 +24,7 @@ class Evidence(enum.IntEnum):
 
 
 class How(enum.IntEnum):
-    """What began or ended a span."""
+    """What began or ended a span. The numbers are in segments: never reuse one (15 was used)."""
 
     OPEN = 0
     ALLOC = 1
@@ -41,14 +41,16 @@ class How(enum.IntEnum):
     LOST_FREE = 12
     LOST_ALLOC = 13
     OFFLINED = 14
-    NOT_LISTED = 15
     SPLIT_BY_PAGE_EXT = 16
     REFILL = 17
     UNORDERED = 18
 
 
 class Anomaly(enum.IntEnum):
-    """What a replay noticed: implied by the rules, contradicting what was known, or structurally impossible."""
+    """Something that replay noticed: an event that implies another one, contradicts what was known, or is impossible.
+
+    The numbers are in segments: never reuse one (25 was used).
+    """
 
     FREE_UNSEEN_BOOT = 1
     FREE_UNSEEN_ONLINING = 2
@@ -66,90 +68,76 @@ class Anomaly(enum.IntEnum):
     BAD_ORDER = 22
     HOTPLUG_UNPAIRED = 23
     HOTPLUG_ON_FLATMEM = 24
-    RECORDING_OVERLAPS = 25
     NOT_AN_EVENT = 26
     SECTION_GONE = 27
 
 
 ANOMALY_TEXT: Final = {
     Anomaly.FREE_UNSEEN_BOOT: "freed, never seen allocated: boot memory, or allocated before the recording",
-    Anomaly.FREE_UNSEEN_ONLINING: "freed by onlining: memory that comes, nobody allocated it",
+    Anomaly.FREE_UNSEEN_ONLINING: "freed by onlining, never allocated: memory that comes online",
     Anomaly.FREE_UNSEEN_LOSS: "freed, never seen allocated, after events were lost",
     Anomaly.FREE_OF_FREE: "freed while known free: an allocation was not seen (inferred)",
-    Anomaly.PARTIAL_FREE: "a part of a block was freed: it had been split (inferred)",
+    Anomaly.PARTIAL_FREE: "only some pages of a block were freed: it had been split (inferred)",
     Anomaly.ALLOC_OVER_OWNED: "allocated while owned: a free was not seen (inferred)",
     Anomaly.DRAIN_OF_OWNED: "drained from a per-cpu list while owned: a free was not seen, or the owner was a ghost (inferred)",
     Anomaly.REFILL_OF_OWNED: "taken off the free lists while owned: a free was not seen, or the owner was a ghost (inferred)",
-    Anomaly.SECTION_OPENED: "an event in a section not known to be online: it is there (inferred)",
+    Anomaly.SECTION_OPENED: "an event in a section not known to be online: the section is online (inferred)",
     Anomaly.USE_OF_FREE: "split, or migrated to, while known free: an allocation was not seen (inferred)",
-    Anomaly.MIGRATE_FROM_UNKNOWN: "migrated from a page of which nothing was known",
+    Anomaly.MIGRATE_FROM_UNKNOWN: "migrated from a page without a known owner",
     Anomaly.UNALIGNED: "quarantined: the block is not aligned to its order",
     Anomaly.BEYOND_MACHINE: "quarantined: a page frame number beyond what the machine can have",
     Anomaly.BAD_ORDER: "quarantined: an order that no block has",
-    Anomaly.HOTPLUG_UNPAIRED: "a hotplug call returned that was not seen to begin",
+    Anomaly.HOTPLUG_UNPAIRED: "a hotplug call returned, and its entry was not seen",
     Anomaly.HOTPLUG_ON_FLATMEM: "quarantined: hotplug on a kernel without SPARSEMEM",
-    Anomaly.NOT_AN_EVENT: "quarantined: an event of no known kind, or whose detail is not what its kind says",
-    Anomaly.SECTION_GONE: "quarantined: an event in a section that went, and hotplug was recorded",
-    Anomaly.RECORDING_OVERLAPS: "quarantined: a recording that overlaps another one of the same boot",
+    Anomaly.NOT_AN_EVENT: "quarantined: an event of an unknown kind, or with a detail that is invalid for its kind",
+    Anomaly.SECTION_GONE: "quarantined: an event in a section that went offline; its return would have been recorded",
 }
-"""One line a kind, for people."""
+"""One line for each kind, for people."""
 
 QUARANTINED: Final = frozenset(
     kind for kind in Anomaly if kind >= Anomaly.UNALIGNED and kind != Anomaly.HOTPLUG_UNPAIRED
 )
 
-GFP_MOVABLE: Final = 0x08
-"""__GFP_MOVABLE. Source: include/linux/gfp_types.h (Linux 6.1; the same bit since 2.6.23)."""
-
-GFP_COMP: Final = 0x40000
-"""__GFP_COMP. Source: include/linux/gfp_types.h (Linux 6.1). Other releases: the recording's own table of names."""
-
-# Bits of /proc/kpageflags. Source: include/uapi/linux/kernel-page-flags.h (Linux 6.1).
-KPF_BUDDY: Final = 1 << 10
-KPF_HWPOISON: Final = 1 << 19
-KPF_NOPAGE: Final = 1 << 20
-KPF_OFFLINE: Final = 1 << 23
-
 SAME_TS_NSEC: Final = 20_000_000
-"""page_owner's stamp and the trace's event of one allocation lie at most this far apart, ns (3 ms was the most measured)."""
+"""Largest difference between page_owner's stamp and the trace's event of one allocation, ns (3 ms was the most measured)."""
 
-# One owner, or one freedom, of a block. The kernels' record; 112 bytes.
+# One owner, or one free period, of a block, as the jit functions keep it; 112 bytes.
 RECORD_DTYPE: Final = np.dtype(
     [
         ("block_pfn", np.int64),  # first page of the block as it was allocated
-        ("alloc_ts", np.int64),  # trace clock of the allocation, ns; absent when only the kernel's view told of it
-        ("ts_nsec", np.int64),  # page_owner's stamp, ns; absent until the kernel's view gave it
+        ("alloc_ts", np.int64),  # trace clock of the allocation, ns; absent when only a dump shows it
+        ("ts_nsec", np.int64),  # page_owner's stamp, ns; absent until a dump gives it
         ("free_ts_nsec", np.int64),
         ("begin_seq", np.int64),  # stream_seq of the event that began this span
         ("begin_ts", np.int64),  # its trace clock, ns
         (
             "evidence_ts",
             np.int64,
-        ),  # since when the evidence holds: a split or a migration hands on what was known before
+        ),  # time of the evidence: a split or a migration passes it on
         ("src_pfn", np.int64),  # migrated from
         ("gfp_mask", np.int64),
         ("pid", np.int32),
         ("tgid", np.int32),
         ("comm", np.int32),  # dense id in the stream's table
         ("stack", np.int32),
-        ("free_pid", np.int32),  # who freed it (of a free block)
+        ("free_pid", np.int32),  # thread that freed it (of a free block)
         ("free_tgid", np.int32),
         ("free_comm", np.int32),
         ("free_stack", np.int32),
         ("pages", np.int32),  # pages that still refer to this record
         ("order", np.int8),
-        ("cpu", np.int16),  # of the event that began it; absent: no event of a CPU did
+        ("cpu", np.int16),  # of the event that began it; absent: no event of a CPU began it
         ("migratetype", np.int8),
         ("state", np.int8),
         ("evidence", np.int8),
         ("how", np.int8),
         ("migrate_reason", np.int8),
-        ("unordered", np.int8),  # 1: which of two CPUs' events came last is not sure
+        ("unordered", np.int8),  # 1: unknown which of two CPUs' events came last
     ],
     align=True,
 )
 
-# Where a record stood, from when to when: one run of pages.
+# The pages of a record and its end: one run.
 RUN_DTYPE: Final = np.dtype(
     [
         ("pfn", np.int64),
@@ -158,7 +146,7 @@ RUN_DTYPE: Final = np.dtype(
         ("end_ts", np.int64),
         ("generation", np.int32),
         ("end_how", np.int8),
-        ("kernel_view", np.int8),  # 1: this is what the kernel's record said, where it is known to be wrong
+        ("kernel_view", np.int8),  # 1: the kernel's own record, where it is known to be wrong
     ],
     align=True,
 )
@@ -168,8 +156,8 @@ DOUBT_DTYPE: Final = np.dtype(
         ("pfn", np.int64),
         ("nr_pages", np.int64),
         ("from_ts", np.int64),  # last evidence before the contradiction, trace clock ns
-        ("to_ts", np.int64),  # when it ends: when it was noticed, or open
-        ("noticed_ts", np.int64),  # when it was noticed
+        ("to_ts", np.int64),  # end of the doubt: the time at which it was noticed, or open
+        ("noticed_ts", np.int64),  # time at which it was noticed
         ("seq", np.int64),  # stream_seq of the event that showed it
         ("reason", np.int8),  # Anomaly, or one of the two below
     ],
@@ -177,11 +165,11 @@ DOUBT_DTYPE: Final = np.dtype(
 )
 
 DOUBT_BASELINE: Final = 100
-"""Doubt's reason: the kernel's own view disagreed."""
+"""Doubt's reason: a baseline disagreed."""
 DOUBT_ORDER: Final = 102
 """Doubt's reason: another CPU's event, within the skew of their clocks, may have come before."""
 DOUBT_HOTPLUG: Final = 101
-"""Doubt's reason: a hotplug call was under way."""
+"""Doubt's reason: a hotplug call was in progress."""
 
 DOUBT_TEXT: Final = {
     DOUBT_BASELINE: "the kernel's own dump disagreed later",
@@ -196,13 +184,13 @@ ABSENT8: Final = int(np.iinfo(np.int8).min)
 OPEN_END: Final = int(np.iinfo(np.int64).max)
 """end_seq and end_ts of a span that has not ended."""
 
-# What a page_ext client beside owner held on a run of pages, from when to when.
+# A value that a page_ext client (other than owner) held for a run of pages, and its beginning and end.
 VALUE_DTYPE: Final = np.dtype(
     [
         ("pfn", np.int64),
         ("nr_pages", np.int64),
         ("value", np.int64),
-        ("begin_seq", np.int64),  # stream_seq of the event that told of it
+        ("begin_seq", np.int64),  # stream_seq of the event that reported it
         ("begin_ts", np.int64),  # its trace clock, ns
         ("end_seq", np.int64),
         ("end_ts", np.int64),

@@ -1,11 +1,11 @@
 """The published schemas: JSON Schema, Arrow schema and a golden frame of every version, in ``schemas/published/``; and the
-Arrow schemas of what ``pagetrail publish`` sends, ``NAME-vN.arrow``.
+Arrow schemas of the messages of ``pagetrail publish``, ``NAME-vN.arrow``.
 
-``python -m pagetrail.schemas.publish`` says what differs from the models; with ``--write`` it writes what is missing. A
-published version never changes: a file that differs is refused, but for those of the current version before release
-1.0, with ``--replace-current``.
+``python -m pagetrail.schemas.publish`` lists files that differ from the models; with ``--write`` it writes missing files. A
+published version never changes: a file that differs is refused. The exception, before release 1.0, are files of the current
+version with ``--replace-current``.
 
-``vN.events.json`` are the events of version N that its golden frame holds, every kind of it: written by hand.
+``vN.events.json`` has the events of the golden frame of version N, one or more of every kind, written by hand.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def json_schema(version: int) -> dict[str, Any]:
 
 
 def published_json_schema(version: int) -> dict[str, Any] | None:
-    """Return the JSON Schema that was published for *version*, if it was."""
+    """Return the JSON Schema that was published for *version*; null: none was."""
     content = published(f"v{version}.json")
     return None if content is None else dict(json.loads(content))
 
@@ -63,7 +63,7 @@ def golden_events(version: int) -> list[dict[str, Any]]:
 
 
 def golden_frame(version: int) -> bytes:
-    """Return the golden frame of *version*, made anew from its events."""
+    """Return the golden frame of *version*, encoded again from its events."""
     table = record_batch(version, golden_events(version))
     first, last = (table.slice(row, 1).to_pylist()[0] for row in (0, table.num_rows - 1))
     (clock,) = _NANOSECONDS.keys() & first.keys()
@@ -105,12 +105,12 @@ def documents(version: int) -> dict[str, bytes]:
 
 
 def feed_documents() -> dict[str, bytes]:
-    """Return the files that publish the schemas of what ``pagetrail publish`` sends, by name."""
+    """Return the files that publish the schemas of ``pagetrail publish``'s messages, by name."""
     return {f"{name}.arrow": schema.serialize().to_pybytes() for name, schema in FEED_SCHEMAS.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compare the published files with the models; write what is missing, if asked to. Return the exit code."""
+    """Compare the published files with the models; with ``--write``, write missing ones. Return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m pagetrail.schemas.publish", description=__doc__)
     parser.add_argument("--write", action="store_true", help="write files that are missing")
     parser.add_argument("--replace-current", action="store_true", help="with --write: replace those of this version")

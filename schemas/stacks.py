@@ -1,17 +1,16 @@
-"""A stack's canonical form and its 64-bit id: one name for one call path, whoever recorded it.
+"""A stack's canonical form and its 64-bit id: one id for one call path, whatever recorded it.
 
 page_owner's stack of an allocation and the tracepoint's stack of the same allocation differ in three things: offsets
-(``func+0x1/0x2`` or ``func``), the innermost functions (page_owner looks from within ``get_page_from_freelist``, the
-tracepoint ``mm_page_alloc`` from ``__alloc_pages``) and the outer end: page_owner keeps 16 entries and nothing beyond
-the entry of an interrupt or exception (``filter_irq_stacks``), a trace keeps all. The canonical form has no offsets, no
+(``func+0x1/0x2`` or ``func``); the innermost functions (page_owner's stack begins within ``get_page_from_freelist``, that of the
+tracepoint ``mm_page_alloc`` in ``__alloc_pages``); and the outer end: page_owner keeps 16 entries and nothing beyond the
+entry of an interrupt or exception (``filter_irq_stacks``), a trace keeps all. The canonical form has no offsets, no
 tracing or allocator functions at its inner end, nothing beyond the first such entry, and at most ``MAX_FRAMES`` frames.
 
-``MAX_FRAMES`` = 12 because page_owner's 16 entries hold up to four of those inner functions (``post_alloc_hook``,
-``get_page_from_freelist``, ``__alloc_pages_slowpath``, ``__alloc_pages``) and 12 callers are what is always left. A
-kernel that inlines nothing can have five; its deepest stacks then keep 11 frames, say that they were cut off, and have
-an id of their own.
+``MAX_FRAMES`` = 12 because page_owner's 16 entries contain up to four of those inner functions (``post_alloc_hook``,
+``get_page_from_freelist``, ``__alloc_pages_slowpath``, ``__alloc_pages``), so at least 12 callers remain. A kernel that inlines
+nothing can have five inner functions; its deepest stacks then keep 11 frames, are marked as cut off, and have another id.
 
-Where the two cannot meet: page_owner's own allocations (for its stack depot) bear ``register_dummy_stack`` in its dump.
+The two never agree for page_owner's own allocations (for its stack depot): they have ``register_dummy_stack`` in its dump.
 """
 
 import re
@@ -22,7 +21,7 @@ from typing import Final
 
 MAX_FRAMES: Final = 12
 CUT_OFF: Final = "..."
-"""The last line of a stack that was cut off. Part of the text, so of the id."""
+"""The last line of a stack that was cut off. It is part of the text, and so of the id."""
 
 PAGE_OWNER_STACK_DEPTH: Final = 16
 """Source: mm/page_owner.c, PAGE_OWNER_STACK_DEPTH (Linux 6.1)."""
@@ -48,7 +47,7 @@ _TRACING: Final = frozenset(
     }
 )
 _TRACING_STARTS: Final = ("__traceiter_", "trace_event_raw_event_", "perf_trace_")
-# mm/page_alloc.c, Linux 3.19 to 6.16: all that lies between __alloc_pages (whatever its name) and page_owner's hook
+# mm/page_alloc.c, Linux 3.19 to 6.16: all functions between __alloc_pages (whatever its name) and page_owner's hook
 _ALLOCATOR: Final = frozenset(
     {
         "post_alloc_hook",
@@ -115,8 +114,8 @@ class CanonicalStack:
 def canonical_stack(raw: str) -> CanonicalStack:
     """Return the canonical form of *raw*: frames joined by newlines, innermost first, as a recording has them.
 
-    A frame is ``func``, ``func+0x43``, ``func+0x1/0x2``, each with `` [module]`` or without. A last line ``...`` says
-    that *raw* was cut off already. A stack of nothing but allocator functions keeps them.
+    A frame is ``func``, ``func+0x43``, ``func+0x1/0x2``, each with `` [module]`` or without. A last line ``...`` means
+    that *raw* was cut off already. A stack of allocator functions only keeps them.
     """
     lines = [line.strip() for line in raw.split("\n")]
     frames = [_name(line) for line in lines if line and line != CUT_OFF]
@@ -144,7 +143,7 @@ def _name(frame: str) -> str:
 
 
 def _function(name: str) -> str:
-    """Return the function without what the compiler added (``.constprop.0``, ``.isra.0``)."""
+    """Return the function without the compiler's suffixes (``.constprop.0``, ``.isra.0``)."""
     return name.split(" ", 1)[0].split(".", 1)[0]
 
 

@@ -1,11 +1,11 @@
-"""Whole rows of structured arrays, moved as bytes: NumPy moves a struct field by field, which takes ten times as long."""
+"""Rows of structured arrays, moved as bytes: NumPy moves a struct field by field, which takes ten times as long."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 def whole(rows: NDArray[np.void]) -> NDArray[np.void]:
-    """Return the same rows, opaque: what is written to them is written to *rows*."""
+    """Return an opaque NumPy view of *rows*: a write to it is a write to *rows*."""
     return rows.view(np.dtype((np.void, rows.dtype.itemsize)))
 
 
@@ -15,6 +15,11 @@ def taken(rows: NDArray[np.void], which: NDArray[np.integer] | NDArray[np.bool_]
     return whole(rows).take(index).view(rows.dtype)
 
 
-def concatenated(parts: list[NDArray[np.void]]) -> NDArray[np.void]:
-    """Return the rows of all *parts*, of one dtype, one after another."""
-    return np.concatenate([whole(part) for part in parts]).view(parts[0].dtype)
+def copied(rows: NDArray[np.void]) -> NDArray[np.void]:
+    """Return a copy of *rows*, which must be contiguous."""
+    return whole(rows).copy().view(rows.dtype)
+
+
+def concatenated(arrays: list[NDArray[np.void]]) -> NDArray[np.void]:
+    """Return the rows of all *arrays*, which have one dtype, one after another."""
+    return np.concatenate([whole(array) for array in arrays]).view(arrays[0].dtype)

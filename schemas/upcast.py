@@ -1,7 +1,7 @@
 """Lifting events of older versions, one version at a time.
 
 The rules for a single event (a dict) are the readable ones; those for a batch do the same column by column, and a test
-holds the two together. An upcaster never invents: what an old version did not record is null.
+compares the two. An upcaster never invents: fields that an old version did not record are null.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pagetrail.schemas.columns import SCHEMA_VERSION
-from pagetrail.schemas.details import Hotplug
 from pagetrail.schemas.errors import SchemaTooNew
 from pagetrail.schemas.versions import v1, v2, v3
+from pagetrail.schemas.versions.v3_details import Hotplug
 
 RawEvent = Mapping[str, Any]
 
@@ -24,12 +24,12 @@ _CALLS: Final = {"online": "online_pages", "offline": "offline_pages"}
 
 
 def upcast_event(event: RawEvent, to_version: int = SCHEMA_VERSION) -> RawEvent:
-    """Return *event*, valid in the version it names, as an event of *to_version*.
+    """Return *event*, valid in its own ``schema_version``, as an event of *to_version*.
 
     Raises
     ------
     SchemaTooNew
-        The event is of a later version than this pagetrail knows.
+        The event has a later version than this pagetrail knows.
     """
     version = event["schema_version"]
     if version > SCHEMA_VERSION:
@@ -42,7 +42,7 @@ def upcast_event(event: RawEvent, to_version: int = SCHEMA_VERSION) -> RawEvent:
 def upcast_batch(table: pa.RecordBatch, version: int) -> pa.RecordBatch:
     """Return *table*, of schema *version*, as a batch of the current version.
 
-    Nullable columns may be missing; they are null. A batch of the current version is returned as it is.
+    Missing nullable columns become null. A batch of the current version is returned as it is.
     """
     if version < SCHEMA_VERSION:
         table = _assemble(table, {}, WIRE_SCHEMAS[version])
@@ -52,7 +52,7 @@ def upcast_batch(table: pa.RecordBatch, version: int) -> pa.RecordBatch:
 
 
 def _v1_to_v2(event: RawEvent) -> RawEvent:
-    """v2 added who allocated and where. v1 did not record it, so it is absent, not zero."""
+    """v2 added pid, tgid, comm, cpu and node. v1 did not record them, so they are absent, not zero."""
     kept = {name: value for name, value in event.items() if name not in ("trace_ts_usec", "stack")}
     who = {"pid": None, "tgid": None, "comm": None, "cpu": None, "node": None}
     lifted = kept | who | {"schema_version": 2, "trace_ts_nsec": event["trace_ts_usec"] * 1000}
@@ -64,20 +64,20 @@ def _v1_to_v2(event: RawEvent) -> RawEvent:
 
 
 def _as_text(stack: list[str] | tuple[str, ...] | None) -> str | None:
-    """v1 kept at most 8 entries: a stack that used all of them may have been cut off, and says so."""
+    """v1 kept at most 8 entries: a stack with 8 may have been cut off, and is marked so."""
     if stack is None:
         return None
     return "\n".join([*stack, _CUT_OFF] if len(stack) == v1.STACK_DEPTH else stack)
 
 
 def _v2_to_v3(event: RawEvent) -> RawEvent:
-    """v3 tells the observed call of a hotplug from its announcement. v2 recorded only that it happened: notified."""
+    """v3 distinguishes an observed hotplug call from a notification. v2 recorded only that it happened: notified."""
     lifted = dict(event) | {"schema_version": 3, "raw_ts_nsec": None, "cgroup": None}
     if event["kind"] == "free":
         lifted |= {"migratetype": None}
     elif event["kind"] == "hotplug":
-        said = _hotplug(lifted.pop("action")).model_dump()
-        lifted |= {"pfn": lifted.pop("start_pfn"), "ret": None, "stack": None} | said
+        call = _hotplug(lifted.pop("action")).model_dump()
+        lifted |= {"pfn": lifted.pop("start_pfn"), "ret": None, "stack": None} | call
     return lifted
 
 
@@ -107,7 +107,7 @@ def _v2_to_v3_batch(table: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _assemble(table: pa.RecordBatch, made: Mapping[str, pa.Array], schema: pa.Schema) -> pa.RecordBatch:
-    """Return a batch of *schema*: columns that were made, else those of *table*, else null."""
+    """Return a batch of *schema*: each column from *made*, else from *table*, else null."""
     names = set(table.schema.names)
     arrays = []
     for field in schema:

@@ -7,9 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import grimp
 import pytest
 
 from pagetrail.schemas import errors
@@ -17,6 +19,8 @@ from tests.conftest import REPOSITORY
 
 ROOMS = ("schemas", "producers", "replay", "queries")
 FOLDERS = (*ROOMS, "pagetrail", "tests", "benchmarks", "kafka", "docs", "docs/decisions")
+
+MOST_FILES = 16
 
 # Written so that this file does not break its own law.
 MACHINE_PATHS = re.compile("|".join(rf"(?<![\w.])/{name}/" for name in ("work", "root", "opt/wheels", "home/[a-z]+")))
@@ -90,7 +94,7 @@ def test_an_installed_pagetrail_brings_no_short_name(room: str, tmp_path: Path) 
 
 
 def test_no_room_imports_the_front_door() -> None:
-    allowed = {"pagetrail.__version__", *(f"pagetrail.{room}" for room in ROOMS)}
+    allowed = {*(f"pagetrail.{room}" for room in ROOMS)}
     through = [
         f"{shown(file, line)}: {name}"
         for file in python_files(*ROOMS)
@@ -98,6 +102,48 @@ def test_no_room_imports_the_front_door() -> None:
         if name.split(".")[0] == "pagetrail" and ".".join(name.split(".")[:2]) not in allowed
     ]
     assert through == []
+
+
+def test_no_room_is_crowded() -> None:
+    """About 15 files: with more, nobody finds the way by looking."""
+    rooms = Counter(file.parent for file in python_files(*ROOMS, "pagetrail") if file.name != "__init__.py")
+    assert {shown(room): files for room, files in rooms.items() if files > MOST_FILES} == {}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_one_name_is_one_class_within_a_room(room: str) -> None:
+    """Published versions of the events keep the names of their time, each in a file of its own."""
+    named: dict[str, list[str]] = {}
+    for file in python_files(room):
+        if "versions" in file.parts:
+            continue
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                named.setdefault(node.name, []).append(shown(file))
+    assert {name: files for name, files in named.items() if len(files) > 1} == {}
+
+
+def test_compiled_functions_are_in_files_that_say_so() -> None:
+    """*kernel* is Linux: docs/words.md."""
+    compiled = {"pagetrail.schemas.jit.jit", "pagetrail.schemas.jit.inner"}
+    files = [
+        shown(file)
+        for file in python_files(*ROOMS)
+        if compiled & {name for _, name in imported(ast.parse(file.read_text()))} and not file.stem.endswith("_jit")
+    ]
+    assert files == []
+    assert [shown(file) for file in tree_files() if file.stem.endswith("_kernels")] == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports under TYPE_CHECKING count too: who needs to name each other belongs into one module, or needs a third."""
+    graph = grimp.build_graph("pagetrail", cache_dir=None, exclude_type_checking_imports=False)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    left = set(imports)
+    while free := {module for module in left if not imports[module] & left}:
+        left -= free
+    in_circles = {module for module in left if any(module in imports[other] for other in left)}
+    assert sorted(in_circles) == []
 
 
 def test_nothing_names_a_machine_or_a_registry() -> None:

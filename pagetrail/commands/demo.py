@@ -13,7 +13,7 @@ import typer
 
 from pagetrail import api
 from pagetrail.commands.options import out, say
-from pagetrail.queries.questions.top import page_bytes
+from pagetrail.queries.core.holders import page_bytes
 
 LEAKER = "leakd"
 WINDOW = ("@2-t2", "@5-t5")
@@ -27,7 +27,7 @@ def demo(
     ] = None,
 ) -> None:
     """Show the whole way on a small real recording: in, replayed, asked, and checked against the kernel."""
-    where = trail or Path(tempfile.mkdtemp(prefix="pagetrail-demo-"))
+    where = trail or context.find_root().obj or Path(tempfile.mkdtemp(prefix="pagetrail-demo-"))
     command = context.find_root().command
 
     def run(*arguments: str) -> None:

@@ -17,7 +17,7 @@ from pagetrail.commands.options import (
     out,
 )
 from pagetrail.commands.pages import AtOption
-from pagetrail.queries.questions.top import BY, By
+from pagetrail.queries.core.holders import BY, By
 from pagetrail.text.render import duration_text, json_text, size_text, stack_text, table_text
 
 ByChoice = enum.StrEnum("ByChoice", {name.upper(): name for name in BY})  # type: ignore[misc]  # one list of names

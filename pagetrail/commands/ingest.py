@@ -16,6 +16,7 @@ from pagetrail.commands.options import (
 )
 from pagetrail.schemas.details import Covered
 from pagetrail.schemas.errors import BadArgument
+from pagetrail.schemas.linux.vmemmap import VMEMMAP_BASE_L4
 
 if TYPE_CHECKING:
     from pagetrail.producers.log.ingest import IngestReport
@@ -96,4 +97,4 @@ def _address(text: str) -> int:
     try:
         return int(text, 0)
     except ValueError:
-        raise BadArgument(f"--vmemmap-base {text}: expected an address such as 0xffffea0000000000") from None
+        raise BadArgument(f"--vmemmap-base {text}: expected an address such as {VMEMMAP_BASE_L4:#x}") from None

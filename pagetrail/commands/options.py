@@ -12,12 +12,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from pagetrail.schemas.errors import BadArgument
+from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 from pagetrail.schemas.log.address import KafkaAddress, parse_log_address
+
+TRAIL_VARIABLE: Final = "PAGETRAIL"
+"""Names the trail where no option does."""
 
 TrailOption = Annotated[
     Path,
     typer.Option(
-        "--trail", envvar="PAGETRAIL", help="Directory of the trail: its log and its segments.", show_default=True
+        "--trail", envvar=TRAIL_VARIABLE, help="Directory of the trail: its log and its segments.", show_default=True
     ),
 ]
 StreamOption = Annotated[
@@ -62,9 +66,6 @@ WaitOption = Annotated[
 ]
 DEFAULT_TRAIL = Path("trail")
 
-MAX_PFN: Final = 1 << 52
-"""Page frame numbers lie below: addresses have 64 bits, pages at least 12 of them."""
-
 _NUMBER: Final = re.compile(r"\d+|0[xX][0-9a-fA-F]+", re.ASCII)
 
 say = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
@@ -76,25 +77,19 @@ def out(text: str) -> None:
     sys.stdout.write(text)
 
 
-def parse_pfns(texts: list[str], *, paddr: bool) -> list[int]:
-    """Return page frame numbers: decimal or 0x hex; with *paddr* physical addresses.
+def parse_pfn(text: str, *, page_shift: int | None = None) -> int:
+    """Return a page frame number: *text* is one, decimal or 0x hex; with *page_shift* it is a physical address.
 
     Raises
     ------
     BadArgument
-        One of them is neither.
+        It is neither.
     """
-    return [parse_pfn(text, paddr=paddr) for text in texts]
-
-
-def parse_pfn(text: str, *, paddr: bool) -> int:
-    """Return one page frame number; see ``parse_pfns``."""
     value = -1
     if _NUMBER.fullmatch(text):
-        value = int(text, 16 if text[:2] in ("0x", "0X") else 10)
-        value = value >> 12 if paddr else value
-    if not 0 <= value < MAX_PFN:
-        what = "a physical address" if paddr else "a page frame number"
+        value = int(text, 16 if text[:2] in ("0x", "0X") else 10) >> (page_shift or 0)
+    if not 0 <= value < PFN_LIMIT:
+        what = "a page frame number" if page_shift is None else "a physical address"
         raise BadArgument(f"{text!r}: expected {what} of 64-bit memory, decimal or 0x hex; found something else")
     return value
 

@@ -16,7 +16,6 @@ from pagetrail.commands.options import (
     WaitOption,
     out,
     parse_pfn,
-    parse_pfns,
 )
 from pagetrail.queries.core.instant import as_text
 from pagetrail.schemas.errors import BadArgument
@@ -40,7 +39,9 @@ def owner(
 ) -> None:
     """Say who owned these pages then, how that is known, and how sure it is."""
     opened = api.open(trail, correct=correct, stream=stream, times=[at], wait=wait)
-    answers = opened.owner(parse_pfns(pfns, paddr=paddr), at, stream=stream, as_of=as_of)
+    page_shift = opened.stream(stream).facts.page_shift if paddr else None
+    pages = [parse_pfn(pfn, page_shift=page_shift) for pfn in pfns]
+    answers = opened.owner(pages, at, stream=stream, as_of=as_of)
     if as_json:
         out(json_text(answers))
     else:
@@ -72,10 +73,8 @@ def history(
         raise BadArgument("--from and --to: expected without --follow, which begins with the allocation; say --at TIME")
     if at is not None and not follow:
         raise BadArgument("--at: expected with --follow; a history has --from and --to, 'pagetrail owner' one instant")
-    opened, page = (
-        api.open(trail, correct=correct, stream=stream, times=[since, until, at], wait=wait),
-        parse_pfn(pfn, paddr=paddr),
-    )
+    opened = api.open(trail, correct=correct, stream=stream, times=[since, until, at], wait=wait)
+    page = parse_pfn(pfn, page_shift=opened.stream(stream).facts.page_shift if paddr else None)
     if follow:
         found = opened.lineage(page, at or "-0s", stream=stream, as_of=as_of)
     else:

@@ -38,10 +38,10 @@ def sections(
     columns = ("section", "start_pfn", "stop_pfn", "generation", "from", "to", "came by", "went by", "page_ext bytes")
     rows = [
         (
-            _name(r), hex(r["start_pfn"]), hex(r["stop_pfn"]), r["generation"], as_text(r["begin_ts"]),
+            r["name"], hex(r["start_pfn"]), hex(r["stop_pfn"]), r["generation"], as_text(r["begin_ts"]),
             "" if r["end_ts"] is None else as_text(r["end_ts"]), r["how"], r["end_how"], r["page_ext_bytes"],
         )
-        for r in found.to_pylist()
+        for r in _joined(found.to_pylist())
     ]  # fmt: skip
     out(
         table_text(
@@ -57,5 +57,24 @@ def sections(
         )
 
 
-def _name(row: dict[str, Any]) -> str:
-    return f"node {row['node']}" if row["section_nr"] is None else str(row["section_nr"])
+def _joined(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row for sections next to each other that came and went together, with a ``name`` and the sum of their bytes."""
+    joined: list[dict[str, Any]] = []
+    for row in rows:
+        if row["section_nr"] is None:
+            joined.append(row | {"name": f"node {row['node']}"})
+        elif joined and _goes_on(joined[-1], row):
+            last = joined[-1]
+            last |= {"last_nr": row["section_nr"], "stop_pfn": row["stop_pfn"]}
+            last["name"] = f"{last['section_nr']}-{row['section_nr']}"
+            if last["page_ext_bytes"] is not None:
+                last["page_ext_bytes"] += row["page_ext_bytes"]
+        else:
+            joined.append(row | {"name": str(row["section_nr"]), "last_nr": row["section_nr"]})
+    return joined
+
+
+def _goes_on(last: dict[str, Any], row: dict[str, Any]) -> bool:
+    alike = ("generation", "begin_ts", "end_ts", "how", "end_how")
+    follows = row["section_nr"] == last.get("last_nr", -2) + 1
+    return follows and all(row[name] == last[name] for name in alike)

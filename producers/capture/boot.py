@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 from typing import Final
 
-from pagetrail.producers.capture.dmesg import PAGE_SHIFT, Dmesg, parse_dmesg
+from pagetrail.producers.capture.dmesg import Dmesg, parse_dmesg
 from pagetrail.producers.capture.snapshots import Snapshots
 from pagetrail.producers.inputs import find_compressed, read_text
 from pagetrail.schemas.details import Boot, Zone
-
-SECTION_SIZE_BITS_X86_64: Final = 27
-"""Source: arch/x86/include/asm/sparsemem.h (Linux 6.1)."""
+from pagetrail.schemas.linux.kmem_events import MM_PAGE_ALLOC
+from pagetrail.schemas.linux.mmzone import PAGE_SHIFT, SECTION_SIZE_BITS, memory_model
+from pagetrail.schemas.linux.page_ext import clients_on
 
 _UNAME: Final = re.compile(r"Linux (\S+) (\S+) .* (\S+) \S+$")
 _ZONE: Final = re.compile(r"Node (\d+), zone\s+(\w+)$")
@@ -29,6 +29,8 @@ class BootFiles:
         What dmesg.txt says; nothing where it is missing.
     uname
         (nodename, release, machine) of uname.txt, if it is there.
+    release, machine
+        Of the kernel, by uname.txt; without it, dmesg tells the release.
     """
 
     def __init__(self, directory: Path, snapshots: Snapshots) -> None:
@@ -36,6 +38,8 @@ class BootFiles:
         self.dmesg = parse_dmesg(self.text("dmesg.txt") or "")
         found = _UNAME.match((self.text("uname.txt") or "").strip())
         self.uname = (found[1], found[2], found[3]) if found else None
+        self.release = found[2] if found else self.dmesg.release
+        self.machine = found[3] if found else None
 
     def text(self, name: str) -> str | None:
         """Return the file *name*, stripped, if it is there."""
@@ -50,7 +54,7 @@ class BootFiles:
 
     def gfp_flags(self) -> dict[str, int]:
         """Return the names that the recording's kernel prints for gfp flags, to their bits; maybe empty."""
-        return parse_gfp_format(self.text("formats/mm_page_alloc.format") or "")
+        return parse_gfp_format(self.text(f"formats/{MM_PAGE_ALLOC}.format") or "")
 
     def block_bytes(self) -> int | None:
         """Return the size of a memory block."""
@@ -65,7 +69,6 @@ class BootFiles:
         saw_boot
             The trace began while the kernel booted: memory is as dmesg says; else the first snapshot is nearer.
         """
-        release, machine = self.uname[1:] if self.uname else (self.dmesg.release, None)
         config = self.text("kernel.config") or ""
         zones = parse_zoneinfo(self._snapshots.first("zoneinfo") or "")
         cmdline = self.text("cmdline.txt")
@@ -73,14 +76,14 @@ class BootFiles:
         orders = (self._snapshots.first("buddyinfo") or "").splitlines()[:1]
         present = self._present(saw_boot=saw_boot)
         return Boot(
-            release=release,
-            arch=machine,
-            section_size_bits=SECTION_SIZE_BITS_X86_64 if machine == "x86_64" else None,
+            release=self.release,
+            arch=self.machine,
+            section_size_bits=SECTION_SIZE_BITS.get(self.machine or ""),
             memory_block_bytes=self.block_bytes(),
             pageblock_order=int(order[1]) if order else None,
             max_order=len(orders[0].split()) - 4 if orders else None,  # "Node 0, zone NAME" and a count for each order
-            memory_model="SPARSEMEM" if machine == "x86_64" or "CONFIG_SPARSEMEM=y" in config else None,
-            page_ext_clients=self._clients(config),
+            memory_model=memory_model(self.machine, config),
+            page_ext_clients=clients_on(cmdline or self.dmesg.cmdline or "", config),
             page_ext_bytes=self.dmesg.page_ext_bytes,
             vmemmap_base=vmemmap_base,
             nodes=tuple(sorted({zone.node for zone in zones} | {node for node, _, _ in self.dmesg.node_ranges})),
@@ -101,20 +104,6 @@ class BootFiles:
             text = self._snapshots.first("memory_blocks.txt") or ""
             ranges = parse_memory_blocks(text, block_bytes >> PAGE_SHIFT)
         return ranges or booted
-
-    def _clients(self, config: str) -> tuple[str, ...]:
-        """Return the page_ext clients that are on.
-
-        Source: mm/page_ext.c page_ext_ops; mm/page_owner.c, mm/page_table_check.c: their early parameters (Linux 6.1).
-        """
-        words = (self.text("cmdline.txt") or self.dmesg.cmdline or "").split()
-        clients = []
-        if "page_owner=on" in words or "page_owner=1" in words:
-            clients.append("owner")
-        enforced = "CONFIG_PAGE_TABLE_CHECK_ENFORCED=y" in config
-        if enforced or "page_table_check=on" in words:
-            clients.append("page_table_check")
-        return tuple(clients)
 
 
 def parse_zoneinfo(text: str) -> tuple[Zone, ...]:

@@ -4,33 +4,14 @@ Never from the events that are there: a ring that overwrites is silent about it.
 """
 
 import re
-from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
 from pagetrail.producers.inputs import blocks, find_compressed, open_input, read_text
 from pagetrail.schemas.details import Coverage, Covered
-
-_TRACEPOINTS: Final[Mapping[Covered, str]] = {
-    "alloc": "kmem:mm_page_alloc",
-    "free": "kmem:mm_page_free",
-    "drain": "kmem:mm_page_pcpu_drain",
-    "refill": "kmem:mm_page_alloc_zone_locked",
-}
-# Probes, and the functions of Linux 6.1 that they have to be on: mm/page_owner.c, mm/memory_hotplug.c.
-PAGE_PROBES: Final[Mapping[Covered, Mapping[str, str]]] = {
-    "split": {"po:split_owner": "__split_page_owner"},
-    "migrate": {"po:copy_owner": "__folio_copy_owner"},
-    "isolate": {"po:iso_owner": "__set_page_owner"},
-}
-_HOTPLUG_PROBES: Final[Mapping[Covered, Mapping[str, str]]] = {
-    "hotplug": {
-        "hp:online_pages": "online_pages",
-        "hp:online_pages_ret": "online_pages",
-        "hp:offline_pages": "offline_pages",
-        "hp:offline_pages_ret": "offline_pages",
-    }
-}
+from pagetrail.schemas.linux.kmem_events import TRACEPOINTS
+from pagetrail.schemas.linux.probes import HOTPLUG_PROBES, PAGE_OWNER_PROBES, Probe
 
 _PROBE: Final = re.compile(r"[pr]\d*:(\w+)/(\w+) (\S+)")
 _RING: Final = re.compile(r"\S+ cpu(\d+) entries: \d+ overrun: (\d+) commit overrun: (\d+) .*dropped events: (\d+)")
@@ -68,7 +49,7 @@ def boot_coverage(declared: Coverage, cmdline: str) -> Coverage | None:
     """
     words = [word.partition("=")[2] for word in cmdline.split() if word.startswith("trace_event=")]
     on = {event for word in words for event in word.split(",")}
-    kinds = tuple(kind for kind, event in _TRACEPOINTS.items() if event in on and kind in declared.kinds)
+    kinds = tuple(kind for kind, event in TRACEPOINTS.items() if event in on and kind in declared.kinds)
     if not kinds:
         return None
     return Coverage(kinds=kinds, cpus=declared.cpus, declared_by=f"trace_event= in cmdline.txt, {declared.declared_by}")
@@ -76,13 +57,17 @@ def boot_coverage(declared: Coverage, cmdline: str) -> Coverage | None:
 
 def _kinds(events: set[str], kprobes: str, missed: set[str], *, probes: bool) -> tuple[Covered, ...]:
     functions = {f"{found[1]}:{found[2]}": found[3] for found in _PROBE.finditer(kprobes)}
-    kinds: list[Covered] = [kind for kind, event in _TRACEPOINTS.items() if event in events]
-    wanted = {**(PAGE_PROBES if probes else {}), **_HOTPLUG_PROBES}
-    for kind, needed in wanted.items():
-        on = all(event in events and functions.get(event) == function for event, function in needed.items())
-        if on and not missed.intersection(event.split(":")[1] for event in needed):
+    kinds: list[Covered] = [kind for kind, event in TRACEPOINTS.items() if event in events]
+    wanted = (*(PAGE_OWNER_PROBES if probes else ()), *HOTPLUG_PROBES)
+    for kind, needed in groupby(wanted, lambda probe: probe.shows):
+        if all(_is_complete(probe, events, functions, missed) for probe in needed):
             kinds.append(kind)
     return tuple(kinds)
+
+
+def _is_complete(probe: Probe, events: set[str], functions: dict[str, str], missed: set[str]) -> bool:
+    """Whether a probe was on, on the function that it is meant for, and missed no hit."""
+    return probe.event in events and functions.get(probe.event) == probe.function and probe.name not in missed
 
 
 def _missed(profile: str) -> set[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-PAGE_SHIFT: Final = 12
+from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
 
 _LINE: Final = re.compile(r"(?:<\d+>)?\[\s*(\d+)\.(\d{6})\](?:\[[^\]]*\])? (.*)")
 _STABLE: Final = re.compile(r"sched_clock: Marking stable \((-?\d+), (-?\d+)\)->\((-?\d+), (-?\d+)\)")

@@ -5,6 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from pagetrail.producers.detail_rows import detail_row
+from pagetrail.schemas.batch import EventBatch
+from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.details import Hotplug
+from pagetrail.schemas.linux.memory_notify import CALL_OF_UEVENT
+
 Action = Literal["add", "online", "offline", "remove"]
 
 _HEADER: Final = re.compile(
@@ -35,6 +41,24 @@ def parse_uevents(text: str) -> Iterator[MemoryEvent]:
                 boottime=int(found[2]),
                 realtime=int(found[3]),
             )
+
+
+def hotplug_rows(text: str, block_pages: int, mono_offset: int) -> Iterator[tuple[int, EventBatch]]:
+    """Yield the HOTPLUG rows that the uevents in *text* tell of, each with its time on the trace clock.
+
+    Parameters
+    ----------
+    mono_offset
+        CLOCK_MONOTONIC minus the trace clock, ns.
+    """
+    for event in parse_uevents(text):
+        if event.action not in CALL_OF_UEVENT:
+            continue
+        at = event.monotonic - mono_offset
+        detail = Hotplug.model_validate(
+            {"call": CALL_OF_UEVENT[event.action], "phase": "notified", "source": "uevents.txt"}
+        )
+        yield at, detail_row(Kind.HOTPLUG, at, detail, pfn=event.block * block_pages, nr_pages=block_pages, ret=0)
 
 
 def _action(word: str) -> Action | None:

@@ -1,19 +1,9 @@
 """Readings of vmstat: what did not happen between two of them."""
 
 from dataclasses import dataclass
-from typing import Final
 
-from pagetrail.schemas.details import Coverage, Covered
-
-# Counters that move when the kind happens. Source: include/linux/vm_event_item.h; mm/migrate.c, migrate_pages; mm/compaction.c,
-# isolate_freepages_block; mm/page_alloc.c, cma; mm/huge_memory.c, split_huge_page_to_list (Linux 6.1).
-COUNTERS: Final[dict[Covered, tuple[str, ...]]] = {
-    "migrate": ("pgmigrate_success", "pgmigrate_fail"),
-    "isolate": ("compact_free_scanned", "compact_isolated", "cma_alloc_success", "cma_alloc_fail"),
-    "thp_split": ("thp_split_page",),
-}
-_MAY_BE_MISSING: Final = frozenset({"cma_alloc_success", "cma_alloc_fail"})
-"""Counters of options that a kernel may be built without: then what they count does not exist."""
+from pagetrail.schemas.details import Coverage
+from pagetrail.schemas.linux.vm_event_item import MAY_BE_MISSING, VM_EVENTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +31,7 @@ def unmoved(readings: list[Reading], first_ts: int) -> list[Coverage]:
     """
     last = readings[-1]
     found = []
-    for kind, names in COUNTERS.items():
+    for kind, names in VM_EVENTS.items():
         now = _values(last, names)
         if now is None:
             continue
@@ -55,5 +45,5 @@ def unmoved(readings: list[Reading], first_ts: int) -> list[Coverage]:
 
 
 def _values(reading: Reading, names: tuple[str, ...]) -> tuple[int, ...] | None:
-    values = [reading.counters.get(name, 0 if name in _MAY_BE_MISSING else None) for name in names]
+    values = [reading.counters.get(name, 0 if name in MAY_BE_MISSING else None) for name in names]
     return None if None in values else tuple(value for value in values if value is not None)

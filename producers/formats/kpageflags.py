@@ -6,7 +6,7 @@ import numpy as np
 
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.owner import KPF_BUDDY, KPF_HWPOISON, KPF_NOPAGE, KPF_OFFLINE
+from pagetrail.schemas.linux.page_flags import KPF_BUDDY, KPF_HWPOISON, KPF_NOPAGE, KPF_OFFLINE
 
 KEPT_BITS: Final = KPF_BUDDY | KPF_HWPOISON | KPF_NOPAGE | KPF_OFFLINE
 """What is stored: the other bits change from page to page, and say nothing of who owns it."""

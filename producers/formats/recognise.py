@@ -1,9 +1,9 @@
 """Say what a file is, from its content; its name is only for messages."""
 
-import enum
-import re
 from typing import Final
 
+from pagetrail.producers.formats.format import Format, Opener
+from pagetrail.producers.formats.table import FORMATS
 from pagetrail.schemas.errors import InputError, UnrecognisedInput
 
 HEAD_BYTES: Final = 1 << 16
@@ -14,89 +14,55 @@ BINARY_BYTES: Final = 512
 """A NUL within so many bytes makes it binary: a tar of dumps is no dump. Later ones may be damage in a text."""
 
 
-class Format(enum.Enum):
-    """The formats that we can name. ``READABLE`` are those that are a recording by themselves."""
-
-    FTRACE_TEXT = "ftrace-text"
-    PERF_SCRIPT = "perf-script"
-    PAGE_OWNER = "page_owner"
-    PERF_DATA = "perf.data"
-    TRACE_DAT = "trace.dat"
-    DMESG = "dmesg"
-
-
-READABLE: Final = frozenset({Format.FTRACE_TEXT, Format.PERF_SCRIPT, Format.PAGE_OWNER})
-EXPECTED: Final = "ftrace text, the output of perf script, or a page_owner dump (each plain, .zst or .gz)"
-
-_MAGICS: Final = (
-    (b"PERFILE2", Format.PERF_DATA),  # tools/perf/util/header.c, __perf_magic2
-    (b"2ELIFREP", Format.PERF_DATA),  # the same, of a machine of the other byte order
-    (b"\x17\x08\x44tracing", Format.TRACE_DAT),  # trace-cmd.dat(5)
-)
-
-# "comm-pid (tgid) [cpu] flags ts: event: ", TGID and flags by the tracer's options; or what trace_pipe says of a loss.
-_FTRACE: Final = re.compile(
-    rb"# tracer: |# entries-in-buffer/entries-written: |CPU:\d+ \[LOST \d+ EVENTS\]$"
-    rb"|\s*.{1,16}-\d+\s+(?:\(\s*(?:\d+|-+)\)\s+)?\[\d+\]\s+(?:[^\s:]{1,6}\s+)?\d+\.\d+: (?:[\w.]+: |<)"
-)
-# "comm tid [cpu] ts: [period] system:event: "
-_PERF: Final = re.compile(rb"\s*.{1,16}?\s+-?\d+(?:/-?\d+)?\s+(?:\[\d+\]\s+)?\d+\.\d+:\s+(?:\d+\s+)?[\w-]+:\w+:")
-_PAGE_OWNER: Final = re.compile(rb"Page allocated via order \d+, mask 0x")
-_DMESG: Final = re.compile(rb"(?:<\d+>)?\[\s*\d+\.\d{6}\]")
-_TEXTS: Final = (
-    (_PAGE_OWNER, Format.PAGE_OWNER),
-    (_FTRACE, Format.FTRACE_TEXT),
-    (_PERF, Format.PERF_SCRIPT),
-    (_DMESG, Format.DMESG),
-)
-
-_REMEDIES: Final = {
-    Format.PERF_DATA: "run 'perf script --ns -i FILE' on it (uncompressed) and give the output",
-    Format.TRACE_DAT: "give the text of the same buffer, /sys/kernel/tracing/trace, saved while it held the events",
-    Format.DMESG: "give the capture directory that it belongs to: dmesg is read with a trace, not alone",
-}
-
-
-def recognise(head: bytes, name: str) -> Format:
-    """Return the format of a file that begins with *head* (uncompressed; ``HEAD_BYTES`` of it, or all).
+def recognise(head: bytes, name: str, formats: tuple[Format, ...] = FORMATS) -> Format:
+    """Return which of *formats* a file has that begins with *head* (uncompressed; ``HEAD_BYTES`` of it, or all).
 
     Raises
     ------
     UnrecognisedInput
-        It is of no format that we can name; the message says what it looks like.
+        It has none of them; the message says what it looks like.
     """
-    for magic, found in _MAGICS:
-        if head.startswith(magic):
+    for found in formats:
+        if head.startswith(found.magics):
             return found
     if not head:
-        raise UnrecognisedInput(source=name, found="nothing: was the recording stopped too early?", expected=EXPECTED)
+        raise _unrecognised(name, "nothing: was the recording stopped too early?", formats)
     if b"\0" in head[:BINARY_BYTES]:
-        start = head[:8].hex(" ")
-        raise UnrecognisedInput(source=name, found=f"binary data that begins with {start}", expected=EXPECTED)
-    votes = dict.fromkeys(Format, 0)
+        raise _unrecognised(name, f"binary data that begins with {head[:8].hex(' ')}", formats)
+    votes = [0] * len(formats)
     for line in head.splitlines()[:LINES_LOOKED_AT]:
-        for pattern, candidate in _TEXTS:
-            if pattern.match(line):
-                votes[candidate] += 1
+        for place, candidate in enumerate(formats):
+            if candidate.line and candidate.line.match(line):
+                votes[place] += 1
                 break
-    best = max(votes, key=lambda candidate: votes[candidate])
-    if not votes[best]:
-        raise UnrecognisedInput(source=name, found=f"text that begins with {_first_line(head)!r}", expected=EXPECTED)
-    return best
+    most = max(votes)
+    if not most:
+        raise _unrecognised(name, f"text that begins with {_first_line(head)!r}", formats)
+    return formats[votes.index(most)]
 
 
-def check_readable(found: Format, name: str) -> None:
-    """Raise when a file of format *found* is no recording that we can read by itself.
+def opener(found: Format, name: str, formats: tuple[Format, ...] = FORMATS) -> Opener:
+    """Return what opens the file *name* of format *found*.
 
     Raises
     ------
     InputError
-        With what was found, and what to do.
+        Such files are not read by themselves; with what to do.
     """
-    if found not in READABLE:
+    if found.opens is None:
         raise InputError(
-            f"{name}: expected {EXPECTED}; found {found.value}, which is not read as it is: {_REMEDIES[found]}"
+            f"{name}: expected {_expected(formats)}; found {found.name}, which is not read as it is: {found.instead}"
         )
+    return found.opens
+
+
+def _unrecognised(name: str, found: str, formats: tuple[Format, ...]) -> UnrecognisedInput:
+    return UnrecognisedInput(source=name, found=found, expected=_expected(formats))
+
+
+def _expected(formats: tuple[Format, ...]) -> str:
+    *others, last = [found.phrase for found in formats if found.opens]
+    return f"{', '.join([*others, f'or {last}'])} (each plain, .zst or .gz)"
 
 
 def _first_line(head: bytes) -> str:

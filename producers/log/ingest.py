@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pagetrail.producers.log.framing import Framer, single
 from pagetrail.producers.parsed import ReadAccount
-from pagetrail.producers.recordings import Recording
+from pagetrail.producers.recording_info import Recording
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import RecordingBegin, RecordingEnd
 from pagetrail.schemas.errors import InputError

@@ -4,24 +4,20 @@ A row is certain of an attribute when nothing that may have happened since its e
 The rules are DESIGN's (evidence and certainty); each is a ``Reason`` with the attributes that it takes away.
 """
 
-import enum
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.queries.core.instant import as_text
+from pagetrail.queries.core.judgement import Attribute, Judgement, Reason
 from pagetrail.replay.facts.clock import owner_clock
+from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import Facts
-from pagetrail.schemas.details import Covered
-from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1
+from pagetrail.schemas.linux.gfp import GFP_MOVABLE
+from pagetrail.schemas.linux.page_ext import OWNER
 from pagetrail.schemas.owner import (
     ABSENT64,
     DOUBT_HOTPLUG,
-    DOUBT_TEXT,
-    GFP_MOVABLE,
     OPEN_END,
     QUARANTINED,
     Evidence,
@@ -29,97 +25,15 @@ from pagetrail.schemas.owner import (
     State,
 )
 
-ATTRIBUTES: Final = ("state", "order", "pid", "tgid", "gfp_mask", "ts_nsec")
-"""What ``certain`` speaks of. comm is advisory always: traces look it up late."""
-
-_STATE, _ORDER, _PID, _TGID, _GFP, _TS = (1 << i for i in range(6))
-_OWNER = _PID | _TGID | _GFP | _TS
-_ALL = _STATE | _ORDER | _OWNER
-
+_STATE, _ORDER, _TS = int(Attribute.STATE), int(Attribute.ORDER), int(Attribute.TS_NSEC)
+_OWNER: Final = int(Attribute.PID | Attribute.TGID | Attribute.GFP_MASK | Attribute.TS_NSEC)
+_ALL: Final = _STATE | _ORDER | _OWNER
 
 Instants: TypeAlias = NDArray[np.int64] | int
 """Trace clock, ns: one of each row, or one of all."""
 
 DOUBT_ALL: Final = frozenset({DOUBT_HOTPLUG, *(int(kind) for kind in QUARANTINED)})
 """Doubts that do not contradict one piece of evidence, but cover their pages for a time."""
-
-
-class Reason(enum.IntFlag):
-    """Why something is not certain."""
-
-    UNKNOWN = 1
-    NOT_COVERED = 2
-    GAP = 4
-    MIGRATION = 8
-    SPLIT = 16
-    ISOLATION = 32
-    HOTPLUG = 64
-    INFERRED = 128
-    DOUBT = 256
-    CLOCK = 512
-    BULK = 1024
-    SKEW = 2048
-
-
-_TEXT: Final = {
-    Reason.UNKNOWN: "no evidence: no event and no dump has told of this page",
-    Reason.NOT_COVERED: "it is not declared that every allocation and free was recorded since {begin}",
-    Reason.MIGRATION: "movable memory, and migration was not recorded: it may have another owner's contents since {begin}",
-    Reason.SPLIT: "splits were not recorded: the block may have been split since {begin}",
-    Reason.ISOLATION: "isolation was not recorded: compaction or CMA may have taken the page since {begin}",
-    Reason.HOTPLUG: "hotplug was not recorded: the page may have gone since {begin}",
-    Reason.INFERRED: "inferred, not observed",
-    Reason.CLOCK: "how page_owner's clock lay to the trace clock then is not known",
-    Reason.SKEW: "another CPU's event on the page lies within the skew of their clocks: which came last is not known",
-    Reason.BULK: "no dump shows that page_owner had started: until then, bulk allocations leave no event",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """For n rows: whether all of ``ATTRIBUTES`` is certain, which are not, and why (empty when certain)."""
-
-    certain: NDArray[np.bool_]
-    uncertain: list[list[str]]
-    why: list[str]
-
-
-def covered(facts: Facts, kind: Covered, since: NDArray[np.int64], until: Instants) -> NDArray[np.bool_]:
-    """Return for each instant of *since* whether *kind* was declared complete, on all CPUs, from then to *until*.
-
-    *since* may lie after *until* by nothing more than the evidence's own instant; stretches that meet are one.
-    """
-    stretches = _stretches(facts, kind)
-    if not stretches:
-        return np.zeros(since.size, np.bool_)
-    starts, stops = np.array(stretches, np.int64).T
-    last = np.searchsorted(starts, until, side="right") - 1  # stretches lie apart: the last that had begun by then
-    return np.asarray((last >= 0) & (starts[last] <= since) & (until <= stops[last]))
-
-
-def _stretches(facts: Facts, kind: Covered) -> list[tuple[int, int]]:
-    """Return the stretches (trace clock, ns, both ends included) over which *kind* is covered; those that touch are joined."""
-    found: list[tuple[int, int]] = []
-    begin: int | None = None
-    for ts, said in facts.coverage:
-        if kind not in said.kinds or said.cpus is not None:
-            continue
-        if said.since is not None:
-            found.append((said.since, ts if said.until is None else said.until))
-        elif said.begins and begin is None:
-            begin = ts
-        elif not said.begins and begin is not None:
-            found.append((begin, ts))
-            begin = None
-    if begin is not None:
-        found.append((begin, OPEN_END))
-    joined: list[tuple[int, int]] = []
-    for start, stop in sorted(found):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], stop))
-        else:
-            joined.append((start, stop))
-    return joined
 
 
 def judge(
@@ -153,16 +67,19 @@ def judge(
         reasons[where] |= int(reason)
 
     take(state == State.UNKNOWN, _ALL, Reason.UNKNOWN)
-    complete = covered(facts, "alloc", begin, until) & covered(facts, "free", begin, until)
+    coverage = Coverage(facts.coverage)
+    complete = coverage.covers("alloc", begin, until) & coverage.covers("free", begin, until)
     take((owned | free) & ~complete, _ALL, Reason.NOT_COVERED)
     gap = _gap(facts, begin, until)
     take((owned | free) & (gap >= 0), _ALL, Reason.GAP)
     movable = owned & (records["gfp_mask"] != ABSENT64) & ((records["gfp_mask"] & GFP_MOVABLE) != 0)
-    take(movable & ~covered(facts, "migrate", begin, until), _OWNER | _ORDER, Reason.MIGRATION)
-    split = covered(facts, "split", begin, until) | (_huge(records, facts) & covered(facts, "thp_split", begin, until))
+    take(movable & ~coverage.covers("migrate", begin, until), _OWNER | _ORDER, Reason.MIGRATION)
+    split = coverage.covers("split", begin, until) | (
+        _huge(records, facts) & coverage.covers("thp_split", begin, until)
+    )
     take(owned & _splittable(records, facts) & ~split, _ORDER, Reason.SPLIT)
-    take(free & ~covered(facts, "isolate", begin, until), _STATE, Reason.ISOLATION)
-    take(free & ~covered(facts, "hotplug", begin, until), _STATE, Reason.HOTPLUG)
+    take(free & ~coverage.covers("isolate", begin, until), _STATE, Reason.ISOLATION)
+    take(free & ~coverage.covers("hotplug", begin, until), _STATE, Reason.HOTPLUG)
     take(free & (not _page_owner_on(facts)), _STATE, Reason.BULK)
     inferred = records["evidence"] == Evidence.INFERRED
     take(inferred & (records["how"] == How.SPLIT_IMPLIED), _ORDER, Reason.INFERRED)
@@ -173,7 +90,7 @@ def judge(
     take(doubt >= 0, _ALL, Reason.DOUBT)
     take(owned & ~viewed & _clock_unsure(records, facts), _TS, Reason.CLOCK)
     lost[free] &= _STATE
-    return _explained(lost, reasons, gap, doubt, begin, facts, doubts)
+    return Judgement(lost=lost, reasons=reasons, gap=gap, doubt=doubt, begin=begin.copy(), facts=facts, doubts=doubts)
 
 
 def last_instants(runs: NDArray[np.void], records: NDArray[np.void], horizon: int) -> NDArray[np.int64]:
@@ -189,7 +106,7 @@ def _page_owner_on(facts: Facts) -> bool:
 
     Source: mm/page_alloc.c, __alloc_pages_bulk (Linux 6.1).
     """
-    on = facts.boot is not None and "owner" in facts.boot.page_ext_clients
+    on = facts.boot is not None and OWNER in facts.boot.page_ext_clients
     return on and any(audit.view == "page_owner" for audit in facts.audits)
 
 
@@ -199,7 +116,7 @@ def _splittable(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
     Source: mm/page_alloc.c, split_page (Linux 6.1): a compound page is not split; only a huge page of user memory is, by
     mm/huge_memory.c or, hugetlb's, by mm/hugetlb.c: those are movable, or at least from high memory.
     """
-    flags = _gfp_flags(facts)
+    flags = facts.gfp_flags
     gfp = np.where(records["gfp_mask"] == ABSENT64, 0, records["gfp_mask"])
     compound = (gfp & flags.get("__GFP_COMP", 0)) != 0
     users = (gfp & (GFP_MOVABLE | flags.get("__GFP_HIGHMEM", 0))) != 0
@@ -211,14 +128,10 @@ def _huge(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
 
     Source: include/linux/gfp_types.h, GFP_TRANSHUGE_LIGHT (Linux 6.1): compound, without reserves (__GFP_NOMEMALLOC).
     """
-    flags = _gfp_flags(facts)
+    flags = facts.gfp_flags
     mask = flags.get("__GFP_COMP", 0) | flags.get("__GFP_NOMEMALLOC", 0)
     gfp = np.where(records["gfp_mask"] == ABSENT64, 0, records["gfp_mask"])
     return np.asarray((gfp & mask) == mask)
-
-
-def _gfp_flags(facts: Facts) -> Mapping[str, int]:
-    return (facts.boot.gfp_flags if facts.boot else None) or GFP_FLAGS_6_1
 
 
 def _gap(facts: Facts, begin: NDArray[np.int64], until: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -284,49 +197,3 @@ def _clock_unsure(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
     if clock is None:
         return np.asarray(records["ts_nsec"] == ABSENT64)
     return np.asarray((records["ts_nsec"] == ABSENT64) & (records["alloc_ts"] < clock.valid_from))
-
-
-def _explained(
-    lost: NDArray[np.int16],
-    reasons: NDArray[np.int32],
-    gap: NDArray[np.int64],
-    doubt: NDArray[np.int64],
-    begin: NDArray[np.int64],
-    facts: Facts,
-    doubts: NDArray[np.void],
-) -> Judgement:
-    names = [[name for i, name in enumerate(ATTRIBUTES) if mask >> i & 1] for mask in range(_ALL + 1)]
-    forms = {mask: _form(mask) for mask in np.unique(reasons).tolist()}
-    why = []
-    for mask, lost_in, doubted_by, since in zip(
-        reasons.tolist(), gap.tolist(), doubt.tolist(), begin.tolist(), strict=True
-    ):
-        if mask == 0:
-            why.append("")
-            continue
-        parts = [forms[mask].format(begin=as_text(since))] if forms[mask] else []
-        if mask & _GAP:
-            parts.append(_gap_text(facts, lost_in))
-        if mask & _DOUBT:
-            parts.append(_doubt_text(doubts, doubted_by))
-        why.append("; ".join(parts))
-    return Judgement(certain=lost == 0, uncertain=[names[mask] for mask in lost.tolist()], why=why)
-
-
-_GAP, _DOUBT = int(Reason.GAP), int(Reason.DOUBT)
-
-
-def _form(mask: int) -> str:
-    """Return the text of the reasons of *mask*, but for gaps and doubts: those say which."""
-    return "; ".join(text for reason, text in _TEXT.items() if mask & reason)
-
-
-def _gap_text(facts: Facts, which: int) -> str:
-    _, cpu, found = facts.gaps[which]
-    where = "" if cpu is None else f"CPU {cpu} "
-    count = "events were lost" if found.lost is None else f"lost {found.lost} events"
-    return f"{where}{count} between {as_text(found.t_lo)} and {as_text(found.t_hi)} ({found.reason})"
-
-
-def _doubt_text(doubts: NDArray[np.void], which: int) -> str:
-    return f"doubted: {DOUBT_TEXT[int(doubts['reason'][which])]} (noticed at event {int(doubts['seq'][which])})"

@@ -8,7 +8,6 @@ import pyarrow as pa
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.rows import sections_at
 from pagetrail.queries.core.stream import Stream, fetched
-from pagetrail.replay.store import read as stored
 from pagetrail.schemas.owner import Evidence
 
 PAGE_EXT: Final = pa.list_(
@@ -50,7 +49,7 @@ def _rows(stream: Stream, pfns: Sequence[int], at: Instant) -> list[dict[str, An
         "SELECT p AS asked, client, field, value, evidence, begin_ts, begin_seq FROM (SELECT unnest($pfns) AS p) "
         f"JOIN page_ext ON p >= pfn AND p < pfn + nr_pages WHERE begin_{what} <= $at AND end_{what} > $at"
     )
-    with stored.opened(stream.files[stream.holding(at)].path) as db:
+    with stream.opened(stream.files[stream.holding(at)]) as db:
         rows: list[dict[str, Any]] = fetched(db, query, {"pfns": sorted(set(pfns)), "at": value}).to_pylist()
     return rows
 

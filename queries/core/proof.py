@@ -11,12 +11,12 @@ from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.stream import Stream, fetched
 from pagetrail.queries.questions.events import read_frame
 from pagetrail.replay.log.embedded import SqliteLogReader
-from pagetrail.replay.store import read as stored
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind, absent
 from pagetrail.schemas.errors import NotFound, TrailError
+from pagetrail.schemas.linux.page_flags import KPF_BUDDY
 from pagetrail.schemas.log.contract import FramePlace, LogReader
-from pagetrail.schemas.owner import KPF_BUDDY, How
+from pagetrail.schemas.owner import How
 
 HANDED_ON: Final = (How.SPLIT, How.SPLIT_IMPLIED, How.SPLIT_BY_PAGE_EXT, How.MIGRATE)
 """What begins a span with the evidence of the one before it."""
@@ -59,7 +59,7 @@ class Proofs:
         self._places: list[tuple[str, FramePlace]] = []
         self._frames: dict[tuple[int, int], EventBatch] = {}
         self._listed: dict[int, list[tuple[int, int, int]]] = {}
-        self._reader = _reader(stream.directory.parents[3])
+        self._reader = _reader(stream.trail)
 
     def close(self) -> None:
         """Let go of the log."""
@@ -182,7 +182,7 @@ def _before(stream: Stream, position: int, spans: dict[int, Span]) -> dict[int, 
     parameters: dict[str, object] = {
         "rows": list(spans), "pfns": list(pages.values()), "seqs": [s.begin_seq - 1 for s in spans.values()],
     }  # fmt: skip
-    with stored.opened(stream.files[position].path) as db:
+    with stream.opened(stream.files[position]) as db:
         rows = fetched(db, _BEFORE.format(there=there), parameters).to_pylist()
     names = ("begin_seq", "how", "src_pfn", "evidence_ts")
     return {row["i"]: Span(pfn=pages[row["i"]], **{name: row[name] for name in names}) for row in rows}

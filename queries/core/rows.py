@@ -1,90 +1,36 @@
 """Answers as rows: one a run of pages, from what a segment holds, judged, with both views where the kernel is known to be wrong."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pagetrail.queries.core.certainty import Judgement, judge
+from pagetrail.queries.core.certainty import judge
 from pagetrail.queries.core.instant import Instant
+from pagetrail.queries.core.judgement import Judgement
+from pagetrail.queries.core.row_columns import ROW_SCHEMA, JudgedRows, texts_of, to_table, unknown_records
 from pagetrail.queries.core.runs import Rows, cut, joined
-from pagetrail.queries.core.stream import Stream, Texts
-from pagetrail.replay.facts.clock import owner_clock, owner_ts
+from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.store.read import arrays
-from pagetrail.schemas.owner import (
-    ABSENT8,
-    ABSENT16,
-    ABSENT32,
-    ABSENT64,
-    OPEN_END,
-    RECORD_DTYPE,
-    RUN_DTYPE,
-    Evidence,
-    How,
-    State,
-)
+from pagetrail.schemas.owner import OPEN_END, RUN_DTYPE, State
 from pagetrail.schemas.structs import concatenated, taken
-
-STATE_WORDS: Final = {int(s): s.name.lower() for s in State}
-EVIDENCE_WORDS: Final = {int(e): e.name.lower() for e in Evidence}
-HOW_WORDS: Final = {int(h): h.name.lower().replace("_", " ") for h in How}
-
-OWNER_FIELDS: Final = (
-    ("state", pa.utf8(), "owned, free or unknown"),
-    ("order", pa.int8(), "the block is 2^order pages"),
-    ("pid", pa.int32(), "thread id of the owner"),
-    ("tgid", pa.int32(), "process id of the owner; null where it was not recorded"),
-    ("comm", pa.utf8(), "command name of the owner; advisory"),
-    ("gfp_mask", pa.int64(), "gfp_t of the allocation"),
-    ("migratetype", pa.int8(), "MIGRATE_* of the allocation"),
-    ("ts_nsec", pa.int64(), "ns, page_owner's clock: when the owner allocated"),
-    ("stack", pa.utf8(), "stack of the allocation, canonical: innermost first, a frame a line"),
-)
-"""What a view of a page says."""
-
-KERNEL_SAYS: Final = pa.struct([pa.field(name, kind) for name, kind, _ in OWNER_FIELDS])
-
-ROW_FIELDS: Final = (
-    ("pfn", pa.int64(), "page frame number of the first page of the run"),
-    ("nr_pages", pa.int64(), "pages in the run"),
-    *OWNER_FIELDS,
-    ("evidence", pa.utf8(), "observed, baseline or inferred; none for unknown pages"),
-    ("certain", pa.bool_(), "of state, order, pid, tgid (where recorded), gfp_mask, and ts_nsec within 20 ms"),
-    ("uncertain", pa.list_(pa.utf8()), "which of those are not certain"),
-    ("why", pa.utf8(), "why not; empty when certain"),
-    ("kernel_says", KERNEL_SAYS, "the kernel's own record, where it is known to be wrong; else null"),
-    ("stack_id", pa.int64(), "64-bit id of the stack, the same on every host"),
-    ("block_pfn", pa.int64(), "first page of the block"),
-    ("alloc_ts", pa.int64(), "ns, trace clock: when the owner allocated; null when only a dump told of it"),
-    ("evidence_ts", pa.int64(), "ns, trace clock: since when the evidence holds"),
-    ("begin_ts", pa.int64(), "ns, trace clock: when this state began"),
-    ("begin_seq", pa.int64(), "event (stream_seq) with which this state began"),
-    ("cpu", pa.int16(), "CPU of that event; null: no event of a CPU began it"),
-    ("how", pa.utf8(), "what began it: alloc, free, split, migrate, baseline, confirmed, ..."),
-    ("src_pfn", pa.int64(), "page frame number that the contents were migrated from"),
-    ("generation", pa.int32(), "generation of the section: a pfn that came back is not the old page"),
-    ("last_pid", pa.int32(), "of a free run: thread id of the last owner that was seen"),
-    ("last_comm", pa.utf8(), "of a free run: its command name"),
-    ("last_stack", pa.utf8(), "of a free run: stack of its allocation"),
-    ("free_pid", pa.int32(), "of a free run: thread id of who freed it"),
-    ("free_comm", pa.utf8(), "of a free run: its command name"),
-    ("free_stack", pa.utf8(), "of a free run: stack of the free"),
-    ("migrate_reason", pa.int8(), "MR_* of the last migration, from a dump"),
-    ("free_ts_nsec", pa.int64(), "ns, page_owner's clock: the free before this allocation, from a dump"),
-)
 
 ABSENT_WHY: Final = "the page's section has no extension: not a page that was online"
 """Why nothing is said of a page that is absent."""
 
-ROW_SCHEMA: Final = pa.schema([pa.field(name, kind, metadata={"doc": doc}) for name, kind, doc in ROW_FIELDS])
 
-
-def rows_at(stream: Stream, at: Instant, *, pfns: Sequence[int] | None = None, everything: bool = False) -> pa.Table:
-    """Return the runs of ``ROW_SCHEMA`` at an instant, by pfn.
+def rows_at(
+    stream: Stream,
+    at: Instant,
+    *,
+    pfns: Sequence[int] | None = None,
+    everything: bool = False,
+    columns: Sequence[str] = ROW_SCHEMA.names,
+) -> pa.Table:
+    """Return the runs at an instant, by pfn: *columns* of ``ROW_SCHEMA``.
 
     Parameters
     ----------
@@ -92,30 +38,40 @@ def rows_at(stream: Stream, at: Instant, *, pfns: Sequence[int] | None = None, e
         Only runs that hold one of these pages; a page of which nothing is known gets a row of its own, if its section is there.
     everything
         Free and unknown runs too; else owned ones, and those that the kernel thinks are.
+    columns
+        Only these are made, and only the texts that they show are read.
     """
-    found, texts = stream.rows_at(at, None if pfns is None else sorted(set(pfns)))
-    runs, records = arrays(found)
+    found, texts = stream.rows_at(at, None if pfns is None else sorted(set(pfns)), texts=texts_of(columns))
+    runs, kernel_records = arrays(found)
     kernel = runs["kernel_view"] == 1
-    stepped_over = kernel & (records["state"] == State.FREE)  # a stamp that no dump lists
-    runs, records, kernel = taken(runs, ~stepped_over), taken(records, ~stepped_over), kernel[~stepped_over]
-    found = found.filter(pa.array(~stepped_over))
-    runs, records, kernel_row = _both_views(runs, records, kernel)
+    listed = ~(kernel & (kernel_records["state"] == State.FREE))  # the others are stamps that no dump lists
+    runs, kernel_records, kernel = taken(runs, listed), taken(kernel_records, listed), kernel[listed]
+    runs, records, kernel_row = _both_views(runs, kernel_records, kernel)
     if everything or pfns is not None:
         runs, records, kernel_row = _with_unknown(stream.facts, at, runs, records, kernel_row, pfns)
+    rows = Rows(runs=runs, records=records, kernel_row=kernel_row)
+    rows, judged = _judged(stream, at, rows, kernel_records)
+    if pfns is not None:
+        asked = np.flatnonzero(_holding(rows.runs, np.unique(np.asarray(pfns, np.int64))))
+    elif everything:
+        asked = np.arange(rows.runs.size)
+    else:
+        asked = np.flatnonzero((rows.records["state"] == State.OWNED) | (rows.kernel_row >= 0))
+    known = JudgedRows(
+        rows=rows.take(asked, taken(rows.runs, asked)), kernel_records=kernel_records, judged=judged.take(asked),
+        texts=texts, facts=stream.facts,
+    )  # fmt: skip
+    return to_table(known, columns)
+
+
+def _judged(stream: Stream, at: Instant, rows: Rows, kernel_records: NDArray[np.void]) -> tuple[Rows, Judgement]:
+    """Return how sure each run is; a run is cut where a doubt begins or ends."""
     doubts = stream.doubts_at(at)
     edges = np.unique(np.concatenate([doubts["pfn"], doubts["pfn"] + doubts["nr_pages"]]))
-    pieces, parent = cut(runs, edges)
-    rows = Rows(runs=runs, records=records, kernel_row=kernel_row).take(parent, pieces)
+    pieces, parent = cut(rows.runs, edges)
+    rows = rows.take(parent, pieces)
     judged = judge(rows.runs, rows.records, rows.kernel_row >= 0, at.ts, stream.facts, doubts)
-    kernel_records = arrays(found)[1]
-    rows, judged = joined(rows, kernel_records, judged, stream.facts.pages_per_section)
-    table = to_table(rows.runs, rows.records, rows.kernel_row, kernel_records, judged, texts, stream.facts)
-    if pfns is not None:
-        return table.filter(pa.array(_holding(rows.runs, np.unique(np.asarray(pfns, np.int64)))))
-    if everything:
-        return table
-    keep = (rows.records["state"] == State.OWNED) | (rows.kernel_row >= 0)
-    return table.filter(pa.array(keep))
+    return joined(rows, kernel_records, judged, stream.facts.pages_per_section)
 
 
 def _holding(runs: NDArray[np.void], pfns: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -164,19 +120,6 @@ def _add_lone_views(
     return taken(merged, order), taken(records, order), rows[order]
 
 
-def unknown_records(size: int) -> NDArray[np.void]:
-    """Return records that say nothing."""
-    records = np.zeros(size, RECORD_DTYPE)
-    for name in records.dtype.names or ():
-        if name in ("state", "evidence", "how", "pages", "unordered"):
-            continue
-        text = name.endswith(("comm", "stack"))
-        records[name] = (
-            -1 if text else {8: ABSENT64, 4: ABSENT32, 2: ABSENT16, 1: ABSENT8}[records.dtype[name].itemsize]
-        )
-    return records
-
-
 def sections_at(facts: Facts, at: Instant) -> list[tuple[int, int]]:
     """Return (section_nr, generation) of the sections that have an extension at an instant."""
     key, value = ("ts", at.ts) if at.seq is None else ("seq", at.seq)
@@ -222,88 +165,3 @@ def _with_unknown(
     rows = np.concatenate([kernel_row, np.full(extra.size, -1)])
     order = np.argsort(merged["pfn"], kind="stable")
     return taken(merged, order), taken(all_records, order), rows[order]
-
-
-def to_table(
-    runs: NDArray[np.void],
-    records: NDArray[np.void],
-    kernel_row: NDArray[np.int64],
-    kernel_records: NDArray[np.void],
-    judged: Judgement,
-    texts: Texts,
-    facts: Facts,
-) -> pa.Table:
-    """Return judged runs as a table of ``ROW_SCHEMA``."""
-    owned = records["state"] == State.OWNED
-    free = records["state"] == State.FREE
-    view = np.maximum(kernel_row, 0)
-    said = kernel_records[view] if kernel_records.size else unknown_records(kernel_row.size)
-    kernel = owner_columns(said, np.ones(said.size, np.bool_), texts, facts)
-    owner = owner_columns(records, owned, texts, facts)
-    # where page_owner stamped a page as early, it never stamped the allocation that the trace saw
-    unstamped = (kernel_row >= 0) & (records["ts_nsec"] == ABSENT64)
-    owner["ts_nsec"] = pc.if_else(pa.array(unstamped), pa.scalar(None, pa.int64()), owner["ts_nsec"])
-    columns: dict[str, pa.Array] = {
-        "pfn": pa.array(runs["pfn"]),
-        "nr_pages": pa.array(runs["nr_pages"]),
-        **owner,
-        "evidence": words(records["evidence"], EVIDENCE_WORDS),
-        "certain": pa.array(judged.certain),
-        "uncertain": pa.array(judged.uncertain, pa.list_(pa.utf8())),
-        "why": pa.array(judged.why, pa.utf8()),
-        "kernel_says": pa.StructArray.from_arrays(
-            [kernel[name] for name, _, _ in OWNER_FIELDS], fields=list(KERNEL_SAYS), mask=pa.array(kernel_row < 0)
-        ),
-        "stack_id": texts.stack_ids.take(_index(records["stack"], owned)),
-        "block_pfn": _number(records["block_pfn"], owned | free),
-        "alloc_ts": _number(records["alloc_ts"], owned | free),
-        "evidence_ts": _number(records["evidence_ts"], owned | free),
-        "begin_ts": _number(records["begin_ts"], owned | free),
-        "begin_seq": _number(records["begin_seq"], owned | free),
-        "cpu": _number(records["cpu"], owned | free),
-        "how": words(records["how"], HOW_WORDS),
-        "src_pfn": _number(records["src_pfn"], owned),
-        "generation": pa.array(runs["generation"]),
-        "last_pid": _number(records["pid"], free),
-        "last_comm": texts.comms.take(_index(records["comm"], free)),
-        "last_stack": texts.frames.take(_index(records["stack"], free)),
-        "free_pid": _number(records["free_pid"], free),
-        "free_comm": texts.comms.take(_index(records["free_comm"], free)),
-        "free_stack": texts.frames.take(_index(records["free_stack"], free)),
-        "migrate_reason": _number(records["migrate_reason"], owned),
-        "free_ts_nsec": _number(records["free_ts_nsec"], owned),
-    }
-    return pa.table([columns[name] for name in ROW_SCHEMA.names], schema=ROW_SCHEMA)
-
-
-def owner_columns(
-    records: NDArray[np.void], owned: NDArray[np.bool_], texts: Texts, facts: Facts
-) -> dict[str, pa.Array]:
-    """Return ``OWNER_FIELDS`` of records; null where a page has no owner."""
-    known = records["state"] != State.UNKNOWN
-    return {
-        "state": words(records["state"], STATE_WORDS),
-        "order": _number(records["order"], known),
-        "pid": _number(records["pid"], owned),
-        "tgid": _number(records["tgid"], owned),
-        "comm": texts.comms.take(_index(records["comm"], owned)),
-        "gfp_mask": _number(records["gfp_mask"], owned),
-        "migratetype": _number(records["migratetype"], owned),
-        "ts_nsec": _number(owner_ts(records, owner_clock(facts.clocks)), owned),
-        "stack": texts.frames.take(_index(records["stack"], owned)),
-    }
-
-
-def _number(column: NDArray[np.generic], where: NDArray[np.bool_]) -> pa.Array:
-    smallest = {8: ABSENT64, 4: ABSENT32, 2: ABSENT16, 1: ABSENT8}[column.dtype.itemsize]
-    return pa.array(np.ascontiguousarray(column), mask=~where | (column == smallest))
-
-
-def _index(column: NDArray[np.int32], where: NDArray[np.bool_]) -> pa.Array:
-    return pa.array(np.ascontiguousarray(column), mask=~where | (column < 0))
-
-
-def words(column: NDArray[np.int8], named: Mapping[int, str]) -> pa.Array:
-    """Return the word of each code of a column: text."""
-    names = pa.array([named[code] for code in sorted(named)], pa.utf8())
-    return names.take(pa.array(np.searchsorted(np.array(sorted(named)), column)))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.queries.core.certainty import Judgement
+from pagetrail.queries.core.judgement import Judgement
 from pagetrail.schemas.structs import taken
 
 
@@ -64,13 +64,9 @@ def joined(
     same &= viewed[1:] == viewed[:-1]
     both = np.flatnonzero(same & viewed[1:])
     same[both] = kernel_records[rows.kernel_row[both + 1]] == kernel_records[rows.kernel_row[both]]
-    for i in np.flatnonzero(same).tolist():
-        same[i] = judged.why[i] == judged.why[i + 1] and judged.uncertain[i] == judged.uncertain[i + 1]
+    alike = np.flatnonzero(same)
+    same[alike] = judged.alike(alike, alike + 1)
     first = np.flatnonzero(np.concatenate([[True], ~same]))
     found = taken(runs, first)
     found["nr_pages"] = np.add.reduceat(runs["nr_pages"], first)
-    return rows.take(first, found), Judgement(
-        certain=judged.certain[first],
-        uncertain=[judged.uncertain[i] for i in first.tolist()],
-        why=[judged.why[i] for i in first.tolist()],
-    )
+    return rows.take(first, found), judged.take(first)

@@ -1,6 +1,7 @@
 """The spans of a segment as rows for others: with words, texts, and how sure each is at its last instant."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 import duckdb
@@ -9,16 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pagetrail.queries.core.certainty import Judgement, judge, last_instants
-from pagetrail.queries.core.rows import EVIDENCE_WORDS, HOW_WORDS, STATE_WORDS, words
-from pagetrail.queries.core.stream import Stream, Texts, fetched
+from pagetrail.queries.core.certainty import judge, last_instants
+from pagetrail.queries.core.judgement import Attribute, Judgement
+from pagetrail.queries.core.row_columns import EVIDENCE_WORDS, HOW_WORDS, STATE_WORDS, words
+from pagetrail.queries.core.stream import Stream, fetched
+from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.clock import owner_clock, owner_ts
 from pagetrail.replay.facts.facts import Facts
-from pagetrail.replay.store import read as stored
 from pagetrail.replay.store.read import arrays
 from pagetrail.schemas.feed import SPAN_FIELDS
 from pagetrail.schemas.owner import ABSENT64, OPEN_END, State
-from pagetrail.schemas.store import StoreFile
+from pagetrail.schemas.store.names import StoreFile
 
 SPAN_SCHEMA: Final = pa.schema([pa.field(name, kind, metadata={"doc": doc}) for name, kind, doc in SPAN_FIELDS])
 
@@ -46,8 +48,8 @@ def span_batches(
     How sure they are is judged by the facts of *stream* and by *doubts* (DOUBT_DTYPE), of all pages of the run together: a
     run is as sure as its least sure page.
     """
-    with stored.opened(file.path) as db:
-        texts = Texts.read(db)
+    with stream.opened(file) as db:
+        texts = Texts.read(db, ("comms", "frames", "stack_ids"))
         while True:
             where = f"rowid >= {first_row} AND rowid < {first_row + _BATCH_ROWS}"
             found = fetched(db, f"SELECT * FROM {table} WHERE {where} ORDER BY rowid")
@@ -116,15 +118,15 @@ def _in_words(found: pa.Table, texts: Texts) -> dict[str, pa.Array]:
 def _judged(runs: NDArray[np.void], judged: Judgement, stamped_otherwise: NDArray[np.bool_]) -> dict[str, pa.Array]:
     """Return how sure the proven rows are; where page_owner's stamp is another's on a page, the run's ts_nsec is not known."""
     view = runs["kernel_view"] == 1
-    uncertain, why = list(judged.uncertain), list(judged.why)
-    for row in np.flatnonzero(stamped_otherwise):
-        if "ts_nsec" not in uncertain[row]:
-            uncertain[row] = [*uncertain[row], "ts_nsec"]
-            why[row] = "; ".join(part for part in (why[row], _STAMPED_OTHERWISE) if part)
-    certain = judged.certain & ~stamped_otherwise
+    ts_nsec = int(Attribute.TS_NSEC)
+    why = judged.why().to_pylist()
+    for row in np.flatnonzero(stamped_otherwise & (judged.lost & ts_nsec == 0)):
+        why[row] = "; ".join(part for part in (why[row], _STAMPED_OTHERWISE) if part)
+    judged = replace(judged, lost=np.where(stamped_otherwise, judged.lost | ts_nsec, judged.lost))
+    masked = pa.array(view)
     return {
-        "certain": pa.array(certain, mask=view),
-        "uncertain": pa.array(uncertain, pa.list_(pa.utf8()), mask=view),
+        "certain": pa.array(judged.certain, mask=view),
+        "uncertain": pc.if_else(masked, pa.scalar(None, pa.list_(pa.utf8())), judged.uncertain()),
         "why": pa.array(why, pa.utf8(), mask=view),
     }
 

@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+from collections.abc import Collection
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 import numpy as np
@@ -12,14 +14,21 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.queries.core.instant import Instant, as_text, parse_instant
+from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.as_of import facts_as_of
 from pagetrail.replay.facts.facts import Facts, from_plain, open_call_doubts
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.store import read as stored
-from pagetrail.replay.store.databases import Attachment
-from pagetrail.schemas.errors import NotFound, SegmentDamaged, TrailMissing
+from pagetrail.replay.store.local import store_of
+from pagetrail.replay.store.place import StreamPlace
+from pagetrail.schemas.errors import NotFound, SegmentGone, TrailMissing
 from pagetrail.schemas.log.contract import log_directory
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
-from pagetrail.schemas.store import StoreFile, chain, fold_name, segments_directory
+from pagetrail.schemas.store.contract import Store
+from pagetrail.schemas.store.names import StoreFile, fold_of, streams_among
+
+_LOOKS: Final = 5
+"""How often a tip that is replaced while we look is looked for again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,18 +55,26 @@ class Stream:
 
     ``as_of`` gives the stream as it was known at an earlier time: the same questions to it are answered from evidence up to
     then.
+
+    Attributes
+    ----------
+    trail
+        The trail that was asked: a log that is in it proves answers.
+    place
+        Where its files are.
     """
 
     host: str
     boot_id: str
     fold: str
-    directory: Path
+    trail: Path
+    place: StreamPlace
     files: list[StoreFile]
     facts: Facts
     newest: Piece
-    _held: Attachment
+    _held: stored.Held
     """Keeps the newest file readable: a tip is removed when a newer one is there."""
-    _pieces: dict[Path, Piece] = field(default_factory=dict)
+    _pieces: dict[str, Piece] = field(default_factory=dict)
     believed: Instant | None = None
     """Only evidence up to then counts; null: all of it."""
     _whole: "Stream | None" = None
@@ -78,7 +95,7 @@ class Stream:
 
     def when_sealed(self, file: StoreFile) -> "Stream":
         """Return the stream as it was known when a segment of it was sealed: what came after it says nothing."""
-        with stored.opened(file.path) as db:
+        with self.opened(file) as db:
             facts = _facts(db)
         files = self.files[: self.files.index(file) + 1]
         return dataclasses.replace(self, files=files, facts=facts, newest=self.piece(file))
@@ -115,13 +132,21 @@ class Stream:
             )
         return at
 
+    def opened(self, file: StoreFile) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Open one of its files for reading: see ``replay.store.read.opened``."""
+        return stored.opened(self.place.store, file.name)
+
+    def where(self, file: StoreFile) -> str:
+        """Return what messages call one of its files."""
+        return self.place.store.where(file.name)
+
     def piece(self, file: StoreFile) -> Piece:
         """Return what *file* says it is."""
-        found = self._pieces.get(file.path)
+        found = self._pieces.get(file.name)
         if found is None:
-            with stored.opened(file.path) as db:
-                found = Piece(file=file, meta=stored.meta(db, file.path))
-            self._pieces[file.path] = found
+            with self.opened(file) as db:
+                found = Piece(file=file, meta=stored.meta(db, self.where(file)))
+            self._pieces[file.name] = found
         return found
 
     def holding(self, at: Instant) -> int:
@@ -138,8 +163,10 @@ class Stream:
                 high = middle - 1
         return low
 
-    def rows_at(self, at: Instant, pfns: list[int] | None = None) -> tuple[pa.Table, "Texts"]:
-        """Return the rows of ``spans`` and ``live`` that cover *at*, and the texts that their ids mean.
+    def rows_at(
+        self, at: Instant, pfns: list[int] | None = None, *, texts: Collection[str] = ()
+    ) -> tuple[pa.Table, Texts]:
+        """Return the rows of ``spans`` and ``live`` that cover *at*, and those of the *texts* that their ids mean.
 
         With *pfns*, those that hold one of these pages, with all other pieces of the same records, and the kernel's views of them.
         """
@@ -154,10 +181,10 @@ class Stream:
             parameters["high"] = (max(pfns, default=0) // pages + 1) * pages
             parameters["pfns"] = pfns
         there = " UNION ALL ".join(f"SELECT * FROM {table} WHERE {covers}" for table in ("spans", "live"))
-        with stored.opened(file.path) as db:
+        with self.opened(file) as db:
             query = f"SELECT * FROM ({there})" if pfns is None else _PIECES.format(there=there)
             rows = fetched(db, f"{query} ORDER BY kernel_view, pfn", parameters)
-            return rows, Texts.read(db)
+            return rows, Texts.read(db, texts)
 
     def doubts_at(self, at: Instant) -> NDArray[np.void]:
         """Return every doubt that bears on *at*, whichever stretch it was found in: a later one, or one that is not over."""
@@ -190,7 +217,7 @@ class Stream:
         parts = [np.zeros(0, DOUBT_DTYPE)]
         query = f"SELECT * FROM doubts WHERE NOT (reason = {DOUBT_HOTPLUG} AND to_ts = {OPEN_END}) AND {where}"
         for file in files:
-            with stored.opened(file.path) as db:
+            with self.opened(file) as db:
                 found = fetched(
                     db, f"{query} ORDER BY seq, pfn, from_ts, reason, nr_pages, to_ts, noticed_ts", parameters
                 )
@@ -221,38 +248,11 @@ def fetched(db: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, obj
     return db.sql(query, params=parameters).to_arrow_table()
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """What the ids of one file mean; a null id takes the null that stands last in each array."""
-
-    comms: pa.Array
-    frames: pa.Array
-    raw: pa.Array
-    stack_ids: pa.Array
-
-    @classmethod
-    def read(cls, db: duckdb.DuckDBPyConnection) -> "Texts":
-        """Read the texts of one file."""
-        comms = fetched(db, "SELECT comm FROM comms ORDER BY id")
-        stacks = fetched(db, "SELECT frames, raw, stack_id FROM stacks ORDER BY id")
-        return cls(
-            comms["comm"].combine_chunks(),
-            stacks["frames"].combine_chunks(),
-            stacks["raw"].combine_chunks(),
-            stacks["stack_id"].combine_chunks(),
-        )
-
-
-def folds(trail: Path) -> list[str]:
-    """Return the folds that the store of *trail* holds."""
-    found = {path.name for path in segments_directory(trail).glob("*/*/*") if path.is_dir()}
-    return sorted(found)
-
-
-def stream_directories(trail: Path, *, correct: bool | None = None) -> list[Path]:
+def stream_places(trail: Path, *, correct: bool | None = None, store: Store | None = None) -> list[StreamPlace]:
     """Return where the streams of *trail* stand, by host and boot.
 
-    *correct* chooses the fold: with the kernel's dumps correcting it, or not; null: the first of these that there is.
+    *correct* chooses the fold: with the kernel's dumps correcting it, or not; null: the first of these that there is. *store* is
+    where the trail was replayed to; null: into itself.
 
     Raises
     ------
@@ -261,45 +261,51 @@ def stream_directories(trail: Path, *, correct: bool | None = None) -> list[Path
     NotFound
         Nothing has been replayed yet.
     """
-    if not trail.is_dir() or not (log_directory(trail).is_dir() or segments_directory(trail).is_dir()):
-        raise TrailMissing(path=str(trail))
-    wanted = [fold_name(correct=c) for c in ((True, False) if correct is None else (correct,))]
-    there = folds(trail)
-    fold = next((name for name in wanted if name in there), None)
+    store = _own_store(trail) if store is None else store
+    there = streams_among(store.list())
+    wanted = [FoldOptions(correct=c).name for c in ((True, False) if correct is None else (correct,))]
+    fold = next((name for name in wanted if name in map(fold_of, there)), None)
     if fold is None:
         flag = " --no-correct" if correct is False else ""
-        raise NotFound(f"{trail}: nothing has been replayed yet; run 'pagetrail replay{flag}'")
-    return sorted(segments_directory(trail).glob(f"*/*/{fold}"))
-
-
-def open_streams(trail: Path, *, correct: bool | None = None) -> list[Stream]:
-    """Return the streams of *trail* that have been replayed; see ``stream_directories``, whose errors it raises."""
-    opened = [open_stream(path) for path in stream_directories(trail, correct=correct)]
-    streams = [stream for stream in opened if stream is not None]
-    if not streams:
         raise NotFound(
-            f"{trail}: nothing has been replayed yet; run 'pagetrail replay', or wait for the one that is running"
+            f"{trail}: nothing has been replayed yet; run 'pagetrail replay{flag}', or wait for the one that is running"
         )
+    return [StreamPlace(store, name) for name in there if fold_of(name) == fold]
+
+
+def _own_store(trail: Path) -> Store:
+    store = store_of(trail)
+    if not trail.is_dir() or not (log_directory(trail).is_dir() or store.is_there()):
+        raise TrailMissing(path=str(trail))
+    return store
+
+
+def open_streams(trail: Path, *, correct: bool | None = None, store: Store | None = None) -> list[Stream]:
+    """Return the streams of *trail* that have been replayed; see ``stream_places``, whose errors it raises."""
+    places = stream_places(trail, correct=correct, store=store)
+    streams = [stream for place in places if (stream := open_stream(trail, place)) is not None]
+    if not streams:
+        raise NotFound(f"{trail}: the segments were removed; run 'pagetrail replay'")
     return streams
 
 
-def open_stream(directory: Path) -> Stream | None:
-    """Open the stream in *directory*; null: it has no file yet. A tip that is replaced while we look is looked for again."""
-    for attempt in range(5):
-        files = chain(directory)
+def open_stream(trail: Path, place: StreamPlace) -> Stream | None:
+    """Open the stream at *place*; null: it has no file. A tip that is replaced while we look is looked for again."""
+    for attempt in range(_LOOKS):
+        files = place.chain()
         if not files:
             return None
         try:
-            with stored.opened(files[-1].path) as db:
-                meta = stored.meta(db, files[-1].path)
+            with stored.opened(place.store, files[-1].name) as db:
+                meta = stored.meta(db, place.store.where(files[-1].name))
                 facts = _facts(db)
-                held = stored.hold(files[-1].path)
+                held = stored.hold(place.store, files[-1].name)
             break
-        except SegmentDamaged:
-            if files[-1].path.exists() or attempt == 4:
+        except SegmentGone:
+            if attempt == _LOOKS - 1:
                 raise
     newest = Piece(file=files[-1], meta=meta)
-    return Stream(meta["host"], meta["boot_id"], meta["fold"], directory, files, facts, newest, held)
+    return Stream(meta["host"], meta["boot_id"], meta["fold"], trail, place, files, facts, newest, held)
 
 
 def _facts(db: duckdb.DuckDBPyConnection) -> Facts:

@@ -79,7 +79,7 @@ def _check_same(segment: Segment, there: Rows) -> None:
     if same or file.first_seq > there.segment_last_seq:
         return
     raise TrailError(
-        f"{file.path}: expected the segment that was published, events {there.segment_first_seq} to "
+        f"{segment.known.where(file)}: expected the segment that was published, events {there.segment_first_seq} to "
         f"{there.segment_last_seq} with digest {there.segment_digest}; found events {file.first_seq} to {file.last_seq} with "
         f"digest {digest}: it was made from other events. Nothing more was sent for {there.host}; publish to another topic"
     )

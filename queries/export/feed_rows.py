@@ -9,10 +9,9 @@ import pyarrow as pa
 from pagetrail.queries.core.certainty import DOUBT_ALL, gap_reaches
 from pagetrail.queries.core.spans import span_batches
 from pagetrail.queries.core.stream import Stream
-from pagetrail.replay.store import read as stored
 from pagetrail.schemas.feed import FEED_SCHEMAS
 from pagetrail.schemas.owner import ANOMALY_TEXT, DOUBT_TEXT, OPEN_END, QUARANTINED, Anomaly
-from pagetrail.schemas.store import StoreFile
+from pagetrail.schemas.store.names import StoreFile
 
 ALL_PAGES: Final = 1 << 52
 """As many pages as 64-bit addresses have."""
@@ -54,7 +53,7 @@ def _spans(segment: Segment, first_row: int) -> RowsFrom:
 
 
 def _counted(segment: Segment, table: str) -> int:
-    with stored.opened(segment.file.path) as db:
+    with segment.known.opened(segment.file) as db:
         return int(db.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
 
 
@@ -85,10 +84,10 @@ def _losses(known: Stream) -> set[tuple[int, int, int, int, str]]:
 
 def _anomalies(segment: Segment, first_row: int) -> RowsFrom:
     """What replay noticed in it, by kind. A segment counts from the stream's beginning: without the one before it, that is all."""
-    before = {} if segment.before is None else _counts(segment.before.newest.file)
+    before = {} if segment.before is None else _counts(segment.before)
     known = segment.before is not None or segment.file.first_seq == 0
     rows: list[dict[str, Any]] = []
-    for kind, (events, pages, first_seq) in _counts(segment.file).items():
+    for kind, (events, pages, first_seq) in _counts(segment.known).items():
         had = before.get(kind, (0, 0, 0))
         if not known or events > had[0]:
             rows.append(_named(kind) | {
@@ -99,14 +98,15 @@ def _anomalies(segment: Segment, first_row: int) -> RowsFrom:
     return _whole("anomalies-v1", rows, first_row)
 
 
-def _counts(file: StoreFile) -> dict[int, tuple[int, int, int]]:
-    with stored.opened(file.path) as db:
+def _counts(known: Stream) -> dict[int, tuple[int, int, int]]:
+    """Return (events, pages, first_seq) by kind of anomaly, as the newest file of a stream counts them."""
+    with known.opened(known.newest.file) as db:
         found = db.execute("SELECT kind, events, pages, first_seq FROM anomalies ORDER BY kind").fetchall()
     return {kind: (events, pages, first_seq) for kind, events, pages, first_seq in found}
 
 
 def _quarantined(segment: Segment, first_row: int) -> RowsFrom:
-    with stored.opened(segment.file.path) as db:
+    with segment.known.opened(segment.file) as db:
         found = db.execute('SELECT seq, pfn, "order", kind FROM quarantined ORDER BY rowid').fetchall()
     rows = [{"seq": seq, "pfn": pfn, "order": order} | _named(kind) for seq, pfn, order, kind in found]
     return _whole("quarantined-v1", rows, first_row)

@@ -6,7 +6,6 @@ known) is printed as 0 and as the page's own type.
 """
 
 from collections.abc import Iterator
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,30 +14,20 @@ from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.clock import owner_clock, owner_ts
 from pagetrail.replay.store.read import arrays
-from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1, format_gfp
+from pagetrail.schemas.linux.gfp import format_gfp, gfp_migratetype
+from pagetrail.schemas.linux.migrate import migrate_reason_name
+from pagetrail.schemas.linux.mmzone import PAGEBLOCK_ORDER
 from pagetrail.schemas.owner import ABSENT8, ABSENT32, ABSENT64, State
-
-MIGRATETYPES: Final = ("Unmovable", "Movable", "Reclaimable", "HighAtomic", "CMA", "Isolate")
-"""Source: mm/page_alloc.c, migratetype_names (Linux 6.1)."""
-
-MIGRATE_REASONS: Final = (
-    "compaction", "memory_failure", "memory_hotplug", "syscall_or_cpuset", "mempolicy_mbind", "numa_misplaced",
-    "contig_range", "longterm_pin", "demotion",
-)  # fmt: skip
-"""Source: mm/debug.c and include/trace/events/migrate.h, migrate_reason_names (Linux 6.1)."""
-
-_GFP_MOVABLE_SHIFT: Final = 3
-_PAGEBLOCK_ORDER: Final = 9
 
 
 def page_owner_records(stream: Stream, at: Instant) -> Iterator[str]:
     """Yield the records of the dump, in the kernel's view, each with the empty line that ends it."""
-    found, texts = stream.rows_at(at)
+    found, texts = stream.rows_at(at, texts=("comms", "raw"))
     runs, records = arrays(found)
     comms, raw = texts.comms.to_pylist(), texts.raw.to_pylist()
     clock = owner_clock(stream.facts.clocks)
     stamps = owner_ts(records, clock)
-    names = (stream.facts.boot.gfp_flags if stream.facts.boot else None) or GFP_FLAGS_6_1
+    names, rules = stream.facts.gfp_flags, stream.facts.rules
     shift = stream.facts.boot.pageblock_order if stream.facts.boot else None
     gfp_texts: dict[int, str] = {}
     for pfn, row in zip(*(column.tolist() for column in heads(runs, records)), strict=True):
@@ -50,17 +39,18 @@ def page_owner_records(stream: Stream, at: Instant) -> Iterator[str]:
             gfp_texts[mask] = format_gfp(mask, names) if mask else ""
         comm = comms[r["comm"]] if r["comm"] >= 0 else ""
         stamp = int(stamps[row]) if stamps[row] != ABSENT64 else int(r["alloc_ts"])
-        kind = MIGRATETYPES[_gfp_migratetype(mask)]
+        kind = rules.migratetype_names[gfp_migratetype(mask)]
         who = f"pid {_or(r['pid'], -1)}, tgid {_or(r['tgid'], -1)} ({comm})"
         when = f"ts {max(stamp, 0)} ns, free_ts {_free_ts(r)} ns"
         lines = [
             f"Page allocated via order {r['order']}, mask {hex(mask)}({gfp_texts[mask]}), {who}, {when}",
-            f"PFN {pfn} type {kind} Block {pfn >> (shift or _PAGEBLOCK_ORDER)} type {kind} Flags 0x0()",
+            f"PFN {pfn} type {kind} Block {pfn >> (shift or PAGEBLOCK_ORDER)} type {kind} Flags 0x0()",
         ]
         if r["stack"] >= 0:
             lines += [f" {frame}" for frame in raw[r["stack"]].split("\n")]
         if r["migrate_reason"] != ABSENT8 and r["migrate_reason"] >= 0:
-            lines.append(f"Page has been migrated, last migrate reason: {MIGRATE_REASONS[r['migrate_reason']]}")
+            reason = migrate_reason_name(int(r["migrate_reason"]), rules.migrate_reason_names)
+            lines.append(f"Page has been migrated, last migrate reason: {reason}")
         yield "\n".join(lines) + "\n\n"
 
 
@@ -79,11 +69,6 @@ def heads(runs: NDArray[np.void], records: NDArray[np.void]) -> tuple[NDArray[np
     kept = np.ones(pfn.size, np.bool_)
     kept[1:] = pfn[1:] != pfn[:-1]
     return pfn[kept], row[kept]
-
-
-def _gfp_migratetype(mask: int) -> int:
-    """Source: include/linux/gfp.h, gfp_migratetype (Linux 6.1)."""
-    return (mask & 0x18) >> _GFP_MOVABLE_SHIFT
 
 
 def _or(value: np.int32, default: int) -> int:

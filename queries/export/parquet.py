@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from pagetrail.queries.core.spans import SPAN_SCHEMA, span_batches
 from pagetrail.queries.core.stream import Stream
-from pagetrail.schemas.store import StoreFile, path_part
+from pagetrail.schemas.store.names import StoreFile, path_part
 
 EXPORT_SCHEMA: Final = pa.schema([pa.field("host", pa.utf8()), pa.field("boot_id", pa.utf8()), *SPAN_SCHEMA])
 
@@ -26,7 +26,7 @@ def export_spans(streams: list[Stream], directory: Path) -> list[Path]:
         folder = directory / f"host={path_part(stream.host)}" / f"boot_id={path_part(stream.boot_id)}"
         folder.mkdir(parents=True, exist_ok=True)
         for file in stream.files:
-            target = folder / f"{file.path.stem}.parquet"
+            target = folder / f"{file.stem}.parquet"
             _write(stream, file, target)
             written.append(target)
     return written

@@ -3,7 +3,6 @@
 import pyarrow as pa
 
 from pagetrail.queries.core.stream import Stream, fetched
-from pagetrail.replay.store import read as stored
 
 AUDITS_SCHEMA = pa.schema(
     [
@@ -37,7 +36,7 @@ def differences(stream: Stream, name: str | None = None) -> pa.Table:
     """Return each record in which a dump (of snapshot *name*, or any) and replay differed: both sides, before correction."""
     tables = []
     for file in stream.files:
-        with stored.opened(file.path) as db:
+        with stream.opened(file) as db:
             where = "" if name is None else " WHERE name = $name"
             parameters: dict[str, object] | None = None if name is None else {"name": name}
             tables.append(fetched(db, f"SELECT * FROM audit_differences{where} ORDER BY seq, pfn", parameters))

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from pagetrail.queries.core.stream import Stream, fetched
-from pagetrail.replay.store import read as stored
+from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.store.cut import cuts
 from pagetrail.schemas.details import Gap
 from pagetrail.schemas.owner import ANOMALY_TEXT, QUARANTINED, Anomaly
-from pagetrail.schemas.store import trail_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +32,7 @@ def findings(stream: Stream) -> list[Finding]:
 def _log(stream: Stream) -> list[Finding]:
     """What replay found of the log that a stream came from: why it goes no further, and what the partition lost."""
     key, found = (stream.host, stream.boot_id), []
-    for cut in cuts(trail_of(stream.directory), stream.fold):
+    for cut in cuts(stream.place.store, stream.fold):
         if key in cut.held:
             offset, why = cut.held[key]
             found.append(Finding(level="note", what="held", count=1, detail=f"at log offset {offset}: {why}"))
@@ -68,7 +67,7 @@ def _reasons(gaps: list[Gap]) -> str:
 
 
 def _coverage(stream: Stream) -> list[Finding]:
-    kinds = {kind for _, said in stream.facts.coverage if said.begins and said.cpus is None for kind in said.kinds}
+    kinds = Coverage(stream.facts.coverage).kinds()
     if not kinds:
         text = "nothing declares what the recording saw completely: nothing can be certain (ingest --covers)"
         return [Finding(level="unknown", what="coverage", count=0, detail=text)]
@@ -103,7 +102,7 @@ def _recordings(stream: Stream) -> list[Finding]:
 
 
 def _anomalies(stream: Stream) -> list[Finding]:
-    with stored.opened(stream.files[-1].path) as db:
+    with stream.opened(stream.files[-1]) as db:
         rows = db.execute("SELECT kind, events, pages, first_seq FROM anomalies ORDER BY kind").fetchall()
     found = []
     for kind, events, pages, first_seq in rows:
@@ -117,6 +116,6 @@ def quarantined(stream: Stream) -> pa.Table:
     """Return the events that could not be folded: seq, pfn, order, kind."""
     tables = []
     for file in stream.files:
-        with stored.opened(file.path) as db:
+        with stream.opened(file) as db:
             tables.append(fetched(db, "SELECT * FROM quarantined ORDER BY seq"))
     return pa.concat_tables(tables)

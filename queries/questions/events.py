@@ -7,12 +7,12 @@ from typing import Final
 import pyarrow as pa
 
 from pagetrail.replay.log.embedded import SqliteLogReader
+from pagetrail.replay.store.local import store_of
 from pagetrail.schemas.batch import EventBatch, to_arrow
 from pagetrail.schemas.columns import ARROW_SCHEMA, TEXT_COLUMNS, Kind
 from pagetrail.schemas.errors import BadArgument, NotFound, OffsetGap, TrailMissing
 from pagetrail.schemas.frames import FrameHeader, decode_frame
 from pagetrail.schemas.log.contract import FramePlace, LogReader, LogRecord
-from pagetrail.schemas.store import segments_directory
 
 _WORDS: Final = ("kind", *TEXT_COLUMNS)
 _KINDS: Final = {int(kind): kind.name.lower() for kind in Kind}
@@ -93,7 +93,7 @@ def own_log(trail: Path) -> SqliteLogReader:
     try:
         return SqliteLogReader(trail)
     except TrailMissing:
-        if not segments_directory(trail).is_dir():
+        if not store_of(trail).is_there():
             raise
         raise NotFound(
             f"{trail} has no log of its own: its store was made from a topic of Apache Kafka (name it: --log), or its log "

@@ -7,12 +7,14 @@ import numpy as np
 import pyarrow as pa
 
 from pagetrail.queries.core.certainty import judge, last_instants
-from pagetrail.queries.core.rows import ABSENT_WHY, HOW_WORDS, ROW_SCHEMA, to_table
-from pagetrail.queries.core.stream import Stream, Texts, fetched
-from pagetrail.replay.store import read as stored
+from pagetrail.queries.core.row_columns import HOW_WORDS, ROW_SCHEMA, JudgedRows, texts_of, to_table
+from pagetrail.queries.core.rows import ABSENT_WHY
+from pagetrail.queries.core.runs import Rows
+from pagetrail.queries.core.stream import Stream, fetched
+from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.store.read import arrays
 from pagetrail.schemas.owner import OPEN_END, How, State
-from pagetrail.schemas.store import StoreFile
+from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.structs import taken
 
 HISTORY_FIELDS: Final = (
@@ -68,7 +70,7 @@ def _open_at_the_end_of(stream: Stream, position: int, pfn: int, hi: int) -> boo
     if position < 0:
         return False
     where = "pfn <= $pfn AND $pfn < pfn + nr_pages AND kernel_view = 0 AND begin_ts <= $hi"
-    with stored.opened(stream.files[position].path) as db:
+    with stream.opened(stream.files[position]) as db:
         found = db.execute(f"SELECT 1 FROM live WHERE {where} LIMIT 1", {"pfn": pfn, "hi": hi}).fetchone()
     return found is not None
 
@@ -81,10 +83,10 @@ def _of_file(
         "AND begin_ts <= $hi AND end_ts >= $lo"
     )
     query = " UNION ALL ".join(f"SELECT * FROM {table} WHERE {where}" for table in tables)
-    with stored.opened(file.path) as db:
+    with stream.opened(file) as db:
         found = fetched(db, query, {"pfn": pfn, "lo": window[0], "hi": window[1]})
         views = db.execute(_VIEWS, {"pfn": pfn}).fetchall()
-        texts = Texts.read(db)
+        texts = Texts.read(db, texts_of(ROW_SCHEMA.names))
     runs, records = _as_known(stream, *arrays(found))
     runs["pfn"], runs["nr_pages"] = (
         pfn,
@@ -95,8 +97,8 @@ def _of_file(
     for begin, end in views:
         viewed |= (begin <= until) & (until < end)
     judged = judge(runs, records, viewed, until, stream.facts, doubts)
-    nothing = np.full(runs.size, -1, np.int64)
-    rows = to_table(runs, records, nothing, records[:0], judged, texts, stream.facts)
+    proven = Rows(runs=runs, records=records, kernel_row=np.full(runs.size, -1))
+    rows = to_table(JudgedRows(rows=proven, kernel_records=records[:0], judged=judged, texts=texts, facts=stream.facts))
     still = runs["end_ts"] == OPEN_END
     hows = pa.array([HOW_WORDS[int(how)] if how else None for how in runs["end_how"]], pa.utf8())
     ends = (pa.array(runs["end_ts"], mask=still), pa.array(runs["end_seq"], mask=still), hows)
@@ -183,6 +185,6 @@ def _moves(stream: Stream, file: StoreFile, sources: list[int]) -> set[tuple[int
         f"WHERE list_contains($sources, src_pfn) AND how = {int(How.MIGRATE)} AND kernel_view = 0"
         for table in ("spans", "live")
     )
-    with stored.opened(file.path) as db:
+    with stream.opened(file) as db:
         found = db.execute(query, {"sources": sources}).fetchall()
     return {(seq, ts, source, target) for seq, ts, source, target in found if stream.knows(ts, seq)}

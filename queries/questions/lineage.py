@@ -14,7 +14,7 @@ from pagetrail.queries.core.rows import rows_at
 from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.questions.history import HISTORY_SCHEMA, Row, history
 from pagetrail.schemas.errors import NotFound
-from pagetrail.schemas.owner import GFP_MOVABLE, OPEN_END
+from pagetrail.schemas.owner import OPEN_END
 
 LINEAGE_SCHEMA: Final = HISTORY_SCHEMA.append(
     pa.field("link", pa.utf8(), metadata={"doc": "how the contents came to this page, or its state to this"})
@@ -130,7 +130,7 @@ class _Pages:
         if source is None or source["state"] != "owned":
             link += ", of which nothing was known"
         if taken is not None and taken["state"] == "owned":
-            isolated = taken["gfp_mask"] == GFP_MOVABLE
+            isolated = taken["gfp_mask"] == self._stream.facts.rules.gfp_isolated
             link += "; isolated before" if isolated else f"; allocated for it by pid {taken['pid']}"
         return Stay(row=row, begin_seq=begin, begin_ts=row["begin_ts"], link=link, before=(src_pfn, begin - 1))
 
@@ -169,6 +169,6 @@ def _row(stream: Stream, stay: Stay) -> Row:
     if row["dst_seq"] is None or row["dst_seq"] <= stay.begin_seq:
         return row | dict.fromkeys(("dst_pfn", "dst_ts", "dst_seq"))
     seq, ts = int(row["dst_seq"]), int(row["dst_ts"])
-    then = rows_at(stream, Instant(ts=ts, seq=seq - 1), pfns=[int(row["pfn"])]).to_pylist()
-    sure = {name: then[0][name] for name in ("certain", "uncertain", "why")} if then else {}
-    return row | sure | {"end_seq": seq, "end_ts": ts, "end_how": "migrate"}
+    sure = ("certain", "uncertain", "why")
+    then = rows_at(stream, Instant(ts=ts, seq=seq - 1), pfns=[int(row["pfn"])], columns=sure).to_pylist()
+    return row | (then[0] if then else {}) | {"end_seq": seq, "end_ts": ts, "end_how": "migrate"}

@@ -9,7 +9,8 @@ import pyarrow as pa
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.page_values import PAGE_EXT, page_values_at
 from pagetrail.queries.core.proof import Event, Proofs, Span
-from pagetrail.queries.core.rows import ABSENT_WHY, ROW_SCHEMA, rows_at
+from pagetrail.queries.core.row_columns import ROW_SCHEMA
+from pagetrail.queries.core.rows import ABSENT_WHY, rows_at
 from pagetrail.queries.core.stream import Stream
 from pagetrail.schemas.owner import How
 

@@ -4,8 +4,10 @@ import pyarrow as pa
 
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.stream import Stream
-from pagetrail.replay.rules.page_ext import bytes_a_page, max_order_nr_pages, node_page_ext_bytes, node_spans
+from pagetrail.replay.rules.page_ext import bytes_a_page, max_order_nr_pages, node_spans
 from pagetrail.schemas.details import Boot
+from pagetrail.schemas.linux.mmzone import pfn_to_section_nr, section_nr_to_pfn
+from pagetrail.schemas.linux.page_ext import node_page_ext_bytes
 from pagetrail.schemas.owner import OPEN_END
 
 SECTIONS_SCHEMA = pa.schema(
@@ -41,8 +43,8 @@ def sections(stream: Stream, at: Instant | None = None) -> pa.Table:
         rows.append(
             {
                 "section_nr": e.section_nr,
-                "start_pfn": e.section_nr * pages,
-                "stop_pfn": (e.section_nr + 1) * pages,
+                "start_pfn": section_nr_to_pfn(e.section_nr, pages),
+                "stop_pfn": section_nr_to_pfn(e.section_nr + 1, pages),
                 "generation": e.generation,
                 "begin_ts": e.begin_ts,
                 "end_ts": None if e.end_ts == OPEN_END else e.end_ts,
@@ -56,10 +58,11 @@ def sections(stream: Stream, at: Instant | None = None) -> pa.Table:
 
 def _nodes(stream: Stream, boot: Boot, at: Instant | None) -> pa.Table:
     """A node's extension is kept as if it were sections: all of them come with the boot, and none goes."""
-    pages, unit = stream.facts.pages_per_section, max_order_nr_pages(boot)
+    pages, unit, each = stream.facts.pages_per_section, max_order_nr_pages(boot), bytes_a_page(boot)
     rows = []
     for span in node_spans(boot):
-        first = next((e for e in stream.facts.sections if e.section_nr == span.start_pfn // pages), None)
+        section_nr = pfn_to_section_nr(span.start_pfn, pages)
+        first = next((e for e in stream.facts.sections if e.section_nr == section_nr), None)
         if first is None or (at is not None and not _covers(first.begin_ts, OPEN_END, first.begin_seq, OPEN_END, at)):
             continue
         rows.append(
@@ -70,7 +73,7 @@ def _nodes(stream: Stream, boot: Boot, at: Instant | None) -> pa.Table:
                 "generation": first.generation,
                 "begin_ts": first.begin_ts,
                 "how": first.how,
-                "page_ext_bytes": node_page_ext_bytes(boot, span),
+                "page_ext_bytes": None if each is None else node_page_ext_bytes(each, span, unit),
             }
         )
     return pa.Table.from_pylist(rows, schema=SECTIONS_SCHEMA)

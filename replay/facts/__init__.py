@@ -1,1 +1,1 @@
-"""What is known of a stream beside its pages."""
+"""Everything known about a stream except its pages."""

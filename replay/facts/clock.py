@@ -1,4 +1,4 @@
-"""How page_owner's clock lies to the trace clock: from the recording's own readings."""
+"""The offset between page_owner's clock and the trace clock, from the recording's own readings."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,8 @@ class OwnerClock:
     """page_owner's ts = trace clock + offset, ns; constant from ``valid_from`` (trace clock) on.
 
     Source: kernel/time/sched_clock.c and arch/x86 (Linux 6.1): page_owner stamps with local_clock(), the trace clock "local"
-    is sched_clock(); they differ by a constant once sched_clock is marked stable. Before, by up to 250 ms (measured).
+    is sched_clock(); they differ by a constant once sched_clock is marked stable. Before that, the offset differs from this
+    constant by up to 250 ms (measured).
     """
 
     offset: int
@@ -23,11 +24,11 @@ class OwnerClock:
 
 
 EARLY_ERROR_NSEC = 250_000_000
-"""How far the offset was off before sched_clock was marked stable, at most, in the recordings at hand."""
+"""Largest error of the offset before sched_clock was marked stable, in the recordings at hand."""
 
 
 def owner_clock(readings: list[tuple[int, Clock]]) -> OwnerClock | None:
-    """Return the relation from the first reading that tells it: (trace time, Clock) each."""
+    """Return the relation from the first reading that has both clocks; readings are (trace time, Clock)."""
     for trace_ts, clock in readings:
         if clock.ts_nsec is not None:
             valid_from = trace_ts if clock.valid_from is None else clock.valid_from
@@ -36,7 +37,7 @@ def owner_clock(readings: list[tuple[int, Clock]]) -> OwnerClock | None:
 
 
 def owner_ts(records: NDArray[np.void], clock: OwnerClock | None) -> NDArray[np.int64]:
-    """Return when page_owner stamped each record, ns of its clock; absent where that is not known."""
+    """Return the time of page_owner's stamp on each record, ns of its clock; absent where it is unknown."""
     stamped = records["ts_nsec"]
     if clock is None:
         return np.asarray(stamped)

@@ -1,4 +1,4 @@
-"""One extension of a section, as history keeps it."""
+"""One extension of a section, as the facts of a stream keep it."""
 
 from dataclasses import dataclass
 

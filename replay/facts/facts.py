@@ -1,6 +1,8 @@
-"""What a stream's state holds beside its pages: kept whole from the beginning, written into every segment."""
+"""The facts of a stream: its state except the pages. They are kept from the beginning and written into every segment."""
 
+import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.extension import Extension
-from pagetrail.schemas.details import Boot, Clock, Coverage, Covered, Gap, RecordingEnd
+from pagetrail.schemas.details import Boot, Clock, Coverage, Gap, RecordingEnd
+from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
+from pagetrail.schemas.linux.releases import KernelRules, rules_of
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
 
 
 @dataclass(slots=True, kw_only=True)
-class RecordingPart:
+class StreamRecording:
     """One recording's place in the stream."""
 
     recording: str
@@ -30,7 +34,7 @@ class RecordingPart:
 
 @dataclass(slots=True, kw_only=True)
 class HotplugCall:
-    """One observation of hotplug."""
+    """One hotplug event: entry or return of a call, or a notification."""
 
     seq: int
     ts: int
@@ -44,7 +48,7 @@ class HotplugCall:
 
 @dataclass(slots=True, kw_only=True)
 class Audit:
-    """One dump against the state before it, in numbers."""
+    """The result of comparing one baseline with the state before it, in numbers."""
 
     seq: int
     ts: int
@@ -62,17 +66,17 @@ class Audit:
 
 @dataclass(slots=True, kw_only=True)
 class Facts:
-    """Lists are in the order of the events. Times are ns of the trace clock, seq is stream_seq.
+    """Facts of a stream. Lists are in the order of the events. Times are ns of the trace clock, seq is stream_seq.
 
-    ``clients`` are those of page_ext that are needed (``client_ts``: since when that is known), ``fields`` what they hold of pages
-    beside owners: ``client.field``.
+    ``clients`` are the needed clients of page_ext (``client_ts``: since when that is known), ``fields`` the fields that they hold
+    for pages, beside owners: ``client.field``.
 
     Attributes
     ----------
     boots
-        What each recording said of the boot's constants; the last one counts.
+        The boot's constants, as each recording gives them; the last one counts.
     gaps, gap_ts
-        Losses, and when each was reported; ``lose`` keeps both.
+        Losses, and the time at which each was reported; ``lose`` adds to both.
     """
 
     boots: list[tuple[int, Boot]] = field(default_factory=list)
@@ -84,7 +88,7 @@ class Facts:
     markers: list[tuple[int, int, str]] = field(default_factory=list)
     hotplug: list[HotplugCall] = field(default_factory=list)
     audits: list[Audit] = field(default_factory=list)
-    recordings: list[RecordingPart] = field(default_factory=list)
+    recordings: list[StreamRecording] = field(default_factory=list)
     accounts: list[tuple[str, RecordingEnd]] = field(default_factory=list)
     sections: list[Extension] = field(default_factory=list)
     events: dict[str, int] = field(default_factory=dict)
@@ -94,8 +98,31 @@ class Facts:
 
     @property
     def boot(self) -> Boot | None:
-        """The constants of the boot, as they were said last."""
+        """The constants of the boot, from the last recording that gives them."""
         return self.boots[-1][1] if self.boots else None
+
+    def copy(self) -> "Facts":
+        """Return a copy of these facts: later events change only the original."""
+        lists = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "pages_per_section"}
+        copies = {
+            name: {**found} if isinstance(found, dict) else list(map(_copied, found)) for name, found in lists.items()
+        }
+        return Facts(pages_per_section=self.pages_per_section, **copies)  # type: ignore[arg-type]
+
+    @property
+    def rules(self) -> KernelRules:
+        """The rules of the kernel that was booted."""
+        return rules_of(self.boot.release if self.boot else None)
+
+    @property
+    def gfp_flags(self) -> Mapping[str, int]:
+        """The bit of each gfp flag, by its name: as the recording's own kernel prints them, else those of its release."""
+        return (self.boot.gfp_flags if self.boot else None) or self.rules.gfp_flags
+
+    @property
+    def page_shift(self) -> int:
+        """log2 of a page's bytes; that of x86_64 where no boot was recorded."""
+        return self.boot.page_shift if self.boot else PAGE_SHIFT
 
     def lose(self, seq: int, ts: int, cpu: int | None, gap: Gap) -> None:
         """Add a loss that was reported at *ts*."""
@@ -103,19 +130,11 @@ class Facts:
         self.gap_ts.append(ts)
 
     def clock_skew(self) -> int:
-        """Return by how much the clocks of two CPUs may have differed, ns: the largest that a recording declares."""
-        return max((part.clock_skew for part in self.recordings), default=0)
-
-    def covered_since(self, kind: Covered, ts: int) -> bool:
-        """Return whether *kind* has been declared complete, on all CPUs, from *ts* (trace clock, ns) on until now."""
-        since: int | None = None
-        for at, said in self.coverage:
-            if kind in said.kinds and said.cpus is None and said.since is None:
-                since = (at if since is None else since) if said.begins else None
-        return since is not None and since <= ts and not any(gap.t_hi >= ts for _, _, gap in self.gaps)
+        """Return by how much the clocks of two CPUs may have differed, ns: the largest skew that a recording declares."""
+        return max((recording.clock_skew for recording in self.recordings), default=0)
 
     def open_calls(self) -> list[HotplugCall]:
-        """Return the calls that have been entered and have not returned, by who called."""
+        """Return the calls that have been entered and have not returned, one for each function and pid."""
         pending: dict[tuple[str, int | None], HotplugCall] = {}
         for seen in self.hotplug:
             key = (seen.call, seen.pid)
@@ -126,8 +145,13 @@ class Facts:
         return list(pending.values())
 
 
+def _copied(fact: Any) -> Any:
+    """Return a copy of a fact that may change; the others are immutable."""
+    return dataclasses.replace(fact) if isinstance(fact, StreamRecording | HotplugCall | Extension) else fact
+
+
 def open_call_doubts(facts: Facts) -> NDArray[np.void]:
-    """Return a doubt (DOUBT_DTYPE) for each hotplug call that has not returned: until then its range is not certain."""
+    """Return a doubt (DOUBT_DTYPE) for each hotplug call that has not returned: until then its range is in doubt."""
     rows = [
         (call.pfn, call.nr_pages, call.ts, OPEN_END, call.ts, call.seq, DOUBT_HOTPLUG)
         for call in facts.open_calls()
@@ -136,30 +160,30 @@ def open_call_doubts(facts: Facts) -> NDArray[np.void]:
     return np.array(rows, DOUBT_DTYPE)
 
 
-def from_plain(said: dict[str, Any]) -> Facts:
-    """Return facts from what ``plain`` made of them."""
+def from_plain(saved: dict[str, Any]) -> Facts:
+    """Return the facts that ``plain`` saved."""
     return Facts(
-        boots=[(ts, Boot.model_validate_json(json.dumps(boot))) for ts, boot in said["boots"]],
-        pages_per_section=said["pages_per_section"],
-        clocks=[(ts, Clock(**clock)) for ts, clock in said["clocks"]],
-        coverage=[(ts, Coverage.model_validate_json(json.dumps(cov))) for ts, cov in said["coverage"]],
-        gaps=[(seq, cpu, Gap(**gap)) for seq, cpu, gap in said["gaps"]],
-        gap_ts=said["gap_ts"],
-        markers=[(seq, ts, text) for seq, ts, text in said["markers"]],
-        hotplug=[HotplugCall(**call) for call in said["hotplug"]],
-        audits=[Audit(**audit) for audit in said["audits"]],
-        recordings=[RecordingPart(**part) for part in said["recordings"]],
-        accounts=[(recording, RecordingEnd.model_validate_json(json.dumps(a))) for recording, a in said["accounts"]],
-        sections=[Extension(**section) for section in said["sections"]],
-        events=said["events"],
-        clients=said["clients"],
-        client_ts=said["client_ts"],
-        fields=said["fields"],
+        boots=[(ts, Boot.model_validate_json(json.dumps(boot))) for ts, boot in saved["boots"]],
+        pages_per_section=saved["pages_per_section"],
+        clocks=[(ts, Clock(**clock)) for ts, clock in saved["clocks"]],
+        coverage=[(ts, Coverage.model_validate_json(json.dumps(cov))) for ts, cov in saved["coverage"]],
+        gaps=[(seq, cpu, Gap(**gap)) for seq, cpu, gap in saved["gaps"]],
+        gap_ts=saved["gap_ts"],
+        markers=[(seq, ts, text) for seq, ts, text in saved["markers"]],
+        hotplug=[HotplugCall(**call) for call in saved["hotplug"]],
+        audits=[Audit(**audit) for audit in saved["audits"]],
+        recordings=[StreamRecording(**recording) for recording in saved["recordings"]],
+        accounts=[(recording, RecordingEnd.model_validate_json(json.dumps(a))) for recording, a in saved["accounts"]],
+        sections=[Extension(**section) for section in saved["sections"]],
+        events=saved["events"],
+        clients=saved["clients"],
+        client_ts=saved["client_ts"],
+        fields=saved["fields"],
     )
 
 
 def plain(value: Any) -> Any:
-    """Return a fact as what JSON can say."""
+    """Return a fact as values of JSON."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if hasattr(value, "__dataclass_fields__"):

@@ -1,4 +1,4 @@
-"""A block that is allocated, freed or split, as mm/page_owner.c and mm/page_alloc.c of Linux 6.1 have it.
+"""Allocating, freeing and splitting a block, as mm/page_owner.c and mm/page_alloc.c do (Linux 6.1).
 
 Dimensions as in ``tables.py``. A block lies within one section: it is aligned to its order and no order is larger than a section.
 """
@@ -8,12 +8,12 @@ import numpy as np
 from pagetrail.replay.fold.end_jit import clear_for_owner, end_owner, used_unseen
 from pagetrail.replay.fold.ghost_jit import is_early_stamp, keep_ghost
 from pagetrail.replay.fold.notice_jit import doubt, note
-from pagetrail.replay.fold.options import OPT_LOSS, OPT_ONLINING_START, OPT_ONLINING_STOP
+from pagetrail.replay.fold.options import OPT_GFP_ISOLATED, OPT_LOSS, OPT_ONLINING_START, OPT_ONLINING_STOP
 from pagetrail.replay.fold.record_jit import begin_at, blank, close, forget_kernel_view, run_length, take_record
 from pagetrail.replay.fold.skew_jit import races
 from pagetrail.replay.fold.tables import RUNS
 from pagetrail.schemas.jit import inner
-from pagetrail.schemas.owner import ABSENT64, GFP_MOVABLE, Anomaly, Evidence, How, State
+from pagetrail.schemas.owner import ABSENT64, Anomaly, Evidence, How, State
 
 _OWNED, _FREED = int(State.OWNED), int(State.FREE)
 _OBSERVED, _INFERRED = int(Evidence.OBSERVED), int(Evidence.INFERRED)
@@ -36,15 +36,15 @@ _A_FREE_OF_FREE, _A_DRAIN, _A_REFILL = (
 def alloc_block(
     t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid, tgid, comm, gfp, migratetype, stack, how
 ):
-    """An allocation sets the owner on every page of the block.
+    """Set the owner on every page of an allocated block.
 
-    Source: mm/page_owner.c, __set_page_owner_handle (Linux 6.1). A probe on __set_page_owner sees an allocation with gfp 0x8
-    a moment before its mm_page_alloc: the second of the two is no contradiction.
+    Source: mm/page_owner.c, __set_page_owner_handle (Linux 6.1). For an allocation with the mask of isolated pages, a probe on
+    __set_page_owner fires shortly before mm_page_alloc: the second of these two events contradicts nothing.
     """
     row = t.owner[slot]
     there = row[first]
     quiet = np.int32(-2)
-    if how == _H_ALLOC and gfp == GFP_MOVABLE and there >= 0:
+    if how == _H_ALLOC and gfp == o[OPT_GFP_ISOLATED] and there >= 0:
         r = t.records[there]
         if r["how"] == _H_ISOLATE and r["block_pfn"] == base + first and r["order"] == order and r["pid"] == pid:
             quiet = there
@@ -76,11 +76,11 @@ def alloc_block(
 
 @inner
 def free_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid, tgid, comm, stack, how):
-    """A free, drain or refill clears its whole range, whatever was known of it.
+    """Make the whole range of a free, drain or refill free, whatever was known of it.
 
-    Source: mm/page_owner.c, __reset_page_owner; mm/page_alloc.c, free_pcppages_bulk (Linux 6.1): a drained page is not
-    allocated, whoever was thought to own it, and neither is one that __rmqueue_smallest took for a per-cpu list; but neither
-    touches page_ext, so a page that page_owner stamped as early while it lay on a per-cpu list (a ghost) keeps that stamp in the
+    Source: mm/page_owner.c, __reset_page_owner; mm/page_alloc.c, free_pcppages_bulk (Linux 6.1). A drained page is not allocated,
+    whatever its known owner; the same holds for a page that __rmqueue_smallest took for a per-cpu list. Drain and refill do not
+    touch page_ext: a page that page_owner stamped as early while it was on a per-cpu list (a ghost) keeps that stamp in the
     kernel's view.
     """
     row = t.owner[slot]
@@ -108,7 +108,7 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid
                 why = _A_DRAIN if how == _H_DRAIN else _A_REFILL
                 note(t, why, length, seq)
                 doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, why)
-                if is_early_stamp(t.records[handle]):
+                if is_early_stamp(o, t.records[handle]):
                     keep_ghost(t, slot, i, length, handle, seq, ts)
                 end_owner(t, o, row, i, length, first, stop, base, generation, seq, ts, cpu, _H_LOST_FREE)
             else:
@@ -129,7 +129,7 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid
 
 @inner
 def new_free(t, last, seq, ts, cpu, pfn, order, pid, tgid, comm, stack, how):
-    """Return the record of a block that becomes free; *last* is who owned it, or -1."""
+    """Return the record of a block that becomes free; *last* is the row of ``closed`` with its last owner, or -1."""
     handle = take_record(t)
     if last >= 0:
         t.records[handle] = t.closed[last]
@@ -158,10 +158,10 @@ def new_free(t, last, seq, ts, cpu, pfn, order, pid, tgid, comm, stack, how):
 
 @inner
 def split_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order):
-    """A split sets a new order on the pages of a range, and shows that they are owned, by whomever.
+    """Set a new order on the pages of a range; the split also proves that they are owned, if not by whom.
 
-    Source: mm/page_owner.c, __split_page_owner (Linux 6.1: always order 0). Newer kernels split to other orders: each new
-    block is one of its own.
+    Source: mm/page_owner.c, __split_page_owner (Linux 6.1: always order 0). Newer kernels also split to larger orders: each
+    block of the new order gets a record of its own.
     """
     size = np.int64(1) << order
     for view in range(2):

@@ -1,4 +1,4 @@
-"""From a batch of events to the plain arrays that the kernels take, with texts as dense ids of the stream."""
+"""From a batch of events to the plain arrays that the jit functions take, with texts as dense ids of the stream."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from pagetrail.schemas.stacks import canonical_stack, stack_id
 
 
 class Events(NamedTuple):
-    """n events; dtypes are fixed, so that kernels are compiled once."""
+    """n events; dtypes are fixed, so that jit functions are compiled once."""
 
     kind: Array  # int8
     cpu: Array  # int16
@@ -119,7 +119,7 @@ def decode(batch: EventBatch, comms: TextTable, stacks: StackTable) -> Events:
 
 
 def _as(batch: EventBatch, name: str, dtype: type) -> Array:
-    # one type for the kernels, whatever Arrow lent us: a read-only array would be another, and compile everything again
+    # a read-only array from Arrow has another type, and would compile every jit function again
     return np.require(batch.column(name), dtype, ["C", "W"])
 
 

@@ -1,4 +1,4 @@
-"""The end of what was known of pages that change hands, and what it implies: a split, a free or an allocation unseen.
+"""Ending the spans of pages that change hands, and noting what that implies: an unseen split, free or allocation.
 
 Dimensions as in ``tables.py``.
 """
@@ -20,7 +20,7 @@ _A_PARTIAL, _A_OVER_OWNED, _A_USE = int(Anomaly.PARTIAL_FREE), int(Anomaly.ALLOC
 
 @inner
 def end_owner(t, o, row, i, length, lo, hi, base, generation, seq, ts, cpu, how):
-    """End the ownership of a run in [lo, hi), which ends as a whole; when other pages of its block stay, it had been split."""
+    """End the ownership of a run; an event ends it for all of [lo, hi). If pages of its block remain outside, it had been split."""
     handle = row[i]
     rest = t.records[handle]["pages"] - length
     whole = t.records[handle]["order"] > 0
@@ -37,7 +37,7 @@ def end_owner(t, o, row, i, length, lo, hi, base, generation, seq, ts, cpu, how)
 
 @inner
 def imply_split(t, row, handle, lo, hi, base, generation, seq, ts, cpu):
-    """What stays of a block of which a part in [lo, hi) was freed: it had been split, as a block is freed as a whole.
+    """Split the pages of a block that remain after its pages in [lo, hi) were freed: an unsplit block is freed as a whole.
 
     Source: mm/page_alloc.c, free_pages_exact and split_page (Linux 6.1): split_page_owner sets order 0 on every page.
     """
@@ -47,7 +47,7 @@ def imply_split(t, row, handle, lo, hi, base, generation, seq, ts, cpu):
     t.records[target] = t.records[handle]
     t.records[target]["pages"] = 0
     t.records[target]["order"] = 0
-    # what was inferred as a whole stays so: an implied split takes away the order alone
+    # a record that was inferred altogether remains so; otherwise an implied split makes only the order inferred
     known = t.records[handle]["evidence"] != _INFERRED or t.records[handle]["how"] == _H_IMPLIED
     t.records[target]["evidence"] = _INFERRED
     t.records[target]["how"] = _H_IMPLIED if known else _H_SPLIT
@@ -60,7 +60,7 @@ def imply_split(t, row, handle, lo, hi, base, generation, seq, ts, cpu):
 
 @inner
 def clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, cpu, how, quiet):
-    """End whatever was on a range that gets a new owner; *quiet* is the owner whose event is of the same act, or -1."""
+    """End every span on a range that gets a new owner; *quiet* is the record of an earlier event of the same act, or negative."""
     row = t.owner[slot]
     forget_kernel_view(t, slot, first, first + nr, base, generation, seq, ts, how)
     stop = first + nr
@@ -81,7 +81,7 @@ def clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, cpu, how, 
 
 @inner
 def used_unseen(t, row, i, length, base, generation, seq, ts):
-    """Pages that are known free are used: an allocation was not seen, so what was said of them is in doubt."""
+    """End the span of free pages that turn out to be in use: an allocation was missed, so the earlier answers are in doubt."""
     handle = row[i]
     note(t, _A_USE, length, seq)
     doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_USE)

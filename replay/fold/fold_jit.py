@@ -1,4 +1,4 @@
-"""The fold: event by event, each with room in every table, to the kernel of its kind; what cannot be is set aside.
+"""The fold: ensure room in every table for each event, quarantine it if it is impossible, else call the function of its kind.
 
 Dimensions: n = events of the batch; the rest as in ``tables.py``. A block lies within one section: it is aligned to its order
 and no order is larger than a section.
@@ -32,9 +32,9 @@ _A_UNALIGNED, _A_BEYOND, _A_ORDER = int(Anomaly.UNALIGNED), int(Anomaly.BEYOND_M
 
 @jit
 def fold(t, o, e, base_seq, start, room_pages):
-    """Fold rows [start, n) of a batch; return (row, why): where it stopped, and why, when it could not go on alone.
+    """Fold rows [start, n) of a batch; return (row, why): where and why it stopped before the end, or (n, DONE).
 
-    ``room_pages`` (1,) receives the pages of the event that needs room, or the section_nr that is missing.
+    ``room_pages`` (1,) receives the number of pages to make room for, or the section_nr that is missing.
     """
     pages = t.owner.shape[1]
     n = e.kind.size
@@ -55,7 +55,7 @@ def fold(t, o, e, base_seq, start, room_pages):
             nr = e.nr_pages[i]
         elif kind == _MIGRATE:
             order, nr = np.int64(0), np.int64(1)
-        elif kind >= _POISON and order == ABSENT8:  # a range; what the four kinds say is for page_ext's other clients
+        elif kind >= _POISON and order == ABSENT8:  # a range; the four kinds concern page_ext's other clients
             order, nr = np.int64(0), e.nr_pages[i]
         bad = impossible(pfn, order, nr, pages, o[OPT_MAX_PFN])
         if kind == _MIGRATE and bad == 0:
@@ -126,7 +126,7 @@ def fold(t, o, e, base_seq, start, room_pages):
 
 @inner
 def impossible(pfn, order, nr, pages_per_section, max_pfn):
-    """Return why a block cannot be, or 0."""
+    """Return why a block is impossible, or 0."""
     if order < 0 or nr < 1 or nr > pages_per_section:
         return _A_ORDER
     if pfn < 0 or pfn > max_pfn - nr:

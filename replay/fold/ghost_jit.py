@@ -1,10 +1,11 @@
-"""Ghosts: free pages that page_owner stamped before it began to watch, and whose stamp the kernel still holds.
+"""Ghosts: pages that were free when page_owner started and that it stamped as early; the kernel still holds the stamp.
 
 Dimensions as in ``tables.py``.
 """
 
 import numpy as np
 
+from pagetrail.replay.fold.options import OPT_EARLY_GFP, OPT_EARLY_ORDER, OPT_EARLY_PID
 from pagetrail.replay.fold.record_jit import close, run_length, take_record
 from pagetrail.schemas.jit import inner
 from pagetrail.schemas.owner import ABSENT64, How, State
@@ -14,14 +15,19 @@ _H_DRAIN = int(How.DRAIN)
 
 
 @inner
-def is_early_stamp(r):
-    """Whether a record is page_owner's own stamp of what was there before it started (init_pages_in_zone)."""
-    return r["gfp_mask"] == 0 and r["order"] == 0 and r["pid"] == 1 and r["alloc_ts"] == ABSENT64
+def is_early_stamp(o, r):
+    """Whether a record is the stamp that page_owner gives pages allocated before it started: see ``EarlyStamp``."""
+    return (
+        r["gfp_mask"] == o[OPT_EARLY_GFP]
+        and r["order"] == o[OPT_EARLY_ORDER]
+        and r["pid"] == o[OPT_EARLY_PID]
+        and r["alloc_ts"] == ABSENT64
+    )
 
 
 @inner
 def keep_ghost(t, slot, i, length, handle, seq, ts):
-    """Leave a ghost's stamp in the kernel's view of a run that is proven free, where the kernel had no other record."""
+    """Keep a ghost's stamp in the kernel's view of a run that is proven free, where that view has no record yet."""
     row = t.kernel[slot]
     ghost = np.int32(-1)
     for j in range(i, i + length):
@@ -39,10 +45,10 @@ def keep_ghost(t, slot, i, length, handle, seq, ts):
 
 @inner
 def step_over_ghosts(t, slot, first, nr, base, generation, seq, ts, cpu, how):
-    """A dump steps over what lies in the buddy allocator, ghosts too, and lists those that come back to a per-cpu list.
+    """Hide ghosts from dumps while they are in the buddy allocator, and show them again once they are on a per-cpu list.
 
-    Source: mm/page_owner.c, read_page_owner (Linux 6.1): it skips the whole block where PageBuddy is set. A record of the kernel's
-    view with state FREE is a stamp that is there and is not listed.
+    Source: mm/page_owner.c, read_page_owner (Linux 6.1): it skips the whole block where PageBuddy is set. In the kernel's view, a
+    record with state FREE is a stamp that exists but is not listed.
     """
     row = t.kernel[slot]
     state = _FREED if how == _H_DRAIN else _OWNED

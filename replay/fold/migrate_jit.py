@@ -1,4 +1,4 @@
-"""A page that is migrated: its owner is copied to another, as mm/page_owner.c of Linux 6.1 has it.
+"""Migration: the owner of a page is copied to another page, as mm/page_owner.c does (Linux 6.1).
 
 Dimensions as in ``tables.py``.
 """
@@ -20,9 +20,9 @@ _A_SOURCE = int(Anomaly.MIGRATE_FROM_UNKNOWN)
 
 @inner
 def migrate_head(t, o, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, ts, cpu):
-    """A migration copies the owner of the old block to the head page of the new one; its tails keep the migrator's.
+    """Copy the owner of the old block to the head page of the new one; its tails keep the migrator's record.
 
-    Source: mm/page_owner.c, __folio_copy_owner (Linux 6.1): pid, tgid, comm, ts, gfp_mask, order and the stack are the old ones.
+    Source: mm/page_owner.c, __folio_copy_owner (Linux 6.1) copies pid, tgid, comm, ts, gfp_mask, order and the stack.
     """
     source = t.owner[src_slot, src_i]
     row = t.owner[slot]
@@ -31,7 +31,7 @@ def migrate_head(t, o, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, 
         note(t, _A_SOURCE, 1, seq)
     elif row[i] >= 0 and t.records[row[i]]["state"] == _FREED:
         stop = min(i + (np.int64(1) << np.int64(max(t.records[source]["order"], 0))), row.size)
-        j = i + 1  # the tails of the new block are as little free as its head
+        j = i + 1  # if the head of the new block is in use, so are its tails
         while j < stop:
             length = run_length(row, j, stop)
             if row[j] >= 0 and t.records[row[j]]["state"] == _FREED:
@@ -49,7 +49,9 @@ def copy_head(t, from_row, from_i, row, i, pfn, src_pfn, generation, seq, ts, cp
     source = from_row[from_i]
     target = take_record(t)
     proven = False
-    if source >= 0 and t.records[source]["state"] == _OWNED:  # of a free page, the last owner is not who migrates
+    if (
+        source >= 0 and t.records[source]["state"] == _OWNED
+    ):  # the last owner of a free page is not the one that migrates
         proven = t.records[source]["evidence"] != _INFERRED
         t.records[target] = t.records[source]
     else:

@@ -1,4 +1,4 @@
-"""What is noticed on the way: anomalies are counted, doubts are cast, what cannot be is set aside.
+"""Counting anomalies, casting doubts, and quarantining impossible events.
 
 Dimensions as in ``tables.py``.
 """
@@ -10,7 +10,7 @@ from pagetrail.schemas.owner import OPEN_END
 
 @jit
 def note(t, kind, pages, seq):
-    """Count an anomaly of *kind* on *pages* pages, each event once; remember where the first one was."""
+    """Count an anomaly of *kind* on *pages* pages, each event once; remember the seq of the first."""
     if t.anomalies[kind, 0] == 0:
         t.anomalies[kind, 2] = seq
     if t.anomalies[kind, 3] != seq + 1:
@@ -21,7 +21,7 @@ def note(t, kind, pages, seq):
 
 @jit
 def doubt(t, pfn, nr_pages, from_ts, ts, seq, reason):
-    """Cast doubt on a run of pages from its last evidence until now."""
+    """Cast doubt on a run of pages from *from_ts*, its last evidence, until *ts*."""
     i = t.counts[DOUBTS]
     t.doubts[i]["pfn"] = pfn
     t.doubts[i]["nr_pages"] = nr_pages
@@ -35,7 +35,7 @@ def doubt(t, pfn, nr_pages, from_ts, ts, seq, reason):
 
 @jit
 def doubt_on(t, pfn, nr_pages, from_ts, ts, seq, reason):
-    """Cast doubt on a run of pages from its last evidence until other evidence comes."""
+    """Cast doubt on a run of pages from *from_ts*, its last evidence, until new evidence comes."""
     doubt(t, pfn, nr_pages, from_ts, ts, seq, reason)
     t.doubts[t.counts[DOUBTS] - 1]["to_ts"] = OPEN_END
 

@@ -1,4 +1,12 @@
-"""The options of the fold's kernels: indexes into the int64 array that each of them is given."""
+"""The options of the fold's jit functions: indexes into the int64 array that each of them receives."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.schemas.details import Boot
+from pagetrail.schemas.linux.releases import PackedRules, rules_of
 
 (
     OPT_SPLIT_COVERED,
@@ -10,4 +18,18 @@
     OPT_SKEW,
     OPT_REFILL_COVERED,
 ) = range(8)
-OPTIONS = 8
+STATE_OPTIONS: Final = 8
+"""The first options are state: segments keep them. The others follow from the boot, and are derived from it again."""
+
+OPT_GFP_COMP, OPT_GFP_ISOLATED, OPT_EARLY_ORDER, OPT_EARLY_GFP, OPT_EARLY_PID = range(
+    STATE_OPTIONS, STATE_OPTIONS + len(PackedRules._fields)
+)
+"""The rules of the recording's kernel, in the order of ``PackedRules``."""
+
+OPTIONS: Final = STATE_OPTIONS + len(PackedRules._fields)
+
+
+def write_rules(options: NDArray[np.int64], boot: Boot | None) -> None:
+    """Write the rules of *boot*'s kernel into *options*; null: no boot was recorded yet."""
+    release, gfp_flags = (boot.release, boot.gfp_flags) if boot is not None else (None, {})
+    options[STATE_OPTIONS:] = rules_of(release).packed(gfp_flags)

@@ -1,4 +1,4 @@
-"""Records that pages share, and the spans that end: taken, filled, moved from page to page, written, given back.
+"""Records that pages share: take, fill, move from page to page, give back; and writing the spans that end.
 
 Dimensions as in ``tables.py``. Pages are counted within their section; a run is pages next to each other with one record.
 """
@@ -22,7 +22,7 @@ def take_record(t):
 
 @inner
 def release(t, handle, pages):
-    """Let *pages* pages no longer refer to a record; the last one gives it back."""
+    """Drop the references of *pages* pages to a record; give it back when none is left."""
     t.records[handle]["pages"] -= pages
     if t.records[handle]["pages"] == 0:
         t.spare[t.counts[SPARE]] = handle
@@ -32,7 +32,7 @@ def release(t, handle, pages):
 
 @inner
 def close(t, handle, pfn, nr_pages, generation, seq, ts, how, kernel_view):
-    """Write the end of the span that *handle* had on a run of pages, and let go of them."""
+    """Write the end of the span that *handle* had on a run of pages, and drop their references to it."""
     i = t.counts[RUNS]
     t.closed[i] = t.records[handle]
     t.runs[i]["pfn"] = pfn
@@ -58,7 +58,7 @@ def run_length(row, first, stop):
 
 @inner
 def move(t, row, first, stop, base, generation, source, target, seq, ts, how):
-    """Give every page of [first, stop) that *source* has to *target*, run by run."""
+    """Move the pages of [first, stop) that refer to *source* to *target*, run by run."""
     i = first
     while i < stop:
         if row[i] != source:
@@ -73,7 +73,7 @@ def move(t, row, first, stop, base, generation, source, target, seq, ts, how):
 
 @inner
 def forget_kernel_view(t, slot, first, stop, base, generation, seq, ts, how):
-    """End the kernel's differing records on pages [first, stop) of a section: the event made both views one."""
+    """End the kernel's differing records on pages [first, stop) of a section: the event made both views equal."""
     row = t.kernel[slot]
     i = first
     while i < stop:
@@ -88,7 +88,7 @@ def forget_kernel_view(t, slot, first, stop, base, generation, seq, ts, how):
 
 @inner
 def blank(t, handle):
-    """Set everything of a record to absent."""
+    """Set the fields of a record to absent."""
     r = t.records[handle]
     r["evidence_ts"] = ABSENT64
     r["alloc_ts"] = ABSENT64
@@ -113,7 +113,7 @@ def blank(t, handle):
 
 @inner
 def begin_at(t, handle, pfn, pages, order, seq, ts, cpu, unordered):
-    """Let a record begin here, on so many pages, with this order; what was not sure before is not sure now."""
+    """Let a record begin at *ts* on *pages* pages with *order*; a record that was unordered stays so."""
     r = t.records[handle]
     r["pages"] = pages
     r["order"] = order

@@ -1,15 +1,15 @@
-"""How many rows an event may write, and whether every table has room for so many: the rules themselves check none.
+"""How many rows an event may write, and whether every table has that much room: the rules themselves do not check.
 
-Dimensions as in ``tables.py``. n = 1 + the pages that an event may touch (``reach``; of a migration, those of both blocks) + where
-the clocks of CPUs differ, the migrations that are remembered.
+Dimensions as in ``tables.py``. n = 1 + the pages that an event may touch (``reach``; for a migration, of both blocks) + the
+remembered migrations, if the clocks of CPUs may differ.
 
 runs: 2 n
-    The span of a page ends once in what is proven and once in the kernel's view; also that of a page whose block is freed or
-    allocated in part, as the rest of it is split. ``closed`` has the same rows.
-records: 2 n, and one more for a moment
+    The span of a page ends once in the proven view and once in the kernel's. This includes the other pages of a block that is
+    freed or allocated in part: they are split. ``closed`` has the same rows.
+records: 2 n, and temporarily one more
     A page gets one new record in each view. The new one may be taken before the old one is given back.
 doubts: n + 1
-    A page is doubted once, and once more what was copied from it. An impossible migration casts doubt on two pages.
+    A page is doubted once, and its copy by a migration once more. An impossible migration casts doubt on two pages.
 quarantine: 1
     The event itself.
 """
@@ -31,7 +31,7 @@ from pagetrail.schemas.jit import inner
 
 @inner
 def reach(t, slot, first, nr):
-    """Return how many pages an event on a range may touch: a block that sticks out of it may turn out to be split."""
+    """Return how many pages an event on a range may touch: a block that reaches beyond the range may turn out to be split."""
     row = t.owner[slot]
     most = nr
     i = first
@@ -45,7 +45,7 @@ def reach(t, slot, first, nr):
 
 @inner
 def has_room(t, nr):
-    """Whether what an event on *nr* pages may write fits into what is left of every table."""
+    """Whether every table has room for the rows that an event on *nr* pages may write."""
     need = ROWS_A_PAGE * nr + ROWS_BESIDES
     c = t.counts
     return (

@@ -1,4 +1,4 @@
-"""What hotplug and the kernel's own view do to the pages of a section.
+"""How hotplug, and the kernel's own files, change the pages of a section.
 
 Dimensions as in ``tables.py``; m = entries of a baseline.
 """
@@ -7,6 +7,7 @@ import numpy as np
 
 from pagetrail.replay.fold.ghost_jit import is_early_stamp, keep_ghost
 from pagetrail.replay.fold.notice_jit import doubt
+from pagetrail.replay.fold.options import OPT_GFP_COMP
 from pagetrail.replay.fold.record_jit import blank, close, run_length, take_record
 from pagetrail.replay.fold.room_jit import has_room
 from pagetrail.replay.fold.tables import LIVE, RUNS, SPARE
@@ -24,7 +25,7 @@ _H_EARLY = int(How.EARLY)
 
 @jit
 def close_section(t, slot, base, generation, seq, ts, how):
-    """End every span of a section whose extension goes.
+    """End every span of a section whose extension ends.
 
     Source: mm/page_ext.c, offline_page_ext (Linux 6.1).
     """
@@ -42,12 +43,12 @@ def close_section(t, slot, base, generation, seq, ts, how):
 
 
 @jit
-def apply_baseline(t, b, action, early, compound, seq, ts, window_begin, since, start):
+def apply_baseline(t, o, b, action, early, seq, ts, window_begin, since, start):
     """Apply entries [start, m) of a page_owner dump; return the entry at which room ran out, or m.
 
     CONFIRM renews the span that is there, SET gives the block the dump's owner, KERNEL_VIEW keeps the proven state and puts
-    the dump's record beside it. Pages touched since *since* are left alone: what the dump says of them proves nothing. What it
-    proves is as sure as *window_begin*, when it began to be read.
+    the dump's record beside it. Pages touched at or after *since* are left alone: their entries in the dump prove nothing. The
+    evidence of a dump is as old as *window_begin*, when its reading began.
     """
     pages = t.owner.shape[1]
     for i in range(start, b.pfn.size):
@@ -64,7 +65,7 @@ def apply_baseline(t, b, action, early, compound, seq, ts, window_begin, since, 
         base = section_nr * pages
         row = t.owner[slot]
         if action[i] == CONFIRM:
-            confirm(t, b, i, row, first, stop, base, generation, seq, ts, window_begin, compound)
+            confirm(t, o, b, i, row, first, stop, base, generation, seq, ts, window_begin)
         elif action[i] == KERNEL_VIEW:
             kernel_row = t.kernel[slot]
             j = first
@@ -80,6 +81,7 @@ def apply_baseline(t, b, action, early, compound, seq, ts, window_begin, since, 
         else:
             set_owner(
                 t,
+                o,
                 b,
                 i,
                 row,
@@ -93,17 +95,16 @@ def apply_baseline(t, b, action, early, compound, seq, ts, window_begin, since, 
                 window_begin,
                 since,
                 early[i],
-                compound,
             )
     return b.pfn.size
 
 
 @inner
-def confirm(t, b, i, row, first, stop, base, generation, seq, ts, window_begin, compound):
-    """Renew the span of a block that the dump agrees with: it is as sure as the dump, which was read from window_begin on."""
+def confirm(t, o, b, i, row, first, stop, base, generation, seq, ts, window_begin):
+    """Renew the span of a block where the dump agrees: its evidence is now the dump, which was read from window_begin on."""
     handle = row[first]
-    if (b.gfp_mask[i] & compound) == 0 or b.migrate_reason[i] >= 0:
-        stop = first + 1  # a dump prints heads: it does not speak of these tails
+    if (b.gfp_mask[i] & o[OPT_GFP_COMP]) == 0 or b.migrate_reason[i] >= 0:
+        stop = first + 1  # a dump lists heads only: it does not confirm these tails
     target = take_record(t)
     t.records[target] = t.records[handle]
     r = t.records[target]
@@ -137,7 +138,7 @@ def confirm(t, b, i, row, first, stop, base, generation, seq, ts, window_begin, 
 
 @inner
 def from_entry(t, b, i, seq, ts, window_begin, how):
-    """Return a record that says what entry *i* of the dump says."""
+    """Return a record with the fields of entry *i* of the dump."""
     handle = take_record(t)
     blank(t, handle)
     r = t.records[handle]
@@ -162,19 +163,19 @@ def from_entry(t, b, i, seq, ts, window_begin, how):
 
 
 @inner
-def set_owner(t, b, i, row, kernel_row, first, stop, base, generation, seq, ts, window_begin, since, early, compound):
-    """Give the dump's owner to every page of a block that was not touched while the dump was made.
+def set_owner(t, o, b, i, row, kernel_row, first, stop, base, generation, seq, ts, window_begin, since, early):
+    """Give the dump's owner to every page of a block that was not touched while the dump was read.
 
-    A dump prints heads. The tails are the head's for sure only in a compound block that was not migrated: the tails of a migrated
-    huge page keep the migrator's record, and a block that is no compound may be freed in part (mm/page_alloc.c, __free_pages).
-    Blocks within it that the dump lists by themselves are left to their own records.
+    A dump lists heads only. The tails certainly have the head's owner only in a compound block that was not migrated: those of a
+    migrated huge page keep the migrator's record, and a non-compound block may be freed in part (mm/page_alloc.c, __free_pages).
+    Pages of the block that have an entry of their own in the dump are left to that entry.
     """
     handle = from_entry(t, b, i, seq, ts, window_begin, _H_EARLY if early else _H_BASELINE)
     if early and row[first] >= 0 and t.records[row[first]]["state"] == _FREED:
         t.records[handle]["evidence"] = (
-            _INFERRED  # a ghost, or allocated in bulk, which left no event before page_owner started
+            _INFERRED  # a ghost, or allocated in bulk without an event before page_owner started
         )
-    whole = (b.gfp_mask[i] & compound) != 0 and b.migrate_reason[i] < 0
+    whole = (b.gfp_mask[i] & o[OPT_GFP_COMP]) != 0 and b.migrate_reason[i] < 0
     tails = handle
     if stop - first > 1 and not whole:
         tails = from_entry(t, b, i, seq, ts, window_begin, _H_BASELINE)
@@ -214,7 +215,7 @@ def set_owner(t, b, i, row, kernel_row, first, stop, base, generation, seq, ts, 
 
 @inner
 def release_unused(t, handle):
-    """Give a record back that no page came to use."""
+    """Give back a record that no page uses."""
     t.records[handle]["pages"] = 0
     t.spare[t.counts[SPARE]] = handle
     t.counts[SPARE] += 1
@@ -222,8 +223,8 @@ def release_unused(t, handle):
 
 
 @jit
-def apply_free(t, slot, base, generation, first, stop, seq, ts, window_begin, since, renew_before):
-    """Make pages [first, stop) of a section free, as the kernel says they are, where they were not touched meanwhile."""
+def apply_free(t, o, slot, base, generation, first, stop, seq, ts, window_begin, since, renew_before):
+    """Make pages [first, stop) of a section free, as kpageflags shows them, where they were not touched meanwhile."""
     row = t.owner[slot]
     i = first
     while i < stop:
@@ -240,7 +241,7 @@ def apply_free(t, slot, base, generation, first, stop, seq, ts, window_begin, si
             how = _H_CONFIRMED if free else _H_CORRECTED
             if not free:
                 doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, DOUBT_BASELINE)
-                if is_early_stamp(t.records[handle]):
+                if is_early_stamp(o, t.records[handle]):
                     keep_ghost(t, slot, i, length, handle, seq, ts)
             last = t.counts[RUNS]
             close(t, handle, base + i, length, generation, seq, ts, how, 0)
@@ -269,7 +270,7 @@ def apply_free(t, slot, base, generation, first, stop, seq, ts, window_begin, si
 
 @jit
 def apply_split(t, slot, base, generation, first, stop, seq, ts, how):
-    """Set order 0 on the owned pages of a block that is known to have been split: derived, not observed."""
+    """Set order 0 on the owned pages of a block that is known to have been split: inferred, not observed."""
     row = t.owner[slot]
     i = first
     while i < stop:

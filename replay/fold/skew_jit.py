@@ -1,4 +1,4 @@
-"""Clocks of CPUs that differ: of two events within their skew either may be the last, and so may be what was copied.
+"""CPU clocks that differ: either of two events within the skew may be the later one, also on the source of a migration.
 
 Dimensions as in ``tables.py``.
 """
@@ -17,10 +17,10 @@ _H_UNORDERED = int(How.UNORDERED)
 
 @inner
 def races(t, o, row, first, stop, ts, cpu):
-    """Whether an event of *cpu* may have come before what pages [first, stop) say, as the clocks of two CPUs may differ so much.
+    """Whether an event of *cpu* may precede the last events on pages [first, stop), because two CPUs' clocks may differ.
 
-    What an event says that may not have been the last one is no more sure than which of the two it was: alternation does not
-    tell, as of two allocations with a free between them either may be the later.
+    If the order of two events is unknown, so is the state after them. That allocations and frees alternate does not decide it:
+    of two allocations with a free between them, either may be the later one.
     """
     if o[OPT_SKEW] <= 0:
         return False
@@ -37,7 +37,7 @@ def races(t, o, row, first, stop, ts, cpu):
 
 @inner
 def recheck_moves(t, o, pfn, nr, seq, ts, cpu):
-    """After an event on pages: it may have come before a migration from them that another CPU's clock put before it."""
+    """Doubt the copies of recent migrations from the pages of an event: another CPU's event may precede the migration."""
     rows = t.moves.shape[0]
     first = t.counts[MOVES]
     while first > max(t.counts[MOVES] - rows, 0) and ts - t.moves[(first - 1) % rows, 0] <= o[OPT_SKEW]:
@@ -45,7 +45,7 @@ def recheck_moves(t, o, pfn, nr, seq, ts, cpu):
     for n in range(first, t.counts[MOVES]):
         m = t.moves[n % rows]
         unsure = pfn <= m[2] < pfn + nr and (cpu < 0 or m[1] != cpu)
-        for k in range(first, n):  # what it copied on may be as unsure
+        for k in range(first, n):  # it may have copied from a page whose own copy is not sure
             before = t.moves[k % rows]
             unsure = unsure or (before[4] != 0 and before[3] == m[2])
         if unsure:
@@ -55,7 +55,7 @@ def recheck_moves(t, o, pfn, nr, seq, ts, cpu):
 
 @inner
 def remember_move(t, o, seq, ts, cpu, src_pfn, pfn):
-    """Remember a migration for as long as an earlier event may still come; what is crowded out before is not sure any more."""
+    """Remember a migration while an earlier event may still follow; one that the full ring drops sooner is no longer sure."""
     rows = t.moves.shape[0]
     i = t.counts[MOVES] % rows
     if t.counts[MOVES] >= rows and ts - t.moves[i, 0] <= o[OPT_SKEW]:
@@ -70,7 +70,7 @@ def remember_move(t, o, seq, ts, cpu, src_pfn, pfn):
 
 @inner
 def unsure_copy(t, move, seq, ts):
-    """Of a page that got another's owner by migration: which owner the other had then is not sure, if it still has it."""
+    """Make a migrated page's owner uncertain, if it still has that owner: the source's owner at the migration is not sure."""
     pages = t.owner.shape[1]
     pfn = move[3]
     section_nr = pfn // pages

@@ -12,20 +12,20 @@ from pagetrail.schemas.owner import DOUBT_DTYPE, RECORD_DTYPE, RUN_DTYPE
 from pagetrail.schemas.structs import taken, whole
 
 Array = NDArray[Any]
-"""An array whose dtype its comment tells: NumPy's types know no structured dtypes, and mypy no casts between the others."""
+"""An array; a comment gives its dtype. NumPy's types have no structured dtypes, and mypy allows no casts between the others."""
 
 
 class Tables(NamedTuple):
-    """What the kernels work on. Replaced as a whole when something has to grow."""
+    """The arrays that the jit functions work on. When one has to grow, the whole tuple is replaced."""
 
     owner: Array  # int32 (s, p) record of each page; -1: unknown
-    kernel: Array  # int32 (s, p) record of the kernel's view, where it is known to be wrong; -1: the same
+    kernel: Array  # int32 (s, p) the kernel's own record, where it is known to be wrong; -1: both views are equal
     slot: Array  # int32 (q,) slot of a section; -1: absent
-    generation: Array  # int32 (q,) how many extensions the section has had
+    generation: Array  # int32 (q,) number of extensions that the section has had
     records: Array  # void (r,) RECORD_DTYPE
     spare: Array  # int32 (r,) stack of unused records
     runs: Array  # void closed spans: where and when (RUN_DTYPE) ...
-    closed: Array  # void ... and what they said (RECORD_DTYPE), row by row
+    closed: Array  # void ... and their records (RECORD_DTYPE), row by row
     doubts: Array  # void DOUBT_DTYPE
     quarantine: Array  # int64 (k, 4): seq, pfn, order, Anomaly
     anomalies: Array  # int64 (128, 4) by Anomaly: events, pages, seq of the first, 1 + seq of the last
@@ -38,17 +38,17 @@ class Tables(NamedTuple):
 SPARE, LIVE, RUNS, DOUBTS, QUARANTINE, EVENTS, LAST_TS, LAST_SEQ, MOVES = range(9)
 COUNTS = 9
 MOVE_ROWS = 1 << 10
-"""Migrations that are remembered, while the clock skew lasts, for what may have happened to their sources before them."""
+"""Migrations that are remembered for the length of the clock skew: events on their sources may turn out to have come first."""
 ANOMALY_ROWS = 128
 NO_EVENT = np.iinfo(np.int64).min
 
 ROWS_A_PAGE, ROWS_BESIDES = 2, 8
-"""An event on n pages is given room for 2 n + 8 rows in each table: see ``room_jit.py``, which says how many it may write."""
+"""An event on n pages gets room for 2 n + 8 rows in each table; ``room_jit.py`` gives the number that it may write."""
 QUARANTINE_ROWS = 2
 
 
 def new_tables(pages_per_section: int) -> Tables:
-    """Return the tables of a stream of which nothing is known."""
+    """Return the tables of a stream before its first event."""
     records = 1 << 12
     tables = Tables(
         owner=np.full((0, pages_per_section), -1, np.int32),
@@ -85,7 +85,7 @@ def grown(array: Array, size: int, fill: int = 0) -> Array:
 
 
 def with_room(tables: Tables, pages: int) -> Tables:
-    """Return *tables* with room for an event that touches *pages* pages, as ``has_room`` asks for it."""
+    """Return *tables* with room for an event that touches *pages* pages, as ``has_room`` requires."""
     need = ROWS_A_PAGE * pages + ROWS_BESIDES
     counts = tables.counts
     records, spare = tables.records, tables.spare
@@ -109,11 +109,11 @@ def with_room(tables: Tables, pages: int) -> Tables:
 
 
 def live_rows(tables: Tables) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:
-    """Return the open spans, sorted by (kernel_view, pfn): runs, records (row by row), and which record each one is.
+    """Return the open spans, sorted by (kernel_view, pfn): runs, their records (row by row), and the handles of the records.
 
     Pages next to each other, in one section, with the same record are one run.
     """
-    parts = []
+    found = []
     pages = tables.owner.shape[1]
     for section_nr in np.flatnonzero(tables.slot >= 0):
         slot = tables.slot[section_nr]
@@ -121,7 +121,7 @@ def live_rows(tables: Tables) -> tuple[NDArray[np.void], NDArray[np.void], NDArr
             starts = np.flatnonzero(np.concatenate(([True], handles[1:] != handles[:-1])))
             lengths = np.diff(np.append(starts, pages))
             known = handles[starts] >= 0
-            parts.append(
+            found.append(
                 (
                     starts[known] + section_nr * pages,
                     lengths[known],
@@ -130,9 +130,9 @@ def live_rows(tables: Tables) -> tuple[NDArray[np.void], NDArray[np.void], NDArr
                     np.full(int(known.sum()), tables.generation[section_nr], np.int32),
                 )
             )
-    if not parts:
+    if not found:
         return np.zeros(0, RUN_DTYPE), np.zeros(0, RECORD_DTYPE), np.zeros(0, np.int64)
-    pfn, nr_pages, handle, view_, generation = (np.concatenate(column) for column in zip(*parts, strict=True))
+    pfn, nr_pages, handle, view_, generation = (np.concatenate(column) for column in zip(*found, strict=True))
     order = np.lexsort((pfn, view_))
     runs = np.zeros(pfn.size, RUN_DTYPE)
     runs["pfn"], runs["nr_pages"] = pfn[order], nr_pages[order]
@@ -142,7 +142,7 @@ def live_rows(tables: Tables) -> tuple[NDArray[np.void], NDArray[np.void], NDArr
 
 
 def recent_moves(tables: Tables, skew: int) -> Array:
-    """Return the rows of ``moves``, oldest first, that an event to come may still turn out to have come before."""
+    """Return the rows of ``moves``, oldest first, that are within the skew of the last event: later events may precede them."""
     rows, count = tables.moves.shape[0], int(tables.counts[MOVES])
     kept = tables.moves[[n % rows for n in range(max(count - rows, 0), count)]]
     return np.asarray(kept[kept[:, 0] >= tables.counts[LAST_TS] - skew] if skew else kept[:0])

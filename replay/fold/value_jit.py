@@ -1,6 +1,6 @@
-"""What the events do to the values that page_ext's clients hold of each page.
+"""How events change the values that page_ext's clients hold for each page.
 
-Dimensions: f = fields of the clients that are needed, s = slots, p = pages a section, k = closed spans, n = events.
+Dimensions: f = fields of the needed clients, s = slots, p = pages a section, k = closed spans, n = events.
 """
 
 from typing import NamedTuple
@@ -16,18 +16,18 @@ _OBSERVED = int(Evidence.OBSERVED)
 
 
 class Values(NamedTuple):
-    """Each page's value of each field, the event that told of it, and the spans that ended in this stretch."""
+    """Each page's value of each field, the event that reported it, and the spans that ended in this stretch."""
 
     value: Array  # int64 (f, s, p); ABSENT64: unknown
     begin_seq: Array  # int64 (f, s, p)
     begin_ts: Array  # int64 (f, s, p)
     evidence: Array  # int8 (f, s, p)
     closed: Array  # void (k,) VALUE_DTYPE
-    counts: Array  # int64 (1,) how many of them
+    counts: Array  # int64 (1,) number of closed spans
 
 
-class Told(NamedTuple):
-    """n events as the clients understand them: range, field and value."""
+class FieldEvents(NamedTuple):
+    """n events as the clients interpret them: range, field and value."""
 
     pfn: Array  # int64
     order: Array  # int64
@@ -40,7 +40,7 @@ class Told(NamedTuple):
 
 @inner
 def end_values(v, field, slot, first, stop, base, generation, seq, ts):
-    """End what a field was known to be on pages [first, stop) of a section, run by run."""
+    """End the known values of a field on pages [first, stop) of a section, run by run."""
     value, begin = v.value[field, slot], v.begin_seq[field, slot]
     i = first
     while i < stop:
@@ -64,15 +64,15 @@ def end_values(v, field, slot, first, stop, base, generation, seq, ts):
 
 
 @jit
-def set_values(v, slots, generations, max_pfn, told, start):
-    """Set what events [start, n) say; return the event at which room ran out, or n.
+def set_values(v, slots, generations, max_pfn, events, start):
+    """Set the values of events [start, n); return the event at which room ran out, or n.
 
-    Events that cannot be are left out, as the fold sets them aside; so are those of sections that are not there.
+    Impossible events, which the fold quarantines, and events in absent sections change nothing.
     """
     pages = v.value.shape[2]
-    for i in range(start, told.pfn.size):
-        field, pfn, nr = np.int64(told.field[i]), told.pfn[i], told.nr_pages[i]
-        if field < 0 or impossible(pfn, told.order[i], nr, pages, max_pfn) != 0:
+    for i in range(start, events.pfn.size):
+        field, pfn, nr = np.int64(events.field[i]), events.pfn[i], events.nr_pages[i]
+        if field < 0 or impossible(pfn, events.order[i], nr, pages, max_pfn) != 0:
             continue
         section_nr = pfn // pages
         if section_nr >= slots.size or slots[section_nr] < 0:
@@ -81,17 +81,17 @@ def set_values(v, slots, generations, max_pfn, told, start):
             return i
         slot, base = slots[section_nr], section_nr * pages
         first = pfn - base
-        end_values(v, field, slot, first, first + nr, base, generations[section_nr], told.seq[i], told.ts[i])
-        v.value[field, slot, first : first + nr] = told.value[i]
-        v.begin_seq[field, slot, first : first + nr] = told.seq[i]
-        v.begin_ts[field, slot, first : first + nr] = told.ts[i]
+        end_values(v, field, slot, first, first + nr, base, generations[section_nr], events.seq[i], events.ts[i])
+        v.value[field, slot, first : first + nr] = events.value[i]
+        v.begin_seq[field, slot, first : first + nr] = events.seq[i]
+        v.begin_ts[field, slot, first : first + nr] = events.ts[i]
         v.evidence[field, slot, first : first + nr] = _OBSERVED
-    return told.pfn.size
+    return events.pfn.size
 
 
 @jit
 def end_section(v, slot, base, generation, seq, ts):
-    """End every value of a section whose extension goes."""
+    """End every value of a section whose extension ends."""
     for field in range(v.value.shape[0]):
         end_values(v, field, slot, 0, v.value.shape[2], base, generation, seq, ts)
         v.value[field, slot, :] = ABSENT64

@@ -38,7 +38,7 @@ class SqliteLogReader:
 
     @property
     def log_id(self) -> str:
-        """What every embedded log is called: it lies in its trail."""
+        """The id of every embedded log: it needs no name of its own, as it is in its trail."""
         return EMBEDDED_LOG
 
     def partitions(self) -> tuple[int, ...]:
@@ -59,9 +59,9 @@ class SqliteLogReader:
         return newest.first_offset if last is None else int(last) + 1
 
     def read(self, partition: int, offset: int, max_bytes: int = MAX_READ_BYTES) -> list[LogRecord]:
-        """Return records from *offset* on: no more than *max_bytes*, but one where there is one.
+        """Return records from *offset* on: at most *max_bytes* of them, but at least one if there is one.
 
-        See ``LogReader.read`` for what it raises.
+        For exceptions, see ``LogReader.read``.
         """
         _require(partition)
         records: list[LogRecord] = []
@@ -84,7 +84,7 @@ class SqliteLogReader:
         return records
 
     def locate(self, recording: str, seq: int) -> FramePlace | None:
-        """Return where event *seq* of a recording lies; null: it is not in the log, or not any more."""
+        """Return the place of event *seq* of a recording; null: it is not in the log, or no longer."""
         for file in reversed(self._files()):
             with self._explained(file):
                 row = self._connect(file).execute(_HOLDING, (recording, seq, seq)).fetchone()
@@ -108,7 +108,7 @@ class SqliteLogReader:
         return found
 
     def close(self) -> None:
-        """Close the file that was read last."""
+        """Close the last file that was read."""
         if self._current is not None:
             self._current[1].close()
             self._current = None
@@ -127,7 +127,7 @@ class SqliteLogReader:
         return files
 
     def _from(self, offset: int) -> list[LogFile]:
-        """Return the files that may hold *offset* and what follows it."""
+        """Return the files that may hold *offset* and later records."""
         files = self._files()
         if offset < files[0].first_offset:
             raise OffsetGap(partition=EMBEDDED_PARTITION, expected=offset, found=files[0].first_offset)
@@ -135,7 +135,7 @@ class SqliteLogReader:
         return files[before - 1 :]
 
     def _rows(self, file: LogFile, offset: int, room: int, any_yet: bool) -> tuple[list[_Row], int]:
-        """Return rows of one file, the cursor closed, and the room left: below 0 when a row did not fit."""
+        """Return rows of one file, and the room that is left: below 0 if a row did not fit. The cursor is closed."""
         rows: list[_Row] = []
         with self._explained(file), closing(self._connect(file).execute(_SELECT, (offset,))) as cursor:
             while room >= 0 and (row := cursor.fetchone()) is not None:
@@ -158,7 +158,7 @@ class SqliteLogReader:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            raise FrameDamaged(where=str(file.path), reason=f"a log file SQLite cannot read ({error})") from error
+            raise FrameDamaged(where=str(file.path), reason=f"a log file that SQLite cannot read ({error})") from error
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -166,7 +166,7 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         return _open_as(path, "mode=ro")
     except sqlite3.OperationalError as error:
-        # On a read-only medium SQLite cannot make the WAL's index; where there is no WAL, nobody changes the file.
+        # On a read-only medium SQLite cannot create the WAL's index; without a WAL, no process changes the file.
         if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN or Path(f"{path}-wal").exists():
             raise
     return _open_as(path, "mode=ro&immutable=1")
@@ -186,7 +186,7 @@ def _open_as(path: Path, mode: str) -> sqlite3.Connection:
 def _record(file: LogFile, offset: int, host: str, boot_id: str, digest: bytes, payload: bytes) -> LogRecord:
     where, stream = f"{file.path}, offset {offset}", (host, boot_id)
     if frame_digest(payload) != digest:
-        raise FrameDamaged(where=where, reason="bytes whose digest is not the one that was stored", stream=stream)
+        raise FrameDamaged(where=where, reason="bytes whose digest differs from the stored one", stream=stream)
     try:
         header = decode_header(payload, where)
     except FrameDamaged as error:
@@ -196,4 +196,4 @@ def _record(file: LogFile, offset: int, host: str, boot_id: str, digest: bytes, 
 
 def _require(partition: int) -> None:
     if partition != EMBEDDED_PARTITION:
-        raise ValueError(f"the embedded log has partition {EMBEDDED_PARTITION} only, not {partition}")
+        raise ValueError(f"the embedded log has only partition {EMBEDDED_PARTITION}, not {partition}")

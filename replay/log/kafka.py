@@ -1,4 +1,4 @@
-"""The log's reading end on Apache Kafka: bounded reads of partitions by offsets that replay knows, in no consumer group."""
+"""The log's reading end on Apache Kafka: bounded reads of partitions by offset, without a consumer group."""
 
 import time
 from collections import deque
@@ -25,7 +25,7 @@ from pagetrail.schemas.log.kafka import (
 
 _BATCH = 64
 _PATIENCE = 30.0
-"""How long a read waits for records that the high watermark promises: a leader may have to be elected first."""
+"""Seconds that a read waits for records below the high watermark: a leader may have to be elected first."""
 
 _OUT_OF_RANGE = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)
 
@@ -37,17 +37,17 @@ class ReadLimits:
     Attributes
     ----------
     seconds
-        A read that the log promises records to, and that gets none for so long, gives up with ``LogUnreachable``.
+        A read below the high watermark that gets no record for so long fails with ``LogUnreachable``.
     """
 
     seconds: float = _PATIENCE
 
 
 class KafkaLogReader:
-    """Reads the topic of a log. A partition that is read has a consumer of its own, which fetches ahead.
+    """Reads the topic of a log. Each partition that is read has its own consumer, which fetches ahead.
 
-    Offsets grow, and one may be skipped: a transaction's marker takes one and is no record. What is missing shows in the frames'
-    own ``seq``, or lies below the low watermark.
+    Offsets grow, and some may be skipped: a transaction's marker takes one without being a record. Missing frames show in the
+    frames' own ``seq``, or are below the low watermark.
     """
 
     def __init__(self, address: KafkaAddress, limits: ReadLimits | None = None) -> None:
@@ -57,30 +57,30 @@ class KafkaLogReader:
 
     @property
     def log_id(self) -> str:
-        """The topic's name and its id: a topic that is made again under the same name is another log."""
+        """The topic's name and id: a topic that is created again under the same name is another log."""
         return f"{self._address.topic}.{self._facts.topic_id}"
 
     def partitions(self) -> tuple[int, ...]:
-        """Return the topic's partitions, as they were when the reader was opened."""
+        """Return the partitions that the topic had when the reader was opened."""
         return tuple(range(self._facts.partitions))
 
     def low_watermark(self, partition: int) -> int:
-        """Return the offset of the first record that retention has left."""
+        """Return the offset of the first record that is still kept."""
         return self._partition(partition).watermarks()[0]
 
     def high_watermark(self, partition: int) -> int:
-        """Return the offset that the next record will get, as far as all in-sync replicas have the ones before."""
+        """Return the offset after the last record that all in-sync replicas have."""
         return self._partition(partition).watermarks()[1]
 
     def read(self, partition: int, offset: int, max_bytes: int = MAX_READ_BYTES) -> list[LogRecord]:
-        """Return records from *offset* on: no more than *max_bytes*, but one where there is one.
+        """Return records from *offset* on: at most *max_bytes* of them, but at least one if there is one.
 
-        See ``LogReader.read`` for what it raises, and beside it:
+        For other exceptions, see ``LogReader.read``.
 
         Raises
         ------
         LogUnreachable
-            There is more in the log, and the brokers do not send it.
+            The log has more records, but the brokers do not send them.
         """
         records: list[LogRecord] = []
         for message in self._partition(partition).messages(offset, max_bytes):
@@ -93,9 +93,9 @@ class KafkaLogReader:
         return records
 
     def locate(self, recording: str, seq: int) -> FramePlace | None:
-        """Return where event *seq* of a recording lies first; null: not in the topic, or not any more.
+        """Return the first place of event *seq* of a recording; null: it is not in the topic, or no longer.
 
-        A topic has no index of its recordings: this reads it until the event is found, all of it where it is not there.
+        A topic has no index of its recordings: this reads it until the event is found, or to the end.
 
         Raises
         ------
@@ -114,23 +114,23 @@ class KafkaLogReader:
                     offset = max(offset + 1, self.low_watermark(partition))
                     continue
                 for record in records:
-                    said = record.header
-                    if said.recording == recording and said.first_seq <= seq <= said.last_seq:
+                    h = record.header
+                    if h.recording == recording and h.first_seq <= seq <= h.last_seq:
                         return FramePlace(
-                            partition=partition, offset=record.offset, first_seq=said.first_seq, last_seq=said.last_seq
+                            partition=partition, offset=record.offset, first_seq=h.first_seq, last_seq=h.last_seq
                         )
                 offset = records[-1].offset + 1 if records else end
             self.release(partition)
         return None
 
     def release(self, partition: int) -> None:
-        """Let go of a partition that is not read any more; a later read takes it up again."""
+        """Close the consumer of a partition that is no longer read; a later read opens it again."""
         reader = self._open.pop(partition, None)
         if reader is not None:
             reader.close()
 
     def close(self) -> None:
-        """Let go of every partition."""
+        """Close the consumers of all partitions."""
         for partition in list(self._open):
             self.release(partition)
 
@@ -149,7 +149,7 @@ class KafkaLogReader:
 
 
 class _PartitionReader:
-    """One partition: a consumer assigned to it, and what it has fetched and nobody took yet."""
+    """One partition: its consumer, and the messages that were fetched and not taken yet."""
 
     def __init__(self, address: KafkaAddress, partition: int, seconds: float) -> None:
         self._address, self._partition, self._seconds = address, partition, seconds
@@ -157,9 +157,9 @@ class _PartitionReader:
         settings = client_settings(address, self._troubles) | READ_SETTINGS
         self._consumer = make_client(Consumer, address, settings)
         self._fetched: deque[Message] = deque()
-        self._next: int | None = None  # offset of the next message that is taken
-        self._end = -1  # the highest offset at which the partition was seen to end
-        self._lost = False  # the brokers say that the offset is not there (any more)
+        self._next: int | None = None  # offset of the next message to take
+        self._end = -1  # the highest end of the partition that was seen
+        self._lost = False  # the brokers report that the offset does not exist, or no longer
 
     def close(self) -> None:
         self._consumer.close()
@@ -168,7 +168,7 @@ class _PartitionReader:
         return watermarks(self._consumer, self._address, self._partition, self._troubles, seconds=self._seconds)
 
     def messages(self, offset: int, max_bytes: int) -> list[Message]:
-        """Take messages from *offset* on, as many as *max_bytes* hold, but one where there is one."""
+        """Take messages from *offset* on: at most *max_bytes* of them, but at least one if there is one."""
         if offset != self._next:
             self._go_to(offset)
         self._fetch()
@@ -193,7 +193,7 @@ class _PartitionReader:
         self._next, self._end, self._lost = offset, -1, False
 
     def _await(self, offset: int) -> None:
-        """Wait until something is fetched, or *offset* is the partition's end."""
+        """Wait until a message is fetched, or *offset* is the partition's end."""
         until = time.monotonic() + self._seconds
         while not self._fetched:
             low, high = self.watermarks()
@@ -207,7 +207,7 @@ class _PartitionReader:
             self._fetch(0.2)
 
     def _fetch(self, seconds: float = 0.0) -> bool:
-        """Take over what the consumer has fetched; wait for the first of it, if told to. Return whether there is anything."""
+        """Take the messages that the consumer has fetched; wait *seconds* for the first. Return whether there are any."""
         first = self._consumer.poll(seconds) if seconds else None
         for message in ([] if first is None else [first]) + self._consumer.consume(_BATCH, 0):
             error = message.error()
@@ -230,7 +230,7 @@ def _record(log: str, partition: int, message: Message) -> LogRecord:
     stream = _stream(_bytes(key), _bytes(boot_id))
     digest = frame_digest(payload)
     if headers.get(DIGEST_HEADER, digest) != digest:
-        raise FrameDamaged(where=where, reason="bytes whose digest is not the one that was sent", stream=stream)
+        raise FrameDamaged(where=where, reason="bytes whose digest differs from the one sent with them", stream=stream)
     try:
         header = decode_header(payload, where)
     except FrameDamaged as error:
@@ -239,7 +239,7 @@ def _record(log: str, partition: int, message: Message) -> LogRecord:
         raise kind(where=where, reason=error.reason, stream=stream) from error
     if _bytes(key) != header.host.encode():
         raise FrameDamaged(
-            where=where, reason=f"a frame of host {header.host} under another key, where its order is not kept",
+            where=where, reason=f"a frame of host {header.host} under another key, so that the order of its stream is not kept",
             stream=_of(header),
         )  # fmt: skip
     return LogRecord(partition=partition, offset=offset, header=header, payload=payload, digest=digest)
@@ -250,7 +250,7 @@ def _of(header: FrameHeader) -> tuple[str, str]:
 
 
 def _stream(key: bytes | None, boot_id: bytes | None) -> tuple[str, str] | None:
-    """Return whose frame a message is, by its key and header; every boot of the host where only the key tells."""
+    """Return the stream (host, boot_id) of a message, from its key and header; without the header, any boot of the host."""
     if not key:
         return None
     return key.decode(errors="replace"), boot_id.decode(errors="replace") if boot_id else ANY_BOOT

@@ -1,1 +1,1 @@
-"""The state of one stream and the rules that move it."""
+"""The state of one stream and the rules that change it."""

@@ -1,19 +1,17 @@
-"""The kernel's own views of memory, taken into a fold: audited first, and then, where they count, applied."""
-
-from typing import TYPE_CHECKING
+"""Baselines: audit the state with each dump or reading of kpageflags, then apply it where it may correct the state."""
 
 import numpy as np
 
 from pagetrail.replay.facts.clock import owner_clock, owner_ts
-from pagetrail.replay.facts.facts import Audit, Facts
+from pagetrail.replay.facts.facts import Audit
 from pagetrail.replay.fold.decode import decode
 from pagetrail.replay.fold.notice_jit import doubt_on
-from pagetrail.replay.fold.options import OPT_FLOOR, OPT_MAX_PFN, OPT_SKEW
+from pagetrail.replay.fold.options import OPT_FLOOR, OPT_GFP_ISOLATED, OPT_MAX_PFN, OPT_SKEW
 from pagetrail.replay.fold.section_jit import apply_baseline
 from pagetrail.replay.fold.tables import with_room
 from pagetrail.replay.rules.event_row import EventRow
 from pagetrail.replay.rules.free_baseline import compare_free, free_runs, set_free
-from pagetrail.replay.rules.open_baseline import OpenView
+from pagetrail.replay.rules.open_baseline import OpenBaseline
 from pagetrail.replay.rules.own_blocks import split_own_blocks
 from pagetrail.replay.rules.page_owner_baseline import (
     Comparison,
@@ -24,81 +22,79 @@ from pagetrail.replay.rules.page_owner_baseline import (
     impossible_entries,
     no_entries,
 )
+from pagetrail.replay.rules.state import StreamState
 from pagetrail.schemas.batch import concat
 from pagetrail.schemas.details import BaselineBegin
-from pagetrail.schemas.owner import ABSENT64, DOUBT_BASELINE, GFP_COMP, OPEN_END, Anomaly
-
-if TYPE_CHECKING:
-    from pagetrail.replay.rules.engine import StreamEngine
+from pagetrail.schemas.owner import ABSENT64, DOUBT_BASELINE, OPEN_END, Anomaly
 
 
-def begin_view(engine: "StreamEngine", event: EventRow) -> None:
-    """Keep the records until the dump's end; no segment ends before it, so that no state is in the middle of a dump."""
-    drop_view(engine)
+def begin_baseline(state: StreamState, event: EventRow) -> None:
+    """Begin to collect a baseline's records; no segment ends before the baseline, so no state has half of one."""
+    drop_baseline(state)
     begin = event.detail(BaselineBegin)
-    since = begin.window_begin - int(engine.opts[OPT_SKEW])
-    engine.view = OpenView(begin, event.seq, int(engine.opts[OPT_FLOOR]), since)
-    engine.opts[OPT_FLOOR] = OPEN_END
+    since = begin.window_begin - int(state.opts[OPT_SKEW])
+    state.baseline = OpenBaseline(begin, event.seq, int(state.opts[OPT_FLOOR]), since)
+    state.opts[OPT_FLOOR] = OPEN_END
 
 
-def drop_view(engine: "StreamEngine") -> OpenView | None:
-    """Let go of the dump that is under way, if there is one."""
-    opened, engine.view = engine.view, None
+def drop_baseline(state: StreamState) -> OpenBaseline | None:
+    """Drop the open baseline, if there is one, and return it."""
+    opened, state.baseline = state.baseline, None
     if opened is not None:
-        engine.opts[OPT_FLOOR] = opened.floor
+        state.opts[OPT_FLOOR] = opened.floor
     return opened
 
 
-def end_view(engine: "StreamEngine", event: EventRow) -> None:
-    """Audit the state with a whole dump, and then, where it counts, let the dump set and correct it."""
-    opened = drop_view(engine)
+def end_baseline(state: StreamState, event: EventRow) -> None:
+    """Take a complete baseline: see ``take_baseline``."""
+    opened = drop_baseline(state)
     if opened is not None:
-        take_view(engine, opened, event.seq, event.ts)
+        take_baseline(state, opened, event.seq, event.ts)
 
 
-def take_view(engine: "StreamEngine", opened: OpenView, seq: int, ts: int) -> None:
-    """Audit the state with a whole view, and then, where it counts, let the view set and correct it.
+def take_baseline(state: StreamState, opened: OpenBaseline, seq: int, ts: int) -> None:
+    """Audit the state with a complete baseline, then let the baseline set and correct it.
 
-    A fold that is not corrected takes the first view of each kind.
+    A fold without correction applies only the first baseline of each kind.
     """
-    view = opened.begin.view
-    applied = engine.options.correct or not any(audit.view == view for audit in engine.facts.audits)
-    if view == "page_owner":
-        _page_owner(engine, opened, seq, ts, applied)
+    kind = opened.begin.view
+    applied = state.correct or not any(audit.view == kind for audit in state.facts.audits)
+    if kind == "page_owner":
+        _page_owner(state, opened, seq, ts, applied)
     else:
-        _kpageflags(engine, opened, seq, ts, applied)
+        _kpageflags(state, opened, seq, ts, applied)
 
 
-def renew_before(facts: Facts) -> int:
-    """Evidence from before this instant (trace clock, ns) is surer after a view: coverage began then, or a gap ended."""
-    times = [ts for ts, said in facts.coverage if said.begins and said.since is None]
-    times += [gap.t_hi + 1 for _, _, gap in facts.gaps]
+def renew_before(state: StreamState) -> int:
+    """Return the time (trace clock, ns) at which coverage last began or a gap ended: a baseline renews evidence from before."""
+    times = [] if state.coverage.renewed is None else [state.coverage.renewed]
+    times += [gap.t_hi + 1 for _, _, gap in state.facts.gaps]
     return max(times, default=ABSENT64)
 
 
 # -- page_owner ----------------------------------------------------------------------------------------------------------
 
 
-def _page_owner(engine: "StreamEngine", opened: OpenView, seq: int, ts: int, applied: bool) -> None:
-    entries = _in_sections(engine, _entries(engine, opened, seq, ts), opened.since, seq, ts)
-    clock = owner_clock(engine.facts.clocks)
-    swapper = engine.comms.intern("swapper/0")
-    seen = compare(engine.tables, entries, opened.since, clock, swapper)
-    _audit(engine, opened, entries, seen, seq, ts, applied)
+def _page_owner(state: StreamState, opened: OpenBaseline, seq: int, ts: int, applied: bool) -> None:
+    entries = _in_sections(state, _entries(state, opened, seq, ts), opened.since, seq, ts)
+    clock = owner_clock(state.facts.clocks)
+    swapper = state.comms.intern(state.facts.rules.early_stamp.comm)
+    seen = compare(state.tables, state.opts, entries, opened.since, clock, swapper)
+    _audit(state, opened, entries, seen, seq, ts, applied)
     if applied:
-        _apply(engine, opened, entries, seen, seq, ts)
+        _apply(state, opened, entries, seen, seq, ts)
 
 
-def _entries(engine: "StreamEngine", opened: OpenView, seq: int, ts: int) -> Entries:
-    """Return the dump's records by page frame number, without those of no possible block."""
-    if not opened.parts:
+def _entries(state: StreamState, opened: OpenBaseline, seq: int, ts: int) -> Entries:
+    """Return the dump's records by page frame number; quarantine those of impossible blocks."""
+    if not opened.batches:
         return no_entries()
-    batch = concat(opened.parts)
-    e = decode(batch, engine.comms, engine.stacks)
+    batch = concat(opened.batches)
+    e = decode(batch, state.comms, state.stacks)
     order = np.argsort(e.pfn, kind="stable")
-    why = impossible_entries(e.pfn, e.order, engine.facts.pages_per_section, int(engine.opts[OPT_MAX_PFN]))
+    why = impossible_entries(e.pfn, e.order, state.facts.pages_per_section, int(state.opts[OPT_MAX_PFN]))
     for row in np.flatnonzero(why).tolist():
-        engine.quarantine(Anomaly(int(why[row])), seq, ts, int(e.pfn[row]), int(e.order[row]))
+        state.quarantine(Anomaly(int(why[row])), seq, ts, int(e.pfn[row]), int(e.order[row]))
     possible = order[why[order] == 0]
     columns = {
         "pfn": e.pfn, "order": e.order, "pid": e.pid, "tgid": e.tgid, "comm": e.comm, "gfp_mask": e.gfp_mask,
@@ -108,33 +104,33 @@ def _entries(engine: "StreamEngine", opened: OpenView, seq: int, ts: int) -> Ent
     return Entries(**{name: np.require(column[possible], None, ["C", "W"]) for name, column in columns.items()})
 
 
-def _in_sections(engine: "StreamEngine", entries: Entries, since: int, seq: int, ts: int) -> Entries:
-    """Open the sections that the dump names; leave out records of sections that went while it was read."""
-    section = entries.pfn // engine.facts.pages_per_section
-    gone = {e.section_nr for e in engine.facts.sections if since <= e.end_ts < OPEN_END}
+def _in_sections(state: StreamState, entries: Entries, since: int, seq: int, ts: int) -> Entries:
+    """Open the sections that the dump names; leave out records of sections that ended while it was read."""
+    section = entries.pfn // state.facts.pages_per_section
+    gone = {e.section_nr for e in state.facts.sections if since <= e.end_ts < OPEN_END}
     named = np.unique(section).tolist()
     for section_nr in named:
         if section_nr not in gone:
-            engine.open_inferred(section_nr, seq, ts)
-    there = np.isin(section, [nr for nr in named if engine.sections.is_open(nr)])
+            state.open_inferred(section_nr, seq, ts)
+    there = np.isin(section, [nr for nr in named if state.sections.is_open(nr)])
     for row in np.flatnonzero(~there).tolist():
-        if engine.beyond_nodes(int(section[row])):
-            engine.quarantine(Anomaly.BEYOND_MACHINE, seq, ts, int(entries.pfn[row]), int(entries.order[row]))
+        if state.beyond_nodes(int(section[row])):
+            state.quarantine(Anomaly.BEYOND_MACHINE, seq, ts, int(entries.pfn[row]), int(entries.order[row]))
     return entries if there.all() else Entries(*(np.require(c[there], None, ["C", "W"]) for c in entries))
 
 
 def _audit(
-    engine: "StreamEngine", opened: OpenView, b: Entries, c: Comparison, seq: int, ts: int, applied: bool
+    state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, seq: int, ts: int, applied: bool
 ) -> None:
-    names = difference_class(c, b)
+    names = difference_class(c, b, int(state.opts[OPT_GFP_ISOLATED]))
     pages = np.int64(1) << b.order.astype(np.int64)
     differs = np.flatnonzero(~c.agree)
     kinds, counts = np.unique(names[differs], return_counts=True)
     classes = {str(kind): int(count) for kind, count in zip(kinds, counts, strict=True)}
     if c.extra.size:
         classes["not in the dump"] = int(c.extra.size)
-    where, times = np.unique(b.pfn[differs] // engine.facts.pages_per_section, return_counts=True)
-    engine.facts.audits.append(
+    where, times = np.unique(b.pfn[differs] // state.facts.pages_per_section, return_counts=True)
+    state.facts.audits.append(
         Audit(
             seq=seq, ts=ts, name=opened.begin.name, records=b.pfn.size, agree=int(c.agree.sum()),
             pages=int(pages.sum()), agree_pages=int(pages[c.agree].sum()), extra=int(c.extra.size), applied=applied,
@@ -142,8 +138,8 @@ def _audit(
             sections={str(nr): int(count) for nr, count in zip(where.tolist(), times.tolist(), strict=True)},
         )
     )  # fmt: skip
-    clock = owner_clock(engine.facts.clocks)
-    engine.differences.append(
+    clock = owner_clock(state.facts.clocks)
+    state.differences.append(
         {
             "seq": seq, "name": opened.begin.name, "pfn": b.pfn[differs], "class": names[differs],
             "order": b.order[differs], "pid": b.pid[differs], "tgid": b.tgid[differs],
@@ -154,44 +150,44 @@ def _audit(
     )  # fmt: skip
 
 
-def _apply(engine: "StreamEngine", opened: OpenView, b: Entries, c: Comparison, seq: int, ts: int) -> None:
-    clock = owner_clock(engine.facts.clocks)
-    boot = engine.facts.boot
-    compound = (boot.gfp_flags if boot else {}).get("__GFP_COMP", GFP_COMP)
-    action = actions(c, b, renew_before(engine.facts), clock)
+def _apply(state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, seq: int, ts: int) -> None:
+    clock = owner_clock(state.facts.clocks)
+    action = actions(c, b, renew_before(state), clock)
     done = 0
     while done < b.pfn.size:
         done = apply_baseline(
-            engine.tables, b, action, c.early, compound, seq, ts, opened.begin.window_begin, opened.since, done
+            state.tables, state.opts, b, action, c.early, seq, ts, opened.begin.window_begin, opened.since, done
         )
         if done < b.pfn.size:
-            engine.tables = with_room(engine.tables, 1 << int(b.order[done]))
-    engine.tables = split_own_blocks(engine.tables, engine.facts.boot, seq, ts)
+            state.tables = with_room(state.tables, 1 << int(b.order[done]))
+    state.tables = split_own_blocks(state.tables, state.facts.boot, seq, ts)
     if opened.begin.skipped:
-        return  # a dump that is not whole says nothing by silence
-    engine.tables = with_room(engine.tables, int(c.extra.size) + 1)
+        return  # in an incomplete dump, a missing record proves nothing
+    state.tables = with_room(state.tables, int(c.extra.size) + 1)
     for pfn, ours in zip(c.extra.tolist(), c.extra_ours, strict=True):
         pages = 1 << max(int(ours["order"]), 0)
-        doubt_on(engine.tables, pfn, pages, int(ours["evidence_ts"]), ts, seq, DOUBT_BASELINE)
+        doubt_on(state.tables, pfn, pages, int(ours["evidence_ts"]), ts, seq, DOUBT_BASELINE)
 
 
 # -- kpageflags ----------------------------------------------------------------------------------------------------------
 
 
-def _kpageflags(engine: "StreamEngine", opened: OpenView, seq: int, ts: int, applied: bool) -> None:
-    """Pages with the BUDDY bit are free: the only proof of freedom there is."""
-    batch = concat(opened.parts) if opened.parts else None
+def _kpageflags(state: StreamState, opened: OpenBaseline, seq: int, ts: int, applied: bool) -> None:
+    """Audit with a reading of kpageflags, and apply it: only the BUDDY bit proves that a page is free."""
+    batch = concat(opened.batches) if opened.batches else None
     runs = []
     if batch is not None:
         pfn, nr_pages, flags = (batch.column(name) for name in ("pfn", "nr_pages", "page_flags"))
-        runs = free_runs(pfn, nr_pages, flags, engine.facts.pages_per_section, int(engine.opts[OPT_MAX_PFN]))
-    seen = compare_free(engine.tables, runs, opened.since)
-    engine.facts.audits.append(
+        runs = free_runs(pfn, nr_pages, flags, state.facts.pages_per_section, int(state.opts[OPT_MAX_PFN]))
+    seen = compare_free(state.tables, runs, opened.since)
+    state.facts.audits.append(
         Audit(
             seq=seq, ts=ts, name=opened.begin.name, records=seen.pages, agree=seen.agree, pages=seen.pages,
             agree_pages=seen.agree, extra=0, applied=applied, view="kpageflags", classes=seen.classes,
         )
     )  # fmt: skip
     if applied:
-        before = renew_before(engine.facts)
-        engine.tables = set_free(engine.tables, runs, seq, ts, opened.begin.window_begin, opened.since, before)
+        before = renew_before(state)
+        state.tables = set_free(
+            state.tables, state.opts, runs, seq, ts, opened.begin.window_begin, opened.since, before
+        )

@@ -9,7 +9,7 @@ from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind, absent
 from pagetrail.schemas.details import DETAIL_MODELS
 
-_Said = TypeVar("_Said", bound=BaseModel)
+_Detail = TypeVar("_Detail", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class EventRow:
     seq, ts
         Its stream_seq, and its time (trace clock, ns).
     batch, row
-        Where it stands.
+        Its batch, and its row there.
     """
 
     seq: int
@@ -30,16 +30,16 @@ class EventRow:
     row: int
 
     def value(self, column: str) -> int | None:
-        """Return what a column says of it; null: nothing."""
+        """Return its value in a column; null: absent."""
         value = int(self.batch.column(column)[self.row])
         return None if value == absent(column) else value
 
-    def detail(self, model: type[_Said]) -> _Said:
-        """Return its detail, which is one of its kind's: see ``is_understood``."""
+    def detail(self, model: type[_Detail]) -> _Detail:
+        """Return its detail, which must be valid for its kind: see ``is_understood``."""
         return model.model_validate_json(self.batch.details[self.row])
 
     def is_understood(self, kind: Kind) -> bool:
-        """Whether its detail is what its kind says; a kind without details says all in its columns."""
+        """Whether its detail is valid for its kind; a kind without a detail model has all its fields in columns."""
         if kind not in DETAIL_MODELS:
             return True
         try:

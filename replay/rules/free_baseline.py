@@ -1,7 +1,7 @@
 """kpageflags against replay: the BUDDY bit proves that a page is free.
 
 Source: fs/proc/page.c, stable_page_flags (Linux 6.1): BUDDY is set on every page of a free block. A page on a per-cpu list is
-free too, and has no BUDDY bit: silence proves nothing.
+free too, and has no BUDDY bit: a clear bit proves nothing.
 """
 
 from dataclasses import dataclass
@@ -10,14 +10,15 @@ import numpy as np
 
 from pagetrail.replay.fold.section_jit import apply_free
 from pagetrail.replay.fold.tables import Array, Tables, with_room
-from pagetrail.schemas.owner import KPF_BUDDY, State
+from pagetrail.schemas.linux.page_flags import KPF_BUDDY
+from pagetrail.schemas.owner import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreeComparison:
-    """Free pages by the kernel, against the state before: how many, how many replay has as free, and the others by class.
+    """Free pages of a reading of kpageflags, compared with the state before: all, those free in replay, the others by class.
 
-    ``owned`` are the page frame numbers that replay has as owned.
+    ``owned`` has the page frame numbers that replay has as owned.
     """
 
     pages: int
@@ -27,19 +28,19 @@ class FreeComparison:
 
 
 def free_runs(pfn: Array, nr_pages: Array, flags: Array, pages_per_section: int, max_pfn: int) -> list[tuple[int, int]]:
-    """Return (pfn, nr_pages) of the runs with the BUDDY bit, cut at the borders of sections; none beyond the machine."""
-    cut = []
+    """Return (pfn, nr_pages) of the runs with the BUDDY bit, split at the borders of sections; none beyond the machine."""
+    runs = []
     for first, count, bits in zip(pfn.tolist(), nr_pages.tolist(), flags.tolist(), strict=True):
         stop = min(first + count, max_pfn)
         while first >= 0 and bits & KPF_BUDDY and first < stop:
             border = min(stop, (first // pages_per_section + 1) * pages_per_section)
-            cut.append((first, border - first))
+            runs.append((first, border - first))
             first = border
-    return cut
+    return runs
 
 
 def compare_free(t: Tables, runs: list[tuple[int, int]], since: int) -> FreeComparison:
-    """Return how the kernel's free pages lie to the state; pages touched since *since* prove nothing."""
+    """Compare the kernel's free pages with the state; pages touched at or after *since* prove nothing."""
     pages = agree = 0
     classes: dict[str, int] = {}
     owned = [np.zeros(0, np.int64)]
@@ -68,9 +69,16 @@ def compare_free(t: Tables, runs: list[tuple[int, int]], since: int) -> FreeComp
 
 
 def set_free(
-    t: Tables, runs: list[tuple[int, int]], seq: int, ts: int, window_begin: int, since: int, renew_before: int
+    t: Tables,
+    o: Array,
+    runs: list[tuple[int, int]],
+    seq: int,
+    ts: int,
+    window_begin: int,
+    since: int,
+    renew_before: int,
 ) -> Tables:
-    """Make the kernel's free pages free: set what was unknown, renew what agrees, correct what does not."""
+    """Make the kernel's free pages free: set unknown pages, renew free ones, correct owned ones."""
     size = t.owner.shape[1]
     for pfn, count in runs:
         section_nr, first = divmod(pfn, size)
@@ -79,5 +87,5 @@ def set_free(
         t = with_room(t, 2 * count)
         slot, generation = int(t.slot[section_nr]), int(t.generation[section_nr])
         base = section_nr * size
-        apply_free(t, slot, base, generation, first, first + count, seq, ts, window_begin, since, renew_before)
+        apply_free(t, o, slot, base, generation, first, first + count, seq, ts, window_begin, since, renew_before)
     return t

@@ -1,6 +1,4 @@
-"""Memory hotplug: what a call online_pages or offline_pages does to the sections of its range, and what stays unsure."""
-
-from typing import TYPE_CHECKING
+"""Memory hotplug: how a call of online_pages or offline_pages changes the sections of its range, and what remains in doubt."""
 
 from pagetrail.replay.facts.facts import HotplugCall
 from pagetrail.replay.fold.notice_jit import doubt, note
@@ -8,120 +6,119 @@ from pagetrail.replay.fold.options import OPT_ONLINING_START, OPT_ONLINING_STOP
 from pagetrail.replay.fold.tables import with_room
 from pagetrail.replay.rules.event_row import EventRow
 from pagetrail.replay.rules.sections import MAX_SECTIONS
+from pagetrail.replay.rules.state import StreamState
 from pagetrail.schemas.columns import absent
 from pagetrail.schemas.details import Gap, Hotplug
 from pagetrail.schemas.linux.memory_notify import (
     Call,
-    Extension,
+    ExtensionState,
     memory_action,
     page_ext_callback,
     refused,
-    sections_of,
 )
+from pagetrail.schemas.linux.mmzone import sections_of
 from pagetrail.schemas.owner import ABSENT64, DOUBT_HOTPLUG, Anomaly
 
-if TYPE_CHECKING:
-    from pagetrail.replay.rules.engine import StreamEngine
-
 MAX_BLOCK_SECTIONS = 1 << 12
-"""Sections that one hotplug call names at most: a memory block has no more than 16 on x86_64 (2 GiB)."""
+"""Largest number of sections in one hotplug call: a memory block has at most 16 on x86_64 (2 GiB)."""
 
 
-def take_call(engine: "StreamEngine", event: EventRow) -> None:
-    """A call online_pages or offline_pages, at entry or return, or word of it afterwards: see ``memory_notifier``."""
-    said = event.detail(Hotplug)
+def take_call(state: StreamState, event: EventRow) -> None:
+    """Take a call of online_pages or offline_pages, at its entry or return, or a notification after it: see ``memory_notify``."""
+    detail = event.detail(Hotplug)
     seen = HotplugCall(
-        seq=event.seq, ts=event.ts, call=said.call, phase=said.phase,
+        seq=event.seq, ts=event.ts, call=detail.call, phase=detail.phase,
         pfn=event.value("pfn"), nr_pages=event.value("nr_pages"), ret=event.value("ret"), pid=event.value("pid"),
     )  # fmt: skip
-    if seen.pfn is not None and _is_beyond(seen.pfn, seen.nr_pages, engine.facts.pages_per_section):
-        engine.quarantine(Anomaly.BEYOND_MACHINE, event.seq, event.ts, seen.pfn, absent("order"))
+    if seen.pfn is not None and _is_beyond(seen.pfn, seen.nr_pages, state.facts.pages_per_section):
+        state.quarantine(Anomaly.BEYOND_MACHINE, event.seq, event.ts, seen.pfn, absent("order"))
         return
-    entry = next((c for c in engine.facts.open_calls() if (c.call, c.pid) == (seen.call, seen.pid)), None)
-    engine.facts.hotplug.append(seen)
+    entry = next((c for c in state.facts.open_calls() if (c.call, c.pid) == (seen.call, seen.pid)), None)
+    state.facts.hotplug.append(seen)
     if seen.phase == "return":
-        _take_return(engine, seen, entry)
-    if engine.facts.boot is not None and engine.facts.boot.memory_model == "FLATMEM":
+        _take_return(state, seen, entry)
+    if state.facts.boot is not None and state.facts.boot.memory_model == "FLATMEM":
         pfn, nr_pages = _or(seen.pfn, ABSENT64), _or(seen.nr_pages, 1)
-        engine.quarantine(Anomaly.HOTPLUG_ON_FLATMEM, event.seq, event.ts, pfn, absent("order"), nr_pages)
+        state.quarantine(Anomaly.HOTPLUG_ON_FLATMEM, event.seq, event.ts, pfn, absent("order"), nr_pages)
     elif seen.pfn is not None and seen.nr_pages is not None:
-        _notify(engine, seen, entry)
-    _set_onlining(engine)
+        _notify(state, seen, entry)
+    _set_onlining(state)
 
 
 def _is_beyond(pfn: int, nr_pages: int | None, pages_per_section: int) -> bool:
-    """Whether a range is of no machine that we know."""
+    """Whether a range is impossible on every known machine."""
     if nr_pages is None:
         return False
     most = MAX_BLOCK_SECTIONS * pages_per_section
     return pfn < 0 or not 0 < nr_pages <= most or pfn > pages_per_section * MAX_SECTIONS - nr_pages
 
 
-def _take_return(engine: "StreamEngine", seen: HotplugCall, entry: HotplugCall | None) -> None:
-    """Pair a return with its entry, which says of what range it is."""
+def _take_return(state: StreamState, seen: HotplugCall, entry: HotplugCall | None) -> None:
+    """Pair a return with its entry, which may give the range."""
     if entry is None:
-        note(engine.tables, int(Anomaly.HOTPLUG_UNPAIRED), seen.nr_pages or 0, seen.seq)
+        note(state.tables, int(Anomaly.HOTPLUG_UNPAIRED), seen.nr_pages or 0, seen.seq)
         if seen.pfn is None:
-            _lose_all(engine, seen.seq, seen.ts)
+            _lose_all(state, seen.seq, seen.ts)
         return
     if seen.pfn is None:
         seen.pfn, seen.nr_pages = entry.pfn, entry.nr_pages
-    if seen.ret is None or any(gap.t_hi >= entry.ts for _, _, gap in engine.facts.gaps):
-        _lose_all(engine, seen.seq, seen.ts)  # its own return may be what was lost, with another's entry
+    if seen.ret is None or any(gap.t_hi >= entry.ts for _, _, gap in state.facts.gaps):
+        _lose_all(
+            state, seen.seq, seen.ts
+        )  # the entry's own return may be lost, and this return belong to another call
 
 
-def _lose_all(engine: "StreamEngine", seq: int, ts: int) -> None:
-    """Some memory came or went, and nothing says which: nothing of what was known of any page is sure.
+def _lose_all(state: StreamState, seq: int, ts: int) -> None:
+    """Record a loss for all pages: some memory went online or offline, and its range is unknown.
 
-    Since when: the call was entered in a loss, and after the last one that was seen, as calls come one after another.
+    The loss begins no earlier than the first gap, in which the call may have been entered, and no earlier than the last recorded
+    call, because calls are serialized.
     Source: drivers/base/core.c, device_hotplug_lock; mm/memory_hotplug.c, online_pages and offline_pages (Linux 6.1).
     """
-    since = min((gap.t_lo for _, _, gap in engine.facts.gaps), default=engine.facts.recordings[-1].first_ts)
-    others = [call.ts for call in engine.facts.hotplug[:-1] if call.phase != "notified"]
+    since = min((gap.t_lo for _, _, gap in state.facts.gaps), default=state.facts.recordings[-1].first_ts)
+    others = [call.ts for call in state.facts.hotplug[:-1] if call.phase != "notified"]
     if since is not None and others:
         since = max(since, others[-1])
     reason = "a hotplug call returned whose range was not seen"
-    engine.lose(seq, ts, None, Gap(t_lo=ts if since is None else since, t_hi=ts, reason=reason))
+    state.lose(seq, ts, None, Gap(t_lo=ts if since is None else since, t_hi=ts, reason=reason))
 
 
-def _notify(engine: "StreamEngine", seen: HotplugCall, entry: HotplugCall | None) -> None:
-    """Do to the sections of a call's range what the notifier does, as far as the observation shows it."""
+def _notify(state: StreamState, seen: HotplugCall, entry: HotplugCall | None) -> None:
+    """Change the sections of a call's range as the notifier does, as far as the event shows it."""
     assert seen.pfn is not None
     assert seen.nr_pages is not None
-    pages, boot = engine.facts.pages_per_section, engine.facts.boot
+    pages, boot = state.facts.pages_per_section, state.facts.boot
     block = 1 << ((boot.pageblock_order if boot else None) or 0)
     action = memory_action(Call(seen.call, seen.phase, seen.ret))
     if seen.phase != "notified" and refused(seen.pfn, seen.nr_pages, block, pages):
         action = None
     why = "notified" if seen.phase == "notified" else seen.call
     sections = sections_of(seen.pfn, seen.nr_pages, pages)
-    steps = (
-        page_ext_callback(action, sections, lambda nr: _extension(engine, nr), why=why) if action is not None else ()
-    )
+    steps = page_ext_callback(action, sections, lambda nr: _extension(state, nr), why=why) if action is not None else ()
     for step in steps:
         if step.there:
-            engine.allocate(step.section_nr, seen.seq, seen.ts, step.why, fresh=step.fresh)
+            state.allocate(step.section_nr, seen.seq, seen.ts, step.why, fresh=step.fresh)
         else:
-            engine.free(step.section_nr, seen.seq, seen.ts, step.why)
+            state.free(step.section_nr, seen.seq, seen.ts, step.why)
     if seen.phase == "return" and entry is not None:
-        engine.tables = with_room(engine.tables, 1)
-        doubt(engine.tables, seen.pfn, seen.nr_pages, entry.ts, seen.ts, seen.seq, DOUBT_HOTPLUG)
+        state.tables = with_room(state.tables, 1)
+        doubt(state.tables, seen.pfn, seen.nr_pages, entry.ts, seen.ts, seen.seq, DOUBT_HOTPLUG)
 
 
-def _extension(engine: "StreamEngine", section_nr: int) -> Extension:
+def _extension(state: StreamState, section_nr: int) -> ExtensionState:
     """Return what is known of a section's extension."""
-    if not engine.sections.is_open(section_nr):
-        return Extension.ABSENT
-    slot = int(engine.tables.slot[section_nr])
-    owned = bool((engine.tables.owner[slot] >= 0).any() or (engine.tables.kernel[slot] >= 0).any())
-    return Extension.USED if owned or engine.values.known_of(slot) else Extension.BLANK
+    if not state.sections.is_open(section_nr):
+        return ExtensionState.ABSENT
+    slot = int(state.tables.slot[section_nr])
+    owned = bool((state.tables.owner[slot] >= 0).any() or (state.tables.kernel[slot] >= 0).any())
+    return ExtensionState.USED if owned or state.values.known_of(slot) else ExtensionState.BLANK
 
 
-def _set_onlining(engine: "StreamEngine") -> None:
-    """Let the fold know the range of an online_pages that is under way: its pages are freed for the first time."""
-    calls = (c for c in engine.facts.open_calls() if c.call == "online_pages")
+def _set_onlining(state: StreamState) -> None:
+    """Set the range of an online_pages in progress in the fold's options: its pages are freed for the first time."""
+    calls = (c for c in state.facts.open_calls() if c.call == "online_pages")
     ranges = [(c.pfn, c.pfn + c.nr_pages) for c in calls if c.pfn is not None and c.nr_pages is not None]
-    engine.opts[OPT_ONLINING_START], engine.opts[OPT_ONLINING_STOP] = ranges[0] if ranges else (0, 0)
+    state.opts[OPT_ONLINING_START], state.opts[OPT_ONLINING_STOP] = ranges[0] if ranges else (0, 0)
 
 
 def _or(value: int | None, otherwise: int) -> int:

@@ -1,4 +1,4 @@
-"""A view of the kernel's own whose end has not come: its records until then, which a tip keeps too."""
+"""A baseline that has begun and not ended: its records so far, which a tip keeps too."""
 
 import base64
 from dataclasses import dataclass, field
@@ -11,18 +11,18 @@ from pagetrail.schemas.details import BaselineBegin
 
 
 @dataclass(slots=True)
-class OpenView:
-    """A dump whose end has not come yet.
+class OpenBaseline:
+    """A baseline whose ``baseline_end`` has not come yet.
 
     Attributes
     ----------
     begin, seq
-        What its first event says, and that event's stream_seq.
+        Detail and stream_seq of its ``baseline_begin``.
     floor
-        The fold's floor of a segment, which is put back at its end: no segment ends before.
+        The fold's least number of events in a segment, to restore at the end of the baseline: no segment ends before it.
     since
-        Trace clock, ns: what touched a page from then on may have come after it was read.
-    parts
+        Trace clock, ns: an event on a page from then on may have come after the page's record was read.
+    batches
         Its records, in their order.
     """
 
@@ -30,32 +30,32 @@ class OpenView:
     seq: int
     floor: int
     since: int
-    parts: list[EventBatch] = field(default_factory=list)
+    batches: list[EventBatch] = field(default_factory=list)
 
     @property
     def nbytes(self) -> int:
-        """Return bytes of its records, about."""
-        return sum(column.nbytes for part in self.parts for column in part.columns.values())
+        """Return the approximate size of its records, in bytes."""
+        return sum(column.nbytes for batch in self.batches for column in batch.columns.values())
 
     def records(self) -> pa.RecordBatch | None:
         """Return its records as one batch of the events' schema; null: there are none yet."""
-        return to_arrow(concat(self.parts)) if self.parts else None
+        return to_arrow(concat(self.batches)) if self.batches else None
 
     def plain(self) -> dict[str, Any]:
-        """Return it as what JSON can say."""
+        """Return it as values of JSON."""
         records = self.records()
         packed = None if records is None else base64.b64encode(_packed(records)).decode()
         begin = self.begin.model_dump(mode="json")
         return {"begin": begin, "seq": self.seq, "floor": self.floor, "since": self.since, "records": packed}
 
     @classmethod
-    def from_plain(cls, said: dict[str, Any]) -> "OpenView":
-        """Return a view from what ``plain`` made of it."""
-        view = cls(BaselineBegin.model_validate(said["begin"]), said["seq"], said["floor"], said["since"])
-        if said["records"] is not None:
-            with pa.ipc.open_stream(base64.b64decode(said["records"])) as reader:
-                view.parts = [from_arrow(batch) for batch in reader]
-        return view
+    def from_plain(cls, saved: dict[str, Any]) -> "OpenBaseline":
+        """Return the baseline that ``plain`` saved."""
+        opened = cls(BaselineBegin.model_validate(saved["begin"]), saved["seq"], saved["floor"], saved["since"])
+        if saved["records"] is not None:
+            with pa.ipc.open_stream(base64.b64decode(saved["records"])) as reader:
+                opened.batches = [from_arrow(batch) for batch in reader]
+        return opened
 
 
 def _packed(records: pa.RecordBatch) -> bytes:

@@ -1,6 +1,4 @@
-"""The blocks that page_ext took for itself, split as the kernel splits them."""
-
-from typing import Final
+"""The blocks that page_ext allocated for itself, split as the kernel splits them."""
 
 import numpy as np
 
@@ -8,20 +6,18 @@ from pagetrail.replay.fold.section_jit import apply_split
 from pagetrail.replay.fold.tables import Tables, with_room
 from pagetrail.replay.rules.page_ext import bytes_a_page
 from pagetrail.schemas.details import Boot
+from pagetrail.schemas.linux.releases import rules_of
 from pagetrail.schemas.owner import How, State
 from pagetrail.schemas.structs import taken
 
-_EXACT_GFP: Final = 0x2DC0
-"""GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN. Source: mm/page_ext.c, alloc_page_ext (Linux 6.1)."""
-
 
 def split_own_blocks(t: Tables, boot: Boot | None, seq: int, ts: int) -> Tables:
-    """Split the blocks that page_ext took for itself before page_owner started; return the tables.
+    """Split the blocks that page_ext allocated for itself before page_owner started; return the tables.
 
     Source: mm/page_ext.c, alloc_page_ext calls alloc_pages_exact_nid; mm/page_alloc.c, make_alloc_exact calls split_page (Linux
-    6.1). No probe can see that, it is too early in boot. So it is derived, and only when it fits exactly: the kernel said how
-    many bytes of page_ext it took, and just as many blocks with that order and gfp mask, from before page_owner started
-    (the kernel's view has them as early), are owned.
+    6.1). It is too early in boot for a probe. So the split is inferred, and only if the numbers match exactly: the kernel printed
+    how many bytes page_ext allocated, and exactly that many are owned in blocks with that order and gfp mask, allocated before
+    page_owner started (they are early in the kernel's view).
     """
     each = bytes_a_page(boot)
     if boot is None or boot.page_ext_bytes is None or each is None or boot.memory_model == "FLATMEM":
@@ -33,7 +29,7 @@ def split_own_blocks(t: Tables, boot: Boot | None, seq: int, ts: int) -> Tables:
     blocks = [
         (int(slot), section_nr, first)
         for section_nr, slot in ((int(nr), t.slot[nr]) for nr in np.flatnonzero(t.slot >= 0))
-        for first in _own_blocks(t, int(slot), order)
+        for first in _own_blocks(t, int(slot), order, rules_of(boot.release).gfp_page_ext)
     ]
     if len(blocks) != boot.page_ext_bytes // table_bytes:
         return t
@@ -44,12 +40,12 @@ def split_own_blocks(t: Tables, boot: Boot | None, seq: int, ts: int) -> Tables:
     return t
 
 
-def _own_blocks(t: Tables, slot: int, order: int) -> list[int]:
+def _own_blocks(t: Tables, slot: int, order: int, gfp_mask: int) -> list[int]:
     """Return the first pages (in their section) of whole blocks that look like page_ext's own, all stamped as early."""
     size = 1 << order
     handles = t.owner[slot].reshape(-1, size)
     whole = (handles == handles[:, :1]).all(axis=1) & (handles[:, 0] >= 0)
     early = (t.kernel[slot].reshape(-1, size) >= 0).all(axis=1)
     records = taken(t.records, np.maximum(handles[:, 0], 0))
-    fits = (records["state"] == State.OWNED) & (records["order"] == order) & (records["gfp_mask"] == _EXACT_GFP)
+    fits = (records["state"] == State.OWNED) & (records["order"] == order) & (records["gfp_mask"] == gfp_mask)
     return [int(i) * size for i in np.flatnonzero(whole & early & fits)]

@@ -1,7 +1,7 @@
-"""The kernel's own view against replay: compare record by record, then confirm, correct or set.
+"""A page_owner dump against replay: compare record by record, then confirm, correct or set.
 
-Differences are taken before any correction, in the kernel's view: where the kernel's record is known to be wrong (early pages
-and ghosts, classes 1 and 6), that record is what is compared.
+Differences are found before any correction, in the kernel's view: where the kernel's record is known to be wrong (early pages
+and ghosts, classes 1 and 6), the dump is compared with that record.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.clock import EARLY_ERROR_NSEC, OwnerClock, owner_ts
+from pagetrail.replay.fold.options import OPT_EARLY_GFP, OPT_EARLY_ORDER, OPT_EARLY_PID
 from pagetrail.replay.fold.section_jit import CONFIRM, KERNEL_VIEW, LEAVE, SET
 from pagetrail.replay.fold.tables import Array, Tables
 from pagetrail.schemas.owner import (
@@ -52,21 +53,21 @@ def no_entries() -> Entries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """A dump against the state before it.
+    """A dump compared with the state before it.
 
     Attributes
     ----------
     ours
         (m,) RECORD_DTYPE: the kernel's view of the head page of each record; state UNKNOWN where nothing was known.
     proven
-        (m,) RECORD_DTYPE: what is proven of it.
+        (m,) RECORD_DTYPE: the proven view of that page.
     agree, touched, early, viewed
-        (m,) bool: the record agrees; its page was touched while the dump was made; it is page_owner's own early stamp; the
-        kernel's view differs from what is proven.
+        (m,) bool: the record agrees; its page was touched while the dump was read; it is page_owner's own early stamp; the
+        kernel's view differs from the proven one.
     extra
-        (x,) int64: heads of blocks that replay has and the dump has not.
+        (x,) int64: heads of blocks that replay has as owned and the dump does not list.
     extra_ours
-        (x,) RECORD_DTYPE: what replay has there.
+        (x,) RECORD_DTYPE: replay's records of them.
     """
 
     ours: Array  # void
@@ -82,7 +83,7 @@ class Comparison:
 def impossible_entries(
     pfn: NDArray[np.int64], order: NDArray[np.int8], pages_per_section: int, max_pfn: int
 ) -> NDArray[np.int64]:
-    """Return why each record's block cannot be (an Anomaly), or 0. A dump lists heads, so they are aligned.
+    """Return why each record's block is impossible (an Anomaly), or 0. A dump lists heads, so they must be aligned.
 
     Source: mm/page_owner.c, read_page_owner (Linux 6.1).
     """
@@ -94,21 +95,24 @@ def impossible_entries(
     return np.asarray(np.where(bad, int(Anomaly.BAD_ORDER), why))
 
 
-def stamped_early(entries: Entries, swapper: int) -> NDArray[np.bool_]:
-    """Return which records are page_owner's own stamps of what was allocated before it started.
+def stamped_early(o: Array, entries: Entries, swapper: int) -> NDArray[np.bool_]:
+    """Return which records are the stamps that page_owner gave pages allocated before it started: see ``EarlyStamp``.
 
-    Source: mm/page_owner.c, init_pages_in_zone (Linux 6.1): order 0, gfp 0, by the init thread, pid 1. *swapper* is the id of
-    the comm "swapper/0", or -1; a dump without comms is judged by the rest.
+    *swapper* is the id of that stamp's comm; a dump without comms is judged by the other fields.
     """
-    own = (entries.order == 0) & (entries.gfp_mask == 0) & (entries.pid == 1)
+    own = (
+        (entries.order == o[OPT_EARLY_ORDER])
+        & (entries.gfp_mask == o[OPT_EARLY_GFP])
+        & (entries.pid == o[OPT_EARLY_PID])
+    )
     named = entries.comm >= 0
     return np.asarray(own & (~named | (entries.comm == swapper)))
 
 
-def compare(t: Tables, entries: Entries, since: int, clock: OwnerClock | None, swapper: int) -> Comparison:
-    """Return how a dump's records lie to the state; pages touched since *since* prove nothing."""
+def compare(t: Tables, o: Array, entries: Entries, since: int, clock: OwnerClock | None, swapper: int) -> Comparison:
+    """Compare a dump's records with the state; records of pages touched at or after *since* prove nothing."""
     proven, ours, viewed = _heads(t, entries.pfn)
-    early = stamped_early(entries, swapper)
+    early = stamped_early(o, entries, swapper)
     touched = (proven["state"] != State.UNKNOWN) & (proven["begin_ts"] >= since)
     touched |= viewed & (ours["begin_ts"] >= since)  # a ghost may have gone to the buddy allocator, or come back
     agree = (
@@ -158,16 +162,16 @@ def _same_ts(ours: NDArray[np.void], entries: Entries, clock: OwnerClock | None)
 
 
 def _extra(t: Tables, entries: Entries, since: int) -> tuple[NDArray[np.int64], NDArray[np.void]]:
-    """Heads of owned blocks, not touched since *since*, that the dump does not list."""
+    """Return the heads of owned blocks, last touched before *since*, that the dump does not list, and their records."""
     pages = t.owner.shape[1]
     found, records = [], []
     listed_section = entries.pfn // pages
     for section_nr in np.flatnonzero(t.slot >= 0):
         slot = t.slot[section_nr]
         handle = np.where(t.kernel[slot] >= 0, t.kernel[slot], t.owner[slot])
-        silent = handle >= 0
-        silent[entries.pfn[listed_section == section_nr] % pages] = False
-        page = np.flatnonzero(silent)
+        unlisted = handle >= 0
+        unlisted[entries.pfn[listed_section == section_nr] % pages] = False
+        page = np.flatnonzero(unlisted)
         page = page[(t.records["state"][handle[page]] == State.OWNED) & (t.records["begin_ts"][handle[page]] < since)]
         pfn = page + section_nr * pages
         order = np.maximum(t.records["order"][handle[page]], 0).astype(np.int64)
@@ -182,9 +186,9 @@ def _extra(t: Tables, entries: Entries, since: int) -> tuple[NDArray[np.int64], 
 def actions(c: Comparison, entries: Entries, renew_before: int, clock: OwnerClock | None) -> NDArray[np.int8]:
     """Return what to do with each record: see ``section_jit``.
 
-    An early stamp where the trace saw an allocation, or saw that the page was free since then, goes beside the proven state: there
-    the trace is better than the kernel. A page that was free before it was stamped may be a ghost, or was allocated in bulk. An
-    allocation from before sched_clock was stable may bear a stamp that is up to 250 ms off.
+    Where the trace shows an allocation, or that the page was free after its early stamp, the stamp is kept beside the proven
+    state: there the trace is better than the kernel. A page that was free before it was stamped is a ghost, or was allocated in
+    bulk. The stamp of an allocation before sched_clock was stable may be up to 250 ms off.
     """
     action = np.full(entries.pfn.size, LEAVE, np.int8)
     known = c.proven["state"] != State.UNKNOWN
@@ -206,13 +210,13 @@ def actions(c: Comparison, entries: Entries, renew_before: int, clock: OwnerCloc
     action[~agree] = SET
     action[early_clash & ~agree] = KERNEL_VIEW
     action[agree & c.viewed] = LEAVE
-    action[agree & c.early & (c.ours["evidence"] == Evidence.INFERRED)] = LEAVE  # a stamp told again proves no more
+    action[agree & c.early & (c.ours["evidence"] == Evidence.INFERRED)] = LEAVE  # a repeated stamp proves no more
     action[c.touched] = LEAVE
     return action
 
 
 def stamped_by(entries: Entries, clock: OwnerClock | None) -> NDArray[np.int64]:
-    """Return by when (trace clock, ns) each record had surely been stamped; the end of time where that is not known."""
+    """Return the time (trace clock, ns) by which each record was certainly stamped; OPEN_END where it is unknown."""
     if clock is None:
         return np.full(entries.pfn.size, OPEN_END, np.int64)
     known = entries.ts_nsec != ABSENT64
@@ -221,8 +225,8 @@ def stamped_by(entries: Entries, clock: OwnerClock | None) -> NDArray[np.int64]:
     return np.asarray(np.where(known, at, OPEN_END))
 
 
-def difference_class(c: Comparison, entries: Entries) -> NDArray[np.str_]:
-    """Return the class of each record's difference: after the classes in which a replay of events departs from the kernel."""
+def difference_class(c: Comparison, entries: Entries, gfp_isolated: int) -> NDArray[np.str_]:
+    """Return the class of each record's difference, by the known causes of differences between replay and the kernel."""
     ours, m = c.ours, entries.pfn.size
     owned = ours["state"] == State.OWNED
     migrated = entries.migrate_reason != ABSENT8
@@ -233,7 +237,7 @@ def difference_class(c: Comparison, entries: Entries) -> NDArray[np.str_]:
         (same_act & (ours["order"] == entries.order), "other time"),
         (same_act & (ours["order"] != entries.order), "split"),
         (~owned & ~c.early, "missing"),
-        (~owned & (entries.gfp_mask == 0x8), "isolated"),
+        (~owned & (entries.gfp_mask == gfp_isolated), "isolated"),
         (migrated & ~(same_act & (ours["order"] != entries.order)), "migrated"),
         (c.early & owned, "early"),
         (c.early & (ours["state"] == State.FREE), "ghost"),

@@ -1,6 +1,6 @@
-"""What page_ext's clients hold of each page, beside owners: fed by the log, kept with the sections, sealed with the segments.
+"""The values that page_ext's clients hold for each page, beside owners: fed by events, kept by section, sealed with segments.
 
-A span begins with each event that tells of a page, also when it tells what was known: so it says since when that is known.
+Every event on a page begins a span, also when it repeats the known value: the span gives the last event that reported it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pagetrail.replay.fold.decode import Events
 from pagetrail.replay.fold.tables import Array, Tables, grown
-from pagetrail.replay.fold.value_jit import Told, Values, end_section, set_values
+from pagetrail.replay.fold.value_jit import FieldEvents, Values, end_section, set_values
 from pagetrail.replay.rules.clients.client import UNKNOWN, Client
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Boot
@@ -21,14 +21,14 @@ _CLOSED: Final = 1 << 12
 
 
 class PageValues:
-    """The clients of one stream that are needed, and their values.
+    """The needed clients of one stream, and their values.
 
     Attributes
     ----------
     needed
-        Clients whose need was seen, in the order of page_ext_ops.
+        Clients that were needed at some time, in the order of page_ext_ops.
     fields
-        ``client.field`` of all that is held; ``VALUE_DTYPE``'s field is an index into it.
+        ``client.field`` for each field that is held; ``VALUE_DTYPE``'s field is an index into it.
     """
 
     def __init__(self, clients: Sequence[Client], pages_per_section: int) -> None:
@@ -39,21 +39,21 @@ class PageValues:
         self.need(None, 0)
 
     def need(self, boot: Boot | None, slots: int) -> None:
-        """Ask every client whether it is needed; who was once, stays (invoke_need_callbacks)."""
+        """Ask every client whether it is needed; one that was needed once is kept (invoke_need_callbacks)."""
         new = [c for c in self._clients if c not in self.needed and c.need(boot)]
         self.needed += tuple(new)
         self.fields += [f"{client.name}.{field}" for client in new for field in client.fields]
         self._grow(slots)
 
     def set_section_size(self, pages: int) -> None:
-        """Begin again with sections of another size; there are none yet."""
+        """Start anew with sections of another size, before any exists."""
         self.arrays = _nothing(pages)
         self._grow(0)
 
     # -- sections --------------------------------------------------------------------------------------------------------
 
     def allocated(self, tables: Tables, section_nr: int, seq: int, ts: int, *, fresh: bool) -> None:
-        """Take note of a section's new extension: nothing is known of its pages; where that was seen, what init says."""
+        """Set the values of a section's new extension: those of init if its allocation was seen (*fresh*), else unknown."""
         slot = int(tables.slot[section_nr])
         self._grow(tables.owner.shape[0])
         self.arrays.value[:, slot] = UNKNOWN
@@ -66,7 +66,7 @@ class PageValues:
                 self.arrays.evidence[index, slot] = Evidence.INFERRED
 
     def freed(self, tables: Tables, section_nr: int, seq: int, ts: int) -> None:
-        """Take note that a section's extension goes, with all that was in it; its slot is still known."""
+        """End all values of a section whose extension ends; call it while the section still has its slot."""
         if self.fields:
             pages = tables.owner.shape[1]
             self._room(len(self.fields) * pages)
@@ -74,13 +74,13 @@ class PageValues:
             end_section(self.arrays, slot, section_nr * pages, generation, seq, ts)
 
     def known_of(self, slot: int) -> bool:
-        """Whether anything is known of a section's pages."""
+        """Whether any value of a section's pages is known."""
         return bool(self.fields) and bool((self.arrays.value[:, slot] != UNKNOWN).any())
 
     # -- events ----------------------------------------------------------------------------------------------------------
 
     def feed(self, e: Events, start: int, stop: int, base_seq: int, tables: Tables, max_pfn: int) -> None:
-        """Let the clients hear of events [start, stop), in which no extension went; they touch nothing else."""
+        """Pass events [start, stop), within which no extension ends, to the clients; only ``arrays`` change."""
         first = 0
         for client in self.needed if self.fields else ():
             if client.fields:
@@ -92,22 +92,22 @@ class PageValues:
 
     def _set(self, client: Client, first: int, e: Events, base_seq: int, tables: Tables, max_pfn: int) -> None:
         order, nr_pages = extents(e, tables.owner.shape[1])
-        said = client.says(e)
-        field = np.where(said.field < 0, -1, said.field + first).astype(np.int16)
-        told = Told(
-            pfn=e.pfn, order=order, nr_pages=nr_pages, field=field, value=np.require(said.value, np.int64, ["C", "W"]),
+        values = client.says(e)
+        field = np.where(values.field < 0, -1, values.field + first).astype(np.int16)
+        events = FieldEvents(
+            pfn=e.pfn, order=order, nr_pages=nr_pages, field=field, value=np.require(values.value, np.int64, ["C", "W"]),
             seq=e.seq + base_seq, ts=e.ts,
         )  # fmt: skip
         done = 0
         while done < e.kind.size:
-            done = set_values(self.arrays, tables.slot, tables.generation, max_pfn, told, done)
+            done = set_values(self.arrays, tables.slot, tables.generation, max_pfn, events, done)
             if done < e.kind.size:
                 self._room(int(nr_pages[done]))
 
     # -- segments --------------------------------------------------------------------------------------------------------
 
     def begin_segment(self) -> None:
-        """Forget the spans that ended: they are sealed."""
+        """Drop the ended spans: they are sealed."""
         self.arrays.counts[0] = 0
 
     def closed(self) -> NDArray[np.void]:
@@ -115,10 +115,10 @@ class PageValues:
         return np.asarray(self.arrays.closed[: self.arrays.counts[0]])
 
     def live(self, tables: Tables) -> NDArray[np.void]:
-        """Return the open spans: VALUE_DTYPE, by field and pfn. Pages next to each other, of one section, with the same are one."""
+        """Return the open spans, VALUE_DTYPE, by field and pfn. Adjacent pages of a section with equal value and begin are one."""
         there = np.flatnonzero(tables.slot >= 0).tolist()
-        parts = [self._live(tables, field, section_nr) for field in range(len(self.fields)) for section_nr in there]
-        return np.concatenate([np.zeros(0, VALUE_DTYPE), *parts])
+        spans = [self._live(tables, field, section_nr) for field in range(len(self.fields)) for section_nr in there]
+        return np.concatenate([np.zeros(0, VALUE_DTYPE), *spans])
 
     def _live(self, tables: Tables, field: int, section_nr: int) -> NDArray[np.void]:
         slot = int(tables.slot[section_nr])
@@ -139,7 +139,7 @@ class PageValues:
         return rows
 
     def restore(self, tables: Tables, needed: Iterable[str], rows: NDArray[np.void]) -> None:
-        """Hold again what *needed* clients held, and the spans of a segment or tip: VALUE_DTYPE, closed ones too."""
+        """Restore the *needed* clients, and the spans of a segment or tip: VALUE_DTYPE, ended ones too."""
         by_name = {client.name: client for client in self._clients}
         self.needed = tuple(by_name[name] for name in needed if name in by_name)
         self.fields = [f"{client.name}.{field}" for client in self.needed for field in client.fields]
@@ -162,7 +162,7 @@ class PageValues:
         return [client for client in self.needed for _ in client.fields]
 
     def _grow(self, slots: int) -> None:
-        """Make room for so many slots, and for all fields."""
+        """Make room for *slots* slots and all fields."""
         old = self.arrays.value
         shape = (len(self.fields), max(slots, old.shape[1]), old.shape[2])
         if shape == old.shape:
@@ -177,7 +177,7 @@ class PageValues:
 
 
 def extents(e: Events, pages_per_section: int) -> tuple[Array, Array]:
-    """Return order and number of pages that each event names, as ``fold`` takes them: (n,) int64 each."""
+    """Return order and number of pages of each event, as ``fold`` reads them: (n,) int64 each."""
     order = e.order.astype(np.int64)
     nr_pages = np.where((order >= 0) & (order < 40), np.int64(1) << np.clip(order, 0, 40), 0)
     split, migrate = e.kind == Kind.SPLIT, e.kind == Kind.MIGRATE

@@ -1,7 +1,7 @@
-"""Sections and their extensions: which are there, since when, in which generation.
+"""Sections and their extensions: which ones are present, since when, and in which generation.
 
 Source: mm/page_ext.c (Linux 6.1): page_ext_callback allocates on MEM_GOING_ONLINE, frees on MEM_OFFLINE and on
-MEM_CANCEL_ONLINE; the other three of the notifier's actions change nothing.
+MEM_CANCEL_ONLINE; the notifier's other three actions change nothing.
 """
 
 import numpy as np
@@ -9,13 +9,14 @@ import numpy as np
 from pagetrail.replay.facts.extension import Extension
 from pagetrail.replay.fold.section_jit import close_section
 from pagetrail.replay.fold.tables import Tables, grown, with_room
+from pagetrail.schemas.linux.mmzone import PAGE_SHIFT, SECTION_SIZE_BITS, pages_per_section
 from pagetrail.schemas.owner import OPEN_END, How
 
-X86_64_PAGES_PER_SECTION = 1 << (27 - 12)
-"""Source: arch/x86/include/asm/sparsemem.h, SECTION_SIZE_BITS 27. Taken where a recording does not say."""
+X86_64_PAGES_PER_SECTION = pages_per_section(SECTION_SIZE_BITS["x86_64"], PAGE_SHIFT)
+"""Used for a recording that does not give the size."""
 
 MAX_SECTIONS = 1 << 20
-"""128 TiB in sections of 128 MiB. A page frame number beyond is no page of any machine we know."""
+"""128 TiB in sections of 128 MiB. No known machine has a page frame number beyond."""
 
 
 class Sections:
@@ -30,7 +31,7 @@ class Sections:
         return section_nr in self._open
 
     def allocate(self, tables: Tables, section_nr: int, seq: int, ts: int, how: str) -> Tables:
-        """Give a section its extension: every page unknown, one generation more."""
+        """Begin a section's extension: every page is unknown, and the generation is one higher."""
         generation = 1 + max((e.generation for e in self.history if e.section_nr == section_nr), default=0)
         extension = Extension(section_nr=section_nr, generation=generation, begin_seq=seq, begin_ts=ts, how=how)
         self.history.append(extension)
@@ -38,7 +39,7 @@ class Sections:
         return place(tables, section_nr, generation)
 
     def free(self, tables: Tables, section_nr: int, seq: int, ts: int, end_how: str) -> Tables:
-        """Take a section's extension away: its spans end."""
+        """End a section's extension, and with it the spans of its pages."""
         extension = self._open.pop(section_nr)
         extension.end_seq, extension.end_ts, extension.end_how = seq, ts, end_how
         tables = with_room(tables, tables.owner.shape[1])

@@ -1,1 +1,1 @@
-"""A replay at work: partitions, streams in memory, groups."""
+"""Running a replay: partitions, streams in memory, consumer groups."""

@@ -1,11 +1,11 @@
-"""Replay in a consumer group: any number of processes that share a store, each with the partitions that the group gives it.
+"""Replay in a consumer group: any number of processes that share a store, each with the partitions that the group assigns to it.
 
-The group says who folds a partition, and nothing else: frames are read by offsets of the cut (``KafkaLogReader``), and the
-member of the group beside it fetches none, its partitions are paused. What is between two of its calls is one step of one
-partition, so that a partition is given up with nothing half done.
+The group decides who folds a partition, and nothing else: ``KafkaLogReader`` reads frames by the offsets of the cut, and the
+consumer that is the group's member fetches none: its partitions are paused. Between two of the member's calls there is one step
+of one partition, so a partition is never given up in the middle of a step.
 
-Nobody is locked out: a process that was stopped and does not know yet that its partitions are another's folds on, and writes
-the same facts (see ``checkpoint``).
+No process is locked out: one that was suspended and does not know yet that its partitions were reassigned continues to fold, and
+writes the same facts (see ``store.publish``).
 """
 
 from collections.abc import Callable
@@ -16,22 +16,22 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Me
 
 from pagetrail.replay.log.kafka import KafkaLogReader
 from pagetrail.replay.run.partition import PartitionReplay, ReplayReport, ReplaySettings
-from pagetrail.replay.store.cut import part_name, read_cut, sweep_cuts
+from pagetrail.replay.store.cut import partition_suffix, read_cut
 from pagetrail.schemas.errors import LogUnreachable
 from pagetrail.schemas.log.address import KafkaAddress
 from pagetrail.schemas.log.kafka import Troubles, client_settings, make_client, unreachable
 
 STEP_BYTES: Final = 4 << 20
-"""What one step reads, at most: the group hears of us between two, and gets back what it asks for."""
+"""Most bytes that one step reads: the member polls the group, and gives up partitions, only between two steps."""
 
 READ_SECONDS: Final = 10.0
-"""How long a read waits for a leader: all partitions in turn stay below max.poll.interval.ms (300 s)."""
+"""How long a read waits for a leader: short enough that a turn of all partitions stays below max.poll.interval.ms (300 s)."""
 
 POLL_SECONDS: Final = 0.5
-"""How long to wait where no partition has more."""
+"""How long to wait when no partition has more."""
 
 DEFAULTS: Final[dict[str, Any]] = {
-    "heartbeat.interval.ms": 1000,  # a member hears of a rebalance with its next heartbeat: two of them until partitions move
+    "heartbeat.interval.ms": 1000,  # a member learns of a rebalance with its next heartbeat: partitions move after two of them
 }
 
 OWN_SETTINGS: Final[dict[str, Any]] = {
@@ -47,15 +47,15 @@ OWN_SETTINGS: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """The group that a replay is part of, and whom it tells of trouble that passes."""
+    """The group that a replay belongs to, and a callback for messages about temporary trouble."""
 
     address: KafkaAddress
     group: str
-    on_trouble: Callable[[str], None] = lambda said: None
+    on_trouble: Callable[[str], None] = lambda message: None
 
 
 class GroupReplayer:
-    """A member of a consumer group of replayers, and the partitions that it has at the time."""
+    """A member of a consumer group of replayers, and its present partitions."""
 
     def __init__(
         self,
@@ -67,25 +67,25 @@ class GroupReplayer:
     ) -> None:
         self.reader, self.membership, self.settings, self.on_progress = reader, membership, settings, on_progress
         self.report = ReplayReport()
-        self.parts: dict[int, PartitionReplay] = {}
+        self.partitions: dict[int, PartitionReplay] = {}
         self._assigned: set[int] = set()
         self._ends: dict[int, int] = {}
         self._committed: dict[int, int] = {}
         self._troubles = Troubles()
-        given = DEFAULTS | client_settings(membership.address, self._troubles) | OWN_SETTINGS
-        self._member = make_client(Consumer, membership.address, given | {"group.id": membership.group})
+        config = DEFAULTS | client_settings(membership.address, self._troubles) | OWN_SETTINGS
+        self._member = make_client(Consumer, membership.address, config | {"group.id": membership.group})
 
     def run(self, *, follow: bool = False, stop: Callable[[], bool] = lambda: False) -> ReplayReport:
-        """Replay what the group gives us: with *follow* until *stop*, else until the whole topic is replayed, by whomever.
+        """Replay the assigned partitions: with *follow* until *stop*, else until all members together have replayed the topic.
 
-        The ends of its partitions are where they were at the beginning. Of those that others have, the cuts tell.
+        Partitions end where they ended when the run began. Cuts show how far other members have come in theirs.
 
         Raises
         ------
         LogUnreachable
-            The brokers do not answer, or refuse us; with *follow* only the latter, as the former may pass.
+            The brokers do not answer, or refuse the client; with *follow* only the latter, as the former may be temporary.
         StorageFull
-            No space left; sealed segments are whole, and another member goes on from them.
+            No space left; sealed segments are complete, and another member resumes from them.
         """
         topic = self.membership.address.topic
         if not follow:
@@ -95,21 +95,21 @@ class GroupReplayer:
             while not stop() and (follow or not self._is_done()):
                 moved = self._turn(follow)
                 self._serve(0 if moved else POLL_SECONDS)
-            self._save(list(self.parts))
+            self._save(list(self.partitions))
         finally:
             self._assigned.clear()
-            self.parts.clear()  # what could not be saved is not tried again: another member reads it again
+            self.partitions.clear()  # unsaved events are not saved on close: another member reads them again
             self._member.close()
         return self.report
 
     def _turn(self, follow: bool) -> bool:
-        """Give each partition a step; return whether one of them had more."""
+        """Make one step in each partition; return whether one of them had more."""
         moved = False
         for partition in sorted(self._assigned):
             if partition not in self._assigned:
                 continue
             try:
-                moved |= self._part(partition).step()
+                moved |= self._replayed(partition).step()
             except LogUnreachable as error:
                 if not follow or self._troubles.refused:
                     raise
@@ -120,32 +120,33 @@ class GroupReplayer:
             self._serve(0)
         return moved
 
-    def _part(self, partition: int) -> PartitionReplay:
-        if partition not in self.parts:
-            part = PartitionReplay(self.reader, partition, self.settings, self.report)
-            sweep_cuts(self.settings.trail, self.settings.fold, part.name)
-            self.parts[partition] = part
-        return self.parts[partition]
+    def _replayed(self, partition: int) -> PartitionReplay:
+        if partition not in self.partitions:
+            self.partitions[partition] = PartitionReplay(self.reader, partition, self.settings, self.report)
+        return self.partitions[partition]
 
     def _is_done(self) -> bool:
-        """Whether every partition has come to its end: a partition between two owners is nobody's, and not done."""
-        own = all(p in self.parts and self.parts[p].offset >= self._ends[p] for p in self._assigned)
+        """Whether every partition is replayed to its end; one that is being reassigned is judged by its cut."""
+        own = all(p in self.partitions and self.partitions[p].offset >= self._ends[p] for p in self._assigned)
         return own and all(self._reached(p) >= end for p, end in self._ends.items() if p not in self._assigned)
 
     def _reached(self, partition: int) -> int:
-        """Return how far another member has come in a partition, as the store says."""
+        """Return how far another member has come in a partition, from its cut in the store."""
         if self._ends[partition] == self.reader.low_watermark(partition):
             return self._ends[partition]
-        return read_cut(self.settings.trail, self.settings.fold, part_name(self.reader.log_id, partition)).reached
+        return read_cut(
+            self.settings.store, self.settings.fold, partition_suffix(self.reader.log_id, partition)
+        ).reached
 
     def _progress(self) -> None:
-        done = sum(part.offset - part.start for part in self.parts.values())
-        self.on_progress(done, sum(max(self._ends.get(p, 0) - part.start, 0) for p, part in self.parts.items()))
+        done = sum(replayed.offset - replayed.start for replayed in self.partitions.values())
+        total = sum(max(self._ends.get(p, 0) - replayed.start, 0) for p, replayed in self.partitions.items())
+        self.on_progress(done, total)
 
     # -- the group -------------------------------------------------------------------------------------------------------
 
     def _serve(self, seconds: float) -> None:
-        """Let the group have its say: partitions come and go in here."""
+        """Poll the group: partitions are assigned and revoked in here."""
         message: Message | None = self._member.poll(seconds)
         error = None if message is None else message.error()
         if error is None:
@@ -160,30 +161,29 @@ class GroupReplayer:
         self._assigned.update(p.partition for p in partitions)
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        """Keep what is folded as tips; the next owner goes on from there. Seals nothing."""
-        there = [p.partition for p in partitions if p.partition in self.parts]
-        self._save(there)
+        """Save the state as tips, from which the next owner resumes. This seals nothing."""
+        self._save([p.partition for p in partitions if p.partition in self.partitions])
         self._drop(partitions)
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        """Another member has them already: write nothing more, it is further."""
+        """Drop partitions that another member already has, without saving: its state is newer."""
         self._drop(partitions)
 
     def _drop(self, partitions: list[TopicPartition]) -> None:
         for gone in partitions:
             self._assigned.discard(gone.partition)
-            self.parts.pop(gone.partition, None)
+            self.partitions.pop(gone.partition, None)
             self._committed.pop(gone.partition, None)
             self.reader.release(gone.partition)
 
     def _save(self, partitions: list[int]) -> None:
         for partition in partitions:
-            self.parts[partition].save()
+            self.partitions[partition].save()
             self._commit(partition, asynchronous=False)
 
     def _commit(self, partition: int, *, asynchronous: bool = True) -> None:
-        """Tell lag monitors how far the store has come. Nobody resumes from there, so that a failure costs nothing."""
-        offset = self.parts[partition].resume_offset
+        """Commit the offset that the store has reached, for lag monitors. No replay resumes from it, so a failure is harmless."""
+        offset = self.partitions[partition].resume_offset
         if self._committed.get(partition) == offset:
             return
         where = [TopicPartition(self.membership.address.topic, partition, offset)]

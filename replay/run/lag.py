@@ -1,14 +1,14 @@
-"""How far replay has come in a log, from the cuts in the store: nobody who replays is asked, and nobody is disturbed."""
+"""How far replay has come in a log, from the cuts in the store alone: running replays are neither asked nor disturbed."""
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-from pagetrail.replay.store.cut import cut_path, part_name, read_cut
+from pagetrail.replay.store.cut import partition_suffix, read_cut
 from pagetrail.schemas.log.contract import LogReader
+from pagetrail.schemas.store.contract import Store
 
 FRESH_SECONDS = 30.0
-"""A rate in a cut that nobody has written for so long is over."""
+"""Age of a cut, in seconds, above which its rates are out of date."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,13 +18,13 @@ class PartitionLag:
     Attributes
     ----------
     log_end, reached, resume
-        Offsets: the log's end, what replay has read, and from where it would read again if it stopped now.
+        Offsets: the log's end, the end of what replay has read, and the offset from which a resume would read.
     rates
-        By (host, boot_id), events a second; none where nothing was folded of late.
+        Events a second by (host, boot_id); empty where nothing was folded lately.
     held
         By (host, boot_id), the offset at which a stream waits or has halted, and why.
     losses
-        What the log was found to have lost.
+        Losses that were found in the log.
     """
 
     partition: int
@@ -36,21 +36,19 @@ class PartitionLag:
     losses: tuple[str, ...]
 
     def frames_behind(self, key: tuple[str, str]) -> int:
-        """Return how many offsets of its partition lie between what was replayed of a stream and the log's end.
+        """Return the number of offsets between the last replayed frame of a stream and the end of its partition.
 
-        They are frames of all hosts in the partition: an upper bound.
+        They are frames of all hosts in the partition, so this is an upper bound.
         """
         held = self.held.get(key)
         return max(self.log_end - (self.reached if held is None else held[0]), 0)
 
 
-def lag_of(trail: Path, fold: str, reader: LogReader, partition: int) -> PartitionLag:
+def lag_of(store: Store, fold: str, reader: LogReader, partition: int) -> PartitionLag:
     """Return how far *fold* has come in one partition of a log."""
-    part = part_name(reader.log_id, partition)
-    cut = read_cut(trail, fold, part)
+    cut = read_cut(store, fold, partition_suffix(reader.log_id, partition))
     low = reader.low_watermark(partition)
-    path = cut_path(trail, fold, part)
-    fresh = path.exists() and time.time() - path.stat().st_mtime < FRESH_SECONDS
+    fresh = time.time() - cut.written < FRESH_SECONDS
     return PartitionLag(
         partition=partition, log_end=reader.high_watermark(partition), reached=max(cut.reached, low),
         resume=max(cut.offset, low), rates=cut.rates if fresh else {}, held=cut.held, losses=cut.losses,

@@ -1,16 +1,17 @@
-"""A stream in memory: its engine, where its files stand and reach, what a resume of it needs of the log; and how it is kept."""
+"""A stream in memory: its engine, the place and reach of its files, the offset from which a resume reads; and writing it."""
 
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pagetrail.replay.rules.engine import StreamEngine
-from pagetrail.replay.store import publish as checkpoint
-from pagetrail.replay.store.content import Stretch
+from pagetrail.replay.rules.stretch import Stretch
+from pagetrail.replay.store import publish
+from pagetrail.replay.store.content import Content, Link
+from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.log.contract import LogRecord
 
 RATE_SECONDS = 5.0
-"""Over so long, at least, a stream's rate is measured."""
+"""Shortest time over which a stream's rate is measured."""
 
 
 @dataclass(slots=True)
@@ -19,20 +20,23 @@ class OpenStream:
 
     Attributes
     ----------
+    link
+        The link from the next file of its chain to the present last one.
     resume_offset
-        While *changed*: the least offset of the frames that its files do not hold whole.
+        While *changed*: the least offset of the frames that its files do not hold completely.
     saved_seq, changed
-        What its files reach; whether the engine has gone beyond.
+        The last stream_seq in its files; whether the engine has gone beyond.
     waiting
         Frames behind a hole, in the order of the log: see ``holes``.
     losses_known
-        How many losses of the log had been found when it last moved.
+        Number of losses of the log that had been found when it last moved.
     written, touched
-        When a file of it was written, and when a frame of it came (monotonic clock).
+        Time of the last file written, and of the last frame folded (monotonic clock).
     """
 
     engine: StreamEngine
-    directory: Path
+    link: Link
+    place: StreamPlace
     resume_offset: int
     saved_seq: int = -1
     changed: bool = False
@@ -48,33 +52,33 @@ class OpenStream:
 
     @property
     def needs_offset(self) -> int | None:
-        """The least offset that a resume needs for its sake; null: none, all of it is in its files."""
+        """The least offset that a resume of this stream has to read; null: its files hold everything."""
         waits = [record.offset for record in self.waiting]
         return min([self.resume_offset, *waits] if self.changed else waits, default=None)
 
     @property
     def nbytes(self) -> int:
-        """Return bytes of its state, about: its arrays, grown ones too, of which not all are used."""
-        view = self.engine.view
-        return sum(array.nbytes for array in self.engine.tables) + (0 if view is None else view.nbytes)
+        """Return the approximate size in memory, in bytes."""
+        return self.engine.state.nbytes
 
-    def seal(self) -> None:
-        """Write what is folded as a segment."""
-        stretch = Stretch(self.engine, tip=False)
-        checkpoint.write(self.directory, stretch)
-        self.engine.parent_digest, self.engine.ended = stretch.digest, stretch.ended
-        self.written = time.monotonic()
-        self.changed, self.saved_seq = False, stretch.last_seq
+    def seal(self, stretch: Stretch) -> None:
+        """Write a stretch that has ended as a segment."""
+        self._write(stretch)
 
     def tip(self) -> None:
-        """Write the state as a tip, unless a segment ends exactly here."""
-        self.written = time.monotonic()
+        """Write the state as a tip, unless a segment ends here."""
         if self.engine.last_seq >= self.engine.segment_first_seq:
-            checkpoint.write(self.directory, Stretch(self.engine, tip=True))
-        self.changed, self.saved_seq = False, self.engine.last_seq
+            self._write(self.engine.stretch())
+        self.changed, self.saved_seq, self.written = False, self.engine.last_seq, time.monotonic()
+
+    def _write(self, stretch: Stretch) -> None:
+        content = Content(stretch, self.link)
+        publish.write(self.place, content)
+        self.link = content.link
+        self.changed, self.saved_seq, self.written = False, stretch.origin.last_seq, time.monotonic()
 
     def measure(self, now: float) -> float:
-        """Return events a second, as of the last stretch of time that was long enough to tell."""
+        """Return events a second, measured over the last period of at least ``RATE_SECONDS``."""
         since, seq = self._measured
         if now - since >= RATE_SECONDS:
             self.rate = (self.engine.last_seq - seq) / (now - since)

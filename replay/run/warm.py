@@ -1,6 +1,6 @@
-"""Compile the kernels of replay ahead of time: ``python -m pagetrail.replay.run.warm``.
+"""Compile the jit functions of replay ahead of time: ``python -m pagetrail.replay.run.warm``.
 
-The first replay after an installation would otherwise spend its first ten seconds on that. What is compiled is cached on disk.
+Otherwise the first replay after an installation spends its first ten seconds on that. The compiled code is cached on disk.
 """
 
 import numpy as np
@@ -11,18 +11,19 @@ from pagetrail.replay.fold.notice_jit import doubt, doubt_on, note
 from pagetrail.replay.fold.options import OPTIONS
 from pagetrail.replay.fold.section_jit import apply_baseline, close_section
 from pagetrail.replay.fold.tables import new_tables
-from pagetrail.replay.fold.value_jit import Told, Values, end_section, set_values
+from pagetrail.replay.fold.value_jit import FieldEvents, Values, end_section, set_values
 from pagetrail.replay.rules.page_owner_baseline import Entries, no_entries
 from pagetrail.schemas.owner import VALUE_DTYPE
 
 
-def compile_kernels() -> None:
-    """Call each kernel once on nothing at all, with the types that a replay has."""
+def compile_jit_functions() -> None:
+    """Call each jit function once on empty arrays, with the types that a replay uses."""
     tables = new_tables(1)
     events: Events = no_events()
     entries: Entries = no_entries()
-    fold(tables, np.zeros(OPTIONS, np.int64), events, 0, 0, np.zeros(1, np.int64))
-    apply_baseline(tables, entries, np.zeros(0, np.int8), np.zeros(0, np.bool_), 0, 0, 0, 0, 0, 0)
+    options = np.zeros(OPTIONS, np.int64)
+    fold(tables, options, events, 0, 0, np.zeros(1, np.int64))
+    apply_baseline(tables, options, entries, np.zeros(0, np.int8), np.zeros(0, np.bool_), 0, 0, 0, 0, 0)
     note(tables, 1, 0, 0)
     doubt(tables, 0, 0, 0, 0, 0, 0)
     doubt_on(tables, 0, 0, 0, 0, 0, 0)
@@ -30,10 +31,10 @@ def compile_kernels() -> None:
     close_section(tables, 0, 0, 0, 0, 0, 0)
     longs, none = np.zeros((1, 1, 1), np.int64), np.zeros(0, np.int64)
     values = Values(longs, longs, longs, np.zeros((1, 1, 1), np.int8), np.zeros(1, VALUE_DTYPE), np.zeros(1, np.int64))
-    told = Told(none, none, none, np.zeros(0, np.int16), none, none, none)
-    set_values(values, tables.slot, tables.generation, 0, told, 0)
+    changes = FieldEvents(none, none, none, np.zeros(0, np.int16), none, none, none)
+    set_values(values, tables.slot, tables.generation, 0, changes, 0)
     end_section(values, 0, 0, 0, 1, 0)
 
 
 if __name__ == "__main__":
-    compile_kernels()
+    compile_jit_functions()

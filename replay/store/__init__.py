@@ -1,1 +1,1 @@
-"""The store: what a file holds, its digests, how it is published, read and resumed from."""
+"""The store: the content of its files, their digests, publishing, reading, and resuming from them."""

@@ -1,8 +1,8 @@
-"""What a segment holds, as Arrow tables: from the engine's arrays, and back."""
+"""The content of a segment or a tip as Arrow tables, and its digests."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.facts import open_call_doubts, plain
-from pagetrail.replay.fold.options import OPT_SKEW
-from pagetrail.replay.fold.tables import ANOMALY_ROWS, DOUBTS, QUARANTINE, RUNS, live_rows, recent_moves
-from pagetrail.replay.rules.engine import StreamEngine
+from pagetrail.replay.fold.tables import ANOMALY_ROWS
+from pagetrail.replay.rules.stretch import Stretch
 from pagetrail.replay.store.digest import facts_digest, join_digests, rows_digest, spans_digest, values_digest
 from pagetrail.replay.store.state_digest import EndedSums, doubts_sum, quarantined_sum, spans_sum, values_sum
 from pagetrail.schemas.owner import (
@@ -29,7 +28,7 @@ from pagetrail.schemas.owner import (
     How,
     State,
 )
-from pagetrail.schemas.store import FOLD_VERSION, STORE_FORMAT, TABLE
+from pagetrail.schemas.store.tables import FOLD_VERSION, STORE_FORMAT, TABLE
 from pagetrail.schemas.structs import taken
 
 _SMALLEST = {
@@ -42,121 +41,119 @@ _ARROW = {
 _RUN_FIELDS = ("pfn", "nr_pages", "end_seq", "end_ts", "generation", "end_how", "kernel_view")
 
 
-class Stretch:
-    """The state of an engine at one instant, taken apart into tables: a segment's content, or a tip's."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """The link from the next file of a chain: the digest of the last segment, and the sums over the ended rows of all segments."""
 
-    def __init__(self, engine: StreamEngine, *, tip: bool) -> None:
-        t = engine.tables
-        self.engine = engine
-        self.first_seq, self.last_seq = engine.segment_first_seq, engine.last_seq
-        self.runs, self.records = t.runs[: t.counts[RUNS]], t.closed[: t.counts[RUNS]]
-        self.live_runs, self.live_records, self.live_handles = live_rows(t)
-        self.noticed = t.doubts[: t.counts[DOUBTS]]
-        self.doubts = np.concatenate([self.noticed, open_call_doubts(engine.facts)])
-        self.values, self.live_values = engine.values.closed(), engine.values.live(t)
+    digest: str = ""
+    ended: EndedSums = field(default_factory=EndedSums)
+
+
+class Content:
+    """The content of a file of the store: a stretch, and its place in the chain.
+
+    Attributes
+    ----------
+    digest, state_digest
+        The chain digest and the state digest; see the modules ``digest`` and ``state_digest``.
+    link
+        The link for the next file: to this segment, or, if this is a tip, to the same parent, because tips are not in the chain.
+    """
+
+    def __init__(self, stretch: Stretch, parent: Link) -> None:
+        s = self.stretch = stretch
+        self.parent = parent
+        self.doubts = np.concatenate([s.doubts, open_call_doubts(s.facts)])
         self.digest = self._digest()
-        self.ended = engine.ended.plus(self._ended())
-        self.state_digest = self._state_digest()
-        self.tip = tip
+        ended = parent.ended.plus(self._ended())
+        self.state_digest = self._state_digest(ended)
+        self.link = parent if s.origin.tip else Link(digest=self.digest, ended=ended)
 
     def _digest(self) -> str:
-        e = self.engine
+        s, o = self.stretch, self.stretch.origin
         return join_digests(
-            e.parent_digest.encode(),
-            f"{e.host}\0{e.boot_id}\0{e.options.name}\0{self.first_seq}\0{self.last_seq}".encode(),
-            spans_digest(self.runs, self.records, e.comms.texts, e.stacks.ids),
-            spans_digest(self.live_runs, self.live_records, e.comms.texts, e.stacks.ids),
+            self.parent.digest.encode(),
+            f"{o.host}\0{o.boot_id}\0{o.digest_name}\0{o.first_seq}\0{o.last_seq}".encode(),
+            spans_digest(s.runs, s.records, s.comms, s.stacks.ids),
+            spans_digest(s.live_runs, s.live_records, s.comms, s.stacks.ids),
             rows_digest(self.doubts),
-            e.tables.anomalies[:, :3].tobytes(),
-            facts_digest(e.facts),
-            *values_digest(self.values, self.live_values, e.facts.fields),
+            s.anomalies.tobytes(),
+            facts_digest(s.facts),
+            *values_digest(s.values, s.live_values, s.facts.fields),
         )
 
     def _ended(self) -> EndedSums:
-        """Return the sums over what ended in the stretch."""
-        e = self.engine
+        """Return the sums over the rows that ended in the stretch."""
+        s = self.stretch
         return EndedSums(
-            spans=spans_sum(self.runs, self.records, e.comms.texts, e.stacks.ids),
-            values=values_sum(self.values, e.facts.fields),
-            doubts=doubts_sum(self.noticed),
-            quarantined=quarantined_sum(e.tables.quarantine[: e.tables.counts[QUARANTINE]]),
+            spans=spans_sum(s.runs, s.records, s.comms, s.stacks.ids),
+            values=values_sum(s.values, s.facts.fields),
+            doubts=doubts_sum(s.doubts),
+            quarantined=quarantined_sum(s.quarantined),
         )
 
-    def _state_digest(self) -> str:
-        e = self.engine
-        live = spans_sum(self.live_runs, self.live_records, e.comms.texts, e.stacks.ids)
+    def _state_digest(self, ended: EndedSums) -> str:
+        s = self.stretch
+        live = spans_sum(s.live_runs, s.live_records, s.comms, s.stacks.ids)
         return join_digests(
-            json.dumps(self.ended.plain()).encode(),
-            f"{live:032x} {values_sum(self.live_values, e.facts.fields):032x}".encode(),
-            e.tables.anomalies[:, :3].tobytes(),
-            facts_digest(e.facts),
+            json.dumps(ended.plain()).encode(),
+            f"{live:032x} {values_sum(s.live_values, s.facts.fields):032x}".encode(),
+            s.anomalies.tobytes(),
+            facts_digest(s.facts),
         )
 
     def tables(self) -> dict[str, pa.Table]:
-        """Return every table of the segment, by name."""
-        e = self.engine
-        facts = e.facts
-        closed = np.lexsort((self.records["begin_seq"], self.runs["pfn"]))
+        """Return every table of the file, by name."""
+        s, facts = self.stretch, self.stretch.facts
+        closed = np.lexsort((s.records["begin_seq"], s.runs["pfn"]))
         comms, stacks = self._used("comm", "free_comm"), self._used("stack", "free_stack")
-        spans = _spans(taken(self.runs, closed), taken(self.records, closed), np.full(closed.size, -1), comms, stacks)
+        spans = _spans(taken(s.runs, closed), taken(s.records, closed), np.full(closed.size, -1), comms, stacks)
         return {
             "meta": _rows("meta", list(self._meta().items())),
             "words": _rows("words", _words()),
             "spans": spans,
-            "live": _spans(self.live_runs, self.live_records, self.live_handles, comms, stacks),
-            "sections": _rows("sections", [tuple(asdict(s).values()) for s in facts.sections]),
-            "page_ext": _values(np.concatenate([self.values, self.live_values]), facts.fields),
-            "gaps": _rows("gaps", [(s, cpu, g.t_lo, g.t_hi, g.lost, g.reason) for s, cpu, g in facts.gaps]),
+            "live": _spans(s.live_runs, s.live_records, s.live_handles, comms, stacks),
+            "sections": _rows("sections", [tuple(asdict(e).values()) for e in facts.sections]),
+            "page_ext": _values(np.concatenate([s.values, s.live_values]), facts.fields),
+            "gaps": _rows("gaps", [(seq, cpu, g.t_lo, g.t_hi, g.lost, g.reason) for seq, cpu, g in facts.gaps]),
             "doubts": pa.table({n: np.ascontiguousarray(self.doubts[n]) for n in DOUBT_DTYPE.names or ()}),
             "anomalies": _rows("anomalies", self._anomalies()),
-            "quarantined": _rows("quarantined", e.tables.quarantine[: e.tables.counts[QUARANTINE]].tolist()),
+            "quarantined": _rows("quarantined", s.quarantined.tolist()),
             "audits": _rows("audits", [tuple(asdict(a).values())[:10] for a in facts.audits]),
-            "audit_differences": _differences(e.differences),
+            "audit_differences": _differences(s.differences),
             "markers": _rows("markers", facts.markers),
             "hotplug": _rows("hotplug", [tuple(asdict(h).values()) for h in facts.hotplug]),
             "stacks": _rows("stacks", [
-                (i, e.stacks.ids[d], e.stacks.frames[d], e.stacks.raw[d], e.stacks.truncated[d])
+                (i, s.stacks.ids[d], s.stacks.frames[d], s.stacks.raw[d], s.stacks.truncated[d])
                 for i, d in enumerate(stacks.tolist())]),
-            "comms": _rows("comms", [(i, e.comms.texts[d]) for i, d in enumerate(comms.tolist())]),
+            "comms": _rows("comms", [(i, s.comms[d]) for i, d in enumerate(comms.tolist())]),
             "state": _rows("state", [(name, json.dumps(value)) for name, value in self._state().items()]),
         }  # fmt: skip
 
     def _used(self, *fields: str) -> NDArray[np.int64]:
-        parts = [rows[name] for rows in (self.records, self.live_records) for name in fields]
-        used = np.unique(np.concatenate(parts))
+        ids = [rows[name] for rows in (self.stretch.records, self.stretch.live_records) for name in fields]
+        used = np.unique(np.concatenate(ids))
         return np.asarray(used[used >= 0], np.int64)
 
     def _meta(self) -> dict[str, str]:
-        e = self.engine
-        first_ts = e.segment_first_ts if e.segment_first_ts is not None else e.last_ts
+        s, o = self.stretch, self.stretch.origin
         reach = min((int(ts) for ts in self.doubts["from_ts"]), default=OPEN_END)
         values = {
-            "format": STORE_FORMAT, "fold_version": FOLD_VERSION, "fold": e.options.name,
-            "host": e.host, "boot_id": e.boot_id, "tip": int(self.tip), "first_seq": self.first_seq,
-            "last_seq": self.last_seq, "first_ts": first_ts, "last_ts": e.last_ts, "digest": self.digest,
-            "state_digest": self.state_digest, "parent_digest": e.parent_digest, "doubts_reach_back_to": reach,
-            "live_pages": int(self.live_runs["nr_pages"][self.live_runs["kernel_view"] == 0].sum()),
+            "format": STORE_FORMAT, "fold_version": FOLD_VERSION, "fold": o.fold,
+            "host": o.host, "boot_id": o.boot_id, "tip": int(o.tip), "first_seq": o.first_seq,
+            "last_seq": o.last_seq, "first_ts": o.last_ts if o.first_ts is None else o.first_ts, "last_ts": o.last_ts,
+            "digest": self.digest, "state_digest": self.state_digest, "parent_digest": self.parent.digest,
+            "doubts_reach_back_to": reach,
+            "live_pages": int(s.live_runs["nr_pages"][s.live_runs["kernel_view"] == 0].sum()),
         }  # fmt: skip
         return {key: "" if value is None else str(value) for key, value in values.items()}
 
     def _anomalies(self) -> list[tuple[int, ...]]:
-        counts = self.engine.tables.anomalies
-        return [(k, *(int(x) for x in counts[k, :3])) for k in range(ANOMALY_ROWS) if counts[k, 0]]
+        counts = self.stretch.anomalies
+        return [(k, *(int(x) for x in counts[k])) for k in range(ANOMALY_ROWS) if counts[k, 0]]
 
     def _state(self) -> dict[str, object]:
-        e = self.engine
-        return {
-            "facts": plain(e.facts),
-            "counts": e.tables.counts.tolist(),
-            "moves": recent_moves(e.tables, int(e.opts[OPT_SKEW])).tolist(),
-            "options": e.opts.tolist(),
-            "segment_first_seq": e.segment_first_seq,
-            "segment_first_ts": e.segment_first_ts,
-            "generation": e.tables.generation.tolist(),
-            "floor": e.options.floor,
-            "ended": (e.ended if self.tip else self.ended).plain(),
-            "view": None if e.view is None else e.view.plain(),
-        }
+        return {"facts": plain(self.stretch.facts), "ended": self.link.ended.plain(), **self.stretch.resume}
 
 
 def _rows(name: str, rows: Sequence[Sequence[object]]) -> pa.Table:
@@ -192,7 +189,7 @@ def _spans(
 
 
 def _values(rows: NDArray[np.void], fields: Sequence[str]) -> pa.Table:
-    """Return spans of what page_ext's clients hold, sorted by field, pfn and begin."""
+    """Return the spans of page_ext's clients, sorted by field, pfn and begin."""
     rows = rows[np.lexsort((rows["begin_seq"], rows["pfn"], rows["field"]))]
     names = [fields[field].split(".", 1) for field in rows["field"].tolist()]
     columns = {"client": [client for client, _ in names], "field": [field for _, field in names]}
@@ -202,10 +199,10 @@ def _values(rows: NDArray[np.void], fields: Sequence[str]) -> pa.Table:
     })  # fmt: skip
 
 
-def _differences(found: list[dict[str, Any]]) -> pa.Table:
+def _differences(found: Sequence[dict[str, Any]]) -> pa.Table:
     tables = []
     for d in found:
-        if "table" in d:  # as a tip kept them
+        if "table" in d:  # restored from a tip
             tables.append(d["table"])
             continue
         ours = d["ours"]

@@ -1,58 +1,48 @@
-"""How far a fold has come in each partition of a log; and, where a trail is replayed by one process, that it is one.
+"""How far a fold has come in each partition of a log.
 
-A cut costs time, never truth: whoever resumes from one that is old, or another's, reads again what the segments already hold.
-So any number of processes may replace it, each by a whole one, and the last one stands.
+An outdated cut costs time, never correctness: a replay that resumes from it, whichever process wrote it, reads events again that
+the segments already hold. So any number of processes may replace a cut, each by a complete one, and the last one counts.
 """
 
-import errno
-import fcntl
 import json
-import os
-import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
-from pagetrail.schemas.errors import StorageFull, TrailBusy
 from pagetrail.schemas.frames import RecordingKey
 from pagetrail.schemas.log.contract import EMBEDDED_LOG
-from pagetrail.schemas.store import path_part, segments_directory
+from pagetrail.schemas.store.contract import Store
+from pagetrail.schemas.store.names import path_part
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the system says when there is no room: none on the disk, none in the quota, none below the limit of a file's size."""
-
-LEFT_SECONDS: Final = 3600.0
-"""Where others may be writing: a half-written file that nobody has touched for so long is a stopped writer's."""
+_SUFFIX: Final = ".cut.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
-    """Where in a partition of the log the next replay begins.
+    """The offset in a partition of the log at which the next replay begins, and the progress that led there.
 
     Attributes
     ----------
     offset
-        Below it, every frame is in a segment or a tip, or was refused.
+        Every frame below it is in a segment or a tip, or was refused.
     streams
-        By (host, boot_id), the stream_seq that the segments and the tip of each stream reach: where they do not reach it
-        any more, the offset is not to be trusted.
+        By (host, boot_id), the stream_seq that the stream's segments and tip reach. If they no longer reach it, the offset must
+        not be used.
     refused
-        By (host, boot_id, recording), why it was refused: it overlaps another one of its boot. What comes of it later is
+        By (host, boot_id, recording), why the recording was refused: it overlaps another one of its boot. Its later frames are
         refused too.
     reached
-        Everything before it had been read when this was written: what of it is not below ``offset`` was still in memory.
+        All offsets below it had been read when this was written; frames from ``offset`` on were still in memory.
     seen
-        The last frame before ``reached``, as (offset, digest in hex): where the log has another one there, or none, it lost
-        frames that had been acknowledged.
+        The last frame before ``reached``, as (offset, digest in hex). If the log has another frame there, or none, it lost
+        acknowledged frames.
     held
         By (host, boot_id), the offset at which a stream waits or has halted, and why.
     losses
-        What the log was found to have lost, in words, the oldest first.
+        Messages about losses that were found in the log, the oldest first.
     rates
-        By (host, boot_id), events a second as they were folded last.
+        By (host, boot_id), the last measured rate of folding, events a second.
+    written
+        Time at which this was written, seconds since 1970; 0: unknown. Comparisons ignore it.
     """
 
     offset: int = 0
@@ -63,46 +53,48 @@ class Cut:
     held: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
     losses: tuple[str, ...] = ()
     rates: dict[tuple[str, str], float] = field(default_factory=dict)
+    written: float = field(default=0.0, compare=False)
 
 
-def part_name(log_id: str, partition: int) -> str:
-    """Return what names a partition in the names of its cut and lock; nothing, where the log is the trail's own.
+def partition_suffix(log_id: str, partition: int) -> str:
+    """Return the suffix that a partition has in the names of its cut and lock; empty if the log is the trail's own.
 
-    A log has an id of its own, so the cut of one is never taken for that of another, nor for one of the same name before it.
+    The suffix contains the log's unique id, so a cut is never used for another log, or for an earlier one of the same name.
     """
     return "" if log_id == EMBEDDED_LOG else f".{path_part(log_id)}.{partition}"
 
 
-def read_cut(trail: Path, fold: str, part: str = "") -> Cut:
-    """Return the cut of *fold* in a partition (``part_name``); one at the log's beginning when nothing is known.
+def read_cut(store: Store, fold: str, suffix: str = "") -> Cut:
+    """Return the cut of *fold* in a partition (``partition_suffix``); one at the log's beginning if there is none.
 
-    A cut that is lost or damaged costs time, not truth: replay skips what its segments already hold.
+    A lost or damaged cut costs time, not correctness: replay skips events that its segments already hold.
     """
     try:
-        return _from_json(json.loads(cut_path(trail, fold, part).read_text()))
+        with store.open(cut_name(fold, suffix)) as file:
+            return _from_json(json.loads(file.path.read_bytes()))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return Cut()
 
 
-def cuts(trail: Path, fold: str) -> list[Cut]:
-    """Return the cuts of *fold*, of whatever logs and partitions there are."""
-    suffix = ".cut.json"
-    names = (path.name for path in sorted(segments_directory(trail).glob(f"{fold}*{suffix}")))
-    parts = (name.removesuffix(suffix).removeprefix(fold) for name in names)
-    return [read_cut(trail, fold, part) for part in parts if part == "" or part.startswith(".")]
+def cuts(store: Store, fold: str) -> list[Cut]:
+    """Return the cuts of *fold* in all logs and partitions."""
+    names = (name for name in store.list(fold) if name.endswith(_SUFFIX) and "/" not in name)
+    suffixes = (name.removesuffix(_SUFFIX).removeprefix(fold) for name in names)
+    return [read_cut(store, fold, suffix) for suffix in suffixes if suffix == "" or suffix.startswith(".")]
 
 
-def _from_json(said: dict[str, Any]) -> Cut:
-    seen = said.get("seen")
+def _from_json(saved: dict[str, Any]) -> Cut:
+    seen = saved.get("seen")
     return Cut(
-        offset=int(said["offset"]),
-        streams={(host, boot_id): int(seq) for host, boot_id, seq in said["streams"]},
-        refused={(host, boot_id, recording): why for host, boot_id, recording, why in said["refused"]},
-        reached=int(said.get("reached", said["offset"])),
+        offset=int(saved["offset"]),
+        streams={(host, boot_id): int(seq) for host, boot_id, seq in saved["streams"]},
+        refused={(host, boot_id, recording): why for host, boot_id, recording, why in saved["refused"]},
+        reached=int(saved.get("reached", saved["offset"])),
         seen=None if seen is None else (int(seen[0]), str(seen[1])),
-        held={(host, boot_id): (int(offset), str(why)) for host, boot_id, offset, why in said.get("held", [])},
-        losses=tuple(map(str, said.get("losses", []))),
-        rates={(host, boot_id): float(rate) for host, boot_id, rate in said.get("rates", [])},
+        held={(host, boot_id): (int(offset), str(why)) for host, boot_id, offset, why in saved.get("held", [])},
+        losses=tuple(map(str, saved.get("losses", []))),
+        rates={(host, boot_id): float(rate) for host, boot_id, rate in saved.get("rates", [])},
+        written=float(saved.get("written", 0.0)),
     )
 
 
@@ -116,78 +108,21 @@ def _to_json(cut: Cut) -> dict[str, Any]:
         "held": [[*key, *held] for key, held in cut.held.items()],
         "losses": cut.losses,
         "rates": [[*key, round(rate, 1)] for key, rate in cut.rates.items()],
+        "written": round(cut.written, 3),
     }
 
 
-def write_cut(trail: Path, fold: str, cut: Cut, part: str = "") -> None:
+def write_cut(store: Store, fold: str, cut: Cut, suffix: str = "") -> None:
     """Replace the cut of *fold* in a partition.
 
     Raises
     ------
     StorageFull
-        No space left; the cut is as it was.
+        No space left; the cut is unchanged.
     """
-    path = cut_path(trail, fold, part)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".writing-{fold}{part}.{os.getpid()}-{uuid.uuid4().hex[:12]}.cut")
-    try:
-        with aside.open("w") as file:
-            json.dump(_to_json(cut), file)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise _explained(error, path) from error
+    store.replace(cut_name(fold, suffix), json.dumps(_to_json(cut)).encode())
 
 
-def sweep_cuts(trail: Path, fold: str, part: str = "") -> None:
-    """Remove cuts that stopped writers left half-written: at once where there is one writer, else when they are old."""
-    for left in segments_directory(trail).glob(f".writing-{fold}{part}.[0-9]*.cut"):
-        with suppress(FileNotFoundError):
-            if not part or time.time() - left.stat().st_mtime > LEFT_SECONDS:
-                left.unlink()
-
-
-def cut_path(trail: Path, fold: str, part: str) -> Path:
-    """Return where the cut of *fold* in a partition stands."""
-    return segments_directory(trail) / f"{fold}{part}.cut.json"
-
-
-@contextmanager
-def replay_lock(trail: Path, fold: str, part: str = "") -> Iterator[None]:
-    """Hold the right to replay a partition into *fold* on *trail*.
-
-    Raises
-    ------
-    TrailBusy
-        Another process holds it. The lock goes with its process, however that ends.
-    StorageFull
-        No space left, not even for the lock.
-    """
-    directory = segments_directory(trail)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(directory / f"{fold}{part}.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise _explained(error, directory) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 64).decode(errors="replace").strip() or "unknown"
-            raise TrailBusy(path=str(trail), what="replay", holder=holder) from None
-        try:
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"pid {os.getpid()}".encode())
-        except OSError as error:
-            raise _explained(error, directory) from error
-        sweep_cuts(trail, fold, part)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _explained(error: OSError, path: Path) -> Exception:
-    """Return what the system's error means to a trail; itself, where that is nothing of ours."""
-    return StorageFull(path=str(path), reason=str(error)) if error.errno in _FULL else error
+def cut_name(fold: str, suffix: str = "") -> str:
+    """Return the name of the cut of *fold* in a partition."""
+    return f"{fold}{suffix}{_SUFFIX}"

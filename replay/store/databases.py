@@ -1,6 +1,6 @@
-"""DuckDB within this process: an instance to which files are attached for as long as they are read or written.
+"""DuckDB within this process: an instance to which files are attached while they are read or written.
 
-To make an instance takes longer than to read a small file. An error may leave one unusable: after any, another is made.
+Creating an instance takes longer than reading a small file. Any error may leave one unusable, so another is created after it.
 """
 
 import os
@@ -22,12 +22,12 @@ def _nothing(_: _Connection) -> None:
 
 
 class Instance:
-    """An instance in memory, made when it is first needed.
+    """An in-memory instance, created when it is first needed.
 
     Parameters
     ----------
     prepare
-        What is done with each one that is made.
+        Called with the connection of each new instance.
     config
         DuckDB's settings.
     """
@@ -41,7 +41,7 @@ class Instance:
 
     @contextmanager
     def attached(self, path: Path, options: str) -> Iterator[_Connection]:
-        """Give a connection for which *path*, attached with *options*, is the database; let go of the file afterwards."""
+        """Give a connection for which *path*, attached with *options*, is the database; detach the file afterwards."""
         file = Attachment(self, path, options)
         try:
             with file.connection() as db:
@@ -58,13 +58,13 @@ class Instance:
             return self._root
 
     def retire(self, root: _Connection) -> None:
-        """Use an instance no more, where that has not happened yet; who holds files of it goes on with them if they can."""
+        """Stop using an instance, if it is the present one; files that are attached to it remain usable if they can be."""
         with self._lock:
             if self._root is root:
                 self._root = None
 
     def _leave_to_parent(self) -> None:
-        """In a process that forked: its threads are not here, and to end it would wait for them."""
+        """Keep the instance unused in a forked child: its threads are not there, and closing it would wait for them."""
         self._lock = threading.Lock()
         if self._root is not None:
             self._parents.append(self._root)
@@ -72,7 +72,7 @@ class Instance:
 
 
 class Attachment:
-    """A file that an instance holds open, until ``release``, or until nobody has this any more.
+    """A file that an instance holds open, until ``release`` is called or this object is collected.
 
     Raises
     ------
@@ -89,17 +89,12 @@ class Attachment:
         except duckdb.Error:
             instance.retire(self._root)
             raise
-        self._inode = _inode(path)
         self.release = weakref.finalize(self, _detach, self._root, self.name, os.getpid())
         self.release.atexit = False
 
-    def stands_at(self, path: Path) -> bool:
-        """Whether no other file has taken its place since; where there is none, it does."""
-        return _inode(path) in (self._inode, None)
-
     @contextmanager
     def connection(self) -> Iterator[_Connection]:
-        """Give a connection of its own for which the file is the database."""
+        """Give a new connection for which the file is the database."""
         try:
             with self._root.cursor() as db:
                 db.execute(f"USE {self.name}")
@@ -109,16 +104,8 @@ class Attachment:
             raise
 
 
-def _inode(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
-
-
 def _detach(root: _Connection, name: str, pid: int) -> None:
     if os.getpid() != pid:
         return  # it was attached before this process forked
-    with suppress(duckdb.Error):  # of an instance that an error made unusable
+    with suppress(duckdb.Error):  # an earlier error may have made the instance unusable
         root.cursor().execute(f"DETACH {name}")

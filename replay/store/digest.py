@@ -1,4 +1,4 @@
-"""A stretch's digest: over facts alone, never over how they came (no offsets, dense ids, frame numbers or batch sizes)."""
+"""The digests that make up a chain digest: over facts only, never over their transport (offsets, dense ids, frames, batches)."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _VALUE_FACTS = tuple(name for name in VALUE_DTYPE.names or () if name != "field"
 def spans_digest(
     runs: NDArray[np.void], records: NDArray[np.void], comms: Sequence[str], stack_ids: Sequence[int]
 ) -> bytes:
-    """Return the BLAKE2b-256 of spans, whatever order they come in: stacks by their 64-bit id, comms by their text."""
+    """Return the BLAKE2b-256 of spans, independent of their order: stacks by their 64-bit id, comms by their text."""
     order = np.lexsort((runs["end_seq"], records["begin_seq"], runs["pfn"], runs["kernel_view"]))
     found = blake2b(digest_size=32)
     for name in runs.dtype.names or ():
@@ -39,7 +39,7 @@ def spans_digest(
 
 
 def rows_digest(rows: NDArray[np.void]) -> bytes:
-    """Return the BLAKE2b-256 of rows, whatever order they come in; not of the padding between their fields."""
+    """Return the BLAKE2b-256 of rows, independent of their order, without the padding between fields."""
     names = rows.dtype.names or ()
     order = np.lexsort([rows[name] for name in names])
     found = blake2b(digest_size=32)
@@ -49,26 +49,26 @@ def rows_digest(rows: NDArray[np.void]) -> bytes:
 
 
 def values_digest(closed: NDArray[np.void], live: NDArray[np.void], fields: Sequence[str]) -> list[bytes]:
-    """Return for each field of page_ext's clients its name and the BLAKE2b-256 of its spans; nothing where there is none."""
+    """Return, for each field of page_ext's clients, its name and the BLAKE2b-256 of its ended and of its open spans."""
     found = []
     for index, name in enumerate(fields):
-        parts = [rows[rows["field"] == index][list(_VALUE_FACTS)] for rows in (closed, live)]
-        found += [name.encode(), *(rows_digest(part) for part in parts)]
+        spans = [rows[rows["field"] == index][list(_VALUE_FACTS)] for rows in (closed, live)]
+        found += [name.encode(), *(rows_digest(rows) for rows in spans)]
     return found
 
 
 def facts_digest(facts: Facts) -> bytes:
-    """Return the BLAKE2b-256 of what a stream's state holds beside its pages."""
-    said = plain(facts)
-    del said["clients"], said["fields"]  # what is held of pages is digested where it is
-    for part in said["recordings"]:
-        del part["next_frame"]
-    return blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=32).digest()
+    """Return the BLAKE2b-256 of a stream's facts."""
+    fields = plain(facts)
+    del fields["clients"], fields["fields"]  # the values of clients are digested by field: see ``values_digest``
+    for recording in fields["recordings"]:
+        del recording["next_frame"]
+    return blake2b(json.dumps(fields, sort_keys=True).encode(), digest_size=32).digest()
 
 
-def join_digests(*parts: bytes) -> str:
+def join_digests(*digests: bytes) -> str:
     """Return the digest of digests, as hex."""
-    return blake2b(b"".join(len(part).to_bytes(8, "little") + part for part in parts), digest_size=32).hexdigest()
+    return blake2b(b"".join(len(one).to_bytes(8, "little") + one for one in digests), digest_size=32).hexdigest()
 
 
 def _text_id(text: str) -> int:

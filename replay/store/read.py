@@ -1,9 +1,8 @@
-"""What a file of the store says, read: a segment or a tip, whole or refused."""
+"""Reading a file of the store: a segment or a tip, which is complete or refused."""
 
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import duckdb
@@ -12,92 +11,125 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.replay.store.databases import Attachment, Instance
-from pagetrail.schemas.errors import SegmentDamaged, TrailTooNew
+from pagetrail.schemas.errors import SegmentDamaged, SegmentGone, TrailTooNew
 from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64, RECORD_DTYPE, RUN_DTYPE
-from pagetrail.schemas.store import STORE_FORMAT
+from pagetrail.schemas.store.contract import LocalFile, Store
+from pagetrail.schemas.store.tables import STORE_FORMAT
 
 _HEADER_BYTES = 3 * 4096
-"""Before a DuckDB file's first block: the main header and two of the database."""
+"""Bytes before a DuckDB file's first block: the main header and two database headers."""
 
 
 _DAMAGE: Final = (
     duckdb.IOException, duckdb.SerializationException, duckdb.CatalogException, duckdb.InternalException,
 )  # fmt: skip
-"""What DuckDB raises, once a file is open, where the file is not what it should be."""
+"""What DuckDB raises when an open file turns out to be damaged."""
 
 _DATABASES: Final = Instance()
-_HELD: Final[weakref.WeakValueDictionary[Path, Attachment]] = weakref.WeakValueDictionary()
+
+
+class Held:
+    """A file of the store that is attached, and remains readable as long as this object is kept.
+
+    Raises
+    ------
+    FileNotFoundError, duckdb.Error
+        There is no such file, or it cannot be opened.
+    """
+
+    def __init__(self, store: Store, name: str) -> None:
+        with store.open(name) as file:
+            self.version = file.version
+            self._attachment = Attachment(_DATABASES, file.path, "READ_ONLY")
+        with self.connection() as db:
+            _check_size(db, file, store.where(name))
+
+    @contextmanager
+    def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give a new connection for which the file is the database."""
+        with self._attachment.connection() as db:
+            yield db
+
+
+_HELD: Final[weakref.WeakValueDictionary[str, Held]] = weakref.WeakValueDictionary()
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def opened(store: Store, name: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a segment for reading.
 
     Raises
     ------
     SegmentDamaged
-        It cannot be read as one.
+        It cannot be read as a segment.
+    SegmentGone
+        It no longer exists.
     """
-    file = hold(path)  # let go of when nobody has it any more
+    file = hold(store, name)  # detached when the last reference is gone
     try:
         with file.connection() as db:
-            _check_size(db, path)
             yield db
     except _DAMAGE as error:
-        _HELD.pop(path, None)  # whoever mends it is to find the new one
-        raise _damaged(path, error) from error
+        _HELD.pop(store.where(name), None)  # so that a repaired file is opened again
+        raise _damaged(store, name, error) from error
 
 
-def hold(path: Path) -> Attachment:
-    """Keep a file readable for as long as this is kept: a tip is removed when a newer one is there.
+def hold(store: Store, name: str) -> Held:
+    """Keep a file readable as long as the result is kept: a tip is removed once a newer one exists.
 
     Raises
     ------
     SegmentDamaged
         It cannot be opened.
+    SegmentGone
+        It no longer exists.
     """
-    held = _HELD.get(path)
-    if held is None or not held.stands_at(path):
+    where = store.where(name)
+    held = _HELD.get(where)
+    if held is None or store.version(name) not in (held.version, None):
         try:
-            held = _HELD[path] = Attachment(_DATABASES, path, "READ_ONLY")
+            held = _HELD[where] = Held(store, name)
+        except FileNotFoundError as error:
+            raise SegmentGone(path=where) from error
         except duckdb.Error as error:
-            raise _damaged(path, error) from error
+            raise _damaged(store, name, error) from error
     return held
 
 
-def _damaged(path: Path, error: duckdb.Error) -> SegmentDamaged:
-    return SegmentDamaged(path=str(path), reason=str(error).split("\n")[0])
+def _damaged(store: Store, name: str, error: duckdb.Error) -> SegmentDamaged:
+    """Return the error for an error of DuckDB: the file is damaged, or was removed before DuckDB opened it."""
+    where = store.where(name)
+    if store.version(name) is None:
+        return SegmentGone(path=where)
+    return SegmentDamaged(path=where, reason=str(error).split("\n")[0])
 
 
-def _check_size(db: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """DuckDB opens a file whose last blocks are gone, and complains only when a question needs them."""
+def _check_size(db: duckdb.DuckDBPyConnection, file: LocalFile, where: str) -> None:
+    """Check that all blocks are there: DuckDB opens a file without its last ones, and fails only when a query needs them."""
     query = "SELECT total_blocks, block_size FROM pragma_database_size() WHERE database_name = current_database()"
     blocks, block_bytes = db.execute(query).fetchall()[0]
-    try:
-        whole, found = _HEADER_BYTES + blocks * block_bytes, path.stat().st_size
-    except FileNotFoundError:
-        return  # a tip that a newer one replaced: who holds it open reads on
-    if found < whole:
-        raise SegmentDamaged(path=str(path), reason=f"{found} bytes of {whole}: it is cut short")
+    whole = _HEADER_BYTES + blocks * block_bytes
+    if file.size < whole:
+        raise SegmentDamaged(path=where, reason=f"{file.size} bytes of {whole}: it is cut short")
 
 
-def meta(db: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
-    """Return what a segment says it is, after a look at its format."""
-    said: dict[str, str] = dict(db.execute("SELECT key, value FROM meta").fetchall())
-    if "format" not in said:
-        raise SegmentDamaged(path=str(path), reason="no format in its table meta")
-    if int(said["format"]) > STORE_FORMAT:
-        raise TrailTooNew(path=str(path), found=int(said["format"]), supported=STORE_FORMAT)
-    return said
+def meta(db: duckdb.DuckDBPyConnection, where: str) -> dict[str, str]:
+    """Return the table ``meta`` of a segment, after a check of its format; *where* is its place in messages."""
+    found: dict[str, str] = dict(db.execute("SELECT key, value FROM meta").fetchall())
+    if "format" not in found:
+        raise SegmentDamaged(path=where, reason="no format in its table meta")
+    if int(found["format"]) > STORE_FORMAT:
+        raise TrailTooNew(path=where, found=int(found["format"]), supported=STORE_FORMAT)
+    return found
 
 
 def arrays(rows: pa.Table) -> tuple[NDArray[np.void], NDArray[np.void]]:
-    """Return rows of ``spans`` or ``live`` as runs and records: absent where null."""
+    """Return rows of ``spans`` or ``live`` as runs and records; null becomes absent."""
     return columns(rows, RUN_DTYPE), columns(rows, RECORD_DTYPE)
 
 
 def columns(rows: pa.Table, dtype: np.dtype[np.void]) -> NDArray[np.void]:
-    """Return the columns of *rows* that *dtype* has, as one array: absent where null."""
+    """Return the columns of *rows* that *dtype* has, as one array; null becomes absent."""
     found = np.zeros(rows.num_rows, dtype)
     for name in dtype.names or ():
         if name not in rows.column_names:

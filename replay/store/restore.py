@@ -1,115 +1,126 @@
-"""A stream's engine as its last file left it: what a resume goes on from."""
+"""Restoring a stream from its last file, so that replay can resume."""
 
 import json
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Final
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
+from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import from_plain
+from pagetrail.replay.fold.options import STATE_OPTIONS, write_rules
 from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, MOVES, QUARANTINE, RUNS, SPARE, grown
-from pagetrail.replay.rules.engine import FoldOptions, StreamEngine
-from pagetrail.replay.rules.open_baseline import OpenView
+from pagetrail.replay.rules.engine import StreamEngine
+from pagetrail.replay.rules.fold_options import FoldOptions
+from pagetrail.replay.rules.open_baseline import OpenBaseline
 from pagetrail.replay.rules.sections import Sections, place
+from pagetrail.replay.rules.state import StreamState
+from pagetrail.replay.store.content import Link
+from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import arrays, columns, meta, opened
 from pagetrail.replay.store.state_digest import EndedSums
-from pagetrail.schemas.errors import SegmentDamaged
+from pagetrail.schemas.errors import SegmentGone
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END, VALUE_DTYPE
-from pagetrail.schemas.store import StoreFile, chain
+from pagetrail.schemas.store.contract import Store
+from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.structs import taken
 
 _LOOKS: Final = 5
-"""How often a tip that is replaced while we look is looked for again."""
+"""How often the last file is looked up again when a tip is replaced during the lookup."""
 
 
-def load(directory: Path, *, host: str, boot_id: str, options: FoldOptions) -> StreamEngine:
-    """Return the engine of a stream as its last segment or tip left it; a new one when there is none."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """A stream's engine, and the link for the next file of its chain."""
+
+    engine: StreamEngine
+    link: Link
+
+
+def load(place: StreamPlace, *, host: str, boot_id: str, options: FoldOptions) -> Resumed:
+    """Return a stream as of its last segment or tip; a new one if there is none."""
     for attempt in range(_LOOKS):
-        engine = StreamEngine(host=host, boot_id=boot_id, options=options)
-        last = resumable(directory)
+        engine, link = StreamEngine(host=host, boot_id=boot_id, options=options), Link()
+        last = resumable(place)
         try:
             if last is not None:
-                _restore(engine, last)
+                link = _restore(engine, place.store, last)
             break
-        except SegmentDamaged:
-            if _is_there(last) or attempt == _LOOKS - 1:
+        except SegmentGone:
+            if attempt == _LOOKS - 1:
                 raise
-    return engine
+    return Resumed(engine=engine, link=link)
 
 
-def _is_there(file: StoreFile | None) -> bool:
-    return file is not None and file.path.exists()
-
-
-def resumable(directory: Path) -> StoreFile | None:
-    """Return the last file of a stream to which a chain without a hole leads: beyond it, everything is made again."""
+def resumable(place: StreamPlace) -> StoreFile | None:
+    """Return the last file that an unbroken chain of a stream reaches: later files are rebuilt."""
     for attempt in range(_LOOKS):
         try:
-            return _end_of_chain(directory)
-        except SegmentDamaged as error:
-            if Path(error.path).exists() or attempt == _LOOKS - 1:
+            return _end_of_chain(place)
+        except SegmentGone:
+            if attempt == _LOOKS - 1:
                 raise
     return None
 
 
-def _end_of_chain(directory: Path) -> StoreFile | None:
+def _end_of_chain(place: StreamPlace) -> StoreFile | None:
     last, expected = None, 0
-    for file in chain(directory):
+    for file in place.chain():
         first_seq = file.first_seq
         if file.tip:
-            with opened(file.path) as db:
-                first_seq = int(meta(db, file.path)["first_seq"])
+            with opened(place.store, file.name) as db:
+                first_seq = int(meta(db, place.store.where(file.name))["first_seq"])
         if first_seq != expected:
             break
         last, expected = file, file.last_seq + 1
     return last
 
 
-def _restore(engine: StreamEngine, file: StoreFile) -> None:
-    with opened(file.path) as db:
-        said = meta(db, file.path)
-        state = {name: json.loads(value) for name, value in db.execute("SELECT name, value FROM state").fetchall()}
-        _restore_facts(engine, state)
-        _restore_texts(engine, db)
-        _restore_live(engine, db.sql("SELECT * FROM live ORDER BY kernel_view, pfn").to_arrow_table(), state)
+def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:
+    state = engine.state
+    with opened(store, file.name) as db:
+        header = meta(db, store.where(file.name))
+        saved = {name: json.loads(value) for name, value in db.execute("SELECT name, value FROM state").fetchall()}
+        _restore_facts(state, saved)
+        _restore_texts(state, db)
+        _restore_live(state, db.sql("SELECT * FROM live ORDER BY kernel_view, pfn").to_arrow_table(), saved)
         if file.tip:
-            _restore_closed(engine, db)
-            engine.parent_digest = said["parent_digest"]
+            _restore_closed(state, db)
+            engine.segment_first_seq, engine.segment_first_ts = saved["segment_first_seq"], saved["segment_first_ts"]
         else:
-            engine.parent_digest = said["digest"]
-            counts = engine.tables.counts
-            counts[EVENTS] = 0
-            engine.segment_first_seq, engine.segment_first_ts = int(said["last_seq"]) + 1, None
-        _restore_anomalies(engine, db)
-        _restore_values(engine, db, tip=file.tip)
+            state.tables.counts[EVENTS] = 0
+            engine.segment_first_seq, engine.segment_first_ts = int(header["last_seq"]) + 1, None
+        _restore_anomalies(state, db)
+        _restore_values(state, db, tip=file.tip)
+    digest = header["parent_digest" if file.tip else "digest"]
+    return Link(digest=digest, ended=EndedSums.from_plain(saved["ended"]))
 
 
-def _restore_facts(engine: StreamEngine, state: dict[str, Any]) -> None:
-    engine.facts = from_plain(state["facts"])
-    engine.sections = Sections(engine.facts.sections)
-    engine.set_section_size(engine.facts.pages_per_section)
-    engine.opts[:] = state["options"]
-    engine.ended = EndedSums.from_plain(state["ended"])
-    engine.view = None if state["view"] is None else OpenView.from_plain(state["view"])
-    engine.segment_first_seq = state["segment_first_seq"]
-    engine.segment_first_ts = state["segment_first_ts"]
+def _restore_facts(state: StreamState, saved: dict[str, Any]) -> None:
+    state.facts = from_plain(saved["facts"])
+    state.coverage = Coverage(state.facts.coverage)
+    state.sections = Sections(state.facts.sections)
+    state.set_section_size(state.facts.pages_per_section)
+    state.opts[:STATE_OPTIONS] = saved["options"]
+    write_rules(state.opts, state.facts.boot)
+    state.baseline = None if saved["view"] is None else OpenBaseline.from_plain(saved["view"])
 
 
-def _restore_texts(engine: StreamEngine, db: duckdb.DuckDBPyConnection) -> None:
+def _restore_texts(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
     for _, comm in db.execute("SELECT id, comm FROM comms ORDER BY id").fetchall():
-        engine.comms.intern(comm)
+        state.comms.intern(comm)
     for row in db.execute("SELECT stack_id, frames, raw, truncated FROM stacks ORDER BY id").fetchall():
-        engine.stacks.add(*row)
+        state.stacks.add(*row)
 
 
-def _restore_live(engine: StreamEngine, rows: pa.Table, state: dict[str, Any]) -> None:
-    for section in engine.facts.sections:
+def _restore_live(state: StreamState, rows: pa.Table, saved: dict[str, Any]) -> None:
+    for section in state.facts.sections:
         if section.end_seq == OPEN_END:
-            engine.tables = place(engine.tables, section.section_nr, section.generation)
-    t = engine.tables
-    generation = np.array(state["generation"], np.int32)
+            state.tables = place(state.tables, section.section_nr, section.generation)
+    t = state.tables
+    generation = np.array(saved["generation"], np.int32)
     t = t._replace(
         generation=generation,
         slot=np.concatenate([t.slot, np.full(generation.size - t.slot.size, -1, np.int32)]),
@@ -123,10 +134,10 @@ def _restore_live(engine: StreamEngine, rows: pa.Table, state: dict[str, Any]) -
     spare = np.arange(table.shape[0] - 1, -1, -1, dtype=np.int32)
     t = t._replace(records=table, spare=spare)
     t.counts[SPARE], t.counts[LIVE] = table.shape[0] - size, size
-    saved = state["counts"]
+    counts = saved["counts"]
     for index in (EVENTS, LAST_TS, LAST_SEQ):
-        t.counts[index] = saved[index]
-    moves = np.array(state["moves"], np.int64).reshape(-1, t.moves.shape[1])
+        t.counts[index] = counts[index]
+    moves = np.array(saved["moves"], np.int64).reshape(-1, t.moves.shape[1])
     t.moves[: moves.shape[0]] = moves
     t.counts[MOVES] = moves.shape[0]
     pages = t.owner.shape[1]
@@ -134,11 +145,11 @@ def _restore_live(engine: StreamEngine, rows: pa.Table, state: dict[str, Any]) -
         section_nr, start = divmod(int(run["pfn"]), pages)
         view = t.kernel if run["kernel_view"] else t.owner
         view[t.slot[section_nr], start : start + int(run["nr_pages"])] = handle
-    engine.tables = t
+    state.tables = t
 
 
-def _restore_closed(engine: StreamEngine, db: duckdb.DuckDBPyConnection) -> None:
-    t = engine.tables
+def _restore_closed(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
+    t = state.tables
     runs, records = arrays(db.sql("SELECT * FROM spans").to_arrow_table())
     doubts = columns(db.sql("SELECT * FROM doubts").to_arrow_table(), DOUBT_DTYPE)
     doubts = doubts[~((doubts["reason"] == DOUBT_HOTPLUG) & (doubts["to_ts"] == OPEN_END))]
@@ -148,8 +159,8 @@ def _restore_closed(engine: StreamEngine, db: duckdb.DuckDBPyConnection) -> None
         doubts=np.concatenate([doubts, t.doubts]), quarantine=np.concatenate([quarantined, t.quarantine]),
     )  # fmt: skip
     t.counts[RUNS], t.counts[DOUBTS], t.counts[QUARANTINE] = runs.size, doubts.size, quarantined.shape[0]
-    engine.tables = t
-    engine.differences = _restore_differences(db)
+    state.tables = t
+    state.differences = _restore_differences(db)
 
 
 def _restore_differences(db: duckdb.DuckDBPyConnection) -> list[dict[str, object]]:
@@ -157,18 +168,18 @@ def _restore_differences(db: duckdb.DuckDBPyConnection) -> list[dict[str, object
     return [{"table": table}] if table.num_rows else []
 
 
-def _restore_anomalies(engine: StreamEngine, db: duckdb.DuckDBPyConnection) -> None:
+def _restore_anomalies(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
     for kind, *values in db.execute("SELECT kind, events, pages, first_seq FROM anomalies").fetchall():
-        engine.tables.anomalies[kind, :3] = values
+        state.tables.anomalies[kind, :3] = values
 
 
-def _restore_values(engine: StreamEngine, db: duckdb.DuckDBPyConnection, *, tip: bool) -> None:
-    """Hold again what page_ext's clients held of pages; the spans that ended, only where their segment is not sealed."""
+def _restore_values(state: StreamState, db: duckdb.DuckDBPyConnection, *, tip: bool) -> None:
+    """Restore the spans of page_ext's clients; ended ones only from a tip, whose segment is not sealed yet."""
     table = db.sql("SELECT * FROM page_ext").to_arrow_table()
     rows = columns(table.drop_columns(["field"]), VALUE_DTYPE)
-    fields = {name: index for index, name in enumerate(engine.facts.fields)}
+    fields = {name: index for index, name in enumerate(state.facts.fields)}
     names = zip(table["client"].to_pylist(), table["field"].to_pylist(), strict=True)
     rows["field"] = [fields[f"{client}.{field}"] for client, field in names]
     if not tip:
         rows = rows[rows["end_seq"] == OPEN_END]
-    engine.values.restore(engine.tables, engine.facts.clients, rows)
+    state.values.restore(state.tables, state.facts.clients, rows)

@@ -1,1 +1,1 @@
-"""What Linux says: one file a kernel header, each fact once, with file, function and release."""
+"""Facts about Linux: one file for each kernel header, each fact once, with file, function and release."""

@@ -1,4 +1,7 @@
-"""gfp_t: the names that kernels print for allocation flags, to their bits and back."""
+"""gfp_t: allocation flags, the names that kernels print for them, and the migratetype that they request.
+
+Source: include/linux/gfp_types.h and include/linux/gfp.h.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -94,51 +97,69 @@ GFP_FLAGS_6_1: Final[Mapping[str, int]] = MappingProxyType(
         "__GFP_ZEROTAGS": _BITS["__GFP_ZEROTAGS"],
     }
 )
-"""What Linux 6.1 on x86_64 prints. The order counts: ``format_gfp`` takes names greedily from the front."""
+"""The names that Linux 6.1 on x86_64 prints. The order matters: ``format_gfp`` takes names greedily from the front."""
+
+GFP_MOVABLE: Final = _BITS["__GFP_MOVABLE"]
+"""__GFP_MOVABLE: the same bit since Linux 2.6.23."""
+
+GFP_COMP: Final = _BITS["__GFP_COMP"]
+"""__GFP_COMP of Linux 6.1."""
+
+GFP_MOVABLE_MASK: Final = _all_of("__GFP_RECLAIMABLE", "__GFP_MOVABLE")
+GFP_MOVABLE_SHIFT: Final = 3
+"""Source: include/linux/gfp_types.h and include/linux/gfp.h (Linux 6.1)."""
+
+
+def gfp_migratetype(mask: int) -> int:
+    """Return the migratetype (MIGRATE_*) that an allocation with *mask* requests, where pages are grouped by mobility.
+
+    Source: include/linux/gfp.h, gfp_migratetype (Linux 6.1).
+    """
+    return (mask & GFP_MOVABLE_MASK) >> GFP_MOVABLE_SHIFT
 
 
 def parse_gfp(text: str, table: Mapping[str, int]) -> int:
-    """Return the mask that *text* names, such as ``GFP_KERNEL|__GFP_ZERO|0x80000``; ``none`` and nothing are 0.
+    """Return the mask of a text such as ``GFP_KERNEL|__GFP_ZERO|0x80000``; ``none`` and the empty text are 0.
 
     Raises
     ------
     BadArgument
-        A part is neither a name of *table* nor a hexadecimal number of at most 32 bits.
+        A word is neither a name of *table* nor a hexadecimal number of at most 32 bits.
     """
     if text in ("", "none"):
         return 0
     mask = 0
-    for part in text.split("|"):
-        bits = table.get(part)
+    for word in text.split("|"):
+        bits = table.get(word)
         if bits is None:
-            bits = _left_over(part)
+            bits = _left_over(word)
         if bits is None:
             raise BadArgument(
-                f"gfp flags {text!r}: expected names such as GFP_KERNEL or bits such as 0x80000, found {part!r}; "
-                "give the table of names of the kernel that made the recording"
+                f"gfp flags {text!r}: expected names such as GFP_KERNEL or bits such as 0x80000, found {word!r}; "
+                "use the names of the recorded kernel"
             )
         mask |= bits
     return mask
 
 
-def _left_over(part: str) -> int | None:
-    """Return the bits of a part that the kernel had no name for; it prints those as one hexadecimal number."""
-    digits = part[2:]
-    if part[:2] != "0x" or not 1 <= len(digits) <= 8 or any(c not in "0123456789abcdef" for c in digits):
+def _left_over(word: str) -> int | None:
+    """Return the bits of a word without names in the kernel, which prints them as one hexadecimal number; null: not such a word."""
+    digits = word[2:]
+    if word[:2] != "0x" or not 1 <= len(digits) <= 8 or any(c not in "0123456789abcdef" for c in digits):
         return None
     return int(digits, 16)
 
 
 def format_gfp(mask: int, table: Mapping[str, int]) -> str:
-    """Return *mask* as the kernel's ``%pGg`` prints it: names, then what has none in hexadecimal; 0 is the empty text.
+    """Return *mask* as the kernel's ``%pGg`` prints it: names, then bits without a name in hexadecimal; 0 is the empty text.
 
     Source: lib/vsprintf.c, format_flags (Linux 6.1). Tracepoints print 0 as ``none`` instead.
     """
-    parts = []
+    words = []
     for name, bits in table.items():
         if bits and mask & bits == bits:
-            parts.append(name)
+            words.append(name)
             mask &= ~bits
     if mask:
-        parts.append(f"{mask:#x}")
-    return "|".join(parts)
+        words.append(f"{mask:#x}")
+    return "|".join(words)

@@ -1,1 +1,1 @@
-"""The log: its contract, and what its two backends agree on."""
+"""The log: its contract, and the layouts that both ends of each backend share."""

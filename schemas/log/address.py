@@ -1,4 +1,4 @@
-"""Where a log is: in its trail, or a topic of Apache Kafka, ``kafka://HOST:PORT[,HOST:PORT…]/TOPIC``."""
+"""The place of a log: its trail, or a topic of Apache Kafka, ``kafka://HOST:PORT[,HOST:PORT…]/TOPIC``."""
 
 import re
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ OWN_SETTINGS: Final = frozenset({
     "max.in.flight.requests.per.connection", "message.max.bytes", "metadata.broker.list", "partitioner",
     "request.required.acks", "transactional.id",
 })  # fmt: skip
-"""Settings that the log's promises rest on: nobody else sets them."""
+"""Settings that the log's promises depend on: only pagetrail sets them."""
 
 DELIVERY_SETTINGS: Final = ("message.timeout.ms", "delivery.timeout.ms")
-"""How long to wait for an acknowledgement: pagetrail does the waiting, as librdkafka would drop one frame and go on."""
+"""How long to wait for an acknowledgement: pagetrail waits itself, because librdkafka would drop one frame and continue."""
 
 _SECRET: Final = re.compile(r"password|secret|token|key\.pem|sasl\.(username|oauthbearer\.config)", re.ASCII)
 _BROKER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})", re.ASCII)
@@ -50,7 +50,7 @@ class KafkaAddress:
         return f"{KAFKA_SCHEME}{','.join(self.brokers)}/{self.topic}"
 
     def without_secrets(self, text: str) -> str:
-        """Return *text* with every secret that the settings hold made unreadable."""
+        """Return *text* with every secret of the settings replaced by ``***``."""
         secrets = {value for name, value in self.settings.items() if _SECRET.search(name) and value}
         for secret in sorted(secrets, key=len, reverse=True):
             text = text.replace(secret, "***")
@@ -58,20 +58,20 @@ class KafkaAddress:
 
 
 def parse_log_address(text: str, settings_file: Path | None = None) -> KafkaAddress:
-    """Return the address that *text* says, with the settings of a properties file.
+    """Return the address in *text*, with the settings of a properties file.
 
     Raises
     ------
     BadArgument
-        It is no such address, or a line of the file is no setting, or one that is not to be set.
+        *text* is not such an address, or a line of the file is not a setting, or sets one that only pagetrail sets.
     """
-    # What was given is not repeated where it may hold a password.
+    # messages do not repeat the text where it may contain a password
     if not text.startswith(KAFKA_SCHEME):
         raise BadArgument(f"--log: expected {EXPECTED} (the log in the trail needs no --log), found another form")
     servers, slash, topic = text.removeprefix(KAFKA_SCHEME).partition("/")
     if "@" in servers:
         raise BadArgument(
-            f"--log: expected {EXPECTED}, found a user's name in it; name and secret go into --kafka-config"
+            f"--log: expected {EXPECTED}, found a user name in it; put user name and secret into --kafka-config"
         )
     brokers = tuple(server for server in servers.split(",") if server)
     for broker in brokers:
@@ -88,7 +88,7 @@ def parse_log_address(text: str, settings_file: Path | None = None) -> KafkaAddr
 
 
 def _settings(path: Path) -> dict[str, str]:
-    """Return the settings of a properties file: ``name=value`` a line; empty lines and those that begin with # say nothing."""
+    """Return the settings of a properties file: one ``name=value`` a line; empty lines and those with a leading # are ignored."""
     settings: dict[str, str] = {}
     for number, line in enumerate(path.read_text().splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -96,10 +96,10 @@ def _settings(path: Path) -> dict[str, str]:
         name, equals, value = (part.strip() for part in line.partition("="))
         where = f"{path}, line {number}"
         if not equals or not re.fullmatch(r"[a-z0-9._]+", name):
-            raise BadArgument(f"{where}: expected NAME=VALUE, a setting of librdkafka; found something else")
+            raise BadArgument(f"{where}: expected NAME=VALUE, a setting of librdkafka, found something else")
         if name in OWN_SETTINGS:
             raise BadArgument(
-                f"{where}: {name} is pagetrail's own to set, as what the log promises rests on it; remove it"
+                f"{where}: only pagetrail sets {name}, because the log's promises depend on it; remove the line"
             )
         settings[name] = value
     return settings

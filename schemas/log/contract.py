@@ -1,19 +1,20 @@
-"""The log: what every backend promises, and how the embedded one lies on disk.
+"""The log: what every backend promises, and the layout of the embedded log on disk.
 
-The promises, held by one contract suite (tests/contracts/test_log.py):
+The promises, checked by one contract suite (tests/contracts/test_log.py):
 
 - Offsets of a partition begin at its low watermark and grow.
 - An append is durable when it returns; frames of one host keep their order; a record never changes.
-- A frame that a writer has stored it does not store again: the same bytes are a duplicate, other bytes a ``FrameConflict``,
-  and then nothing of that append is stored.
-- An append that failed, or whose writer was killed, is made good by doing it again.
+- A writer does not store a frame twice: the same bytes are a duplicate; other bytes are a ``FrameConflict``, and then nothing
+  of that append is stored.
+- An append that failed, or whose writer was killed, can be repeated and then succeeds.
 
 What the backends promise beyond that:
 
-- Embedded: an append is whole or not at all. A (recording, frame number) is stored once, whoever appends. Offsets grow by one.
-- Kafka: of an append that failed, a beginning is stored. Two writers, or one that begins again and finds the frames before too
-  far back, may store a frame twice; replay skips the second. A frame too large for a message is stored as parts of the same
-  number, each with its own stretch of ``seq``.
+- Embedded: an append is stored completely or not at all. A (recording, frame number) is stored once, whichever process appends.
+  Offsets grow by one.
+- Kafka: of a failed append, the first frames may be stored. Two writers, or a restarted one that does not look back far enough for
+  the earlier frames, may store a frame twice; replay skips the second. A frame too large for a message is stored as parts with the
+  same number, each with its own range of ``seq``.
 """
 
 import re
@@ -33,13 +34,13 @@ EMBEDDED_PARTITION: Final = 0
 """The embedded log has one partition."""
 
 EMBEDDED_LOG: Final = "embedded"
-"""The ``log_id`` of an embedded log: it lies in its trail, and a trail has one."""
+"""The ``log_id`` of an embedded log: it is in its trail, and a trail has only one."""
 
 ANY_BOOT: Final = ""
-"""In place of a boot_id: a record of this host that does not tell of which of its boots it is."""
+"""In place of a boot_id: a record of this host whose boot is unknown."""
 
 MAX_READ_BYTES: Final = 64 << 20
-"""What one read returns at most, unless asked for less or more; one record is returned whatever its size."""
+"""Default for the most bytes that one read returns; it returns one record whatever its size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,7 @@ class LogRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FramePlace:
-    """Where a frame lies in the log, and which events (seq) of its recording it holds, both ends included."""
+    """The place of a frame in the log, and the events (seq) of its recording that it holds, both ends included."""
 
     partition: int
     offset: int
@@ -65,9 +66,9 @@ class FramePlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppendResult:
-    """What an append did: frames stored, frames that were there before, and the last offset that is known, if any.
+    """Result of an append: frames stored, frames that were there before, and the last known offset, if any.
 
-    That offset is of the partition that was appended to last.
+    That offset is in the partition that was appended to last.
     """
 
     appended: int
@@ -79,7 +80,7 @@ class LogWriter(Protocol):
     """The end of the log that producers hold."""
 
     def append(self, frames: Sequence[Frame]) -> AppendResult:
-        """Store *frames* and return when they are durable; the module says what is stored when it raises.
+        """Store *frames* and return when they are durable; for what is stored when it raises, see the module.
 
         Raises
         ------
@@ -90,10 +91,10 @@ class LogWriter(Protocol):
         """
 
     def flush(self) -> None:
-        """Return when all that was appended is durable."""
+        """Return when all appended frames are durable."""
 
     def close(self) -> None:
-        """Flush, and let go of what the writer holds."""
+        """Flush, and release the writer's resources."""
 
 
 class LogReader(Protocol):
@@ -101,10 +102,10 @@ class LogReader(Protocol):
 
     @property
     def log_id(self) -> str:
-        """What names this log among all: an offset of one means nothing in another."""
+        """The unique id of this log: an offset of one log has no meaning in another."""
 
     def partitions(self) -> tuple[int, ...]:
-        """Return the partitions there are."""
+        """Return the partitions of the log."""
 
     def low_watermark(self, partition: int) -> int:
         """Return the offset of the first record that is still kept."""
@@ -113,26 +114,26 @@ class LogReader(Protocol):
         """Return the offset that the next record will get."""
 
     def read(self, partition: int, offset: int, max_bytes: int = MAX_READ_BYTES) -> list[LogRecord]:
-        """Return records from *offset* on, in order, without a hole; at the high watermark none.
+        """Return records from *offset* on, in order, without a hole; none at the high watermark.
 
         Raises
         ------
         OffsetGap
-            *offset* lies below the low watermark or beyond the high one, or the log skips a record.
+            *offset* is below the low watermark or beyond the high one, or the log skips a record.
         FrameDamaged
-            The bytes of the record at *offset* are not those that were appended. Whole records before a damaged one are
+            The bytes of the record at *offset* are not those that were appended. Intact records before a damaged one are
             returned first.
         """
 
     def locate(self, recording: str, seq: int) -> FramePlace | None:
-        """Return where event *seq* of a recording lies; null: not in the log any more, or the log does not say."""
+        """Return the place of event *seq* of a recording; null: it is no longer in the log, or cannot be found."""
 
     def close(self) -> None:
-        """Let go of what the reader holds."""
+        """Release the reader's resources."""
 
 
 # The embedded layout. log/00000000000000000000.sqlite holds offsets from 0 on; when a file has grown to FILE_BYTES the
-# next one begins, named by its first offset, so that old events are dropped by removing whole files, the oldest first.
+# next one begins, named by its first offset. Old events are dropped by removing files, the oldest first.
 
 LOG_DIRECTORY: Final = "log"
 FILE_BYTES: Final = 2 << 30
@@ -177,7 +178,7 @@ class LogFile:
 
 
 def log_directory(trail: Path) -> Path:
-    """Return where the embedded log of *trail* lies."""
+    """Return the directory of *trail*'s embedded log."""
     return trail / LOG_DIRECTORY
 
 
@@ -193,7 +194,7 @@ def log_files(names: Iterable[Path]) -> list[LogFile]:
 
 
 def check_format(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise ``TrailTooNew`` for a log file of a later format, ``FrameDamaged`` for a database that is no log file."""
+    """Raise ``TrailTooNew`` for a log file of a later format, ``FrameDamaged`` for a database that is not a log file."""
     row = None
     if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'meta'").fetchone():
         row = connection.execute("SELECT value FROM meta WHERE key = ?", (FORMAT_KEY,)).fetchone()

@@ -1,13 +1,13 @@
-"""How the log lies on Apache Kafka: a topic's messages, their keys and headers, and what both ends say to the brokers.
+"""The log on Apache Kafka: a topic's messages, their keys and headers, and the settings and calls that both ends share.
 
-A message is a frame. Its key is the host (UTF-8): murmur2 of it says the partition, as Kafka's Java clients do it, so all
-frames of a host stand in one partition, in the order they were acknowledged. Its headers:
+A message is a frame. Its key is the host (UTF-8): murmur2 of the key selects the partition, as in Kafka's Java clients, so all
+frames of a host are in one partition, in the order in which they were acknowledged. Its headers:
 
 - ``pagetrail.digest``: the BLAKE2b-256 of the value, 32 bytes;
-- ``pagetrail.boot_id``: so that a frame that cannot be read is known to be of one stream.
+- ``pagetrail.boot_id``: it gives the stream of a frame that cannot be read.
 
-A frame that is larger than the topic takes goes as the halves of its events, and their halves, each a whole frame of the same
-number. The number of partitions never changes: another one would move hosts, and tear their order.
+A frame that is too large for the topic is sent in parts: the halves of its events, or their halves, each a complete frame with the
+same number. The number of partitions never changes: another number would move hosts and break the order of their frames.
 """
 
 import logging
@@ -25,37 +25,36 @@ _C = TypeVar("_C")
 _LOGGER: Final = logging.getLogger("pagetrail.kafka")
 _LOGGER.addHandler(logging.NullHandler())
 
-DEFAULT_TOPIC: Final = "pagetrail.events"
 DIGEST_HEADER: Final = "pagetrail.digest"
 BOOT_HEADER: Final = "pagetrail.boot_id"
 
 MESSAGE_OVERHEAD: Final = 512
-"""Bytes of a record batch beside the texts in its one message: 61 of the batch's head, the rest lengths and names, rounded up."""
+"""Bytes of a record batch beside the texts in its one message: 61 for the batch's header, the rest for lengths and names."""
 
 CONNECT_SECONDS: Final = 15.0
-"""How long brokers may take to answer at all."""
+"""How long brokers may take to answer for the first time."""
 
 READ_SETTINGS: Final[dict[str, Any]] = {
-    "group.id": "pagetrail-reads",  # a consumer has to have one; ours is never joined
+    "group.id": "pagetrail-reads",  # a consumer must have a group; nothing ever joins this one
     "enable.auto.commit": False,
     "enable.partition.eof": True,
-    "auto.offset.reset": "error",  # an offset that is not there is a loss, and not another place to go on from
-    "fetch.wait.max.ms": 50,  # a question about watermarks waits behind a fetch
+    "auto.offset.reset": "error",  # a missing offset is a loss: do not continue at another one
+    "fetch.wait.max.ms": 50,  # a request for watermarks waits for the fetch before it
     "fetch.max.bytes": 64 << 20,
     "max.partition.fetch.bytes": 16 << 20,
     "queued.max.messages.kbytes": 64 << 10,
     "fetch.queue.backoff.ms": 5,  # by default a full queue stops fetching for a whole second
 }
-"""What a consumer of ours says, beside ``client_settings``: it reads by offsets that it is told, in large fetches."""
+"""Settings of pagetrail's consumers, beside ``client_settings``: they read by given offsets, in large fetches."""
 
 _REFUSED: Final = (
-    KafkaError._AUTHENTICATION,  # librdkafka's own errors are named so
+    KafkaError._AUTHENTICATION,  # a leading underscore marks librdkafka's own errors
     KafkaError._SSL,
     KafkaError.SASL_AUTHENTICATION_FAILED,
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 )
-_FIRST_WORD: Final = "in state APIVERSION_QUERY"
+_FIRST_REQUEST: Final = "in state APIVERSION_QUERY"
 _HINTS: Final = ("SSL handshake failed", "PLAINTEXT broker listener", "security.protocol")
 
 
@@ -78,7 +77,7 @@ def murmur2(key: bytes) -> int:
 
 
 def partition_of(host: str, partitions: int) -> int:
-    """Return the partition of *host* in a topic of so many: what a Java producer chooses for this key."""
+    """Return the partition of *host* in a topic of *partitions*: the one that a Java producer chooses for this key."""
     return (murmur2(host.encode()) & 0x7FFFFFFF) % partitions
 
 
@@ -86,12 +85,12 @@ def offset_of(message: Message) -> int:
     """Return the offset of a message that was delivered or fetched, or at which a partition ended."""
     offset = message.offset()
     if offset is None:
-        raise ValueError("a message that stands nowhere")
+        raise ValueError("a message without an offset")
     return offset
 
 
 class Troubles:
-    """What librdkafka says of the brokers between calls. Given to a client as its ``error_cb``, and its log with ``logger``."""
+    """Errors of the brokers that librdkafka reports between calls: through ``error_cb``, and in the log that goes to ``logger``."""
 
     def __init__(self) -> None:
         self.refused: str | None = None
@@ -103,49 +102,49 @@ class Troubles:
         self.logger.addFilter(self._hear)
 
     def _hear(self, record: logging.LogRecord) -> bool:
-        """Take note of what librdkafka only logs: a broker that expects TLS hangs up at the first word, and says nothing."""
-        if _FIRST_WORD in record.getMessage():
-            self.hung_up = "it hangs up at the first request, as a broker does that expects TLS (security.protocol)"
+        """Note an error that librdkafka only logs: a broker that expects TLS closes the connection at the first request."""
+        if _FIRST_REQUEST in record.getMessage():
+            self.hung_up = "the broker hangs up at the first request; it may expect TLS (security.protocol)"
         return _LOGGER.isEnabledFor(record.levelno)
 
     def __call__(self, error: KafkaError) -> None:
-        """Take note of *error*; the first that is final counts."""
+        """Note *error*; of final errors, the first counts."""
         text = str(error.str())
         if error.code() in _REFUSED or any(hint in text for hint in _HINTS):
             self.refused = self.refused or text
         if error.fatal():
             self.fatal = self.fatal or text
-        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # says less than what came before it
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # the error before it is more specific
             self.last = text
 
 
 def client_settings(address: KafkaAddress, troubles: Troubles) -> dict[str, Any]:
-    """Return what every client of ours says: the operator's settings, and our own beside them."""
+    """Return the settings of every client: the operator's, and pagetrail's own."""
     given = {name: value for name, value in address.settings.items() if name not in DELIVERY_SETTINGS}
     return given | {
         "bootstrap.servers": ",".join(address.brokers),
         "client.id": "pagetrail",
         "error_cb": troubles,
-        "logger": troubles.logger,  # errors are raised, with what to do, and not printed by a thread
+        "logger": troubles.logger,  # errors are raised, with a remedy, and not printed by a thread
     }
 
 
 def make_client(make: Callable[[dict[str, Any]], _C], address: KafkaAddress, settings: Mapping[str, Any]) -> _C:
-    """Return a client of librdkafka's; settings that it does not take are an argument that means nothing."""
+    """Return a client of librdkafka; settings that it refuses are a ``BadArgument``."""
     try:
         return make(dict(settings))
     except (KafkaException, ValueError, TypeError) as error:
-        said = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+        message = error.args[0].str() if isinstance(error, KafkaException) else str(error)
         raise BadArgument(
-            f"--kafka-config: {address.without_secrets(said)}; see librdkafka's CONFIGURATION.md"
+            f"--kafka-config: {address.without_secrets(message)}; see librdkafka's CONFIGURATION.md"
         ) from None
 
 
 def unreachable(
-    address: KafkaAddress, troubles: Troubles, said: str = "no answer", *, done: str = ""
+    address: KafkaAddress, troubles: Troubles, otherwise: str = "no answer", *, done: str = ""
 ) -> LogUnreachable:
-    """Return the error that says why the brokers cannot be used, and what was *done* before."""
-    reason = troubles.refused or troubles.fatal or troubles.last or troubles.hung_up or said
+    """Return the error with the reason why the brokers cannot be used, and what was *done* before."""
+    reason = troubles.refused or troubles.fatal or troubles.last or troubles.hung_up or otherwise
     return LogUnreachable(log=str(address), reason=address.without_secrets(reason), done=done)
 
 
@@ -155,14 +154,14 @@ def wait_for_brokers(client: Any, address: KafkaAddress, troubles: Troubles) -> 
     Raises
     ------
     LogUnreachable
-        None did, or they refuse us.
+        No broker answered, or they refuse the client.
     """
     until = time.monotonic() + CONNECT_SECONDS
     while True:
         try:
             return len(client.list_topics(timeout=1.0).brokers)
         except KafkaException as error:
-            client.poll(0)  # what went wrong is told through the error callback
+            client.poll(0)  # the error callback reports what went wrong
             if troubles.refused or time.monotonic() > until:
                 raise unreachable(address, troubles, error.args[0].str()) from None
 
@@ -173,16 +172,16 @@ def partitions_of(client: Any, address: KafkaAddress, troubles: Troubles) -> int
     Raises
     ------
     LogUnreachable
-        No broker answered, or they refuse us.
+        No broker answered, or they refuse the client.
     TopicMissing
-        There is no such topic, or we may not see it.
+        There is no such topic, or the client may not see it.
     """
     until = time.monotonic() + CONNECT_SECONDS
     while True:
         try:
             found = client.list_topics(address.topic, timeout=1.0).topics[address.topic]
         except KafkaException as error:
-            client.poll(0)  # what went wrong is told through the error callback
+            client.poll(0)  # the error callback reports what went wrong
             if troubles.refused or time.monotonic() > until:
                 raise unreachable(address, troubles, error.args[0].str()) from None
             continue
@@ -207,14 +206,14 @@ def watermarks(
     seconds: float | None = None,
     done: str = "",
 ) -> tuple[int, int]:
-    """Return the first offset that a partition keeps, and the next one it will give.
+    """Return the first offset that a partition keeps, and the next one that it will assign.
 
-    A broker that does not know the topic yet, or leads it no more, is asked again for *seconds* (null: ``CONNECT_SECONDS``).
+    If a broker does not know the topic yet, or no longer leads it, this retries for *seconds* (null: ``CONNECT_SECONDS``).
 
     Raises
     ------
     LogUnreachable
-        None answered, or they refuse us; *done* says what was done before.
+        No broker answered, or they refuse the client; *done* says what was finished before.
     """
     patience = CONNECT_SECONDS if seconds is None else seconds
     place, until = TopicPartition(address.topic, partition), time.monotonic() + patience
@@ -225,18 +224,18 @@ def watermarks(
         except KafkaException as error:
             if troubles.refused or time.monotonic() > until:
                 raise unreachable(address, troubles, error.args[0].str(), done=done) from None
-            time.sleep(max(0.0, asked + 0.1 - time.monotonic()))  # what is refused at once is not asked in a busy loop
+            time.sleep(max(0.0, asked + 0.1 - time.monotonic()))  # an immediate refusal must not make a busy loop
         else:
             return int(low), int(high)
 
 
 class TopicFacts:
-    """What the cluster says of a topic, asked once: its id, its settings.
+    """The partitions, id and settings of a topic, requested once from the cluster.
 
     Raises
     ------
     LogUnreachable, TopicMissing, TopicUnfit
-        Nobody answers, or there is no such topic, or *check* finds a setting that would lose frames.
+        No broker answers, or there is no such topic, or *check* finds a setting that would lose frames.
     """
 
     def __init__(self, address: KafkaAddress, *, check: bool = True) -> None:
@@ -260,7 +259,7 @@ class TopicFacts:
 
 
 def _topic_settings(admin: AdminClient, address: KafkaAddress) -> dict[str, str]:
-    """Return the topic's settings; none, where we may not see them."""
+    """Return the topic's settings; none if the client may not see them."""
     asked = ConfigResource(ResourceType.TOPIC, address.topic)
     try:
         found = admin.describe_configs([asked], request_timeout=CONNECT_SECONDS)[asked].result()

@@ -1,4 +1,4 @@
-"""The types that fields of events have. The least value of each width says *absent* in a batch, so no event has it."""
+"""The types of the fields of events. The least value of each width means *absent* in a batch, so no event may have it."""
 
 from typing import Annotated, Final
 

@@ -9,7 +9,7 @@ import pytest
 
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.replay.log.embedded import SqliteLogReader
-from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.replayer import Replayer
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.frames import Frame, decode_frame, encode_frame, frame_digest

@@ -31,7 +31,7 @@ def test_the_sections_of_a_boot_take_the_bytes_that_dmesg_says(captures: Path, c
     """``allocated N bytes of page_ext``: 64 a page with page_owner alone."""
     events, boot = next(constants(captures / capture))
     (engine,) = folded(events, [0])
-    sections, each = engine.facts.sections, bytes_a_page(boot)
+    sections, each = engine.state.facts.sections, bytes_a_page(boot)
     assert each == 64
-    assert boot.page_ext_bytes == len(sections) * each * engine.facts.pages_per_section
+    assert boot.page_ext_bytes == len(sections) * each * engine.state.facts.pages_per_section
     assert f"allocated {boot.page_ext_bytes} bytes of page_ext" in (captures / capture / "dmesg.txt").read_text()

@@ -56,7 +56,7 @@ class Replayed:
 
 def replayed(capture: Path, shared: Path, *, probes: bool = True) -> Replayed:
     """Return the trail of *capture* below *shared*; whichever process comes first makes it."""
-    name = capture.name + ("" if probes else "-probes-ignored")
+    name = f"{capture.parent.name}-{capture.name}" + ("" if probes else "-probes-ignored")
     trail, done = shared / name, shared / f"{name}.done"
     shared.mkdir(parents=True, exist_ok=True)
     with (shared / f"{name}.lock").open("w") as lock:

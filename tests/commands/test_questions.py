@@ -4,6 +4,7 @@ import io
 import json
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import pagetrail
+from tests.commands.cli import run as here
 from tests.commands.conftest import Run
 
 LEAK = 4460  # pages of leakd at the last dump, as the recording's own notes count them
@@ -134,7 +136,7 @@ def test_exported_spans_are_those_of_the_segments(run: Run, tmp_path, demo_trail
     assert run("export", "spans", "-o", "out").returncode == 0
     exported = sum(pq.read_metadata(path).num_rows for path in (tmp_path / "out").rglob("*.parquet"))
     stream = pagetrail.open(demo_trail).stream()
-    assert exported == sum(_rows(file.path, last=file is stream.files[-1]) for file in stream.files)
+    assert exported == sum(_rows(stream.where(file), last=file is stream.files[-1]) for file in stream.files)
 
 
 def _rows(path, *, last: bool) -> int:
@@ -148,8 +150,8 @@ def _rows(path, *, last: bool) -> int:
 def test_every_column_of_a_segment_has_a_comment(demo_trail) -> None:
     import duckdb
 
-    path = pagetrail.open(demo_trail).stream().files[-1].path
-    with duckdb.connect(str(path), read_only=True) as db:
+    stream = pagetrail.open(demo_trail).stream()
+    with duckdb.connect(stream.where(stream.files[-1]), read_only=True) as db:
         columns = db.execute(
             "SELECT table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal"
         ).fetchall()
@@ -174,3 +176,27 @@ def test_a_snapshots_name_is_the_state_just_before_its_dump_ends(demo_trail) -> 
     assert any(
         text.startswith("SNAPSHOT 3-t3 page_owner_end") and seq == at.seq + 1 for seq, _, text in stream.facts.markers
     )
+
+
+def test_sections_that_came_together_are_one_row_for_people_and_one_each_for_programs(demo_trail: Path) -> None:
+    rows = json.loads(here("sections", "--trail", demo_trail, "--json").out)
+    shown = here("sections", "--trail", demo_trail).out.splitlines()
+    assert len(rows) > len(shown) - 2  # a header and a sum
+    first = next(row for row in rows if row["section_nr"] == 0)
+    alike = [r for r in rows if all(r[n] == first[n] for n in ("generation", "begin_ts", "end_ts", "how", "end_how"))]
+    last = next(n for n in range(len(alike)) if n + 1 == len(alike) or alike[n + 1]["section_nr"] != n + 1)
+    line = next(line.split() for line in shown if line.split()[0] == f"0-{last}")
+    assert line[1:3] == [hex(0), hex(alike[last]["stop_pfn"])]
+    assert int(line[-1]) == sum(row["page_ext_bytes"] for row in alike[: last + 1])
+
+
+def test_the_trail_may_be_named_before_the_command_and_behind_it_wins(
+    demo_trail: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = here("streams", "--trail", demo_trail).out
+    assert expected
+    assert here("--trail", demo_trail, "streams").out == expected
+    assert here("--trail", tmp_path, "streams", "--trail", demo_trail).out == expected
+    monkeypatch.setenv("PAGETRAIL", str(tmp_path))
+    assert here("--trail", demo_trail, "streams").out == expected
+    assert here("streams").code == 4  # the environment's again

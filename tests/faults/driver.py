@@ -12,7 +12,7 @@ from pagetrail.producers.log.ingest import ingest, origin_of
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.producers.recordings import open_recording
 from pagetrail.replay.log.embedded import SqliteLogReader
-from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.replayer import Replayer
 from pagetrail.schemas.errors import PagetrailError
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pagetrail.replay.store.cut import replay_lock
+from pagetrail.replay.store.lock import replay_lock
 from pagetrail.schemas.columns import SCHEMA_VERSION, Kind
 from pagetrail.schemas.errors import SegmentDamaged, TrailBusy, TrailTooNew
 from pagetrail.schemas.frames import Frame, encode_frame, frame_digest
 from pagetrail.schemas.log.contract import log_directory
-from pagetrail.schemas.store import chain, fold_name
-from tests.replay.states import litter, replay, store, stream, trail_of
+from pagetrail.schemas.store.names import fold_name
+from tests.replay.states import chained, litter, replay, store, stream, trail_of
 from tests.replay.strategies import Machine, to_batch, to_frames
 
 
@@ -51,7 +51,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_named_and_made_again_once_it_is_gone(trail: Path, damage: str) -> None:
     before = store(trail)
-    last = chain(stream(trail))[-1].path
+    last = chained(trail)[-1]
     content = last.read_bytes()
     last.chmod(0o600)
     last.write_bytes(DAMAGES[damage](content))
@@ -68,7 +68,7 @@ def test_a_damaged_file_is_named_and_made_again_once_it_is_gone(trail: Path, dam
 def test_segments_that_are_gone_are_made_again_the_same(trail: Path, which: str) -> None:
     """The cut says that the whole log is in segments; it is not trusted when they do not reach so far."""
     before = store(trail)
-    files = [file.path for file in chain(stream(trail))]
+    files = chained(trail)
     assert len(files) > 4
     gone = {
         "first": files[:1], "middle": files[2:3], "last": files[-2:-1], "tip": files[-1:], "all": files,
@@ -84,7 +84,7 @@ def test_segments_that_are_gone_are_made_again_the_same(trail: Path, which: str)
 def test_a_segment_of_a_newer_format_is_refused(trail: Path) -> None:
     import duckdb
 
-    last = chain(stream(trail))[-1].path
+    last = chained(trail)[-1]
     with duckdb.connect(str(last)) as db:
         db.execute("UPDATE meta SET value = '99' WHERE key = 'format'")
     (stream(trail).parents[2] / f"{fold_name(correct=True)}.cut.json").unlink()

@@ -38,7 +38,7 @@ def test_a_full_disk_stops_ingest_and_replay_and_harms_nothing(trace: Path, tmp_
 
     code, said = run("ingest", cramped, trace, most=60_000)
     assert (code, said.split(":")[0]) == (4, "StorageFull")
-    assert "make room and run the same command again" in said
+    assert "free some space and run the same command again" in said
     assert run("ingest", cramped, trace) == (0, "done\n")
 
     expected = store(whole)

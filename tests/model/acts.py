@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from pagetrail.schemas.owner import GFP_MOVABLE
+from pagetrail.schemas.linux.gfp import GFP_MOVABLE
 from tests.model.buddy import BlockType
 from tests.model.config import (
     GFP_EXACT,

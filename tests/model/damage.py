@@ -112,6 +112,49 @@ def without_probes(history: History, missing: Iterable[Covered]) -> Damaged:
     return Damaged(events=events, origin=damaged.origin, lost=damaged.lost)
 
 
+def lossy_ring(history: History, seed: int, *, longest: int = 200) -> Damaged:
+    """Lose a stretch of one CPU's events without a word; the CPU's coverage ends before it, and begins again behind it.
+
+    Now and then it does not begin again, or all CPUs are declared anew.
+    """
+    rng = random.Random(seed)
+    ts, cpu = history.events.columns["trace_ts_nsec"], history.events.columns["cpu"]
+    which = rng.randrange(history.config.cpus)
+    rows = np.flatnonzero(_traced(history) & (cpu == which))
+    keep = np.ones(len(history.events), np.bool_)
+    if rows.size < 3:
+        return _with_rows(history, keep, [])
+    first = rng.randrange(1, rows.size - 1)
+    behind = min(first + rng.randrange(1, longest), rows.size)
+    keep[rows[first:behind]] = False
+    kinds = history.config.coverage
+    ends = Coverage(kinds=kinds, cpus=(which,), begins=False, declared_by="statistics of the ring")
+    told = [(int(rows[first - 1]) + 1, single(Kind.COVERAGE, int(ts[rows[first - 1]]), ends))]
+    if behind < rows.size and rng.randrange(4):
+        again = Coverage(kinds=kinds, cpus=rng.choice([(which,), None]), declared_by="statistics of the ring")
+        told.append((int(rows[behind]), single(Kind.COVERAGE, int(ts[rows[behind]]), again)))
+    return _with_rows(history, keep, told)
+
+
+def covered_late(history: History, seed: int) -> Damaged:
+    """Lose events until some time without a word; coverage begins then, of some CPUs first and of all a little later."""
+    rng = random.Random(seed)
+    events = history.events
+    ts = events.columns["trace_ts_nsec"]
+    traced = np.flatnonzero(_traced(history))
+    until = int(traced[rng.randrange(1, max(traced.size // 2, 2))])
+    keep = np.ones(len(events), np.bool_)
+    early = traced[traced < until]
+    keep[rng.sample(early.tolist(), early.size // 4)] = False
+    keep[np.flatnonzero(events.columns["kind"] == Kind.COVERAGE)] = False
+    later = int(traced[min(int(np.searchsorted(traced, until)) + rng.randrange(1, 80), traced.size - 1)])
+    kinds, by = history.config.coverage, "statistics of the ring"
+    some = Coverage(kinds=kinds, cpus=(0,), declared_by=by)
+    every = Coverage(kinds=kinds, declared_by=by)
+    told = [(row, single(Kind.COVERAGE, int(ts[row]), said)) for row, said in ((until, some), (later, every))]
+    return _with_rows(history, keep, told)
+
+
 def skew(history: History, seed: int, *, bound: int) -> Damaged:
     """Let each CPU's clock be off, all of them by at most *bound* ns from each other, and merge by what they say."""
     rng = random.Random(seed)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Boot, Clock, Coverage, Marker, Zone
-from pagetrail.schemas.owner import GFP_MOVABLE
+from pagetrail.schemas.linux.gfp import GFP_MOVABLE
 from tests.model.buddy import FOR_MOVABLE, FOR_UNMOVABLE, BlockType, Buddy
 from tests.model.config import (
     EARLY_STACK,

@@ -8,10 +8,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.producers.formats.page_owner.dump import clock_row, detail_row
+from pagetrail.producers.detail_rows import clock_row, detail_row
 from pagetrail.producers.parsed import ReadAccount
-from pagetrail.producers.recording_info import RecordingInfo
-from pagetrail.producers.recordings import Recording
+from pagetrail.producers.recording_info import Recording, RecordingInfo
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Boot, Clock, Coverage

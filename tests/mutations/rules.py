@@ -13,6 +13,7 @@ RECORD = "pagetrail.replay.fold.record_jit"
 SECTIONS = "pagetrail.replay.fold.section_jit"
 BASELINE = "pagetrail.replay.rules.page_owner_baseline"
 ENGINE = "pagetrail.replay.rules.engine"
+STATE = "pagetrail.replay.rules.state"
 RARE = "pagetrail.replay.rules.rare_events"
 BOOT = "pagetrail.replay.rules.boot"
 CALLS = "pagetrail.replay.rules.hotplug"
@@ -60,7 +61,7 @@ MUTATIONS = (
     Mutation(
         name="ghost-forgotten", module=BLOCK,
         rule="a drained page is not allocated; its page_ext is not touched, so a ghost keeps its stamp in the kernel's view",
-        old="                if is_early_stamp(t.records[handle]):\n", new="                if False:\n",
+        old="                if is_early_stamp(o, t.records[handle]):\n", new="                if False:\n",
     ),
     Mutation(
         name="refill-says-nothing", module=FOLD,
@@ -69,14 +70,13 @@ MUTATIONS = (
     ),
     Mutation(
         name="ghosts-always-listed", module=FOLD,
-        rule="a ghost in the buddy allocator is in no dump, until it comes back to a per-cpu list",
+        rule="a dump does not list a ghost while it is in the buddy allocator, and lists it again on a per-cpu list",
         old="            if kind != _FREE and o[OPT_REFILL_COVERED] != 0:\n", new="            if False:\n",
     ),
     Mutation(
         name="batched-counted-too", module="pagetrail.producers.formats.text.payloads",
         rule="`mm_page_free_batched` comes in addition to `mm_page_free`: count one",
-        old='    "mm_page_free": EventReader._free,\n',
-        new='    "mm_page_free": EventReader._free,\n    "mm_page_free_batched": EventReader._free,\n',
+        old="    return _COMPILED.get(name, RARE", new='    return _COMPILED.get(name.removesuffix("_batched"), RARE',
         tests=("tests/producers/formats/test_ftrace_text.py::test_kernel_equals_reference_on_the_sample",),
     ),
     Mutation(
@@ -108,34 +108,34 @@ MUTATIONS = (
     ),
     Mutation(
         name="isolation-ignored", module=FOLD,
-        rule="isolated free pages have an owner with gfp 0x8; the allocation event that may follow is the same act",
+        rule="isolated free pages get an owner with gfp 0x8; an allocation event that follows belongs to the same isolation",
         old="        elif kind == _ISOLATE:\n", new="        elif kind == -99:\n",
     ),
     Mutation(
         name="isolation-and-allocation-are-two", module=BLOCK,
-        rule="isolated free pages have an owner with gfp 0x8; the allocation event that may follow is the same act",
+        rule="isolated free pages get an owner with gfp 0x8; an allocation event that follows belongs to the same isolation",
         old="            quiet = there\n", new="            quiet = np.int32(-2)\n",
     ),
     Mutation(
         name="alloc-over-owned-unnoticed", module=END,
-        rule="an allocation over owned pages implies a lost free, and casts doubt back",
+        rule="an allocation over owned pages implies a lost free, and casts doubt back to their last evidence",
         old='                doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_OVER_OWNED)\n',
         new="                pass\n",
     ),
     Mutation(
         name="free-of-free-unnoticed", module=BLOCK,
-        rule="a free, split or migration of free pages implies a lost allocation, and casts doubt back",
+        rule="a free, split or migration of free pages implies a lost allocation, and casts doubt back to their last evidence",
         old='            doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_FREE_OF_FREE)\n',
         new="            pass\n",
     ),
     Mutation(
         name="use-of-free-unnoticed", module=END,
-        rule="a free, split or migration of free pages implies a lost allocation, and casts doubt back",
+        rule="a free, split or migration of free pages implies a lost allocation, and casts doubt back to their last evidence",
         old='    doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_USE)\n', new="    pass\n",
     ),
     Mutation(
         name="a-split-makes-surer", module=RECORD,
-        rule="evidence is handed on by a split and a migration, as old as it was",
+        rule="a split and a migration pass on the evidence with its original time",
         old='    r["begin_ts"] = ts\n    r["cpu"] = cpu\n    if unordered:\n        r["unordered"] = 1\n    if order > 0:\n',
         new='    r["begin_ts"] = r["evidence_ts"] = ts\n    r["cpu"] = cpu\n    if unordered:\n        r["unordered"] = 1\n'
         '    if order > 0:\n',
@@ -143,7 +143,7 @@ MUTATIONS = (
     ),
     Mutation(
         name="a-migration-makes-surer", module=MIGRATE,
-        rule="evidence is handed on by a split and a migration, as old as it was",
+        rule="a split and a migration pass on the evidence with its original time",
         old='    r["evidence"] = _OBSERVED if proven else _INFERRED\n    r["how"] = _H_MIGRATE\n',
         new='    r["evidence"] = _OBSERVED if proven else _INFERRED\n    r["evidence_ts"] = ts\n    r["how"] = _H_MIGRATE\n',
         tests=(*STORIES, *ORACLE),
@@ -151,7 +151,7 @@ MUTATIONS = (
     Mutation(
         name="any-dump-proves-tails", module=SECTIONS,
         rule="a dump sets, confirms and corrects heads; tails only of compound blocks that were not migrated",
-        old='    whole = (b.gfp_mask[i] & compound) != 0 and b.migrate_reason[i] < 0\n', new='    whole = True\n',
+        old='    whole = (b.gfp_mask[i] & o[OPT_GFP_COMP]) != 0 and b.migrate_reason[i] < 0\n', new='    whole = True\n',
         tests=(*STORIES, *ORACLE),
     ),
     Mutation(
@@ -161,99 +161,99 @@ MUTATIONS = (
     ),
     Mutation(
         name="what-moved-is-corrected", module=BASELINE,
-        rule="pages touched since a dump began to be read are left as they are",
+        rule="pages touched since the reading of a dump began are left as they are",
         old="    action[c.touched] = LEAVE\n", new="    pass\n",
     ),
     Mutation(
         name="silence-says-nothing", module="pagetrail.replay.rules.baselines",
-        rule="a dump's silence makes nothing free; it casts doubt",
+        rule="a page that a dump does not list is not set free; it is put in doubt",
         old="    for pfn, ours in zip(c.extra.tolist(), c.extra_ours, strict=True):\n", new="    for pfn, ours in ():\n",
     ),
     Mutation(
         name="an-agreeing-dump-leaves-inferences", module=SECTIONS,
-        rule="a dump that agrees makes sure what was inferred, or not sure in its order",
+        rule="a dump that agrees makes certain what was inferred, or unordered within the skew",
         old='    if r["evidence"] == _INFERRED:\n        r["evidence"] = _BASELINE\n', new="",
     ),
     Mutation(
         name="an-agreeing-dump-leaves-the-order", module=BASELINE,
-        rule="a dump that agrees makes sure what was inferred, or not sure in its order",
+        rule="a dump that agrees makes certain what was inferred, or unordered within the skew",
         old='    sure = (c.ours["evidence"] != Evidence.INFERRED) & (c.ours["unordered"] == 0)\n',
         new='    sure = c.ours["evidence"] != Evidence.INFERRED\n',
     ),
     Mutation(
         name="early-stamps-overrule", module=BASELINE,
-        rule="early stamps and ghosts stay beside what is proven",
+        rule="early stamps and ghosts are kept beside what is proven",
         old="    action[early_clash & ~agree] = KERNEL_VIEW\n", new="    pass\n",
     ),
     Mutation(
         name="stamps-of-free-pages-are-sure", module=SECTIONS,
-        rule="the stamp of a page that was free before it was stamped is inferred: a ghost, or allocated in bulk",
+        rule="the early stamp of a page last seen free is inferred: the page is a ghost, or was allocated in bulk",
         old='    if early and row[first] >= 0 and t.records[row[first]]["state"] == _FREED:\n', new="    if False:\n",
     ),
     Mutation(
         name="stamps-told-again-are-sure", module=BASELINE,
-        rule="a stamp that is told again proves no more than before",
+        rule="a stamp that a later dump repeats proves no more than before",
         old='    action[agree & c.early & (c.ours["evidence"] == Evidence.INFERRED)] = LEAVE', new="    pass",
         tests=STORIES,
     ),
     Mutation(
         name="any-flag-proves-freedom", module="pagetrail.replay.rules.free_baseline",
-        rule="BUDDY proves freedom, and nothing else does",
+        rule="only the BUDDY bit proves that a page is free",
         old="        while first >= 0 and bits & KPF_BUDDY and first < stop:\n", new="        while first >= 0 and first < stop:\n",
     ),
     Mutation(
         name="buddy-proves-nothing", module="pagetrail.replay.rules.free_baseline",
-        rule="BUDDY proves freedom, and nothing else does",
+        rule="only the BUDDY bit proves that a page is free",
         old="        while first >= 0 and bits & KPF_BUDDY and first < stop:\n", new="        while False:\n",
     ),
     Mutation(
         name="nothing-is-impossible", module=FOLD,
-        rule="what cannot be (unaligned, beyond the machine, no such order) is set aside, and casts doubt",
+        rule="an impossible event (unaligned, beyond the machine, no such order) is quarantined, and casts doubt",
         old="    if pfn & (nr - 1) and (nr & (nr - 1)) == 0:\n        return _A_UNALIGNED\n", new="",
     ),
     Mutation(
         name="impossible-without-doubt", module=FOLD,
-        rule="what cannot be (unaligned, beyond the machine, no such order) is set aside, and casts doubt",
+        rule="an impossible event (unaligned, beyond the machine, no such order) is quarantined, and casts doubt",
         old="            if 0 <= pfn < o[OPT_MAX_PFN]:\n", new="            if False:\n",
     ),
     Mutation(
         name="two-cpus-are-in-order", module=SKEW,
-        rule="of two CPUs' events on a page within the skew of their clocks, either may be the last",
+        rule="of two CPUs' events on a page within the clock skew, either may be the last one",
         old="    if o[OPT_SKEW] <= 0:\n        return False\n", new="    return False\n",
         tests=(*STORIES, *ORACLE),
     ),
     Mutation(
         name="a-copy-is-as-sure-as-its-source", module=FOLD,
-        rule="what was copied from a page is not sure when another CPU's event on it lies within the skew",
+        rule="what a migration copied from a page is not certain when another CPU's event on that page is within the skew",
         old="            recheck_moves(", new="            _ = (",
     ),
     Mutation(
         name="an-online-never-fails", module=NOTIFIER,
-        rule="the notifier's six actions follow from the calls, their ranges and results; they are inferred",
+        rule="the notifier's six actions are inferred from the calls, their ranges and their results",
         old="        return MemoryAction.MEM_CANCEL_ONLINE if seen.ret else MemoryAction.MEM_ONLINE\n",
         new="        return MemoryAction.MEM_ONLINE\n", tests=(*HOTPLUG, *ORACLE),
     ),
     Mutation(
         name="memory-that-comes-is-the-old-one", module=NOTIFIER,
-        rule="MEM_GOING_ONLINE allocates extensions one by one; one that is there is kept, unless its pages had been in use",
-        old="        if known is Extension.USED:\n",
-        new="        if known is Extension.USED:\n            continue\n        if 0:\n",
+        rule="MEM_GOING_ONLINE allocates extensions one by one; an existing one is kept, unless its pages have been in use",
+        old="        if known is ExtensionState.USED:\n",
+        new="        if known is ExtensionState.USED:\n            continue\n        if 0:\n",
         tests=(*HOTPLUG, *ORACLE),
     ),
     Mutation(
         name="nothing-is-rolled-back", module=NOTIFIER,
-        rule="one that failed, and MEM_CANCEL_ONLINE, which follows, free all of the range, also what was there before",
+        rule="a failed MEM_GOING_ONLINE, and the MEM_CANCEL_ONLINE that follows, free all extensions of the range, older ones too",
         old='    return offline_page_ext(sections, extension, why="cancelled")\n', new="    return []\n",
         tests=(*HOTPLUG, *ORACLE),
     ),
     Mutation(
         name="no-call-is-refused", module=NOTIFIER,
-        rule="a call on a range of no whole pageblocks, or that ends within a section, notifies nobody",
+        rule="a call whose range is not whole pageblocks, or ends within a section, never reaches the notifier",
         old="    return nr_pages <= 0 or pfn % pageblock_pages != 0 or (pfn + nr_pages) % pages_per_section != 0\n",
         new="    return False\n", tests=(*HOTPLUG, *ORACLE),
     ),
     Mutation(
-        name="a-missing-result-is-success", module=CALLS, rule="a return whose result was not recorded leaves nothing sure",
+        name="a-missing-result-is-success", module=CALLS, rule="after a return whose result was not recorded, nothing is certain",
         old="    if seen.ret is None or any(", new="    if any(", tests=(*HOTPLUG, *ORACLE),
     ),
     Mutation(
@@ -271,7 +271,7 @@ MUTATIONS = (
     ),
     Mutation(
         name="flatmem-is-sparsemem", module=BOOT,
-        rule="a FLATMEM kernel has one extension a node, from the boot on; an event beyond the nodes, and hotplug, are set aside",
+        rule="a FLATMEM kernel has one extension per node, from boot on; events beyond the nodes, and hotplug, are quarantined",
         old='    if boot.memory_model == "FLATMEM":\n', new="    if False:\n",
         tests=("tests/replay/rules/test_flatmem.py", *ORACLE),
     ),
@@ -289,24 +289,24 @@ MUTATIONS = (
     ),
     Mutation(
         name="flags-are-not-set", module="pagetrail.replay.fold.value_jit",
-        rule="poison and guard flags are those of the last event that told of them; they go with the extension, and a fresh one "
+        rule="poison and guard flags are those of the last event that reported them; they go with the extension, and a fresh one "
         "has none",
-        old="        v.value[field, slot, first : first + nr] = told.value[i]\n", new="        pass\n",
+        old="        v.value[field, slot, first : first + nr] = events.value[i]\n", new="        pass\n",
         tests=("tests/replay/rules/test_clients.py::test_flags_go_with_their_extension_and_the_next_one_has_none", *ORACLE),
     ),
     Mutation(
         name="calls-under-way-are-safe", module=CALLS,
         rule="between entry and return of a hotplug call its range is in doubt",
-        old="        doubt(engine.tables, seen.pfn, seen.nr_pages, entry.ts, seen.ts, seen.seq, DOUBT_HOTPLUG)\n",
+        old="        doubt(state.tables, seen.pfn, seen.nr_pages, entry.ts, seen.ts, seen.seq, DOUBT_HOTPLUG)\n",
         new="        pass\n",
     ),
     Mutation(
-        name="opened-silently", module=ENGINE, rule="any other event in a section that is not there opens it, inferred",
+        name="opened-silently", module=STATE, rule="any other event in a section that is not there opens the section, as inferred",
         old="        note(self.tables, int(Anomaly.SECTION_OPENED), self.facts.pages_per_section, seq)\n", new="",
     ),
     Mutation(
-        name="what-went-may-be-back", module=ENGINE,
-        rule="an event in a section that went, and would have been seen to come back, is set aside",
+        name="what-went-may-be-back", module=STATE,
+        rule="an event in a section that went, and whose return would have been recorded, is quarantined",
         old="        return Anomaly.SECTION_GONE if gone else None\n", new="        return None\n",
     ),
     Mutation(
@@ -320,11 +320,11 @@ MUTATIONS = (
         old="    if len(blocks) != boot.page_ext_bytes // table_bytes:\n", new="    if False:\n", tests=STORIES,
     ),
     Mutation(
-        name="missing-frames-are-nothing", module=ENGINE, rule="frames that are missing from the log are a gap",
-        old="            self._hole(part, header)\n", new="            pass\n", tests=FRAMES,
+        name="missing-frames-are-nothing", module=ENGINE, rule="frames missing from the log become a gap",
+        old="            self._hole(recording, header)\n", new="            pass\n", tests=FRAMES,
     ),
     Mutation(
-        name="recordings-without-a-gap", module=RARE, rule="recordings of a boot that follow each other have a gap between",
-        old="    if engine.last_ts is not None:\n        lost = Gap(", new="    if False:\n        lost = Gap(",
+        name="recordings-without-a-gap", module=RARE, rule="between two recordings of one boot there is a gap",
+        old="    if state.last_ts is not None:\n        lost = Gap(", new="    if False:\n        lost = Gap(",
     ),
 )  # fmt: skip

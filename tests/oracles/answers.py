@@ -7,16 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.producers.log.framing import single
-from pagetrail.queries.core.certainty import ATTRIBUTES, judge
-from pagetrail.queries.core.rows import unknown_records
+from pagetrail.queries.core.certainty import judge
+from pagetrail.queries.core.judgement import ATTRIBUTES
+from pagetrail.queries.core.row_columns import unknown_records
 from pagetrail.replay.fold.tables import DOUBTS
 from pagetrail.replay.rules.clients.client import UNKNOWN
-from pagetrail.replay.rules.engine import FoldOptions, StreamEngine
+from pagetrail.replay.rules.engine import StreamEngine
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import CLOCK_SKEW_OPTION, RecordingBegin
 from pagetrail.schemas.frames import FrameOrigin, header_of
-from pagetrail.schemas.owner import ABSENT64, GFP_MOVABLE, RUN_DTYPE, SAME_TS_NSEC, State
+from pagetrail.schemas.linux.gfp import GFP_MOVABLE
+from pagetrail.schemas.owner import ABSENT64, RUN_DTYPE, SAME_TS_NSEC, State
 from tests.model.config import ModelConfig
 from tests.model.kernel import History
 from tests.model.page_ext import Pages, PageState, Truth
@@ -68,7 +71,7 @@ class Said:
 
 def said(engine: StreamEngine, config: ModelConfig) -> Said:
     """Return what *engine* says of every page of the model."""
-    tables, pages = engine.tables, engine.facts.pages_per_section
+    tables, pages = engine.state.tables, engine.state.facts.pages_per_section
     sections = config.nr_pages // pages
     slot, generation = np.full(sections, -1), np.zeros(sections, np.int32)
     known = min(tables.slot.size, sections)
@@ -87,15 +90,15 @@ def said(engine: StreamEngine, config: ModelConfig) -> Said:
 def flags_said(engine: StreamEngine, config: ModelConfig) -> dict[str, NDArray[np.int64]]:
     """Return what *engine* says of each flag of every page of the model: 1, 0, or UNKNOWN."""
     found = {name: np.full(config.nr_pages, UNKNOWN, np.int64) for name in ("poison", "guard")}
-    for row in engine.values.live(engine.tables):
-        name = engine.facts.fields[row["field"]].removeprefix("debug.")
+    for row in engine.state.values.live(engine.state.tables):
+        name = engine.state.facts.fields[row["field"]].removeprefix("debug.")
         found[name][row["pfn"] : row["pfn"] + row["nr_pages"]] = row["value"]
     return found
 
 
 def _records(engine: StreamEngine, handles: NDArray[np.int64]) -> NDArray[np.void]:
     records = unknown_records(handles.size)
-    records[handles >= 0] = engine.tables.records[handles[handles >= 0]]
+    records[handles >= 0] = engine.state.tables.records[handles[handles >= 0]]
     return records
 
 
@@ -168,7 +171,7 @@ def answers(
     states = []
     for engine in folded(events, [*rows, len(events) - 1], skew=skew):
         states.append(said(engine, config))
-    doubts = engine.tables.doubts[: engine.tables.counts[DOUBTS]]
+    doubts = engine.state.tables.doubts[: engine.state.tables.counts[DOUBTS]]
     return [_judged(engine, state, at, doubts) for state, at in zip(states, instants, strict=False)], engine
 
 
@@ -176,8 +179,8 @@ def _judged(engine: StreamEngine, state: Said, at: int, doubts: NDArray[np.void]
     runs = np.zeros(state.proven.size, RUN_DTYPE)
     runs["pfn"], runs["nr_pages"] = np.arange(runs.size), 1
     bears = doubts[(doubts["from_ts"] <= at) & (doubts["to_ts"] >= at)]
-    judged = judge(runs, state.proven, state.viewed, at, engine.facts, bears)
-    certain = np.array([[name not in lost for name in ATTRIBUTES] for lost in judged.uncertain])
+    judged = judge(runs, state.proven, state.viewed, at, engine.state.facts, bears)
+    certain = np.array([[name not in lost for name in ATTRIBUTES] for lost in judged.uncertain().to_pylist()])
     return Answer(ts=at, said=state, certain=certain & ~state.absent[:, None])
 
 

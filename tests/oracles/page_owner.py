@@ -3,6 +3,8 @@
 import re
 
 HEADER = b"Page allocated via order "
+NOTED_BYTES = 200  # of a line that is wrong; a byte that is no text is written as four characters
+NOTED_CHARACTERS = 200
 TYPES = ["Unmovable", "Movable", "Reclaimable", "HighAtomic", "CMA", "Isolate"]
 REASONS = [
     "compaction",
@@ -54,7 +56,7 @@ def reference(data):
             records.append(record)
             position = stop
         else:
-            bad.append((stop + 1, text(lines[stop])[:200]))
+            bad.append((stop + 1, text(lines[stop][:NOTED_BYTES])[:NOTED_CHARACTERS]))
             position = max(stop, position + 1) if stop == position else stop
             skipping = True
     return records, bad, bool(rest) and (not skipping or rest.startswith(HEADER))

@@ -12,7 +12,16 @@ from pagetrail.replay.rules.clients.client import UNKNOWN
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.owner import Evidence, How, State
 from tests.model.config import ModelConfig
-from tests.model.damage import Damaged, lose_stretches, skew, start_late, withhold, without_probes
+from tests.model.damage import (
+    Damaged,
+    covered_late,
+    lose_stretches,
+    lossy_ring,
+    skew,
+    start_late,
+    withhold,
+    without_probes,
+)
 from tests.model.kernel import History, ModelKernel
 from tests.model.page_ext import PageState
 from tests.oracles.answers import (
@@ -159,6 +168,8 @@ CASES: dict[str, tuple[ModelConfig, Damage]] = {
     "gaps": (PLAIN, lambda history, seed: lose_stretches(history, seed)),
     "started late": (PLAIN, lambda history, seed: start_late(history, 60)),
     "already running": (ALREADY_RUNNING, undamaged),
+    "a CPU's coverage ends": (PLAIN, lambda history, seed: lossy_ring(history, seed)),
+    "covered from some time on": (PLAIN, lambda history, seed: covered_late(history, seed)),
     "late page_owner": (LATE, undamaged),
     "late page_owner, no drain": (LATE, without("drain")),
 }
@@ -214,7 +225,7 @@ def test_what_was_withheld_is_noticed_at_the_first_contradiction_and_casts_doubt
         damaged = withhold(history, seed)
         times = instants(history, damaged, seed)
         found, engine = answers(damaged.events, times, NO_HOTPLUG)
-        doubts = engine.tables.doubts[: engine.tables.counts[DOUBTS]]
+        doubts = engine.state.tables.doubts[: engine.state.tables.counts[DOUBTS]]
         doubted = np.full(NO_HOTPLUG.nr_pages, -1, np.int64)  # until when each page is doubted, from the first loss on
         for pfn, since, now in contradictions(damaged.events):
             on = (doubts["pfn"] <= pfn) & (pfn < doubts["pfn"] + doubts["nr_pages"])

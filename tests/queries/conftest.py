@@ -11,9 +11,10 @@ from pagetrail.api import Trail
 from pagetrail.producers.log.framing import Framer
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.replay.log.embedded import SqliteLogReader
-from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.replayer import Replayer
 from pagetrail.schemas.frames import FrameOrigin, decode_frame
+from pagetrail.schemas.store.contract import Store
 from tests.conftest import REPOSITORY
 
 DEMO = REPOSITORY / "pagetrail" / "demo_data" / "host-b"
@@ -21,10 +22,17 @@ FLOOR = 8_192
 """Events a segment at least, so that the small recording makes a chain of them."""
 
 
-def fold(trail: Path, *, correct: bool, floor: int = FLOOR, stop: Callable[[], bool] = lambda: False) -> None:
-    """Replay *trail* with segments of *floor* events."""
+def fold(
+    trail: Path,
+    *,
+    correct: bool,
+    floor: int = FLOOR,
+    stop: Callable[[], bool] = lambda: False,
+    into: Store | None = None,
+) -> None:
+    """Replay *trail* with segments of *floor* events; *into* another store than its own."""
     with SqliteLogReader(trail) as reader:
-        Replayer(trail, reader, options=FoldOptions(correct=correct, floor=floor)).run(stop=stop)
+        Replayer(trail, reader, store=into, options=FoldOptions(correct=correct, floor=floor)).run(stop=stop)
 
 
 def reframed(source: Path, target: Path, *, frame_events: int) -> None:

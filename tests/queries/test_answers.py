@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 import pytest
 
 from pagetrail.api import Trail
-from pagetrail.queries.core.rows import ROW_SCHEMA
-from pagetrail.queries.questions.top import BY, By
+from pagetrail.queries.core.holders import BY, By
+from pagetrail.queries.core.row_columns import ROW_SCHEMA
 from pagetrail.schemas.owner import State
 
 INSTANTS = ("12.5", "@1-boot", "@2-t2", "23.75", "@3-t3", "33.125", "@4-t4", "@5-t5", "-0s")

@@ -22,6 +22,7 @@ from pagetrail.producers.log.sink_kafka import KafkaLogWriter
 from pagetrail.queries.core.stream import open_streams
 from pagetrail.queries.export.feed import messages
 from pagetrail.replay.log.embedded import SqliteLogReader
+from pagetrail.replay.store.local import store_of
 from pagetrail.schemas.errors import BadArgument, LogUnreachable, TopicMissing, TrailError
 from pagetrail.schemas.feed import FEED_SCHEMAS, FEEDS, FeedMessage, Rows
 from pagetrail.schemas.log.address import KafkaAddress, parse_log_address
@@ -97,7 +98,7 @@ def test_spans_are_all_those_of_the_sealed_segments(trail: Path) -> None:
     for stream in open_streams(trail):
         for file in stream.files:
             if not file.tip:
-                with duckdb.connect(str(file.path), read_only=True) as db:
+                with duckdb.connect(stream.where(file), read_only=True) as db:
                     query = "SELECT rowid, pfn, nr_pages, begin_seq, end_seq, pid, kernel_view = 1 FROM spans"
                     stored += [(stream.host, file.last_seq, *row) for row in db.execute(query).fetchall()]
     names = ("host", "segment_last_seq", "row", "pfn", "nr_pages", "begin_seq", "end_seq", "pid", "kernel_view")
@@ -157,7 +158,7 @@ def test_anomalies_of_all_segments_add_up_to_those_of_the_stream(trail: Path) ->
     found = [row for row in expected(trail, "anomalies") if row["schema"] == "anomalies-v1"]
     for stream in open_streams(trail):
         last = [file for file in stream.files if not file.tip][-1]
-        with duckdb.connect(str(last.path), read_only=True) as db:
+        with duckdb.connect(stream.where(last), read_only=True) as db:
             counted = db.execute("SELECT sum(events), sum(pages) FROM anomalies").fetchall()
         mine = [row for row in found if row["host"] == stream.host]
         assert [(sum(row["events"] for row in mine), sum(row["pages"] for row in mine))] == counted
@@ -189,7 +190,7 @@ def test_a_topic_holds_what_the_segments_hold_and_a_second_run_adds_nothing(
 
 RUN = """
 import sys
-from pagetrail.queries.export.parquet import feed
+from pagetrail.queries.export import feed
 feed.messages.__kwdefaults__["message_rows"] = 20
 from pagetrail.cli import main
 sys.exit(main())
@@ -223,7 +224,7 @@ def test_segments_that_are_sealed_later_are_published_after_the_others(
 ) -> None:
     address, part = make_topic(partitions=1), tmp_path / "trail"
     shutil.copytree(trail, part)
-    held = [file.path for stream in open_streams(part) for file in stream.files[-3:]]
+    held = [store_of(part).root / file.name for stream in open_streams(part) for file in stream.files[-3:]]
     for path in held:
         path.rename(path.with_suffix(".held"))
     first = api.publish(part, "spans", address)
@@ -242,7 +243,7 @@ def test_segments_that_were_dropped_before_they_were_published_are_reported(
     stream = open_streams(part)[0]
     holes = [stream.files[0], stream.files[2]]
     for file in holes:
-        file.path.unlink()
+        stream.place.store.remove(file.name)
     report = api.publish(part, "spans", address, stream=stream.host)
     assert [re.findall(r"events (\d+) to (\d+)", line) for line in report.dropped] == [
         [(str(file.first_seq), str(file.last_seq))] for file in holes

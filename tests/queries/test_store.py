@@ -18,9 +18,11 @@ import pytest
 from pagetrail import api
 from pagetrail.api import Trail
 from pagetrail.queries.export.parquet import export_spans
+from pagetrail.replay.store.local import store_of
 from pagetrail.schemas.errors import NotFound
 from pagetrail.schemas.owner import Evidence, How, State
-from pagetrail.schemas.store import TABLES, chain
+from pagetrail.schemas.store.names import StoreFile
+from pagetrail.schemas.store.tables import TABLES
 from tests.queries.conftest import DEMO, fold, reframed
 
 INSTANTS = ("12.5", "@2-t2", "23.75", "@4-t4")
@@ -39,6 +41,10 @@ def after(frames: int) -> Callable[[], bool]:
         return len(asked) > frames  # once before the first read, and once after each frame
 
     return stop
+
+
+def path_of(trail: Trail, file: StoreFile) -> Path:
+    return store_of(trail.path).root / file.name
 
 
 def test_one_segment_or_many_answer_alike(audited: Trail, tmp_path: Path) -> None:
@@ -128,7 +134,7 @@ def test_questions_are_answered_while_a_replay_follows_the_log(ingested: Path, a
 
 @pytest.fixture(params=[0, -1], ids=["first", "last"])
 def segment(request: pytest.FixtureRequest, audited: Trail) -> Path:
-    return audited.stream().files[request.param].path
+    return path_of(audited, audited.stream().files[request.param])
 
 
 def test_each_table_and_column_of_a_segment_says_what_it_is(segment: Path) -> None:
@@ -178,8 +184,8 @@ def test_every_span_is_in_the_segment_of_every_instant_that_it_covers(audited: T
     files = audited.stream().files
     for earlier, later in pairwise(files):
         with duckdb.connect() as db:
-            db.execute(f"ATTACH '{earlier.path}' AS a (READ_ONLY)")
-            db.execute(f"ATTACH '{later.path}' AS b (READ_ONLY)")
+            db.execute(f"ATTACH '{path_of(audited, earlier)}' AS a (READ_ONLY)")
+            db.execute(f"ATTACH '{path_of(audited, later)}' AS b (READ_ONLY)")
             cover = "SELECT pfn + unnest(range(nr_pages)), begin_seq, kernel_view FROM"
             ((lost,),) = db.execute(
                 f"SELECT count(*) FROM ({cover} a.live EXCEPT ({cover} b.spans UNION ALL {cover} b.live))"
@@ -194,7 +200,7 @@ def test_exported_spans_are_those_of_the_segments_in_words(audited: Trail, tmp_p
     words: Counter[tuple[object, ...]] = Counter()
     for position, file in enumerate(stream.files):
         last = position == len(stream.files) - 1
-        with duckdb.connect(str(file.path), read_only=True) as db:
+        with duckdb.connect(str(path_of(audited, file)), read_only=True) as db:
             source = "spans" + (" UNION ALL SELECT * FROM live" if last else "")
             words.update(
                 db.execute(f"SELECT pfn, nr_pages, begin_seq, pid, state FROM (SELECT * FROM {source})").fetchall()
@@ -210,6 +216,6 @@ def test_exported_spans_are_those_of_the_segments_in_words(audited: Trail, tmp_p
 
 def test_a_chain_has_no_hole_and_no_overlap(chained: Path) -> None:
     for correct in (True, False):
-        files = chain(api.open(chained, correct=correct).stream().directory)
+        files = api.open(chained, correct=correct).stream().place.chain()
         assert files[0].first_seq == 0
         assert all(later.first_seq == earlier.last_seq + 1 for earlier, later in pairwise(files))

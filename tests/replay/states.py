@@ -13,13 +13,18 @@ from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.replay.facts.facts import plain
 from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, QUARANTINE, RUNS, SPARE, live_rows
 from pagetrail.replay.log.embedded import SqliteLogReader
-from pagetrail.replay.rules.engine import FoldOptions, StreamEngine
+from pagetrail.replay.rules.engine import StreamEngine
+from pagetrail.replay.rules.fold_options import FoldOptions
+from pagetrail.replay.rules.state import StreamState
 from pagetrail.replay.run.replayer import Replayer, ReplayReport
-from pagetrail.replay.store.content import Stretch
+from pagetrail.replay.store.content import Content, Link
+from pagetrail.replay.store.local import store_of
+from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.frames import Frame, decode_frame
 from pagetrail.schemas.log.contract import MAX_READ_BYTES
 from pagetrail.schemas.owner import OPEN_END, Anomaly, Evidence
-from pagetrail.schemas.store import chain, fold_name, segments_directory, stream_directory
+from pagetrail.schemas.store.contract import Store
+from pagetrail.schemas.store.names import fold_name, stream_name
 from tests.oracles.fold.oracle import Reference
 from tests.oracles.fold.values import FIELDS, Flag, Owner, Span
 
@@ -36,9 +41,9 @@ def said(engine: StreamEngine, record: np.void) -> tuple[Any, ...]:
     for name in FIELDS:
         value = int(record[name])
         if name.endswith("comm"):
-            values[name] = None if value < 0 else engine.comms.texts[value]
+            values[name] = None if value < 0 else engine.state.comms.texts[value]
         elif name.endswith("stack"):
-            values[name] = None if value < 0 else engine.stacks.raw[value]
+            values[name] = None if value < 0 else engine.state.stacks.raw[value]
         else:
             values[name] = None if value == np.iinfo(record.dtype[name]).min else value
     return tuple(values.values())
@@ -46,7 +51,7 @@ def said(engine: StreamEngine, record: np.void) -> tuple[Any, ...]:
 
 def live_state(engine: StreamEngine) -> State:
     """Return (page, view) → (generation, all that its record says)."""
-    runs, records, _ = live_rows(engine.tables)
+    runs, records, _ = live_rows(engine.state.tables)
     state: State = {}
     for run, record in zip(runs, records, strict=True):
         content = (int(run["generation"]), said(engine, record))
@@ -58,7 +63,7 @@ def live_state(engine: StreamEngine) -> State:
 
 def closed_spans(engine: StreamEngine) -> Counter[Span]:
     """Return the spans that ended in the present stretch, page by page, without those that covered no instant."""
-    t = engine.tables
+    t = engine.state.tables
     spans: Counter[Span] = Counter()
     for run, record in zip(t.runs[: t.counts[RUNS]], t.closed[: t.counts[RUNS]], strict=True):
         if record["begin_seq"] == run["end_seq"]:
@@ -76,7 +81,7 @@ def flags(engine: StreamEngine, rows: np.ndarray) -> Counter[tuple[Flag, int, in
     """Return what the debug client says, page by page, with seq and time of each end; none that covered no instant."""
     found: Counter[tuple[Flag, int, int]] = Counter()
     for row in rows:
-        name = engine.facts.fields[int(row["field"])]
+        name = engine.state.facts.fields[int(row["field"])]
         said = {key: int(row[key]) for key in ("generation", "value", "begin_seq", "begin_ts")}
         for page in range(int(row["pfn"]), int(row["pfn"] + row["nr_pages"])):
             flag = Flag(pfn=page, field=name.split(".")[1], evidence=Evidence(int(row["evidence"])), **said)
@@ -86,7 +91,7 @@ def flags(engine: StreamEngine, rows: np.ndarray) -> Counter[tuple[Flag, int, in
 
 def live_flags(engine: StreamEngine) -> set[Flag]:
     """Return what the debug client says now, page by page."""
-    found = flags(engine, engine.values.live(engine.tables))
+    found = flags(engine, engine.state.values.live(engine.state.tables))
     assert set(found.values()) <= {1}
     assert all((seq, ts) == (OPEN_END, OPEN_END) for _, seq, ts in found)
     return {flag for flag, _, _ in found}
@@ -94,7 +99,7 @@ def live_flags(engine: StreamEngine) -> set[Flag]:
 
 def doubts(engine: StreamEngine) -> Expanded:
     """Return the doubts of the present stretch, page by page; of an absurdly long one the first 4096 pages."""
-    t = engine.tables
+    t = engine.state.tables
     found: Expanded = Counter()
     for row in t.doubts[: t.counts[DOUBTS]].tolist():
         pfn, nr_pages, *said = row
@@ -108,6 +113,7 @@ class Run:
     """An engine after some frames, and what it sealed on the way."""
 
     engine: StreamEngine
+    link: Link = field(default_factory=Link)
     digests: list[tuple[int, int, str]] = field(default_factory=list)
     state_digests: list[str] = field(default_factory=list)
     tables: list[dict[str, pa.Table]] = field(default_factory=list)
@@ -119,32 +125,37 @@ class Run:
     def apply(self, frames: Iterable[Frame]) -> "Run":
         """Fold *frames*, and take what each seal would write."""
         for frame in frames:
-            for _ in self.engine.apply(*decode_frame(frame.payload)):
-                self._seal(Stretch(self.engine, tip=False))
+            for stretch in self.engine.apply(*decode_frame(frame.payload)):
+                self._seal(Content(stretch, self.link))
         return self
 
-    def _seal(self, stretch: Stretch) -> None:
-        self.digests.append((stretch.first_seq, stretch.last_seq, stretch.digest))
-        self.state_digests.append(stretch.state_digest)
-        self.tables.append(stretch.tables())
-        self.engine.parent_digest, self.engine.ended = stretch.digest, stretch.ended
+    def _seal(self, content: Content) -> None:
+        self._keep(content)
         self._gather()
 
+    def _keep(self, content: Content) -> None:
+        origin = content.stretch.origin
+        self.digests.append((origin.first_seq, origin.last_seq, content.digest))
+        self.state_digests.append(content.state_digest)
+        self.tables.append(content.tables())
+        self.link = content.link
+
     def _gather(self) -> None:
-        t = self.engine.tables
+        t = self.engine.state.tables
         self.spans += closed_spans(self.engine)
         self.doubts += doubts(self.engine)
-        self.flags += flags(self.engine, self.engine.values.closed())
+        self.flags += flags(self.engine, self.engine.state.values.closed())
         self.quarantined += [tuple(row) for row in t.quarantine[: t.counts[QUARANTINE]].tolist()]
 
     def finish(self) -> "Run":
         """Take what was not sealed too."""
         self._gather()
-        stretch = Stretch(self.engine, tip=True)
-        self.digests.append((stretch.first_seq, stretch.last_seq, stretch.digest))
-        self.state_digests.append(stretch.state_digest)
-        self.tables.append(stretch.tables())
+        self._keep(self.content())
         return self
+
+    def content(self) -> Content:
+        """Return what a tip would hold now."""
+        return Content(self.engine.stretch(), self.link)
 
 
 def new_engine(*, correct: bool = True, floor: int = FLOOR) -> StreamEngine:
@@ -159,7 +170,7 @@ def folded(frames: Iterable[Frame], *, correct: bool = True, floor: int = FLOOR)
 
 def anomalies(engine: StreamEngine) -> dict[Anomaly, tuple[int, int, int]]:
     """Return events, pages and the first stream_seq of each kind of anomaly that was met."""
-    rows = engine.tables.anomalies
+    rows = engine.state.tables.anomalies
     return {kind: tuple(rows[kind, :3].tolist()) for kind in Anomaly if rows[kind, 0]}
 
 
@@ -169,37 +180,38 @@ def reference_anomalies(reference: Reference) -> dict[Anomaly, tuple[int, int, i
     return {kind: (len(noted[kind]), reference.pages_noted[kind], min(noted[kind])) for kind in Anomaly if noted[kind]}
 
 
-def open_view(engine: StreamEngine) -> tuple[object, ...] | None:
-    """Return the dump that is under way, record by record."""
-    view = engine.view
-    if view is None:
+def open_baseline(state: StreamState) -> tuple[object, ...] | None:
+    """Return the baseline that is open, entry by entry."""
+    opened = state.baseline
+    if opened is None:
         return None
-    records = view.records()
-    return view.begin, view.seq, view.floor, view.since, None if records is None else records.to_pylist()
+    records = opened.records()
+    return opened.begin, opened.seq, opened.floor, opened.since, None if records is None else records.to_pylist()
 
 
-def semantic(engine: StreamEngine) -> dict[str, Any]:
-    """Return every attribute of an engine, in words that do not depend on how its arrays are laid out."""
-    t = engine.tables
-    stretch = Stretch(engine, tip=True)
-    handles = stretch.live_handles.tolist()
+def semantic(engine: StreamEngine, link: Link) -> dict[str, Any]:
+    """Return every attribute of a stream, in words that do not depend on how its arrays are laid out."""
+    state, t = engine.state, engine.state.tables
+    content = Content(engine.stretch(), link)
+    handles = content.stretch.live_handles.tolist()
     renumbered = {handle: i for i, handle in enumerate(dict.fromkeys(handles))}
     return {
-        "host": engine.host, "boot_id": engine.boot_id, "options": engine.options, "facts": plain(engine.facts),
-        "sections": plain(engine.sections.history), "open": sorted(engine.sections._open), "opts": engine.opts.tolist(),
-        "sections are the facts'": engine.sections.history is engine.facts.sections,
-        "segment": (engine.segment_first_seq, engine.segment_first_ts, engine.parent_digest, engine.ended),
-        "view": open_view(engine), "pages": live_state(engine), "records": [renumbered[h] for h in handles],
+        "host": engine.host, "boot_id": engine.boot_id, "options": engine.options, "facts": plain(state.facts),
+        "sections": plain(state.sections.history), "open": sorted(state.sections._open), "opts": state.opts.tolist(),
+        "sections are the facts'": state.sections.history is state.facts.sections, "correct": state.correct,
+        "segment": (engine.segment_first_seq, engine.segment_first_ts, link),
+        "baseline": open_baseline(state), "pages": live_state(engine), "records": [renumbered[h] for h in handles],
         "sizes": [int(t.records[h]["pages"]) for h in renumbered], "slots": (t.slot >= 0).tolist(),
         "generation": t.generation.tolist(), "anomalies": anomalies(engine), "spans": closed_spans(engine),
         "doubts": doubts(engine), "quarantine": t.quarantine[: t.counts[QUARANTINE]].tolist(),
         "counts": {i: int(t.counts[i]) for i in (LIVE, RUNS, DOUBTS, QUARANTINE, EVENTS, LAST_TS, LAST_SEQ)},
         "unused": int(t.counts[SPARE]) + int(t.counts[LIVE]) == t.records.shape[0],
         "types": {name: (array.dtype, array.shape[1:]) for name, array in t._asdict().items()},
-        "values": (live_flags(engine), flags(engine, engine.values.closed())),
-        "clients": [client.name for client in engine.values.needed], "fields": engine.values.fields,
-        "differences": stretch.tables()["audit_differences"].to_pylist(), "digest": (stretch.digest, stretch.state_digest),
-        "derived": sorted(set(vars(engine)) - {"_room", "comms", "stacks", "tables"}),
+        "values": (live_flags(engine), flags(engine, state.values.closed())),
+        "clients": [client.name for client in state.values.needed], "fields": state.values.fields,
+        "differences": content.tables()["audit_differences"].to_pylist(),
+        "digest": (content.digest, content.state_digest),
+        "derived": (sorted(set(vars(engine)) - {"_room", "state"}), sorted(set(vars(state)) - {"comms", "stacks", "tables"})),
     }  # fmt: skip
 
 
@@ -221,38 +233,51 @@ def replay(
     floor: int = FLOOR,
     read_bytes: int = MAX_READ_BYTES,
     frames: int | None = None,
+    into: Store | None = None,
 ) -> tuple[ReplayReport, Replayer]:
-    """Replay a trail to the end of its log, or stop after so many frames."""
+    """Replay a trail to the end of its log, or stop after so many frames; *into* another store than its own."""
     with SqliteLogReader(trail) as reader:
-        replayer = Replayer(trail, reader, options=FoldOptions(correct=correct, floor=floor), read_bytes=read_bytes)
+        options = FoldOptions(correct=correct, floor=floor)
+        replayer = Replayer(trail, reader, store=into, options=options, read_bytes=read_bytes)
         stop = (lambda: False) if frames is None else (lambda: replayer.report.frames >= frames)
         return replayer.run(stop=stop), replayer
 
 
 def store(trail: Path) -> dict[str, str]:
     """Return the segments and tips of a trail, all streams and folds, by name, with their digests."""
+    root = store_of(trail).root
+    return {
+        name: digest_of(store_of(trail), name)
+        for name in sorted(str(path.relative_to(root)) for path in root.rglob("[!.]*.duckdb"))
+    }
+
+
+def digest_of(holder: Store, name: str) -> str:
+    """Return the digest that a segment or tip has of itself."""
     from pagetrail.replay.store.read import meta, opened
 
-    found = {}
-    for path in sorted(segments_directory(trail).rglob("[!.]*.duckdb")):
-        with opened(path) as db:
-            found[str(path.relative_to(segments_directory(trail)))] = meta(db, path)["digest"]
-    return found
+    with opened(holder, name) as db:
+        return meta(db, name)["digest"]
 
 
 def litter(trail: Path) -> list[str]:
     """Return what stopped writers left."""
-    return [path.name for path in segments_directory(trail).rglob(".writing-*")]
+    return [path.name for path in store_of(trail).root.rglob(".writing-*")]
 
 
-def stream(trail: Path, *, host: str = "host", boot_id: str = "boot", correct: bool = True) -> Path:
-    """Return where the segments of a stream stand."""
-    return stream_directory(trail, host, boot_id, fold_name(correct=correct))
+def place(trail: Path, *, host: str = "host", boot_id: str = "boot", fold: str | None = None) -> StreamPlace:
+    """Return where the files of a stream are in its trail."""
+    return StreamPlace(store_of(trail), stream_name(host, boot_id, fold or fold_name(correct=True)))
 
 
-def newest(trail: Path, **whose: Any) -> Path:
-    """Return the last file of a stream."""
-    return chain(stream(trail, **whose))[-1].path
+def stream(trail: Path, **whose: Any) -> Path:
+    """Return the folder of a stream's files."""
+    return store_of(trail).root / place(trail, **whose).name
+
+
+def chained(trail: Path, **whose: Any) -> list[Path]:
+    """Return the files of a stream, in order."""
+    return [store_of(trail).root / file.name for file in place(trail, **whose).chain()]
 
 
 def owners(reference: Reference) -> dict[tuple[int, int], Owner]:

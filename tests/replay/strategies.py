@@ -216,7 +216,10 @@ def _gap(m: Machine, a: int, b: int) -> None:
 
 def _coverage(m: Machine, a: int, b: int) -> None:
     kinds = (("split",), ("alloc", "free"), ("alloc", "free", "split"), ("drain", "refill", "hotplug"))[a % 4]
-    m.emit(Kind.COVERAGE, Coverage(kinds=kinds, begins=b % 3 > 0, declared_by="a history"))  # type: ignore[arg-type]
+    cpus = (None, None, (0,), (1,), (0, 1))[a // 4 % 5]
+    past = {"since": max(m.ts - 10 * b, 0), "until": m.ts} if a % 16 == 15 else {}
+    detail = Coverage(kinds=kinds, begins=b % 3 > 0, cpus=cpus, declared_by="a history", **past)  # type: ignore[arg-type]
+    m.emit(Kind.COVERAGE, detail)
 
 
 def _clock(m: Machine, a: int, b: int) -> None:
@@ -331,7 +334,7 @@ def _again(m: Machine, a: int, b: int) -> None:
 
 _OPS: tuple[Callable[[Machine, int, int], None], ...] = (
     *[_alloc_free] * 8, *[_alloc] * 2, *[_free_block] * 6, *[_free_part] * 2, *[_free_any] * 2, *[_drain] * 3,
-    *[_split] * 3, *[_migrate] * 3, *[_isolate] * 2, *[_hotplug] * 3, _gap, _coverage, _clock, _marker, _extfrag,
+    *[_split] * 3, *[_migrate] * 3, *[_isolate] * 2, *[_hotplug] * 3, _gap, *[_coverage] * 2, _clock, _marker, _extfrag,
     *[_dump] * 2, *[_nonsense] * 2, *[_flag] * 4,
 )  # fmt: skip
 

@@ -66,5 +66,5 @@ def test_a_line_that_is_no_setting_is_named_by_its_number_alone(tmp_path: Path, 
 def test_what_the_log_promises_is_not_to_be_set_otherwise(tmp_path: Path, name: str) -> None:
     file = tmp_path / "client.properties"
     file.write_text(f"{name}=1\n")
-    with pytest.raises(BadArgument, match=f"line 1: {name} is pagetrail's own"):
+    with pytest.raises(BadArgument, match=f"line 1: only pagetrail sets {name}"):
         parse_log_address("kafka://h:1/t", file)

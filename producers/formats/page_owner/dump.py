@@ -3,17 +3,20 @@
 ``PageOwnerDump`` reads the entries of one dump. ``PageOwnerFile`` is a dump alone, as a recording of its own.
 """
 
+import re
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pagetrail.producers.detail_rows import baseline, clock_row
+from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.page_owner import page_owner_jit as kernels
-from pagetrail.producers.parsed import ReadAccount
+from pagetrail.producers.parsed import ReadAccount, noted
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import NUMPY_DTYPES, Kind, absent
-from pagetrail.schemas.details import BaselineBegin, BaselineEnd, Clock, Detail
+from pagetrail.schemas.details import BaselineBegin, Clock
 
 CHUNK_BYTES: Final = 4 << 20
 RECORD: Final = "page_owner record"
@@ -104,7 +107,7 @@ class PageOwnerDump:
             kernels.parse(self._buffer, held, self._state, self._out, self._slots, self._spans, self._bad)
             rows, bad = int(self._state[kernels.ROWS]), int(self._state[kernels.BAD])
             for line, begin, end in self._bad[:, :bad].T.tolist():
-                self.account.note_line(line, self._text(begin, min(end, begin + 200)))
+                self.account.note_line(line, noted(self._buffer[begin:end].tobytes()))
             if rows:
                 self.account.events[RECORD] += rows
                 yield self._batch(rows)
@@ -173,26 +176,9 @@ class PageOwnerFile:
         ))  # fmt: skip
 
 
-def baseline(entries: list[EventBatch], trace_ts_nsec: int, begin: BaselineBegin) -> Iterator[EventBatch]:
-    """Yield the rows of one baseline, all at *trace_ts_nsec*: its begin, *entries*, its end."""
-    yield detail_row(Kind.BASELINE_BEGIN, trace_ts_nsec, begin)
-    for batch in entries:
-        times = np.full(len(batch), trace_ts_nsec, dtype=np.int64)
-        yield EventBatch(columns={**batch.columns, "trace_ts_nsec": times}, texts=batch.texts, details=batch.details)
-    yield detail_row(Kind.BASELINE_END, trace_ts_nsec, BaselineEnd(name=begin.name, entries=begin.entries))
-
-
-def clock_row(trace_ts_nsec: int, clock: Clock) -> EventBatch:
-    """Return a batch of one CLOCK row."""
-    return detail_row(Kind.CLOCK, trace_ts_nsec, clock)
-
-
-def detail_row(kind: Kind, trace_ts_nsec: int, detail: Detail, **columns: int) -> EventBatch:
-    """Return a batch of one row of *kind* with *detail* and the numbers *columns*."""
-    arrays: dict[str, NDArray[np.generic]] = {
-        "kind": np.array([kind], dtype=np.int8),
-        "trace_ts_nsec": np.array([trace_ts_nsec], dtype=np.int64),
-    }
-    for name, value in columns.items():
-        arrays[name] = np.array([value], dtype=NUMPY_DTYPES[name])
-    return EventBatch(columns=arrays, details={0: detail.model_dump_json(exclude_none=True)})
+PAGE_OWNER: Final = Format(
+    name="page_owner",
+    phrase="a page_owner dump",
+    line=re.compile(rb"Page allocated via order \d+, mask 0x"),
+    opens=lambda stream, kernel: PageOwnerFile(stream, source=stream.source),
+)

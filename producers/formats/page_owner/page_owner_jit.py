@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.schemas.jit import inner, jit
+from pagetrail.schemas.linux.migrate import MIGRATE_REASON_NAMES, MR_CONTIG_RANGE, MR_CONTIG_RANGE_BEFORE_5_10
+from pagetrail.schemas.linux.mmzone import MIGRATETYPE_NAMES
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -21,6 +23,10 @@ Number = Any
 
 def _word(text: bytes) -> Bytes:
     return np.frombuffer(text, dtype=np.uint8)
+
+
+def _lines(names: tuple[str, ...]) -> Bytes:
+    return _word("".join(f"{name}\n" for name in names).encode())
 
 
 ABSENT: Final = np.iinfo(np.int64).min
@@ -62,15 +68,9 @@ _TO: Final = _word(b"to ")
 _OFFLINE: Final = _word(b"offline ")
 _MEMCG: Final = _word(b"memcg ")
 
-# enum migratetype and migratetype_names, include/linux/mmzone.h and mm/page_alloc.c (Linux 6.1, CONFIG_CMA).
-_TYPES: Final = _word(b"Unmovable\nMovable\nReclaimable\nHighAtomic\nCMA\nIsolate\n")
-# enum migrate_reason, include/linux/migrate_mode.h, and its names, mm/debug.c (Linux 6.1).
-_REASONS: Final = _word(
-    b"compaction\nmemory_failure\nmemory_hotplug\nsyscall_or_cpuset\nmempolicy_mbind\nnuma_misplaced\ncontig_range\n"
-    b"longterm_pin\ndemotion\n"
-)
-_CMA: Final = _word(b"cma")  # what contig_range was called before Linux 5.10
-_CONTIG_RANGE: Final = 6
+_TYPES: Final = _lines(MIGRATETYPE_NAMES)
+_REASONS: Final = _lines(MIGRATE_REASON_NAMES)
+_CMA: Final = _word(MR_CONTIG_RANGE_BEFORE_5_10.encode())
 
 _NEWLINE, _SPACE, _OPEN, _CLOSE, _MINUS, _ZERO, _NINE = 10, 32, 40, 41, 45, 48, 57
 
@@ -301,7 +301,7 @@ def _other_line(buf: Bytes, pos: int, end: int, row: int, out: Ints, slots: Ints
     if reason >= 0:
         index = _index_of(buf, reason, end, _REASONS)
         if _at(buf, reason, end, _CMA) == end:
-            index = _CONTIG_RANGE
+            index = MR_CONTIG_RANGE
         if index >= 0:
             out[REASON, row] = index
         return reason < end

@@ -4,9 +4,11 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
+from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.ftrace_jit import scan_ftrace
 from pagetrail.producers.formats.text.reader import TextReader
+from pagetrail.producers.formats.tracer import FTRACE
 
 # kernel/trace/trace.c (Linux 6.1): print_event_info and print_func_help_header; later comments: test_cpu_buff_start
 _ENTRIES: Final = re.compile(rb"# entries-in-buffer/entries-written: *([0-9]{1,18})/([0-9]{1,18}) +#P:([0-9]{1,5})\s*")
@@ -18,7 +20,7 @@ _LOST: Final = re.compile(rb"CPU:([0-9]{1,5}) \[LOST(?: ([0-9]{1,18}))? EVENTS\]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FtraceHeader:
-    """What the lines that begin with '#' told; None where they did not."""
+    """What the lines that begin with '#' say; None where they do not."""
 
     entries_in_buffer: int | None = None
     entries_written: int | None = None
@@ -49,7 +51,6 @@ class FtraceText(TextReader):
         if cpu >= tk.MAX_CPUS:
             return False
         count = None if lost[2] is None else int(lost[2])
-        self.account.lost_events += count or 0
         self._lose(cpu, count, f"the trace says {line.strip().decode()}")
         return True
 
@@ -72,3 +73,17 @@ class FtraceText(TextReader):
     def _goes_on(self, tail: bytes) -> bool:
         start = tail.lstrip(b" \t")[:2]
         return bool(tail) and b"=>".startswith(start)
+
+
+FTRACE_TEXT: Final = Format(
+    name="ftrace-text",
+    phrase="ftrace text",
+    # "comm-pid (tgid) [cpu] flags ts: event: ", TGID and flags by the tracer's options; or what trace_pipe says of a loss.
+    line=re.compile(
+        rb"# tracer: |# entries-in-buffer/entries-written: |CPU:\d+ \[LOST \d+ EVENTS\]$"
+        rb"|\s*.{1,16}-\d+\s+(?:\(\s*(?:\d+|-+)\)\s+)?\[\d+\]\s+(?:[^\s:]{1,6}\s+)?\d+\.\d+: (?:[\w.]+: |<)"
+    ),
+    opens=lambda stream, kernel: FtraceText(stream, source=stream.source, kernel=kernel),
+    tracer=FTRACE,
+    trace_names=("trace.txt", "trace_pipe.txt", "trace"),
+)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.producers.formats.interning_jit import ACTION, COUNT, at, intern
+from pagetrail.producers.formats.rows import HOLD, NO_ROW, NONE, R_PID, R_STACK
 from pagetrail.producers.formats.text.text_jit import (
     ABSENT_TGID,
     COMM_START,
@@ -20,7 +21,6 @@ from pagetrail.producers.formats.text.text_jit import (
     GAP_DUE,
     GAP_IS_DUE,
     GROW,
-    HOLD,
     IGNORE,
     INTERRUPTED,
     LAST_TS,
@@ -32,14 +32,10 @@ from pagetrail.producers.formats.text.text_jit import (
     NEED_DATA,
     NEW_NAME,
     NEXT,
-    NO_ROW,
-    NONE,
     ODD,
     PAYLOAD,
     PID,
     POS,
-    R_PID,
-    R_STACK,
     RARE,
     ROWS,
     STACK,

@@ -4,11 +4,13 @@ import re
 from pathlib import PurePosixPath
 from typing import Final
 
+from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.perf_jit import scan_perf
 from pagetrail.producers.formats.text.reader import TextReader
+from pagetrail.producers.formats.tracer import PERF
+from pagetrail.producers.meaning import gap_of_unknown_cpu
 from pagetrail.schemas.columns import absent
-from pagetrail.schemas.details import Gap
 
 # tools/perf/util/evsel_fprintf.c (Linux 6.1), sample__fprintf_callchain: address, symbol+offset, (dso)
 _FRAME: Final = re.compile(r"\t *([0-9a-f]+) (.*?)(?: \(([^()]*)\))?\s*", re.ASCII)
@@ -24,12 +26,11 @@ _KERNEL_DSO: Final = ("[kernel.kallsyms]", "[kernel.vmlinux]", "[guest.kernel.ka
 
 
 class PerfScript(TextReader):
-    """The output of ``perf script``, as a ``parsed.Parser``. Of call chains, the kernel's part is kept."""
+    """The output of ``perf script``, as a ``parsed.Parser``. It keeps the kernel's part of call chains."""
 
     _kernel = staticmethod(scan_perf)
     _late_stacks = False
     _odd_line = -1
-    header: None = None  # perf script prints none unless asked to; its lines begin with '#'
 
     def _odd(self, line: bytes) -> bool:
         number = int(self._state[tk.LINE])
@@ -58,13 +59,12 @@ class PerfScript(TextReader):
             self.account.events[name] += 1
             self.account.ignored[name] += 1
             return True
-        self.account.lost_events += int(lost[1])
         if cpu >= 0:
             self._lose(cpu, int(lost[1]), _REASON)
-        else:  # of which CPU is not said: nothing that was read before is safe
-            t_hi = int(head[2]) * 10**9 + int(head[3].ljust(9, b"0"))
-            detail = Gap(t_lo=0, t_hi=t_hi, lost=int(lost[1]), reason=_REASON)
-            self._rows.put_gap(cpu, t_hi, detail.model_dump_json())
+        else:
+            at = int(head[2]) * 10**9 + int(head[3].ljust(9, b"0"))
+            self.account.lost_events += int(lost[1])
+            self._rows.append(gap_of_unknown_cpu(at, int(lost[1]), _REASON))
         return True
 
     def _stack_text(self, raw: bytes) -> str | None:
@@ -88,3 +88,14 @@ def _frame(address: str, symbol: str, dso: str) -> str:
         return f"{name} {dso}"
     module = PurePosixPath(dso).name.partition(".ko")[0].replace("-", "_")
     return f"{name} [{module}]"
+
+
+PERF_SCRIPT: Final = Format(
+    name="perf-script",
+    phrase="the output of perf script",
+    # "comm tid [cpu] ts: [period] system:event: "
+    line=re.compile(rb"\s*.{1,16}?\s+-?\d+(?:/-?\d+)?\s+(?:\[\d+\]\s+)?\d+\.\d+:\s+(?:\d+\s+)?[\w-]+:\w+:"),
+    opens=lambda stream, kernel: PerfScript(stream, source=stream.source, kernel=kernel),
+    tracer=PERF,
+    trace_names=("perf-script.txt",),
+)

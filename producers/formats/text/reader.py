@@ -1,7 +1,7 @@
 """What the text parsers have in common: chunks in, lines to the kernel, rare lines to Python, batches out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, ClassVar, Final
 
 import numpy as np
@@ -9,16 +9,26 @@ from numpy.typing import NDArray
 
 from pagetrail.producers.formats.interning import new_interner
 from pagetrail.producers.formats.interning_jit import ACTION, COUNT, MASK
+from pagetrail.producers.formats.rows import NO_ROW, RowBuilder
 from pagetrail.producers.formats.text import text_jit as tk
-from pagetrail.producers.formats.text.payloads import Event, EventReader, FailedAlloc, NothingNew, Refused, action_of
-from pagetrail.producers.formats.text.rows import RowBuilder
-from pagetrail.producers.parsed import ReadAccount
+from pagetrail.producers.formats.text.payloads import action_of, bare_name, fields_of
+from pagetrail.producers.meaning import (
+    UNKNOWN_KERNEL,
+    FailedAlloc,
+    Gaps,
+    Meaning,
+    NothingNew,
+    Outcome,
+    RecordedKernel,
+    Refused,
+    Row,
+)
+from pagetrail.producers.parsed import ReadAccount, noted
 from pagetrail.schemas.batch import EventBatch
-from pagetrail.schemas.details import Gap
 from pagetrail.schemas.errors import BadArgument
-from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1, parse_gfp
 
 CHUNK_BYTES: Final = 1 << 20  # stays in the cache; larger ones cost page faults and win nothing
+_HEAD: Final = {"trace_ts_nsec": tk.TS, "cpu": tk.CPU, "pid": tk.PID, "tgid": tk.TGID, "stack": tk.STACK}
 
 
 class TextReader(ABC):
@@ -33,22 +43,25 @@ class TextReader(ABC):
         stream: BinaryIO,
         *,
         source: str,
-        gfp_flags: Mapping[str, int] | None = None,
-        vmemmap_base: int | None = None,
+        kernel: RecordedKernel = UNKNOWN_KERNEL,
         chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
         self.account = ReadAccount()
         self.source = source
         self._stream, self._chunk_bytes = stream, chunk_bytes
-        self._gfp_flags = GFP_FLAGS_6_1 if gfp_flags is None else gfp_flags
         self._texts = new_interner(1 << 14, 1 << 22)
         self._cpus = np.full((tk.CPU_FIELDS, tk.MAX_CPUS), -1, np.int64)
         self._cpus[tk.GAP_IS_DUE] = 0
         self._state = np.zeros(tk.STATE_SIZE, np.int64)
         self._state[tk.LINE] = 1
-        self._gaps: dict[int, tuple[int, int | None, str]] = {}  # by CPU: t_lo, lost, reason
-        self._rows = RowBuilder(self._state, self._cpus, self._stack_text)
-        self._events = EventReader(self._gfp_flags, vmemmap_base, self._rows.highest_pfn)
+        self._gaps = Gaps(last_ts=self._cpus[tk.LAST_TS], is_due=self._cpus[tk.GAP_IS_DUE])
+        self._rows = RowBuilder(
+            self._texts,
+            count=self._state[tk.ROWS : tk.ROWS + 1],
+            waiting=self._cpus[tk.WAITING : tk.INTERRUPTED + 1],
+            stack_text=self._stack_text,
+        )
+        self._meaning = Meaning(kernel, self._rows.highest_pfn)
         self._data: NDArray[np.uint8] = np.zeros(0, np.uint8)
         self._newlines: NDArray[np.int64] = np.zeros(0, np.int64)
 
@@ -100,14 +113,14 @@ class TextReader(ABC):
             if reason == tk.FULL:
                 yield self._flush(final=False)
             elif reason == tk.ODD:
-                line = self._data[self._state[tk.POS] : self._state[tk.STOP]].tobytes()
+                line = self._line()
                 if not self._odd(line):
                     self._note(line)
                 self._next_line()
             elif reason == tk.EVENT:
                 self._event()
             elif reason == tk.GAP_DUE:
-                self._put_gap(int(self._state[tk.CPU]), int(self._state[tk.TS]))
+                self._hear()
             else:
                 self._learn(reason)
 
@@ -123,7 +136,7 @@ class TextReader(ABC):
         self._state[tk.LINE] += self._state[tk.LINES]
 
     def _note(self, line: bytes, reason: str = "") -> None:
-        text = line[:200].decode("utf-8", "backslashreplace")
+        text = noted(line)
         self.account.note_line(int(self._state[tk.LINE]), f"{reason}: {text}" if reason else text)
 
     def _learn(self, reason: int) -> None:
@@ -131,11 +144,11 @@ class TextReader(ABC):
         texts, state = self._texts, self._state
         if reason == tk.NEW_NAME:
             name = int(state[tk.NAME])
-            texts.notes[ACTION, name] = action_of(texts.text(name).decode())
+            texts.notes[ACTION, name] = action_of(bare_name(texts.text(name).decode()))
         elif reason == tk.NEW_GFP:
             gfp = int(state[tk.GFP])
             try:
-                texts.notes[MASK, gfp] = parse_gfp(texts.text(gfp).decode(), self._gfp_flags) + 1
+                texts.notes[MASK, gfp] = self._meaning.gfp_mask(texts.text(gfp).decode()) + 1
             except BadArgument:
                 texts.notes[MASK, gfp] = tk.UNKNOWN_GFP
         else:
@@ -143,59 +156,58 @@ class TextReader(ABC):
 
     def _event(self) -> None:
         """Read, by the general path, the event whose head is in the state."""
-        state, cpus = self._state, self._cpus
-        cpu = int(state[tk.CPU])
-        name = int(state[tk.NAME])
-        payload = self._data[state[tk.PAYLOAD] : state[tk.STOP]].tobytes()
-        outcome = self._events.read(self._texts.text(name).decode(), payload.decode("latin-1"), int(state[tk.PID]))
-        row = tk.NO_ROW
-        line = self._data[state[tk.POS] : state[tk.STOP]].tobytes()
+        state = self._state
+        outcome = self._outcome()
+        row = NO_ROW
         if isinstance(outcome, Refused):
-            self._note(line, outcome.reason)
+            self._note(self._line(), outcome.reason)
         else:
-            if cpu >= 0 and cpus[tk.GAP_IS_DUE, cpu]:
-                self._put_gap(cpu, int(state[tk.TS]))
+            self._hear()
             if isinstance(outcome, FailedAlloc):
                 state[tk.FAILED] += 1
             elif isinstance(outcome, NothingNew):
                 state[tk.STRAIGHT] += 1
             else:
-                row = self._put_event(outcome, line)
-            self._texts.notes[COUNT, name] += 1
-            if cpu >= 0:
-                cpus[tk.LAST_TS, cpu] = state[tk.TS]
+                row = self._append(outcome)
+            self._texts.notes[COUNT, state[tk.NAME]] += 1
         if self._late_stacks:
-            tk.wait_for_stack(cpus, cpu, row)
+            tk.wait_for_stack(self._cpus, int(state[tk.CPU]), row)
         self._next_line()
 
-    def _put_event(self, event: Event, line: bytes) -> int:
-        if event.unknown_gfp:
-            self._note(line, event.unknown_gfp)
-        start, stop = int(self._state[tk.COMM_START]), int(self._state[tk.COMM_STOP])
-        return self._rows.put(event, self._texts.find(self._data[start:stop].tobytes()))
+    def _outcome(self) -> Outcome:
+        state = self._state
+        name = bare_name(self._texts.text(int(state[tk.NAME])).decode())
+        payload = self._data[state[tk.PAYLOAD] : state[tk.STOP]].tobytes().decode("latin-1")
+        fields = fields_of(name, payload)
+        return Refused() if fields is None else self._meaning.outcome(name, fields, pid=int(state[tk.PID]))
+
+    def _append(self, row: Row) -> int:
+        """Append *row* with the head that is in the state; return its place."""
+        state = self._state
+        if row.unknown_gfp:
+            self._note(self._line(), row.unknown_gfp)
+        head = {name: int(state[at]) for name, at in _HEAD.items()}
+        comm = self._data[state[tk.COMM_START] : state[tk.COMM_STOP]].tobytes()
+        return self._rows.append(row, head | {"comm": self._texts.find(comm)})
+
+    def _line(self) -> bytes:
+        return self._data[self._state[tk.POS] : self._state[tk.STOP]].tobytes()
+
+    def _hear(self) -> None:
+        """Note that the CPU in the state was heard of; append the gap that this ends."""
+        cpu = int(self._state[tk.CPU])
+        if cpu >= 0 and (gap := self._gaps.heard(cpu, int(self._state[tk.TS]))):
+            self._rows.append(gap)
 
     def _lose(self, cpu: int, lost: int | None, reason: str) -> None:
-        """Remember that events of *cpu* were lost after the last one read and before the next.
-
-        Where none has been read, everything before may have been lost: the gap begins at 0.
-        """
-        t_lo = max(0, int(self._cpus[tk.LAST_TS, cpu]))
-        if cpu in self._gaps:
-            before = self._gaps[cpu][1]
-            lost = None if lost is None or before is None else lost + before
-        self._gaps[cpu] = (t_lo, lost, reason)
-        self._cpus[tk.GAP_IS_DUE, cpu] = 1
-        self._cpus[[tk.WAITING, tk.INTERRUPTED], cpu] = tk.NONE  # a stack that comes now is that of a lost event
-
-    def _put_gap(self, cpu: int, t_hi: int) -> None:
-        t_lo, lost, reason = self._gaps.pop(cpu)
-        self._cpus[tk.GAP_IS_DUE, cpu] = 0
-        detail = Gap(t_lo=min(t_lo, t_hi), t_hi=t_hi, lost=lost, reason=reason).model_dump_json()
-        self._rows.put_gap(cpu, t_hi, detail)
+        """Take a report that events of *cpu* were lost."""
+        self.account.lost_events += lost or 0
+        self._gaps.lose(cpu, lost, reason)
+        self._rows.forget_stacks(cpu)
 
     def _flush(self, *, final: bool) -> EventBatch:
         self._settle()
-        return self._rows.flush(self._texts, final=final)
+        return self._rows.flush(final=final)
 
     def _settle(self) -> None:
         """Bring the account up to date."""
@@ -210,11 +222,10 @@ class TextReader(ABC):
                 self.account.ignored[name] = int(self._state[tk.STRAIGHT])
 
     def _finish(self) -> Iterator[EventBatch]:
-        last = max(0, int(self._cpus[tk.LAST_TS].max()))
-        for cpu in sorted(self._gaps):
+        for gap in self._gaps.rest():
             if self._rows.full():
                 yield self._flush(final=False)
-            self._put_gap(cpu, last)
+            self._rows.append(gap)
         self._settle()
-        if self._state[tk.ROWS]:
+        if len(self._rows):
             yield self._flush(final=True)

@@ -1,6 +1,6 @@
 """Kernels that the parsers of ftrace text and perf script text share: numbers, times, the fields of a page event, rows.
 
-They take the strict common form only. Whatever they refuse goes to the general path in ``text_events.py``, one line at
+They take the strict common form only. Whatever they refuse goes to the general path in ``payloads.py``, one line at
 a time: same results, slower.
 """
 
@@ -10,8 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.producers.formats.interning_jit import MASK, at, intern
+from pagetrail.producers.formats.rows import (
+    R_COMM,
+    R_CPU,
+    R_GFP_MASK,
+    R_KIND,
+    R_MIGRATETYPE,
+    R_ORDER,
+    R_PFN,
+    R_PID,
+    R_STACK,
+    R_TGID,
+    R_TS,
+)
 from pagetrail.schemas.columns import Kind, absent
 from pagetrail.schemas.jit import inner, jit
+from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 
 MAX_LINE: Final = 1 << 16
 """A longer line is not understood: no kernel prints one."""
@@ -71,10 +85,6 @@ ABSENT_PID: Final = absent("pid")
 ABSENT_TGID: Final = absent("tgid")
 ABSENT_GFP_MASK: Final = absent("gfp_mask")
 ABSENT_MIGRATETYPE: Final = absent("migratetype")
-NONE: Final = -1  # no event waits for a stack
-NO_ROW: Final = -2  # one waits that gave no row: its stack is dropped
-HOLD: Final = 1 << 15
-"""A stack is looked for within this many rows behind its event. The kernel writes it within microseconds."""
 UNSEEN_GFP: Final = 0  # the note of a text of gfp flags is its mask plus one
 UNKNOWN_GFP: Final = -1
 
@@ -96,32 +106,6 @@ _MIGRATETYPE: Final = literal(b" migratetype=")
 _GFP_FLAGS: Final = literal(b" gfp_flags=")
 _PERCPU_REFILL: Final = literal(b" percpu_refill=")
 
-
-# Rows under construction are int64, whatever their column: ``ROW_COLUMNS`` by rows.
-ROW_COLUMNS: Final = (
-    "trace_ts_nsec",
-    "kind",
-    "cpu",
-    "pid",
-    "tgid",
-    "comm",
-    "pfn",
-    "order",
-    "gfp_mask",
-    "migratetype",
-    "stack",
-)
-R_TS: Final = 0
-R_KIND: Final = 1
-R_CPU: Final = 2
-R_PID: Final = 3
-R_TGID: Final = 4
-R_COMM: Final = 5
-R_PFN: Final = 6
-R_ORDER: Final = 7
-R_GFP_MASK: Final = 8
-R_MIGRATETYPE: Final = 9
-R_STACK: Final = 10
 
 # What is remembered of each CPU from line to line: int64, these by MAX_CPUS.
 LAST_TS: Final = 0  # time of the last event read; -1 before the first
@@ -243,7 +227,7 @@ def page_fields(data: NDArray[np.uint8], action: int, state: NDArray[np.int64]) 
     if pos == first:
         return False
     pfn, pos = number(data, after_literal(data, pos, stop, _PFN), stop)
-    if pos < 0 or pfn >= 1 << 52:
+    if pos < 0 or pfn >= PFN_LIMIT:
         return False
     order, pos = number(data, after_literal(data, pos, stop, _ORDER), stop)
     if pos < 0 or order > 63:

@@ -1,6 +1,6 @@
 """The clients of page_ext, one file each. A new one is a file here and its line below; a new replay of an old log fills it.
 
-Source: mm/page_ext.c, page_ext_ops (Linux 6.1), whose order this is.
+Source: mm/page_ext.c, page_ext_ops (Linux 6.1), in that order.
 """
 
 from typing import Final

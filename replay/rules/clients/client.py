@@ -1,4 +1,4 @@
-"""What a client of page_ext is: struct page_ext_operations, and how the log feeds it.
+"""A client of page_ext: struct page_ext_operations, and how the log feeds it.
 
 Source: include/linux/page_ext.h and mm/page_ext.c (Linux 6.1): size, need and init.
 """
@@ -16,7 +16,7 @@ from pagetrail.schemas.details import Boot
 from pagetrail.schemas.owner import ABSENT64
 
 UNKNOWN: Final = ABSENT64
-"""The value of a field of which nothing has been told."""
+"""The value of a field that no event has reported."""
 
 PAGE_KINDS: Final = frozenset(
     {
@@ -24,21 +24,21 @@ PAGE_KINDS: Final = frozenset(
         Kind.POISON, Kind.UNPOISON, Kind.GUARD, Kind.UNGUARD,
     }
 )  # fmt: skip
-"""Kinds that say something of the pages of a block or a range: a client may ask for any of them."""
+"""Kinds of events on the pages of a block or a range: a client may ask for any of them."""
 
 
-class Said(NamedTuple):
-    """What n events say of their pages: one value of one field each; field -1: nothing.
+class FieldValues(NamedTuple):
+    """The values that n events give their pages: one value of one field each; field -1: none.
 
-    A value means the same in every replay: no dense id of a comm or a stack.
+    A value has the same meaning in every replay, so it cannot be the dense id of a comm or a stack.
     """
 
     field: Array  # int8 (n,) index into the client's fields
     value: Array  # int64 (n,)
 
 
-def _says_nothing(events: Events) -> Said:
-    return Said(field=np.full(events.kind.size, -1, np.int8), value=np.zeros(events.kind.size, np.int64))
+def _says_nothing(events: Events) -> FieldValues:
+    return FieldValues(field=np.full(events.kind.size, -1, np.int8), value=np.zeros(events.kind.size, np.int64))
 
 
 def _nothing_known() -> int:
@@ -52,21 +52,22 @@ class Client:
     Attributes
     ----------
     name
-        As it stands in the recording's ``Boot.page_ext_clients``, in fold names and in the store.
+        Its name in the recording's ``Boot.page_ext_clients``, in fold names and in the store.
     size
-        Bytes a page that it asks the kernel for, beside page_ext's own flags; 0 for a client that the kernel does not have.
+        Bytes a page that it takes in the kernel, beside page_ext's own flags; 0 for a client that the kernel does not have.
     need
-        Whether the kernel of a recording needed it. Asked once at the beginning (with None) and at each BOOT; what was
+        Whether the kernel of a recording needed it. Called once at the beginning (with None) and at each BOOT; a client that was
         needed once is kept.
     fields
-        What it holds of each page: one int64 each.
+        The fields that it holds for each page: one int64 each.
     kinds
-        The events that it wants to hear of, of ``PAGE_KINDS``. Those that cannot be (unaligned, beyond the machine) never come.
+        The kinds of events, out of ``PAGE_KINDS``, that it receives. It never receives impossible ones (unaligned, beyond the
+        machine).
     init
-        The value of each field on the pages of an extension that was just seen to be allocated. Where only its being there
-        is known, nothing is known of its pages.
+        The value of each field on the pages of an extension whose allocation was seen. Where only its existence is known, the
+        values of its pages are unknown.
     says
-        What events of ``kinds`` say, in their order.
+        The values that events of ``kinds`` give, in their order.
     """
 
     name: str
@@ -75,4 +76,4 @@ class Client:
     fields: tuple[str, ...] = ()
     kinds: frozenset[Kind] = frozenset()
     init: Callable[[], int] = _nothing_known
-    says: Callable[[Events], Said] = _says_nothing
+    says: Callable[[Events], FieldValues] = _says_nothing

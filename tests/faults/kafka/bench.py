@@ -18,8 +18,10 @@ from pagetrail.producers.log.sink_kafka import KafkaLogWriter
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.producers.recordings import open_recording
 from pagetrail.replay.store import read as stored
+from pagetrail.replay.store.local import store_of
+from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.log.address import parse_log_address
-from pagetrail.schemas.store import chain, segments_directory
+from pagetrail.schemas.store.names import streams_among
 from tests.conftest import REPOSITORY
 from tests.faults.kafka.worker import FLOOR, frames_of
 from tests.faults.recording import write_trace
@@ -140,10 +142,10 @@ class Bench:
         """Hold a store against the undisturbed one: the same files with the same digests, no hole, every event once."""
         found = store(place.trail)
         assert found == self.whole, _difference(found, self.whole)
-        for directory in segments_directory(place.trail).glob("*/*/*"):
+        for stream in _streams(place.trail):
             expected = 0
-            for file in chain(directory):
-                assert file.first_seq == expected, f"a hole before {file.path}"
+            for file in stream.chain():
+                assert file.first_seq == expected, f"a hole before {file.name}"
                 expected = file.last_seq + 1
         assert _events(place.trail) == self.events
 
@@ -177,13 +179,16 @@ def _ingest_hosts(folder: Path, trail: Path) -> None:
 def _events(trail: Path) -> dict[str, int]:
     """Return how many events each stream counts, of all kinds."""
     found = {}
-    for directory in sorted(segments_directory(trail).glob("*/*/*")):
-        files = chain(directory)
-        with stored.opened(files[-1].path) as db:
+    for stream in _streams(trail):
+        with stored.opened(stream.store, stream.chain()[-1].name) as db:
             row = db.execute("SELECT value FROM state WHERE name = 'facts'").fetchone()
         assert row is not None
-        found[directory.parent.parent.name] = sum(json.loads(row[0])["events"].values())
+        found[stream.name.split("/")[0]] = sum(json.loads(row[0])["events"].values())
     return found
+
+
+def _streams(trail: Path) -> list[StreamPlace]:
+    return [StreamPlace(store_of(trail), name) for name in streams_among(store_of(trail).list())]
 
 
 def _difference(found: dict[str, str], whole: dict[str, str]) -> str:

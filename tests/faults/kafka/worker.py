@@ -13,9 +13,10 @@ from pathlib import Path
 from pagetrail.producers.log.sink_kafka import KafkaLogWriter
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.replay.log.kafka import KafkaLogReader, ReadLimits
-from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.group import GroupReplayer, Membership
 from pagetrail.replay.run.partition import ReplaySettings
+from pagetrail.replay.store.local import store_of
 from pagetrail.schemas.errors import LogUnreachable, PagetrailError
 from pagetrail.schemas.frames import Frame
 from pagetrail.schemas.log.address import KafkaAddress, parse_log_address
@@ -69,7 +70,11 @@ def replay(*, log: str, trail: str, group: str, follow: bool = False, floor: int
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     settings = ReplaySettings(
-        trail=Path(trail), options=FoldOptions(floor=floor), read_bytes=STEP_BYTES, tip_seconds=0.5, idle_seconds=1.0
+        store=store_of(Path(trail)),
+        options=FoldOptions(floor=floor),
+        read_bytes=STEP_BYTES,
+        tip_seconds=0.5,
+        idle_seconds=1.0,
     )
     where = address(log)
     with KafkaLogReader(where, ReadLimits(seconds=15)) as reader:

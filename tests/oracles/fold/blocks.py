@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from pagetrail.schemas.owner import GFP_MOVABLE, Anomaly, Evidence, How, State
+from pagetrail.schemas.linux.gfp import GFP_MOVABLE
+from pagetrail.schemas.owner import Anomaly, Evidence, How, State
+from tests.oracles.fold.recording import covered
 from tests.oracles.fold.values import Event, Owner, nothing
 
 if TYPE_CHECKING:
@@ -128,7 +130,7 @@ def end_owners(oracle: "Reference", ending: list[int], event_pages: range, how: 
         oracle.end(page, how)
     for block in blocks.values():
         rest = [page for page, owner in oracle.proven.items() if owner is block and page not in event_pages]
-        if not rest or block.order == 0 or oracle.split_covered:
+        if not rest or block.order == 0 or covered(oracle, "split"):
             continue
         known = block.evidence != Evidence.INFERRED or block.how == How.SPLIT_IMPLIED
         single = block.but(

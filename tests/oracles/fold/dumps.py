@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.owner import DOUBT_BASELINE, GFP_COMP, OPEN_END, Anomaly, Evidence, How, State
+from pagetrail.schemas.linux.gfp import GFP_COMP
+from pagetrail.schemas.owner import DOUBT_BASELINE, OPEN_END, Anomaly, Evidence, How, State
 from tests.oracles.fold.comparison import action_of, agrees_with, is_early
 from tests.oracles.fold.page_flags import free_by_flags
 from tests.oracles.fold.sections import has_node, impossible, open_section_of

@@ -17,6 +17,7 @@ from tests.oracles.fold.dumps import begin_dump, end_dump
 from tests.oracles.fold.hotplug import take_call
 from tests.oracles.fold.moves import migrate, recheck_moves
 from tests.oracles.fold.recording import (
+    covered,
     take_clock,
     take_coverage,
     take_gap,
@@ -74,10 +75,9 @@ class Reference:
         self.debug = False
         self.went: dict[int, int] = {}  # section: when its extension was last freed
         self.coverage_begins: list[int] = []
-        self.hotplug_covered: int | None = None
+        self.uncovered_cpus: dict[str, set[int] | None] = {}  # by kind: CPUs that ended; None: not all were declared
+        self.covered_since: dict[str, int] = {}
         self.clock: tuple[int, int] | None = None
-        self.split_covered = False
-        self.refill_covered = False
         self.skew = 0
         self.moves: list[dict[str, Any]] = []
         self.flatmem = False
@@ -146,7 +146,7 @@ class Reference:
             alloc(self, event, How.ALLOC if kind == Kind.ALLOC else How.ISOLATE)
         elif kind in (Kind.FREE, Kind.DRAIN, Kind.REFILL):
             free(self, event, How[kind.name])
-            if kind != Kind.FREE and self.refill_covered:
+            if kind != Kind.FREE and covered(self, "refill"):
                 step_over_ghosts(self, range(pfn, pfn + 2**order), How[kind.name])
         elif kind in FLAGS and self.debug:
             field, value = FLAGS[kind]

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from pagetrail.schemas.owner import DOUBT_BASELINE, KPF_BUDDY, Evidence, How, State
+from pagetrail.schemas.linux.page_flags import KPF_BUDDY
+from pagetrail.schemas.owner import DOUBT_BASELINE, Evidence, How, State
 from tests.oracles.fold.blocks import is_free, keep_ghost
 from tests.oracles.fold.comparison import surer_from
 from tests.oracles.fold.values import Audit, Dump, Owner, nothing

@@ -26,15 +26,25 @@ def take_clock(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
 
 
 def take_coverage(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
-    if said.get("begins", True):
-        oracle.coverage_begins.append(oracle.ts)
-    if "hotplug" in said["kinds"]:
-        begun = oracle.ts if oracle.hotplug_covered is None else oracle.hotplug_covered
-        oracle.hotplug_covered = begun if said.get("begins", True) else None
-    if "split" in said["kinds"]:
-        oracle.split_covered = said.get("begins", True)
-    if "refill" in said["kinds"]:
-        oracle.refill_covered = said.get("begins", True)
+    """A kind is covered while all CPUs were declared and none has ended since."""
+    if said.get("since") is not None:
+        return  # a stretch that is past: the fold has gone beyond it
+    begins, cpus = said.get("begins", True), said.get("cpus")
+    for kind in said["kinds"]:
+        was = covered(oracle, kind)
+        if cpus is None:
+            oracle.uncovered_cpus[kind] = set() if begins else None
+        elif oracle.uncovered_cpus.get(kind) is not None:
+            for cpu in cpus:
+                (oracle.uncovered_cpus[kind].discard if begins else oracle.uncovered_cpus[kind].add)(cpu)  # type: ignore[union-attr]
+        if covered(oracle, kind):
+            oracle.covered_since[kind] = oracle.covered_since[kind] if was else oracle.ts
+            if begins:
+                oracle.coverage_begins.append(oracle.ts)
+
+
+def covered(oracle: "Reference", kind: str) -> bool:
+    return oracle.uncovered_cpus.get(kind) == set()
 
 
 def take_gap(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:

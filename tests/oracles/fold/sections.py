@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.owner import Anomaly, How
+from tests.oracles.fold.recording import covered
 from tests.oracles.fold.values import FLAGS, Event
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def impossible(oracle: "Reference", kind: Kind, event: Event) -> Anomaly | None:
 def is_gone(oracle: "Reference", section_nr: int) -> bool:
     """Whether it was seen to go, and would have been seen to come back."""
     went = oracle.went.get(section_nr)
-    if section_nr in oracle.open or went is None or oracle.hotplug_covered is None or oracle.hotplug_covered > went:
+    if section_nr in oracle.open or went is None:
+        return False
+    if not covered(oracle, "hotplug") or oracle.covered_since["hotplug"] > went:
         return False
     return not any(end >= went for end in oracle.gap_ends)
 

@@ -288,6 +288,11 @@ def test_a_trace_cut_short_is_read_as_far_as_it_is_whole(make):
     assert "cut short" in capture.account.truncated
 
 
+def test_a_file_that_is_no_trace_is_not_read_as_one_whatever_its_name(make):
+    with pytest.raises(InputError, match="expected a trace, found a page_owner dump"):
+        Capture(make(**{"trace.txt": DUMP}))
+
+
 # Alone -------------------------------------------------------------------------------------------------------------
 
 
@@ -310,6 +315,21 @@ def test_a_dump_alone_is_a_recording(make):
         Kind.CLOCK, Kind.BASELINE_BEGIN, Kind.BASELINE_ENTRY, Kind.BASELINE_END,
     ]  # fmt: skip
     assert recording.info.format == "page_owner"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "              sh-44      [000] .....     1.000000: split_owner: (f+0x0/0x50) page=0xfffff0c180002000 nr=4\n",
+        "              sh    44 [000]     1.000000: po:split_owner: (ffffffff81234567) page=0xfffff0c180002000 nr=4\n",
+    ],
+    ids=["ftrace", "perf"],
+)
+def test_the_vmemmap_base_that_the_operator_gives_counts_for_every_trace(tmp_path, line):
+    (tmp_path / "trace").write_text(line)
+    recording = open_recording(tmp_path / "trace", vmemmap_base=0xFFFFF0C180000000)
+    (batch,) = recording.parser.batches()
+    assert batch.column("pfn").tolist() == [0x80]
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.ZstdCompressor().compress])

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pagetrail.producers.formats.text.ftrace import FtraceHeader, FtraceText
+from pagetrail.producers.meaning import RecordedKernel
 from pagetrail.schemas.batch import to_arrow
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import DETAIL_MODELS
@@ -285,13 +286,13 @@ def test_an_unknown_gfp_flag_is_noted_and_the_mask_absent() -> None:
 
 def test_a_table_of_gfp_flags_can_be_given() -> None:
     text = HEAD + b"mm_page_alloc: page=0 pfn=0x1 order=0 migratetype=1 gfp_flags=GFP_KERNEL|__GFP_NEW\n"
-    (row,) = rows(text, gfp_flags={**GFP_FLAGS_6_1, "__GFP_NEW": 1 << 30})
+    (row,) = rows(text, kernel=RecordedKernel(gfp_flags={**GFP_FLAGS_6_1, "__GFP_NEW": 1 << 30}))
     assert row["gfp_mask"] == 0xCC0 | 1 << 30
 
 
 def test_struct_page_pointers_become_pfns_by_the_base_given() -> None:
     text = HEAD + b"split_owner: (f+0x0/0x50) page=0xfffff0c180002000 nr=32\n"
-    (row,) = rows(text, vmemmap_base=0xFFFFF0C180000000)
+    (row,) = rows(text, kernel=RecordedKernel(vmemmap_base=0xFFFFF0C180000000))
     assert row["pfn"] == 0x80
 
 

@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pagetrail.producers.formats.recognise import HEAD_BYTES, READABLE, Format, check_readable, recognise
+from pagetrail.producers.formats.page_owner.dump import PAGE_OWNER
+from pagetrail.producers.formats.recognise import HEAD_BYTES, opener, recognise
+from pagetrail.producers.formats.table import FORMATS
+from pagetrail.producers.formats.text.ftrace import FTRACE_TEXT
+from pagetrail.producers.formats.text.perf_script import PERF_SCRIPT
+from pagetrail.producers.formats.unread import DMESG, PERF_DATA, TRACE_DAT
 from pagetrail.producers.inputs import open_input
 from pagetrail.schemas.errors import InputError, PagetrailError, UnrecognisedInput
 
@@ -17,25 +22,25 @@ STACK = " => __alloc_pages\n => allocate_slab\n"
 PERF = "            perf   123 [001]    11.784091: kmem:mm_page_alloc: page=0x1113b pfn=0x1113b order=0\n"
 CHAIN = "\tffffffff81234567 __alloc_pages+0x16f ([kernel.kallsyms])\n\n"
 DUMP = "Page allocated via order 0, mask 0x0(), pid 1, tgid 1 (swapper/0), ts 840783087 ns, free_ts 0 ns\n"
-DMESG = "[    0.000000] Linux version 6.1.192\n"
+BOOT_LOG = "[    0.000000] Linux version 6.1.192\n"
 
 EXAMPLES = [
-    ("# tracer: nop\n#\n", Format.FTRACE_TEXT),
-    (FTRACE, Format.FTRACE_TEXT),
-    (TGID, Format.FTRACE_TEXT),
-    (NO_FLAGS, Format.FTRACE_TEXT),
-    (STACK * 30 + FTRACE, Format.FTRACE_TEXT),
-    ("CPU:1 [LOST 2256 EVENTS]\n" + FTRACE, Format.FTRACE_TEXT),
-    ("CPU:1 [LOST 2256 EVENTS]\n", Format.FTRACE_TEXT),
-    (FTRACE[30:] + FTRACE * 3, Format.FTRACE_TEXT),
-    (PERF, Format.PERF_SCRIPT),
-    ((PERF + CHAIN) * 3, Format.PERF_SCRIPT),
-    ("    a b 123/125 [001] 11.784091123:          1 kmem:mm_page_free: page=0x1\n", Format.PERF_SCRIPT),
-    (DUMP + "PFN 256 type Unmovable Block 0 type Unmovable Flags 0x0()\n", Format.PAGE_OWNER),
-    ("PFN 1 type\n\n" + DUMP, Format.PAGE_OWNER),
-    ("Page allocated via order 0, mask 0x0\n", Format.PAGE_OWNER),
-    (DMESG, Format.DMESG),
-    (FTRACE * 9 + "damage \0\0\0\n", Format.FTRACE_TEXT),
+    ("# tracer: nop\n#\n", FTRACE_TEXT),
+    (FTRACE, FTRACE_TEXT),
+    (TGID, FTRACE_TEXT),
+    (NO_FLAGS, FTRACE_TEXT),
+    (STACK * 30 + FTRACE, FTRACE_TEXT),
+    ("CPU:1 [LOST 2256 EVENTS]\n" + FTRACE, FTRACE_TEXT),
+    ("CPU:1 [LOST 2256 EVENTS]\n", FTRACE_TEXT),
+    (FTRACE[30:] + FTRACE * 3, FTRACE_TEXT),
+    (PERF, PERF_SCRIPT),
+    ((PERF + CHAIN) * 3, PERF_SCRIPT),
+    ("    a b 123/125 [001] 11.784091123:          1 kmem:mm_page_free: page=0x1\n", PERF_SCRIPT),
+    (DUMP + "PFN 256 type Unmovable Block 0 type Unmovable Flags 0x0()\n", PAGE_OWNER),
+    ("PFN 1 type\n\n" + DUMP, PAGE_OWNER),
+    ("Page allocated via order 0, mask 0x0\n", PAGE_OWNER),
+    (BOOT_LOG, DMESG),
+    (FTRACE * 9 + "damage \0\0\0\n", FTRACE_TEXT),
 ]
 
 
@@ -46,21 +51,30 @@ def test_a_text_is_recognised_by_its_lines(text, found):
 
 @pytest.mark.parametrize("name", ["perf.data", "trace.txt", "page_owner.txt"])
 def test_the_name_does_not_matter(name):
-    assert recognise(DUMP.encode(), name) is Format.PAGE_OWNER
+    assert recognise(DUMP.encode(), name) is PAGE_OWNER
 
 
-@pytest.mark.parametrize(
-    ("head", "found"), [(b"PERFILE2h\0\0\0", Format.PERF_DATA), (b"\x17\x08\x44tracing7\0", Format.TRACE_DAT)]
-)
+@pytest.mark.parametrize(("head", "found"), [(b"PERFILE2h\0\0\0", PERF_DATA), (b"\x17\x08\x44tracing7\0", TRACE_DAT)])
 def test_binary_traces_are_recognised_and_refused_with_what_to_do(head, found):
     assert recognise(head, "file") is found
-    with pytest.raises(InputError, match=rf"file: .*found {found.value}.*give"):
-        check_readable(found, "file")
+    with pytest.raises(InputError, match=rf"file: .*found {found.name}.*give"):
+        opener(found, "file")
 
 
-@pytest.mark.parametrize("found", sorted(READABLE, key=lambda found: found.value))
+@pytest.mark.parametrize("found", [FTRACE_TEXT, PERF_SCRIPT, PAGE_OWNER], ids=lambda found: found.name)
 def test_what_is_readable_is_not_refused(found):
-    check_readable(found, "file")
+    assert opener(found, "file") is found.opens
+
+
+def test_no_two_formats_share_a_name_or_a_name_of_traces():
+    names = [found.name for found in FORMATS]
+    traces = [name for found in FORMATS for name in found.trace_names]
+    assert len(set(names)) == len(names)
+    assert len(set(traces)) == len(traces)
+
+
+def test_a_trace_has_a_name_in_a_capture_directory_and_nothing_else_has_one():
+    assert {found.name for found in FORMATS if found.trace_names} == {found.name for found in FORMATS if found.tracer}
 
 
 @pytest.mark.parametrize(
@@ -88,18 +102,18 @@ def test_no_content_is_an_error_of_ours(head):
 @pytest.mark.parametrize(
     ("name", "found"),
     [
-        ("small/trace.txt.zst", Format.FTRACE_TEXT),
-        ("probes/trace.txt.zst", Format.FTRACE_TEXT),
-        ("stack/trace.txt.zst", Format.FTRACE_TEXT),
-        ("lossy/trace.txt.zst", Format.FTRACE_TEXT),
-        ("lossy/trace_rest.txt", Format.FTRACE_TEXT),
-        ("perf-plain/perf-script.txt.zst", Format.PERF_SCRIPT),
-        ("perf-g/perf-script.txt.zst", Format.PERF_SCRIPT),
-        ("perf-lost/perf-script.txt.zst", Format.PERF_SCRIPT),
-        ("perf-plain/perf.data.zst", Format.PERF_DATA),
-        ("small/trace.dat", Format.TRACE_DAT),
-        ("small/dmesg.txt", Format.DMESG),
-        ("small/snapshots/1-boot/page_owner.txt.zst", Format.PAGE_OWNER),
+        ("small/trace.txt.zst", FTRACE_TEXT),
+        ("probes/trace.txt.zst", FTRACE_TEXT),
+        ("stack/trace.txt.zst", FTRACE_TEXT),
+        ("lossy/trace.txt.zst", FTRACE_TEXT),
+        ("lossy/trace_rest.txt", FTRACE_TEXT),
+        ("perf-plain/perf-script.txt.zst", PERF_SCRIPT),
+        ("perf-g/perf-script.txt.zst", PERF_SCRIPT),
+        ("perf-lost/perf-script.txt.zst", PERF_SCRIPT),
+        ("perf-plain/perf.data.zst", PERF_DATA),
+        ("small/trace.dat", TRACE_DAT),
+        ("small/dmesg.txt", DMESG),
+        ("small/snapshots/1-boot/page_owner.txt.zst", PAGE_OWNER),
     ],
 )
 def test_files_of_real_recordings_are_recognised(captures, name, found):

@@ -6,26 +6,29 @@ import duckdb
 import numpy as np
 import pytest
 
+from pagetrail import api
 from pagetrail.replay.fold.decode import Events
 from pagetrail.replay.log.embedded import SqliteLogReader
+from pagetrail.replay.rules import fold_options
 from pagetrail.replay.rules.clients import CLIENTS
-from pagetrail.replay.rules.clients.client import PAGE_KINDS, Client, Said
-from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.rules.clients.client import PAGE_KINDS, Client, FieldValues
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.rules.page_ext import bytes_a_page
 from pagetrail.replay.run.replayer import Replayer
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Boot, Hotplug
+from pagetrail.schemas.errors import NotFound
 from pagetrail.schemas.frames import Frame
-from pagetrail.schemas.store import chain, fold_name, stream_directory
-from tests.replay.states import FLOOR, Run, folded, live_flags, new_engine, replay, store, trail_of
+from pagetrail.schemas.store.names import fold_name
+from tests.replay.states import FLOOR, Run, chained, folded, live_flags, new_engine, replay, store, trail_of
 from tests.replay.strategies import PAGES, Machine, history, to_frames
 
 
-def last_user(events: Events) -> Said:
+def last_user(events: Events) -> FieldValues:
     """Field 0: the pid that allocated last; field 1: the order of the last free. A drain says nothing."""
     allocated, freed = events.kind == Kind.ALLOC, events.kind == Kind.FREE
     field = np.where(allocated, 0, np.where(freed, 1, -1)).astype(np.int8)
-    return Said(field=field, value=np.where(allocated, events.pid, events.order).astype(np.int64))
+    return FieldValues(field=field, value=np.where(allocated, events.pid, events.order).astype(np.int64))
 
 
 THIRD = Client(
@@ -49,16 +52,16 @@ def told() -> list[Frame]:
 
 
 def replayed(trail: Path, options: FoldOptions, frames: int | None = None) -> Path:
-    """Replay a trail with *options*, perhaps only so many frames; return where the stream's segments are."""
+    """Replay a trail with *options*, perhaps only so many frames; return the last file of its stream."""
     with SqliteLogReader(trail) as reader:
         replayer = Replayer(trail, reader, options=options)
         replayer.run(stop=(lambda: False) if frames is None else (lambda: replayer.report.frames >= frames))
-    return stream_directory(trail, "host", "boot", options.name)
+    return chained(trail, fold=options.name)[-1]
 
 
-def held(directory: Path, client: str) -> set[tuple[str, int, int, int]]:
+def held(last: Path, client: str) -> set[tuple[str, int, int, int]]:
     """Return (field, page, value, begin_seq) of what a client holds at the end of a stream."""
-    with duckdb.connect(str(chain(directory)[-1].path), read_only=True) as db:
+    with duckdb.connect(str(last), read_only=True) as db:
         query = "SELECT field, pfn, nr_pages, value, begin_seq FROM page_ext WHERE client = ? AND end_seq = 2^63 - 1"
         rows = db.execute(query, [client]).fetchall()
     return {(field, page, value, seq) for field, pfn, n, value, seq in rows for page in range(pfn, pfn + n)}
@@ -89,6 +92,18 @@ def test_a_new_client_is_filled_by_a_new_replay_of_an_old_log(tmp_path: Path) ->
     assert held(new, "debug") == held(old, "debug") != set()
     assert new != old
     assert before.items() <= store(trail).items()
+
+
+def test_a_new_client_gives_no_old_answers_silently(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GIVEN a store WHEN a client is added as documented THEN questions ask for a replay, and then answer by it."""
+    trail = trail_of(tmp_path / "trail", told())
+    api.replay(trail)
+    assert "last_user.pid" not in api.open(trail).stream().facts.fields
+    monkeypatch.setattr(fold_options, "CLIENTS", (*CLIENTS, THIRD))
+    with pytest.raises(NotFound, match="run 'pagetrail replay'"):
+        api.open(trail)
+    api.replay(trail)
+    assert "last_user.pid" in api.open(trail).stream().facts.fields
 
 
 @pytest.mark.parametrize("frames", range(1, 10))
@@ -122,9 +137,9 @@ def test_clients_change_nothing_of_what_others_say() -> None:
 
 
 def test_a_fold_that_knows_other_clients_has_another_name() -> None:
-    assert FoldOptions().name == fold_name(correct=True) == "fold2"
-    assert WITH_THIRD.name == "fold2+last_user"
-    assert FoldOptions(correct=False, clients=CLIENTS[:2]).name == "fold2-without-debug-no-correct"
+    assert FoldOptions().name == fold_name(correct=True) == "fold3"
+    assert WITH_THIRD.name == "fold3+last_user"
+    assert FoldOptions(correct=False, clients=CLIENTS[:2]).name == "fold3-without-debug-no-correct"
 
 
 def test_a_client_that_is_not_needed_holds_nothing() -> None:
@@ -132,7 +147,7 @@ def test_a_client_that_is_not_needed_holds_nothing() -> None:
     m.begin()
     m.emit(Kind.POISON, pfn=0, order=0)
     run = folded(to_frames(m.recordings))
-    assert run.engine.facts.clients == run.engine.facts.fields == []
+    assert run.engine.state.facts.clients == run.engine.state.facts.fields == []
     assert run.tables[-1]["page_ext"].num_rows == 0
 
 
@@ -198,6 +213,4 @@ def test_a_range_of_flags_is_of_pages_that_are_no_block() -> None:
 def test_a_replay_of_the_log_by_the_command_holds_the_flags(tmp_path: Path) -> None:
     trail = trail_of(tmp_path / "trail", told())
     replay(trail)
-    assert {page for field, page, value, _ in held(stream_directory(trail, "host", "boot", "fold2"), "debug")} == set(
-        range(40)
-    )
+    assert {page for field, page, value, _ in held(chained(trail, fold="fold3")[-1], "debug")} == set(range(40))

@@ -11,7 +11,7 @@ from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Hotplug
 from pagetrail.schemas.linux.memory_notify import (
     Call,
-    Extension,
+    ExtensionState,
     MemoryAction,
     Step,
     memory_action,
@@ -19,23 +19,23 @@ from pagetrail.schemas.linux.memory_notify import (
     page_ext_callback,
     refused,
     rollback,
-    sections_of,
 )
+from pagetrail.schemas.linux.mmzone import sections_of
 from tests.replay.states import Run, folded, new_engine
 from tests.replay.strategies import PAGES, Machine, to_frames
 
 A = MemoryAction
 SECTIONS = range(3, 8)
-extensions = st.fixed_dictionaries({nr: st.sampled_from(Extension) for nr in SECTIONS})
+extensions = st.fixed_dictionaries({nr: st.sampled_from(ExtensionState) for nr in SECTIONS})
 
 
-def known(state: Mapping[int, Extension]) -> Callable[[int], Extension]:
+def known(state: Mapping[int, ExtensionState]) -> Callable[[int], ExtensionState]:
     return lambda nr: state[nr]
 
 
-def after(state: Mapping[int, Extension], steps: list[Step]) -> dict[int, bool]:
+def after(state: Mapping[int, ExtensionState], steps: list[Step]) -> dict[int, bool]:
     """Return which extensions are there after *steps*; each step changes something."""
-    there = {nr: extension is not Extension.ABSENT for nr, extension in state.items()}
+    there = {nr: extension is not ExtensionState.ABSENT for nr, extension in state.items()}
     for step in steps:
         assert there[step.section_nr] != step.there
         there[step.section_nr] = step.there
@@ -62,18 +62,20 @@ def test_each_observation_means_one_action(call: str, phase: str, ret: int | Non
 
 
 @given(extensions)
-def test_going_online_allocates_what_is_not_there_and_keeps_what_is(state: dict[int, Extension]) -> None:
+def test_going_online_allocates_what_is_not_there_and_keeps_what_is(state: dict[int, ExtensionState]) -> None:
     steps = page_ext_callback(A.MEM_GOING_ONLINE, SECTIONS, known(state), why="online_pages")
     assert all(after(state, steps).values())
     fresh = {step.section_nr for step in steps if step.fresh}
-    assert fresh == {nr for nr in SECTIONS if state[nr] is not Extension.BLANK}
+    assert fresh == {nr for nr in SECTIONS if state[nr] is not ExtensionState.BLANK}
 
 
 @given(extensions, st.sampled_from(SECTIONS))
-def test_a_failed_going_online_leaves_no_extension_in_its_range(state: dict[int, Extension], fails_at: int) -> None:
+def test_a_failed_going_online_leaves_no_extension_in_its_range(
+    state: dict[int, ExtensionState], fails_at: int
+) -> None:
     """Neither those that it had allocated, nor those that were there before it."""
     steps = online_page_ext(SECTIONS, known(state), why="online_pages", fails_at=fails_at)
-    if state[fails_at] is Extension.BLANK:
+    if state[fails_at] is ExtensionState.BLANK:
         assert all(after(state, steps).values())  # it is there: nothing is allocated, so nothing fails
         return
     assert not any(after(state, steps).values())
@@ -82,19 +84,19 @@ def test_a_failed_going_online_leaves_no_extension_in_its_range(state: dict[int,
 
 @given(extensions, st.sampled_from(SECTIONS))
 def test_where_it_failed_makes_no_difference_to_what_is_there_when_the_call_returns(
-    state: dict[int, Extension], fails_at: int
+    state: dict[int, ExtensionState], fails_at: int
 ) -> None:
     """So the section at which it failed, which no recording shows, need not be known."""
     failed = online_page_ext(SECTIONS, known(state), why="online_pages", fails_at=fails_at)
-    now = {nr: Extension.BLANK if there else Extension.ABSENT for nr, there in after(state, failed).items()}
+    now = {nr: ExtensionState.BLANK if there else ExtensionState.ABSENT for nr, there in after(state, failed).items()}
     failed += page_ext_callback(A.MEM_CANCEL_ONLINE, SECTIONS, known(now), why="online_pages")
     seen = online_page_ext(SECTIONS, known(state), why="online_pages")
-    seen += rollback(SECTIONS, lambda nr: Extension.BLANK)
+    seen += rollback(SECTIONS, lambda nr: ExtensionState.BLANK)
     assert after(state, failed) == after(state, seen) == dict.fromkeys(SECTIONS, False)
 
 
 @given(extensions)
-def test_online_proves_extensions_and_offline_frees_them(state: dict[int, Extension]) -> None:
+def test_online_proves_extensions_and_offline_frees_them(state: dict[int, ExtensionState]) -> None:
     online = page_ext_callback(A.MEM_ONLINE, SECTIONS, known(state), why="notified")
     assert all(after(state, online).values())
     assert not any(step.fresh for step in online)
@@ -103,7 +105,9 @@ def test_online_proves_extensions_and_offline_frees_them(state: dict[int, Extens
 
 
 @given(extensions, st.sampled_from([A.MEM_GOING_OFFLINE, A.MEM_CANCEL_OFFLINE]))
-def test_going_offline_and_its_cancellation_change_nothing(state: dict[int, Extension], action: MemoryAction) -> None:
+def test_going_offline_and_its_cancellation_change_nothing(
+    state: dict[int, ExtensionState], action: MemoryAction
+) -> None:
     assert page_ext_callback(action, SECTIONS, known(state), why="offline_pages") == []
 
 
@@ -128,7 +132,7 @@ def call(
 
 
 def generations(run: Run) -> list[tuple[int, int, str, str | None]]:
-    return [(s.section_nr, s.generation, s.how, s.end_how) for s in run.engine.facts.sections if s.section_nr > 1]
+    return [(s.section_nr, s.generation, s.how, s.end_how) for s in run.engine.state.facts.sections if s.section_nr > 1]
 
 
 def test_an_online_that_fails_at_once_leaves_its_range_absent() -> None:
@@ -157,7 +161,7 @@ def test_memory_that_comes_again_is_another_generation_also_when_nobody_saw_it_g
     m.end()
     run = folded(to_frames(m.recordings))
     assert generations(run) == [(2, 1, "notified", "unseen"), (2, 2, "online_pages", None)]
-    assert run.engine.tables.owner[run.engine.tables.slot[2], 0] < 0
+    assert run.engine.state.tables.owner[run.engine.state.tables.slot[2], 0] < 0
 
 
 def test_a_call_that_is_refused_changes_no_section() -> None:
@@ -177,4 +181,4 @@ def test_a_return_without_its_result_leaves_nothing_sure(name: str) -> None:
     call(m, name, "entry", 0, 1)
     call(m, name, "return")
     run = Run(new_engine()).apply(to_frames(m.recordings)).finish()
-    assert [gap.t_hi for _, _, gap in run.engine.facts.gaps] == [m.ts]
+    assert [gap.t_hi for _, _, gap in run.engine.state.facts.gaps] == [m.ts]

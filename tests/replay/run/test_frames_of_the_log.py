@@ -31,7 +31,9 @@ def test_missing_frames_are_a_gap_between_their_neighbours(told: History, size: 
     missing = data.draw(st.integers(1, len(frames) - 2))
     run = folded(frames[:missing] + frames[missing + 1 :], correct=told.correct)
     before, after = frames[missing - 1].header, frames[missing + 1].header
-    found = [(gap.t_lo, gap.t_hi, gap.lost) for _, _, gap in run.engine.facts.gaps if gap.reason.startswith("frames")]
+    found = [
+        (gap.t_lo, gap.t_hi, gap.lost) for _, _, gap in run.engine.state.facts.gaps if gap.reason.startswith("frames")
+    ]
     assert found == [(before.last_ts, after.first_ts, frames[missing].header.rows)]
     oracle = Reference(correct=told.correct)
     for event in told.recordings[0]:
@@ -59,7 +61,7 @@ def test_recordings_that_follow_each_other_are_chained_with_a_gap(tmp_path: Path
     trail = trail_of(tmp_path / "trail", to_frames(m.recordings, [7]))
     _, replayer = replay(trail)
     engine = replayer.streams["host", "boot"].engine
-    assert [(g.t_lo, g.t_hi) for _, _, g in engine.facts.gaps] == [(1_020, 2_000)]
+    assert [(g.t_lo, g.t_hi) for _, _, g in engine.state.facts.gaps] == [(1_020, 2_000)]
     assert engine.last_seq == len(m.recordings[0]) + len(m.recordings[1]) - 1
     assert live_state(engine) == m.reference.state()
 
@@ -71,7 +73,9 @@ def test_a_recording_that_overlaps_another_is_refused_however_often_replay_is_st
     report, replayer = replay(whole)
     assert list(report.refused) == [("host", "boot", "recording 1")]
     assert "never merged" in report.refused["host", "boot", "recording 1"]
-    assert [part.recording for part in replayer.streams["host", "boot"].engine.facts.recordings] == ["recording 0"]
+    assert [part.recording for part in replayer.streams["host", "boot"].engine.state.facts.recordings] == [
+        "recording 0"
+    ]
     for _ in range(len(frames) + 1):
         report, _ = replay(stopped, frames=1)
     (told,) = [f.detail for s in open_streams(stopped) for f in findings(s) if f.what == "recordings"]

@@ -8,10 +8,12 @@ from confluent_kafka import Consumer, TopicPartition
 
 from pagetrail.producers.log.sink_kafka import KafkaLogWriter
 from pagetrail.replay.log.kafka import KafkaLogReader
-from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.group import GroupReplayer, Membership
 from pagetrail.replay.run.partition import PartitionReplay, ReplayReport, ReplaySettings
-from pagetrail.replay.store.cut import part_name, read_cut, replay_lock, write_cut
+from pagetrail.replay.store.cut import partition_suffix, read_cut, write_cut
+from pagetrail.replay.store.local import store_of
+from pagetrail.replay.store.lock import replay_lock
 from pagetrail.schemas.frames import Frame
 from pagetrail.schemas.log.address import KafkaAddress
 from tests.contracts.topics import MakeTopic, topic_maker
@@ -40,7 +42,7 @@ def expected(hosts: list[list[Frame]], tmp_path_factory: pytest.TempPathFactory)
 
 
 def settings(trail: Path, **more: float) -> ReplaySettings:
-    return ReplaySettings(trail=trail, options=FoldOptions(floor=FLOOR), read_bytes=20_000, **more)  # type: ignore[arg-type]
+    return ReplaySettings(store=store_of(trail), options=FoldOptions(floor=FLOOR), read_bytes=20_000, **more)  # type: ignore[arg-type]
 
 
 def append(address: KafkaAddress, frames: Sequence[Frame]) -> None:
@@ -128,7 +130,7 @@ def test_nobody_is_locked_out_by_a_process_that_was_stopped_with_its_lock(
 ) -> None:
     address = a_topic(make_topic, hosts)
     with KafkaLogReader(address) as reader:
-        part = part_name(reader.log_id, 0)
+        part = partition_suffix(reader.log_id, 0)
     with replay_lock(tmp_path, FOLD, part):
         replayed(tmp_path, address)
     assert store(tmp_path) == expected
@@ -162,11 +164,11 @@ def test_a_cut_that_a_zombie_put_back_costs_time_and_no_truth(
     address = make_topic(partitions=1)
     append(address, [frame for host in hosts for frame in host])
     with KafkaLogReader(address) as reader:
-        part = part_name(reader.log_id, 0)
+        part = partition_suffix(reader.log_id, 0)
     replayed(tmp_path, address, frames=6)
-    old = read_cut(tmp_path, FOLD, part)
+    old = read_cut(store_of(tmp_path), FOLD, part)
     replayed(tmp_path, address, frames=20)
-    write_cut(tmp_path, FOLD, old, part)
+    write_cut(store_of(tmp_path), FOLD, old, part)
     replayed(tmp_path, address)
     assert store(tmp_path) == expected
 

@@ -9,9 +9,10 @@ from typer.testing import CliRunner
 
 from pagetrail.cli import app
 from pagetrail.replay.log.kafka import KafkaLogReader
-from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.partition import PartitionReplay, ReplayReport, ReplaySettings
-from pagetrail.replay.store.cut import part_name, read_cut
+from pagetrail.replay.store.cut import partition_suffix, read_cut
+from pagetrail.replay.store.local import store_of
 from pagetrail.schemas import frames as frames_module
 from pagetrail.schemas.frames import Frame, decode_header, encode_record_batch, frame_digest, read_record_batch
 from pagetrail.schemas.log.address import KafkaAddress
@@ -85,7 +86,7 @@ def test_a_halted_stream_takes_no_memory_for_what_comes_after(
     send(address, recorded("new", 0))
     older(2)
     with KafkaLogReader(address) as reader:
-        part = PartitionReplay(reader, 0, ReplaySettings(trail=tmp_path, idle_seconds=0.0), ReplayReport())
+        part = PartitionReplay(reader, 0, ReplaySettings(store=store_of(tmp_path), idle_seconds=0.0), ReplayReport())
         while part.step():
             assert part.streams == {}
 
@@ -96,7 +97,7 @@ def test_streams_says_how_far_replay_is_behind_and_questions_wait_for_it(make_to
     replayed(tmp_path, KafkaLogReader(address), frames=6)
     assert "lag" in _run("streams", "--trail", tmp_path, "--log", address)
     with KafkaLogReader(address) as reader:
-        reached = read_cut(tmp_path, FOLD, part_name(reader.log_id, 0)).reached
+        reached = read_cut(store_of(tmp_path), FOLD, partition_suffix(reader.log_id, 0)).reached
     row = _run("streams", "--trail", tmp_path, "--log", address, "--json")
     assert f'"lag": {len(frames) - reached}' in row
     late = str(frames[-1].header.last_ts)
@@ -108,7 +109,7 @@ def test_streams_says_how_far_replay_is_behind_and_questions_wait_for_it(make_to
 
 def _cut_offset(trail: Path, address: KafkaAddress) -> int:
     with KafkaLogReader(address) as reader:
-        return read_cut(trail, FOLD, part_name(reader.log_id, 0)).offset
+        return read_cut(store_of(trail), FOLD, partition_suffix(reader.log_id, 0)).offset
 
 
 def _run(*arguments: object) -> str:

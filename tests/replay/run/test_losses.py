@@ -8,10 +8,11 @@ import pytest
 from pagetrail.queries.core.stream import open_streams
 from pagetrail.queries.questions.doctor import findings
 from pagetrail.replay.log.kafka import KafkaLogReader
-from pagetrail.replay.rules.engine import FoldOptions
+from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run import holes
 from pagetrail.replay.run.partition import ReplayReport
-from pagetrail.replay.store.cut import part_name, read_cut, write_cut
+from pagetrail.replay.store.cut import partition_suffix, read_cut, write_cut
+from pagetrail.replay.store.local import store_of
 from pagetrail.schemas.frames import Frame
 from pagetrail.schemas.log.address import KafkaAddress
 from tests.contracts.test_log_kafka import as_message, send_raw
@@ -115,8 +116,8 @@ def test_what_retention_removed_before_it_was_replayed_is_a_gap_at_once_and_show
     report = replay(trail, address)
     assert (report.frames, report.waiting) == (12, {})
     assert len(gaps(trail)) == 1
-    assert "offsets 4 to 7 were removed by its retention" in report.losses[0]
-    assert "offsets 4 to 7 were removed by its retention" in doctor(trail)
+    assert "offsets 4 to 7 were removed by retention" in report.losses[0]
+    assert "offsets 4 to 7 were removed by retention" in doctor(trail)
     assert "loss gaps" in doctor(trail)
 
 
@@ -127,19 +128,19 @@ def test_another_frame_at_a_known_offset_is_a_loss_and_everything_is_read_again(
     address, trail = make_topic(), tmp_path / "trail"
     send(address, frames[:10] + frames[18:])
     with KafkaLogReader(address) as reader:
-        part = part_name(reader.log_id, 0)
+        part = partition_suffix(reader.log_id, 0)
         before = make_topic(suffix="-before")
         send(before, frames[:15])
         with KafkaLogReader(before) as old:
             replayed(trail, old)
-            known = read_cut(trail, FOLD, part_name(old.log_id, 0))
-    write_cut(trail, FOLD, known, part)
+            known = read_cut(store_of(trail), FOLD, partition_suffix(old.log_id, 0))
+    write_cut(store_of(trail), FOLD, known, part)
     report = replay(trail, address)
-    assert "another frame stands at offset 14" in report.losses[0]
+    assert "offset 14 no longer holds the frame" in report.losses[0]
     assert report.waiting == {}
     assert len(gaps(trail)) == 1
     assert store(trail) == embedded(tmp_path / "embedded", frames[:15] + frames[18:])
-    assert "another frame stands at offset 14" in doctor(trail)
+    assert "offset 14 no longer holds the frame" in doctor(trail)
 
 
 def test_a_log_that_ends_before_what_was_read_of_it_is_a_loss_and_is_read_again(
@@ -151,8 +152,13 @@ def test_a_log_that_ends_before_what_was_read_of_it_is_a_loss_and_is_read_again(
     send(address, frames[:10])
     with KafkaLogReader(before) as old, KafkaLogReader(address) as reader:
         replayed(trail, old)
-        write_cut(trail, FOLD, read_cut(trail, FOLD, part_name(old.log_id, 0)), part_name(reader.log_id, 0))
-    assert "it ends at offset 10" in replay(trail, address).losses[0]
+        write_cut(
+            store_of(trail),
+            FOLD,
+            read_cut(store_of(trail), FOLD, partition_suffix(old.log_id, 0)),
+            partition_suffix(reader.log_id, 0),
+        )
+    assert "the log ends at offset 10" in replay(trail, address).losses[0]
     send(address, frames[10:])  # by the producer, which goes on where the log ends
     assert replay(trail, address).losses == []
     assert store(trail) == embedded(tmp_path / "embedded", frames)

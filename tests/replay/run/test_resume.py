@@ -1,5 +1,6 @@
 """A checkpoint and the tail of the log make what a replay from the beginning makes."""
 
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -7,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pagetrail.replay.rules.engine import FoldOptions
-from pagetrail.replay.store import publish as checkpoint
-from pagetrail.replay.store import restore
-from pagetrail.replay.store.content import Stretch
+from pagetrail.replay.fold.options import OPT_GFP_COMP, STATE_OPTIONS
+from pagetrail.replay.rules.fold_options import FoldOptions
+from pagetrail.replay.store import publish, restore
 from pagetrail.schemas.columns import Kind
-from tests.replay.states import FLOOR, Run, litter, new_engine, replay, semantic, store, stream, trail_of
+from pagetrail.schemas.details import Boot
+from tests.replay.states import FLOOR, Run, litter, new_engine, place, replay, semantic, store, stream, trail_of
 from tests.replay.strategies import History, Machine, histories, history, to_frames
 
 few = settings(max_examples=max(settings().max_examples // 5, 6))
@@ -31,8 +32,8 @@ def test_checkpoint_and_tail_are_the_full_replay(told: History, size: int, data:
         assert store(stopped) == store(whole)
         assert litter(stopped) == []
         if resumed.streams:
-            engines = [r.streams["host", "boot"].engine for r in (resumed, undisturbed)]
-            assert semantic(engines[0]) == semantic(engines[1])
+            streams = [r.streams["host", "boot"] for r in (resumed, undisturbed)]
+            assert semantic(streams[0].engine, streams[0].link) == semantic(streams[1].engine, streams[1].link)
 
 
 @few
@@ -44,10 +45,10 @@ def test_every_field_of_an_engine_is_in_its_tip(told: History, size: int) -> Non
     if run.digests:
         return  # a tip counts only behind the segments before it: the next test
     with TemporaryDirectory() as folder:
-        checkpoint.write(Path(folder), Stretch(run.engine, tip=True))
+        publish.write(place(Path(folder)), run.content())
         options = FoldOptions(correct=told.correct, floor=FLOOR)
-        restored = restore.load(Path(folder), host="host", boot_id="boot", options=options)
-    assert semantic(restored) == semantic(run.engine)
+        restored = restore.load(place(Path(folder)), host="host", boot_id="boot", options=options)
+    assert semantic(restored.engine, restored.link) == semantic(run.engine, run.link)
 
 
 @few
@@ -59,13 +60,13 @@ def test_every_field_of_an_engine_is_in_its_last_segment(told: History, data: st
     with TemporaryDirectory() as folder:
         for frame in frames:
             sealed = len(run.digests)
-            run._seal = lambda s: (checkpoint.write(Path(folder), s), Run._seal(run, s))  # type: ignore[method-assign, assignment, func-returns-value]
+            run._seal = lambda c: (publish.write(place(Path(folder)), c), Run._seal(run, c))  # type: ignore[method-assign, assignment, func-returns-value]
             run.apply([frame])
             if len(run.digests) == sealed or events[frame.header.frame]["kind"] != Kind.RECORDING_END:
                 continue
             options = FoldOptions(correct=told.correct, floor=FLOOR)
-            restored = restore.load(Path(folder), host="host", boot_id="boot", options=options)
-            assert semantic(restored) == semantic(run.engine)
+            restored = restore.load(place(Path(folder)), host="host", boot_id="boot", options=options)
+            assert semantic(restored.engine, restored.link) == semantic(run.engine, run.link)
 
 
 @pytest.mark.parametrize("frames", range(1, 8))
@@ -87,7 +88,7 @@ def test_a_stop_in_the_middle_of_a_dump_resumes_before_it(tmp_path: Path, frames
     replay(stopped, frames=frames)
     _, resumed = replay(stopped)
     assert store(stopped) == store(whole)
-    assert len(resumed.streams["host", "boot"].engine.facts.audits) == 1
+    assert len(resumed.streams["host", "boot"].engine.state.facts.audits) == 1
 
 
 def test_a_stopped_replay_leaves_a_tip_and_a_finished_one_none(tmp_path: Path) -> None:
@@ -113,3 +114,19 @@ def test_a_lost_or_damaged_cut_costs_nothing_but_time(tmp_path: Path) -> None:
         cut.unlink() if content is None else cut.write_bytes(content)
         replay(trail, correct=True)
         assert store(trail) == before
+
+
+def test_the_rules_of_the_kernel_come_from_the_boot_again_and_are_not_kept(tmp_path: Path) -> None:
+    """A store that was written before rules were options goes on as it is."""
+    m = Machine()
+    m.recordings.append([])
+    m.reference.apply = lambda event: None  # type: ignore[method-assign]
+    m.emit(Kind.BOOT, Boot(release="6.1.0", gfp_flags={"__GFP_COMP": 0x80000}))
+    m.emit(Kind.ALLOC, pfn=3, order=0, gfp_mask=0)
+    run = Run(new_engine()).apply(to_frames(m.recordings))
+    publish.write(tmp_path, run.content())
+    restored = restore.load(tmp_path, host="host", boot_id="boot", options=FoldOptions(floor=FLOOR))
+    assert restored.engine.state.opts[OPT_GFP_COMP] == 0x80000
+    assert semantic(restored.engine, restored.link) == semantic(run.engine, run.link)
+    kept = dict(zip(*run.content().tables()["state"].to_pydict().values(), strict=True))
+    assert len(json.loads(kept["options"])) == STATE_OPTIONS

@@ -8,6 +8,7 @@ import duckdb
 import pytest
 
 from pagetrail.replay.store.databases import Instance
+from pagetrail.replay.store.local import LocalStore
 from pagetrail.replay.store.read import hold, meta, opened
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.errors import SegmentDamaged
@@ -35,16 +36,21 @@ def files(whole: list[Path], tmp_path: Path) -> list[Path]:
     return [Path(shutil.copy(path, tmp_path / path.name)) for path in whole]
 
 
+def called(path: Path) -> tuple[LocalStore, str]:
+    """Return a file as one of a store that is the folder around it."""
+    return LocalStore(path.parent), path.name
+
+
 def digest(path: Path) -> str:
     """Return what a file says."""
-    with opened(path) as db:
-        return meta(db, path)["digest"]
+    with opened(*called(path)) as db:
+        return meta(db, path.name)["digest"]
 
 
 def test_what_is_held_is_read_when_it_is_gone_and_what_took_its_place_is_read_instead(files: list[Path]) -> None:
     first, second = files
     said = [digest(path) for path in files]
-    held = hold(first)
+    held = hold(*called(first))
     first.unlink()
     assert digest(first) == said[0] != said[1]
     shutil.copy(second, first)
@@ -58,12 +64,12 @@ def test_what_is_held_is_read_when_it_is_gone_and_what_took_its_place_is_read_in
 def test_a_damaged_file_is_refused_and_the_others_and_its_mended_self_are_read(files: list[Path]) -> None:
     first, second = files
     said, content = [digest(path) for path in files], first.read_bytes()
-    with opened(second) as db:
+    with opened(*called(second)) as db:
         for damaged in (b"", content[:100], content[: len(content) // 2], bytes(len(content))):
             first.write_bytes(damaged)
             with pytest.raises(SegmentDamaged, match=first.name):
                 digest(first)
-        assert meta(db, second)["digest"] == said[1] == digest(second)
+        assert meta(db, second.name)["digest"] == said[1] == digest(second)
     first.write_bytes(content)
     assert digest(first) == said[0]
 
@@ -76,13 +82,13 @@ def test_an_error_leaves_an_instance_that_reads_the_next_file(files: list[Path])
         db.execute("FROM nothing")
     assert instance.root() is not root
     with instance.attached(second, "READ_ONLY") as db:
-        assert meta(db, second)["last_seq"] == str(int(second.stem.split("-")[1]))
+        assert meta(db, second.name)["last_seq"] == str(int(second.stem.split("-")[1]))
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # of Python 3.12 and later: that is what is tried
 def test_a_process_that_forked_reads_what_its_parent_has_open(files: list[Path]) -> None:
     said = [digest(path) for path in files]
-    with opened(files[0]):
+    with opened(*called(files[0])):
         reads, writes = os.pipe()
         child = os.fork()
         if child == 0:
@@ -98,6 +104,6 @@ def test_a_file_is_let_go_of_when_it_is_read(files: list[Path]) -> None:
     def held() -> set[str]:
         return {str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()}
 
-    with opened(files[0]):
+    with opened(*called(files[0])):
         assert str(files[0]) in held()
     assert str(files[0]) not in held()

@@ -1,18 +1,49 @@
-"""Rows of the text parsers: filled by kernels and by the general path, taken out as batches."""
+"""Rows of a trace under construction: filled by compiled readers and by the general path, taken out as batches."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.producers.formats.interning import Interner
-from pagetrail.producers.formats.text import text_jit as tk
-from pagetrail.producers.formats.text.payloads import Event
+from pagetrail.producers.meaning import Row
 from pagetrail.schemas.batch import EventBatch
-from pagetrail.schemas.columns import NUMPY_DTYPES, Kind, absent
+from pagetrail.schemas.columns import NUMPY_DTYPES, absent
 
-CAPACITY: Final = 4 * tk.HOLD
+# Rows under construction are int64, whatever their column: ``ROW_COLUMNS`` by rows.
+ROW_COLUMNS: Final = (
+    "trace_ts_nsec",
+    "kind",
+    "cpu",
+    "pid",
+    "tgid",
+    "comm",
+    "pfn",
+    "order",
+    "gfp_mask",
+    "migratetype",
+    "stack",
+)
+R_TS: Final = 0
+R_KIND: Final = 1
+R_CPU: Final = 2
+R_PID: Final = 3
+R_TGID: Final = 4
+R_COMM: Final = 5
+R_PFN: Final = 6
+R_ORDER: Final = 7
+R_GFP_MASK: Final = 8
+R_MIGRATETYPE: Final = 9
+R_STACK: Final = 10
+
+NONE: Final = -1  # no event waits for a stack
+NO_ROW: Final = -2  # one waits that gave no row: its stack is dropped
+HOLD: Final = 1 << 15
+"""A stack is looked for within this many rows behind its event. The kernel writes it within microseconds."""
+
+CAPACITY: Final = 4 * HOLD
 _UNKNOWN_COMM: Final = ("", "<...>")  # "<...>": the trace no longer knew the name (kernel/trace/trace.c)
 
 
@@ -54,83 +85,94 @@ def _nothing(name: str) -> int:
     return 0 if name in ("trace_ts_nsec", "kind") else absent(name)
 
 
-_NOTHING: Final = np.array([_nothing(name) for name in tk.ROW_COLUMNS], np.int64)
-_ROW: Final = {name: row for row, name in enumerate(tk.ROW_COLUMNS)}
+_NOTHING: Final = np.array([_nothing(name) for name in ROW_COLUMNS], np.int64)
+_ROW: Final = {name: row for row, name in enumerate(ROW_COLUMNS)}
 
 
 class RowBuilder:
-    """The rows read and not yet handed on."""
+    """The rows read and not yet handed on.
+
+    Parameters
+    ----------
+    texts
+        Holds the comms and stacks, which rows name by their ids.
+    count
+        Shape (1,): how many rows there are. A compiled reader may share it, and fill ``rows`` itself.
+    waiting
+        Shape (2, c), by CPU: row of the last event and of the one before it, if its stack may come yet; else NONE or NO_ROW.
+    stack_text
+        Returns a stack as the column holds it, from the bytes of the recording.
+    """
 
     def __init__(
-        self, state: NDArray[np.int64], cpus: NDArray[np.int64], stack_text: Callable[[bytes], str | None]
+        self,
+        texts: Interner,
+        *,
+        count: NDArray[np.int64],
+        waiting: NDArray[np.int64],
+        stack_text: Callable[[bytes], str | None],
     ) -> None:
-        self.rows: NDArray[np.int64] = np.empty((len(tk.ROW_COLUMNS), CAPACITY), np.int64)
-        self._state, self._cpus = state, cpus
+        self.rows: NDArray[np.int64] = np.empty((len(ROW_COLUMNS), CAPACITY), np.int64)
+        self._interner, self._count, self._waiting = texts, count, waiting
         self._texts = {"comm": _Texts(_comm_text), "stack": _Texts(stack_text)}
         self._details: dict[int, str] = {}
         self._extra: dict[str, dict[int, int]] = {}  # columns of rare events, by row
         self._highest, self._searched = 0, 0
 
+    def __len__(self) -> int:
+        return int(self._count[0])
+
     def full(self) -> bool:
         """Return whether a kernel would refuse to make another row."""
-        return int(self._state[tk.ROWS]) + 2 > CAPACITY
+        return len(self) + 2 > CAPACITY
 
-    def put(self, event: Event, comm: int) -> int:
-        """Append *event* with the head that is in the state; return its row."""
-        state = self._state
-        columns = {name: int(state[at]) for name, at in (("cpu", tk.CPU), ("pid", tk.PID), ("tgid", tk.TGID))}
-        columns |= {"trace_ts_nsec": int(state[tk.TS]), "comm": comm, "stack": int(state[tk.STACK])}
-        return self._append(event.kind, columns | dict(event.columns), event.detail)
-
-    def put_gap(self, cpu: int, ts: int, detail: str) -> None:
-        """Append the gap that ends at *ts*."""
-        self._append(Kind.GAP, {"cpu": cpu, "trace_ts_nsec": ts}, detail)
-
-    def _append(self, kind: Kind, columns: Mapping[str, int], detail: str | None) -> int:
-        row = int(self._state[tk.ROWS])
-        self.rows[:, row] = _NOTHING
-        self.rows[tk.R_KIND, row] = kind
-        for name, value in columns.items():
+    def append(self, row: Row, head: Mapping[str, int] = MappingProxyType({})) -> int:
+        """Append *row* behind the columns of *head*; return its place."""
+        at = len(self)
+        self.rows[:, at] = _NOTHING
+        self.rows[R_KIND, at] = row.kind
+        for name, value in (*head.items(), *row.columns.items()):
             if name in _ROW:
-                self.rows[_ROW[name], row] = value
+                self.rows[_ROW[name], at] = value
             else:
-                self._extra.setdefault(name, {})[row] = value
-        if detail is not None:
-            self._details[row] = detail
-        self._state[tk.ROWS] = row + 1
-        return row
+                self._extra.setdefault(name, {})[at] = value
+        if row.detail is not None:
+            self._details[at] = row.detail
+        self._count[0] = at + 1
+        return at
+
+    def forget_stacks(self, cpu: int) -> None:
+        """Let no event of *cpu* wait for a stack: events were lost, and a stack that comes now may be that of a lost one."""
+        self._waiting[:, cpu] = NONE
 
     def highest_pfn(self) -> int:
         """Return the highest pfn of any row so far."""
-        size = int(self._state[tk.ROWS])
+        size = len(self)
         if size > self._searched:
-            self._highest = max(self._highest, int(self.rows[tk.R_PFN, self._searched : size].max()))
+            self._highest = max(self._highest, int(self.rows[R_PFN, self._searched : size].max()))
             self._searched = size
         return self._highest
 
-    def flush(self, interner: Interner, *, final: bool) -> EventBatch:
+    def flush(self, *, final: bool) -> EventBatch:
         """Take out the rows, except, unless *final*, from the first one on whose stack may come yet."""
         self.highest_pfn()
-        size = int(self._state[tk.ROWS])
-        waiting = self._cpus[[tk.WAITING, tk.INTERRUPTED]]
-        open_rows = waiting[(waiting >= 0) & (size - waiting <= tk.HOLD)]
+        size, waiting = len(self), self._waiting
+        open_rows = waiting[(waiting >= 0) & (size - waiting <= HOLD)]
         stop = size if final or not open_rows.size else int(open_rows.min())
-        batch = self._batch(interner, stop)
+        batch = self._batch(stop)
         self.rows[:, : size - stop] = self.rows[:, stop:size]
         self._details = {row - stop: text for row, text in self._details.items() if row >= stop}
         for name, values in self._extra.items():
             self._extra[name] = {row - stop: value for row, value in values.items() if row >= stop}
-        self._cpus[[tk.WAITING, tk.INTERRUPTED]] = np.where(
-            waiting >= stop, waiting - stop, np.where(waiting >= 0, tk.NO_ROW, waiting)
-        )
-        self._state[tk.ROWS] = self._searched = size - stop
+        waiting[:] = np.where(waiting >= stop, waiting - stop, np.where(waiting >= 0, NO_ROW, waiting))
+        self._count[0] = self._searched = size - stop
         return batch
 
-    def _batch(self, interner: Interner, stop: int) -> EventBatch:
+    def _batch(self, stop: int) -> EventBatch:
         columns: dict[str, NDArray[np.generic]] = {}
-        for name, values in zip(tk.ROW_COLUMNS, self.rows[:, :stop], strict=True):
+        for name, values in zip(ROW_COLUMNS, self.rows[:, :stop], strict=True):
             if name in self._texts:
-                columns[name] = self._texts[name].settle(interner, values)
+                columns[name] = self._texts[name].settle(self._interner, values)
             else:
                 columns[name] = values.astype(NUMPY_DTYPES[name])
         for name, found in self._extra.items():

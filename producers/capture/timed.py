@@ -1,0 +1,87 @@
+"""Rows that are not in a capture's trace, put between its own: by their time, or behind a snapshot's marker."""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+import numpy as np
+
+from pagetrail.producers.capture.clock import Relation, SnapshotMarker, parse_marker
+from pagetrail.producers.detail_rows import detail_row
+from pagetrail.schemas.batch import EventBatch
+from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.details import Marker
+
+Rows = Callable[[], Iterator[EventBatch]]
+"""Yields rows when their turn comes."""
+
+TimedRow = tuple[int, EventBatch]
+"""A row with its time on the trace clock."""
+
+
+class TimedRows:
+    """What is still to come beside the trace's own rows.
+
+    Parameters
+    ----------
+    rows
+        What has a time of its own.
+    behind
+        Yields the rows that follow a marker, which was read at a trace time.
+    """
+
+    def __init__(self, rows: Iterable[TimedRow], behind: Callable[[SnapshotMarker, int], Iterator[EventBatch]]) -> None:
+        self._due = sorted(rows, key=lambda row: row[0])
+        self._behind = behind
+
+    def first(self) -> int | None:
+        """Return the least time of a row to come; null where there is none."""
+        return self._due[0][0] if self._due else None
+
+    def merge(self, batch: EventBatch) -> Iterator[EventBatch]:
+        """Yield *batch* of the trace with the rows that belong between its own."""
+        start = 0
+        for stop, rows in self._cuts(batch):
+            if stop > start:
+                yield batch.slice(start, stop)
+            yield from rows()
+            start = stop
+        if start < len(batch):
+            yield batch.slice(start, len(batch))
+
+    def rest(self) -> Iterator[EventBatch]:
+        """Yield what comes after the last row of the trace."""
+        for when, row in self._due:
+            yield from self._row(when, row)
+
+    def _cuts(self, batch: EventBatch) -> list[tuple[int, Rows]]:
+        """Return (row before which they come, rows), by row."""
+        times = np.maximum.accumulate(batch.columns["trace_ts_nsec"].astype(np.int64))
+        cuts: list[tuple[int, Rows]] = []
+        while self._due and self._due[0][0] < times[-1]:
+            when, row = self._due.pop(0)
+            cuts.append((int(np.searchsorted(times, when, side="right")), partial(self._row, when, row)))
+        for at, marker in _markers(batch):
+            cuts.append((at + 1, partial(self._behind, marker, int(times[at]))))
+        return sorted(cuts, key=lambda cut: cut[0])
+
+    def _row(self, when: int, row: EventBatch) -> Iterator[EventBatch]:
+        yield row
+        for _, marker in _markers(row):
+            yield from self._behind(marker, when)
+
+
+def marker_rows(texts: Iterable[str], known: Relation) -> Iterator[TimedRow]:
+    """Yield the markers *texts* that say when they were written."""
+    for text in texts:
+        marker = parse_marker(text)
+        if marker and marker.monotonic is not None:
+            at = marker.monotonic - known.mono_offset
+            yield at, detail_row(Kind.MARKER, at, Marker(text=text))
+
+
+def _markers(batch: EventBatch) -> Iterator[tuple[int, SnapshotMarker]]:
+    """Yield the snapshots' markers in *batch*, each with its row."""
+    for at in np.flatnonzero(batch.columns["kind"] == Kind.MARKER).tolist():
+        marker = parse_marker(Marker.model_validate_json(batch.details[at]).text)
+        if marker:
+            yield at, marker

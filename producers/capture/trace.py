@@ -1,0 +1,76 @@
+"""Find the trace of a capture directory, and its twins."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pagetrail.producers.formats.format import Format, Opener
+from pagetrail.producers.formats.recognise import HEAD_BYTES, opener, recognise
+from pagetrail.producers.formats.table import FORMATS
+from pagetrail.producers.formats.tracer import Tracer
+from pagetrail.producers.inputs import find_compressed, open_input
+from pagetrail.schemas.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureTrace:
+    """The trace of a capture directory.
+
+    Attributes
+    ----------
+    format
+        Name of its format.
+    twins
+        Names of the other recordings of the same time in it, which are not read.
+    """
+
+    path: Path
+    format: str
+    opens: Opener
+    tracer: Tracer
+    twins: tuple[str, ...]
+
+
+def find_trace(directory: Path, formats: tuple[Format, ...] = FORMATS) -> CaptureTrace:
+    """Return the trace of a capture directory.
+
+    Raises
+    ------
+    InputError
+        There is none that can be read; the message says what there is instead.
+    """
+    names = _trace_names(formats, read=True)
+    expected = f"{directory}: expected a capture directory, with a trace ({', '.join(names)}; plain, .zst or .gz)"
+    if not directory.is_dir():
+        raise InputError(f"{expected}; found no directory: check the path")
+    unread = _present(directory, _trace_names(formats, read=False))
+    present = _present(directory, names)
+    if present:
+        twins = tuple(path.name for path in (*present, *unread)[1:])
+        return _trace(present[0], twins, formats)
+    for path in unread:
+        opener(_format_of(path, formats), path.name, formats)  # says what to give instead
+    inner = sorted(path.name for path in directory.iterdir() if _present(path, names))
+    if inner:
+        raise InputError(f"{expected}; found directories that have one: {', '.join(inner)}: give them one by one")
+    raise InputError(f"{expected}; found none: give its page_owner dumps one by one, if they are what it holds")
+
+
+def _trace(path: Path, twins: tuple[str, ...], formats: tuple[Format, ...]) -> CaptureTrace:
+    found = _format_of(path, formats)
+    opens = opener(found, path.name, formats)
+    if found.tracer is None:
+        raise InputError(f"{path}: expected a trace, found {found.phrase}; give it by itself, or mend the names")
+    return CaptureTrace(path=path, format=found.name, opens=opens, tracer=found.tracer, twins=twins)
+
+
+def _trace_names(formats: tuple[Format, ...], *, read: bool) -> list[str]:
+    return [name for found in formats if (found.opens is not None) == read for name in found.trace_names]
+
+
+def _present(directory: Path, names: list[str]) -> list[Path]:
+    return [path for name in names if (path := find_compressed(directory, name))]
+
+
+def _format_of(path: Path, formats: tuple[Format, ...]) -> Format:
+    with open_input(path) as stream:
+        return recognise(stream.read(HEAD_BYTES), path.name, formats)

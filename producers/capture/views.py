@@ -1,0 +1,119 @@
+"""What snapshots read of the kernel, bound to the markers of their begin and end: dumps, kpageflags, and vmstat."""
+
+from collections.abc import Iterator
+
+from pagetrail.producers.capture.clock import SnapshotMarker
+from pagetrail.producers.capture.snapshots import Snapshots
+from pagetrail.producers.capture.vmstat import Reading, parse_vmstat, unmoved
+from pagetrail.producers.detail_rows import baseline, detail_row
+from pagetrail.producers.formats.kpageflags import read_kpageflags
+from pagetrail.producers.formats.page_owner.dump import PageOwnerDump
+from pagetrail.producers.inputs import open_input
+from pagetrail.producers.parsed import ReadAccount
+from pagetrail.schemas.batch import EventBatch
+from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.details import BaselineBegin
+
+
+class Views:
+    """Reads the views of the snapshots, each when its marker comes.
+
+    Parameters
+    ----------
+    account
+        Takes what is read of the dumps.
+    notes
+        Takes what the user should know.
+    wanted
+        Read page_owner dumps and kpageflags.
+    declared
+        The capture declares coverage: vmstat may add to it.
+    """
+
+    def __init__(
+        self, snapshots: Snapshots, account: ReadAccount, notes: list[str], *, wanted: bool, declared: bool
+    ) -> None:
+        self._snapshots, self._account, self._notes = snapshots, account, notes
+        self._wanted, self._declared = wanted, declared
+        self._due = list(snapshots.dumps) if wanted else []
+        self._begins: dict[str, int] = {}
+        self._dump_ends: dict[str, int] = {}
+        self._vmstat: list[Reading] = []
+
+    def behind(self, marker: SnapshotMarker, at: int, first_ts: int) -> Iterator[EventBatch]:
+        """Yield what was read up to *marker*, which was read at trace time *at*; the recording begins at *first_ts*."""
+        if marker.what == "begin":
+            self._begins[marker.name] = at
+        if marker.what == "page_owner_end":
+            self._dump_ends[marker.name] = at
+            yield from self._dump(marker.name, at)
+        if marker.what == "end" and marker.name in self._dump_ends:
+            begin = self._dump_ends[marker.name]
+            if self._declared:
+                yield from self._counters(marker.name, begin, at, first_ts)
+            if self._wanted:
+                yield from self._kpageflags(marker.name, begin, at)
+
+    def close(self) -> None:
+        """Close the dumps, and note those whose marker never came."""
+        self._snapshots.close()
+        for name in self._due:
+            self._notes.append(f"the dump of snapshot {name} is left out: the trace has no marker of its end")
+
+    def _dump(self, name: str, at: int) -> Iterator[EventBatch]:
+        """Yield the dump of snapshot *name*, whose end was marked at *at*."""
+        if name not in self._due:
+            if self._wanted:
+                self._notes.append(f"snapshot {name} is marked in the trace, and its dump is missing")
+            return
+        self._due.remove(name)
+        if name not in self._begins:
+            self._notes.append(f"the dump of snapshot {name} is left out: the trace has no marker of its begin")
+            return
+        entries, skipped = self._entries(name)
+        if not entries:
+            self._notes.append(f"the dump of snapshot {name} is empty: page_owner was off; it says nothing")
+            return
+        view = BaselineBegin(
+            name=name, window_begin=self._begins[name], window_end=at, entries=sum(map(len, entries)), skipped=skipped,
+            source=f"snapshots/{name}/page_owner.txt",
+        )  # fmt: skip
+        yield from baseline(entries, at, view)
+
+    def _entries(self, name: str) -> tuple[list[EventBatch], int]:
+        """Return the entries of a dump, and how many of its records are known to be missing."""
+        source = f"snapshot {name}"
+        with self._snapshots.open_dump(name) as stream:
+            dump = PageOwnerDump(stream, source=source)
+            entries = list(dump.batches())
+        account = dump.account
+        self._account.events.update(account.events)
+        for example in account.examples:
+            self._account.note_line(example.line, f"{source}: {example.text}")
+        self._account.not_understood += account.not_understood - len(account.examples)
+        if account.truncated:
+            self._account.truncated = account.truncated
+        return entries, account.not_understood + bool(account.truncated)
+
+    def _counters(self, name: str, begin: int, end: int, first_ts: int) -> Iterator[EventBatch]:
+        """Yield the coverage that vmstat, read in [begin, end], shows together with earlier readings."""
+        counters = parse_vmstat(self._snapshots.text(name, "vmstat") or "")
+        if counters:
+            self._vmstat.append(Reading(name=name, begin=begin, end=end, counters=counters))
+            for covered in unmoved(self._vmstat, first_ts):
+                yield detail_row(Kind.COVERAGE, end, covered)
+
+    def _kpageflags(self, name: str, begin: int, end: int) -> Iterator[EventBatch]:
+        """Yield kpageflags as they were read in [begin, end]."""
+        flags = self._snapshots.file(name, "kpageflags.bin")
+        if flags is None:
+            return
+        with open_input(flags) as stream:
+            runs, cut = read_kpageflags(stream)
+            skipped = int(cut or stream.truncated is not None)
+        if len(runs):
+            view = BaselineBegin(
+                name=name, view="kpageflags", window_begin=begin, window_end=end, entries=len(runs), skipped=skipped,
+                source=f"snapshots/{name}/kpageflags.bin",
+            )  # fmt: skip
+            yield from baseline([runs], end, view)

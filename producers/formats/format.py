@@ -1,0 +1,47 @@
+"""What a format of recordings is: how a file of it is recognised, what reads it, and how a capture directory names it."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pagetrail.producers.formats.tracer import Tracer
+from pagetrail.producers.inputs import Input
+from pagetrail.producers.meaning import RecordedKernel
+from pagetrail.producers.parsed import Parser
+
+Opener = Callable[[Input, RecordedKernel], Parser]
+"""Returns the parser of a stream of uncompressed bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """A format of files, one entry of ``table.FORMATS``.
+
+    Attributes
+    ----------
+    name
+        As the recordings of it have it in the log.
+    phrase
+        As messages say what is expected.
+    magics
+        Beginnings that only files of it have.
+    line
+        Pattern that only lines of it match: a text is of the format with the most such lines among its first.
+    opens
+        Returns the parser of a file; null where such files are recognised and not read.
+    instead
+        What to do with a file that is not read.
+    tracer
+        Of a trace: what recorded it; null for what is no trace.
+    trace_names
+        Of a trace: what a capture directory calls it, uncompressed; the best first.
+    """
+
+    name: str
+    phrase: str = ""
+    magics: tuple[bytes, ...] = ()
+    line: re.Pattern[bytes] | None = None
+    opens: Opener | None = None
+    instead: str = ""
+    tracer: Tracer | None = None
+    trace_names: tuple[str, ...] = ()

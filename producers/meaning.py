@@ -1,0 +1,329 @@
+"""What tracepoints mean: the name and the fields of an event in, a row out. It is the same for every capture format.
+
+A reader of one format takes an event apart into fields with the names that the format of the tracepoint or of the probe
+gives them, and asks ``Meaning``. Losses are kept by ``Gaps``. Source of the fields: include/trace/events/kmem.h (Linux
+6.1), and for the probes the arguments of functions in mm/page_owner.c and mm/memory_hotplug.c.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.schemas.columns import Kind, absent
+from pagetrail.schemas.details import Extfrag, Gap, Hotplug, Marker
+from pagetrail.schemas.errors import BadArgument
+from pagetrail.schemas.linux import kmem_events, probes
+from pagetrail.schemas.linux.gfp import parse_gfp
+from pagetrail.schemas.linux.mmzone import PFN_LIMIT
+from pagetrail.schemas.linux.releases import rules_of
+from pagetrail.schemas.linux.vmemmap import KASLR_STEP_BYTES, STRUCT_PAGE_BYTES, VMEMMAP_BYTES
+
+Fields = Mapping[str, int | str]
+"""An event's fields by name: numbers, and texts where the format has no number."""
+
+_KASLR_STEP: Final = KASLR_STEP_BYTES // STRUCT_PAGE_BYTES
+
+_NO_PAGE: Final = (0, -1, (1 << 64) - 1)
+"""The pfn of a failed allocation: it is -1, and the kernel prints 0 for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedKernel:
+    """What a reader must know of the kernel that was recorded.
+
+    Attributes
+    ----------
+    gfp_flags
+        Names that it prints for gfp flags, to their bits; empty where the recording has no table: then those of *release* count.
+    vmemmap_base
+        Address of the struct page of pfn 0; null where nobody gave it.
+    release
+        Its ``uname -r``; null where it was not recorded.
+    """
+
+    gfp_flags: Mapping[str, int] = field(default_factory=dict)
+    vmemmap_base: int | None = None
+    release: str | None = None
+
+
+UNKNOWN_KERNEL: Final = RecordedKernel()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One event as a row: its kind, columns by name, and the JSON of its detail."""
+
+    kind: Kind
+    columns: Mapping[str, int]
+    detail: str | None = None
+    unknown_gfp: str | None = None
+    """Why ``gfp_mask`` is absent although the event had one."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAlloc:
+    """An allocation that got no page."""
+
+
+@dataclass(frozen=True, slots=True)
+class NothingNew:
+    """An event that repeats what another one says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No kernel writes such fields; the reason, if there is more to say."""
+
+    reason: str = ""
+
+
+Outcome = Row | FailedAlloc | NothingNew | Refused
+
+
+class _Bad(Exception):
+    """A field that no kernel writes so."""
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Meaning:
+    """Turns events into rows; remembers the hotplug calls that have not returned.
+
+    Parameters
+    ----------
+    highest_pfn
+        Returns the highest pfn that events have named so far. A pfn that is deduced from a pointer is compared with it.
+    """
+
+    def __init__(self, kernel: RecordedKernel, highest_pfn: Callable[[], int]) -> None:
+        self._gfp_flags = kernel.gfp_flags or rules_of(kernel.release).gfp_flags
+        self._vmemmap_base, self._highest_pfn = kernel.vmemmap_base, highest_pfn
+        self._open_calls: dict[int, tuple[str, int, int]] = {}
+        self._pid = absent("pid")
+
+    def outcome(self, name: str, fields: Fields, *, pid: int) -> Outcome:
+        """Return what the event *name*, one of ``EVENTS``, of thread *pid* means."""
+        self._pid = pid
+        try:
+            return _MEANINGS[name](self, fields)
+        except _Bad as bad:
+            return Refused(bad.reason)
+
+    def gfp_mask(self, text: str) -> int:
+        """Return the mask that *text* names in the words of the recorded kernel.
+
+        Raises
+        ------
+        BadArgument
+            A part of it is no such word.
+        """
+        return parse_gfp(text, self._gfp_flags)
+
+    def _alloc(self, fields: Fields) -> Outcome:
+        columns = {"order": _order(fields), "migratetype": _migratetype(fields)}
+        if _number(fields, "pfn") in _NO_PAGE:
+            return FailedAlloc()
+        columns["pfn"] = _below_limit(fields, "pfn")
+        gfp_flags = fields.get("gfp_flags")
+        if not isinstance(gfp_flags, str):
+            return Row(kind=Kind.ALLOC, columns=columns | {"gfp_mask": _below_limit(fields, "gfp_flags")})
+        try:
+            columns["gfp_mask"] = self.gfp_mask(gfp_flags)
+        except BadArgument as error:
+            return Row(kind=Kind.ALLOC, columns=columns, unknown_gfp=str(error))
+        return Row(kind=Kind.ALLOC, columns=columns)
+
+    def _free(self, fields: Fields) -> Outcome:
+        return Row(kind=Kind.FREE, columns={"pfn": _below_limit(fields, "pfn"), "order": _order(fields)})
+
+    def _drain(self, fields: Fields) -> Outcome:
+        return Row(kind=Kind.DRAIN, columns=_block(fields))
+
+    def _refill(self, fields: Fields) -> Outcome:
+        """A block leaves the free lists, for a per-cpu list or for an allocation, which has an mm_page_alloc of its own.
+
+        Source: mm/page_alloc.c, __rmqueue_smallest (Linux 6.1).
+        """
+        columns = _block(fields)
+        to_pcp = _number(fields, "percpu_refill")
+        if to_pcp not in (0, 1):
+            raise _Bad
+        return Row(kind=Kind.REFILL, columns=columns) if to_pcp else NothingNew()
+
+    def _extfrag(self, fields: Fields) -> Outcome:
+        columns = {
+            "pfn": _below_limit(fields, "pfn"),
+            "order": _order(fields, "alloc_order"),
+            "migratetype": _migratetype(fields, "alloc_migratetype"),
+            "block_migratetype": _migratetype(fields, "fallback_migratetype"),
+        }
+        detail = Extfrag.model_validate(
+            {name: _number(fields, name) for name in Extfrag.model_fields if name in fields}
+        )
+        return Row(kind=Kind.EXTFRAG, columns=columns, detail=detail.model_dump_json())
+
+    def _copy_owner(self, fields: Fields) -> Outcome:
+        columns = {"pfn": self._page_to_pfn(fields, "new"), "src_pfn": self._page_to_pfn(fields, "old")}
+        return Row(kind=Kind.MIGRATE, columns=columns)
+
+    def _split_owner(self, fields: Fields) -> Outcome:
+        columns = {"pfn": self._page_to_pfn(fields, "page"), "nr_pages": _below_limit(fields, "nr"), "order": 0}
+        return Row(kind=Kind.SPLIT, columns=columns)
+
+    def _iso_owner(self, fields: Fields) -> Outcome:
+        columns = {"pfn": self._page_to_pfn(fields, "page"), "order": _order(fields)}
+        return Row(kind=Kind.ISOLATE, columns=columns | {"gfp_mask": _below_limit(fields, "gfp")})
+
+    def _entry(self, call: str, fields: Fields) -> Outcome:
+        pfn, nr_pages = _below_limit(fields, "pfn"), _below_limit(fields, "nr_pages")
+        self._open_calls[self._pid] = (call, pfn, nr_pages)
+        return Row(kind=Kind.HOTPLUG, columns={"pfn": pfn, "nr_pages": nr_pages}, detail=_hotplug(call, "entry"))
+
+    def _return(self, call: str, fields: Fields) -> Outcome:
+        columns = {"ret": _s32(fields, "ret")}
+        opened = self._open_calls.pop(self._pid, None)
+        if opened is not None and opened[0] == call:
+            columns |= {"pfn": opened[1], "nr_pages": opened[2]}
+        return Row(kind=Kind.HOTPLUG, columns=columns, detail=_hotplug(call, "return"))
+
+    def _marker(self, fields: Fields) -> Outcome:
+        text = fields.get("buf")
+        if not isinstance(text, str):
+            raise _Bad("the event has no text buf")
+        return Row(kind=Kind.MARKER, columns={}, detail=Marker(text=text).model_dump_json())
+
+    def _page_to_pfn(self, fields: Fields, name: str) -> int:
+        """Return the pfn of the struct page whose address is in the field *name*.
+
+        Source: include/asm-generic/memory_model.h (Linux 6.1), __page_to_pfn with SPARSEMEM_VMEMMAP.
+        """
+        pointer = _number(fields, name)
+        shown, base = f"struct page {pointer:#x}", self._vmemmap_base
+        if base is None:
+            base = next((known for known, size in VMEMMAP_BYTES.items() if known <= pointer < known + size), None)
+        if base is None:
+            raise _Bad(f"no pfn for {shown}: the vmemmap base is not one of a kernel without KASLR; give it")
+        pfn, rest = divmod(pointer - base, STRUCT_PAGE_BYTES)
+        if rest or not 0 <= pfn < PFN_LIMIT:
+            raise _Bad(f"no pfn for {shown}: it is no multiple of {STRUCT_PAGE_BYTES} above {base:#x}")
+        if self._vmemmap_base is None and pfn > 2 * self._highest_pfn() + _KASLR_STEP:
+            raise _Bad(f"no pfn for {shown}: from {base:#x} it would lie far beyond all pages named; give the base")
+        return pfn
+
+
+class Gaps:
+    """The losses whose end has not been read yet, by CPU.
+
+    A gap reaches from the last event read of its CPU before the loss to the first one after it. Where none was read before
+    the loss, everything before it may have been lost: the gap begins at 0.
+
+    Parameters
+    ----------
+    last_ts, is_due
+        Shapes (c,), int64, by CPU: the time of the last event read, -1 before the first; and 1 between a report of loss and
+        the next event, else 0. A compiled reader may share them: it notes times itself, and asks where a gap is due.
+    """
+
+    def __init__(self, *, last_ts: NDArray[np.int64], is_due: NDArray[np.int64]) -> None:
+        self._last_ts, self._is_due = last_ts, is_due
+        self._open: dict[int, tuple[int, int | None, str]] = {}  # t_lo, lost, reason
+
+    def lose(self, cpu: int, lost: int | None, reason: str) -> None:
+        """Remember that *lost* events of *cpu*, null where the source gives no number, came after the last one read."""
+        before = self._open[cpu][1] if cpu in self._open else 0
+        both = None if lost is None or before is None else lost + before
+        self._open[cpu] = (max(0, int(self._last_ts[cpu])), both, reason)
+        self._is_due[cpu] = 1
+
+    def heard(self, cpu: int, ts: int) -> Row | None:
+        """Note that an event of *cpu* was read at *ts*; return the gap that it ends, whose row comes before its own."""
+        self._last_ts[cpu] = ts
+        return self._end(cpu, ts) if self._is_due[cpu] else None
+
+    def rest(self) -> Iterator[Row]:
+        """Yield the gaps that are still open at the end of the source: they end with its last event."""
+        last = max(0, int(self._last_ts.max()))
+        for cpu in sorted(self._open):
+            yield self._end(cpu, last)
+
+    def _end(self, cpu: int, t_hi: int) -> Row:
+        t_lo, lost, reason = self._open.pop(cpu)
+        self._is_due[cpu] = 0
+        return _gap(cpu, Gap(t_lo=min(t_lo, t_hi), t_hi=t_hi, lost=lost, reason=reason))
+
+
+def gap_of_unknown_cpu(ts: int, lost: int | None, reason: str) -> Row:
+    """Return the gap of a loss that was reported at *ts* without its CPU: nothing that was read before is safe."""
+    return _gap(absent("cpu"), Gap(t_lo=0, t_hi=ts, lost=lost, reason=reason))
+
+
+def _gap(cpu: int, gap: Gap) -> Row:
+    return Row(kind=Kind.GAP, columns={"cpu": cpu, "trace_ts_nsec": gap.t_hi}, detail=gap.model_dump_json())
+
+
+def _number(fields: Fields, name: str) -> int:
+    value = fields.get(name)
+    if not isinstance(value, int):
+        raise _Bad(f"the event has no number {name}")
+    return value
+
+
+def _within(fields: Fields, name: str, low: int, stop: int) -> int:
+    value = _number(fields, name)
+    if not low <= value < stop:
+        raise _Bad
+    return value
+
+
+def _below_limit(fields: Fields, name: str) -> int:
+    return _within(fields, name, 0, PFN_LIMIT)
+
+
+def _order(fields: Fields, name: str = "order") -> int:
+    return _within(fields, name, 0, 64)
+
+
+def _migratetype(fields: Fields, name: str = "migratetype") -> int:
+    return _within(fields, name, -1, 128)
+
+
+def _s32(fields: Fields, name: str) -> int:
+    value = _within(fields, name, 1 - (1 << 31), 1 << 32)
+    return value - (1 << 32) if value >= 1 << 31 else value
+
+
+def _block(fields: Fields) -> dict[str, int]:
+    return {
+        "pfn": _below_limit(fields, "pfn"),
+        "order": _order(fields),
+        "migratetype": _migratetype(fields),
+    }
+
+
+def _hotplug(call: str, phase: str) -> str:
+    return Hotplug.model_validate({"call": call, "phase": phase, "source": "kprobe"}).model_dump_json()
+
+
+_MEANINGS: Final[dict[str, Callable[[Meaning, Fields], Outcome]]] = {
+    kmem_events.MM_PAGE_ALLOC: Meaning._alloc,
+    kmem_events.MM_PAGE_FREE: Meaning._free,
+    kmem_events.MM_PAGE_PCPU_DRAIN: Meaning._drain,
+    kmem_events.MM_PAGE_ALLOC_ZONE_LOCKED: Meaning._refill,
+    kmem_events.MM_PAGE_ALLOC_EXTFRAG: Meaning._extfrag,
+    probes.COPY_OWNER.name: Meaning._copy_owner,
+    probes.SPLIT_OWNER.name: Meaning._split_owner,
+    probes.ISO_OWNER.name: Meaning._iso_owner,
+    probes.ONLINE_PAGES.name: lambda meaning, fields: meaning._entry("online_pages", fields),
+    probes.ONLINE_PAGES_RET.name: lambda meaning, fields: meaning._return("online_pages", fields),
+    probes.OFFLINE_PAGES.name: lambda meaning, fields: meaning._entry("offline_pages", fields),
+    probes.OFFLINE_PAGES_RET.name: lambda meaning, fields: meaning._return("offline_pages", fields),
+    "tracing_mark_write": Meaning._marker,
+}
+
+EVENTS: Final = frozenset(_MEANINGS)
+"""Names, without their group, of the tracepoints and probes that say something of ownership. Others are ignored."""

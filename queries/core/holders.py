@@ -1,0 +1,29 @@
+"""What owned pages are added up by: who holds them, and how."""
+
+from typing import Final, Literal, get_args
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pagetrail.queries.core.instant import Instant
+from pagetrail.queries.core.rows import rows_at
+from pagetrail.queries.core.stream import Stream
+
+By = Literal["stack", "comm", "pid", "tgid", "gfp", "order", "migratetype"]
+"""An attribute of an owner."""
+
+BY: Final = get_args(By)
+
+_COLUMN: Final = {"gfp": "gfp_mask"}
+
+
+def page_bytes(stream: Stream) -> int:
+    """Return the size of a page of the stream's machine."""
+    return 1 << stream.facts.page_shift
+
+
+def owned_by(stream: Stream, at: Instant, by: By, columns: tuple[str, ...]) -> pa.Table:
+    """Return *columns* of the runs that are owned at an instant, and ``key``: the value of *by*."""
+    key = _COLUMN.get(by, by)
+    rows = rows_at(stream, at, columns=("state", *columns, key)).rename_columns(["state", *columns, "key"])
+    return rows.filter(pc.equal(rows["state"], "owned")).drop_columns("state")

@@ -1,0 +1,169 @@
+"""What a judgement says of n rows, as codes: which attributes are not certain, and why. Words are made for whoever reads them."""
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pagetrail.queries.core.instant import as_text
+from pagetrail.replay.facts.facts import Facts
+from pagetrail.schemas.owner import DOUBT_TEXT
+
+
+class Attribute(enum.IntFlag):
+    """What ``certain`` speaks of, a bit each. comm is not among them: it is always advisory, as traces look it up late."""
+
+    STATE = 1
+    ORDER = 2
+    PID = 4
+    TGID = 8
+    GFP_MASK = 16
+    TS_NSEC = 32
+
+
+ATTRIBUTES: Final = tuple(str(attribute.name).lower() for attribute in Attribute)
+"""Their names, by bit."""
+
+
+class Reason(enum.IntFlag):
+    """Why something is not certain."""
+
+    UNKNOWN = 1
+    NOT_COVERED = 2
+    GAP = 4
+    MIGRATION = 8
+    SPLIT = 16
+    ISOLATION = 32
+    HOTPLUG = 64
+    INFERRED = 128
+    DOUBT = 256
+    CLOCK = 512
+    BULK = 1024
+    SKEW = 2048
+
+
+_TEXT: Final = {
+    Reason.UNKNOWN: "no evidence: no event and no dump has told of this page",
+    Reason.NOT_COVERED: "it is not declared that every allocation and free was recorded since {begin}",
+    Reason.MIGRATION: "movable memory, and migration was not recorded: it may have another owner's contents since {begin}",
+    Reason.SPLIT: "splits were not recorded: the block may have been split since {begin}",
+    Reason.ISOLATION: "isolation was not recorded: compaction or CMA may have taken the page since {begin}",
+    Reason.HOTPLUG: "hotplug was not recorded: the page may have gone since {begin}",
+    Reason.INFERRED: "inferred, not observed",
+    Reason.CLOCK: "how page_owner's clock lay to the trace clock then is not known",
+    Reason.SKEW: "another CPU's event on the page lies within the skew of their clocks: which came last is not known",
+    Reason.BULK: "no dump shows that page_owner had started: until then, bulk allocations leave no event",
+}
+"""In the order in which they are named. Of a gap and a doubt, the text says which: it comes after these."""
+
+_SINCE: Final = sum(int(reason) for reason, text in _TEXT.items() if "{begin}" in text)
+"""Reasons whose text names the beginning of the evidence."""
+
+_GAP, _DOUBT = int(Reason.GAP), int(Reason.DOUBT)
+
+
+@cache
+def _form(reasons: int) -> str:
+    """Return the text of some reasons, without that of a gap and a doubt."""
+    return "; ".join(text for reason, text in _TEXT.items() if reasons & reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """How sure n rows are.
+
+    Attributes
+    ----------
+    lost
+        int16 (n,): bits of ``Attribute`` that are not certain.
+    reasons
+        int32 (n,): bits of ``Reason``.
+    gap, doubt
+        int64 (n,): which loss and which doubt, as an index into the losses of *facts* and into *doubts*; -1: none.
+    begin
+        int64 (n,): when the evidence began; ns, trace clock.
+    facts, doubts
+        What the rows were judged by: what the indexes mean.
+    """
+
+    lost: NDArray[np.int16]
+    reasons: NDArray[np.int32]
+    gap: NDArray[np.int64]
+    doubt: NDArray[np.int64]
+    begin: NDArray[np.int64]
+    facts: Facts
+    doubts: NDArray[np.void]
+
+    @property
+    def certain(self) -> NDArray[np.bool_]:
+        """Whether all attributes of each row are certain."""
+        return np.asarray(self.lost == 0)
+
+    def uncertain(self) -> pa.Array:
+        """Return which attributes of each row are not certain: lists of names."""
+        return _NAMES.take(pa.array(self.lost))
+
+    def why(self) -> pa.Array:
+        """Return why each row is not certain: text, empty where no reason is known."""
+        codes = zip(self.reasons.tolist(), self.begin.tolist(), self.gap.tolist(), self.doubt.tolist(), strict=True)
+        return pa.array([self._text(*code) if code[0] else "" for code in codes], pa.utf8())
+
+    def take(self, which: NDArray[np.int64]) -> "Judgement":
+        """Return the judgement of rows *which*."""
+        return Judgement(
+            lost=self.lost[which], reasons=self.reasons[which], gap=self.gap[which], doubt=self.doubt[which],
+            begin=self.begin[which], facts=self.facts, doubts=self.doubts,
+        )  # fmt: skip
+
+    def alike(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return whether ``uncertain`` and ``why`` of each of *rows* are, word for word, those of the one of *others*."""
+        reasons = self.reasons[rows]
+        same = (self.lost[rows] == self.lost[others]) & (reasons == self.reasons[others])
+        same &= (reasons & _SINCE == 0) | (self.begin[rows] == self.begin[others])
+        for reason, index, text in ((_GAP, self.gap, self._gap), (_DOUBT, self.doubt, self._doubt)):
+            asked = np.flatnonzero(same & (reasons & reason != 0))
+            same[asked] = _same_text(index[rows[asked]], index[others[asked]], text)
+        return np.asarray(same)
+
+    def _text(self, reasons: int, begin: int, gap: int, doubt: int) -> str:
+        form = _form(reasons)
+        parts = [form.format(begin=as_text(begin))] if form else []
+        if reasons & _GAP:
+            parts.append(self._gap(gap))
+        if reasons & _DOUBT:
+            parts.append(self._doubt(doubt))
+        return "; ".join(parts)
+
+    def _gap(self, which: int) -> str:
+        _, cpu, found = self.facts.gaps[which]
+        where = "" if cpu is None else f"CPU {cpu} "
+        count = "events were lost" if found.lost is None else f"lost {found.lost} events"
+        return f"{where}{count} between {as_text(found.t_lo)} and {as_text(found.t_hi)} ({found.reason})"
+
+    def _doubt(self, which: int) -> str:
+        doubt = self.doubts[which]
+        return f"doubted: {DOUBT_TEXT[int(doubt['reason'])]} (noticed at event {int(doubt['seq'])})"
+
+
+_NAMES: Final = pa.array(
+    [[name for bit, name in enumerate(ATTRIBUTES) if lost >> bit & 1] for lost in range(1 << len(ATTRIBUTES))],
+    pa.list_(pa.utf8()),
+)
+"""The attributes of each ``lost``."""
+
+
+def _same_text(indexes: NDArray[np.int64], others: NDArray[np.int64], text: Callable[[int], str]) -> NDArray[np.bool_]:
+    """Return whether the text of each of *indexes* is that of the one of *others*; the text of each index is made once."""
+    same = indexes == others
+    differ = np.flatnonzero(~same)
+    used, places = np.unique(np.concatenate([indexes[differ], others[differ]]), return_inverse=True)
+    ids: dict[str, int] = {}
+    id_of = np.array([ids.setdefault(text(index), len(ids)) for index in used.tolist()], np.int64)
+    mine, theirs = np.split(id_of[places], 2)
+    same[differ] = mine == theirs
+    return np.asarray(same)

@@ -1,0 +1,273 @@
+"""The columns of a row: what each means, and how it is made from judged runs. Only the columns that are asked for are made."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pagetrail.queries.core.judgement import Judgement
+from pagetrail.queries.core.runs import Rows
+from pagetrail.queries.core.texts import Texts
+from pagetrail.replay.facts.clock import owner_clock, owner_ts
+from pagetrail.replay.facts.facts import Facts
+from pagetrail.schemas.owner import (
+    ABSENT8,
+    ABSENT16,
+    ABSENT32,
+    ABSENT64,
+    RECORD_DTYPE,
+    Evidence,
+    How,
+    State,
+)
+
+STATE_WORDS: Final = {int(s): s.name.lower() for s in State}
+EVIDENCE_WORDS: Final = {int(e): e.name.lower() for e in Evidence}
+HOW_WORDS: Final = {int(h): h.name.lower().replace("_", " ") for h in How}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedRows:
+    """n runs and how sure they are, with everything else that columns are made from.
+
+    Attributes
+    ----------
+    kernel_records
+        RECORD_DTYPE: the kernel's own records, to which ``rows.kernel_row`` points.
+    texts, facts
+        What the ids and times of the records mean.
+    """
+
+    rows: Rows
+    kernel_records: NDArray[np.void]
+    judged: Judgement
+    texts: Texts
+    facts: Facts
+
+    @property
+    def records(self) -> NDArray[np.void]:
+        """What is proven of each run: RECORD_DTYPE."""
+        return self.rows.records
+
+    @property
+    def owned(self) -> NDArray[np.bool_]:
+        """Whether each run has an owner."""
+        return np.asarray(self.records["state"] == State.OWNED)
+
+    @property
+    def free(self) -> NDArray[np.bool_]:
+        """Whether each run is free."""
+        return np.asarray(self.records["state"] == State.FREE)
+
+    @property
+    def proven(self) -> "View":
+        """What is proven of each run."""
+        return View(records=self.records, owned=self.owned, texts=self.texts, facts=self.facts)
+
+    @property
+    def kernel(self) -> "View":
+        """What the kernel's own record says of each run; of a run without one, anything."""
+        row = np.maximum(self.rows.kernel_row, 0)
+        records = self.kernel_records[row] if self.kernel_records.size else unknown_records(row.size)
+        return View(records=records, owned=np.ones(row.size, np.bool_), texts=self.texts, facts=self.facts)
+
+    def number(self, name: str, where: NDArray[np.bool_]) -> pa.Array:
+        """Return a number of the records; null where it is absent, and outside *where*."""
+        return _number(self.records[name], where)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """Records of n runs as one side sees them, and which of them have an owner."""
+
+    records: NDArray[np.void]
+    owned: NDArray[np.bool_]
+    texts: Texts
+    facts: Facts
+
+    def number(self, name: str) -> pa.Array:
+        """Return a number of the owners' records."""
+        return _number(self.records[name], self.owned)
+
+
+_Source = TypeVar("_Source", JudgedRows, View)
+
+
+class Field(NamedTuple, Generic[_Source]):
+    """A column: its name, type and meaning, how it is made, and the arrays of ``Texts`` that this takes."""
+
+    name: str
+    type: pa.DataType
+    doc: str
+    make: Callable[[_Source], pa.Array]
+    texts: tuple[str, ...] = ()
+
+
+def _order(view: View) -> pa.Array:
+    return _number(view.records["order"], view.records["state"] != State.UNKNOWN)
+
+
+def _ts_nsec(view: View) -> pa.Array:
+    return _number(owner_ts(view.records, owner_clock(view.facts.clocks)), view.owned)
+
+
+OWNER_FIELDS: Final[tuple[Field[View], ...]] = (
+    Field("state", pa.utf8(), "owned, free or unknown", lambda v: words(v.records["state"], STATE_WORDS)),
+    Field("order", pa.int8(), "the block is 2^order pages", _order),
+    Field("pid", pa.int32(), "thread id of the owner", lambda v: v.number("pid")),
+    Field(
+        "tgid", pa.int32(), "process id of the owner; null where it was not recorded", lambda v: v.number("tgid")
+    ),
+    Field(
+        "comm", pa.utf8(), "command name of the owner; advisory",
+        lambda v: v.texts.comms.take(_index(v.records["comm"], v.owned)), ("comms",),
+    ),
+    Field("gfp_mask", pa.int64(), "gfp_t of the allocation", lambda v: v.number("gfp_mask")),
+    Field("migratetype", pa.int8(), "MIGRATE_* of the allocation", lambda v: v.number("migratetype")),
+    Field("ts_nsec", pa.int64(), "ns, page_owner's clock: when the owner allocated", _ts_nsec),
+    Field(
+        "stack", pa.utf8(), "stack of the allocation, canonical: innermost first, a frame a line",
+        lambda v: v.texts.frames.take(_index(v.records["stack"], v.owned)), ("frames",),
+    ),
+)  # fmt: skip
+"""What a view of a page says."""
+
+KERNEL_SAYS: Final = pa.struct([pa.field(field.name, field.type) for field in OWNER_FIELDS])
+
+
+def _proven_ts_nsec(rows: JudgedRows) -> pa.Array:
+    """Where page_owner stamped a page as early, it never stamped the allocation that the trace saw."""
+    unstamped = (rows.rows.kernel_row >= 0) & (rows.records["ts_nsec"] == ABSENT64)
+    return pc.if_else(pa.array(unstamped), pa.scalar(None, pa.int64()), _ts_nsec(rows.proven))
+
+
+def _proven(field: Field[View]) -> Field[JudgedRows]:
+    make = field.make
+    own = _proven_ts_nsec if field.name == "ts_nsec" else lambda rows: make(rows.proven)
+    return Field(field.name, field.type, field.doc, own, field.texts)
+
+
+def _kernel_says(rows: JudgedRows) -> pa.Array:
+    kernel = rows.kernel
+    columns = [field.make(kernel) for field in OWNER_FIELDS]
+    return pa.StructArray.from_arrays(columns, fields=list(KERNEL_SAYS), mask=pa.array(rows.rows.kernel_row < 0))
+
+
+def _known(name: str) -> Callable[[JudgedRows], pa.Array]:
+    return lambda rows: rows.number(name, rows.owned | rows.free)
+
+
+def _of_owned(name: str) -> Callable[[JudgedRows], pa.Array]:
+    return lambda rows: rows.number(name, rows.owned)
+
+
+def _of_free(name: str) -> Callable[[JudgedRows], pa.Array]:
+    return lambda rows: rows.number(name, rows.free)
+
+
+def _free_text(name: str, array: str) -> Callable[[JudgedRows], pa.Array]:
+    return lambda rows: getattr(rows.texts, array).take(_index(rows.records[name], rows.free))
+
+
+ROW_FIELDS: Final[tuple[Field[JudgedRows], ...]] = (
+    Field("pfn", pa.int64(), "page frame number of the first page of the run", lambda r: pa.array(r.rows.runs["pfn"])),
+    Field("nr_pages", pa.int64(), "pages in the run", lambda r: pa.array(r.rows.runs["nr_pages"])),
+    *map(_proven, OWNER_FIELDS),
+    Field(
+        "evidence", pa.utf8(), "observed, baseline or inferred; none for unknown pages",
+        lambda r: words(r.records["evidence"], EVIDENCE_WORDS),
+    ),
+    Field(
+        "certain", pa.bool_(), "of state, order, pid, tgid (where recorded), gfp_mask, and ts_nsec within 20 ms",
+        lambda r: pa.array(r.judged.certain),
+    ),
+    Field("uncertain", pa.list_(pa.utf8()), "which of those are not certain", lambda r: r.judged.uncertain()),
+    Field("why", pa.utf8(), "why not; empty when certain", lambda r: r.judged.why()),
+    Field(
+        "kernel_says", KERNEL_SAYS, "the kernel's own record, where it is known to be wrong; else null",
+        _kernel_says, ("comms", "frames"),
+    ),
+    Field(
+        "stack_id", pa.int64(), "64-bit id of the stack, the same on every host",
+        lambda r: r.texts.stack_ids.take(_index(r.records["stack"], r.owned)), ("stack_ids",),
+    ),
+    Field("block_pfn", pa.int64(), "first page of the block", _known("block_pfn")),
+    Field(
+        "alloc_ts", pa.int64(), "ns, trace clock: when the owner allocated; null when only a dump told of it",
+        _known("alloc_ts"),
+    ),
+    Field("evidence_ts", pa.int64(), "ns, trace clock: since when the evidence holds", _known("evidence_ts")),
+    Field("begin_ts", pa.int64(), "ns, trace clock: when this state began", _known("begin_ts")),
+    Field("begin_seq", pa.int64(), "event (stream_seq) with which this state began", _known("begin_seq")),
+    Field("cpu", pa.int16(), "CPU of that event; null: no event of a CPU began it", _known("cpu")),
+    Field(
+        "how", pa.utf8(), "what began it: alloc, free, split, migrate, baseline, confirmed, ...",
+        lambda r: words(r.records["how"], HOW_WORDS),
+    ),
+    Field("src_pfn", pa.int64(), "page frame number that the contents were migrated from", _of_owned("src_pfn")),
+    Field(
+        "generation", pa.int32(), "generation of the section: a pfn that came back is not the old page",
+        lambda r: pa.array(r.rows.runs["generation"]),
+    ),
+    Field("last_pid", pa.int32(), "of a free run: thread id of the last owner that was seen", _of_free("pid")),
+    Field("last_comm", pa.utf8(), "of a free run: its command name", _free_text("comm", "comms"), ("comms",)),
+    Field("last_stack", pa.utf8(), "of a free run: stack of its allocation", _free_text("stack", "frames"), ("frames",)),
+    Field("free_pid", pa.int32(), "of a free run: thread id of who freed it", _of_free("free_pid")),
+    Field("free_comm", pa.utf8(), "of a free run: its command name", _free_text("free_comm", "comms"), ("comms",)),
+    Field(
+        "free_stack", pa.utf8(), "of a free run: stack of the free", _free_text("free_stack", "frames"), ("frames",)
+    ),
+    Field("migrate_reason", pa.int8(), "MR_* of the last migration, from a dump", _of_owned("migrate_reason")),
+    Field(
+        "free_ts_nsec", pa.int64(), "ns, page_owner's clock: the free before this allocation, from a dump",
+        _of_owned("free_ts_nsec"),
+    ),
+)  # fmt: skip
+
+_FIELD: Final[Mapping[str, Field[JudgedRows]]] = {field.name: field for field in ROW_FIELDS}
+
+ROW_SCHEMA: Final = pa.schema([pa.field(f.name, f.type, metadata={"doc": f.doc}) for f in ROW_FIELDS])
+
+
+def texts_of(columns: Collection[str]) -> frozenset[str]:
+    """Return the arrays of ``Texts`` that *columns* of ``ROW_SCHEMA`` take."""
+    return frozenset(name for column in columns for name in _FIELD[column].texts)
+
+
+def to_table(rows: JudgedRows, columns: Sequence[str] = ROW_SCHEMA.names) -> pa.Table:
+    """Return *columns* of ``ROW_SCHEMA``, of judged runs."""
+    schema = pa.schema([ROW_SCHEMA.field(name) for name in columns])
+    return pa.table([_FIELD[name].make(rows) for name in columns], schema=schema)
+
+
+def unknown_records(size: int) -> NDArray[np.void]:
+    """Return records that say nothing."""
+    records = np.zeros(size, RECORD_DTYPE)
+    for name in records.dtype.names or ():
+        if name in ("state", "evidence", "how", "pages", "unordered"):
+            continue
+        text = name.endswith(("comm", "stack"))
+        records[name] = -1 if text else _absent_of(records.dtype[name])
+    return records
+
+
+def words(column: NDArray[np.int8], named: Mapping[int, str]) -> pa.Array:
+    """Return the word of each code of a column: text."""
+    names = pa.array([named[code] for code in sorted(named)], pa.utf8())
+    return names.take(pa.array(np.searchsorted(np.array(sorted(named)), column)))
+
+
+def _number(column: NDArray[np.generic], where: NDArray[np.bool_]) -> pa.Array:
+    return pa.array(np.ascontiguousarray(column), mask=~where | (column == _absent_of(column.dtype)))
+
+
+def _index(column: NDArray[np.int32], where: NDArray[np.bool_]) -> pa.Array:
+    return pa.array(np.ascontiguousarray(column), mask=~where | (column < 0))
+
+
+def _absent_of(dtype: np.dtype[np.generic]) -> int:
+    return {8: ABSENT64, 4: ABSENT32, 2: ABSENT16, 1: ABSENT8}[dtype.itemsize]

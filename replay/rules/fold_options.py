@@ -1,0 +1,31 @@
+"""The options that shape a fold, and the fold's name. Questions find a fold by its name, so nothing here loads the compiler."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from pagetrail.replay.rules.clients import CLIENTS
+from pagetrail.replay.rules.clients.client import Client
+from pagetrail.schemas.store.names import fold_name
+from pagetrail.schemas.store.tables import DIGEST_VERSION
+
+SEGMENT_FLOOR: Final = 131_072
+"""Least number of events in a segment: with fewer, the fixed size of the file would exceed theirs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldOptions:
+    """What shapes a fold, beside its version. The fold keeps those page_ext *clients* that a recording's kernel needed."""
+
+    correct: bool = True
+    floor: int = SEGMENT_FLOOR
+    clients: tuple[Client, ...] = field(default_factory=lambda: CLIENTS)
+
+    @property
+    def name(self) -> str:
+        """The folder of the fold's segments."""
+        return fold_name(correct=self.correct, clients=[client.name for client in self.clients])
+
+    @property
+    def digest_name(self) -> str:
+        """The options, as they are hashed into chain digests."""
+        return fold_name(correct=self.correct, clients=[client.name for client in self.clients], version=DIGEST_VERSION)

@@ -1,0 +1,168 @@
+"""The state of one stream, which the rules read and change. It depends on no events, engine or store."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pagetrail.replay.facts.coverage import Coverage
+from pagetrail.replay.facts.facts import Facts
+from pagetrail.replay.fold.decode import StackTable, TextTable
+from pagetrail.replay.fold.notice_jit import doubt, note, quarantine
+from pagetrail.replay.fold.options import (
+    OPT_LOSS,
+    OPT_MAX_PFN,
+    OPT_REFILL_COVERED,
+    OPT_SPLIT_COVERED,
+    OPTIONS,
+    write_rules,
+)
+from pagetrail.replay.fold.tables import LAST_SEQ, LAST_TS, NO_EVENT, Tables, new_tables, with_room
+from pagetrail.replay.rules.clients.client import Client
+from pagetrail.replay.rules.open_baseline import OpenBaseline
+from pagetrail.replay.rules.page_ext import node_spans
+from pagetrail.replay.rules.page_values import PageValues
+from pagetrail.replay.rules.sections import MAX_SECTIONS, X86_64_PAGES_PER_SECTION, Sections
+from pagetrail.schemas.details import Boot, Gap
+from pagetrail.schemas.details import Coverage as CoverageDetail
+from pagetrail.schemas.owner import ABSENT64, Anomaly
+
+
+class StreamState:
+    """The state of one stream.
+
+    Parameters
+    ----------
+    correct
+        Whether later baselines correct the state, or only audit it.
+    clients
+        The clients of page_ext that are kept where a recording's kernel needed them.
+
+    Attributes
+    ----------
+    tables, opts
+        The arrays and options that the jit functions work on; ``tables`` is replaced as a whole when something grows.
+    facts
+        Everything known except pages; ``coverage`` follows from its coverage events.
+    sections, values
+        The present extensions, and the values that page_ext's clients hold in them.
+    comms, stacks
+        The texts behind the ids in ``tables``.
+    baseline
+        The baseline that has begun and not ended; null: there is none.
+    differences
+        The differences between baselines of this stretch and the state, with both sides of each.
+    """
+
+    def __init__(self, *, correct: bool, clients: Sequence[Client]) -> None:
+        self.correct = correct
+        self.facts, self.coverage = Facts(), Coverage()
+        self.sections = Sections(self.facts.sections)
+        self.comms, self.stacks = TextTable(), StackTable()
+        self.tables: Tables = new_tables(X86_64_PAGES_PER_SECTION)
+        self.values = PageValues(clients, X86_64_PAGES_PER_SECTION)
+        self.baseline: OpenBaseline | None = None
+        self.differences: list[dict[str, Any]] = []
+        self.opts = np.zeros(OPTIONS, np.int64)
+        write_rules(self.opts, None)
+        self.set_section_size(X86_64_PAGES_PER_SECTION)
+        self.ask_clients(None, NO_EVENT)
+
+    @property
+    def last_seq(self) -> int:
+        """stream_seq of the last event folded; -1 before the first."""
+        return int(self.tables.counts[LAST_SEQ])
+
+    @property
+    def last_ts(self) -> int | None:
+        """Trace clock of the last event folded, ns: the horizon of every answer."""
+        last = int(self.tables.counts[LAST_TS])
+        return None if last == NO_EVENT else last
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of the arrays, unused rows included, and of an open baseline."""
+        held = 0 if self.baseline is None else self.baseline.nbytes
+        return sum(array.nbytes for array in self.tables) + held
+
+    # -- losses and quarantine -------------------------------------------------------------------------------------------
+
+    def lose(self, seq: int, ts: int, cpu: int | None, gap: Gap) -> None:
+        """Record a loss that was reported at *ts*."""
+        self.facts.lose(seq, ts, cpu, gap)
+        self.opts[OPT_LOSS] += 1
+
+    def quarantine(self, why: Anomaly, seq: int, ts: int, pfn: int, order: int, nr_pages: int = 1) -> None:
+        """Set an impossible event aside; cast doubt on the pages that it names, as far as the machine has them."""
+        self.tables = with_room(self.tables, 1)
+        quarantine(self.tables, seq, pfn, order, int(why))
+        stop = min(pfn + max(nr_pages, 1), int(self.opts[OPT_MAX_PFN]))
+        if 0 <= pfn < stop:
+            doubt(self.tables, pfn, stop - pfn, ABSENT64 + 1, ts, seq, int(why))
+
+    # -- sections --------------------------------------------------------------------------------------------------------
+
+    def allocate(self, section_nr: int, seq: int, ts: int, how: str, *, fresh: bool = False) -> None:
+        """Begin a section's extension, for all clients; *fresh*: the allocation itself was seen."""
+        self.tables = self.sections.allocate(self.tables, section_nr, seq, ts, how)
+        self.values.allocated(self.tables, section_nr, seq, ts, fresh=fresh)
+
+    def free(self, section_nr: int, seq: int, ts: int, end_how: str) -> None:
+        """End a section's extension, for all clients."""
+        self.values.freed(self.tables, section_nr, seq, ts)
+        self.tables = self.sections.free(self.tables, section_nr, seq, ts, end_how)
+
+    def open_inferred(self, section_nr: int, seq: int, ts: int) -> None:
+        """Open a section because an event or a dump names a page of it; do nothing if it is open or impossible."""
+        if self.sections.is_open(section_nr) or self.beyond_nodes(section_nr):
+            return
+        self.allocate(section_nr, seq, ts, "inferred")
+        note(self.tables, int(Anomaly.SECTION_OPENED), self.facts.pages_per_section, seq)
+
+    def not_there(self, section_nr: int) -> Anomaly | None:
+        """Return why a section's memory is certainly absent; null: it may be there.
+
+        It is absent if its end was seen and its return would have been seen too, or if it is in no node of a FLATMEM kernel.
+        """
+        if self.beyond_nodes(section_nr):
+            return Anomaly.BEYOND_MACHINE
+        went = max((e.end_ts for e in self.facts.sections if e.section_nr == section_nr), default=None)
+        gone = went is not None and self.hotplug_seen_since(went)
+        return Anomaly.SECTION_GONE if gone else None
+
+    def hotplug_seen_since(self, ts: int) -> bool:
+        """Return whether every hotplug call from *ts* (trace clock, ns) on was seen: covered, and without a loss."""
+        since = self.coverage.since("hotplug")
+        return since is not None and since <= ts and not any(gap.t_hi >= ts for _, _, gap in self.facts.gaps)
+
+    def declare(self, ts: int, detail: CoverageDetail) -> None:
+        """Apply the declaration of a coverage event, which is valid from *ts* (trace clock, ns) on."""
+        self.facts.coverage.append((ts, detail))
+        self.coverage.declare(ts, detail)
+        self.opts[OPT_SPLIT_COVERED] = int(self.coverage.now("split"))
+        self.opts[OPT_REFILL_COVERED] = int(self.coverage.now("refill"))
+
+    def beyond_nodes(self, section_nr: int) -> bool:
+        """Return whether a section is in no node of a FLATMEM kernel: the nodes span all the memory it can have."""
+        boot = self.facts.boot
+        flat = boot is not None and boot.memory_model == "FLATMEM" and bool(node_spans(boot))
+        return flat and not self.sections.is_open(section_nr)
+
+    def set_section_size(self, pages: int) -> None:
+        """Set the number of pages of a section, before any section exists."""
+        self.facts.pages_per_section = pages
+        self.opts[OPT_MAX_PFN] = pages * MAX_SECTIONS
+        if self.tables.owner.shape[1] != pages:
+            empty = np.full((0, pages), -1, np.int32)
+            self.tables = self.tables._replace(owner=empty, kernel=empty.copy())
+            self.values.set_section_size(pages)
+
+    def ask_clients(self, boot: Boot | None, ts: int) -> None:
+        """Ask the clients of page_ext whether they are needed.
+
+        Source: mm/page_ext.c, invoke_need_callbacks (Linux 6.1).
+        """
+        self.values.need(boot, self.tables.owner.shape[0])
+        self.facts.clients = [client.name for client in self.values.needed]
+        self.facts.client_ts += [ts] * (len(self.facts.clients) - len(self.facts.client_ts))
+        self.facts.fields = list(self.values.fields)

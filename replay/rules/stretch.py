@@ -1,0 +1,124 @@
+"""A stretch of a stream: the state at its end and the spans that ended within it, as values that later events do not change.
+
+A stretch becomes a segment or a tip. It holds copies, so it may be written while the next stretch is folded.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.replay.facts.facts import Facts
+from pagetrail.replay.fold.decode import StackTable
+from pagetrail.replay.fold.options import OPT_SKEW, STATE_OPTIONS
+from pagetrail.replay.fold.tables import DOUBTS, QUARANTINE, RUNS, live_rows, recent_moves
+from pagetrail.replay.rules.state import StreamState
+from pagetrail.schemas.structs import copied
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StretchOrigin:
+    """The stream and fold of a stretch, and its place in the stream.
+
+    Attributes
+    ----------
+    fold, digest_name
+        Name of the fold, and its options as they are hashed into chain digests; ``floor`` is its least number of events in a
+        segment.
+    first_seq, last_seq
+        stream_seq of the first and last event.
+    first_ts, last_ts
+        Their trace clock, ns; null before the first event.
+    tip
+        Whether the stretch is open: later events may still belong to it.
+    """
+
+    host: str
+    boot_id: str
+    fold: str
+    digest_name: str
+    floor: int
+    first_seq: int
+    last_seq: int
+    first_ts: int | None
+    last_ts: int | None
+    tip: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Stretch:
+    """Everything known at the end of a stretch.
+
+    Attributes
+    ----------
+    runs, records
+        (n,) RUN_DTYPE and RECORD_DTYPE: spans that ended within the stretch, row by row.
+    live_runs, live_records, live_handles
+        (m,) spans that are open at its end, by (kernel_view, pfn), and the handle of each one's record in the state.
+    doubts
+        DOUBT_DTYPE: doubts cast within the stretch, without those of hotplug calls in progress.
+    values, live_values
+        VALUE_DTYPE: values that page_ext's clients held (ended) and hold (open) for pages.
+    anomalies
+        (kinds, 3) events, pages and first stream_seq of each kind, since the stream began.
+    quarantined
+        (k, 4) seq, pfn, order, Anomaly of each quarantined event of the stretch.
+    differences
+        Differences between baselines of the stretch and the state.
+    comms, stacks
+        The texts behind the ids; they only grow, so they are shared with the state.
+    resume
+        Values that only a resume needs, by name, as in JSON.
+    """
+
+    origin: StretchOrigin
+    facts: Facts
+    comms: list[str]
+    stacks: StackTable
+    runs: NDArray[np.void]
+    records: NDArray[np.void]
+    live_runs: NDArray[np.void]
+    live_records: NDArray[np.void]
+    live_handles: NDArray[np.int64]
+    doubts: NDArray[np.void]
+    values: NDArray[np.void]
+    live_values: NDArray[np.void]
+    anomalies: NDArray[np.int64]
+    quarantined: NDArray[np.int64]
+    differences: tuple[dict[str, Any], ...]
+    resume: dict[str, object]
+
+
+def stretch_of(state: StreamState, origin: StretchOrigin) -> Stretch:
+    """Return the stretch that ends with the last event folded."""
+    t = state.tables
+    ended = int(t.counts[RUNS])
+    live_runs, live_records, live_handles = live_rows(t)
+    return Stretch(
+        origin=origin,
+        facts=state.facts.copy(),
+        comms=state.comms.texts,
+        stacks=state.stacks,
+        runs=copied(t.runs[:ended]),
+        records=copied(t.closed[:ended]),
+        live_runs=live_runs,
+        live_records=live_records,
+        live_handles=live_handles,
+        doubts=copied(t.doubts[: t.counts[DOUBTS]]),
+        values=copied(state.values.closed()),
+        live_values=state.values.live(t),
+        anomalies=t.anomalies[:, :3].copy(),
+        quarantined=t.quarantine[: t.counts[QUARANTINE]].copy(),
+        differences=tuple(state.differences),
+        resume={
+            "counts": t.counts.tolist(),
+            "moves": recent_moves(t, int(state.opts[OPT_SKEW])).tolist(),
+            "options": state.opts[:STATE_OPTIONS].tolist(),
+            "segment_first_seq": origin.first_seq,
+            "segment_first_ts": origin.first_ts,
+            "generation": t.generation.tolist(),
+            "floor": origin.floor,
+            "view": None if state.baseline is None else state.baseline.plain(),
+        },
+    )

@@ -1,0 +1,206 @@
+"""The store in local files: a name is a path below one folder. The first backend of ``schemas.store.contract``.
+
+The steps of publishing, after any of which the writer may be stopped: (1) write a draft beside the file's place, (2) fsync it,
+(3) link it to its name, which fails if the name exists, (4) fsync the folder, (5) remove the draft. At any time, readers find a
+complete file or none. Replacing renames the draft instead of (3) to (5).
+"""
+
+import errno
+import os
+import re
+import stat
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pagetrail.schemas.errors import StorageFull
+from pagetrail.schemas.store.contract import LocalFile, check_name, is_name
+
+STORE_DIRECTORY: Final = "segments"
+"""Folder of a trail's store."""
+
+LOCK_SUFFIX: Final = ".lock"
+"""Suffix of the locks beside the files (``replay.store.lock``): they are not listed or published."""
+
+LEFT_SECONDS: Final = 3600.0
+"""Age above which a draft belongs to a stopped writer, if other processes may be writing."""
+
+_DRAFT: Final = ".writing-"
+_DRAFT_OF = re.compile(re.escape(_DRAFT) + r"(.*)\.\d+-[0-9a-f]{12}.*", re.DOTALL)
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The system's errors when there is no space: on the disk, in the quota, or below the limit of a file's size."""
+
+
+def store_of(trail: Path) -> "LocalStore":
+    """Return the store of a trail on this machine."""
+    return LocalStore(trail / STORE_DIRECTORY)
+
+
+@contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Raise ``StorageFull`` when the system reports that there is no space to write *where*."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFull(path=where, reason=str(error)) from error
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStore:
+    """Files below a folder of this machine: for the promises of each call, see ``Store``."""
+
+    root: Path
+
+    def where(self, name: str = "") -> str:
+        """Return the path of a name."""
+        return str(self.root / name)
+
+    def is_there(self) -> bool:
+        """Return whether the folder exists, even if it is empty."""
+        return self.root.is_dir()
+
+    def list(self, prefix: str = "") -> Sequence[str]:
+        """Return the names that begin with *prefix*, in order."""
+        return sorted(name for name, _, draft in self._files(prefix) if not draft)
+
+    def version(self, name: str) -> str | None:
+        """Return the version of the file under *name*; null: there is none."""
+        found = self._found(name)
+        return None if found is None else _version(found)
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[LocalFile]:
+        """Give the file itself: a process that has opened it can read it even after its name is removed."""
+        found = self._found(name)
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.where(name))
+        yield LocalFile(path=self.root / name, size=found.st_size, version=_version(found))
+
+    def publish_if_absent(self, name: str, write: Callable[[Path], object]) -> bool:
+        """Publish the file that *write* makes, unless there is one under *name*; return whether it was published."""
+        target = self._target(name)
+        with explained(str(target)), self._draft(target) as draft:
+            write(draft)
+            _fsync(draft)
+            published = _link(draft, target)
+            _fsync(target.parent)
+        return published
+
+    def replace(self, name: str, content: bytes) -> None:
+        """Put *content* under *name*."""
+        target = self._target(name)
+        with explained(str(target)), self._draft(target) as draft:
+            draft.write_bytes(content)
+            _fsync(draft)
+            draft.replace(target)
+
+    def remove(self, name: str) -> None:
+        """Remove the file under *name*."""
+        with suppress(FileNotFoundError, NotADirectoryError):
+            self._target(name).unlink()
+
+    def sweep(self, prefix: str = "", *, alone: bool) -> None:
+        """Remove drafts of names that begin with *prefix*; unless *alone*, only those older than ``LEFT_SECONDS``."""
+        for _, path, draft in self._files(prefix):
+            if draft and (alone or _untouched(path) > LEFT_SECONDS):
+                path.unlink(missing_ok=True)
+
+    def _target(self, name: str) -> Path:
+        check_name(name)
+        if "/" not in name and name.endswith(LOCK_SUFFIX):
+            raise ValueError(f"{name!r}: expected a name that does not end in {LOCK_SUFFIX}: locks have such names")
+        return self.root / name
+
+    def _found(self, name: str) -> os.stat_result | None:
+        try:
+            found = self._target(name).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found if stat.S_ISREG(found.st_mode) else None
+
+    @contextmanager
+    def _draft(self, target: Path) -> Iterator[Path]:
+        """Give a path beside *target* to write to; files there are removed afterwards."""
+        _make_folder(target.parent)
+        draft = target.with_name(f"{_DRAFT}{target.name}.{os.getpid()}-{uuid.uuid4().hex[:12]}")
+        try:
+            yield draft
+        finally:
+            for left in _entries(target.parent):
+                if left.name.startswith(draft.name):
+                    Path(left.path).unlink(missing_ok=True)
+
+    def _files(self, prefix: str) -> Iterator[tuple[str, Path, bool]]:
+        """Yield the files of names that begin with *prefix*: the name, the path, and whether it is a draft of that name."""
+        folder, below, _ = prefix.rpartition("/")
+        if below and not is_name(folder):
+            return
+        for entry in _entries(self.root / folder):
+            last = _published_as(entry.name)
+            name = f"{folder}{below}{last}"
+            if last.startswith(".") or not name.startswith(prefix) or (not below and last.endswith(LOCK_SUFFIX)):
+                continue
+            if last == entry.name and entry.is_dir():
+                yield from self._files(f"{name}/")
+            else:
+                yield name, Path(entry.path), last != entry.name
+
+
+def _published_as(file: str) -> str:
+    """Return the last part of the name that a file is published under, also for a draft; empty: unknown."""
+    if not file.startswith(_DRAFT):
+        return file
+    draft = _DRAFT_OF.fullmatch(file)
+    return draft[1] if draft else ""
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, so that they survive a power failure."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _fsync(folder.parent)
+
+
+def _entries(folder: Path) -> Sequence[os.DirEntry[str]]:
+    """Return the entries of a folder; none if it does not exist."""
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+
+
+def _version(found: os.stat_result) -> str:
+    """Return a version that differs between two files of one name, also if one was changed in place."""
+    return f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}"
+
+
+def _link(draft: Path, target: Path) -> bool:
+    try:
+        os.link(draft, target)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _untouched(path: Path) -> float:
+    """Return the seconds since a file was written to; 0 if it is gone."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

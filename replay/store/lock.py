@@ -1,0 +1,43 @@
+"""The lock under which one process replays a partition on a trail: a file lock of this machine.
+
+It is not part of the store's contract, because no object store has one, and no stored data depends on it: two replays of one
+partition make the same files. It keeps two processes from doing the same work; drafts found under it are a stopped writer's.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pagetrail.replay.store.local import LOCK_SUFFIX, explained, store_of
+from pagetrail.schemas.errors import TrailBusy
+
+
+@contextmanager
+def replay_lock(trail: Path, fold: str, suffix: str = "") -> Iterator[None]:
+    """Hold the lock for replaying a partition (``partition_suffix``) into *fold* on *trail*.
+
+    Raises
+    ------
+    TrailBusy
+        Another process holds it. The lock ends with its process, however that stops.
+    StorageFull
+        No space left, not even for the lock.
+    """
+    directory = store_of(trail).root
+    with explained(str(directory)):
+        directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(directory / f"{fold}{suffix}{LOCK_SUFFIX}", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 64).decode(errors="replace").strip() or "unknown"
+            raise TrailBusy(path=str(trail), what="replay", holder=holder) from None
+        with explained(str(directory)):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"pid {os.getpid()}".encode())
+        yield
+    finally:
+        os.close(descriptor)

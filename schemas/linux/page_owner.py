@@ -1,0 +1,25 @@
+"""page_owner: the size of its record of a page, and its stamp on pages that were allocated before it started.
+
+Source: mm/page_owner.c.
+"""
+
+from typing import Final, NamedTuple
+
+
+class EarlyStamp(NamedTuple):
+    """The fields that page_owner writes on pages that are allocated when it starts, and on some that are on a per-cpu list."""
+
+    order: int
+    gfp_mask: int
+    pid: int
+    comm: str
+
+
+PAGE_OWNER_BYTES: Final = 56
+"""struct page_owner: order, last_migrate_reason, gfp_mask, two stack handles, two times, comm[16], pid, tgid; on 64 bit.
+
+Source: mm/page_owner.c, struct page_owner (Linux 6.1).
+"""
+
+EARLY_STAMP: Final = EarlyStamp(order=0, gfp_mask=0, pid=1, comm="swapper/0")
+"""Source: mm/page_owner.c, init_pages_in_zone (Linux 6.1): __set_page_owner_handle with order 0 and gfp 0, by the init thread."""

@@ -1,0 +1,97 @@
+"""The kprobes for acts without a tracepoint: their names in recordings, their functions, their arguments and what they show.
+
+The names are pagetrail's own; docs/guide.md says how to set the probes. Functions and registers are those of Linux 6.1 on x86_64.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pagetrail.schemas.linux.gfp import GFP_MOVABLE
+from pagetrail.schemas.linux.kmem_events import PageAct
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """One probe.
+
+    Attributes
+    ----------
+    group, name
+        Group and name of its events.
+    function
+        The function that it probes, at entry or return.
+    arguments
+        The arguments that it records, in the syntax of kprobe_events.
+    shows
+        The act that a recording sees completely if every probe of that act is on and missed no hit.
+    at_return
+        Whether it is at the function's return.
+    filter
+        The filter of its events; empty: none.
+    """
+
+    group: str
+    name: str
+    function: str
+    arguments: str
+    shows: PageAct
+    at_return: bool = False
+    filter: str = ""
+
+    @property
+    def event(self) -> str:
+        """The name of its events in set_event."""
+        return f"{self.group}:{self.name}"
+
+    @property
+    def definition(self) -> str:
+        """Its line in kprobe_events."""
+        return f"{'r' if self.at_return else 'p'}:{self.group}/{self.name} {self.function} {self.arguments}"
+
+
+PAGE_OWNER_GROUP: Final = "po"
+HOTPLUG_GROUP: Final = "hp"
+
+# Source: mm/page_owner.c (Linux 6.1).
+COPY_OWNER: Final = Probe(
+    group=PAGE_OWNER_GROUP, name="copy_owner", function="__folio_copy_owner", arguments="new=%di:x64 old=%si:x64",
+    shows="migrate",
+)  # fmt: skip
+SPLIT_OWNER: Final = Probe(
+    group=PAGE_OWNER_GROUP, name="split_owner", function="__split_page_owner", arguments="page=%di:x64 nr=%si:u32",
+    shows="split",
+)  # fmt: skip
+ISO_OWNER: Final = Probe(
+    group=PAGE_OWNER_GROUP, name="iso_owner", function="__set_page_owner",
+    arguments="page=%di:x64 order=%si:u16 gfp=%dx:x32", shows="isolate", filter=f"gfp == {GFP_MOVABLE}",
+)  # fmt: skip
+"""Only isolated free pages are allocated with __GFP_MOVABLE alone. Source: mm/compaction.c, split_map_pages (Linux 6.1)."""
+
+# Source: mm/memory_hotplug.c (Linux 6.1).
+_RANGE: Final = "pfn=%di:x64 nr_pages=%si:u64"
+_RESULT: Final = "ret=$retval:s32"
+ONLINE_PAGES: Final = Probe(
+    group=HOTPLUG_GROUP, name="online_pages", function="online_pages", arguments=_RANGE, shows="hotplug"
+)
+ONLINE_PAGES_RET: Final = Probe(
+    group=HOTPLUG_GROUP,
+    name="online_pages_ret",
+    function="online_pages",
+    arguments=_RESULT,
+    shows="hotplug",
+    at_return=True,
+)
+OFFLINE_PAGES: Final = Probe(
+    group=HOTPLUG_GROUP, name="offline_pages", function="offline_pages", arguments=_RANGE, shows="hotplug"
+)
+OFFLINE_PAGES_RET: Final = Probe(
+    group=HOTPLUG_GROUP,
+    name="offline_pages_ret",
+    function="offline_pages",
+    arguments=_RESULT,
+    shows="hotplug",
+    at_return=True,
+)
+
+PAGE_OWNER_PROBES: Final = (SPLIT_OWNER, COPY_OWNER, ISO_OWNER)
+HOTPLUG_PROBES: Final = (ONLINE_PAGES, ONLINE_PAGES_RET, OFFLINE_PAGES, OFFLINE_PAGES_RET)

@@ -1,0 +1,120 @@
+"""The names of the store's files, and the order of a stream's files.
+
+::
+
+    HOST/BOOT_ID/FOLD/FIRST-LAST.duckdb    a sealed segment of a stream: its first and last stream_seq
+    HOST/BOOT_ID/FOLD/TIP-LAST.duckdb      a tip: the open stretch after the last segment, up to that stream_seq
+    FOLD*.cut.json                         how far a fold has come in a partition of a log: see replay.store.cut
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pagetrail.schemas.linux.page_ext import DEBUG, OWNER, PAGE_TABLE_CHECK
+from pagetrail.schemas.store.tables import FOLD_VERSION
+
+_SEGMENT = re.compile(r"(\d{19})-(\d{19})\.duckdb")
+_TIP = re.compile(r"TIP-(\d{19})\.duckdb")
+_STREAM_PARTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StoreFile:
+    """A sealed segment, or a tip: its first and last stream_seq, and its name in the store."""
+
+    first_seq: int
+    last_seq: int
+    tip: bool
+    name: str
+
+    @property
+    def stem(self) -> str:
+        """The last part of its name, without the suffix."""
+        return self.name.rpartition("/")[2].removesuffix(".duckdb")
+
+
+FOLD_CLIENTS: Final = (OWNER, PAGE_TABLE_CHECK, DEBUG)
+"""The clients of page_ext that belong to the folds of this version: see replay/rules/clients."""
+
+
+def fold_name(*, correct: bool, clients: Sequence[str] = FOLD_CLIENTS, version: int = FOLD_VERSION) -> str:
+    """Return the folder of a fold: its version and options, with each client that it adds to those of its version, or lacks.
+
+    So a new client makes new segments beside the old ones, and an old log is replayed from its beginning to fill them.
+    """
+    more = [f"+{name}" for name in clients if name not in FOLD_CLIENTS]
+    less = [f"-without-{name}" for name in FOLD_CLIENTS if name not in clients]
+    return f"fold{version}" + "".join([*more, *less]) + ("" if correct else "-no-correct")
+
+
+def path_part(text: str) -> str:
+    """Return *text* as one part of a name: no separators, no leading dot, never empty."""
+    safe = "".join(c if c.isalnum() or c in "-_.:" else f"%{ord(c):02x}" for c in text)
+    return ("%2e" + safe[1:]) if safe.startswith(".") else safe or "%"
+
+
+def stream_name(host: str, boot_id: str, fold: str) -> str:
+    """Return the folder of the files of one stream and fold."""
+    return f"{path_part(host)}/{path_part(boot_id)}/{fold}"
+
+
+def is_called(stream: str, wanted: str) -> bool:
+    """Return whether *wanted* names the stream of a folder, or its host: HOST[/BOOT_ID]."""
+    there = stream.split("/")
+    host, _, boot_id = wanted.rpartition("/")
+    return there[0] == path_part(wanted) or there[:2] == [path_part(host), path_part(boot_id)]
+
+
+def fold_of(stream: str) -> str:
+    """Return the fold of a stream's folder."""
+    return stream.rpartition("/")[2]
+
+
+def segment_name(stream: str, first_seq: int, last_seq: int) -> str:
+    """Return the name of the segment of [first_seq, last_seq]."""
+    return f"{stream}/{first_seq:019d}-{last_seq:019d}.duckdb"
+
+
+def tip_name(stream: str, last_seq: int) -> str:
+    """Return the name of the tip that reaches to *last_seq*."""
+    return f"{stream}/TIP-{last_seq:019d}.duckdb"
+
+
+def _parsed(name: str) -> StoreFile | None:
+    """Return the segment or tip of a name; a tip's name has no first_seq, because it begins after the last segment."""
+    last = name.rpartition("/")[2]
+    if match := _SEGMENT.fullmatch(last):
+        return StoreFile(int(match[1]), int(match[2]), False, name)
+    if match := _TIP.fullmatch(last):
+        return StoreFile(0, int(match[1]), True, name)
+    return None
+
+
+def streams_among(names: Iterable[str]) -> list[str]:
+    """Return the folders of the streams that have files among *names*, by host, boot and fold."""
+    found = {name.rpartition("/")[0] for name in names if _parsed(name) is not None}
+    split = (stream.split("/") for stream in found)
+    return ["/".join(parts) for parts in sorted(split) if len(parts) == _STREAM_PARTS]
+
+
+def chain(names: Iterable[str]) -> list[StoreFile]:
+    """Return the segments among a stream's files, in order, and after them its tip, if one reaches beyond them."""
+    files = [file for name in names if (file := _parsed(name)) is not None]
+    segments = sorted(file for file in files if not file.tip)
+    sealed = segments[-1].last_seq if segments else -1
+    newest = max((file for file in files if file.tip), key=lambda tip: tip.last_seq, default=None)
+    if newest is not None and newest.last_seq > sealed:
+        segments.append(StoreFile(sealed + 1, newest.last_seq, True, newest.name))
+    return segments
+
+
+def overtaken(names: Iterable[str]) -> list[str]:
+    """Return the tips among a stream's files that a segment or a newer tip has replaced."""
+    names = list(names)
+    files = chain(names)
+    if not files:
+        return []
+    kept = files[-1].last_seq + (0 if files[-1].tip else 1)
+    return [file.name for name in names if (file := _parsed(name)) and file.tip and file.last_seq < kept]

@@ -1,0 +1,181 @@
+"""The tables of a segment, column by column with units.
+
+A segment is one DuckDB file. ``spans`` and ``live`` have the same columns; together they hold every span that covers an
+instant of the segment, which is (last event of its parent, own last event]. A row covers stream_seq S if
+``begin_seq <= S < end_seq``, and instant T (every event up to and including T) if ``begin_ts <= T < end_ts``.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+STORE_FORMAT: Final = 2
+"""Version of these tables. A pagetrail refuses segments of a later one."""
+
+FOLD_VERSION: Final = 3
+"""Version of the rules of replay. Another version makes other segments, beside the old ones.
+
+3: when coverage ends for one CPU, it ends for all (2 ignored the CPUs of a declaration).
+"""
+
+DIGEST_VERSION: Final = 2
+"""Version of what a chain digest covers, and how. It is not the rules' version: rules that find the same facts in a log make the
+same digests.
+"""
+
+BLOCK_SIZE: Final = 16_384
+"""DuckDB's smallest block: a tip of an idle host takes tens of kilobytes, not megabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of a segment: (name, DuckDB type, comment) for each column."""
+
+    name: str
+    doc: str
+    columns: tuple[tuple[str, str, str], ...]
+
+
+_SPAN: Final = (
+    ("pfn", "BIGINT", "page frame number of the first page of the run"),
+    ("nr_pages", "BIGINT", "pages in the run"),
+    ("block_pfn", "BIGINT", "first page of the block, as it was allocated or freed"),
+    ("order", "TINYINT", "the block is 2^order pages"),
+    ("state", "TINYINT", "1 owned, 2 free"),
+    ("pid", "INTEGER", "thread id of the owner; of a free run: of the last owner that was seen"),
+    ("tgid", "INTEGER", "process id of the owner; null where it was not recorded"),
+    ("comm", "INTEGER", "id in comms: name of the owner, advisory"),
+    ("gfp_mask", "BIGINT", "gfp_t of the allocation"),
+    ("migratetype", "TINYINT", "MIGRATE_* of the allocation"),
+    ("stack", "INTEGER", "id in stacks: of the allocation"),
+    ("alloc_ts", "BIGINT", "ns, trace clock: when the owner allocated; null when only a dump shows the allocation"),
+    ("ts_nsec", "BIGINT", "ns, page_owner's clock: its stamp of the allocation; null until a dump gives it"),
+    ("free_ts_nsec", "BIGINT", "ns, page_owner's clock: last free before that, from a dump"),
+    ("src_pfn", "BIGINT", "page frame number that the contents were migrated from"),
+    ("migrate_reason", "TINYINT", "MR_* of the last migration, from a dump"),
+    ("free_pid", "INTEGER", "of a free run: thread id of the task that freed it"),
+    ("free_tgid", "INTEGER", "of a free run: process id of the task that freed it"),
+    ("free_comm", "INTEGER", "id in comms: of a free run, name of the task that freed it"),
+    ("free_stack", "INTEGER", "id in stacks: of a free run, stack of the free"),
+    ("evidence", "TINYINT", "1 observed, 2 baseline, 3 inferred"),
+    ("how", "TINYINT", "what began this span: see the table words"),
+    ("cpu", "SMALLINT", "CPU of the event that began it; null: no event of a CPU began it"),
+    (
+        "unordered",
+        "TINYINT",
+        "1: began within the clock skew of another CPU's event: unknown which of the two came last",
+    ),
+    ("begin_seq", "BIGINT", "stream_seq of the event that began it"),
+    ("begin_ts", "BIGINT", "ns, trace clock: when it began"),
+    (
+        "evidence_ts",
+        "BIGINT",
+        "ns, trace clock: time of the evidence; a split or migration passes it on",
+    ),
+    ("end_seq", "BIGINT", "stream_seq of the event that ended it; 2^63-1: open"),
+    ("end_ts", "BIGINT", "ns, trace clock: when it ended; 2^63-1: open"),
+    ("end_how", "TINYINT", "what ended it: see the table words; 0: open"),
+    ("generation", "INTEGER", "generation of the section: a pfn in another generation is another page"),
+    ("kernel_view", "TINYINT", "1: the kernel's own record, where it is known to be wrong; 0: what is proven"),
+    ("record", "INTEGER", "runs with the same number belong to one span (live only; within this file)"),
+)
+
+TABLES: Final = (
+    Table("meta", "Properties of this file, as text by key.", (("key", "VARCHAR", "name"), ("value", "VARCHAR", "value"))),
+    Table("words", "The codes of the columns state, evidence, how, end_how and reason.", (
+        ("field", "VARCHAR", "column"), ("code", "INTEGER", "value in the column"), ("word", "VARCHAR", "its meaning"))),
+    Table("spans", "Every span that ended within the segment, sorted by (pfn, begin_seq).", _SPAN),
+    Table("live", "Every span open at the segment's end, sorted by (kernel_view, pfn).", _SPAN),
+    Table("sections", "Sections and their page_ext extensions through time.", (
+        ("section_nr", "BIGINT", "section: pfn divided by pages a section"),
+        ("generation", "INTEGER", "number of extensions that the section has had, including this one"),
+        ("begin_seq", "BIGINT", "stream_seq at which the extension was allocated"),
+        ("begin_ts", "BIGINT", "ns, trace clock"),
+        ("end_seq", "BIGINT", "stream_seq at which it was freed; 2^63-1: it still exists"),
+        ("end_ts", "BIGINT", "ns, trace clock; 2^63-1: it still exists"),
+        ("how", "VARCHAR", "boot, online_pages, notified, inferred"),
+        ("end_how", "VARCHAR", "offline_pages, cancelled, notified; unseen: it came online again; null: it still exists"))),
+    Table("page_ext", "Values of page_ext's clients other than owner: spans that ended within the segment, and open ones.", (
+        ("client", "VARCHAR", "name of the client: debug, ..."),
+        ("field", "VARCHAR", "field of the client: poison, guard, ..."),
+        ("pfn", "BIGINT", "first page of the run"), ("nr_pages", "BIGINT", "pages"),
+        ("value", "BIGINT", "of debug: 1 the flag is set, 0 it is not"),
+        ("evidence", "TINYINT", "1 observed: an event reported it; 3 inferred: a fresh extension is zeroed"),
+        ("begin_seq", "BIGINT", "stream_seq of the last event that reported it"),
+        ("begin_ts", "BIGINT", "ns, trace clock: time of that event"),
+        ("end_seq", "BIGINT", "stream_seq of the next one, or of the extension's end; 2^63-1: open"),
+        ("end_ts", "BIGINT", "ns, trace clock; 2^63-1: open"),
+        ("generation", "INTEGER", "generation of the section"))),
+    Table("gaps", "Known losses: events between t_lo and t_hi may be missing from the log.", (
+        ("seq", "BIGINT", "stream_seq of the event that reported it"),
+        ("cpu", "INTEGER", "CPU that lost events; null: all"),
+        ("t_lo", "BIGINT", "ns, trace clock: last event before the loss"),
+        ("t_hi", "BIGINT", "ns, trace clock: first event after it"),
+        ("lost", "BIGINT", "events lost; null: unknown"),
+        ("reason", "VARCHAR", "how they were lost"))),
+    Table("doubts", "Answers that later events showed to be unsafe: these pages, from from_ts to to_ts.", (
+        ("pfn", "BIGINT", "first page"), ("nr_pages", "BIGINT", "pages"),
+        ("from_ts", "BIGINT", "ns, trace clock: last evidence before the contradiction"),
+        ("to_ts", "BIGINT", "ns, trace clock: end of the doubt, which is when it was noticed; 2^63-1: not over yet"),
+        ("noticed_ts", "BIGINT", "ns, trace clock: when it was noticed; as of an earlier time there is no doubt"),
+        ("seq", "BIGINT", "stream_seq of the event that showed it"),
+        ("reason", "TINYINT", "see the table words"))),
+    Table("anomalies", "What replay noticed, by kind, from the beginning of the stream to the segment's end.", (
+        ("kind", "INTEGER", "see the table words"), ("events", "BIGINT", "events that showed it"),
+        ("pages", "BIGINT", "pages concerned"), ("first_seq", "BIGINT", "stream_seq of the first"))),
+    Table("quarantined", "Events of this segment that could not be folded.", (
+        ("seq", "BIGINT", "stream_seq"), ("pfn", "BIGINT", "its page frame number"),
+        ("order", "BIGINT", "its order"), ("kind", "INTEGER", "reason: see the table words"))),
+    Table("audits", "Comparisons of replay with baselines, before any correction.", (
+        ("seq", "BIGINT", "stream_seq of the dump"), ("ts", "BIGINT", "ns, trace clock: end of the dump"),
+        ("name", "VARCHAR", "name of the snapshot"), ("records", "BIGINT", "records of the dump"),
+        ("agree", "BIGINT", "of them: same pfn, order, pid, gfp_mask, and ts within 20 ms"),
+        ("pages", "BIGINT", "pages of the records"), ("agree_pages", "BIGINT", "pages of those that agree"),
+        ("extra", "BIGINT", "heads of blocks that replay has as owned and the dump does not list"),
+        ("applied", "BOOLEAN", "whether the baseline then set, confirmed and corrected the state"),
+        ("view", "VARCHAR", "page_owner: records of owners; kpageflags: free pages (records counts pages then)"))),
+    Table("audit_differences", "Each record in which a dump and replay differed, with both sides.", (
+        ("seq", "BIGINT", "stream_seq of the dump"), ("name", "VARCHAR", "name of the snapshot"),
+        ("pfn", "BIGINT", "page frame number"), ("class", "VARCHAR", "class of difference"),
+        ("kernel_order", "TINYINT", "kernel: order; null: no record"), ("kernel_pid", "INTEGER", "kernel: pid"),
+        ("kernel_tgid", "INTEGER", "kernel: tgid"), ("kernel_gfp_mask", "BIGINT", "kernel: gfp_mask"),
+        ("kernel_ts_nsec", "BIGINT", "kernel: ns, page_owner's clock"),
+        ("order", "TINYINT", "replay: order; null: no owner"), ("pid", "INTEGER", "replay: pid"),
+        ("tgid", "INTEGER", "replay: tgid"), ("gfp_mask", "BIGINT", "replay: gfp_mask"),
+        ("ts_nsec", "BIGINT", "replay: ns, page_owner's clock"))),
+    Table("markers", "Texts that were written into trace_marker.", (
+        ("seq", "BIGINT", "stream_seq"), ("ts", "BIGINT", "ns, trace clock"), ("text", "VARCHAR", "the marker"))),
+    Table("hotplug", "Hotplug calls and notifications.", (
+        ("seq", "BIGINT", "stream_seq"), ("ts", "BIGINT", "ns, trace clock"),
+        ("call", "VARCHAR", "online_pages or offline_pages"), ("phase", "VARCHAR", "entry, return, notified"),
+        ("pfn", "BIGINT", "start_pfn"), ("nr_pages", "BIGINT", "pages"), ("ret", "INTEGER", "result: 0 or -errno"),
+        ("pid", "INTEGER", "thread id of the caller"))),
+    Table("stacks", "The stacks that this file uses.", (
+        ("id", "INTEGER", "as in the columns stack and free_stack of this file"),
+        ("stack_id", "BIGINT", "64-bit id of the canonical form, the same in every file and on every host"),
+        ("frames", "VARCHAR", "canonical form: innermost first, a frame a line, no offsets"),
+        ("raw", "VARCHAR", "one of its forms as recorded"),
+        ("truncated", "BOOLEAN", "whether deeper frames were cut off"))),
+    Table("comms", "The command names that this file uses.", (
+        ("id", "INTEGER", "as in the columns comm and free_comm of this file"), ("comm", "VARCHAR", "name"))),
+    Table("state", "Everything else that a resume needs, as JSON by name.", (
+        ("name", "VARCHAR", "field"), ("value", "VARCHAR", "JSON"))),
+)  # fmt: skip
+
+TABLE: Final = {table.name: table for table in TABLES}
+
+
+def ddl() -> list[str]:
+    """Return the statements that create a segment's tables, with a comment on each table and column."""
+    statements = []
+    for table in TABLES:
+        columns = ", ".join(f'"{name}" {kind}' for name, kind, _ in table.columns)
+        statements.append(f'CREATE TABLE "{table.name}" ({columns})')
+        statements.append(f"COMMENT ON TABLE \"{table.name}\" IS '{_quoted(table.doc)}'")
+        statements += [
+            f'COMMENT ON COLUMN "{table.name}"."{name}" IS \'{_quoted(doc)}\'' for name, _, doc in table.columns
+        ]
+    return statements
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")

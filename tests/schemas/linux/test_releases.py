@@ -1,0 +1,69 @@
+"""The rules of a release reach the fold's jit functions as its options."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from pagetrail.replay.fold import options
+from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.details import Boot
+from pagetrail.schemas.linux import releases
+from pagetrail.schemas.linux.releases import LINUX_6_1, KernelRules, PackedRules, rules_of
+from pagetrail.schemas.owner import Anomaly
+from tests.replay.states import anomalies, folded
+from tests.replay.strategies import PAGES, SECTION_SIZE_BITS, Machine, to_frames
+
+
+@pytest.mark.parametrize("release", [None, "6.1.192-polab", "5.10.0-28-amd64", "7.2", "nonsense", "6.1²", "9" * 5000])
+def test_every_kernel_has_the_rules_of_6_1_until_others_are_written(release: str | None) -> None:
+    assert rules_of(release) is LINUX_6_1
+
+
+MADE_UP = dataclasses.replace(LINUX_6_1, release="99.3", gfp_isolated=0x20)
+"""A rule set that is added as CONTRIBUTING.md says: a value, and a line in ``RELEASES``."""
+
+
+@pytest.mark.parametrize(
+    ("release", "rules"),
+    [("99.3.0-rc1", MADE_UP), ("99.10.7", MADE_UP), ("100.0", MADE_UP), ("99.2.99", LINUX_6_1), ("6.12", LINUX_6_1)],
+)
+def test_a_kernel_has_the_rules_of_the_nearest_older_release(
+    monkeypatch: pytest.MonkeyPatch, release: str, rules: KernelRules
+) -> None:
+    monkeypatch.setattr(releases, "RELEASES", (LINUX_6_1, MADE_UP))
+    assert rules_of(release) is rules
+
+
+@pytest.mark.parametrize(("release", "contradicted"), [("99.3.1", False), ("6.1.9", True)])
+def test_one_compiled_fold_follows_the_rules_of_each_recordings_kernel(
+    monkeypatch: pytest.MonkeyPatch, release: str, contradicted: bool
+) -> None:
+    """GIVEN a release that isolates with another mask WHEN an isolated page's allocation follows THEN it is no contradiction."""
+    monkeypatch.setattr(releases, "RELEASES", (LINUX_6_1, MADE_UP))
+    m = Machine()
+    m.begin()
+    m.emit(Kind.BOOT, Boot(release=release, section_size_bits=SECTION_SIZE_BITS, present=((0, PAGES),)))
+    for kind in (Kind.ISOLATE, Kind.ALLOC):
+        m.emit(kind, pfn=4, order=0, gfp_mask=0x20, pid=7)
+    m.end()
+    run = folded(to_frames(m.recordings))
+    assert (Anomaly.ALLOC_OVER_OWNED in anomalies(run.engine)) == contradicted
+
+
+def test_each_packed_rule_has_its_index_in_the_options() -> None:
+    indexes = [getattr(options, f"OPT_{name.upper()}") for name in PackedRules._fields]
+    assert indexes == list(range(options.STATE_OPTIONS, options.OPTIONS))
+
+
+def test_the_rules_are_written_behind_the_state_and_leave_it_alone() -> None:
+    given = np.full(options.OPTIONS, -7, np.int64)
+    options.write_rules(given, None)
+    assert given[: options.STATE_OPTIONS].tolist() == [-7] * options.STATE_OPTIONS
+    assert given[options.STATE_OPTIONS :].tolist() == list(LINUX_6_1.packed({})) == [0x40000, 0x8, 0, 0, 1]
+
+
+def test_the_bits_that_a_recordings_own_kernel_prints_count_first() -> None:
+    given = np.zeros(options.OPTIONS, np.int64)
+    options.write_rules(given, Boot(release="6.1.0", gfp_flags={"__GFP_COMP": 0x80000}))
+    assert given[options.OPT_GFP_COMP] == 0x80000
