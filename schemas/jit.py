@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 import numba
 import numpy as np
+from numba import types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -31,16 +32,30 @@ _INNER: Final[dict[str, Any]] = _OPTIONS | {"no_cpython_wrapper": True, "no_cfun
 
 def jit(function: _F) -> _F:
     """Compile an entry point, which Python calls; the compiled code is cached on disk."""
-    compiled: Any = numba.njit(**_ENTRY)(function)
-    if compiled is not function:
-        compiled._cache = _EntryCache(function)
-    entry: _F = compiled
-    return entry
+    entry = _compiled(function, _ENTRY)
+    if entry is not function:
+        entry._cache = _EntryCache(function)
+    typed: _F = entry
+    return typed
 
 
 def inner(function: _F) -> _F:
     """Compile a function that only jit functions call."""
-    compiled: _F = numba.njit(**_INNER)(function)
+    typed: _F = _compiled(function, _INNER)
+    return typed
+
+
+def _compiled(function: Callable[..., Any], options: dict[str, Any]) -> Any:
+    """Return *function* compiled, once for all numbers of a type: numba would compile it anew for each constant in a call.
+
+    Inlined, a constant is as good as in a function of its own, and it takes half the time to compile the fold.
+    """
+    compiled: Any = numba.njit(**options)(function)
+    if compiled is not function:
+        of_types = compiled.get_call_template
+        compiled.get_call_template = lambda args, kws: of_types(
+            [types.unliteral(one) for one in args], {name: types.unliteral(one) for name, one in kws.items()}
+        )
     return compiled
 
 

@@ -51,12 +51,17 @@ def run(folder: Path, *, more: int = 1, sign: str = "+", index: int = 0, checked
     """Run an entry point that is compiled, or was: return its result, and how often code on disk was used."""
     (folder / "entry.py").write_text(ENTRY.format(index=index))
     (folder / "low.py").write_text(INNER.format(more=more, sign=sign))
+    return run_file(folder / "entry.py", checked=checked)
+
+
+def run_file(program: Path, *, checked: bool = False) -> str:
+    """Run a program with a cache beside it; return what it prints."""
     environment = os.environ | {
-        "NUMBA_DISABLE_JIT": "0", "NUMBA_CACHE_DIR": str(folder / "cache"), "NUMBA_BOUNDSCHECK": str(int(checked)),
+        "NUMBA_DISABLE_JIT": "0", "NUMBA_CACHE_DIR": str(program.parent / "cache"), "NUMBA_BOUNDSCHECK": str(int(checked)),
         "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(REPOSITORY),
     }  # fmt: skip
     return subprocess.run(
-        [sys.executable, "entry.py"], cwd=folder, env=environment, check=True, capture_output=True, text=True
+        [sys.executable, program.name], cwd=program.parent, env=environment, check=True, capture_output=True, text=True
     ).stdout.strip()
 
 
@@ -75,26 +80,46 @@ def test_code_that_checks_its_indices_is_not_taken_for_code_that_does_not(tmp_pa
     assert "out of bounds" in run(tmp_path, index=1, checked=True)
 
 
-@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"not a pickle",
-        b"cnumpy\nno_such_class\n.",
-        b"cno_such_module\nname\n.",
-    ],
-)
-def test_code_on_disk_that_cannot_be_read_is_compiled_again(tmp_path: Path, suffix: str, content: bytes) -> None:
+DAMAGES = {
+    f"{name} {suffix}": (suffix, content)
+    for suffix in (".nbi", ".nbc")
+    for name, content in {
+        "empty": b"", "no pickle": b"not a pickle", "a class that is gone": b"cnumpy\nno_such_class\n.",
+        "a module that is gone": b"cno_such_module\nname\n.",
+    }.items()
+}  # fmt: skip
+"""What may be wrong with each of an entry point's two files on disk."""
+ENTRIES = """
+from pagetrail.schemas.jit import jit
+
+entries = {{}}
+for number in range({count}):
+    exec(compile(f"def entry_{{number}}(x): return x + {{number}}", __file__, "exec"))
+    entries[number] = jit(globals()[f"entry_{{number}}"])
+for number, entry in entries.items():
+    print(entry(1) - number, sum(entry.stats.cache_hits.values()))
+"""
+
+
+@pytest.fixture(scope="module")
+def runs_after_damage(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
+    """Return what each entry point says when it is new, when its files are damaged, and after that."""
+    folder = tmp_path_factory.mktemp("damaged")
+    program = folder / "entries.py"
+    program.write_text(ENTRIES.format(count=len(DAMAGES)))
+    runs = [run_file(program)]
+    for number, (suffix, content) in enumerate(DAMAGES.values()):
+        (file,) = (path for path in (folder / "cache").rglob(f"*entry_{number}-*") if path.name.endswith(suffix))
+        file.write_bytes((pickle.dumps(version("numba")) if suffix == ".nbi" else b"") + content)
+    runs += [run_file(program), run_file(program)]
+    return [output.splitlines() for output in runs]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_code_on_disk_that_cannot_be_read_is_compiled_again(runs_after_damage: list[list[str]], damage: str) -> None:
     """GIVEN a cache of another version of pagetrail, or a damaged one, WHEN it is used THEN that costs time and nothing else."""
-    assert run(tmp_path) == "2 0"
-    files = [path for path in (tmp_path / "cache").rglob(f"*{suffix}") if path.name.startswith("entry.entry")]
-    assert files
-    for path in files:
-        stamp = pickle.dumps(version("numba")) if suffix == ".nbi" else b""
-        path.write_bytes(stamp + content)
-    assert run(tmp_path) == "2 0"
-    assert run(tmp_path) == "2 1"
+    number = list(DAMAGES).index(damage)
+    assert [output[number] for output in runs_after_damage] == ["1 0", "1 0", "1 1"]
 
 
 @pytest.mark.parametrize(
