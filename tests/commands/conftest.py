@@ -1,12 +1,13 @@
 """One trail of the demo's recording, and a way to run commands on it."""
 
-import os
+import contextlib
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.commands import cli
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "pagetrail" / "demo_data" / "host-b"
@@ -15,13 +16,13 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def run_in(folder: Path, trail: Path) -> Run:
-    def run(*arguments: str | Path, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
-        program = [sys.executable, "-m", "pagetrail", *map(str, arguments)]
-        environment = {**os.environ, "PAGETRAIL": str(trail)}
-        done = subprocess.run(program, cwd=folder, env=environment, input=stdin, capture_output=True, timeout=300)
-        return subprocess.CompletedProcess(
-            program, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode()
-        )
+    """Return a function that runs commands in *folder*, and in this process: a process for each would cost a second."""
+
+    def run(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+        with contextlib.chdir(folder), pytest.MonkeyPatch.context() as environment:
+            environment.setenv("PAGETRAIL", str(trail))
+            done = cli.run(*arguments, stdin=stdin)
+        return subprocess.CompletedProcess(arguments, done.code, done.out, done.err)
 
     return run
 

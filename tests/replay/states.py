@@ -23,7 +23,7 @@ from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.frames import Frame, decode_frame
 from pagetrail.schemas.log.contract import MAX_READ_BYTES
-from pagetrail.schemas.owner import OPEN_END, Anomaly, Evidence
+from pagetrail.schemas.owner import OPEN_END, RECORD_DTYPE, Anomaly, Evidence
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.names import fold_name, stream_name
 from tests.oracles.fold.oracle import Reference
@@ -31,6 +31,8 @@ from tests.oracles.fold.values import FIELDS, Flag, Owner, Span
 
 FLOOR = 12
 """Events of a segment, at least: small, so that a short history has many."""
+
+ABSENT = {name: int(np.iinfo(RECORD_DTYPE[name]).min) for name in FIELDS}
 
 State = dict[tuple[int, int], tuple[Any, ...]]
 Expanded = Counter[tuple[Any, ...]]
@@ -46,7 +48,7 @@ def said(engine: StreamEngine, record: np.void) -> tuple[Any, ...]:
         elif name.endswith("stack"):
             values[name] = None if value < 0 else engine.state.stacks.raw[value]
         else:
-            values[name] = None if value == np.iinfo(record.dtype[name]).min else value
+            values[name] = None if value == ABSENT[name] else value
     return tuple(values.values())
 
 
