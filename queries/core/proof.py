@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
+from pagetrail.queries.core.frames import read_frame
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.stream import Stream, fetched
-from pagetrail.queries.questions.events import read_frame
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind, absent
@@ -31,7 +31,7 @@ _SPAN: Final = "pfn, nr_pages, begin_seq, end_seq, how, src_pfn, evidence_ts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class SpanOrigin:
     """What of a span says where its evidence comes from; *pfn* is the page that is meant."""
 
     pfn: int
@@ -42,7 +42,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class LoggedEvent:
     """An event by its number in its recording, and where the log holds it: null where it does not, or not any more."""
 
     recording: str | None = None
@@ -66,23 +66,23 @@ class Proofs:
         if self._reader is not None:
             self._reader.close()
 
-    def event(self, seq: int | None) -> Event:
+    def event(self, seq: int | None) -> LoggedEvent:
         """Return the event with a stream_seq."""
         parts = reversed(self._stream.facts.recordings)
         part = next((p for p in parts if seq is not None and p.base_seq <= seq), None)
         if part is None or seq is None:
-            return Event()
+            return LoggedEvent()
         number = seq - part.base_seq
         place = self._place(part.recording, number)
         if place is None:
-            return Event(recording=part.recording, event=number)
-        return Event(recording=part.recording, event=number, partition=place.partition, offset=place.offset)
+            return LoggedEvent(recording=part.recording, event=number)
+        return LoggedEvent(recording=part.recording, event=number, partition=place.partition, offset=place.offset)
 
-    def evidence(self, spans: list[Span]) -> list[Event]:
+    def evidence(self, spans: list[SpanOrigin]) -> list[LoggedEvent]:
         """Return for each span the event that its evidence goes back to: of a dump, the record of that page."""
         return [self._evidence(span) for span in _origins(self._stream, spans)]
 
-    def _evidence(self, span: Span) -> Event:
+    def _evidence(self, span: SpanOrigin) -> LoggedEvent:
         event = self.event(span.begin_seq)
         if span.how not in FROM_A_DUMP or event.offset is None:
             return event
@@ -103,7 +103,7 @@ class Proofs:
             self._places.append((recording, found))
         return found
 
-    def _records(self, end_seq: int, end: Event) -> list[tuple[int, int, int]]:
+    def _records(self, end_seq: int, end: LoggedEvent) -> list[tuple[int, int, int]]:
         """Return [first, stop) and stream_seq of each record of the view that ended with an event, by its place in it."""
         if end_seq not in self._listed:
             try:
@@ -112,7 +112,7 @@ class Proofs:
                 self._listed[end_seq] = []
         return self._listed[end_seq]
 
-    def _read_records(self, end_seq: int, end: Event) -> list[tuple[int, int, int]]:
+    def _read_records(self, end_seq: int, end: LoggedEvent) -> list[tuple[int, int, int]]:
         assert end.event is not None
         assert end.recording is not None
         found: list[tuple[int, int, int]] = []
@@ -155,7 +155,7 @@ def _entries(batch: EventBatch, base_seq: int) -> list[tuple[int, int, int]]:
     return list(zip(pfn[says].tolist(), (pfn + size)[says].tolist(), seq[says].tolist(), strict=True))
 
 
-def _origins(stream: Stream, spans: list[Span]) -> list[Span]:
+def _origins(stream: Stream, spans: list[SpanOrigin]) -> list[SpanOrigin]:
     """Return each span, or the one before it that its evidence was handed on from: through splits and migrations."""
     found = list(spans)
     todo = [i for i, span in enumerate(found) if span.how in HANDED_ON]
@@ -175,7 +175,7 @@ def _origins(stream: Stream, spans: list[Span]) -> list[Span]:
     return found
 
 
-def _before(stream: Stream, position: int, spans: dict[int, Span]) -> dict[int, Span]:
+def _before(stream: Stream, position: int, spans: dict[int, SpanOrigin]) -> dict[int, SpanOrigin]:
     """Return what was there just before each span began: on its page, or on the one that it was migrated from."""
     pages = {i: s.src_pfn if s.how == How.MIGRATE and s.src_pfn is not None else s.pfn for i, s in spans.items()}
     there = " UNION ALL ".join(f"SELECT {_SPAN} FROM {table} WHERE kernel_view = 0" for table in ("spans", "live"))
@@ -185,4 +185,4 @@ def _before(stream: Stream, position: int, spans: dict[int, Span]) -> dict[int, 
     with stream.opened(stream.files[position]) as db:
         rows = fetched(db, _BEFORE.format(there=there), parameters).to_pylist()
     names = ("begin_seq", "how", "src_pfn", "evidence_ts")
-    return {row["i"]: Span(pfn=pages[row["i"]], **{name: row[name] for name in names}) for row in rows}
+    return {row["i"]: SpanOrigin(pfn=pages[row["i"]], **{name: row[name] for name in names}) for row in rows}

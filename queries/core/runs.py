@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.queries.core.judgement import Judgement
+from pagetrail.schemas.owner import State
 from pagetrail.schemas.structs import taken
 
 
@@ -70,3 +71,20 @@ def joined(
     found = taken(runs, first)
     found["nr_pages"] = np.add.reduceat(runs["nr_pages"], first)
     return rows.take(first, found), judged.take(first)
+
+
+def heads(runs: NDArray[np.void], records: NDArray[np.void]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (pfn, row) of every page that gets a record, by pfn: the kernel's view where there is one."""
+    owned = np.flatnonzero(records["state"] == State.OWNED)
+    step = np.int64(1) << np.maximum(records["order"][owned], 0).astype(np.int64)
+    first = -(-runs["pfn"][owned] // step) * step
+    stop = runs["pfn"][owned] + runs["nr_pages"][owned]
+    count = np.maximum(-(-(stop - first) // step), 0)
+    row = np.repeat(owned, count)
+    nth = np.arange(row.size) - np.repeat(np.cumsum(count) - count, count)
+    pfn = np.repeat(first, count) + nth * np.repeat(step, count)
+    order = np.lexsort((-runs["kernel_view"][row].astype(np.int64), pfn))
+    pfn, row = pfn[order], row[order]
+    kept = np.ones(pfn.size, np.bool_)
+    kept[1:] = pfn[1:] != pfn[:-1]
+    return pfn[kept], row[kept]

@@ -6,13 +6,14 @@ from typing import Final
 
 import pyarrow as pa
 
+from pagetrail.queries.core.frames import read_frame
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.replay.store.local import store_of
 from pagetrail.schemas.batch import EventBatch, to_arrow
 from pagetrail.schemas.columns import ARROW_SCHEMA, TEXT_COLUMNS, Kind
-from pagetrail.schemas.errors import BadArgument, NotFound, OffsetGap, TrailMissing
-from pagetrail.schemas.frames import FrameHeader, decode_frame
-from pagetrail.schemas.log.contract import FramePlace, LogReader, LogRecord
+from pagetrail.schemas.errors import BadArgument, NotFound, TrailMissing
+from pagetrail.schemas.frames import FrameHeader
+from pagetrail.schemas.log.contract import FramePlace, LogReader
 
 _WORDS: Final = ("kind", *TEXT_COLUMNS)
 _KINDS: Final = {int(kind): kind.name.lower() for kind in Kind}
@@ -99,24 +100,3 @@ def own_log(trail: Path) -> SqliteLogReader:
             f"{trail} has no log of its own: its store was made from a topic of Apache Kafka (name it: --log), or its log "
             "was removed"
         ) from None
-
-
-def read_frame(reader: LogReader, partition: int, offset: int) -> tuple[FrameHeader, EventBatch]:
-    """Return the frame at an offset of the log.
-
-    Raises
-    ------
-    NotFound
-        There is none.
-    """
-    low, high = reader.low_watermark(partition), reader.high_watermark(partition)
-    if not low <= offset < high:
-        held = f"offsets {low} to {high - 1}" if low < high else "nothing"
-        raise NotFound(
-            f"log offset {offset}: the log holds {held}" + ("; older files were dropped" if offset < low else "")
-        )
-    try:
-        records: list[LogRecord] = reader.read(partition, offset, 1)
-    except OffsetGap as error:
-        raise NotFound(f"log offset {offset}: {error}") from error
-    return decode_frame(records[0].payload, f"log offset {offset}")

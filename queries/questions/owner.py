@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.page_values import PAGE_EXT, page_values_at
-from pagetrail.queries.core.proof import Event, Proofs, Span
+from pagetrail.queries.core.proof import LoggedEvent, Proofs, SpanOrigin
 from pagetrail.queries.core.row_columns import ROW_SCHEMA
 from pagetrail.queries.core.rows import ABSENT_WHY, rows_at
 from pagetrail.queries.core.stream import Stream
@@ -95,10 +95,10 @@ def _proven(proofs: Proofs, pfns: list[int], taken: pa.Table) -> list[pa.Array]:
     rows = list(zip(pfns, *(taken[name].to_pylist() for name in names), strict=True))
     known = [i for i, row in enumerate(rows) if row[1] is not None]
     spans = [
-        Span(pfn=pfn, begin_seq=seq, how=int(How[how.upper().replace(" ", "_")]), src_pfn=src, evidence_ts=ts)
+        SpanOrigin(pfn=pfn, begin_seq=seq, how=int(How[how.upper().replace(" ", "_")]), src_pfn=src, evidence_ts=ts)
         for pfn, seq, how, src, ts in (rows[i] for i in known)
     ]
-    began, evidence = [Event()] * len(rows), [Event()] * len(rows)
+    began, evidence = [LoggedEvent()] * len(rows), [LoggedEvent()] * len(rows)
     for i, span, event in zip(known, spans, proofs.evidence(spans), strict=True):
         began[i], evidence[i] = proofs.event(span.begin_seq), event
     columns = []

@@ -1,10 +1,12 @@
-"""Replay against the kernel's own dumps: in numbers, by class of difference, and record by record."""
+"""How far replay agrees with the kernel's own dumps: a row a dump."""
+
+from typing import Final
 
 import pyarrow as pa
 
-from pagetrail.queries.core.stream import Stream, fetched
+from pagetrail.queries.core.stream import Stream
 
-AUDITS_SCHEMA = pa.schema(
+AUDITS_SCHEMA: Final = pa.schema(
     [
         ("name", pa.utf8()), ("ts", pa.int64()), ("records", pa.int64()), ("agree", pa.int64()),
         ("share", pa.float64()), ("pages", pa.int64()), ("agree_pages", pa.int64()), ("extra", pa.int64()),
@@ -14,7 +16,7 @@ AUDITS_SCHEMA = pa.schema(
 )  # fmt: skip
 
 
-def audits_table(stream: Stream, view: str = "page_owner") -> pa.Table:
+def audits(stream: Stream, view: str = "page_owner") -> pa.Table:
     """Return a row a dump: records, those that agree, their share, and how many differ in each class, and in each section.
 
     With view "kpageflags", records are pages that the kernel says are free.
@@ -30,14 +32,3 @@ def audits_table(stream: Stream, view: str = "page_owner") -> pa.Table:
         if a.view == view
     ]  # fmt: skip
     return pa.Table.from_pylist(rows, schema=AUDITS_SCHEMA)
-
-
-def differences(stream: Stream, name: str | None = None) -> pa.Table:
-    """Return each record in which a dump (of snapshot *name*, or any) and replay differed: both sides, before correction."""
-    tables = []
-    for file in stream.files:
-        with stream.opened(file) as db:
-            where = "" if name is None else " WHERE name = $name"
-            parameters: dict[str, object] | None = None if name is None else {"name": name}
-            tables.append(fetched(db, f"SELECT * FROM audit_differences{where} ORDER BY seq, pfn", parameters))
-    return pa.concat_tables(tables)
