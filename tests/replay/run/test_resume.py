@@ -124,8 +124,8 @@ def test_the_rules_of_the_kernel_come_from_the_boot_again_and_are_not_kept(tmp_p
     m.emit(Kind.BOOT, Boot(release="6.1.0", gfp_flags={"__GFP_COMP": 0x80000}))
     m.emit(Kind.ALLOC, pfn=3, order=0, gfp_mask=0)
     run = Run(new_engine()).apply(to_frames(m.recordings))
-    publish.write(tmp_path, run.content())
-    restored = restore.load(tmp_path, host="host", boot_id="boot", options=FoldOptions(floor=FLOOR))
+    publish.write(place(tmp_path), run.content())
+    restored = restore.load(place(tmp_path), host="host", boot_id="boot", options=FoldOptions(floor=FLOOR))
     assert restored.engine.state.opts[OPT_GFP_COMP] == 0x80000
     assert semantic(restored.engine, restored.link) == semantic(run.engine, run.link)
     kept = dict(zip(*run.content().tables()["state"].to_pydict().values(), strict=True))
