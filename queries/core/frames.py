@@ -12,11 +12,11 @@ def read_frame(reader: LogReader, partition: int, offset: int) -> tuple[FrameHea
     Raises
     ------
     NotFound
-        There is none.
+        The log has no frame there.
     """
     low, high = reader.low_watermark(partition), reader.high_watermark(partition)
     if not low <= offset < high:
-        held = f"offsets {low} to {high - 1}" if low < high else "nothing"
+        held = f"offsets {low} to {high - 1}" if low < high else "no frames"
         raise NotFound(
             f"log offset {offset}: the log holds {held}" + ("; older files were dropped" if offset < low else "")
         )

@@ -1,4 +1,4 @@
-"""What a judgement says of n rows, as codes: which attributes are not certain, and why. Words are made for whoever reads them."""
+"""The judgement of n rows as codes: which attributes are not certain, and why. Words are made when they are read."""
 
 import enum
 from collections.abc import Callable

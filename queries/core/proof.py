@@ -1,4 +1,4 @@
-"""Which event proves an answer, and where it lies in the log: what began a state, and the evidence that it goes back to."""
+"""The events that prove an answer, and their places in the log: the event that began a state, and the one that its evidence is."""
 
 import contextlib
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from pagetrail.schemas.log.contract import FramePlace, LogReader
 from pagetrail.schemas.owner import How
 
 HANDED_ON: Final = (How.SPLIT, How.SPLIT_IMPLIED, How.SPLIT_BY_PAGE_EXT, How.MIGRATE)
-"""What begins a span with the evidence of the one before it."""
+"""What begins a span that keeps the evidence of the span before it."""
 
 FROM_A_DUMP: Final = (How.BASELINE, How.EARLY, How.CONFIRMED, How.SPLIT_BY_PAGE_EXT)
-"""What begins a span with the end of a view of the kernel's."""
+"""What begins a span at the end of a baseline."""
 
 _BEFORE: Final = """SELECT asked.i, s.* FROM ({there}) s JOIN (
         SELECT unnest($rows) AS i, unnest($pfns) AS p, unnest($seqs) AS q) asked
@@ -32,7 +32,7 @@ _SPAN: Final = "pfn, nr_pages, begin_seq, end_seq, how, src_pfn, evidence_ts"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanOrigin:
-    """What of a span says where its evidence comes from; *pfn* is the page that is meant."""
+    """What tells the origin of a span's evidence; *pfn* is the page that was asked for."""
 
     pfn: int
     begin_seq: int
@@ -43,7 +43,7 @@ class SpanOrigin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedEvent:
-    """An event by its number in its recording, and where the log holds it: null where it does not, or not any more."""
+    """An event by its number in its recording, and its place in the log; null if the log does not hold it any more."""
 
     recording: str | None = None
     event: int | None = None
@@ -52,7 +52,7 @@ class LoggedEvent:
 
 
 class Proofs:
-    """Finds events of one stream in its log. What was found once is remembered, frames too."""
+    """Finds events of one stream in its log, and remembers what it found."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -62,7 +62,7 @@ class Proofs:
         self._reader = _reader(stream.trail)
 
     def close(self) -> None:
-        """Let go of the log."""
+        """Close the log."""
         if self._reader is not None:
             self._reader.close()
 
@@ -79,7 +79,7 @@ class Proofs:
         return LoggedEvent(recording=part.recording, event=number, partition=place.partition, offset=place.offset)
 
     def evidence(self, spans: list[SpanOrigin]) -> list[LoggedEvent]:
-        """Return for each span the event that its evidence goes back to: of a dump, the record of that page."""
+        """Return the event that is the evidence of each span; of a baseline, the entry of that page."""
         return [self._evidence(span) for span in _origins(self._stream, spans)]
 
     def _evidence(self, span: SpanOrigin) -> LoggedEvent:
@@ -97,14 +97,14 @@ class Proofs:
             return None
         try:
             found = self._reader.locate(recording, number)
-        except TrailError:  # a log that cannot be read proves nothing; the answer is the store's
+        except TrailError:  # a log that cannot be read proves nothing; the answer comes from the store
             return None
         if found is not None:
             self._places.append((recording, found))
         return found
 
     def _records(self, end_seq: int, end: LoggedEvent) -> list[tuple[int, int, int]]:
-        """Return [first, stop) and stream_seq of each record of the view that ended with an event, by its place in it."""
+        """Return [first, stop) and stream_seq of each entry of the baseline that ended with an event, in their order."""
         if end_seq not in self._listed:
             try:
                 self._listed[end_seq] = list(self._read_records(end_seq, end))
@@ -140,7 +140,7 @@ class Proofs:
 
 
 def _reader(trail: Path) -> LogReader | None:
-    """Return the log beside the store, if it is here."""
+    """Return the log in the trail; null if there is none."""
     with contextlib.suppress(TrailError):
         return SqliteLogReader(trail)
     return None
@@ -156,7 +156,7 @@ def _entries(batch: EventBatch, base_seq: int) -> list[tuple[int, int, int]]:
 
 
 def _origins(stream: Stream, spans: list[SpanOrigin]) -> list[SpanOrigin]:
-    """Return each span, or the one before it that its evidence was handed on from: through splits and migrations."""
+    """Return each span, or the earlier span whose evidence it kept through splits and migrations."""
     found = list(spans)
     todo = [i for i, span in enumerate(found) if span.how in HANDED_ON]
     while todo:
@@ -176,7 +176,7 @@ def _origins(stream: Stream, spans: list[SpanOrigin]) -> list[SpanOrigin]:
 
 
 def _before(stream: Stream, position: int, spans: dict[int, SpanOrigin]) -> dict[int, SpanOrigin]:
-    """Return what was there just before each span began: on its page, or on the one that it was migrated from."""
+    """Return the span just before each span began: of its page, or of the page that it was migrated from."""
     pages = {i: s.src_pfn if s.how == How.MIGRATE and s.src_pfn is not None else s.pfn for i, s in spans.items()}
     there = " UNION ALL ".join(f"SELECT {_SPAN} FROM {table} WHERE kernel_view = 0" for table in ("spans", "live"))
     parameters: dict[str, object] = {

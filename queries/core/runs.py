@@ -1,4 +1,4 @@
-"""Runs of pages: cut where something about them changes, and joined where nothing does."""
+"""Runs of pages: split where pages come to differ, and joined where they do not."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,14 @@ from pagetrail.schemas.structs import taken
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """n runs, with what is known of each.
+    """n runs, and what is known of each.
 
     Attributes
     ----------
     runs, records
         (n,) RUN_DTYPE and RECORD_DTYPE, by pfn.
     kernel_row
-        (n,) where the kernel's own record is another: which; else -1.
+        (n,) index of the kernel's own record where it differs from what is proven; else -1.
     """
 
     runs: NDArray[np.void]
@@ -31,8 +31,8 @@ class Rows:
         return Rows(runs=runs, records=taken(self.records, which), kernel_row=self.kernel_row[which])
 
 
-def cut(runs: NDArray[np.void], edges: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
-    """Return *runs* cut at each pfn of *edges* (sorted, each once) that lies within one; and which run each piece is of."""
+def split(runs: NDArray[np.void], edges: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+    """Return *runs* split at each pfn of *edges* (sorted, without duplicates), and the run that each piece comes from."""
     start, stop = runs["pfn"], runs["pfn"] + runs["nr_pages"]
     low, high = np.searchsorted(edges, start, side="right"), np.searchsorted(edges, stop, side="left")
     pieces = np.maximum(high - low, 0) + 1
@@ -50,9 +50,10 @@ def cut(runs: NDArray[np.void], edges: NDArray[np.int64]) -> tuple[NDArray[np.vo
 def joined(
     rows: Rows, kernel_records: NDArray[np.void], judged: Judgement, pages_per_section: int
 ) -> tuple[Rows, Judgement]:
-    """Return the longest runs: pages side by side in a section of which the same is known, for the same reasons.
+    """Return the longest runs: neighbouring pages of a section about which the same is known, for the same reasons.
 
-    A store keeps them as they ended, some in several pieces; so what is said of an instant would depend on what came later.
+    The store keeps some runs in pieces, because they ended in pieces. Without joining, the rows of an instant would depend on what
+    happened later.
     """
     runs, size = rows.runs, rows.runs.size
     if size < 2:
@@ -74,7 +75,7 @@ def joined(
 
 
 def heads(runs: NDArray[np.void], records: NDArray[np.void]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return (pfn, row) of every page that gets a record, by pfn: the kernel's view where there is one."""
+    """Return (pfn, row) of every page for which page_owner prints a record, by pfn: in the kernel's view where it differs."""
     owned = np.flatnonzero(records["state"] == State.OWNED)
     step = np.int64(1) << np.maximum(records["order"][owned], 0).astype(np.int64)
     first = -(-runs["pfn"][owned] // step) * step

@@ -1,8 +1,8 @@
-"""The kernel's own text of page_owner, as of an instant: what ``cat /sys/kernel/debug/page_owner`` would have said.
+"""The kernel's own text of page_owner at an instant: what ``cat /sys/kernel/debug/page_owner`` would have printed.
 
 Source: mm/page_owner.c, print_page_owner and read_page_owner (Linux 6.1): one record for every page whose pfn is aligned to the
-order of its owner's block; free pages have none. What a recording does not tell (flags, the pageblock's type where it is not
-known) is printed as 0 and as the page's own type.
+order of its owner's block; free pages have none. A recording does not have page flags and pageblock types: they are printed as 0
+and as the page's own type.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from pagetrail.schemas.owner import ABSENT8, ABSENT32, ABSENT64
 
 
 def page_owner_records(stream: Stream, at: Instant) -> Iterator[str]:
-    """Yield the records of the dump, in the kernel's view, each with the empty line that ends it."""
+    """Yield the records of the dump in the kernel's view, each with the empty line after it."""
     found, texts = stream.rows_at(at, texts=("comms", "raw"))
     runs, records = arrays(found)
     comms, raw = texts.comms.to_pylist(), texts.raw.to_pylist()

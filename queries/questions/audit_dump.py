@@ -27,11 +27,11 @@ DUMP_AUDIT_SCHEMA: Final = pa.schema(
         ("share", pa.float64()),
     ]
 )  # fmt: skip
-"""One dump in numbers, as in ``audits.AUDITS_SCHEMA``; seq is that of the instant, -1 where a time was given."""
+"""One dump in numbers, as in ``audits.AUDITS_SCHEMA``; seq is that of the instant, -1 if a time was given."""
 
 _KERNEL: Final = ("order", "pid", "tgid", "gfp_mask", "ts_nsec")
 _OURS: Final = _KERNEL[:-1]
-"""What replay knows as it stands; ts_nsec is derived."""
+"""What replay has as it is; ts_nsec is derived."""
 
 _COMPARED: Final = ("order", "pid", "gfp_mask")
 
@@ -40,7 +40,7 @@ _Theirs = dict[str, NDArray[np.generic]]
 
 
 def audit_dump(stream: Stream, dump: Path, at: Instant) -> tuple[pa.Table, pa.Table]:
-    """Return a dump that was not replayed, against the state at an instant: in numbers, and the records that differ.
+    """Compare a dump that was not replayed with the state at an instant; return numbers, and the records that differ.
 
     Raises
     ------

@@ -17,9 +17,9 @@ AUDITS_SCHEMA: Final = pa.schema(
 
 
 def audits(stream: Stream, view: str = "page_owner") -> pa.Table:
-    """Return a row a dump: records, those that agree, their share, and how many differ in each class, and in each section.
+    """Return a row a dump: records, how many agree, their share, and how many differ by class and by section.
 
-    With view "kpageflags", records are pages that the kernel says are free.
+    With view "kpageflags", a record is a page that the kernel says is free.
     """
     rows = [
         {

@@ -6,7 +6,7 @@ from pagetrail.queries.core.stream import Stream, fetched
 
 
 def differences(stream: Stream, name: str | None = None) -> pa.Table:
-    """Return each record in which a dump (of snapshot *name*, or any) and replay differed: both sides, before correction."""
+    """Return each record in which a dump (of snapshot *name*, or any) and replay differed: both sides, before any correction."""
     tables = []
     for file in stream.files:
         with stream.opened(file) as db:

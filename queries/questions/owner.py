@@ -1,4 +1,4 @@
-"""Who owned these pages then: point-in-time answers, one page or many (pfn, time) pairs at once."""
+"""Who owned pages at an instant, or many (pfn, time) pairs at once."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -33,7 +33,7 @@ ANSWER_SCHEMA = pa.schema(
         pa.field("page_ext", PAGE_EXT, metadata={"doc": "what other clients of page_ext held of the page; advisory"}),
     ]
 )
-"""A row a question, in the order asked; an absent page (no section there) has state "absent"."""
+"""A row a question, in the order asked; a page of no section has state "absent"."""
 
 
 def owners_at(stream: Stream, pfns: Sequence[int], at: Instant) -> pa.Table:
@@ -71,7 +71,7 @@ def _owners_at(stream: Stream, pfns: Sequence[int], at: Instant, proofs: Proofs)
 
 
 def owners(stream: Stream, pairs: Sequence[tuple[int, Instant]]) -> pa.Table:
-    """Return who owned each pfn at its instant, in the order of *pairs*; one read for each distinct instant."""
+    """Return who owned each pfn at its instant, in the order of *pairs*; the store is read once for each instant."""
     groups: dict[tuple[int, int | None], list[int]] = {}
     for i, (_, at) in enumerate(pairs):
         groups.setdefault((at.ts, at.seq), []).append(i)
@@ -90,7 +90,7 @@ def _where(mask: np.ndarray, value: object, column: pa.ChunkedArray) -> pa.Array
 
 
 def _proven(proofs: Proofs, pfns: list[int], taken: pa.Table) -> list[pa.Array]:
-    """Return the columns that say which events prove each answer, and where they are."""
+    """Return the columns that name the events that prove each answer, and where the log holds them."""
     names = ("begin_seq", "how", "src_pfn", "evidence_ts")
     rows = list(zip(pfns, *(taken[name].to_pylist() for name in names), strict=True))
     known = [i for i, row in enumerate(rows) if row[1] is not None]

@@ -38,8 +38,8 @@ STREAMS_SCHEMA: Final = pa.schema(
 def streams(opened: list[Stream], log: LogReader | None = None) -> pa.Table:
     """Return a row a stream: its recordings, how far it was replayed (ns, trace clock), the digests of its state.
 
-    With the *log* that it is replayed from: the frames of its partition that are not replayed yet, events a second, and why it
-    is held. No replay is asked or disturbed.
+    With the *log* that it is replayed from, also: how many frames of its partition are not replayed yet, events a second, and why
+    it is held. This does not disturb a replay.
     """
     lags = None if log is None else _Lags(log)
     rows = [_row(stream) | ({} if lags is None else lags.of(stream)) for stream in opened]
@@ -47,14 +47,14 @@ def streams(opened: list[Stream], log: LogReader | None = None) -> pa.Table:
 
 
 class _Lags:
-    """How far replay is behind in the partitions of a log; each is read once."""
+    """How far replay is behind in the partitions of a log; each partition is read once."""
 
     def __init__(self, log: LogReader) -> None:
         self._log, self._partitions = log, len(log.partitions())
         self._found: dict[tuple[str, int], PartitionLag] = {}
 
     def of(self, stream: Stream) -> dict[str, object]:
-        """Return the columns of a stream that tell its lag."""
+        """Return the columns of a stream that are about its lag."""
         fold, partition = where = stream.fold, partition_of(stream.host, self._partitions)
         if where not in self._found:
             self._found[where] = lag_of(stream.place.store, fold, self._log, partition)

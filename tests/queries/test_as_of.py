@@ -111,11 +111,11 @@ def test_as_of_a_time_is_what_a_log_that_ends_then_says(kind: str, tmp_path: Pat
 
 
 def test_evidence_up_to_a_time_says_nothing_of_a_later_instant(audited: Trail) -> None:
-    with pytest.raises(NotFound, match="nothing of a later instant"):
+    with pytest.raises(NotFound, match="later than --as-of"):
         audited.owner([300], "33.125", as_of="@3-t3")
-    with pytest.raises(NotFound, match="nothing of a later instant"):
+    with pytest.raises(NotFound, match="later than --as-of"):
         audited.snapshot("@4-t4", as_of="@3-t3")
-    with pytest.raises(NotFound, match="nothing of a later instant"):
+    with pytest.raises(NotFound, match="later than --as-of"):
         audited.leaks("@2-t2", "@4-t4", "comm", as_of="@3-t3")
 
 
