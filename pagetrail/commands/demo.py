@@ -104,8 +104,8 @@ freed, with stacks, for 48 seconds. Five times, the kernel's own /sys/kernel/deb
 """
 
 _MOVABLE = f"""
-{LEAKER} leaks. Its pages are page cache: the kernel may move them, and this recording has no probe on migration. So the answers
-are what was recorded, and pagetrail does not call them certain. Who owned one of these pages before, and who since?
+{LEAKER} leaks. Few of these pages are certain: they are page cache, which the kernel may move, and this recording has no probe on
+migration. Answers show what was recorded, and say why it is not certain. Who owned one of the leak's pages before, and since?
 """
 
 _TWO_REPLAYS = """
