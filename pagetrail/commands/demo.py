@@ -55,15 +55,15 @@ def demo(
 
 
 def _ask(trail: Path, run: Callable[..., None]) -> None:
-    """Ask who leaks, who owned one of those pages before, and who owns a page for certain."""
+    """Ask who leaks, who owned one of those pages before, and how sure it is who owns it at the end."""
     out("\nWhich memory was allocated after the dump @2-t2 and is still held at @5-t5?\n")
     run("leaks", "--from", WINDOW[0], "--to", WINDOW[1], "--by", "comm", "-n", "4")
-    out(_MOVABLE)
-    pfn = _page_with_a_past(trail)
-    run("owner", hex(pfn), "--at", "@3-t3")
-    run("history", hex(pfn), "--from", WINDOW[0])
-    out("\nKernel memory does not move. One of its pages, and the event that proves its owner:\n")
-    run("owner", hex(_certain_page(trail)), "--at", WINDOW[1])
+    out(_LEAKING)
+    pfn = hex(_page_with_a_past(trail))
+    run("owner", pfn, "--at", "@3-t3")
+    run("history", pfn, "--from", WINDOW[0])
+    out(_AT_THE_END)
+    run("owner", pfn, "--at", WINDOW[1])
 
 
 def _page_with_a_past(trail: Path) -> int:
@@ -76,13 +76,6 @@ def _page_with_a_past(trail: Path) -> int:
         before = opened.history(pfn, since=WINDOW[0])
         if len({row["comm"] for row in before.to_pylist() if row["state"] == "owned"}) > 1:
             return int(pfn)
-    return int(held["pfn"][0].as_py())
-
-
-def _certain_page(trail: Path) -> int:
-    """Return a page of a workload whose owner is certain at the end: kernel memory that does not move."""
-    held = api.open(trail, correct=True).snapshot(WINDOW[1], columns=("pfn", "comm", "certain"))
-    held = held.filter(pc.and_(pc.equal(held["comm"], "wl-slab"), held["certain"]))
     return int(held["pfn"][0].as_py())
 
 
@@ -103,9 +96,13 @@ A virtual machine runs Linux 6.1; a process in it, {LEAKER}, leaks memory. ftrac
 freed, with stacks, for 48 seconds. Five times, the kernel's own /sys/kernel/debug/page_owner was read as well.
 """
 
-_MOVABLE = f"""
-{LEAKER} leaks. Few of these pages are certain: they are page cache, which the kernel may move, and this recording has no probe on
-migration. Answers show what was recorded, and say why it is not certain. Who owned one of the leak's pages before, and since?
+_LEAKING = f"""
+{LEAKER} leaks. Who owned one of these pages before, and who since?
+"""
+
+_AT_THE_END = """
+And at the end? The kernel may move such a page, and this recording has no probe on migration. But /proc/vmstat, read with each
+dump, counted no migration at all. So the owner is certain:
 """
 
 _TWO_REPLAYS = """
