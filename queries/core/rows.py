@@ -18,7 +18,7 @@ from pagetrail.replay.store.read import arrays
 from pagetrail.schemas.owner import OPEN_END, RUN_DTYPE, State
 from pagetrail.schemas.structs import concatenated, taken
 
-ABSENT_WHY: Final = "the page's section has no extension: not a page that was online"
+ABSENT_WHY: Final = "the page's section has no extension: the page was not online"
 """Why nothing is known of a page that is absent."""
 
 

@@ -130,7 +130,7 @@ def _judged(runs: NDArray[np.void], judged: Judgement, stamped_otherwise: NDArra
     }
 
 
-_STAMPED_OTHERWISE: Final = "page_owner never stamped this allocation: its own record of a page is another"
+_STAMPED_OTHERWISE: Final = "page_owner never stamped this allocation: its own record of one of the pages differs"
 
 
 def _ts_nsec(records: NDArray[np.void], facts: Facts, unknown: NDArray[np.bool_]) -> pa.Array:
