@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 
+from pagetrail.replay.run.warm import compile_jit_functions
 from tests.faults.deadline import Deadline, count_calls, killed_at_each_step
 from tests.replay.states import replay
 
@@ -53,6 +54,7 @@ def die_at(steps: int, trail: Path) -> None:
 
 def main(trail: str, folder: str) -> None:
     """Make copies 0, 1, ... of *trail* in *folder*, each killed one step later than the one before."""
+    compile_jit_functions()  # once, or every copy's process would load them
     steps = killed_at_each_step(die_at, Path(trail), Path(folder))
     print(steps)
 

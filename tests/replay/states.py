@@ -16,6 +16,7 @@ from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.replay.rules.engine import StreamEngine
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.rules.state import StreamState
+from pagetrail.replay.rules.stretch import Stretch
 from pagetrail.replay.run.replayer import Replayer, ReplayReport
 from pagetrail.replay.store.content import Content, Link
 from pagetrail.replay.store.local import store_of
@@ -110,9 +111,13 @@ def doubts(engine: StreamEngine) -> Expanded:
 
 @dataclass
 class Run:
-    """An engine after some frames, and what it sealed on the way."""
+    """An engine after some frames, and what it sealed on the way.
+
+    Whoever asks only what the fold says does not need what segments would hold (*kept*): to make that takes most of the time.
+    """
 
     engine: StreamEngine
+    kept: bool = True
     link: Link = field(default_factory=Link)
     digests: list[tuple[int, int, str]] = field(default_factory=list)
     state_digests: list[str] = field(default_factory=list)
@@ -126,14 +131,14 @@ class Run:
         """Fold *frames*, and take what each seal would write."""
         for frame in frames:
             for stretch in self.engine.apply(*decode_frame(frame.payload)):
-                self._seal(Content(stretch, self.link))
+                self._keep(stretch)
+                self._gather()
         return self
 
-    def _seal(self, content: Content) -> None:
-        self._keep(content)
-        self._gather()
-
-    def _keep(self, content: Content) -> None:
+    def _keep(self, stretch: Stretch) -> None:
+        if not self.kept:
+            return
+        content = Content(stretch, self.link)
         origin = content.stretch.origin
         self.digests.append((origin.first_seq, origin.last_seq, content.digest))
         self.state_digests.append(content.state_digest)
@@ -150,7 +155,7 @@ class Run:
     def finish(self) -> "Run":
         """Take what was not sealed too."""
         self._gather()
-        self._keep(self.content())
+        self._keep(self.engine.stretch())
         return self
 
     def content(self) -> Content:
@@ -163,9 +168,9 @@ def new_engine(*, correct: bool = True, floor: int = FLOOR) -> StreamEngine:
     return StreamEngine(host="host", boot_id="boot", options=FoldOptions(correct=correct, floor=floor))
 
 
-def folded(frames: Iterable[Frame], *, correct: bool = True, floor: int = FLOOR) -> Run:
+def folded(frames: Iterable[Frame], *, correct: bool = True, floor: int = FLOOR, kept: bool = True) -> Run:
     """Return a run over *frames*, to its end."""
-    return Run(new_engine(correct=correct, floor=floor)).apply(frames).finish()
+    return Run(new_engine(correct=correct, floor=floor), kept=kept).apply(frames).finish()
 
 
 def anomalies(engine: StreamEngine) -> dict[Anomaly, tuple[int, int, int]]:

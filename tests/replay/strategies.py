@@ -341,11 +341,12 @@ _OPS: tuple[Callable[[Machine, int, int], None], ...] = (
 
 @dataclass(frozen=True)
 class History:
-    """Recordings of one boot, one after another; and the seed they were read off."""
+    """Recordings of one boot, one after another; the seed they were read off; and the oracle that followed them."""
 
     seed: bytes
     correct: bool
     recordings: tuple[tuple[Event, ...], ...]
+    oracle: Reference = field(repr=False, compare=False)
 
     @property
     def events(self) -> list[Event]:
@@ -368,7 +369,7 @@ def history(seed: bytes, *, correct: bool = True) -> History:
         machine.cpu = (0, 1, 1, None)[step // len(STEPS) % 4]
         (_again if op > 250 else _OPS[op % len(_OPS)])(machine, a, b)
     machine.end()
-    return History(seed, correct, tuple(tuple(recording) for recording in machine.recordings))
+    return History(seed, correct, tuple(tuple(recording) for recording in machine.recordings), machine.reference)
 
 
 def histories(*, max_events: int = 100) -> st.SearchStrategy[History]:

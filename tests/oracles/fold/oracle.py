@@ -6,7 +6,7 @@ their sources are told in replay's kernels; here they are told again, page by pa
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from pagetrail.schemas.columns import Kind
@@ -219,14 +219,6 @@ class Reference:
             for view, pages in enumerate((self.proven, self.kernel))
             for page, owner in pages.items()
         }
-
-
-def replayed(events: Iterable[Event], *, correct: bool = True) -> Reference:
-    """Return the state after *events*."""
-    reference = Reference(correct=correct)
-    for event in events:
-        reference.apply(event)
-    return reference
 
 
 def _detail(event: Event) -> dict[str, Any] | None:

@@ -7,21 +7,20 @@ import pytest
 from hypothesis import given
 
 from pagetrail.schemas.owner import Anomaly
-from tests.oracles.fold.oracle import replayed
 from tests.replay.states import anomalies, folded, live_flags, live_state, reference_anomalies
 from tests.replay.strategies import History, histories, history, to_frames
 
 
 @given(histories())
 def test_the_fold_equals_the_oracle_page_by_page(told: History) -> None:
-    run, oracle = folded(to_frames(told.recordings), correct=told.correct), replayed(told.events, correct=told.correct)
+    run, oracle = folded(to_frames(told.recordings), correct=told.correct, kept=False), told.oracle
     assert live_state(run.engine) == oracle.state()
     assert run.spans == Counter(oracle.spans)
 
 
 @given(histories())
 def test_what_is_noticed_is_what_the_oracle_notices(told: History) -> None:
-    run, oracle = folded(to_frames(told.recordings), correct=told.correct), replayed(told.events, correct=told.correct)
+    run, oracle = folded(to_frames(told.recordings), correct=told.correct, kept=False), told.oracle
     assert anomalies(run.engine) == reference_anomalies(oracle)
     assert run.doubts == oracle.doubts
     assert quarantined(run.quarantined) == oracle.quarantined
@@ -29,14 +28,14 @@ def test_what_is_noticed_is_what_the_oracle_notices(told: History) -> None:
 
 @given(histories())
 def test_every_dump_is_audited_as_the_oracle_audits_it(told: History) -> None:
-    run, oracle = folded(to_frames(told.recordings), correct=told.correct), replayed(told.events, correct=told.correct)
+    run, oracle = folded(to_frames(told.recordings), correct=told.correct, kept=False), told.oracle
     ours = [(a.name, a.records, a.agree, a.extra, a.applied, a.view) for a in run.engine.state.facts.audits]
     assert ours == [(a.name, a.records, a.agree, a.extra, a.applied, a.view) for a in oracle.audits]
 
 
 @given(histories())
 def test_the_flags_of_a_page_are_what_the_oracle_says_at_every_instant(told: History) -> None:
-    run, oracle = folded(to_frames(told.recordings), correct=told.correct), replayed(told.events, correct=told.correct)
+    run, oracle = folded(to_frames(told.recordings), correct=told.correct, kept=False), told.oracle
     assert live_flags(run.engine) == set(oracle.flags.values())
     assert run.flags == Counter(oracle.flag_spans)
 
@@ -45,7 +44,7 @@ def test_the_flags_of_a_page_are_what_the_oracle_says_at_every_instant(told: His
 def test_the_fold_equals_the_oracle_on_long_histories(seed: int) -> None:
     """Where Hypothesis looks for short histories, these are long: rules that seldom apply do apply in them."""
     told = history(random.Random(seed).randbytes(1_500), correct=seed % 3 > 0)
-    run, oracle = folded(to_frames(told.recordings), correct=told.correct), replayed(told.events, correct=told.correct)
+    run, oracle = folded(to_frames(told.recordings), correct=told.correct, kept=False), told.oracle
     assert live_state(run.engine) == oracle.state()
     assert run.spans == Counter(oracle.spans)
     assert anomalies(run.engine) == reference_anomalies(oracle)
