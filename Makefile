@@ -10,18 +10,35 @@ RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
 SHELL := /bin/sh
 
-.PHONY: help demo test mutations lint format types layers coverage bench kafka kafka-faults clean
+.PHONY: help demo test check nightly boundscheck mutations lint format types layers coverage bench kafka kafka-faults clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: $(RUNTIME)  ## a real kernel's recording goes in, a checked answer comes out
 	@$(BIN)/pagetrail demo
 
 test: lint  ## lint, types, layers, and all tests
 	@$(BIN)/pytest $(PYTEST_ARGS)
+
+# The quick part: no broker, no recording of a real kernel, no long search, and no process for every test.
+SLOW_ROOMS := captures commands contracts faults kafka kernel mutations properties replay/run
+
+check: lint  ## lint, types, layers, and the tests that take seconds
+	@$(BIN)/pytest $(PYTEST_ARGS) -m 'not slow' $(foreach room,$(SLOW_ROOMS),--ignore tests/$(room)) \
+	    --ignore tests/queries/test_feed.py --ignore tests/queries/test_log_elsewhere.py --ignore tests/test_docs.py
+
+# What takes hours: each property with 2,000 examples or 10,000 histories, each rule disabled, brokers killed at random instants.
+nightly: lint boundscheck mutations kafka-faults  ## the long searches
+	@HYPOTHESIS_PROFILE=nightly $(BIN)/pytest $(PYTEST_ARGS) --dist load tests/properties tests/replay tests/queries tests/schemas \
+	    tests/producers tests/model tests/faults
+
+boundscheck: $(DEV)  ## jit functions that check every index they use
+	@NUMBA_BOUNDSCHECK=1 $(BIN)/pytest $(PYTEST_ARGS) tests/producers/formats tests/replay/fold tests/replay/rules \
+	    tests/replay/store tests/replay/run/test_resume.py tests/replay/run/test_splits.py tests/queries/test_answers.py \
+	    tests/schemas/test_jit.py
 
 mutations: $(DEV)  ## disable each rule of the fold by itself: some test has to fail
 	@HYPOTHESIS_PROFILE=nightly $(BIN)/pytest $(PYTEST_ARGS) --dist load tests/mutations
@@ -42,7 +59,7 @@ types: $(DEV)  ## types only
 layers: $(DEV)  ## layers only
 	@$(BIN)/lint-imports --no-logo
 
-coverage: $(DEV)  ## branch coverage, with the JIT off so that kernels count
+coverage: $(DEV)  ## branch coverage, with the JIT off so that jit functions count
 	@NUMBA_DISABLE_JIT=1 $(BIN)/pytest $(PYTEST_ARGS) --cov
 
 bench: $(DEV)  ## benchmarks, beside their peers

@@ -1,26 +1,41 @@
-"""The command line: the root, and the one place that turns errors into exit codes.
+"""The command line: the root, the commands, and the one place that turns errors into exit codes.
 
-Exit codes: 0 done; 1 an error of pagetrail's own; 2 input or arguments that are not what they should be; 3 the thing asked for
-is not there; 4 the trail itself (missing, newer, busy, damaged, full disk); 130 stopped on request.
+Exit codes: 0 done; 1 an error of pagetrail's own; 2 bad input or arguments; 3 the thing asked for is not there; 4 the trail itself
+(missing, newer, busy, damaged, full disk); 130 stopped on request.
 """
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 
-from pagetrail.commands import audit, event, holders, ingest, pages, replay, sections, snapshot, trail
-from pagetrail.commands.demo import demo
-from pagetrail.commands.options import TRAIL_VARIABLE, say
-from pagetrail.commands.publish import publish
-from pagetrail.commands.schema import schema_app
-from pagetrail.commands.topic import topic_app
+from pagetrail.commands.options import say
 from pagetrail.schemas.errors import InputError, PagetrailError
 from pagetrail.version import __version__
+
+COMMANDS: Final = (
+    "demo",
+    "ingest",
+    "replay",
+    "questions.owner",
+    "questions.event",
+    "questions.history",
+    "questions.snapshot",
+    "questions.top",
+    "questions.leaks",
+    "questions.sections",
+    "questions.audit",
+    "export",
+    "publish",
+    "questions.streams",
+    "questions.doctor",
+    "schema",
+    "topic",
+)
+"""Files of ``pagetrail/commands``, in the order of the help. Each has a function, or a group of functions, of its own name."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,13 +44,19 @@ app = typer.Typer(
     help="Who owned this page then, how do we know, and how sure are we?",
     epilog="Exit codes: 0 done, 2 bad input, 3 not there, 4 the trail (missing, newer, busy, damaged, full), 130 stopped.",
 )
-for command in (
-    demo, ingest.ingest, replay.replay, pages.owner, event.event, pages.history, snapshot.snapshot, holders.top, holders.leaks,
-    sections.sections, audit.audit, trail.export, publish, trail.streams, trail.doctor,
-):  # fmt: skip
-    app.command()(command)
-app.add_typer(schema_app, name="schema")
-app.add_typer(topic_app, name="topic")
+
+
+def _add(file: str) -> None:
+    name = file.rpartition(".")[2]
+    command = getattr(import_module(f"pagetrail.commands.{file}"), name)
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=name)
+    else:
+        app.command(name)(command)
+
+
+for _file in COMMANDS:
+    _add(_file)
 
 
 def _version(asked: bool) -> None:
@@ -46,32 +67,14 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def root(
-    context: typer.Context,
-    trail: Annotated[
-        Path | None, typer.Option("--trail", help="Directory of the trail; the same option behind a command wins.")
-    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    trail: Annotated[
+        Path | None, typer.Option("--trail", help="Directory of the trail; a --trail after the command comes first.")
+    ] = None,
 ) -> None:
-    """Record of what happened to every physical page of a Linux machine, and answers about any instant of it."""
-    del version  # its callback has shown it
-    if trail is not None:
-        context.obj = trail
-        context.with_resource(_trail_of_commands(trail))
-
-
-@contextmanager
-def _trail_of_commands(trail: Path) -> Iterator[None]:
-    """Let *trail* be the default of commands, before the one that the environment names."""
-    before = os.environ.get(TRAIL_VARIABLE)
-    os.environ[TRAIL_VARIABLE] = str(trail)
-    try:
-        yield
-    finally:
-        del os.environ[TRAIL_VARIABLE]
-        if before is not None:
-            os.environ[TRAIL_VARIABLE] = before
+    """Show who owned a page at any recorded instant, how that is known, and how sure it is."""
 
 
 def main() -> None:
@@ -82,16 +85,16 @@ def main() -> None:
         say.print(f"pagetrail: {error}", markup=False)
         raise SystemExit(error.exit_code) from None
     except BrokenPipeError:
-        _nobody_reads()
+        _end_quietly()
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):  # typer made it an exit of 1
-            _nobody_reads()
+            _end_quietly()
         raise
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         say.print(
-            f"pagetrail: {where}expected a file or directory that can be used so, found: {error.strerror or error}; "
-            "check the path, its permissions and the space there",
+            f"pagetrail: {where}expected a file or directory that can be used, found: {error.strerror or error}; "
+            "check the path, its permissions and the free space",
             markup=False,
         )
         raise SystemExit(InputError.exit_code) from None
@@ -99,7 +102,7 @@ def main() -> None:
         raise SystemExit(130) from None
 
 
-def _nobody_reads() -> NoReturn:
-    """Who reads us has read enough (``pagetrail snapshot … | head``): that is no error."""
+def _end_quietly() -> NoReturn:
+    """End without an error: the reader closed the pipe (``pagetrail snapshot … | head``)."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise SystemExit(0) from None

@@ -1,18 +1,18 @@
-"""Publishing: the segments of a trail meet the topic that others read."""
+"""Publishing: what the segments of a trail hold, into a topic that others read."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
 from pagetrail.producers.log.sink_feed import FeedWriter
-from pagetrail.queries.core.stream import Stream, choose, open_stream, open_streams, stream_places
+from pagetrail.queries.core.stream import choose, open_stream, open_streams, stream_places
 from pagetrail.queries.export.feed import dropped, messages
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import BadArgument, NotFound
-from pagetrail.schemas.feed import FEEDS, Rows
+from pagetrail.schemas.feed import FEEDS
 from pagetrail.schemas.log.address import KafkaAddress
 from pagetrail.schemas.store.names import is_called
 
@@ -22,7 +22,7 @@ _LOOK_SECONDS: Final = 2.0
 _SLEEP_SECONDS: Final = 0.1
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PublishReport:
     """What one call of ``publish`` did.
 
@@ -31,12 +31,12 @@ class PublishReport:
     messages, rows
         What was acknowledged.
     dropped
-        Of each stream whose segments had been removed before they were published: which events, in a line.
+        A line for each stretch of events whose segments were removed before they were published.
     """
 
-    messages: int = 0
-    rows: int = 0
-    dropped: list[str] = field(default_factory=list)
+    messages: int
+    rows: int
+    dropped: tuple[str, ...]
 
 
 def publish(
@@ -49,7 +49,7 @@ def publish(
     follow: bool = False,
     stop: Callable[[], bool] = lambda: False,
 ) -> PublishReport:
-    """Send what sealed segments hold to a topic, at least once, going on where the topic ends.
+    """Send what sealed segments hold to a topic, at least once, continuing where the topic ends.
 
     Parameters
     ----------
@@ -60,9 +60,9 @@ def publish(
     to
         A topic of its own: it holds this feed and nothing else.
     stream
-        HOST[/BOOT_ID]: of a host, every boot; null: every stream.
+        HOST[/BOOT_ID]: HOST means all boots of the host; null: every stream.
     follow
-        Go on with segments as they are sealed, until *stop* says so.
+        Continue with segments as they are sealed, until *stop* returns true.
 
     Raises
     ------
@@ -73,19 +73,19 @@ def publish(
     TrailError
         The topic holds a stream that was made from other events.
     LogUnreachable, TopicMissing, TopicUnfit
-        The brokers do not answer, or refuse us, or the topic is not there. What was acknowledged stays; the same call goes on.
+        The brokers do not answer or refuse us, or the topic does not exist. What was acknowledged stays; the same call continues.
     """
     if feed not in FEEDS:
         raise BadArgument(f"{feed}: expected one of {', '.join(FEEDS)}")
     with FeedWriter(to, feed) as writer:
-        publishing = _Publishing(trail=Path(trail), feed=feed, writer=writer, stop=stop)
+        publisher = _Publisher(Path(trail), feed, writer, stop)
         while True:
             for place in _places(Path(trail), correct=correct, wanted=stream, wait=follow):
-                publishing.publish(place)
+                publisher.publish(place)
                 if stop():
-                    return publishing.report
+                    return publisher.report()
             if not follow or _stopped_within(_LOOK_SECONDS, stop):
-                return publishing.report
+                return publisher.report()
 
 
 def _places(trail: Path, *, correct: bool | None, wanted: str | None, wait: bool) -> list[StreamPlace]:
@@ -101,37 +101,33 @@ def _places(trail: Path, *, correct: bool | None, wanted: str | None, wait: bool
     return found
 
 
-@dataclass(slots=True, kw_only=True)
-class _Publishing:
-    """One call of ``publish``: *done* is the last sealed event of each stream, as far as it has come."""
+class _Publisher:
+    """Publishes streams, and remembers how far it has published each."""
 
-    trail: Path
-    feed: str
-    writer: FeedWriter
-    stop: Callable[[], bool]
-    report: PublishReport = field(default_factory=PublishReport)
-    done: dict[str, int] = field(default_factory=dict)
+    def __init__(self, trail: Path, feed: str, writer: FeedWriter, stop: Callable[[], bool]) -> None:
+        self._trail, self._feed, self._writer, self._stop = trail, feed, writer, stop
+        self._done: dict[str, int] = {}
+        self._dropped: dict[str, None] = {}
 
     def publish(self, place: StreamPlace) -> None:
-        """Publish what was sealed of a stream since then."""
+        """Publish what was sealed of a stream since the last call."""
         sealed = max((file.last_seq for file in place.chain() if not file.tip), default=None)
-        if sealed is None or self.done.get(place.name) == sealed:
+        if sealed is None or self._done.get(place.name) == sealed:
             return  # a stream in which nothing was sealed costs a look at its files' names
-        stream = open_stream(self.trail, place)
+        stream = open_stream(self._trail, place)
         if stream is None:
             return
-        there = self.writer.there.get((stream.host, stream.boot_id, stream.fold))
-        self._report_dropped(stream, there)
-        found = messages(stream, self.feed, there=there, room=self.writer.room)
-        self.writer.publish(takewhile(lambda _: not self.stop(), found))
-        self.report.messages, self.report.rows = self.writer.messages, self.writer.rows
-        self.done[place.name] = sealed
-
-    def _report_dropped(self, stream: Stream, there: Rows | None) -> None:
+        there = self._writer.there.get((stream.host, stream.boot_id, stream.fold))
+        name = f"{stream.host}/{stream.boot_id}"
         for first, last in dropped(stream, there):
-            line = f"{stream.host}/{stream.boot_id}: no segment holds events {first} to {last} any more: they were not published"
-            if line not in self.report.dropped:
-                self.report.dropped.append(line)
+            self._dropped[f"{name}: events {first} to {last} were not published: no segment holds them any more"] = None
+        rows = messages(stream, self._feed, there=there, room=self._writer.room)
+        self._writer.publish(takewhile(lambda _: not self._stop(), rows))
+        self._done[place.name] = sealed
+
+    def report(self) -> PublishReport:
+        """Return what was published."""
+        return PublishReport(messages=self._writer.messages, rows=self._writer.rows, dropped=tuple(self._dropped))
 
 
 def _stopped_within(seconds: float, stop: Callable[[], bool]) -> bool:

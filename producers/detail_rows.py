@@ -1,4 +1,4 @@
-"""Rows that say more than columns hold: batches of one event with its detail, and the views of memory that the kernel gave."""
+"""Batches of one event with its detail, and baselines."""
 
 from collections.abc import Iterator
 

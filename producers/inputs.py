@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 GZIP_MAGIC: Final = b"\x1f\x8b"
 ZSTD_WINDOW_BYTES: Final = 1 << 27
-"""zstd refuses windows above 8 MiB unless told; recordings are made with --long=27."""
+"""Recordings are made with --long=27. By default, zstd refuses windows above 8 MiB."""
 
 COMPRESSED_STEP: Final = 1 << 14
 """Compressed bytes handed to the decoder at once: what they expand to is held in memory."""

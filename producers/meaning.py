@@ -39,7 +39,7 @@ class RecordedKernel:
     gfp_flags
         Names that it prints for gfp flags, to their bits; empty where the recording has no table: then those of *release* count.
     vmemmap_base
-        Address of the struct page of pfn 0; null where nobody gave it.
+        Address of the struct page of pfn 0; null where it was not given.
     release
         Its ``uname -r``; null where it was not recorded.
     """
@@ -326,4 +326,4 @@ _MEANINGS: Final[dict[str, Callable[[Meaning, Fields], Outcome]]] = {
 }
 
 EVENTS: Final = frozenset(_MEANINGS)
-"""Names, without their group, of the tracepoints and probes that say something of ownership. Others are ignored."""
+"""Names, without their group, of the tracepoints and probes that say something about ownership. Others are ignored."""

@@ -1,4 +1,4 @@
-"""What a parser of one capture format hands on: batches of events in the order read, and at the end an account of what it read."""
+"""The output of a parser: batches of events in the order read, and at the end an account of what was read."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Open whatever the user names as one recording: a capture directory, a trace, a dump, or stdin."""
+"""Open the input that the user names as one recording: a capture directory, a trace, a dump, or stdin."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -46,9 +46,9 @@ def inner(function: _F) -> _F:
 
 
 def _compiled(function: Callable[..., Any], options: dict[str, Any]) -> Any:
-    """Return *function* compiled, once for all numbers of a type: numba would compile it anew for each constant in a call.
+    """Return *function* compiled once for all values of a type: numba would compile it again for each constant in a call.
 
-    Inlined, a constant is as good as in a function of its own, and it takes half the time to compile the fold.
+    Inlining optimizes constants just as well, and the fold compiles in half the time.
     """
     compiled: Any = numba.njit(**options)(function)
     if compiled is not function:
@@ -78,9 +78,9 @@ class _EntryCache(FunctionCache):
 
 
 class _CacheFile(IndexDataCacheFile):
-    """The files of one function; what cannot be read is compiled again.
+    """The cache files of one function; if they cannot be read, the function is compiled again.
 
-    An index names the types of arguments. After an update, one of another version may name a class that is gone.
+    An index contains the types of arguments. After an update, one of another version may refer to a class that no longer exists.
     """
 
     def _load_index(self) -> dict[object, str]:
@@ -98,7 +98,7 @@ class _CacheFile(IndexDataCacheFile):
 
 
 _UNREADABLE: Final = (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, TypeError, ValueError)
-"""What unpickling raises where bytes are damaged, or name what is not there."""
+"""Exceptions of unpickling bytes that are damaged, or refer to missing names."""
 
 
 def inlined_digest(function: Callable[..., Any]) -> str:

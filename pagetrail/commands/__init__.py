@@ -1,1 +1,1 @@
-"""The commands, one file each: parse, one call, render. Data goes to stdout, everything else to stderr."""
+"""One file a command: parse, one call of the API, render. Commands that ask a question are in ``questions``."""

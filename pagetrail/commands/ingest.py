@@ -1,6 +1,6 @@
 """pagetrail ingest: recordings into the log."""
 
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import Annotated, get_args
 
 import typer
 
@@ -18,29 +18,28 @@ from pagetrail.schemas.details import Covered
 from pagetrail.schemas.errors import BadArgument
 from pagetrail.schemas.linux.vmemmap import VMEMMAP_BASE_L4
 
-if TYPE_CHECKING:
-    from pagetrail.producers.log.ingest import IngestReport
-
 
 def ingest(
     sources: Annotated[list[str], typer.Argument(metavar="FILE…|DIR|-", help="Recordings; '-' reads stdin.")],
     trail: TrailOption = DEFAULT_TRAIL,
-    host: Annotated[str | None, typer.Option(help="Host that was recorded; else what the recording says.")] = None,
-    boot_id: Annotated[str | None, typer.Option(help="Boot that was recorded; else what the recording says.")] = None,
+    host: Annotated[str | None, typer.Option(help="Host that was recorded (default: what the recording says).")] = None,
+    boot_id: Annotated[
+        str | None, typer.Option(help="Boot that was recorded (default: what the recording says).")
+    ] = None,
     covers: Annotated[
-        str, typer.Option(metavar="KIND,…", help="Declare what the recording saw completely: alloc,free,split,…")
+        str, typer.Option(metavar="KIND,…", help="Declare what was recorded completely: alloc,free,split,…")
     ] = "",
-    probes: Annotated[bool, typer.Option(help="Read the probes on page_owner of a capture directory.")] = True,
+    probes: Annotated[bool, typer.Option(help="Read the events of a capture directory's probes on page_owner.")] = True,
     vmemmap_base: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Address of the struct page of pfn 0, where KASLR moved it.")
+        str | None, typer.Option(metavar="ADDRESS", help="Address of the struct page of pfn 0, if KASLR moved it.")
     ] = None,
     log: LogOption = None,
     kafka_config: KafkaConfigOption = None,
     clock_skew: Annotated[
-        int, typer.Option(metavar="NS", min=0, help="Declare by how much the clocks of two CPUs may differ.")
+        int, typer.Option(metavar="NS", min=0, help="Declare how much the clocks of two CPUs may differ.")
     ] = 0,
 ) -> None:
-    """Store recordings in the log; what each file is, is recognised from its content."""
+    """Store recordings in the log; the format of each file is recognised from its content."""
     kinds = _kinds(covers)
     address = parse_log(log, kafka_config)
     base = None if vmemmap_base is None else _address(vmemmap_base)
@@ -53,31 +52,32 @@ def ingest(
                 clock_skew=clock_skew,
                 on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
             )  # fmt: skip
-        _tell(report)
+        _report(report)
 
 
-def _tell(report: "IngestReport") -> None:
+def _report(report: "api.IngestReport") -> None:
     stored = report.frames - report.duplicates
     what = f"{report.events:,} events in {report.frames} frames"
     if stored == 0:
-        what += ", all of them stored before: nothing was added"
+        what += ", all stored before; nothing was added"
     elif report.duplicates:
-        what += f", {report.duplicates} of them stored before"
+        what += f"; {report.duplicates} of them were stored before"
     say.print(f"{report.source}: {what}; stream {report.origin.host}/{report.origin.boot_id}", markup=False)
     account = report.account
     ignored = sum(account.ignored.values())
     if ignored:
-        say.print(
-            f"  {ignored:,} events say nothing new of ownership and were not stored: {', '.join(account.ignored)}"
-        )
+        say.print(f"  {ignored:,} events add nothing about ownership and were not stored: {', '.join(account.ignored)}")
     if account.lost_events:
-        say.print(f"  the recording says that it lost {account.lost_events:,} events: answers know where", markup=False)
+        say.print(
+            f"  the recording lost {account.lost_events:,} events, by its own count; answers take account of it",
+            markup=False,
+        )
     if account.not_understood:
         say.print(f"  {account.not_understood:,} lines were not understood; the first:", markup=False)
         for example in account.examples[:3]:
             say.print(f"    line {example.line}: {example.text}", markup=False)
     if account.truncated:
-        say.print(f"  cut short: {account.truncated}; what was whole is stored", markup=False)
+        say.print(f"  cut short: {account.truncated}; everything before that is stored", markup=False)
     if report.clamped:
         say.print(f"  {report.clamped:,} timestamps went backwards and were clamped", markup=False)
     for note in report.notes:
@@ -89,7 +89,7 @@ def _kinds(text: str) -> tuple[Covered, ...]:
     known = get_args(Covered)
     for kind in kinds:
         if kind not in known:
-            raise BadArgument(f"--covers {kind}: expected some of {', '.join(known)}")
+            raise BadArgument(f"--covers {kind}: expected one or more of {', '.join(known)}")
     return kinds  # type: ignore[return-value]  # each is one of them
 
 

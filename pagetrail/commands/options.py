@@ -13,32 +13,50 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from pagetrail.schemas.errors import BadArgument
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
-from pagetrail.schemas.log.address import KafkaAddress, parse_log_address
+from pagetrail.schemas.log.address import EXPECTED, KafkaAddress, parse_log_address
 
-TRAIL_VARIABLE: Final = "PAGETRAIL"
-"""Names the trail where no option does."""
+
+def chosen_trail(context: typer.Context, value: Path | None) -> Path | None:
+    """Return the trail that a command is to use.
+
+    ``--trail`` after the command comes first, then ``--trail`` before it, then $PAGETRAIL and the default.
+    """
+    source = context.get_parameter_source("trail")
+    if source is not None and source.name == "COMMANDLINE":
+        return value
+    before: Path | None = context.find_root().params.get("trail")
+    return value if before is None else before
+
 
 TrailOption = Annotated[
     Path,
     typer.Option(
-        "--trail", envvar=TRAIL_VARIABLE, help="Directory of the trail: its log and its segments.", show_default=True
+        "--trail",
+        envvar="PAGETRAIL",
+        help="Directory of the trail: its log and its segments.",
+        show_default=True,
+        callback=chosen_trail,
     ),
 ]
 StreamOption = Annotated[
-    str | None, typer.Option("--stream", metavar="HOST[/BOOT_ID]", help="Which stream, where the trail has several.")
+    str | None, typer.Option("--stream", metavar="HOST[/BOOT_ID]", help="The stream to ask, if the trail has several.")
 ]
+AtOption = Annotated[
+    str, typer.Option("--at", metavar="TIME", help="The instant: ns, seconds (19.5), @MARKER, RFC 3339, or -5s.")
+]
+PaddrOption = Annotated[bool, typer.Option("--paddr", help="Read physical addresses instead of page frame numbers.")]
 LogOption = Annotated[
     str | None,
     typer.Option(
         "--log", envvar="PAGETRAIL_LOG", metavar="kafka://HOST:PORT[,…]/TOPIC",
-        help="The log, where it is a topic of Apache Kafka and not in the trail.",
+        help="The log, if it is a topic of Apache Kafka and not in the trail.",
     ),
 ]  # fmt: skip
 KafkaConfigOption = Annotated[
     Path | None,
     typer.Option(
         "--kafka-config", metavar="FILE",
-        help="Settings of librdkafka, NAME=VALUE a line: TLS and SASL. They are never shown.",
+        help="Settings of librdkafka for TLS and SASL, one NAME=VALUE a line. They are never shown.",
     ),
 ]  # fmt: skip
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
@@ -46,24 +64,23 @@ CorrectOption = Annotated[
     bool | None,
     typer.Option(
         "--correct/--no-correct",
-        help="Ask the fold that the kernel's dumps corrected, or the one they did not (default: the first there is).",
+        help="Ask the fold that the kernel's dumps corrected, or the one that they did not (default: the first that exists).",
     ),
 ]
 AsOfOption = Annotated[
     str | None,
     typer.Option(
-        "--as-of", metavar="TIME", help="Answer as it was believed then: from evidence up to this time, doubts too."
+        "--as-of",
+        metavar="TIME",
+        help="Answer as it was believed at this time, from evidence and doubts known by then.",
     ),
 ]
 WaitOption = Annotated[
     float,
     typer.Option(
-        "--wait",
-        metavar="SECONDS",
-        min=0,
-        help="Wait so long, at most, until replay has come to the instant asked for.",
+        "--wait", metavar="SECONDS", min=0, help="Wait at most this long until replay has reached the instant asked for."
     ),
-]
+]  # fmt: skip
 DEFAULT_TRAIL = Path("trail")
 
 _NUMBER: Final = re.compile(r"\d+|0[xX][0-9a-fA-F]+", re.ASCII)
@@ -100,11 +117,11 @@ def parse_log(log: str | None, kafka_config: Path | None) -> KafkaAddress | None
     Raises
     ------
     BadArgument
-        It is no address, or its settings are none.
+        It is not an address, its settings are not settings, or there are settings and no address.
     """
     if log is None:
         if kafka_config is not None:
-            raise BadArgument("--kafka-config: expected --log kafka://HOST:PORT/TOPIC beside it, found none")
+            raise BadArgument(f"--kafka-config requires --log {EXPECTED}")
         return None
     return parse_log_address(log, kafka_config)
 

@@ -1,11 +1,11 @@
-"""pagetrail publish: what replay found, as a stream of messages that others consume."""
+"""pagetrail publish: what replay found, as messages for other programs."""
 
 import enum
 from typing import Annotated
 
 import typer
 
-from pagetrail import publishing
+from pagetrail import api
 from pagetrail.commands.options import (
     DEFAULT_TRAIL,
     CorrectOption,
@@ -17,7 +17,7 @@ from pagetrail.commands.options import (
 )
 from pagetrail.commands.stopping import signals_noted
 from pagetrail.schemas.log.address import parse_log_address
-from pagetrail.text.render import json_text
+from pagetrail.text.json_text import json_text
 
 
 class Feed(enum.StrEnum):
@@ -31,31 +31,34 @@ def publish(
     what: Annotated[
         Feed,
         typer.Argument(
-            help="spans: every ownership that ended, and what was doubted later; anomalies: what replay noticed."
+            help="spans: every span that ended, and what was doubted later; anomalies: what replay noticed."
         ),
     ],
     to: Annotated[
-        str, typer.Option("--to", metavar="kafka://HOST:PORT[,…]/TOPIC", help="The topic: each of these needs its own.")
+        str,
+        typer.Option(
+            "--to", metavar="kafka://HOST:PORT[,…]/TOPIC", help="The topic; spans and anomalies each need their own."
+        ),
     ],
     trail: TrailOption = DEFAULT_TRAIL,
     stream: Annotated[
-        str | None, typer.Option("--stream", metavar="HOST[/BOOT_ID]", help="Only this host, or this boot of it.")
+        str | None, typer.Option("--stream", metavar="HOST[/BOOT_ID]", help="Only this host, or this boot of a host.")
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Go on with segments as they are sealed, until stopped.")
+        bool, typer.Option("--follow", help="Continue with segments as they are sealed, until stopped.")
     ] = False,
     kafka_config: KafkaConfigOption = None,
     correct: CorrectOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send what sealed segments hold to a topic, at least once, going on where the topic ends."""
+    """Send what sealed segments hold to a topic, at least once, continuing where the topic ends."""
     address = parse_log_address(to, kafka_config)
     with signals_noted() as stopped:
-        report = publishing.publish(
+        report = api.publish(
             trail, what, address, correct=correct, stream=stream, follow=follow, stop=lambda: bool(stopped)
         )
     for line in report.dropped:
-        say.print(f"not there: {line}", markup=False)
+        say.print(line, markup=False)
     if as_json:
         out(json_text({
             "to": str(address), "messages": report.messages, "rows": report.rows, "stopped": bool(stopped),

@@ -17,14 +17,17 @@ from pagetrail.commands.options import (
     say,
 )
 from pagetrail.commands.stopping import signals_noted
-from pagetrail.text.render import json_text
+from pagetrail.text.json_text import json_text
 
 
 def replay(
     trail: TrailOption = DEFAULT_TRAIL,
-    follow: Annotated[bool, typer.Option("--follow", help="Keep going as the log grows, until stopped.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Continue as the log grows, until stopped.")] = False,
     no_correct: Annotated[
-        bool, typer.Option("--no-correct", help="Only the first dump of a stream sets its state; the others audit it.")
+        bool,
+        typer.Option(
+            "--no-correct", help="Let only the first dump of a stream set its state; the others only audit it."
+        ),
     ] = False,
     log: LogOption = None,
     group: Annotated[
@@ -32,20 +35,20 @@ def replay(
         typer.Option(
             "--group",
             metavar="NAME",
-            help="With --log: share the topic's partitions with all replays of this consumer group. They share the trail.",
+            help="With --log: share the partitions of the topic with the other replays of this consumer group and trail.",
         ),
     ] = None,
     kafka_config: KafkaConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fold the log into segments, going on where the last replay stopped."""
+    """Fold the log into segments, continuing where the last replay stopped."""
     address = parse_log(log, kafka_config)
     with signals_noted() as stopped, progress("replay") as bar:
         task = bar.add_task("", total=None, note="")
         report = api.replay(
             trail, correct=not no_correct, follow=follow, log=address, group=group, stop=lambda: bool(stopped),
             on_progress=lambda done, total: bar.update(task, completed=done, total=max(total, done), note=f"{done} frames"),
-            on_trouble=lambda said: say.print(f"waiting: {said}", markup=False),
+            on_trouble=lambda message: say.print(f"waiting: {message}", markup=False),
         )  # fmt: skip
     for why in report.halted.values():
         say.print(f"halted: {why}", markup=False)
@@ -57,7 +60,7 @@ def replay(
         say.print(f"lost by the log: {what}", markup=False)
     if report.foreign:
         say.print(
-            f"stepped over: {report.foreign} messages that are no frames, the last at {report.last_foreign}",
+            f"skipped: {report.foreign} messages that are not frames, the last at {report.last_foreign}",
             markup=False,
         )
     if as_json:

@@ -1,1 +1,1 @@
-"""Pages for people: tables and sentences."""
+"""Answers as pages for people, and as JSON for programs. Nothing here asks a question."""

@@ -8,10 +8,10 @@ from pagetrail.producers.capture.dmesg import StableClock
 from pagetrail.schemas.details import Clock
 
 _PRINTED_TO: Final = 1000
-"""dmesg cuts its timestamps to microseconds; so does ftrace text."""
+"""dmesg truncates timestamps to microseconds, as ftrace text does."""
 
 UNKNOWN_ERROR: Final = 20_000_000
-"""Bound of a marker's error where nothing bounds it: the longest that writing one took in real recordings was 6 ms."""
+"""Assumed error of a marker that has no bound of its own: writing one took at most 6 ms in real recordings."""
 
 _MARKER: Final = re.compile(
     r"SNAPSHOT (?P<name>\S+) (?P<what>begin|page_owner_end|end)"

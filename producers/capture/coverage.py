@@ -1,4 +1,4 @@
-"""What a capture directory declares to be seen completely: by the events that were on, and the ring's statistics.
+"""What a capture directory declares as recorded completely: from the events that were on, and the statistics of the ring.
 
 Never from the events that are there: a ring that overwrites is silent about it.
 """

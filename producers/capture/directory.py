@@ -5,7 +5,7 @@ The order of its events: BOOT and what dmesg says of the clocks, at the time of 
 - behind every SNAPSHOT marker its reading of the clocks (CLOCK),
 - behind the first of them what the files declare to be seen completely (COVERAGE),
 - behind "SNAPSHOT N page_owner_end" the dump of N (BASELINE_BEGIN, its entries, BASELINE_END),
-- where no probe was on memory hotplug, what uevents tell of it (HOTPLUG, notified), by time.
+- where no probe was on memory hotplug, what uevents report of it (HOTPLUG, notified), by time.
 """
 
 from collections.abc import Iterator, Mapping

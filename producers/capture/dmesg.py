@@ -1,4 +1,4 @@
-"""Read from dmesg what a replay needs: how the clocks relate, the machine's memory, and what page_ext took."""
+"""Read from dmesg what a replay needs: the relation of the clocks, the machine's memory, and the bytes of page_ext."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _E820: Final = re.compile(r"BIOS-e820: \[mem (0x[0-9a-f]+)-(0x[0-9a-f]+)\] usabl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StableClock:
-    """What sched_clock said as it became stable: readings of one instant, ns; monotonic + gtod_offset = raw + offset.
+    """The line that sched_clock prints when it becomes stable: readings of one instant, ns; monotonic + gtod_offset = raw + offset.
 
     Source: kernel/sched/clock.c, __set_sched_clock_stable (Linux 6.1). From then on local_clock() is
     sched_clock() + *offset*.

@@ -1,4 +1,4 @@
-"""The snapshots of a capture directory: their small files, and their page_owner dumps wherever they lie."""
+"""The snapshots of a capture directory: their small files, and their page_owner dumps, single or in an archive."""
 
 import re
 from collections.abc import Callable

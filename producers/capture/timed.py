@@ -1,4 +1,4 @@
-"""Rows that are not in a capture's trace, put between its own: by their time, or behind a snapshot's marker."""
+"""Rows from beside a capture's trace, merged into it: by their time, or after a snapshot's marker."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial

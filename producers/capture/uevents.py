@@ -1,4 +1,4 @@
-"""Read uevents of memory blocks: what the kernel told user space of hotplug, and when it heard of it."""
+"""Read uevents of memory blocks: hotplug as the kernel reported it to user space, with the time of each report."""
 
 import re
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def parse_uevents(text: str) -> Iterator[MemoryEvent]:
 
 
 def hotplug_rows(text: str, block_pages: int, mono_offset: int) -> Iterator[tuple[int, EventBatch]]:
-    """Yield the HOTPLUG rows that the uevents in *text* tell of, each with its time on the trace clock.
+    """Yield a HOTPLUG row for each uevent of hotplug in *text*, with its time on the trace clock.
 
     Parameters
     ----------

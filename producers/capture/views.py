@@ -1,4 +1,4 @@
-"""What snapshots read of the kernel, bound to the markers of their begin and end: dumps, kpageflags, and vmstat."""
+"""The kernel's files of each snapshot, bound to the markers of its begin and end: dump, kpageflags, vmstat."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Readings of vmstat: what did not happen between two of them."""
+"""Readings of vmstat: a counter that did not move shows what did not happen between two of them."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""/proc/kpageflags: one u64 a page frame. Its BUDDY bit is the only proof of freedom that a kernel gives."""
+"""/proc/kpageflags: one u64 a page frame. Its BUDDY bit is the only proof that a page is free."""
 
 from typing import BinaryIO, Final
 
@@ -9,7 +9,7 @@ from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.linux.page_flags import KPF_BUDDY, KPF_HWPOISON, KPF_NOPAGE, KPF_OFFLINE
 
 KEPT_BITS: Final = KPF_BUDDY | KPF_HWPOISON | KPF_NOPAGE | KPF_OFFLINE
-"""What is stored: the other bits change from page to page, and say nothing of who owns it."""
+"""What is stored: the other bits change from page to page, and say nothing about its owner."""
 
 
 def read_kpageflags(stream: BinaryIO) -> tuple[EventBatch, bool]:

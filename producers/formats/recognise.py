@@ -1,4 +1,4 @@
-"""Say what a file is, from its content; its name is only for messages."""
+"""Recognise the format of a file by its content; its name is only for messages."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from pagetrail.producers.formats.table import FORMATS
 from pagetrail.schemas.errors import InputError, UnrecognisedInput
 
 HEAD_BYTES: Final = 1 << 16
-"""How much of the uncompressed file ``recognise`` wants to see."""
+"""Bytes of the uncompressed file that ``recognise`` needs."""
 
 LINES_LOOKED_AT: Final = 400
 BINARY_BYTES: Final = 512

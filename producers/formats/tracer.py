@@ -17,7 +17,7 @@ class Tracer:
     clock_names
         Other names of clocks in that file, to the kernel's.
     default_clock
-        The trace clock where nothing else is said.
+        The trace clock that applies unless the capture names another.
     keeps_markers
         Whether its trace has what was written into trace_marker.
     declares_coverage

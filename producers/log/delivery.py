@@ -1,4 +1,4 @@
-"""Messages to a topic, in order, that count when they are acknowledged: what arrives of them is always a beginning."""
+"""Messages to a topic, in order, each counted when it is acknowledged. After an error, the topic holds the first of them."""
 
 import time
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from pagetrail.schemas.log.kafka import (
 )
 
 PATIENCE_SECONDS: Final = 60.0
-"""Without any acknowledgement for so long, a delivery gives up."""
+"""A delivery gives up after so long without any acknowledgement."""
 
 _DEFAULT_MESSAGE_BYTES: Final = 1_000_000  # librdkafka's own, where the topic does not say
 _MAX_MESSAGE_BYTES: Final = 1_000_000_000  # librdkafka takes no more
@@ -31,7 +31,7 @@ Headers = list[tuple[str, str | bytes | None]]
 
 @dataclass(slots=True)
 class _Account:
-    """What was sent since the last ``settle``: what came of each is said in the order of acknowledgement."""
+    """What was sent since the last ``settle``: outcomes come in the order of acknowledgement."""
 
     sent: int = 0
     acknowledged: int = 0
@@ -44,14 +44,14 @@ class Delivery:
     """Sends messages to the partition of their host.
 
     The producer is idempotent and waits for all in-sync replicas, and never gives up on one message to go on with the next. After
-    an error nothing more leaves it.
+    an error it sends nothing more.
 
     Parameters
     ----------
     what
-        What a message is called, in what is said of it: "frames".
+        What messages are called in errors: "frames".
     seconds
-        How long to wait without an acknowledgement; the settings' ``message.timeout.ms`` is heard first.
+        How long to wait without an acknowledgement; ``message.timeout.ms`` of the settings comes first.
     """
 
     def __init__(self, address: KafkaAddress, *, what: str, seconds: float = PATIENCE_SECONDS) -> None:
@@ -70,7 +70,7 @@ class Delivery:
         return self._message_bytes - MESSAGE_OVERHEAD - texts
 
     def send(self, host: str, value: bytes, headers: Headers, *, name: str, then: Callable[[int], None]) -> None:
-        """Send a message when librdkafka's queue has room for it; *then* is told its offset when it is acknowledged.
+        """Send a message when librdkafka's queue has room for it; *then* is called with its offset when it is acknowledged.
 
         Raises
         ------
@@ -80,12 +80,17 @@ class Delivery:
         producer, account = self._alive(), self._account
         if account.acknowledged == account.sent:
             account.moved = time.monotonic()  # nothing is under way: what took its time was not the brokers
-        told = self._told(name, then)
+        on_delivery = self._on_delivery(name, then)
         partition = partition_of(host, self.partitions)
         while True:
             try:
                 producer.produce(
-                    self._address.topic, value, host.encode(), partition=partition, headers=headers, on_delivery=told
+                    self._address.topic,
+                    value,
+                    host.encode(),
+                    partition=partition,
+                    headers=headers,
+                    on_delivery=on_delivery,
                 )
             except BufferError:  # the queue is full: wait for acknowledgements
                 self._wait()
@@ -134,7 +139,7 @@ class Delivery:
             "message.max.bytes": min(self._message_bytes, _MAX_MESSAGE_BYTES),
         }
 
-    def _told(self, name: str, then: Callable[[int], None]) -> Callable[[KafkaError | None, Message], None]:
+    def _on_delivery(self, name: str, then: Callable[[int], None]) -> Callable[[KafkaError | None, Message], None]:
         account = self._account
 
         def delivered(error: KafkaError | None, message: Message) -> None:
@@ -167,11 +172,11 @@ class Delivery:
     def _stopped(self) -> LogUnreachable:
         """Give up: nothing more leaves this producer. Say what of it is sure."""
         account = self._account
-        said = account.error.str() if account.error is not None else f"no acknowledgement for {self._patience:g} s"
+        reason = account.error.str() if account.error is not None else f"no acknowledgement for {self._patience:g} s"
         self.close()
         each = "".join(f"{line}; " for line in account.failed[:3])
         done = (
             f"{self.acknowledged} {self._what} were acknowledged by this run, and the same command goes on after them; "
             f"of the {account.sent} that were sent last, {account.sent - account.acknowledged} were not: {each}"
         )
-        return unreachable(self._address, self._troubles, said, done=done)
+        return unreachable(self._address, self._troubles, reason, done=done)

@@ -1,4 +1,4 @@
-"""Ingest: one recording into the log, frame by frame, the same frames whenever it is done again."""
+"""Ingest one recording into the log, frame by frame. Ingesting it again makes the same frames."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ APPEND_FRAMES = 8
 """Frames in one append: each costs one fsync; more would only hold more events back from a reader."""
 
 UNKNOWN_HOST = "unknown"
-"""Host of a recording that does not say, and whose operator does not either."""
+"""Host of a recording for which neither the recording nor the operator names one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

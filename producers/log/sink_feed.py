@@ -1,4 +1,4 @@
-"""The sending end of what is published for others: how far a topic has come with each stream, and messages beyond that."""
+"""The sending end of published rows: it finds how far a topic has each stream, and sends what follows."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -147,11 +147,11 @@ def _which(message: Message, address: KafkaAddress, feed: str, partition: int, o
     which = Rows.from_headers(headers)
     if which is not None and which.schema in FEEDS[feed]:
         return which
-    said = headers.get(SCHEMA_HEADER)
+    schema = headers.get(SCHEMA_HEADER)
     what = (
         "a message without the header pagetrail.schema"
-        if said is None
-        else f"a message of {said.decode(errors='replace')!r}"
+        if schema is None
+        else f"a message of {schema.decode(errors='replace')!r}"
     )
     raise BadArgument(
         f"{address}: expected a topic of {' and '.join(FEEDS[feed])} alone, found {what} at offset {offset} of partition "

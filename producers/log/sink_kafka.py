@@ -78,8 +78,8 @@ class KafkaLogWriter:
         self.close()
 
     def _room(self, frame: Frame) -> int:
-        said = frame.header
-        texts = (said.host, said.boot_id, DIGEST_HEADER, BOOT_HEADER)
+        header = frame.header
+        texts = (header.host, header.boot_id, DIGEST_HEADER, BOOT_HEADER)
         return self._delivery.room(sum(len(text.encode()) for text in texts))
 
     def _look_back(self, frame: Frame, wanted: set[RecordingKey]) -> None:
@@ -88,17 +88,17 @@ class KafkaLogWriter:
         self._last_offset = self._last_offset if known is None else known
 
     def _send(self, frame: Frame) -> None:
-        said = frame.header
+        header = frame.header
         headers: list[tuple[str, str | bytes | None]] = [
             (DIGEST_HEADER, frame.digest),
-            (BOOT_HEADER, said.boot_id.encode()),
+            (BOOT_HEADER, header.boot_id.encode()),
         ]
-        name = f"recording {said.recording} frame {said.frame}"
-        self._delivery.send(said.host, frame.payload, headers, name=name, then=self._acknowledged(frame))
+        name = f"recording {header.recording} frame {header.frame}"
+        self._delivery.send(header.host, frame.payload, headers, name=name, then=self._acknowledged(frame))
 
     def _acknowledged(self, frame: Frame) -> Callable[[int], None]:
-        def told(offset: int) -> None:
+        def on_acknowledged(offset: int) -> None:
             self._last_offset = offset
             self._stored.acknowledged(frame, offset)
 
-        return told
+        return on_acknowledged

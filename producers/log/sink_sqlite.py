@@ -211,10 +211,10 @@ def _next_offset(connection: sqlite3.Connection, file: LogFile) -> int:
 
 
 def _row(offset: int, frame: Frame) -> tuple[int | str | bytes, ...]:
-    said = frame.header
-    stretch = (said.first_seq, said.last_seq, said.first_ts, said.last_ts, said.rows)
-    whose = (said.recording, said.frame, said.host, said.boot_id)
-    return (offset, *whose, *stretch, said.version, frame.digest, frame.payload)
+    header = frame.header
+    stretch = (header.first_seq, header.last_seq, header.first_ts, header.last_ts, header.rows)
+    whose = (header.recording, header.frame, header.host, header.boot_id)
+    return (offset, *whose, *stretch, header.version, frame.digest, frame.payload)
 
 
 def _fsync_directory(directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""Frames that are too large for a message: cut into halves by the count of their events, until each fits."""
+"""Frames that are too large for a message: halved by the count of their events, until each part fits."""
 
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.errors import FrameTooLarge

@@ -1,4 +1,4 @@
-"""Which frames of a recording a topic holds already: what a writer sent, and what it finds by looking back.
+"""Which frames of a recording a topic already holds: those that this writer sent, and those that it finds by reading back.
 
 A frame counts as stored when a copy of it follows the last copies of the frames before it. After a frame that has to be sent
 (again), those behind it are sent again too: so there is always a copy of the recording in order, and replay skips the rest.
@@ -34,7 +34,7 @@ KEPT: Final = 16_384
 KEPT_RECORDINGS: Final = 64
 
 _PLANNED: Final = 1 << 63
-"""The offset of a frame that is about to be sent: behind all that there are."""
+"""The offset of a frame that is about to be sent: after all others."""
 
 _BATCH: Final = 64
 

@@ -1,4 +1,4 @@
-"""The topic that is a log: made once with the settings that the log's promises rest on, and described with the reasons."""
+"""The topic of a log: created with the settings that the log's promises need, and described with the reason for each."""
 
 import time
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _ELECTING: Final = (
     KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError.OFFSET_NOT_AVAILABLE, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.FENCED_LEADER_EPOCH,
 )  # fmt: skip
-"""What brokers say of a partition for a moment, while it gets its leader."""
+"""Errors that brokers return for a moment, while a partition gets its leader."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,7 @@ def describe_topic(address: KafkaAddress) -> TopicReport:
     Raises
     ------
     TopicMissing, LogUnreachable
-        There is none, or nobody answers.
+        There is none, or no broker answers.
     """
     facts = TopicFacts(address, check=False)
     troubles = Troubles()
@@ -137,9 +137,9 @@ def _described(
             low = _offsets(admin, address, ids, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
             high = _offsets(admin, address, ids, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         except KafkaException as error:
-            said = error.args[0]
-            if troubles.refused or said.code() not in _ELECTING or time.monotonic() > until:
-                raise unreachable(address, troubles, said.str()) from None
+            reason = error.args[0]
+            if troubles.refused or reason.code() not in _ELECTING or time.monotonic() > until:
+                raise unreachable(address, troubles, reason.str()) from None
             time.sleep(0.1)
         else:
             return found, low, high

@@ -1,1 +1,1 @@
-"""What all questions share: streams, instants, rows, certainty, proof."""
+"""What questions share: streams, instants, rows, certainty, proof."""

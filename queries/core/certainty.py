@@ -1,7 +1,7 @@
-"""How sure an answer is: a pure function of when its evidence began, what was covered since, what was lost, and what was doubted.
+"""How sure an answer is: a pure function of its evidence, of coverage, losses and doubts.
 
-A row is certain of an attribute when nothing that may have happened since its evidence began could have changed it unseen.
-The rules are DESIGN's (evidence and certainty); each is a ``Reason`` with the attributes that it takes away.
+A row is certain of an attribute if nothing that may have happened unseen since its evidence began could have changed it.
+docs/certainty.md has the rules. Each rule is a ``Reason``, and the attributes that are not certain because of it.
 """
 
 from typing import Final, TypeAlias
@@ -33,7 +33,7 @@ Instants: TypeAlias = NDArray[np.int64] | int
 """Trace clock, ns: one of each row, or one of all."""
 
 DOUBT_ALL: Final = frozenset({DOUBT_HOTPLUG, *(int(kind) for kind in QUARANTINED)})
-"""Doubts that do not contradict one piece of evidence, but cover their pages for a time."""
+"""Doubts about all evidence of their pages during a time; other doubts contradict one piece of evidence."""
 
 
 def judge(
@@ -49,11 +49,11 @@ def judge(
     Parameters
     ----------
     runs, records
-        (n,) RUN_DTYPE and RECORD_DTYPE; a record with state UNKNOWN says that there is no evidence.
+        (n,) RUN_DTYPE and RECORD_DTYPE; a record with state UNKNOWN means that there is no evidence.
     viewed
-        (n,) whether the kernel's own record says something else (early pages and ghosts).
+        (n,) whether the kernel's own record differs from what is proven (early pages and ghosts).
     doubts
-        DOUBT_DTYPE; those that do not bear on *until* count for nothing.
+        DOUBT_DTYPE; doubts that do not bear on *until* are ignored.
     """
     until = np.broadcast_to(np.asarray(until, np.int64), runs.shape)
     begin = records["evidence_ts"]
@@ -83,7 +83,9 @@ def judge(
     take(free & (not _page_owner_on(facts)), _STATE, Reason.BULK)
     inferred = records["evidence"] == Evidence.INFERRED
     take(inferred & (records["how"] == How.SPLIT_IMPLIED), _ORDER, Reason.INFERRED)
-    derived = records["how"] == How.SPLIT_BY_PAGE_EXT  # from the kernel's own count of its blocks: all of them, or none
+    derived = (
+        records["how"] == How.SPLIT_BY_PAGE_EXT
+    )  # follows from the kernel's own count of its blocks, which is complete
     take(inferred & (records["how"] != How.SPLIT_IMPLIED) & ~derived, _ALL, Reason.INFERRED)
     take((owned | free) & (records["unordered"] != 0), _ALL, Reason.SKEW)
     doubt = _doubt(runs, begin, until, doubts)
@@ -94,7 +96,7 @@ def judge(
 
 
 def last_instants(runs: NDArray[np.void], records: NDArray[np.void], horizon: int) -> NDArray[np.int64]:
-    """Return the last instant at which each span held, trace clock, ns: the *horizon* where it is open."""
+    """Return the last instant of each span, trace clock, ns; for an open span the *horizon*."""
     ended = runs["end_ts"] != OPEN_END
     return np.asarray(
         np.maximum(np.where(ended, np.minimum(runs["end_ts"] - 1, horizon), horizon), records["begin_ts"])
@@ -102,7 +104,7 @@ def last_instants(runs: NDArray[np.void], records: NDArray[np.void], horizon: in
 
 
 def _page_owner_on(facts: Facts) -> bool:
-    """Whether it is known to have started: what was allocated in bulk before, without an event, is listed in its dump.
+    """Return whether page_owner is known to have started: its dump lists what was allocated in bulk before, without an event.
 
     Source: mm/page_alloc.c, __alloc_pages_bulk (Linux 6.1).
     """
@@ -111,10 +113,10 @@ def _page_owner_on(facts: Facts) -> bool:
 
 
 def _splittable(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
-    """Whether a block may be split while it is owned.
+    """Return whether each block may be split while it is owned.
 
-    Source: mm/page_alloc.c, split_page (Linux 6.1): a compound page is not split; only a huge page of user memory is, by
-    mm/huge_memory.c or, hugetlb's, by mm/hugetlb.c: those are movable, or at least from high memory.
+    Source: mm/page_alloc.c, split_page (Linux 6.1): it splits no compound pages. Only huge pages of user memory are split, by
+    mm/huge_memory.c or, for hugetlb, by mm/hugetlb.c: they are movable, or at least from high memory.
     """
     flags = facts.gfp_flags
     gfp = np.where(records["gfp_mask"] == ABSENT64, 0, records["gfp_mask"])
@@ -124,7 +126,7 @@ def _splittable(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
 
 
 def _huge(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
-    """Whether a block is a transparent huge page: only mm/huge_memory.c splits it, and vmstat's thp_split_page counts that.
+    """Return whether each block is a transparent huge page: only mm/huge_memory.c splits it, and counts that in thp_split_page.
 
     Source: include/linux/gfp_types.h, GFP_TRANSHUGE_LIGHT (Linux 6.1): compound, without reserves (__GFP_NOMEMALLOC).
     """
@@ -135,16 +137,16 @@ def _huge(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
 
 
 def _gap(facts: Facts, begin: NDArray[np.int64], until: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return a gap (its index) that lies, or reaches, between *begin* and *until*, the one that began first; -1: none.
+    """Return the index of the first gap that reaches into the time from *begin* to *until*; -1: there is none.
 
-    A loss covers all pages from its t_lo on: only what begins after its t_hi is safe from it.
+    A loss concerns all pages from its t_lo on: only evidence that begins after its t_hi is safe from it.
     """
     reaches = gap_reaches(facts)
     if not reaches.shape[0]:
         return np.full(begin.size, -1, np.int64)
     by_end = np.argsort(reaches[:, 1], kind="stable")
     low, high = reaches[by_end].T
-    # of the gaps that end so late or later: the place of the one that begins first
+    # the place of the gap that begins first, among this one and those that end later
     earliest = np.minimum.accumulate(low[::-1])[::-1]
     place = np.where(low == earliest, np.arange(low.size), low.size)
     place = np.minimum.accumulate(place[::-1])[::-1]
@@ -155,9 +157,9 @@ def _gap(facts: Facts, begin: NDArray[np.int64], until: NDArray[np.int64]) -> ND
 
 
 def gap_reaches(facts: Facts) -> NDArray[np.int64]:
-    """Return (gaps, 2): from when to when each loss reaches, trace clock, ns.
+    """Return (gaps, 2): the begin and end of the time that each loss concerns; trace clock, ns.
 
-    What other CPUs saw at one instant of theirs may have been as much earlier, or later, as their clocks differ.
+    It is wider than the gap by the skew: the clocks of two CPUs may differ by that much.
     """
     skew = facts.clock_skew()
     reaches = [(gap.t_lo - skew, gap.t_hi + skew) for _, _, gap in facts.gaps]
@@ -167,10 +169,10 @@ def gap_reaches(facts: Facts) -> NDArray[np.int64]:
 def _doubt(
     runs: NDArray[np.void], begin: NDArray[np.int64], until: NDArray[np.int64], doubts: NDArray[np.void]
 ) -> NDArray[np.int64]:
-    """Return a doubt (its index) that concerns a page of each run; -1: none.
+    """Return the index of a doubt that concerns a page of each run; -1: there is none.
 
-    A contradiction doubts the evidence that it contradicts, from its beginning, not what came after; hotplug that is under way,
-    and events that cannot be, doubt whatever is said of their pages.
+    A contradiction doubts the evidence that it contradicts, and no later evidence. Hotplug that is under way and impossible
+    events doubt all evidence of their pages.
     """
     found = np.full(runs.size, -1, np.int64)
     if not doubts.size or not runs.size:
@@ -192,7 +194,7 @@ def _doubt(
 
 
 def _clock_unsure(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
-    """Whether the time of the allocation on page_owner's clock is not known to within 20 ms."""
+    """Return whether the time of each allocation on page_owner's clock is not known to within 20 ms."""
     clock = owner_clock(facts.clocks)
     if clock is None:
         return np.asarray(records["ts_nsec"] == ABSENT64)

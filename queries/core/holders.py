@@ -1,4 +1,4 @@
-"""What owned pages are added up by: who holds them, and how."""
+"""Owned pages, with the attribute by which a question adds them up."""
 
 from typing import Final, Literal, get_args
 

@@ -1,7 +1,6 @@
 """TIME: what a user may type, and the instant of a stream that it means.
 
-An instant is a trace time, every event up to and with it included; or a place between two events (``seq``), where a marker
-says so.
+An instant is a trace time, and includes every event up to that time; a marker may mean a place between two events (``seq``).
 """
 
 import re
@@ -37,7 +36,7 @@ def parse_instant(text: str, facts: Facts, horizon: int) -> Instant:
     Raises
     ------
     BadArgument
-        It is none of ``FORMS``, or names what is not there; the message lists what is.
+        It has none of ``FORMS``, or names a marker that does not exist or is not the only one; the message lists what there is.
     """
     text = text.strip()
     if text.startswith("@"):
@@ -56,7 +55,7 @@ def parse_instant(text: str, facts: Facts, horizon: int) -> Instant:
 
 
 def _marker(name: str, facts: Facts) -> Instant:
-    """``@N`` is the state just before the marker SNAPSHOT N page_owner_end; else the marker, or the only one with the text."""
+    """Return the place just before the marker SNAPSHOT N page_owner_end for ``@N``; else the only marker with the text."""
     ends = [(seq, ts) for seq, ts, text in facts.markers if snapshot_end(text) == name]
     if len(ends) == 1:
         seq, ts = ends[0]
@@ -69,7 +68,7 @@ def _marker(name: str, facts: Facts) -> Instant:
     if found:
         listed = ", ".join(repr(text) for _, _, text in found[:5])
         raise BadArgument(
-            f"TIME @{name}: expected one marker with that text, found {len(found)}: {listed} …; say more of it"
+            f"TIME @{name}: expected one marker with that text, found {len(found)}: {listed} …; give more of the text"
         )
     snapshots = [s for _, _, text in facts.markers if (s := snapshot_end(text))]
     known = f"snapshots are {', '.join('@' + s for s in snapshots)}; " if snapshots else ""
@@ -92,26 +91,26 @@ def _wall(text: str, facts: Facts) -> int:
             f"TIME {text!r}: expected an RFC 3339 time such as 2026-11-22T21:51:07.5Z ({error})"
         ) from error
     if when.tzinfo is None:
-        raise BadArgument(f"TIME {text!r}: expected a zone, as in {text}Z or {text}+01:00")
+        raise BadArgument(f"TIME {text!r}: expected a time zone, as in {text}Z or {text}+01:00")
     fraction = re.search(r"\.(\d+)", text)
     nanoseconds = int(fraction[1].ljust(9, "0")[:9]) if fraction else 0
     wall = int(when.replace(microsecond=0).timestamp()) * 1_000_000_000 + nanoseconds
     readings = [(ts, clock.realtime) for ts, clock in facts.clocks if clock.realtime is not None]
     if not readings:
         raise BadArgument(
-            f"TIME {text!r}: the recording has no reading of the wall clock; give a time of its trace clock"
+            f"TIME {text!r}: the recording has no reading of the wall clock; use a time of its trace clock"
         )
     ts, real = next(((t, r) for t, r in reversed(readings) if r <= wall), readings[0])
     return ts + wall - real
 
 
 def as_text(ts: int) -> str:
-    """Return a trace time for people: seconds with nine digits."""
+    """Return a trace time as text: seconds with nine digits."""
     return f"{'-' if ts < 0 else ''}{abs(ts) // 1_000_000_000}.{abs(ts) % 1_000_000_000:09d}"
 
 
 def wall_text(ts: int, facts: Facts) -> str | None:
-    """Return the wall time (RFC 3339, UTC, µs) of a trace time, where the recording read that clock."""
+    """Return the wall time (RFC 3339, UTC, µs) of a trace time; null where the recording did not read the wall clock."""
     readings = [(t, clock.realtime) for t, clock in facts.clocks if clock.realtime is not None]
     if not readings:
         return None

@@ -1,4 +1,4 @@
-"""What a judgement says of n rows, as codes: which attributes are not certain, and why. Words are made for whoever reads them."""
+"""The judgement of n rows as codes: which attributes are not certain, and why. Words are made when they are read."""
 
 import enum
 from collections.abc import Callable
@@ -48,16 +48,16 @@ class Reason(enum.IntFlag):
 
 
 _TEXT: Final = {
-    Reason.UNKNOWN: "no evidence: no event and no dump has told of this page",
-    Reason.NOT_COVERED: "it is not declared that every allocation and free was recorded since {begin}",
-    Reason.MIGRATION: "movable memory, and migration was not recorded: it may have another owner's contents since {begin}",
+    Reason.UNKNOWN: "no evidence: no event and no dump contains this page",
+    Reason.NOT_COVERED: "nothing declares that every allocation and free was recorded since {begin}",
+    Reason.MIGRATION: "migration was not recorded: this movable memory may have another owner's contents since {begin}",
     Reason.SPLIT: "splits were not recorded: the block may have been split since {begin}",
     Reason.ISOLATION: "isolation was not recorded: compaction or CMA may have taken the page since {begin}",
-    Reason.HOTPLUG: "hotplug was not recorded: the page may have gone since {begin}",
+    Reason.HOTPLUG: "hotplug was not recorded: the page may have been removed since {begin}",
     Reason.INFERRED: "inferred, not observed",
-    Reason.CLOCK: "how page_owner's clock lay to the trace clock then is not known",
-    Reason.SKEW: "another CPU's event on the page lies within the skew of their clocks: which came last is not known",
-    Reason.BULK: "no dump shows that page_owner had started: until then, bulk allocations leave no event",
+    Reason.CLOCK: "the offset between page_owner's clock and the trace clock is unknown at that time",
+    Reason.SKEW: "an event of another CPU on this page is within the clock skew: which of them came last is unknown",
+    Reason.BULK: "no dump shows that page_owner had started: before it starts, bulk allocations leave no event",
 }
 """In the order in which they are named. Of a gap and a doubt, the text says which: it comes after these."""
 
@@ -147,7 +147,7 @@ class Judgement:
 
     def _doubt(self, which: int) -> str:
         doubt = self.doubts[which]
-        return f"doubted: {DOUBT_TEXT[int(doubt['reason'])]} (noticed at event {int(doubt['seq'])})"
+        return f"in doubt: {DOUBT_TEXT[int(doubt['reason'])]} (noticed at event {int(doubt['seq'])})"
 
 
 _NAMES: Final = pa.array(

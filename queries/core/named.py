@@ -1,4 +1,4 @@
-"""Named queries: the .sql files beside this module, run by DuckDB over Arrow tables."""
+"""Named queries: the files of ``queries/sql``, run by DuckDB over Arrow tables."""
 
 from importlib.resources import files
 
@@ -7,7 +7,7 @@ import pyarrow as pa
 
 
 def run(name: str, tables: dict[str, pa.Table], parameters: dict[str, object]) -> pa.Table:
-    """Return the answer of ``sql/NAME.sql`` over *tables*, by the names that it uses."""
+    """Return the answer of ``sql/NAME.sql``, which refers to *tables* by their names."""
     text = files("pagetrail.queries").joinpath("sql", f"{name}.sql").read_text()
     with duckdb.connect(":memory:") as db:
         for table_name, table in tables.items():

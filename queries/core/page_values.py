@@ -1,4 +1,4 @@
-"""What page_ext's clients held of these pages then, beside owners: poison and guard flags."""
+"""What clients of page_ext other than owner held of a page: poison and guard flags."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -23,14 +23,14 @@ PAGE_EXT: Final = pa.list_(
         ]
     )
 )
-"""What is held of one page; an empty list where no client beside owner was on, or the page is absent.
+"""What clients held of one page; an empty list if owner was the only client, or the page is absent.
 
-It is advisory, as comm is: no recording can declare that it saw every such event (schema version 3 has no words for it).
+It is advisory, as comm is: schema version 3 has no way to declare that a recording has every such event.
 """
 
 
 def page_values_at(stream: Stream, pfns: Sequence[int], at: Instant) -> list[list[dict[str, Any]]]:
-    """Return what is held of each of *pfns* at an instant, in their order: rows of ``PAGE_EXT``."""
+    """Return what clients held of each of *pfns* at an instant, in their order: rows of ``PAGE_EXT``."""
     fields = [tuple(name.split(".", 1)) for name in stream.facts.fields]
     if not fields:
         return [[] for _ in pfns]
@@ -38,7 +38,7 @@ def page_values_at(stream: Stream, pfns: Sequence[int], at: Instant) -> list[lis
     found = {(row["client"], row["field"], row["asked"]): row for row in _rows(stream, pfns, at)}
     pages = stream.facts.pages_per_section
     return [
-        [_said(client, field, found.get((client, field, pfn))) for client, field in fields if pfn // pages in there]
+        [_value(client, field, found.get((client, field, pfn))) for client, field in fields if pfn // pages in there]
         for pfn in pfns
     ]
 
@@ -54,9 +54,9 @@ def _rows(stream: Stream, pfns: Sequence[int], at: Instant) -> list[dict[str, An
     return rows
 
 
-def _said(client: str, field: str, row: dict[str, Any] | None) -> dict[str, Any]:
-    said: dict[str, Any] = {"client": client, "field": field, "evidence": "none", "certain": False}
+def _value(client: str, field: str, row: dict[str, Any] | None) -> dict[str, Any]:
+    value: dict[str, Any] = {"client": client, "field": field, "evidence": "none", "certain": False}
     if row is not None:
-        said |= {name: row[name] for name in ("value", "begin_ts", "begin_seq")}
-        said["evidence"] = Evidence(row["evidence"]).name.lower()
-    return said
+        value |= {name: row[name] for name in ("value", "begin_ts", "begin_seq")}
+        value["evidence"] = Evidence(row["evidence"]).name.lower()
+    return value

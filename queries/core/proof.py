@@ -1,4 +1,4 @@
-"""Which event proves an answer, and where it lies in the log: what began a state, and the evidence that it goes back to."""
+"""The events that prove an answer, and their places in the log: the event that began a state, and the one that its evidence is."""
 
 import contextlib
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
+from pagetrail.queries.core.frames import read_frame
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.stream import Stream, fetched
-from pagetrail.queries.questions.events import read_frame
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind, absent
@@ -19,10 +19,10 @@ from pagetrail.schemas.log.contract import FramePlace, LogReader
 from pagetrail.schemas.owner import How
 
 HANDED_ON: Final = (How.SPLIT, How.SPLIT_IMPLIED, How.SPLIT_BY_PAGE_EXT, How.MIGRATE)
-"""What begins a span with the evidence of the one before it."""
+"""What begins a span that keeps the evidence of the span before it."""
 
 FROM_A_DUMP: Final = (How.BASELINE, How.EARLY, How.CONFIRMED, How.SPLIT_BY_PAGE_EXT)
-"""What begins a span with the end of a view of the kernel's."""
+"""What begins a span at the end of a baseline."""
 
 _BEFORE: Final = """SELECT asked.i, s.* FROM ({there}) s JOIN (
         SELECT unnest($rows) AS i, unnest($pfns) AS p, unnest($seqs) AS q) asked
@@ -31,8 +31,8 @@ _SPAN: Final = "pfn, nr_pages, begin_seq, end_seq, how, src_pfn, evidence_ts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """What of a span says where its evidence comes from; *pfn* is the page that is meant."""
+class SpanOrigin:
+    """What tells the origin of a span's evidence; *pfn* is the page that was asked for."""
 
     pfn: int
     begin_seq: int
@@ -42,8 +42,8 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """An event by its number in its recording, and where the log holds it: null where it does not, or not any more."""
+class LoggedEvent:
+    """An event by its number in its recording, and its place in the log; null if the log does not hold it any more."""
 
     recording: str | None = None
     event: int | None = None
@@ -52,7 +52,7 @@ class Event:
 
 
 class Proofs:
-    """Finds events of one stream in its log. What was found once is remembered, frames too."""
+    """Finds events of one stream in its log, and remembers what it found."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -62,27 +62,27 @@ class Proofs:
         self._reader = _reader(stream.trail)
 
     def close(self) -> None:
-        """Let go of the log."""
+        """Close the log."""
         if self._reader is not None:
             self._reader.close()
 
-    def event(self, seq: int | None) -> Event:
+    def event(self, seq: int | None) -> LoggedEvent:
         """Return the event with a stream_seq."""
         parts = reversed(self._stream.facts.recordings)
         part = next((p for p in parts if seq is not None and p.base_seq <= seq), None)
         if part is None or seq is None:
-            return Event()
+            return LoggedEvent()
         number = seq - part.base_seq
         place = self._place(part.recording, number)
         if place is None:
-            return Event(recording=part.recording, event=number)
-        return Event(recording=part.recording, event=number, partition=place.partition, offset=place.offset)
+            return LoggedEvent(recording=part.recording, event=number)
+        return LoggedEvent(recording=part.recording, event=number, partition=place.partition, offset=place.offset)
 
-    def evidence(self, spans: list[Span]) -> list[Event]:
-        """Return for each span the event that its evidence goes back to: of a dump, the record of that page."""
+    def evidence(self, spans: list[SpanOrigin]) -> list[LoggedEvent]:
+        """Return the event that is the evidence of each span; of a baseline, the entry of that page."""
         return [self._evidence(span) for span in _origins(self._stream, spans)]
 
-    def _evidence(self, span: Span) -> Event:
+    def _evidence(self, span: SpanOrigin) -> LoggedEvent:
         event = self.event(span.begin_seq)
         if span.how not in FROM_A_DUMP or event.offset is None:
             return event
@@ -97,14 +97,14 @@ class Proofs:
             return None
         try:
             found = self._reader.locate(recording, number)
-        except TrailError:  # a log that cannot be read proves nothing; the answer is the store's
+        except TrailError:  # a log that cannot be read proves nothing; the answer comes from the store
             return None
         if found is not None:
             self._places.append((recording, found))
         return found
 
-    def _records(self, end_seq: int, end: Event) -> list[tuple[int, int, int]]:
-        """Return [first, stop) and stream_seq of each record of the view that ended with an event, by its place in it."""
+    def _records(self, end_seq: int, end: LoggedEvent) -> list[tuple[int, int, int]]:
+        """Return [first, stop) and stream_seq of each entry of the baseline that ended with an event, in their order."""
         if end_seq not in self._listed:
             try:
                 self._listed[end_seq] = list(self._read_records(end_seq, end))
@@ -112,7 +112,7 @@ class Proofs:
                 self._listed[end_seq] = []
         return self._listed[end_seq]
 
-    def _read_records(self, end_seq: int, end: Event) -> list[tuple[int, int, int]]:
+    def _read_records(self, end_seq: int, end: LoggedEvent) -> list[tuple[int, int, int]]:
         assert end.event is not None
         assert end.recording is not None
         found: list[tuple[int, int, int]] = []
@@ -140,7 +140,7 @@ class Proofs:
 
 
 def _reader(trail: Path) -> LogReader | None:
-    """Return the log beside the store, if it is here."""
+    """Return the log in the trail; null if there is none."""
     with contextlib.suppress(TrailError):
         return SqliteLogReader(trail)
     return None
@@ -155,8 +155,8 @@ def _entries(batch: EventBatch, base_seq: int) -> list[tuple[int, int, int]]:
     return list(zip(pfn[says].tolist(), (pfn + size)[says].tolist(), seq[says].tolist(), strict=True))
 
 
-def _origins(stream: Stream, spans: list[Span]) -> list[Span]:
-    """Return each span, or the one before it that its evidence was handed on from: through splits and migrations."""
+def _origins(stream: Stream, spans: list[SpanOrigin]) -> list[SpanOrigin]:
+    """Return each span, or the earlier span whose evidence it kept through splits and migrations."""
     found = list(spans)
     todo = [i for i, span in enumerate(found) if span.how in HANDED_ON]
     while todo:
@@ -175,8 +175,8 @@ def _origins(stream: Stream, spans: list[Span]) -> list[Span]:
     return found
 
 
-def _before(stream: Stream, position: int, spans: dict[int, Span]) -> dict[int, Span]:
-    """Return what was there just before each span began: on its page, or on the one that it was migrated from."""
+def _before(stream: Stream, position: int, spans: dict[int, SpanOrigin]) -> dict[int, SpanOrigin]:
+    """Return the span just before each span began: of its page, or of the page that it was migrated from."""
     pages = {i: s.src_pfn if s.how == How.MIGRATE and s.src_pfn is not None else s.pfn for i, s in spans.items()}
     there = " UNION ALL ".join(f"SELECT {_SPAN} FROM {table} WHERE kernel_view = 0" for table in ("spans", "live"))
     parameters: dict[str, object] = {
@@ -185,4 +185,4 @@ def _before(stream: Stream, position: int, spans: dict[int, Span]) -> dict[int, 
     with stream.opened(stream.files[position]) as db:
         rows = fetched(db, _BEFORE.format(there=there), parameters).to_pylist()
     names = ("begin_seq", "how", "src_pfn", "evidence_ts")
-    return {row["i"]: Span(pfn=pages[row["i"]], **{name: row[name] for name in names}) for row in rows}
+    return {row["i"]: SpanOrigin(pfn=pages[row["i"]], **{name: row[name] for name in names}) for row in rows}

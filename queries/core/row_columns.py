@@ -1,4 +1,4 @@
-"""The columns of a row: what each means, and how it is made from judged runs. Only the columns that are asked for are made."""
+"""The columns of a row: what each means, and how it is made from judged runs. Only columns that are asked for are made."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,12 +32,12 @@ HOW_WORDS: Final = {int(h): h.name.lower().replace("_", " ") for h in How}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedRows:
-    """n runs and how sure they are, with everything else that columns are made from.
+    """n runs, how sure they are, and everything else that columns are made from.
 
     Attributes
     ----------
     kernel_records
-        RECORD_DTYPE: the kernel's own records, to which ``rows.kernel_row`` points.
+        RECORD_DTYPE: the kernel's own records; ``rows.kernel_row`` has indexes into them.
     texts, facts
         What the ids and times of the records mean.
     """
@@ -70,19 +70,19 @@ class JudgedRows:
 
     @property
     def kernel(self) -> "View":
-        """What the kernel's own record says of each run; of a run without one, anything."""
+        """The kernel's own record of each run; where there is none, any record."""
         row = np.maximum(self.rows.kernel_row, 0)
         records = self.kernel_records[row] if self.kernel_records.size else unknown_records(row.size)
         return View(records=records, owned=np.ones(row.size, np.bool_), texts=self.texts, facts=self.facts)
 
     def number(self, name: str, where: NDArray[np.bool_]) -> pa.Array:
-        """Return a number of the records; null where it is absent, and outside *where*."""
+        """Return a number of the records; null where it is absent, and where *where* is false."""
         return _number(self.records[name], where)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """Records of n runs as one side sees them, and which of them have an owner."""
+    """One view of n runs: its records, and which of them have an owner."""
 
     records: NDArray[np.void]
     owned: NDArray[np.bool_]
@@ -98,7 +98,7 @@ _Source = TypeVar("_Source", JudgedRows, View)
 
 
 class Field(NamedTuple, Generic[_Source]):
-    """A column: its name, type and meaning, how it is made, and the arrays of ``Texts`` that this takes."""
+    """A column: its name, type and meaning, how it is made, and the arrays of ``Texts`` that it needs."""
 
     name: str
     type: pa.DataType
@@ -134,13 +134,13 @@ OWNER_FIELDS: Final[tuple[Field[View], ...]] = (
         lambda v: v.texts.frames.take(_index(v.records["stack"], v.owned)), ("frames",),
     ),
 )  # fmt: skip
-"""What a view of a page says."""
+"""The columns of each view."""
 
 KERNEL_SAYS: Final = pa.struct([pa.field(field.name, field.type) for field in OWNER_FIELDS])
 
 
 def _proven_ts_nsec(rows: JudgedRows) -> pa.Array:
-    """Where page_owner stamped a page as early, it never stamped the allocation that the trace saw."""
+    """Return null where page_owner stamped a page as early: it never stamped the allocation that was recorded."""
     unstamped = (rows.rows.kernel_row >= 0) & (rows.records["ts_nsec"] == ABSENT64)
     return pc.if_else(pa.array(unstamped), pa.scalar(None, pa.int64()), _ts_nsec(rows.proven))
 
@@ -234,7 +234,7 @@ ROW_SCHEMA: Final = pa.schema([pa.field(f.name, f.type, metadata={"doc": f.doc})
 
 
 def texts_of(columns: Collection[str]) -> frozenset[str]:
-    """Return the arrays of ``Texts`` that *columns* of ``ROW_SCHEMA`` take."""
+    """Return the arrays of ``Texts`` that *columns* of ``ROW_SCHEMA`` need."""
     return frozenset(name for column in columns for name in _FIELD[column].texts)
 
 
@@ -245,7 +245,7 @@ def to_table(rows: JudgedRows, columns: Sequence[str] = ROW_SCHEMA.names) -> pa.
 
 
 def unknown_records(size: int) -> NDArray[np.void]:
-    """Return records that say nothing."""
+    """Return records of unknown state, in which every value is absent."""
     records = np.zeros(size, RECORD_DTYPE)
     for name in records.dtype.names or ():
         if name in ("state", "evidence", "how", "pages", "unordered"):

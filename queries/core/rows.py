@@ -1,4 +1,4 @@
-"""Answers as rows: one a run of pages, from what a segment holds, judged, with both views where the kernel is known to be wrong."""
+"""The pages at an instant: a row a run, with how sure it is, and with both views where the kernel is known to be wrong."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -11,15 +11,15 @@ from pagetrail.queries.core.certainty import judge
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.judgement import Judgement
 from pagetrail.queries.core.row_columns import ROW_SCHEMA, JudgedRows, texts_of, to_table, unknown_records
-from pagetrail.queries.core.runs import Rows, cut, joined
+from pagetrail.queries.core.runs import Rows, joined, split
 from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.store.read import arrays
 from pagetrail.schemas.owner import OPEN_END, RUN_DTYPE, State
 from pagetrail.schemas.structs import concatenated, taken
 
-ABSENT_WHY: Final = "the page's section has no extension: not a page that was online"
-"""Why nothing is said of a page that is absent."""
+ABSENT_WHY: Final = "the page's section has no extension: the page was not online"
+"""Why nothing is known of a page that is absent."""
 
 
 def rows_at(
@@ -35,9 +35,9 @@ def rows_at(
     Parameters
     ----------
     pfns
-        Only runs that hold one of these pages; a page of which nothing is known gets a row of its own, if its section is there.
+        Only runs that contain one of these pages; a page without evidence gets a row of its own, if its section exists.
     everything
-        Free and unknown runs too; else owned ones, and those that the kernel thinks are.
+        Also free and unknown runs; else runs that are owned, or that the kernel's own record shows as owned.
     columns
         Only these are made, and only the texts that they show are read.
     """
@@ -65,17 +65,17 @@ def rows_at(
 
 
 def _judged(stream: Stream, at: Instant, rows: Rows, kernel_records: NDArray[np.void]) -> tuple[Rows, Judgement]:
-    """Return how sure each run is; a run is cut where a doubt begins or ends."""
+    """Return how sure each run is; runs are split where a doubt begins or ends."""
     doubts = stream.doubts_at(at)
     edges = np.unique(np.concatenate([doubts["pfn"], doubts["pfn"] + doubts["nr_pages"]]))
-    pieces, parent = cut(rows.runs, edges)
+    pieces, parent = split(rows.runs, edges)
     rows = rows.take(parent, pieces)
     judged = judge(rows.runs, rows.records, rows.kernel_row >= 0, at.ts, stream.facts, doubts)
     return joined(rows, kernel_records, judged, stream.facts.pages_per_section)
 
 
 def _holding(runs: NDArray[np.void], pfns: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether each run holds one of *pfns* (sorted)."""
+    """Return whether each run contains one of *pfns* (sorted)."""
     first = np.searchsorted(pfns, runs["pfn"], side="left")
     return np.asarray(first < np.searchsorted(pfns, runs["pfn"] + runs["nr_pages"], side="left"))
 
@@ -83,13 +83,13 @@ def _holding(runs: NDArray[np.void], pfns: NDArray[np.int64]) -> NDArray[np.bool
 def _both_views(
     runs: NDArray[np.void], records: NDArray[np.void], kernel: NDArray[np.bool_]
 ) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:
-    """Cut proven runs where the kernel's differing records begin and end; return them with the row of the kernel's, or -1."""
+    """Return proven runs, split where a differing record of the kernel begins or ends, with the row of that record, or -1."""
     proven, mine = taken(runs, ~kernel), taken(records, ~kernel)
     if not kernel.any():
         return proven, mine, np.full(proven.size, -1, np.int64)
     views = np.flatnonzero(kernel)
     edges = np.unique(np.concatenate([runs["pfn"][views], runs["pfn"][views] + runs["nr_pages"][views]]))
-    pieces, parent = cut(proven, edges)
+    pieces, parent = split(proven, edges)
     first, cut_records = pieces["pfn"], taken(mine, parent)
     order = views[np.argsort(runs["pfn"][views], kind="stable")]
     view_start, view_stop = runs["pfn"][order], runs["pfn"][order] + runs["nr_pages"][order]
@@ -106,7 +106,7 @@ def _add_lone_views(
     runs: NDArray[np.void],
     views: NDArray[np.int64],
 ) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:
-    """Add a row of unknown state for pages of which only the kernel's view says something."""
+    """Add a row of unknown state for pages that only the kernel's own record covers."""
     covered_pages = np.bincount(
         kernel_row[kernel_row >= 0], weights=pieces["nr_pages"][kernel_row >= 0], minlength=runs.size
     )
@@ -138,7 +138,7 @@ def _with_unknown(
     kernel_row: NDArray[np.int64],
     pfns: Sequence[int] | None,
 ) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:
-    """Add what no row covers of the sections that are there; only at *pfns*, where they are given."""
+    """Add rows of unknown state for pages that no row covers, in sections that exist; with *pfns*, only for these."""
     pages = facts.pages_per_section
     missing: list[tuple[int, int, int]] = []
     starts = runs["pfn"]

@@ -1,4 +1,4 @@
-"""Runs of pages: cut where something about them changes, and joined where nothing does."""
+"""Runs of pages: split where pages come to differ, and joined where they do not."""
 
 from dataclasses import dataclass
 
@@ -6,19 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.queries.core.judgement import Judgement
+from pagetrail.schemas.owner import State
 from pagetrail.schemas.structs import taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """n runs, with what is known of each.
+    """n runs, and what is known of each.
 
     Attributes
     ----------
     runs, records
         (n,) RUN_DTYPE and RECORD_DTYPE, by pfn.
     kernel_row
-        (n,) where the kernel's own record is another: which; else -1.
+        (n,) index of the kernel's own record where it differs from what is proven; else -1.
     """
 
     runs: NDArray[np.void]
@@ -30,8 +31,8 @@ class Rows:
         return Rows(runs=runs, records=taken(self.records, which), kernel_row=self.kernel_row[which])
 
 
-def cut(runs: NDArray[np.void], edges: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
-    """Return *runs* cut at each pfn of *edges* (sorted, each once) that lies within one; and which run each piece is of."""
+def split(runs: NDArray[np.void], edges: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+    """Return *runs* split at each pfn of *edges* (sorted, without duplicates), and the run that each piece comes from."""
     start, stop = runs["pfn"], runs["pfn"] + runs["nr_pages"]
     low, high = np.searchsorted(edges, start, side="right"), np.searchsorted(edges, stop, side="left")
     pieces = np.maximum(high - low, 0) + 1
@@ -49,9 +50,10 @@ def cut(runs: NDArray[np.void], edges: NDArray[np.int64]) -> tuple[NDArray[np.vo
 def joined(
     rows: Rows, kernel_records: NDArray[np.void], judged: Judgement, pages_per_section: int
 ) -> tuple[Rows, Judgement]:
-    """Return the longest runs: pages side by side in a section of which the same is known, for the same reasons.
+    """Return the longest runs: neighbouring pages of a section about which the same is known, for the same reasons.
 
-    A store keeps them as they ended, some in several pieces; so what is said of an instant would depend on what came later.
+    The store keeps some runs in pieces, because they ended in pieces. Without joining, the rows of an instant would depend on what
+    happened later.
     """
     runs, size = rows.runs, rows.runs.size
     if size < 2:
@@ -70,3 +72,20 @@ def joined(
     found = taken(runs, first)
     found["nr_pages"] = np.add.reduceat(runs["nr_pages"], first)
     return rows.take(first, found), judged.take(first)
+
+
+def heads(runs: NDArray[np.void], records: NDArray[np.void]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (pfn, row) of every page for which page_owner prints a record, by pfn: in the kernel's view where it differs."""
+    owned = np.flatnonzero(records["state"] == State.OWNED)
+    step = np.int64(1) << np.maximum(records["order"][owned], 0).astype(np.int64)
+    first = -(-runs["pfn"][owned] // step) * step
+    stop = runs["pfn"][owned] + runs["nr_pages"][owned]
+    count = np.maximum(-(-(stop - first) // step), 0)
+    row = np.repeat(owned, count)
+    nth = np.arange(row.size) - np.repeat(np.cumsum(count) - count, count)
+    pfn = np.repeat(first, count) + nth * np.repeat(step, count)
+    order = np.lexsort((-runs["kernel_view"][row].astype(np.int64), pfn))
+    pfn, row = pfn[order], row[order]
+    kept = np.ones(pfn.size, np.bool_)
+    kept[1:] = pfn[1:] != pfn[:-1]
+    return pfn[kept], row[kept]

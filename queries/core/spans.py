@@ -1,4 +1,4 @@
-"""The spans of a segment as rows for others: with words, texts, and how sure each is at its last instant."""
+"""The spans of a segment as rows for other programs: with words, texts, and how sure each was at its last instant."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,7 +25,7 @@ from pagetrail.schemas.store.names import StoreFile
 SPAN_SCHEMA: Final = pa.schema([pa.field(name, kind, metadata={"doc": doc}) for name, kind, doc in SPAN_FIELDS])
 
 _BATCH_ROWS: Final = 65_536
-"""Rows that are held at once: a segment may have many millions."""
+"""Rows in memory at once: a segment may have many millions."""
 
 _VIEWED = """
 WITH s AS (
@@ -37,7 +37,7 @@ WITH s AS (
 SELECT DISTINCT s."row" FROM s JOIN v USING (bucket)
 WHERE v.pfn < s.pfn + s.nr_pages AND s.pfn < v.pfn + v.nr_pages AND v.begin_ts <= s.until AND s.until < v.end_ts
 """
-"""Rows of which the kernel's own record says something else, on one page at least. Buckets of 64 pages make it a hash join."""
+"""Rows from which the kernel's own record differs on at least one page. Buckets of 64 pages make it a hash join."""
 
 
 def span_batches(
@@ -45,8 +45,7 @@ def span_batches(
 ) -> Iterator[pa.Table]:
     """Yield the rows of ``spans`` or ``live`` in their order in *file*, from *first_row* on: ``SPAN_SCHEMA``.
 
-    How sure they are is judged by the facts of *stream* and by *doubts* (DOUBT_DTYPE), of all pages of the run together: a
-    run is as sure as its least sure page.
+    They are judged by the facts of *stream* and by *doubts* (DOUBT_DTYPE). A run is as sure as its least sure page.
     """
     with stream.opened(file) as db:
         texts = Texts.read(db, ("comms", "frames", "stack_ids"))
@@ -116,7 +115,7 @@ def _in_words(found: pa.Table, texts: Texts) -> dict[str, pa.Array]:
 
 
 def _judged(runs: NDArray[np.void], judged: Judgement, stamped_otherwise: NDArray[np.bool_]) -> dict[str, pa.Array]:
-    """Return how sure the proven rows are; where page_owner's stamp is another's on a page, the run's ts_nsec is not known."""
+    """Return how sure the proven rows are; a run's ts_nsec is not certain if page_owner stamped one of its pages otherwise."""
     view = runs["kernel_view"] == 1
     ts_nsec = int(Attribute.TS_NSEC)
     why = judged.why().to_pylist()
@@ -131,7 +130,7 @@ def _judged(runs: NDArray[np.void], judged: Judgement, stamped_otherwise: NDArra
     }
 
 
-_STAMPED_OTHERWISE: Final = "page_owner never stamped this allocation: its own record of a page is another"
+_STAMPED_OTHERWISE: Final = "page_owner never stamped this allocation: its own record of one of the pages differs"
 
 
 def _ts_nsec(records: NDArray[np.void], facts: Facts, unknown: NDArray[np.bool_]) -> pa.Array:

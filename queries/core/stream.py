@@ -28,12 +28,12 @@ from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.names import StoreFile, fold_of, streams_among
 
 _LOOKS: Final = 5
-"""How often a tip that is replaced while we look is looked for again."""
+"""How often to try to open a tip: a replay may replace it meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """One file of the chain: what its table ``meta`` says."""
+    """One file of the chain, and its table ``meta``."""
 
     file: StoreFile
     meta: dict[str, str]
@@ -51,15 +51,14 @@ class Piece:
 
 @dataclass(slots=True)
 class Stream:
-    """A stream as its newest file knows it. Files never change, so any number of these read while a replay goes on.
+    """A stream as its newest file knows it. Files never change, so any number of these can read while a replay runs.
 
-    ``as_of`` gives the stream as it was known at an earlier time: the same questions to it are answered from evidence up to
-    then.
+    ``as_of`` gives the stream as it was known at an earlier time: it answers the same questions from evidence up to then.
 
     Attributes
     ----------
     trail
-        The trail that was asked: a log that is in it proves answers.
+        The trail that is asked; its own log proves answers.
     place
         Where its files are.
     """
@@ -73,19 +72,19 @@ class Stream:
     facts: Facts
     newest: Piece
     _held: stored.Held
-    """Keeps the newest file readable: a tip is removed when a newer one is there."""
+    """Keeps the newest file readable: a replay removes a tip when there is a newer one."""
     _pieces: dict[str, Piece] = field(default_factory=dict)
     believed: Instant | None = None
-    """Only evidence up to then counts; null: all of it."""
+    """Only evidence up to this instant counts; null: all evidence."""
     _whole: "Stream | None" = None
 
     @property
     def horizon(self) -> int:
-        """Trace clock of the last event that has been replayed and counts, ns."""
+        """Trace clock, ns, of the last event that was replayed and counts."""
         return self.newest.last_ts if self.believed is None else min(self.believed.ts, self.newest.last_ts)
 
     def as_of(self, text: str | None) -> "Stream":
-        """Return the stream as it was known at TIME *text*, from evidence up to then; null: as it is known now."""
+        """Return the stream as it was known at TIME *text*; null: as it is known now."""
         if text is None:
             return self
         at = parse_instant(text, self.facts, self.horizon)
@@ -94,14 +93,14 @@ class Stream:
         return dataclasses.replace(self, files=files, facts=facts, believed=at, _whole=self)
 
     def when_sealed(self, file: StoreFile) -> "Stream":
-        """Return the stream as it was known when a segment of it was sealed: what came after it says nothing."""
+        """Return the stream as it was known when one of its segments was sealed."""
         with self.opened(file) as db:
             facts = _facts(db)
         files = self.files[: self.files.index(file) + 1]
         return dataclasses.replace(self, files=files, facts=facts, newest=self.piece(file))
 
     def knows(self, ts: int, seq: int) -> bool:
-        """Return whether an event counts: it happened up to the time as of which is asked."""
+        """Return whether an event counts: whether it happened by the time of ``as_of``."""
         limit = self.believed
         return limit is None or ts < limit.ts or (ts == limit.ts and (limit.seq is None or seq <= limit.seq))
 
@@ -111,8 +110,8 @@ class Stream:
         Raises
         ------
         NotFound
-            It lies after the horizon: replay has not come so far, or the recording ends before; or after the time as of
-            which is asked.
+            It is after the horizon (replay has not reached it, or the recording ends before it), or after the time of
+            ``as_of``.
         """
         at = parse_instant(text, (self._whole or self).facts, self.horizon)
         limit = self.believed
@@ -120,15 +119,11 @@ class Stream:
             limit.ts,
             OPEN_END if limit.seq is None else limit.seq,
         ):
-            raise NotFound(
-                f"TIME {text}: {as_text(at.ts)} lies after {as_text(limit.ts)}, as of which the answer is asked: evidence up "
-                "to then says nothing of a later instant; ask for an earlier instant, or as of a later time (--as-of)"
-            )
+            raise NotFound(f"TIME {text} is later than --as-of {limit.text}; choose an earlier TIME or a later --as-of")
         if at.ts > self.horizon:
             raise NotFound(
-                f"TIME {text}: {as_text(at.ts)} lies after the horizon: replay of {self.host} has come to "
-                f"{as_text(self.horizon)} (its last event); ask for an earlier instant, ingest and replay more, or wait for it "
-                "(--wait SECONDS)"
+                f"TIME {text}: {as_text(at.ts)} is after the horizon: replay of {self.host} has reached {as_text(self.horizon)}, "
+                "its last event; choose an earlier TIME, ingest and replay more, or wait for replay (--wait SECONDS)"
             )
         return at
 
@@ -137,11 +132,11 @@ class Stream:
         return stored.opened(self.place.store, file.name)
 
     def where(self, file: StoreFile) -> str:
-        """Return what messages call one of its files."""
+        """Return the name of one of its files for messages."""
         return self.place.store.where(file.name)
 
     def piece(self, file: StoreFile) -> Piece:
-        """Return what *file* says it is."""
+        """Return *file* with its table ``meta``."""
         found = self._pieces.get(file.name)
         if found is None:
             with self.opened(file) as db:
@@ -150,7 +145,7 @@ class Stream:
         return found
 
     def holding(self, at: Instant) -> int:
-        """Return the index of the one file that holds every span that covers *at*."""
+        """Return the index of the file that holds all spans that cover *at*."""
         if at.seq is not None:
             seq = at.seq
             return next((i for i, file in enumerate(self.files) if seq <= file.last_seq), len(self.files) - 1)
@@ -166,9 +161,10 @@ class Stream:
     def rows_at(
         self, at: Instant, pfns: list[int] | None = None, *, texts: Collection[str] = ()
     ) -> tuple[pa.Table, Texts]:
-        """Return the rows of ``spans`` and ``live`` that cover *at*, and those of the *texts* that their ids mean.
+        """Return the rows of ``spans`` and ``live`` that cover *at*, and *texts*: those arrays of ``Texts``.
 
-        With *pfns*, those that hold one of these pages, with all other pieces of the same records, and the kernel's views of them.
+        With *pfns*, return rows that contain one of these pages, all other pieces of the same records, and the kernel's own
+        records of them.
         """
         file = self.files[self.holding(at)]
         what, value = ("ts", at.ts) if at.seq is None else ("seq", at.seq)
@@ -187,7 +183,7 @@ class Stream:
             return rows, Texts.read(db, texts)
 
     def doubts_at(self, at: Instant) -> NDArray[np.void]:
-        """Return every doubt that bears on *at*, whichever stretch it was found in: a later one, or one that is not over."""
+        """Return every doubt that bears on *at*, in whichever file it is: later files may doubt it, earlier doubts may last."""
         first = self.holding(at)
         files = [file for file in self.files[:first] if self.casts_open_doubts(file, at.ts)]
         files += [f for f in self.files[first:] if int(self.piece(f).meta["doubts_reach_back_to"]) <= at.ts]
@@ -195,25 +191,25 @@ class Stream:
         return found[found["from_ts"] <= at.ts]
 
     def casts_open_doubts(self, file: StoreFile, ts: int) -> bool:
-        """Whether a dump in *file*, up to *ts*, did not list what replay had: that is doubted until other evidence comes."""
+        """Return whether a dump in *file*, up to *ts*, omitted owned pages: they are in doubt until there is other evidence."""
         return any(
             audit.extra and audit.applied and audit.ts <= ts and file.first_seq <= audit.seq <= file.last_seq
             for audit in self.facts.audits
         )
 
     def casting(self) -> list[StoreFile]:
-        """Return the files that list doubts."""
+        """Return the files that have doubts."""
         return [file for file in self.files if int(self.piece(file).meta["doubts_reach_back_to"]) != OPEN_END]
 
     def doubts(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
-        """Return the doubts of *files* for which *where* holds and which had been noticed: DOUBT_DTYPE, in a fixed order.
+        """Return the doubts of *files* for which *where* holds, as far as they are known: DOUBT_DTYPE, in a fixed order.
 
-        While a hotplug call is under way its range is in doubt; which are under way, the facts say, as files are older.
+        The range of a hotplug call that is under way is in doubt. The facts tell which calls are: they are newer than files.
         """
         return np.concatenate([self.noticed(files, where, parameters), open_call_doubts(self.facts)])
 
     def noticed(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
-        """Return of ``doubts`` those that events showed, without the hotplug calls that are under way."""
+        """Return the same without the hotplug calls that are under way."""
         parts = [np.zeros(0, DOUBT_DTYPE)]
         query = f"SELECT * FROM doubts WHERE NOT (reason = {DOUBT_HOTPLUG} AND to_ts = {OPEN_END}) AND {where}"
         for file in files:
@@ -251,8 +247,8 @@ def fetched(db: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, obj
 def stream_places(trail: Path, *, correct: bool | None = None, store: Store | None = None) -> list[StreamPlace]:
     """Return where the streams of *trail* stand, by host and boot.
 
-    *correct* chooses the fold: with the kernel's dumps correcting it, or not; null: the first of these that there is. *store* is
-    where the trail was replayed to; null: into itself.
+    *correct* chooses the fold: the one that the kernel's dumps correct, or the one that they do not; null: the first of these
+    that exists. *store* is where the trail was replayed to; null: into itself.
 
     Raises
     ------
@@ -264,11 +260,14 @@ def stream_places(trail: Path, *, correct: bool | None = None, store: Store | No
     store = _own_store(trail) if store is None else store
     there = streams_among(store.list())
     wanted = [FoldOptions(correct=c).name for c in ((True, False) if correct is None else (correct,))]
-    fold = next((name for name in wanted if name in map(fold_of, there)), None)
+    folds = {fold_of(name) for name in there}
+    fold = next((name for name in wanted if name in folds), None)
     if fold is None:
         flag = " --no-correct" if correct is False else ""
+        others = f" as {' or '.join(wanted)}, only as {', '.join(sorted(folds))}" if folds else ""
         raise NotFound(
-            f"{trail}: nothing has been replayed yet; run 'pagetrail replay{flag}', or wait for the one that is running"
+            f"{trail}: nothing has been replayed yet{others}; run 'pagetrail replay{flag}', or wait for the replay that is "
+            "running"
         )
     return [StreamPlace(store, name) for name in there if fold_of(name) == fold]
 
@@ -290,7 +289,7 @@ def open_streams(trail: Path, *, correct: bool | None = None, store: Store | Non
 
 
 def open_stream(trail: Path, place: StreamPlace) -> Stream | None:
-    """Open the stream at *place*; null: it has no file. A tip that is replaced while we look is looked for again."""
+    """Return the stream at *place*; null: it has no file. If its tip is replaced meanwhile, open the newer one."""
     for attempt in range(_LOOKS):
         files = place.chain()
         if not files:
@@ -310,22 +309,22 @@ def open_stream(trail: Path, place: StreamPlace) -> Stream | None:
 
 def _facts(db: duckdb.DuckDBPyConnection) -> Facts:
     row = db.execute("SELECT value FROM state WHERE name = 'facts'").fetchone()
-    said: dict[str, Any] = json.loads(row[0]) if row else {}
-    return from_plain(said)
+    facts: dict[str, Any] = json.loads(row[0]) if row else {}
+    return from_plain(facts)
 
 
 def choose(streams: list[Stream], wanted: str | None) -> Stream:
-    """Return the stream that HOST[/BOOT_ID] names; the only one, when nothing is named.
+    """Return the stream that HOST[/BOOT_ID] names; the only one, if *wanted* is null.
 
     Raises
     ------
     NotFound
-        None, or several; the message lists what there is.
+        There is no such stream, or several; the message lists all.
     """
     found = [s for s in streams if wanted is None or wanted in (s.host, f"{s.host}/{s.boot_id}")]
     if len(found) == 1:
         return found[0]
     listed = ", ".join(f"{s.host}/{s.boot_id}" for s in streams) or "none"
     if found:
-        raise NotFound(f"expected one stream, found {len(found)}: choose with --stream HOST[/BOOT_ID] of: {listed}")
-    raise NotFound(f"no stream is called {wanted}; there are: {listed}")
+        raise NotFound(f"expected one stream, found {len(found)}; choose one with --stream HOST[/BOOT_ID]: {listed}")
+    raise NotFound(f"no stream is called {wanted}; the trail has: {listed}")

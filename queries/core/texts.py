@@ -1,4 +1,4 @@
-"""What the text ids of one file of the store mean: command names and stacks. A question reads the texts that it shows."""
+"""The texts that ids of one file of the store mean: command names and stacks. A question reads only those that it shows."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -18,13 +18,13 @@ ALL_TEXTS: Final = frozenset(name for arrays in _COLUMNS.values() for name in ar
 
 
 def _not_read() -> pa.Array:
-    """Return what stands for an array that nobody asked for: looking up an id in it raises an error."""
+    """Return the value of an array that was not asked for: looking up an id in it raises an error."""
     return pa.nulls(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Texts:
-    """The texts of one file, by id: what is null stays null.
+    """The texts of one file, by id.
 
     Attributes
     ----------

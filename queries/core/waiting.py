@@ -1,4 +1,4 @@
-"""Waiting for replay: questions about instants that it has not come to yet."""
+"""Waiting for replay, for questions about instants that it has not reached yet."""
 
 import time
 from collections.abc import Sequence
@@ -8,20 +8,20 @@ from pagetrail.queries.core.stream import Stream, choose, open_streams
 from pagetrail.schemas.errors import BadArgument, NotFound
 
 LOOK_SECONDS = 0.2
-"""How often the store is looked at."""
+"""How long to wait between two looks at the store."""
 
 
 def wait_for(
     trail: Path, times: Sequence[str], *, stream: str | None, correct: bool | None, seconds: float
 ) -> list[Stream]:
-    """Return the trail's streams as soon as replay of *stream* has come to all of *times*; as they are after *seconds*.
+    """Return the trail's streams as soon as replay of *stream* has reached all of *times*.
 
-    Times that count from the end (-5s) mean the end as it is now. A marker that is not there may come.
+    Times that count from the end (-5s) mean the end as it is at that moment. A marker that does not exist yet is waited for.
 
     Raises
     ------
     NotFound, BadArgument
-        The time is over, and there is no such stream, or replay has not come so far: the message says how far.
+        After *seconds*, there is no such stream, or replay has not reached the times; the message says how far it has come.
     """
     until = time.monotonic() + seconds
     while True:

@@ -1,1 +1,1 @@
-"""Answers in other people's forms."""
+"""Answers in the forms of other programs."""

@@ -1,4 +1,4 @@
-"""What ``pagetrail publish`` sends: the rows of sealed segments in their order, in messages, from any position on."""
+"""What ``pagetrail publish`` sends: messages with the rows of sealed segments, in their order, from any position on."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,25 +13,25 @@ from pagetrail.schemas.errors import BadArgument, TrailError
 from pagetrail.schemas.feed import FEED_SCHEMAS, FEEDS, FeedMessage, Rows
 
 MESSAGE_ROWS: Final = 8_192
-"""Rows of a message, at most."""
+"""Most rows of a message."""
 
 
 def messages(
     stream: Stream, feed: str, *, there: Rows | None = None, room: int, message_rows: int = MESSAGE_ROWS
 ) -> Iterator[FeedMessage]:
-    """Yield what *feed* says of the sealed segments of *stream*, in order, after the rows that are *there*.
+    """Yield the messages of *feed* about the sealed segments of *stream*, in order, after the rows that are *there*.
 
     Parameters
     ----------
     there
-        What the last message of this stream that the topic holds says of itself; null: it holds none.
+        The rows of the last message of this stream in the topic; null: there is none.
     room
-        Bytes that the value of a message may have.
+        Largest size of a message's value, bytes.
 
     Raises
     ------
     TrailError
-        The segments are not those that were published: they were made again, from other events.
+        The segments are not those that were published: they were made from other events.
     BadArgument
         One row does not fit into a message.
     """
@@ -45,7 +45,7 @@ def messages(
 
 
 def dropped(stream: Stream, there: Rows | None) -> list[tuple[int, int]]:
-    """Return the stretches of events, [first, last] each, that no segment holds any more, after what is *there*."""
+    """Return the events, as [first, last], that come after what is *there* and that no segment holds any more."""
     expected, holes = 0 if there is None else there.segment_last_seq + 1, []
     for file in stream.files:
         if not file.tip and file.last_seq >= expected:
@@ -73,7 +73,7 @@ def _segments(stream: Stream, since_seq: int) -> Iterator[Segment]:
 
 
 def _check_same(segment: Segment, there: Rows) -> None:
-    """Raise, if what is published is of another making of these events."""
+    """Raise an error if the published rows were made from other events."""
     file, digest = segment.file, segment.meta["digest"]
     same = file.last_seq == there.segment_last_seq and digest == there.segment_digest
     if same or file.first_seq > there.segment_last_seq:
@@ -81,7 +81,7 @@ def _check_same(segment: Segment, there: Rows) -> None:
     raise TrailError(
         f"{segment.known.where(file)}: expected the segment that was published, events {there.segment_first_seq} to "
         f"{there.segment_last_seq} with digest {there.segment_digest}; found events {file.first_seq} to {file.last_seq} with "
-        f"digest {digest}: it was made from other events. Nothing more was sent for {there.host}; publish to another topic"
+        f"digest {digest}: it was made from other events. No more was sent for {there.host}; publish to another topic"
     )
 
 
@@ -110,7 +110,7 @@ def _messages_of(segment: Segment, schema: str, first_row: int, room: int, messa
 
 
 def _fitting(which: Rows, table: pa.Table, room: int) -> Iterator[FeedMessage]:
-    """Yield rows as a message, or, where that is too large, as halves and their halves."""
+    """Yield rows as one message; if that is too large, in halves, and these in halves."""
     payload = _ipc(which, table)
     if len(payload) <= room:
         yield FeedMessage(which=which, payload=payload)
@@ -119,7 +119,7 @@ def _fitting(which: Rows, table: pa.Table, room: int) -> Iterator[FeedMessage]:
         raise BadArgument(
             f"{which.host}: row {which.first_row} of {which.schema} of the segment that ends with event "
             f"{which.segment_last_seq} takes {len(payload)} bytes, and a message of the topic has room for {room}; raise the "
-            "topic's max.message.bytes, and run the same command again: it goes on there"
+            "topic's max.message.bytes and run the same command again: it continues there"
         )
     half = which.rows // 2
     yield from _fitting(replace(which, rows=half), table.slice(0, half), room)
@@ -128,7 +128,7 @@ def _fitting(which: Rows, table: pa.Table, room: int) -> Iterator[FeedMessage]:
 
 
 def _ipc(which: Rows, table: pa.Table) -> bytes:
-    """Return one Arrow IPC stream: its dictionaries hold what these rows use, and no more; what columns mean is published once."""
+    """Return one Arrow IPC stream: its dictionaries hold only what these rows use, and its schema has no documentation."""
     schema = FEED_SCHEMAS[which.schema].remove_metadata()
     columns: dict[str, pa.Array] = {
         name: pa.DictionaryArray.from_arrays(np.zeros(which.rows, np.int32), [getattr(which, name)])

@@ -1,4 +1,4 @@
-"""The rows that each published schema has of one segment: the same at whatever time, and by whomever, they are made."""
+"""The rows of each published schema for one segment. They depend on the segment alone, not on when they are made."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,34 +17,34 @@ ALL_PAGES: Final = 1 << 52
 """As many pages as 64-bit addresses have."""
 
 RowsFrom = tuple[int, Iterator[pa.Table]]
-"""How many rows the segment has of a schema, and those from some row on."""
+"""How many rows of a schema the segment has, and the rows from some row on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A sealed segment: the stream as it was known when it was sealed, and when the one before it was; null: that is gone."""
+    """A sealed segment: the stream as known when it was sealed, and when the segment before it was (null: that is removed)."""
 
     known: Stream
     before: Stream | None
 
     @property
     def file(self) -> StoreFile:
-        """Return where it is."""
+        """The segment's file."""
         return self.known.newest.file
 
     @property
     def meta(self) -> Mapping[str, str]:
-        """What its table ``meta`` says."""
+        """The segment's table ``meta``."""
         return self.known.newest.meta
 
 
 def rows_of(segment: Segment, schema: str, first_row: int) -> RowsFrom:
-    """Return how many rows of *schema* the segment has, and those from *first_row* on, without the columns of identity."""
+    """Return how many rows of *schema* the segment has, and the rows from *first_row* on, without the columns of identity."""
     return _ROWS[schema](segment, first_row)
 
 
 def _spans(segment: Segment, first_row: int) -> RowsFrom:
-    """Every ownership that ended in it, as sure as was known when it was sealed."""
+    """Return every span that ended in the segment, as sure as it was when the segment was sealed."""
     known, before = segment.known, segment.before
     since = known.newest.first_ts if before is None else before.horizon
     casting = [file for file in known.files[:-1] if known.casts_open_doubts(file, known.horizon)]
@@ -58,7 +58,7 @@ def _counted(segment: Segment, table: str) -> int:
 
 
 def _doubts(segment: Segment, first_row: int) -> RowsFrom:
-    """What was noticed, and which losses were reported, in it: spans that were published before may be in doubt by that."""
+    """Return doubts and losses that were noticed in the segment: they may concern spans that were published before."""
     noticed = segment.known.noticed([segment.file], "true", {})
     rows: list[dict[str, Any]] = [
         {name: int(doubt[name]) for name in ("pfn", "nr_pages", "from_ts", "to_ts", "noticed_ts", "seq")}
@@ -78,12 +78,12 @@ def _doubts(segment: Segment, first_row: int) -> RowsFrom:
 def _losses(known: Stream) -> set[tuple[int, int, int, int, str]]:
     """Return (from, until, reported, seq, reason) of every loss that was known at the end of a segment."""
     facts = known.facts
-    told = zip(gap_reaches(facts).tolist(), facts.gap_ts, facts.gaps, strict=True)
-    return {(low, high, ts, seq, gap.reason) for (low, high), ts, (seq, _, gap) in told}
+    losses = zip(gap_reaches(facts).tolist(), facts.gap_ts, facts.gaps, strict=True)
+    return {(low, high, ts, seq, gap.reason) for (low, high), ts, (seq, _, gap) in losses}
 
 
 def _anomalies(segment: Segment, first_row: int) -> RowsFrom:
-    """What replay noticed in it, by kind. A segment counts from the stream's beginning: without the one before it, that is all."""
+    """Return what replay noticed in the segment, by kind. Counts of a segment are since the start of the stream."""
     before = {} if segment.before is None else _counts(segment.before)
     known = segment.before is not None or segment.file.first_seq == 0
     rows: list[dict[str, Any]] = []
@@ -117,7 +117,7 @@ def _named(kind: int) -> dict[str, Any]:
 
 
 def _whole(schema: str, rows: list[dict[str, Any]], first_row: int) -> RowsFrom:
-    """Return rows that are few enough to be made at once."""
+    """Return rows that are few enough to make at once."""
     if not rows:
         return 0, iter(())
     fields = [field for field in FEED_SCHEMAS[schema] if field.name in rows[0]]

@@ -1,27 +1,27 @@
-"""The kernel's own text of page_owner, as of an instant: what ``cat /sys/kernel/debug/page_owner`` would have said.
+"""The kernel's own text of page_owner at an instant: what ``cat /sys/kernel/debug/page_owner`` would have printed.
 
 Source: mm/page_owner.c, print_page_owner and read_page_owner (Linux 6.1): one record for every page whose pfn is aligned to the
-order of its owner's block; free pages have none. What a recording does not tell (flags, the pageblock's type where it is not
-known) is printed as 0 and as the page's own type.
+order of its owner's block; free pages have none. A recording does not have page flags and pageblock types: they are printed as 0
+and as the page's own type.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pagetrail.queries.core.instant import Instant
+from pagetrail.queries.core.runs import heads
 from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.clock import owner_clock, owner_ts
 from pagetrail.replay.store.read import arrays
 from pagetrail.schemas.linux.gfp import format_gfp, gfp_migratetype
 from pagetrail.schemas.linux.migrate import migrate_reason_name
 from pagetrail.schemas.linux.mmzone import PAGEBLOCK_ORDER
-from pagetrail.schemas.owner import ABSENT8, ABSENT32, ABSENT64, State
+from pagetrail.schemas.owner import ABSENT8, ABSENT32, ABSENT64
 
 
 def page_owner_records(stream: Stream, at: Instant) -> Iterator[str]:
-    """Yield the records of the dump, in the kernel's view, each with the empty line that ends it."""
+    """Yield the records of the dump in the kernel's view, each with the empty line after it."""
     found, texts = stream.rows_at(at, texts=("comms", "raw"))
     runs, records = arrays(found)
     comms, raw = texts.comms.to_pylist(), texts.raw.to_pylist()
@@ -52,23 +52,6 @@ def page_owner_records(stream: Stream, at: Instant) -> Iterator[str]:
             reason = migrate_reason_name(int(r["migrate_reason"]), rules.migrate_reason_names)
             lines.append(f"Page has been migrated, last migrate reason: {reason}")
         yield "\n".join(lines) + "\n\n"
-
-
-def heads(runs: NDArray[np.void], records: NDArray[np.void]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return (pfn, row) of every page that gets a record, by pfn: the kernel's view where there is one."""
-    owned = np.flatnonzero(records["state"] == State.OWNED)
-    step = np.int64(1) << np.maximum(records["order"][owned], 0).astype(np.int64)
-    first = -(-runs["pfn"][owned] // step) * step
-    stop = runs["pfn"][owned] + runs["nr_pages"][owned]
-    count = np.maximum(-(-(stop - first) // step), 0)
-    row = np.repeat(owned, count)
-    nth = np.arange(row.size) - np.repeat(np.cumsum(count) - count, count)
-    pfn = np.repeat(first, count) + nth * np.repeat(step, count)
-    order = np.lexsort((-runs["kernel_view"][row].astype(np.int64), pfn))
-    pfn, row = pfn[order], row[order]
-    kept = np.ones(pfn.size, np.bool_)
-    kept[1:] = pfn[1:] != pfn[:-1]
-    return pfn[kept], row[kept]
 
 
 def _or(value: np.int32, default: int) -> int:

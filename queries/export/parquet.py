@@ -17,9 +17,9 @@ EXPORT_SCHEMA: Final = pa.schema([pa.field("host", pa.utf8()), pa.field("boot_id
 def export_spans(streams: list[Stream], directory: Path) -> list[Path]:
     """Write every closed span, and those open at the horizon, as Parquet (``EXPORT_SCHEMA``); return the files.
 
-    Times are ns of the trace clock (``ts_nsec``: page_owner's clock); ``end_ts`` is null for spans that are open. How sure a span
-    is, is said of its last instant, from all that is known now. Files are written aside and renamed: a reader never sees half
-    of one.
+    Times are ns of the trace clock (``ts_nsec``: page_owner's clock); ``end_ts`` is null for open spans. A span is as certain as
+    its last instant is, by all that is known now. Files are written aside and renamed, so that a reader never sees an
+    incomplete file.
     """
     written = []
     for stream in streams:

@@ -1,11 +1,12 @@
-"""What was lost, quarantined, inferred, not understood: everything that an answer may suffer from."""
+"""What was lost, quarantined, inferred or not understood: everything that makes answers less sure."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Final
 
 import pyarrow as pa
 
-from pagetrail.queries.core.stream import Stream, fetched
+from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.store.cut import cuts
 from pagetrail.schemas.details import Gap
@@ -14,12 +15,23 @@ from pagetrail.schemas.owner import ANOMALY_TEXT, QUARANTINED, Anomaly
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One line of the doctor: how bad, what, how often."""
+    """One thing that makes answers less sure: how bad it is, what it is, and how often it occurred."""
 
     level: str
     what: str
     count: int
     detail: str = ""
+
+
+FINDINGS_SCHEMA: Final = pa.schema(
+    [("level", pa.utf8()), ("what", pa.utf8()), ("count", pa.int64()), ("detail", pa.utf8())]
+)
+"""A row a finding."""
+
+
+def doctor(stream: Stream) -> pa.Table:
+    """Return the findings of a stream: ``FINDINGS_SCHEMA``, the worst first."""
+    return pa.Table.from_pylist([asdict(finding) for finding in findings(stream)], schema=FINDINGS_SCHEMA)
 
 
 def findings(stream: Stream) -> list[Finding]:
@@ -30,7 +42,7 @@ def findings(stream: Stream) -> list[Finding]:
 
 
 def _log(stream: Stream) -> list[Finding]:
-    """What replay found of the log that a stream came from: why it goes no further, and what the partition lost."""
+    """Return what replay noticed in the log of a stream: why it stopped there, and what the partition lost."""
     key, found = (stream.host, stream.boot_id), []
     for cut in cuts(stream.place.store, stream.fold):
         if key in cut.held:
@@ -38,7 +50,7 @@ def _log(stream: Stream) -> list[Finding]:
             found.append(Finding(level="note", what="held", count=1, detail=f"at log offset {offset}: {why}"))
         refused = [why for (host, boot_id, _), why in cut.refused.items() if (host, boot_id) == key]
         if refused:
-            text = "not folded, so that no answer knows of them: " + "; ".join(refused)
+            text = "refused, so that no answer takes account of them: " + "; ".join(refused)
             found.append(Finding(level="loss", what="recordings", count=len(refused), detail=text))
         if key in cut.streams and cut.losses:
             text = "the log lost records of the partition: " + "; ".join(cut.losses)
@@ -47,7 +59,7 @@ def _log(stream: Stream) -> list[Finding]:
 
 
 def _losses(stream: Stream) -> list[Finding]:
-    """Losses that the source itself counted, and those of unknown size; each with the reasons, alike ones as one."""
+    """Return the losses that the source counted, and those of unknown size; equal reasons are named once."""
     gaps = [gap for _, _, gap in stream.facts.gaps]
     counted = [gap for gap in gaps if gap.lost is not None]
     others = [gap for gap in gaps if gap.lost is None]
@@ -57,7 +69,7 @@ def _losses(stream: Stream) -> list[Finding]:
         detail = f"{lost:,} events lost in {len(counted):,} gaps ({_reasons(counted)})"
         found.append(Finding(level="loss", what="gaps", count=len(counted), detail=detail))
     if others:
-        detail = f"events lost, nobody knows how many ({_reasons(others)})"
+        detail = f"events were lost, how many is unknown ({_reasons(others)})"
         found.append(Finding(level="loss", what="gaps of unknown size", count=len(others), detail=detail))
     return found
 
@@ -69,7 +81,9 @@ def _reasons(gaps: list[Gap]) -> str:
 def _coverage(stream: Stream) -> list[Finding]:
     kinds = Coverage(stream.facts.coverage).kinds()
     if not kinds:
-        text = "nothing declares what the recording saw completely: nothing can be certain (ingest --covers)"
+        text = (
+            "nothing declares what was recorded completely, so nothing can be certain; see 'pagetrail ingest --covers'"
+        )
         return [Finding(level="unknown", what="coverage", count=0, detail=text)]
     missing = sorted({"alloc", "free", "split", "migrate", "isolate", "drain", "hotplug"} - kinds)
     if not missing:
@@ -81,7 +95,7 @@ def _recordings(stream: Stream) -> list[Finding]:
     found = []
     for part in stream.facts.recordings:
         if not part.complete:
-            text = f"recording {part.recording} has no end yet: its ingest was stopped, or is going on"
+            text = f"recording {part.recording} has no end: its ingest was stopped, or is still running"
             found.append(Finding(level="note", what="incomplete", count=1, detail=text))
     for recording, account in stream.facts.accounts:
         if account.truncated:
@@ -93,10 +107,12 @@ def _recordings(stream: Stream) -> list[Finding]:
             text = "timestamps went backwards and were clamped (raw_ts_nsec keeps them)"
             found.append(Finding(level="note", what="clamped", count=account.clamped, detail=text))
         if account.failed_allocs:
-            text = "allocations that failed, and took no page"
+            text = "allocations that failed and took no page"
             found.append(Finding(level="note", what="failed allocs", count=account.failed_allocs, detail=text))
         if account.ignored:
-            text = "events that say nothing new of ownership, read and not stored: " + ", ".join(account.ignored)
+            text = "events that add nothing about ownership; they were read and not stored: " + ", ".join(
+                account.ignored
+            )
             found.append(Finding(level="note", what="ignored", count=sum(account.ignored.values()), detail=text))
     return found
 
@@ -110,12 +126,3 @@ def _anomalies(stream: Stream) -> list[Finding]:
         text = f"{ANOMALY_TEXT[Anomaly(kind)]}; {pages:,} pages, first at event {first_seq:,}"
         found.append(Finding(level=level, what=Anomaly(kind).name.lower().replace("_", " "), count=events, detail=text))
     return found
-
-
-def quarantined(stream: Stream) -> pa.Table:
-    """Return the events that could not be folded: seq, pfn, order, kind."""
-    tables = []
-    for file in stream.files:
-        with stream.opened(file) as db:
-            tables.append(fetched(db, "SELECT * FROM quarantined ORDER BY seq"))
-    return pa.concat_tables(tables)

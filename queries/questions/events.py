@@ -1,4 +1,4 @@
-"""Events as the log holds them: what an answer goes back to, to be looked at."""
+"""Events as the log holds them: the proof of an answer."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,13 +6,14 @@ from typing import Final
 
 import pyarrow as pa
 
+from pagetrail.queries.core.frames import read_frame
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.replay.store.local import store_of
 from pagetrail.schemas.batch import EventBatch, to_arrow
 from pagetrail.schemas.columns import ARROW_SCHEMA, TEXT_COLUMNS, Kind
-from pagetrail.schemas.errors import BadArgument, NotFound, OffsetGap, TrailMissing
-from pagetrail.schemas.frames import FrameHeader, decode_frame
-from pagetrail.schemas.log.contract import FramePlace, LogReader, LogRecord
+from pagetrail.schemas.errors import BadArgument, NotFound, TrailMissing
+from pagetrail.schemas.frames import FrameHeader
+from pagetrail.schemas.log.contract import FramePlace, LogReader
 
 _WORDS: Final = ("kind", *TEXT_COLUMNS)
 _KINDS: Final = {int(kind): kind.name.lower() for kind in Kind}
@@ -23,18 +24,18 @@ EVENTS_SCHEMA: Final = pa.schema(
         *(pa.field(f.name, pa.utf8() if f.name in _WORDS else f.type, metadata=f.metadata) for f in ARROW_SCHEMA),
     ]
 )
-"""A row an event: the recording, and the columns of the events' own schema, their codes as words."""
+"""A row an event: the recording, and the columns of the events' own schema, with words for codes."""
 
 
 def events(reader: LogReader, partition: int, offset: int, numbers: Sequence[int] = ()) -> pa.Table:
-    """Return events of the frame at an offset of a log: those with these numbers (seq), or all: ``EVENTS_SCHEMA``.
+    """Return events of the frame at an offset of a log, those with *numbers* (seq) or all: ``EVENTS_SCHEMA``.
 
     Raises
     ------
     NotFound
-        The log holds no frame there, or not any more.
+        The log holds no frame there, or does not hold it any more.
     BadArgument
-        The frame holds no event of one of *numbers*; the message says which it holds.
+        The frame does not hold one of *numbers*; the message says which events it holds.
     """
     header, batch = read_frame(reader, partition, offset)
     beyond = [number for number in numbers if not header.first_seq <= number <= header.last_seq]
@@ -52,7 +53,7 @@ def events_of(reader: LogReader, recording: str, numbers: Sequence[int]) -> pa.T
     Raises
     ------
     NotFound
-        The log does not hold one of them, or not any more.
+        The log does not hold one of them, or does not hold it any more.
     """
     places: list[FramePlace] = []
     found = []
@@ -61,7 +62,9 @@ def events_of(reader: LogReader, recording: str, numbers: Sequence[int]) -> pa.T
         if place is None:
             place = reader.locate(recording, number)
             if place is None:
-                raise NotFound(f"event {number} of recording {recording}: the log does not hold it, or not any more")
+                raise NotFound(
+                    f"event {number} of recording {recording}: the log does not hold it, or does not hold it any more"
+                )
             places.append(place)
         found.append(_table(*read_frame(reader, place.partition, place.offset), [number]))
     return pa.concat_tables(found) if found else EVENTS_SCHEMA.empty_table()
@@ -88,7 +91,7 @@ def own_log(trail: Path) -> SqliteLogReader:
     TrailMissing
         There is no trail.
     NotFound
-        It has a store and no log.
+        The trail has a store and no log.
     """
     try:
         return SqliteLogReader(trail)
@@ -96,27 +99,6 @@ def own_log(trail: Path) -> SqliteLogReader:
         if not store_of(trail).is_there():
             raise
         raise NotFound(
-            f"{trail} has no log of its own: its store was made from a topic of Apache Kafka (name it: --log), or its log "
-            "was removed"
+            f"{trail} has no log of its own: its store was made from a topic of Apache Kafka (give it with --log), or its "
+            "log was removed"
         ) from None
-
-
-def read_frame(reader: LogReader, partition: int, offset: int) -> tuple[FrameHeader, EventBatch]:
-    """Return the frame at an offset of the log.
-
-    Raises
-    ------
-    NotFound
-        There is none.
-    """
-    low, high = reader.low_watermark(partition), reader.high_watermark(partition)
-    if not low <= offset < high:
-        held = f"offsets {low} to {high - 1}" if low < high else "nothing"
-        raise NotFound(
-            f"log offset {offset}: the log holds {held}" + ("; older files were dropped" if offset < low else "")
-        )
-    try:
-        records: list[LogRecord] = reader.read(partition, offset, 1)
-    except OffsetGap as error:
-        raise NotFound(f"log offset {offset}: {error}") from error
-    return decode_frame(records[0].payload, f"log offset {offset}")

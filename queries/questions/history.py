@@ -1,4 +1,4 @@
-"""Every owner of a page, one after another: free times between them, times without an extension, and where contents went."""
+"""Every owner of a page in order of time, with free times, times without an extension, and where contents went."""
 
 from itertools import zip_longest
 from typing import Any, Final
@@ -25,7 +25,7 @@ HISTORY_FIELDS: Final = (
     ("dst_ts", pa.int64(), "ns, trace clock: when they were"),
     ("dst_seq", pa.int64(), "event (stream_seq) of that migration"),
 )
-"""What a span has beyond a row of an instant."""
+"""The columns that a row of an instant does not have."""
 
 HISTORY_SCHEMA: Final = pa.schema(
     [*ROW_SCHEMA, *(pa.field(name, kind, metadata={"doc": doc}) for name, kind, doc in HISTORY_FIELDS)]
@@ -36,16 +36,16 @@ _VIEWS = " UNION ALL ".join(
     f"AND state <> {int(State.FREE)}"  # a stamp that no dump lists
     for table in ("spans", "live")
 )
-"""When the kernel's own record of a page differs from what is proven."""
+"""The times when the kernel's own record of a page differs from what is proven."""
 
 Row = dict[str, Any]
 
 
 def history(stream: Stream, pfn: int, *, since: int | None = None, until: int | None = None) -> pa.Table:
-    """Return the spans of a page in order of time: ``HISTORY_SCHEMA``; certainty is that at each span's end.
+    """Return the spans of a page in order of time: ``HISTORY_SCHEMA``. A row is as certain as its span was at its end.
 
-    Spans that a dump only confirmed are one. Between two generations of its section the page is absent. *since* and *until*
-    are ns of the trace clock, both included.
+    A span that a dump confirmed is one row with the span before. Between two generations of its section the page is absent.
+    *since* and *until* are ns of the trace clock, both included.
     """
     lo = since if since is not None else -OPEN_END
     hi = until if until is not None else OPEN_END
@@ -66,7 +66,7 @@ def history(stream: Stream, pfn: int, *, since: int | None = None, until: int | 
 
 
 def _open_at_the_end_of(stream: Stream, position: int, pfn: int, hi: int) -> bool:
-    """Whether a span that had begun by *hi* outlives a file: its row is where it ended, in a later one."""
+    """Return whether a span that began by *hi* ends after a file: its row is in a later file."""
     if position < 0:
         return False
     where = "pfn <= $pfn AND $pfn < pfn + nr_pages AND kernel_view = 0 AND begin_ts <= $hi"
@@ -91,7 +91,7 @@ def _of_file(
     runs["pfn"], runs["nr_pages"] = (
         pfn,
         1,
-    )  # a run is as long as its pages ended together: that says nothing of this one
+    )  # the length of a run is that of pages that ended together, and means nothing for one page
     until = last_instants(runs, records, stream.horizon)
     viewed = np.zeros(runs.size, np.bool_)
     for begin, end in views:
@@ -106,7 +106,7 @@ def _of_file(
 
 
 def _as_known(stream: Stream, runs: np.ndarray, records: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Leave out what began after the time as of which is asked; what ended after it was still so."""
+    """Leave out spans that began after the time of ``as_of``; spans that ended after it are still open."""
     began = np.array([stream.knows(int(r["begin_ts"]), int(r["begin_seq"])) for r in records], np.bool_)
     runs, records = taken(runs, began), taken(records, began)
     later = np.array([not stream.knows(int(r["end_ts"]), int(r["end_seq"])) for r in runs], np.bool_)
@@ -115,7 +115,7 @@ def _as_known(stream: Stream, runs: np.ndarray, records: np.ndarray) -> tuple[np
 
 
 def _joined(rows: list[Row]) -> list[Row]:
-    """Join a span with the one that a dump confirmed it into: one owner, one row, as sure as its last part."""
+    """Join a span with the span before if a dump only confirmed it: one owner, one row, as sure as its last part."""
     joined: list[Row] = []
     for row in rows:
         before = joined[-1] if joined else None
@@ -130,7 +130,7 @@ def _joined(rows: list[Row]) -> list[Row]:
 
 
 def _absent_times(stream: Stream, pfn: int, lo: int, hi: int) -> list[Row]:
-    """Return a row for each time without an extension between two of the page's section, and after the last."""
+    """Return a row for each time in which the page's section had no extension, between two extensions and after the last."""
     mine = [e for e in stream.facts.sections if e.section_nr == pfn // stream.facts.pages_per_section]
     mine.sort(key=lambda e: e.generation)
     rows = []
@@ -155,14 +155,14 @@ def _absent_times(stream: Stream, pfn: int, lo: int, hi: int) -> list[Row]:
 
 
 def head_of(row: Row) -> int:
-    """Return the page whose migration takes the page of an owned *row* along: the head of its block."""
+    """Return the head of the block of an owned *row*: the page migrates with it."""
     pfn, block, order = int(row["pfn"]), row["block_pfn"], row["order"]
     whole = order and block is not None and block <= pfn < block + (1 << order)
     return int(block) if whole else pfn
 
 
 def _add_destinations(stream: Stream, pfn: int, rows: list[Row]) -> None:
-    """Name where the contents went in each row whose page, or whose block's head, was migrated away."""
+    """Add where the contents went to each row whose page, or whose block's head, was migrated away."""
     owned = [row for row in rows if row["state"] == "owned"]
     heads = sorted({head_of(row) for row in owned})
     if not owned:
@@ -179,7 +179,7 @@ def _add_destinations(stream: Stream, pfn: int, rows: list[Row]) -> None:
 
 
 def _moves(stream: Stream, file: StoreFile, sources: list[int]) -> set[tuple[int, int, int, int]]:
-    """Return the migrations from pages that a file knows of: (stream_seq, trace clock ns, from, to)."""
+    """Return the migrations from *sources* that a file has: (stream_seq, trace clock ns, from, to)."""
     query = " UNION ".join(
         f"SELECT begin_seq, begin_ts, src_pfn, pfn FROM {table} "
         f"WHERE list_contains($sources, src_pfn) AND how = {int(How.MIGRATE)} AND kernel_view = 0"

@@ -1,4 +1,4 @@
-"""What was allocated in a window and is still there at its end."""
+"""What was allocated in a window and is still owned at its end."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,7 +11,7 @@ from pagetrail.replay.facts.clock import owner_clock
 
 
 def leaks(stream: Stream, since: Instant, until: Instant, by: By) -> pa.Table:
-    """Return what was allocated after *since* and is alive at *until*, by each value of *by*, with its age in ns."""
+    """Return what was allocated after *since* and is still owned at *until*, by each value of *by*, with its age in ns."""
     owned = owned_by(stream, until, by, ("nr_pages", "block_pfn", "certain", "alloc_ts", "ts_nsec"))
     clock = owner_clock(stream.facts.clocks)
     born = owned["alloc_ts"]

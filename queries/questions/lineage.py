@@ -1,7 +1,7 @@
 """The contents of a page, from their allocation to their end: through splits and migrations, from page to page.
 
-A migration moves a whole block. Of its record, Linux 6.1 copies the head page alone (mm/page_owner.c, __folio_copy_owner): the
-contents of a tail go along, and its record goes on naming the migrator. Each link says so where it is so.
+A migration moves a whole block, but Linux 6.1 copies the page_owner record of its head only (mm/page_owner.c,
+__folio_copy_owner). The contents of a tail move too, while its record still names the migrator; the column ``link`` tells where.
 """
 
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from pagetrail.schemas.owner import OPEN_END
 LINEAGE_SCHEMA: Final = HISTORY_SCHEMA.append(
     pa.field("link", pa.utf8(), metadata={"doc": "how the contents came to this page, or its state to this"})
 )
-"""A row a stay: where it begins and ends, the contents did; ``dst_pfn`` and ``src_pfn`` name the pages before and after it."""
+"""A row a stay, from when the contents came to when they went; ``src_pfn`` and ``dst_pfn`` are the pages before and after."""
 
 _SAME_PAGE: Final = ("split", "split implied", "split by page ext", "confirmed")
-"""What begins a span that goes on with the owner of the one before it."""
+"""What begins a span that has the owner of the span before it."""
 
 _LINKS: Final = {
     "alloc": "allocated", "isolate": "isolated", "split": "split", "split implied": "split, as a part was freed",
@@ -32,7 +32,7 @@ _LINKS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stay:
-    """Contents on one page, in one state, from an event on; what is said of them, and the page and event where they were before."""
+    """Contents on one page in one state, from an event on: their row, and the page and event where they were before."""
 
     row: Row
     begin_seq: int
@@ -44,20 +44,20 @@ class Stay:
 def lineage(stream: Stream, pfn: int, at: Instant) -> pa.Table:
     """Return the stays of the contents that page *pfn* has at an instant, in order of time: ``LINEAGE_SCHEMA``.
 
-    It goes back to their allocation, or as far as something is known, and on to their end. Certainty is that at the end of each
-    stay: where migration is not covered, ``why`` says that there may be links that nobody saw.
+    It goes back to their allocation, or as far as anything is known, and on to their end. A row is as certain as its stay was at
+    its end: if migration was not covered, ``why`` says so, as there may be links that were not recorded.
 
     Raises
     ------
     NotFound
-        Nobody owned the page then.
+        Nobody owned the page at that instant.
     """
     pages = _Pages(stream)
     row = pages.at(pfn, at)
     if row is None or row["state"] != "owned":
         state = "unknown" if row is None else row["state"]
         raise NotFound(
-            f"pfn {pfn} at {as_text(at.ts)}: {state}, so there are no contents to follow; 'pagetrail history {pfn}' says "
+            f"pfn {pfn} at {as_text(at.ts)}: {state}, so there are no contents to follow; 'pagetrail history {pfn}' shows "
             "when it was owned"
         )
     chain = [pages.stay(row, at.ts)]
@@ -69,26 +69,26 @@ def lineage(stream: Stream, pfn: int, at: Instant) -> pa.Table:
 
 
 class _Pages:
-    """The histories of pages, each asked for once."""
+    """The histories of pages; each is read once."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._rows: dict[int, list[Row]] = {}
 
     def at(self, pfn: int, at: Instant) -> Row | None:
-        """Return what history says of a page at an instant."""
+        """Return the row of a page's history at an instant."""
         if at.seq is not None:
             return self.covering(pfn, at.seq)
         ends = ((row, OPEN_END if row["end_ts"] is None else row["end_ts"]) for row in self._history(pfn))
         return next((row for row, end in ends if row["begin_ts"] <= at.ts < end), None)
 
     def covering(self, pfn: int, seq: int) -> Row | None:
-        """Return what history says of a page just after an event."""
+        """Return the row of a page's history just after an event."""
         ends = ((row, OPEN_END if row["end_seq"] is None else row["end_seq"]) for row in self._history(pfn))
         return next((row for row, end in ends if row["begin_seq"] <= seq < end), None)
 
     def stay(self, row: Row, until: int) -> Stay:
-        """Return how what a page holds at a time (trace clock, ns) came there."""
+        """Return how the contents of a page at a time (trace clock, ns) came there."""
         pfn, begin = int(row["pfn"]), int(row["begin_seq"])
         tail = self._arrived_as_a_tail(row, until)
         if tail is not None:
@@ -105,14 +105,14 @@ class _Pages:
         return Stay(row=row, begin_seq=begin, begin_ts=row["begin_ts"], link=link)
 
     def before(self, stay: Stay) -> Stay | None:
-        """Return the stay before one; null: it is the first, or nothing is known of it."""
+        """Return the stay before a stay; null: there is none, or nothing is known of it."""
         if stay.before is None:
             return None
         row = self.covering(*stay.before)
         return None if row is None or row["state"] != "owned" else self.stay(row, stay.begin_ts)
 
     def after(self, stay: Stay) -> Stay | None:
-        """Return the stay after one; null: it is the last."""
+        """Return the stay after a stay; null: there is none."""
         row = stay.row
         if row["dst_pfn"] is not None and row["dst_seq"] > stay.begin_seq:
             there = self.covering(int(row["dst_pfn"]), int(row["dst_seq"]))
@@ -123,7 +123,7 @@ class _Pages:
         return self.stay(there, there["begin_ts"]) if there is not None and there["how"] in _SAME_PAGE else None
 
     def _arrived(self, row: Row, src_pfn: int) -> Stay:
-        """The head page of a block that was migrated to, with the record of the old head."""
+        """Return the stay of the head of a block that was migrated to; it has the record of the old head."""
         pfn, begin = int(row["pfn"]), int(row["begin_seq"])
         taken, source = self.covering(pfn, begin - 1), self.covering(src_pfn, begin - 1)
         link = f"migrated from pfn {src_pfn}"
@@ -135,7 +135,7 @@ class _Pages:
         return Stay(row=row, begin_seq=begin, begin_ts=row["begin_ts"], link=link, before=(src_pfn, begin - 1))
 
     def _arrived_as_a_tail(self, row: Row, until: int) -> Stay | None:
-        """A tail of a block whose head was migrated to by a time: its contents came along, its record is the migrator's."""
+        """Return the stay of a tail, if the head of its block was migrated to by *until*; its record is the migrator's."""
         pfn, head, order = int(row["pfn"]), row["block_pfn"], row["order"]
         if not order or head is None or not head < pfn < head + (1 << order):
             return None
@@ -164,7 +164,7 @@ class _Pages:
 
 
 def _row(stream: Stream, stay: Stay) -> Row:
-    """Return a stay as a row; contents that went to another page are gone from then on, whatever the old page's record says."""
+    """Return a stay as a row; it ends when the contents went to another page, whatever the old page's record says."""
     row = stay.row | {"begin_seq": stay.begin_seq, "begin_ts": stay.begin_ts, "link": stay.link}
     if row["dst_seq"] is None or row["dst_seq"] <= stay.begin_seq:
         return row | dict.fromkeys(("dst_pfn", "dst_ts", "dst_seq"))

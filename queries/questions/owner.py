@@ -1,4 +1,4 @@
-"""Who owned these pages then: point-in-time answers, one page or many (pfn, time) pairs at once."""
+"""Who owned pages at an instant, or many (pfn, time) pairs at once."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.page_values import PAGE_EXT, page_values_at
-from pagetrail.queries.core.proof import Event, Proofs, Span
+from pagetrail.queries.core.proof import LoggedEvent, Proofs, SpanOrigin
 from pagetrail.queries.core.row_columns import ROW_SCHEMA
 from pagetrail.queries.core.rows import ABSENT_WHY, rows_at
 from pagetrail.queries.core.stream import Stream
@@ -33,7 +33,7 @@ ANSWER_SCHEMA = pa.schema(
         pa.field("page_ext", PAGE_EXT, metadata={"doc": "what other clients of page_ext held of the page; advisory"}),
     ]
 )
-"""A row a question, in the order asked; an absent page (no section there) has state "absent"."""
+"""A row a question, in the order asked; a page of no section has state "absent"."""
 
 
 def owners_at(stream: Stream, pfns: Sequence[int], at: Instant) -> pa.Table:
@@ -71,7 +71,7 @@ def _owners_at(stream: Stream, pfns: Sequence[int], at: Instant, proofs: Proofs)
 
 
 def owners(stream: Stream, pairs: Sequence[tuple[int, Instant]]) -> pa.Table:
-    """Return who owned each pfn at its instant, in the order of *pairs*; one read for each distinct instant."""
+    """Return who owned each pfn at its instant, in the order of *pairs*; the store is read once for each instant."""
     groups: dict[tuple[int, int | None], list[int]] = {}
     for i, (_, at) in enumerate(pairs):
         groups.setdefault((at.ts, at.seq), []).append(i)
@@ -90,15 +90,15 @@ def _where(mask: np.ndarray, value: object, column: pa.ChunkedArray) -> pa.Array
 
 
 def _proven(proofs: Proofs, pfns: list[int], taken: pa.Table) -> list[pa.Array]:
-    """Return the columns that say which events prove each answer, and where they are."""
+    """Return the columns that name the events that prove each answer, and where the log holds them."""
     names = ("begin_seq", "how", "src_pfn", "evidence_ts")
     rows = list(zip(pfns, *(taken[name].to_pylist() for name in names), strict=True))
     known = [i for i, row in enumerate(rows) if row[1] is not None]
     spans = [
-        Span(pfn=pfn, begin_seq=seq, how=int(How[how.upper().replace(" ", "_")]), src_pfn=src, evidence_ts=ts)
+        SpanOrigin(pfn=pfn, begin_seq=seq, how=int(How[how.upper().replace(" ", "_")]), src_pfn=src, evidence_ts=ts)
         for pfn, seq, how, src, ts in (rows[i] for i in known)
     ]
-    began, evidence = [Event()] * len(rows), [Event()] * len(rows)
+    began, evidence = [LoggedEvent()] * len(rows), [LoggedEvent()] * len(rows)
     for i, span, event in zip(known, spans, proofs.evidence(spans), strict=True):
         began[i], evidence[i] = proofs.event(span.begin_seq), event
     columns = []

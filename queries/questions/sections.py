@@ -27,9 +27,9 @@ SECTIONS_SCHEMA = pa.schema(
 
 
 def sections(stream: Stream, at: Instant | None = None) -> pa.Table:
-    """Return every extension there was, or those that were there at an instant: ``SECTIONS_SCHEMA``, times in ns.
+    """Return every extension that existed, or those that existed at an instant: ``SECTIONS_SCHEMA``, times in ns.
 
-    A kernel with FLATMEM has one a node, and no sections: there ``section_nr`` is null; elsewhere ``node`` is.
+    A kernel with FLATMEM has an extension a node, and no sections: then ``section_nr`` is null; otherwise ``node`` is.
     """
     boot = stream.facts.boot
     if boot is not None and boot.memory_model == "FLATMEM" and node_spans(boot):
@@ -57,7 +57,7 @@ def sections(stream: Stream, at: Instant | None = None) -> pa.Table:
 
 
 def _nodes(stream: Stream, boot: Boot, at: Instant | None) -> pa.Table:
-    """A node's extension is kept as if it were sections: all of them come with the boot, and none goes."""
+    """Return the extensions of nodes. The store keeps each as sections, which come with the boot and never go."""
     pages, unit, each = stream.facts.pages_per_section, max_order_nr_pages(boot), bytes_a_page(boot)
     rows = []
     for span in node_spans(boot):

@@ -1,14 +1,16 @@
-"""What is in a trail."""
+"""The streams of a trail, and how far each was replayed."""
 
-from collections.abc import Callable
+from typing import Final
 
 import pyarrow as pa
 
 from pagetrail.queries.core.instant import snapshot_end, wall_text
 from pagetrail.queries.core.stream import Stream
-from pagetrail.replay.run.lag import PartitionLag
+from pagetrail.replay.run.lag import PartitionLag, lag_of
+from pagetrail.schemas.log.contract import LogReader
+from pagetrail.schemas.log.kafka import partition_of
 
-STREAMS_SCHEMA = pa.schema(
+STREAMS_SCHEMA: Final = pa.schema(
     [
         ("host", pa.utf8()),
         ("boot_id", pa.utf8()),
@@ -32,28 +34,36 @@ STREAMS_SCHEMA = pa.schema(
     ]
 )
 
-MARKERS_SCHEMA = pa.schema([("ts", pa.int64()), ("seq", pa.int64()), ("text", pa.utf8())])
 
+def streams(opened: list[Stream], log: LogReader | None = None) -> pa.Table:
+    """Return a row a stream: its recordings, how far it was replayed (ns, trace clock), the digests of its state.
 
-Lags = Callable[[Stream], PartitionLag]
-
-
-def streams_table(streams: list[Stream], lags: Lags | None = None) -> pa.Table:
-    """Return a row a stream: its recordings, how far it was replayed (ns, trace clock), the digest of its state.
-
-    With *lags* of its log: the frames of its partition that are not replayed yet, events a second, and why it is held.
+    With the *log* that it is replayed from, also: how many frames of its partition are not replayed yet, events a second, and why
+    it is held. This does not disturb a replay.
     """
-    rows = [_row(stream) | ({} if lags is None else _lag(stream, lags(stream))) for stream in streams]
+    lags = None if log is None else _Lags(log)
+    rows = [_row(stream) | ({} if lags is None else lags.of(stream)) for stream in opened]
     return pa.Table.from_pylist(rows, schema=STREAMS_SCHEMA)
 
 
-def _lag(stream: Stream, lag: PartitionLag) -> dict[str, object]:
-    key = (stream.host, stream.boot_id)
-    held = lag.held.get(key)
-    return {
-        "partition": lag.partition, "lag": lag.frames_behind(key), "rate": lag.rates.get(key, 0.0),
-        "held": None if held is None else held[1],
-    }  # fmt: skip
+class _Lags:
+    """How far replay is behind in the partitions of a log; each partition is read once."""
+
+    def __init__(self, log: LogReader) -> None:
+        self._log, self._partitions = log, len(log.partitions())
+        self._found: dict[tuple[str, int], PartitionLag] = {}
+
+    def of(self, stream: Stream) -> dict[str, object]:
+        """Return the columns of a stream that are about its lag."""
+        fold, partition = where = stream.fold, partition_of(stream.host, self._partitions)
+        if where not in self._found:
+            self._found[where] = lag_of(stream.place.store, fold, self._log, partition)
+        lag, key = self._found[where], (stream.host, stream.boot_id)
+        held = lag.held.get(key)
+        return {
+            "partition": lag.partition, "lag": lag.frames_behind(key), "rate": lag.rates.get(key, 0.0),
+            "held": None if held is None else held[1],
+        }  # fmt: skip
 
 
 def _row(stream: Stream) -> dict[str, object]:
@@ -69,9 +79,3 @@ def _row(stream: Stream) -> dict[str, object]:
         "state_digest": stream.newest.meta["state_digest"],
         "snapshots": [name for _, _, text in facts.markers if (name := snapshot_end(text))],
     }  # fmt: skip
-
-
-def markers_table(stream: Stream) -> pa.Table:
-    """Return the markers of a stream: ns of the trace clock, event (stream_seq), text."""
-    rows = [{"ts": ts, "seq": seq, "text": text} for seq, ts, text in stream.facts.markers]
-    return pa.Table.from_pylist(rows, schema=MARKERS_SCHEMA)

@@ -22,7 +22,7 @@ MIGRATE_MOVABLE: Final = 1
 MR_COMPACTION: Final = 0
 MR_MEMORY_HOTPLUG: Final = 2
 MR_NUMA: Final = 5
-MR_CONTIG: Final = 7
+MR_CONTIG: Final = 6
 """Source: include/linux/migrate_mode.h, enum migrate_reason (Linux 6.1)."""
 
 

@@ -9,7 +9,8 @@ import pytest
 from pagetrail.api import Trail
 from pagetrail.queries.core.stream import open_streams
 from pagetrail.queries.export.feed import messages
-from pagetrail.queries.questions.doctor import findings, quarantined
+from pagetrail.queries.questions.doctor import findings
+from pagetrail.queries.questions.quarantined import quarantined
 from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.feed import FEEDS, FeedMessage, Rows

@@ -9,7 +9,7 @@ import pytest
 from pagetrail import api
 from pagetrail.producers.log.ingest import ingest, origin_of
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
-from pagetrail.text.render import owner_text
+from pagetrail.text.owner import owner_text
 from tests.model.config import ModelConfig
 from tests.model.kernel import History, ModelKernel
 from tests.model.page_ext import PageState
@@ -68,6 +68,6 @@ def test_owner_shows_flags_with_the_event_that_told_of_them(trail: api.Trail) ->
         row for row in trail.owner(list(range(CONFIG.nr_pages)), "-0s").to_pylist()
         if {value["field"]: value["value"] for value in row["page_ext"]} == {"poison": 1, "guard": None}
     )  # fmt: skip
-    text = owner_text(row, trail.stream().facts)
+    text = owner_text(row, trail.wall_time("-0s"))
     assert "  page_ext  debug.poison: 1, observed at " in text
     assert "            debug.guard: unknown (advisory)" in text

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pagetrail.producers.detail_rows import baseline, clock_row
 from pagetrail.producers.formats.format import Format
-from pagetrail.producers.formats.page_owner import page_owner_jit as kernels
+from pagetrail.producers.formats.page_owner import page_owner_jit as dump_jit
 from pagetrail.producers.parsed import ReadAccount, noted
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import NUMPY_DTYPES, Kind, absent
@@ -27,19 +27,19 @@ _MAX_BAD: Final = 1 << 8
 _SLOTS: Final = 1 << 16
 
 _NUMBERS: Final = {
-    "pfn": kernels.PFN,
-    "order": kernels.ORDER,
-    "gfp_mask": kernels.GFP,
-    "pid": kernels.PID,
-    "tgid": kernels.TGID,
-    "ts_nsec": kernels.TS,
-    "free_ts_nsec": kernels.FREE_TS,
-    "migratetype": kernels.MIGRATETYPE,
-    "block_migratetype": kernels.BLOCK_MIGRATETYPE,
-    "migrate_reason": kernels.REASON,
-    "page_flags": kernels.FLAGS,
+    "pfn": dump_jit.PFN,
+    "order": dump_jit.ORDER,
+    "gfp_mask": dump_jit.GFP,
+    "pid": dump_jit.PID,
+    "tgid": dump_jit.TGID,
+    "ts_nsec": dump_jit.TS,
+    "free_ts_nsec": dump_jit.FREE_TS,
+    "migratetype": dump_jit.MIGRATETYPE,
+    "block_migratetype": dump_jit.BLOCK_MIGRATETYPE,
+    "migrate_reason": dump_jit.REASON,
+    "page_flags": dump_jit.FLAGS,
 }
-_TEXTS: Final = {"comm": kernels.COMM, "stack": kernels.STACK, "cgroup": kernels.CGROUP}
+_TEXTS: Final = {"comm": dump_jit.COMM, "stack": dump_jit.STACK, "cgroup": dump_jit.CGROUP}
 
 
 class PageOwnerDump:
@@ -63,11 +63,11 @@ class PageOwnerDump:
         self.account = ReadAccount()
         self._stream, self._source, self._chunk = stream, source, chunk_bytes
         self._buffer = np.empty(chunk_bytes, dtype=np.uint8)
-        self._state = np.zeros(kernels.STATE, dtype=np.int64)
-        self._state[kernels.LINE] = 1
-        self._out = np.empty((kernels.FIELDS, _MAX_ROWS), dtype=np.int64)
-        self._slots = np.empty((kernels.TEXTS, _SLOTS), dtype=np.int64)
-        self._spans = np.empty((kernels.TEXTS, 2, _MAX_ROWS + _MAX_BAD + 1), dtype=np.int64)
+        self._state = np.zeros(dump_jit.STATE, dtype=np.int64)
+        self._state[dump_jit.LINE] = 1
+        self._out = np.empty((dump_jit.FIELDS, _MAX_ROWS), dtype=np.int64)
+        self._slots = np.empty((dump_jit.TEXTS, _SLOTS), dtype=np.int64)
+        self._spans = np.empty((dump_jit.TEXTS, 2, _MAX_ROWS + _MAX_BAD + 1), dtype=np.int64)
         self._bad = np.empty((3, _MAX_BAD), dtype=np.int64)
 
     def batches(self) -> Iterator[EventBatch]:
@@ -93,19 +93,19 @@ class PageOwnerDump:
         return len(data)
 
     def _keep_rest(self, held: int) -> int:
-        rest = held - int(self._state[kernels.POSITION])
+        rest = held - int(self._state[dump_jit.POSITION])
         self._buffer[:rest] = self._buffer[held - rest : held].copy()
-        self._state[kernels.POSITION] = 0
+        self._state[dump_jit.POSITION] = 0
         return rest
 
     def _parse(self, held: int) -> Iterator[EventBatch]:
         """Yield the whole records within the first *held* bytes of the buffer, from the state's position on."""
         while True:
-            self._state[kernels.ROWS] = self._state[kernels.BAD] = 0
+            self._state[dump_jit.ROWS] = self._state[dump_jit.BAD] = 0
             self._slots.fill(-1)
             self._spans[:, 0, -1] = 0
-            kernels.parse(self._buffer, held, self._state, self._out, self._slots, self._spans, self._bad)
-            rows, bad = int(self._state[kernels.ROWS]), int(self._state[kernels.BAD])
+            dump_jit.parse(self._buffer, held, self._state, self._out, self._slots, self._spans, self._bad)
+            rows, bad = int(self._state[dump_jit.ROWS]), int(self._state[dump_jit.BAD])
             for line, begin, end in self._bad[:, :bad].T.tolist():
                 self.account.note_line(line, noted(self._buffer[begin:end].tobytes()))
             if rows:
@@ -116,9 +116,9 @@ class PageOwnerDump:
 
     def _parse_end(self, held: int) -> Iterator[EventBatch]:
         """Deal with what is left at the end of the stream: nothing, or a record cut short."""
-        if not held or self._state[kernels.MODE] != kernels.READING:
+        if not held or self._state[dump_jit.MODE] != dump_jit.READING:
             return
-        line = int(self._state[kernels.LINE])
+        line = int(self._state[dump_jit.LINE])
         if self._buffer[held - 1] != ord("\n"):
             self.account.truncated = f"{self._source}: cut short in the record of line {line}, which is left out"
             return
@@ -133,7 +133,7 @@ class PageOwnerDump:
         texts: dict[str, list[str]] = {}
         for name, field in _NUMBERS.items():
             values = self._out[field, :rows]
-            there = values != kernels.ABSENT
+            there = values != dump_jit.ABSENT
             if there.any():
                 columns[name] = np.where(there, values, absent(name)).astype(NUMPY_DTYPES[name])
         for table, (name, field) in enumerate(_TEXTS.items()):

@@ -1,4 +1,4 @@
-"""Byte kernels of the page_owner parser: plain arrays in, plain arrays out.
+"""Jit functions of the page_owner parser: plain arrays in, plain arrays out.
 
 A record is what ``print_page_owner`` of mm/page_owner.c prints, in any of its forms since Linux 3.19: a header line, a
 PFN line, a stack (lines that begin with a space), maybe lines on migration and memory cgroup, and an empty line.

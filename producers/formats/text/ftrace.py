@@ -35,7 +35,7 @@ class FtraceText(TextReader):
     Its stacks belong to the last event of their CPU, which other CPUs' lines may separate from them.
     """
 
-    _kernel = staticmethod(scan_ftrace)
+    _scanner = staticmethod(scan_ftrace)
     _late_stacks = True
     header: FtraceHeader | None = None
 

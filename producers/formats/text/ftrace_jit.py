@@ -1,4 +1,4 @@
-"""The kernel of the ftrace text parser: bytes of the trace file to rows.
+"""The jit function of the ftrace text parser: bytes of the trace file to rows.
 
 Source: kernel/trace/trace_output.c (Linux 6.1), trace_print_context and trace_stack_print.
 """

@@ -1,6 +1,6 @@
-"""What stands behind an event's name in a text: taken apart into fields, one event at a time, in plain Python.
+"""Split the text after an event's name into fields, one event at a time, in plain Python.
 
-The kernels take the common forms of the four commonest events; everything else comes here. Sources: the print formats
+The jit functions take the common forms of the four commonest events; everything else comes here. Sources: the print formats
 in include/trace/events/kmem.h (Linux 6.1), and those that kernel/trace/trace_kprobe.c makes for the probes.
 """
 
@@ -59,7 +59,7 @@ _COMPILED: Final = {
 
 
 def action_of(name: str) -> int:
-    """Return what the kernels do with events *name* (without its group)."""
+    """Return what the jit functions do with events *name* (without its group)."""
     return _COMPILED.get(name, RARE if name in _PRINTED else IGNORE)
 
 

@@ -1,4 +1,4 @@
-"""The kernel of the perf script parser: bytes of the text to rows, each event together with its call chain.
+"""The jit function of the perf script parser: bytes of the text to rows, each event together with its call chain.
 
 Source: tools/perf/builtin-script.c (Linux 6.1), perf_sample__fprintf_start; tools/perf/util/evsel_fprintf.c,
 sample__fprintf_callchain.

@@ -28,7 +28,7 @@ _KERNEL_DSO: Final = ("[kernel.kallsyms]", "[kernel.vmlinux]", "[guest.kernel.ka
 class PerfScript(TextReader):
     """The output of ``perf script``, as a ``parsed.Parser``. It keeps the kernel's part of call chains."""
 
-    _kernel = staticmethod(scan_perf)
+    _scanner = staticmethod(scan_perf)
     _late_stacks = False
     _odd_line = -1
 

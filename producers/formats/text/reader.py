@@ -1,4 +1,4 @@
-"""What the text parsers have in common: chunks in, lines to the kernel, rare lines to Python, batches out."""
+"""What the text parsers have in common: chunks in, lines to the jit function, rare lines to Python, batches out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ _HEAD: Final = {"trace_ts_nsec": tk.TS, "cpu": tk.CPU, "pid": tk.PID, "tgid": tk
 class TextReader(ABC):
     """One text, opened. Subclasses know what its lines look like."""
 
-    _kernel: ClassVar[Callable[..., int]]
+    _scanner: ClassVar[Callable[..., int]]
     _late_stacks: ClassVar[bool]
     """Whether other lines may come between an event and its stack."""
 
@@ -125,11 +125,11 @@ class TextReader(ABC):
                 self._learn(reason)
 
     def _scan(self, size: int, final: bool, cut: bool) -> int:
-        """Run the kernel over the buffer; return why it stopped."""
+        """Run the jit function over the buffer; return why it stopped."""
         texts = self._texts
         where = (self._data, self._newlines, size, final, cut, self._state)
         into = (texts.slots, texts.notes, texts.arena, texts.fill, self._cpus, self._rows.rows)
-        return int(self._kernel(*where, *into))
+        return int(self._scanner(*where, *into))
 
     def _next_line(self) -> None:
         self._state[tk.POS] = self._state[tk.NEXT]

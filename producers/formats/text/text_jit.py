@@ -1,4 +1,4 @@
-"""Kernels that the parsers of ftrace text and perf script text share: numbers, times, the fields of a page event, rows.
+"""Jit functions that the parsers of ftrace text and perf script text share: numbers, times, the fields of a page event, rows.
 
 They take the strict common form only. Whatever they refuse goes to the general path in ``payloads.py``, one line at
 a time: same results, slower.

@@ -47,5 +47,5 @@ def test_frames_that_an_election_lost_stay_known_and_those_nobody_read_are_a_gap
         wait_for(lambda: part.step() is False and part.offset == 10 + len(frames) - 18, "all of it replayed")
         part.save()
         assert "the log lost acknowledged frames" in part.report.losses[0]
-    assert len(gaps(settings.trail)) == 1
-    assert store(settings.trail) == embedded(tmp_path / "embedded", frames[:15] + frames[18:])
+    assert len(gaps(tmp_path / "trail")) == 1
+    assert store(tmp_path / "trail") == embedded(tmp_path / "embedded", frames[:15] + frames[18:])

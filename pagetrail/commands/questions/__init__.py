@@ -1,0 +1,1 @@
+"""The commands that ask a question of a trail: one file each."""

@@ -1,0 +1,38 @@
+"""pagetrail leaks: what came in a window and stayed."""
+
+from typing import Annotated, cast
+
+import typer
+
+from pagetrail import api
+from pagetrail.commands.options import (
+    DEFAULT_TRAIL,
+    AsOfOption,
+    CorrectOption,
+    JsonOption,
+    StreamOption,
+    TrailOption,
+    WaitOption,
+    out,
+)
+from pagetrail.commands.questions.grouping import ByOption, LimitOption
+from pagetrail.text.holders import leaks_text
+from pagetrail.text.json_text import json_text
+
+
+def leaks(
+    since: Annotated[str, typer.Option("--from", metavar="TIME", help="The window begins after this instant.")],
+    until: Annotated[str, typer.Option("--to", metavar="TIME", help="The window ends here; pages are owned then.")],
+    by: ByOption,
+    trail: TrailOption = DEFAULT_TRAIL,
+    limit: LimitOption = 20,
+    wait: WaitOption = 0.0,
+    as_of: AsOfOption = None,
+    stream: StreamOption = None,
+    correct: CorrectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what was allocated in a window and is still owned at its end."""
+    opened = api.open(trail, correct=correct, stream=stream, times=[since, until], wait=wait)
+    found = opened.leaks(since, until, cast(api.By, by.value), stream=stream, as_of=as_of).slice(0, limit or None)
+    out(json_text(found) if as_json else leaks_text(found.to_pylist(), by.value))

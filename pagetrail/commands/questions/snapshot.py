@@ -1,0 +1,88 @@
+"""pagetrail snapshot: all pages at an instant."""
+
+import enum
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+
+from pagetrail import api
+from pagetrail.commands.options import (
+    DEFAULT_TRAIL,
+    AsOfOption,
+    AtOption,
+    CorrectOption,
+    StreamOption,
+    TrailOption,
+    WaitOption,
+    out,
+)
+from pagetrail.text.json_text import json_rows
+from pagetrail.text.snapshot import SHOWN, snapshot_text
+
+
+class Format(enum.StrEnum):
+    """Forms of a snapshot."""
+
+    TABLE = "table"
+    PAGE_OWNER = "page_owner"
+    JSON = "json"
+    PARQUET = "parquet"
+    ARROW = "arrow"
+
+
+def snapshot(
+    at: AtOption,
+    trail: TrailOption = DEFAULT_TRAIL,
+    form: Annotated[Format, typer.Option("--format", help="page_owner is the kernel's own text.")] = Format.TABLE,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write a file instead of stdout.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Include free and unknown pages.")] = False,
+    wait: WaitOption = 0.0,
+    as_of: AsOfOption = None,
+    stream: StreamOption = None,
+    correct: CorrectOption = None,
+) -> None:
+    """Write all pages at an instant: a row for each run of pages with one owner and one certainty."""
+    opened = api.open(trail, correct=correct, stream=stream, times=[at], wait=wait)
+    form = Format.JSON if as_json else form
+    if form is Format.PAGE_OWNER:
+        _text(output, opened.page_owner_records(at, stream=stream, as_of=as_of))
+    elif form is Format.TABLE:
+        rows = opened.snapshot(at, everything=everything, columns=SHOWN, stream=stream, as_of=as_of)
+        _text(output, [snapshot_text(rows)])
+    else:
+        rows = opened.snapshot(at, everything=everything, stream=stream, as_of=as_of)
+        if form is Format.JSON:
+            _text(output, json_rows(rows))
+        else:
+            _binary(output, rows, form)
+
+
+def _text(output: Path | None, parts: Iterable[str]) -> None:
+    if output is None:
+        for part in parts:
+            out(part)
+        return
+    with output.open("w") as file:
+        file.writelines(parts)
+
+
+def _binary(output: Path | None, rows: pa.Table, form: Format) -> None:
+    if output is None:
+        _encode(sys.stdout.buffer, rows, form)
+        return
+    with output.open("wb") as file:
+        _encode(file, rows, form)
+
+
+def _encode(sink: BinaryIO, rows: pa.Table, form: Format) -> None:
+    if form is Format.PARQUET:
+        pq.write_table(rows, sink, compression="zstd")
+        return
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows)

@@ -1,0 +1,41 @@
+"""pagetrail streams: what is in a trail."""
+
+from typing import Annotated
+
+import typer
+
+from pagetrail import api
+from pagetrail.commands.options import (
+    DEFAULT_TRAIL,
+    CorrectOption,
+    JsonOption,
+    KafkaConfigOption,
+    LogOption,
+    StreamOption,
+    TrailOption,
+    out,
+    parse_log,
+)
+from pagetrail.text.json_text import json_text
+from pagetrail.text.streams import markers_text, streams_text
+
+
+def streams(
+    trail: TrailOption = DEFAULT_TRAIL,
+    markers: Annotated[bool, typer.Option("--markers", help="List the markers of a stream instead.")] = False,
+    stream: StreamOption = None,
+    log: LogOption = None,
+    kafka_config: KafkaConfigOption = None,
+    correct: CorrectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the streams of the trail, how far each was replayed, and the digest of its state."""
+    opened = api.open(trail, correct=correct)
+    address = parse_log(log, kafka_config)
+    found = opened.markers(stream) if markers else opened.streams(address)
+    if as_json:
+        out(json_text(found))
+    elif markers:
+        out(markers_text(found.to_pylist()))
+    else:
+        out(streams_text(found.to_pylist(), lag=address is not None))

@@ -1,0 +1,36 @@
+"""pagetrail top: who holds most pages."""
+
+from typing import cast
+
+from pagetrail import api
+from pagetrail.commands.options import (
+    DEFAULT_TRAIL,
+    AsOfOption,
+    AtOption,
+    CorrectOption,
+    JsonOption,
+    StreamOption,
+    TrailOption,
+    WaitOption,
+    out,
+)
+from pagetrail.commands.questions.grouping import ByOption, LimitOption
+from pagetrail.text.holders import top_text
+from pagetrail.text.json_text import json_text
+
+
+def top(
+    at: AtOption,
+    by: ByOption,
+    trail: TrailOption = DEFAULT_TRAIL,
+    limit: LimitOption = 20,
+    wait: WaitOption = 0.0,
+    as_of: AsOfOption = None,
+    stream: StreamOption = None,
+    correct: CorrectOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show who held most pages at an instant."""
+    opened = api.open(trail, correct=correct, stream=stream, times=[at], wait=wait)
+    found = opened.top(at, cast(api.By, by.value), stream=stream, as_of=as_of).slice(0, limit or None)
+    out(json_text(found) if as_json else top_text(found.to_pylist(), by.value))

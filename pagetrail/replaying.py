@@ -1,0 +1,56 @@
+"""Replaying: the log of a trail, or a topic, into the segments of the trail."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pagetrail.replay.log.embedded import SqliteLogReader
+from pagetrail.replay.log.kafka import KafkaLogReader, ReadLimits
+from pagetrail.schemas.errors import BadArgument
+from pagetrail.schemas.log.address import EXPECTED, KafkaAddress
+
+if TYPE_CHECKING:
+    from pagetrail.replay.run.partition import ReplayReport
+
+
+def replay(
+    trail: str | Path,
+    *,
+    correct: bool = True,
+    follow: bool = False,
+    log: KafkaAddress | None = None,
+    group: str | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_trouble: Callable[[str], None] = lambda message: None,
+) -> "ReplayReport":
+    """Fold a trail's log, or the topic *log*, into the trail's segments, from where it stopped; see ``Replayer.run``.
+
+    With *group*, replay as a member of that consumer group: see ``GroupReplayer.run``; it calls *on_trouble* with a message for
+    trouble that may pass.
+
+    Raises
+    ------
+    BadArgument
+        A group was named, and no topic.
+    TrailMissing, TrailBusy, LogError
+        There is no log to read, or another replay of the same fold is running.
+    """
+    # imported here: jit functions take half a second to import, and questions do not need them
+    from pagetrail.replay.rules.fold_options import FoldOptions
+    from pagetrail.replay.run.group import READ_SECONDS, STEP_BYTES, GroupReplayer, Membership
+    from pagetrail.replay.run.partition import ReplaySettings
+    from pagetrail.replay.run.replayer import Replayer
+    from pagetrail.replay.store.local import store_of
+
+    options = FoldOptions(correct=correct)
+    if group is not None:
+        if log is None:
+            raise BadArgument(f"--group requires --log {EXPECTED}")
+        settings = ReplaySettings(store=store_of(Path(trail)), options=options, read_bytes=STEP_BYTES)
+        with KafkaLogReader(log, ReadLimits(seconds=READ_SECONDS)) as topic:
+            membership = Membership(address=log, group=group, on_trouble=on_trouble)
+            return GroupReplayer(topic, membership, settings, on_progress=on_progress).run(follow=follow, stop=stop)
+    with SqliteLogReader(Path(trail)) if log is None else KafkaLogReader(log) as reader:
+        replayer = Replayer(Path(trail), reader, options=options, on_progress=on_progress)
+        return replayer.run(follow=follow, stop=stop)

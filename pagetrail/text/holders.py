@@ -1,0 +1,34 @@
+"""Who holds pages, and since when: a line a holder, the largest first."""
+
+from typing import Any, cast
+
+from pagetrail.text.tables import duration_text, size_text, stack_text, table_text
+
+Row = dict[str, Any]
+
+
+def top_text(found: list[Row], by: str) -> str:
+    """Return rows of ``Trail.top``."""
+    columns = ("pages", "size", "blocks", "certain", by)
+    return table_text(columns, [(*_counts(r), _key(r["key"], by)) for r in found], right=columns[:4])
+
+
+def leaks_text(found: list[Row], by: str) -> str:
+    """Return rows of ``Trail.leaks``."""
+    columns = ("pages", "size", "blocks", "certain", "youngest", "median age", "oldest", by)
+    ages = ("youngest_ns", "median_age_ns", "oldest_ns")
+    rows = [(*_counts(r), *(duration_text(r[age]) for age in ages), _key(r["key"], by)) for r in found]
+    return table_text(columns, rows, right=columns[:7])
+
+
+def _counts(row: Row) -> tuple[str, str, str, str]:
+    share = row["certain_pages"] / row["pages"] if row["pages"] else 0.0
+    return f"{row['pages']:,}", size_text(row["bytes"]), f"{row['blocks']:,}", f"{share:.1%}"
+
+
+def _key(key: object, by: str) -> object:
+    if by == "stack":
+        return stack_text(cast("str | None", key))
+    if by == "gfp" and key is not None:
+        return hex(cast(int, key))
+    return "?" if key is None else key

@@ -1,0 +1,23 @@
+"""JSON for programs."""
+
+import json
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+
+def json_text(value: object) -> str:
+    """Return a table, or any plain value, as JSON: a list of rows for a table."""
+    if isinstance(value, pa.Table):
+        value = value.to_pylist()
+    return json.dumps(value, indent=1, default=str) + "\n"
+
+
+def json_rows(table: pa.Table) -> Iterable[str]:
+    """Yield a table as a JSON array, batch by batch."""
+    separator = "[\n"
+    for batch in table.to_batches(max_chunksize=16_384):
+        for row in batch.to_pylist():
+            yield separator + json.dumps(row, default=str)
+            separator = ",\n"
+    yield "[]\n" if separator == "[\n" else "\n]\n"

@@ -1,0 +1,32 @@
+"""All pages at an instant, a line a run."""
+
+from typing import Final
+
+import pyarrow as pa
+
+from pagetrail.api import as_text
+from pagetrail.text.tables import hex_text, stack_text, table_text
+
+SHOWN: Final = (
+    "pfn", "nr_pages", "state", "order", "pid", "comm", "gfp_mask", "alloc_ts", "evidence", "certain", "uncertain",
+    "kernel_says", "stack",
+)  # fmt: skip
+"""The columns of ``Trail.snapshot`` that the table shows."""
+
+
+def snapshot_text(rows: pa.Table) -> str:
+    """Return a snapshot as a table."""
+    columns = (
+        "pfn", "pages", "state", "order", "pid", "comm", "gfp_mask", "since", "evidence", "certain", "kernel says", "stack",
+    )  # fmt: skip
+    cells = (
+        (
+            r["pfn"], r["nr_pages"], r["state"], r["order"], r["pid"], r["comm"], hex_text(r["gfp_mask"]),
+            None if r["alloc_ts"] is None else as_text(r["alloc_ts"]), r["evidence"],
+            "yes" if r["certain"] else "no: " + ",".join(r["uncertain"]),
+            None if r["kernel_says"] is None else f"{r['kernel_says']['state']} pid {r['kernel_says']['pid']}",
+            stack_text(r["stack"]) if r["stack"] else None,
+        )
+        for r in rows.to_pylist()
+    )  # fmt: skip
+    return table_text(columns, cells, right=("pfn", "pages", "order", "pid", "since"))

@@ -1,0 +1,37 @@
+"""Tables, and the words in their cells."""
+
+from collections.abc import Iterable, Sequence
+
+
+def table_text(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> str:
+    """Return rows as an aligned table with a header; *right* names the columns that are flush right. Lines are not wrapped."""
+    cells = [list(columns), *(["" if value is None else str(value) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    flush = [str.rjust if name in right else str.ljust for name in columns]
+    lines = ("  ".join(f(cell, w) for f, cell, w in zip(flush, row, widths, strict=True)).rstrip() for row in cells)
+    return "\n".join(lines) + "\n"
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes with a binary unit."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(value) < 1024 or unit == "GiB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    raise AssertionError("unreachable")
+
+
+def duration_text(nanoseconds: int | None) -> str:
+    """Return a length of time in seconds; nothing for null."""
+    return "" if nanoseconds is None else f"{nanoseconds / 1e9:.3f} s"
+
+
+def stack_text(stack: str | None) -> str:
+    """Return a stack on one line, the innermost function first."""
+    return "(not recorded)" if stack is None else " < ".join(stack.split("\n"))
+
+
+def hex_text(value: int | None) -> str | None:
+    """Return a number in hex; null stays null."""
+    return None if value is None else hex(value)
