@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
+LINT_AND_COMPILE = { $(BIN)/python -m tests.compiled & } && $(MAKE) --no-print-directory lint && wait $$!
 SHELL := /bin/sh
 
 .PHONY: help demo test check nightly boundscheck mutations lint format types layers coverage bench kafka kafka-faults clean
@@ -20,14 +21,16 @@ help:  ## list the targets
 demo: $(RUNTIME)  ## a real kernel's recording goes in, a checked answer comes out
 	@$(BIN)/pagetrail demo
 
-test: lint  ## lint, types, layers, and all tests
-	@$(BIN)/pytest $(PYTEST_ARGS)
+# Jit functions are compiled once, beside the lint, before tests begin: or every process that comes first would do it by itself.
+
+test: $(DEV)  ## lint, types, layers, and all tests
+	@$(LINT_AND_COMPILE) && $(BIN)/pytest $(PYTEST_ARGS)
 
 # The quick part: no broker, no recording of a real kernel, no long search, and no process for every test.
 SLOW_ROOMS := captures commands contracts faults kafka kernel mutations properties replay/run
 
-check: lint  ## lint, types, layers, and the tests that take seconds
-	@$(BIN)/pytest $(PYTEST_ARGS) -m 'not slow' $(foreach room,$(SLOW_ROOMS),--ignore tests/$(room)) \
+check: $(DEV)  ## lint, types, layers, and the tests that take seconds
+	@$(LINT_AND_COMPILE) && $(BIN)/pytest $(PYTEST_ARGS) -m 'not slow' $(foreach room,$(SLOW_ROOMS),--ignore tests/$(room)) \
 	    --ignore tests/queries/test_feed.py --ignore tests/queries/test_log_elsewhere.py --ignore tests/test_docs.py
 
 # What takes hours: each property with 2,000 examples or 10,000 histories, each rule disabled, brokers killed at random instants.

@@ -52,16 +52,17 @@ def ingest(
     recording = open_recording(
         path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base, clock_skew=clock_skew
     )
-    origin = origin_of(recording, producer_version=__version__)
-    if log is not None:
-        with KafkaLogWriter(log) as topic:
-            return ingest_recording(recording, origin, topic, on_progress=on_progress)
-    with SqliteLogWriter(Path(trail)) as embedded:
+    with recording:
+        origin = origin_of(recording, producer_version=__version__)
+        if log is not None:
+            with KafkaLogWriter(log) as topic:
+                return ingest_recording(recording, origin, topic, on_progress=on_progress)
+        with SqliteLogWriter(Path(trail)) as embedded:
 
-        def accept(first: Frame) -> None:
-            _check_no_overlap(Path(trail), recording.info.source, first)
+            def accept(first: Frame) -> None:
+                _check_no_overlap(Path(trail), recording.info.source, first)
 
-        return ingest_recording(recording, origin, embedded, accept=accept, on_progress=on_progress)
+            return ingest_recording(recording, origin, embedded, accept=accept, on_progress=on_progress)
 
 
 def _check_no_overlap(trail: Path, source: str, first: Frame) -> None:

@@ -1,6 +1,7 @@
 """What a recording is: where it comes from, and what reads its events."""
 
 from dataclasses import dataclass, field
+from typing import BinaryIO, Self
 
 from pagetrail.producers.parsed import Parser
 
@@ -51,7 +52,15 @@ class RecordingInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """A recording, opened: what it is, and the parser of its events."""
+    """A recording, opened: what it is, and the parser of its events. Used as a context, it closes the file it reads."""
 
     info: RecordingInfo
     parser: Parser
+    file: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.file is not None:
+            self.file.close()

@@ -89,18 +89,17 @@ def open_recording(
         capture = Capture(Path(path), probes=probes, covers=covers, vmemmap_base=vmemmap_base, formats=formats)
         return Recording(info=_named(capture.info, host, boot_id, options), parser=capture)
     stream = open_input(path)
-    found = recognise(stream.peek(HEAD_BYTES)[:HEAD_BYTES], stream.source, formats)
-    parser = opener(found, stream.source, formats)(stream, RecordedKernel(vmemmap_base=vmemmap_base))
-    info = RecordingInfo(
-        host=None,
-        boot_id=None,
-        recording_id=None if str(path) == "-" else content_id(path),
-        format=found.name,
-        source=stream.source,
-    )
+    try:
+        found = recognise(stream.peek(HEAD_BYTES)[:HEAD_BYTES], stream.source, formats)
+        parser = opener(found, stream.source, formats)(stream, RecordedKernel(vmemmap_base=vmemmap_base))
+        recording_id = None if str(path) == "-" else content_id(path)
+    except BaseException:
+        stream.close()
+        raise
+    info = RecordingInfo(host=None, boot_id=None, recording_id=recording_id, format=found.name, source=stream.source)
     if found.tracer:
         parser = TraceFile(stream, parser, covers=covers)
-    return Recording(info=_named(info, host, boot_id, options), parser=parser)
+    return Recording(info=_named(info, host, boot_id, options), parser=parser, file=stream)
 
 
 def _named(info: RecordingInfo, host: str | None, boot_id: str | None, options: dict[str, str]) -> RecordingInfo:

@@ -1,4 +1,8 @@
-"""Which process runs which tests, and when: files as a whole, long ones first, and what wants the three brokers in turn."""
+"""Which process runs which tests, and when.
+
+Files are run as a whole, long ones first; those that want the three brokers are run in turn. Last come tests that need nothing
+in common: one by one, so that no process is left with a file at the end.
+"""
 
 import functools
 from pathlib import Path
@@ -8,14 +12,19 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-_LONG = ("kafka", "subprocess", "captures", "properties")
+
+_LONG = ("kafka", "subprocess", "captures", "tests.commands")
 """Files in which one of these words stands start processes, wait for brokers, or read long recordings."""
+_ONE_BY_ONE = ("tests/captures/test_certainty.py", "tests/mutations/", "tests/properties/")
+"""Their tests share nothing, or what processes share."""
 
 
 class FilesInTurn(LoadFileScheduling):
-    """Files as ``--dist loadfile`` gives them out, but those that want the three brokers as one: they would wait."""
+    """Files as ``--dist loadfile`` gives them out, but those that want the three brokers as one, and some test by test."""
 
     def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(_ONE_BY_ONE):
+            return nodeid
         file = str(super()._split_scope(nodeid))
         return "three brokers" if wants_the_three_brokers(file) else file
 
@@ -27,9 +36,11 @@ def scheduler(config: pytest.Config, log: Any) -> FilesInTurn:
 
 
 def order(file: str) -> int:
-    """Return when a file's turn is: what takes long comes first, so that no process is left with it at the end."""
+    """Return when a file's turn is: what takes long comes first, what can be given out one by one last."""
     if wants_the_three_brokers(file):
         return 0
+    if file.startswith(_ONE_BY_ONE):
+        return 3
     return 1 if any(word in _text(file) for word in _LONG) else 2
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.captures.trails import Replayed, replayed
+from tests.shared import folder_of_the_run
 
 ReplayedCapture = Callable[..., Replayed]
 
@@ -13,8 +14,7 @@ ReplayedCapture = Callable[..., Replayed]
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder that all processes of this run share."""
-    own = tmp_path_factory.getbasetemp()
-    return (own.parent if own.name.startswith("popen-") else own) / "trails"
+    return folder_of_the_run(tmp_path_factory) / "trails"
 
 
 @pytest.fixture(scope="session")

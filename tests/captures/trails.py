@@ -1,6 +1,5 @@
 """Recordings as replayed trails, made once a test run and shared by all of its processes."""
 
-import fcntl
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +8,7 @@ import pyarrow as pa
 
 from pagetrail import api
 from tests.oracles.kernel_truth import Touched
+from tests.shared import made_once
 
 LONGEST_READING = 4_000_000_000
 
@@ -56,13 +56,9 @@ class Replayed:
 
 def replayed(capture: Path, shared: Path, *, probes: bool = True) -> Replayed:
     """Return the trail of *capture* below *shared*; whichever process comes first makes it."""
-    name = f"{capture.parent.name}-{capture.name}" + ("" if probes else "-probes-ignored")
-    trail, done = shared / name, shared / f"{name}.done"
-    shared.mkdir(parents=True, exist_ok=True)
-    with (shared / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists():
-            api.ingest(trail, capture, probes=probes)
-            api.replay(trail, correct=False)
-            done.touch()
-    return Replayed(capture=capture, path=trail)
+
+    def make(trail: Path) -> None:
+        api.ingest(trail, capture, probes=probes)
+        api.replay(trail, correct=False)
+
+    return Replayed(capture=capture, path=made_once(shared, capture.name + ("" if probes else "-probes-ignored"), make))

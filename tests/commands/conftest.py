@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import cli
+from tests.shared import folder_of_the_run, made_once
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "pagetrail" / "demo_data" / "host-b"
@@ -29,13 +30,15 @@ def run_in(folder: Path, trail: Path) -> Run:
 
 @pytest.fixture(scope="session")
 def demo_trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's recording, ingested and replayed without corrections."""
-    folder = tmp_path_factory.mktemp("demo")
-    run = run_in(folder, folder / "trail")
-    for arguments in (["ingest", DEMO], ["replay", "--no-correct"]):
-        done = run(*arguments)
-        assert done.returncode == 0, done.stderr
-    return folder / "trail"
+    """The demo's recording, ingested and replayed without corrections. All processes read it, none writes it."""
+
+    def make(trail: Path) -> None:
+        run = run_in(trail.parent, trail)
+        for arguments in (["ingest", DEMO], ["replay", "--no-correct"]):
+            done = run(*arguments)
+            assert done.returncode == 0, done.stderr
+
+    return made_once(folder_of_the_run(tmp_path_factory), "demo", make)
 
 
 @pytest.fixture

@@ -1,27 +1,18 @@
 """A disk that is full stops a command with a word, harms nothing, and the same command goes on when there is room."""
 
-import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.faults import driver
+from tests.faults.forked import Forked
 from tests.faults.recording import write_trace
 from tests.replay.states import litter, store
 
 
 def run(*arguments: str | Path, most: int | None = None) -> tuple[int, str]:
     """Run the driver, with no file larger than *most* bytes; return its exit code and what it said."""
-
-    def limit() -> None:
-        if most is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-
-    command = [sys.executable, "-B", "-m", "tests.faults.driver", *map(str, arguments)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, preexec_fn=limit, check=False)
-    return done.returncode, done.stdout.removeprefix("ready\n") + done.stderr
+    return Forked(driver.main, *arguments, most=most).outcome()
 
 
 @pytest.fixture(scope="module")

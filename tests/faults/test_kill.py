@@ -2,16 +2,18 @@
 
 import os
 import random
-import subprocess
-import sys
+import shutil
+import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.schemas.errors import OffsetGap, TrailMissing
-from tests.conftest import REPOSITORY
+from tests.faults import driver
+from tests.faults.forked import Forked
 from tests.faults.recording import write_trace
 from tests.replay.states import litter, store
 
@@ -19,39 +21,34 @@ INSTANTS = 25 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 4
 """At which each of the two commands is killed."""
 
 
-def start(*arguments: str | Path) -> subprocess.Popen[str]:
-    """Start a command of the driver; return it when it is ready to begin."""
-    command = [sys.executable, "-m", "tests.faults.driver", *map(str, arguments)]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def finish(process: subprocess.Popen[str]) -> str:
-    """Wait for the end; return what was said."""
-    with process:
-        assert process.stdout is not None
-        return process.stdout.read()
-
-
 def seconds(*arguments: str | Path) -> float:
     """Run a command to its end; return how long it took once it was ready."""
-    process = start(*arguments)
+    process = Forked(driver.main, *arguments)
     began = time.monotonic()
-    assert finish(process) == "done\n"
+    assert process.outcome() == (0, "done\n")
     return time.monotonic() - began
 
 
 def killed(after: float, *arguments: str | Path) -> bool:
     """Start a command and kill it *after* seconds; return whether it was still running."""
-    process = start(*arguments)
-    try:
-        process.wait(after)
-    except subprocess.TimeoutExpired:
-        process.kill()
-    finish(process)
-    return process.returncode < 0
+    process = Forked(driver.main, *arguments)
+    if process.runs(after):
+        process.send(signal.SIGKILL)
+    return process.outcome()[0] < 0
+
+
+def killed_again_and_again(rng: random.Random, took: float, folder: Path, *arguments: str | Path) -> Iterator[bool]:
+    """Kill a command at instants of the *took* seconds that it takes; yield after each whether it was still running.
+
+    One that has come to its end left nothing to be hit: it begins anew, without *folder*, and the instants come sooner.
+    """
+    for _ in range(INSTANTS):
+        after = rng.uniform(0, took)
+        hit = killed(after, *arguments)
+        yield hit
+        if not hit:
+            shutil.rmtree(folder)
+            took = after
 
 
 def frames(trail: Path) -> list[tuple[int, bytes]]:
@@ -74,13 +71,13 @@ def test_ingest_and_replay_killed_at_random_instants_end_in_the_same_store(trace
     hurt.mkdir()
     rng = random.Random()
     took = seconds("ingest", whole, trace)
-    hits = sum(killed(rng.uniform(0, took), "ingest", hurt, trace) for _ in range(INSTANTS))
+    hits = sum(killed_again_and_again(rng, took, hurt / "log", "ingest", hurt, trace))
     seconds("ingest", hurt, trace)
     assert frames(hurt) == frames(whole)
 
     took = seconds("replay", whole)
-    for _ in range(INSTANTS):
-        hits += killed(rng.uniform(0, took), "replay", hurt)
+    for hit in killed_again_and_again(rng, took, hurt / "segments", "replay", hurt):
+        hits += hit
         assert store(hurt).items() <= store(whole).items() | _tips(hurt).items()
     seconds("replay", hurt)
     assert store(hurt) == store(whole)

@@ -4,12 +4,10 @@ The processes of one run share their brokers, whoever comes first starts them, a
 used them (guard.py). One broker is shared at all times; the three belong to one module of tests at a time.
 """
 
-import fcntl
 import os
 import re
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,20 +17,7 @@ from confluent_kafka import KafkaException
 from tests.kafka.client import Kafka
 from tests.kafka.cluster import Cluster
 from tests.kafka.installation import KafkaMissing
-
-
-def folder_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder that all of pytest-xdist's processes of this run have in common, and no other run has."""
-    own = tmp_path_factory.getbasetemp()
-    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-
-
-@contextmanager
-def alone(lock: Path) -> Iterator[None]:
-    """Wait until no other process is in such a block."""
-    with lock.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+from tests.shared import alone, folder_of_the_run
 
 
 def shared_cluster(folder: Path, brokers: int) -> Cluster:

@@ -16,6 +16,7 @@ from pagetrail.replay.run.replayer import Replayer
 from pagetrail.schemas.frames import FrameOrigin, decode_frame
 from pagetrail.schemas.store.contract import Store
 from tests.conftest import REPOSITORY
+from tests.shared import folder_of_the_run, made_once
 
 DEMO = REPOSITORY / "pagetrail" / "demo_data" / "host-b"
 FLOOR = 8_192
@@ -59,12 +60,14 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def chained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a trail of many segments, in both folds."""
-    trail = tmp_path_factory.mktemp("chained") / "trail"
-    api.ingest(trail, DEMO)
-    fold(trail, correct=False)
-    fold(trail, correct=True)
-    return trail
+    """Return a trail of many segments, in both folds. All processes read it, none writes it."""
+
+    def make(trail: Path) -> None:
+        api.ingest(trail, DEMO)
+        fold(trail, correct=False)
+        fold(trail, correct=True)
+
+    return made_once(folder_of_the_run(tmp_path_factory), "chained", make)
 
 
 @pytest.fixture(scope="session")

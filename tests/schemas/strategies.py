@@ -1,6 +1,7 @@
 """Hypothesis strategies: events of any version, from the JSON Schema itself; batches; small mutations of schemas."""
 
 import copy
+import functools
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,7 @@ def _objects(schema: dict[str, Any], root: dict[str, Any]) -> st.SearchStrategy[
     return st.fixed_dictionaries(required, optional=optional)
 
 
+@functools.cache  # there are hundreds of strategies in it
 def events(version: int) -> st.SearchStrategy[dict[str, Any]]:
     """Return a strategy of events valid in *version*."""
     return valid(SCHEMAS[version], SCHEMAS[version])

@@ -3,8 +3,6 @@
 import json
 import random
 import signal
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Sequence
@@ -22,7 +20,8 @@ from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.log.address import parse_log_address
 from pagetrail.schemas.store.names import streams_among
-from tests.conftest import REPOSITORY
+from tests.faults.forked import Forked
+from tests.faults.kafka import worker
 from tests.faults.kafka.worker import FLOOR, frames_of
 from tests.faults.recording import write_trace
 from tests.kafka.cluster import Cluster
@@ -33,50 +32,17 @@ PARTITIONS = 4
 EVENTS = 20_000
 """Of each host."""
 
-PATIENCE = 120.0
-"""How long a process may take that nobody disturbs, seconds."""
 
+class Worker(Forked):
+    """A process of ``worker``."""
 
-@dataclass(slots=True)
-class Worker:
-    """A process of ``worker``, and whether it was still running when something was done to it."""
-
-    process: "subprocess.Popen[str]"
-    hit: bool = False
-
-    @classmethod
-    def start(cls, command: str, **arguments: Any) -> "Worker":
-        """Start one; return when it is ready to begin."""
-        line = [sys.executable, "-m", "tests.faults.kafka.worker", command, json.dumps(arguments)]
-        process = subprocess.Popen(line, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        return cls(process)
-
-    def runs(self, seconds: float) -> bool:
-        """Let it run so long; say whether it still does."""
-        try:
-            self.process.wait(max(seconds, 0))
-        except subprocess.TimeoutExpired:
-            return True
-        return False
-
-    def send(self, what: signal.Signals) -> None:
-        """Send a signal, unless it has ended."""
-        if self.process.poll() is None:
-            self.process.send_signal(what)
-            self.hit = True
+    def __init__(self, command: str, **arguments: Any) -> None:
+        super().__init__(worker.main, command, json.dumps(arguments))
 
     def end(self) -> str:
         """Wait for its end; return what it said, which has to be that it is done, unless it was killed."""
-        try:
-            said, _ = self.process.communicate(timeout=PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            said, _ = self.process.communicate()
-            raise AssertionError(f"a worker did not end within {PATIENCE:g} s; it said: {said}") from None
-        if self.process.returncode not in (0, -signal.SIGKILL):
-            raise AssertionError(f"a worker ended with {self.process.returncode}: {said}")
+        code, said = self.outcome()
+        assert code in (0, -signal.SIGKILL), f"a worker ended with {code}: {said}"
         return said
 
 
@@ -116,7 +82,7 @@ class Bench:
 
     def replayer(self, place: "Place", *, log: str | None = None, follow: bool = False) -> Worker:
         """Start a member of a group."""
-        return Worker.start("replay", log=log or self.log, trail=str(place.trail), group=place.group, follow=follow)
+        return Worker("replay", log=log or self.log, trail=str(place.trail), group=place.group, follow=follow)
 
     def place(self) -> "Place":
         """Return a store and a group that nobody has used."""
@@ -127,8 +93,8 @@ class Bench:
         """Return a random time of an undisturbed replay, seconds since a worker was ready."""
         if not self.took:
             place = self.place()
-            worker, began = self.replayer(place), time.monotonic()
-            worker.end()
+            replayer, began = self.replayer(place), time.monotonic()
+            replayer.end()
             self.took = time.monotonic() - began
             self.check(place)
         return self.rng.uniform(0, self.took)

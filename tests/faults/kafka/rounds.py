@@ -5,7 +5,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tests.faults.kafka.bench import PATIENCE, Bench, Worker
+from tests.faults.forked import PATIENCE
+from tests.faults.kafka.bench import Bench, Worker
 from tests.kafka.proxy import Proxy
 
 SESSION = 1.5
@@ -19,7 +20,7 @@ def replayer_killed(bench: Bench) -> bool:
         after = bench.instant()
         worker = bench.replayer(place)
         hits |= worker.runs(after)
-        worker.process.kill()
+        worker.send(signal.SIGKILL)
         worker.end()
     bench.finish(place)
     return hits
@@ -32,7 +33,7 @@ def two_replayers_killed_alternately(bench: Bench) -> bool:
     for turn in range(4):
         after = bench.instant() / 2
         hits |= workers[turn % 2].runs(after)
-        workers[turn % 2].process.kill()
+        workers[turn % 2].send(signal.SIGKILL)
         workers[turn % 2].end()
         workers[turn % 2] = bench.replayer(place)
     for worker in workers:
@@ -92,7 +93,7 @@ def leader_killed_while_producing(bench: Bench) -> bool:
     place, log = bench.place(), bench.topic()
     victim = bench.cluster.kafka.leader(log.rpartition("/")[2], bench.rng.randrange(4))
     follower = bench.replayer(place, log=log, follow=True)
-    producer = Worker.start("produce", log=log, source=str(bench.source))
+    producer = Worker("produce", log=log, source=str(bench.source))
     hit = producer.runs(bench.rng.uniform(0, 2.0))
     with _dead(bench, victim or 1):
         producer.end()

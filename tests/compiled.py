@@ -1,0 +1,38 @@
+"""``python -m tests.compiled``: compile what the tests call, once; else every process that is first would, each by itself."""
+
+import io
+import random
+import sys
+
+from pagetrail.producers.formats.page_owner.dump import PageOwnerFile
+from pagetrail.producers.formats.text.ftrace import FtraceText
+from pagetrail.producers.formats.text.perf_script import PerfScript
+from pagetrail.replay.run.warm import compile_jit_functions
+from tests.producers.formats.test_page_owner import FORMS
+from tests.producers.formats.text_samples import FTRACE, PERF
+from tests.replay.states import folded
+from tests.replay.strategies import history, to_frames
+
+
+def replay() -> None:
+    """Compile what replay calls, with the types that it has in long histories."""
+    compile_jit_functions()
+    for seed in range(6):
+        folded(to_frames(history(random.Random(seed).randbytes(1_500)).recordings))
+
+
+def producers() -> None:
+    """Compile what the parsers call."""
+    for parser in (
+        FtraceText(io.BytesIO(FTRACE), source="-"),
+        PerfScript(io.BytesIO(PERF), source="-"),
+        PageOwnerFile(io.BytesIO(FORMS), source="-"),
+    ):
+        list(parser.batches())
+
+
+ROOMS = {"replay": replay, "producers": producers}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or ROOMS:
+        ROOMS[name]()
