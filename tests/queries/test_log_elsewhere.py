@@ -60,7 +60,7 @@ def test_a_proof_names_its_event_and_does_not_say_that_a_topic_has_lost_it(elsew
     done = run("owner", hex(PAGES[1]), "--at", "@5-t5", "--trail", elsewhere.path)
     assert (done.code, done.err) == (0, "")
     recording = elsewhere.owner(PAGES[1:], "@5-t5")["recording"][0].as_py()
-    assert f"proof     event 62037 of recording {recording}, not in the trail's own log\n" in done.out
+    assert f"proof     event 62040 of recording {recording}, not in the trail's own log\n" in done.out
 
 
 def test_a_topic_shows_the_event_that_a_proof_names(beside: Trail, elsewhere: Trail, log: str) -> None:
