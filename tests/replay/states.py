@@ -1,7 +1,7 @@
 """What an engine holds, page by page, in the oracle's words; and engines and trails run over histories."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,7 @@ class Run:
 
     engine: StreamEngine
     kept: bool = True
+    write: Callable[[Content], object] = lambda content: None
     link: Link = field(default_factory=Link)
     digests: list[tuple[int, int, str]] = field(default_factory=list)
     state_digests: list[str] = field(default_factory=list)
@@ -141,6 +142,7 @@ class Run:
         if not self.kept:
             return
         content = Content(stretch, self.link)
+        self.write(content)
         origin = content.stretch.origin
         self.digests.append((origin.first_seq, origin.last_seq, content.digest))
         self.state_digests.append(content.state_digest)

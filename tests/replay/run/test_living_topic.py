@@ -102,7 +102,7 @@ def test_streams_says_how_far_replay_is_behind_and_questions_wait_for_it(make_to
     assert f'"lag": {len(frames) - reached}' in row
     late = str(frames[-1].header.last_ts)
     said = CliRunner().invoke(app, ["owner", "1", "--at", late, "--trail", str(tmp_path), "--wait", "0.3"])
-    assert "lies after the horizon: replay of host-0 has come to" in str(said.exception)
+    assert "is after the horizon: replay of host-0 has reached" in str(said.exception)
     replayed(tmp_path, KafkaLogReader(address))
     assert "pfn 1" in _run("owner", "1", "--at", late, "--trail", tmp_path, "--wait", "60")
 
