@@ -2,7 +2,7 @@
 
 import io
 import random
-import sys
+from concurrent.futures import ProcessPoolExecutor
 
 from pagetrail.producers.formats.page_owner.dump import PageOwnerFile
 from pagetrail.producers.formats.text.ftrace import FtraceText
@@ -17,8 +17,8 @@ from tests.replay.strategies import history, to_frames
 def replay() -> None:
     """Compile what replay calls, with the types that it has in long histories."""
     compile_jit_functions()
-    for seed in range(6):
-        folded(to_frames(history(random.Random(seed).randbytes(1_500)).recordings))
+    for seed in range(2):
+        folded(to_frames(history(random.Random(seed).randbytes(1_500)).recordings), kept=False)
 
 
 def producers() -> None:
@@ -31,8 +31,7 @@ def producers() -> None:
         list(parser.batches())
 
 
-ROOMS = {"replay": replay, "producers": producers}
-
 if __name__ == "__main__":
-    for name in sys.argv[1:] or ROOMS:
-        ROOMS[name]()
+    with ProcessPoolExecutor() as pool:
+        for compiled in [pool.submit(replay), pool.submit(producers)]:
+            compiled.result()

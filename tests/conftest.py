@@ -41,8 +41,11 @@ KernelDump = Callable[[str, str], Path]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put first what takes long."""
+    """Put first what takes long; mark what reads captures."""
     items.sort(key=lambda item: distribution.order(item.nodeid.split("::")[0]))
+    for item in items:
+        if "captures" in getattr(item, "fixturenames", ()):
+            item.add_marker("captures")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -94,6 +94,7 @@ def pairs(folder: Path, kind: str) -> Iterator[Pair]:
             yield Pair(whole=whole, cut=cut, then=then, instants=instants, pages=config.nr_pages)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_as_of_a_time_is_what_a_log_that_ends_then_says(kind: str, tmp_path: Path) -> None:
     """Owners, snapshots, sections and histories, in every field."""

@@ -173,6 +173,7 @@ def pages(rows: list[dict[str, Any]]) -> Iterator[int]:
         before = row["pfn"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_contents_of_the_model_kernel_were_where_its_events_put_them(seed: int, tmp_path: Path) -> None:
     history = ModelKernel(seed, config=MOVERS).run(500)

@@ -34,6 +34,7 @@ def test_a_schema_is_compatible_with_itself(version: int) -> None:
     assert check(SCHEMAS[version], SCHEMAS[version]) == []
 
 
+@pytest.mark.slow
 @given(mutated(V3), st.data())
 def test_where_nothing_is_reported_every_old_event_is_valid_under_the_new_schema(
     new: dict[str, Any], data: st.DataObject
@@ -42,6 +43,7 @@ def test_where_nothing_is_reported_every_old_event_is_valid_under_the_new_schema
         assert accepts(new, data.draw(events(3)), new)
 
 
+@pytest.mark.slow
 @given(mutated(V3))
 def test_where_a_corner_event_is_refused_something_is_reported(new: dict[str, Any]) -> None:
     if not all(accepts(new, event, new) for event in corners(V3, V3)):
