@@ -61,4 +61,5 @@ def replayed(capture: Path, shared: Path, *, probes: bool = True) -> Replayed:
         api.ingest(trail, capture, probes=probes)
         api.replay(trail, correct=False)
 
-    return Replayed(capture=capture, path=made_once(shared, capture.name + ("" if probes else "-probes-ignored"), make))
+    name = f"{capture.parent.name}-{capture.name}" + ("" if probes else "-probes-ignored")
+    return Replayed(capture=capture, path=made_once(shared, name, make))
