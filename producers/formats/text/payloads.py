@@ -7,6 +7,7 @@ in include/trace/events/kmem.h (Linux 6.1), and those that kernel/trace/trace_kp
 import re
 from typing import Final
 
+from pagetrail.producers.formats.text.names import may_tell_of_pages
 from pagetrail.producers.formats.text.text_jit import ALLOC, DRAIN, FREE, IGNORE, RARE, REFILL
 from pagetrail.producers.meaning import Fields
 from pagetrail.schemas.linux import kmem_events, probes
@@ -15,8 +16,11 @@ _NUMBER: Final = r"0x[0-9a-f]{1,16}|[0-9]{1,20}"
 _SMALL: Final = r"-?[0-9]{1,10}"
 _WORDS: Final = r"[!-~]+"
 _MORE: Final = r"(?: [A-Za-z_]\w*=[^ ]*)*\s*"  # fields that later kernels may have added
-_PAGE: Final = " +page= *[^ ]+"  # hashed by the kernel, and written in several ways
+_PAGE: Final = r" +page= *[0-9A-Za-z_()]+"  # hashed by the kernel, and written in several ways
 _PROBE: Final = r" +\([^()]*\)"
+
+
+_MARKER: Final = "tracing_mark_write"
 
 
 def _printed(head: str, **fields: str) -> re.Pattern[str]:
@@ -28,7 +32,10 @@ def _printed(head: str, **fields: str) -> re.Pattern[str]:
 
 _PRINTED: Final = {
     kmem_events.MM_PAGE_ALLOC: _printed(_PAGE, pfn=_NUMBER, order=_SMALL, migratetype=_SMALL, gfp_flags=_WORDS),
-    kmem_events.MM_PAGE_FREE: _printed(_PAGE, pfn=_NUMBER, order=_SMALL),
+    **dict.fromkeys(
+        (kmem_events.MM_PAGE_FREE, kmem_events.MM_PAGE_FREE_DIRECT, kmem_events.MM_PAGEVEC_FREE),
+        _printed(_PAGE, pfn=_NUMBER, order=_SMALL),
+    ),
     kmem_events.MM_PAGE_PCPU_DRAIN: _printed(_PAGE, pfn=_NUMBER, order=_SMALL, migratetype=_SMALL),
     kmem_events.MM_PAGE_ALLOC_ZONE_LOCKED: _printed(
         _PAGE, pfn=_NUMBER, order=_SMALL, migratetype=_SMALL, percpu_refill=_SMALL
@@ -44,7 +51,7 @@ _PRINTED: Final = {
     probes.ONLINE_PAGES_RET.name: _printed(_PROBE, ret=_SMALL),
     probes.OFFLINE_PAGES.name: _printed(_PROBE, pfn=_NUMBER, nr_pages=_NUMBER),
     probes.OFFLINE_PAGES_RET.name: _printed(_PROBE, ret=_SMALL),
-    "tracing_mark_write": re.compile(" ?(?P<buf>.*)", re.DOTALL),
+    _MARKER: re.compile(" ?(?P<buf>.*)", re.DOTALL),
 }  # fmt: skip
 
 _TEXTS: Final = ("gfp_flags", "buf")
@@ -53,14 +60,27 @@ _TEXTS: Final = ("gfp_flags", "buf")
 _COMPILED: Final = {
     kmem_events.MM_PAGE_ALLOC: ALLOC,
     kmem_events.MM_PAGE_FREE: FREE,
+    kmem_events.MM_PAGE_FREE_DIRECT: FREE,
+    kmem_events.MM_PAGEVEC_FREE: FREE,
     kmem_events.MM_PAGE_PCPU_DRAIN: DRAIN,
     kmem_events.MM_PAGE_ALLOC_ZONE_LOCKED: REFILL,
 }
 
 
-def action_of(name: str) -> int:
-    """Return what the jit functions do with events *name* (without its group)."""
-    return _COMPILED.get(name, RARE if name in _PRINTED else IGNORE)
+_TIME: Final = r"[0-9]\.(?:[0-9]{6}|[0-9]{9}): "
+JOINED: Final = re.compile(_TIME)
+"""The time in the head of an event: behind the name of another one, it shows that two lines were joined."""
+_JOINED_TO_TEXT: Final = re.compile(r"\[[0-9]{1,5}\] +(?:[^ 0-9][^ ]* +)?[0-9]{0,9}" + _TIME)
+"""The same behind a text that may hold anything: with the CPU, and with what lies between."""
+
+
+def action_of(name: str, payload: str = "") -> int:
+    """Return what the jit functions do with events *name* (without its group), the first of which prints *payload*.
+
+    An event that is not known and may tell of pages is RARE: ``fields_of`` has no fields of it, so that each is a loss.
+    """
+    rare = name in _PRINTED or may_tell_of_pages(name, payload)
+    return _COMPILED.get(name, RARE if rare else IGNORE)
 
 
 def bare_name(name: str) -> str:
@@ -76,7 +96,9 @@ def fields_of(name: str, payload: str) -> Fields | None:
     payload
         The text behind ``name:``, its bytes decoded as Latin-1.
     """
-    found = _PRINTED[name].fullmatch(payload)
+    printed = _PRINTED.get(name)
+    joined = JOINED if name != _MARKER else _JOINED_TO_TEXT
+    found = printed.fullmatch(payload) if printed and not joined.search(payload) else None
     if found is None:
         return None
     return {field: _text(value) if field in _TEXTS else _integer(value) for field, value in found.groupdict().items()}
