@@ -1,7 +1,8 @@
 """Losses whose end has not been read yet, and the gaps that they become."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, Literal
 
 import numpy as np
@@ -28,6 +29,14 @@ MOST_WAITED: Final = 1 << 10
 
 LossKind = Literal["stated", "unread", "empty"]
 """stated: in the words of a tool; unread: lines that were not understood; empty: empty lines where events are."""
+
+Pages = Mapping[str, int]
+"""The columns of a gap that name the pages that it concerns; empty: all pages."""
+
+MOST_NAMED: Final = 64
+"""So many losses at one place name their pages. Further ones concern all pages."""
+
+_Key = tuple[LossKind, tuple[tuple[str, int], ...]]
 
 _REASONS: Final[dict[LossKind, str]] = {
     "unread": "lines that may have told of pages were not understood",
@@ -94,8 +103,8 @@ class Gaps:
         self._last_ts, self._is_due = last_ts, is_due
         self._order = np.zeros(ORDER_FIELDS, np.int64) if order is None else order
         self._order[LATEST] = -1
-        self._open: dict[int, dict[LossKind, _Loss]] = {}  # by CPU
-        self._somewhere: dict[LossKind, _Loss] = {}
+        self._open: dict[int, dict[_Key, _Loss]] = {}  # by CPU, then by kind and pages
+        self._somewhere: dict[_Key, _Loss] = {}
         self._begin: _Begin | None = None
         self._unending: list[Gap] = []
         self._lasting: _Loss | None = None
@@ -113,21 +122,25 @@ class Gaps:
         loss.reason = reason
         loss.lost = None if lost is None or loss.lost is None else loss.lost + lost
 
-    def lose_line(self, cpu: int | None, line: int, kind: LossKind = "unread") -> None:
-        """Remember that line number *line*, which came after the last event read, may have told of a page."""
-        loss = self._loss(cpu, kind)
+    def lose_line(
+        self, cpu: int | None, line: int, kind: LossKind = "unread", pages: Pages = MappingProxyType({})
+    ) -> None:
+        """Remember that line number *line*, which came after the last event read, may have told of *pages*."""
+        loss = self._loss(cpu, kind, pages)
         loss.reason, loss.lost = _REASONS[kind], None
         loss.lines += 1
         loss.first_line = loss.first_line or line
 
-    def _loss(self, cpu: int | None, kind: LossKind) -> _Loss:
+    def _loss(self, cpu: int | None, kind: LossKind, pages: Pages = MappingProxyType({})) -> _Loss:
         """Return the loss of *kind* that is open at *cpu*, a new one where there is none."""
         if cpu is None:
             self._order[SOMEWHERE] = 1
-            return self._somewhere.setdefault(kind, _Loss(latest=int(self._order[LATEST])))
-        self._is_due[cpu] = 1
-        t_lo = max(0, int(self._last_ts[cpu]))
-        return self._open.setdefault(cpu, {}).setdefault(kind, _Loss(t_lo=t_lo))
+            open_, new = self._somewhere, _Loss(latest=int(self._order[LATEST]))
+        else:
+            self._is_due[cpu] = 1
+            open_, new = self._open.setdefault(cpu, {}), _Loss(t_lo=max(0, int(self._last_ts[cpu])))
+        named = tuple(pages.items()) if len(open_) < MOST_NAMED else ()
+        return open_.setdefault((kind, named), new)
 
     def lose_everywhere(self, lost: int | None, reason: str) -> None:
         """Remember a loss at an unknown time: nothing in the whole recording is sure."""
@@ -160,10 +173,10 @@ class Gaps:
         for cpu in sorted(self._open):
             yield from self._end_all(cpu, self._open[cpu], last)
         self._open = {}
-        for kind, loss in self._somewhere.items():
+        for (kind, pages), loss in self._somewhere.items():
             loss.t_lo = self._since(loss)
             if kind != "empty":  # nothing is missing behind the last event
-                yield _row(absent("cpu"), _gap(loss, last))
+                yield _row(absent("cpu"), _gap(loss, last), pages)
         if self._lasting is not None:
             yield _row(absent("cpu"), _gap(self._lasting, last))
         if self._begin is not None:
@@ -184,16 +197,16 @@ class Gaps:
         self._is_due[list(self._open)] = 1
         yield _row(absent("cpu"), Gap(t_lo=0, t_hi=ts, lost=begin.lost, reason=begin.reason))
 
-    def _end_all(self, cpu: int, losses: Mapping[LossKind, _Loss], t_hi: int) -> Iterator[Row]:
-        for kind, loss in losses.items():
+    def _end_all(self, cpu: int, losses: Mapping[_Key, _Loss], t_hi: int) -> Iterator[Row]:
+        for (kind, pages), loss in losses.items():
             if kind != "stated" and self._ended >= MOST_GAPS:
                 self._leave_open(loss)
                 continue
             self._ended += kind != "stated"
-            yield _row(cpu, _gap(loss, t_hi))
+            yield _row(cpu, _gap(loss, t_hi), pages)
 
     def _end_somewhere(self, cpu: int, ts: int) -> Iterator[Row]:
-        for kind, loss in tuple(self._somewhere.items()):
+        for key, loss in tuple(self._somewhere.items()):
             if loss.t_hi < 0:
                 loss.t_hi = ts + int(self._order[DISORDER])
                 if cpu >= 0 and ts < loss.latest:
@@ -201,9 +214,9 @@ class Gaps:
             loss.t_lo = self._since(loss)
             loss.waited += 1
             if ts >= loss.t_hi:
-                yield from self._end_all(absent("cpu"), {kind: self._somewhere.pop(kind)}, ts)
+                yield from self._end_all(absent("cpu"), {key: self._somewhere.pop(key)}, ts)
             elif loss.waited >= MOST_WAITED:
-                self._leave_open(self._somewhere.pop(kind))
+                self._leave_open(self._somewhere.pop(key))
         self._order[SOMEWHERE] = int(bool(self._somewhere))
 
     def _leave_open(self, loss: _Loss) -> None:
@@ -225,9 +238,16 @@ def gap_of_unknown_cpu(ts: int, lost: int | None, reason: str) -> Row:
 
 
 def _gap(loss: _Loss, t_hi: int) -> Gap:
-    reason = f"{loss.reason}: {loss.lines}, the first is line {loss.first_line}" if loss.lines else loss.reason
-    return Gap(t_lo=min(loss.t_lo, t_hi), t_hi=t_hi, lost=loss.lost, reason=reason)
+    return Gap(
+        t_lo=min(loss.t_lo, t_hi),
+        t_hi=t_hi,
+        lost=loss.lost,
+        reason=loss.reason,
+        count=max(1, loss.lines),
+        line=loss.first_line or None,
+    )
 
 
-def _row(cpu: int, gap: Gap) -> Row:
-    return Row(kind=Kind.GAP, columns={"cpu": cpu, "trace_ts_nsec": gap.t_hi}, detail=gap.model_dump_json())
+def _row(cpu: int, gap: Gap, pages: Iterable[tuple[str, int]] = ()) -> Row:
+    columns = {"cpu": cpu, "trace_ts_nsec": gap.t_hi, **dict(pages)}
+    return Row(kind=Kind.GAP, columns=columns, detail=gap.model_dump_json())

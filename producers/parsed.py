@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 from pagetrail.schemas.batch import EventBatch
-from pagetrail.schemas.details import NotUnderstood
+from pagetrail.schemas.details import LineKind, NotUnderstood
 
 EXAMPLES_KEPT: Final = 20
 NOTED: Final = 200
@@ -18,16 +18,13 @@ def noted(line: bytes) -> str:
     return line[:NOTED].decode("utf-8", "backslashreplace")
 
 
-LineClass = Literal["event", "bookkeeping", "nothing_new", "not_understood"]
-"""What a line is: every line that was read is exactly one of these."""
-
 KINDS_KEPT: Final = 256
 """How many kinds of lines an account keeps apart; a damaged text has no end of them."""
 OTHER_KINDS: Final = "other kinds"
 
 
 @dataclass(slots=True, kw_only=True)
-class LineKind:
+class Lines:
     """The lines of one kind.
 
     Attributes
@@ -65,7 +62,7 @@ class ReadAccount:
     lost_events: int = 0
     truncated: str | None = None
     lines: int | None = None
-    kinds: dict[tuple[LineClass, str], LineKind] = field(default_factory=dict)
+    kinds: dict[tuple[LineKind, str], Lines] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def note_line(self, line: int, text: str) -> None:
@@ -78,14 +75,14 @@ class ReadAccount:
         if len(self.examples) < EXAMPLES_KEPT:
             self.examples.append(NotUnderstood(line=line, text=text[:NOTED]))
 
-    def count_lines(self, what: LineClass, kind: str, line: int, *, lines: int = 1, text: str = "") -> None:
+    def count_lines(self, what: LineKind, kind: str, line: int, *, lines: int = 1, text: str = "") -> None:
         """Count *lines* lines of a kind, the first of which is number *line*."""
         found = self.kinds.get((what, kind))
         if found is None and len(self.kinds) >= KINDS_KEPT:
             kind = OTHER_KINDS
             found = self.kinds.get((what, kind))
         if found is None:
-            self.kinds[what, kind] = LineKind(lines=lines, first_line=line, text=text[:NOTED])
+            self.kinds[what, kind] = Lines(lines=lines, first_line=line, text=text[:NOTED])
         else:
             found.lines += lines
 

@@ -1,14 +1,15 @@
 """Ingest one recording into the log, frame by frame. Ingesting it again makes the same frames."""
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pagetrail.producers.log.framing import Framer, single
-from pagetrail.producers.parsed import ReadAccount
+from pagetrail.producers.parsed import Lines, ReadAccount
 from pagetrail.producers.recording_info import Recording
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.details import RecordingBegin, RecordingEnd
+from pagetrail.schemas.details import LinesOfKind, RecordingBegin, RecordingEnd
 from pagetrail.schemas.errors import InputError
 from pagetrail.schemas.frames import Frame, FrameOrigin
 from pagetrail.schemas.log.contract import LogWriter
@@ -79,6 +80,8 @@ def ingest(
         format=info.format,
         trace_clock=info.trace_clock,
         options=dict(sorted(info.options.items())),
+        reader=info.reader,
+        supersedes=info.supersedes,
     )
     begun = False
     for batch in recording.parser.batches():
@@ -98,7 +101,31 @@ def ingest(
     sending.flush()
     return IngestReport(
         source=info.source, origin=origin, events=framer.seq, frames=framer.frame, duplicates=sending.duplicates,
-        clamped=framer.clamped, account=account, notes=tuple(info.notes),
+        clamped=framer.clamped, account=account, notes=(*info.notes, *account.notes),
+    )  # fmt: skip
+
+
+def stored_before(
+    recording: Recording, origin: FrameOrigin, *, events: int, frames: int, end: RecordingEnd
+) -> IngestReport:
+    """Return the report of a recording that is in the log already, to its *end*: nothing was read again."""
+    account = ReadAccount(
+        events=Counter(end.events),
+        ignored=Counter(end.ignored),
+        not_understood=end.not_understood,
+        examples=list(end.examples),
+        failed_allocs=end.failed_allocs,
+        lost_events=end.lost_events,
+        truncated=end.truncated,
+        lines=end.lines,
+        kinds={
+            (found.what, found.kind): Lines(lines=found.lines, first_line=found.first_line or 0, text=found.text or "")
+            for found in end.lines_of_kinds
+        },
+    )
+    return IngestReport(
+        source=recording.info.source, origin=origin, events=events, frames=frames, duplicates=frames, clamped=end.clamped,
+        account=account, notes=tuple(recording.info.notes),
     )  # fmt: skip
 
 
@@ -137,4 +164,11 @@ def _end(account: ReadAccount, clamped: int) -> RecordingEnd:
         clamped=clamped,
         lost_events=account.lost_events,
         truncated=account.truncated,
+        lines=account.lines,
+        lines_of_kinds=tuple(
+            LinesOfKind(
+                kind=kind, what=what, lines=found.lines, first_line=found.first_line or None, text=found.text or None
+            )
+            for (what, kind), found in sorted(account.kinds.items())
+        ),
     )

@@ -5,7 +5,11 @@ Source: include/trace/events, fs and drivers (Linux 6.1), with the names that 5.
 
 from typing import Final
 
-from pagetrail.schemas.linux.kmem_events import MM_PAGE_FREE_BATCHED
+from pagetrail.schemas.linux.kmem_events import (
+    MM_PAGE_ALLOC_EXTFRAG,
+    MM_PAGE_ALLOC_ZONE_LOCKED,
+    MM_PAGE_FREE_BATCHED,
+)
 
 TELLING_WORDS: Final = ("alloc", "free", "migrat")
 """A name that has one of these may tell of a page's owner."""
@@ -51,3 +55,11 @@ NOTHING_NEW_PREFIXES: Final = (
 def says_nothing_new(name: str) -> bool:
     """Return whether the event *name* (without its group) is known, and tells nothing new of a page's owner."""
     return name in NOTHING_NEW or name.startswith(NOTHING_NEW_PREFIXES)
+
+
+def may_change_ownership(name: str) -> bool:
+    """Return whether an event that a reader ignored, and of which only the *name* is known, may have changed a page's owner."""
+    bare = name.rpartition(":")[2]
+    if bare in (MM_PAGE_ALLOC_EXTFRAG, MM_PAGE_ALLOC_ZONE_LOCKED) or says_nothing_new(bare):
+        return False
+    return any(word in bare.lower() for word in (*TELLING_WORDS, "lost"))

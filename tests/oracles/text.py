@@ -16,7 +16,7 @@ NOTHING_NEW: Row = {}  # of a block off the free lists that went straight to an 
 
 MAX_LINE = 65536
 FTRACE_HEAD = (
-    rb"-(\d{1,9}) +(?:\( *(-+|\d{1,9})\) *)?\[(\d{1,5})\] +(?:[!-/:-~][!-~]* +)?"
+    rb"-(\?|\d{1,9}) +(?:\( *(-+|\d{1,9})\) *)?\[(\d{1,5})\] +(?:[!-/:-~][!-~]* +)?"
     rb"(\d{1,10})\.(\d{9}|\d{6}): +(.+)"
 )
 FTRACE_ALIGNED = re.compile(rb"(.{16})" + FTRACE_HEAD, re.DOTALL)
@@ -27,7 +27,7 @@ PERF_HEAD = re.compile(
 PERF_RECORD_HEAD = re.compile(
     rb"(.*?) (?:-1|\d{1,9})(?:/(?:-1|\d{1,9}))? +(?:\[(\d{1,5})\] +)?(\d{1,10})\.(\d{9}|\d{6}): +", re.DOTALL
 )
-NAME = re.compile(rb"([A-Za-z0-9_.:]+?):(?= |$)(.*)", re.DOTALL)
+NAME = re.compile(rb"([A-Za-z0-9_.:+/]+?(?: <[0-9a-f]+>)?):(?= |$)(.*)", re.DOTALL)
 LOST = re.compile(rb"\s*CPU:(\d{1,5}) \[(?:LOST(?: (\d{1,18}))? EVENTS|(?:(\d{1,18}) )?EVENTS DROPPED)\]\s*")
 HEADER = re.compile(rb"# entries-in-buffer/entries-written: *(\d{1,18})/(\d{1,18}) +#P:(\d{1,5})\s*")
 TIME = re.compile(rb"\d\.(?:\d{9}|\d{6}): ")
@@ -36,9 +36,14 @@ FTRACE_CPU = re.compile(rb"-\d{1,9} +(?:\( *(?:-+|\d{1,9})\) *)?\[(\d{1,5})\] ")
 PERF_CPU = re.compile(rb" (?:-1|\d{1,9})(?:/(?:-1|\d{1,9}))? +\[(\d{1,5})\] ")
 OTHERS = ("mm_page_free_batched",)
 TELLING = re.compile(r"mm_page|alloc|free|migrat", re.IGNORECASE)
+CALL = rb"[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?(?: <[0-9a-f]+>)? <-[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?(?: <[0-9a-f]+>)?"
+BEFORE = rb"version = \d+|cpus=\d+|CPU \d+ is empty|capturing trace\.\.\. ?(?:done)?|TRACE:"
 FRAME = re.compile(rb"[ \t]*=>(.*)", re.DOTALL)
-PERF_FRAME = re.compile(rb"\t *([89a-f][0-9a-f]{15}) (.*?)(?: \(([^()]*)\))?\s*", re.DOTALL)
+PERF_FRAME = re.compile(rb"\t *(?:([0-9a-f]{5,})(?=\s|$))? ?(.*?)(?: ?\(([^()]*)\))?\s*", re.DOTALL)
+SOURCE_LINE = re.compile(rb"  [^ ]+(?: \(.*)?", re.DOTALL)
+USER_DSO = re.compile(r"\[(?:unknown|vsyscall|heap|uprobes|vectors|sigpage)\]|\[(?:vdso|stack|anon)")
 
+ENTRY = "entry_SYSCALL|entry_INT80|asm_exc_|asm_sysvec_|asm_common_interrupt|ret_from_fork|el[01]t?_|ret_fast_syscall|__system_call"
 KERNEL_DSO = (
     "",
     "[unknown]",
@@ -50,27 +55,83 @@ KERNEL_DSO = (
 )
 
 N = r"(0x[0-9a-f]{1,16}|\d{1,20})"
-I = r"(-?\d{1,10})"  # noqa: E741 - short, to keep the table below readable
-PAGE = rf" +page= *[\w()]+ pfn={N}"
-PROBE = r" +\([^()]*\)"
-PRINTED = {
-    "mm_page_alloc": rf"{PAGE} order={I} migratetype={I} gfp_flags=([!-~]+)",
-    "mm_page_free": rf"{PAGE} order={I}",
-    "mm_page_free_direct": rf"{PAGE} order={I}",
-    "mm_pagevec_free": rf"{PAGE} order={I}",
-    "mm_page_pcpu_drain": rf"{PAGE} order={I} migratetype={I}",
-    "mm_page_alloc_zone_locked": rf"{PAGE} order={I} migratetype={I} percpu_refill={I}",
-    "mm_page_alloc_extfrag": rf"{PAGE} alloc_order={I} fallback_order={I} pageblock_order={I} alloc_migratetype={I} "
-    rf"fallback_migratetype={I} fragmenting={I} change_ownership={I}",
-    "copy_owner": rf"{PROBE} new={N} old={N}",
-    "split_owner": rf"{PROBE} page={N} nr={N}",
-    "iso_owner": rf"{PROBE} page={N} order={N} gfp={N}",
-    "online_pages": rf"{PROBE} pfn={N} nr_pages={N}",
-    "offline_pages": rf"{PROBE} pfn={N} nr_pages={N}",
-    "online_pages_ret": rf"{PROBE} ret={I}",
-    "offline_pages_ret": rf"{PROBE} ret={I}",
-    "tracing_mark_write": r"( ?)(.*)",
+I = r"(-?\d{1,10}|0x[0-9a-f]{1,8})"  # noqa: E741 - short, to keep the table below readable
+PROBE = r" *\([^()]*\)"
+PAGE_FIELDS = (("pfn", N), ("order", I))
+EXTFRAG = (
+    "alloc_order", "fallback_order", "pageblock_order", "alloc_migratetype", "fallback_migratetype", "fragmenting",
+    "change_ownership",
+)  # fmt: skip
+PRINTED: dict[str, tuple[tuple[str, str], ...]] = {
+    "mm_page_alloc": (*PAGE_FIELDS, ("migratetype", I), ("gfp_flags", "[!-~]+")),
+    "mm_page_free": PAGE_FIELDS,
+    "mm_page_free_direct": PAGE_FIELDS,
+    "mm_pagevec_free": PAGE_FIELDS,
+    "mm_page_pcpu_drain": (*PAGE_FIELDS, ("migratetype", I)),
+    "mm_page_alloc_zone_locked": (*PAGE_FIELDS, ("migratetype", I), ("percpu_refill", I)),
+    "mm_page_alloc_extfrag": (("pfn", N), *((name, I) for name in EXTFRAG)),
+    "copy_owner": (("new", N), ("old", N)),
+    "split_owner": (("page", N), ("nr", N)),
+    "iso_owner": (("page", N), ("order", N), ("gfp", N)),
+    "online_pages": (("pfn", N), ("nr_pages", N)),
+    "offline_pages": (("pfn", N), ("nr_pages", N)),
+    "online_pages_ret": (("ret", I),),
+    "offline_pages_ret": (("ret", I),),
+    "tracing_mark_write": (),
 }
+MARKED = r"(?: {8,}(?:(?:0x[0-9a-f]{4,16}s?|[0-9a-f]{8,16}|\[?tracing_mark_write[^: ]*): )?| ?)(.*)"
+SUFFIX = r"(?:\.(?:llvm|isra|constprop|part|cold|lto_priv)(?:\.[0-9]+)?)*(?:\+0x[0-9a-f/x]+)?(?: <[0-9a-f]+>)?$"
+
+
+def base_name(name: str) -> str:
+    """Return the name without group, modifiers, suffixes; markers have one name."""
+    parts = name.split(":")
+    if len(parts) > 2 and re.fullmatch("[ukhIGHpPSDWeb]+", parts[-1]):
+        parts.pop()
+    base = re.sub(SUFFIX, "", parts[-1])
+    address = re.fullmatch("0x[0-9a-f]{4,16}s?|[0-9a-f]{8}|[0-9a-f]{16}", base) and re.search("[0-9]", base)
+    return "tracing_mark_write" if address or base in ("print", "bprint", "bputs") else base
+
+
+def printed(name: str, payload: str) -> list[str]:
+    """Return the values of the fields of *name*, in the order of ``PRINTED``; of an unprinted mask, as a word of hex digits."""
+    if name == "tracing_mark_write":
+        found = re.fullmatch(MARKED, payload, re.DOTALL)
+        assert found is not None
+        return [found[1]]
+    text = payload.rstrip(" \t\r\v\f")
+    unprinted = text.lstrip(" ").startswith("[FAILED TO PARSE]")
+    if unprinted:
+        text = text.lstrip(" ").removeprefix("[FAILED TO PARSE]")
+    elif not name.startswith("mm_"):
+        place = re.match(PROBE, text)
+        if place is None:
+            raise Bad
+        text = text[place.end() :]
+    text = re.sub(r" +[0-9a-f]{8,16} [!-~]+(?: \([^()]*\))?$", "", text)
+    text = re.sub(r"(=0x[0-9a-f]+) \(-?[0-9]+\)", r"\1", text)
+    text = re.sub(r"(?<= page=) +(?=[^ =]+(?: |$))", "", text)
+    tokens = [token for token in text.split(" ") if token]
+    names = [token.split("=")[0] for token in tokens]
+    if len(set(names)) != len(names):
+        raise Bad
+    for token in tokens:
+        if not re.fullmatch(r"[A-Za-z_][\w.-]*=[!-~]*", token, re.ASCII):
+            raise Bad
+    values = {token.split("=")[0]: token.split("=", 1)[1] for token in tokens}
+    wanted = dict(PRINTED[name])
+    if name.startswith("mm_") and not unprinted and not values.get("page"):
+        if set(values) != set(wanted):
+            raise Bad
+        unprinted = True
+    elif name.startswith("mm_") and not unprinted and not re.fullmatch(r"[\w()]+", values["page"], re.ASCII):
+        raise Bad
+    for field_name, pattern in wanted.items():
+        if not re.fullmatch(f"{N}|{I}" if unprinted else pattern, values.get(field_name, ""), re.ASCII):
+            raise Bad
+    if unprinted and "gfp_flags" in wanted:
+        values["gfp_flags"] = f"bits {values['gfp_flags']}"
+    return [values[field_name] for field_name in wanted]
 
 
 @dataclass
@@ -112,6 +173,7 @@ class Bad(Exception):
         self, cpu: int | None = None, *, loss: bool = True, cpu_field: re.Pattern[bytes] | None = None, line=b""
     ):
         self.cpu, self.loss = cpu, loss
+        self.pages: Row = {}
         if cpu_field is not None:
             found = list(cpu_field.finditer(line))
             if len(found) == 1 and len(line[: found[0].start()].strip()) <= 15 and int(found[0][1]) < 8192:
@@ -153,6 +215,28 @@ def nanoseconds(seconds: bytes, fraction: bytes) -> int:
     if int(seconds) > 9_000_000_000:
         raise Bad
     return int(seconds) * 10**9 + int(fraction.ljust(9, b"0"))
+
+
+def pages_named(name: str, payload: str) -> Row:
+    """Return the block of a line that is not understood, where nothing but its own fields can be behind it."""
+    fields = {
+        "mm_page_alloc": ["migratetype", "gfp_flags"],
+        "mm_page_pcpu_drain": ["migratetype"],
+        "mm_page_alloc_zone_locked": ["migratetype", "percpu_refill"],
+    }.get(name, [])
+    cuts = [r"\S{0}"]
+    for at, name_of_field in enumerate(fields):
+        before = "".join(f"{field}=[^ =]* " for field in fields[:at])
+        letters = "|".join(name_of_field[:n] for n in range(len(name_of_field) + 1))
+        cuts.append(f"{before}(?:{letters}|{name_of_field}=[^ =]*)")
+    found = (
+        re.fullmatch(rf" *page=[!-~]+ pfn={N} order=(\d{{1,2}}) (?:{'|'.join(cuts[1:])})", payload, re.ASCII)
+        if fields
+        else None
+    )
+    if found is None or not 0 < int(found[1], 0 if found[1].startswith("0x") else 10) < 1 << 52 or int(found[2]) > 10:
+        return {}
+    return {"pfn": int(found[1], 0 if found[1].startswith("0x") else 10), "order": int(found[2])}
 
 
 def may_tell(name: str, payload: bytes) -> bool:
@@ -211,16 +295,13 @@ class Reference:
         """Return what the event adds to its head; None for a failed allocation."""
         if (MARKER_AND_EVENT if name == "tracing_mark_write" else TIME).search(payload):
             raise Bad
-        pattern = PRINTED[name] + ("" if name == "tracing_mark_write" else r"(?: [A-Za-z_]\w*=[^ ]*)*\s*")
-        found = re.fullmatch(pattern, payload.decode("latin-1"), re.ASCII | re.DOTALL)
-        if found is None:
-            raise Bad
-        f = found.groups()
+        f = printed(name, payload.decode("latin-1"))
         if name == "mm_page_alloc":
             rest: Row = {"order": order(f[1]), "migratetype": migratetype(f[2])}
             if integer(f[0], 0, 1 << 70) in (0, (1 << 64) - 1):
                 return None
-            mask = gfp_mask(f[3])
+            bits = f[3].removeprefix("bits ")
+            mask = gfp_mask(f[3]) if bits == f[3] else pfn(bits)
             return {"kind": Kind.ALLOC, "pfn": pfn(f[0])} | rest | ({} if mask is None else {"gfp_mask": mask})
         if name in ("mm_page_free", "mm_page_free_direct", "mm_pagevec_free"):
             return {"kind": Kind.FREE, "pfn": pfn(f[0]), "order": order(f[1])}
@@ -228,12 +309,11 @@ class Reference:
             return {"kind": Kind.DRAIN, "pfn": pfn(f[0]), "order": order(f[1]), "migratetype": migratetype(f[2])}
         if name == "mm_page_alloc_zone_locked":
             row = {"kind": Kind.REFILL, "pfn": pfn(f[0]), "order": order(f[1]), "migratetype": migratetype(f[2])}
-            if int(f[3]) not in (0, 1):
-                raise Bad
-            return row if int(f[3]) else NOTHING_NEW
+            return row if integer(f[3], 0, 2) else NOTHING_NEW
         if name == "mm_page_alloc_extfrag":
             names = ("fallback_order", "pageblock_order", "fragmenting", "change_ownership")
-            detail = dict(zip(names, map(int, (f[2], f[3], f[6], f[7])), strict=True))
+            numbers = (integer(text, -(1 << 70), 1 << 70) for text in (f[2], f[3], f[6], f[7]))
+            detail = dict(zip(names, numbers, strict=True))
             types = {"migratetype": migratetype(f[4]), "block_migratetype": migratetype(f[5])}
             return {"kind": Kind.EXTFRAG, "pfn": pfn(f[0]), "order": order(f[1]), "detail": detail} | types
         if name == "copy_owner":
@@ -243,7 +323,7 @@ class Reference:
         if name == "iso_owner":
             return {"kind": Kind.ISOLATE, "pfn": self.page(f[0]), "order": order(f[1]), "gfp_mask": pfn(f[2])}
         if name == "tracing_mark_write":
-            text = f[1].encode("latin-1").decode("utf-8", "backslashreplace")
+            text = f[0].encode("latin-1").decode("utf-8", "backslashreplace")
             return {"kind": Kind.MARKER, "detail": {"text": text}}
         call = name.removesuffix("_ret")
         row: Row = {"kind": Kind.HOTPLUG, "detail": {"call": call, "source": "kprobe"}}
@@ -262,7 +342,7 @@ class Reference:
     def event(self, number: int, head: Row, name: str, payload: bytes) -> Row | None:
         """Take one event; return its row."""
         cpu = head.get("cpu")
-        base = name.rpartition(":")[2]
+        base = base_name(name)
         row: Row | None = None
         what = "event"
         try:
@@ -272,6 +352,7 @@ class Reference:
                 raise Bad
         except Bad as bad:
             bad.cpu = cpu if isinstance(cpu, int) else None
+            bad.pages = pages_named(base, payload.decode("latin-1"))
             raise
         if base not in PRINTED:
             self.reading.ignored[name] += 1
@@ -333,12 +414,14 @@ class Reference:
         self.reading.lost_events += lost or 0
         return loss
 
-    def lose_line(self, cpu: int | None, line: int, kind: str = "unread") -> None:
+    def lose_line(self, cpu: int | None, line: int, kind: str = "unread", pages: Row | None = None) -> None:
         """Note that a line may have been an event."""
         reason = "empty lines stand where events were written"
         if kind == "unread":
             reason = "lines that may have told of pages were not understood"
-        loss = self.lose(cpu, None, reason, kind)
+        pages = pages if pages and len(self.open.get(cpu, {})) < 64 else {}
+        loss = self.lose(cpu, None, reason, f"{kind} {pages}" if pages else kind)
+        loss["pages"] = pages
         loss["lines"] = int(str(loss.get("lines", 0))) + 1
         loss.setdefault("line", line)
 
@@ -348,11 +431,12 @@ class Reference:
         self.reading.lost_events += lost or 0
 
     def put_gap(self, cpu: int | None, loss: Row, ts: int) -> None:
-        reason = loss["reason"]
-        if "lines" in loss:
-            reason = f"{reason}: {loss['lines']}, the first is line {loss['line']}"
-        detail = {"t_lo": min(int(str(loss["t_lo"])), ts), "t_hi": ts, "lost": loss["lost"], "reason": reason}
-        row: Row = {"kind": Kind.GAP, "trace_ts_nsec": ts, "detail": detail}
+        detail = {name: loss[name] for name in ("lost", "reason")} | {
+            "t_lo": min(int(str(loss["t_lo"])), ts),
+            "t_hi": ts,
+        }
+        detail |= {"count": loss.get("lines", 1), "line": loss.get("line")}
+        row: Row = {"kind": Kind.GAP, "trace_ts_nsec": ts, "detail": detail, **loss.get("pages", {})}  # type: ignore[dict-item]
         self.reading.rows.append(row | ({} if cpu is None else {"cpu": cpu}))
 
     def not_understood(self, line: bytes, number: int, bad: Bad) -> None:
@@ -362,7 +446,7 @@ class Reference:
         self.reading.lines["not_understood"] += 1
         if bad.loss:
             self.entries += max(1, len(TIME.findall(line)))
-            self.lose_line(bad.cpu, number)
+            self.lose_line(bad.cpu, number, pages=bad.pages)
 
     def finish(self) -> Reading:
         last = max(self.latest, 0)
@@ -383,14 +467,14 @@ class Reference:
 
 def whole_lines(data: bytes) -> tuple[list[bytes], bytes]:
     *lines, tail = data.split(b"\n")
-    return lines, tail
+    return [line.removesuffix(b"\r") for line in lines], tail
 
 
 def head_row(ts: int, cpu: bytes | None, pid: bytes, tgid: bytes | None, comm: bytes) -> Row:
     row: Row = {"trace_ts_nsec": ts}
     if cpu is not None:
         row["cpu"] = int(cpu)
-    if pid != b"-1":
+    if pid not in (b"-1", b"?"):
         row["pid"] = int(pid)
     if tgid is not None and not tgid.startswith(b"-"):
         row["tgid"] = int(tgid)
@@ -457,7 +541,7 @@ def ftrace_line(
         ref.lose_line(None, at, "empty")
         lines_of["bookkeeping"] += 1
         return at
-    if re.fullmatch(rb"(?:cpus|version) ?= ?\d+", line.strip()):
+    if re.fullmatch(BEFORE, line.strip()):
         lines_of["bookkeeping"] += 1
         return at
     head = (
@@ -477,7 +561,9 @@ def ftrace_line(
         raise bad from None
     number = int(cpu)
     queue = waiting.setdefault(number, [])
-    if what in (b"<stack trace>", b"<user stack trace>"):
+    name = NAME.fullmatch(what)
+    entry = base_name(name[1].decode()) if name else ""
+    if what in (b"<stack trace>", b"<user stack trace>") or entry in ("kernel_stack", "user_stack"):
         ref.seen(number, int(str(row["trace_ts_nsec"])))
         queue = waiting[number]
         ref.entries += 1
@@ -490,14 +576,13 @@ def ftrace_line(
             lines_of["bookkeeping"] += 1
             at += 1
         cut = at == len(lines) and bool(tail) and b"=>".startswith(tail.lstrip(b" \t")[:2])
-        if what == b"<stack trace>":
+        if what == b"<stack trace>" or entry == "kernel_stack":
             owner = queue.pop() if queue else None
-            if owner is not None and owner["pid"] == row["pid"] and frames and not cut:
+            if owner is not None and owner.get("pid") == row.get("pid") and frames and not cut:
                 owner["stack"] = "\n".join(frames)
         return at
-    name = NAME.fullmatch(what)
     if name is None:
-        if re.fullmatch(rb"[\w.]+ <-[\w.]+", what.strip(), re.ASCII):
+        if re.fullmatch(CALL, what) and not TIME.search(what):
             lines_of["nothing_new"] += 1
             return at
         forget(waiting, bad.cpu)
@@ -520,7 +605,7 @@ def read_perf(data: bytes, vmemmap_base: int | None = None) -> Reading:
     """Read the whole output of perf script."""
     ref = Reference(vmemmap_base)
     lines, tail = whole_lines(data)
-    at, odd = 0, -1  # odd: the last line that was no sample
+    at, odd, in_chain = 0, -1, False  # odd: the last line that was no sample; and whether it was of a chain
     while at < len(lines):
         line = lines[at]
         at += 1
@@ -529,9 +614,10 @@ def read_perf(data: bytes, vmemmap_base: int | None = None) -> Reading:
             if sample is not None:
                 at = perf_sample(ref, sample, lines, at, tail)
                 continue
-            chained = line.startswith(b"\t") and at == odd + 1
+            follows = at == odd + 1
+            chained = follows and (line.startswith(b"\t") or (in_chain and bool(SOURCE_LINE.fullmatch(line))))
             if line and (chained or not line.startswith(b"\t")) and len(line) <= MAX_LINE:
-                odd = at
+                odd, in_chain = at, chained
             perf_odd(ref, line, chained)
             ref.reading.lines["bookkeeping"] += 1
         except Bad as bad:
@@ -557,7 +643,7 @@ def perf_head(line: bytes) -> tuple[Row, bytes, bytes] | None:
     else:
         return None
     comm, first, second, cpu, seconds, fraction = head.groups()
-    name = NAME.fullmatch(line[colon.end() :].lstrip(b" "))
+    name = NAME.fullmatch(re.sub(rb"^\d+ +", b"", line[colon.end() :].lstrip(b" ")))
     if int(cpu or 0) >= 8192 or len(comm.strip(b" ")) > 15 or name is None:
         return None
     pid, tgid = (first, None) if second is None else (second, first)
@@ -568,11 +654,13 @@ def perf_sample(ref: Reference, sample: tuple[Row, bytes, bytes], lines: list[by
     """Take a sample whose line is number *at*, with its chain; return how many lines have been taken."""
     row, name, payload = sample
     behind = at
-    while behind < len(lines) and lines[behind].startswith(b"\t"):
+    while behind < len(lines) and (
+        lines[behind].startswith(b"\t") or (behind > at and SOURCE_LINE.fullmatch(lines[behind]))
+    ):
         if len(lines[behind]) > 128 and TIME.search(lines[behind], 1):
             break
         behind += 1
-    cut = behind == len(lines) and tail.startswith(b"\t")
+    cut = behind == len(lines) and tail.startswith((b"\t", b"  "))
     if frames := kernel_frames([] if cut else lines[at:behind]):
         row["stack"] = frames
     ref.reading.lines["bookkeeping"] += behind - at
@@ -630,14 +718,38 @@ def perf_lost(ref: Reference, head: re.Match[bytes], lost: re.Match[bytes]) -> N
         ref.put_gap(None, {"t_lo": 0, "lost": count, "reason": reason}, at)
 
 
+def is_users(line: bytes) -> bool:
+    """Return whether the frame is certainly one of a process."""
+    body = line.removeprefix(b"\t").lstrip(b" ").decode("latin-1")
+    found = re.match(r"([0-9a-f]*)(?= |$)", body)
+    address = found[1] if found and len(found[1]) >= 5 else ""
+    if re.fullmatch("[89a-f][0-9a-f]{15}", address):
+        return False
+    dso = re.fullmatch(r".*? \((.*)", body, re.DOTALL) and body.endswith(")") and body[body.rindex(" (") + 2 : -1]
+    if dso is None or dso is False:
+        return address != "" and not re.fullmatch("[89a-f][0-9a-f]{7}", address)
+    if dso == "inlined":
+        return False
+    if dso.startswith("["):
+        return USER_DSO.match(dso) is not None
+    return ".ko" not in dso and "/vmlinux" not in dso
+
+
 def kernel_frames(chain: list[bytes]) -> str:
-    frames = []
+    own = []
     for line in chain:
+        if line.startswith(b"\t") and is_users(line):
+            break
+        own.append(line)
+    frames = []
+    for line in own or chain:
         found = PERF_FRAME.fullmatch(line)
         if found is None:
-            break
+            continue
         address, symbol, dso = ((part or b"").decode("utf-8", "backslashreplace") for part in found.groups())
-        text = f"0x{address}" if symbol == "[unknown]" else symbol
+        if not address and not symbol:
+            continue
+        text = f"0x{address}" if address and symbol in ("", "[unknown]") else symbol
         file = (dso or "").split("/")[-1]
         if dso in KERNEL_DSO or file.startswith("vmlinux"):
             frames.append(text)
@@ -645,4 +757,6 @@ def kernel_frames(chain: list[bytes]) -> str:
             frames.append(f"{text} {dso}")
         else:
             frames.append(f"{text} [{file.split('.ko')[0].replace('-', '_')}]")
+        if not address and not dso and re.match(ENTRY, symbol):
+            break
     return "\n".join(frames)

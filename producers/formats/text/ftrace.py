@@ -6,16 +6,21 @@ from typing import Final
 
 from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.text import text_jit as tk
+from pagetrail.producers.formats.text.forms import LINES, form_of, rewritten
 from pagetrail.producers.formats.text.ftrace_jit import scan_ftrace
 from pagetrail.producers.formats.text.odd_lines import COMMENT, LOSS_REPORT, Known, Odd, ftrace_line, is_joined
 from pagetrail.producers.formats.text.reader import TextReader
 from pagetrail.producers.formats.text.stated import Stated, ring_loss, ring_statistic
 from pagetrail.producers.formats.tracer import FTRACE
+from pagetrail.producers.inputs import Input
+from pagetrail.producers.meaning import RecordedKernel
 
 # kernel/trace/trace.c (Linux 6.1): print_event_info and print_func_help_header; later comments: test_cpu_buff_start
 _ENTRIES: Final = re.compile(rb"# entries-in-buffer/entries-written: *([0-9]{1,18})/([0-9]{1,18}) +#P:([0-9]{1,5})\s*")
 _COLUMNS: Final = re.compile(rb"#[ \t]+TASK-(?:PID|TID)\b(.*)")
 _COMMENT: Final = re.compile(rb"#[ -~\t]*\r?")
+_HEAD_BYTES: Final = 1 << 16
+"""How much of a text is looked at for its form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,15 +104,26 @@ class FtraceText(TextReader):
         return bool(tail) and b"=>".startswith(start)
 
 
+_COMMON: Final = re.compile(
+    # "comm-pid (tgid) [cpu] flags ts: event: ", TGID and flags by the tracer's options; or what trace_pipe says of a loss.
+    rb"# tracer: |# entries-in-buffer/entries-written: |CPU:\d+ \[(?:LOST \d+ EVENTS|(?:\d+ )?EVENTS DROPPED)\]$"
+    rb"|\s*.{1,16}-\d+\s+(?:\(\s*(?:\d+|-+)\)\s+)?\[\d+\]\s+(?:[^\s:]{1,12}\s+)?\d+\.\d+: +"
+    rb"(?:[\w.+/]+(?: <[0-9a-f]+>)?: |<|[\w.]+ <-)"
+)
+
+
+def _opened(stream: Input, kernel: RecordedKernel) -> FtraceText:
+    form = form_of(stream.peek(_HEAD_BYTES)[:_HEAD_BYTES], _COMMON)
+    text = rewritten(stream, form.rewrite(stream.source)) if form else stream
+    return FtraceText(text, source=stream.source, kernel=kernel)
+
+
 FTRACE_TEXT: Final = Format(
     name="ftrace-text",
     phrase="ftrace text",
-    # "comm-pid (tgid) [cpu] flags ts: event: ", TGID and flags by the tracer's options; or what trace_pipe says of a loss.
-    line=re.compile(
-        rb"# tracer: |# entries-in-buffer/entries-written: |CPU:\d+ \[(?:LOST \d+ EVENTS|(?:\d+ )?EVENTS DROPPED)\]$"
-        rb"|\s*.{1,16}-\d+\s+(?:\(\s*(?:\d+|-+)\)\s+)?\[\d+\]\s+(?:[^\s:]{1,6}\s+)?\d+\.\d+: (?:[\w.]+: |<)"
-    ),
-    opens=lambda stream, kernel: FtraceText(stream, source=stream.source, kernel=kernel),
+    magics=(b"<!DOCTYPE html", b"<!doctype html", b"<!DOCTYPE HTML", b"<html"),  # systrace
+    line=re.compile(b"|".join([_COMMON.pattern, *LINES]), re.DOTALL),
+    opens=_opened,
     tracer=FTRACE,
     trace_names=("trace.txt", "trace_pipe.txt", "trace"),
 )

@@ -1,26 +1,31 @@
 """Lines that are no event: which words of a tool they are, or that they were not understood and may have been an event."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.payloads import JOINED
-from pagetrail.producers.parsed import LineClass
+from pagetrail.producers.gaps import Pages
+from pagetrail.schemas.details import LineKind
 
 _JOINED: Final = re.compile(JOINED.pattern.encode())
 # kernel/trace/trace_output.c (Linux 6.1), trace_stack_print and trace_fn_trace
 _FRAME: Final = re.compile(rb"[ \t]*=>.*", re.DOTALL)
-_FUNCTION: Final = re.compile(rb"[\w.]+ <-[\w.]+", re.ASCII)
-_HEADED: Final = re.compile(rb".*? [0-9]{1,10}\.(?:[0-9]{9}|[0-9]{6}): +(.*)", re.DOTALL)
+_CALL: Final = re.compile(
+    rb".*-\d+ +(?:\( *[-\d]+\) *)?\[\d+\] +(?:[^ \d][^ ]* +)?\d+\.\d+: +[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?"
+    rb"(?: <[0-9a-f]+>)? <-[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?(?: <[0-9a-f]+>)?",
+    re.DOTALL,
+)
 # The thread and the CPU as the heads of both formats have them.
 _FTRACE_CPU: Final = re.compile(rb"-[0-9]{1,9} +(?:\( *(?:-+|[0-9]{1,9})\) *)?\[([0-9]{1,5})\] ")
 _PERF_CPU: Final = re.compile(rb" (?:-1|[0-9]{1,9})(?:/(?:-1|[0-9]{1,9}))? +\[([0-9]{1,5})\] ")
 
-# What trace-cmd report prints beside events: tracecmd/trace-read.c, read_data_info; lib/trace-cmd/trace-input.c, init_cpu
+# What trace-cmd report prints beside events: tracecmd/trace-read.c, read_data_info; lib/trace-cmd/trace-input.c, init_cpu.
+# The last two are atrace's (frameworks/native/cmds/atrace).
 _TRACE_CMD: Final = re.compile(
-    rb"(?:cpus|version) ?= ?[0-9]+|CPU [0-9]+ is empty|CPU: [0-9]+|\s*(?:entries|bytes|read events): [0-9]+"
-    rb"|(?:oldest event|now) ts: *[0-9.]+|Kernel buffer statistics:"
+    rb"(?:cpus|version) ?= ?[0-9]+|CPU [0-9]+ is empty|CPU: [0-9]+|(?:entries|bytes|read events): [0-9]+"
+    rb"|(?:oldest event|now) ts: *[0-9.]+|Kernel buffer statistics:|capturing trace\.\.\. ?(?:done)?|TRACE:"
 )
 # What perf prints on standard error: tools/perf/util/session.c, perf_session__warn_about_errors; builtin-record.c (Linux 6.1)
 _PERF: Final = re.compile(
@@ -35,7 +40,7 @@ class Known:
     """A line that is no event of pages."""
 
     kind: str
-    what: LineClass = "bookkeeping"
+    what: LineKind = "bookkeeping"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +53,14 @@ class Unread:
         Null where the line does not say it, or not for sure.
     is_loss
         Whether it may have been an event that tells of a page.
+    pages
+        The columns that name the pages of which it tells; empty: it may be any.
     """
 
     kind: str
     cpu: int | None = None
     is_loss: bool = True
+    pages: Pages = field(default_factory=dict)
 
 
 Odd = Known | Unread
@@ -81,8 +89,7 @@ def ftrace_line(line: bytes) -> Odd:
         return EMPTY_LINE
     if _TRACE_CMD.fullmatch(line.strip()):
         return Known(kind="trace-cmd's own line")
-    headed = _HEADED.fullmatch(line)
-    if headed and _FUNCTION.fullmatch(headed[1].strip()):
+    if _CALL.fullmatch(line) and events_in(line) == 1:
         return Known(kind="function call", what="nothing_new")
     return _unread(line, _FTRACE_CPU, None if _FRAME.fullmatch(line) is None else "frame of no stack")
 

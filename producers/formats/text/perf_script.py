@@ -8,15 +8,22 @@ from typing import Final
 from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.odd_lines import COMMENT, LOSS_REPORT, Known, Odd, Unread, is_joined, perf_line
-from pagetrail.producers.formats.text.perf_jit import scan_perf
+from pagetrail.producers.formats.text.perf_jit import LEAST_DIGITS, scan_perf
 from pagetrail.producers.formats.text.reader import TextReader
 from pagetrail.producers.formats.text.stated import Stated, perf_chunks, perf_record_loss, perf_samples, perf_warning
 from pagetrail.producers.formats.tracer import PERF
 from pagetrail.producers.gaps import gap_of_unknown_cpu
 from pagetrail.schemas.columns import absent
 
-# tools/perf/util/evsel_fprintf.c (Linux 6.1), sample__fprintf_callchain: address, symbol+offset, (dso)
-_FRAME: Final = re.compile(r"\t *([0-9a-f]+) (.*?)(?: \(([^()]*)\))?\s*", re.ASCII)
+# tools/perf/util/evsel_fprintf.c (Linux 6.1), sample__fprintf_callchain: address, symbol+offset, (dso), each by -F; then, on a
+# line of its own that has no tab, the source line
+_FRAME: Final = re.compile(rf"\t *(?:([0-9a-f]{{{LEAST_DIGITS},}})(?=\s|$))? ?(.*?)(?: ?\(([^()]*)\))?\s*", re.ASCII)
+_SOURCE: Final = re.compile(rb"  [^ ]+(?: \(.*)?", re.DOTALL)
+# The outermost function of the kernel, by architecture, where nothing else tells what is the process's:
+# arch/x86/entry/entry_64.S, arch/arm64/kernel/entry.S, arch/arm/kernel/entry-common.S, arch/s390/kernel/entry.S (Linux 6.1)
+_ENTRIES: Final = re.compile(
+    r"entry_SYSCALL|entry_INT80|asm_exc_|asm_sysvec_|asm_common_interrupt|ret_from_fork|el[01]t?_|ret_fast_syscall|__system_call"
+)
 _RECORD: Final = re.compile(rb"(PERF_RECORD_[A-Z_0-9]+)\b.*", re.DOTALL)
 _HEAD: Final = re.compile(
     rb"(.*?) (?:-1|[0-9]{1,9})(?:/(?:-1|[0-9]{1,9}))? +(?:\[([0-9]{1,5})\] +)?([0-9]{1,10})\.([0-9]{9}|[0-9]{6}): +",
@@ -34,16 +41,19 @@ class PerfScript(TextReader):
     _late_stacks = False
     _empty_is_loss = False
     _odd_line = -1
+    _chained = False
     _located = 0
     _chunks = 0
     _samples = 0
 
     def _odd(self, line: bytes) -> Odd | Stated:
         number = int(self._state[tk.LINE])
-        chained = line.startswith(b"\t") and number == self._odd_line + 1
-        if len(line) > tk.MAX_LINE or (line.startswith(b"\t") and not chained):
+        follows = number == self._odd_line + 1
+        tab = line.startswith(b"\t")
+        chained = follows and (tab or (self._chained and _SOURCE.fullmatch(line) is not None))
+        if len(line) > tk.MAX_LINE or (tab and not chained):
             return perf_line(line)
-        self._odd_line = number
+        self._odd_line, self._chained = number, chained
         if is_joined(line) and (chained or line.startswith(b"#")):
             return Unread(kind="sample behind another line")
         if chained:
@@ -100,17 +110,23 @@ class PerfScript(TextReader):
         frames = []
         for line in raw.decode("utf-8", "backslashreplace").split("\n"):
             found = _FRAME.fullmatch(line)
-            if found is not None:
-                frames.append(_frame(found[1], found[2], found[3] or ""))
+            if found is None:
+                continue
+            address, symbol, dso = (part or "" for part in found.groups())
+            if not address and not symbol:
+                continue
+            frames.append(_frame(address, symbol, dso))
+            if not address and not dso and _ENTRIES.match(symbol):
+                break
         return "\n".join(frames) or None
 
     def _goes_on(self, tail: bytes) -> bool:
-        return tail.startswith(b"\t")
+        return tail.startswith((b"\t", b"  "))
 
 
 def _frame(address: str, symbol: str, dso: str) -> str:
     """Return a frame as ftrace prints it: the symbol, or the address where there is none; and the module."""
-    name = f"0x{address}" if symbol == "[unknown]" else symbol
+    name = f"0x{address}" if address and symbol in ("", "[unknown]") else symbol
     if dso in ("", "[unknown]", *_KERNEL_DSO) or PurePosixPath(dso).name.startswith("vmlinux"):
         return name
     if dso.startswith("["):

@@ -13,7 +13,7 @@ from pagetrail.producers.formats.rows import NO_ROW, RowBuilder
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.lines_jit import wait_for_stack
 from pagetrail.producers.formats.text.odd_lines import EMPTY_LINE, LOSS_REPORT, Odd, Unread, events_in
-from pagetrail.producers.formats.text.payloads import action_of, bare_name, fields_of
+from pagetrail.producers.formats.text.payloads import action_of, bare_name, fields_of, pages_named
 from pagetrail.producers.formats.text.stated import Stated
 from pagetrail.producers.gaps import ORDER_FIELDS, Gaps
 from pagetrail.producers.meaning import (
@@ -154,7 +154,7 @@ class TextReader(ABC):
         self.account.count_lines("not_understood", unread.kind, line, text=text)
         if unread.is_loss:
             self._lost_entries += max(1, events_in(self._line()))
-            self._gaps.lose_line(unread.cpu, line)
+            self._gaps.lose_line(unread.cpu, line, pages=unread.pages)
 
     def _scan(self, size: int, final: bool, cut: bool) -> int:
         """Run the jit function over the buffer; return why it stopped."""
@@ -191,7 +191,10 @@ class TextReader(ABC):
             text = noted(self._line())
             cpu = int(state[tk.CPU]) if state[tk.CPU] >= 0 else None
             kind = f"{self._name()} whose fields are not its own"
-            self._not_understood(Unread(kind=kind, cpu=cpu), f"{outcome.reason}: {text}" if outcome.reason else text)
+            pages = pages_named(self._name(), self._payload())
+            self._not_understood(
+                Unread(kind=kind, cpu=cpu, pages=pages), f"{outcome.reason}: {text}" if outcome.reason else text
+            )
         else:
             yield from self._hear()
             if self._rows.full():
