@@ -538,7 +538,8 @@ def ftrace_line(
         lines_of["bookkeeping"] += 1
         return at
     if not line.strip(b"\r"):
-        ref.lose_line(None, at, "empty")
+        if ref.latest >= 0:
+            ref.lose_line(None, at, "empty")
         lines_of["bookkeeping"] += 1
         return at
     if re.fullmatch(BEFORE, line.strip()):

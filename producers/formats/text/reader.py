@@ -15,7 +15,7 @@ from pagetrail.producers.formats.text.lines_jit import wait_for_stack
 from pagetrail.producers.formats.text.odd_lines import EMPTY_LINE, LOSS_REPORT, Odd, Unread, events_in
 from pagetrail.producers.formats.text.payloads import action_of, bare_name, fields_of, pages_named
 from pagetrail.producers.formats.text.stated import Stated
-from pagetrail.producers.gaps import ORDER_FIELDS, Gaps
+from pagetrail.producers.gaps import LATEST, ORDER_FIELDS, Gaps
 from pagetrail.producers.meaning import (
     UNKNOWN_KERNEL,
     FailedAlloc,
@@ -143,7 +143,7 @@ class TextReader(ABC):
                 self._rows.forget_stacks(odd.cpu)
             self._not_understood(odd, noted(line))
             return
-        if odd is EMPTY_LINE and self._empty_is_loss:
+        if odd is EMPTY_LINE and self._empty_is_loss and self._state[tk.ORDER_STATE + LATEST] >= 0:
             self._gaps.lose_line(None, int(self._state[tk.LINE]), "empty")
         self.account.count_lines(odd.what, odd.kind, int(self._state[tk.LINE]))
 

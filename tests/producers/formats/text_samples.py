@@ -18,7 +18,7 @@ from tests.oracles.text import Row, rows_of
 FTRACE = b"""\
 # tracer: nop
 #
-# entries-in-buffer/entries-written: 20/25   #P:2
+# entries-in-buffer/entries-written: 15/20   #P:2
 #
 #           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION
 #              | |         |   |||||     |         |
