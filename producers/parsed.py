@@ -52,6 +52,10 @@ class ReadAccount:
         By what a line is, and its kind in words.
     notes
         What the user should know.
+    entries
+        By CPU: how many entries of its ring were read, whatever they say.
+    lost_entries
+        How many more the lines were that were not understood.
     """
 
     events: Counter[str] = field(default_factory=Counter)
@@ -64,6 +68,8 @@ class ReadAccount:
     lines: int | None = None
     kinds: dict[tuple[LineKind, str], Lines] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    entries: dict[int, int] = field(default_factory=dict)
+    lost_entries: int = 0
 
     def note_line(self, line: int, text: str) -> None:
         """Count a line that no rule matched, and keep the first ones."""

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from pagetrail.producers.formats.interning_jit import COUNT, FIRST, at
 from pagetrail.producers.formats.text.text_jit import (
     CPU,
+    ENTRIES,
     GAP_IS_DUE,
     HEARD,
     INTERRUPTED,
@@ -86,6 +87,7 @@ def note_time(cpus: NDArray[np.int64], state: NDArray[np.int64], ts: int) -> Non
     cpu = state[CPU]
     if cpu >= 0:
         cpus[LAST_TS, cpu] = ts
+        cpus[ENTRIES, cpu] += 1
     latest = state[ORDER_STATE + LATEST]
     if ts >= latest:
         state[ORDER_STATE + LATEST] = ts

@@ -55,7 +55,7 @@ class TextReader(ABC):
         self._stream, self._chunk_bytes = stream, chunk_bytes
         self._texts = new_interner(1 << 14, 1 << 22)
         self._cpus = np.full((tk.CPU_FIELDS, tk.MAX_CPUS), -1, np.int64)
-        self._cpus[tk.GAP_IS_DUE] = 0
+        self._cpus[[tk.GAP_IS_DUE, tk.ENTRIES]] = 0
         self._state = np.zeros(tk.STATE_SIZE, np.int64)
         self._state[tk.LINE] = 1
         self._gaps = Gaps(
@@ -70,7 +70,6 @@ class TextReader(ABC):
             stack_text=self._stack_text,
         )
         self._meaning = Meaning(kernel, self._rows.highest_pfn)
-        self._lost_entries = 0
         self._data: NDArray[np.uint8] = np.zeros(0, np.uint8)
         self._newlines: NDArray[np.int64] = np.zeros(0, np.int64)
 
@@ -153,7 +152,7 @@ class TextReader(ABC):
         self.account.note_line(line, text)
         self.account.count_lines("not_understood", unread.kind, line, text=text)
         if unread.is_loss:
-            self._lost_entries += max(1, events_in(self._line()))
+            self.account.lost_entries += max(1, events_in(self._line()))
             self._gaps.lose_line(unread.cpu, line, pages=unread.pages)
 
     def _scan(self, size: int, final: bool, cut: bool) -> int:
@@ -205,6 +204,8 @@ class TextReader(ABC):
                 state[tk.FAILED if isinstance(outcome, FailedAlloc) else tk.STRAIGHT] += 1
                 self._count_name(QUIET, QUIET_FIRST)
             self._count_name(COUNT, FIRST)
+            if state[tk.CPU] >= 0:
+                self._cpus[tk.ENTRIES, state[tk.CPU]] += 1
         if state[tk.LINES] > 1:
             state[tk.STACK_FIRST] = state[tk.STACK_FIRST] or state[tk.LINE] + 1
             state[tk.STACK_LINES] += state[tk.LINES] - 1
@@ -291,6 +292,8 @@ class TextReader(ABC):
         """Add to the account what the jit function counted."""
         state, notes, account = self._state, self._texts.notes, self.account
         account.lines = int(state[tk.LINE]) - 1
+        entries = self._cpus[tk.ENTRIES]
+        account.entries = {int(cpu): int(entries[cpu]) for cpu in np.flatnonzero(entries)}
         for k in np.flatnonzero(notes[COUNT]):
             name, quiet = self._texts.text(int(k)).decode(), int(notes[QUIET, k])
             told = int(notes[COUNT, k]) - quiet
@@ -307,7 +310,7 @@ class TextReader(ABC):
 
     def _entries(self) -> int:
         """Return how many entries of a ring the lines are that were read, or may have been."""
-        return int(self._texts.notes[COUNT].sum()) + int(self._state[tk.STACKS]) + self._lost_entries
+        return int(self._texts.notes[COUNT].sum()) + int(self._state[tk.STACKS]) + self.account.lost_entries
 
     @abstractmethod
     def _compare_counts(self) -> None:

@@ -125,7 +125,8 @@ LAST_TS: Final = 0  # time of the last event read; -1 before the first
 GAP_IS_DUE: Final = 1  # 1 between a report of loss and the next event
 WAITING: Final = 2  # row of the last event, if it may get a stack yet
 INTERRUPTED: Final = 3  # row of the event before it, if that still waits for its own
-CPU_FIELDS: Final = 4
+ENTRIES: Final = 4  # entries of its ring read, whatever they say
+CPU_FIELDS: Final = 5
 
 
 @inner

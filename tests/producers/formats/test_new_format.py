@@ -140,7 +140,7 @@ def same_but_for_words(rows: list[Row]) -> list[Row]:
 
 def counts(account: ReadAccount) -> ReadAccount:
     """Return *account* without what it says of the lines of the file: the two have different ones."""
-    return replace(account, lines=None, kinds={})
+    return replace(account, lines=None, kinds={}, entries={})
 
 
 def test_its_files_are_recognised_and_told_from_others(formats: tuple[Format, ...]) -> None:
