@@ -43,7 +43,7 @@ def ingest(
         typer.Option("--again", help="Store a recording anew that an older pagetrail stored and read differently."),
     ] = False,
 ) -> None:
-    """Store recordings in the log; the format of each file is recognised from its content. One that is bad stops no other."""
+    """Store recordings in the log; the format of each file is recognised from its content."""
     kinds = _kinds(covers)
     address = parse_log(log, kafka_config)
     base = None if vmemmap_base is None else _address(vmemmap_base)
