@@ -38,6 +38,10 @@ def ingest(
     clock_skew: Annotated[
         int, typer.Option(metavar="NS", min=0, help="Declare how much the clocks of two CPUs may differ.")
     ] = 0,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Store a recording anew that an older pagetrail stored and read differently."),
+    ] = False,
 ) -> None:
     """Store recordings in the log; the format of each file is recognised from its content."""
     kinds = _kinds(covers)
@@ -50,6 +54,7 @@ def ingest(
                 trail, source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base,
                 log=address,
                 clock_skew=clock_skew,
+                again=again,
                 on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
             )  # fmt: skip
         _report(report)

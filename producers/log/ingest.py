@@ -1,6 +1,7 @@
 """Ingest one recording into the log, frame by frame. Ingesting it again makes the same frames."""
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -79,6 +80,8 @@ def ingest(
         format=info.format,
         trace_clock=info.trace_clock,
         options=dict(sorted(info.options.items())),
+        reader=info.reader,
+        supersedes=info.supersedes,
     )
     begun = False
     for batch in recording.parser.batches():
@@ -99,6 +102,25 @@ def ingest(
     return IngestReport(
         source=info.source, origin=origin, events=framer.seq, frames=framer.frame, duplicates=sending.duplicates,
         clamped=framer.clamped, account=account, notes=tuple(info.notes),
+    )  # fmt: skip
+
+
+def stored_before(
+    recording: Recording, origin: FrameOrigin, *, events: int, frames: int, end: RecordingEnd
+) -> IngestReport:
+    """Return the report of a recording that is in the log already, to its *end*: nothing was read again."""
+    account = ReadAccount(
+        events=Counter(end.events),
+        ignored=Counter(end.ignored),
+        not_understood=end.not_understood,
+        examples=list(end.examples),
+        failed_allocs=end.failed_allocs,
+        lost_events=end.lost_events,
+        truncated=end.truncated,
+    )
+    return IngestReport(
+        source=recording.info.source, origin=origin, events=events, frames=frames, duplicates=frames, clamped=end.clamped,
+        account=account, notes=tuple(recording.info.notes),
     )  # fmt: skip
 
 

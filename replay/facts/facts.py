@@ -39,6 +39,8 @@ class StreamRecording:
     clock_skew: int = 0
     version: int = SCHEMA_VERSION
     """Version of the events of its frames."""
+    supersedes: str | None = None
+    """The recording whose place it takes."""
 
     @property
     def tells_losses(self) -> bool:

@@ -2,19 +2,18 @@
 
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from pagetrail import api
 from pagetrail.producers.log.framing import Framer, single
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import ContigRange, Gap, RecordingEnd
-from pagetrail.schemas.frames import Frame, FrameOrigin, encode_record_batch, frame_digest, read_record_batch
-from pagetrail.schemas.upcast import WIRE_SCHEMAS
+from pagetrail.schemas.frames import FrameOrigin
 from tests.oracles.answers import ORIGIN, numbered
 from tests.queries.conftest import fold
 from tests.replay.states import trail_of
 from tests.stories import SECOND, Story
+from tests.version_3 import in_version_3
 
 LINE = "a line that was not understood"
 
@@ -85,19 +84,6 @@ def test_a_range_that_is_taken_as_a_whole_is_in_doubt(tmp_path: Path) -> None:
 # -- recordings of older readers -----------------------------------------------------------------------------------------
 
 
-def in_version_3(frame: Frame) -> Frame:
-    """Return a frame as version 3 would hold it."""
-    table = read_record_batch(frame.payload)
-    names = [field.name for field in WIRE_SCHEMAS[3]]
-    columns = {name: table.column(name) for name in names if name in table.schema.names}
-    full = [columns.get(field.name, pa.nulls(table.num_rows, field.type)) for field in WIRE_SCHEMAS[3]]
-    header = type(frame.header)(
-        **{name: getattr(frame.header, name) for name in frame.header.__slots__ if name != "version"}, version=3
-    )
-    payload = encode_record_batch(pa.RecordBatch.from_arrays(full, schema=WIRE_SCHEMAS[3]), header)
-    return Frame(header=header, payload=payload, digest=frame_digest(payload))
-
-
 def old_recording(folder: Path, end: RecordingEnd | None) -> api.Trail:
     """Return a replayed recording of version 3: a page that was allocated, and the given end."""
     tell = Story()
@@ -109,7 +95,7 @@ def old_recording(folder: Path, end: RecordingEnd | None) -> api.Trail:
         frames += framer.add(single(Kind.RECORDING_END, tell.now, end))
     frames += framer.finish()
     folder /= "trail"
-    fold(trail_of(folder, [in_version_3(frame) for frame in frames]), correct=True)
+    fold(trail_of(folder, [in_version_3(frame.payload, frame.header) for frame in frames]), correct=True)
     return api.open(folder)
 
 
