@@ -54,8 +54,8 @@ class ReadAccount:
         What the user should know.
     entries
         By CPU: how many entries of its ring were read, whatever they say.
-    lost_entries
-        How many more the lines were that were not understood.
+    further_entries
+        How many more the lines were whose CPU is not counted: calls of functions, and what was not understood.
     """
 
     events: Counter[str] = field(default_factory=Counter)
@@ -69,7 +69,7 @@ class ReadAccount:
     kinds: dict[tuple[LineKind, str], Lines] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     entries: dict[int, int] = field(default_factory=dict)
-    lost_entries: int = 0
+    further_entries: int = 0
 
     def note_line(self, line: int, text: str) -> None:
         """Count a line that no rule matched, and keep the first ones."""

@@ -12,7 +12,7 @@ def missing_entries(rings: Rings, account: ReadAccount, end: int) -> Iterator[Ga
 
     A line that was not understood has a gap of its own, and is none of the missing ones.
     """
-    missing = -account.lost_entries
+    missing = -account.further_entries
     for cpu, ring in rings.final.items():
         if ring is None:
             continue

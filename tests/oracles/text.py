@@ -22,7 +22,7 @@ FTRACE_HEAD = (
 FTRACE_ALIGNED = re.compile(rb"(.{16})" + FTRACE_HEAD, re.DOTALL)
 FTRACE_ANY = re.compile(rb"(.*?)" + FTRACE_HEAD, re.DOTALL)
 PERF_HEAD = re.compile(
-    rb"(.* ) *(-1|\d{1,9})(?:/(-1|\d{1,9}))? +(?:\[(\d{1,5})\] +)?(\d{1,10})\.(\d{9}|\d{6})$", re.DOTALL
+    rb"((?:.* )?) *(-1|\d{1,9})(?:/(-1|\d{1,9}))? +(?:\[(\d{1,5})\] +)?(\d{1,10})\.(\d{9}|\d{6})$", re.DOTALL
 )
 PERF_RECORD_HEAD = re.compile(
     rb"(.*?) (?:-1|\d{1,9})(?:/(?:-1|\d{1,9}))? +(?:\[(\d{1,5})\] +)?(\d{1,10})\.(\d{9}|\d{6}): +", re.DOTALL
@@ -585,6 +585,7 @@ def ftrace_line(
     if name is None:
         if re.fullmatch(CALL, what) and not TIME.search(what):
             lines_of["nothing_new"] += 1
+            ref.entries += 1
             return at
         forget(waiting, bad.cpu)
         raise bad

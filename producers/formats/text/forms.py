@@ -43,7 +43,7 @@ _GRAPH: Final = re.compile(
 _GRAPH_TIMED: Final = re.compile(rb"\s*\d{1,10}\.\d{1,9} +\| ")
 # print_graph_entry_leaf, print_graph_entry_nested, print_graph_return, print_graph_irq, and the lines around a switch of tasks
 _GRAPH_CALL: Final = re.compile(
-    rb"[^/]*\|\s*(?:[\w.]+(?: \[\w+\])?\(.*\)\s*[{;].*|\}.*)|[^|]*\|?[^|/]*(?:={10}>|<={10})[ |]*|\s*-{10,}\s*",
+    rb"[^/]*\|\s*(?:[\w.]+(?: \[\w+\])?\(.*\)\s*[{;].*|\}.*)|.*(?:={10}>|<={10})[ |]*|\s*-{10,}\s*",
     re.DOTALL,
 )
 _GRAPH_SWITCH: Final = re.compile(
@@ -54,6 +54,10 @@ _EVENT: Final = re.compile(rb"[\w.]+: ")
 _FILE: Final = re.compile(rb" *(?P<file>[^\s:]*\.[^\s:]*): (?P<rest>.{16,}-\d+\s+\[\d+\].*)", re.DOTALL)
 _HTML: Final = re.compile(rb"\s*(?:<!doctype html|<html)", re.IGNORECASE)
 _TRACE_BEGINS: Final = re.compile(rb"(?:.*>)?\s*(?=# tracer: )", re.DOTALL)
+
+
+NO_EVENT: Final = b"#"
+"""What stands for a line that is of no event: a comment, as an empty line may be what is left of an event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +156,8 @@ class _InKernelLog:
             # a rule before the first event, and one behind the last
             self._inside = not (self._inside and self._read)
             self._read = False
-            return b""
-        return text if self._inside else b""
+            return NO_EVENT
+        return text if self._inside else NO_EVENT
 
 
 class _OfFiles:
@@ -190,7 +194,7 @@ class _InGraph:
             switch = _GRAPH_SWITCH.fullmatch(line)
             if switch is not None:
                 self._tasks[switch["cpu"]] = b"%b-%b" % (switch["comm"], switch["pid"])
-            return b"" if switch is not None or _GRAPH_CALL.fullmatch(line) else line
+            return NO_EVENT if switch is not None or _GRAPH_CALL.fullmatch(line) else line
         task = b"%b-%b" % (found["comm"], found["pid"]) if found["pid"] else self._tasks.get(found["cpu"], NO_PID)
         digits = 6 if len(found["f"]) <= 6 else 9
         text = found["text"] if _EVENT.match(found["text"]) else b"tracing_mark_write: " + found["text"]
@@ -207,12 +211,12 @@ class _InHtml:
 
     def __call__(self, line: bytes) -> bytes:
         if not self._inside:
-            begins = _TRACE_BEGINS.match(line)
+            begins = _TRACE_BEGINS.match(line) if b"# tracer: " in line else None
             self._inside = begins is not None
-            return line[begins.end() :] if begins else b""
+            return line[begins.end() :] if begins else NO_EVENT
         if b"</script>" in line:
             self._inside = False
-            return line.partition(b"</script>")[0].rstrip(b" ")
+            return line.partition(b"</script>")[0].rstrip(b" ") or NO_EVENT
         return line
 
 

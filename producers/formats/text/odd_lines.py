@@ -37,10 +37,11 @@ _PERF: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """A line that is no event of pages."""
+    """A line that is no event of pages; *entries*: of a ring, which it is."""
 
     kind: str
     what: LineKind = "bookkeeping"
+    entries: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ def ftrace_line(line: bytes) -> Odd:
     if _TRACE_CMD.fullmatch(line.strip()):
         return Known(kind="trace-cmd's own line")
     if _CALL.fullmatch(line) and events_in(line) == 1:
-        return Known(kind="function call", what="nothing_new")
+        return Known(kind="function call", what="nothing_new", entries=1)
     return _unread(line, _FTRACE_CPU, None if _FRAME.fullmatch(line) is None else "frame of no stack")
 
 

@@ -144,6 +144,7 @@ class TextReader(ABC):
             return
         if odd is EMPTY_LINE and self._empty_is_loss and self._state[tk.ORDER_STATE + LATEST] >= 0:
             self._gaps.lose_line(None, int(self._state[tk.LINE]), "empty")
+        self.account.further_entries += odd.entries
         self.account.count_lines(odd.what, odd.kind, int(self._state[tk.LINE]))
 
     def _not_understood(self, unread: Unread, text: str) -> None:
@@ -152,7 +153,7 @@ class TextReader(ABC):
         self.account.note_line(line, text)
         self.account.count_lines("not_understood", unread.kind, line, text=text)
         if unread.is_loss:
-            self.account.lost_entries += max(1, events_in(self._line()))
+            self.account.further_entries += max(1, events_in(self._line()))
             self._gaps.lose_line(unread.cpu, line, pages=unread.pages)
 
     def _scan(self, size: int, final: bool, cut: bool) -> int:
@@ -310,7 +311,7 @@ class TextReader(ABC):
 
     def _entries(self) -> int:
         """Return how many entries of a ring the lines are that were read, or may have been."""
-        return int(self._texts.notes[COUNT].sum()) + int(self._state[tk.STACKS]) + self.account.lost_entries
+        return int(self._texts.notes[COUNT].sum()) + int(self._state[tk.STACKS]) + self.account.further_entries
 
     @abstractmethod
     def _compare_counts(self) -> None:
