@@ -15,6 +15,7 @@ from pagetrail.producers.formats.text.lines_jit import (
     gap_is_due,
     has_head,
     has_nul,
+    may_hide_event,
     note_event,
     note_time,
     wait_for_stack,
@@ -281,7 +282,7 @@ def scan_ftrace(
         if action == RARE:
             return EVENT
         row = NO_ROW
-        if has_head(data, colon, stop) if action == IGNORE else not page_fields(data, action, state):
+        if may_hide_event(data, colon, stop) if action == IGNORE else not page_fields(data, action, state):
             return EVENT
         if gap_is_due(cpus, state):
             return GAP_DUE
