@@ -389,7 +389,7 @@ def ftrace_line(
                 owner["stack"] = "\n".join(frames)
         return at
     if name is None:
-        if re.fullmatch(CALL, what):
+        if re.fullmatch(CALL, what) and len(comm.lstrip()) <= 16:
             return at
         raise Bad
     event: Row | None = None

@@ -227,5 +227,5 @@ FILES: Final = Form(line=_FILE, rewrite=_OfFiles)
 GRAPH: Final = Form(line=_GRAPH_TIMED, rewrite=_InGraph)
 HTML: Final = Form(line=_HTML, rewrite=_InHtml)
 _BY_LINES: Final = (KERNEL_LOG, LATENCY, FILES, GRAPH)
-LINES: Final = tuple(re.sub(rb"\(\?P<\w+>", b"(?:", form.line.pattern) for form in _BY_LINES)
-"""Patterns, without groups, of the lines by which such a text is recognised."""
+LINES: Final = tuple(re.sub(rb"\(\?P<\w+>", b"(?:", form.line.pattern) for form in (LATENCY, FILES, GRAPH))
+"""Patterns, without groups, of the lines by which a text that is all of one form is recognised."""

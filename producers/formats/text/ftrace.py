@@ -6,7 +6,7 @@ from typing import Final
 
 from pagetrail.producers.formats.format import Format, Origin
 from pagetrail.producers.formats.text import text_jit as tk
-from pagetrail.producers.formats.text.forms import LINES, form_of, rewritten
+from pagetrail.producers.formats.text.forms import KERNEL_LOG, LINES, form_of, rewritten
 from pagetrail.producers.formats.text.ftrace_jit import scan_ftrace
 from pagetrail.producers.formats.text.reader import TextReader
 from pagetrail.producers.formats.tracer import FTRACE
@@ -24,7 +24,8 @@ _LOST: Final = re.compile(rb"CPU:([0-9]{1,5}) \[LOST(?: ([0-9]{1,18}))? EVENTS\]
 _BEFORE: Final = re.compile(rb"version = \d+|cpus=\d+|CPU \d+ is empty|capturing trace\.\.\. ?(?:done)?|TRACE:")
 # kernel/trace/trace_output.c (Linux 6.1), trace_fn_trace: a call that the function tracer saw
 _CALL: Final = re.compile(
-    rb".*-\d+ +(?:\( *[-\d]+\) *)?\[\d+\] +(?:[^ \d][^ ]* +)?\d+\.\d+: +[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?"
+    rb"\s*.{0,16}-\d{1,9} +(?:\( *(?:-+|\d{1,9})\) *)?\[0{0,2}[0-7]?\d{1,3}\] +(?:[^ \d][^ ]* +)?[0-8]?\d{1,9}\.(?:\d{9}|\d{6}): +"
+    rb"[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?"
     rb"(?: <[0-9a-f]+>)? <-[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?(?: <[0-9a-f]+>)?",
     re.DOTALL,
 )
@@ -123,4 +124,15 @@ FTRACE_TEXT: Final = Format(
     origin=_origin,
     tracer=FTRACE,
     trace_names=("trace.txt", "trace_pipe.txt", "trace"),
+)
+FTRACE_DUMP: Final = Format(
+    name="ftrace-dump",
+    phrase="a kernel log in which the ftrace buffer was dumped",
+    line=KERNEL_LOG.line,
+    within=True,
+    opens=lambda stream, kernel: FtraceText(
+        rewritten(stream, KERNEL_LOG.rewrite(stream.source)), source=stream.source, kernel=kernel
+    ),
+    tracer=FTRACE,
+    trace_names=("ftrace_dump.txt",),
 )

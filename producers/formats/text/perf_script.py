@@ -47,7 +47,7 @@ class PerfScript(TextReader):
         follows = number == self._odd_line + 1
         chained = line.startswith(b"\t") or (follows and self._chained and _SOURCE.fullmatch(line) is not None)
         if chained and not follows:
-            return False
+            return not line.strip()
         self._odd_line, self._chained = number, chained
         if chained:  # the chain of a line that was no event
             return True
