@@ -27,7 +27,7 @@ _ENTRIES: Final = re.compile(
 _LOST: Final = re.compile(rb"PERF_RECORD_LOST lost ([0-9]{1,18})\s*")
 _RECORD: Final = re.compile(rb"(PERF_RECORD_[A-Z_0-9]+)\b.*", re.DOTALL)
 _HEAD: Final = re.compile(
-    rb".*? (?:-1|[0-9]{1,9})(?:/(?:-1|[0-9]{1,9}))? +(?:\[([0-9]{1,5})\] +)?([0-9]{1,10})\.([0-9]{9}|[0-9]{6}): +",
+    rb"(?:.*? )??(?:-1|[0-9]{1,9})(?:/(?:-1|[0-9]{1,9}))? +(?:\[([0-9]{1,5})\] +)?([0-9]{1,10})\.([0-9]{9}|[0-9]{6}): +",
     re.DOTALL,
 )
 _REASON: Final = "perf says PERF_RECORD_LOST"
