@@ -6,8 +6,8 @@ from pagetrail.producers.formats.format import Format, Opener
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.schemas.errors import InputError, UnrecognisedInput
 
-HEAD_BYTES: Final = 1 << 16
-"""Bytes of the uncompressed file that ``recognise`` needs."""
+HEAD_BYTES: Final = 1 << 20
+"""Bytes of the uncompressed file that ``recognise`` needs: the kernel's log may be as long before what it is read for."""
 
 LINES_LOOKED_AT: Final = 400
 BINARY_BYTES: Final = 512
@@ -29,16 +29,20 @@ def recognise(head: bytes, name: str, formats: tuple[Format, ...] = FORMATS) -> 
         raise _unrecognised(name, "nothing: was the recording stopped too early?", formats)
     if b"\0" in head[:BINARY_BYTES]:
         raise _unrecognised(name, f"binary data that begins with {head[:8].hex(' ')}", formats)
+    lines = head.splitlines()
     votes = [0] * len(formats)
-    for line in head.splitlines()[:LINES_LOOKED_AT]:
+    for line in lines[:LINES_LOOKED_AT]:
         for place, candidate in enumerate(formats):
             if candidate.line and candidate.line.match(line):
                 votes[place] += 1
                 break
     most = max(votes)
-    if not most:
+    winner = formats[votes.index(most)] if most else None
+    if winner is None or not winner.tracer:
+        winner = next((found for found in formats if found.within and _lines_of(found, lines)), winner)
+    if winner is None:
         raise _unrecognised(name, f"text that begins with {_first_line(head)!r}", formats)
-    return formats[votes.index(most)]
+    return winner
 
 
 def opener(found: Format, name: str, formats: tuple[Format, ...] = FORMATS) -> Opener:
@@ -54,6 +58,11 @@ def opener(found: Format, name: str, formats: tuple[Format, ...] = FORMATS) -> O
             f"{name}: expected {_expected(formats)}; found {found.name}, which is not read as it is: {found.instead}"
         )
     return found.opens
+
+
+def _lines_of(found: Format, lines: list[bytes]) -> list[int]:
+    """Return which of *lines* are of a format, from 1."""
+    return [number for number, line in enumerate(lines, 1) if found.line and found.line.match(line)]
 
 
 def _unrecognised(name: str, found: str, formats: tuple[Format, ...]) -> UnrecognisedInput:
