@@ -29,6 +29,12 @@ class ReadAccount:
     failed_allocs: int = 0
     lost_events: int = 0
     truncated: str | None = None
+    records: int = 0
+    """Records of page_owner dumps that were read."""
+    unread: int = 0
+    """Records of page_owner dumps that were seen and could not be read."""
+    notes: list[str] = field(default_factory=list)
+    """What the user should know of the source."""
 
     def note_line(self, line: int, text: str) -> None:
         """Count a line that no rule matched, and keep the first ones."""

@@ -90,13 +90,16 @@ def open_recording(
         return Recording(info=_named(capture.info, host, boot_id, options), parser=capture)
     stream = open_input(path)
     try:
-        found = recognise(stream.peek(HEAD_BYTES)[:HEAD_BYTES], stream.source, formats)
-        parser = opener(found, stream.source, formats)(stream, RecordedKernel(vmemmap_base=vmemmap_base))
+        head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
+        found = recognise(head, stream.source, formats)
+        parser = opener(found, stream.source, formats, head)(stream, RecordedKernel(vmemmap_base=vmemmap_base))
         recording_id = None if str(path) == "-" else content_id(path)
     except BaseException:
         stream.close()
         raise
     info = RecordingInfo(host=None, boot_id=None, recording_id=recording_id, format=found.name, source=stream.source)
+    if covers and not found.tracer:
+        info.notes.append(f"--covers does not apply: {found.name} has no events, and covers none")
     if found.tracer:
         parser = TraceFile(stream, parser, covers=covers)
     return Recording(info=_named(info, host, boot_id, options), parser=parser, file=stream)

@@ -82,6 +82,8 @@ def _report(report: "api.IngestReport") -> None:
         say.print(f"  {report.clamped:,} timestamps went backwards and were clamped", markup=False)
     for note in report.notes:
         say.print(f"  note: {note}", markup=False)
+    if account.unread:
+        say.print(f"  {account.records:,} of {account.records + account.unread:,} records of page_owner were read")
 
 
 def _kinds(text: str) -> tuple[Covered, ...]:

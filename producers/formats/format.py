@@ -27,6 +27,8 @@ class Format:
         Beginnings that only files of it have.
     line
         Pattern that only lines of it match: a text is of the format with the most such lines among its first.
+    within
+        Such a line decides wherever it stands in a text that is no trace: the others may be those of a console or a tool.
     opens
         Returns the parser of a file; null where such files are recognised and not read.
     instead
@@ -41,6 +43,7 @@ class Format:
     phrase: str = ""
     magics: tuple[bytes, ...] = ()
     line: re.Pattern[bytes] | None = None
+    within: bool = False
     opens: Opener | None = None
     instead: str = ""
     tracer: Tracer | None = None

@@ -98,7 +98,7 @@ def ingest(
     sending.flush()
     return IngestReport(
         source=info.source, origin=origin, events=framer.seq, frames=framer.frame, duplicates=sending.duplicates,
-        clamped=framer.clamped, account=account, notes=tuple(info.notes),
+        clamped=framer.clamped, account=account, notes=(*info.notes, *account.notes),
     )  # fmt: skip
 
 
