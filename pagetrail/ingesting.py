@@ -1,5 +1,6 @@
 """Ingesting: recordings into the log of a trail, or into a topic."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,13 +9,15 @@ from pagetrail.producers.log.sink_kafka import KafkaLogWriter
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.schemas.details import Covered
-from pagetrail.schemas.errors import InputError
-from pagetrail.schemas.frames import Frame
+from pagetrail.schemas.errors import InputError, TrailMissing
+from pagetrail.schemas.frames import Frame, FrameOrigin
 from pagetrail.schemas.log.address import KafkaAddress
 from pagetrail.version import __version__
 
 if TYPE_CHECKING:
     from pagetrail.producers.log.ingest import IngestReport
+    from pagetrail.producers.recording_info import Recording
+    from pagetrail.replay.log.stored import StoredRecording
 
 
 def ingest(
@@ -28,17 +31,19 @@ def ingest(
     vmemmap_base: int | None = None,
     log: KafkaAddress | None = None,
     clock_skew: int = 0,
+    again: bool = False,
     on_progress: Callable[[int], None] = lambda events: None,
 ) -> "IngestReport":
     """Store one recording (a file, a capture directory, or ``-`` for stdin) in a trail's log; see ``open_recording``.
 
-    With *log*, store it in that topic; the trail is not touched.
+    With *log*, store it in that topic; the trail is not touched. With *again*, a recording that an older reader made of the same
+    bytes does not stand in the way: this one takes its place when the log is replayed.
 
     Raises
     ------
     InputError
-        It is not a recording, or it overlaps another one of the same boot; nothing was stored. (A topic takes a recording that
-        overlaps; replay refuses it.)
+        It is not a recording, it overlaps another one of the same boot, or an older reader stored it; nothing was stored. (A topic
+        takes a recording that overlaps; replay refuses it.)
     StorageFull
         No space is left; the same call continues from there.
     LogError
@@ -46,29 +51,106 @@ def ingest(
     """
     # imported here: jit functions take half a second to import, and questions do not need them
     from pagetrail.producers.log.ingest import ingest as ingest_recording
-    from pagetrail.producers.log.ingest import origin_of
+    from pagetrail.producers.log.ingest import origin_of, stored_before
     from pagetrail.producers.recordings import open_recording
 
-    recording = open_recording(
-        path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base, clock_skew=clock_skew
-    )
-    with recording:
-        origin = origin_of(recording, producer_version=__version__)
+    with open_recording(
+        path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base, clock_skew=clock_skew,
+        spool=None if log is not None else Path(trail),
+    ) as opened:  # fmt: skip
         if log is not None:
+            recording = _taking_the_place(opened, opened.info.recording_id) if again else opened
+            origin = origin_of(recording, producer_version=__version__)
             with KafkaLogWriter(log) as topic:
                 return ingest_recording(recording, origin, topic, on_progress=on_progress)
+        found = _stored(Path(trail), opened)
+        recording = _named(opened, found, again=again)
+        origin = _known_as(origin_of(recording, producer_version=__version__), recording, found)
+        if found is not None and found.end is not None and _is_same(recording, origin, found):
+            return stored_before(recording, origin, events=found.events, frames=found.frames, end=found.end)
         with SqliteLogWriter(Path(trail)) as embedded:
 
             def accept(first: Frame) -> None:
-                _check_no_overlap(Path(trail), recording.info.source, first)
+                _check_no_overlap(Path(trail), recording.info.source, first, besides=recording.info.supersedes)
 
             return ingest_recording(recording, origin, embedded, accept=accept, on_progress=on_progress)
 
 
-def _check_no_overlap(trail: Path, source: str, first: Frame) -> None:
-    """Raise if the log of *trail* holds a recording of the same boot that ends after the *first* frame begins."""
+def _stored(trail: Path, opened: "Recording") -> "StoredRecording | None":
+    """Return what the log of *trail* holds of a recording: as this reader made it, else as the newest older one did."""
+    from pagetrail.producers.recording_info import again_id
+
+    info = opened.info
+    if info.recording_id is None:
+        return None
+    ids = [again_id(info.recording_id, reader) for reader in range(info.reader, 1, -1)] + [info.recording_id]
+    try:
+        with SqliteLogReader(trail) as log:
+            return next((stored for one in ids if (stored := log.stored(one)) is not None), None)
+    except TrailMissing:
+        return None
+
+
+def _named(opened: "Recording", found: "StoredRecording | None", *, again: bool) -> "Recording":
+    """Return a recording with the id under which the log has it, or is to have it.
+
+    Raises
+    ------
+    InputError
+        Another version of the reader stored it, and it is not to be stored *again*.
+    """
+    if found is None:
+        return opened
+    if found.begin.reader == opened.info.reader:
+        return _taking_the_place(opened, found.begin.supersedes) if found.begin.supersedes else opened
+    if again:
+        return _taking_the_place(opened, found.recording)
+    by = "an older pagetrail" if found.begin.reader is None else f"reader {found.begin.reader}"
+    raise InputError(
+        f"{opened.info.source}: recording {found.recording} of {found.host} {found.boot_id} is in the log as {by} read it; reader "
+        f"{opened.info.reader} reads these bytes differently, and the two are never mixed: run the same command with --again to "
+        "store it anew; replay then uses the new one in place of the old one"
+    )
+
+
+def _known_as(origin: FrameOrigin, recording: "Recording", found: "StoredRecording | None") -> FrameOrigin:
+    """Return the origin of a recording; where nobody names its host and boot, as the log has them: files may be renamed."""
+    info = recording.info
+    if found is None:
+        return origin
+    return dataclasses.replace(
+        origin, host=origin.host if info.host else found.host, boot_id=origin.boot_id if info.boot_id else found.boot_id
+    )
+
+
+def _taking_the_place(opened: "Recording", old: str | None) -> "Recording":
+    """Return a recording that takes the place of the one with the id *old*: in its stream, under an id of its own."""
+    from pagetrail.producers.recording_info import again_id
+
+    info = opened.info
+    if info.recording_id is None or old is None:
+        return opened
+    own = again_id(info.recording_id, info.reader)
+    boot_id = info.boot_id or info.recording_id
+    return dataclasses.replace(
+        opened, info=dataclasses.replace(info, recording_id=own, supersedes=old, boot_id=boot_id)
+    )
+
+
+def _is_same(opened: "Recording", origin: FrameOrigin, found: "StoredRecording") -> bool:
+    """Whether what the log holds is this recording of one file, made with the same options: then nothing has to be read."""
+    info = opened.info
+    return (
+        info.trace_file is None  # a capture directory has more files than its id covers
+        and (found.host, found.boot_id, found.recording) == (origin.host, origin.boot_id, origin.recording)
+        and found.begin.options == dict(sorted(info.options.items()))
+    )
+
+
+def _check_no_overlap(trail: Path, source: str, first: Frame, *, besides: str | None = None) -> None:
+    """Raise if the log of *trail* holds a recording of the same boot, *besides* one, that ends after the *first* frame begins."""
     with SqliteLogReader(trail) as reader:
-        other = reader.later_recording(first.header)
+        other = reader.later_recording(first.header, besides)
     if other is not None:
         raise InputError(
             f"{source}: it begins at {first.header.first_ts} ns (trace clock), before recording {other.recording} of the "

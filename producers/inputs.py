@@ -174,9 +174,14 @@ def open_input(path: Path | str) -> Input:
 def content_id(path: Path | str) -> str:
     """Return the recording's id: BLAKE2b of 128 bits, in hex, of the *uncompressed* bytes of *path*."""
     with open_input(path) as stream:
-        digest = hashlib.blake2b(digest_size=16)
-        for block in blocks(stream):
-            digest.update(block)
+        return stream_id(stream)
+
+
+def stream_id(stream: Input) -> str:
+    """Return ``content_id`` of the rest of *stream*."""
+    digest = hashlib.blake2b(digest_size=16)
+    for block in blocks(stream):
+        digest.update(block)
     return digest.hexdigest()
 
 

@@ -1,9 +1,21 @@
 """What a recording is: where it comes from, and what reads its events."""
 
+import hashlib
 from dataclasses import dataclass, field
-from typing import BinaryIO, Self
+from typing import BinaryIO, Final, Self
 
 from pagetrail.producers.parsed import Parser
+
+READER: Final = 2
+"""Version of the meaning of all formats: it rises when a reader gives other events for bytes that were read before.
+
+2: a line that was not understood is a loss (1, which recordings do not name, counted it).
+"""
+
+
+def again_id(content: str, reader: int) -> str:
+    """Return the id of a recording that *reader* made of content (``content_id``) that an older reader had read before."""
+    return hashlib.blake2b(f"{content} read by {reader}".encode(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,9 +27,13 @@ class RecordingInfo:
     host, boot_id
         Its stream; null where neither the recording nor the caller says.
     recording_id
-        ``content_id`` of the trace (or of the dump, where there is no trace); null for stdin.
+        ``content_id`` of the trace (or of the dump, where there is no trace), or what ``again_id`` makes of it.
     format
         ``capture-directory``, or the name of a ``formats.format.Format``.
+    reader
+        Version of the meaning of that format: recordings that readers of two versions made are never mixed.
+    supersedes
+        Id of the recording whose place this one takes: an older reader made it of the same bytes.
     trace_format
         Within a capture directory: the format of its trace.
     source
@@ -41,6 +57,8 @@ class RecordingInfo:
     recording_id: str | None
     format: str
     source: str
+    reader: int = READER
+    supersedes: str | None = None
     trace_format: str | None = None
     trace_clock: str | None = None
     trace_file: str | None = None

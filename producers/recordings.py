@@ -6,13 +6,14 @@ from pathlib import Path
 
 from pagetrail.producers.capture.directory import Capture
 from pagetrail.producers.detail_rows import coverage_row
-from pagetrail.producers.formats.format import Format
+from pagetrail.producers.formats.format import Format, Origin
 from pagetrail.producers.formats.recognise import HEAD_BYTES, opener, recognise
 from pagetrail.producers.formats.table import FORMATS
-from pagetrail.producers.inputs import Input, content_id, open_input
+from pagetrail.producers.inputs import Input, content_id, open_input, stream_id
 from pagetrail.producers.meaning import RecordedKernel
 from pagetrail.producers.parsed import Parser, ReadAccount
 from pagetrail.producers.recording_info import Recording, RecordingInfo
+from pagetrail.producers.spool import open_spooled, spooled
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.details import CLOCK_SKEW_OPTION, Covered
 
@@ -56,6 +57,7 @@ def open_recording(
     probes: bool = True,
     vmemmap_base: int | None = None,
     clock_skew: int = 0,
+    spool: Path | None = None,
     formats: tuple[Format, ...] = FORMATS,
 ) -> Recording:
     """Open *path*, a file or a capture directory, or stdin for ``-``.
@@ -72,6 +74,8 @@ def open_recording(
         Address of the struct page of pfn 0, where the trace alone does not tell.
     clock_skew
         By how much the clocks of two CPUs may differ, ns.
+    spool
+        Where stdin is kept until it has ended: see ``spooled``.
     formats
         Those that a file, or the trace of a directory, may have.
 
@@ -88,21 +92,35 @@ def open_recording(
     if str(path) != "-" and Path(path).is_dir():
         capture = Capture(Path(path), probes=probes, covers=covers, vmemmap_base=vmemmap_base, formats=formats)
         return Recording(info=_named(capture.info, host, boot_id, options), parser=capture)
-    stream = open_input(path)
+    stream, recording_id = _opened(path, spool)
     try:
         head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
         found = recognise(head, stream.source, formats)
-        parser = opener(found, stream.source, formats, head)(stream, RecordedKernel(vmemmap_base=vmemmap_base))
-        recording_id = None if str(path) == "-" else content_id(path)
+        said = found.origin(head) if found.origin else Origin()
+        kernel = RecordedKernel(vmemmap_base=vmemmap_base, release=said.release)
+        parser = opener(found, stream.source, formats, head)(stream, kernel)
     except BaseException:
         stream.close()
         raise
-    info = RecordingInfo(host=None, boot_id=None, recording_id=recording_id, format=found.name, source=stream.source)
+    info = RecordingInfo(
+        host=said.host, boot_id=None, recording_id=recording_id, format=found.name, source=stream.source
+    )
     if covers and not found.tracer:
         info.notes.append(f"--covers does not apply: {found.name} has no events, and covers none")
     if found.tracer:
         parser = TraceFile(stream, parser, covers=covers)
     return Recording(info=_named(info, host, boot_id, options), parser=parser, file=stream)
+
+
+def _opened(path: Path | str, spool: Path | None) -> tuple[Input, str]:
+    """Return a file, or stdin, opened, and the hash of its content."""
+    if str(path) != "-":
+        recording_id = content_id(path)
+        return open_input(path), recording_id
+    with spooled(spool) as file:
+        with open_spooled(file) as whole:
+            recording_id = stream_id(whole)
+        return open_spooled(file), recording_id
 
 
 def _named(info: RecordingInfo, host: str | None, boot_id: str | None, options: dict[str, str]) -> RecordingInfo:

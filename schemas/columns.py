@@ -1,4 +1,4 @@
-"""The columns of events in batches, for the current version, 3; and the codes of the kinds of events.
+"""The columns of events in batches, for the current version, 4; and the codes of the kinds of events.
 
 A batch never makes a Python object per event: on the wire it is one Arrow record batch, in memory NumPy columns in which
 *absent* is the smallest value of the column's type, or -1 for indices into the batch's texts (see ``absent``).
@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from pagetrail.schemas.versions import v3
+from pagetrail.schemas.versions import v4
 
 SCHEMA_NAME: Final = "pagetrail.events"
-SCHEMA_VERSION: Final = v3.VERSION
+SCHEMA_VERSION: Final = v4.VERSION
 
 
 class Kind(enum.IntEnum):
@@ -36,6 +36,7 @@ class Kind(enum.IntEnum):
     EXTFRAG = 16
     REFILL = 17
     HOTPLUG = 20
+    CONTIG_RANGE = 21
     BASELINE_BEGIN = 30
     BASELINE_ENTRY = 31
     BASELINE_END = 32
@@ -56,14 +57,14 @@ class Column:
 
 
 COLUMNS: Final = tuple(
-    Column(field.name, field.type, field.nullable, field.metadata[b"doc"].decode()) for field in v3.ARROW_SCHEMA
+    Column(field.name, field.type, field.nullable, field.metadata[b"doc"].decode()) for field in v4.ARROW_SCHEMA
 )
 
 COLUMN: Final = {column.name: column for column in COLUMNS}
 
-ARROW_SCHEMA: Final = v3.ARROW_SCHEMA
+ARROW_SCHEMA: Final = v4.ARROW_SCHEMA
 
-TEXT_COLUMNS: Final = ("comm", "stack", "cgroup")
+TEXT_COLUMNS: Final = ("comm", "stack", "cgroup", "user_stack")
 """Columns whose NumPy form is an int32 index into the batch's own table of texts; -1 is absent."""
 
 NUMPY_DTYPES: Final = {

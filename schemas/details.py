@@ -1,24 +1,26 @@
 """The fields of rare kinds of events beyond the columns: one pydantic model for each kind, as JSON in the column ``detail``.
 
-These are the models of the current version: all of them are version 3's. A later version that changes a model has its own, and
-this file then names that one. Kinds without a model (alloc, free, split, ...) have all their fields in columns. All times are ns
-of the trace clock unless a field's description gives another clock.
+These are the models of the current version, 4. Kinds without a model (alloc, free, split, ...) have all their fields in columns.
+All times are ns of the trace clock unless a field's description gives another clock.
 """
 
 from typing import Final
 
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.versions.fields import Contract as Detail
-from pagetrail.schemas.versions.v3_details import (
+from pagetrail.schemas.versions.v4_details import (
     BaselineBegin,
     BaselineEnd,
     Boot,
     Clock,
+    ContigRange,
     Coverage,
     Covered,
     Extfrag,
     Gap,
     Hotplug,
+    LineKind,
+    LinesOfKind,
     Marker,
     NotUnderstood,
     RecordingBegin,
@@ -33,12 +35,15 @@ __all__ = [
     "BaselineEnd",
     "Boot",
     "Clock",
+    "ContigRange",
     "Coverage",
     "Covered",
     "Detail",
     "Extfrag",
     "Gap",
     "Hotplug",
+    "LineKind",
+    "LinesOfKind",
     "Marker",
     "NotUnderstood",
     "RecordingBegin",
@@ -59,6 +64,7 @@ DETAIL_MODELS: Final[dict[Kind, type[Detail]]] = {
     Kind.MARKER: Marker,
     Kind.EXTFRAG: Extfrag,
     Kind.HOTPLUG: Hotplug,
+    Kind.CONTIG_RANGE: ContigRange,
     Kind.BASELINE_BEGIN: BaselineBegin,
     Kind.BASELINE_END: BaselineEnd,
 }

@@ -11,8 +11,8 @@ from pagetrail.schemas.columns import ARROW_SCHEMA, COLUMN, TEXT_COLUMNS, Kind, 
 from pagetrail.schemas.details import DETAIL_MODELS
 from pagetrail.schemas.errors import SchemaTooNew
 from pagetrail.schemas.upcast import RawEvent, upcast_event
-from pagetrail.schemas.versions import v1, v2, v3
-from pagetrail.schemas.versions.v3 import ADAPTER, AnyEvent
+from pagetrail.schemas.versions import v1, v2, v3, v4
+from pagetrail.schemas.versions.v4 import ADAPTER, AnyEvent
 
 Event = AnyEvent
 """An event of the current version: one model for each kind; ``kind`` selects it."""
@@ -24,6 +24,7 @@ _ADAPTERS: Final[Mapping[int, TypeAdapter[Any]]] = {
     v1.VERSION: v1.ADAPTER,
     v2.VERSION: v2.ADAPTER,
     v3.VERSION: v3.ADAPTER,
+    v4.VERSION: v4.ADAPTER,
 }
 
 
@@ -37,10 +38,10 @@ def parse_event(raw: RawEvent) -> Event:
     pydantic.ValidationError
         It is not a valid event of its version.
     """
-    version = raw.get("schema_version", v3.VERSION)  # if it is missing, the current version's model complains
-    if isinstance(version, int) and version > v3.VERSION:
-        raise SchemaTooNew(where=f"event {raw.get('seq')}", found=version, supported=v3.VERSION)
-    adapter = _ADAPTERS.get(version, v3.ADAPTER)
+    version = raw.get("schema_version", v4.VERSION)  # if it is missing, the current version's model complains
+    if isinstance(version, int) and version > v4.VERSION:
+        raise SchemaTooNew(where=f"event {raw.get('seq')}", found=version, supported=v4.VERSION)
+    adapter = _ADAPTERS.get(version, v4.ADAPTER)
     checked = adapter.validate_python(raw).model_dump()
     return ADAPTER.validate_python(upcast_event(checked))
 
@@ -71,7 +72,7 @@ def batch_row_to_event(batch: EventBatch, row: int) -> Event:
     pydantic.ValidationError
         The row has a value that no event of its kind may have: the batch's producer broke the contract.
     """
-    values: dict[str, Any] = {"schema_version": v3.VERSION}
+    values: dict[str, Any] = {"schema_version": v4.VERSION}
     for name, column in batch.columns.items():
         value = int(column[row])
         if not COLUMN[name].nullable or value != absent(name):

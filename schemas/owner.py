@@ -44,6 +44,7 @@ class How(enum.IntEnum):
     SPLIT_BY_PAGE_EXT = 16
     REFILL = 17
     UNORDERED = 18
+    UNLISTED = 19
 
 
 class Anomaly(enum.IntEnum):
@@ -171,10 +172,14 @@ DOUBT_ORDER: Final = 102
 DOUBT_HOTPLUG: Final = 101
 """Doubt's reason: a hotplug call was in progress."""
 
+DOUBT_LOST: Final = 103
+"""Doubt's reason: an event of these very pages was lost. It concerns all evidence from before it was noticed."""
+
 DOUBT_TEXT: Final = {
     DOUBT_BASELINE: "the kernel's own dump disagreed later",
     DOUBT_ORDER: "an event of another CPU, within the skew of their clocks, may have come before",
     DOUBT_HOTPLUG: "memory was being onlined or offlined",
+    DOUBT_LOST: "an event of this page was lost",
 } | {int(kind): text for kind, text in ANOMALY_TEXT.items()}
 
 ABSENT64: Final = int(np.iinfo(np.int64).min)

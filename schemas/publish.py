@@ -18,15 +18,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+from pydantic import BaseModel
 
 from pagetrail.schemas.columns import SCHEMA_NAME, SCHEMA_VERSION
-from pagetrail.schemas.events import event_to_row, parse_event
 from pagetrail.schemas.feed import FEED_SCHEMAS
 from pagetrail.schemas.frames import FrameHeader, encode_record_batch
 from pagetrail.schemas.upcast import WIRE_SCHEMAS
-from pagetrail.schemas.versions import v1, v2, v3
+from pagetrail.schemas.versions import v1, v2, v3, v4
 
-VERSIONS: Final = {module.VERSION: module for module in (v1, v2, v3)}
+VERSIONS: Final = {module.VERSION: module for module in (v1, v2, v3, v4)}
+FIRST_WITH_DETAIL: Final = 3
+"""The first version whose rare kinds have fields beyond the columns, in ``detail``."""
+
 _NANOSECONDS: Final = {"trace_ts_usec": 1000, "trace_ts_nsec": 1}
 
 
@@ -86,11 +89,19 @@ def golden_frame(version: int) -> bytes:
 
 def record_batch(version: int, events: Sequence[dict[str, Any]]) -> pa.RecordBatch:
     """Return *events* of *version* as an Arrow batch of that version's schema; they are checked against its models."""
+    module = VERSIONS[version]
     rows = []
     for event in events:
-        checked = VERSIONS[version].ADAPTER.validate_python(event).model_dump()
-        kind = VERSIONS[version].KINDS[checked["kind"]]
-        rows.append(dict(event_to_row(parse_event(event))) if version == SCHEMA_VERSION else checked | {"kind": kind})
+        checked = module.ADAPTER.validate_python(event)
+        row = checked.model_dump()
+        row["kind"] = module.KINDS[row["kind"]]
+        beyond: list[type[BaseModel]] = [
+            base for base in type(checked).__bases__ if not issubclass(base, module.Occurrence)
+        ]
+        for model in beyond if version >= FIRST_WITH_DETAIL else ():
+            fields = {name: row.pop(name) for name in model.model_fields}
+            row["detail"] = model.model_validate(fields).model_dump_json()
+        rows.append(row)
     return pa.RecordBatch.from_pylist(rows, schema=WIRE_SCHEMAS[version])
 
 

@@ -12,14 +12,25 @@ import pyarrow.compute as pc
 
 from pagetrail.schemas.columns import SCHEMA_VERSION
 from pagetrail.schemas.errors import SchemaTooNew
-from pagetrail.schemas.versions import v1, v2, v3
+from pagetrail.schemas.versions import v1, v2, v3, v4
 from pagetrail.schemas.versions.v3_details import Hotplug
 
 RawEvent = Mapping[str, Any]
 
-WIRE_SCHEMAS: Final[dict[int, pa.Schema]] = {v.VERSION: v.ARROW_SCHEMA for v in (v1, v2, v3)}
+WIRE_SCHEMAS: Final[dict[int, pa.Schema]] = {v.VERSION: v.ARROW_SCHEMA for v in (v1, v2, v3, v4)}
 
 _CUT_OFF = "..."
+_NEW_IN_V4: Final = {
+    "recording_begin": ("reader", "supersedes", "gfp_read_for", "gfp_known"),
+    "recording_end": ("lines",),
+    "boot": ("deferred_struct_pages",),
+    "gap": ("pfn", "order", "nr_pages", "src_pfn", "line"),
+    "split": ("old_order",),
+    "migrate": ("migrate_reason",),
+    "baseline_begin": ("extent", "partial_because"),
+    "baseline_entry": ("memcg_flags",),
+}
+_UNSAID_IN_V3: Final[dict[str, dict[str, Any]]] = {"recording_end": {"lines_of_kinds": ()}, "gap": {"count": 1}}
 _CALLS: Final = {"online": "online_pages", "offline": "offline_pages"}
 
 
@@ -85,6 +96,13 @@ def _hotplug(action: str) -> Hotplug:
     return Hotplug.model_validate({"call": _CALLS[action], "phase": "notified"})
 
 
+def _v3_to_v4(event: RawEvent) -> RawEvent:
+    """v4 has more fields. v3 recorded none of them, so they are absent: a view is not said to be whole, nor a line counted."""
+    kind = event["kind"]
+    absent = dict.fromkeys((*_NEW_IN_V4.get(kind, ()), "user_stack"))
+    return dict(event) | absent | _UNSAID_IN_V3.get(kind, {}) | {"schema_version": 4}
+
+
 def _v1_to_v2_batch(table: pa.RecordBatch) -> pa.RecordBatch:
     stack = table.column("stack")
     text = pc.binary_join(stack.cast(pa.list_(pa.utf8())), "\n")
@@ -106,6 +124,10 @@ def _v2_to_v3_batch(table: pa.RecordBatch) -> pa.RecordBatch:
     return _assemble(table, made, v3.ARROW_SCHEMA)
 
 
+def _v3_to_v4_batch(table: pa.RecordBatch) -> pa.RecordBatch:
+    return _assemble(table, {}, v4.ARROW_SCHEMA)
+
+
 def _assemble(table: pa.RecordBatch, made: Mapping[str, pa.Array], schema: pa.Schema) -> pa.RecordBatch:
     """Return a batch of *schema*: each column from *made*, else from *table*, else null."""
     names = set(table.schema.names)
@@ -116,5 +138,9 @@ def _assemble(table: pa.RecordBatch, made: Mapping[str, pa.Array], schema: pa.Sc
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-EVENT_STEPS: Final[dict[int, Callable[[RawEvent], RawEvent]]] = {1: _v1_to_v2, 2: _v2_to_v3}
-BATCH_STEPS: Final[dict[int, Callable[[pa.RecordBatch], pa.RecordBatch]]] = {1: _v1_to_v2_batch, 2: _v2_to_v3_batch}
+EVENT_STEPS: Final[dict[int, Callable[[RawEvent], RawEvent]]] = {1: _v1_to_v2, 2: _v2_to_v3, 3: _v3_to_v4}
+BATCH_STEPS: Final[dict[int, Callable[[pa.RecordBatch], pa.RecordBatch]]] = {
+    1: _v1_to_v2_batch,
+    2: _v2_to_v3_batch,
+    3: _v3_to_v4_batch,
+}

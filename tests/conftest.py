@@ -50,8 +50,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return how many processes run tests: one more than there are processors, as some of the time one waits for brokers."""
-    return len(os.sched_getaffinity(0)) + 1
+    """Return how many processes run tests: twice as many as there are processors, as a third of the time is spent waiting."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -51,9 +51,11 @@ class Story:
         columns |= {} if ret is None else {"ret": ret}
         self.log.say(Kind.HOTPLUG, self.now, detail, (0, 90, 90, 0), **columns)
 
-    def dump(self, window_begin: int, *entries: dict[str, int]) -> None:
+    def dump(self, window_begin: int, *entries: dict[str, int], extent: str | None = None) -> None:
         self.now += SECOND
-        begin = BaselineBegin(name="0", window_begin=window_begin, window_end=self.now, entries=len(entries))
+        begin = BaselineBegin.model_validate({
+            "name": "0", "window_begin": window_begin, "window_end": self.now, "entries": len(entries), "extent": extent,
+        })  # fmt: skip
         self.log.say(Kind.BASELINE_BEGIN, self.now, begin)
         for entry in entries:
             pid, comm = entry.get("pid", 5), entry.get("comm", 0)

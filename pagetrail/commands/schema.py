@@ -48,7 +48,7 @@ def show(
 
 @schema.command("check")
 def check_(
-    old: Annotated[str | None, typer.Argument(help="JSON Schema file, or a published version: v1, v2, v3.")] = None,
+    old: Annotated[str | None, typer.Argument(help="JSON Schema file, or a published version: v1 to v4.")] = None,
     new: Annotated[str | None, typer.Argument(help="The schema that is to replace it.")] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -18,7 +18,12 @@ def streams_text(found: list[Row], *, lag: bool) -> str:
     snapshots = (
         f"{r['host']}: snapshots {' '.join('@' + name for name in r['snapshots'])}\n" for r in found if r["snapshots"]
     )
-    return text + "".join(snapshots)
+    replaced = (
+        f"{r['host']}: stored again by a later reader, which takes the place of {' '.join(r['superseded'])}\n"
+        for r in found
+        if r["superseded"]
+    )
+    return text + "".join(snapshots) + "".join(replaced)
 
 
 def _cells(r: Row) -> tuple[object, ...]:

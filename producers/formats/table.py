@@ -5,7 +5,7 @@ from typing import Final
 from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.page_owner.alone import PAGE_OWNER, PAGE_TRACKING
 from pagetrail.producers.formats.text.ftrace import FTRACE_TEXT
-from pagetrail.producers.formats.text.perf_script import PERF_SCRIPT
+from pagetrail.producers.formats.text.perf_script import PERF_SCRIPT, PERF_WITHOUT_TIME
 from pagetrail.producers.formats.unread import (
     BPFTRACE,
     COUNTERS,
@@ -27,6 +27,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     TRACE_DAT,
     PERF_DATA,
     DMESG,
+    PERF_WITHOUT_TIME,
     PAGE_OWNER_STACKS,
     PERF_TRACE,
     PERF_KMEM,

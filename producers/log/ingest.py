@@ -1,9 +1,11 @@
 """Ingest one recording into the log, frame by frame. Ingesting it again makes the same frames."""
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from pagetrail.producers.formats.page_owner.alone import DUMPS
 from pagetrail.producers.log.framing import Framer, single
 from pagetrail.producers.parsed import ReadAccount
 from pagetrail.producers.recording_info import Recording
@@ -35,11 +37,15 @@ class IngestReport:
 
 
 def origin_of(recording: Recording, *, producer_version: str) -> FrameOrigin:
-    """Return whose events a recording holds. One without a boot_id gets its own id as one: it is joined to no other."""
+    """Return whose events a recording holds. One without a boot_id gets its own id as one: it is joined to no other.
+
+    A dump alone, which names no host, is known by the name of its file.
+    """
     info = recording.info
     identity = info.recording_id or uuid.uuid4().hex
+    named = info.source.split(".")[0] if info.format in DUMPS and info.source != "-" else ""
     return FrameOrigin(
-        host=info.host or UNKNOWN_HOST,
+        host=info.host or named or UNKNOWN_HOST,
         boot_id=info.boot_id or identity,
         recording=identity,
         producer=info.format,
@@ -79,6 +85,8 @@ def ingest(
         format=info.format,
         trace_clock=info.trace_clock,
         options=dict(sorted(info.options.items())),
+        reader=info.reader,
+        supersedes=info.supersedes,
     )
     begun = False
     for batch in recording.parser.batches():
@@ -99,6 +107,25 @@ def ingest(
     return IngestReport(
         source=info.source, origin=origin, events=framer.seq, frames=framer.frame, duplicates=sending.duplicates,
         clamped=framer.clamped, account=account, notes=(*info.notes, *account.notes),
+    )  # fmt: skip
+
+
+def stored_before(
+    recording: Recording, origin: FrameOrigin, *, events: int, frames: int, end: RecordingEnd
+) -> IngestReport:
+    """Return the report of a recording that is in the log already, to its *end*: nothing was read again."""
+    account = ReadAccount(
+        events=Counter(end.events),
+        ignored=Counter(end.ignored),
+        not_understood=end.not_understood,
+        examples=list(end.examples),
+        failed_allocs=end.failed_allocs,
+        lost_events=end.lost_events,
+        truncated=end.truncated,
+    )
+    return IngestReport(
+        source=recording.info.source, origin=origin, events=events, frames=frames, duplicates=frames, clamped=end.clamped,
+        account=account, notes=tuple(recording.info.notes),
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from pagetrail.schemas.linux.page_ext import OWNER
 from pagetrail.schemas.owner import (
     ABSENT64,
     DOUBT_HOTPLUG,
+    DOUBT_LOST,
     OPEN_END,
     QUARANTINED,
     Evidence,
@@ -56,6 +57,7 @@ def judge(
         DOUBT_DTYPE; doubts that do not bear on *until* are ignored.
     """
     until = np.broadcast_to(np.asarray(until, np.int64), runs.shape)
+    facts = facts.presumed()
     begin = records["evidence_ts"]
     state = records["state"]
     owned, free = state == State.OWNED, state == State.FREE
@@ -188,9 +190,16 @@ def _doubt(
         rows = rows[stop[rows] > doubts["pfn"][i]]
         rows = rows[(doubts["from_ts"][i] <= until[rows]) & (until[rows] <= doubts["to_ts"][i])]
         if doubts["reason"][i] not in DOUBT_ALL:
-            rows = rows[begin[rows] <= doubts["from_ts"][i]]
+            rows = rows[begin[rows] <= evidence_until(doubts[i])]
         found[rows] = i
     return found
+
+
+def evidence_until(doubt: np.void) -> int:
+    """Return up to which time evidence must have begun to be in a doubt (DOUBT_DTYPE); trace clock, ns."""
+    if doubt["reason"] in DOUBT_ALL:
+        return int(doubt["to_ts"])
+    return int(doubt["noticed_ts" if doubt["reason"] == DOUBT_LOST else "from_ts"])
 
 
 def _clock_unsure(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from pagetrail.queries.core.certainty import DOUBT_ALL, gap_reaches
+from pagetrail.queries.core.certainty import evidence_until, gap_reaches
 from pagetrail.queries.core.spans import span_batches
 from pagetrail.queries.core.stream import Stream
 from pagetrail.schemas.feed import FEED_SCHEMAS
@@ -62,7 +62,7 @@ def _doubts(segment: Segment, first_row: int) -> RowsFrom:
     noticed = segment.known.noticed([segment.file], "true", {})
     rows: list[dict[str, Any]] = [
         {name: int(doubt[name]) for name in ("pfn", "nr_pages", "from_ts", "to_ts", "noticed_ts", "seq")}
-        | {"evidence_until_ts": int(doubt["to_ts" if doubt["reason"] in DOUBT_ALL else "from_ts"])}
+        | {"evidence_until_ts": evidence_until(doubt)}
         | {"reason": DOUBT_TEXT[int(doubt["reason"])]}
         for doubt in noticed
     ]

@@ -17,6 +17,7 @@ STREAMS_SCHEMA: Final = pa.schema(
         ("release", pa.utf8()),
         ("fold", pa.utf8()),
         ("recordings", pa.int64()),
+        ("superseded", pa.list_(pa.utf8())),
         ("complete", pa.bool_()),
         ("events", pa.int64()),
         ("first_ts", pa.int64()),
@@ -72,6 +73,7 @@ def _row(stream: Stream) -> dict[str, object]:
     return {
         "host": stream.host, "boot_id": stream.boot_id, "fold": stream.fold,
         "release": facts.boot.release if facts.boot else None, "recordings": len(facts.recordings),
+        "superseded": [part.supersedes for part in facts.recordings if part.supersedes is not None],
         "complete": all(part.complete for part in facts.recordings), "events": stream.newest.file.last_seq + 1,
         "first_ts": min(first, default=None), "horizon": stream.horizon,
         "horizon_wall": wall_text(stream.horizon, facts), "segments": sum(not file.tip for file in stream.files),

@@ -29,6 +29,7 @@ def facts_as_of(facts: Facts, ts: int, seq: int | None = None) -> Facts:
         coverage=[(when, detail) for when, detail in facts.coverage if known(when)],
         gaps=[facts.gaps[i] for i in lost],
         gap_ts=[facts.gap_ts[i] for i in lost],
+        lost_until=facts.lost_until,
         markers=[marker for marker in facts.markers if known(marker[1], marker[0])],
         hotplug=[call for call in facts.hotplug if known(call.ts, call.seq)],
         audits=[audit for audit in facts.audits if known(audit.ts, audit.seq)],

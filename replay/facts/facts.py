@@ -4,16 +4,23 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.extension import Extension
+from pagetrail.schemas.columns import SCHEMA_VERSION
 from pagetrail.schemas.details import Boot, Clock, Coverage, Gap, RecordingEnd
 from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
 from pagetrail.schemas.linux.releases import KernelRules, rules_of
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
+
+NO_ACCOUNT: Final = "an older pagetrail read it, and had not yet told how many lines it did not understand"
+"""The reason of the loss that is presumed in a recording of an older reader that has no end."""
+
+_LOSSES_TOLD_SINCE: Final = 4
+_NUMBERS: Final = ("pages_per_section", "lost_until")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,6 +37,15 @@ class StreamRecording:
     format: str = ""
     source: str = ""
     clock_skew: int = 0
+    version: int = SCHEMA_VERSION
+    """Version of the events of its frames."""
+    supersedes: str | None = None
+    """The recording whose place it takes."""
+
+    @property
+    def tells_losses(self) -> bool:
+        """Whether its events name what its reader could not read. Readers before version 4 only counted it, in its end."""
+        return self.version >= _LOSSES_TOLD_SINCE
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,7 +92,10 @@ class Facts:
     boots
         The boot's constants, as each recording gives them; the last one counts.
     gaps, gap_ts
-        Losses, and the time at which each was reported; ``lose`` adds to both.
+        Losses that concern all pages, and the time at which each was reported; ``lose`` adds to both. Losses that name their pages
+        are doubts.
+    lost_until
+        The latest time that a loss of named pages reaches to; null: there was none.
     """
 
     boots: list[tuple[int, Boot]] = field(default_factory=list)
@@ -85,6 +104,7 @@ class Facts:
     coverage: list[tuple[int, Coverage]] = field(default_factory=list)
     gaps: list[tuple[int, int | None, Gap]] = field(default_factory=list)
     gap_ts: list[int] = field(default_factory=list)
+    lost_until: int | None = None
     markers: list[tuple[int, int, str]] = field(default_factory=list)
     hotplug: list[HotplugCall] = field(default_factory=list)
     audits: list[Audit] = field(default_factory=list)
@@ -103,11 +123,12 @@ class Facts:
 
     def copy(self) -> "Facts":
         """Return a copy of these facts: later events change only the original."""
-        lists = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "pages_per_section"}
+        lists = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in _NUMBERS}
         copies = {
             name: {**found} if isinstance(found, dict) else list(map(_copied, found)) for name, found in lists.items()
         }
-        return Facts(pages_per_section=self.pages_per_section, **copies)  # type: ignore[arg-type]
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
+        return Facts(**numbers, **copies)  # type: ignore[arg-type]
 
     @property
     def rules(self) -> KernelRules:
@@ -128,6 +149,17 @@ class Facts:
         """Add a loss that was reported at *ts*."""
         self.gaps.append((seq, cpu, gap))
         self.gap_ts.append(ts)
+
+    def presumed(self) -> "Facts":
+        """Return these facts with the losses that are presumed: in recordings that tell theirs only in their end, and have none."""
+        silent = [
+            part for part in self.recordings if not (part.complete or part.tells_losses) and part.last_ts is not None
+        ]
+        found = dataclasses.replace(self, gaps=[*self.gaps], gap_ts=[*self.gap_ts]) if silent else self
+        for part in silent:
+            t_lo, t_hi = part.first_ts or 0, part.last_ts or 0
+            found.lose(part.base_seq, t_hi, None, Gap(t_lo=t_lo, t_hi=t_hi, reason=NO_ACCOUNT))
+        return found
 
     def clock_skew(self) -> int:
         """Return by how much the clocks of two CPUs may have differed, ns: the largest skew that a recording declares."""
@@ -169,6 +201,7 @@ def from_plain(saved: dict[str, Any]) -> Facts:
         coverage=[(ts, Coverage.model_validate_json(json.dumps(cov))) for ts, cov in saved["coverage"]],
         gaps=[(seq, cpu, Gap(**gap)) for seq, cpu, gap in saved["gaps"]],
         gap_ts=saved["gap_ts"],
+        lost_until=saved["lost_until"],
         markers=[(seq, ts, text) for seq, ts, text in saved["markers"]],
         hotplug=[HotplugCall(**call) for call in saved["hotplug"]],
         audits=[Audit(**audit) for audit in saved["audits"]],

@@ -20,7 +20,8 @@ LEAVE, CONFIRM, SET, KERNEL_VIEW = range(4)
 _OWNED, _FREED = int(State.OWNED), int(State.FREE)
 _BASELINE, _INFERRED = int(Evidence.BASELINE), int(Evidence.INFERRED)
 _H_BASELINE, _H_CONFIRMED, _H_CORRECTED = int(How.BASELINE), int(How.CONFIRMED), int(How.CORRECTED)
-_H_EARLY = int(How.EARLY)
+_H_EARLY, _H_UNLISTED = int(How.EARLY), int(How.UNLISTED)
+_OBSERVED = int(Evidence.OBSERVED)
 
 
 @jit
@@ -220,6 +221,42 @@ def release_unused(t, handle):
     t.spare[t.counts[SPARE]] = handle
     t.counts[SPARE] += 1
     t.counts[LIVE] -= 1
+
+
+@inner
+def rests_on_a_dump(record):
+    """Whether a block is owned because a dump listed it, and no event of it was seen since."""
+    how = record["how"]
+    by_dump = how in (_H_BASELINE, _H_EARLY, _H_CONFIRMED)
+    return record["state"] == _OWNED and record["evidence"] != _OBSERVED and by_dump
+
+
+@jit
+def apply_silence(t, slot, base, generation, listed, seq, ts):
+    """End what rests on an earlier dump, where a whole dump is silent: the pages are unknown from now on.
+
+    *listed* (pages,), bool: the pages of the blocks that the dump lists, tails included: it lists heads only.
+
+    Source: mm/page_owner.c, read_page_owner (Linux 6.1).
+    """
+    for view in range(2):
+        row = t.owner[slot] if view == 0 else t.kernel[slot]
+        i = np.int64(0)
+        while i < row.size:
+            length = run_length(row, i, row.size)
+            handle = row[i]
+            if handle < 0 or t.records[handle]["begin_seq"] == seq or not rests_on_a_dump(t.records[handle]):
+                i += length
+                continue
+            stop = i + 1
+            while stop < i + length and listed[stop] == listed[i]:
+                stop += 1
+            if not listed[i]:
+                if view == 0:
+                    doubt(t, base + i, stop - i, t.records[handle]["evidence_ts"], ts, seq, DOUBT_BASELINE)
+                close(t, handle, base + i, stop - i, generation, seq, ts, _H_UNLISTED, view)
+                row[i:stop] = -1
+            i = stop
 
 
 @jit

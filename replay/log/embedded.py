@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from pagetrail.replay.log.stored import StoredRecording, stored_recording
 from pagetrail.schemas.errors import FrameDamaged, OffsetGap, TrailMissing
 from pagetrail.schemas.frames import FrameHeader, decode_header, frame_digest
 from pagetrail.schemas.log.contract import (
@@ -20,10 +21,11 @@ from pagetrail.schemas.log.contract import (
 )
 
 _SELECT = "SELECT offset, host, boot_id, digest, payload FROM frames WHERE offset >= ? ORDER BY offset"
-_LATER = """SELECT last_ts, payload FROM frames WHERE host = ? AND boot_id = ? AND recording <> ? AND last_ts > ?
+_LATER = """SELECT last_ts, payload FROM frames WHERE host = ? AND boot_id = ? AND recording NOT IN (?, ?) AND last_ts > ?
     ORDER BY last_ts DESC LIMIT 1"""
 _HOLDING = """SELECT offset, first_seq, last_seq FROM frames WHERE recording = ? AND first_seq <= ? AND last_seq >= ?
     ORDER BY frame LIMIT 1"""
+_ENDS_OF = """SELECT payload FROM frames WHERE recording = ? ORDER BY frame {order} LIMIT 1"""
 _BUSY_SECONDS = 60.0
 _Row = tuple[int, str, str, bytes, bytes]
 
@@ -93,13 +95,25 @@ class SqliteLogReader:
                 return FramePlace(partition=EMBEDDED_PARTITION, offset=offset, first_seq=first_seq, last_seq=last_seq)
         return None
 
-    def later_recording(self, header: FrameHeader) -> FrameHeader | None:
+    def stored(self, recording: str) -> StoredRecording | None:
+        """Return what the log holds of a recording; null: nothing."""
+        ends: list[bytes] = []
+        for order in ("ASC", "DESC"):
+            for file in self._files() if order == "ASC" else reversed(self._files()):
+                with self._explained(file):
+                    row = self._connect(file).execute(_ENDS_OF.format(order=order), (recording,)).fetchone()
+                if row is not None:
+                    ends.append(row[0])
+                    break
+        return stored_recording(*ends) if ends else None
+
+    def later_recording(self, header: FrameHeader, besides: str | None = None) -> FrameHeader | None:
         """Return the last frame of another recording of *header*'s boot that ends after *header* begins; null: there is none.
 
-        Two recordings of one boot may follow each other; they may not overlap.
+        Two recordings of one boot may follow each other; they may not overlap. *besides*: a recording whose place it takes.
         """
         found: FrameHeader | None = None
-        asked = (header.host, header.boot_id, header.recording, header.first_ts)
+        asked = (header.host, header.boot_id, header.recording, besides or header.recording, header.first_ts)
         for file in self._files():
             with self._explained(file):
                 row = self._connect(file).execute(_LATER, asked).fetchone()

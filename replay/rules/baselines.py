@@ -7,7 +7,7 @@ from pagetrail.replay.facts.facts import Audit
 from pagetrail.replay.fold.decode import decode
 from pagetrail.replay.fold.notice_jit import doubt_on
 from pagetrail.replay.fold.options import OPT_FLOOR, OPT_GFP_ISOLATED, OPT_MAX_PFN, OPT_SKEW
-from pagetrail.replay.fold.section_jit import apply_baseline
+from pagetrail.replay.fold.section_jit import apply_baseline, apply_silence
 from pagetrail.replay.fold.tables import with_room
 from pagetrail.replay.rules.event_row import EventRow
 from pagetrail.replay.rules.free_baseline import compare_free, free_runs, set_free
@@ -21,6 +21,7 @@ from pagetrail.replay.rules.page_owner_baseline import (
     difference_class,
     impossible_entries,
     no_entries,
+    rest_on_a_dump,
 )
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.schemas.batch import concat
@@ -69,6 +70,7 @@ def renew_before(state: StreamState) -> int:
     """Return the time (trace clock, ns) at which coverage last began or a gap ended: a baseline renews evidence from before."""
     times = [] if state.coverage.renewed is None else [state.coverage.renewed]
     times += [gap.t_hi + 1 for _, _, gap in state.facts.gaps]
+    times += [] if state.facts.lost_until is None else [state.facts.lost_until + 1]
     return max(times, default=ABSENT64)
 
 
@@ -163,10 +165,29 @@ def _apply(state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, 
     state.tables = split_own_blocks(state.tables, state.facts.boot, seq, ts)
     if opened.begin.skipped:
         return  # in an incomplete dump, a missing record proves nothing
+    extra = np.ones(c.extra.size, np.bool_)
+    if opened.begin.extent == "whole" and b.pfn.size == sum(map(len, opened.batches)):
+        end_unlisted(state, b, seq, ts)
+        extra = ~rest_on_a_dump(c.extra_ours)
     state.tables = with_room(state.tables, int(c.extra.size) + 1)
-    for pfn, ours in zip(c.extra.tolist(), c.extra_ours, strict=True):
+    for pfn, ours in zip(c.extra[extra].tolist(), c.extra_ours[extra], strict=True):
         pages = 1 << max(int(ours["order"]), 0)
         doubt_on(state.tables, pfn, pages, int(ours["evidence_ts"]), ts, seq, DOUBT_BASELINE)
+
+
+def end_unlisted(state: StreamState, b: Entries, seq: int, ts: int) -> None:
+    """End what rests on earlier dumps alone, on pages that a whole dump does not list."""
+    pages = state.facts.pages_per_section
+    section, first = b.pfn // pages, b.pfn % pages
+    for section_nr in np.flatnonzero(state.tables.slot >= 0).tolist():
+        inside = section == section_nr
+        rises = np.zeros(pages + 1, np.int64)
+        np.add.at(rises, first[inside], 1)
+        np.add.at(rises, np.minimum(first[inside] + (np.int64(1) << b.order[inside].astype(np.int64)), pages), -1)
+        listed = np.cumsum(rises[:-1]) > 0
+        state.tables = with_room(state.tables, pages)
+        slot, generation = int(state.tables.slot[section_nr]), int(state.tables.generation[section_nr])
+        apply_silence(state.tables, slot, section_nr * pages, generation, listed, seq, ts)
 
 
 # -- kpageflags ----------------------------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ class StreamEngine:
         for known in self.state.facts.recordings:
             if known.recording == header.recording:
                 return known
-        new = StreamRecording(recording=header.recording, base_seq=self.last_seq + 1)
+        new = StreamRecording(recording=header.recording, base_seq=self.last_seq + 1, version=header.version)
         self.state.facts.recordings.append(new)
         return new
 

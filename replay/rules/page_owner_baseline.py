@@ -23,6 +23,7 @@ from pagetrail.schemas.owner import (
     SAME_TS_NSEC,
     Anomaly,
     Evidence,
+    How,
     State,
 )
 from pagetrail.schemas.structs import taken
@@ -181,6 +182,12 @@ def _extra(t: Tables, entries: Entries, since: int) -> tuple[NDArray[np.int64], 
     if not found:
         return np.zeros(0, np.int64), np.zeros(0, RECORD_DTYPE)
     return np.concatenate(found), np.concatenate(records)
+
+
+def rest_on_a_dump(records: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Return which blocks are owned because a dump listed them, without an event of them since: see ``apply_silence``."""
+    by_dump = np.isin(records["how"], (How.BASELINE, How.EARLY, How.CONFIRMED))
+    return np.asarray(by_dump & (records["state"] == State.OWNED) & (records["evidence"] != Evidence.OBSERVED))
 
 
 def actions(c: Comparison, entries: Entries, renew_before: int, clock: OwnerClock | None) -> NDArray[np.int8]:

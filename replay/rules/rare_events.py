@@ -10,7 +10,18 @@ from pagetrail.replay.rules.event_row import EventRow
 from pagetrail.replay.rules.hotplug import take_call
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.details import CLOCK_SKEW_OPTION, Clock, Coverage, Gap, Marker, RecordingBegin, RecordingEnd
+from pagetrail.schemas.details import (
+    CLOCK_SKEW_OPTION,
+    Clock,
+    ContigRange,
+    Coverage,
+    Gap,
+    Marker,
+    RecordingBegin,
+    RecordingEnd,
+)
+from pagetrail.schemas.linux.kmem_events import may_change_ownership
+from pagetrail.schemas.linux.mmzone import MAX_ORDER
 
 
 def take_recording_begin(state: StreamState, event: EventRow) -> None:
@@ -19,7 +30,7 @@ def take_recording_begin(state: StreamState, event: EventRow) -> None:
     drop_baseline(state)
     recording = state.facts.recordings[-1]
     recording.format, recording.source = begin.format, begin.source
-    recording.clock_skew = _clock_skew(begin.options)
+    recording.clock_skew, recording.supersedes = _clock_skew(begin.options), begin.supersedes
     state.opts[OPT_SKEW] = state.facts.clock_skew()
     if state.last_ts is not None:
         lost = Gap(t_lo=state.last_ts, t_hi=event.ts, reason="between two recordings of the boot")
@@ -31,7 +42,11 @@ def take_recording_end(state: StreamState, event: EventRow) -> None:
     drop_baseline(state)
     recording = state.facts.recordings[-1]
     recording.complete = True
-    state.facts.accounts.append((recording.recording, event.detail(RecordingEnd)))
+    end = event.detail(RecordingEnd)
+    state.facts.accounts.append((recording.recording, end))
+    if not recording.tells_losses and (why := unread_by_an_older_reader(end)):
+        begin = event.ts if recording.first_ts is None else recording.first_ts
+        state.lose(event.seq, event.ts, None, Gap(t_lo=begin, t_hi=event.ts, reason=why))
 
 
 def take_clock(state: StreamState, event: EventRow) -> None:
@@ -44,9 +59,40 @@ def take_coverage(state: StreamState, event: EventRow) -> None:
     state.declare(event.ts, event.detail(Coverage))
 
 
+def unread_by_an_older_reader(end: RecordingEnd) -> str:
+    """Return why events of ownership may be missing from a recording whose reader did not say where; empty: none is."""
+    parts = [f"{end.not_understood} lines were not understood"] if end.not_understood else []
+    parts += ["its source ended in the middle"] if end.truncated else []
+    if missed := sorted(name for name in end.ignored if may_change_ownership(name)):
+        parts.append(f"these events were ignored: {', '.join(missed)}")
+    return f"an older pagetrail read it: {'; '.join(parts)}" if parts else ""
+
+
 def take_gap(state: StreamState, event: EventRow) -> None:
-    """Record a loss of events."""
-    state.lose(event.seq, event.ts, event.value("cpu"), event.detail(Gap))
+    """Record a loss of events: of all pages, or of those that it names."""
+    gap, pfn, src_pfn = event.detail(Gap), event.value("pfn"), event.value("src_pfn")
+    if pfn is None:
+        state.lose(event.seq, event.ts, event.value("cpu"), gap)
+        return
+    for named in (pfn,) if src_pfn is None else (pfn, src_pfn):
+        first, nr_pages = _named_pages(named, event.value("order"), event.value("nr_pages"))
+        state.lose_pages(first, nr_pages, event.seq, event.ts, gap)
+
+
+def _named_pages(pfn: int, order: int | None, nr_pages: int | None) -> tuple[int, int]:
+    """Return the pages that a loss names, as (first, count); where the block's order is unknown, the largest that it may be in."""
+    if nr_pages is not None:
+        return pfn, nr_pages
+    largest = 1 << (MAX_ORDER - 1)
+    return (pfn // largest * largest, largest) if order is None else (pfn, 1 << order)
+
+
+def take_contig_range(state: StreamState, event: EventRow) -> None:
+    """Doubt the pages of a range that is taken as a whole: which of them the call stamps is not followed."""
+    pfn, nr_pages = event.value("pfn"), event.value("nr_pages")
+    gap = Gap(t_lo=event.ts, t_hi=event.ts, reason=f"{event.detail(ContigRange).call} is not followed")
+    if pfn is not None and nr_pages is not None:
+        state.lose_pages(pfn, nr_pages, event.seq, event.ts, gap)
 
 
 def take_marker(state: StreamState, event: EventRow) -> None:
@@ -63,6 +109,7 @@ RULES: Final[Mapping[Kind, Callable[[StreamState, EventRow], None]]] = {
     Kind.GAP: take_gap,
     Kind.MARKER: take_marker,
     Kind.HOTPLUG: take_call,
+    Kind.CONTIG_RANGE: take_contig_range,
     Kind.BASELINE_BEGIN: begin_baseline,
     Kind.BASELINE_END: end_baseline,
 }

@@ -8,7 +8,7 @@ import numpy as np
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.fold.decode import StackTable, TextTable
-from pagetrail.replay.fold.notice_jit import doubt, note, quarantine
+from pagetrail.replay.fold.notice_jit import doubt, doubt_on, note, quarantine
 from pagetrail.replay.fold.options import (
     OPT_LOSS,
     OPT_MAX_PFN,
@@ -25,7 +25,7 @@ from pagetrail.replay.rules.page_values import PageValues
 from pagetrail.replay.rules.sections import MAX_SECTIONS, X86_64_PAGES_PER_SECTION, Sections
 from pagetrail.schemas.details import Boot, Gap
 from pagetrail.schemas.details import Coverage as CoverageDetail
-from pagetrail.schemas.owner import ABSENT64, Anomaly
+from pagetrail.schemas.owner import ABSENT64, DOUBT_LOST, Anomaly
 
 
 class StreamState:
@@ -90,6 +90,17 @@ class StreamState:
     def lose(self, seq: int, ts: int, cpu: int | None, gap: Gap) -> None:
         """Record a loss that was reported at *ts*."""
         self.facts.lose(seq, ts, cpu, gap)
+        self.opts[OPT_LOSS] += 1
+
+    def lose_pages(self, pfn: int, nr_pages: int, seq: int, ts: int, gap: Gap) -> None:
+        """Record a loss that concerns named pages and was reported at *ts*: what is known of them from before is in doubt."""
+        stop = min(pfn + nr_pages, int(self.opts[OPT_MAX_PFN]))
+        if not 0 <= pfn < stop:
+            self.lose(seq, ts, None, gap)
+            return
+        self.tables = with_room(self.tables, 1)
+        doubt_on(self.tables, pfn, stop - pfn, gap.t_lo - self.facts.clock_skew(), ts, seq, DOUBT_LOST)
+        self.facts.lost_until = max(gap.t_hi, self.facts.lost_until or gap.t_hi)
         self.opts[OPT_LOSS] += 1
 
     def quarantine(self, why: Anomaly, seq: int, ts: int, pfn: int, order: int, nr_pages: int = 1) -> None:

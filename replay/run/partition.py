@@ -1,9 +1,11 @@
 """Replay of one partition of the log into segments and tips: open streams, due tips, and the offset from which a resume reads."""
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pagetrail.replay.log.stored import superseded_by
 from pagetrail.replay.rules.engine import StreamEngine
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run import holes
@@ -87,6 +89,7 @@ class PartitionReplay:
         report.refused.update(self._refused)
         self._seen = self._cut.seen
         self._losses, self._lost = list(self._cut.losses), 0
+        self._anew = False
         self.offset = self._cut.offset
         low = reader.low_watermark(partition)
         if self.offset < low:
@@ -110,6 +113,9 @@ class PartitionReplay:
         records = self._read()
         for record in records:
             self._record(record)
+            if self._anew:
+                self._anew = False
+                break
             self.offset = record.offset + 1
             self._seen = (record.offset, record.digest.hex())
             on_record()
@@ -218,6 +224,8 @@ class PartitionReplay:
             self._fold(key, stream, following)
 
     def _fold(self, key: StreamKey, stream: OpenStream, record: LogRecord) -> None:
+        if record.header.first_seq == 0 and self._supersedes(key, stream, record):
+            return
         if self._overlaps(stream.engine, record):
             return
         try:
@@ -236,6 +244,24 @@ class PartitionReplay:
         stream.losses_known, stream.touched = self._lost, time.monotonic()
         self.report.events += stream.engine.last_seq - before
         self.report.frames += 1
+
+    def _supersedes(self, key: StreamKey, stream: OpenStream, record: LogRecord) -> bool:
+        """Set the recording aside whose place the one that begins here takes; return whether the stream begins anew without it.
+
+        Where it is folded already, the stream's files are removed, and the log is read again from its beginning.
+        """
+        old = superseded_by(record.payload)
+        if old is None or (*key, old) in self._refused:
+            return False
+        why = f"recording {old} of {key[0]} {key[1]} was stored again by a later reader: the later one takes its place"
+        self._refused[(*key, old)] = self.report.refused[(*key, old)] = why
+        if all(known.recording != old for known in stream.engine.state.facts.recordings):
+            return False
+        publish.remove(stream.place)
+        del self.streams[key]
+        self._cut = dataclasses.replace(self._cut, streams={k: seq for k, seq in self._cut.streams.items() if k != key})
+        self.offset, self._anew = self.reader.low_watermark(self.partition), True
+        return True
 
     def _halt(self, key: StreamKey, offset: int, error: SchemaTooNew | FrameDamaged) -> None:
         """Stop folding a stream: frames after an unreadable one would be folded onto a wrong state."""

@@ -1,8 +1,9 @@
 """The digests that make up a chain digest: over facts only, never over their transport (offsets, dense ids, frames, batches)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,14 @@ from pagetrail.schemas.owner import VALUE_DTYPE
 _TEXT_FIELDS = ("comm", "free_comm")
 _STACK_FIELDS = ("stack", "free_stack")
 _NO_FACT = ("pages",)
+_MODELS_AT: Final[Mapping[str, Mapping[str, Any]]] = {
+    "boots": {"deferred_struct_pages": None},
+    "gaps": {"count": 1, "line": None},
+    "accounts": {"lines": None, "lines_of_kinds": []},
+}
+"""Facts whose models have fields that version 4 of the events added, and what these are when they were not recorded."""
+
+_HOW_IT_CAME = ("lines", "lines_of_kinds", "line")
 _VALUE_FACTS = tuple(name for name in VALUE_DTYPE.names or () if name != "field")
 
 
@@ -62,8 +71,21 @@ def facts_digest(facts: Facts) -> bytes:
     fields = plain(facts)
     del fields["clients"], fields["fields"]  # the values of clients are digested by field: see ``values_digest``
     for recording in fields["recordings"]:
-        del recording["next_frame"]
+        del recording["next_frame"], recording["version"]
+        _drop_absent(recording, {"supersedes": None})
+    for name, models in _MODELS_AT.items():
+        for fact in fields[name]:
+            for model in (part for part in fact if isinstance(part, dict)):
+                _drop_absent(model, models)
+    _drop_absent(fields, {"lost_until": None})
     return blake2b(json.dumps(fields, sort_keys=True).encode(), digest_size=32).digest()
+
+
+def _drop_absent(fields: dict[str, Any], added: Mapping[str, Any]) -> None:
+    """Remove those of the *added* fields that have no value: so digests of what older versions recorded stay what they were."""
+    for name, nothing in added.items():
+        if fields[name] == nothing or name in _HOW_IT_CAME:
+            del fields[name]
 
 
 def join_digests(*digests: bytes) -> str:

@@ -52,6 +52,12 @@ def sweep(place: StreamPlace, *, alone: bool = True) -> None:
     _remove_overtaken(place)
 
 
+def remove(place: StreamPlace) -> None:
+    """Remove all files of a stream in one fold: they are made again from the log."""
+    for name in place.names():
+        place.store.remove(name)
+
+
 def _remove_overtaken(place: StreamPlace) -> None:
     for tip in overtaken(place.names()):
         place.store.remove(tip)

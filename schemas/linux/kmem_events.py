@@ -23,6 +23,26 @@ MM_PAGE_PCPU_DRAIN: Final = "mm_page_pcpu_drain"
 MM_PAGE_ALLOC_ZONE_LOCKED: Final = "mm_page_alloc_zone_locked"
 MM_PAGE_ALLOC_EXTFRAG: Final = "mm_page_alloc_extfrag"
 
+NOTHING_NEW: Final = frozenset(
+    {
+        "kfree", "kmalloc", "kmalloc_node", "kmem_cache_alloc", "kmem_cache_alloc_node", "kmem_cache_free",
+        "mm_page_free_batched", "mm_page_alloc_extfrag", "mm_page_alloc_zone_locked",
+        "mm_migrate_pages", "mm_migrate_pages_start", "mm_compaction_migratepages", "mm_alloc_contig_migrate_range_info",
+    }
+)  # fmt: skip
+"""Events whose names say alloc, free or migrate, and that change no page's owner, or repeat what another event says.
+
+Source: include/trace/events/kmem.h, migrate.h and compaction.h (Linux 6.1 and 6.12).
+"""
+
+_CHANGES: Final = ("alloc", "free", "migrate", "lost")
+
+
+def may_change_ownership(name: str) -> bool:
+    """Return whether an event of which only the *name* is known (without its group) may have changed a page's owner."""
+    return name not in NOTHING_NEW and any(word in name.lower() for word in _CHANGES)
+
+
 TRACEPOINTS: Final[Mapping[PageAct, str]] = MappingProxyType(
     {
         "alloc": f"{KMEM}:{MM_PAGE_ALLOC}",

@@ -11,10 +11,12 @@ from typing import Final
 STORE_FORMAT: Final = 2
 """Version of these tables. A pagetrail refuses segments of a later one."""
 
-FOLD_VERSION: Final = 3
+FOLD_VERSION: Final = 4
 """Version of the rules of replay. Another version makes other segments, beside the old ones.
 
 3: when coverage ends for one CPU, it ends for all (2 ignored the CPUs of a declaration).
+4: losses may name their pages; what only an earlier dump listed is unknown after a whole dump that does not list it; a recording of
+an older reader that did not understand every line is a loss.
 """
 
 DIGEST_VERSION: Final = 2

@@ -149,7 +149,7 @@ def test_a_segment_cut_short_is_named_and_made_again(run_fresh: Run, tmp_path: P
 
 
 def test_schemas_are_listed_and_compared(run_fresh: Run, tmp_path: Path) -> None:
-    assert run_fresh("schema", "list").stdout.count("pagetrail.events") == 3
+    assert run_fresh("schema", "list").stdout.count("pagetrail.events") == 4
     assert run_fresh("schema", "check").stdout == "compatible\n"
     assert run_fresh("schema", "check", "v1", "v3").returncode == 0
     assert run_fresh("schema", "check", "v3", "v1").returncode == 2

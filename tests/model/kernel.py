@@ -133,7 +133,9 @@ class ModelKernel:
 
     def _write(self, name: str, begin: int, pfns: "np.ndarray", records: Pages) -> None:
         m = self.machine
-        detail = BaselineBegin(name=name, window_begin=begin, window_end=m.now, entries=pfns.size, source="the model")
+        detail = BaselineBegin(
+            name=name, window_begin=begin, window_end=m.now, entries=pfns.size, source="the model", extent="whole"
+        )
         m.log.say(Kind.BASELINE_BEGIN, m.now, detail)
         for pfn, page in zip(pfns.tolist(), records, strict=True):
             columns = {field: int(page[field]) for field in ("order", "gfp_mask", "migratetype", "ts_nsec")}

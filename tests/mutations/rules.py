@@ -19,6 +19,8 @@ BOOT = "pagetrail.replay.rules.boot"
 CALLS = "pagetrail.replay.rules.hotplug"
 NOTIFIER = "pagetrail.schemas.linux.memory_notify"
 HOTPLUG = ("tests/replay/rules/test_memory_notifier.py",)
+LOSSES = ("tests/queries/test_losses.py",)
+DUMPS = ("tests/queries/test_dumps.py",)
 FRAMES = ("tests/replay/run/test_frames_of_the_log.py::test_missing_frames_are_a_gap_between_their_neighbours",)
 
 
@@ -167,7 +169,28 @@ MUTATIONS = (
     Mutation(
         name="silence-says-nothing", module="pagetrail.replay.rules.baselines",
         rule="a page that a dump does not list is not set free; it is put in doubt",
-        old="    for pfn, ours in zip(c.extra.tolist(), c.extra_ours, strict=True):\n", new="    for pfn, ours in ():\n",
+        old="    for pfn, ours in zip(c.extra[extra].tolist(), c.extra_ours[extra], strict=True):\n",
+        new="    for pfn, ours in ():\n",
+    ),
+    Mutation(
+        name="a-whole-dump-is-silent", module="pagetrail.replay.rules.baselines",
+        rule="what only an earlier dump listed is unknown after a whole dump that does not list it",
+        old="        end_unlisted(state, b, seq, ts)\n", new="        pass\n", tests=(*ORACLE, *DUMPS),
+    ),
+    Mutation(
+        name="named-losses-are-nothing", module=RARE, rule="a loss that names its pages puts these in doubt, and no others",
+        old="        state.lose_pages(first, nr_pages, event.seq, event.ts, gap)\n", new="        pass\n",
+        tests=(*ORACLE, *LOSSES),
+    ),
+    Mutation(
+        name="ranges-are-followed", module=RARE, rule="the pages of a range that is allocated as a whole are in doubt",
+        old="        state.lose_pages(pfn, nr_pages, event.seq, event.ts, gap)\n", new="        pass\n",
+        tests=(*ORACLE, *LOSSES),
+    ),
+    Mutation(
+        name="old-readers-read-all", module=RARE,
+        rule="what an older reader did not understand may have been anywhere in its recording",
+        old="    if not recording.tells_losses and (why := ", new="    if False and (why := ", tests=LOSSES,
     ),
     Mutation(
         name="an-agreeing-dump-leaves-inferences", module=SECTIONS,

@@ -146,8 +146,11 @@ def other_line(line, record):
             record["migrate_reason"] = REASONS.index(name)
         return True
     if found := CHARGED.fullmatch(line):
-        record["cgroup"] = text(found[1])
+        flags = 2 * (b"(via objcg)" in line.split(b" to ")[0]) + 4 * (b" to offline memcg" in line)
+        record |= {"cgroup": text(found[1]), "memcg_flags": record.get("memcg_flags", 0) | flags}
         return True
+    if line == b"Slab cache page":
+        record["memcg_flags"] = record.get("memcg_flags", 0) | 1
     return line == b"Slab cache page"
 
 

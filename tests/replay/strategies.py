@@ -18,6 +18,7 @@ from pagetrail.schemas.details import (
     BaselineEnd,
     Boot,
     Clock,
+    ContigRange,
     Coverage,
     Detail,
     Gap,
@@ -211,7 +212,22 @@ def _flag(m: Machine, a: int, b: int) -> None:
 
 
 def _gap(m: Machine, a: int, b: int) -> None:
-    m.emit(Kind.GAP, Gap(t_lo=max(m.ts - 10 * b, 0), t_hi=m.ts, lost=a, reason="a history"), cpu=b % 2)
+    """Mostly of all pages; now and then of a block that it names, or of both of a migration."""
+    named: dict[str, int] = {}
+    if a % 3 == 2:
+        pfn, order = _aligned(a, b)
+        named = (
+            {"pfn": pfn, "order": order},
+            {"pfn": pfn, "src_pfn": pfn ^ PAGES},
+            {"pfn": pfn, "nr_pages": 1 + b % 9},
+        )[b % 3]
+    m.emit(Kind.GAP, Gap(t_lo=max(m.ts - 10 * b, 0), t_hi=m.ts, lost=a, reason="a history"), cpu=b % 2, **named)
+
+
+def _contig_range(m: Machine, a: int, b: int) -> None:
+    call = ContigRange(call="alloc_contig_range", phase=("entry", "return")[b % 2])  # type: ignore[arg-type]
+    pfn, _ = _aligned(a, b)
+    m.emit(Kind.CONTIG_RANGE, call, **({"ret": 0} if b % 2 else {"pfn": pfn, "nr_pages": 1 + a % 40}))
 
 
 def _coverage(m: Machine, a: int, b: int) -> None:
@@ -239,6 +255,8 @@ def _dump(m: Machine, a: int, b: int) -> None:
     """The kernel's own view: what the oracle knows, with some of it changed, left out or made up."""
     window = m.ts - (0, 0, 1_000, 30_000_000)[b % 4]
     begin = BaselineBegin(name=f"dump {a}", window_begin=window, window_end=m.ts, entries=0, skipped=int(a % 5 == 0))
+    if a % 4 == 1:
+        begin = begin.model_copy(update={"extent": "whole"})
     flags = b % 3 == 1
     if flags:
         begin = begin.model_copy(update={"view": "kpageflags"})
@@ -334,7 +352,8 @@ def _again(m: Machine, a: int, b: int) -> None:
 
 _OPS: tuple[Callable[[Machine, int, int], None], ...] = (
     *[_alloc_free] * 8, *[_alloc] * 2, *[_free_block] * 6, *[_free_part] * 2, *[_free_any] * 2, *[_drain] * 3,
-    *[_split] * 3, *[_migrate] * 3, *[_isolate] * 2, *[_hotplug] * 3, _gap, *[_coverage] * 2, _clock, _marker, _extfrag,
+    *[_split] * 3, *[_migrate] * 3, *[_isolate] * 2, *[_hotplug] * 3, _gap, _contig_range, *[_coverage] * 2,
+    _clock, _marker, _extfrag,
     *[_dump] * 2, *[_nonsense] * 2, *[_flag] * 4,
 )  # fmt: skip
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.instances import branches, resolve
-from pagetrail.schemas.publish import json_schema
+from pagetrail.schemas.publish import VERSIONS, json_schema
 
-SCHEMAS = {version: json_schema(version) for version in (1, 2, 3)}
+SCHEMAS = {version: json_schema(version) for version in VERSIONS}
 
 
 def valid(schema: dict[str, Any], root: dict[str, Any]) -> st.SearchStrategy[Any]:

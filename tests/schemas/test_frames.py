@@ -149,10 +149,10 @@ def test_an_arrow_stream_of_somebody_else_is_no_frame() -> None:
 
 
 def test_a_later_version_is_too_new_and_its_header_is_still_read() -> None:
-    header = dataclasses.replace(header_of(small(), ORIGIN, 0), version=4)
+    header = dataclasses.replace(header_of(small(), ORIGIN, 0), version=5)
     payload = encode_frame(small(), header)
     assert decode_header(payload) == header
-    with pytest.raises(SchemaTooNew, match="offset 7: expected event schema version 3 or older, found 4"):
+    with pytest.raises(SchemaTooNew, match="offset 7: expected event schema version 4 or older, found 5"):
         decode_frame(payload, where="offset 7")
 
 

@@ -24,8 +24,6 @@ LEAST_RECORDS_A_PART: Final = 3
 FEW_PARTS: Final = 8
 """So many parts are dumps that were joined, however small they are."""
 
-REASONS_SHOWN: Final = 3
-
 _PACKED: Final = pa.ipc.IpcWriteOptions(compression="zstd")
 
 
@@ -122,7 +120,7 @@ class PageOwnerFile:
         parts = self._parts(kept)
         self._tell(parts)
         name = self._source.split(".")[0]
-        at = -1
+        at, because = -1, self.tally.partial_because
         for number, part in enumerate(parts, 1):
             first, at = at < 0, max(part.newest, at + 1)
             if first:
@@ -134,6 +132,8 @@ class PageOwnerFile:
                 entries=part.stop - part.start,
                 skipped=self.tally.missing,
                 source=self._source,
+                extent="joined" if len(parts) > 1 else "partial" if because else "whole",
+                partial_because=because,
             )
             yield baseline_begin(at, begin)
             for batch in kept.batches(part):
@@ -148,7 +148,7 @@ class PageOwnerFile:
         if kept.rows < LEAST_RECORDS_A_PART * len(parts):
             repeated = kept.repeated()
             if repeated is None:
-                self.tally.is_partial("its records are not in the kernel's order")
+                self.tally.is_partial("its records are not in the kernel's order", 1)
                 return [_Part(start=0, stop=kept.rows, newest=max(part.newest for part in parts))]
             if len(parts) > FEW_PARTS:
                 raise InputError(
@@ -168,10 +168,8 @@ class PageOwnerFile:
             self.account.notes.append(
                 f"these are {len(parts)} dumps joined into one; they are taken one after the other, {order}"
             )
-        if self.tally.partial_because:
-            self.account.notes.append(
-                f"records may be missing: {'; '.join(self.tally.partial_because[:REASONS_SHOWN])}"
-            )
+        if self.tally.partial:
+            self.account.notes.append(f"the dump is not taken as whole: {self.tally.partial_because}")
 
     def _check(self, kept: _Kept) -> None:
         tally, account = self.tally, self.account
@@ -213,3 +211,6 @@ PAGE_TRACKING: Final = Format(
     within=True,
     opens=lambda stream, kernel: PageOwnerFile(stream, source=stream.source, dialect=TRACKING_DIALECT),
 )
+
+DUMPS: Final = frozenset({PAGE_OWNER.name, PAGE_TRACKING.name})
+"""The formats of dumps alone."""

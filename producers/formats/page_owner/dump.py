@@ -34,6 +34,7 @@ _NUMBERS: Final = {
     "block_migratetype": dump_jit.BLOCK_MIGRATETYPE,
     "migrate_reason": dump_jit.REASON,
     "page_flags": dump_jit.FLAGS,
+    "memcg_flags": dump_jit.MEMCG,
 }
 _TEXTS: Final = {"comm": dump_jit.COMM, "stack": dump_jit.STACK, "cgroup": dump_jit.CGROUP}
 

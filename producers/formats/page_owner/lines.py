@@ -10,6 +10,7 @@ from typing import Final
 
 from pagetrail.schemas.linux.migrate import MIGRATE_REASON_NAMES, MR_CONTIG_RANGE, MR_CONTIG_RANGE_BEFORE_5_10
 from pagetrail.schemas.linux.mmzone import MIGRATETYPE_NAMES
+from pagetrail.schemas.linux.page_owner import MEMCG_OBJCG, MEMCG_OFFLINE, MEMCG_SLAB
 
 Fields = dict[str, int | str]
 """What lines of a record say: numbers and texts by the names of the columns of events."""
@@ -73,7 +74,9 @@ _WORD: Final = re.compile(rb"(?:#\d+\s+)?((?:[^ ]|(?<=\]) | (?=\[))+)")
 _DECIMAL_OFFSET: Final = re.compile(rb"\+(\d+)$")
 
 _MIGRATED: Final = re.compile(rb"Page has been migrated, last migrate reason: (.+)")
-_CHARGED: Final = re.compile(rb"(?P<slab>Slab cache page)|Charged (\(via objcg\) )?to (offline )?memcg ?(?P<name>.*)")
+_CHARGED: Final = re.compile(
+    rb"(?P<slab>Slab cache page)|Charged (?P<objcg>\(via objcg\) )?to (?P<offline>offline )?memcg ?(?P<name>.*)"
+)
 _SORTED: Final = re.compile(rb"\d+ times(?:, \d+ pages.*)?:?")
 _LEFT_OUT: Final = re.compile(rb"--+|\.\.\.|\[\.\.\.\]")
 
@@ -186,7 +189,10 @@ def other_fields(line: bytes) -> Fields | None:
             return {"migrate_reason": MR_CONTIG_RANGE}
         return {"migrate_reason": MIGRATE_REASON_NAMES.index(name)} if name in MIGRATE_REASON_NAMES else {}
     if found := _CHARGED.fullmatch(line):
-        return {} if found["slab"] else {"cgroup": readable(found["name"])}
+        if found["slab"]:
+            return {"memcg_flags": MEMCG_SLAB}
+        flags = MEMCG_OBJCG * bool(found["objcg"]) | MEMCG_OFFLINE * bool(found["offline"])
+        return {"memcg_flags": flags, "cgroup": readable(found["name"])}
     return None
 
 

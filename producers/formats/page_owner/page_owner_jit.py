@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pagetrail.schemas.jit import inner, jit
 from pagetrail.schemas.linux.migrate import MIGRATE_REASON_NAMES, MR_CONTIG_RANGE, MR_CONTIG_RANGE_BEFORE_5_10
 from pagetrail.schemas.linux.mmzone import MIGRATETYPE_NAMES
+from pagetrail.schemas.linux.page_owner import MEMCG_OBJCG, MEMCG_OFFLINE, MEMCG_SLAB
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -35,8 +36,10 @@ def _lines(names: tuple[str, ...]) -> Bytes:
 ABSENT: Final = np.iinfo(np.int64).min
 
 # Rows of the field matrix, and of the tables of distinct texts (COMM, STACK, CGROUP minus COMM).
-PFN, ORDER, GFP, PID, TGID, TS, FREE_TS, MIGRATETYPE, BLOCK_MIGRATETYPE, REASON, FLAGS, COMM, STACK, CGROUP = range(14)
-FIELDS: Final = 14
+PFN, ORDER, GFP, PID, TGID, TS, FREE_TS, MIGRATETYPE, BLOCK_MIGRATETYPE, REASON, FLAGS, MEMCG, COMM, STACK, CGROUP = (
+    range(15)
+)
+FIELDS: Final = 15
 TEXTS: Final = 3
 
 # What the parser is doing, and the slots of its state.
@@ -327,13 +330,16 @@ def _other_line(buf: Bytes, pos: int, end: int, row: int, out: Ints, slots: Ints
         if index >= 0:
             out[REASON, row] = index
         return reason < end and not _has_header(buf, reason, end)
+    flags = max(out[MEMCG, row], 0)
     if _at(buf, pos, end, _SLAB) == end:
+        out[MEMCG, row] = flags | MEMCG_SLAB
         return True
     pos = _at(buf, pos, end, _CHARGED)
-    pos = max(pos, _at(buf, pos, end, _OBJCG))
-    pos = _at(buf, pos, end, _TO)
-    pos = max(pos, _at(buf, pos, end, _OFFLINE))
-    pos = _at(buf, pos, end, _MEMCG)
+    via = _at(buf, pos, end, _OBJCG)
+    pos = _at(buf, max(pos, via), end, _TO)
+    offline = _at(buf, pos, end, _OFFLINE)
+    pos = _at(buf, max(pos, offline), end, _MEMCG)
+    out[MEMCG, row] = flags | (MEMCG_OBJCG if via >= 0 else 0) | (MEMCG_OFFLINE if offline >= 0 else 0)
     if pos < 0 or _has_header(buf, pos, end):
         return False
     out[CGROUP, row] = _intern(buf, pos, end, slots[2], spans[2])

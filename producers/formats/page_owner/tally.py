@@ -44,8 +44,8 @@ class Tally:
         Lines of the dump in all; those of them that are empty.
     kinds
         The lines that were not understood, by what is the same in them.
-    partial_because
-        Why records may be missing, in the order found; nothing: no line says so.
+    partial
+        Why records may be missing, and the number of the first line that shows it.
     sorted_line
         Number of the first line that only page_owner_sort writes.
     joined
@@ -57,7 +57,7 @@ class Tally:
     lines: int = 0
     empty_lines: int = 0
     kinds: dict[str, LineKind] = field(default_factory=dict)
-    partial_because: list[str] = field(default_factory=list)
+    partial: dict[str, int] = field(default_factory=dict)
     sorted_line: int | None = None
     joined: int = 1
 
@@ -87,10 +87,16 @@ class Tally:
         if lines:
             self._of(OTHER_KINDS, 0, "").lines += lines
 
-    def is_partial(self, reason: str) -> None:
-        """Note why records may be missing."""
-        if reason not in self.partial_because:
-            self.partial_because.append(reason)
+    def is_partial(self, reason: str, line: int) -> None:
+        """Note why records may be missing, as *line* shows."""
+        self.partial.setdefault(reason, line)
+
+    @property
+    def partial_because(self) -> str | None:
+        """Why records may be missing, in words; null: nothing says so."""
+        found = [f"{reason} (line {line})" for reason, line in self.partial.items()]
+        found += [self.account.truncated] if self.account.truncated else []
+        return "; ".join(found) or None
 
     def _count(self, line: int, text: bytes) -> None:
         shown = noted(text)

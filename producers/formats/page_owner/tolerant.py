@@ -98,16 +98,19 @@ class TolerantReader:
     def read(self, region: Region) -> Fields | None:
         """Return the record of *region*; null: it has none that can be read. What is not understood is counted."""
         at = region.lines[0].find(self._dialect.marker)
+        prefix = region.lines[0][: max(at, 0)]
         if at < 0:
             self._strays(region)
             return None
         numbers: Sequence[int] = range(region.first_line, region.first_line + len(region.lines))
         wrong = 0
-        for strip in _strippers(region.lines[0][:at]):
+        for strip in _strippers(prefix):
             lines = [region.lines[0][at:], *map(strip, region.lines[1:])]
             numbers, lines = _single_spaced(numbers, lines)
             head = self._head(lines)
             if isinstance(head, _Head):
+                if prefix.strip():
+                    self._tally.is_partial("a console or a tool wrote before its lines", region.first_line)
                 return self._whole(region, numbers, lines, head)
             wrong = wrong or head
         self._leave(region, region.first_line + wrong)
@@ -152,6 +155,7 @@ class TolerantReader:
     # -- what follows --------------------------------------------------------------------------------------------------------
 
     def _whole(self, region: Region, numbers: Sequence[int], lines: Sequence[bytes], head: _Head) -> Fields | None:
+        """Return a record whose head was read; null: too much of it is missing."""
         rest = self._rest(numbers, lines, head)
         first = region.first_line
         if region.is_cut and not rest.ended:
@@ -172,7 +176,7 @@ class TolerantReader:
             self._cut_line(region, numbers[-1], lines[-1].strip())
         elif not rest.ended and self.empty_lines_end:
             rest.cut = True
-            self._tally.is_partial(f"no empty line ends the record of line {first}: lines may be missing there")
+            self._tally.is_partial("no empty line ends a record", first)
         self.empty_lines_end |= rest.ended
         for place in head.odd:
             self._tally.note(numbers[place], lines[place])
@@ -202,7 +206,8 @@ class TolerantReader:
             return True
         fields = other_fields(bare)
         if fields is not None:
-            rest.fields |= fields
+            flags = int(rest.fields.get("memcg_flags", 0)) | int(fields.get("memcg_flags", 0))
+            rest.fields |= fields | ({"memcg_flags": flags} if "memcg_flags" in fields else {})
             rest.others = True
         return fields is not None
 
@@ -210,7 +215,7 @@ class TolerantReader:
         """Count an unknown line within a record."""
         if is_left_out_line(bare):
             rest.cut = rest.ended = True
-            self._tally.is_partial(f"line {number} says that lines are left out")
+            self._tally.is_partial("lines are left out", number)
             self._tally.empty_lines += 1
             return
         if is_pfn_line(bare):
@@ -223,14 +228,14 @@ class TolerantReader:
     def _behind(self, rest: _Rest, number: int, line: bytes, bare: bytes) -> None:
         """Count a line behind the end of a record: maybe its stack goes on, or another record has lost its header."""
         if is_left_out_line(bare):
-            self._tally.is_partial(f"line {number} says that lines are left out")
+            self._tally.is_partial("lines are left out", number)
             self._tally.empty_lines += 1
             return
         if is_pfn_line(bare):
             self._lost_header(rest, number)
         elif not rest.foreign and frame_text(bare, indented=line[0] in _BLANK) is not None:
             rest.cut = True
-            self._tally.is_partial(f"line {number} belongs to no record")
+            self._tally.is_partial("a line belongs to no record", number)
         self._other(number, bare)
 
     def _cut_line(self, region: Region, number: int, bare: bytes) -> None:
@@ -241,28 +246,26 @@ class TolerantReader:
     def _lost_header(self, rest: _Rest, number: int) -> None:
         rest.foreign = True
         self._tally.account.unread += 1
-        self._tally.is_partial(f"the header before line {number} is missing")
+        self._tally.is_partial("a header is missing", number)
 
     # -- what is not read ----------------------------------------------------------------------------------------------------
 
     def _strays(self, region: Region) -> None:
         """Count the lines before the first record."""
-        begun = False
         for number, line in enumerate(region.lines, region.first_line):
             bare = line.strip()
             if not bare:
                 self._tally.empty_lines += 1
                 continue
             self._tally.account.unread += is_pfn_line(bare)
-            begun |= is_pfn_line(bare) or _is_known(bare, line)
+            if is_pfn_line(bare) or _is_known(bare, line):
+                self._tally.is_partial("it begins within a record", number)
             self._other(number, bare)
-        if begun:
-            self._tally.is_partial("it begins within a record")
 
     def _leave(self, region: Region, wrong: int) -> None:
         """Count a record that cannot be read, and all of its lines; *wrong* is the number of the one that says why."""
         self._tally.account.unread += 1
-        self._tally.is_partial(f"the record of line {region.first_line} was not read")
+        self._tally.is_partial("a record was not read", wrong)
         self._tally.without_page += not any(b"PFN" in line for line in region.lines)
         self._tally.note(wrong, region.lines[wrong - region.first_line])
         for number, line in enumerate(region.lines, region.first_line):

@@ -120,7 +120,7 @@ def unseen(oracle: "Reference", page: int) -> Anomaly:
     onlining = next((c for c in oracle.calls.values() if c["call"] == "online_pages" and c["pfn"] is not None), None)
     if onlining and onlining["pfn"] <= page < onlining["pfn"] + (onlining["nr_pages"] or 0):
         return Anomaly.FREE_UNSEEN_ONLINING
-    return Anomaly.FREE_UNSEEN_LOSS if oracle.gap_ends else Anomaly.FREE_UNSEEN_BOOT
+    return Anomaly.FREE_UNSEEN_LOSS if oracle.gap_ends or oracle.page_losses else Anomaly.FREE_UNSEEN_BOOT
 
 
 def end_owners(oracle: "Reference", ending: list[int], event_pages: range, how: How) -> None:

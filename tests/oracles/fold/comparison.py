@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def surer_from(oracle: "Reference") -> int | None:
     """Evidence from before this instant is surer after a view of the kernel's own."""
-    return max([*oracle.coverage_begins, *(end + 1 for end in oracle.gap_ends)], default=None)
+    return max([*oracle.coverage_begins, *(end + 1 for end in oracle.gap_ends + oracle.page_losses)], default=None)
 
 
 def agrees_with(oracle: "Reference", entry: Event) -> bool:

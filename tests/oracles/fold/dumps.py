@@ -61,9 +61,30 @@ def end_dump(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
         elif action == "set":
             set_owner(oracle, entry, window, since, orders)
     if not dump.begin.get("skipped"):
+        whole = dump.begin.get("extent") == "whole" and len(entries) == len(dump.entries)
+        if whole:
+            end_unlisted(oracle, {page for entry in entries for page in pages_of(entry)})
         for page, owner in extra:
+            if whole and rests_on_a_dump(owner):
+                continue
             for named in range(page, page + 2**owner.order):
                 oracle.doubt(named, owner.evidence_ts, OPEN_END, DOUBT_BASELINE)
+
+
+def rests_on_a_dump(owner: Owner) -> bool:
+    by_dump = owner.how in (How.BASELINE, How.EARLY, How.CONFIRMED)
+    return owner.state == State.OWNED and owner.evidence != Evidence.OBSERVED and by_dump
+
+
+def end_unlisted(oracle: "Reference", listed: set[int]) -> None:
+    """A whole dump is silent of a page that only an earlier dump listed: nobody knows what became of it."""
+    for page, owner in list(oracle.proven.items()):
+        if page not in listed and owner.begin_seq != oracle.seq and rests_on_a_dump(owner):
+            oracle.doubt(page, owner.evidence_ts, oracle.ts, DOUBT_BASELINE)
+            oracle.end(page, How.UNLISTED)
+    for page, owner in list(oracle.kernel.items()):
+        if page not in listed and owner.begin_seq != oracle.seq and rests_on_a_dump(owner):
+            oracle.end_view(page, How.UNLISTED)
 
 
 def possible_entries(oracle: "Reference", entries: list[Event]) -> list[Event]:

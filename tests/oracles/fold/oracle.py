@@ -19,6 +19,7 @@ from tests.oracles.fold.moves import migrate, recheck_moves
 from tests.oracles.fold.recording import (
     covered,
     take_clock,
+    take_contig_range,
     take_coverage,
     take_gap,
     take_marker,
@@ -48,6 +49,7 @@ RARE: dict[Kind, Callable[["Reference", Event, dict[str, Any]], None]] = {
     Kind.GAP: take_gap,
     Kind.MARKER: take_marker,
     Kind.HOTPLUG: take_call,
+    Kind.CONTIG_RANGE: take_contig_range,
     Kind.BASELINE_BEGIN: begin_dump,
     Kind.BASELINE_END: end_dump,
 }
@@ -70,6 +72,7 @@ class Reference:
         self.quarantined: list[tuple[int, int | None, int | None, Anomaly]] = []
         self.audits: list[Audit] = []
         self.gap_ends: list[int] = []
+        self.page_losses: list[int] = []  # ends of losses that name their pages
         self.flags: dict[tuple[int, str], Flag] = {}
         self.flag_spans: list[tuple[Flag, int, int]] = []  # with the seq and time at which each ended
         self.debug = False

@@ -2,10 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
+from pagetrail.schemas.owner import DOUBT_LOST, OPEN_END
 from tests.oracles.fold.values import Event
 
 if TYPE_CHECKING:
     from tests.oracles.fold.oracle import Reference
+
+LARGEST = 1024
+"""Pages of the largest block of the buddy allocator."""
 
 
 def take_recording_begin(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
@@ -48,7 +52,35 @@ def covered(oracle: "Reference", kind: str) -> bool:
 
 
 def take_gap(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
-    oracle.gap_ends.append(said["t_hi"])
+    """A loss of all pages, or of the block that it names: the largest that there is, where it does not say the order."""
+    if event.get("pfn") is None:
+        oracle.gap_ends.append(said["t_hi"])
+        return
+    for pfn in (event["pfn"], event.get("src_pfn")):
+        if pfn is None:
+            continue
+        if event.get("nr_pages") is not None:
+            pages = range(pfn, pfn + event["nr_pages"])
+        elif event.get("order") is not None:
+            pages = range(pfn, pfn + 2 ** event["order"])
+        else:
+            pages = range(pfn - pfn % LARGEST, pfn - pfn % LARGEST + LARGEST)
+        lose_pages(oracle, pages, said["t_lo"], said["t_hi"])
+
+
+def take_contig_range(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
+    if "pfn" in event and "nr_pages" in event:
+        lose_pages(oracle, range(event["pfn"], event["pfn"] + event["nr_pages"]), oracle.ts, oracle.ts)
+
+
+def lose_pages(oracle: "Reference", pages: range, since: int, until: int) -> None:
+    there = pages[: max(oracle.beyond - pages.start, 0)] if pages.start >= 0 else pages[:0]
+    if not there:
+        oracle.gap_ends.append(until)
+        return
+    oracle.page_losses.append(until)
+    for page in there:
+        oracle.doubt(page, since - oracle.skew, OPEN_END, DOUBT_LOST)
 
 
 def take_marker(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:

@@ -333,10 +333,10 @@ def test_the_vmemmap_base_that_the_operator_gives_counts_for_every_trace(tmp_pat
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.ZstdCompressor().compress])
-def test_stdin_is_read_like_a_file_and_has_no_id(make, monkeypatch, pack):
+def test_stdin_is_read_like_a_file_and_has_its_id(make, monkeypatch, pack):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(pack(TRACE.encode()))))
     recording = open_recording("-")
-    assert (recording.info.recording_id, recording.info.source) == (None, "-")
+    assert (recording.info.recording_id, recording.info.source) == (content_id(make() / "trace.txt"), "-")
     assert rows_of(recording.parser) == rows_of(open_recording(make() / "trace.txt").parser)
 
 

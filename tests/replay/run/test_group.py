@@ -82,7 +82,7 @@ def test_two_members_make_the_store_of_one_replay(
 ) -> None:
     address = a_topic(make_topic, hosts)
     asked = {"log": str(address), "trail": str(tmp_path), "group": GROUP, "floor": FLOOR}
-    for worker in [Worker.start("replay", **asked), Worker.start("replay", **asked)]:
+    for worker in [Worker("replay", **asked), Worker("replay", **asked)]:
         worker.end()
     assert store(tmp_path) == expected
 

@@ -1,0 +1,115 @@
+"""The same recording given again: under another name, compressed, by stdin; and one that an older pagetrail stored."""
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pagetrail import api
+from tests.commands.conftest import Run, run_in
+from tests.version_3 import old_copy
+
+LINE = "  <idle>-0  [000] d....  {:.6f}: mm_page_alloc: page=0 pfn={:#x} order=0 migratetype=0 gfp_flags=GFP_KERNEL\n"
+TRACE = "# tracer: nop\n#\n" + "".join(LINE.format(1 + i / 1000, 256 + i) for i in range(50))
+RECORD = """Page allocated via order 0, mask 0xcc0(GFP_KERNEL), pid {0}, tgid {0} (leakd), ts {0}000 ns, free_ts 0 ns
+PFN {0} type Unmovable Block 0 type Unmovable Flags 0x0()
+ get_page_from_freelist+0x1/0x2
+
+"""
+DUMP = "".join(RECORD.format(500 + i) for i in range(10))
+
+
+def streams(run: Run) -> list[dict[str, Any]]:
+    assert run("replay").returncode == 0
+    return list(json.loads(run("streams", "--json").stdout))
+
+
+@pytest.mark.parametrize("content", [DUMP, TRACE], ids=["a dump", "a trace"])
+def test_a_recording_is_stored_once_whatever_it_is_called(run_fresh: Run, tmp_path: Path, content: str) -> None:
+    (tmp_path / "first.txt").write_text(content)
+    (tmp_path / "other-name.log").write_text(content)
+    (tmp_path / "packed.gz").write_bytes(gzip.compress(content.encode()))
+    assert run_fresh("ingest", "first.txt").returncode == 0
+    for name, stdin in (("other-name.log", b""), ("packed.gz", b""), ("-", content.encode())):
+        done = run_fresh("ingest", name, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        assert "all stored before; nothing was added" in done.stderr
+    assert len(streams(run_fresh)) == 1
+
+
+def test_what_comes_by_stdin_is_the_file_that_has_the_same_bytes(run_fresh: Run, tmp_path: Path) -> None:
+    (tmp_path / "first.txt").write_text(DUMP)
+    for _ in range(2):
+        assert run_fresh("ingest", "-", stdin=DUMP.encode()).returncode == 0
+    assert "nothing was added" in run_fresh("ingest", "first.txt").stderr
+    assert not [path for path in tmp_path.rglob("*") if "stdin" in path.name]
+
+
+def test_other_options_are_not_the_same_recording(run_fresh: Run, tmp_path: Path) -> None:
+    (tmp_path / "first.txt").write_text(TRACE)
+    assert run_fresh("ingest", "first.txt").returncode == 0
+    assert run_fresh("ingest", "first.txt", "--covers", "alloc,free").returncode == 4
+
+
+def test_dumps_of_several_hosts_are_streams_that_are_named_by_their_files(run_fresh: Run, tmp_path: Path) -> None:
+    for name, pid in (("web1", 700), ("web2", 800)):
+        (tmp_path / f"{name}.page_owner.txt").write_text(DUMP + RECORD.format(pid))
+    assert run_fresh("ingest", "web1.page_owner.txt", "web2.page_owner.txt").returncode == 0
+    assert [row["host"] for row in streams(run_fresh)] == ["web1", "web2"]
+    assert run_fresh("owner", "800", "--at", "-0s", "--stream", "web2").returncode == 0
+
+
+def test_one_bad_file_in_a_list_stops_no_other(run_fresh: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.txt").write_text("Dear all")
+    (tmp_path / "first.txt").write_text(TRACE)
+    (tmp_path / "second.txt").write_text(DUMP)
+    done = run_fresh("ingest", "first.txt", "bad.txt", "second.txt", "nowhere.txt")
+    assert done.returncode == 2
+    assert "2 of 4 recordings were not stored: bad.txt, nowhere.txt" in done.stderr
+    assert len(streams(run_fresh)) == 2
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """Return a trail whose log an older pagetrail made of a trace."""
+    (tmp_path / "trace").write_text(TRACE)
+    api.ingest(tmp_path / "now", tmp_path / "trace", covers=("alloc", "free"))
+    old_copy(tmp_path / "now", tmp_path / "old")
+    return tmp_path / "old"
+
+
+def test_what_an_older_reader_stored_is_neither_continued_nor_mixed(old: Path, tmp_path: Path) -> None:
+    run = run_in(tmp_path, old)
+    done = run("ingest", "trace", "--covers", "alloc,free")
+    assert done.returncode == 2
+    assert "--again" in done.stderr
+    assert "never mixed" in done.stderr
+    assert streams(run)[0]["superseded"] == []
+
+
+@pytest.mark.parametrize("replayed", [False, True])
+def test_again_takes_the_place_of_what_an_older_reader_stored(old: Path, tmp_path: Path, *, replayed: bool) -> None:
+    run = run_in(tmp_path, old)
+    before = streams(run) if replayed else []
+    assert run("ingest", "trace", "--covers", "alloc,free", "--again").returncode == 0
+    (now,) = streams(run)
+    assert now["recordings"] == 1
+    assert len(now["superseded"]) == 1
+    assert [now["boot_id"]] == [row["boot_id"] for row in before] or not replayed
+    assert now["superseded"][0] in run("streams").stdout
+    fresh = run_in(tmp_path, tmp_path / "now")
+    (same,) = streams(fresh)
+    asked = ("owner", "300", "--at", "-0s", "--json")
+    names = ("state", "pid", "order", "gfp_mask", "certain", "uncertain")
+    ours, theirs = (json.loads(r(*asked).stdout)[0] for r in (run, fresh))
+    assert [ours[name] for name in names] == [theirs[name] for name in names]
+    assert now["events"] == same["events"]
+    assert "a later reader" in run("doctor").stdout
+    for name in ("trace", "-"):
+        done = run("ingest", name, "--covers", "alloc,free", stdin=TRACE.encode())
+        assert "nothing was added" in done.stderr
+    shutil.rmtree(old / "segments")
+    assert streams(run)[0]["state_digest"] == now["state_digest"]

@@ -1,0 +1,117 @@
+"""What a loss takes away: from all pages, or from those that it names; and what recordings of older readers are worth."""
+
+from pathlib import Path
+
+import pytest
+
+from pagetrail import api
+from pagetrail.producers.log.framing import Framer, single
+from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.details import ContigRange, Gap, RecordingEnd
+from pagetrail.schemas.frames import FrameOrigin
+from tests.oracles.answers import ORIGIN, numbered
+from tests.queries.conftest import fold
+from tests.replay.states import trail_of
+from tests.stories import SECOND, Story
+from tests.version_3 import in_version_3
+
+LINE = "a line that was not understood"
+
+
+def sure(trail: api.Trail, pfn: int, at: int | None = None) -> bool:
+    """Return whether the answer for a page is certain of its state."""
+    (row,) = trail.owner([pfn], "-0s" if at is None else at).to_pylist()
+    return "state" not in row["uncertain"]
+
+
+def test_a_loss_that_names_its_pages_concerns_no_others(tmp_path: Path) -> None:
+    tell = Story()
+    first = tell(Kind.ALLOC, 8, order=1)
+    tell(Kind.ALLOC, 12)
+    tell.now += SECOND
+    tell.log.say(Kind.GAP, tell.now, Gap(t_lo=first + 1, t_hi=tell.now, reason=LINE), pfn=8, order=1)
+    lost = tell.now
+    tell(Kind.ALLOC, 16)
+    trail = tell.trail(tmp_path / "trail")
+    assert [sure(trail, pfn) for pfn in (8, 9, 12, 16)] == [False, False, True, True]
+    assert sure(trail, 8, first)
+    assert not sure(trail, 8, lost - 1)
+    (row,) = trail.owner([8], "-0s").to_pylist()
+    assert "an event of this page was lost" in row["why"]
+
+
+def test_new_evidence_ends_the_doubt_of_a_named_loss(tmp_path: Path) -> None:
+    tell = Story()
+    first = tell(Kind.ALLOC, 8)
+    tell.log.say(Kind.GAP, tell.now, Gap(t_lo=first, t_hi=tell.now, reason=LINE), pfn=8, order=0)
+    tell(Kind.FREE, 8)
+    assert sure(tell.trail(tmp_path / "trail"), 8)
+
+
+@pytest.mark.parametrize("floor", [1 << 40, 4])
+def test_a_dump_that_agrees_ends_the_doubt_of_a_named_loss(tmp_path: Path, floor: int) -> None:
+    tell = Story()
+    first = tell(Kind.ALLOC, 8)
+    tell.now += SECOND
+    tell.log.say(Kind.GAP, tell.now, Gap(t_lo=first, t_hi=tell.now, reason=LINE), pfn=8, order=0)
+    tell(Kind.ALLOC, 12)
+    tell.dump(tell.now, {"pfn": 8, "ts_nsec": first}, {"pfn": 12, "ts_nsec": tell.now})
+    tell(Kind.ALLOC, 16)
+    assert sure(tell.trail(tmp_path / "trail", floor=floor), 8)
+
+
+def test_a_migration_that_was_lost_concerns_the_largest_blocks_around_both_pages(tmp_path: Path) -> None:
+    tell = Story()
+    for pfn in (8, 12):
+        tell(Kind.ALLOC, pfn)
+    tell.log.say(Kind.GAP, tell.now, Gap(t_lo=0, t_hi=tell.now, reason=LINE), pfn=5_000, src_pfn=9)
+    trail = tell.trail(tmp_path / "trail")
+    assert not sure(trail, 8)
+    assert not sure(trail, 12)
+
+
+def test_a_range_that_is_taken_as_a_whole_is_in_doubt(tmp_path: Path) -> None:
+    tell = Story()
+    for pfn in (8, 40):
+        tell(Kind.ALLOC, pfn)
+    tell.now += SECOND
+    entry = ContigRange(call="alloc_contig_range", phase="entry")
+    tell.log.say(Kind.CONTIG_RANGE, tell.now, entry, pfn=0, nr_pages=32)
+    trail = tell.trail(tmp_path / "trail")
+    assert [sure(trail, pfn) for pfn in (8, 40)] == [False, True]
+
+
+# -- recordings of older readers -----------------------------------------------------------------------------------------
+
+
+def old_recording(folder: Path, end: RecordingEnd | None) -> api.Trail:
+    """Return a replayed recording of version 3: a page that was allocated, and the given end."""
+    tell = Story()
+    tell(Kind.ALLOC, 8)
+    tell(Kind.ALLOC, 12)
+    framer = Framer(FrameOrigin(**{name: getattr(ORIGIN, name) for name in ORIGIN.__slots__}), frame_events=100)
+    frames = [*framer.add(numbered(tell.events, 0))]
+    if end is not None:
+        frames += framer.add(single(Kind.RECORDING_END, tell.now, end))
+    frames += framer.finish()
+    folder /= "trail"
+    fold(trail_of(folder, [in_version_3(frame.payload, frame.header) for frame in frames]), correct=True)
+    return api.open(folder)
+
+
+@pytest.mark.parametrize(
+    ("end", "certain"),
+    [
+        (RecordingEnd(events={"mm_page_alloc": 2}), True),
+        (RecordingEnd(events={"mm_page_alloc": 2, "sched_switch": 1}, ignored={"sched_switch": 1}), True),
+        (RecordingEnd(events={"mm_page_alloc": 2}, not_understood=1), False),
+        (RecordingEnd(events={"mm_page_alloc": 2}, truncated="it ends in the middle"), False),
+        (RecordingEnd(events={"mm_page_free_direct": 1}, ignored={"mm_page_free_direct": 1}), False),
+        (None, False),
+    ],
+    ids=["read whole", "nothing new", "not understood", "truncated", "a free was ignored", "no end"],
+)
+def test_what_an_older_reader_could_not_read_may_have_been_anywhere(
+    tmp_path: Path, end: RecordingEnd | None, certain: bool
+) -> None:
+    assert sure(old_recording(tmp_path, end), 8) == certain
