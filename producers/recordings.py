@@ -116,11 +116,11 @@ def _opened(path: Path | str, spool: Path | None) -> tuple[Input, str]:
     """Return a file, or stdin, opened, and the hash of its content."""
     if str(path) != "-":
         recording_id = content_id(path)
-        return open_input(path), recording_id
+        return open_input(path, text=True), recording_id
     with spooled(spool) as file:
         with open_spooled(file) as whole:
             recording_id = stream_id(whole)
-        return open_spooled(file), recording_id
+        return open_spooled(file, text=True), recording_id
 
 
 def _named(info: RecordingInfo, host: str | None, boot_id: str | None, options: dict[str, str]) -> RecordingInfo:

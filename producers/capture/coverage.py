@@ -96,7 +96,7 @@ def lost_events(trace: Path) -> dict[int, int]:
     """Return by CPU how many events the LOST lines of a text trace name."""
     counts: dict[int, int] = {}
     held = b""
-    with open_input(trace) as stream:
+    with open_input(trace, text=True) as stream:
         for block in blocks(stream):
             data = held + bytes(block)
             whole = data.rfind(b"\n") + 1

@@ -92,7 +92,7 @@ class Capture:
 
     def batches(self) -> Iterator[EventBatch]:
         """Yield the recording's events in order; dumps are read as their markers come."""
-        with open_input(self._trace.path) as stream:
+        with open_input(self._trace.path, text=True) as stream:
             parser = self._trace.opens(stream, self._kernel)
             self.account = parser.account
             views = self._views()
