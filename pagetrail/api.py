@@ -154,6 +154,10 @@ class Trail:
         """Return log2 of the bytes of a page on the machine of a stream."""
         return self.stream(stream).facts.page_shift
 
+    def page_size_is_known(self, stream: str | None = None) -> bool:
+        """Return whether a recording of a stream says how large a page is; else it is taken to have the size of x86_64's."""
+        return self.stream(stream).facts.boot is not None
+
     def page_bytes(self, stream: str | None = None) -> int:
         """Return the bytes of a page on the machine of a stream."""
         return page_bytes(self.stream(stream))

@@ -31,6 +31,7 @@ def ingest(
     vmemmap_base: int | None = None,
     log: KafkaAddress | None = None,
     clock_skew: int = 0,
+    page_shift: int | None = None,
     again: bool = False,
     on_progress: Callable[[int], None] = lambda events: None,
 ) -> "IngestReport":
@@ -56,7 +57,7 @@ def ingest(
 
     with open_recording(
         path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base, clock_skew=clock_skew,
-        spool=None if log is not None else Path(trail),
+        page_shift=page_shift, spool=None if log is not None else Path(trail),
     ) as opened:  # fmt: skip
         if log is not None:
             recording = _taking_the_place(opened, opened.info.recording_id) if again else opened

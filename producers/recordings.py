@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pagetrail.producers.capture.directory import Capture
-from pagetrail.producers.detail_rows import coverage_row
+from pagetrail.producers.detail_rows import coverage_row, detail_row
 from pagetrail.producers.formats.format import Format, Origin
 from pagetrail.producers.formats.recognise import HEAD_BYTES, opener, recognise
 from pagetrail.producers.formats.table import FORMATS
@@ -15,7 +15,9 @@ from pagetrail.producers.parsed import Parser, ReadAccount
 from pagetrail.producers.recording_info import Recording, RecordingInfo
 from pagetrail.producers.spool import open_spooled, spooled
 from pagetrail.schemas.batch import EventBatch
-from pagetrail.schemas.details import CLOCK_SKEW_OPTION, Covered
+from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.details import CLOCK_SKEW_OPTION, Boot, Covered
+from pagetrail.schemas.errors import BadArgument
 
 
 class TraceFile:
@@ -48,6 +50,29 @@ class TraceFile:
                 self.account.truncated = str(self._stream.truncated)
 
 
+class WithPageSize:
+    """A recording whose operator says how large the machine's pages are: a BOOT row before its events says so.
+
+    Parameters
+    ----------
+    page_shift
+        log2 of a page's bytes.
+    """
+
+    def __init__(self, parser: Parser, page_shift: int) -> None:
+        self._parser, self._boot = parser, Boot(page_shift=page_shift)
+        self.account: ReadAccount = parser.account
+
+    def batches(self) -> Iterator[EventBatch]:
+        """Yield the BOOT row, and the events."""
+        begun = False
+        for batch in self._parser.batches():
+            if not begun and len(batch):
+                yield detail_row(Kind.BOOT, int(batch.columns["trace_ts_nsec"][0]), self._boot)
+                begun = True
+            yield batch
+
+
 def open_recording(
     path: Path | str,
     *,
@@ -57,6 +82,7 @@ def open_recording(
     probes: bool = True,
     vmemmap_base: int | None = None,
     clock_skew: int = 0,
+    page_shift: int | None = None,
     spool: Path | None = None,
     formats: tuple[Format, ...] = FORMATS,
 ) -> Recording:
@@ -74,6 +100,8 @@ def open_recording(
         Address of the struct page of pfn 0, where the trace alone does not tell.
     clock_skew
         By how much the clocks of two CPUs may differ, ns.
+    page_shift
+        log2 of the bytes of the machine's pages, where the recording does not say.
     spool
         Where stdin is kept until it has ended: see ``spooled``.
     formats
@@ -87,9 +115,15 @@ def open_recording(
     options = {"covers": ",".join(covers)} if covers else {}
     if vmemmap_base is not None:
         options["vmemmap_base"] = hex(vmemmap_base)
+    if page_shift is not None:
+        options["page_bytes"] = str(1 << page_shift)
     if clock_skew:
         options[CLOCK_SKEW_OPTION] = str(clock_skew)
     if str(path) != "-" and Path(path).is_dir():
+        if page_shift is not None:
+            raise BadArgument(
+                f"{path}: --page-size cannot be used with a capture directory, which has the constants of its boot"
+            )
         capture = Capture(Path(path), probes=probes, covers=covers, vmemmap_base=vmemmap_base, formats=formats)
         return Recording(info=_named(capture.info, host, boot_id, options), parser=capture)
     stream, recording_id = _opened(path, spool)
@@ -98,15 +132,19 @@ def open_recording(
         found = recognise(head, stream.source, formats)
         said = found.origin(head) if found.origin else Origin()
         kernel = RecordedKernel(vmemmap_base=vmemmap_base, release=said.release)
-        parser = opener(found, stream.source, formats)(stream, kernel)
+        parser = opener(found, stream.source, formats, head)(stream, kernel)
     except BaseException:
         stream.close()
         raise
     info = RecordingInfo(
         host=said.host, boot_id=None, recording_id=recording_id, format=found.name, source=stream.source
     )
+    if covers and not found.tracer:
+        info.notes.append(f"--covers does not apply: {found.name} has no events, and covers none")
     if found.tracer:
         parser = TraceFile(stream, parser, covers=covers)
+    if page_shift is not None:
+        parser = WithPageSize(parser, page_shift)
     return Recording(info=_named(info, host, boot_id, options), parser=parser, file=stream)
 
 
@@ -114,11 +152,11 @@ def _opened(path: Path | str, spool: Path | None) -> tuple[Input, str]:
     """Return a file, or stdin, opened, and the hash of its content."""
     if str(path) != "-":
         recording_id = content_id(path)
-        return open_input(path), recording_id
+        return open_input(path, text=True), recording_id
     with spooled(spool) as file:
         with open_spooled(file) as whole:
             recording_id = stream_id(whole)
-        return open_spooled(file), recording_id
+        return open_spooled(file, text=True), recording_id
 
 
 def _named(info: RecordingInfo, host: str | None, boot_id: str | None, options: dict[str, str]) -> RecordingInfo:

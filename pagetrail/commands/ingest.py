@@ -1,5 +1,6 @@
 """pagetrail ingest: recordings into the log."""
 
+import re
 from typing import Annotated, get_args
 
 import typer
@@ -16,6 +17,7 @@ from pagetrail.commands.options import (
 )
 from pagetrail.schemas.details import Covered
 from pagetrail.schemas.errors import BadArgument, InputError
+from pagetrail.schemas.linux.mmzone import LARGEST_PAGE_BYTES, PAGE_SHIFT
 from pagetrail.schemas.linux.vmemmap import VMEMMAP_BASE_L4
 
 
@@ -38,6 +40,10 @@ def ingest(
     clock_skew: Annotated[
         int, typer.Option(metavar="NS", min=0, help="Declare how much the clocks of two CPUs may differ.")
     ] = 0,
+    page_size: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Size of the machine's pages, such as 64K, if a file does not say."),
+    ] = None,
     again: Annotated[
         bool,
         typer.Option("--again", help="Store a recording anew that an older pagetrail stored and read differently."),
@@ -47,6 +53,7 @@ def ingest(
     kinds = _kinds(covers)
     address = parse_log(log, kafka_config)
     base = None if vmemmap_base is None else _address(vmemmap_base)
+    shift = None if page_size is None else _page_shift(page_size)
     refused: list[str] = []
     for source in sources:
         try:
@@ -54,7 +61,7 @@ def ingest(
                 task = bar.add_task("", total=None, note="")
                 report = api.ingest(
                     trail, source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base, log=address,
-                    clock_skew=clock_skew, again=again,
+                    clock_skew=clock_skew, page_shift=shift, again=again,
                     on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
                 )  # fmt: skip
         except InputError as error:
@@ -95,6 +102,8 @@ def _report(report: "api.IngestReport") -> None:
         say.print(f"  {report.clamped:,} timestamps went backwards and were clamped", markup=False)
     for note in report.notes:
         say.print(f"  note: {note}", markup=False)
+    if account.unread:
+        say.print(f"  {account.records:,} of {account.records + account.unread:,} records of page_owner were read")
 
 
 def _kinds(text: str) -> tuple[Covered, ...]:
@@ -104,6 +113,17 @@ def _kinds(text: str) -> tuple[Covered, ...]:
         if kind not in known:
             raise BadArgument(f"--covers {kind}: expected one or more of {', '.join(known)}")
     return kinds  # type: ignore[return-value]  # each is one of them
+
+
+def _page_shift(text: str) -> int:
+    """Return log2 of the bytes that *text* says. No kernel has pages below 4 KiB or above 256 KiB."""
+    found = re.fullmatch(r"(\d{1,7})\s*([kKmM]?)(?:i?[bB])?", text.strip())
+    size = int(found[1]) << {"": 0, "k": 10, "m": 20}[found[2].lower()] if found else 0
+    if size & (size - 1) or not 1 << PAGE_SHIFT <= size <= LARGEST_PAGE_BYTES:
+        raise BadArgument(
+            f"--page-size {text}: expected a power of two from 4K to {LARGEST_PAGE_BYTES >> 10}K, such as 64K"
+        )
+    return size.bit_length() - 1
 
 
 def _address(text: str) -> int:

@@ -111,7 +111,7 @@ class Capture:
                 yield from unknown_cpus(self._rings, self.account, end)
 
     def _read(self) -> Iterator[EventBatch]:
-        with open_input(self._trace.path) as stream:
+        with open_input(self._trace.path, text=True) as stream:
             parser = self._trace.opens(stream, self._kernel)
             self.account = parser.account
             views = self._views()

@@ -10,6 +10,7 @@ HEAD_BYTES: Final = 1 << 20
 """Bytes of the uncompressed file that ``recognise`` needs: the kernel's log may be as long before what it is read for."""
 
 LINES_LOOKED_AT: Final = 400
+_SHOWN: Final = 60
 BINARY_BYTES: Final = 512
 """A NUL within so many bytes makes it binary: a tar of dumps is no dump. Later ones may be damage in a text."""
 
@@ -45,8 +46,8 @@ def recognise(head: bytes, name: str, formats: tuple[Format, ...] = FORMATS) -> 
     return winner
 
 
-def opener(found: Format, name: str, formats: tuple[Format, ...] = FORMATS) -> Opener:
-    """Return what opens the file *name* of format *found*.
+def opener(found: Format, name: str, formats: tuple[Format, ...] = FORMATS, head: bytes = b"") -> Opener:
+    """Return what opens the file *name* of format *found*; *head* is its beginning, for the message.
 
     Raises
     ------
@@ -55,7 +56,8 @@ def opener(found: Format, name: str, formats: tuple[Format, ...] = FORMATS) -> O
     """
     if found.opens is None:
         raise InputError(
-            f"{name}: expected {_expected(formats)}; found {found.name}, which is not read as it is: {found.instead}"
+            f"{name}: expected {_expected(formats)}; found {found.name}{_sighted(found, head)}, which is not read as it is: "
+            f"{found.instead}"
         )
     return found.opens
 
@@ -63,6 +65,16 @@ def opener(found: Format, name: str, formats: tuple[Format, ...] = FORMATS) -> O
 def _lines_of(found: Format, lines: list[bytes]) -> list[int]:
     """Return which of *lines* are of a format, from 1."""
     return [number for number, line in enumerate(lines, 1) if found.line and found.line.match(line)]
+
+
+def _sighted(found: Format, head: bytes) -> str:
+    """Return how many lines of *head* are of a format, and the first of them, for a message."""
+    lines = head.splitlines()
+    numbers = _lines_of(found, lines)
+    if not numbers:
+        return ""
+    first = lines[numbers[0] - 1][:_SHOWN].decode(errors="backslashreplace")
+    return f" ({len(numbers)} of its first {len(lines)} lines, the first is line {numbers[0]}: {first!r})"
 
 
 def _unrecognised(name: str, found: str, formats: tuple[Format, ...]) -> UnrecognisedInput:
@@ -76,4 +88,4 @@ def _expected(formats: tuple[Format, ...]) -> str:
 
 def _first_line(head: bytes) -> str:
     line = next((line for line in head.splitlines() if line.strip()), b"")
-    return line[:60].decode(errors="backslashreplace")
+    return line[:_SHOWN].decode(errors="backslashreplace")

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pagetrail.producers.formats.page_owner.dump import PAGE_OWNER
+from pagetrail.producers.formats.page_owner.alone import DUMPS
 from pagetrail.producers.log.framing import Framer, single
 from pagetrail.producers.parsed import Lines, ReadAccount
 from pagetrail.producers.recording_info import Recording
@@ -43,7 +43,7 @@ def origin_of(recording: Recording, *, producer_version: str) -> FrameOrigin:
     """
     info = recording.info
     identity = info.recording_id or uuid.uuid4().hex
-    named = info.source.split(".")[0] if info.format == PAGE_OWNER.name and info.source != "-" else ""
+    named = info.source.split(".")[0] if info.format in DUMPS and info.source != "-" else ""
     return FrameOrigin(
         host=info.host or named or UNKNOWN_HOST,
         boot_id=info.boot_id or identity,

@@ -15,7 +15,7 @@ from pagetrail.commands.options import (
     WaitOption,
     out,
 )
-from pagetrail.commands.questions.grouping import ByOption, LimitOption
+from pagetrail.commands.questions.grouping import ByOption, LimitOption, note_page_size
 from pagetrail.text.holders import leaks_text
 from pagetrail.text.json_text import json_text
 
@@ -35,4 +35,5 @@ def leaks(
     """Show what was allocated in a window and is still owned at its end."""
     opened = api.open(trail, correct=correct, stream=stream, times=[since, until], wait=wait)
     found = opened.leaks(since, until, cast(api.By, by.value), stream=stream, as_of=as_of).slice(0, limit or None)
+    note_page_size(opened, stream)
     out(json_text(found) if as_json else leaks_text(found.to_pylist(), by.value))

@@ -14,7 +14,7 @@ from pagetrail.commands.options import (
     WaitOption,
     out,
 )
-from pagetrail.commands.questions.grouping import ByOption, LimitOption
+from pagetrail.commands.questions.grouping import ByOption, LimitOption, note_page_size
 from pagetrail.text.holders import top_text
 from pagetrail.text.json_text import json_text
 
@@ -33,4 +33,5 @@ def top(
     """Show who held most pages at an instant."""
     opened = api.open(trail, correct=correct, stream=stream, times=[at], wait=wait)
     found = opened.top(at, cast(api.By, by.value), stream=stream, as_of=as_of).slice(0, limit or None)
+    note_page_size(opened, stream)
     out(json_text(found) if as_json else top_text(found.to_pylist(), by.value))
