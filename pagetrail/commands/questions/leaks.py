@@ -15,15 +15,18 @@ from pagetrail.commands.options import (
     WaitOption,
     out,
 )
+from pagetrail.commands.questions.filtering import filtered
 from pagetrail.commands.questions.grouping import ByOption, LimitOption
 from pagetrail.text.holders import leaks_text
 from pagetrail.text.json_text import json_text
 
 
+@filtered
 def leaks(
     since: Annotated[str, typer.Option("--from", metavar="TIME", help="The window begins after this instant.")],
     until: Annotated[str, typer.Option("--to", metavar="TIME", help="The window ends here; pages are owned then.")],
     by: ByOption,
+    filters: api.Filters,
     trail: TrailOption = DEFAULT_TRAIL,
     limit: LimitOption = 20,
     wait: WaitOption = 0.0,
@@ -34,5 +37,6 @@ def leaks(
 ) -> None:
     """Show what was allocated in a window and is still owned at its end."""
     opened = api.open(trail, correct=correct, stream=stream, times=[since, until], wait=wait)
-    found = opened.leaks(since, until, cast(api.By, by.value), stream=stream, as_of=as_of).slice(0, limit or None)
+    found = opened.leaks(since, until, cast(api.By, by.value), filters=filters, stream=stream, as_of=as_of)
+    found = found.slice(0, limit or None)
     out(json_text(found) if as_json else leaks_text(found.to_pylist(), by.value))
