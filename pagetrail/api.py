@@ -42,6 +42,7 @@ from pagetrail.queries.questions import (
     leaks,
     lineage,
     markers,
+    outside_zones,
     owner,
     quarantined,
     sections,
@@ -258,6 +259,11 @@ class Trail:
         """Return sections and their extensions: all that there were, or those at an instant."""
         known = self._known(stream, as_of)
         return sections.sections(known, None if at is None else _instant(known, at))
+
+    def outside_zones(self, at: Time, *, stream: str | None = None, as_of: Time | None = None) -> str:
+        """Return the sections, as text, that filters of zones and nodes leave out at an instant: they came online later."""
+        known = self._known(stream, as_of)
+        return outside_zones.outside_zones(known, _instant(known, at))
 
     # -- how good answers are ------------------------------------------------------------------------------------------------
 

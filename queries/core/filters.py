@@ -160,6 +160,20 @@ def within(pfns: NDArray[np.int64], ranges: PfnRanges) -> NDArray[np.bool_]:
     return np.asarray((last >= 0) & (pfns < ranges[np.maximum(last, 0), 1]))
 
 
+def touching(runs: NDArray[np.void], ranges: PfnRanges) -> NDArray[np.bool_]:
+    """Return whether any page of each run (with ``pfn`` and ``nr_pages``) is in *ranges*."""
+    if not ranges.size:
+        return np.zeros(runs.size, np.bool_)
+    last = np.searchsorted(ranges[:, 0], runs["pfn"] + runs["nr_pages"], side="left") - 1
+    return np.asarray((last >= 0) & (ranges[np.maximum(last, 0), 1] > runs["pfn"]))
+
+
+def listed(numbers: Iterable[int]) -> str:
+    """Return numbers as text: ``0-199, 300``."""
+    parts = union((nr, nr + 1) for nr in numbers).tolist()
+    return ", ".join(str(start) if stop == start + 1 else f"{start}-{stop - 1}" for start, stop in parts)
+
+
 def _check(filters: Filters) -> None:
     """Refuse values that no page can have."""
     for text in filters.stack:
@@ -199,11 +213,7 @@ def _section(nr: int, facts: Facts) -> tuple[int, int]:
         raise BadArgument(f"section {nr}: a kernel with FLATMEM has no sections; use a range of pages (pfn)")
     there = {extension.section_nr for extension in facts.sections}
     if nr not in there:
-        listed = ", ".join(
-            f"{start}" if stop == start + 1 else f"{start}-{stop - 1}"
-            for start, stop in union((n, n + 1) for n in there)
-        )
-        raise BadArgument(f"section {nr}: no such section; there are: {listed or 'none'}")
+        raise BadArgument(f"section {nr}: no such section; there are: {listed(there) or 'none'}")
     pages = facts.pages_per_section
     return section_nr_to_pfn(nr, pages), section_nr_to_pfn(nr + 1, pages)
 
@@ -217,13 +227,13 @@ def _zones(filters: Filters, facts: Facts) -> list[tuple[int, int]]:
             "use a range of pages (pfn), or sections"
         )
     names, nodes = {zone.name.casefold() for zone in zones}, {zone.node for zone in zones}
-    listed = ", ".join(f"{zone.name} of node {zone.node}" for zone in zones)
+    known = ", ".join(f"{zone.name} of node {zone.node}" for zone in zones)
     for name in filters.zone:
         if name.casefold() not in names:
-            raise BadArgument(f"zone {name!r}: no such zone; there are: {listed}")
+            raise BadArgument(f"zone {name!r}: no such zone; there are: {known}")
     for node in filters.node:
         if node not in nodes:
-            raise BadArgument(f"node {node}: no zone of such a node; there are: {listed}")
+            raise BadArgument(f"node {node}: no zone of such a node; there are: {known}")
     wanted = {name.casefold() for name in filters.zone} or names
     return [
         (zone.start_pfn, zone.stop_pfn)

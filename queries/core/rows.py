@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.queries.core.certainty import judge
-from pagetrail.queries.core.filters import NO_FILTER, Filters, PfnRanges, select, within
+from pagetrail.queries.core.filters import NO_FILTER, Filters, PfnRanges, select, touching, within
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.judgement import Judgement
 from pagetrail.queries.core.row_columns import ROW_SCHEMA, JudgedRows, texts_of, to_table, unknown_records
@@ -61,7 +61,7 @@ def rows_at(
         there = sections_at(stream.facts, at, within_pages=selected.sections)
         runs, records, kernel_row = _with_unknown(stream.facts, there, runs, records, kernel_row, pfns)
     rows = Rows(runs=runs, records=records, kernel_row=kernel_row)
-    rows, judged = _judged(stream, at, rows, kernel_records)
+    rows, judged = _judged(stream, at, rows, kernel_records, selected.sections)
     if selected.ranges is not None:
         rows, judged = _cut(rows, judged, selected.ranges)
     if pfns is not None:
@@ -78,9 +78,13 @@ def rows_at(
     return to_table(known, columns)
 
 
-def _judged(stream: Stream, at: Instant, rows: Rows, kernel_records: NDArray[np.void]) -> tuple[Rows, Judgement]:
-    """Return how sure each run is; runs are split where a doubt begins or ends."""
+def _judged(
+    stream: Stream, at: Instant, rows: Rows, kernel_records: NDArray[np.void], sections: PfnRanges | None
+) -> tuple[Rows, Judgement]:
+    """Return how sure each run is; runs are split where a doubt begins or ends. All of them are in *sections*; null: anywhere."""
     doubts = stream.doubts_at(at)
+    if sections is not None:
+        doubts = doubts[touching(doubts, sections)]
     edges = np.unique(np.concatenate([doubts["pfn"], doubts["pfn"] + doubts["nr_pages"]]))
     pieces, parent = split(rows.runs, edges)
     rows = rows.take(parent, pieces)

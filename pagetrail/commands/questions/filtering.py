@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from pagetrail.api import Filters
-from pagetrail.commands.options import parse_pfn
+from pagetrail.api import Filters, Trail
+from pagetrail.commands.options import parse_pfn, say
 from pagetrail.schemas.errors import BadArgument
 
 _PANEL: Final = "Filters (all must hold; of one that is repeated, any)"
@@ -91,6 +91,18 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]  # what typer reads
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
+
+
+def warn_of_pages_left_out(trail: Trail, filters: Filters, at: str, stream: str | None, as_of: str | None) -> None:
+    """Say on stderr which memory filters of zones and nodes cannot select at an instant."""
+    if not (filters.zone or filters.node):
+        return
+    left_out = trail.outside_zones(at, stream=stream, as_of=as_of)
+    if left_out:
+        say.print(
+            f"pagetrail: memory section {left_out} came online after the recording listed its zones: "
+            "--zone and --node leave it out; ask for it with --section"
+        )
 
 
 def parse_pfn_range(text: str) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from pagetrail.commands.options import (
     WaitOption,
     out,
 )
-from pagetrail.commands.questions.filtering import filtered
+from pagetrail.commands.questions.filtering import filtered, warn_of_pages_left_out
 from pagetrail.commands.questions.grouping import ByOption, LimitOption
 from pagetrail.text.holders import leaks_text
 from pagetrail.text.json_text import json_text
@@ -37,6 +37,7 @@ def leaks(
 ) -> None:
     """Show what was allocated in a window and is still owned at its end."""
     opened = api.open(trail, correct=correct, stream=stream, times=[since, until], wait=wait)
+    warn_of_pages_left_out(opened, filters, until, stream, as_of)
     found = opened.leaks(since, until, cast(api.By, by.value), filters=filters, stream=stream, as_of=as_of)
     found = found.slice(0, limit or None)
     out(json_text(found) if as_json else leaks_text(found.to_pylist(), by.value))

@@ -21,7 +21,7 @@ from pagetrail.commands.options import (
     WaitOption,
     out,
 )
-from pagetrail.commands.questions.filtering import filtered
+from pagetrail.commands.questions.filtering import filtered, warn_of_pages_left_out
 from pagetrail.text.json_text import json_rows
 from pagetrail.text.snapshot import SHOWN, snapshot_text
 
@@ -52,6 +52,7 @@ def snapshot(
 ) -> None:
     """Write all pages at an instant: a row for each run of pages with one owner and one certainty."""
     opened = api.open(trail, correct=correct, stream=stream, times=[at], wait=wait)
+    warn_of_pages_left_out(opened, filters, at, stream, as_of)
     form = Format.JSON if as_json else form
     if form is Format.PAGE_OWNER:
         _text(output, opened.page_owner_records(at, filters=filters, stream=stream, as_of=as_of))

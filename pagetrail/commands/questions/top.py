@@ -14,7 +14,7 @@ from pagetrail.commands.options import (
     WaitOption,
     out,
 )
-from pagetrail.commands.questions.filtering import filtered
+from pagetrail.commands.questions.filtering import filtered, warn_of_pages_left_out
 from pagetrail.commands.questions.grouping import ByOption, LimitOption
 from pagetrail.text.holders import top_text
 from pagetrail.text.json_text import json_text
@@ -35,5 +35,6 @@ def top(
 ) -> None:
     """Show who held most pages at an instant."""
     opened = api.open(trail, correct=correct, stream=stream, times=[at], wait=wait)
+    warn_of_pages_left_out(opened, filters, at, stream, as_of)
     found = opened.top(at, cast(api.By, by.value), filters=filters, stream=stream, as_of=as_of).slice(0, limit or None)
     out(json_text(found) if as_json else top_text(found.to_pylist(), by.value))
