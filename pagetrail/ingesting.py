@@ -65,7 +65,7 @@ def ingest(
                 return ingest_recording(recording, origin, topic, on_progress=on_progress)
         found = _stored(Path(trail), opened)
         recording = _named(opened, found, again=again)
-        origin = origin_of(recording, producer_version=__version__)
+        origin = _known_as(origin_of(recording, producer_version=__version__), recording, found)
         if found is not None and found.end is not None and _is_same(recording, origin, found):
             return stored_before(recording, origin, events=found.events, frames=found.frames, end=found.end)
         with SqliteLogWriter(Path(trail)) as embedded:
@@ -110,6 +110,16 @@ def _named(opened: "Recording", found: "StoredRecording | None", *, again: bool)
         f"{opened.info.source}: recording {found.recording} of {found.host} {found.boot_id} is in the log as {by} read it; reader "
         f"{opened.info.reader} reads these bytes differently, and the two are never mixed: run the same command with --again to "
         "store it anew; replay then uses the new one in place of the old one"
+    )
+
+
+def _known_as(origin: FrameOrigin, recording: "Recording", found: "StoredRecording | None") -> FrameOrigin:
+    """Return the origin of a recording; where nobody names its host and boot, as the log has them: files may be renamed."""
+    info = recording.info
+    if found is None:
+        return origin
+    return dataclasses.replace(
+        origin, host=origin.host if info.host else found.host, boot_id=origin.boot_id if info.boot_id else found.boot_id
     )
 
 

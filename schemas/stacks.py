@@ -1,10 +1,11 @@
 """A stack's canonical form and its 64-bit id: one id for one call path, whatever recorded it.
 
-page_owner's stack of an allocation and the tracepoint's stack of the same allocation differ in three things: offsets
-(``func+0x1/0x2`` or ``func``); the innermost functions (page_owner's stack begins within ``get_page_from_freelist``, that of the
-tracepoint ``mm_page_alloc`` in ``__alloc_pages``); and the outer end: page_owner keeps 16 entries and nothing beyond the
-entry of an interrupt or exception (``filter_irq_stacks``), a trace keeps all. The canonical form has no offsets, no
-tracing or allocator functions at its inner end, nothing beyond the first such entry, and at most ``MAX_FRAMES`` frames.
+page_owner's stack of an allocation and the tracepoint's stack of the same allocation differ in three things: offsets and
+addresses (``func+0x1/0x2 <ffffffff81000000>`` or ``func``), which are others on every host and boot; the innermost functions
+(page_owner's stack begins within ``get_page_from_freelist``, that of the tracepoint ``mm_page_alloc`` in ``__alloc_pages``); and
+the outer end: page_owner keeps 16 entries and nothing beyond the entry of an interrupt or exception (``filter_irq_stacks``), a
+trace keeps all. The canonical form has no offsets, no addresses, no tracing or allocator functions at its inner end, nothing
+beyond the first such entry, and at most ``MAX_FRAMES`` frames.
 
 ``MAX_FRAMES`` = 12 because page_owner's 16 entries contain up to four of those inner functions (``post_alloc_hook``,
 ``get_page_from_freelist``, ``__alloc_pages_slowpath``, ``__alloc_pages``), so at least 12 callers remain. A kernel that inlines
@@ -26,7 +27,15 @@ CUT_OFF: Final = "..."
 PAGE_OWNER_STACK_DEPTH: Final = 16
 """Source: mm/page_owner.c, PAGE_OWNER_STACK_DEPTH (Linux 6.1)."""
 
-_FRAME = re.compile(r"([^\s+]+)(?:\+0x[0-9a-f]+(?:/0x[0-9a-f]+)?)?(?:\s+\[([^\]\s]+)[^\]]*\])?")
+# Before the function: ``[<ffffffff81000000>]``, as kernels before 4.10 print it (arch/x86/kernel/dumpstack.c). Behind it: its
+# offset and size; the module; the address, by option sym-addr (kernel/trace/trace_output.c, seq_print_ip_sym) or trace-cmd
+# (``(ffffffff81000000)``); the file that it is in, as perf prints it; and that it was inlined.
+_FRAME = re.compile(
+    r"(?:\[<[0-9a-f]+>\]\s+)?([^\s+]+)(?:\+0x[0-9a-f]+(?:/0x[0-9a-f]+)?)?(?:\s+\[([^\]\s<]+)[^\]]*\])?"
+    r"(?:\s+(?:<[0-9a-f]+>|\([^()]*\)))*"
+)
+_LINKED: Final = re.compile(r"\.llvm\.[0-9]+$")
+"""The suffix of a local function that was made global by the linker (LTO): another in every build."""
 
 _TRACING: Final = frozenset(
     {
@@ -114,8 +123,9 @@ class CanonicalStack:
 def canonical_stack(raw: str) -> CanonicalStack:
     """Return the canonical form of *raw*: frames joined by newlines, innermost first, as a recording has them.
 
-    A frame is ``func``, ``func+0x43``, ``func+0x1/0x2``, each with `` [module]`` or without. A last line ``...`` means
-    that *raw* was cut off already. A stack of allocator functions only keeps them.
+    A frame is ``func``, ``func+0x43``, ``func+0x1/0x2``, each with `` [module]`` or without, and with an address or file behind
+    it, ``<…>`` or ``(…)``, or without. A last line ``...`` means that *raw* was cut off already. A stack of allocator functions
+    only keeps them.
     """
     lines = [line.strip() for line in raw.split("\n")]
     frames = [_name(line) for line in lines if line and line != CUT_OFF]
@@ -138,6 +148,7 @@ def _name(frame: str) -> str:
     if match is None:
         return frame
     function, module = match.groups()
+    function = _LINKED.sub("", function)
     # perf writes [kernel.kallsyms] where the kernel writes no module at all
     return function if module is None or module.startswith("kernel.") else f"{function} [{module}]"
 

@@ -15,7 +15,7 @@ from pagetrail.commands.options import (
     say,
 )
 from pagetrail.schemas.details import Covered
-from pagetrail.schemas.errors import BadArgument
+from pagetrail.schemas.errors import BadArgument, InputError
 from pagetrail.schemas.linux.vmemmap import VMEMMAP_BASE_L4
 
 
@@ -47,17 +47,25 @@ def ingest(
     kinds = _kinds(covers)
     address = parse_log(log, kafka_config)
     base = None if vmemmap_base is None else _address(vmemmap_base)
+    refused: list[str] = []
     for source in sources:
-        with progress(f"ingest {source}") as bar:
-            task = bar.add_task("", total=None, note="")
-            report = api.ingest(
-                trail, source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base,
-                log=address,
-                clock_skew=clock_skew,
-                again=again,
-                on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
-            )  # fmt: skip
-        _report(report)
+        try:
+            with progress(f"ingest {source}") as bar:
+                task = bar.add_task("", total=None, note="")
+                report = api.ingest(
+                    trail, source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base, log=address,
+                    clock_skew=clock_skew, again=again,
+                    on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
+                )  # fmt: skip
+        except InputError as error:
+            if len(sources) == 1:
+                raise
+            refused.append(source)
+            say.print(f"pagetrail: {error}", markup=False)
+        else:
+            _report(report)
+    if refused:
+        raise InputError(f"{len(refused)} of {len(sources)} recordings were not stored: {', '.join(refused)}")
 
 
 def _report(report: "api.IngestReport") -> None:

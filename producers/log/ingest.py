@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from pagetrail.producers.formats.page_owner.dump import PAGE_OWNER
 from pagetrail.producers.log.framing import Framer, single
 from pagetrail.producers.parsed import ReadAccount
 from pagetrail.producers.recording_info import Recording
@@ -36,11 +37,15 @@ class IngestReport:
 
 
 def origin_of(recording: Recording, *, producer_version: str) -> FrameOrigin:
-    """Return whose events a recording holds. One without a boot_id gets its own id as one: it is joined to no other."""
+    """Return whose events a recording holds. One without a boot_id gets its own id as one: it is joined to no other.
+
+    A dump alone, which names no host, is known by the name of its file.
+    """
     info = recording.info
     identity = info.recording_id or uuid.uuid4().hex
+    named = info.source.split(".")[0] if info.format == PAGE_OWNER.name and info.source != "-" else ""
     return FrameOrigin(
-        host=info.host or UNKNOWN_HOST,
+        host=info.host or named or UNKNOWN_HOST,
         boot_id=info.boot_id or identity,
         recording=identity,
         producer=info.format,

@@ -12,7 +12,7 @@ TEXT: Final = pa.dictionary(pa.int32(), pa.utf8())
 class Contract(BaseModel):
     """A closed content model: an unknown field is an error, not noise."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 Int8 = Annotated[int, Field(strict=True, gt=-(2**7), lt=2**7)]

@@ -6,7 +6,7 @@ Source: mm/page_owner.c and include/linux/page_ext.h (Linux 3.19), ``unsigned lo
 from typing import Annotated, Final, Literal
 
 import pyarrow as pa
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from pagetrail.schemas.versions.fields import Contract, GfpMask, Microseconds, NrPages, Order, Pfn, Seq, field
 
@@ -66,4 +66,4 @@ class Hotplug(Occurrence):
 
 
 Event = Annotated[Alloc | Free | Hotplug, Field(discriminator="kind")]
-ADAPTER: Final[TypeAdapter[Alloc | Free | Hotplug]] = TypeAdapter(Event)
+ADAPTER: Final[TypeAdapter[Alloc | Free | Hotplug]] = TypeAdapter(Event, config=ConfigDict(defer_build=True))

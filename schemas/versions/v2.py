@@ -6,7 +6,7 @@ A stack is one text from here on: frames innermost first, one a line; a last lin
 from typing import Annotated, Final, Literal
 
 import pyarrow as pa
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from pagetrail.schemas.versions.fields import (
     TEXT,
@@ -91,4 +91,4 @@ class Hotplug(Occurrence):
 
 
 Event = Annotated[Alloc | Free | Hotplug, Field(discriminator="kind")]
-ADAPTER: Final[TypeAdapter[Alloc | Free | Hotplug]] = TypeAdapter(Event)
+ADAPTER: Final[TypeAdapter[Alloc | Free | Hotplug]] = TypeAdapter(Event, config=ConfigDict(defer_build=True))

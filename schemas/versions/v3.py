@@ -7,7 +7,7 @@ are closed: they import nothing that may change.
 from typing import Annotated, Final, Literal
 
 import pyarrow as pa
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from pagetrail.schemas.versions import v3_details as details
 from pagetrail.schemas.versions.fields import (
@@ -308,4 +308,4 @@ AnyEvent = (
     | Poison | Unpoison | Guard | Unguard
 )  # fmt: skip
 Event = Annotated[AnyEvent, Field(discriminator="kind")]
-ADAPTER: Final[TypeAdapter[AnyEvent]] = TypeAdapter(Event)
+ADAPTER: Final[TypeAdapter[AnyEvent]] = TypeAdapter(Event, config=ConfigDict(defer_build=True))

@@ -54,6 +54,24 @@ def test_other_options_are_not_the_same_recording(run_fresh: Run, tmp_path: Path
     assert run_fresh("ingest", "first.txt", "--covers", "alloc,free").returncode == 4
 
 
+def test_dumps_of_several_hosts_are_streams_that_are_named_by_their_files(run_fresh: Run, tmp_path: Path) -> None:
+    for name, pid in (("web1", 700), ("web2", 800)):
+        (tmp_path / f"{name}.page_owner.txt").write_text(DUMP + RECORD.format(pid))
+    assert run_fresh("ingest", "web1.page_owner.txt", "web2.page_owner.txt").returncode == 0
+    assert [row["host"] for row in streams(run_fresh)] == ["web1", "web2"]
+    assert run_fresh("owner", "800", "--at", "-0s", "--stream", "web2").returncode == 0
+
+
+def test_one_bad_file_in_a_list_stops_no_other(run_fresh: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.txt").write_text("Dear all")
+    (tmp_path / "first.txt").write_text(TRACE)
+    (tmp_path / "second.txt").write_text(DUMP)
+    done = run_fresh("ingest", "first.txt", "bad.txt", "second.txt", "nowhere.txt")
+    assert done.returncode == 2
+    assert "2 of 4 recordings were not stored: bad.txt, nowhere.txt" in done.stderr
+    assert len(streams(run_fresh)) == 2
+
+
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
     """Return a trail whose log an older pagetrail made of a trace."""

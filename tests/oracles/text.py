@@ -15,19 +15,24 @@ NOTHING_NEW: Row = {}  # of a block off the free lists that went straight to an 
 
 MAX_LINE = 65536
 FTRACE_HEAD = (
-    rb"-(\d{1,9}) +(?:\( *(-+|\d{1,9})\) *)?\[(\d{1,5})\] +(?:[^ \d][^ ]* +)?"
+    rb"-(\?|\d{1,9}) +(?:\( *(-+|\d{1,9})\) *)?\[(\d{1,5})\] +(?:[^ \d][^ ]* +)?"
     rb"(\d{1,10})\.(\d{9}|\d{6}): +(.+)"
 )
 FTRACE_ALIGNED = re.compile(rb"(.{16})" + FTRACE_HEAD, re.DOTALL)
 FTRACE_ANY = re.compile(rb"(.*?)" + FTRACE_HEAD, re.DOTALL)
 PERF_HEAD = re.compile(
-    rb"(.* ) *(-1|\d{1,9})(?:/(-1|\d{1,9}))? +(?:\[(\d{1,5})\] +)?(\d{1,10})\.(\d{9}|\d{6})$", re.DOTALL
+    rb"((?:.* )?) *(-1|\d{1,9})(?:/(-1|\d{1,9}))? +(?:\[(\d{1,5})\] +)?(\d{1,10})\.(\d{9}|\d{6})$", re.DOTALL
 )
-NAME = re.compile(rb"([A-Za-z0-9_.:]+?):(?= |$)(.*)", re.DOTALL)
+NAME = re.compile(rb"([A-Za-z0-9_.:+/]+?(?: <[0-9a-f]+>)?):(?= |$)(.*)", re.DOTALL)
 LOST = re.compile(rb"CPU:(\d{1,5}) \[LOST(?: (\d{1,18}))? EVENTS\]\s*")
+CALL = rb"[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?(?: <[0-9a-f]+>)? <-[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?(?: <[0-9a-f]+>)?"
+BEFORE = rb"version = \d+|cpus=\d+|CPU \d+ is empty|capturing trace\.\.\. ?(?:done)?|TRACE:"
 FRAME = re.compile(rb"[ \t]*=>(.*)", re.DOTALL)
-PERF_FRAME = re.compile(rb"\t *([89a-f][0-9a-f]{15}) (.*?)(?: \(([^()]*)\))?\s*", re.DOTALL)
+PERF_FRAME = re.compile(rb"\t *(?:([0-9a-f]{5,})(?=\s|$))? ?(.*?)(?: ?\(([^()]*)\))?\s*", re.DOTALL)
+SOURCE_LINE = re.compile(rb"  [^ ]+(?: \(.*)?", re.DOTALL)
+USER_DSO = re.compile(r"\[(?:unknown|vsyscall|heap|uprobes|vectors|sigpage)\]|\[(?:vdso|stack|anon)")
 
+ENTRY = "entry_SYSCALL|entry_INT80|asm_exc_|asm_sysvec_|asm_common_interrupt|ret_from_fork|el[01]t?_|ret_fast_syscall|__system_call"
 KERNEL_DSO = (
     "",
     "[unknown]",
@@ -39,25 +44,79 @@ KERNEL_DSO = (
 )
 
 N = r"(0x[0-9a-f]{1,16}|\d{1,20})"
-I = r"(-?\d{1,10})"  # noqa: E741 - short, to keep the table below readable
-PAGE = rf" +page= *[^ ]+ pfn={N}"
-PROBE = r" +\([^()]*\)"
-PRINTED = {
-    "mm_page_alloc": rf"{PAGE} order={I} migratetype={I} gfp_flags=([!-~]+)",
-    "mm_page_free": rf"{PAGE} order={I}",
-    "mm_page_pcpu_drain": rf"{PAGE} order={I} migratetype={I}",
-    "mm_page_alloc_zone_locked": rf"{PAGE} order={I} migratetype={I} percpu_refill={I}",
-    "mm_page_alloc_extfrag": rf"{PAGE} alloc_order={I} fallback_order={I} pageblock_order={I} alloc_migratetype={I} "
-    rf"fallback_migratetype={I} fragmenting={I} change_ownership={I}",
-    "copy_owner": rf"{PROBE} new={N} old={N}",
-    "split_owner": rf"{PROBE} page={N} nr={N}",
-    "iso_owner": rf"{PROBE} page={N} order={N} gfp={N}",
-    "online_pages": rf"{PROBE} pfn={N} nr_pages={N}",
-    "offline_pages": rf"{PROBE} pfn={N} nr_pages={N}",
-    "online_pages_ret": rf"{PROBE} ret={I}",
-    "offline_pages_ret": rf"{PROBE} ret={I}",
-    "tracing_mark_write": r"( ?)(.*)",
+I = r"(-?\d{1,10}|0x[0-9a-f]{1,8})"  # noqa: E741 - short, to keep the table below readable
+PROBE = r" *\([^()]*\)"
+PAGE_FIELDS = (("pfn", N), ("order", I))
+EXTFRAG = (
+    "alloc_order", "fallback_order", "pageblock_order", "alloc_migratetype", "fallback_migratetype", "fragmenting",
+    "change_ownership",
+)  # fmt: skip
+PRINTED: dict[str, tuple[tuple[str, str], ...]] = {
+    "mm_page_alloc": (*PAGE_FIELDS, ("migratetype", I), ("gfp_flags", "[!-~]+")),
+    "mm_page_free": PAGE_FIELDS,
+    "mm_page_pcpu_drain": (*PAGE_FIELDS, ("migratetype", I)),
+    "mm_page_alloc_zone_locked": (*PAGE_FIELDS, ("migratetype", I), ("percpu_refill", I)),
+    "mm_page_alloc_extfrag": (("pfn", N), *((name, I) for name in EXTFRAG)),
+    "copy_owner": (("new", N), ("old", N)),
+    "split_owner": (("page", N), ("nr", N)),
+    "iso_owner": (("page", N), ("order", N), ("gfp", N)),
+    "online_pages": (("pfn", N), ("nr_pages", N)),
+    "offline_pages": (("pfn", N), ("nr_pages", N)),
+    "online_pages_ret": (("ret", I),),
+    "offline_pages_ret": (("ret", I),),
+    "tracing_mark_write": (),
 }
+MARKED = r"(?: {8,}(?:(?:0x[0-9a-f]{4,16}s?|[0-9a-f]{8,16}|\[?tracing_mark_write[^: ]*): )?| ?)(.*)"
+SUFFIX = r"(?:\.(?:llvm|isra|constprop|part|cold|lto_priv)(?:\.[0-9]+)?)*(?:\+0x[0-9a-f/x]+)?(?: <[0-9a-f]+>)?$"
+
+
+def base_name(name: str) -> str:
+    """Return the name without group, modifiers, suffixes; markers have one name."""
+    parts = name.split(":")
+    if len(parts) > 2 and re.fullmatch("[ukhIGHpPSDWeb]+", parts[-1]):
+        parts.pop()
+    base = re.sub(SUFFIX, "", parts[-1])
+    address = re.fullmatch("0x[0-9a-f]{4,16}s?|[0-9a-f]{8}|[0-9a-f]{16}", base) and re.search("[0-9]", base)
+    return "tracing_mark_write" if address or base in ("print", "bprint", "bputs") else base
+
+
+def printed(name: str, payload: str) -> list[str]:
+    """Return the values of the fields of *name*, in the order of ``PRINTED``; of an unprinted mask, as a word of hex digits."""
+    if name == "tracing_mark_write":
+        found = re.fullmatch(MARKED, payload, re.DOTALL)
+        assert found is not None
+        return [found[1]]
+    text = payload.rstrip(" \t\r\v\f")
+    unprinted = text.lstrip(" ").startswith("[FAILED TO PARSE]")
+    if unprinted:
+        text = text.lstrip(" ").removeprefix("[FAILED TO PARSE]")
+    elif not name.startswith("mm_"):
+        place = re.match(PROBE, text)
+        if place is None:
+            raise Bad
+        text = text[place.end() :]
+    text = re.sub(r" +[0-9a-f]{8,16} [!-~]+(?: \([^()]*\))?$", "", text)
+    text = re.sub(r"(=0x[0-9a-f]+) \(-?[0-9]+\)", r"\1", text)
+    text = re.sub(r"(?<= page=) +(?=[^ =]+(?: |$))", "", text)
+    tokens = [token for token in text.split(" ") if token]
+    names = [token.split("=")[0] for token in tokens]
+    if len(set(names)) != len(names):
+        raise Bad
+    for token in tokens:
+        if not re.fullmatch(r"[A-Za-z_][\w.-]*=[!-~]*|page=.+", token, re.ASCII | re.DOTALL):
+            raise Bad
+    values = {token.split("=")[0]: token.split("=", 1)[1] for token in tokens}
+    wanted = dict(PRINTED[name])
+    if name.startswith("mm_") and not unprinted and not values.get("page"):
+        if set(values) != set(wanted):
+            raise Bad
+        unprinted = True
+    for field_name, pattern in wanted.items():
+        if not re.fullmatch(f"{N}|{I}" if unprinted else pattern, values.get(field_name, ""), re.ASCII):
+            raise Bad
+    if unprinted and "gfp_flags" in wanted:
+        values["gfp_flags"] = f"bits {values['gfp_flags']}"
+    return [values[field_name] for field_name in wanted]
 
 
 @dataclass
@@ -156,16 +215,13 @@ class Reference:
 
     def columns(self, name: str, payload: bytes, pid: int) -> Row | None:
         """Return what the event adds to its head; None for a failed allocation."""
-        pattern = PRINTED[name] + ("" if name == "tracing_mark_write" else r"(?: [A-Za-z_]\w*=[^ ]*)*\s*")
-        found = re.fullmatch(pattern, payload.decode("latin-1"), re.ASCII | re.DOTALL)
-        if found is None:
-            raise Bad
-        f = found.groups()
+        f = printed(name, payload.decode("latin-1"))
         if name == "mm_page_alloc":
             rest: Row = {"order": order(f[1]), "migratetype": migratetype(f[2])}
             if integer(f[0], 0, 1 << 70) in (0, (1 << 64) - 1):
                 return None
-            mask = gfp_mask(f[3])
+            bits = f[3].removeprefix("bits ")
+            mask = gfp_mask(f[3]) if bits == f[3] else pfn(bits)
             return {"kind": Kind.ALLOC, "pfn": pfn(f[0])} | rest | ({} if mask is None else {"gfp_mask": mask})
         if name == "mm_page_free":
             return {"kind": Kind.FREE, "pfn": pfn(f[0]), "order": order(f[1])}
@@ -173,12 +229,11 @@ class Reference:
             return {"kind": Kind.DRAIN, "pfn": pfn(f[0]), "order": order(f[1]), "migratetype": migratetype(f[2])}
         if name == "mm_page_alloc_zone_locked":
             row = {"kind": Kind.REFILL, "pfn": pfn(f[0]), "order": order(f[1]), "migratetype": migratetype(f[2])}
-            if int(f[3]) not in (0, 1):
-                raise Bad
-            return row if int(f[3]) else NOTHING_NEW
+            return row if integer(f[3], 0, 2) else NOTHING_NEW
         if name == "mm_page_alloc_extfrag":
             names = ("fallback_order", "pageblock_order", "fragmenting", "change_ownership")
-            detail = dict(zip(names, map(int, (f[2], f[3], f[6], f[7])), strict=True))
+            numbers = (integer(text, -(1 << 70), 1 << 70) for text in (f[2], f[3], f[6], f[7]))
+            detail = dict(zip(names, numbers, strict=True))
             types = {"migratetype": migratetype(f[4]), "block_migratetype": migratetype(f[5])}
             return {"kind": Kind.EXTFRAG, "pfn": pfn(f[0]), "order": order(f[1]), "detail": detail} | types
         if name == "copy_owner":
@@ -188,7 +243,7 @@ class Reference:
         if name == "iso_owner":
             return {"kind": Kind.ISOLATE, "pfn": self.page(f[0]), "order": order(f[1]), "gfp_mask": pfn(f[2])}
         if name == "tracing_mark_write":
-            text = f[1].encode("latin-1").decode("utf-8", "backslashreplace")
+            text = f[0].encode("latin-1").decode("utf-8", "backslashreplace")
             return {"kind": Kind.MARKER, "detail": {"text": text}}
         call = name.removesuffix("_ret")
         row: Row = {"kind": Kind.HOTPLUG, "detail": {"call": call, "source": "kprobe"}}
@@ -207,7 +262,7 @@ class Reference:
     def event(self, number: int, head: Row, name: str, payload: bytes) -> Row | None:
         """Take one event; return its row."""
         cpu = head.get("cpu")
-        base = name.rpartition(":")[2]
+        base = base_name(name)
         row: Row | None = None
         if base in PRINTED:
             row = self.columns(base, payload, int(str(head["pid"])) if "pid" in head else -1)
@@ -259,14 +314,14 @@ class Reference:
 
 def whole_lines(data: bytes) -> tuple[list[bytes], bytes]:
     *lines, tail = data.split(b"\n")
-    return lines, tail
+    return [line.removesuffix(b"\r") for line in lines], tail
 
 
 def head_row(ts: int, cpu: bytes | None, pid: bytes, tgid: bytes | None, comm: bytes) -> Row:
     row: Row = {"trace_ts_nsec": ts}
     if cpu is not None:
         row["cpu"] = int(cpu)
-    if pid != b"-1":
+    if pid not in (b"-1", b"?"):
         row["pid"] = int(pid)
     if tgid is not None and not tgid.startswith(b"-"):
         row["tgid"] = int(tgid)
@@ -310,7 +365,7 @@ def ftrace_line(
         return at
     head = FTRACE_ALIGNED.fullmatch(line) or FTRACE_ANY.fullmatch(line)
     if head is None:
-        if line.strip():
+        if line.strip() and not re.fullmatch(BEFORE, line):
             raise Bad
         return at
     comm, pid, tgid, cpu, seconds, fraction, what = head.groups()
@@ -319,20 +374,23 @@ def ftrace_line(
     if number >= 8192:
         raise Bad
     queue = waiting.setdefault(number, [])
-    if what in (b"<stack trace>", b"<user stack trace>"):
+    name = NAME.fullmatch(what)
+    entry = base_name(name[1].decode()) if name else ""
+    if what in (b"<stack trace>", b"<user stack trace>") or entry in ("kernel_stack", "user_stack"):
         ref.seen(number, int(str(row["trace_ts_nsec"])))
         frames = []
         while at < len(lines) and (frame := FRAME.fullmatch(lines[at])):
             frames.append(frame[1].decode("utf-8", "backslashreplace").strip())
             at += 1
         cut = at == len(lines) and bool(tail) and b"=>".startswith(tail.lstrip(b" \t")[:2])
-        if what == b"<stack trace>":
+        if what == b"<stack trace>" or entry == "kernel_stack":
             owner = queue.pop() if queue else None
-            if owner is not None and owner["pid"] == row["pid"] and frames and not cut:
+            if owner is not None and owner.get("pid") == row.get("pid") and frames and not cut:
                 owner["stack"] = "\n".join(frames)
         return at
-    name = NAME.fullmatch(what)
     if name is None:
+        if re.fullmatch(CALL, what):
+            return at
         raise Bad
     event: Row | None = None
     try:
@@ -351,10 +409,12 @@ def read_perf(data: bytes, vmemmap_base: int | None = None) -> Reading:
         line = lines[at]
         at += 1
         chain = []
-        while line and not line.startswith(b"\t") and at < len(lines) and lines[at].startswith(b"\t"):
+        while line and not line.startswith(b"\t") and at < len(lines):
+            if not (lines[at].startswith(b"\t") or (chain and SOURCE_LINE.fullmatch(lines[at]))):
+                break
             chain.append(lines[at])
             at += 1
-        cut = at == len(lines) and tail.startswith(b"\t")
+        cut = at == len(lines) and tail.startswith((b"\t", b"  "))
         try:
             perf_sample(ref, at - len(chain), line, [] if cut else chain)
         except Bad:
@@ -377,7 +437,7 @@ def perf_sample(ref: Reference, number: int, line: bytes, chain: list[bytes]) ->
     comm, first, second, cpu, seconds, fraction = head.groups()
     if int(cpu or 0) >= 8192:
         raise Bad
-    what = line[colon.end() :].lstrip(b" ")
+    what = re.sub(rb"^\d+ +", b"", line[colon.end() :].lstrip(b" "))
     lost = re.fullmatch(rb"PERF_RECORD_LOST lost (\d{1,18})\s*", what)
     record = re.match(rb"PERF_RECORD_[A-Z_0-9]+\b", what)
     if lost and cpu is not None:
@@ -401,14 +461,38 @@ def perf_sample(ref: Reference, number: int, line: bytes, chain: list[bytes]) ->
     ref.event(number, row, name[1].decode(), name[2])
 
 
+def is_users(line: bytes) -> bool:
+    """Return whether the frame is certainly one of a process."""
+    body = line.removeprefix(b"\t").lstrip(b" ").decode("latin-1")
+    found = re.match(r"([0-9a-f]*)(?= |$)", body)
+    address = found[1] if found and len(found[1]) >= 5 else ""
+    if re.fullmatch("[89a-f][0-9a-f]{15}", address):
+        return False
+    dso = re.fullmatch(r".*? \((.*)", body, re.DOTALL) and body.endswith(")") and body[body.rindex(" (") + 2 : -1]
+    if dso is None or dso is False:
+        return address != "" and not re.fullmatch("[89a-f][0-9a-f]{7}", address)
+    if dso == "inlined":
+        return False
+    if dso.startswith("["):
+        return USER_DSO.match(dso) is not None
+    return ".ko" not in dso and "/vmlinux" not in dso
+
+
 def kernel_frames(chain: list[bytes]) -> str:
-    frames = []
+    own = []
     for line in chain:
+        if line.startswith(b"\t") and is_users(line):
+            break
+        own.append(line)
+    frames = []
+    for line in own or chain:
         found = PERF_FRAME.fullmatch(line)
         if found is None:
-            break
+            continue
         address, symbol, dso = ((part or b"").decode("utf-8", "backslashreplace") for part in found.groups())
-        text = f"0x{address}" if symbol == "[unknown]" else symbol
+        if not address and not symbol:
+            continue
+        text = f"0x{address}" if address and symbol in ("", "[unknown]") else symbol
         file = (dso or "").split("/")[-1]
         if dso in KERNEL_DSO or file.startswith("vmlinux"):
             frames.append(text)
@@ -416,4 +500,6 @@ def kernel_frames(chain: list[bytes]) -> str:
             frames.append(f"{text} {dso}")
         else:
             frames.append(f"{text} [{file.split('.ko')[0].replace('-', '_')}]")
+        if not address and not dso and re.match(ENTRY, symbol):
+            break
     return "\n".join(frames)

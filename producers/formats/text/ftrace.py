@@ -4,11 +4,14 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pagetrail.producers.formats.format import Format
+from pagetrail.producers.formats.format import Format, Origin
 from pagetrail.producers.formats.text import text_jit as tk
+from pagetrail.producers.formats.text.forms import LINES, form_of, rewritten
 from pagetrail.producers.formats.text.ftrace_jit import scan_ftrace
 from pagetrail.producers.formats.text.reader import TextReader
 from pagetrail.producers.formats.tracer import FTRACE
+from pagetrail.producers.inputs import Input
+from pagetrail.producers.meaning import RecordedKernel
 
 # kernel/trace/trace.c (Linux 6.1): print_event_info and print_func_help_header; later comments: test_cpu_buff_start
 _ENTRIES: Final = re.compile(rb"# entries-in-buffer/entries-written: *([0-9]{1,18})/([0-9]{1,18}) +#P:([0-9]{1,5})\s*")
@@ -16,6 +19,17 @@ _COLUMNS: Final = re.compile(rb"#[ \t]+TASK-(?:PID|TID)\b(.*)")
 _COMMENT: Final = re.compile(rb"#[ -~\t]*\r?")
 # kernel/trace/trace_output.c (Linux 6.1), print_trace_line
 _LOST: Final = re.compile(rb"CPU:([0-9]{1,5}) \[LOST(?: ([0-9]{1,18}))? EVENTS\]\s*")
+
+# trace-cmd's tracecmd/trace-read.c says these before the events (3.2), atrace (frameworks/native/cmds/atrace) the last two
+_BEFORE: Final = re.compile(rb"version = \d+|cpus=\d+|CPU \d+ is empty|capturing trace\.\.\. ?(?:done)?|TRACE:")
+# kernel/trace/trace_output.c (Linux 6.1), trace_fn_trace: a call that the function tracer saw
+_CALL: Final = re.compile(
+    rb".*-\d+ +(?:\( *[-\d]+\) *)?\[\d+\] +(?:[^ \d][^ ]* +)?\d+\.\d+: +[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?"
+    rb"(?: <[0-9a-f]+>)? <-[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?(?: <[0-9a-f]+>)?",
+    re.DOTALL,
+)
+_HEAD_BYTES: Final = 1 << 16
+"""How much of a text is looked at for its form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +60,7 @@ class FtraceText(TextReader):
             return self._comment(line)
         lost = _LOST.fullmatch(line)
         if lost is None:
-            return not line.strip()
+            return not line.strip() or bool(_BEFORE.fullmatch(line) or _CALL.fullmatch(line))
         cpu = int(lost[1])
         if cpu >= tk.MAX_CPUS:
             return False
@@ -75,15 +89,38 @@ class FtraceText(TextReader):
         return bool(tail) and b"=>".startswith(start)
 
 
+_COMMON: Final = re.compile(
+    # "comm-pid (tgid) [cpu] flags ts: event: ", TGID and flags by the tracer's options; or what trace_pipe says of a loss.
+    rb"# tracer: |# entries-in-buffer/entries-written: |CPU:\d+ \[LOST \d+ EVENTS\]$"
+    rb"|\s*.{1,16}-\d+\s+(?:\(\s*(?:\d+|-+)\)\s+)?\[\d+\]\s+(?:[^\s:]{1,12}\s+)?\d+\.\d+: +"
+    rb"(?:[\w.+/]+(?: <[0-9a-f]+>)?: |<|[\w.]+ <-)"
+)
+
+
+def _opened(stream: Input, kernel: RecordedKernel) -> FtraceText:
+    form = form_of(stream.peek(_HEAD_BYTES)[:_HEAD_BYTES], _COMMON)
+    text = rewritten(stream, form.rewrite(stream.source)) if form else stream
+    return FtraceText(text, source=stream.source, kernel=kernel)
+
+
+def _origin(head: bytes) -> Origin:
+    """Return what the header of the latency format says of the kernel.
+
+    Source: kernel/trace/trace.c (Linux 6.1), print_trace_header.
+    """
+    said = _LATENCY_HEADER.search(head)
+    return Origin(release=said[1].decode() if said else None)
+
+
+_LATENCY_HEADER: Final = re.compile(rb"^# \S+ latency trace v\S+ on ([!-~]+)", re.MULTILINE)
+
 FTRACE_TEXT: Final = Format(
     name="ftrace-text",
     phrase="ftrace text",
-    # "comm-pid (tgid) [cpu] flags ts: event: ", TGID and flags by the tracer's options; or what trace_pipe says of a loss.
-    line=re.compile(
-        rb"# tracer: |# entries-in-buffer/entries-written: |CPU:\d+ \[LOST \d+ EVENTS\]$"
-        rb"|\s*.{1,16}-\d+\s+(?:\(\s*(?:\d+|-+)\)\s+)?\[\d+\]\s+(?:[^\s:]{1,6}\s+)?\d+\.\d+: (?:[\w.]+: |<)"
-    ),
-    opens=lambda stream, kernel: FtraceText(stream, source=stream.source, kernel=kernel),
+    magics=(b"<!DOCTYPE html", b"<!doctype html", b"<!DOCTYPE HTML", b"<html"),  # systrace
+    line=re.compile(b"|".join([_COMMON.pattern, *LINES]), re.DOTALL),
+    opens=_opened,
+    origin=_origin,
     tracer=FTRACE,
     trace_names=("trace.txt", "trace_pipe.txt", "trace"),
 )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pagetrail.producers.formats.interning_jit import ACTION, COUNT, at, intern
 from pagetrail.producers.formats.rows import HOLD, NO_ROW, NONE, R_PID, R_STACK
 from pagetrail.producers.formats.text.text_jit import (
+    ABSENT_PID,
     ABSENT_TGID,
     COMM_START,
     COMM_STOP,
@@ -23,6 +24,7 @@ from pagetrail.producers.formats.text.text_jit import (
     GROW,
     IGNORE,
     INTERRUPTED,
+    KERNEL_STACK,
     LAST_TS,
     LINE,
     LINES,
@@ -43,9 +45,11 @@ from pagetrail.producers.formats.text.text_jit import (
     TGID,
     TS,
     UNKNOWN,
+    USER_STACK,
     WAITING,
     after_literal,
     decimal,
+    line_stop,
     literal,
     name_stop,
     page_event,
@@ -66,6 +70,8 @@ _USER_STACK_TRACE: Final = literal(b"<user stack trace>")
 def head_at(data: NDArray[np.uint8], dash: int, stop: int, state: NDArray[np.int64]) -> bool:
     """Read ``-pid [(tgid)] [cpu] [flags] time: `` from *dash* on into the state; False when it is something else."""
     pid, pos = decimal(data, dash + 1, stop, 9)
+    if pos < 0 and dash + 1 < stop and at(data, dash + 1) == 63:
+        pid, pos = np.int64(ABSENT_PID), np.int64(dash + 2)  # '?': as forms.py writes a head that has no pid
     if pos < 0 or pos >= stop or at(data, pos) != 32:
         return False
     pos = skip_spaces(data, pos, stop)
@@ -152,6 +158,7 @@ def stack_entry(
     size: int,
     final: bool,
     cut: bool,
+    user: bool,
     state: NDArray[np.int64],
     slots: NDArray[np.int64],
     notes: NDArray[np.int64],
@@ -160,11 +167,8 @@ def stack_entry(
     cpus: NDArray[np.int64],
     rows: NDArray[np.int64],
 ) -> int:
-    """Read the stack whose first line is in the state, and give it to the event of its CPU that waits for one."""
-    stop, cpu = state[STOP], state[CPU]
-    user = after_literal(data, state[PAYLOAD], stop, _USER_STACK_TRACE) == stop
-    if not user and after_literal(data, state[PAYLOAD], stop, _STACK_TRACE) != stop:
-        return ODD
+    """Read the stack whose first line is in the state, and give it, unless *user*, to the event of its CPU that waits for one."""
+    cpu = state[CPU]
     block_stop, lines, whole = frames_stop(data, newlines, line + 1, state[NEXT], size)
     if not whole and not final:
         return NEED_DATA
@@ -214,9 +218,10 @@ def scan_ftrace(
             return NEED_DATA
         if state[ROWS] + 2 > rows.shape[1]:  # an event that ends a gap needs two
             return FULL
-        start, stop = state[POS], newlines[line]
+        start, newline = state[POS], newlines[line]
+        stop = line_stop(data, start, newline)
         state[STOP] = stop
-        state[NEXT] = stop + 1
+        state[NEXT] = newline + 1
         state[LINES] = 1
         state[STACK] = -1
         if stop - start > MAX_LINE or at(data, start) == 35 or not read_head(data, start, stop, state):
@@ -225,7 +230,12 @@ def scan_ftrace(
         if cpu >= cpus.shape[1] or state[PAYLOAD] >= stop:
             return ODD
         if at(data, state[PAYLOAD]) == 60:
-            reason = stack_entry(data, newlines, line, size, final, cut, state, slots, notes, arena, fill, cpus, rows)
+            user = after_literal(data, state[PAYLOAD], stop, _USER_STACK_TRACE) == stop
+            if not user and after_literal(data, state[PAYLOAD], stop, _STACK_TRACE) != stop:
+                return ODD
+            reason = stack_entry(
+                data, newlines, line, size, final, cut, user, state, slots, notes, arena, fill, cpus, rows
+            )
             if reason >= 0:
                 return reason
             state[POS] = state[NEXT]
@@ -242,6 +252,16 @@ def scan_ftrace(
         action = notes[ACTION, name]
         if action == UNKNOWN:
             return NEW_NAME
+        if action in (KERNEL_STACK, USER_STACK):
+            user = action == USER_STACK
+            reason = stack_entry(
+                data, newlines, line, size, final, cut, user, state, slots, notes, arena, fill, cpus, rows
+            )
+            if reason >= 0:
+                return reason
+            state[POS] = state[NEXT]
+            state[LINE] += state[LINES]
+            continue
         if action == RARE:
             return EVENT
         row = NO_ROW

@@ -5,25 +5,103 @@ in include/trace/events/kmem.h (Linux 6.1), and those that kernel/trace/trace_kp
 """
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
-from pagetrail.producers.formats.text.text_jit import ALLOC, DRAIN, FREE, IGNORE, RARE, REFILL
+from pagetrail.producers.formats.text.text_jit import (
+    ALLOC,
+    DRAIN,
+    FREE,
+    IGNORE,
+    KERNEL_STACK,
+    RARE,
+    REFILL,
+    USER_STACK,
+)
 from pagetrail.producers.meaning import Fields
 from pagetrail.schemas.linux import kmem_events, probes
 
 _NUMBER: Final = r"0x[0-9a-f]{1,16}|[0-9]{1,20}"
-_SMALL: Final = r"-?[0-9]{1,10}"
+_SMALL: Final = r"-?[0-9]{1,10}|0x[0-9a-f]{1,8}"
 _WORDS: Final = r"[!-~]+"
-_MORE: Final = r"(?: [A-Za-z_]\w*=[^ ]*)*\s*"  # fields that later kernels may have added
-_PAGE: Final = " +page= *[^ ]+"  # hashed by the kernel, and written in several ways
-_PROBE: Final = r" +\([^()]*\)"
+_PAGE: Final = "page"  # hashed by the kernel, and written in several ways
+_PROBE: Final = "probe"
+
+_MARKER: Final = "tracing_mark_write"
+_TEXTS: Final = ("gfp_flags",)
+"""Fields that are no numbers where the event is printed as its print format says."""
+
+# tools/lib/traceevent (Linux 5.10), pretty_print and tep_print_fields: an event that it cannot print as the format says
+_UNPRINTED: Final = "[FAILED TO PARSE]"
+# kernel/trace/trace_output.c, print_fields (Linux 6.12), of the option fields: each number in both bases
+_TWICE: Final = re.compile(r"(=0x[0-9a-f]+) \(-?[0-9]+\)")
+_NULL_PAGE: Final = re.compile(r"(?<= page=) +(?=[^ =]+(?: |$))")  # "page=          (null)", before Linux 4.15
+_PROBED: Final = re.compile(r" *\([^()]*\)")
+_TOKEN: Final = re.compile(r"([A-Za-z_][\w.-]*)=([!-~]*)", re.ASCII)
+# tools/perf/util/evsel_fprintf.c, sample__fprintf_sym (Linux 6.1): the sample's own place, behind an event without a chain
+_SAMPLE_PLACE: Final = re.compile(r" +[0-9a-f]{8,16} [!-~]+(?: \([^()]*\))?$")
 
 
-def _printed(head: str, **fields: str) -> re.Pattern[str]:
-    """Return the pattern of an event that prints *head* and then its *fields*, name to pattern."""
-    return re.compile(
-        head + "".join(f" {name}=(?P<{name}>{value})" for name, value in fields.items()) + _MORE, re.ASCII
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Printed:
+    """The fields that an event prints, name to pattern; and whether ``page=`` or a probe's place is printed with them."""
+
+    with_page: bool
+    with_place: bool
+    values: Mapping[str, re.Pattern[str]]
+
+    def fields(self, payload: str) -> Fields | None:
+        """Return each field of *payload* by its name; null unless each is there, whole and once.
+
+        Fields that a vendor or a later kernel adds may stand anywhere between them, and all in any order.
+        """
+        text = payload.rstrip(" \t\r\v\f")
+        unprinted = text.lstrip(" ").startswith(_UNPRINTED)
+        if unprinted:
+            text = text.lstrip(" ").removeprefix(_UNPRINTED)
+        elif self.with_place:
+            place = _PROBED.match(text)
+            if place is None:
+                return None
+            text = text[place.end() :]
+        named = _named(_TWICE.sub(r"\1", _SAMPLE_PLACE.sub("", text)))
+        if named is None:
+            return None
+        if self.with_page and not unprinted and not named.get("page"):
+            if named.keys() != self.values.keys():
+                return None
+            unprinted = True  # as trace-cmd report -R prints them: all of the fields, and nothing else
+        found: dict[str, int | str] = {}
+        for name, pattern in self.values.items():
+            value = named.get(name)
+            if value is None or not (_RAW if unprinted else pattern).fullmatch(value):
+                return None
+            found[name] = value if name in _TEXTS and not unprinted else _integer(value)
+        return found
+
+
+_RAW: Final = re.compile(f"{_NUMBER}|{_SMALL}")
+
+
+def _named(text: str) -> dict[str, str] | None:
+    """Return the values of a text of ``name=value`` by name; null where it has anything else, or a name twice."""
+    named: dict[str, str] = {}
+    for token in _NULL_PAGE.sub("", text).split(" "):
+        if not token:
+            continue
+        found = _TOKEN.fullmatch(token)
+        name, value = found.groups() if found else ("page", token.removeprefix("page="))
+        if name in named or not (found or (value and token.startswith("page="))):
+            return None
+        named[name] = value
+    return named
+
+
+def _printed(head: str, **fields: str) -> _Printed:
+    """Return what an event prints: *head*, and its *fields*, name to pattern."""
+    values = {name: re.compile(value) for name, value in fields.items()}
+    return _Printed(with_page=head == _PAGE, with_place=head == _PROBE, values=values)
 
 
 _PRINTED: Final = {
@@ -44,18 +122,31 @@ _PRINTED: Final = {
     probes.ONLINE_PAGES_RET.name: _printed(_PROBE, ret=_SMALL),
     probes.OFFLINE_PAGES.name: _printed(_PROBE, pfn=_NUMBER, nr_pages=_NUMBER),
     probes.OFFLINE_PAGES_RET.name: _printed(_PROBE, ret=_SMALL),
-    "tracing_mark_write": re.compile(" ?(?P<buf>.*)", re.DOTALL),
 }  # fmt: skip
-
-_TEXTS: Final = ("gfp_flags", "buf")
-"""Fields that are no numbers."""
 
 _COMPILED: Final = {
     kmem_events.MM_PAGE_ALLOC: ALLOC,
     kmem_events.MM_PAGE_FREE: FREE,
     kmem_events.MM_PAGE_PCPU_DRAIN: DRAIN,
     kmem_events.MM_PAGE_ALLOC_ZONE_LOCKED: REFILL,
+    "kernel_stack": KERNEL_STACK,  # kernel/trace/trace_entries.h (Linux 6.1); trace-cmd names the entries so
+    "user_stack": USER_STACK,
+    _MARKER: RARE,
 }
+
+# What a text in the ring is called: by trace-cmd (kernel/trace/trace_entries.h: print, bprint, bputs), and where the name of
+# the function that wrote it has a suffix of the compiler, an offset or an address behind it (options sym-offset, sym-addr), or
+# is not known.
+_TEXT_ENTRIES: Final = ("print", "bprint", "bputs")
+_SUFFIXES: Final = re.compile(
+    r"(?:\.(?:llvm|isra|constprop|part|cold|lto_priv)(?:\.[0-9]+)?)*(?:\+0x[0-9a-f/x]+)?(?: <[0-9a-f]+>)?$"
+)
+_ADDRESS: Final = re.compile(r"0x[0-9a-f]{4,16}s?|(?=[a-f]*[0-9])(?:[0-9a-f]{8}|[0-9a-f]{16})")
+_MODIFIERS: Final = re.compile(r"[ukhIGHpPSDWeb]+")  # tools/perf/util/parse-events.l (Linux 6.1), modifier_event
+# trace-cmd pads the name to 21 columns, and prints the writer in front of the text
+_MARKED: Final = re.compile(
+    r"(?: {8,}(?:(?:0x[0-9a-f]{4,16}s?|[0-9a-f]{8,16}|\[?tracing_mark_write[^: ]*): )?| ?)(.*)", re.DOTALL
+)
 
 
 def action_of(name: str) -> int:
@@ -64,8 +155,12 @@ def action_of(name: str) -> int:
 
 
 def bare_name(name: str) -> str:
-    """Return *name* without its group, which perf prints before it."""
-    return name.rpartition(":")[2]
+    """Return the name of the tracepoint: without its group and modifiers, which perf prints; a marker's is one for all."""
+    group, _, last = name.rpartition(":")
+    if ":" in group and _MODIFIERS.fullmatch(last):
+        group, _, last = group.rpartition(":")
+    last = _SUFFIXES.sub("", last)
+    return _MARKER if last in _TEXT_ENTRIES or _ADDRESS.fullmatch(last) else last
 
 
 def fields_of(name: str, payload: str) -> Fields | None:
@@ -76,10 +171,10 @@ def fields_of(name: str, payload: str) -> Fields | None:
     payload
         The text behind ``name:``, its bytes decoded as Latin-1.
     """
-    found = _PRINTED[name].fullmatch(payload)
-    if found is None:
-        return None
-    return {field: _text(value) if field in _TEXTS else _integer(value) for field, value in found.groupdict().items()}
+    if name == _MARKER:
+        marked = _MARKED.fullmatch(payload)
+        return None if marked is None else {"buf": _text(marked[1])}
+    return _PRINTED[name].fields(payload)
 
 
 def _integer(text: str) -> int:

@@ -4,6 +4,8 @@ Source: tools/perf/builtin-script.c (Linux 6.1), perf_sample__fprintf_start; too
 sample__fprintf_callchain.
 """
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,7 +44,10 @@ from pagetrail.producers.formats.text.text_jit import (
     TGID,
     TS,
     UNKNOWN,
+    after_literal,
     decimal,
+    line_stop,
+    literal,
     name_stop,
     page_event,
     page_fields,
@@ -50,6 +55,28 @@ from pagetrail.producers.formats.text.text_jit import (
     timestamp,
 )
 from pagetrail.schemas.jit import inner, jit
+
+_MODULE_FILE: Final = literal(b".ko")
+_KERNEL_FILE: Final = literal(b"/vmlinux")
+_INLINED: Final = literal(b"inlined)")
+# tools/perf/util/map.c and dso.c (Linux 6.1): what is in brackets and belongs to a process, and is no module
+_VDSO: Final = literal(b"[vdso")
+_VSYSCALL: Final = literal(b"[vsyscall]")
+_VECTORS: Final = literal(b"[vectors]")
+_SIGPAGE: Final = literal(b"[sigpage]")
+_HEAP: Final = literal(b"[heap]")
+_STACK: Final = literal(b"[stack")
+_UPROBES: Final = literal(b"[uprobes]")
+_ANON: Final = literal(b"[anon")
+_UNKNOWN_DSO: Final = literal(b"[unknown]")
+
+LEAST_DIGITS: Final = 5
+"""Fewer are no address: a function may be called ``add``."""
+
+# Whose a frame is.
+_USERS: Final = 0
+_KERNELS: Final = 1
+_INLINE: Final = 2  # the same as that of the frame before it
 
 
 @inner
@@ -97,7 +124,7 @@ def head_before(data: NDArray[np.uint8], start: int, colon: int, state: NDArray[
     if behind > 0 and behind < last and at(data, behind) == 47:
         tgid = pid
         pid, behind = thread_id(data, behind + 1, last, ABSENT_PID)
-    if behind != last or first == start:
+    if behind != last:
         return False
     state[TS], state[CPU], state[PID], state[TGID] = ts, cpu, pid, tgid
     state[COMM_START] = skip_spaces(data, start, first)
@@ -116,22 +143,102 @@ def read_head(data: NDArray[np.uint8], start: int, stop: int, state: NDArray[np.
 
 
 @inner
-def is_kernel_frame(data: NDArray[np.uint8], start: int, stop: int) -> bool:
-    """Return whether the frame's address has 16 digits and the top bit."""
+def after_period(data: NDArray[np.uint8], pos: int, stop: int) -> int:
+    """Return where the event's name begins: behind the period that -F +period puts before it."""
+    first = pos
+    while pos < stop and 48 <= at(data, pos) <= 57:
+        pos += 1
+    if pos in (first, stop) or at(data, pos) != 32:
+        return first
+    return skip_spaces(data, pos, stop)
+
+
+@inner
+def dso_start(data: NDArray[np.uint8], start: int, stop: int) -> int:
+    """Return where the text in the parentheses that end the frame begins; -1 where none do."""
+    if stop - start < 3 or at(data, stop - 1) != 41:
+        return -1
+    pos = stop - 1
+    while pos > start:
+        if at(data, pos) == 40 and at(data, pos - 1) == 32:
+            return pos + 1
+        pos -= 1
+    return -1
+
+
+@inner
+def is_users_dso(data: NDArray[np.uint8], pos: int, stop: int) -> bool:
+    """Return whether the name in brackets at *pos* is that of a part of a process."""
+    return (
+        after_literal(data, pos, stop, _UNKNOWN_DSO) > 0
+        or after_literal(data, pos, stop, _VDSO) > 0
+        or after_literal(data, pos, stop, _VSYSCALL) > 0
+        or after_literal(data, pos, stop, _HEAP) > 0
+        or after_literal(data, pos, stop, _STACK) > 0
+        or after_literal(data, pos, stop, _ANON) > 0
+        or after_literal(data, pos, stop, _UPROBES) > 0
+        or after_literal(data, pos, stop, _VECTORS) > 0
+        or after_literal(data, pos, stop, _SIGPAGE) > 0
+    )
+
+
+@inner
+def owner_of_dso(data: NDArray[np.uint8], pos: int, stop: int) -> int:
+    """Return whose the frame is whose dso begins at *pos*."""
+    if after_literal(data, pos, stop, _INLINED) == stop:
+        return _INLINE
+    if at(data, pos) == 91:
+        return _USERS if is_users_dso(data, pos, stop) else _KERNELS
+    for k in range(pos, stop):
+        if after_literal(data, k, stop, _MODULE_FILE) > 0 or after_literal(data, k, stop, _KERNEL_FILE) > 0:
+            return _KERNELS
+    return _USERS
+
+
+@inner
+def owner_of_frame(data: NDArray[np.uint8], start: int, stop: int) -> int:
+    """Return whose the frame is: by the top bit of an address of 16 digits, else by its dso, else by what address there is."""
     first = start + 1
     while first < stop and at(data, first) == 32:
         first += 1
     pos = first
     while pos < stop and (48 <= at(data, pos) <= 57 or 97 <= at(data, pos) <= 102):
         pos += 1
-    return pos - first == 16 and pos < stop and at(data, pos) == 32 and at(data, first) >= 56
+    digits = pos - first
+    if digits < LEAST_DIGITS or (pos < stop and at(data, pos) != 32):
+        digits = 0
+    if digits == 16 and at(data, first) >= 56:
+        return _KERNELS
+    dso = dso_start(data, pos, stop)
+    if dso > 0:
+        return owner_of_dso(data, dso, stop)
+    # A name alone does not tell; of 32-bit addresses, the kernel has the upper half.
+    return _KERNELS if digits == 0 or (digits == 8 and at(data, first) >= 56) else _USERS
+
+
+@inner
+def is_source_line(data: NDArray[np.uint8], start: int, stop: int) -> bool:
+    """Return whether the line is what ``-F +srcline`` puts behind a frame: two spaces, and ``file:line``.
+
+    Source: tools/perf/util/evsel_fprintf.c, sample__fprintf_callchain (Linux 6.1).
+    """
+    if stop - start < 3 or at(data, start) != 32 or at(data, start + 1) != 32:
+        return False
+    pos = start + 2
+    while pos < stop and at(data, pos) != 32:
+        pos += 1
+    # no sample's head is so short; "(inlined)" or "(discriminator 1)" may follow
+    return pos > start + 2 and (pos == stop or (pos + 1 < stop and at(data, pos + 1) == 40))
 
 
 @inner
 def chain(
     data: NDArray[np.uint8], newlines: NDArray[np.int64], line: int, size: int, final: bool, state: NDArray[np.int64]
 ) -> int:
-    """Find the call chain behind the line in the state: the end of its kernel frames; -1 when more data is needed."""
+    """Find the call chain behind the line in the state: the end of its kernel frames; -1 when more data is needed.
+
+    Where no frame is known to be the kernel's, that is the end of the chain.
+    """
     pos = state[NEXT]
     kernel_stop = pos
     in_kernel = True
@@ -140,21 +247,28 @@ def chain(
             if not final:
                 return -1
             break
+        source = False
         if at(data, pos) != 9:
-            break
+            if state[LINES] == 1 or at(data, pos) != 32:
+                break
+            source = True
         if line >= newlines.size:
             if size - state[NEXT] > MAX_STACK:
                 break
             return -1
-        stop = newlines[line]
-        if stop - state[STOP] > MAX_STACK:
+        newline = newlines[line]
+        stop = line_stop(data, pos, newline)
+        if newline - state[STOP] > MAX_STACK or (source and not is_source_line(data, pos, stop)):
             break
-        in_kernel = in_kernel and is_kernel_frame(data, pos, stop)
-        pos = stop + 1
+        if in_kernel and not source:
+            in_kernel = owner_of_frame(data, pos, stop) != _USERS
+        pos = newline + 1
         if in_kernel:
             kernel_stop = pos
         line += 1
         state[LINES] += 1
+    if kernel_stop == state[NEXT]:
+        kernel_stop = pos
     state[NEXT] = pos
     return int(kernel_stop)
 
@@ -181,9 +295,10 @@ def scan_perf(
             return NEED_DATA
         if state[ROWS] + 2 > rows.shape[1]:
             return FULL
-        start, stop = state[POS], newlines[line]
+        start, newline = state[POS], newlines[line]
+        stop = line_stop(data, start, newline)
         state[STOP] = stop
-        state[NEXT] = stop + 1
+        state[NEXT] = newline + 1
         state[LINES] = 1
         state[STACK] = -1
         if start == stop:  # the empty line that ends a chain
@@ -194,6 +309,7 @@ def scan_perf(
             return ODD
         if not read_head(data, start, stop, state) or state[CPU] >= cpus.shape[1]:
             return ODD
+        state[PAYLOAD] = after_period(data, state[PAYLOAD], stop)
         colon = name_stop(data, state[PAYLOAD], stop)
         if colon < 0:
             return ODD

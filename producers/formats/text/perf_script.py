@@ -4,16 +4,25 @@ import re
 from pathlib import PurePosixPath
 from typing import Final
 
-from pagetrail.producers.formats.format import Format
+from pagetrail.producers.formats.format import Format, Origin
 from pagetrail.producers.formats.text import text_jit as tk
-from pagetrail.producers.formats.text.perf_jit import scan_perf
+from pagetrail.producers.formats.text.forms import rewritten
+from pagetrail.producers.formats.text.perf_jit import LEAST_DIGITS, scan_perf
 from pagetrail.producers.formats.text.reader import TextReader
 from pagetrail.producers.formats.tracer import PERF
-from pagetrail.producers.meaning import gap_of_unknown_cpu
+from pagetrail.producers.inputs import Input
+from pagetrail.producers.meaning import RecordedKernel, gap_of_unknown_cpu
 from pagetrail.schemas.columns import absent
 
-# tools/perf/util/evsel_fprintf.c (Linux 6.1), sample__fprintf_callchain: address, symbol+offset, (dso)
-_FRAME: Final = re.compile(r"\t *([0-9a-f]+) (.*?)(?: \(([^()]*)\))?\s*", re.ASCII)
+# tools/perf/util/evsel_fprintf.c (Linux 6.1), sample__fprintf_callchain: address, symbol+offset, (dso), each by -F; then, on a
+# line of its own that has no tab, the source line
+_FRAME: Final = re.compile(rf"\t *(?:([0-9a-f]{{{LEAST_DIGITS},}})(?=\s|$))? ?(.*?)(?: ?\(([^()]*)\))?\s*", re.ASCII)
+_SOURCE: Final = re.compile(rb"  [^ ]+(?: \(.*)?", re.DOTALL)
+# The outermost function of the kernel, by architecture, where nothing else tells what is the process's:
+# arch/x86/entry/entry_64.S, arch/arm64/kernel/entry.S, arch/arm/kernel/entry-common.S, arch/s390/kernel/entry.S (Linux 6.1)
+_ENTRIES: Final = re.compile(
+    r"entry_SYSCALL|entry_INT80|asm_exc_|asm_sysvec_|asm_common_interrupt|ret_from_fork|el[01]t?_|ret_fast_syscall|__system_call"
+)
 # tools/perf/util/event.c (Linux 6.1), perf_event__fprintf_lost; printed with --show-lost-events
 _LOST: Final = re.compile(rb"PERF_RECORD_LOST lost ([0-9]{1,18})\s*")
 _RECORD: Final = re.compile(rb"(PERF_RECORD_[A-Z_0-9]+)\b.*", re.DOTALL)
@@ -31,13 +40,15 @@ class PerfScript(TextReader):
     _scanner = staticmethod(scan_perf)
     _late_stacks = False
     _odd_line = -1
+    _chained = False
 
     def _odd(self, line: bytes) -> bool:
         number = int(self._state[tk.LINE])
-        chained = line.startswith(b"\t")
-        if chained and number != self._odd_line + 1:
+        follows = number == self._odd_line + 1
+        chained = line.startswith(b"\t") or (follows and self._chained and _SOURCE.fullmatch(line) is not None)
+        if chained and not follows:
             return False
-        self._odd_line = number
+        self._odd_line, self._chained = number, chained
         if chained:  # the chain of a line that was no event
             return True
         if len(line) > tk.MAX_LINE:
@@ -71,17 +82,23 @@ class PerfScript(TextReader):
         frames = []
         for line in raw.decode("utf-8", "backslashreplace").split("\n"):
             found = _FRAME.fullmatch(line)
-            if found is not None:
-                frames.append(_frame(found[1], found[2], found[3] or ""))
+            if found is None:
+                continue
+            address, symbol, dso = (part or "" for part in found.groups())
+            if not address and not symbol:
+                continue
+            frames.append(_frame(address, symbol, dso))
+            if not address and not dso and _ENTRIES.match(symbol):
+                break
         return "\n".join(frames) or None
 
     def _goes_on(self, tail: bytes) -> bool:
-        return tail.startswith(b"\t")
+        return tail.startswith((b"\t", b"  "))
 
 
 def _frame(address: str, symbol: str, dso: str) -> str:
     """Return a frame as ftrace prints it: the symbol, or the address where there is none; and the module."""
-    name = f"0x{address}" if symbol == "[unknown]" else symbol
+    name = f"0x{address}" if address and symbol in ("", "[unknown]") else symbol
     if dso in ("", "[unknown]", *_KERNEL_DSO) or PurePosixPath(dso).name.startswith("vmlinux"):
         return name
     if dso.startswith("["):
@@ -90,12 +107,67 @@ def _frame(address: str, symbol: str, dso: str) -> str:
     return f"{name} [{module}]"
 
 
+# tools/perf/builtin-script.c, perf_sample__fprintf_start and process_event (Linux 6.12): what -F puts before the event's fields.
+# "comm [pid/]tid [cpu] misc date time: period system:event: "; all but time and event by choice, old ones without the system.
+_IDS: Final = rb"-?\d+(?:/-?\d+)?"
+_DATE: Final = rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+"
+_TIME: Final = rb"\d+\.\d{6}(?:\d{3})?:"
+_EVENT: Final = rb" +(?:\d+ +)?(?:[\w-]+:)?\w+(?::[a-zA-Z]+)?: "
+_SHORT_HEAD: Final = re.compile(
+    rb"(?P<comm>.{0,64}?)(?P<ids>(?:\A|\s)\s*%b)?(?P<cpu>\s+\[\d+\])?(?:(?<=[\]\d])\s+[A-Z]{1,3}[a-z]?)?(?:\s+%b)?"
+    rb"(?:\A|\s)\s*(?P<rest>%b%b.*)" % (_IDS, _DATE, _TIME, _EVENT),
+    re.DOTALL,
+)
+_WHOLE_HEAD: Final = re.compile(rb"\s*(?:.{1,16}?\s+)?%b\s+(?:\[\d+\]\s+)?%b%b" % (_IDS, _TIME, _EVENT))
+_HEAD_BYTES: Final = 1 << 16
+"""How much of a text is looked at for the fields that its heads have."""
+
+
+def _with_whole_head(line: bytes) -> bytes:
+    """Return a sample's line with the head that ``scan_perf`` reads: a thread that is not named is -1, as one that is gone."""
+    found = None if line.startswith((b"\t", b"#")) else _SHORT_HEAD.fullmatch(line)
+    if found is None:
+        return line
+    return b"%b %b%b %b" % (found["comm"], (found["ids"] or b"-1").strip(), found["cpu"] or b"", found["rest"])
+
+
+def _opened(stream: Input, kernel: RecordedKernel) -> PerfScript:
+    head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES].split(b"\n")
+    sample = next((line for line in head if not line.startswith((b"\t", b"#")) and _SHORT_HEAD.match(line)), b"")
+    text = stream if _WHOLE_HEAD.match(sample) else rewritten(stream, _with_whole_head)
+    return PerfScript(text, source=stream.source, kernel=kernel)
+
+
+def _origin(head: bytes) -> Origin:
+    """Return what ``perf script --header`` says of the machine.
+
+    Source: tools/perf/util/header.c (Linux 6.1), print_hostname and print_osrelease.
+    """
+    said = dict(_SAID.findall(head))
+    return Origin(host=_text(said.get(b"hostname")), release=_text(said.get(b"os release")))
+
+
+_SAID: Final = re.compile(rb"^# ([a-z ]+?) *: *([!-~]+)[ \r]*$", re.MULTILINE)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
+
+
 PERF_SCRIPT: Final = Format(
     name="perf-script",
     phrase="the output of perf script",
-    # "comm tid [cpu] ts: [period] system:event: "
-    line=re.compile(rb"\s*.{1,16}?\s+-?\d+(?:/-?\d+)?\s+(?:\[\d+\]\s+)?\d+\.\d+:\s+(?:\d+\s+)?[\w-]+:\w+:"),
-    opens=lambda stream, kernel: PerfScript(stream, source=stream.source, kernel=kernel),
+    line=re.compile(
+        rb"\s{0,32}(?:.{1,16}?\s{1,32})??(?:%b\s{1,8})?(?:\[\d+\]\s{1,8})?(?:[A-Z]{1,3}[a-z]?\s{1,8})?(?:%b\s{1,8})?\s{0,8}%b%b"
+        % (_IDS, _DATE, _TIME, _EVENT)
+    ),
+    opens=_opened,
+    origin=_origin,
     tracer=PERF,
     trace_names=("perf-script.txt",),
+)
+PERF_WITHOUT_TIME: Final = Format(
+    name="perf-script without times",
+    line=re.compile(rb"(?!.*\d\.\d{6}(?:\d{3})?: ).*?(?<!\S)(?:kmem:)?mm_page_\w+: +(?:page|pfn|\[FAILED)"),
+    instead="no time: add it with 'perf script -F +time' and give that output",
 )

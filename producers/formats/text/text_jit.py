@@ -51,6 +51,8 @@ FREE: Final = 3
 DRAIN: Final = 4
 RARE: Final = 5
 REFILL: Final = 6
+KERNEL_STACK: Final = 7  # an entry whose frames are on the lines after it
+USER_STACK: Final = 8
 
 # The state array, int64: where the kernel stands, and what it read of the line it returns with.
 POS: Final = 0  # byte of the buffer where the next line begins
@@ -99,7 +101,7 @@ def literal(text: bytes) -> NDArray[np.uint8]:
     return np.frombuffer(text, np.uint8)
 
 
-_PAGE: Final = literal(b" page=")
+_PAGE: Final = literal(b"page=")
 _PFN: Final = literal(b" pfn=")
 _ORDER: Final = literal(b" order=")
 _MIGRATETYPE: Final = literal(b" migratetype=")
@@ -191,17 +193,42 @@ def timestamp(data: NDArray[np.uint8], pos: int, stop: int) -> tuple[int, int]:
 
 
 @inner
+def address_stop(data: NDArray[np.uint8], pos: int, stop: int) -> int:
+    """Return where the ':' behind ``ffffffff81000000>`` at *pos* is; -1 when something else is there."""
+    first = pos
+    while pos < stop and (48 <= at(data, pos) <= 57 or 97 <= at(data, pos) <= 102):
+        pos += 1
+    if pos == first or pos + 1 >= stop or at(data, pos) != 62 or at(data, pos + 1) != 58:
+        return -1
+    return pos + 1 if pos + 2 == stop or at(data, pos + 2) == 32 else -1
+
+
+@inner
 def name_stop(data: NDArray[np.uint8], pos: int, stop: int) -> int:
-    """Return where the ':' behind an event's name is; -1 when no name begins at *pos*."""
+    """Return where the ':' behind an event's name is; -1 when no name begins at *pos*.
+
+    A marker is named by the function that wrote it, by the options sym-offset and sym-addr as ``f+0x1/0x2 <ffffffff81000000>``.
+    """
     first = pos
     while pos < stop:
         c = at(data, pos)
         if c == 58 and pos > first and (pos + 1 == stop or at(data, pos + 1) == 32):
             return pos
-        if not (97 <= c <= 122 or 65 <= c <= 90 or 48 <= c <= 58 or c == 95 or c == 46):
+        if c == 32 and pos > first and pos + 1 < stop and at(data, pos + 1) == 60:
+            return address_stop(data, pos + 2, stop)
+        # letters, digits, ':', '_', '.', '+', '/'
+        if not (97 <= c <= 122 or 65 <= c <= 90 or 46 <= c <= 58 or c == 95 or c == 43):
             return -1
         pos += 1
     return -1
+
+
+@inner
+def line_stop(data: NDArray[np.uint8], start: int, newline: int) -> int:
+    """Return where the line from *start* to *newline* ends: before the carriage return of a text that passed through Windows."""
+    if newline > start and at(data, newline - 1) == 13:
+        return newline - 1
+    return newline
 
 
 @jit
@@ -218,7 +245,7 @@ def page_fields(data: NDArray[np.uint8], action: int, state: NDArray[np.int64]) 
     Source: include/trace/events/kmem.h (Linux 6.1), mm_page_alloc, mm_page_free, mm_page_pcpu_drain, mm_page_alloc_zone_locked.
     """
     stop = state[STOP]
-    pos = after_literal(data, state[PAYLOAD], stop, _PAGE)
+    pos = after_literal(data, skip_spaces(data, state[PAYLOAD], stop), stop, _PAGE)  # trace-cmd pads the name
     if pos < 0:
         return False
     first = pos

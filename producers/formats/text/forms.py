@@ -1,0 +1,231 @@
+"""Other forms of ftrace text, each rewritten line by line into the common one: what ftrace.py then reads.
+
+A form keeps the number of lines: a line that only the form has becomes an empty one, and a line that it does not know stays as it
+is, so that it is counted and shown as it was written.
+"""
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from pagetrail.schemas.errors import InputError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+Rewrite = Callable[[bytes], bytes]
+"""Returns a line, without its newline, in the common form."""
+
+READ_BYTES: Final = 1 << 20
+NO_PID: Final = b"<...>-?"
+"""Stands for ``comm-pid`` where the form has neither; no kernel prints it."""
+
+# kernel/trace/trace_output.c (Linux 6.1), lat_print_generic, trace_print_lat_fmt and lat_print_timestamp; trace-cmd report -l
+# prints the time as it does without -l
+_LATENCY: Final = re.compile(
+    rb"(?P<task>\s*.{1,16}-\d+)\s+(?P<cpu>\d{1,5})(?P<flags>[^\s\d]\S*)\s+"
+    rb"(?:(?P<us>\d{1,15})us[^\w\s]?\s*|(?P<time>\d+\.\d{6}(?:\d{3})?)): (?P<rest>.+)",
+    re.DOTALL,
+)
+# What printk puts before a line (kernel/printk/printk.c, info_print_prefix, Linux 6.1), behind what syslog and journalctl do.
+_PRINTK: Final = re.compile(rb"(?:<\d+>)?(?:[^\[]* kernel: )?\[ *\d+\.\d{6}\](?:\[ *[TC]\d+\])? ?")
+# kernel/trace/trace.c, ftrace_dump (Linux 6.1; an instance is named since 6.12)
+_DUMP_BEGINS: Final = re.compile(rb"Dumping ftrace (?:instance \S+ )?buffer:|\(ftrace buffer empty\)")
+_DUMP_RULE: Final = re.compile(rb"-{20,}\s*")
+# kernel/trace/trace_functions_graph.c (Linux 6.1), print_graph_comment; the time by funcgraph-abstime, the task by funcgraph-proc
+_GRAPH: Final = re.compile(
+    rb"\s*(?P<s>\d{1,10})\.(?P<f>\d{1,9}) +\| +(?P<cpu>\d{1,5})\) +(?:(?P<comm>\S.{0,15}?)-(?P<pid>\d+) +\| +)?"
+    rb"[^|/]*\| +/\* (?P<text>.*) \*/\s*",
+    re.DOTALL,
+)
+_GRAPH_TIMED: Final = re.compile(rb"\s*\d{1,10}\.\d{1,9} +\| ")
+# print_graph_entry_leaf, print_graph_entry_nested, print_graph_return, print_graph_irq, and the lines around a switch of tasks
+_GRAPH_CALL: Final = re.compile(
+    rb"[^/]*\|\s*(?:[\w.]+(?: \[\w+\])?\(.*\)\s*[{;].*|\}.*)|.*(?:={10}>|<={10})[ |]*|\s*-{10,}\s*",
+    re.DOTALL,
+)
+_GRAPH_SWITCH: Final = re.compile(
+    rb"\s*(?:\d+\.\d+ +\| +)?(?P<cpu>\d{1,5})\) .*=> +(?P<comm>\S.{0,15}?)-(?P<pid>\d+)\s*", re.DOTALL
+)
+_EVENT: Final = re.compile(rb"[\w.]+: ")
+# trace-cmd's tracecmd/trace-read.c, print_handle_file: with several inputs, the name of the file before each line
+_FILE: Final = re.compile(rb" *(?P<file>[^\s:]*\.[^\s:]*): (?P<rest>.{16,}-\d+\s+\[\d+\].*)", re.DOTALL)
+_HTML: Final = re.compile(rb"\s*(?:<!doctype html|<html)", re.IGNORECASE)
+_TRACE_BEGINS: Final = re.compile(rb"(?:.*>)?\s*(?=# tracer: )", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """One form.
+
+    Attributes
+    ----------
+    line
+        Matches lines that only this form has.
+    rewrite
+        Makes what rewrites the lines of one text; it is called with the text's name.
+    """
+
+    line: re.Pattern[bytes]
+    rewrite: Callable[[str], Rewrite]
+
+
+class Rewritten(io.RawIOBase):
+    """The lines of *stream* as *rewrite* returns them; a last line without an end as it is."""
+
+    def __init__(self, stream: BinaryIO, rewrite: Rewrite) -> None:
+        self._stream, self._rewrite = stream, rewrite
+        self._begun: list[bytes] = []  # the line that has no end yet
+        self._waiting = memoryview(b"")
+        self._ended = False
+
+    def readable(self) -> bool:
+        """Return that it can be read."""
+        return True
+
+    def readinto(self, buffer: "Buffer", /) -> int:
+        """Fill *buffer*; return how many bytes it got, 0 at the end."""
+        target = memoryview(buffer).cast("B")
+        while not self._waiting and not self._ended:
+            self._waiting = memoryview(self._step())
+        count = min(len(target), len(self._waiting))
+        target[:count] = self._waiting[:count]
+        self._waiting = self._waiting[count:]
+        return count
+
+    def _step(self) -> bytes:
+        data = self._stream.read(READ_BYTES)
+        if not data:
+            self._ended = True
+            return b"".join(self._begun)
+        *whole, tail = data.split(b"\n")
+        if whole:
+            whole[0] = b"".join([*self._begun, whole[0]])
+            self._begun = []
+        self._begun.append(tail)
+        return b"".join([self._rewrite(line) + b"\n" for line in whole])
+
+
+def rewritten(stream: BinaryIO, rewrite: Rewrite) -> BinaryIO:
+    """Return *stream* as ``Rewritten``, with a buffer."""
+    return io.BufferedReader(Rewritten(stream, rewrite), buffer_size=READ_BYTES)
+
+
+def form_of(head: bytes, common: re.Pattern[bytes]) -> Form | None:
+    """Return the form of a text that begins with *head*; null where its first line of any form matches *common*."""
+    if _HTML.match(head):
+        return HTML
+    for line in head.split(b"\n"):
+        for form in _BY_LINES:
+            if form.line.match(line):
+                return form
+        if common.match(line) and not line.startswith(b"#"):
+            return None
+    return None
+
+
+def _in_latency_format(line: bytes) -> bytes:
+    found = _LATENCY.fullmatch(line)
+    if found is None:
+        return line
+    time = found["time"] or b"%d.%06d" % divmod(int(found["us"]), 1_000_000)
+    return b"%b [%b] %b %b: %b" % (found["task"], found["cpu"], found["flags"], time, found["rest"])
+
+
+class _InKernelLog:
+    """What ftrace_dump_on_oops printed into the kernel's log, in the latency format; the log's other lines say nothing here."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._inside = self._read = False
+
+    def __call__(self, line: bytes) -> bytes:
+        prefix = _PRINTK.match(line)
+        text = line[prefix.end() :] if prefix else line
+        event = _in_latency_format(text)
+        if event is not text:
+            self._inside = self._read = True
+            return event
+        if _DUMP_RULE.fullmatch(text) or _DUMP_BEGINS.match(text):
+            # a rule before the first event, and one behind the last
+            self._inside = not (self._inside and self._read)
+            self._read = False
+            return b""
+        return text if self._inside else b""
+
+
+class _OfFiles:
+    """Lines behind the name of the file that they are from."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._file: bytes | None = None
+
+    def __call__(self, line: bytes) -> bytes:
+        found = _FILE.fullmatch(line)
+        if found is None:
+            return line
+        if self._file not in (None, found["file"]):
+            names = [name.decode(errors="backslashreplace") for name in (self._file or b"", found["file"])]
+            raise InputError(
+                f"{self._source}: expected the events of one machine, found those of several files of trace-cmd: "
+                f"{' and '.join(names)}; run 'trace-cmd report -i FILE' for each and ingest them one by one, with --host"
+            )
+        self._file = found["file"]
+        return found["rest"]
+
+
+class _InGraph:
+    """Events among the calls of the function_graph tracer, as comments of C; who runs is told where that changes."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._tasks: dict[bytes, bytes] = {}
+
+    def __call__(self, line: bytes) -> bytes:
+        found = _GRAPH.fullmatch(line)
+        if found is None:
+            switch = _GRAPH_SWITCH.fullmatch(line)
+            if switch is not None:
+                self._tasks[switch["cpu"]] = b"%b-%b" % (switch["comm"], switch["pid"])
+            return b"" if switch is not None or _GRAPH_CALL.fullmatch(line) else line
+        task = b"%b-%b" % (found["comm"], found["pid"]) if found["pid"] else self._tasks.get(found["cpu"], NO_PID)
+        digits = 6 if len(found["f"]) <= 6 else 9
+        text = found["text"] if _EVENT.match(found["text"]) else b"tracing_mark_write: " + found["text"]
+        where = (task, found["cpu"], found["s"], found["f"].ljust(digits, b"0"), text)
+        return b"%16b [%b] ..... %b.%b: %b" % where
+
+
+class _InHtml:
+    """The trace within a page of systrace; the rest of the page is scripts that show it."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._inside = False
+
+    def __call__(self, line: bytes) -> bytes:
+        if not self._inside:
+            begins = _TRACE_BEGINS.match(line) if b"# tracer: " in line else None
+            self._inside = begins is not None
+            return line[begins.end() :] if begins else b""
+        if b"</script>" in line:
+            self._inside = False
+            return line.partition(b"</script>")[0].rstrip(b" ")
+        return line
+
+
+LATENCY: Final = Form(line=_LATENCY, rewrite=lambda _: _in_latency_format)
+KERNEL_LOG: Final = Form(
+    line=re.compile(
+        b"(?:%b)?(?:%b)|%b%b" % (_PRINTK.pattern, _DUMP_BEGINS.pattern, _PRINTK.pattern, _LATENCY.pattern), re.DOTALL
+    ),
+    rewrite=_InKernelLog,
+)
+FILES: Final = Form(line=_FILE, rewrite=_OfFiles)
+GRAPH: Final = Form(line=_GRAPH_TIMED, rewrite=_InGraph)
+HTML: Final = Form(line=_HTML, rewrite=_InHtml)
+_BY_LINES: Final = (KERNEL_LOG, LATENCY, FILES, GRAPH)
+LINES: Final = tuple(re.sub(rb"\(\?P<\w+>", b"(?:", form.line.pattern) for form in _BY_LINES)
+"""Patterns, without groups, of the lines by which such a text is recognised."""
