@@ -6,8 +6,8 @@ from pagetrail.producers.formats.format import Format, Opener
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.schemas.errors import InputError, UnrecognisedInput
 
-HEAD_BYTES: Final = 1 << 16
-"""Bytes of the uncompressed file that ``recognise`` needs."""
+HEAD_BYTES: Final = 1 << 20
+"""Bytes of the uncompressed file that ``recognise`` needs: the kernel's log may be as long before what it is read for."""
 
 LINES_LOOKED_AT: Final = 400
 _SHOWN: Final = 60

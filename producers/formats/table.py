@@ -4,12 +4,13 @@ from typing import Final
 
 from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.page_owner.alone import PAGE_OWNER, PAGE_TRACKING
-from pagetrail.producers.formats.text.ftrace import FTRACE_TEXT
+from pagetrail.producers.formats.text.ftrace import FTRACE_DUMP, FTRACE_TEXT
 from pagetrail.producers.formats.text.perf_script import PERF_SCRIPT, PERF_WITHOUT_TIME
 from pagetrail.producers.formats.unread import (
     BPFTRACE,
     COUNTERS,
     DMESG,
+    FUNCTION_GRAPH,
     PAGE_OWNER_SORT,
     PAGE_OWNER_STACKS,
     PERF_DATA,
@@ -20,6 +21,7 @@ from pagetrail.producers.formats.unread import (
 
 FORMATS: Final[tuple[Format, ...]] = (
     FTRACE_TEXT,
+    FTRACE_DUMP,
     PERF_SCRIPT,
     PAGE_OWNER_SORT,
     PAGE_OWNER,
@@ -28,6 +30,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     PERF_DATA,
     DMESG,
     PERF_WITHOUT_TIME,
+    FUNCTION_GRAPH,
     PAGE_OWNER_STACKS,
     PERF_TRACE,
     PERF_KMEM,

@@ -28,6 +28,12 @@ DMESG: Final = Format(
     line=re.compile(rb"(?:<\d+>)?\[\s*\d+\.\d{6}\]"),
     instead="give the capture directory that it belongs to: dmesg is read with a trace, not alone",
 )
+FUNCTION_GRAPH: Final = Format(
+    name="a function graph without times",
+    # kernel/trace/trace_functions_graph.c (Linux 6.1), without the option funcgraph-abstime
+    line=re.compile(rb"\s*\d{1,5}\)\s[^|]*\|\s*(?:[\w.]+\(.*\)(?:;| \{)|\}|/\* )"),
+    instead="no time: run 'echo 1 > /sys/kernel/tracing/options/funcgraph-abstime' and record again, or with the tracer nop",
+)
 
 _DUMP_INSTEAD: Final = "give /sys/kernel/debug/page_owner of the same boot, as the kernel prints it"
 _TRACE_INSTEAD: Final = (

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from pagetrail.producers.formats.page_owner.alone import DUMPS
 from pagetrail.producers.log.framing import Framer, single
-from pagetrail.producers.parsed import ReadAccount
+from pagetrail.producers.parsed import Lines, ReadAccount
 from pagetrail.producers.recording_info import Recording
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.details import RecordingBegin, RecordingEnd
+from pagetrail.schemas.details import LinesOfKind, RecordingBegin, RecordingEnd
 from pagetrail.schemas.errors import InputError
 from pagetrail.schemas.frames import Frame, FrameOrigin
 from pagetrail.schemas.log.contract import LogWriter
@@ -122,6 +122,11 @@ def stored_before(
         failed_allocs=end.failed_allocs,
         lost_events=end.lost_events,
         truncated=end.truncated,
+        lines=end.lines,
+        kinds={
+            (found.what, found.kind): Lines(lines=found.lines, first_line=found.first_line or 0, text=found.text or "")
+            for found in end.lines_of_kinds
+        },
     )
     return IngestReport(
         source=recording.info.source, origin=origin, events=events, frames=frames, duplicates=frames, clamped=end.clamped,
@@ -164,4 +169,11 @@ def _end(account: ReadAccount, clamped: int) -> RecordingEnd:
         clamped=clamped,
         lost_events=account.lost_events,
         truncated=account.truncated,
+        lines=account.lines,
+        lines_of_kinds=tuple(
+            LinesOfKind(
+                kind=kind, what=what, lines=found.lines, first_line=found.first_line or None, text=found.text or None
+            )
+            for (what, kind), found in sorted(account.kinds.items())
+        ),
     )
