@@ -11,6 +11,7 @@ from pagetrail.producers.formats.recognise import HEAD_BYTES, opener, recognise
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.inputs import Input, content_id, open_input, stream_id
 from pagetrail.producers.meaning import RecordedKernel
+from pagetrail.producers.ordering import in_order
 from pagetrail.producers.parsed import Parser, ReadAccount
 from pagetrail.producers.recording_info import Recording, RecordingInfo
 from pagetrail.producers.spool import open_spooled, spooled
@@ -39,7 +40,7 @@ class TraceFile:
         """Yield the trace's events; before them, what the operator declares."""
         with self._stream:
             covers = self._covers
-            for batch in self._parser.batches():
+            for batch in in_order(self._parser.batches(), self.account):
                 if covers and len(batch):
                     yield coverage_row(int(batch.columns["trace_ts_nsec"][0]), covers)
                     covers = ()

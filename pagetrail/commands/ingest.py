@@ -92,7 +92,8 @@ def _report(report: "api.IngestReport") -> None:
     if account.truncated:
         say.print(f"  cut short: {account.truncated}; everything before that is stored", markup=False)
     if report.clamped:
-        say.print(f"  {report.clamped:,} timestamps went backwards and were clamped", markup=False)
+        what = "timestamps went backwards and were clamped"
+        say.print(f"  {report.clamped:,} {what}: what happened around them is not certain", markup=False)
     for note in report.notes:
         say.print(f"  note: {note}", markup=False)
 

@@ -28,6 +28,7 @@ from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.inputs import content_id, open_input
 from pagetrail.producers.meaning import RecordedKernel
+from pagetrail.producers.ordering import in_order
 from pagetrail.producers.parsed import ReadAccount
 from pagetrail.producers.recording_info import RecordingInfo
 from pagetrail.schemas.batch import EventBatch
@@ -98,7 +99,7 @@ class Capture:
             views = self._views()
             timed = TimedRows(self._timed_rows(), lambda marker, at: self._behind(marker, at, views))
             begun = False
-            for batch in parser.batches():
+            for batch in in_order(parser.batches(), parser.account):
                 kept = batch if self._probes else without(batch, _PROBE_KINDS)
                 if not len(kept):
                     continue

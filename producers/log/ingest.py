@@ -101,12 +101,14 @@ def ingest(
     if not begun:
         raise InputError(f"{info.source}: expected events of page allocation, found none; nothing was stored")
     account = recording.parser.account
-    sending.send(framer.add(single(Kind.RECORDING_END, framer.last_ts or 0, _end(account, framer.clamped))))
+    sending.send(
+        framer.add(single(Kind.RECORDING_END, framer.last_ts or 0, _end(account, account.clamped + framer.clamped)))
+    )
     sending.send(framer.finish())
     sending.flush()
     return IngestReport(
         source=info.source, origin=origin, events=framer.seq, frames=framer.frame, duplicates=sending.duplicates,
-        clamped=framer.clamped, account=account, notes=tuple(info.notes),
+        clamped=account.clamped + framer.clamped, account=account, notes=tuple(info.notes),
     )  # fmt: skip
 
 

@@ -63,6 +63,7 @@ def unread_by_an_older_reader(end: RecordingEnd) -> str:
     """Return why events of ownership may be missing from a recording whose reader did not say where; empty: none is."""
     parts = [f"{end.not_understood} lines were not understood"] if end.not_understood else []
     parts += ["its source ended in the middle"] if end.truncated else []
+    parts += [f"{end.clamped} times were clamped"] if end.clamped else []
     if missed := sorted(name for name in end.ignored if may_change_ownership(name)):
         parts.append(f"these events were ignored: {', '.join(missed)}")
     return f"an older pagetrail read it: {'; '.join(parts)}" if parts else ""
