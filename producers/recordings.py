@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pagetrail.producers.capture.directory import Capture
 from pagetrail.producers.detail_rows import coverage_row
-from pagetrail.producers.formats.format import Format
+from pagetrail.producers.formats.format import Format, Origin
 from pagetrail.producers.formats.recognise import HEAD_BYTES, opener, recognise
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.inputs import Input, content_id, open_input, stream_id
@@ -95,12 +95,17 @@ def open_recording(
         return Recording(info=_named(capture.info, host, boot_id, options), parser=capture)
     stream, recording_id = _opened(path, spool)
     try:
-        found = recognise(stream.peek(HEAD_BYTES)[:HEAD_BYTES], stream.source, formats)
-        parser = opener(found, stream.source, formats)(stream, RecordedKernel(vmemmap_base=vmemmap_base))
+        head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
+        found = recognise(head, stream.source, formats)
+        said = found.origin(head) if found.origin else Origin()
+        kernel = RecordedKernel(vmemmap_base=vmemmap_base, release=said.release)
+        parser = opener(found, stream.source, formats)(stream, kernel)
     except BaseException:
         stream.close()
         raise
-    info = RecordingInfo(host=None, boot_id=None, recording_id=recording_id, format=found.name, source=stream.source)
+    info = RecordingInfo(
+        host=said.host, boot_id=None, recording_id=recording_id, format=found.name, source=stream.source
+    )
     if found.tracer:
         parser = TraceFile(stream, parser, covers=covers)
     return Recording(info=_named(info, host, boot_id, options), parser=parser, file=stream)

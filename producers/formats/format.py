@@ -14,6 +14,22 @@ Opener = Callable[[Input, RecordedKernel], Parser]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What a file says of the machine that was recorded; null where it does not.
+
+    Attributes
+    ----------
+    host
+        Its name.
+    release
+        Its ``uname -r``.
+    """
+
+    host: str | None = None
+    release: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
     """A format of files, one entry of ``table.FORMATS``.
 
@@ -29,6 +45,8 @@ class Format:
         Pattern that only lines of it match: a text is of the format with the most such lines among its first.
     opens
         Returns the parser of a file; null where such files are recognised and not read.
+    origin
+        Returns what the beginning of a file says of the machine; null where such files say nothing of it.
     instead
         What to do with a file that is not read.
     tracer
@@ -42,6 +60,7 @@ class Format:
     magics: tuple[bytes, ...] = ()
     line: re.Pattern[bytes] | None = None
     opens: Opener | None = None
+    origin: Callable[[bytes], Origin] | None = None
     instead: str = ""
     tracer: Tracer | None = None
     trace_names: tuple[str, ...] = ()

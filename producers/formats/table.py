@@ -5,7 +5,7 @@ from typing import Final
 from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.page_owner.dump import PAGE_OWNER
 from pagetrail.producers.formats.text.ftrace import FTRACE_TEXT
-from pagetrail.producers.formats.text.perf_script import PERF_SCRIPT
+from pagetrail.producers.formats.text.perf_script import PERF_SCRIPT, PERF_WITHOUT_TIME
 from pagetrail.producers.formats.unread import DMESG, PERF_DATA, TRACE_DAT
 
 FORMATS: Final[tuple[Format, ...]] = (
@@ -15,4 +15,5 @@ FORMATS: Final[tuple[Format, ...]] = (
     TRACE_DAT,
     PERF_DATA,
     DMESG,
+    PERF_WITHOUT_TIME,
 )

@@ -21,7 +21,7 @@ FTRACE_HEAD = (
 FTRACE_ALIGNED = re.compile(rb"(.{16})" + FTRACE_HEAD, re.DOTALL)
 FTRACE_ANY = re.compile(rb"(.*?)" + FTRACE_HEAD, re.DOTALL)
 PERF_HEAD = re.compile(
-    rb"(.* ) *(-1|\d{1,9})(?:/(-1|\d{1,9}))? +(?:\[(\d{1,5})\] +)?(\d{1,10})\.(\d{9}|\d{6})$", re.DOTALL
+    rb"((?:.* )?) *(-1|\d{1,9})(?:/(-1|\d{1,9}))? +(?:\[(\d{1,5})\] +)?(\d{1,10})\.(\d{9}|\d{6})$", re.DOTALL
 )
 NAME = re.compile(rb"([A-Za-z0-9_.:+/]+?(?: <[0-9a-f]+>)?):(?= |$)(.*)", re.DOTALL)
 LOST = re.compile(rb"CPU:(\d{1,5}) \[LOST(?: (\d{1,18}))? EVENTS\]\s*")

@@ -43,7 +43,7 @@ _GRAPH: Final = re.compile(
 _GRAPH_TIMED: Final = re.compile(rb"\s*\d{1,10}\.\d{1,9} +\| ")
 # print_graph_entry_leaf, print_graph_entry_nested, print_graph_return, print_graph_irq, and the lines around a switch of tasks
 _GRAPH_CALL: Final = re.compile(
-    rb"[^/]*\|\s*(?:[\w.]+(?: \[\w+\])?\(.*\)\s*[{;].*|\}.*)|[^|]*\|?[^|/]*(?:={10}>|<={10})[ |]*|\s*-{10,}\s*",
+    rb"[^/]*\|\s*(?:[\w.]+(?: \[\w+\])?\(.*\)\s*[{;].*|\}.*)|.*(?:={10}>|<={10})[ |]*|\s*-{10,}\s*",
     re.DOTALL,
 )
 _GRAPH_SWITCH: Final = re.compile(
@@ -207,7 +207,7 @@ class _InHtml:
 
     def __call__(self, line: bytes) -> bytes:
         if not self._inside:
-            begins = _TRACE_BEGINS.match(line)
+            begins = _TRACE_BEGINS.match(line) if b"# tracer: " in line else None
             self._inside = begins is not None
             return line[begins.end() :] if begins else b""
         if b"</script>" in line:

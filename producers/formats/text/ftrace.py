@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pagetrail.producers.formats.format import Format
+from pagetrail.producers.formats.format import Format, Origin
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.forms import LINES, form_of, rewritten
 from pagetrail.producers.formats.text.ftrace_jit import scan_ftrace
@@ -103,12 +103,24 @@ def _opened(stream: Input, kernel: RecordedKernel) -> FtraceText:
     return FtraceText(text, source=stream.source, kernel=kernel)
 
 
+def _origin(head: bytes) -> Origin:
+    """Return what the header of the latency format says of the kernel.
+
+    Source: kernel/trace/trace.c (Linux 6.1), print_trace_header.
+    """
+    said = _LATENCY_HEADER.search(head)
+    return Origin(release=said[1].decode() if said else None)
+
+
+_LATENCY_HEADER: Final = re.compile(rb"^# \S+ latency trace v\S+ on ([!-~]+)", re.MULTILINE)
+
 FTRACE_TEXT: Final = Format(
     name="ftrace-text",
     phrase="ftrace text",
     magics=(b"<!DOCTYPE html", b"<!doctype html", b"<!DOCTYPE HTML", b"<html"),  # systrace
     line=re.compile(b"|".join([_COMMON.pattern, *LINES]), re.DOTALL),
     opens=_opened,
+    origin=_origin,
     tracer=FTRACE,
     trace_names=("trace.txt", "trace_pipe.txt", "trace"),
 )

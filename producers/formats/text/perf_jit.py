@@ -124,7 +124,7 @@ def head_before(data: NDArray[np.uint8], start: int, colon: int, state: NDArray[
     if behind > 0 and behind < last and at(data, behind) == 47:
         tgid = pid
         pid, behind = thread_id(data, behind + 1, last, ABSENT_PID)
-    if behind != last or first == start:
+    if behind != last:
         return False
     state[TS], state[CPU], state[PID], state[TGID] = ts, cpu, pid, tgid
     state[COMM_START] = skip_spaces(data, start, first)

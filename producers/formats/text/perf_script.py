@@ -4,12 +4,14 @@ import re
 from pathlib import PurePosixPath
 from typing import Final
 
-from pagetrail.producers.formats.format import Format
+from pagetrail.producers.formats.format import Format, Origin
 from pagetrail.producers.formats.text import text_jit as tk
+from pagetrail.producers.formats.text.forms import rewritten
 from pagetrail.producers.formats.text.perf_jit import LEAST_DIGITS, scan_perf
 from pagetrail.producers.formats.text.reader import TextReader
 from pagetrail.producers.formats.tracer import PERF
-from pagetrail.producers.meaning import gap_of_unknown_cpu
+from pagetrail.producers.inputs import Input
+from pagetrail.producers.meaning import RecordedKernel, gap_of_unknown_cpu
 from pagetrail.schemas.columns import absent
 
 # tools/perf/util/evsel_fprintf.c (Linux 6.1), sample__fprintf_callchain: address, symbol+offset, (dso), each by -F; then, on a
@@ -105,12 +107,67 @@ def _frame(address: str, symbol: str, dso: str) -> str:
     return f"{name} [{module}]"
 
 
+# tools/perf/builtin-script.c, perf_sample__fprintf_start and process_event (Linux 6.12): what -F puts before the event's fields.
+# "comm [pid/]tid [cpu] misc date time: period system:event: "; all but time and event by choice, old ones without the system.
+_IDS: Final = rb"-?\d+(?:/-?\d+)?"
+_DATE: Final = rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+"
+_TIME: Final = rb"\d+\.\d{6}(?:\d{3})?:"
+_EVENT: Final = rb" +(?:\d+ +)?(?:[\w-]+:)?\w+(?::[a-zA-Z]+)?: "
+_SHORT_HEAD: Final = re.compile(
+    rb"(?P<comm>.{0,64}?)(?P<ids>(?:\A|\s)\s*%b)?(?P<cpu>\s+\[\d+\])?(?:(?<=[\]\d])\s+[A-Z]{1,3}[a-z]?)?(?:\s+%b)?"
+    rb"(?:\A|\s)\s*(?P<rest>%b%b.*)" % (_IDS, _DATE, _TIME, _EVENT),
+    re.DOTALL,
+)
+_WHOLE_HEAD: Final = re.compile(rb"\s*(?:.{1,16}?\s+)?%b\s+(?:\[\d+\]\s+)?%b%b" % (_IDS, _TIME, _EVENT))
+_HEAD_BYTES: Final = 1 << 16
+"""How much of a text is looked at for the fields that its heads have."""
+
+
+def _with_whole_head(line: bytes) -> bytes:
+    """Return a sample's line with the head that ``scan_perf`` reads: a thread that is not named is -1, as one that is gone."""
+    found = None if line.startswith((b"\t", b"#")) else _SHORT_HEAD.fullmatch(line)
+    if found is None:
+        return line
+    return b"%b %b%b %b" % (found["comm"], (found["ids"] or b"-1").strip(), found["cpu"] or b"", found["rest"])
+
+
+def _opened(stream: Input, kernel: RecordedKernel) -> PerfScript:
+    head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES].split(b"\n")
+    sample = next((line for line in head if not line.startswith((b"\t", b"#")) and _SHORT_HEAD.match(line)), b"")
+    text = stream if _WHOLE_HEAD.match(sample) else rewritten(stream, _with_whole_head)
+    return PerfScript(text, source=stream.source, kernel=kernel)
+
+
+def _origin(head: bytes) -> Origin:
+    """Return what ``perf script --header`` says of the machine.
+
+    Source: tools/perf/util/header.c (Linux 6.1), print_hostname and print_osrelease.
+    """
+    said = dict(_SAID.findall(head))
+    return Origin(host=_text(said.get(b"hostname")), release=_text(said.get(b"os release")))
+
+
+_SAID: Final = re.compile(rb"^# ([a-z ]+?) *: *([!-~]+)[ \r]*$", re.MULTILINE)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
+
+
 PERF_SCRIPT: Final = Format(
     name="perf-script",
     phrase="the output of perf script",
-    # "comm tid [cpu] ts: [period] system:event: "
-    line=re.compile(rb"\s*.{1,16}?\s+-?\d+(?:/-?\d+)?\s+(?:\[\d+\]\s+)?\d+\.\d+:\s+(?:\d+\s+)?[\w-]+:\w+:"),
-    opens=lambda stream, kernel: PerfScript(stream, source=stream.source, kernel=kernel),
+    line=re.compile(
+        rb"\s{0,32}(?:.{1,16}?\s{1,32})??(?:%b\s{1,8})?(?:\[\d+\]\s{1,8})?(?:[A-Z]{1,3}[a-z]?\s{1,8})?(?:%b\s{1,8})?\s{0,8}%b%b"
+        % (_IDS, _DATE, _TIME, _EVENT)
+    ),
+    opens=_opened,
+    origin=_origin,
     tracer=PERF,
     trace_names=("perf-script.txt",),
+)
+PERF_WITHOUT_TIME: Final = Format(
+    name="perf-script without times",
+    line=re.compile(rb"(?!.*\d\.\d{6}(?:\d{3})?: ).*?(?<!\S)(?:kmem:)?mm_page_\w+: +(?:page|pfn|\[FAILED)"),
+    instead="no time: add it with 'perf script -F +time' and give that output",
 )
