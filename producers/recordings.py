@@ -1,15 +1,18 @@
 """Open the input that the user names as one recording: a capture directory, a trace, a dump, or stdin."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from pagetrail.producers.arrangement import MERGED, Arrangement, arrange
 from pagetrail.producers.capture.directory import Capture
 from pagetrail.producers.detail_rows import coverage_row
 from pagetrail.producers.formats.format import Format, Origin
 from pagetrail.producers.formats.recognise import HEAD_BYTES, opener, recognise
 from pagetrail.producers.formats.table import FORMATS
-from pagetrail.producers.inputs import Input, content_id, open_input, stream_id
+from pagetrail.producers.inputs import Input, open_input
 from pagetrail.producers.meaning import RecordedKernel
 from pagetrail.producers.ordering import in_order
 from pagetrail.producers.parsed import Parser, ReadAccount
@@ -17,6 +20,7 @@ from pagetrail.producers.recording_info import Recording, RecordingInfo
 from pagetrail.producers.spool import open_spooled, spooled
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.details import CLOCK_SKEW_OPTION, Covered
+from pagetrail.schemas.errors import InputError
 
 
 class TraceFile:
@@ -59,6 +63,7 @@ def open_recording(
     vmemmap_base: int | None = None,
     clock_skew: int = 0,
     spool: Path | None = None,
+    boot: int | None = None,
     formats: tuple[Format, ...] = FORMATS,
 ) -> Recording:
     """Open *path*, a file or a capture directory, or stdin for ``-``.
@@ -76,7 +81,9 @@ def open_recording(
     clock_skew
         By how much the clocks of two CPUs may differ, ns.
     spool
-        Where stdin is kept until it has ended: see ``spooled``.
+        Where stdin is kept until it has ended, and what has to be merged: see ``spooled``.
+    boot
+        Which of the recordings in the file, from 0: see ``boots_in``; null: it is expected to be one.
     formats
         Those that a file, or the trace of a directory, may have.
 
@@ -93,7 +100,8 @@ def open_recording(
     if str(path) != "-" and Path(path).is_dir():
         capture = Capture(Path(path), probes=probes, covers=covers, vmemmap_base=vmemmap_base, formats=formats)
         return Recording(info=_named(capture.info, host, boot_id, options), parser=capture)
-    stream, recording_id = _opened(path, spool)
+    with _at_hand(path, spool) as opens, _chosen(_arranged(opens, formats), boot, spool) as arrangement:
+        stream, recording_id = arrangement.open(spool), arrangement.content_id
     try:
         head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
         found = recognise(head, stream.source, formats)
@@ -104,22 +112,47 @@ def open_recording(
         stream.close()
         raise
     info = RecordingInfo(
-        host=said.host, boot_id=None, recording_id=recording_id, format=found.name, source=stream.source
-    )
+        host=said.host, boot_id=None, recording_id=recording_id, format=found.name, source=stream.source,
+        notes=[MERGED.format(arrangement.merged)] if arrangement.merged else [],
+    )  # fmt: skip
     if found.tracer:
         parser = TraceFile(stream, parser, covers=covers)
     return Recording(info=_named(info, host, boot_id, options), parser=parser, file=stream)
 
 
-def _opened(path: Path | str, spool: Path | None) -> tuple[Input, str]:
-    """Return a file, or stdin, opened, and the hash of its content."""
+def boots_in(path: Path | str, *, formats: tuple[Format, ...] = FORMATS) -> int:
+    """Return of how many recordings, one after another, the file *path* consists: boots, as a rule.
+
+    Raises
+    ------
+    InputError
+        It is no file that can be read.
+    """
+    if str(path) == "-":
+        raise InputError("-: expected a file to split, found stdin; save it to a file and give that")
+    return len(_arranged(partial(open_input, path), formats).parts)
+
+
+def _arranged(opens: Callable[[], Input], formats: tuple[Format, ...]) -> Arrangement:
+    """Return how a file is to be read, by what it is."""
+    with opens() as stream:
+        found = recognise(stream.peek(HEAD_BYTES)[:HEAD_BYTES], stream.source, formats)
+    return arrange(opens, found)
+
+
+def _chosen(arrangement: Arrangement, boot: int | None, spool: Path | None) -> AbstractContextManager[Arrangement]:
+    """Return a file, or one of the recordings in it."""
+    return nullcontext(arrangement) if boot is None else arrangement.part(boot, spool)
+
+
+@contextmanager
+def _at_hand(path: Path | str, spool: Path | None) -> Iterator[Callable[[], Input]]:
+    """Yield what opens a file, or what stdin gave, at its start; what it opened stays open."""
     if str(path) != "-":
-        recording_id = content_id(path)
-        return open_input(path), recording_id
+        yield partial(open_input, path)
+        return
     with spooled(spool) as file:
-        with open_spooled(file) as whole:
-            recording_id = stream_id(whole)
-        return open_spooled(file), recording_id
+        yield partial(open_spooled, file)
 
 
 def _named(info: RecordingInfo, host: str | None, boot_id: str | None, options: dict[str, str]) -> RecordingInfo:

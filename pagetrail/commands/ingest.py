@@ -38,6 +38,9 @@ def ingest(
     clock_skew: Annotated[
         int, typer.Option(metavar="NS", min=0, help="Declare how much the clocks of two CPUs may differ.")
     ] = 0,
+    split_boots: Annotated[
+        bool, typer.Option("--split-boots", help="Store each of several boots in one file as a recording of its own.")
+    ] = False,
     again: Annotated[
         bool,
         typer.Option("--again", help="Store a recording anew that an older pagetrail stored and read differently."),
@@ -52,9 +55,9 @@ def ingest(
         try:
             with progress(f"ingest {source}") as bar:
                 task = bar.add_task("", total=None, note="")
-                report = api.ingest(
+                reports = api.ingest_all(
                     trail, source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base, log=address,
-                    clock_skew=clock_skew, again=again,
+                    clock_skew=clock_skew, again=again, split_boots=split_boots,
                     on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
                 )  # fmt: skip
         except InputError as error:
@@ -63,7 +66,8 @@ def ingest(
             refused.append(source)
             say.print(f"pagetrail: {error}", markup=False)
         else:
-            _report(report)
+            for report in reports:
+                _report(report)
     if refused:
         raise InputError(f"{len(refused)} of {len(sources)} recordings were not stored: {', '.join(refused)}")
 

@@ -9,12 +9,14 @@ The order of its events: BOOT and what dmesg says of the clocks, at the time of 
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pagetrail.producers.arrangement import MERGED, arrange
 from pagetrail.producers.capture.boot import BootFiles, saw_boot
 from pagetrail.producers.capture.clock import Relation, SnapshotMarker, relation
 from pagetrail.producers.capture.coverage import boot_coverage, declared_coverage
@@ -26,7 +28,7 @@ from pagetrail.producers.capture.views import Views
 from pagetrail.producers.detail_rows import clock_row, coverage_row, detail_row
 from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.table import FORMATS
-from pagetrail.producers.inputs import content_id, open_input
+from pagetrail.producers.inputs import open_input
 from pagetrail.producers.meaning import RecordedKernel
 from pagetrail.producers.ordering import in_order
 from pagetrail.producers.parsed import ReadAccount
@@ -84,6 +86,7 @@ class Capture:
         )
         tracer = self._trace.tracer
         self._clock_name = tracer.clock(self._boot.text(tracer.clock_file))
+        self._arrangement = arrange(partial(open_input, self._trace.path), self._trace.found)
         self.info = self._info()
         self.account = ReadAccount()
         self._relation = self._known_relation()
@@ -93,7 +96,7 @@ class Capture:
 
     def batches(self) -> Iterator[EventBatch]:
         """Yield the recording's events in order; dumps are read as their markers come."""
-        with open_input(self._trace.path) as stream:
+        with self._arrangement.open(None) as stream:
             parser = self._trace.opens(stream, self._kernel)
             self.account = parser.account
             views = self._views()
@@ -116,19 +119,20 @@ class Capture:
 
     def _info(self) -> RecordingInfo:
         boot_id = (self._boot.text("boot_id.txt") or "").strip()
+        merged = self._arrangement.merged
         return RecordingInfo(
             host=self._boot.host(),
             boot_id=boot_id or None,
-            recording_id=content_id(self._trace.path),
+            recording_id=self._arrangement.content_id,
             format="capture-directory",
             source=self._directory.resolve().name,
-            trace_format=self._trace.format,
+            trace_format=self._trace.found.name,
             trace_clock=self._clock_name,
             trace_file=self._trace.path.name,
             twins=self._trace.twins,
             snapshots=self._snapshots.dumps,
             options={"dumps": _yes(self._dumps), "probes": _yes(self._probes)},
-            notes=[*self._snapshots.notes],
+            notes=[*self._snapshots.notes, *([MERGED.format(merged)] if merged else [])],
         )
 
     def _known_relation(self) -> Relation | None:

@@ -1,10 +1,9 @@
 """Traces whose times do not simply rise: what is merged, what is refused, and what is not certain."""
 
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-
-import pytest
 
 from tests.commands.conftest import Run
 
@@ -53,3 +52,41 @@ def test_one_time_that_is_too_high_leaves_what_comes_behind_it_sure(run_fresh: R
     replayed(run_fresh, tmp_path, HEADER + "".join(lines))
     assert "state" in unsure(owner(run_fresh, 0x10A, "1.035"))
     assert "state" not in unsure(owner(run_fresh, 0x10C, "1.035"))
+
+
+def per_cpu(*cpus: Iterable[str]) -> str:
+    return "".join(HEADER + "".join(lines) for lines in cpus)
+
+
+def test_files_of_each_cpu_one_after_the_other_are_merged_by_time(run_fresh: Run, tmp_path: Path) -> None:
+    first = [line(ALLOC, ts=100 + i / 100, pfn=0x100 + i) for i in range(10)]
+    second = [line(FREE, ts=100 + i / 100 + 0.005, pfn=0x100 + i, cpu=1) for i in range(5)]
+    replayed(run_fresh, tmp_path, per_cpu(first, second))
+    assert owner(run_fresh, 0x100, "100.05")["state"] == "free"
+    assert owner(run_fresh, 0x104, "100.042")["state"] == "owned"
+    assert "clamped" not in run_fresh("doctor").stdout
+
+
+def test_a_file_of_two_boots_is_refused_with_the_line_where_the_second_begins(run_fresh: Run, tmp_path: Path) -> None:
+    boots = [[line(ALLOC, ts=begin + i / 100, pfn=0x100 + i, cpu=i % 4) for i in range(20)] for begin in (100.0, 3.0)]
+    (tmp_path / "trace.txt").write_text(per_cpu(*boots))
+    done = run_fresh("ingest", "trace.txt")
+    assert done.returncode == 2
+    assert f"line {1 + 4 + 20}" in done.stderr
+    assert "--split-boots" in done.stderr
+    assert run_fresh("replay").returncode != 0 or "unknown" not in run_fresh("streams").stdout
+
+
+def test_split_boots_makes_a_recording_of_each_named_by_its_own_bytes(run_fresh: Run, tmp_path: Path) -> None:
+    boots = [[line(ALLOC, ts=begin + i / 100, pfn=0x100 + i, cpu=i % 4) for i in range(20)] for begin in (100.0, 3.0)]
+    text = per_cpu(*boots)
+    (tmp_path / "trace.txt").write_text(text)
+    done = run_fresh("ingest", "trace.txt", "--split-boots", "--covers", ALL)
+    assert done.returncode == 0, done.stderr
+    assert run_fresh("replay").returncode == 0
+    half = text.index(HEADER, 1)
+    for part in (text[:half], text[half:]):
+        assert hashlib.blake2b(part.encode(), digest_size=16).hexdigest() in run_fresh("streams").stdout
+    assert "nothing was added" in run_fresh("ingest", "trace.txt", "--split-boots", "--covers", ALL).stderr
+    refused = run_fresh("ingest", "trace.txt", "--split-boots", "--boot-id", "b")
+    assert refused.returncode == 2
