@@ -1,7 +1,7 @@
 """Ingesting: recordings into the log of a trail, or into a topic."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -29,6 +29,8 @@ class IngestOptions(TypedDict, total=False):
     vmemmap_base: int | None
     log: KafkaAddress | None
     clock_skew: int
+    kernel_release: str | None
+    gfp_table: Mapping[str, int] | None
     again: bool
     on_progress: Callable[[int], None]
 
@@ -44,6 +46,8 @@ def ingest(
     vmemmap_base: int | None = None,
     log: KafkaAddress | None = None,
     clock_skew: int = 0,
+    kernel_release: str | None = None,
+    gfp_table: Mapping[str, int] | None = None,
     again: bool = False,
     boot: int | None = None,
     on_progress: Callable[[int], None] = lambda events: None,
@@ -71,7 +75,7 @@ def ingest(
 
     with open_recording(
         path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base, clock_skew=clock_skew,
-        spool=None if log is not None else Path(trail), boot=boot,
+        spool=None if log is not None else Path(trail), boot=boot, kernel_release=kernel_release, gfp_table=gfp_table,
     ) as opened:  # fmt: skip
         if log is not None:
             recording = _taking_the_place(opened, opened.info.recording_id) if again else opened

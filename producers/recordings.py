@@ -1,6 +1,6 @@
 """Open the input that the user names as one recording: a capture directory, a trace, a dump, or stdin."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -62,6 +62,8 @@ def open_recording(
     probes: bool = True,
     vmemmap_base: int | None = None,
     clock_skew: int = 0,
+    kernel_release: str | None = None,
+    gfp_table: Mapping[str, int] | None = None,
     spool: Path | None = None,
     boot: int | None = None,
     formats: tuple[Format, ...] = FORMATS,
@@ -80,6 +82,10 @@ def open_recording(
         Address of the struct page of pfn 0, where the trace alone does not tell.
     clock_skew
         By how much the clocks of two CPUs may differ, ns.
+    kernel_release
+        ``uname -r`` of the recorded kernel; what the recording says of it is overruled.
+    gfp_table
+        Names of gfp flags of the recorded kernel, to their bits, where the recording does not have them.
     spool
         Where stdin is kept until it has ended, and what has to be merged: see ``spooled``.
     boot
@@ -97,8 +103,15 @@ def open_recording(
         options["vmemmap_base"] = hex(vmemmap_base)
     if clock_skew:
         options[CLOCK_SKEW_OPTION] = str(clock_skew)
+    if kernel_release is not None:
+        options["kernel_release"] = kernel_release
+    if gfp_table is not None:
+        options["gfp_table"] = ",".join(f"{name}={bits:#x}" for name, bits in gfp_table.items())
+    given = RecordedKernel(
+        gfp_flags=gfp_table or {}, gfp_from="--gfp-table", vmemmap_base=vmemmap_base, release=kernel_release
+    )
     if str(path) != "-" and Path(path).is_dir():
-        capture = Capture(Path(path), probes=probes, covers=covers, vmemmap_base=vmemmap_base, formats=formats)
+        capture = Capture(Path(path), probes=probes, covers=covers, given=given, formats=formats)
         return Recording(info=_named(capture.info, host, boot_id, options), parser=capture)
     with _at_hand(path, spool) as opens, _chosen(_arranged(opens, formats), boot, spool) as arrangement:
         stream, recording_id = arrangement.open(spool), arrangement.content_id
@@ -106,13 +119,14 @@ def open_recording(
         head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
         found = recognise(head, stream.source, formats)
         said = found.origin(head) if found.origin else Origin()
-        kernel = RecordedKernel(vmemmap_base=vmemmap_base, release=said.release)
+        kernel = given if given.release else replace(given, release=said.release)
         parser = opener(found, stream.source, formats)(stream, kernel)
     except BaseException:
         stream.close()
         raise
     info = RecordingInfo(
         host=said.host, boot_id=None, recording_id=recording_id, format=found.name, source=stream.source,
+        gfp_read_for=kernel.gfp.read_for if found.tracer else None, gfp_known=kernel.gfp.known if found.tracer else None,
         notes=[MERGED.format(arrangement.merged)] if arrangement.merged else [],
     )  # fmt: skip
     if found.tracer:

@@ -1,5 +1,6 @@
 """pagetrail ingest: recordings into the log."""
 
+from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
@@ -16,6 +17,7 @@ from pagetrail.commands.options import (
 )
 from pagetrail.schemas.details import Covered
 from pagetrail.schemas.errors import BadArgument, InputError
+from pagetrail.schemas.linux.gfp import parse_gfp_table
 from pagetrail.schemas.linux.vmemmap import VMEMMAP_BASE_L4
 
 
@@ -38,6 +40,14 @@ def ingest(
     clock_skew: Annotated[
         int, typer.Option(metavar="NS", min=0, help="Declare how much the clocks of two CPUs may differ.")
     ] = 0,
+    kernel_release: Annotated[
+        str | None,
+        typer.Option(metavar="RELEASE", help="uname -r of the recorded kernel, where the recording lacks it."),
+    ] = None,
+    gfp_table: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Names of the recorded kernel's gfp flags, one NAME=HEX a line."),
+    ] = None,
     split_boots: Annotated[
         bool, typer.Option("--split-boots", help="Store each of several boots in one file as a recording of its own.")
     ] = False,
@@ -50,6 +60,7 @@ def ingest(
     kinds = _kinds(covers)
     address = parse_log(log, kafka_config)
     base = None if vmemmap_base is None else _address(vmemmap_base)
+    table = None if gfp_table is None else _gfp_table(gfp_table)
     refused: list[str] = []
     for source in sources:
         try:
@@ -57,7 +68,7 @@ def ingest(
                 task = bar.add_task("", total=None, note="")
                 reports = api.ingest_all(
                     trail, source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base, log=address,
-                    clock_skew=clock_skew, again=again, split_boots=split_boots,
+                    clock_skew=clock_skew, kernel_release=kernel_release, gfp_table=table, again=again, split_boots=split_boots,
                     on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
                 )  # fmt: skip
         except InputError as error:
@@ -109,6 +120,15 @@ def _kinds(text: str) -> tuple[Covered, ...]:
         if kind not in known:
             raise BadArgument(f"--covers {kind}: expected one or more of {', '.join(known)}")
     return kinds  # type: ignore[return-value]  # each is one of them
+
+
+def _gfp_table(path: Path) -> dict[str, int]:
+    try:
+        return parse_gfp_table(path.read_text())
+    except OSError as error:
+        raise BadArgument(f"--gfp-table {path}: expected a readable file, found: {error.strerror or error}") from None
+    except (BadArgument, UnicodeDecodeError) as error:
+        raise BadArgument(f"--gfp-table {path}: {error}") from None
 
 
 def _address(text: str) -> int:

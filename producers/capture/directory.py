@@ -29,7 +29,7 @@ from pagetrail.producers.detail_rows import clock_row, coverage_row, detail_row
 from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.inputs import open_input
-from pagetrail.producers.meaning import RecordedKernel
+from pagetrail.producers.meaning import UNKNOWN_KERNEL, RecordedKernel
 from pagetrail.producers.ordering import in_order
 from pagetrail.producers.parsed import ReadAccount
 from pagetrail.producers.recording_info import RecordingInfo
@@ -56,8 +56,8 @@ class Capture:
         been off.
     covers
         Kinds that the operator knows to be complete, on all CPUs, from the first event on.
-    vmemmap_base
-        Address of the struct page of pfn 0, where the trace alone does not tell.
+    given
+        What the operator says of the recorded kernel; the rest the capture tells.
     formats
         Those that the trace may have.
 
@@ -74,16 +74,14 @@ class Capture:
         dumps: bool = True,
         probes: bool = True,
         covers: tuple[Covered, ...] = (),
-        vmemmap_base: int | None = None,
+        given: RecordedKernel = UNKNOWN_KERNEL,
         formats: tuple[Format, ...] = FORMATS,
     ) -> None:
         self._directory, self._dumps, self._probes, self._covers = directory, dumps, probes, covers
         self._trace = find_trace(directory, formats)
         self._snapshots = Snapshots(directory)
         self._boot = BootFiles(directory, self._snapshots)
-        self._kernel = RecordedKernel(
-            gfp_flags=self._boot.gfp_flags(), vmemmap_base=vmemmap_base, release=self._boot.release
-        )
+        self._kernel = self._boot.kernel(given)
         tracer = self._trace.tracer
         self._clock_name = tracer.clock(self._boot.text(tracer.clock_file))
         self._arrangement = arrange(partial(open_input, self._trace.path), self._trace.found)
@@ -120,6 +118,12 @@ class Capture:
     def _info(self) -> RecordingInfo:
         boot_id = (self._boot.text("boot_id.txt") or "").strip()
         merged = self._arrangement.merged
+        unread = self._boot.gfp_unread and self._kernel.gfp.read_for != self._kernel.gfp_from
+        notes = [MERGED.format(merged)] if merged else []
+        if unread:
+            notes.append(
+                f"{self._boot.gfp_file} is not understood: gfp flags are read as {self._kernel.gfp.read_for} prints them"
+            )
         return RecordingInfo(
             host=self._boot.host(),
             boot_id=boot_id or None,
@@ -129,10 +133,12 @@ class Capture:
             trace_format=self._trace.found.name,
             trace_clock=self._clock_name,
             trace_file=self._trace.path.name,
+            gfp_read_for=self._kernel.gfp.read_for,
+            gfp_known=self._kernel.gfp.known and not unread,
             twins=self._trace.twins,
             snapshots=self._snapshots.dumps,
             options={"dumps": _yes(self._dumps), "probes": _yes(self._probes)},
-            notes=[*self._snapshots.notes, *([MERGED.format(merged)] if merged else [])],
+            notes=[*self._snapshots.notes, *notes],
         )
 
     def _known_relation(self) -> Relation | None:

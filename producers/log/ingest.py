@@ -87,6 +87,8 @@ def ingest(
         options=dict(sorted(info.options.items())),
         reader=info.reader,
         supersedes=info.supersedes,
+        gfp_read_for=info.gfp_read_for,
+        gfp_known=info.gfp_known,
     )
     begun = False
     for batch in recording.parser.batches():

@@ -31,6 +31,7 @@ def take_recording_begin(state: StreamState, event: EventRow) -> None:
     recording = state.facts.recordings[-1]
     recording.format, recording.source = begin.format, begin.source
     recording.clock_skew, recording.supersedes = _clock_skew(begin.options), begin.supersedes
+    recording.gfp_read_for = begin.gfp_read_for if begin.gfp_known is False else None
     state.opts[OPT_SKEW] = state.facts.clock_skew()
     if state.last_ts is not None:
         lost = Gap(t_lo=state.last_ts, t_hi=event.ts, reason="between two recordings of the boot")
