@@ -31,6 +31,7 @@ class IngestOptions(TypedDict, total=False):
     clock_skew: int
     kernel_release: str | None
     gfp_table: Mapping[str, int] | None
+    page_shift: int | None
     again: bool
     on_progress: Callable[[int], None]
 
@@ -48,6 +49,7 @@ def ingest(
     clock_skew: int = 0,
     kernel_release: str | None = None,
     gfp_table: Mapping[str, int] | None = None,
+    page_shift: int | None = None,
     again: bool = False,
     boot: int | None = None,
     on_progress: Callable[[int], None] = lambda events: None,
@@ -75,7 +77,8 @@ def ingest(
 
     with open_recording(
         path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base, clock_skew=clock_skew,
-        spool=None if log is not None else Path(trail), boot=boot, kernel_release=kernel_release, gfp_table=gfp_table,
+        page_shift=page_shift, spool=None if log is not None else Path(trail), boot=boot, kernel_release=kernel_release,
+        gfp_table=gfp_table,
     ) as opened:  # fmt: skip
         if log is not None:
             recording = _taking_the_place(opened, opened.info.recording_id) if again else opened

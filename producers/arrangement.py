@@ -18,8 +18,8 @@ MERGED: Final = "it is {} blocks of events, one of each CPU; they were merged by
 class _PartInput(Input):
     """A part of a file, or a file in another order."""
 
-    def __init__(self, file: BinaryIO, source: str, whole_truncated: TruncatedInput | None) -> None:
-        super().__init__(file, source)
+    def __init__(self, file: BinaryIO, source: str, whole_truncated: TruncatedInput | None, *, text: bool) -> None:
+        super().__init__(file, source, text=text)
         self._whole_truncated = whole_truncated
 
     @property
@@ -35,10 +35,10 @@ class Arrangement:
     Attributes
     ----------
     opens
-        Opens the file at its start, any number of times.
+        Opens the file at its start, any number of times: its bytes, or, if told, its text in UTF-8.
     """
 
-    opens: Callable[[], Input]
+    opens: Callable[[bool], Input]
     found: Format
     content_id: str
     parts: tuple[Part, ...]
@@ -67,30 +67,29 @@ class Arrangement:
             raise self._refused()
         found = self.parts[0].blocks
         if self.survey is None or not found:
-            return self.opens()
-        source = self.opens()
-        return _PartInput(
-            self.survey.merged(_copy(source, self.parts[0], folder), found), source.source, self.truncated
-        )
+            return self.opens(True)
+        source = self.opens(False)
+        merged = self.survey.merged(_copy(source, self.parts[0], folder), found)
+        return _PartInput(merged, source.source, self.truncated, text=True)
 
     @contextmanager
     def part(self, number: int, folder: Path | None) -> Iterator["Arrangement"]:
         """Yield part *number* as a file of its own; what it opened stays open."""
         part = self.parts[number]
-        source = self.opens()
+        source = self.opens(False)
         file, name, truncated = _copy(source, part, folder), source.source, self.truncated
 
-        def opens() -> Input:
+        def opens(text: bool) -> Input:
             again = os.fdopen(os.dup(file.fileno()), "rb")
             again.seek(0)
-            return _PartInput(again, name, truncated if part.stop is None else None)
+            return _PartInput(again, name, truncated if part.stop is None else None, text=text)
 
         with file:
             yield arrange(opens, self.found)
 
     def _refused(self) -> InputError:
         second = self.parts[1]
-        with self.opens() as stream:
+        with self.opens(False) as stream:
             source = stream.source
         return InputError(
             f"{source}: expected one recording, found {len(self.parts)}, one after another: at line {second.line} time falls on "
@@ -100,10 +99,10 @@ class Arrangement:
         )
 
 
-def arrange(opens: Callable[[], Input], found: Format) -> Arrangement:
+def arrange(opens: Callable[[bool], Input], found: Format) -> Arrangement:
     """Read a file of the format *found* once, and return how it is to be read."""
     survey = found.survey() if found.survey else None
-    with opens() as stream:
+    with opens(False) as stream:
         content_id = stream_id(stream, survey.feed) if survey else stream_id(stream)
         truncated = stream.truncated
     parts = survey.parts() if survey else (Part(start=0),)

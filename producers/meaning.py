@@ -1,19 +1,16 @@
 """What tracepoints mean: the name and the fields of an event in, a row out. It is the same for every capture format.
 
 A reader of one format takes an event apart into fields with the names that the format of the tracepoint or of the probe
-gives them, and asks ``Meaning``. Losses are kept by ``Gaps``. Source of the fields: include/trace/events/kmem.h (Linux
-6.1), and for the probes the arguments of functions in mm/page_owner.c and mm/memory_hotplug.c.
+gives them, and asks ``Meaning``. Source of the fields: include/trace/events/kmem.h (Linux 6.1), and for the probes the
+arguments of functions in mm/page_owner.c and mm/memory_hotplug.c.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pagetrail.schemas.columns import Kind, absent
-from pagetrail.schemas.details import Extfrag, Gap, Hotplug, Marker
+from pagetrail.schemas.details import Extfrag, Hotplug, Marker
 from pagetrail.schemas.errors import BadArgument
 from pagetrail.schemas.linux import kmem_events, probes
 from pagetrail.schemas.linux.gfp import parse_gfp
@@ -226,56 +223,6 @@ class Meaning:
         return pfn
 
 
-class Gaps:
-    """The losses whose end has not been read yet, by CPU.
-
-    A gap reaches from the last event read of its CPU before the loss to the first one after it. Where none was read before
-    the loss, everything before it may have been lost: the gap begins at 0.
-
-    Parameters
-    ----------
-    last_ts, is_due
-        Shapes (c,), int64, by CPU: the time of the last event read, -1 before the first; and 1 between a report of loss and
-        the next event, else 0. A compiled reader may share them: it notes times itself, and asks where a gap is due.
-    """
-
-    def __init__(self, *, last_ts: NDArray[np.int64], is_due: NDArray[np.int64]) -> None:
-        self._last_ts, self._is_due = last_ts, is_due
-        self._open: dict[int, tuple[int, int | None, str]] = {}  # t_lo, lost, reason
-
-    def lose(self, cpu: int, lost: int | None, reason: str) -> None:
-        """Remember that *lost* events of *cpu*, null where the source gives no number, came after the last one read."""
-        before = self._open[cpu][1] if cpu in self._open else 0
-        both = None if lost is None or before is None else lost + before
-        self._open[cpu] = (max(0, int(self._last_ts[cpu])), both, reason)
-        self._is_due[cpu] = 1
-
-    def heard(self, cpu: int, ts: int) -> Row | None:
-        """Note that an event of *cpu* was read at *ts*; return the gap that it ends, whose row comes before its own."""
-        self._last_ts[cpu] = ts
-        return self._end(cpu, ts) if self._is_due[cpu] else None
-
-    def rest(self) -> Iterator[Row]:
-        """Yield the gaps that are still open at the end of the source: they end with its last event."""
-        last = max(0, int(self._last_ts.max()))
-        for cpu in sorted(self._open):
-            yield self._end(cpu, last)
-
-    def _end(self, cpu: int, t_hi: int) -> Row:
-        t_lo, lost, reason = self._open.pop(cpu)
-        self._is_due[cpu] = 0
-        return _gap(cpu, Gap(t_lo=min(t_lo, t_hi), t_hi=t_hi, lost=lost, reason=reason))
-
-
-def gap_of_unknown_cpu(ts: int, lost: int | None, reason: str) -> Row:
-    """Return the gap of a loss that was reported at *ts* without its CPU: nothing that was read before is safe."""
-    return _gap(absent("cpu"), Gap(t_lo=0, t_hi=ts, lost=lost, reason=reason))
-
-
-def _gap(cpu: int, gap: Gap) -> Row:
-    return Row(kind=Kind.GAP, columns={"cpu": cpu, "trace_ts_nsec": gap.t_hi}, detail=gap.model_dump_json())
-
-
 def _number(fields: Fields, name: str) -> int:
     value = fields.get(name)
     if not isinstance(value, int):
@@ -322,6 +269,8 @@ def _hotplug(call: str, phase: str) -> str:
 _MEANINGS: Final[dict[str, Callable[[Meaning, Fields], Outcome]]] = {
     kmem_events.MM_PAGE_ALLOC: Meaning._alloc,
     kmem_events.MM_PAGE_FREE: Meaning._free,
+    kmem_events.MM_PAGE_FREE_DIRECT: Meaning._free,
+    kmem_events.MM_PAGEVEC_FREE: Meaning._free,
     kmem_events.MM_PAGE_PCPU_DRAIN: Meaning._drain,
     kmem_events.MM_PAGE_ALLOC_ZONE_LOCKED: Meaning._refill,
     kmem_events.MM_PAGE_ALLOC_EXTFRAG: Meaning._extfrag,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from pagetrail.schemas.batch import EventBatch
-from pagetrail.schemas.details import NotUnderstood
+from pagetrail.schemas.details import LineKind, NotUnderstood
 
 EXAMPLES_KEPT: Final = 20
 NOTED: Final = 200
@@ -18,9 +18,45 @@ def noted(line: bytes) -> str:
     return line[:NOTED].decode("utf-8", "backslashreplace")
 
 
+KINDS_KEPT: Final = 256
+"""How many kinds of lines an account keeps apart; a damaged text has no end of them."""
+OTHER_KINDS: Final = "other kinds"
+
+
+@dataclass(slots=True, kw_only=True)
+class Lines:
+    """The lines of one kind.
+
+    Attributes
+    ----------
+    first_line
+        Number of the first one in the uncompressed file, from 1.
+    text
+        What the first one says, where it was not understood.
+    """
+
+    lines: int
+    first_line: int
+    text: str = ""
+
+
 @dataclass(slots=True)
 class ReadAccount:
-    """What was read from one source: filled while its batches are drawn, whole when they end."""
+    """What was read from one source: filled while its batches are drawn, whole when they end.
+
+    Attributes
+    ----------
+    lines
+        Whole lines read; null where the source has no lines. Each of them is in exactly one of ``kinds``.
+    kinds
+        By what a line is, and its kind in words.
+    notes
+        What the user should know.
+    entries
+        By CPU: how many entries of its ring were read, whatever they say.
+    further_entries
+        How many more the lines were whose CPU is not counted: calls of functions, and what was not understood.
+    """
 
     events: Counter[str] = field(default_factory=Counter)
     ignored: Counter[str] = field(default_factory=Counter)
@@ -30,12 +66,37 @@ class ReadAccount:
     clamped: int = 0
     lost_events: int = 0
     truncated: str | None = None
+    lines: int | None = None
+    kinds: dict[tuple[LineKind, str], Lines] = field(default_factory=dict)
+    entries: dict[int, int] = field(default_factory=dict)
+    further_entries: int = 0
+    records: int = 0
+    """Records of page_owner dumps that were read."""
+    unread: int = 0
+    """Records of page_owner dumps that were seen and could not be read."""
+    notes: list[str] = field(default_factory=list)
+    """What the user should know of the source."""
 
     def note_line(self, line: int, text: str) -> None:
         """Count a line that no rule matched, and keep the first ones."""
         self.not_understood += 1
+        self.keep_example(line, text)
+
+    def keep_example(self, line: int, text: str) -> None:
+        """Keep a line that was not understood, or not in all its parts, if it is among the first."""
         if len(self.examples) < EXAMPLES_KEPT:
             self.examples.append(NotUnderstood(line=line, text=text[:NOTED]))
+
+    def count_lines(self, what: LineKind, kind: str, line: int, *, lines: int = 1, text: str = "") -> None:
+        """Count *lines* lines of a kind, the first of which is number *line*."""
+        found = self.kinds.get((what, kind))
+        if found is None and len(self.kinds) >= KINDS_KEPT:
+            kind = OTHER_KINDS
+            found = self.kinds.get((what, kind))
+        if found is None:
+            self.kinds[what, kind] = Lines(lines=lines, first_line=line, text=text[:NOTED])
+        else:
+            found.lines += lines
 
 
 class Parser(Protocol):

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from pagetrail.producers.arrangement import MERGED, Arrangement, arrange
 from pagetrail.producers.capture.directory import Capture
-from pagetrail.producers.detail_rows import coverage_row
+from pagetrail.producers.detail_rows import coverage_row, detail_row
 from pagetrail.producers.formats.format import Format, Origin
 from pagetrail.producers.formats.recognise import HEAD_BYTES, opener, recognise
 from pagetrail.producers.formats.table import FORMATS
@@ -19,8 +18,9 @@ from pagetrail.producers.parsed import Parser, ReadAccount
 from pagetrail.producers.recording_info import Recording, RecordingInfo
 from pagetrail.producers.spool import open_spooled, spooled
 from pagetrail.schemas.batch import EventBatch
-from pagetrail.schemas.details import CLOCK_SKEW_OPTION, Covered
-from pagetrail.schemas.errors import InputError
+from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.details import CLOCK_SKEW_OPTION, Boot, Covered
+from pagetrail.schemas.errors import BadArgument, InputError
 
 
 class TraceFile:
@@ -53,6 +53,29 @@ class TraceFile:
                 self.account.truncated = str(self._stream.truncated)
 
 
+class WithPageSize:
+    """A recording whose operator says how large the machine's pages are: a BOOT row before its events says so.
+
+    Parameters
+    ----------
+    page_shift
+        log2 of a page's bytes.
+    """
+
+    def __init__(self, parser: Parser, page_shift: int) -> None:
+        self._parser, self._boot = parser, Boot(page_shift=page_shift)
+        self.account: ReadAccount = parser.account
+
+    def batches(self) -> Iterator[EventBatch]:
+        """Yield the BOOT row, and the events."""
+        begun = False
+        for batch in self._parser.batches():
+            if not begun and len(batch):
+                yield detail_row(Kind.BOOT, int(batch.columns["trace_ts_nsec"][0]), self._boot)
+                begun = True
+            yield batch
+
+
 def open_recording(
     path: Path | str,
     *,
@@ -64,6 +87,7 @@ def open_recording(
     clock_skew: int = 0,
     kernel_release: str | None = None,
     gfp_table: Mapping[str, int] | None = None,
+    page_shift: int | None = None,
     spool: Path | None = None,
     boot: int | None = None,
     formats: tuple[Format, ...] = FORMATS,
@@ -86,6 +110,8 @@ def open_recording(
         ``uname -r`` of the recorded kernel; what the recording says of it is overruled.
     gfp_table
         Names of gfp flags of the recorded kernel, to their bits, where the recording does not have them.
+    page_shift
+        log2 of the bytes of the machine's pages, where the recording does not say.
     spool
         Where stdin is kept until it has ended, and what has to be merged: see ``spooled``.
     boot
@@ -101,6 +127,8 @@ def open_recording(
     options = {"covers": ",".join(covers)} if covers else {}
     if vmemmap_base is not None:
         options["vmemmap_base"] = hex(vmemmap_base)
+    if page_shift is not None:
+        options["page_bytes"] = str(1 << page_shift)
     if clock_skew:
         options[CLOCK_SKEW_OPTION] = str(clock_skew)
     if kernel_release is not None:
@@ -111,6 +139,10 @@ def open_recording(
         gfp_flags=gfp_table or {}, gfp_from="--gfp-table", vmemmap_base=vmemmap_base, release=kernel_release
     )
     if str(path) != "-" and Path(path).is_dir():
+        if page_shift is not None:
+            raise BadArgument(
+                f"{path}: --page-size cannot be used with a capture directory, which has the constants of its boot"
+            )
         capture = Capture(Path(path), probes=probes, covers=covers, given=given, formats=formats)
         return Recording(info=_named(capture.info, host, boot_id, options), parser=capture)
     with _at_hand(path, spool) as opens, _chosen(_arranged(opens, formats), boot, spool) as arrangement:
@@ -120,7 +152,7 @@ def open_recording(
         found = recognise(head, stream.source, formats)
         said = found.origin(head) if found.origin else Origin()
         kernel = given if given.release else replace(given, release=said.release)
-        parser = opener(found, stream.source, formats)(stream, kernel)
+        parser = opener(found, stream.source, formats, head)(stream, kernel)
     except BaseException:
         stream.close()
         raise
@@ -129,8 +161,12 @@ def open_recording(
         gfp_read_for=kernel.gfp.read_for if found.tracer else None, gfp_known=kernel.gfp.known if found.tracer else None,
         notes=[MERGED.format(arrangement.merged)] if arrangement.merged else [],
     )  # fmt: skip
+    if covers and not found.tracer:
+        info.notes.append(f"--covers does not apply: {found.name} has no events, and covers none")
     if found.tracer:
         parser = TraceFile(stream, parser, covers=covers)
+    if page_shift is not None:
+        parser = WithPageSize(parser, page_shift)
     return Recording(info=_named(info, host, boot_id, options), parser=parser, file=stream)
 
 
@@ -144,12 +180,12 @@ def boots_in(path: Path | str, *, formats: tuple[Format, ...] = FORMATS) -> int:
     """
     if str(path) == "-":
         raise InputError("-: expected a file to split, found stdin; save it to a file and give that")
-    return len(_arranged(partial(open_input, path), formats).parts)
+    return len(_arranged(lambda text: open_input(path, text=text), formats).parts)
 
 
-def _arranged(opens: Callable[[], Input], formats: tuple[Format, ...]) -> Arrangement:
+def _arranged(opens: Callable[[bool], Input], formats: tuple[Format, ...]) -> Arrangement:
     """Return how a file is to be read, by what it is."""
-    with opens() as stream:
+    with opens(True) as stream:
         found = recognise(stream.peek(HEAD_BYTES)[:HEAD_BYTES], stream.source, formats)
     return arrange(opens, found)
 
@@ -160,13 +196,13 @@ def _chosen(arrangement: Arrangement, boot: int | None, spool: Path | None) -> A
 
 
 @contextmanager
-def _at_hand(path: Path | str, spool: Path | None) -> Iterator[Callable[[], Input]]:
+def _at_hand(path: Path | str, spool: Path | None) -> Iterator[Callable[[bool], Input]]:
     """Yield what opens a file, or what stdin gave, at its start; what it opened stays open."""
     if str(path) != "-":
-        yield partial(open_input, path)
+        yield lambda text: open_input(path, text=text)
         return
     with spooled(spool) as file:
-        yield partial(open_spooled, file)
+        yield lambda text: open_spooled(file, text=text)
 
 
 def _named(info: RecordingInfo, host: str | None, boot_id: str | None, options: dict[str, str]) -> RecordingInfo:

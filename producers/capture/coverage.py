@@ -3,42 +3,79 @@
 Never from the events that are there: a ring that overwrites is silent about it.
 """
 
-import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Final
 
+from pagetrail.producers.capture.statistics import (
+    Rings,
+    SideFile,
+    events_on,
+    probe_functions,
+    probe_misses,
+    ring_statistics,
+)
+from pagetrail.producers.formats.text.stated import LOST_WORDS, ring_loss
 from pagetrail.producers.inputs import blocks, find_compressed, open_input, read_text
 from pagetrail.schemas.details import Coverage, Covered
 from pagetrail.schemas.linux.kmem_events import TRACEPOINTS
 from pagetrail.schemas.linux.probes import HOTPLUG_PROBES, PAGE_OWNER_PROBES, Probe
 
-_PROBE: Final = re.compile(r"[pr]\d*:(\w+)/(\w+) (\S+)")
-_RING: Final = re.compile(r"\S+ cpu(\d+) entries: \d+ overrun: (\d+) commit overrun: (\d+) .*dropped events: (\d+)")
-_MISSED: Final = re.compile(r"\s*(\w+)\s+\d+\s+(\d+)\s*$")
-_LOST: Final = re.compile(rb"^CPU:(\d+) \[LOST (\d+) EVENTS\]$", re.MULTILINE)
 _LOST_LONGEST: Final = 64
 
 
-def declared_coverage(directory: Path, trace: Path, *, probes: bool) -> tuple[Coverage | None, list[str]]:
-    """Return what *directory* declares of its *trace*, and notes on why it is less than it could be.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What a capture directory declares.
 
-    Null where it declares nothing. A CPU counts when its ring neither overran nor dropped an event, or when the trace
-    itself names every event that was overrun: then the gaps say what is missing.
+    Attributes
+    ----------
+    coverage
+        Null where it declares nothing.
+    rings
+        What ring_stats.txt says; null where there is none.
+    notes
+        Why it declares less than it could.
     """
-    texts = {name: _optional(directory, name) for name in ("set_event.txt", "kprobe_events.txt", "ring_stats.txt")}
-    events, rings = texts["set_event.txt"], texts["ring_stats.txt"]
-    if events is None or rings is None:
+
+    coverage: Coverage | None
+    rings: Rings | None
+    notes: list[str]
+
+
+def declared_coverage(directory: Path, trace: Path, *, probes: bool) -> Declared:
+    """Return what *directory* declares of its *trace*.
+
+    A CPU counts when its ring neither overran nor dropped an event, or when the trace itself names every event that was
+    overrun: then the gaps say what is missing. What cannot be read declares nothing.
+    """
+    names = ("set_event.txt", "kprobe_events.txt", "ring_stats.txt")
+    texts = {name: _optional(directory, name) for name in names}
+    events, stats = texts["set_event.txt"], texts["ring_stats.txt"]
+    if events is None or stats is None:
         missing = " and ".join(name for name in ("set_event.txt", "ring_stats.txt") if texts[name] is None)
-        return None, [f"no coverage is declared: no {missing}; nothing can be certain unless you declare it"]
-    missed = _missed(_optional(directory, "kprobe_profile.txt") or "")
-    kinds = _kinds(set(events.split()), texts["kprobe_events.txt"] or "", missed, probes=probes)
+        why = f"no coverage is declared: no {missing}; nothing can be certain unless you declare it"
+        return Declared(coverage=None, rings=None, notes=[why])
+    files = {name: SideFile(name, text or "") for name, text in texts.items()}
+    profile = _optional(directory, "kprobe_profile.txt")
+    misses = None
+    if profile is not None:
+        files["kprobe_profile.txt"] = SideFile("kprobe_profile.txt", profile)
+        misses = probe_misses(files["kprobe_profile.txt"])
+    on, functions = events_on(files["set_event.txt"]), probe_functions(files["kprobe_events.txt"])
+    kinds = _kinds(on, functions, misses, probes=probes)
+    rings = ring_statistics(files["ring_stats.txt"])
     cpus, notes = _cpus(rings, trace)
+    notes = [*(note for file in files.values() for note in file.notes()), *notes]
     if not kinds or not cpus:
-        return None, [*notes, "no coverage is declared: no kind of event, or no CPU, is known to be complete"]
+        notes.append("no coverage is declared: no kind of event, or no CPU, is known to be complete")
+        return Declared(coverage=None, rings=rings, notes=notes)
     declared_by = ", ".join(name for name, text in texts.items() if text is not None)
-    every = len(cpus) == len({found[1] for found in _RING.finditer(rings)})
-    return Coverage(kinds=kinds, cpus=None if every else cpus, declared_by=declared_by), notes
+    every = rings.every_cpu and len(cpus) == len(rings.final)
+    coverage = Coverage(kinds=kinds, cpus=None if every else cpus, declared_by=declared_by)
+    return Declared(coverage=coverage, rings=rings, notes=notes)
 
 
 def boot_coverage(declared: Coverage, cmdline: str) -> Coverage | None:
@@ -55,57 +92,68 @@ def boot_coverage(declared: Coverage, cmdline: str) -> Coverage | None:
     return Coverage(kinds=kinds, cpus=declared.cpus, declared_by=f"trace_event= in cmdline.txt, {declared.declared_by}")
 
 
-def _kinds(events: set[str], kprobes: str, missed: set[str], *, probes: bool) -> tuple[Covered, ...]:
-    functions = {f"{found[1]}:{found[2]}": found[3] for found in _PROBE.finditer(kprobes)}
+def _kinds(
+    events: set[str], functions: Mapping[str, str], misses: Mapping[str, int] | None, *, probes: bool
+) -> tuple[Covered, ...]:
     kinds: list[Covered] = [kind for kind, event in TRACEPOINTS.items() if event in events]
     wanted = (*(PAGE_OWNER_PROBES if probes else ()), *HOTPLUG_PROBES)
     for kind, needed in groupby(wanted, lambda probe: probe.shows):
-        if all(_is_complete(probe, events, functions, missed) for probe in needed):
+        if all(_is_complete(probe, events, functions, misses) for probe in needed):
             kinds.append(kind)
     return tuple(kinds)
 
 
-def _is_complete(probe: Probe, events: set[str], functions: dict[str, str], missed: set[str]) -> bool:
-    """Whether a probe was on, on the function that it is meant for, and missed no hit."""
-    return probe.event in events and functions.get(probe.event) == probe.function and probe.name not in missed
+def _is_complete(
+    probe: Probe, events: set[str], functions: Mapping[str, str], misses: Mapping[str, int] | None
+) -> bool:
+    """Whether a probe was on, on the function that it is meant for, and missed no hit, where there are statistics of that."""
+    whole = misses is None or misses.get(probe.name) == 0
+    return whole and probe.event in events and functions.get(probe.event) == probe.function
 
 
-def _missed(profile: str) -> set[str]:
-    """Return the probes that missed hits (tracefs' kprobe_profile: event, hits, misses)."""
-    found = (_MISSED.match(line) for line in profile.splitlines())
-    return {match[1] for match in found if match and int(match[2])}
-
-
-def _cpus(rings: str, trace: Path) -> tuple[tuple[int, ...], list[str]]:
+def _cpus(rings: Rings, trace: Path) -> tuple[tuple[int, ...], list[str]]:
     """Return the CPUs whose last statistics account for every event, and notes on the others."""
-    last = {int(m[1]): (int(m[2]), int(m[3]) + int(m[4])) for m in _RING.finditer(rings)}
-    reported = lost_events(trace) if any(overrun for overrun, _ in last.values()) else {}
-    notes = []
-    for cpu, (overrun, dropped) in last.items():
-        if dropped or overrun != reported.get(cpu, 0):
+    overran = any(ring is not None and ring.overrun for ring in rings.final.values())
+    reported = lost_events(trace) if overran else {}
+    complete, notes = [], []
+    for cpu, ring in rings.final.items():
+        told = reported.get(cpu, 0)
+        if ring is None:
             notes.append(
-                f"CPU {cpu} lost events that the trace does not show ({overrun} overrun, {dropped} dropped, "
-                f"{reported.get(cpu, 0)} reported): nothing of it is certain"
+                f"CPU {cpu} has no readable line of the last reading in ring_stats.txt ('final cpu{cpu} …'): "
+                "what it lost is unknown, and nothing is certain"
             )
-    return tuple(
-        cpu for cpu, (overrun, dropped) in last.items() if not dropped and overrun == reported.get(cpu, 0)
-    ), notes
+        elif ring.dropped or ring.overrun != told:
+            number = "an unknown number of" if told is None else told
+            notes.append(
+                f"CPU {cpu} lost events that the trace does not show ({ring.overrun} overrun, {ring.dropped} dropped, "
+                f"{number} reported): nothing of it is certain"
+            )
+        else:
+            complete.append(cpu)
+    return tuple(complete), notes
 
 
-def lost_events(trace: Path) -> dict[int, int]:
-    """Return by CPU how many events the LOST lines of a text trace name."""
-    counts: dict[int, int] = {}
+def lost_events(trace: Path) -> dict[int, int | None]:
+    """Return by CPU how many events the lines of a text trace say were lost; null where one of them gives no number."""
+    counts: dict[int, int | None] = {}
     held = b""
-    with open_input(trace) as stream:
+    with open_input(trace, text=True) as stream:
         for block in blocks(stream):
             data = held + bytes(block)
             whole = data.rfind(b"\n") + 1
-            if b" [LOST " in data:
-                for found in _LOST.finditer(data[:whole]):
-                    cpu = int(found[1])
-                    counts[cpu] = counts.get(cpu, 0) + int(found[2])
+            if any(word in data for word in LOST_WORDS):
+                for line in data[:whole].split(b"\n"):
+                    _count_loss(counts, line)
             held = data[whole:][:_LOST_LONGEST]
     return counts
+
+
+def _count_loss(counts: dict[int, int | None], line: bytes) -> None:
+    loss = ring_loss(line) if len(line) <= _LOST_LONGEST else None
+    if loss is not None and loss.cpu is not None:
+        before = counts.get(loss.cpu, 0)
+        counts[loss.cpu] = None if before is None or loss.lost is None else before + loss.lost
 
 
 def _optional(directory: Path, name: str) -> str | None:

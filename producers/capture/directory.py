@@ -9,7 +9,6 @@ The order of its events: BOOT and what dmesg says of the clocks, at the time of 
 """
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +19,9 @@ from pagetrail.producers.arrangement import MERGED, arrange
 from pagetrail.producers.capture.boot import BootFiles, saw_boot
 from pagetrail.producers.capture.clock import Relation, SnapshotMarker, relation
 from pagetrail.producers.capture.coverage import boot_coverage, declared_coverage
+from pagetrail.producers.capture.missing import missing_entries, unknown_cpus
 from pagetrail.producers.capture.snapshots import Snapshots
+from pagetrail.producers.capture.statistics import Rings
 from pagetrail.producers.capture.timed import TimedRow, TimedRows, marker_rows
 from pagetrail.producers.capture.trace import find_trace
 from pagetrail.producers.capture.uevents import hotplug_rows
@@ -35,7 +36,7 @@ from pagetrail.producers.parsed import ReadAccount
 from pagetrail.producers.recording_info import RecordingInfo
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.details import Coverage, Covered
+from pagetrail.schemas.details import Coverage, Covered, Gap
 from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
 from pagetrail.schemas.linux.probes import HOTPLUG_GROUP
 
@@ -84,16 +85,33 @@ class Capture:
         self._kernel = self._boot.kernel(given)
         tracer = self._trace.tracer
         self._clock_name = tracer.clock(self._boot.text(tracer.clock_file))
-        self._arrangement = arrange(partial(open_input, self._trace.path), self._trace.found)
+        self._arrangement = arrange(lambda text: open_input(self._trace.path, text=text), self._trace.found)
         self.info = self._info()
         self.account = ReadAccount()
         self._relation = self._known_relation()
         self._written_by = self._snapshots.written_by()
+        self._rings: Rings | None = None
         self._coverage = self._declared()
+        self._declared_kinds = set(self._coverage.kinds) if self._coverage else set()
         self._first_ts = 0
 
     def batches(self) -> Iterator[EventBatch]:
         """Yield the recording's events in order; dumps are read as their markers come."""
+        last = 0
+        for batch in self._read():
+            last = max(last, int(batch.columns["trace_ts_nsec"].max()))
+            yield batch
+        for gap in self._missing(last):
+            yield detail_row(Kind.GAP, last, gap)
+
+    def _missing(self, end: int) -> Iterator[Gap]:
+        """Yield the gaps of what the statistics count and the trace does not have, or have of a CPU nothing."""
+        if self._rings is not None:
+            yield from missing_entries(self._rings, self.account, end)
+            if self._declared_kinds - set(self._covers):
+                yield from unknown_cpus(self._rings, self.account, end)
+
+    def _read(self) -> Iterator[EventBatch]:
         with self._arrangement.open(None) as stream:
             parser = self._trace.opens(stream, self._kernel)
             self.account = parser.account
@@ -157,13 +175,14 @@ class Capture:
         if not self._trace.tracer.declares_coverage:
             self.info.notes.append("no coverage is declared: set_event.txt and ring_stats.txt speak of ftrace")
             return None
-        coverage, notes = declared_coverage(self._directory, self._trace.path, probes=self._probes)
-        self.info.notes.extend(notes)
+        declared = declared_coverage(self._directory, self._trace.path, probes=self._probes)
+        self._rings = declared.rings
+        self.info.notes.extend(declared.notes)
         if self._boot.dmesg.unstable_again:
             self.info.notes.append(
                 "dmesg says that sched_clock became unstable: the CPUs' clocks may differ; say by how much, with --clock-skew NS"
             )
-        return coverage
+        return declared.coverage
 
     def _views(self) -> Views:
         """Return the snapshots' views, which are to be read once."""

@@ -72,5 +72,5 @@ def _present(directory: Path, names: list[str]) -> list[Path]:
 
 
 def _format_of(path: Path, formats: tuple[Format, ...]) -> Format:
-    with open_input(path) as stream:
+    with open_input(path, text=True) as stream:
         return recognise(stream.read(HEAD_BYTES), path.name, formats)

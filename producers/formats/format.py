@@ -90,6 +90,8 @@ class Format:
         Beginnings that only files of it have.
     line
         Pattern that only lines of it match: a text is of the format with the most such lines among its first.
+    within
+        Such a line decides wherever it stands in a text that is no trace: the others may be those of a console or a tool.
     opens
         Returns the parser of a file; null where such files are recognised and not read.
     origin
@@ -108,6 +110,7 @@ class Format:
     phrase: str = ""
     magics: tuple[bytes, ...] = ()
     line: re.Pattern[bytes] | None = None
+    within: bool = False
     opens: Opener | None = None
     origin: Callable[[bytes], Origin] | None = None
     survey: Callable[[], Surveys] | None = None

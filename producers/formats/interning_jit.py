@@ -16,7 +16,10 @@ BEHIND: Final = 1  # where it ends
 ACTION: Final = 2  # of an event's name: what to do with such events
 COUNT: Final = 3  # of an event's name: events read
 MASK: Final = 4  # of a text of gfp flags: its bits, plus one; 0 before Python has decided
-NOTES: Final = 5
+FIRST: Final = 5  # of an event's name: number of the line of its first event
+QUIET: Final = 6  # of an event's name: events read that say nothing new, although others of the name do
+QUIET_FIRST: Final = 7  # number of the line of the first of those
+NOTES: Final = 8
 
 HASH: Final = 0  # columns of the slots
 ID: Final = 1

@@ -141,9 +141,9 @@ class RowBuilder:
         self._count[0] = at + 1
         return at
 
-    def forget_stacks(self, cpu: int) -> None:
-        """Let no event of *cpu* wait for a stack: events were lost, and a stack that comes now may be that of a lost one."""
-        self._waiting[:, cpu] = NONE
+    def forget_stacks(self, cpu: int | None) -> None:
+        """Let no event of *cpu* (null: of any) wait for a stack: events were lost, and one that comes now may be a lost one's."""
+        self._waiting[:, slice(None) if cpu is None else cpu] = NONE
 
     def highest_pfn(self) -> int:
         """Return the highest pfn of any row so far."""

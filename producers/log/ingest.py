@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pagetrail.producers.formats.page_owner.dump import PAGE_OWNER
+from pagetrail.producers.formats.page_owner.alone import DUMPS
 from pagetrail.producers.log.framing import Framer, single
-from pagetrail.producers.parsed import ReadAccount
+from pagetrail.producers.parsed import Lines, ReadAccount
 from pagetrail.producers.recording_info import Recording
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.details import RecordingBegin, RecordingEnd
+from pagetrail.schemas.details import LinesOfKind, RecordingBegin, RecordingEnd
 from pagetrail.schemas.errors import InputError
 from pagetrail.schemas.frames import Frame, FrameOrigin
 from pagetrail.schemas.log.contract import LogWriter
@@ -43,7 +43,7 @@ def origin_of(recording: Recording, *, producer_version: str) -> FrameOrigin:
     """
     info = recording.info
     identity = info.recording_id or uuid.uuid4().hex
-    named = info.source.split(".")[0] if info.format == PAGE_OWNER.name and info.source != "-" else ""
+    named = info.source.split(".")[0] if info.format in DUMPS and info.source != "-" else ""
     return FrameOrigin(
         host=info.host or named or UNKNOWN_HOST,
         boot_id=info.boot_id or identity,
@@ -110,7 +110,7 @@ def ingest(
     sending.flush()
     return IngestReport(
         source=info.source, origin=origin, events=framer.seq, frames=framer.frame, duplicates=sending.duplicates,
-        clamped=account.clamped + framer.clamped, account=account, notes=tuple(info.notes),
+        clamped=account.clamped + framer.clamped, account=account, notes=(*info.notes, *account.notes),
     )  # fmt: skip
 
 
@@ -126,6 +126,11 @@ def stored_before(
         failed_allocs=end.failed_allocs,
         lost_events=end.lost_events,
         truncated=end.truncated,
+        lines=end.lines,
+        kinds={
+            (found.what, found.kind): Lines(lines=found.lines, first_line=found.first_line or 0, text=found.text or "")
+            for found in end.lines_of_kinds
+        },
     )
     return IngestReport(
         source=recording.info.source, origin=origin, events=events, frames=frames, duplicates=frames, clamped=end.clamped,
@@ -168,4 +173,11 @@ def _end(account: ReadAccount, clamped: int) -> RecordingEnd:
         clamped=clamped,
         lost_events=account.lost_events,
         truncated=account.truncated,
+        lines=account.lines,
+        lines_of_kinds=tuple(
+            LinesOfKind(
+                kind=kind, what=what, lines=found.lines, first_line=found.first_line or None, text=found.text or None
+            )
+            for (what, kind), found in sorted(account.kinds.items())
+        ),
     )

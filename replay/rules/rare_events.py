@@ -20,8 +20,8 @@ from pagetrail.schemas.details import (
     RecordingBegin,
     RecordingEnd,
 )
-from pagetrail.schemas.linux.kmem_events import may_change_ownership
 from pagetrail.schemas.linux.mmzone import MAX_ORDER
+from pagetrail.schemas.linux.other_events import may_change_ownership
 
 
 def take_recording_begin(state: StreamState, event: EventRow) -> None:

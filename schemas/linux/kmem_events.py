@@ -22,26 +22,15 @@ MM_PAGE_FREE: Final = "mm_page_free"
 MM_PAGE_PCPU_DRAIN: Final = "mm_page_pcpu_drain"
 MM_PAGE_ALLOC_ZONE_LOCKED: Final = "mm_page_alloc_zone_locked"
 MM_PAGE_ALLOC_EXTFRAG: Final = "mm_page_alloc_extfrag"
+MM_PAGE_FREE_BATCHED: Final = "mm_page_free_batched"
+"""Comes in addition to mm_page_free. Source: mm/page_alloc.c, free_unref_page_list (Linux 6.1)."""
 
-NOTHING_NEW: Final = frozenset(
-    {
-        "kfree", "kmalloc", "kmalloc_node", "kmem_cache_alloc", "kmem_cache_alloc_node", "kmem_cache_free",
-        "mm_page_free_batched", "mm_page_alloc_extfrag", "mm_page_alloc_zone_locked",
-        "mm_migrate_pages", "mm_migrate_pages_start", "mm_compaction_migratepages", "mm_alloc_contig_migrate_range_info",
-    }
-)  # fmt: skip
-"""Events whose names say alloc, free or migrate, and that change no page's owner, or repeat what another event says.
+# Source: include/trace/events/kmem.h (Linux 2.6.32 to 3.2). Linux 3.3 renamed them mm_page_free and mm_page_free_batched.
+MM_PAGE_FREE_DIRECT: Final = "mm_page_free_direct"
+MM_PAGEVEC_FREE: Final = "mm_pagevec_free"
+"""A free of one page. Until 2.6.35 it is the only event of it; then mm_page_free_direct follows: mm/page_alloc.c, __pagevec_free.
 
-Source: include/trace/events/kmem.h, migrate.h and compaction.h (Linux 6.1 and 6.12).
-"""
-
-_CHANGES: Final = ("alloc", "free", "migrate", "lost")
-
-
-def may_change_ownership(name: str) -> bool:
-    """Return whether an event of which only the *name* is known (without its group) may have changed a page's owner."""
-    return name not in NOTHING_NEW and any(word in name.lower() for word in _CHANGES)
-
+Where both are on, each page is freed twice, and the second free finds it free: the answer is right, and not certain."""
 
 TRACEPOINTS: Final[Mapping[PageAct, str]] = MappingProxyType(
     {

@@ -10,6 +10,9 @@ from typing import Final, Literal, NamedTuple
 PAGE_SHIFT: Final = 12
 """log2 of a page's bytes on x86_64. Source: arch/x86/include/asm/page_types.h (Linux 6.1)."""
 
+LARGEST_PAGE_BYTES: Final = 1 << 18
+"""The largest pages of any architecture: 256 KiB on powerpc and Hexagon. Source: arch/Kconfig, PAGE_SIZE_256KB (Linux 6.12)."""
+
 PFN_LIMIT: Final = 1 << (64 - PAGE_SHIFT)
 """Every page frame number is lower: addresses have 64 bits, and no architecture has smaller pages than x86_64."""
 

@@ -1,5 +1,6 @@
 """Slow, obvious parsers of ftrace text and perf script text: what the kernels are held against."""
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -15,7 +16,7 @@ NOTHING_NEW: Row = {}  # of a block off the free lists that went straight to an 
 
 MAX_LINE = 65536
 FTRACE_HEAD = (
-    rb"-(\?|\d{1,9}) +(?:\( *(-+|\d{1,9})\) *)?\[(\d{1,5})\] +(?:[^ \d][^ ]* +)?"
+    rb"-(\?|\d{1,9}) +(?:\( *(-+|\d{1,9})\) *)?\[(\d{1,5})\] +(?:[!-/:-~][!-~]* +)?"
     rb"(\d{1,10})\.(\d{9}|\d{6}): +(.+)"
 )
 FTRACE_ALIGNED = re.compile(rb"(.{16})" + FTRACE_HEAD, re.DOTALL)
@@ -23,8 +24,18 @@ FTRACE_ANY = re.compile(rb"(.*?)" + FTRACE_HEAD, re.DOTALL)
 PERF_HEAD = re.compile(
     rb"((?:.* )?) *(-1|\d{1,9})(?:/(-1|\d{1,9}))? +(?:\[(\d{1,5})\] +)?(\d{1,10})\.(\d{9}|\d{6})$", re.DOTALL
 )
+PERF_RECORD_HEAD = re.compile(
+    rb"((?:.*? )??)(?:-1|\d{1,9})(?:/(?:-1|\d{1,9}))? +(?:\[(\d{1,5})\] +)?(\d{1,10})\.(\d{9}|\d{6}): +", re.DOTALL
+)
 NAME = re.compile(rb"([A-Za-z0-9_.:+/]+?(?: <[0-9a-f]+>)?):(?= |$)(.*)", re.DOTALL)
-LOST = re.compile(rb"CPU:(\d{1,5}) \[LOST(?: (\d{1,18}))? EVENTS\]\s*")
+LOST = re.compile(rb"\s*CPU:(\d{1,5}) \[(?:LOST(?: (\d{1,18}))? EVENTS|(?:(\d{1,18}) )?EVENTS DROPPED)\]\s*")
+HEADER = re.compile(rb"# entries-in-buffer/entries-written: *(\d{1,18})/(\d{1,18}) +#P:(\d{1,5})\s*")
+TIME = re.compile(rb"\d\.(?:\d{9}|\d{6}): ")
+MARKER_AND_EVENT = re.compile(rb"\[\d{1,5}\] +(?:[^ \d][^ ]* +)?\d{0,9}" + TIME.pattern)
+FTRACE_CPU = re.compile(rb"-\d{1,9} +(?:\( *(?:-+|\d{1,9})\) *)?\[(\d{1,5})\] ")
+PERF_CPU = re.compile(rb" (?:-1|\d{1,9})(?:/(?:-1|\d{1,9}))? +\[(\d{1,5})\] ")
+OTHERS = ("mm_page_free_batched", "kmalloc")
+TELLING = re.compile(r"mm_page|alloc|free|migrat", re.IGNORECASE)
 CALL = rb"[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?(?: <[0-9a-f]+>)? <-[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?(?: <[0-9a-f]+>)?"
 BEFORE = rb"version = \d+|cpus=\d+|CPU \d+ is empty|capturing trace\.\.\. ?(?:done)?|TRACE:"
 FRAME = re.compile(rb"[ \t]*=>(.*)", re.DOTALL)
@@ -54,6 +65,8 @@ EXTFRAG = (
 PRINTED: dict[str, tuple[tuple[str, str], ...]] = {
     "mm_page_alloc": (*PAGE_FIELDS, ("migratetype", I), ("gfp_flags", "[!-~]+")),
     "mm_page_free": PAGE_FIELDS,
+    "mm_page_free_direct": PAGE_FIELDS,
+    "mm_pagevec_free": PAGE_FIELDS,
     "mm_page_pcpu_drain": (*PAGE_FIELDS, ("migratetype", I)),
     "mm_page_alloc_zone_locked": (*PAGE_FIELDS, ("migratetype", I), ("percpu_refill", I)),
     "mm_page_alloc_extfrag": (("pfn", N), *((name, I) for name in EXTFRAG)),
@@ -103,7 +116,7 @@ def printed(name: str, payload: str) -> list[str]:
     if len(set(names)) != len(names):
         raise Bad
     for token in tokens:
-        if not re.fullmatch(r"[A-Za-z_][\w.-]*=[!-~]*|page=.+", token, re.ASCII | re.DOTALL):
+        if not re.fullmatch(r"[A-Za-z_][\w.-]*=[!-~]*", token, re.ASCII):
             raise Bad
     values = {token.split("=")[0]: token.split("=", 1)[1] for token in tokens}
     wanted = dict(PRINTED[name])
@@ -111,6 +124,8 @@ def printed(name: str, payload: str) -> list[str]:
         if set(values) != set(wanted):
             raise Bad
         unprinted = True
+    elif name.startswith("mm_") and not unprinted and not re.fullmatch(r"[\w()]+", values["page"], re.ASCII):
+        raise Bad
     for field_name, pattern in wanted.items():
         if not re.fullmatch(f"{N}|{I}" if unprinted else pattern, values.get(field_name, ""), re.ASCII):
             raise Bad
@@ -130,6 +145,10 @@ class Reading:
     failed_allocs: int = 0
     lost_events: int = 0
     truncated: bool = False
+    noted: list[int] = field(default_factory=list)
+    """Lines that were not understood in all their parts."""
+    lines: Counter[str] = field(default_factory=Counter)
+    """By what they are."""
 
 
 def rows_of(batches: Iterable[EventBatch]) -> list[Row]:
@@ -148,7 +167,17 @@ def rows_of(batches: Iterable[EventBatch]) -> list[Row]:
 
 
 class Bad(Exception):
-    """The line is not understood."""
+    """The line is not understood; of which CPU it is, and whether it may have been an event of pages."""
+
+    def __init__(
+        self, cpu: int | None = None, *, loss: bool = True, cpu_field: re.Pattern[bytes] | None = None, line=b""
+    ):
+        self.cpu, self.loss = cpu, loss
+        self.pages: Row = {}
+        if cpu_field is not None:
+            found = list(cpu_field.finditer(line))
+            if len(found) == 1 and len(line[: found[0].start()].strip()) <= 15 and int(found[0][1]) < 8192:
+                self.cpu = int(found[0][1])
 
 
 def integer(text: str, low: int, high: int) -> int:
@@ -188,6 +217,50 @@ def nanoseconds(seconds: bytes, fraction: bytes) -> int:
     return int(seconds) * 10**9 + int(fraction.ljust(9, b"0"))
 
 
+def pages_named(name: str, payload: str) -> Row:
+    """Return the block of a line that is not understood, where nothing but its own fields can be behind it."""
+    fields = {
+        "mm_page_alloc": ["migratetype", "gfp_flags"],
+        "mm_page_pcpu_drain": ["migratetype"],
+        "mm_page_alloc_zone_locked": ["migratetype", "percpu_refill"],
+    }.get(name, [])
+    cuts = [r"\S{0}"]
+    for at, name_of_field in enumerate(fields):
+        before = "".join(f"{field}=[^ =]* " for field in fields[:at])
+        letters = "|".join(name_of_field[:n] for n in range(len(name_of_field) + 1))
+        cuts.append(f"{before}(?:{letters}|{name_of_field}=[^ =]*)")
+    found = (
+        re.fullmatch(rf" *page=[!-~]+ pfn={N} order=(\d{{1,2}}) (?:{'|'.join(cuts[1:])})", payload, re.ASCII)
+        if fields
+        else None
+    )
+    if found is None or not 0 < int(found[1], 0 if found[1].startswith("0x") else 10) < 1 << 52 or int(found[2]) > 10:
+        return {}
+    return {"pfn": int(found[1], 0 if found[1].startswith("0x") else 10), "order": int(found[2])}
+
+
+def may_tell(name: str, payload: bytes) -> bool:
+    """Return whether an event that is not known may tell of pages, by its name and by what the first one prints."""
+    return name not in OTHERS and bool(
+        TELLING.search(name) or b"pfn=" in payload or any(edits(name.lower(), p) < 2 for p in PRINTED)
+    )
+
+
+def edits(left: str, right: str) -> int:
+    """Return how many letters to change, add, remove or exchange with the next make *right* of *left*."""
+    rows = [[0] * (len(right) + 1) for _ in range(len(left) + 1)]
+    for i, j in itertools.product(range(len(left) + 1), range(len(right) + 1)):
+        ways = (
+            [i + j]
+            if not i or not j
+            else [rows[i - 1][j] + 1, rows[i][j - 1] + 1, rows[i - 1][j - 1] + (left[i - 1] != right[j - 1])]
+        )
+        if i > 1 and j > 1 and left[i - 2 : i] == right[j - 2 : j][::-1]:
+            ways.append(rows[i - 2][j - 2] + 1)
+        rows[i][j] = min(ways)
+    return rows[-1][-1]
+
+
 class Reference:
     """Both formats share what stands behind an event's name."""
 
@@ -197,7 +270,12 @@ class Reference:
         self.highest_pfn = 0
         self.calls: dict[int, tuple[str, int, int]] = {}
         self.last_ts: dict[int, int] = {}
-        self.gaps: dict[int, Row] = {}
+        self.latest, self.disorder = -1, 0
+        self.open: dict[int | None, dict[str, Row]] = {}
+        self.telling: dict[str, bool] = {}  # names that are not known
+        self.begin: tuple[int, set[int], int, str] | None = None
+        self.everywhere: list[tuple[int | None, str]] = []
+        self.in_buffer = self.entries = self.located = self.chunks = 0
 
     def page(self, text: str) -> int:
         pointer = integer(text, 0, 1 << 64)
@@ -215,6 +293,8 @@ class Reference:
 
     def columns(self, name: str, payload: bytes, pid: int) -> Row | None:
         """Return what the event adds to its head; None for a failed allocation."""
+        if (MARKER_AND_EVENT if name == "tracing_mark_write" else TIME).search(payload):
+            raise Bad
         f = printed(name, payload.decode("latin-1"))
         if name == "mm_page_alloc":
             rest: Row = {"order": order(f[1]), "migratetype": migratetype(f[2])}
@@ -223,7 +303,7 @@ class Reference:
             bits = f[3].removeprefix("bits ")
             mask = gfp_mask(f[3]) if bits == f[3] else pfn(bits)
             return {"kind": Kind.ALLOC, "pfn": pfn(f[0])} | rest | ({} if mask is None else {"gfp_mask": mask})
-        if name == "mm_page_free":
+        if name in ("mm_page_free", "mm_page_free_direct", "mm_pagevec_free"):
             return {"kind": Kind.FREE, "pfn": pfn(f[0]), "order": order(f[1])}
         if name == "mm_page_pcpu_drain":
             return {"kind": Kind.DRAIN, "pfn": pfn(f[0]), "order": order(f[1]), "migratetype": migratetype(f[2])}
@@ -264,18 +344,30 @@ class Reference:
         cpu = head.get("cpu")
         base = base_name(name)
         row: Row | None = None
-        if base in PRINTED:
-            row = self.columns(base, payload, int(str(head["pid"])) if "pid" in head else -1)
-            if row is None:
-                self.reading.failed_allocs += 1
-            elif row is NOTHING_NEW:
-                self.reading.ignored[name] += 1
-                row = None
-            elif row["kind"] == Kind.ALLOC and "gfp_mask" not in row:
-                self.reading.not_understood.append(number)
-        else:
+        what = "event"
+        try:
+            if base in PRINTED:
+                row = self.columns(base, payload, int(str(head["pid"])) if "pid" in head else -1)
+            elif TIME.search(payload) or self.telling.setdefault(name, may_tell(base, payload)):
+                raise Bad
+        except Bad as bad:
+            bad.cpu = cpu if isinstance(cpu, int) else None
+            bad.pages = pages_named(base, payload.decode("latin-1"))
+            raise
+        if base not in PRINTED:
             self.reading.ignored[name] += 1
+            what = "nothing_new"
+        elif row is None:
+            self.reading.failed_allocs += 1
+            what = "nothing_new"
+        elif row is NOTHING_NEW:
+            self.reading.ignored[name] += 1
+            row, what = None, "nothing_new"
+        elif row["kind"] == Kind.ALLOC and "gfp_mask" not in row:
+            self.reading.noted.append(number)
         self.reading.events[name] += 1
+        self.reading.lines[what] += 1
+        self.entries += 1
         self.seen(cpu, int(str(head["trace_ts_nsec"])))
         if row is None:
             return None
@@ -286,29 +378,90 @@ class Reference:
 
     def seen(self, cpu: object, ts: int) -> None:
         """Note that *cpu* was heard of at *ts*: a loss before that ends."""
-        if not isinstance(cpu, int):
-            return
-        gap = self.gaps.pop(cpu, None)
-        if gap is not None:
-            self.put_gap(gap, ts)
-        self.last_ts[cpu] = ts
+        if isinstance(cpu, int):
+            for loss in self.open.pop(cpu, {}).values():
+                self.put_gap(cpu, loss, ts)
+            if self.begin is not None:
+                cpus, heard, lost, reason = self.begin
+                heard.add(cpu)
+                if len(heard) == cpus:
+                    self.begin = None
+                    self.put_gap(None, {"t_lo": 0, "lost": lost, "reason": reason}, ts)
+        self.disorder = max(self.disorder, self.latest - ts)
+        somewhere = self.open.get(None, {})
+        for kind, loss in list(somewhere.items()):
+            if "t_hi" not in loss:
+                loss["t_hi"] = ts + self.disorder
+                if isinstance(cpu, int) and ts < loss["latest"]:
+                    loss["latest"] = min(loss["latest"], self.last_ts.get(cpu, -1))
+            loss["t_lo"] = max(0, loss["latest"] - self.disorder)
+            if ts >= loss["t_hi"]:
+                self.put_gap(None, somewhere.pop(kind), ts)
+        self.latest = max(self.latest, ts)
+        if isinstance(cpu, int):
+            self.last_ts[cpu] = ts
 
-    def lose(self, cpu: int, lost: int | None, reason: str) -> None:
-        before = self.gaps.get(cpu, {}).get("lost", 0)
-        both = None if lost is None or before is None else lost + int(str(before))
-        t_lo = self.last_ts.get(cpu, 0)
-        self.gaps[cpu] = {"cpu": cpu, "t_lo": t_lo, "lost": both, "reason": reason}
+    def lose(self, cpu: int | None, lost: int | None, reason: str, kind: str = "stated") -> Row:
+        """Note a loss after the last event."""
+        new: Row = {
+            "t_lo": max(0, self.last_ts.get(cpu, 0)) if cpu is not None else 0,
+            "latest": self.latest,
+            "lost": 0,
+        }
+        loss = self.open.setdefault(cpu, {}).setdefault(kind, new)
+        loss["lost"] = None if lost is None or loss["lost"] is None else lost + int(str(loss["lost"]))
+        loss["reason"] = reason
+        self.reading.lost_events += lost or 0
+        return loss
+
+    def lose_line(self, cpu: int | None, line: int, kind: str = "unread", pages: Row | None = None) -> None:
+        """Note that a line may have been an event."""
+        reason = "empty lines stand where events were written"
+        if kind == "unread":
+            reason = "lines that may have told of pages were not understood"
+        pages = pages if pages and len(self.open.get(cpu, {})) < 64 else {}
+        loss = self.lose(cpu, None, reason, f"{kind} {pages}" if pages else kind)
+        loss["pages"] = pages
+        loss["lines"] = int(str(loss.get("lines", 0))) + 1
+        loss.setdefault("line", line)
+
+    def lose_everywhere(self, lost: int | None, reason: str) -> None:
+        """Note a loss at no known time."""
+        self.everywhere.append((lost, reason))
         self.reading.lost_events += lost or 0
 
-    def put_gap(self, gap: Row, ts: int) -> None:
-        detail = {"t_lo": min(int(str(gap["t_lo"])), ts), "t_hi": ts, "lost": gap["lost"], "reason": gap["reason"]}
-        row: Row = {"kind": Kind.GAP, "trace_ts_nsec": ts, "detail": detail}
-        self.reading.rows.append(row | ({"cpu": gap["cpu"]} if "cpu" in gap else {}))
+    def put_gap(self, cpu: int | None, loss: Row, ts: int) -> None:
+        detail = {name: loss[name] for name in ("lost", "reason")} | {
+            "t_lo": min(int(str(loss["t_lo"])), ts),
+            "t_hi": ts,
+        }
+        detail |= {"count": loss.get("lines", 1), "line": loss.get("line")}
+        row: Row = {"kind": Kind.GAP, "trace_ts_nsec": ts, "detail": detail, **loss.get("pages", {})}  # type: ignore[dict-item]
+        self.reading.rows.append(row | ({} if cpu is None else {"cpu": cpu}))
+
+    def not_understood(self, line: bytes, number: int, bad: Bad) -> None:
+        """Note that line *number* was not understood."""
+        self.reading.not_understood.append(number)
+        self.reading.noted.append(number)
+        self.reading.lines["not_understood"] += 1
+        if bad.loss:
+            self.entries += max(1, len(TIME.findall(line)))
+            self.lose_line(bad.cpu, number, pages=bad.pages)
 
     def finish(self) -> Reading:
-        last = max(self.last_ts.values(), default=0)
-        for cpu in sorted(self.gaps):
-            self.put_gap(self.gaps[cpu], last)
+        last = max(self.latest, 0)
+        somewhere = self.open.pop(None, {})
+        for cpu in sorted(self.open):  # type: ignore[type-var]
+            for loss in self.open[cpu].values():
+                self.put_gap(cpu, loss, last)
+        for kind, loss in somewhere.items():
+            loss["t_lo"] = max(0, int(str(loss["latest"])) - self.disorder)
+            if kind != "empty":
+                self.put_gap(None, loss, last)
+        if self.begin is not None:
+            self.put_gap(None, {"t_lo": 0, "lost": self.begin[2], "reason": self.begin[3]}, last)
+        for lost, reason in self.everywhere:
+            self.put_gap(None, {"t_lo": 0, "lost": lost, "reason": reason}, last)
         return self.reading
 
 
@@ -341,9 +494,14 @@ def read_ftrace(data: bytes, vmemmap_base: int | None = None) -> Reading:
         at += 1
         try:
             at = ftrace_line(ref, waiting, lines, at, line, tail)
-        except Bad:
-            ref.reading.not_understood.append(at)
+        except Bad as bad:
+            ref.not_understood(line, at, bad)
     ref.reading.truncated = bool(tail)
+    if ref.in_buffer > ref.entries:
+        missing = ref.in_buffer - ref.entries
+        ref.lose_everywhere(
+            missing, f"the header counts {ref.in_buffer:,} entries, and {missing:,} of them are missing"
+        )
     return ref.finish()
 
 
@@ -352,35 +510,71 @@ def ftrace_line(
 ) -> int:
     """Take *line*, whose number is *at*; return how many lines have been taken."""
     if len(line) > MAX_LINE:
+        forget(waiting, None)
         raise Bad
-    if line.startswith(b"#"):
-        if not re.fullmatch(rb"#[ -~\t]*\r?", line):
-            raise Bad
+    lines_of = ref.reading.lines
+    if line.startswith(b"#") and re.fullmatch(rb"#[ -~\t]*\r?", line) and not TIME.search(line):
+        header = HEADER.fullmatch(line)
+        if header:
+            in_buffer, written, cpus = map(int, header.groups())
+            ref.in_buffer += in_buffer
+            if written > in_buffer:
+                reason = f"the header says entries-in-buffer/entries-written: {in_buffer}/{written}"
+                ref.begin = (cpus, set(), written - in_buffer, reason)
+                ref.reading.lost_events += written - in_buffer
+        lines_of["bookkeeping"] += 1
         return at
     lost = LOST.fullmatch(line)
     if lost and int(lost[1]) < 8192:
-        count = None if lost[2] is None else int(lost[2])
-        ref.lose(int(lost[1]), count, f"the trace says {line.strip().decode()}")
-        waiting[int(lost[1])] = []
+        count = lost[2] or lost[3]
+        ref.lose(int(lost[1]), None if count is None else int(count), f"the trace says {line.strip().decode()}")
+        forget(waiting, int(lost[1]))
+        lines_of["bookkeeping"] += 1
         return at
-    head = FTRACE_ALIGNED.fullmatch(line) or FTRACE_ANY.fullmatch(line)
-    if head is None:
-        if line.strip() and not re.fullmatch(BEFORE, line):
-            raise Bad
+    statistic = re.fullmatch(rb"\s*(?:overrun|commit overrun|dropped events): (\d{1,18})\s*", line)
+    if statistic:
+        if int(statistic[1]):
+            ref.lose_everywhere(int(statistic[1]), f"trace-cmd says {line.strip().decode()}")
+        lines_of["bookkeeping"] += 1
         return at
+    if not line.strip(b"\r"):
+        if ref.latest >= 0:
+            ref.lose_line(None, at, "empty")
+        lines_of["bookkeeping"] += 1
+        return at
+    if re.fullmatch(BEFORE, line.strip()):
+        lines_of["bookkeeping"] += 1
+        return at
+    head = (
+        None if line.startswith(b"#") or b"\0" in line else FTRACE_ALIGNED.fullmatch(line) or FTRACE_ANY.fullmatch(line)
+    )
+    bad = Bad(cpu_field=FTRACE_CPU, line=line)
+    if head is None or len(head[1].lstrip(b" ")) > 15 or int(head[4]) >= 8192 or not line.strip():
+        bad.loss = not FRAME.fullmatch(line) or bool(TIME.search(line)) or b"\0" in line
+        if bad.loss:
+            forget(waiting, bad.cpu)
+        raise bad
     comm, pid, tgid, cpu, seconds, fraction, what = head.groups()
-    row = head_row(nanoseconds(seconds, fraction), cpu, pid, tgid, comm.lstrip(b" "))
+    try:
+        row = head_row(nanoseconds(seconds, fraction), cpu, pid, tgid, comm.lstrip(b" "))
+    except Bad:
+        forget(waiting, bad.cpu)
+        raise bad from None
     number = int(cpu)
-    if number >= 8192:
-        raise Bad
     queue = waiting.setdefault(number, [])
     name = NAME.fullmatch(what)
-    entry = base_name(name[1].decode()) if name else ""
+    entry = base_name(name[1].decode()) if name and not TIME.search(name[2]) else ""
     if what in (b"<stack trace>", b"<user stack trace>") or entry in ("kernel_stack", "user_stack"):
         ref.seen(number, int(str(row["trace_ts_nsec"])))
+        queue = waiting[number]
+        ref.entries += 1
+        lines_of["bookkeeping"] += 1
         frames = []
         while at < len(lines) and (frame := FRAME.fullmatch(lines[at])):
+            if len(lines[at]) > 64 and TIME.search(lines[at], 1):
+                break
             frames.append(frame[1].decode("utf-8", "backslashreplace").strip())
+            lines_of["bookkeeping"] += 1
             at += 1
         cut = at == len(lines) and bool(tail) and b"=>".startswith(tail.lstrip(b" \t")[:2])
         if what == b"<stack trace>" or entry == "kernel_stack":
@@ -389,9 +583,12 @@ def ftrace_line(
                 owner["stack"] = "\n".join(frames)
         return at
     if name is None:
-        if re.fullmatch(CALL, what):
+        if re.fullmatch(CALL, what) and not TIME.search(what) and len(comm.lstrip()) <= 15:
+            lines_of["nothing_new"] += 1
+            ref.entries += 1
             return at
-        raise Bad
+        forget(waiting, bad.cpu)
+        raise bad
     event: Row | None = None
     try:
         event = ref.event(at, row, name[1].decode(), name[2])
@@ -400,65 +597,127 @@ def ftrace_line(
     return at
 
 
+def forget(waiting: dict[int, list[Row | None]], cpu: int | None) -> None:
+    """Let no event of *cpu* wait for a stack; null: of any."""
+    for number in [*waiting] if cpu is None else [cpu]:
+        waiting[number] = []
+
+
 def read_perf(data: bytes, vmemmap_base: int | None = None) -> Reading:
     """Read the whole output of perf script."""
     ref = Reference(vmemmap_base)
     lines, tail = whole_lines(data)
-    at = 0
+    at, odd, in_chain = 0, -1, False  # odd: the last line that was no sample; and whether it was of a chain
     while at < len(lines):
         line = lines[at]
         at += 1
-        chain = []
-        while line and not line.startswith(b"\t") and at < len(lines):
-            if not (lines[at].startswith(b"\t") or (chain and SOURCE_LINE.fullmatch(lines[at]))):
-                break
-            chain.append(lines[at])
-            at += 1
-        cut = at == len(lines) and tail.startswith((b"\t", b"  "))
         try:
-            perf_sample(ref, at - len(chain), line, [] if cut else chain)
-        except Bad:
-            ref.reading.not_understood.append(at - len(chain))
+            sample = perf_head(line)
+            if sample is not None:
+                at = perf_sample(ref, sample, lines, at, tail)
+                continue
+            follows = at == odd + 1
+            chained = follows and (line.startswith(b"\t") or (in_chain and bool(SOURCE_LINE.fullmatch(line))))
+            if line and (chained or not line.startswith(b"\t")) and len(line) <= MAX_LINE:
+                odd, in_chain = at, chained
+            perf_odd(ref, line, chained)
+            ref.reading.lines["bookkeeping"] += 1
+        except Bad as bad:
+            ref.not_understood(line, at, bad)
+        except NothingNew:
+            ref.reading.lines["nothing_new"] += 1
     ref.reading.truncated = bool(tail)
     return ref.finish()
 
 
-def perf_sample(ref: Reference, number: int, line: bytes, chain: list[bytes]) -> None:
-    if not line.strip() or line.startswith(b"#"):
-        return
-    if line.startswith(b"\t"):
-        raise Bad
+class NothingNew(Exception):
+    """The line is of another event."""
+
+
+def perf_head(line: bytes) -> tuple[Row, bytes, bytes] | None:
+    """Return the head of a sample, its event's name and what follows; None if the line is no sample."""
+    if len(line) > MAX_LINE or line.startswith((b"\t", b"#")) or b"\0" in line:
+        return None
     for colon in re.finditer(rb": ", line):
         head = PERF_HEAD.fullmatch(line[: colon.start()])
         if head is not None and int(head[5]) <= 9_000_000_000:
             break
     else:
-        raise Bad
+        return None
     comm, first, second, cpu, seconds, fraction = head.groups()
-    if int(cpu or 0) >= 8192:
-        raise Bad
-    what = re.sub(rb"^\d+ +", b"", line[colon.end() :].lstrip(b" "))
-    lost = re.fullmatch(rb"PERF_RECORD_LOST lost (\d{1,18})\s*", what)
-    record = re.match(rb"PERF_RECORD_[A-Z_0-9]+\b", what)
-    if lost and cpu is not None:
-        ref.lose(int(cpu), int(lost[1]), "perf says PERF_RECORD_LOST")
-    elif lost:
-        ref.reading.lost_events += int(lost[1])
-        gap: Row = {"t_lo": 0, "lost": int(lost[1]), "reason": "perf says PERF_RECORD_LOST"}
-        ref.put_gap(gap, nanoseconds(seconds, fraction))
-    elif record and not NAME.fullmatch(what):
-        ref.reading.events[record[0].decode()] += 1
-        ref.reading.ignored[record[0].decode()] += 1
-    if record and not NAME.fullmatch(what):
-        return
+    name = NAME.fullmatch(re.sub(rb"^\d+ +", b"", line[colon.end() :].lstrip(b" ")))
+    if int(cpu or 0) >= 8192 or len(comm.strip(b" ")) > 15 or name is None:
+        return None
     pid, tgid = (first, None) if second is None else (second, first)
-    row = head_row(nanoseconds(seconds, fraction), cpu, pid, tgid, comm.strip(b" "))
-    name = NAME.fullmatch(what)
-    if name is None:
-        raise Bad
-    if frames := kernel_frames(chain):
+    return head_row(nanoseconds(seconds, fraction), cpu, pid, tgid, comm.strip(b" ")), name[1], name[2]
+
+
+def perf_sample(ref: Reference, sample: tuple[Row, bytes, bytes], lines: list[bytes], at: int, tail: bytes) -> int:
+    """Take a sample whose line is number *at*, with its chain; return how many lines have been taken."""
+    row, name, payload = sample
+    behind = at
+    while behind < len(lines) and (
+        lines[behind].startswith(b"\t") or (behind > at and SOURCE_LINE.fullmatch(lines[behind]))
+    ):
+        if len(lines[behind]) > 128 and TIME.search(lines[behind], 1):
+            break
+        behind += 1
+    cut = behind == len(lines) and tail.startswith((b"\t", b"  "))
+    if frames := kernel_frames([] if cut else lines[at:behind]):
         row["stack"] = frames
-    ref.event(number, row, name[1].decode(), name[2])
+    ref.reading.lines["bookkeeping"] += behind - at
+    try:
+        ref.event(at, row, name.decode(), payload)
+    except Bad as bad:
+        ref.not_understood(lines[at - 1], at, bad)
+    return behind
+
+
+def perf_odd(ref: Reference, line: bytes, chained: bool) -> None:
+    """Take a line that is no sample; *chained*: it follows one of these."""
+    if not line.strip(b"\r"):
+        return
+    if len(line) > MAX_LINE:
+        raise Bad
+    joined = bool(TIME.search(line))
+    if chained or line.startswith(b"#"):
+        if joined:
+            raise Bad
+        return
+    if not line.startswith(b"\t"):
+        head = PERF_RECORD_HEAD.match(line)
+        if head and len(head[1].strip()) <= 15 and int(head[2] or 0) < 8192 and b"\0" not in line:
+            what = line[head.end() :]
+            record = re.match(rb"PERF_RECORD_[A-Z_0-9]+\b", what)
+            lost = re.fullmatch(
+                rb"(PERF_RECORD_LOST(?:_SAMPLES)?|PERF_RECORD_THROTTLE)\b(?: lost (\d{1,18}))?(?: \(BPF\))?\s*", what
+            )
+            if record and not TIME.search(what) and (lost or not record[0].startswith(b"PERF_RECORD_LOST")):
+                if lost is None:
+                    ref.reading.events[record[0].decode()] += 1
+                    ref.reading.ignored[record[0].decode()] += 1
+                    raise NothingNew
+                perf_lost(ref, head, lost)
+                return
+        if not line.strip():
+            raise Bad
+    elif not joined and b"\0" not in line:
+        raise Bad(loss=False)
+    raise Bad(cpu_field=PERF_CPU, line=line)
+
+
+def perf_lost(ref: Reference, head: re.Match[bytes], lost: re.Match[bytes]) -> None:
+    """Take a record of a loss."""
+    count = None if lost[2] is None else int(lost[2])
+    reason = f"perf says {lost[1].decode()}"
+    at = int(head[3]) * 10**9 + int(head[4].ljust(9, b"0"))
+    if at == 0:
+        ref.lose_everywhere(count, reason)
+    elif head[2] is not None:
+        ref.lose(int(head[2]), count, reason)
+    else:
+        ref.reading.lost_events += count or 0
+        ref.put_gap(None, {"t_lo": 0, "lost": count, "reason": reason}, at)
 
 
 def is_users(line: bytes) -> bool:

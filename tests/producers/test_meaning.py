@@ -9,22 +9,22 @@ from hypothesis import strategies as st
 
 from pagetrail.producers.formats.text import text_jit
 from pagetrail.producers.formats.text.payloads import action_of
+from pagetrail.producers.gaps import Gaps, gap_of_unknown_cpu
 from pagetrail.producers.meaning import (
     EVENTS,
     UNKNOWN_KERNEL,
     FailedAlloc,
-    Gaps,
     Meaning,
     NothingNew,
     Outcome,
     RecordedKernel,
     Refused,
     Row,
-    gap_of_unknown_cpu,
 )
 from pagetrail.schemas.columns import Kind, absent
 
 BLOCK = {"pfn": 256, "order": 3, "migratetype": 1}
+ONE = {"count": 1, "line": None}
 BASE = 0xFFFFEA0000000000
 
 
@@ -162,23 +162,21 @@ def test_texts_are_taken_apart_for_every_event_that_means_something() -> None:
 
 def test_a_gap_reaches_from_the_last_event_before_the_loss_to_the_first_after_it() -> None:
     open_gaps = gaps()
-    assert open_gaps.heard(1, 50) is None
+    assert open_gaps.heard(1, 50) == ()
     open_gaps.lose(1, 7, "lost")
-    assert open_gaps.heard(0, 60) is None
-    gap = open_gaps.heard(1, 90)
-    assert gap is not None
+    assert open_gaps.heard(0, 60) == ()
+    (gap,) = open_gaps.heard(1, 90)
     assert (gap.kind, gap.columns) == (Kind.GAP, {"cpu": 1, "trace_ts_nsec": 90})
-    assert json.loads(gap.detail or "") == {"t_lo": 50, "t_hi": 90, "lost": 7, "reason": "lost"}
-    assert open_gaps.heard(1, 95) is None
+    assert json.loads(gap.detail or "") == {"t_lo": 50, "t_hi": 90, "lost": 7, "reason": "lost", **ONE}
+    assert open_gaps.heard(1, 95) == ()
 
 
 def test_losses_between_two_events_are_one_gap() -> None:
     open_gaps = gaps()
     open_gaps.lose(0, 2, "lost")
     open_gaps.lose(0, 3, "lost")
-    gap = open_gaps.heard(0, 90)
-    assert gap is not None
-    assert json.loads(gap.detail or "") == {"t_lo": 0, "t_hi": 90, "lost": 5, "reason": "lost"}
+    (gap,) = open_gaps.heard(0, 90)
+    assert json.loads(gap.detail or "") == {"t_lo": 0, "t_hi": 90, "lost": 5, "reason": "lost", **ONE}
 
 
 @pytest.mark.parametrize("counts", [(2, None), (None, 2)])
@@ -203,4 +201,4 @@ def test_gaps_that_are_open_at_the_end_end_with_the_last_event_of_any_cpu() -> N
 def test_after_a_loss_of_unknown_cpu_nothing_read_before_is_safe() -> None:
     gap = gap_of_unknown_cpu(90, 4, "lost")
     assert gap.columns == {"cpu": absent("cpu"), "trace_ts_nsec": 90}
-    assert json.loads(gap.detail or "") == {"t_lo": 0, "t_hi": 90, "lost": 4, "reason": "lost"}
+    assert json.loads(gap.detail or "") == {"t_lo": 0, "t_hi": 90, "lost": 4, "reason": "lost", **ONE}

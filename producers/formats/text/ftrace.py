@@ -7,9 +7,11 @@ from typing import Final
 from pagetrail.producers.formats.format import Format, Origin
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.blocks import Survey
-from pagetrail.producers.formats.text.forms import LINES, form_of, rewritten
+from pagetrail.producers.formats.text.forms import KERNEL_LOG, LINES, form_of, rewritten
 from pagetrail.producers.formats.text.ftrace_jit import scan_ftrace
+from pagetrail.producers.formats.text.odd_lines import COMMENT, LOSS_REPORT, Known, Odd, ftrace_line, is_joined
 from pagetrail.producers.formats.text.reader import TextReader
+from pagetrail.producers.formats.text.stated import Stated, ring_loss, ring_statistic
 from pagetrail.producers.formats.tracer import FTRACE
 from pagetrail.producers.inputs import Input
 from pagetrail.producers.meaning import RecordedKernel
@@ -18,17 +20,6 @@ from pagetrail.producers.meaning import RecordedKernel
 _ENTRIES: Final = re.compile(rb"# entries-in-buffer/entries-written: *([0-9]{1,18})/([0-9]{1,18}) +#P:([0-9]{1,5})\s*")
 _COLUMNS: Final = re.compile(rb"#[ \t]+TASK-(?:PID|TID)\b(.*)")
 _COMMENT: Final = re.compile(rb"#[ -~\t]*\r?")
-# kernel/trace/trace_output.c (Linux 6.1), print_trace_line
-_LOST: Final = re.compile(rb"CPU:([0-9]{1,5}) \[LOST(?: ([0-9]{1,18}))? EVENTS\]\s*")
-
-# trace-cmd's tracecmd/trace-read.c says these before the events (3.2), atrace (frameworks/native/cmds/atrace) the last two
-_BEFORE: Final = re.compile(rb"version = \d+|cpus=\d+|CPU \d+ is empty|capturing trace\.\.\. ?(?:done)?|TRACE:")
-# kernel/trace/trace_output.c (Linux 6.1), trace_fn_trace: a call that the function tracer saw
-_CALL: Final = re.compile(
-    rb".*-\d+ +(?:\( *[-\d]+\) *)?\[\d+\] +(?:[^ \d][^ ]* +)?\d+\.\d+: +[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?"
-    rb"(?: <[0-9a-f]+>)? <-[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?(?: <[0-9a-f]+>)?",
-    re.DOTALL,
-)
 _HEAD_BYTES: Final = 1 << 16
 """How much of a text is looked at for its form."""
 
@@ -52,34 +43,58 @@ class FtraceText(TextReader):
 
     _scanner = staticmethod(scan_ftrace)
     _late_stacks = True
+    _empty_is_loss = True
     header: FtraceHeader | None = None
+    _in_buffer = 0
 
-    def _odd(self, line: bytes) -> bool:
-        if len(line) > tk.MAX_LINE:
-            return False
-        if line.startswith(b"#"):
-            return self._comment(line)
-        lost = _LOST.fullmatch(line)
-        if lost is None:
-            return not line.strip() or bool(_BEFORE.fullmatch(line) or _CALL.fullmatch(line))
-        cpu = int(lost[1])
-        if cpu >= tk.MAX_CPUS:
-            return False
-        count = None if lost[2] is None else int(lost[2])
-        self._lose(cpu, count, f"the trace says {line.strip().decode()}")
-        return True
+    def _odd(self, line: bytes) -> Odd | Stated:
+        if len(line) <= tk.MAX_LINE:
+            if line.startswith(b"#") and (comment := self._comment(line)):
+                return comment
+            lost = ring_loss(line)
+            if lost is not None and lost.cpu is not None and lost.cpu < tk.MAX_CPUS:
+                return lost
+            if (statistic := ring_statistic(line)) is not None:
+                if statistic.lost:
+                    self._lose_everywhere(statistic)
+                return LOSS_REPORT
+        return ftrace_line(line)
 
-    def _comment(self, line: bytes) -> bool:
+    def _comment(self, line: bytes) -> Known | None:
+        """Take what a comment says; null when it is none, as an event is in it, or bytes that no comment has."""
+        if _COMMENT.fullmatch(line) is None or is_joined(line):
+            return None
         entries = _ENTRIES.fullmatch(line)
         columns = _COLUMNS.match(line)
         if entries is not None:
             in_buffer, written, cpus = (int(group) for group in entries.groups())
+            self._begin(in_buffer, written, cpus)
             self.header = replace(
                 self.header or FtraceHeader(), entries_in_buffer=in_buffer, entries_written=written, cpus=cpus
             )
         elif columns is not None:
             self.header = replace(self.header or FtraceHeader(), has_tgid=b"TGID" in columns[1])
-        return _COMMENT.fullmatch(line) is not None
+        return COMMENT
+
+    def _begin(self, in_buffer: int, written: int, cpus: int) -> None:
+        """Take a header's count of entries: those that are not in the buffer any more were lost before the first ones."""
+        self._in_buffer += in_buffer
+        lost = written - in_buffer
+        if lost <= 0:
+            return
+        reason = f"the header says entries-in-buffer/entries-written: {in_buffer}/{written}"
+        self.account.lost_events += lost
+        self.account.notes.append(
+            f"{lost:,} events were overwritten in the ring before the first ones that are there; "
+            f"nothing is certain before an event of each of the {cpus} CPUs was read"
+        )
+        self._gaps.begin_late(cpus, lost, reason)
+
+    def _compare_counts(self) -> None:
+        missing = self._in_buffer - self._entries()
+        if missing > 0:
+            reason = f"the header counts {self._in_buffer:,} entries, and {missing:,} of them are missing"
+            self._lose_everywhere(Stated(reason=reason, lost=missing))
 
     def _stack_text(self, raw: bytes) -> str:
         lines = raw.decode("utf-8", "backslashreplace").split("\n")
@@ -92,7 +107,7 @@ class FtraceText(TextReader):
 
 _COMMON: Final = re.compile(
     # "comm-pid (tgid) [cpu] flags ts: event: ", TGID and flags by the tracer's options; or what trace_pipe says of a loss.
-    rb"# tracer: |# entries-in-buffer/entries-written: |CPU:\d+ \[LOST \d+ EVENTS\]$"
+    rb"# tracer: |# entries-in-buffer/entries-written: |CPU:\d+ \[(?:LOST \d+ EVENTS|(?:\d+ )?EVENTS DROPPED)\]$"
     rb"|\s*.{1,16}-\d+\s+(?:\(\s*(?:\d+|-+)\)\s+)?\[\d+\]\s+(?:[^\s:]{1,12}\s+)?\d+\.\d+: +"
     rb"(?:[\w.+/]+(?: <[0-9a-f]+>)?: |<|[\w.]+ <-)"
 )
@@ -125,4 +140,15 @@ FTRACE_TEXT: Final = Format(
     survey=Survey,
     tracer=FTRACE,
     trace_names=("trace.txt", "trace_pipe.txt", "trace"),
+)
+FTRACE_DUMP: Final = Format(
+    name="ftrace-dump",
+    phrase="a kernel log in which the ftrace buffer was dumped",
+    line=KERNEL_LOG.line,
+    within=True,
+    opens=lambda stream, kernel: FtraceText(
+        rewritten(stream, KERNEL_LOG.rewrite(stream.source)), source=stream.source, kernel=kernel
+    ),
+    tracer=FTRACE,
+    trace_names=("ftrace_dump.txt",),
 )

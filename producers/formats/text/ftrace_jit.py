@@ -8,8 +8,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.producers.formats.interning_jit import ACTION, COUNT, at, intern
+from pagetrail.producers.formats.interning_jit import ACTION, at, intern
 from pagetrail.producers.formats.rows import HOLD, NO_ROW, NONE, R_PID, R_STACK
+from pagetrail.producers.formats.text.lines_jit import (
+    count_stack_lines,
+    gap_is_due,
+    has_head,
+    has_nul,
+    note_event,
+    note_time,
+    wait_for_stack,
+)
 from pagetrail.producers.formats.text.text_jit import (
     ABSENT_PID,
     ABSENT_TGID,
@@ -20,14 +29,14 @@ from pagetrail.producers.formats.text.text_jit import (
     FIRST_LINE,
     FULL,
     GAP_DUE,
-    GAP_IS_DUE,
     GROW,
+    HAS_NUL,
     IGNORE,
     INTERRUPTED,
     KERNEL_STACK,
-    LAST_TS,
     LINE,
     LINES,
+    MAX_COMM,
     MAX_LINE,
     MAX_STACK,
     NAME,
@@ -41,6 +50,7 @@ from pagetrail.producers.formats.text.text_jit import (
     RARE,
     ROWS,
     STACK,
+    STACKS,
     STOP,
     TGID,
     TS,
@@ -56,7 +66,6 @@ from pagetrail.producers.formats.text.text_jit import (
     page_fields,
     skip_spaces,
     timestamp,
-    wait_for_stack,
 )
 from pagetrail.schemas.jit import inner, jit
 
@@ -64,6 +73,9 @@ COMM_WIDTH: Final = 16  # trace_print_context: "%16s-%-7d "
 
 _STACK_TRACE: Final = literal(b"<stack trace>")
 _USER_STACK_TRACE: Final = literal(b"<user stack trace>")
+
+LONG_FRAME: Final = 64
+"""Bytes of a frame. A longer one is looked at: the next line may have been joined to it."""
 
 
 @inner
@@ -95,7 +107,7 @@ def head_at(data: NDArray[np.uint8], dash: int, stop: int, state: NDArray[np.int
         return False
     pos = skip_spaces(data, pos + 1, stop)
     if pos < stop and not 48 <= at(data, pos) <= 57:  # the flags of the irq-info option never begin with a digit
-        while pos < stop and at(data, pos) != 32:
+        while pos < stop and 33 <= at(data, pos) <= 126:
             pos += 1
         pos = skip_spaces(data, pos, stop)
     ts, pos = timestamp(data, pos, stop)
@@ -119,7 +131,7 @@ def read_head(data: NDArray[np.uint8], start: int, stop: int, state: NDArray[np.
             return False
     state[COMM_START] = skip_spaces(data, start, dash)
     state[COMM_STOP] = dash
-    return True
+    return bool(dash - state[COMM_START] <= MAX_COMM)
 
 
 @inner
@@ -143,7 +155,7 @@ def frames_stop(
         if line + lines == newlines.size:
             return pos, lines, size - start > MAX_STACK
         newline = newlines[line + lines]
-        if newline + 1 - start > MAX_STACK:
+        if newline + 1 - start > MAX_STACK or (newline - pos > LONG_FRAME and has_head(data, pos, newline)):
             return pos, lines, True
         pos = newline + 1
         lines += 1
@@ -172,7 +184,7 @@ def stack_entry(
     block_stop, lines, whole = frames_stop(data, newlines, line + 1, state[NEXT], size)
     if not whole and not final:
         return NEED_DATA
-    if cpus[GAP_IS_DUE, cpu] != 0:
+    if gap_is_due(cpus, state):
         return GAP_DUE
     row = cpus[WAITING, cpu]
     if not user:
@@ -185,9 +197,11 @@ def stack_entry(
         # Where an interrupt came between an event and its stack, the interrupt's event has taken its own by now.
         cpus[WAITING, cpu] = cpus[INTERRUPTED, cpu]
         cpus[INTERRUPTED, cpu] = NONE
-    cpus[LAST_TS, cpu] = state[TS]
+    note_time(cpus, state, state[TS])
     state[NEXT] = block_stop
     state[LINES] = 1 + lines
+    count_stack_lines(state, state[LINE], 1 + lines)
+    state[STACKS] += 1
     return -1
 
 
@@ -227,7 +241,7 @@ def scan_ftrace(
         if stop - start > MAX_LINE or at(data, start) == 35 or not read_head(data, start, stop, state):
             return ODD
         cpu = state[CPU]
-        if cpu >= cpus.shape[1] or state[PAYLOAD] >= stop:
+        if cpu >= cpus.shape[1] or state[PAYLOAD] >= stop or (state[HAS_NUL] != 0 and has_nul(data, start, stop)):
             return ODD
         if at(data, state[PAYLOAD]) == 60:
             user = after_literal(data, state[PAYLOAD], stop, _USER_STACK_TRACE) == stop
@@ -253,6 +267,8 @@ def scan_ftrace(
         if action == UNKNOWN:
             return NEW_NAME
         if action in (KERNEL_STACK, USER_STACK):
+            if has_head(data, colon, stop):
+                return EVENT
             user = action == USER_STACK
             reason = stack_entry(
                 data, newlines, line, size, final, cut, user, state, slots, notes, arena, fill, cpus, rows
@@ -265,9 +281,9 @@ def scan_ftrace(
         if action == RARE:
             return EVENT
         row = NO_ROW
-        if action != IGNORE and not page_fields(data, action, state):
+        if has_head(data, colon, stop) if action == IGNORE else not page_fields(data, action, state):
             return EVENT
-        if cpus[GAP_IS_DUE, cpu] != 0:
+        if gap_is_due(cpus, state):
             return GAP_DUE
         if action != IGNORE:
             reason = page_event(data, action, state, slots, notes, arena, fill, rows)
@@ -276,7 +292,6 @@ def scan_ftrace(
             if reason == NEED_DATA:
                 row = state[ROWS] - 1
         wait_for_stack(cpus, cpu, row)
-        notes[COUNT, name] += 1
-        cpus[LAST_TS, cpu] = state[TS]
+        note_event(cpus, state, notes)
         state[POS] = state[NEXT]
         state[LINE] += 1

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from pagetrail.producers.formats.text.names import may_tell_of_pages
 from pagetrail.producers.formats.text.text_jit import (
     ALLOC,
     DRAIN,
@@ -21,6 +22,7 @@ from pagetrail.producers.formats.text.text_jit import (
 )
 from pagetrail.producers.meaning import Fields
 from pagetrail.schemas.linux import kmem_events, probes
+from pagetrail.schemas.linux.mmzone import MAX_ORDER, PFN_LIMIT
 
 _NUMBER: Final = r"0x[0-9a-f]{1,16}|[0-9]{1,20}"
 _SMALL: Final = r"-?[0-9]{1,10}|0x[0-9a-f]{1,8}"
@@ -72,6 +74,8 @@ class _Printed:
             if named.keys() != self.values.keys():
                 return None
             unprinted = True  # as trace-cmd report -R prints them: all of the fields, and nothing else
+        elif self.with_page and not unprinted and not _PAGES.fullmatch(named["page"]):
+            return None
         found: dict[str, int | str] = {}
         for name, pattern in self.values.items():
             value = named.get(name)
@@ -81,6 +85,7 @@ class _Printed:
         return found
 
 
+_PAGES: Final = re.compile(r"[0-9A-Za-z_()]+")  # a number or a hash, (null) or (____ptrval____)
 _RAW: Final = re.compile(f"{_NUMBER}|{_SMALL}")
 
 
@@ -91,10 +96,9 @@ def _named(text: str) -> dict[str, str] | None:
         if not token:
             continue
         found = _TOKEN.fullmatch(token)
-        name, value = found.groups() if found else ("page", token.removeprefix("page="))
-        if name in named or not (found or (value and token.startswith("page="))):
+        if found is None or found[1] in named:
             return None
-        named[name] = value
+        named[found[1]] = found[2]
     return named
 
 
@@ -106,7 +110,10 @@ def _printed(head: str, **fields: str) -> _Printed:
 
 _PRINTED: Final = {
     kmem_events.MM_PAGE_ALLOC: _printed(_PAGE, pfn=_NUMBER, order=_SMALL, migratetype=_SMALL, gfp_flags=_WORDS),
-    kmem_events.MM_PAGE_FREE: _printed(_PAGE, pfn=_NUMBER, order=_SMALL),
+    **dict.fromkeys(
+        (kmem_events.MM_PAGE_FREE, kmem_events.MM_PAGE_FREE_DIRECT, kmem_events.MM_PAGEVEC_FREE),
+        _printed(_PAGE, pfn=_NUMBER, order=_SMALL),
+    ),
     kmem_events.MM_PAGE_PCPU_DRAIN: _printed(_PAGE, pfn=_NUMBER, order=_SMALL, migratetype=_SMALL),
     kmem_events.MM_PAGE_ALLOC_ZONE_LOCKED: _printed(
         _PAGE, pfn=_NUMBER, order=_SMALL, migratetype=_SMALL, percpu_refill=_SMALL
@@ -127,6 +134,8 @@ _PRINTED: Final = {
 _COMPILED: Final = {
     kmem_events.MM_PAGE_ALLOC: ALLOC,
     kmem_events.MM_PAGE_FREE: FREE,
+    kmem_events.MM_PAGE_FREE_DIRECT: FREE,
+    kmem_events.MM_PAGEVEC_FREE: FREE,
     kmem_events.MM_PAGE_PCPU_DRAIN: DRAIN,
     kmem_events.MM_PAGE_ALLOC_ZONE_LOCKED: REFILL,
     "kernel_stack": KERNEL_STACK,  # kernel/trace/trace_entries.h (Linux 6.1); trace-cmd names the entries so
@@ -149,9 +158,20 @@ _MARKED: Final = re.compile(
 )
 
 
-def action_of(name: str) -> int:
-    """Return what the jit functions do with events *name* (without its group)."""
-    return _COMPILED.get(name, RARE if name in _PRINTED else IGNORE)
+_TIME: Final = r"[0-9]\.(?:[0-9]{6}|[0-9]{9}): "
+JOINED: Final = re.compile(_TIME)
+"""The time in the head of an event: behind the name of another one, it shows that two lines were joined."""
+_JOINED_TO_TEXT: Final = re.compile(r"\[[0-9]{1,5}\] +(?:[^ 0-9][^ ]* +)?[0-9]{0,9}" + _TIME)
+"""The same behind a text that may hold anything: with the CPU, and with what lies between."""
+
+
+def action_of(name: str, payload: str = "") -> int:
+    """Return what the jit functions do with events *name* (without its group), the first of which prints *payload*.
+
+    An event that is not known and may tell of pages is RARE: ``fields_of`` has no fields of it, so that each is a loss.
+    """
+    rare = name in _PRINTED or (name not in _COMPILED and may_tell_of_pages(name, payload))
+    return _COMPILED.get(name, RARE if rare else IGNORE)
 
 
 def bare_name(name: str) -> str:
@@ -173,8 +193,44 @@ def fields_of(name: str, payload: str) -> Fields | None:
     """
     if name == _MARKER:
         marked = _MARKED.fullmatch(payload)
-        return None if marked is None else {"buf": _text(marked[1])}
-    return _PRINTED[name].fields(payload)
+        return None if marked is None or _JOINED_TO_TEXT.search(payload) else {"buf": _text(marked[1])}
+    printed = _PRINTED.get(name)
+    return None if printed is None or JOINED.search(payload) else printed.fields(payload)
+
+
+_BLOCKS: Final = {
+    kmem_events.MM_PAGE_ALLOC: ("migratetype", "gfp_flags"),
+    kmem_events.MM_PAGE_FREE: (),
+    kmem_events.MM_PAGE_PCPU_DRAIN: ("migratetype",),
+    kmem_events.MM_PAGE_ALLOC_ZONE_LOCKED: ("migratetype", "percpu_refill"),
+}
+"""Events of one block, with the fields behind ``pfn`` and ``order`` that do not say which pages it has."""
+_BLOCK: Final = re.compile(rf" *page=[!-~]+ pfn=({_NUMBER}) order=([0-9]{{1,2}})( .*)?")
+
+
+def pages_named(name: str, payload: str) -> dict[str, int]:
+    """Return which pages the event *name* concerns whose *payload* was not understood; empty where it does not say for sure.
+
+    It does where the page and its order are whole, with more behind them, and all of that is the rest of this event's fields,
+    in their order, the last maybe cut: anything else may be the rest of another line.
+    """
+    found = _BLOCK.fullmatch(payload) if name in _BLOCKS else None
+    if found is None or found[3] is None or not _is_rest(found[3].split(" ")[1:], _BLOCKS[name]):
+        return {}
+    pfn, order = _integer(found[1]), int(found[2])
+    return {"pfn": pfn, "order": order} if 0 < pfn < PFN_LIMIT and order < MAX_ORDER else {}
+
+
+def _is_rest(tokens: list[str], fields: tuple[str, ...]) -> bool:
+    """Return whether *tokens* are *fields*, each at most once and in this order, whatever their values; the last maybe cut."""
+    if len(tokens) > len(fields):
+        return False
+    *whole, last = tokens
+    pairs = zip(whole, fields, strict=False)
+    if any(not token.startswith(f"{field}=") or token.count("=") > 1 for token, field in pairs):
+        return False
+    start = f"{fields[len(whole)]}="
+    return last.count("=") <= 1 and (start.startswith(last) or last.startswith(start))
 
 
 def _integer(text: str) -> int:

@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.producers.formats.interning_jit import ACTION, COUNT, at, intern
+from pagetrail.producers.formats.interning_jit import ACTION, at, intern
+from pagetrail.producers.formats.text.lines_jit import count_stack_lines, gap_is_due, has_head, has_nul, note_event
 from pagetrail.producers.formats.text.text_jit import (
     ABSENT_CPU,
     ABSENT_PID,
@@ -17,16 +18,18 @@ from pagetrail.producers.formats.text.text_jit import (
     COMM_START,
     COMM_STOP,
     CPU,
+    EMPTY_FIRST,
+    EMPTY_LINES,
     EVENT,
     FIRST_LINE,
     FULL,
     GAP_DUE,
-    GAP_IS_DUE,
     GROW,
+    HAS_NUL,
     IGNORE,
-    LAST_TS,
     LINE,
     LINES,
+    MAX_COMM,
     MAX_LINE,
     MAX_STACK,
     NAME,
@@ -70,6 +73,8 @@ _UPROBES: Final = literal(b"[uprobes]")
 _ANON: Final = literal(b"[anon")
 _UNKNOWN_DSO: Final = literal(b"[unknown]")
 
+LONG_FRAME: Final = 128
+"""Bytes of a frame. A longer one is looked at: the next line may have been joined to it."""
 LEAST_DIGITS: Final = 5
 """Fewer are no address: a function may be called ``add``."""
 
@@ -258,6 +263,8 @@ def chain(
             return -1
         newline = newlines[line]
         stop = line_stop(data, pos, newline)
+        if newline - pos > LONG_FRAME and has_head(data, pos, newline):
+            break
         if newline - state[STOP] > MAX_STACK or (source and not is_source_line(data, pos, stop)):
             break
         if in_kernel and not source:
@@ -302,12 +309,17 @@ def scan_perf(
         state[LINES] = 1
         state[STACK] = -1
         if start == stop:  # the empty line that ends a chain
+            if state[EMPTY_LINES] == 0:
+                state[EMPTY_FIRST] = state[LINE]
+            state[EMPTY_LINES] += 1
             state[POS] = state[NEXT]
             state[LINE] += 1
             continue
         if stop - start > MAX_LINE or at(data, start) == 9 or at(data, start) == 35:
             return ODD
         if not read_head(data, start, stop, state) or state[CPU] >= cpus.shape[1]:
+            return ODD
+        if state[COMM_STOP] - state[COMM_START] > MAX_COMM or (state[HAS_NUL] != 0 and has_nul(data, start, stop)):
             return ODD
         state[PAYLOAD] = after_period(data, state[PAYLOAD], stop)
         colon = name_stop(data, state[PAYLOAD], stop)
@@ -330,17 +342,17 @@ def scan_perf(
             state[STACK] = intern(slots, notes, arena, fill, data, chain_start, chain_stop)
             if state[STACK] < 0:
                 return GROW
-        if action == RARE or (action != IGNORE and not page_fields(data, action, state)):
+        if action == RARE:
             return EVENT
-        cpu = state[CPU]
-        if cpu >= 0 and cpus[GAP_IS_DUE, cpu] != 0:
+        if has_head(data, colon, stop) if action == IGNORE else not page_fields(data, action, state):
+            return EVENT
+        if gap_is_due(cpus, state):
             return GAP_DUE
         if action != IGNORE:
             reason = page_event(data, action, state, slots, notes, arena, fill, rows)
             if reason > 0:
                 return reason
-        notes[COUNT, name] += 1
-        if cpu >= 0:
-            cpus[LAST_TS, cpu] = state[TS]
+        note_event(cpus, state, notes)
+        count_stack_lines(state, state[LINE] + 1, state[LINES] - 1)
         state[POS] = state[NEXT]
         state[LINE] += state[LINES]

@@ -1,17 +1,21 @@
 """perf script: what it prints of a perf.data with kmem tracepoints, with and without call chains."""
 
 import re
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Final
 
 from pagetrail.producers.formats.format import Format, Origin
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.forms import rewritten
+from pagetrail.producers.formats.text.odd_lines import COMMENT, LOSS_REPORT, Known, Odd, Unread, is_joined, perf_line
 from pagetrail.producers.formats.text.perf_jit import LEAST_DIGITS, scan_perf
 from pagetrail.producers.formats.text.reader import TextReader
+from pagetrail.producers.formats.text.stated import Stated, perf_chunks, perf_record_loss, perf_samples, perf_warning
 from pagetrail.producers.formats.tracer import PERF
+from pagetrail.producers.gaps import gap_of_unknown_cpu
 from pagetrail.producers.inputs import Input
-from pagetrail.producers.meaning import RecordedKernel, gap_of_unknown_cpu
+from pagetrail.producers.meaning import RecordedKernel
 from pagetrail.schemas.columns import absent
 
 # tools/perf/util/evsel_fprintf.c (Linux 6.1), sample__fprintf_callchain: address, symbol+offset, (dso), each by -F; then, on a
@@ -23,14 +27,13 @@ _SOURCE: Final = re.compile(rb"  [^ ]+(?: \(.*)?", re.DOTALL)
 _ENTRIES: Final = re.compile(
     r"entry_SYSCALL|entry_INT80|asm_exc_|asm_sysvec_|asm_common_interrupt|ret_from_fork|el[01]t?_|ret_fast_syscall|__system_call"
 )
-# tools/perf/util/event.c (Linux 6.1), perf_event__fprintf_lost; printed with --show-lost-events
-_LOST: Final = re.compile(rb"PERF_RECORD_LOST lost ([0-9]{1,18})\s*")
 _RECORD: Final = re.compile(rb"(PERF_RECORD_[A-Z_0-9]+)\b.*", re.DOTALL)
 _HEAD: Final = re.compile(
-    rb".*? (?:-1|[0-9]{1,9})(?:/(?:-1|[0-9]{1,9}))? +(?:\[([0-9]{1,5})\] +)?([0-9]{1,10})\.([0-9]{9}|[0-9]{6}): +",
+    rb"((?:.*? )??)(?:-1|[0-9]{1,9})(?:/(?:-1|[0-9]{1,9}))? +(?:\[([0-9]{1,5})\] +)?([0-9]{1,10})\.([0-9]{9}|[0-9]{6}): +",
     re.DOTALL,
 )
-_REASON: Final = "perf says PERF_RECORD_LOST"
+_LOST: Final = "PERF_RECORD_LOST"
+_CHAIN: Final = Known(kind="stack")  # of a line that was no event
 _KERNEL_DSO: Final = ("[kernel.kallsyms]", "[kernel.vmlinux]", "[guest.kernel.kallsyms]", "[kernel]", "inlined")
 
 
@@ -39,44 +42,72 @@ class PerfScript(TextReader):
 
     _scanner = staticmethod(scan_perf)
     _late_stacks = False
+    _empty_is_loss = False
     _odd_line = -1
     _chained = False
+    _located = 0
+    _chunks = 0
+    _samples = 0
 
-    def _odd(self, line: bytes) -> bool:
+    def _odd(self, line: bytes) -> Odd | Stated:
         number = int(self._state[tk.LINE])
         follows = number == self._odd_line + 1
-        chained = line.startswith(b"\t") or (follows and self._chained and _SOURCE.fullmatch(line) is not None)
-        if chained and not follows:
-            return False
+        tab = line.startswith(b"\t")
+        chained = follows and (tab or (self._chained and _SOURCE.fullmatch(line) is not None))
+        if len(line) > tk.MAX_LINE or (tab and not chained):
+            return perf_line(line)
         self._odd_line, self._chained = number, chained
-        if chained:  # the chain of a line that was no event
-            return True
-        if len(line) > tk.MAX_LINE:
-            return False
-        return line.startswith(b"#") or self._record(line) or not line.strip()
+        if is_joined(line) and (chained or line.startswith(b"#")):
+            return Unread(kind="sample behind another line")
+        if chained:
+            return _CHAIN
+        return COMMENT if line.startswith(b"#") else self._record(line) or self._warning(line) or perf_line(line)
 
-    def _record(self, line: bytes) -> bool:
-        """Take a record that is no sample, as --show-lost-events and the like print them."""
+    def _record(self, line: bytes) -> Odd | Stated | None:
+        """Take a record that is no sample, as --show-lost-events and the like print them; null when it is none."""
         head = _HEAD.match(line)
-        if head is None:
-            return False
-        cpu = int(head[1] or absent("cpu"))
+        if head is None or len(head[1].strip()) > tk.MAX_COMM:
+            return None
+        cpu = int(head[2] or absent("cpu"))
         record = _RECORD.fullmatch(line, head.end())
-        if cpu >= tk.MAX_CPUS or record is None:
-            return False
-        lost = _LOST.fullmatch(line, head.end())
+        if cpu >= tk.MAX_CPUS or record is None or is_joined(line[head.end() :]) or b"\0" in line:
+            return None
+        lost = perf_record_loss(line[head.end() :])
+        name = record[1].decode()
         if lost is None:
-            name = record[1].decode()
-            self.account.events[name] += 1
-            self.account.ignored[name] += 1
-            return True
+            return None if name.startswith(_LOST) else self._ignored(name)
+        at = int(head[3]) * 10**9 + int(head[4].ljust(9, b"0"))
+        self._located += name == _LOST
+        if at == 0:  # perf record made it at its end, without time or CPU: builtin-record.c, record__read_lost_samples
+            self._lose_everywhere(lost)
+            return LOSS_REPORT
         if cpu >= 0:
-            self._lose(cpu, int(lost[1]), _REASON)
-        else:
-            at = int(head[2]) * 10**9 + int(head[3].ljust(9, b"0"))
-            self.account.lost_events += int(lost[1])
-            self._rows.append(gap_of_unknown_cpu(at, int(lost[1]), _REASON))
-        return True
+            return replace(lost, cpu=cpu)
+        self.account.lost_events += lost.lost or 0
+        self._rows.append(gap_of_unknown_cpu(at, lost.lost, lost.reason))
+        return LOSS_REPORT
+
+    def _ignored(self, name: str) -> Known:
+        self.account.events[name] += 1
+        self.account.ignored[name] += 1
+        return Known(kind=name, what="nothing_new")
+
+    def _warning(self, line: bytes) -> Odd | None:
+        """Take a total of perf's; null when the line is none."""
+        warning, chunks, samples = perf_warning(line), perf_chunks(line), perf_samples(line)
+        if warning is not None:
+            self._lose_everywhere(warning)
+        self._chunks += chunks or 0
+        self._samples += samples or 0
+        return LOSS_REPORT if warning or chunks or samples else None
+
+    def _compare_counts(self) -> None:
+        if self._chunks > self._located:
+            self._lose_everywhere(Stated(reason=f"perf says that it lost {self._chunks:,} chunks", lost=None))
+        missing = self._samples - self._entries()
+        if missing > 0:
+            reason = f"perf record wrote {self._samples:,} samples, and {missing:,} of them are missing"
+            self._lose_everywhere(Stated(reason=reason, lost=missing))
 
     def _stack_text(self, raw: bytes) -> str | None:
         frames = []

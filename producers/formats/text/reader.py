@@ -8,16 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.producers.formats.interning import new_interner
-from pagetrail.producers.formats.interning_jit import ACTION, COUNT, MASK
+from pagetrail.producers.formats.interning_jit import ACTION, COUNT, FIRST, MASK, QUIET, QUIET_FIRST
 from pagetrail.producers.formats.rows import NO_ROW, RowBuilder
 from pagetrail.producers.formats.text import text_jit as tk
-from pagetrail.producers.formats.text.payloads import action_of, bare_name, fields_of
+from pagetrail.producers.formats.text.lines_jit import wait_for_stack
+from pagetrail.producers.formats.text.odd_lines import EMPTY_LINE, LOSS_REPORT, Odd, Unread, events_in
+from pagetrail.producers.formats.text.payloads import action_of, bare_name, fields_of, pages_named
+from pagetrail.producers.formats.text.stated import Stated
+from pagetrail.producers.gaps import LATEST, ORDER_FIELDS, Gaps
 from pagetrail.producers.meaning import (
     UNKNOWN_KERNEL,
     FailedAlloc,
-    Gaps,
     Meaning,
-    NothingNew,
     Outcome,
     RecordedKernel,
     Refused,
@@ -37,6 +39,8 @@ class TextReader(ABC):
     _scanner: ClassVar[Callable[..., int]]
     _late_stacks: ClassVar[bool]
     """Whether other lines may come between an event and its stack."""
+    _empty_is_loss: ClassVar[bool]
+    """Whether the tool writes no empty lines: one between events is what is left of an event."""
 
     def __init__(
         self,
@@ -51,10 +55,14 @@ class TextReader(ABC):
         self._stream, self._chunk_bytes = stream, chunk_bytes
         self._texts = new_interner(1 << 14, 1 << 22)
         self._cpus = np.full((tk.CPU_FIELDS, tk.MAX_CPUS), -1, np.int64)
-        self._cpus[tk.GAP_IS_DUE] = 0
+        self._cpus[[tk.GAP_IS_DUE, tk.ENTRIES]] = 0
         self._state = np.zeros(tk.STATE_SIZE, np.int64)
         self._state[tk.LINE] = 1
-        self._gaps = Gaps(last_ts=self._cpus[tk.LAST_TS], is_due=self._cpus[tk.GAP_IS_DUE])
+        self._gaps = Gaps(
+            last_ts=self._cpus[tk.LAST_TS],
+            is_due=self._cpus[tk.GAP_IS_DUE],
+            order=self._state[tk.ORDER_STATE : tk.ORDER_STATE + ORDER_FIELDS],
+        )
         self._rows = RowBuilder(
             self._texts,
             count=self._state[tk.ROWS : tk.ROWS + 1],
@@ -66,8 +74,8 @@ class TextReader(ABC):
         self._newlines: NDArray[np.int64] = np.zeros(0, np.int64)
 
     @abstractmethod
-    def _odd(self, line: bytes) -> bool:
-        """Take a line that is no event; False when it is not understood."""
+    def _odd(self, line: bytes) -> Odd | Stated:
+        """Return what a line is that is no event."""
 
     @abstractmethod
     def _stack_text(self, raw: bytes) -> str | None:
@@ -96,6 +104,7 @@ class TextReader(ABC):
             self._data = np.frombuffer(buffer, np.uint8)
             self._newlines = np.flatnonzero(self._data == ord("\n"))
             self._state[tk.FIRST_LINE] = self._state[tk.LINE]
+            self._state[tk.HAS_NUL] = b"\0" in buffer
             yield from self._draw(whole if final else len(buffer), final, final and self._goes_on(tail))
             if final and tail:
                 line = int(self._state[tk.LINE])
@@ -113,16 +122,39 @@ class TextReader(ABC):
             if reason == tk.FULL:
                 yield self._flush(final=False)
             elif reason == tk.ODD:
-                line = self._line()
-                if not self._odd(line):
-                    self._note(line)
+                self._take_odd(self._line())
                 self._next_line()
             elif reason == tk.EVENT:
-                self._event()
+                yield from self._event()
             elif reason == tk.GAP_DUE:
-                self._hear()
+                yield from self._hear()
             else:
                 self._learn(reason)
+
+    def _take_odd(self, line: bytes) -> None:
+        """Take a line that is no event."""
+        odd = self._odd(line)
+        if isinstance(odd, Stated):
+            self._lose(odd)
+            odd = LOSS_REPORT
+        if isinstance(odd, Unread):
+            if odd.is_loss:
+                self._rows.forget_stacks(odd.cpu)
+            self._not_understood(odd, noted(line))
+            return
+        if odd is EMPTY_LINE and self._empty_is_loss and self._state[tk.ORDER_STATE + LATEST] >= 0:
+            self._gaps.lose_line(None, int(self._state[tk.LINE]), "empty")
+        self.account.further_entries += odd.entries
+        self.account.count_lines(odd.what, odd.kind, int(self._state[tk.LINE]))
+
+    def _not_understood(self, unread: Unread, text: str) -> None:
+        """Count the line that begins at the state's position as not understood; it may be a loss."""
+        line = int(self._state[tk.LINE])
+        self.account.note_line(line, text)
+        self.account.count_lines("not_understood", unread.kind, line, text=text)
+        if unread.is_loss:
+            self.account.further_entries += max(1, events_in(self._line()))
+            self._gaps.lose_line(unread.cpu, line, pages=unread.pages)
 
     def _scan(self, size: int, final: bool, cut: bool) -> int:
         """Run the jit function over the buffer; return why it stopped."""
@@ -135,16 +167,12 @@ class TextReader(ABC):
         self._state[tk.POS] = self._state[tk.NEXT]
         self._state[tk.LINE] += self._state[tk.LINES]
 
-    def _note(self, line: bytes, reason: str = "") -> None:
-        text = noted(line)
-        self.account.note_line(int(self._state[tk.LINE]), f"{reason}: {text}" if reason else text)
-
     def _learn(self, reason: int) -> None:
         """Decide about a name or a text of gfp flags that is new, or give the full table more room."""
         texts, state = self._texts, self._state
         if reason == tk.NEW_NAME:
             name = int(state[tk.NAME])
-            texts.notes[ACTION, name] = action_of(bare_name(texts.text(name).decode()))
+            texts.notes[ACTION, name] = action_of(bare_name(texts.text(name).decode()), self._payload())
         elif reason == tk.NEW_GFP:
             gfp = int(state[tk.GFP])
             try:
@@ -154,38 +182,59 @@ class TextReader(ABC):
         else:
             texts.grow()
 
-    def _event(self) -> None:
+    def _event(self) -> Iterator[EventBatch]:
         """Read, by the general path, the event whose head is in the state."""
         state = self._state
         outcome = self._outcome()
         row = NO_ROW
         if isinstance(outcome, Refused):
-            self._note(self._line(), outcome.reason)
+            text = noted(self._line())
+            cpu = int(state[tk.CPU]) if state[tk.CPU] >= 0 else None
+            kind = f"{self._name()} whose fields are not its own"
+            pages = pages_named(self._name(), self._payload())
+            self._not_understood(
+                Unread(kind=kind, cpu=cpu, pages=pages), f"{outcome.reason}: {text}" if outcome.reason else text
+            )
         else:
-            self._hear()
-            if isinstance(outcome, FailedAlloc):
-                state[tk.FAILED] += 1
-            elif isinstance(outcome, NothingNew):
-                state[tk.STRAIGHT] += 1
-            else:
+            yield from self._hear()
+            if self._rows.full():
+                yield self._flush(final=False)
+            if isinstance(outcome, Row):
                 row = self._append(outcome)
-            self._texts.notes[COUNT, state[tk.NAME]] += 1
+            else:
+                state[tk.FAILED if isinstance(outcome, FailedAlloc) else tk.STRAIGHT] += 1
+                self._count_name(QUIET, QUIET_FIRST)
+            self._count_name(COUNT, FIRST)
+            if state[tk.CPU] >= 0:
+                self._cpus[tk.ENTRIES, state[tk.CPU]] += 1
+        if state[tk.LINES] > 1:
+            state[tk.STACK_FIRST] = state[tk.STACK_FIRST] or state[tk.LINE] + 1
+            state[tk.STACK_LINES] += state[tk.LINES] - 1
         if self._late_stacks:
-            tk.wait_for_stack(self._cpus, int(state[tk.CPU]), row)
+            wait_for_stack(self._cpus, int(state[tk.CPU]), row)
         self._next_line()
 
+    def _count_name(self, count: int, first: int) -> None:
+        notes, name = self._texts.notes, self._state[tk.NAME]
+        notes[first, name] = notes[first, name] or self._state[tk.LINE]
+        notes[count, name] += 1
+
+    def _name(self) -> str:
+        return bare_name(self._texts.text(int(self._state[tk.NAME])).decode())
+
+    def _payload(self) -> str:
+        return self._data[self._state[tk.PAYLOAD] : self._state[tk.STOP]].tobytes().decode("latin-1")
+
     def _outcome(self) -> Outcome:
-        state = self._state
-        name = bare_name(self._texts.text(int(state[tk.NAME])).decode())
-        payload = self._data[state[tk.PAYLOAD] : state[tk.STOP]].tobytes().decode("latin-1")
-        fields = fields_of(name, payload)
-        return Refused() if fields is None else self._meaning.outcome(name, fields, pid=int(state[tk.PID]))
+        name = self._name()
+        fields = fields_of(name, self._payload())
+        return Refused() if fields is None else self._meaning.outcome(name, fields, pid=int(self._state[tk.PID]))
 
     def _append(self, row: Row) -> int:
         """Append *row* with the head that is in the state; return its place."""
         state = self._state
         if row.unknown_gfp:
-            self._note(self._line(), row.unknown_gfp)
+            self.account.keep_example(int(state[tk.LINE]), f"{row.unknown_gfp}: {noted(self._line())}")
         head = {name: int(state[at]) for name, at in _HEAD.items()}
         comm = self._data[state[tk.COMM_START] : state[tk.COMM_STOP]].tobytes()
         return self._rows.append(row, head | {"comm": self._texts.find(comm)})
@@ -193,17 +242,25 @@ class TextReader(ABC):
     def _line(self) -> bytes:
         return self._data[self._state[tk.POS] : self._state[tk.STOP]].tobytes()
 
-    def _hear(self) -> None:
-        """Note that the CPU in the state was heard of; append the gap that this ends."""
-        cpu = int(self._state[tk.CPU])
-        if cpu >= 0 and (gap := self._gaps.heard(cpu, int(self._state[tk.TS]))):
+    def _hear(self) -> Iterator[EventBatch]:
+        """Note that the CPU in the state was heard of; append the gaps that this ends."""
+        self._state[tk.HEARD] = self._state[tk.LINE]
+        for gap in self._gaps.heard(int(self._state[tk.CPU]), int(self._state[tk.TS])):
+            if self._rows.full():
+                yield self._flush(final=False)
             self._rows.append(gap)
 
-    def _lose(self, cpu: int, lost: int | None, reason: str) -> None:
-        """Take a report that events of *cpu* were lost."""
-        self.account.lost_events += lost or 0
-        self._gaps.lose(cpu, lost, reason)
-        self._rows.forget_stacks(cpu)
+    def _lose(self, stated: Stated) -> None:
+        """Take a statement that events were lost."""
+        self.account.lost_events += stated.lost or 0
+        self._gaps.lose(stated.cpu, stated.lost, stated.reason)
+        if stated.cpu is not None:
+            self._rows.forget_stacks(stated.cpu)
+
+    def _lose_everywhere(self, stated: Stated) -> None:
+        """Take a statement that events were lost at an unknown time."""
+        self.account.lost_events += stated.lost or 0
+        self._gaps.lose_everywhere(stated.lost, stated.reason)
 
     def _flush(self, *, final: bool) -> EventBatch:
         self._settle()
@@ -222,10 +279,40 @@ class TextReader(ABC):
                 self.account.ignored[name] = int(self._state[tk.STRAIGHT])
 
     def _finish(self) -> Iterator[EventBatch]:
+        self._compare_counts()
         for gap in self._gaps.rest():
             if self._rows.full():
                 yield self._flush(final=False)
             self._rows.append(gap)
         self._settle()
+        self._count_lines()
         if len(self._rows):
             yield self._flush(final=True)
+
+    def _count_lines(self) -> None:
+        """Add to the account what the jit function counted."""
+        state, notes, account = self._state, self._texts.notes, self.account
+        account.lines = int(state[tk.LINE]) - 1
+        entries = self._cpus[tk.ENTRIES]
+        account.entries = {int(cpu): int(entries[cpu]) for cpu in np.flatnonzero(entries)}
+        for k in np.flatnonzero(notes[COUNT]):
+            name, quiet = self._texts.text(int(k)).decode(), int(notes[QUIET, k])
+            told = int(notes[COUNT, k]) - quiet
+            known = notes[ACTION, k] != tk.IGNORE
+            if told:
+                account.count_lines("event" if known else "nothing_new", name, int(notes[FIRST, k]), lines=told)
+            if quiet:
+                account.count_lines("nothing_new", name, int(notes[QUIET_FIRST, k]), lines=quiet)
+        for kind, count, first in (
+            ("stack", tk.STACK_LINES, tk.STACK_FIRST), (EMPTY_LINE.kind, tk.EMPTY_LINES, tk.EMPTY_FIRST),
+        ):  # fmt: skip
+            if state[count]:
+                account.count_lines("bookkeeping", kind, int(state[first]), lines=int(state[count]))
+
+    def _entries(self) -> int:
+        """Return how many entries of a ring the lines are that were read, or may have been."""
+        return int(self._texts.notes[COUNT].sum()) + int(self._state[tk.STACKS]) + self.account.further_entries
+
+    @abstractmethod
+    def _compare_counts(self) -> None:
+        """Take as lost what the text's own totals count and its lines do not have."""

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.producers.formats.interning_jit import MASK, at, intern
+from pagetrail.producers.formats.interning_jit import MASK, QUIET, QUIET_FIRST, at, intern
 from pagetrail.producers.formats.rows import (
     R_COMM,
     R_CPU,
@@ -23,12 +23,15 @@ from pagetrail.producers.formats.rows import (
     R_TGID,
     R_TS,
 )
+from pagetrail.producers.gaps import ORDER_FIELDS
 from pagetrail.schemas.columns import Kind, absent
-from pagetrail.schemas.jit import inner, jit
+from pagetrail.schemas.jit import inner
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 
 MAX_LINE: Final = 1 << 16
 """A longer line is not understood: no kernel prints one."""
+MAX_COMM: Final = 15
+"""Bytes of a task's name: TASK_COMM_LEN less its end (include/linux/sched.h, Linux 6.1). More is the rest of another line."""
 MAX_STACK: Final = 1 << 16
 """Bytes of the lines of one stack; what follows belongs to none."""
 MAX_CPUS: Final = 8192  # CONFIG_NR_CPUS of x86_64 at most (arch/x86/Kconfig, Linux 6.1)
@@ -79,7 +82,15 @@ GFP: Final = 20  # id of the text of gfp flags
 FIRST_LINE: Final = 21  # number of the line that begins the buffer
 TO_PCP: Final = 22  # of a block off the free lists: 1 when it goes to a per-cpu list
 STRAIGHT: Final = 23  # blocks off the free lists counted that went straight to an allocation
-STATE_SIZE: Final = 24
+ORDER_STATE: Final = 24  # gaps.ORDER_FIELDS of them: the order of all events
+STACK_LINES: Final = ORDER_STATE + ORDER_FIELDS  # lines of stacks and call chains
+STACK_FIRST: Final = STACK_LINES + 1  # number of the first of them
+STACKS: Final = STACK_LINES + 2  # stacks that are entries of their own
+EMPTY_LINES: Final = STACK_LINES + 3  # empty lines that end a call chain
+EMPTY_FIRST: Final = STACK_LINES + 4
+HAS_NUL: Final = STACK_LINES + 5  # 1: the buffer has bytes 0, which no line may hold
+HEARD: Final = STACK_LINES + 6  # number of the last line whose CPU Python has heard of
+STATE_SIZE: Final = STACK_LINES + 7
 
 # See columns.absent.
 ABSENT_CPU: Final = absent("cpu")
@@ -114,7 +125,8 @@ LAST_TS: Final = 0  # time of the last event read; -1 before the first
 GAP_IS_DUE: Final = 1  # 1 between a report of loss and the next event
 WAITING: Final = 2  # row of the last event, if it may get a stack yet
 INTERRUPTED: Final = 3  # row of the event before it, if that still waits for its own
-CPU_FIELDS: Final = 4
+ENTRIES: Final = 4  # entries of its ring read, whatever they say
+CPU_FIELDS: Final = 5
 
 
 @inner
@@ -231,11 +243,19 @@ def line_stop(data: NDArray[np.uint8], start: int, newline: int) -> int:
     return newline
 
 
-@jit
-def wait_for_stack(cpus: NDArray[np.int64], cpu: int, row: int) -> None:
-    """Remember *row* (or NO_ROW) as the last event of *cpu*."""
-    cpus[INTERRUPTED, cpu] = cpus[WAITING, cpu]
-    cpus[WAITING, cpu] = row
+@inner
+def is_page_byte(c: int) -> bool:
+    """Return whether the field page may hold byte *c*: a number or a hash, (null) or (____ptrval____)."""
+    return bool(48 <= c <= 57 or 97 <= c <= 122 or 65 <= c <= 90 or c == 95 or c == 40 or c == 41)
+
+
+@inner
+def note_quiet(notes: NDArray[np.int64], state: NDArray[np.int64]) -> None:
+    """Count the event in the state as one that says nothing new."""
+    name = state[NAME]
+    if notes[QUIET, name] == 0:
+        notes[QUIET_FIRST, name] = state[LINE]
+    notes[QUIET, name] += 1
 
 
 @inner
@@ -250,6 +270,8 @@ def page_fields(data: NDArray[np.uint8], action: int, state: NDArray[np.int64]) 
         return False
     first = pos
     while pos < stop and at(data, pos) != 32:
+        if not is_page_byte(at(data, pos)):
+            return False
         pos += 1
     if pos == first:
         return False
@@ -309,11 +331,13 @@ def page_event(
         kind, migratetype = _KIND_REFILL, state[MIGRATETYPE]
         if state[TO_PCP] == 0:
             state[STRAIGHT] += 1
+            note_quiet(notes, state)
             return -1
     elif action == ALLOC:
         kind, migratetype = _KIND_ALLOC, state[MIGRATETYPE]
         if state[PFN] == 0:
             state[FAILED] += 1
+            note_quiet(notes, state)
             return -1
         gfp = intern(slots, notes, arena, fill, data, state[GFP_START], state[STOP])
         if gfp < 0:

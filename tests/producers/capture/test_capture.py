@@ -50,10 +50,10 @@ PFN 256 type Unmovable Block 0 type Unmovable Flags 0x0()
 
 """
 RING = (
-    "{} entries: 9 overrun: 0 commit overrun: 0 bytes: 9 oldest event ts:     1.000000 now ts:     2.000000 "
+    "{} entries: {} overrun: 0 commit overrun: 0 bytes: 9 oldest event ts:     1.000000 now ts:     2.000000 "
     "dropped events: 0 read events: 0 \n"
 )
-RINGS = "".join(RING.format(ring) for ring in ("1-boot cpu0", "final cpu0", "final cpu1"))
+RINGS = "".join(RING.format(*ring) for ring in (("1-boot cpu0", 2), ("final cpu0", 7), ("final cpu1", 1)))
 UEVENTS = """\
 uevent mono_ns=3998900000 boot_ns=1 real_ns=1 bytes=1 header=add@/devices/system/memory/memory32
 uevent mono_ns=4498900000 boot_ns=1 real_ns=1 bytes=1 header=online@/devices/system/memory/memory32
@@ -204,14 +204,14 @@ def test_coverage_is_declared_from_the_first_marker_on(make):
 
 @pytest.mark.parametrize("damage", ["overrun: 5 commit overrun: 0", "overrun: 0 commit overrun: 5"])
 def test_a_cpu_whose_ring_lost_events_silently_is_not_covered(make, damage):
-    rings = RINGS.replace("final cpu1 entries: 9 overrun: 0 commit overrun: 0", f"final cpu1 entries: 9 {damage}")
+    rings = RINGS.replace("final cpu1 entries: 1 overrun: 0 commit overrun: 0", f"final cpu1 entries: 1 {damage}")
     capture = Capture(make(**{"ring_stats.txt": rings}))
     assert [d["cpus"] for _, d in of_kind(rows_of(capture), Kind.COVERAGE)] == [[0]]
     assert any("CPU 1" in note for note in capture.info.notes)
 
 
 def test_a_cpu_whose_losses_the_trace_names_is_covered(make):
-    rings = RINGS.replace("final cpu1 entries: 9 overrun: 0", "final cpu1 entries: 9 overrun: 5")
+    rings = RINGS.replace("final cpu1 entries: 1 overrun: 0", "final cpu1 entries: 1 overrun: 5")
     trace = TRACE.replace("# tracer: nop\n", "CPU:1 [LOST 2 EVENTS]\n") + "CPU:1 [LOST 3 EVENTS]\n"
     rows = rows_of(Capture(make(**{"ring_stats.txt": rings, "trace.txt": trace})))
     assert [d.get("cpus") for _, d in of_kind(rows, Kind.COVERAGE)] == [None]
@@ -450,3 +450,32 @@ def test_ignored_probes_leave_no_events(captures, tmp_path):
     probed = {Kind.SPLIT, Kind.MIGRATE, Kind.ISOLATE}
     assert probed & set(concat(list(Capture(tmp_path).batches())).columns["kind"].tolist())
     assert not probed & set(concat(list(Capture(tmp_path, probes=False).batches())).columns["kind"].tolist())
+
+
+# Counts ------------------------------------------------------------------------------------------------------------
+
+
+def gaps_of(capture):
+    return [detail for _, detail in of_kind(rows_of(capture), Kind.GAP)]
+
+
+def test_lines_that_the_statistics_count_and_the_trace_does_not_have_are_a_gap(make):
+    trace = TRACE.splitlines(keepends=True)
+    (gap,) = gaps_of(Capture(make(**{"trace.txt": "".join(trace[:1] + trace[2:])})))
+    assert (gap["t_lo"], gap["t_hi"], gap["lost"]) == (0, 7_000_000_000, 1)
+
+
+def test_a_line_that_was_not_understood_is_not_missing_too(make):
+    (gap,) = gaps_of(Capture(make(**{"trace.txt": TRACE.replace("pfn=0x100 order=0 migratetype", "pfn=0x1x", 1)})))
+    assert gap["line"] == 2
+
+
+def test_a_line_that_is_there_twice_does_not_fit_the_statistics(make):
+    trace = TRACE.splitlines(keepends=True)
+    (gap,) = gaps_of(Capture(make(**{"trace.txt": "".join([*trace, trace[-1]])})))
+    assert "one of the two is not whole" in gap["reason"]
+
+
+def test_a_cpu_that_is_in_the_trace_and_not_in_the_statistics_leaves_nothing_certain(make):
+    capture = Capture(make(**{"ring_stats.txt": "".join(RINGS.splitlines(keepends=True)[:2])}))
+    assert [gap["reason"][:22] for gap in gaps_of(capture)] == ["CPU 1 is in the trace "]

@@ -1,6 +1,7 @@
 """Adding a format: one file, and one line in the table; then it is recognised and ingested, alone and in a capture directory."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +12,7 @@ from pagetrail.producers.formats.recognise import recognise
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.log.ingest import IngestReport, ingest, origin_of
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
+from pagetrail.producers.parsed import ReadAccount
 from pagetrail.producers.recording_info import Recording
 from pagetrail.producers.recordings import open_recording
 from pagetrail.schemas.errors import InputError, UnrecognisedInput
@@ -27,7 +29,8 @@ from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.interning import new_interner
 from pagetrail.producers.formats.rows import NONE, RowBuilder
 from pagetrail.producers.formats.tracer import FTRACE
-from pagetrail.producers.meaning import EVENTS, FailedAlloc, Gaps, Meaning, Row
+from pagetrail.producers.gaps import Gaps
+from pagetrail.producers.meaning import EVENTS, FailedAlloc, Meaning, Row
 from pagetrail.producers.parsed import ReadAccount, noted
 
 LINE = re.compile(rb"kmem (\\d+) (\\d) (\\d+) (\\S+) (\\w+)((?: \\w+=\\d+)*)\\n")
@@ -67,7 +70,7 @@ class KmemLines:
     def _event(self, ts, cpu, pid, comm, name, fields):
         name = name.decode()
         self.account.events[name] += 1
-        if gap := self._gaps.heard(int(cpu), int(ts)):
+        for gap in self._gaps.heard(int(cpu), int(ts)):
             self._rows.append(gap)
         if name not in EVENTS:
             self.account.ignored[name] += 1
@@ -135,6 +138,11 @@ def same_but_for_words(rows: list[Row]) -> list[Row]:
     return [row | {"detail": row["detail"] | {"reason": ""}} if "detail" in row else row for row in rows]  # type: ignore[operator]
 
 
+def counts(account: ReadAccount) -> ReadAccount:
+    """Return *account* without what it says of the lines of the file: the two have different ones."""
+    return replace(account, lines=None, kinds={}, entries={})
+
+
 def test_its_files_are_recognised_and_told_from_others(formats: tuple[Format, ...]) -> None:
     assert recognise(SAMPLE.encode(), "any name", formats) is formats[-1]
     assert recognise(AS_FTRACE.encode(), "any name", formats) is FORMATS[0]
@@ -149,7 +157,7 @@ def test_the_same_events_mean_the_same_in_it_as_in_ftrace_text(formats: tuple[Fo
     (tmp_path / "theirs").write_text(AS_FTRACE)
     mine, theirs = (open_recording(tmp_path / name, formats=formats).parser for name in ("mine", "theirs"))
     assert same_but_for_words(rows_of(mine.batches())) == same_but_for_words(rows_of(theirs.batches()))
-    assert mine.account == theirs.account
+    assert counts(mine.account) == counts(theirs.account)
 
 
 def test_a_file_of_it_is_ingested(formats: tuple[Format, ...], tmp_path: Path) -> None:

@@ -118,6 +118,8 @@ def test_a_loss_lies_between_the_samples_of_its_cpu() -> None:
         "t_hi": 14_189_807_000,
         "lost": 35,
         "reason": "perf says PERF_RECORD_LOST",
+        "count": 1,
+        "line": None,
     }
 
 

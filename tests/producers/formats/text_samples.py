@@ -2,6 +2,7 @@
 
 import io
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -9,6 +10,7 @@ from typing import BinaryIO
 import zstandard
 
 from pagetrail.producers.formats.text.reader import TextReader
+from pagetrail.producers.parsed import ReadAccount
 from pagetrail.schemas.batch import EventBatch
 from tests.conftest import WINDOW_SIZE
 from tests.oracles.text import Row, rows_of
@@ -16,7 +18,7 @@ from tests.oracles.text import Row, rows_of
 FTRACE = b"""\
 # tracer: nop
 #
-# entries-in-buffer/entries-written: 20/25   #P:2
+# entries-in-buffer/entries-written: 15/20   #P:2
 #
 #           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION
 #              | |         |   |||||     |         |
@@ -79,7 +81,17 @@ def outcome(parser: TextReader) -> dict[str, object]:
         "failed_allocs": account.failed_allocs,
         "lost_events": account.lost_events,
         "truncated": account.truncated is not None,
+        "lines": account.lines,
+        "classes": classes(account),
     }
+
+
+def classes(account: ReadAccount) -> dict[str, int]:
+    """Return how many lines are of each class."""
+    found: Counter[str] = Counter()
+    for (what, _), kind in account.kinds.items():
+        found[what] += kind.lines
+    return dict(found)
 
 
 def unpacked(path: Path) -> BinaryIO:
@@ -131,7 +143,9 @@ def expected(reading: object) -> dict[str, object]:
             "events": dict(reading.events),  # type: ignore[attr-defined]
             "ignored": dict(reading.ignored),  # type: ignore[attr-defined]
             "not_understood": len(lines),
-            "first_lines": lines[:20],
+            "first_lines": list(reading.noted)[:20],  # type: ignore[attr-defined]
+            "lines": sum(reading.lines.values()),  # type: ignore[attr-defined]
+            "classes": dict(+reading.lines),  # type: ignore[attr-defined]
         }
     )
 

@@ -1,0 +1,95 @@
+"""Jit functions for what the scanners remember of lines: what was counted, which CPU was heard of, what was damaged."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.producers.formats.interning_jit import COUNT, FIRST, at
+from pagetrail.producers.formats.text.text_jit import (
+    CPU,
+    ENTRIES,
+    GAP_IS_DUE,
+    HEARD,
+    INTERRUPTED,
+    LAST_TS,
+    LINE,
+    NAME,
+    ORDER_STATE,
+    STACK_FIRST,
+    STACK_LINES,
+    TS,
+    WAITING,
+)
+from pagetrail.producers.gaps import DISORDER, LATEST, SOMEWHERE
+from pagetrail.schemas.jit import inner, jit
+
+
+@jit
+def wait_for_stack(cpus: NDArray[np.int64], cpu: int, row: int) -> None:
+    """Remember *row* (or NO_ROW) as the last event of *cpu*."""
+    cpus[INTERRUPTED, cpu] = cpus[WAITING, cpu]
+    cpus[WAITING, cpu] = row
+
+
+@inner
+def has_nul(data: NDArray[np.uint8], pos: int, stop: int) -> bool:
+    """Return whether a byte of data[pos:stop] is 0."""
+    for i in range(pos, stop):  # noqa: SIM110 - jit functions have no generators
+        if at(data, i) == 0:
+            return True
+    return False
+
+
+@inner
+def has_head(data: NDArray[np.uint8], pos: int, stop: int) -> bool:
+    """Return whether the time of another event's head, its ': ' included, is in data[pos:stop]: two lines were joined."""
+    for i in range(pos + 8, stop - 1):
+        if at(data, i) != 58 or at(data, i + 1) != 32:
+            continue
+        first = i - 1
+        while first >= pos and i - first <= 9 and 48 <= at(data, first) <= 57:
+            first -= 1
+        digits = i - 1 - first
+        if first > pos and at(data, first) == 46 and (digits == 6 or digits == 9) and 48 <= at(data, first - 1) <= 57:
+            return True
+    return False
+
+
+@inner
+def count_stack_lines(state: NDArray[np.int64], first: int, lines: int) -> None:
+    """Count *lines* lines of a stack, the first of which is number *first*."""
+    if lines > 0 and state[STACK_LINES] == 0:
+        state[STACK_FIRST] = first
+    state[STACK_LINES] += lines
+
+
+@inner
+def gap_is_due(cpus: NDArray[np.int64], state: NDArray[np.int64]) -> bool:
+    """Return whether the event in the state may end a gap."""
+    cpu = state[CPU]
+    if state[HEARD] == state[LINE]:
+        return False
+    return bool(state[ORDER_STATE + SOMEWHERE] != 0 or (cpu >= 0 and cpus[GAP_IS_DUE, cpu] != 0))
+
+
+@inner
+def note_event(cpus: NDArray[np.int64], state: NDArray[np.int64], notes: NDArray[np.int64]) -> None:
+    """Count the event in the state, and note that its CPU was heard of."""
+    name, ts = state[NAME], state[TS]
+    if notes[COUNT, name] == 0:
+        notes[FIRST, name] = state[LINE]
+    notes[COUNT, name] += 1
+    note_time(cpus, state, ts)
+
+
+@inner
+def note_time(cpus: NDArray[np.int64], state: NDArray[np.int64], ts: int) -> None:
+    """Note that the CPU in the state was heard of at *ts*; see ``gaps.Gaps.heard``."""
+    cpu = state[CPU]
+    if cpu >= 0:
+        cpus[LAST_TS, cpu] = ts
+        cpus[ENTRIES, cpu] += 1
+    latest = state[ORDER_STATE + LATEST]
+    if ts >= latest:
+        state[ORDER_STATE + LATEST] = ts
+    elif latest - ts > state[ORDER_STATE + DISORDER]:
+        state[ORDER_STATE + DISORDER] = latest - ts

@@ -1,0 +1,152 @@
+"""What a capture directory declares: what is cut, missing or garbled declares nothing, and is told."""
+
+import pytest
+
+from pagetrail.producers.capture.coverage import Declared, declared_coverage, lost_events
+
+TRACE = "# tracer: nop\n"
+RING = (
+    "{} cpu{} entries: 2 overrun: {} commit overrun: 0 bytes: 9 oldest event ts:     1.000000 now ts:     2.000000 "
+    "dropped events: 0 read events: 0 \n"
+)
+FINAL_0, FINAL_1 = RING.format("final", 0, 0), RING.format("final", 1, 0)
+RINGS = RING.format("1-boot", 0, 0) + RING.format("1-boot", 1, 0) + FINAL_0 + FINAL_1
+EVENTS = "kmem:mm_page_alloc\nkmem:mm_page_free\npo:split_owner\n"
+PROBES = "p:po/split_owner __split_page_owner page=%di:x64 nr=%si:u32\n"
+PROFILE = "  split_owner                                             2677               0\n"
+
+
+@pytest.fixture
+def declared(tmp_path):
+    """Return a function that says what a directory declares, whose files are whole but for those given; None: left out."""
+
+    def declared(trace=TRACE, **texts) -> Declared:
+        files = {"set_event": EVENTS, "kprobe_events": PROBES, "kprobe_profile": PROFILE, "ring_stats": RINGS} | texts
+        for name, text in files.items():
+            if text is not None:
+                (tmp_path / f"{name}.txt").write_text(text)
+        (tmp_path / "trace.txt").write_text(trace)
+        return declared_coverage(tmp_path, tmp_path / "trace.txt", probes=True)
+
+    return declared
+
+
+def test_whole_files_declare_every_cpu_and_kind_without_a_note(declared):
+    said = declared()
+    assert (said.coverage.kinds, said.coverage.cpus, said.notes) == (("alloc", "free", "split"), None, [])
+
+
+@pytest.mark.parametrize(
+    "final_1",
+    [
+        "",
+        FINAL_1[:40] + "\n",
+        FINAL_1.rstrip() + " and more\n",
+        FINAL_1[: FINAL_1.index("read events")] + "\n",
+        FINAL_1.replace("overrun: 0", "overrun: -1"),
+        FINAL_1.replace("overrun: 0", "overrun: 0x0"),
+        FINAL_1.replace("entries", "entr\0es"),
+        RING.format("final", 1, 0).replace("final", "finel"),
+        FINAL_1 + RING.format("final", 1, 3),
+        FINAL_1.strip("\n"),
+    ],
+    ids=[
+        "missing",
+        "cut",
+        "longer",
+        "cut at a word",
+        "negative",
+        "another number",
+        "NUL",
+        "misnamed",
+        "twice",
+        "no end",
+    ],
+)
+def test_a_cpu_without_a_readable_final_line_of_its_own_declares_nothing_and_is_told(declared, final_1):
+    said = declared(ring_stats=RINGS.removesuffix(FINAL_1) + final_1)
+    assert said.coverage.cpus == (0,)
+    assert any("CPU 1" in note for note in said.notes)
+
+
+def test_a_line_that_may_be_of_a_further_cpu_leaves_not_every_cpu_declared(declared):
+    said = declared(ring_stats=RINGS + "final c\0u2 entries: 2 overrun: 7\n")
+    assert said.coverage.cpus == (0, 1)
+    assert any("ring_stats.txt" in note for note in said.notes)
+
+
+def test_an_older_line_that_cannot_be_read_changes_nothing_but_is_told(declared):
+    said = declared(ring_stats="1-boot cpu0 entries: x\n" + RINGS)
+    assert said.coverage.cpus is None
+    assert len(said.notes) == 1
+
+
+def test_two_lines_that_were_joined_declare_nothing(declared):
+    assert declared(ring_stats=RINGS.replace(FINAL_0, FINAL_0.strip("\n"))).coverage is None
+
+
+@pytest.mark.parametrize(
+    ("events", "kinds"),
+    [
+        (EVENTS.replace("free\n", "fr\n"), ("alloc", "split")),
+        (EVENTS.replace("free\n", "free kmem:mm_page_pcpu_drain\n"), ("alloc", "split")),
+        (EVENTS.replace("alloc\n", "alloc"), ("split",)),
+        (EVENTS + "kmem:mm_page_pcpu_drain", ("alloc", "free", "split")),
+        (EVENTS.replace("kmem:mm_page_free", "\0"), ("alloc", "split")),
+    ],
+    ids=["cut", "two in a line", "joined", "without an end: it may be longer", "NUL"],
+)
+def test_an_event_that_is_not_on_a_line_of_its_own_is_not_declared(declared, events, kinds):
+    assert declared(set_event=events).coverage.kinds == kinds
+
+
+@pytest.mark.parametrize("damage", ["\0", " and more", "kmem"])
+def test_an_unreadable_line_of_set_event_is_told(declared, damage):
+    said = declared(set_event=EVENTS.replace("kmem:mm_page_free", damage))
+    assert any("set_event.txt" in note for note in said.notes)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"kprobe_events": PROBES[:36]},
+        {"kprobe_events": PROBES.replace("p:", "q:")},
+        {"kprobe_events": PROBES + PROBES.replace("__split_page_owner", "__free_pages")},
+        {"kprobe_profile": ""},
+        {"kprobe_profile": PROFILE.replace("0\n", "-1\n")},
+        {"kprobe_profile": PROFILE.replace("0\n", "5\n")},
+        {"kprobe_profile": PROFILE.strip("\n")},
+        {"kprobe_profile": PROFILE.replace("split", "spl\0t")},
+    ],
+    ids=["cut", "garbled", "on two functions", "no line", "negative", "missed", "no end", "NUL"],
+)
+def test_a_probe_is_complete_only_if_its_lines_say_so(declared, texts):
+    assert declared(**texts).coverage.kinds == ("alloc", "free")
+
+
+def test_without_statistics_of_probes_their_misses_are_a_known_exception(declared):
+    assert "split" in declared(kprobe_profile=None).coverage.kinds
+
+
+@pytest.mark.parametrize(
+    "lines", ["CPU:1 [LOST 5 EVENTS]\n", "CPU:1 [5 EVENTS DROPPED]\n", "  CPU:1 [LOST 5 EVENTS]\n"]
+)
+def test_an_overrun_that_the_trace_names_is_covered_in_whatever_words(declared, lines):
+    assert (
+        declared(trace=TRACE + lines, ring_stats=RINGS.replace(FINAL_1, RING.format("final", 1, 5))).coverage.cpus
+        is None
+    )
+
+
+@pytest.mark.parametrize("lines", ["CPU:1 [LOST EVENTS]\n", "CPU:1 [LOST 4 EVENTS]\n", "CPU:1 [LOST 5 EVENT]\n"])
+def test_an_overrun_that_the_trace_does_not_name_in_full_is_not(declared, lines):
+    assert declared(
+        trace=TRACE + lines, ring_stats=RINGS.replace(FINAL_1, RING.format("final", 1, 5))
+    ).coverage.cpus == (0,)
+
+
+def test_a_loss_without_a_number_makes_the_number_of_its_cpu_unknown(tmp_path):
+    (tmp_path / "trace").write_text(
+        "CPU:0 [LOST 2 EVENTS]\nCPU:0 [EVENTS DROPPED]\nCPU:1 [3 EVENTS DROPPED]\nCPU:1 [LOST 4 EVENTS]\n"
+    )
+    assert lost_events(tmp_path / "trace") == {0: None, 1: 7}
