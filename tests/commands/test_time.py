@@ -90,3 +90,15 @@ def test_split_boots_makes_a_recording_of_each_named_by_its_own_bytes(run_fresh:
     assert "nothing was added" in run_fresh("ingest", "trace.txt", "--split-boots", "--covers", ALL).stderr
     refused = run_fresh("ingest", "trace.txt", "--split-boots", "--boot-id", "b")
     assert refused.returncode == 2
+
+
+def test_a_pid_that_two_processes_used_is_two_rows_with_their_names(run_fresh: Run, tmp_path: Path) -> None:
+    lines = [line(ALLOC, ts=100.0 + i, pfn=0x100 + i, pid=700) for i in range(10)]
+    text = "".join(text.replace("appd", " cat") if i >= 6 else text for i, text in enumerate(lines))
+    replayed(run_fresh, tmp_path, HEADER + text, covers="")
+    found = json.loads(run_fresh("top", "--at", "-0s", "--by", "pid", "--json").stdout)
+    assert [(row["key"], row["comm"], row["pages"]) for row in found] == [(700, "appd", 6), (700, "cat", 4)]
+    shown = run_fresh("top", "--at", "-0s", "--by", "pid").stdout
+    assert "700 appd" in shown
+    assert "700 cat" in shown
+    assert "comm" not in json.loads(run_fresh("top", "--at", "-0s", "--by", "gfp", "--json").stdout)[0]
