@@ -234,8 +234,8 @@ _CLI_HEAD: Final = """\
 
 <!-- Made by docs/generate.py from the commands' own help: change that, and run it again. -->
 
-TIME and PFN are explained in the [guide](guide.md). Data goes to stdout, all else to stderr. `pagetrail --version` shows the
-version, `pagetrail --install-completion` sets up completion of your shell, `--help` works everywhere.
+TIME, PFN and filters are explained in the [guide](guide.md). Data goes to stdout, all else to stderr. `pagetrail --version` shows
+the version, `pagetrail --install-completion` sets up completion of your shell, `--help` works everywhere.
 
 | exit code | meaning |
 | --- | --- |

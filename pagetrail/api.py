@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pagetrail.ingesting import ingest
+from pagetrail.ingesting import ingest, ingest_all
 from pagetrail.log_events import events, events_of
 from pagetrail.producers.log.topic import (
     PARTITIONS_WHY,
@@ -24,6 +24,7 @@ from pagetrail.producers.log.topic import (
 )
 from pagetrail.producers.log.topic import WHY as SETTINGS_WHY
 from pagetrail.publishing import PublishReport, publish
+from pagetrail.queries.core.filters import NO_FILTER, Filters
 from pagetrail.queries.core.holders import BY, By, page_bytes
 from pagetrail.queries.core.instant import Instant, as_text, wall_text
 from pagetrail.queries.core.row_columns import ROW_SCHEMA
@@ -41,6 +42,7 @@ from pagetrail.queries.questions import (
     leaks,
     lineage,
     markers,
+    outside_zones,
     owner,
     quarantined,
     sections,
@@ -60,10 +62,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BY",
+    "NO_FILTER",
     "PARTITIONS_WHY",
     "REPLICATION_WHY",
     "SETTINGS_WHY",
     "By",
+    "Filters",
     "PublishReport",
     "Time",
     "TopicPlan",
@@ -77,6 +81,7 @@ __all__ = [
     "events",
     "events_of",
     "ingest",
+    "ingest_all",
     "open",
     "publish",
     "published_schema",
@@ -154,6 +159,10 @@ class Trail:
         """Return log2 of the bytes of a page on the machine of a stream."""
         return self.stream(stream).facts.page_shift
 
+    def page_size_is_known(self, stream: str | None = None) -> bool:
+        """Return whether a recording of a stream says how large a page is; else it is taken to have the size of x86_64's."""
+        return self.stream(stream).facts.boot is not None
+
     def page_bytes(self, stream: str | None = None) -> int:
         """Return the bytes of a page on the machine of a stream."""
         return page_bytes(self.stream(stream))
@@ -206,41 +215,60 @@ class Trail:
         *,
         everything: bool = False,
         columns: Sequence[str] = ROW_SCHEMA.names,
+        filters: Filters = NO_FILTER,
         stream: str | None = None,
         as_of: Time | None = None,
     ) -> pa.Table:
         """Return all owned pages at an instant, a row a run: *columns* of ``core.row_columns.ROW_SCHEMA``.
 
-        With *everything*, also free and unknown pages.
+        With *everything*, also free and unknown pages. With *filters*, only the pages that they select.
         """
         known = self._known(stream, as_of)
-        return rows_at(known, _instant(known, at), everything=everything, columns=columns)
+        return rows_at(known, _instant(known, at), everything=everything, columns=columns, filters=filters)
 
-    def page_owner_text(self, at: Time, *, stream: str | None = None, as_of: Time | None = None) -> str:
+    def page_owner_text(
+        self, at: Time, *, filters: Filters = NO_FILTER, stream: str | None = None, as_of: Time | None = None
+    ) -> str:
         """Return the kernel's own text of page_owner, as it would have been at an instant."""
-        return "".join(self.page_owner_records(at, stream=stream, as_of=as_of))
+        return "".join(self.page_owner_records(at, filters=filters, stream=stream, as_of=as_of))
 
-    def page_owner_records(self, at: Time, *, stream: str | None = None, as_of: Time | None = None) -> Iterator[str]:
+    def page_owner_records(
+        self, at: Time, *, filters: Filters = NO_FILTER, stream: str | None = None, as_of: Time | None = None
+    ) -> Iterator[str]:
         """Yield the same text, record by record."""
         known = self._known(stream, as_of)
-        return page_owner_records(known, _instant(known, at))
+        return page_owner_records(known, _instant(known, at), filters)
 
-    def top(self, at: Time, by: By, *, stream: str | None = None, as_of: Time | None = None) -> pa.Table:
+    def top(
+        self, at: Time, by: By, *, filters: Filters = NO_FILTER, stream: str | None = None, as_of: Time | None = None
+    ) -> pa.Table:
         """Return pages and bytes owned at an instant by each stack, comm, pid, ..., the largest first."""
         known = self._known(stream, as_of)
-        return top.top(known, _instant(known, at), by)
+        return top.top(known, _instant(known, at), by, filters)
 
     def leaks(
-        self, since: Time, until: Time, by: By, *, stream: str | None = None, as_of: Time | None = None
+        self,
+        since: Time,
+        until: Time,
+        by: By,
+        *,
+        filters: Filters = NO_FILTER,
+        stream: str | None = None,
+        as_of: Time | None = None,
     ) -> pa.Table:
         """Return what was allocated after *since* and is alive at *until*, with its age in ns."""
         known = self._known(stream, as_of)
-        return leaks.leaks(known, _instant(known, since), _instant(known, until), by)
+        return leaks.leaks(known, _instant(known, since), _instant(known, until), by, filters)
 
     def sections(self, at: Time | None = None, *, stream: str | None = None, as_of: Time | None = None) -> pa.Table:
         """Return sections and their extensions: all that there were, or those at an instant."""
         known = self._known(stream, as_of)
         return sections.sections(known, None if at is None else _instant(known, at))
+
+    def outside_zones(self, at: Time, *, stream: str | None = None, as_of: Time | None = None) -> str:
+        """Return the sections, as text, that filters of zones and nodes leave out at an instant: they came online later."""
+        known = self._known(stream, as_of)
+        return outside_zones.outside_zones(known, _instant(known, at))
 
     # -- how good answers are ------------------------------------------------------------------------------------------------
 

@@ -31,10 +31,25 @@ def coverage_row(trace_ts_nsec: int, covers: tuple[Covered, ...]) -> EventBatch:
     return detail_row(Kind.COVERAGE, trace_ts_nsec, Coverage(kinds=covers, declared_by="the operator"))
 
 
+def baseline_begin(trace_ts_nsec: int, begin: BaselineBegin) -> EventBatch:
+    """Return a batch of the BASELINE_BEGIN row."""
+    return detail_row(Kind.BASELINE_BEGIN, trace_ts_nsec, begin)
+
+
+def baseline_entries(batch: EventBatch, trace_ts_nsec: int) -> EventBatch:
+    """Return entries of a baseline, all at *trace_ts_nsec*."""
+    times = np.full(len(batch), trace_ts_nsec, dtype=np.int64)
+    return EventBatch(columns={**batch.columns, "trace_ts_nsec": times}, texts=batch.texts, details=batch.details)
+
+
+def baseline_end(trace_ts_nsec: int, begin: BaselineBegin) -> EventBatch:
+    """Return a batch of the BASELINE_END row."""
+    return detail_row(Kind.BASELINE_END, trace_ts_nsec, BaselineEnd(name=begin.name, entries=begin.entries))
+
+
 def baseline(entries: list[EventBatch], trace_ts_nsec: int, begin: BaselineBegin) -> Iterator[EventBatch]:
     """Yield the rows of one baseline, all at *trace_ts_nsec*: its begin, *entries*, its end."""
-    yield detail_row(Kind.BASELINE_BEGIN, trace_ts_nsec, begin)
+    yield baseline_begin(trace_ts_nsec, begin)
     for batch in entries:
-        times = np.full(len(batch), trace_ts_nsec, dtype=np.int64)
-        yield EventBatch(columns={**batch.columns, "trace_ts_nsec": times}, texts=batch.texts, details=batch.details)
-    yield detail_row(Kind.BASELINE_END, trace_ts_nsec, BaselineEnd(name=begin.name, entries=begin.entries))
+        yield baseline_entries(batch, trace_ts_nsec)
+    yield baseline_end(trace_ts_nsec, begin)

@@ -9,12 +9,13 @@ import io
 import sys
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, cast
 
 import zstandard
 
+from pagetrail.producers.encodings import Utf8Text
 from pagetrail.schemas.errors import InputError, TruncatedInput
 
 if TYPE_CHECKING:
@@ -139,11 +140,17 @@ class Input(io.BufferedReader):
     ----------
     source
         Its name without folders; ``-`` for stdin.
+
+    Parameters
+    ----------
+    text
+        It is text, if it begins so: give it as UTF-8, whatever encoding it has.
     """
 
-    def __init__(self, file: BinaryIO, source: str) -> None:
+    def __init__(self, file: BinaryIO, source: str, *, text: bool = False) -> None:
         self._decompressed = _Decompressed(file, source)
-        super().__init__(self._decompressed, buffer_size=UNCOMPRESSED_STEP)
+        raw = Utf8Text(self._decompressed) if text else self._decompressed
+        super().__init__(raw, buffer_size=UNCOMPRESSED_STEP)
         self.source = source
 
     @property
@@ -152,8 +159,8 @@ class Input(io.BufferedReader):
         return self._decompressed.truncated
 
 
-def open_input(path: Path | str) -> Input:
-    """Open *path*, or stdin for ``-``, behind any compression.
+def open_input(path: Path | str, *, text: bool = False) -> Input:
+    """Open *path*, or stdin for ``-``, behind any compression; what is *text* is given as UTF-8.
 
     Raises
     ------
@@ -161,10 +168,10 @@ def open_input(path: Path | str) -> Input:
         The file is missing, not readable, or a directory.
     """
     if str(path) == "-":
-        return Input(sys.stdin.buffer, "-")
+        return Input(sys.stdin.buffer, "-", text=text)
     path = Path(path)
     try:
-        return Input(path.open("rb"), path.name)
+        return Input(path.open("rb"), path.name, text=text)
     except IsADirectoryError as error:
         raise InputError(f"{path}: expected a file, found a directory; give the file in it that is meant") from error
     except OSError as error:
@@ -177,11 +184,12 @@ def content_id(path: Path | str) -> str:
         return stream_id(stream)
 
 
-def stream_id(stream: Input) -> str:
-    """Return ``content_id`` of the rest of *stream*."""
+def stream_id(stream: Input, also: Callable[[memoryview], None] = lambda block: None) -> str:
+    """Return ``content_id`` of the rest of *stream*; give its blocks to *also*, too."""
     digest = hashlib.blake2b(digest_size=16)
     for block in blocks(stream):
         digest.update(block)
+        also(block)
     return digest.hexdigest()
 
 
@@ -203,7 +211,7 @@ def find_compressed(directory: Path, name: str) -> Path | None:
 
 def read_text(path: Path) -> str:
     """Return the whole of a small text file, behind any compression."""
-    with open_input(path) as stream:
+    with open_input(path, text=True) as stream:
         return stream.read().decode(errors="backslashreplace")
 
 

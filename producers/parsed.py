@@ -63,13 +63,19 @@ class ReadAccount:
     not_understood: int = 0
     examples: list[NotUnderstood] = field(default_factory=list)
     failed_allocs: int = 0
+    clamped: int = 0
     lost_events: int = 0
     truncated: str | None = None
     lines: int | None = None
     kinds: dict[tuple[LineKind, str], Lines] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
     entries: dict[int, int] = field(default_factory=dict)
     further_entries: int = 0
+    records: int = 0
+    """Records of page_owner dumps that were read."""
+    unread: int = 0
+    """Records of page_owner dumps that were seen and could not be read."""
+    notes: list[str] = field(default_factory=list)
+    """What the user should know of the source."""
 
     def note_line(self, line: int, text: str) -> None:
         """Count a line that no rule matched, and keep the first ones."""

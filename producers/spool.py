@@ -46,11 +46,11 @@ def spooled(folder: Path | None, *, limit: int = SPOOL_BYTES) -> BinaryIO:
     return file
 
 
-def open_spooled(file: BinaryIO) -> Input:
-    """Open what ``spooled`` returned, from its start, behind any compression. It stays readable when *file* is closed."""
+def open_spooled(file: BinaryIO, *, text: bool = False) -> Input:
+    """Open what ``spooled`` returned, from its start, as ``open_input`` does. It stays readable when *file* is closed."""
     again = os.fdopen(os.dup(file.fileno()), "rb")
     again.seek(0)
-    return Input(again, "-")
+    return Input(again, "-", text=text)
 
 
 def _fill(file: BinaryIO, limit: int) -> None:

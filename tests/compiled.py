@@ -4,7 +4,7 @@ import io
 import random
 from concurrent.futures import ProcessPoolExecutor
 
-from pagetrail.producers.formats.page_owner.dump import PageOwnerFile
+from pagetrail.producers.formats.page_owner.alone import PageOwnerFile
 from pagetrail.producers.formats.text.ftrace import FtraceText
 from pagetrail.producers.formats.text.perf_script import PerfScript
 from pagetrail.replay.run.warm import compile_jit_functions

@@ -138,7 +138,7 @@ def lost_events(trace: Path) -> dict[int, int | None]:
     """Return by CPU how many events the lines of a text trace say were lost; null where one of them gives no number."""
     counts: dict[int, int | None] = {}
     held = b""
-    with open_input(trace) as stream:
+    with open_input(trace, text=True) as stream:
         for block in blocks(stream):
             data = held + bytes(block)
             whole = data.rfind(b"\n") + 1

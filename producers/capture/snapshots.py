@@ -86,11 +86,11 @@ class Snapshots:
 
 
 def _file_opener(path: Path) -> Callable[[], Input]:
-    return lambda: open_input(path)
+    return lambda: open_input(path, text=True)
 
 
 def _member_opener(archive: TarMembers, member: str) -> Callable[[], Input]:
-    return lambda: Input(archive.open(member), member)
+    return lambda: Input(archive.open(member), member, text=True)
 
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:

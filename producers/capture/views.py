@@ -88,12 +88,14 @@ class Views:
             entries = list(dump.batches())
         account = dump.account
         self._account.events.update(account.events)
+        self._account.records += account.records
+        self._account.unread += account.unread
         for example in account.examples:
             self._account.note_line(example.line, f"{source}: {example.text}")
         self._account.not_understood += account.not_understood - len(account.examples)
         if account.truncated:
             self._account.truncated = account.truncated
-        return entries, account.not_understood + bool(account.truncated)
+        return entries, dump.tally.missing
 
     def _counters(self, name: str, begin: int, end: int, first_ts: int) -> Iterator[EventBatch]:
         """Yield the coverage that vmstat, read in [begin, end], shows together with earlier readings."""

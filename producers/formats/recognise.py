@@ -6,10 +6,11 @@ from pagetrail.producers.formats.format import Format, Opener
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.schemas.errors import InputError, UnrecognisedInput
 
-HEAD_BYTES: Final = 1 << 16
-"""Bytes of the uncompressed file that ``recognise`` needs."""
+HEAD_BYTES: Final = 1 << 20
+"""Bytes of the uncompressed file that ``recognise`` needs: the kernel's log may be as long before what it is read for."""
 
 LINES_LOOKED_AT: Final = 400
+_SHOWN: Final = 60
 BINARY_BYTES: Final = 512
 """A NUL within so many bytes makes it binary: a tar of dumps is no dump. Later ones may be damage in a text."""
 
@@ -29,20 +30,24 @@ def recognise(head: bytes, name: str, formats: tuple[Format, ...] = FORMATS) -> 
         raise _unrecognised(name, "nothing: was the recording stopped too early?", formats)
     if b"\0" in head[:BINARY_BYTES]:
         raise _unrecognised(name, f"binary data that begins with {head[:8].hex(' ')}", formats)
+    lines = head.splitlines()
     votes = [0] * len(formats)
-    for line in head.splitlines()[:LINES_LOOKED_AT]:
+    for line in lines[:LINES_LOOKED_AT]:
         for place, candidate in enumerate(formats):
             if candidate.line and candidate.line.match(line):
                 votes[place] += 1
                 break
     most = max(votes)
-    if not most:
+    winner = formats[votes.index(most)] if most else None
+    if winner is None or not winner.tracer:
+        winner = next((found for found in formats if found.within and _lines_of(found, lines)), winner)
+    if winner is None:
         raise _unrecognised(name, f"text that begins with {_first_line(head)!r}", formats)
-    return formats[votes.index(most)]
+    return winner
 
 
-def opener(found: Format, name: str, formats: tuple[Format, ...] = FORMATS) -> Opener:
-    """Return what opens the file *name* of format *found*.
+def opener(found: Format, name: str, formats: tuple[Format, ...] = FORMATS, head: bytes = b"") -> Opener:
+    """Return what opens the file *name* of format *found*; *head* is its beginning, for the message.
 
     Raises
     ------
@@ -51,9 +56,25 @@ def opener(found: Format, name: str, formats: tuple[Format, ...] = FORMATS) -> O
     """
     if found.opens is None:
         raise InputError(
-            f"{name}: expected {_expected(formats)}; found {found.name}, which is not read as it is: {found.instead}"
+            f"{name}: expected {_expected(formats)}; found {found.name}{_sighted(found, head)}, which is not read as it is: "
+            f"{found.instead}"
         )
     return found.opens
+
+
+def _lines_of(found: Format, lines: list[bytes]) -> list[int]:
+    """Return which of *lines* are of a format, from 1."""
+    return [number for number, line in enumerate(lines, 1) if found.line and found.line.match(line)]
+
+
+def _sighted(found: Format, head: bytes) -> str:
+    """Return how many lines of *head* are of a format, and the first of them, for a message."""
+    lines = head.splitlines()
+    numbers = _lines_of(found, lines)
+    if not numbers:
+        return ""
+    first = lines[numbers[0] - 1][:_SHOWN].decode(errors="backslashreplace")
+    return f" ({len(numbers)} of its first {len(lines)} lines, the first is line {numbers[0]}: {first!r})"
 
 
 def _unrecognised(name: str, found: str, formats: tuple[Format, ...]) -> UnrecognisedInput:
@@ -67,4 +88,4 @@ def _expected(formats: tuple[Format, ...]) -> str:
 
 def _first_line(head: bytes) -> str:
     line = next((line for line in head.splitlines() if line.strip()), b"")
-    return line[:60].decode(errors="backslashreplace")
+    return line[:_SHOWN].decode(errors="backslashreplace")

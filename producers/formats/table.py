@@ -3,17 +3,37 @@
 from typing import Final
 
 from pagetrail.producers.formats.format import Format
-from pagetrail.producers.formats.page_owner.dump import PAGE_OWNER
-from pagetrail.producers.formats.text.ftrace import FTRACE_TEXT
+from pagetrail.producers.formats.page_owner.alone import PAGE_OWNER, PAGE_TRACKING
+from pagetrail.producers.formats.text.ftrace import FTRACE_DUMP, FTRACE_TEXT
 from pagetrail.producers.formats.text.perf_script import PERF_SCRIPT, PERF_WITHOUT_TIME
-from pagetrail.producers.formats.unread import DMESG, PERF_DATA, TRACE_DAT
+from pagetrail.producers.formats.unread import (
+    BPFTRACE,
+    COUNTERS,
+    DMESG,
+    FUNCTION_GRAPH,
+    PAGE_OWNER_SORT,
+    PAGE_OWNER_STACKS,
+    PERF_DATA,
+    PERF_KMEM,
+    PERF_TRACE,
+    TRACE_DAT,
+)
 
 FORMATS: Final[tuple[Format, ...]] = (
     FTRACE_TEXT,
+    FTRACE_DUMP,
     PERF_SCRIPT,
+    PAGE_OWNER_SORT,
     PAGE_OWNER,
+    PAGE_TRACKING,
     TRACE_DAT,
     PERF_DATA,
     DMESG,
     PERF_WITHOUT_TIME,
+    FUNCTION_GRAPH,
+    PAGE_OWNER_STACKS,
+    PERF_TRACE,
+    PERF_KMEM,
+    BPFTRACE,
+    COUNTERS,
 )

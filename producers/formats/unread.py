@@ -1,4 +1,7 @@
-"""Formats that are recognised and not read, with what to give instead."""
+"""Formats that are recognised and not read, with what to give instead.
+
+Those without pages add up what page_owner or a trace says of each page: no question about a page can be answered from them.
+"""
 
 import re
 from typing import Final
@@ -24,4 +27,54 @@ DMESG: Final = Format(
     name="dmesg",
     line=re.compile(rb"(?:<\d+>)?\[\s*\d+\.\d{6}\]"),
     instead="give the capture directory that it belongs to: dmesg is read with a trace, not alone",
+)
+FUNCTION_GRAPH: Final = Format(
+    name="a function graph without times",
+    # kernel/trace/trace_functions_graph.c (Linux 6.1), without the option funcgraph-abstime
+    line=re.compile(rb"\s*\d{1,5}\)\s[^|]*\|\s*(?:[\w.]+\(.*\)(?:;| \{)|\}|/\* )"),
+    instead="no time: run 'echo 1 > /sys/kernel/tracing/options/funcgraph-abstime' and record again, or with the tracer nop",
+)
+
+_DUMP_INSTEAD: Final = "give /sys/kernel/debug/page_owner of the same boot, as the kernel prints it"
+_TRACE_INSTEAD: Final = (
+    "record with 'perf record -e kmem:mm_page_alloc -e kmem:mm_page_free' and give what 'perf script --ns' prints"
+)
+
+PAGE_OWNER_SORT: Final = Format(
+    name="output of page_owner_sort, which holds one page of each group of records, or none",
+    line=re.compile(rb"\d+ times(?:, \d+ pages.*|:)\s*$"),  # tools/mm/page_owner_sort.c, main (Linux 5.0 to 6.12)
+    within=True,
+    instead="give the file that page_owner_sort was given: " + _DUMP_INSTEAD,
+)
+PAGE_OWNER_STACKS: Final = Format(
+    name="page_owner_stacks (show_stacks, show_handles or show_stacks_handles), which holds sums of pages and no page",
+    line=re.compile(
+        rb"\s*(?:nr_base_pages|stack_count|handle): \d+\s*$"
+    ),  # mm/page_owner.c, stack_print (Linux 6.9 to 7.2)
+    instead=_DUMP_INSTEAD,
+)
+PERF_TRACE: Final = Format(
+    name="output of perf trace, which has no time that can be compared and leaves out fields",
+    line=re.compile(
+        rb"\s*\d+\.\d{3} (?:\(.*?\):? )?.*?/\d+ kmem:\w+\("
+    ),  # tools/perf/builtin-trace.c, trace__event_handler
+    instead=_TRACE_INSTEAD,
+)
+PERF_KMEM: Final = Format(
+    name="output of perf kmem, which holds sums and no page's owner",
+    line=re.compile(rb"SUMMARY \((?:page|SLAB) allocator\)| (?:PFN|Page|Callsite) +\|| Total allocation requests +:"),
+    instead="give what 'perf script --ns' prints of the same perf.data",
+)
+BPFTRACE: Final = Format(
+    name="output of bpftrace, whose form its script decides",
+    line=re.compile(rb"(?:Attaching|Attached) \d+ probes?|@\w*\[.*\]: "),
+    instead=_TRACE_INSTEAD,
+)
+COUNTERS: Final = Format(
+    name="a file of the kernel's counters, which holds sums and no page",
+    line=re.compile(
+        rb"allocinfo - version|slabinfo - version|MemTotal: +\d+ kB|nr_free_pages \d+$|Page block order: \d+$"
+        rb"|Node \d+, zone +\S+(?: +\d+){8,}\s*$|unreferenced object 0x"
+    ),
+    instead=_DUMP_INSTEAD,
 )

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pagetrail.producers.formats.page_owner.dump import PAGE_OWNER
+from pagetrail.producers.formats.page_owner.alone import DUMPS
 from pagetrail.producers.log.framing import Framer, single
 from pagetrail.producers.parsed import Lines, ReadAccount
 from pagetrail.producers.recording_info import Recording
@@ -43,7 +43,7 @@ def origin_of(recording: Recording, *, producer_version: str) -> FrameOrigin:
     """
     info = recording.info
     identity = info.recording_id or uuid.uuid4().hex
-    named = info.source.split(".")[0] if info.format == PAGE_OWNER.name and info.source != "-" else ""
+    named = info.source.split(".")[0] if info.format in DUMPS and info.source != "-" else ""
     return FrameOrigin(
         host=info.host or named or UNKNOWN_HOST,
         boot_id=info.boot_id or identity,
@@ -87,6 +87,8 @@ def ingest(
         options=dict(sorted(info.options.items())),
         reader=info.reader,
         supersedes=info.supersedes,
+        gfp_read_for=info.gfp_read_for,
+        gfp_known=info.gfp_known,
     )
     begun = False
     for batch in recording.parser.batches():
@@ -101,12 +103,14 @@ def ingest(
     if not begun:
         raise InputError(f"{info.source}: expected events of page allocation, found none; nothing was stored")
     account = recording.parser.account
-    sending.send(framer.add(single(Kind.RECORDING_END, framer.last_ts or 0, _end(account, framer.clamped))))
+    sending.send(
+        framer.add(single(Kind.RECORDING_END, framer.last_ts or 0, _end(account, account.clamped + framer.clamped)))
+    )
     sending.send(framer.finish())
     sending.flush()
     return IngestReport(
         source=info.source, origin=origin, events=framer.seq, frames=framer.frame, duplicates=sending.duplicates,
-        clamped=framer.clamped, account=account, notes=(*info.notes, *account.notes),
+        clamped=account.clamped + framer.clamped, account=account, notes=(*info.notes, *account.notes),
     )  # fmt: skip
 
 

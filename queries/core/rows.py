@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.queries.core.certainty import judge
+from pagetrail.queries.core.filters import NO_FILTER, Filters, PfnRanges, select, touching, within
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.judgement import Judgement
 from pagetrail.queries.core.row_columns import ROW_SCHEMA, JudgedRows, texts_of, to_table, unknown_records
@@ -29,6 +30,7 @@ def rows_at(
     pfns: Sequence[int] | None = None,
     everything: bool = False,
     columns: Sequence[str] = ROW_SCHEMA.names,
+    filters: Filters = NO_FILTER,
 ) -> pa.Table:
     """Return the runs at an instant, by pfn: *columns* of ``ROW_SCHEMA``.
 
@@ -40,23 +42,35 @@ def rows_at(
         Also free and unknown runs; else runs that are owned, or that the kernel's own record shows as owned.
     columns
         Only these are made, and only the texts that they show are read.
+    filters
+        Only pages that they select: a run of which only some are is cut to these.
     """
-    found, texts = stream.rows_at(at, None if pfns is None else sorted(set(pfns)), texts=texts_of(columns))
+    selected = select(filters, stream.facts)
+    found, texts = stream.rows_at(
+        at,
+        None if pfns is None else sorted(set(pfns)),
+        sections=selected.sections,
+        texts=texts_of(columns) | selected.texts,
+    )
     runs, kernel_records = arrays(found)
     kernel = runs["kernel_view"] == 1
     listed = ~(kernel & (kernel_records["state"] == State.FREE))  # the others are stamps that no dump lists
     runs, kernel_records, kernel = taken(runs, listed), taken(kernel_records, listed), kernel[listed]
     runs, records, kernel_row = _both_views(runs, kernel_records, kernel)
     if everything or pfns is not None:
-        runs, records, kernel_row = _with_unknown(stream.facts, at, runs, records, kernel_row, pfns)
+        there = sections_at(stream.facts, at, within_pages=selected.sections)
+        runs, records, kernel_row = _with_unknown(stream.facts, there, runs, records, kernel_row, pfns)
     rows = Rows(runs=runs, records=records, kernel_row=kernel_row)
-    rows, judged = _judged(stream, at, rows, kernel_records)
+    rows, judged = _judged(stream, at, rows, kernel_records, selected.sections)
+    if selected.ranges is not None:
+        rows, judged = _cut(rows, judged, selected.ranges)
     if pfns is not None:
         asked = np.flatnonzero(_holding(rows.runs, np.unique(np.asarray(pfns, np.int64))))
     elif everything:
         asked = np.arange(rows.runs.size)
     else:
         asked = np.flatnonzero((rows.records["state"] == State.OWNED) | (rows.kernel_row >= 0))
+    asked = asked[selected.keeps(taken(rows.records, asked), texts)]
     known = JudgedRows(
         rows=rows.take(asked, taken(rows.runs, asked)), kernel_records=kernel_records, judged=judged.take(asked),
         texts=texts, facts=stream.facts,
@@ -64,14 +78,30 @@ def rows_at(
     return to_table(known, columns)
 
 
-def _judged(stream: Stream, at: Instant, rows: Rows, kernel_records: NDArray[np.void]) -> tuple[Rows, Judgement]:
-    """Return how sure each run is; runs are split where a doubt begins or ends."""
+def _judged(
+    stream: Stream, at: Instant, rows: Rows, kernel_records: NDArray[np.void], sections: PfnRanges | None
+) -> tuple[Rows, Judgement]:
+    """Return how sure each run is; runs are split where a doubt or a zone begins or ends.
+
+    All of them are in *sections*; null: anywhere.
+    """
     doubts = stream.doubts_at(at)
-    edges = np.unique(np.concatenate([doubts["pfn"], doubts["pfn"] + doubts["nr_pages"]]))
+    if sections is not None:
+        doubts = doubts[touching(doubts, sections)]
+    zones = stream.facts.boot.zones if stream.facts.boot is not None else ()
+    borders = np.array([pfn for zone in zones for pfn in (zone.start_pfn, zone.stop_pfn)], np.int64)
+    edges = np.unique(np.concatenate([doubts["pfn"], doubts["pfn"] + doubts["nr_pages"], borders]))
     pieces, parent = split(rows.runs, edges)
     rows = rows.take(parent, pieces)
     judged = judge(rows.runs, rows.records, rows.kernel_row >= 0, at.ts, stream.facts, doubts)
-    return joined(rows, kernel_records, judged, stream.facts.pages_per_section)
+    return joined(rows, kernel_records, judged, stream.facts.pages_per_section, borders)
+
+
+def _cut(rows: Rows, judged: Judgement, ranges: PfnRanges) -> tuple[Rows, Judgement]:
+    """Return the rows, each cut to its pages in *ranges*."""
+    pieces, parent = split(rows.runs, np.unique(ranges))
+    inside = np.flatnonzero(within(pieces["pfn"], ranges))
+    return rows.take(parent[inside], taken(pieces, inside)), judged.take(parent[inside])
 
 
 def _holding(runs: NDArray[np.void], pfns: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -120,29 +150,32 @@ def _add_lone_views(
     return taken(merged, order), taken(records, order), rows[order]
 
 
-def sections_at(facts: Facts, at: Instant) -> list[tuple[int, int]]:
-    """Return (section_nr, generation) of the sections that have an extension at an instant."""
+def sections_at(facts: Facts, at: Instant, *, within_pages: PfnRanges | None = None) -> list[tuple[int, int]]:
+    """Return (section_nr, generation) of the sections that have an extension at an instant, and begin *within_pages*."""
     key, value = ("ts", at.ts) if at.seq is None else ("seq", at.seq)
     found = {}
     for section in facts.sections:
         if getattr(section, f"begin_{key}") <= value < getattr(section, f"end_{key}"):
             found[section.section_nr] = section.generation
-    return sorted(found.items())
+    if within_pages is None:
+        return sorted(found.items())
+    starts = np.array(sorted(found), np.int64) * facts.pages_per_section
+    return [(nr, found[nr]) for nr in (starts[within(starts, within_pages)] // facts.pages_per_section).tolist()]
 
 
 def _with_unknown(
     facts: Facts,
-    at: Instant,
+    there: Sequence[tuple[int, int]],
     runs: NDArray[np.void],
     records: NDArray[np.void],
     kernel_row: NDArray[np.int64],
     pfns: Sequence[int] | None,
 ) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:
-    """Add rows of unknown state for pages that no row covers, in sections that exist; with *pfns*, only for these."""
+    """Add rows of unknown state for pages that no row covers, in the sections *there*; with *pfns*, only for these."""
     pages = facts.pages_per_section
     missing: list[tuple[int, int, int]] = []
     starts = runs["pfn"]
-    for section_nr, generation in sections_at(facts, at):
+    for section_nr, generation in there:
         low, high = section_nr * pages, (section_nr + 1) * pages
         inside = (starts >= low) & (starts < high)
         if pfns is None:

@@ -159,12 +159,17 @@ class Stream:
         return low
 
     def rows_at(
-        self, at: Instant, pfns: list[int] | None = None, *, texts: Collection[str] = ()
+        self,
+        at: Instant,
+        pfns: list[int] | None = None,
+        *,
+        sections: NDArray[np.int64] | None = None,
+        texts: Collection[str] = (),
     ) -> tuple[pa.Table, Texts]:
         """Return the rows of ``spans`` and ``live`` that cover *at*, and *texts*: those arrays of ``Texts``.
 
         With *pfns*, return rows that contain one of these pages, all other pieces of the same records, and the kernel's own
-        records of them.
+        records of them. With *sections*, (n, 2) ranges of pages, return the rows that begin in one of these whole sections.
         """
         file = self.files[self.holding(at)]
         what, value = ("ts", at.ts) if at.seq is None else ("seq", at.seq)
@@ -176,6 +181,9 @@ class Stream:
             parameters["low"] = min(pfns, default=0) // pages * pages
             parameters["high"] = (max(pfns, default=0) // pages + 1) * pages
             parameters["pfns"] = pfns
+        if sections is not None:
+            ranges = [f"(pfn >= {start:d} AND pfn < {stop:d})" for start, stop in sections.tolist()]
+            covers += f" AND ({' OR '.join(ranges) or 'false'})"
         there = " UNION ALL ".join(f"SELECT * FROM {table} WHERE {covers}" for table in ("spans", "live"))
         with self.opened(file) as db:
             query = f"SELECT * FROM ({there})" if pfns is None else _PIECES.format(there=there)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pagetrail.queries.core.filters import NO_FILTER, Filters, select, within
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.runs import heads
 from pagetrail.queries.core.stream import Stream
@@ -20,9 +21,13 @@ from pagetrail.schemas.linux.mmzone import PAGEBLOCK_ORDER
 from pagetrail.schemas.owner import ABSENT8, ABSENT32, ABSENT64
 
 
-def page_owner_records(stream: Stream, at: Instant) -> Iterator[str]:
-    """Yield the records of the dump in the kernel's view, each with the empty line after it."""
-    found, texts = stream.rows_at(at, texts=("comms", "raw"))
+def page_owner_records(stream: Stream, at: Instant, filters: Filters = NO_FILTER) -> Iterator[str]:
+    """Yield the records of the dump in the kernel's view, each with the empty line after it.
+
+    *filters* select records by the page that each is printed for, and by what it says.
+    """
+    selected = select(filters, stream.facts)
+    found, texts = stream.rows_at(at, sections=selected.sections, texts={"comms", "raw"} | selected.texts)
     runs, records = arrays(found)
     comms, raw = texts.comms.to_pylist(), texts.raw.to_pylist()
     clock = owner_clock(stream.facts.clocks)
@@ -30,7 +35,11 @@ def page_owner_records(stream: Stream, at: Instant) -> Iterator[str]:
     names, rules = stream.facts.gfp_flags, stream.facts.rules
     shift = stream.facts.boot.pageblock_order if stream.facts.boot else None
     gfp_texts: dict[int, str] = {}
-    for pfn, row in zip(*(column.tolist() for column in heads(runs, records)), strict=True):
+    pfns, rows = heads(runs, records)
+    listed = selected.keeps(records, texts)[rows]
+    if selected.ranges is not None:
+        listed &= within(pfns, selected.ranges)
+    for pfn, row in zip(pfns[listed].tolist(), rows[listed].tolist(), strict=True):
         r = records[row]
         gfp = int(r["gfp_mask"])
         known = gfp != ABSENT64

@@ -69,7 +69,7 @@ def _read(dump: Path) -> _Theirs:
     # imported here: jit functions take half a second to import, and other questions do not need them
     from pagetrail.producers.formats.page_owner.dump import PageOwnerDump
 
-    with open_input(dump) as source:
+    with open_input(dump, text=True) as source:
         parts = list(PageOwnerDump(source, source=dump.name).batches())
     if not parts:
         raise InputError(f"{dump}: expected a page_owner dump, found no page_owner record in it")

@@ -23,3 +23,12 @@ Source: mm/page_owner.c, struct page_owner (Linux 6.1).
 
 EARLY_STAMP: Final = EarlyStamp(order=0, gfp_mask=0, pid=1, comm="swapper/0")
 """Source: mm/page_owner.c, init_pages_in_zone (Linux 6.1): __set_page_owner_handle with order 0 and gfp 0, by the init thread."""
+
+MEMCG_SLAB: Final = 1
+"""Bit of ``memcg_flags``: "Slab cache page". Source of the three: mm/page_owner.c, print_page_owner_memcg (Linux 6.1)."""
+
+MEMCG_OBJCG: Final = 2
+"""Bit of ``memcg_flags``: "(via objcg)"."""
+
+MEMCG_OFFLINE: Final = 4
+"""Bit of ``memcg_flags``: "offline memcg"."""

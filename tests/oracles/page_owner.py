@@ -1,6 +1,10 @@
-"""The obvious page_owner parser, by regular expressions: slow, and what the fast one must equal."""
+"""The obvious page_owner parsers: of what the kernel prints, by regular expressions, and of any text, region by region."""
 
 import re
+
+from pagetrail.producers.formats.page_owner.lines import PAGE_OWNER_DIALECT
+from pagetrail.producers.formats.page_owner.tally import Tally
+from pagetrail.producers.formats.page_owner.tolerant import Region, TolerantReader
 
 HEADER = b"Page allocated via order "
 NOTED_BYTES = 200  # of a line that is wrong; a byte that is no text is written as four characters
@@ -31,8 +35,30 @@ REASON = re.compile(rb"Page has been migrated, last migrate reason: (.+)")
 CHARGED = re.compile(rb"Charged (?:\(via objcg\) )?to (?:offline )?memcg (.*)")
 
 
+def tolerant(data, source="dump"):
+    """Return the records as dicts, and the tally, of a text of which every region is read with tolerance."""
+    tally = Tally()
+    reader = TolerantReader(PAGE_OWNER_DIALECT, tally)
+    lines = data.split(b"\n")
+    within_line = bool(lines[-1])
+    lines = lines if within_line else lines[:-1]
+    starts = [number for number, line in enumerate(lines) if HEADER in line]
+    records = []
+    for start, stop in zip([0, *starts], [*starts, len(lines)], strict=True):
+        if start == stop:
+            continue
+        end = stop == len(lines)
+        region = Region(
+            lines=lines[start:stop], first_line=start + 1, source=source, at_end=end, within_line=end and within_line
+        )
+        if (fields := reader.read(region)) is not None:
+            tally.read(1)
+            records.append(fields)
+    return records, tally
+
+
 def reference(data):
-    """Return (records as dicts, (line, text) of each malformed one, whether the end is cut)."""
+    """Return (records as dicts, (line, text) of each malformed one, whether the end is cut) of what a kernel printed."""
     *lines, rest = data.split(b"\n")
     records, bad, position, skipping = [], [], 0, False
     while position < len(lines):
@@ -120,8 +146,11 @@ def other_line(line, record):
             record["migrate_reason"] = REASONS.index(name)
         return True
     if found := CHARGED.fullmatch(line):
-        record["cgroup"] = text(found[1])
+        flags = 2 * (b"(via objcg)" in line.split(b" to ")[0]) + 4 * (b" to offline memcg" in line)
+        record |= {"cgroup": text(found[1]), "memcg_flags": record.get("memcg_flags", 0) | flags}
         return True
+    if line == b"Slab cache page":
+        record["memcg_flags"] = record.get("memcg_flags", 0) | 1
     return line == b"Slab cache page"
 
 

@@ -25,7 +25,7 @@ PERF_HEAD = re.compile(
     rb"((?:.* )?) *(-1|\d{1,9})(?:/(-1|\d{1,9}))? +(?:\[(\d{1,5})\] +)?(\d{1,10})\.(\d{9}|\d{6})$", re.DOTALL
 )
 PERF_RECORD_HEAD = re.compile(
-    rb"(.*?) (?:-1|\d{1,9})(?:/(?:-1|\d{1,9}))? +(?:\[(\d{1,5})\] +)?(\d{1,10})\.(\d{9}|\d{6}): +", re.DOTALL
+    rb"((?:.*? )??)(?:-1|\d{1,9})(?:/(?:-1|\d{1,9}))? +(?:\[(\d{1,5})\] +)?(\d{1,10})\.(\d{9}|\d{6}): +", re.DOTALL
 )
 NAME = re.compile(rb"([A-Za-z0-9_.:+/]+?(?: <[0-9a-f]+>)?):(?= |$)(.*)", re.DOTALL)
 LOST = re.compile(rb"\s*CPU:(\d{1,5}) \[(?:LOST(?: (\d{1,18}))? EVENTS|(?:(\d{1,18}) )?EVENTS DROPPED)\]\s*")
@@ -34,7 +34,7 @@ TIME = re.compile(rb"\d\.(?:\d{9}|\d{6}): ")
 MARKER_AND_EVENT = re.compile(rb"\[\d{1,5}\] +(?:[^ \d][^ ]* +)?\d{0,9}" + TIME.pattern)
 FTRACE_CPU = re.compile(rb"-\d{1,9} +(?:\( *(?:-+|\d{1,9})\) *)?\[(\d{1,5})\] ")
 PERF_CPU = re.compile(rb" (?:-1|\d{1,9})(?:/(?:-1|\d{1,9}))? +\[(\d{1,5})\] ")
-OTHERS = ("mm_page_free_batched",)
+OTHERS = ("mm_page_free_batched", "kmalloc")
 TELLING = re.compile(r"mm_page|alloc|free|migrat", re.IGNORECASE)
 CALL = rb"[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?(?: <[0-9a-f]+>)? <-[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?(?: <[0-9a-f]+>)?"
 BEFORE = rb"version = \d+|cpus=\d+|CPU \d+ is empty|capturing trace\.\.\. ?(?:done)?|TRACE:"
@@ -522,7 +522,7 @@ def ftrace_line(
             ref.in_buffer += in_buffer
             if written > in_buffer:
                 reason = f"the header says entries-in-buffer/entries-written: {in_buffer}/{written}"
-                ref.begin = (cpus, set(), written - in_buffer, reason)
+                ref.begin = (cpus, set(), written - in_buffer + (ref.begin[2] if ref.begin else 0), reason)
                 ref.reading.lost_events += written - in_buffer
         lines_of["bookkeeping"] += 1
         return at
@@ -565,7 +565,7 @@ def ftrace_line(
     number = int(cpu)
     queue = waiting.setdefault(number, [])
     name = NAME.fullmatch(what)
-    entry = base_name(name[1].decode()) if name else ""
+    entry = base_name(name[1].decode()) if name and not TIME.search(name[2]) else ""
     if what in (b"<stack trace>", b"<user stack trace>") or entry in ("kernel_stack", "user_stack"):
         ref.seen(number, int(str(row["trace_ts_nsec"])))
         queue = waiting[number]
@@ -585,7 +585,7 @@ def ftrace_line(
                 owner["stack"] = "\n".join(frames)
         return at
     if name is None:
-        if re.fullmatch(CALL, what) and not TIME.search(what):
+        if re.fullmatch(CALL, what) and not TIME.search(what) and len(comm.lstrip()) <= 15:
             lines_of["nothing_new"] += 1
             ref.entries += 1
             return at

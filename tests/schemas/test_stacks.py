@@ -61,6 +61,33 @@ def test_modules_are_part_of_a_frame_and_build_ids_are_not() -> None:
     )
 
 
+@given(STACKS, st.integers(0, 1 << 32))
+def test_a_call_path_is_one_stack_whatever_the_addresses(frames: list[str], base: int) -> None:
+    plain = canonical_stack("\n".join(frames))
+    places = [0xFFFFFFFF00000000 + base + 16 * k for k in range(len(frames))]
+    forms = (
+        "{f}+0x20/0x320 <{a:016x}>",
+        "{f} <{a:08x}>",
+        "{f} ({a:x})",
+        "[<{a:016x}>] {f}+0x20/0x320",
+        "{f}+0x20 ([kernel.kallsyms])",
+    )
+    for form in forms:
+        lines = [form.format(f=frame, a=place) for frame, place in zip(frames, places, strict=True)]
+        assert canonical_stack("\n".join(lines)) == plain
+
+
+def test_the_module_of_a_frame_with_an_address_stays() -> None:
+    assert (
+        canonical_stack("f+0x1/0x2 [ext4] <ffffffffc0000001>\ng [ext4 0123abcd] (inlined)").frames
+        == "f [ext4]\ng [ext4]"
+    )
+
+
+def test_a_function_that_the_linker_made_global_keeps_its_name() -> None:
+    assert canonical_stack("f.llvm.8232844412049014381+0x1/0x2\ng.constprop.0").frames == "f\ng.constprop.0"
+
+
 def test_a_stack_of_allocator_functions_alone_keeps_them() -> None:
     assert canonical_stack("rmqueue_bulk\n__alloc_pages").frames == "rmqueue_bulk\n__alloc_pages"
 

@@ -21,6 +21,7 @@ from pagetrail.commands.options import (
     WaitOption,
     out,
 )
+from pagetrail.commands.questions.filtering import filtered, warn_of_pages_left_out
 from pagetrail.text.json_text import json_rows
 from pagetrail.text.snapshot import SHOWN, snapshot_text
 
@@ -35,8 +36,10 @@ class Format(enum.StrEnum):
     ARROW = "arrow"
 
 
+@filtered
 def snapshot(
     at: AtOption,
+    filters: api.Filters,
     trail: TrailOption = DEFAULT_TRAIL,
     form: Annotated[Format, typer.Option("--format", help="page_owner is the kernel's own text.")] = Format.TABLE,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
@@ -49,14 +52,15 @@ def snapshot(
 ) -> None:
     """Write all pages at an instant: a row for each run of pages with one owner and one certainty."""
     opened = api.open(trail, correct=correct, stream=stream, times=[at], wait=wait)
+    warn_of_pages_left_out(opened, filters, at, stream, as_of)
     form = Format.JSON if as_json else form
     if form is Format.PAGE_OWNER:
-        _text(output, opened.page_owner_records(at, stream=stream, as_of=as_of))
+        _text(output, opened.page_owner_records(at, filters=filters, stream=stream, as_of=as_of))
     elif form is Format.TABLE:
-        rows = opened.snapshot(at, everything=everything, columns=SHOWN, stream=stream, as_of=as_of)
+        rows = opened.snapshot(at, everything=everything, columns=SHOWN, filters=filters, stream=stream, as_of=as_of)
         _text(output, [snapshot_text(rows)])
     else:
-        rows = opened.snapshot(at, everything=everything, stream=stream, as_of=as_of)
+        rows = opened.snapshot(at, everything=everything, filters=filters, stream=stream, as_of=as_of)
         if form is Format.JSON:
             _text(output, json_rows(rows))
         else:

@@ -1,29 +1,25 @@
-"""Parse page_owner dumps: what /sys/kernel/debug/page_owner prints, in any of its forms since Linux 3.19.
+"""Parse page_owner dumps: what /sys/kernel/debug/page_owner prints, in any of its forms since Linux 3.19, and as people have it.
 
-``PageOwnerDump`` reads the entries of one dump. ``PageOwnerFile`` is a dump alone, as a recording of its own.
+What is exactly as the kernel prints it is read by jit functions, the rest by ``TolerantReader``.
 """
 
-import re
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.producers.detail_rows import baseline, clock_row
-from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.page_owner import page_owner_jit as dump_jit
-from pagetrail.producers.parsed import ReadAccount, noted
+from pagetrail.producers.formats.page_owner.lines import PAGE_OWNER_DIALECT, Dialect, Fields
+from pagetrail.producers.formats.page_owner.tally import Tally
+from pagetrail.producers.formats.page_owner.tolerant import Region, TolerantReader
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import NUMPY_DTYPES, Kind, absent
-from pagetrail.schemas.details import BaselineBegin, Clock
 
 CHUNK_BYTES: Final = 4 << 20
-RECORD: Final = "page_owner record"
-"""The name under which an account counts entries."""
 
 _MAX_ROWS: Final = 1 << 14
-_MAX_BAD: Final = 1 << 8
+_MAX_ODD: Final = 1 << 11
 _SLOTS: Final = 1 << 16
 
 _NUMBERS: Final = {
@@ -38,6 +34,7 @@ _NUMBERS: Final = {
     "block_migratetype": dump_jit.BLOCK_MIGRATETYPE,
     "migrate_reason": dump_jit.REASON,
     "page_flags": dump_jit.FLAGS,
+    "memcg_flags": dump_jit.MEMCG,
 }
 _TEXTS: Final = {"comm": dump_jit.COMM, "stack": dump_jit.STACK, "cgroup": dump_jit.CGROUP}
 
@@ -45,9 +42,9 @@ _TEXTS: Final = {"comm": dump_jit.COMM, "stack": dump_jit.STACK, "cgroup": dump_
 class PageOwnerDump:
     """The entries of one dump, in its order; neither seq nor trace time, which the dump does not know.
 
-    A record that cannot be read is counted with its line and skipped. One whose end is missing because the dump is cut
-    short is dropped when a line of it is cut; when only the empty line behind it is missing, it is kept. Either way
-    ``account.truncated`` says so.
+    A record that cannot be read is counted with its line and skipped; odd lines of one that can be read are counted. A record
+    that the end of the dump cuts is left out if a line of it is cut, unless that line is of its stack; when only the empty line
+    behind it is missing, it is kept. Either way ``account.truncated`` says so.
 
     Parameters
     ----------
@@ -57,40 +54,58 @@ class PageOwnerDump:
         Name for messages.
     chunk_bytes
         How much is read at once. The entries do not depend on it, only how they are cut into batches.
+    dialect
+        How its records are written.
     """
 
-    def __init__(self, stream: BinaryIO, *, source: str, chunk_bytes: int = CHUNK_BYTES) -> None:
-        self.account = ReadAccount()
+    def __init__(
+        self,
+        stream: BinaryIO,
+        *,
+        source: str,
+        chunk_bytes: int = CHUNK_BYTES,
+        dialect: Dialect = PAGE_OWNER_DIALECT,
+    ) -> None:
+        self.tally = Tally()
+        self.account = self.tally.account
+        self._odd_reader = TolerantReader(dialect, self.tally)
+        self._marker = np.frombuffer(dialect.marker, dtype=np.uint8)
         self._stream, self._source, self._chunk = stream, source, chunk_bytes
         self._buffer = np.empty(chunk_bytes, dtype=np.uint8)
         self._state = np.zeros(dump_jit.STATE, dtype=np.int64)
         self._state[dump_jit.LINE] = 1
         self._out = np.empty((dump_jit.FIELDS, _MAX_ROWS), dtype=np.int64)
         self._slots = np.empty((dump_jit.TEXTS, _SLOTS), dtype=np.int64)
-        self._spans = np.empty((dump_jit.TEXTS, 2, _MAX_ROWS + _MAX_BAD + 1), dtype=np.int64)
-        self._bad = np.empty((3, _MAX_BAD), dtype=np.int64)
+        self._spans = np.empty((dump_jit.TEXTS, 2, _MAX_ROWS + _MAX_ODD + 1), dtype=np.int64)
+        self._odd = np.empty((dump_jit.ODD_FIELDS, _MAX_ODD), dtype=np.int64)
 
     def batches(self) -> Iterator[EventBatch]:
         """Yield BASELINE_ENTRY rows."""
-        held = 0
-        while size := self._read(held):
+        held, size = 0, self._chunk
+        while size == self._chunk:
+            size = self._read(held)
             held += size
-            yield from self._parse(held)
-            held = self._keep_rest(held)
+            if size == self._chunk:  # else the dump ends
+                yield from self._parse(held)
+                held = self._keep_rest(held)
         yield from self._parse_end(held)
+        self.tally.lines = int(self._state[dump_jit.LINE]) - 1
         cut = getattr(self._stream, "truncated", None)
         if cut is not None:
             self.account.truncated = str(cut)
 
     def _read(self, held: int) -> int:
         """Read behind the *held* bytes of the buffer, making room; return how many bytes came, 0 at the end."""
-        if held + self._chunk > self._buffer.size:
-            grown = np.empty(max(held + self._chunk, 2 * self._buffer.size), dtype=np.uint8)
-            grown[:held] = self._buffer[:held]
-            self._buffer = grown
+        self._make_room(held + self._chunk)
         data = self._stream.read(self._chunk)
         self._buffer[held : held + len(data)] = np.frombuffer(data, dtype=np.uint8)
         return len(data)
+
+    def _make_room(self, size: int) -> None:
+        if size > self._buffer.size:
+            grown = np.empty(max(size, 2 * self._buffer.size), dtype=np.uint8)
+            grown[: self._buffer.size] = self._buffer
+            self._buffer = grown
 
     def _keep_rest(self, held: int) -> int:
         rest = held - int(self._state[dump_jit.POSITION])
@@ -98,87 +113,85 @@ class PageOwnerDump:
         self._state[dump_jit.POSITION] = 0
         return rest
 
-    def _parse(self, held: int) -> Iterator[EventBatch]:
+    def _parse(self, held: int, *, within_line: bool = False) -> Iterator[EventBatch]:
         """Yield the whole records within the first *held* bytes of the buffer, from the state's position on."""
         while True:
-            self._state[dump_jit.ROWS] = self._state[dump_jit.BAD] = 0
+            self._state[dump_jit.ROWS] = self._state[dump_jit.ODD] = 0
             self._slots.fill(-1)
             self._spans[:, 0, -1] = 0
-            dump_jit.parse(self._buffer, held, self._state, self._out, self._slots, self._spans, self._bad)
-            rows, bad = int(self._state[dump_jit.ROWS]), int(self._state[dump_jit.BAD])
-            for line, begin, end in self._bad[:, :bad].T.tolist():
-                self.account.note_line(line, noted(self._buffer[begin:end].tobytes()))
-            if rows:
-                self.account.events[RECORD] += rows
-                yield self._batch(rows)
-            if rows < _MAX_ROWS and bad < _MAX_BAD:
+            dump_jit.parse(
+                self._buffer, held, self._state, self._out, self._slots, self._spans, self._odd, self._marker
+            )
+            rows, odd = int(self._state[dump_jit.ROWS]), int(self._state[dump_jit.ODD])
+            places, found = self._odd_records(odd, held if self._state[dump_jit.AT_END] else -1, within_line)
+            self._odd_reader.empty_lines_end |= rows > 0
+            self._count_lines()
+            if rows or found:
+                self.tally.read(rows + len(found))
+                yield self._batch(rows, places, found)
+            if rows < _MAX_ROWS and odd < _MAX_ODD:
                 return
 
     def _parse_end(self, held: int) -> Iterator[EventBatch]:
-        """Deal with what is left at the end of the stream: nothing, or a record cut short."""
-        if not held or self._state[dump_jit.MODE] != dump_jit.READING:
-            return
-        line = int(self._state[dump_jit.LINE])
-        if self._buffer[held - 1] != ord("\n"):
-            self.account.truncated = f"{self._source}: cut short in the record of line {line}, which is left out"
-            return
-        self.account.truncated = f"{self._source}: no empty line ends the record of line {line}: its stack may be cut"
-        if held == self._buffer.size:
-            self._buffer = np.append(self._buffer, np.uint8(0))
-        self._buffer[held] = ord("\n")
-        yield from self._parse(held + 1)
+        """Deal with what is left at the end of the stream."""
+        self._state[dump_jit.AT_END] = 1
+        within_line = bool(held) and self._buffer[held - 1] != ord("\n")
+        if within_line:
+            self._make_room(held + 1)
+            self._buffer[held] = ord("\n")
+        yield from self._parse(held + within_line, within_line=within_line)
 
-    def _batch(self, rows: int) -> EventBatch:
-        columns: dict[str, NDArray[np.generic]] = {"kind": np.full(rows, Kind.BASELINE_ENTRY, dtype=np.int8)}
+    def _count_lines(self) -> None:
+        self.tally.empty_lines += int(self._state[dump_jit.EMPTY])
+        self.tally.skip(int(self._state[dump_jit.SKIPPED]))
+        self._state[dump_jit.EMPTY] = self._state[dump_jit.SKIPPED] = 0
+
+    def _odd_records(self, odd: int, end: int, within_line: bool) -> tuple[list[int], list[Fields]]:
+        """Read the odd regions of the buffer; return the records, and how many rows lie before each."""
+        places, found = [], []
+        for first_line, begin, stop, rows, is_cut in self._odd[:, :odd].T.tolist():
+            self._odd_reader.empty_lines_end |= rows > 0
+            lines = self._buffer[begin:stop].tobytes().split(b"\n")
+            region = Region(
+                lines=lines if lines[-1] else lines[:-1], first_line=first_line, source=self._source,
+                is_cut=bool(is_cut), at_end=stop == end, within_line=stop == end and within_line,
+            )  # fmt: skip
+            fields = self._odd_reader.read(region)
+            if fields is not None:
+                places.append(rows)
+                found.append(fields)
+        return places, found
+
+    def _batch(self, rows: int, places: list[int], found: list[Fields]) -> EventBatch:
+        """Return *rows* rows of the table of numbers, with the records *found* inserted before the rows *places*."""
+        kinds = np.full(rows + len(found), Kind.BASELINE_ENTRY, dtype=np.int8)
+        columns: dict[str, NDArray[np.generic]] = {"kind": kinds}
         texts: dict[str, list[str]] = {}
         for name, field in _NUMBERS.items():
             values = self._out[field, :rows]
+            if found:
+                values = np.insert(values, places, [fields.get(name, dump_jit.ABSENT) for fields in found])
             there = values != dump_jit.ABSENT
             if there.any():
                 columns[name] = np.where(there, values, absent(name)).astype(NUMPY_DTYPES[name])
         for table, (name, field) in enumerate(_TEXTS.items()):
             count = int(self._spans[table, 0, -1])
-            if count:
-                columns[name] = np.maximum(self._out[field, :rows], -1).astype(np.int32)
-                texts[name] = [self._text(*self._spans[table, :, i].tolist()) for i in range(count)]
-        if "stack" in texts:
-            texts["stack"] = ["\n".join(line.strip() for line in text.split("\n")) for text in texts["stack"]]
+            known = [self._text(*self._spans[table, :, i].tolist()) for i in range(count)]
+            if name == "stack":
+                known = [_stripped(text) for text in known]
+            indices = np.maximum(self._out[field, :rows], -1).astype(np.int32)
+            if found:
+                numbers: dict[str, int] = {}
+                remap = np.array([numbers.setdefault(text, len(numbers)) for text in known] + [-1], dtype=np.int32)
+                own = [numbers.setdefault(str(f[name]), len(numbers)) if name in f else -1 for f in found]
+                indices, known = np.insert(remap[indices], places, own), list(numbers)
+            if known:
+                columns[name], texts[name] = indices, known
         return EventBatch(columns=columns, texts=texts)
 
     def _text(self, begin: int, end: int) -> str:
         return self._buffer[begin:end].tobytes().decode(errors="backslashreplace")
 
 
-class PageOwnerFile:
-    """A dump alone as a recording: its clock is the dump's own, and all of it is at the latest time printed in it.
-
-    That is the nearest to when it was made that it says; without times (before Linux 5.11) it is 0.
-    """
-
-    def __init__(self, stream: BinaryIO, *, source: str) -> None:
-        self._dump = PageOwnerDump(stream, source=source)
-        self._source = source
-        self.account = self._dump.account
-
-    def batches(self) -> Iterator[EventBatch]:
-        """Yield a CLOCK row, and the dump as one baseline."""
-        entries = list(self._dump.batches())
-        times = [int(batch.column("ts_nsec").max()) for batch in entries]  # absent is the smallest
-        at = max([0, *times])
-        yield clock_row(at, Clock(ts_nsec=at, source=f"{self._source}: the dump's own clock"))
-        yield from baseline(entries, at, BaselineBegin(
-            name=self._source.split(".")[0],
-            window_begin=at,
-            window_end=at,
-            entries=sum(map(len, entries)),
-            skipped=self.account.not_understood,
-            source=self._source,
-        ))  # fmt: skip
-
-
-PAGE_OWNER: Final = Format(
-    name="page_owner",
-    phrase="a page_owner dump",
-    line=re.compile(rb"Page allocated via order \d+, mask 0x"),
-    opens=lambda stream, kernel: PageOwnerFile(stream, source=stream.source),
-)
+def _stripped(stack: str) -> str:
+    return "\n".join(line for text in stack.split("\n") if (line := text.strip()))

@@ -3,6 +3,9 @@
 A record is what ``print_page_owner`` of mm/page_owner.c prints, in any of its forms since Linux 3.19: a header line, a
 PFN line, a stack (lines that begin with a space), maybe lines on migration and memory cgroup, and an empty line.
 
+A *region* reaches from a line with the marker (the beginning of a header, anywhere in the line) to the next such line. A region
+that is exactly one record is read here. Any other is listed as odd, and ``tolerant`` reads it.
+
 Positions are int64 indices into the buffer; -1 says that something did not match. Nothing here raises.
 """
 
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 from pagetrail.schemas.jit import inner, jit
 from pagetrail.schemas.linux.migrate import MIGRATE_REASON_NAMES, MR_CONTIG_RANGE, MR_CONTIG_RANGE_BEFORE_5_10
 from pagetrail.schemas.linux.mmzone import MIGRATETYPE_NAMES
+from pagetrail.schemas.linux.page_owner import MEMCG_OBJCG, MEMCG_OFFLINE, MEMCG_SLAB
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -32,17 +36,23 @@ def _lines(names: tuple[str, ...]) -> Bytes:
 ABSENT: Final = np.iinfo(np.int64).min
 
 # Rows of the field matrix, and of the tables of distinct texts (COMM, STACK, CGROUP minus COMM).
-PFN, ORDER, GFP, PID, TGID, TS, FREE_TS, MIGRATETYPE, BLOCK_MIGRATETYPE, REASON, FLAGS, COMM, STACK, CGROUP = range(14)
-FIELDS: Final = 14
+PFN, ORDER, GFP, PID, TGID, TS, FREE_TS, MIGRATETYPE, BLOCK_MIGRATETYPE, REASON, FLAGS, MEMCG, COMM, STACK, CGROUP = (
+    range(15)
+)
+FIELDS: Final = 15
 TEXTS: Final = 3
 
 # What the parser is doing, and the slots of its state.
 READING, SKIPPING_LINES, SKIPPING_LINE = range(3)
-POSITION, LINE, MODE, ROWS, BAD = range(5)
-STATE: Final = 5
+POSITION, LINE, MODE, ROWS, ODD, EMPTY, SKIPPED, AT_END = range(8)
+STATE: Final = 8
+
+# The columns of an odd region: number of its first line, begin and end in the buffer, rows before it, whether it is cut.
+ODD_LINE, ODD_BEGIN, ODD_END, ODD_ROW, ODD_CUT = range(5)
+ODD_FIELDS: Final = 5
 
 # Outcomes of one record.
-WHOLE, INCOMPLETE, MALFORMED, OVERSIZE = range(4)
+WHOLE, INCOMPLETE, MALFORMED = range(3)
 
 MAX_RECORD: Final = 1 << 17
 """Longer is no record: the kernel prints at most one page of text each (64 KiB on some machines)."""
@@ -73,6 +83,7 @@ _REASONS: Final = _lines(MIGRATE_REASON_NAMES)
 _CMA: Final = _word(MR_CONTIG_RANGE_BEFORE_5_10.encode())
 
 _NEWLINE, _SPACE, _OPEN, _CLOSE, _MINUS, _ZERO, _NINE = 10, 32, 40, 41, 45, 48, 57
+_OPEN_SQUARE, _CLOSE_SQUARE = 91, 93
 
 
 @inner
@@ -284,14 +295,28 @@ def _pfn_line(buf: Bytes, pos: int, end: int, row: int, out: Ints) -> bool:
     if pos < 0:
         return False
     if typed < 0:  # the old form: "Fallback" or blanks, then flags as letters
-        while pos < end and _at(buf, pos, end, _FLAGS) < 0:
+        flags = -1
+        while pos < end and (buf[pos] == _SPACE or 65 <= buf[pos] <= 90 or 97 <= buf[pos] <= 122):
+            flags = max(flags, _at(buf, pos, end, _FLAGS))
             pos += 1
-        return pos < end
+        return pos == end and flags >= 0
     value, pos = _hexadecimal(buf, _at(buf, _at(buf, pos, end, _FLAGS), end, _HEX), end)
     if pos < 0:
         return False
     out[FLAGS, row] = value
-    return pos == end or (buf[pos] == _OPEN and buf[end - 1] == _CLOSE)
+    if pos < end and (buf[pos] != _OPEN or buf[end - 1] != _CLOSE):
+        return False
+    while pos < end and buf[pos] != _SPACE:
+        pos += 1
+    return pos == end
+
+
+@inner
+def _has_header(buf: Bytes, pos: int, end: int) -> bool:
+    """Whether another record begins within [pos, end)."""
+    while pos < end and (buf[pos] != _HEADER[0] or _at(buf, pos, end, _HEADER) < 0):
+        pos += 1
+    return pos < end
 
 
 @inner
@@ -304,34 +329,58 @@ def _other_line(buf: Bytes, pos: int, end: int, row: int, out: Ints, slots: Ints
             index = MR_CONTIG_RANGE
         if index >= 0:
             out[REASON, row] = index
-        return reason < end
+        return reason < end and not _has_header(buf, reason, end)
+    flags = max(out[MEMCG, row], 0)
     if _at(buf, pos, end, _SLAB) == end:
+        out[MEMCG, row] = flags | MEMCG_SLAB
         return True
     pos = _at(buf, pos, end, _CHARGED)
-    pos = max(pos, _at(buf, pos, end, _OBJCG))
-    pos = _at(buf, pos, end, _TO)
-    pos = max(pos, _at(buf, pos, end, _OFFLINE))
-    pos = _at(buf, pos, end, _MEMCG)
-    if pos < 0:
+    via = _at(buf, pos, end, _OBJCG)
+    pos = _at(buf, max(pos, via), end, _TO)
+    offline = _at(buf, pos, end, _OFFLINE)
+    pos = _at(buf, max(pos, offline), end, _MEMCG)
+    out[MEMCG, row] = flags | (MEMCG_OBJCG if via >= 0 else 0) | (MEMCG_OFFLINE if offline >= 0 else 0)
+    if pos < 0 or _has_header(buf, pos, end):
         return False
     out[CGROUP, row] = _intern(buf, pos, end, slots[2], spans[2])
     return True
 
 
 @inner
+def _stack_line(buf: Bytes, pos: int, stop: int) -> tuple[int, bool]:
+    """Return where the line at *pos*, which begins with a blank, has its newline, or -1; and whether it is a frame.
+
+    A frame is one word, maybe with an address before it or a module behind it.
+    """
+    while pos < stop and buf[pos] == _SPACE:
+        pos += 1
+    good, i = True, pos
+    while i < stop:
+        if buf[i] <= _SPACE:
+            if buf[i] == _NEWLINE:
+                return i, good and i > pos
+            if buf[i] == _SPACE and buf[i - 1] != _CLOSE_SQUARE and (i + 1 == stop or buf[i + 1] != _OPEN_SQUARE):
+                good = False
+        i += 1
+    return -1, False
+
+
+@inner
 def _record(buf: Bytes, pos: int, stop: int, row: int, out: Ints, slots: Ints, spans: Ints) -> tuple[int, int, int]:
     """Read the record at *pos* into column *row* of *out*.
 
-    Returns the outcome; the position behind the record, or of the line that is wrong; and how many lines lie before it.
+    Returns the outcome, the position behind the record, and how many lines it has.
     """
     line, number, stack, stack_end = pos, 0, -1, -1
     others = False
     for field in range(FIELDS):
         out[field, row] = ABSENT
     while True:
-        end = _line_end(buf, line, stop)
-        if (stop if end < 0 else end) - pos > MAX_RECORD:
-            return OVERSIZE, pos, 0
+        good = False
+        if number >= 2 and not others and line < stop and buf[line] == _SPACE:
+            end, good = _stack_line(buf, line, stop)
+        else:
+            end = _line_end(buf, line, stop)
         if end < 0:
             return INCOMPLETE, pos, 0
         if end == line and number >= 2:
@@ -341,7 +390,6 @@ def _record(buf: Bytes, pos: int, stop: int, row: int, out: Ints, slots: Ints, s
         elif number == 1:
             good = _pfn_line(buf, line, end, row, out)
         elif buf[line] == _SPACE and not others:
-            good = True
             stack = line if stack < 0 else stack
             stack_end = end
         else:
@@ -356,35 +404,68 @@ def _record(buf: Bytes, pos: int, stop: int, row: int, out: Ints, slots: Ints, s
 
 
 @inner
-def _skip(buf: Bytes, stop: int, state: Ints) -> bool:
-    """Skip what is no record: up to behind the next empty line, or to the next header. False: more bytes are needed."""
+def _region_end(buf: Bytes, pos: int, stop: int, marker: Bytes) -> tuple[int, int]:
+    """Return where the next line with *marker* behind the line at *pos* begins, and how many lines lie before it; -1: nowhere."""
+    begin, lines = pos, 0
+    for i in range(pos, stop):
+        if buf[i] == _NEWLINE:
+            begin, lines = i + 1, lines + 1
+        elif lines > 0 and buf[i] == marker[0] and _at(buf, i, stop, marker) >= 0:
+            return begin, lines
+    return -1, lines
+
+
+@inner
+def _skip(buf: Bytes, stop: int, state: Ints, marker: Bytes) -> bool:
+    """Skip a line of what is too long for a record; stop at the next line with *marker*. False: more bytes are needed."""
     pos = state[POSITION]
     end = _line_end(buf, pos, stop)
-    if state[MODE] == SKIPPING_LINE:
-        state[POSITION] = stop if end < 0 else end + 1
-        if end < 0:
+    if state[MODE] == SKIPPING_LINES:
+        limit = min(stop if end < 0 else end, pos + MAX_RECORD)
+        for i in range(pos, limit):
+            if buf[i] == marker[0] and _at(buf, i, limit, marker) >= 0:
+                state[MODE] = READING
+                return True
+        if end < 0 and stop - pos <= MAX_RECORD and state[AT_END] == 0:
             return False
-        state[LINE] += 1
-        state[MODE] = SKIPPING_LINES
-        return True
-    if _at(buf, pos, stop, _HEADER) >= 0:
-        state[MODE] = READING
-        return True
-    if end < 0:
-        if stop - pos < _HEADER.size:
-            return False
-        state[MODE], state[POSITION] = SKIPPING_LINE, stop
+        state[SKIPPED] += 1 if end != pos else 0
+        state[EMPTY] += 1 if end == pos else 0
+    state[POSITION] = stop if end < 0 else end + 1
+    state[MODE] = SKIPPING_LINE if end < 0 else SKIPPING_LINES
+    state[LINE] += 0 if end < 0 else 1
+    return end >= 0
+
+
+@inner
+def _odd_region(buf: Bytes, stop: int, state: Ints, odd: Ints, marker: Bytes) -> bool:
+    """List the region at the state's position as odd, and go behind it. False: more bytes are needed to see its end.
+
+    One that is longer than a record is cut, and what is left of it is skipped.
+    """
+    pos = state[POSITION]
+    limit = min(stop, pos + MAX_RECORD)
+    end, lines = _region_end(buf, pos, limit, marker)
+    cut = end < 0 and stop - pos > MAX_RECORD
+    if end < 0 and not cut and state[AT_END] == 0:
         return False
-    if end == pos:
-        state[MODE] = READING
-    state[POSITION] = end + 1
-    state[LINE] += 1
+    if end < 0:
+        end = limit
+        while cut and lines > 0 and buf[end - 1] != _NEWLINE:  # whole lines, if it has any
+            end -= 1
+    place = state[ODD]
+    odd[ODD_LINE, place], odd[ODD_BEGIN, place], odd[ODD_END, place] = state[LINE], pos, end
+    odd[ODD_ROW, place], odd[ODD_CUT, place] = state[ROWS], 1 if cut else 0
+    state[ODD] += 1
+    state[LINE] += lines
+    state[POSITION] = end
+    if cut:
+        state[MODE] = SKIPPING_LINES if lines > 0 else SKIPPING_LINE
     return True
 
 
 # b = bytes of the buffer, r = rows it may give, t = distinct texts, s = slots (a power of two, more than t)
 @jit
-def parse(buf: Bytes, stop: int, state: Ints, out: Ints, slots: Ints, spans: Ints, bad: Ints) -> None:
+def parse(buf: Bytes, stop: int, state: Ints, out: Ints, slots: Ints, spans: Ints, odd: Ints, marker: Bytes) -> None:
     """Read whole records of ``buf[:stop]`` until it holds no more of them, or a table is full.
 
     Parameters
@@ -392,36 +473,40 @@ def parse(buf: Bytes, stop: int, state: Ints, out: Ints, slots: Ints, spans: Int
     buf
         Shape (b,).
     state
-        Shape (STATE,): where to begin and, afterwards, where it ended; rows read; malformed records met.
+        Shape (STATE,): where to begin and, afterwards, where it ended; rows read; odd regions met; empty and skipped lines.
     out
         Shape (FIELDS, r), int64: a column a record; text fields index into their table.
     slots, spans
         Shapes (TEXTS, s) and (TEXTS, 2, t + 1): the tables of distinct texts; slots are -1 where free.
-    bad
-        Shape (3, m): line number, begin and end of the offending line of each malformed record.
+    odd
+        Shape (ODD_FIELDS, m): the regions that are not exactly one record, in their order.
+    marker
+        What only the first line of a record has.
     """
-    while state[POSITION] < stop and state[ROWS] < out.shape[1] and state[BAD] < bad.shape[1]:
+    while state[POSITION] < stop and state[ROWS] < out.shape[1] and state[ODD] < odd.shape[1]:
         if state[MODE] != READING:
-            if not _skip(buf, stop, state):
+            if not _skip(buf, stop, state, marker):
                 return
             continue
         pos = state[POSITION]
         if buf[pos] == _NEWLINE:
             state[POSITION] += 1
             state[LINE] += 1
+            state[EMPTY] += 1
             continue
-        outcome, where, lines = _record(buf, pos, stop, state[ROWS], out, slots, spans)
-        if outcome == INCOMPLETE:
-            return
-        state[LINE] += lines
-        state[POSITION] = where
+        outcome, behind, lines = _record(buf, pos, min(stop, pos + MAX_RECORD), state[ROWS], out, slots, spans)
+        empty = 1
+        if outcome == WHOLE:
+            while behind < min(stop, pos + MAX_RECORD) and buf[behind] == _NEWLINE:
+                behind, lines, empty = behind + 1, lines + 1, empty + 1
+            if stop - behind < marker.size and state[AT_END] == 0:
+                return
+            if behind < stop and _at(buf, behind, stop, marker) < 0:  # its stack may go on there
+                outcome = MALFORMED
         if outcome == WHOLE:
             state[ROWS] += 1
-            continue
-        end = _line_end(buf, where, stop)
-        bad[0, state[BAD]], bad[1, state[BAD]] = state[LINE], where
-        bad[2, state[BAD]] = stop if end < 0 else end
-        state[BAD] += 1
-        state[MODE] = SKIPPING_LINES
-        if where == pos:  # its own first line: go past it, or it would be met again
-            state[MODE] = SKIPPING_LINE
+            state[LINE] += lines
+            state[EMPTY] += empty
+            state[POSITION] = behind
+        elif not _odd_region(buf, stop, state, odd, marker):
+            return

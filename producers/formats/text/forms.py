@@ -1,7 +1,7 @@
 """Other forms of ftrace text, each rewritten line by line into the common one: what ftrace.py then reads.
 
-A form keeps the number of lines: a line that only the form has becomes an empty one, and a line that it does not know stays as it
-is, so that it is counted and shown as it was written.
+A form keeps the number of lines: a line that only the form has becomes a comment, and a line that it does not know stays as it is,
+so that it is counted and shown as it was written.
 """
 
 import io
@@ -19,6 +19,8 @@ Rewrite = Callable[[bytes], bytes]
 """Returns a line, without its newline, in the common form."""
 
 READ_BYTES: Final = 1 << 20
+COMMENT: Final = b"#"
+"""Stands for a line that says nothing of an event. An empty line in a trace may be what is left of one."""
 NO_PID: Final = b"<...>-?"
 """Stands for ``comm-pid`` where the form has neither; no kernel prints it."""
 
@@ -43,7 +45,7 @@ _GRAPH: Final = re.compile(
 _GRAPH_TIMED: Final = re.compile(rb"\s*\d{1,10}\.\d{1,9} +\| ")
 # print_graph_entry_leaf, print_graph_entry_nested, print_graph_return, print_graph_irq, and the lines around a switch of tasks
 _GRAPH_CALL: Final = re.compile(
-    rb"[^/]*\|\s*(?:[\w.]+(?: \[\w+\])?\(.*\)\s*[{;].*|\}.*)|.*(?:={10}>|<={10})[ |]*|\s*-{10,}\s*",
+    rb"[^/]*\|\s*(?:[\w.]+(?: \[\w+\])?\(.*\)\s*[{;].*|\}.*)|.*(?:={10}>|<={10})[ |]*|\s*-{10,}\s*|\s*",
     re.DOTALL,
 )
 _GRAPH_SWITCH: Final = re.compile(
@@ -54,10 +56,6 @@ _EVENT: Final = re.compile(rb"[\w.]+: ")
 _FILE: Final = re.compile(rb" *(?P<file>[^\s:]*\.[^\s:]*): (?P<rest>.{16,}-\d+\s+\[\d+\].*)", re.DOTALL)
 _HTML: Final = re.compile(rb"\s*(?:<!doctype html|<html)", re.IGNORECASE)
 _TRACE_BEGINS: Final = re.compile(rb"(?:.*>)?\s*(?=# tracer: )", re.DOTALL)
-
-
-NO_EVENT: Final = b"#"
-"""What stands for a line that is of no event: a comment, as an empty line may be what is left of an event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,8 +154,8 @@ class _InKernelLog:
             # a rule before the first event, and one behind the last
             self._inside = not (self._inside and self._read)
             self._read = False
-            return NO_EVENT
-        return text if self._inside else NO_EVENT
+            return COMMENT
+        return text if self._inside else COMMENT
 
 
 class _OfFiles:
@@ -194,7 +192,7 @@ class _InGraph:
             switch = _GRAPH_SWITCH.fullmatch(line)
             if switch is not None:
                 self._tasks[switch["cpu"]] = b"%b-%b" % (switch["comm"], switch["pid"])
-            return NO_EVENT if switch is not None or _GRAPH_CALL.fullmatch(line) else line
+            return COMMENT if switch is not None or _GRAPH_CALL.fullmatch(line) else line
         task = b"%b-%b" % (found["comm"], found["pid"]) if found["pid"] else self._tasks.get(found["cpu"], NO_PID)
         digits = 6 if len(found["f"]) <= 6 else 9
         text = found["text"] if _EVENT.match(found["text"]) else b"tracing_mark_write: " + found["text"]
@@ -213,11 +211,11 @@ class _InHtml:
         if not self._inside:
             begins = _TRACE_BEGINS.match(line) if b"# tracer: " in line else None
             self._inside = begins is not None
-            return line[begins.end() :] if begins else NO_EVENT
+            return line[begins.end() :] if begins else COMMENT
         if b"</script>" in line:
             self._inside = False
-            return line.partition(b"</script>")[0].rstrip(b" ") or NO_EVENT
-        return line
+            line = line.partition(b"</script>")[0].rstrip(b" ")
+        return line if line.strip() else COMMENT
 
 
 LATENCY: Final = Form(line=_LATENCY, rewrite=lambda _: _in_latency_format)
@@ -231,5 +229,5 @@ FILES: Final = Form(line=_FILE, rewrite=_OfFiles)
 GRAPH: Final = Form(line=_GRAPH_TIMED, rewrite=_InGraph)
 HTML: Final = Form(line=_HTML, rewrite=_InHtml)
 _BY_LINES: Final = (KERNEL_LOG, LATENCY, FILES, GRAPH)
-LINES: Final = tuple(re.sub(rb"\(\?P<\w+>", b"(?:", form.line.pattern) for form in _BY_LINES)
-"""Patterns, without groups, of the lines by which such a text is recognised."""
+LINES: Final = tuple(re.sub(rb"\(\?P<\w+>", b"(?:", form.line.pattern) for form in (LATENCY, FILES, GRAPH))
+"""Patterns, without groups, of the lines by which a text that is all of one form is recognised."""

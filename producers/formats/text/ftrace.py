@@ -6,7 +6,8 @@ from typing import Final
 
 from pagetrail.producers.formats.format import Format, Origin
 from pagetrail.producers.formats.text import text_jit as tk
-from pagetrail.producers.formats.text.forms import LINES, form_of, rewritten
+from pagetrail.producers.formats.text.blocks import Survey
+from pagetrail.producers.formats.text.forms import KERNEL_LOG, LINES, form_of, rewritten
 from pagetrail.producers.formats.text.ftrace_jit import scan_ftrace
 from pagetrail.producers.formats.text.odd_lines import COMMENT, LOSS_REPORT, Known, Odd, ftrace_line, is_joined
 from pagetrail.producers.formats.text.reader import TextReader
@@ -136,6 +137,18 @@ FTRACE_TEXT: Final = Format(
     line=re.compile(b"|".join([_COMMON.pattern, *LINES]), re.DOTALL),
     opens=_opened,
     origin=_origin,
+    survey=Survey,
     tracer=FTRACE,
     trace_names=("trace.txt", "trace_pipe.txt", "trace"),
+)
+FTRACE_DUMP: Final = Format(
+    name="ftrace-dump",
+    phrase="a kernel log in which the ftrace buffer was dumped",
+    line=KERNEL_LOG.line,
+    within=True,
+    opens=lambda stream, kernel: FtraceText(
+        rewritten(stream, KERNEL_LOG.rewrite(stream.source)), source=stream.source, kernel=kernel
+    ),
+    tracer=FTRACE,
+    trace_names=("ftrace_dump.txt",),
 )

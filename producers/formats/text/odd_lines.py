@@ -13,7 +13,8 @@ _JOINED: Final = re.compile(JOINED.pattern.encode())
 # kernel/trace/trace_output.c (Linux 6.1), trace_stack_print and trace_fn_trace
 _FRAME: Final = re.compile(rb"[ \t]*=>.*", re.DOTALL)
 _CALL: Final = re.compile(
-    rb".*-\d+ +(?:\( *[-\d]+\) *)?\[\d+\] +(?:[^ \d][^ ]* +)?\d+\.\d+: +[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?"
+    rb"\s*.{0,15}-(?:\?|\d{1,9}) +(?:\( *(?:-+|\d{1,9})\) *)?\[\d{1,5}\] +(?:[!-/:-~][!-~]* +)?\d{1,10}\.(?:\d{9}|\d{6}): +"
+    rb"[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?"
     rb"(?: <[0-9a-f]+>)? <-[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?(?: <[0-9a-f]+>)?",
     re.DOTALL,
 )

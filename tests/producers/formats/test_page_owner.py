@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -11,15 +12,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pagetrail.producers.formats.page_owner import page_owner_jit
-from pagetrail.producers.formats.page_owner.dump import PageOwnerDump, PageOwnerFile
+from pagetrail.producers.formats.page_owner.alone import PageOwnerFile
+from pagetrail.producers.formats.page_owner.dump import PageOwnerDump
 from pagetrail.producers.inputs import TarMembers, open_input
 from pagetrail.schemas.batch import to_arrow
 from pagetrail.schemas.columns import Kind, absent
 from tests.conftest import REPOSITORY
-from tests.oracles.page_owner import reference
+from tests.oracles.page_owner import reference, tolerant
 
 NUMBERS = ("pfn", "order", "gfp_mask", "pid", "tgid", "ts_nsec", "free_ts_nsec")
-NUMBERS += ("migratetype", "block_migratetype", "migrate_reason", "page_flags")
+NUMBERS += ("migratetype", "block_migratetype", "migrate_reason", "page_flags", "memcg_flags")
 TEXTS = ("comm", "stack", "cgroup")
 
 # One record of each form: Linux 6.1, moved and charged; 6.12; 5.15; 5.4; 4.0.
@@ -124,18 +126,37 @@ def mutated(draw):
     return data
 
 
+def plain(row):
+    """Return a record without blanks at the end of its lines, and with hexadecimal offsets."""
+    stack = row.get("stack") and "\n".join(line for text in row["stack"].split("\n") if (line := text.strip()))
+    stack = stack and re.sub(r"\+(\d+)$", lambda offset: f"+{int(offset[1]):#x}", stack, flags=re.M)
+    cgroup = row.get("cgroup") and row["cgroup"].strip()
+    return {name: row.get(name) for name in (*NUMBERS, "comm")} | {"stack": stack or None, "cgroup": cgroup}
+
+
+def assert_as_tolerant(data, **options):
+    dump = PageOwnerDump(io.BytesIO(data), source="dump", **options)
+    rows = [row for batch in dump.batches() for row in rows_of(batch)]
+    records, tally = tolerant(data)
+    assert [plain(row) for row in rows] == [plain(record) for record in records]
+    assert dump.account == tally.account
+    for name in ("missing", "without_page", "empty_lines", "kinds", "partial"):
+        assert getattr(dump.tally, name) == getattr(tally, name), name
+    assert dump.tally.lines == data.count(b"\n") + bool(data and not data.endswith(b"\n"))
+
+
 @given(mutated())
 @example(b"\xc2\x80" + FORMS)  # a line is noted by its first bytes, not by its first characters
 @example(b"\xff" * 100 + FORMS)
 @settings(max_examples=400, deadline=None)
-def test_the_fast_parser_equals_the_reference(data):
-    assert_as_reference(data)
+def test_the_fast_parser_equals_the_tolerant_one(data):
+    assert_as_tolerant(data)
 
 
 @given(mutated(), st.integers(20, 700))
 @settings(max_examples=60, deadline=None)
 def test_the_entries_do_not_depend_on_how_the_stream_is_cut(data, chunk_bytes):
-    assert_as_reference(data, chunk_bytes=chunk_bytes)
+    assert_as_tolerant(data, chunk_bytes=chunk_bytes)
 
 
 def test_a_malformed_record_is_counted_with_its_line_and_skipped():

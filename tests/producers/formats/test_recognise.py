@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pagetrail.producers.formats.page_owner.dump import PAGE_OWNER
+from pagetrail.producers.formats.page_owner.alone import PAGE_OWNER
 from pagetrail.producers.formats.recognise import HEAD_BYTES, opener, recognise
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.formats.text.ftrace import FTRACE_TEXT

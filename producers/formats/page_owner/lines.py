@@ -1,0 +1,211 @@
+"""The lines of page_owner records as people have them, one at a time, by regular expressions: slow, and tolerant of odd forms.
+
+A line is given without what a console or a tool put before it: see ``prefixes``.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pagetrail.schemas.linux.migrate import MIGRATE_REASON_NAMES, MR_CONTIG_RANGE, MR_CONTIG_RANGE_BEFORE_5_10
+from pagetrail.schemas.linux.mmzone import MIGRATETYPE_NAMES
+from pagetrail.schemas.linux.page_owner import MEMCG_OBJCG, MEMCG_OFFLINE, MEMCG_SLAB
+
+Fields = dict[str, int | str]
+"""What lines of a record say: numbers and texts by the names of the columns of events."""
+
+HIGHEST_ORDER: Final = 63
+MOST_COMM_BYTES: Final = 15
+"""Longer is no comm that goes on in the next line. Source: include/linux/sched.h, TASK_COMM_LEN (Linux 6.1) is 16, with its end."""
+
+_INT32_MAX: Final = (1 << 31) - 1
+_INT64_MAX: Final = (1 << 63) - 1
+
+# print_page_owner (mm/page_owner.c, Linux 3.19 to 7.2); drgn's and gdb's scripts write "gfp_mask: 0x1, pid: 2"
+_ALLOCATED: Final = (
+    rb"Page allocated via order (?P<order>-?\d{1,18}), (?:gfp_)?mask:? 0x(?P<gfp>[0-9a-f]{1,16})(?:\([^)]*\))?"
+)
+_PID: Final = rb", pid:? (?P<pid>-?\d{1,18})(?:, tgid:? (?P<tgid>-?\d{1,18}))?"
+_TIMES: Final = rb", ts (?P<ts>-?\d{1,18}) ns(?:, free_ts (?P<free_ts>-?\d{1,18}) ns)?"
+_HEADERS: Final = tuple(
+    re.compile(_ALLOCATED + rest, re.DOTALL)
+    for rest in (
+        rb"",
+        _PID + _TIMES,
+        _PID + rb" \((?P<comm>.*)\)(?:" + _TIMES + rb")?",
+        _PID + rb" \((?P<comm>.{0,40}?)\)" + _TIMES + rb"(?P<more>, [a-z_]+.*)",
+        _PID + _TIMES + rb"(?P<more>, [a-z_]+.*)",
+    )
+)
+# page_tracking.py of Qualcomm's linux-ramdump-parser-v2
+_TRACKED: Final = re.compile(
+    rb"PFN : 0x(?P<pfn>[0-9a-f]{1,13})-0x(?P<last>[0-9a-f]{1,13}) Page : 0x[0-9a-f]+ Order : (?P<order>\d{1,2})"
+    rb" PID : (?P<pid>-?\d{1,18}) (?:Comm: (?P<comm>.*) )?ts_nsec (?P<ts>-?\d{1,18})"
+    rb"(?: gfp 0x(?P<gfp>[0-9a-f]{1,16}))?(?: pgext 0x[0-9a-f]+)?",
+    re.DOTALL,
+)
+
+_NUMBER: Final = rb"(?:0x[0-9a-f]{1,16}|\d{1,18})"
+_BLOCK: Final = rb"(?:0x[0-9a-f]{1,16}|-?\d{1,18})"
+_PFN: Final = re.compile(rb"PFN:? (?P<pfn>" + _NUMBER + rb")(?:,? (?:type|Block|Flags)\b.*)")
+_TYPE_OF_OWNER: Final = re.compile(rb"PFN:? " + _NUMBER + rb" type ([^ ]+) Block ")
+_TYPE_OF_BLOCK: Final = re.compile(
+    rb"PFN:? " + _NUMBER + rb"(?: type [^ ]+)? Block " + _BLOCK + rb" type ([^ ]+)(?: |$)"
+)
+_FLAGS: Final = re.compile(rb" Flags:? 0x([0-9a-f]{1,16})(?:\(.*\))?$")
+_WHOLE_PFN: Final = re.compile(
+    rb"PFN:? " + _NUMBER + rb"(?:"
+    rb"(?: type [^ ]+)? Block " + _BLOCK + rb" type [^ ]+ Flags 0x[0-9a-f]{1,16}(?:\([^ ]*\))?"  # Linux 4.6 to 7.2
+    rb"| Block " + _BLOCK + rb" type [^ ]+(?: [A-Za-z ]*)? Flags(?: [A-Za-z ]*)?"  # Linux 3.19 to 4.5: flags as letters
+    rb"|(?: type \.\.\.)? Block " + _BLOCK + rb""  # the script of the crash extension, without types
+    rb"|, Flags: 0x[0-9a-f]{1,16}"  # drgn's and gdb's scripts
+    rb")"
+)
+
+_ADDRESS: Final = rb"(?:\[?<(?:0x)?[0-9a-f]{8,16}>\]?|(?:0x)?[0-9a-f]{8,16}:?)"
+_SYMBOL: Final = rb"[^\s+()]+\+(?P<offset>0x[0-9a-f]+|\d+)(?:/(?:0x[0-9a-f]+|\d+))?"
+_MODULE: Final = rb"(?:\s+\[[^\]]+\])?"
+_FRAME: Final = re.compile(
+    rb"(?:#\d+\s+)?(?P<frame>(?:" + _ADDRESS + rb"\s+)?(?:\? )?" + _SYMBOL + _MODULE
+    + rb"|\[<[0-9a-f]{8,16}>\](?:\s+\S+" + _MODULE + rb")?|0x[0-9a-f]{8,16})"
+)  # fmt: skip
+_WORD: Final = re.compile(rb"(?:#\d+\s+)?((?:[^ ]|(?<=\]) | (?=\[))+)")
+_DECIMAL_OFFSET: Final = re.compile(rb"\+(\d+)$")
+
+_MIGRATED: Final = re.compile(rb"Page has been migrated, last migrate reason: (.+)")
+_CHARGED: Final = re.compile(
+    rb"(?P<slab>Slab cache page)|Charged (?P<objcg>\(via objcg\) )?to (?P<offline>offline )?memcg ?(?P<name>.*)"
+)
+_SORTED: Final = re.compile(rb"\d+ times(?:, \d+ pages.*)?:?")
+_LEFT_OUT: Final = re.compile(rb"--+|\.\.\.|\[\.\.\.\]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """One way to write records.
+
+    Attributes
+    ----------
+    marker
+        What only the first line of a record has.
+    header
+        Returns what that line says, null where it is damaged.
+    names_page
+        The first line names the page: there is no PFN line.
+    """
+
+    marker: bytes
+    header: Callable[[bytes], Fields | None]
+    names_page: bool = False
+
+
+def header_fields(line: bytes) -> Fields | None:
+    """Return what a header of print_page_owner says; null where it is damaged. ``more`` is what it has beyond known fields."""
+    found = next((match for pattern in _HEADERS if (match := pattern.fullmatch(line))), None)
+    return None if found is None else _header(found.groupdict())
+
+
+def tracked_fields(line: bytes) -> Fields | None:
+    """Return what a line of page_tracking.txt says; null where it is damaged."""
+    found = _TRACKED.fullmatch(line)
+    fields = None if found is None else _header(found.groupdict())
+    if found is None or fields is None:
+        return None
+    pfn = int(found["pfn"], 16)
+    if int(found["last"], 16) != pfn + (1 << int(found["order"])) - 1:
+        return None
+    return fields | {"pfn": pfn}
+
+
+def _header(found: Mapping[str, bytes | None]) -> Fields | None:
+    fields: Fields = {}
+    for name, base in (("order", 10), ("pid", 10), ("tgid", 10), ("ts", 10), ("free_ts", 10), ("gfp", 16)):
+        if (text := found.get(name)) is not None:
+            fields[_COLUMN.get(name, name)] = int(text, base)
+    for name in ("comm", "more"):
+        if (text := found.get(name)) is not None:
+            fields[name] = readable(text)
+    possible = 0 <= int(fields["order"]) <= HIGHEST_ORDER and int(fields.get("gfp_mask", 0)) <= _INT64_MAX
+    small = all(abs(int(fields.get(name, 0))) <= _INT32_MAX for name in ("pid", "tgid"))
+    return fields if possible and small else None
+
+
+_COLUMN: Final = {"ts": "ts_nsec", "free_ts": "free_ts_nsec", "gfp": "gfp_mask"}
+
+PAGE_OWNER_DIALECT: Final = Dialect(marker=b"Page allocated via order ", header=header_fields)
+TRACKING_DIALECT: Final = Dialect(marker=b"PFN : 0x", header=tracked_fields, names_page=True)
+
+
+def is_pfn_line(line: bytes) -> bool:
+    """Whether a line is, or was, the second one of a record."""
+    return line.startswith(b"PFN")
+
+
+def pfn_fields(line: bytes) -> tuple[Fields, bool] | None:
+    """Return what a PFN line says, and whether all of it was understood; null where no whole pfn is in it."""
+    found = _PFN.fullmatch(line)
+    if found is None:
+        return None
+    text = found["pfn"]
+    pfn = int(text, 16 if text.startswith(b"0x") else 10)
+    if pfn > _INT64_MAX:
+        return None
+    fields: Fields = {"pfn": pfn}
+    for name, pattern in (("migratetype", _TYPE_OF_OWNER), ("block_migratetype", _TYPE_OF_BLOCK)):
+        if (word := pattern.match(line)) and (number := _migratetype(word[1])) is not None:
+            fields[name] = number
+    if (word := _FLAGS.search(line)) and (b" Block " not in line or _TYPE_OF_OWNER.match(line)):
+        flags = int(word[1], 16)
+        fields["page_flags"] = flags - (flags >> 63 << 64)
+    return fields, _WHOLE_PFN.fullmatch(line) is not None
+
+
+def _migratetype(word: bytes) -> int | None:
+    """Return the number of a migratetype that is named or, before Linux 4.6, numbered; null: 6.1 does not know the name."""
+    name = readable(word)
+    if name in MIGRATETYPE_NAMES:
+        return MIGRATETYPE_NAMES.index(name)
+    return int(word) if re.fullmatch(rb"\d{1,2}", word) and int(word) < 64 else None
+
+
+def frame_text(line: bytes, *, indented: bool) -> str | None:
+    """Return the frame that a line of a stack has, without a number before it; null: it is no such line.
+
+    *indented*: blanks stand before it, so any one word will do, with an address before it or a module behind it.
+    """
+    found = _FRAME.fullmatch(line)
+    if found is None:
+        word = _WORD.fullmatch(line) if indented else None
+        return None if word is None else readable(word[1])
+    return readable(_DECIMAL_OFFSET.sub(lambda offset: b"+%#x" % int(offset[1]), found["frame"]))
+
+
+def other_fields(line: bytes) -> Fields | None:
+    """Return what a known line behind the stack says; null: it is none of them."""
+    if found := _MIGRATED.fullmatch(line):
+        name = readable(found[1])
+        if name == MR_CONTIG_RANGE_BEFORE_5_10:
+            return {"migrate_reason": MR_CONTIG_RANGE}
+        return {"migrate_reason": MIGRATE_REASON_NAMES.index(name)} if name in MIGRATE_REASON_NAMES else {}
+    if found := _CHARGED.fullmatch(line):
+        if found["slab"]:
+            return {"memcg_flags": MEMCG_SLAB}
+        flags = MEMCG_OBJCG * bool(found["objcg"]) | MEMCG_OFFLINE * bool(found["offline"])
+        return {"memcg_flags": flags, "cgroup": readable(found["name"])}
+    return None
+
+
+def is_sorted_line(line: bytes) -> bool:
+    """Whether page_owner_sort wrote this line over a record. Source: tools/mm/page_owner_sort.c, main (Linux 6.1)."""
+    return _SORTED.fullmatch(line) is not None
+
+
+def is_left_out_line(line: bytes) -> bool:
+    """Whether a line says that lines are left out here: grep writes ``--``, people write ``...``."""
+    return _LEFT_OUT.fullmatch(line) is not None
+
+
+def readable(text: bytes) -> str:
+    """Return bytes of a dump as text; those that are no UTF-8 are escaped."""
+    return text.decode(errors="backslashreplace")

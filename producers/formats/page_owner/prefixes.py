@@ -1,0 +1,51 @@
+"""What consoles and tools put before each line of a dump: ``[  100.001] ``, ``<6>``, logcat's and syslog's words, grep's names.
+
+The prefix of a record's first line is the pattern for those of its other lines: the same signs, with other words and numbers
+between them. So no list of tools is needed.
+"""
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+Strip = Callable[[bytes], bytes]
+"""Returns a line without its prefix; a line that has none as it is."""
+
+_PART = re.compile(rb"[^\W_]+|\s+|.", re.DOTALL)
+_ESCAPE = re.compile(rb"\x1b\[[0-9;]*m")
+"""Colours of a terminal."""
+
+
+def stripper(prefix: bytes) -> Strip:
+    """Return what takes a prefix in the form of *prefix* from lines; blanks alone are no prefix."""
+    prefix = _ESCAPE.sub(b"", prefix)
+    if not prefix.strip():
+        return _plain
+    *parts, last = _PART.findall(prefix)
+    end = rb"\s{0,%d}" % len(last) if last.isspace() else _shape(last)  # what is more is the indent of a stack's line
+    pattern = _pattern(b"".join(map(_shape, parts)) + end)
+
+    def strip(line: bytes) -> bytes:
+        line = _plain(line)
+        found = pattern.match(line)
+        return line[found.end() :] if found else line
+
+    return strip
+
+
+def _plain(line: bytes) -> bytes:
+    return _ESCAPE.sub(b"", line) if b"\x1b" in line else line
+
+
+def _shape(part: bytes) -> bytes:
+    """Return the pattern of one part of a prefix."""
+    if part.isspace():
+        return rb"\s*"
+    if part in b":-":
+        return rb"[:-]"  # grep -A writes FILE:12: before a line that matches, FILE-13- before the others
+    return rb"\s*\w+" if part.isalnum() else re.escape(part)
+
+
+@lru_cache(maxsize=256)
+def _pattern(shape: bytes) -> re.Pattern[bytes]:
+    return re.compile(shape)
