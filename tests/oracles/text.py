@@ -381,8 +381,12 @@ class Reference:
     def seen(self, cpu: object, ts: int) -> None:
         """Note that *cpu* was heard of at *ts*: a loss before that ends."""
         if isinstance(cpu, int):
-            for loss in self.open.pop(cpu, {}).values():
-                self.put_gap(cpu, loss, ts)
+            for kind, loss in self.open.pop(cpu, {}).items():
+                need = max(int(str(loss["t_lo"])), int(str(loss.get("need", -1))))
+                if ts >= need:
+                    self.put_gap(cpu, loss, ts)
+                else:
+                    self.open.setdefault(cpu, {})[kind] = loss | {"t_lo": 0, "need": need}
             if self.begin is not None:
                 cpus, heard, lost, reason = self.begin
                 heard.add(cpu)

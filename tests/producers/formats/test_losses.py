@@ -166,6 +166,14 @@ def test_a_loss_of_unknown_cpu_reaches_as_far_as_the_events_are_out_of_order() -
     assert bounds(disordered + b"?\n" + event(5) + event(8)) == [(None, 2, 8)]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "until"), [((2, 1, 3), 3), ((9, 3, 4), 9)], ids=["too low behind it", "too high before it"]
+)
+def test_a_time_that_is_wrong_beside_a_loss_makes_the_gap_no_smaller(seconds: tuple[int, ...], until: int) -> None:
+    before, *after = (event(second) for second in seconds)
+    assert bounds(before + event(2, b"mm_page_fsee: x") + b"".join(after)) == [(1, 0, until)]
+
+
 def test_more_losses_than_can_be_kept_apart_last_until_the_end() -> None:
     bad = b"".join(event(n, b"mm_page_fsee: x") + event(n) for n in range(1, MOST_GAPS + 3))
     found = bounds(event(0, cpu=0) + bad)
