@@ -54,6 +54,17 @@ def rename(line: bytes, rng: random.Random) -> bytes:
     return line[:at] + bytes([letter]) + line[at + 1 :]
 
 
+def swapped(text: bytes, seed: int, swaps: int, *, kept: bytes) -> bytes:
+    """Return *text* with some lines exchanged for later ones; lines that have *kept* in them stay."""
+    rng = random.Random(seed)
+    lines = text.split(b"\n")[:-1]
+    places = [at for at, line in enumerate(lines) if kept not in line]
+    for _ in range(swaps):
+        left, right = rng.sample(places, 2)
+        lines[left], lines[right] = lines[right], lines[left]
+    return b"".join(line + b"\n" for line in lines)
+
+
 _WAYS: Final = (cut, garble, behead, blot, rename)
 
 

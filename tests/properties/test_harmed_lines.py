@@ -13,6 +13,7 @@ from pagetrail.producers.formats.text.ftrace import FtraceText
 from pagetrail.producers.formats.text.perf_script import PerfScript
 from pagetrail.producers.formats.text.reader import TextReader
 from pagetrail.producers.meaning import RecordedKernel
+from pagetrail.producers.ordering import in_order
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.columns import Kind, absent
 from pagetrail.schemas.details import Marker
@@ -22,7 +23,7 @@ from tests.model.kernel import History, ModelKernel
 from tests.oracles.answers import answers, describe, expected, wrong_and_certain
 from tests.oracles.text import Row, rows_of
 from tests.producers.formats.text_samples import slices
-from tests.properties.harm import harmed
+from tests.properties.harm import harmed, swapped
 
 NIGHTLY = settings.get_current_profile_name() == "nightly"
 HISTORIES = 5_000 if NIGHTLY else 60
@@ -99,6 +100,20 @@ def reader_of(text: bytes) -> FtraceText:
     return FtraceText(io.BytesIO(text), source="test", kernel=RecordedKernel(vmemmap_base=BASE))
 
 
+def check(history: History, events: EventBatch, seed: int) -> int:
+    """Hold answers from *events* against the truth of *history*; return how many pages some of them were certain of."""
+    ts = history.events.columns["trace_ts_nsec"]
+    end = min(int(events.columns["trace_ts_nsec"][-1]), int(ts[-1]))
+    times = sorted({*(at for at in random.Random(seed).sample(np.unique(ts).tolist(), 6) if at < end), end})
+    rows = [int(row) - 1 for row in np.searchsorted(ts, times, side="right")]
+    certain = 0
+    for answer, truth in zip(answers(events, times, CONFIG)[0], history.journal.truths(rows), strict=True):
+        bad = {name: pages for name, pages in wrong_and_certain(answer, truth, CONFIG).items() if pages.any()}
+        assert not bad, (seed, answer.ts, describe(bad, answer.said.proven, expected(truth)))
+        certain += int(answer.certain.any(axis=1).sum())
+    return certain
+
+
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_page_is_certain_and_different_from_the_truth(part: int) -> None:
     certain = 0
@@ -108,16 +123,18 @@ def test_no_page_is_certain_and_different_from_the_truth(part: int) -> None:
         reader = reader_of(text.text)
         events = events_of(history, reader)
         assert reader.account.not_understood >= len(text.lines), (seed, text.lines)
-        ts = history.events.columns["trace_ts_nsec"]
-        times = sorted(
-            {*random.Random(seed).sample(np.unique(ts).tolist(), 6), int(events.columns["trace_ts_nsec"][-1])}
-        )
-        rows = [int(row) - 1 for row in np.searchsorted(ts, times, side="right")]
-        for answer, truth in zip(answers(events, times, CONFIG)[0], history.journal.truths(rows), strict=True):
-            bad = {name: pages for name, pages in wrong_and_certain(answer, truth, CONFIG).items() if pages.any()}
-            assert not bad, (seed, text.lines, answer.ts, describe(bad, answer.said.proven, expected(truth)))
-            certain += int(answer.certain.any(axis=1).sum())
+        certain += check(history, events, seed)
     assert certain
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_swap_across_time_leaves_no_page_certain_and_different_from_the_truth(part: int) -> None:
+    for seed in range(part, HISTORIES, 2 * PARTS):
+        history = ModelKernel(seed, config=CONFIG).run(STEPS)
+        text = swapped(as_text(history), seed, 1 + seed % 2, kept=KEPT)
+        reader = reader_of(text)
+        batches = [*in_order([events_of(history, reader)], reader.account)]
+        check(history, concat([batch for batch in batches if len(batch)]), seed)
 
 
 @pytest.mark.parametrize("seed", range(3))
