@@ -72,6 +72,7 @@ class PageOwnerDump:
         self._marker = np.frombuffer(dialect.marker, dtype=np.uint8)
         self._stream, self._source, self._chunk = stream, source, chunk_bytes
         self._buffer = np.empty(chunk_bytes, dtype=np.uint8)
+        self._carriage_return = b""
         self._state = np.zeros(dump_jit.STATE, dtype=np.int64)
         self._state[dump_jit.LINE] = 1
         self._out = np.empty((dump_jit.FIELDS, _MAX_ROWS), dtype=np.int64)
@@ -81,11 +82,11 @@ class PageOwnerDump:
 
     def batches(self) -> Iterator[EventBatch]:
         """Yield BASELINE_ENTRY rows."""
-        held, size = 0, self._chunk
-        while size == self._chunk:
-            size = self._read(held)
+        held, more = 0, True
+        while more:
+            size, more = self._read(held)
             held += size
-            if size == self._chunk:  # else the dump ends
+            if more:
                 yield from self._parse(held)
                 held = self._keep_rest(held)
         yield from self._parse_end(held)
@@ -94,12 +95,20 @@ class PageOwnerDump:
         if cut is not None:
             self.account.truncated = str(cut)
 
-    def _read(self, held: int) -> int:
-        """Read behind the *held* bytes of the buffer, making room; return how many bytes came, 0 at the end."""
-        self._make_room(held + self._chunk)
+    def _read(self, held: int) -> tuple[int, bool]:
+        """Read behind the *held* bytes of the buffer, making room; return how many bytes came, and whether there may be more.
+
+        Lines that end with CR LF lose the CR.
+        """
         data = self._stream.read(self._chunk)
+        more = len(data) == self._chunk
+        if self._carriage_return or b"\r" in data:
+            data = self._carriage_return + data
+            self._carriage_return = b"\r" if more and data.endswith(b"\r") else b""
+            data = data[: len(data) - len(self._carriage_return)].replace(b"\r\n", b"\n")
+        self._make_room(held + len(data))
         self._buffer[held : held + len(data)] = np.frombuffer(data, dtype=np.uint8)
-        return len(data)
+        return len(data), more
 
     def _make_room(self, size: int) -> None:
         if size > self._buffer.size:

@@ -113,7 +113,9 @@ def test_every_row_is_a_baseline_entry_without_a_trace_time():
 
 
 lines = st.sampled_from(FORMS.split(b"\n"))
-scraps = st.one_of(lines, st.binary(max_size=6), st.sampled_from([b"\n", b"\n\n", b" ", b"0x", b"-", b"), ts "]))
+scraps = st.one_of(
+    lines, st.binary(max_size=6), st.sampled_from([b"\n", b"\n\n", b"\r\n", b"\r", b" ", b"0x", b"-", b"), ts "])
+)
 
 
 @st.composite
