@@ -17,14 +17,14 @@ class CaptureTrace:
 
     Attributes
     ----------
-    format
-        Name of its format.
+    found
+        Its format.
     twins
         Names of the other recordings of the same time in it, which are not read.
     """
 
     path: Path
-    format: str
+    found: Format
     opens: Opener
     tracer: Tracer
     twins: tuple[str, ...]
@@ -60,7 +60,7 @@ def _trace(path: Path, twins: tuple[str, ...], formats: tuple[Format, ...]) -> C
     opens = opener(found, path.name, formats)
     if found.tracer is None:
         raise InputError(f"{path}: expected a trace, found {found.phrase}; give it by itself, or mend the names")
-    return CaptureTrace(path=path, format=found.name, opens=opens, tracer=found.tracer, twins=twins)
+    return CaptureTrace(path=path, found=found, opens=opens, tracer=found.tracer, twins=twins)
 
 
 def _trace_names(formats: tuple[Format, ...], *, read: bool) -> list[str]:

@@ -87,6 +87,8 @@ def ingest(
         options=dict(sorted(info.options.items())),
         reader=info.reader,
         supersedes=info.supersedes,
+        gfp_read_for=info.gfp_read_for,
+        gfp_known=info.gfp_known,
     )
     begun = False
     for batch in recording.parser.batches():
@@ -101,12 +103,14 @@ def ingest(
     if not begun:
         raise InputError(f"{info.source}: expected events of page allocation, found none; nothing was stored")
     account = recording.parser.account
-    sending.send(framer.add(single(Kind.RECORDING_END, framer.last_ts or 0, _end(account, framer.clamped))))
+    sending.send(
+        framer.add(single(Kind.RECORDING_END, framer.last_ts or 0, _end(account, account.clamped + framer.clamped)))
+    )
     sending.send(framer.finish())
     sending.flush()
     return IngestReport(
         source=info.source, origin=origin, events=framer.seq, frames=framer.frame, duplicates=sending.duplicates,
-        clamped=framer.clamped, account=account, notes=(*info.notes, *account.notes),
+        clamped=account.clamped + framer.clamped, account=account, notes=(*info.notes, *account.notes),
     )  # fmt: skip
 
 
