@@ -52,8 +52,9 @@ def tolerant(data, source="dump"):
             lines=lines[start:stop], first_line=start + 1, source=source, at_end=end, within_line=end and within_line
         )
         if (fields := reader.read(region)) is not None:
-            tally.read(1)
+            tally.read(1, start + 1)
             records.append(fields)
+    tally.finish(len(lines))
     return records, tally
 
 

@@ -90,7 +90,7 @@ class PageOwnerDump:
                 yield from self._parse(held)
                 held = self._keep_rest(held)
         yield from self._parse_end(held)
-        self.tally.lines = int(self._state[dump_jit.LINE]) - 1
+        self.tally.finish(int(self._state[dump_jit.LINE]) - 1)
         cut = getattr(self._stream, "truncated", None)
         if cut is not None:
             self.account.truncated = str(cut)
@@ -132,11 +132,12 @@ class PageOwnerDump:
                 self._buffer, held, self._state, self._out, self._slots, self._spans, self._odd, self._marker
             )
             rows, odd = int(self._state[dump_jit.ROWS]), int(self._state[dump_jit.ODD])
-            places, found = self._odd_records(odd, held if self._state[dump_jit.AT_END] else -1, within_line)
+            places, found, first = self._odd_records(odd, held if self._state[dump_jit.AT_END] else -1, within_line)
             self._odd_reader.empty_lines_end |= rows > 0
             self._count_lines()
             if rows or found:
-                self.tally.read(rows + len(found))
+                firsts = [line for line in (first, int(self._state[dump_jit.FIRST])) if line]
+                self.tally.read(rows + len(found), min(firsts))
                 yield self._batch(rows, places, found)
             if rows < _MAX_ROWS and odd < _MAX_ODD:
                 return
@@ -152,12 +153,12 @@ class PageOwnerDump:
 
     def _count_lines(self) -> None:
         self.tally.empty_lines += int(self._state[dump_jit.EMPTY])
-        self.tally.skip(int(self._state[dump_jit.SKIPPED]))
+        self.tally.skip(int(self._state[dump_jit.SKIPPED]), int(self._state[dump_jit.LINE]))
         self._state[dump_jit.EMPTY] = self._state[dump_jit.SKIPPED] = 0
 
-    def _odd_records(self, odd: int, end: int, within_line: bool) -> tuple[list[int], list[Fields]]:
-        """Read the odd regions of the buffer; return the records, and how many rows lie before each."""
-        places, found = [], []
+    def _odd_records(self, odd: int, end: int, within_line: bool) -> tuple[list[int], list[Fields], int]:
+        """Read the odd regions of the buffer; return how many rows lie before each record, the records, and the first line."""
+        places, found, first = [], [], 0
         for first_line, begin, stop, rows, is_cut in self._odd[:, :odd].T.tolist():
             self._odd_reader.empty_lines_end |= rows > 0
             lines = self._buffer[begin:stop].tobytes().split(b"\n")
@@ -169,7 +170,8 @@ class PageOwnerDump:
             if fields is not None:
                 places.append(rows)
                 found.append(fields)
-        return places, found
+                first = first or first_line
+        return places, found, first
 
     def _batch(self, rows: int, places: list[int], found: list[Fields]) -> EventBatch:
         """Return *rows* rows of the table of numbers, with the records *found* inserted before the rows *places*."""
