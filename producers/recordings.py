@@ -158,6 +158,7 @@ def open_recording(
         raise
     info = RecordingInfo(
         host=said.host, boot_id=None, recording_id=recording_id, format=found.name, source=stream.source,
+        trace_clock=said.trace_clock,
         gfp_read_for=kernel.gfp.read_for if found.tracer else None, gfp_known=kernel.gfp.known if found.tracer else None,
         notes=[MERGED.format(arrangement.merged)] if arrangement.merged else [],
     )  # fmt: skip

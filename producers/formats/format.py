@@ -24,10 +24,13 @@ class Origin:
         Its name.
     release
         Its ``uname -r``.
+    trace_clock
+        Name of the trace clock.
     """
 
     host: str | None = None
     release: str | None = None
+    trace_clock: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,6 +139,13 @@ OWNER_FIELDS: Final[tuple[Field[View], ...]] = (
 KERNEL_SAYS: Final = pa.struct([pa.field(field.name, field.type) for field in OWNER_FIELDS])
 
 
+def _gfp_flags(rows: JudgedRows) -> pa.Array:
+    masks = _number(rows.records["gfp_mask"], rows.owned)
+    known = pc.unique(masks)
+    names = [None if mask is None else rows.facts.gfp_text(mask) for mask in known.to_pylist()]
+    return pa.array(names, pa.utf8()).take(pc.index_in(masks, known))
+
+
 def _proven_ts_nsec(rows: JudgedRows) -> pa.Array:
     """Return null where page_owner stamped a page as early: it never stamped the allocation that was recorded."""
     unstamped = (rows.rows.kernel_row >= 0) & (rows.records["ts_nsec"] == ABSENT64)
@@ -226,6 +233,7 @@ ROW_FIELDS: Final[tuple[Field[JudgedRows], ...]] = (
         "free_ts_nsec", pa.int64(), "ns, page_owner's clock: the free before this allocation, from a dump",
         _of_owned("free_ts_nsec"),
     ),
+    Field("gfp_flags", pa.utf8(), "gfp_mask by the names that the recorded kernel prints", _gfp_flags),
 )  # fmt: skip
 
 _FIELD: Final[Mapping[str, Field[JudgedRows]]] = {field.name: field for field in ROW_FIELDS}

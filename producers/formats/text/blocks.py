@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pagetrail.producers.formats.format import Block, Part
 from pagetrail.producers.formats.text import blocks_jit as bk
 from pagetrail.producers.formats.text import text_jit as tk
+from pagetrail.producers.formats.text.ticks import counts
 from pagetrail.producers.ordering_jit import longest_rising
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _FEW: Final = 4
 
 _BUFFERS: Final = 1 << 26
 """Bytes held of all blocks together."""
+_HEAD_BYTES: Final = 1 << 16
 _LEAST_CHUNK: Final = 4 * tk.MAX_LINE
 
 
@@ -40,6 +42,8 @@ class Survey:
     def feed(self, block: memoryview) -> None:
         """Take the next bytes, which may change afterwards."""
         buffer = self._carry + bytes(block)
+        if not self._offset:
+            self._head[tk.TICKS] = counts(buffer[:_HEAD_BYTES])
         data = np.frombuffer(buffer, np.uint8)
         newlines = np.flatnonzero(data == ord("\n"))
         why, line = bk.BORDER, 0
@@ -60,7 +64,9 @@ class Survey:
 
     def merged(self, file: BinaryIO, blocks: Sequence[Block]) -> BinaryIO:
         """Return *blocks* of a seekable file as one text in order of time; it closes the file."""
-        return cast(BinaryIO, MergedBlocks(file, blocks))  # as much of one as its reader needs
+        return cast(
+            BinaryIO, MergedBlocks(file, blocks, ticks=bool(self._head[tk.TICKS]))
+        )  # as much of one as its reader needs
 
     def _start_over(self) -> None:
         self._state = np.zeros(bk.STATE_SIZE, np.int64)
@@ -109,14 +115,17 @@ class MergedBlocks(io.RawIOBase):
         Seekable; closed with this.
     blocks
         Ranges of bytes of it, each in order of time; the last one may be open.
+    ticks
+        Times are integers.
     """
 
-    def __init__(self, file: BinaryIO, blocks: Sequence[Block]) -> None:
+    def __init__(self, file: BinaryIO, blocks: Sequence[Block], *, ticks: bool = False) -> None:
         size = file.seek(0, io.SEEK_END)
         chunk = max(_LEAST_CHUNK, _BUFFERS // max(1, len(blocks)))
         self._file = file
         self._blocks = [
-            _Records(file, block.start, size if block.stop is None else block.stop, chunk) for block in blocks
+            _Records(file, block.start, size if block.stop is None else block.stop, chunk, ticks=ticks)
+            for block in blocks
         ]
         self._text = self._lines()
         self._waiting = memoryview(b"")
@@ -172,13 +181,14 @@ class _Taken:
 class _Records:
     """The events of one block with the lines that follow them, chunk after chunk."""
 
-    def __init__(self, file: BinaryIO, start: int, stop: int, chunk: int) -> None:
+    def __init__(self, file: BinaryIO, start: int, stop: int, chunk: int, *, ticks: bool) -> None:
         self._file, self._at, self._stop, self._chunk = file, start, stop, chunk
         self._carry, self._first = b"", -1
         self._texts: list[bytes] = []
         self._times = np.zeros(0, np.int64)
         self._floor = int(np.iinfo(np.int64).min)
         self._head = np.zeros(tk.STATE_SIZE, np.int64)
+        self._head[tk.TICKS] = ticks
 
     @property
     def last(self) -> int:
