@@ -125,3 +125,12 @@ def test_a_line_without_the_point_in_its_time_is_not_an_integer_of_another_clock
     lines[7] = lines[7].replace("1.007000", "1007000")
     replayed(run_fresh, tmp_path, HEADER + "".join(lines))
     assert "state" in unsure(owner(run_fresh, 0x106, "1.0065"))
+
+
+def test_what_was_known_before_a_trace_begins_anew_is_not_sure_behind_it(run_fresh: Run, tmp_path: Path) -> None:
+    lines = [line(ALLOC, ts=1 + i / 1000, pfn=0x100 + i, cpu=i % 2) for i in range(40)]
+    lines.insert(20, HEADER)
+    replayed(run_fresh, tmp_path, HEADER + "".join(lines))
+    assert "state" not in unsure(owner(run_fresh, 0x105, "1.018"))
+    assert "state" in unsure(owner(run_fresh, 0x105, "1.035"))
+    assert "state" not in unsure(owner(run_fresh, 0x11A, "1.035"))

@@ -25,6 +25,7 @@ _FEW: Final = 4
 
 _BUFFERS: Final = 1 << 26
 """Bytes held of all blocks together."""
+_HEADERS_KEPT: Final = 1 << 10
 _HEAD_BYTES: Final = 1 << 16
 _LEAST_CHUNK: Final = 4 * tk.MAX_LINE
 
@@ -48,7 +49,9 @@ class Survey:
         newlines = np.flatnonzero(data == ord("\n"))
         why, line = bk.BORDER, 0
         while why == bk.BORDER:
-            why, line = bk.survey(data, newlines, line, self._offset, self._head, self._state, self._cpus, self._runs)
+            why, line = bk.survey(
+                data, newlines, line, self._offset, self._head, self._state, self._cpus, self._runs, self._headers
+            )
             if why == bk.BORDER:
                 self._border()
         whole = int(newlines[-1]) + 1 if newlines.size else 0
@@ -73,6 +76,7 @@ class Survey:
         self._state[bk.LINE], self._state[bk.LEAD_POS], self._state[bk.RUN_CPU] = 1, -1, -1
         self._cpus = np.zeros((bk.CPU_FIELDS, tk.MAX_CPUS), np.int64)
         self._runs = np.zeros((bk.RUN_FIELDS, tk.MAX_CPUS), np.int64)
+        self._headers = np.zeros((2, _HEADERS_KEPT), np.int64)
 
     def _border(self) -> None:
         """Begin another part where the state says; what was read of it so far is forgotten, but not where it is."""
@@ -92,7 +96,18 @@ class Survey:
             t_from=begin.t_from,
             t_to=begin.t_to,
             blocks=self._blocks(stop),
+            anew=self._anew(),
         )
+
+    def _anew(self) -> tuple[tuple[int, int], ...]:
+        """Return the times around each further header: the trace was saved again, and maybe of another boot.
+
+        Where every CPU is one run, the headers are those of the CPUs' own files.
+        """
+        if not self._state[bk.MIXED] and self._state[bk.RUNS] > 1:
+            return ()
+        count = min(int(self._state[bk.HEADERS]), _HEADERS_KEPT)
+        return tuple((before, behind) for before, behind in self._headers[:, :count].T.tolist())
 
     def _blocks(self, stop: int | None) -> tuple[Block, ...]:
         """Return the blocks of the part that ends at *stop*, if every CPU is one and time falls between them."""
