@@ -24,10 +24,13 @@ class Origin:
         Its name.
     release
         Its ``uname -r``.
+    trace_clock
+        Name of the trace clock.
     """
 
     host: str | None = None
     release: str | None = None
+    trace_clock: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,8 @@ class Part:
         The times before it and at its beginning, ns; null for the first part.
     blocks
         What has to be merged by time, one CPU each; empty: it is in order.
+    anew
+        Where the trace begins anew and time goes on: the times before and behind, ns.
     """
 
     start: int
@@ -58,6 +63,7 @@ class Part:
     t_from: int | None = None
     t_to: int | None = None
     blocks: tuple[Block, ...] = ()
+    anew: tuple[tuple[int, int], ...] = ()
 
 
 class Surveys(Protocol):

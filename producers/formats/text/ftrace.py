@@ -12,9 +12,11 @@ from pagetrail.producers.formats.text.ftrace_jit import scan_ftrace
 from pagetrail.producers.formats.text.odd_lines import COMMENT, LOSS_REPORT, Known, Odd, ftrace_line, is_joined
 from pagetrail.producers.formats.text.reader import TextReader
 from pagetrail.producers.formats.text.stated import Stated, ring_loss, ring_statistic
+from pagetrail.producers.formats.text.ticks import counts
 from pagetrail.producers.formats.tracer import FTRACE
 from pagetrail.producers.inputs import Input
 from pagetrail.producers.meaning import RecordedKernel
+from pagetrail.schemas.linux.trace_clock import TICKS
 
 # kernel/trace/trace.c (Linux 6.1): print_event_info and print_func_help_header; later comments: test_cpu_buff_start
 _ENTRIES: Final = re.compile(rb"# entries-in-buffer/entries-written: *([0-9]{1,18})/([0-9]{1,18}) +#P:([0-9]{1,5})\s*")
@@ -108,15 +110,16 @@ class FtraceText(TextReader):
 _COMMON: Final = re.compile(
     # "comm-pid (tgid) [cpu] flags ts: event: ", TGID and flags by the tracer's options; or what trace_pipe says of a loss.
     rb"# tracer: |# entries-in-buffer/entries-written: |CPU:\d+ \[(?:LOST \d+ EVENTS|(?:\d+ )?EVENTS DROPPED)\]$"
-    rb"|\s*.{1,16}-\d+\s+(?:\(\s*(?:\d+|-+)\)\s+)?\[\d+\]\s+(?:[^\s:]{1,12}\s+)?\d+\.\d+: +"
+    rb"|\s*.{1,16}-\d+\s+(?:\(\s*(?:\d+|-+)\)\s+)?\[\d+\]\s+(?:[^\s:]{1,12}\s+)?\d+(?:\.\d+)?: +"
     rb"(?:[\w.+/]+(?: <[0-9a-f]+>)?: |<|[\w.]+ <-)"
 )
 
 
 def _opened(stream: Input, kernel: RecordedKernel) -> FtraceText:
-    form = form_of(stream.peek(_HEAD_BYTES)[:_HEAD_BYTES], _COMMON)
+    head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
+    form = form_of(head, _COMMON)
     text = rewritten(stream, form.rewrite(stream.source)) if form else stream
-    return FtraceText(text, source=stream.source, kernel=kernel)
+    return FtraceText(text, source=stream.source, kernel=kernel, ticks=form is None and counts(head))
 
 
 def _origin(head: bytes) -> Origin:
@@ -125,7 +128,7 @@ def _origin(head: bytes) -> Origin:
     Source: kernel/trace/trace.c (Linux 6.1), print_trace_header.
     """
     said = _LATENCY_HEADER.search(head)
-    return Origin(release=said[1].decode() if said else None)
+    return Origin(release=said[1].decode() if said else None, trace_clock=TICKS if counts(head) else None)
 
 
 _LATENCY_HEADER: Final = re.compile(rb"^# \S+ latency trace v\S+ on ([!-~]+)", re.MULTILINE)
