@@ -51,6 +51,8 @@ class Format:
         Returns what the beginning of a file says of the machine; null where such files say nothing of it.
     instead
         What to do with a file that is not read.
+    from_start
+        Whether its times count from an unknown start, so that nothing else can be compared with them.
     tracer
         Of a trace: what recorded it; null for what is no trace.
     trace_names
@@ -65,5 +67,6 @@ class Format:
     opens: Opener | None = None
     origin: Callable[[bytes], Origin] | None = None
     instead: str = ""
+    from_start: bool = False
     tracer: Tracer | None = None
     trace_names: tuple[str, ...] = ()
