@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from pagetrail.ingesting import ingest
+from pagetrail.ingesting import ingest, ingest_all
 from pagetrail.log_events import events, events_of
 from pagetrail.producers.log.topic import (
     PARTITIONS_WHY,
@@ -81,6 +81,7 @@ __all__ = [
     "events",
     "events_of",
     "ingest",
+    "ingest_all",
     "open",
     "publish",
     "published_schema",

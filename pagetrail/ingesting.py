@@ -1,15 +1,15 @@
 """Ingesting: recordings into the log of a trail, or into a topic."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from pagetrail.producers.log.sink_kafka import KafkaLogWriter
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.schemas.details import Covered
-from pagetrail.schemas.errors import InputError, TrailMissing
+from pagetrail.schemas.errors import BadArgument, InputError, TrailMissing
 from pagetrail.schemas.frames import Frame, FrameOrigin
 from pagetrail.schemas.log.address import KafkaAddress
 from pagetrail.version import __version__
@@ -18,6 +18,22 @@ if TYPE_CHECKING:
     from pagetrail.producers.log.ingest import IngestReport
     from pagetrail.producers.recording_info import Recording
     from pagetrail.replay.log.stored import StoredRecording
+
+
+class IngestOptions(TypedDict, total=False):
+    """What ``ingest`` and ``ingest_all`` both take."""
+
+    host: str | None
+    covers: tuple[Covered, ...]
+    probes: bool
+    vmemmap_base: int | None
+    log: KafkaAddress | None
+    clock_skew: int
+    kernel_release: str | None
+    gfp_table: Mapping[str, int] | None
+    page_shift: int | None
+    again: bool
+    on_progress: Callable[[int], None]
 
 
 def ingest(
@@ -31,14 +47,18 @@ def ingest(
     vmemmap_base: int | None = None,
     log: KafkaAddress | None = None,
     clock_skew: int = 0,
+    kernel_release: str | None = None,
+    gfp_table: Mapping[str, int] | None = None,
     page_shift: int | None = None,
     again: bool = False,
+    boot: int | None = None,
     on_progress: Callable[[int], None] = lambda events: None,
 ) -> "IngestReport":
     """Store one recording (a file, a capture directory, or ``-`` for stdin) in a trail's log; see ``open_recording``.
 
     With *log*, store it in that topic; the trail is not touched. With *again*, a recording that an older reader made of the same
-    bytes does not stand in the way: this one takes its place when the log is replayed.
+    bytes does not stand in the way: this one takes its place when the log is replayed. *boot* chooses one of several recordings
+    in a file, from 0.
 
     Raises
     ------
@@ -57,7 +77,8 @@ def ingest(
 
     with open_recording(
         path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base, clock_skew=clock_skew,
-        page_shift=page_shift, spool=None if log is not None else Path(trail),
+        page_shift=page_shift, spool=None if log is not None else Path(trail), boot=boot, kernel_release=kernel_release,
+        gfp_table=gfp_table,
     ) as opened:  # fmt: skip
         if log is not None:
             recording = _taking_the_place(opened, opened.info.recording_id) if again else opened
@@ -75,6 +96,32 @@ def ingest(
                 _check_no_overlap(Path(trail), recording.info.source, first, besides=recording.info.supersedes)
 
             return ingest_recording(recording, origin, embedded, accept=accept, on_progress=on_progress)
+
+
+def ingest_all(
+    trail: str | Path,
+    path: str | Path,
+    *,
+    boot_id: str | None = None,
+    split_boots: bool = False,
+    **options: Unpack[IngestOptions],
+) -> "tuple[IngestReport, ...]":
+    """Store one recording as ``ingest`` does; with *split_boots* each of several boots in one file as a recording of its own.
+
+    Raises
+    ------
+    BadArgument
+        The boots are to have one *boot_id*.
+    InputError
+        See ``ingest``.
+    """
+    from pagetrail.producers.recordings import boots_in
+
+    if not split_boots:
+        return (ingest(trail, path, boot_id=boot_id, **options),)
+    if boot_id is not None:
+        raise BadArgument("--split-boots cannot be used with --boot-id: each boot has an id of its own")
+    return tuple(ingest(trail, path, boot=boot, **options) for boot in range(boots_in(path)))
 
 
 def _stored(trail: Path, opened: "Recording") -> "StoredRecording | None":

@@ -9,7 +9,7 @@ import io
 import sys
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, cast
 
@@ -184,11 +184,12 @@ def content_id(path: Path | str) -> str:
         return stream_id(stream)
 
 
-def stream_id(stream: Input) -> str:
-    """Return ``content_id`` of the rest of *stream*."""
+def stream_id(stream: Input, also: Callable[[memoryview], None] = lambda block: None) -> str:
+    """Return ``content_id`` of the rest of *stream*; give its blocks to *also*, too."""
     digest = hashlib.blake2b(digest_size=16)
     for block in blocks(stream):
         digest.update(block)
+        also(block)
     return digest.hexdigest()
 
 

@@ -15,7 +15,7 @@ from pagetrail.schemas.errors import BadArgument
 from pagetrail.schemas.linux import kmem_events, probes
 from pagetrail.schemas.linux.gfp import parse_gfp
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
-from pagetrail.schemas.linux.releases import rules_of
+from pagetrail.schemas.linux.releases import GfpReading, gfp_of
 from pagetrail.schemas.linux.vmemmap import KASLR_STEP_BYTES, STRUCT_PAGE_BYTES, VMEMMAP_BYTES
 
 Fields = Mapping[str, int | str]
@@ -35,6 +35,8 @@ class RecordedKernel:
     ----------
     gfp_flags
         Names that it prints for gfp flags, to their bits; empty where the recording has no table: then those of *release* count.
+    gfp_from
+        What gave *gfp_flags*.
     vmemmap_base
         Address of the struct page of pfn 0; null where it was not given.
     release
@@ -42,8 +44,16 @@ class RecordedKernel:
     """
 
     gfp_flags: Mapping[str, int] = field(default_factory=dict)
+    gfp_from: str = "format file"
     vmemmap_base: int | None = None
     release: str | None = None
+
+    @property
+    def gfp(self) -> GfpReading:
+        """What gives the names of gfp flags their bits."""
+        if self.gfp_flags:
+            return GfpReading(flags=self.gfp_flags, read_for=self.gfp_from, known=True)
+        return gfp_of(self.release)
 
 
 UNKNOWN_KERNEL: Final = RecordedKernel()
@@ -98,7 +108,7 @@ class Meaning:
     """
 
     def __init__(self, kernel: RecordedKernel, highest_pfn: Callable[[], int]) -> None:
-        self._gfp_flags = kernel.gfp_flags or rules_of(kernel.release).gfp_flags
+        self._gfp_flags = kernel.gfp.flags
         self._vmemmap_base, self._highest_pfn = kernel.vmemmap_base, highest_pfn
         self._open_calls: dict[int, tuple[str, int, int]] = {}
         self._pid = absent("pid")

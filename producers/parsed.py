@@ -63,6 +63,7 @@ class ReadAccount:
     not_understood: int = 0
     examples: list[NotUnderstood] = field(default_factory=list)
     failed_allocs: int = 0
+    clamped: int = 0
     lost_events: int = 0
     truncated: str | None = None
     lines: int | None = None

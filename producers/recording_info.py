@@ -42,6 +42,8 @@ class RecordingInfo:
         Name of the trace clock, where known.
     trace_file
         Within a capture directory: the file that is read as the trace.
+    gfp_read_for, gfp_known
+        What gave symbolic gfp flags their bits, and whether that is the recorded kernel's; null where there are none.
     twins
         Other recordings of the same time in that directory, not read.
     snapshots
@@ -62,6 +64,8 @@ class RecordingInfo:
     trace_format: str | None = None
     trace_clock: str | None = None
     trace_file: str | None = None
+    gfp_read_for: str | None = None
+    gfp_known: bool | None = None
     twins: tuple[str, ...] = ()
     snapshots: tuple[str, ...] = ()
     options: dict[str, str] = field(default_factory=dict)

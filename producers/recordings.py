@@ -1,23 +1,26 @@
 """Open the input that the user names as one recording: a capture directory, a trace, a dump, or stdin."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+from pagetrail.producers.arrangement import MERGED, Arrangement, arrange
 from pagetrail.producers.capture.directory import Capture
 from pagetrail.producers.detail_rows import coverage_row, detail_row
 from pagetrail.producers.formats.format import Format, Origin
 from pagetrail.producers.formats.recognise import HEAD_BYTES, opener, recognise
 from pagetrail.producers.formats.table import FORMATS
-from pagetrail.producers.inputs import Input, content_id, open_input, stream_id
+from pagetrail.producers.inputs import Input, open_input
 from pagetrail.producers.meaning import RecordedKernel
+from pagetrail.producers.ordering import in_order
 from pagetrail.producers.parsed import Parser, ReadAccount
 from pagetrail.producers.recording_info import Recording, RecordingInfo
 from pagetrail.producers.spool import open_spooled, spooled
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import CLOCK_SKEW_OPTION, Boot, Covered
-from pagetrail.schemas.errors import BadArgument
+from pagetrail.schemas.errors import BadArgument, InputError
 
 
 class TraceFile:
@@ -41,7 +44,7 @@ class TraceFile:
         """Yield the trace's events; before them, what the operator declares."""
         with self._stream:
             covers = self._covers
-            for batch in self._parser.batches():
+            for batch in in_order(self._parser.batches(), self.account):
                 if covers and len(batch):
                     yield coverage_row(int(batch.columns["trace_ts_nsec"][0]), covers)
                     covers = ()
@@ -82,8 +85,11 @@ def open_recording(
     probes: bool = True,
     vmemmap_base: int | None = None,
     clock_skew: int = 0,
+    kernel_release: str | None = None,
+    gfp_table: Mapping[str, int] | None = None,
     page_shift: int | None = None,
     spool: Path | None = None,
+    boot: int | None = None,
     formats: tuple[Format, ...] = FORMATS,
 ) -> Recording:
     """Open *path*, a file or a capture directory, or stdin for ``-``.
@@ -100,10 +106,16 @@ def open_recording(
         Address of the struct page of pfn 0, where the trace alone does not tell.
     clock_skew
         By how much the clocks of two CPUs may differ, ns.
+    kernel_release
+        ``uname -r`` of the recorded kernel; what the recording says of it is overruled.
+    gfp_table
+        Names of gfp flags of the recorded kernel, to their bits, where the recording does not have them.
     page_shift
         log2 of the bytes of the machine's pages, where the recording does not say.
     spool
-        Where stdin is kept until it has ended: see ``spooled``.
+        Where stdin is kept until it has ended, and what has to be merged: see ``spooled``.
+    boot
+        Which of the recordings in the file, from 0: see ``boots_in``; null: it is expected to be one.
     formats
         Those that a file, or the trace of a directory, may have.
 
@@ -119,26 +131,36 @@ def open_recording(
         options["page_bytes"] = str(1 << page_shift)
     if clock_skew:
         options[CLOCK_SKEW_OPTION] = str(clock_skew)
+    if kernel_release is not None:
+        options["kernel_release"] = kernel_release
+    if gfp_table is not None:
+        options["gfp_table"] = ",".join(f"{name}={bits:#x}" for name, bits in gfp_table.items())
+    given = RecordedKernel(
+        gfp_flags=gfp_table or {}, gfp_from="--gfp-table", vmemmap_base=vmemmap_base, release=kernel_release
+    )
     if str(path) != "-" and Path(path).is_dir():
         if page_shift is not None:
             raise BadArgument(
                 f"{path}: --page-size cannot be used with a capture directory, which has the constants of its boot"
             )
-        capture = Capture(Path(path), probes=probes, covers=covers, vmemmap_base=vmemmap_base, formats=formats)
+        capture = Capture(Path(path), probes=probes, covers=covers, given=given, formats=formats)
         return Recording(info=_named(capture.info, host, boot_id, options), parser=capture)
-    stream, recording_id = _opened(path, spool)
+    with _at_hand(path, spool) as opens, _chosen(_arranged(opens, formats), boot, spool) as arrangement:
+        stream, recording_id = arrangement.open(spool), arrangement.content_id
     try:
         head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
         found = recognise(head, stream.source, formats)
         said = found.origin(head) if found.origin else Origin()
-        kernel = RecordedKernel(vmemmap_base=vmemmap_base, release=said.release)
+        kernel = given if given.release else replace(given, release=said.release)
         parser = opener(found, stream.source, formats, head)(stream, kernel)
     except BaseException:
         stream.close()
         raise
     info = RecordingInfo(
-        host=said.host, boot_id=None, recording_id=recording_id, format=found.name, source=stream.source
-    )
+        host=said.host, boot_id=None, recording_id=recording_id, format=found.name, source=stream.source,
+        gfp_read_for=kernel.gfp.read_for if found.tracer else None, gfp_known=kernel.gfp.known if found.tracer else None,
+        notes=[MERGED.format(arrangement.merged)] if arrangement.merged else [],
+    )  # fmt: skip
     if covers and not found.tracer:
         info.notes.append(f"--covers does not apply: {found.name} has no events, and covers none")
     if found.tracer:
@@ -148,15 +170,39 @@ def open_recording(
     return Recording(info=_named(info, host, boot_id, options), parser=parser, file=stream)
 
 
-def _opened(path: Path | str, spool: Path | None) -> tuple[Input, str]:
-    """Return a file, or stdin, opened, and the hash of its content."""
+def boots_in(path: Path | str, *, formats: tuple[Format, ...] = FORMATS) -> int:
+    """Return of how many recordings, one after another, the file *path* consists: boots, as a rule.
+
+    Raises
+    ------
+    InputError
+        It is no file that can be read.
+    """
+    if str(path) == "-":
+        raise InputError("-: expected a file to split, found stdin; save it to a file and give that")
+    return len(_arranged(lambda text: open_input(path, text=text), formats).parts)
+
+
+def _arranged(opens: Callable[[bool], Input], formats: tuple[Format, ...]) -> Arrangement:
+    """Return how a file is to be read, by what it is."""
+    with opens(True) as stream:
+        found = recognise(stream.peek(HEAD_BYTES)[:HEAD_BYTES], stream.source, formats)
+    return arrange(opens, found)
+
+
+def _chosen(arrangement: Arrangement, boot: int | None, spool: Path | None) -> AbstractContextManager[Arrangement]:
+    """Return a file, or one of the recordings in it."""
+    return nullcontext(arrangement) if boot is None else arrangement.part(boot, spool)
+
+
+@contextmanager
+def _at_hand(path: Path | str, spool: Path | None) -> Iterator[Callable[[bool], Input]]:
+    """Yield what opens a file, or what stdin gave, at its start; what it opened stays open."""
     if str(path) != "-":
-        recording_id = content_id(path)
-        return open_input(path, text=True), recording_id
+        yield lambda text: open_input(path, text=text)
+        return
     with spooled(spool) as file:
-        with open_spooled(file) as whole:
-            recording_id = stream_id(whole)
-        return open_spooled(file, text=True), recording_id
+        yield lambda text: open_spooled(file, text=text)
 
 
 def _named(info: RecordingInfo, host: str | None, boot_id: str | None, options: dict[str, str]) -> RecordingInfo:

@@ -1,6 +1,7 @@
 """pagetrail ingest: recordings into the log."""
 
 import re
+from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
@@ -17,6 +18,7 @@ from pagetrail.commands.options import (
 )
 from pagetrail.schemas.details import Covered
 from pagetrail.schemas.errors import BadArgument, InputError
+from pagetrail.schemas.linux.gfp import parse_gfp_table
 from pagetrail.schemas.linux.mmzone import LARGEST_PAGE_BYTES, PAGE_SHIFT
 from pagetrail.schemas.linux.vmemmap import VMEMMAP_BASE_L4
 
@@ -40,6 +42,17 @@ def ingest(
     clock_skew: Annotated[
         int, typer.Option(metavar="NS", min=0, help="Declare how much the clocks of two CPUs may differ.")
     ] = 0,
+    kernel_release: Annotated[
+        str | None,
+        typer.Option(metavar="RELEASE", help="uname -r of the recorded kernel, where the recording lacks it."),
+    ] = None,
+    gfp_table: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Names of the recorded kernel's gfp flags, one NAME=HEX a line."),
+    ] = None,
+    split_boots: Annotated[
+        bool, typer.Option("--split-boots", help="Store each of several boots in one file as a recording of its own.")
+    ] = False,
     page_size: Annotated[
         str | None,
         typer.Option(metavar="SIZE", help="Size of the machine's pages, such as 64K, if a file does not say."),
@@ -53,15 +66,17 @@ def ingest(
     kinds = _kinds(covers)
     address = parse_log(log, kafka_config)
     base = None if vmemmap_base is None else _address(vmemmap_base)
+    table = None if gfp_table is None else _gfp_table(gfp_table)
     shift = None if page_size is None else _page_shift(page_size)
     refused: list[str] = []
     for source in sources:
         try:
             with progress(f"ingest {source}") as bar:
                 task = bar.add_task("", total=None, note="")
-                report = api.ingest(
+                reports = api.ingest_all(
                     trail, source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base, log=address,
-                    clock_skew=clock_skew, page_shift=shift, again=again,
+                    clock_skew=clock_skew, page_shift=shift, kernel_release=kernel_release, gfp_table=table, again=again,
+                    split_boots=split_boots,
                     on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
                 )  # fmt: skip
         except InputError as error:
@@ -70,7 +85,8 @@ def ingest(
             refused.append(source)
             say.print(f"pagetrail: {error}", markup=False)
         else:
-            _report(report)
+            for report in reports:
+                _report(report)
     if refused:
         raise InputError(f"{len(refused)} of {len(sources)} recordings were not stored: {', '.join(refused)}")
 
@@ -99,7 +115,8 @@ def _report(report: "api.IngestReport") -> None:
     if account.truncated:
         say.print(f"  cut short: {account.truncated}; everything before that is stored", markup=False)
     if report.clamped:
-        say.print(f"  {report.clamped:,} timestamps went backwards and were clamped", markup=False)
+        what = "timestamps went backwards and were clamped"
+        say.print(f"  {report.clamped:,} {what}: what happened around them is not certain", markup=False)
     for note in report.notes:
         say.print(f"  note: {note}", markup=False)
     if account.unread:
@@ -113,6 +130,15 @@ def _kinds(text: str) -> tuple[Covered, ...]:
         if kind not in known:
             raise BadArgument(f"--covers {kind}: expected one or more of {', '.join(known)}")
     return kinds  # type: ignore[return-value]  # each is one of them
+
+
+def _gfp_table(path: Path) -> dict[str, int]:
+    try:
+        return parse_gfp_table(path.read_text())
+    except OSError as error:
+        raise BadArgument(f"--gfp-table {path}: expected a readable file, found: {error.strerror or error}") from None
+    except (BadArgument, UnicodeDecodeError) as error:
+        raise BadArgument(f"--gfp-table {path}: {error}") from None
 
 
 def _page_shift(text: str) -> int:

@@ -10,14 +10,14 @@ Row = dict[str, Any]
 def top_text(found: list[Row], by: str) -> str:
     """Return rows of ``Trail.top``."""
     columns = ("pages", "size", "blocks", "certain", by)
-    return table_text(columns, [(*_counts(r), _key(r["key"], by)) for r in found], right=columns[:4])
+    return table_text(columns, [(*_counts(r), _key(r, by)) for r in found], right=columns[:4])
 
 
 def leaks_text(found: list[Row], by: str) -> str:
     """Return rows of ``Trail.leaks``."""
     columns = ("pages", "size", "blocks", "certain", "youngest", "median age", "oldest", by)
     ages = ("youngest_ns", "median_age_ns", "oldest_ns")
-    rows = [(*_counts(r), *(duration_text(r[age]) for age in ages), _key(r["key"], by)) for r in found]
+    rows = [(*_counts(r), *(duration_text(r[age]) for age in ages), _key(r, by)) for r in found]
     return table_text(columns, rows, right=columns[:7])
 
 
@@ -26,9 +26,12 @@ def _counts(row: Row) -> tuple[str, str, str, str]:
     return f"{row['pages']:,}", size_text(row["bytes"]), f"{row['blocks']:,}", f"{share:.1%}"
 
 
-def _key(key: object, by: str) -> object:
+def _key(row: Row, by: str) -> object:
+    key = row["key"]
     if by == "stack":
         return stack_text(cast("str | None", key))
     if by == "gfp" and key is not None:
         return hex(cast(int, key))
+    if by == "pid" and key is not None:
+        return f"{key} {row['comm'] or '?'}"
     return "?" if key is None else key

@@ -7,7 +7,9 @@ from typing import Final
 from pagetrail.producers.capture.dmesg import Dmesg, parse_dmesg
 from pagetrail.producers.capture.snapshots import Snapshots
 from pagetrail.producers.inputs import find_compressed, read_text
+from pagetrail.producers.meaning import RecordedKernel
 from pagetrail.schemas.details import Boot, Zone
+from pagetrail.schemas.linux.gfp_format import parse_gfp_format
 from pagetrail.schemas.linux.kmem_events import MM_PAGE_ALLOC
 from pagetrail.schemas.linux.mmzone import PAGE_SHIFT, SECTION_SIZE_BITS, memory_model
 from pagetrail.schemas.linux.page_ext import clients_on
@@ -16,8 +18,6 @@ _UNAME: Final = re.compile(r"Linux (\S+) (\S+) .* (\S+) \S+$")
 _ZONE: Final = re.compile(r"Node (\d+), zone\s+(\w+)$")
 _RAM: Final = re.compile(r"([0-9a-f]+)-([0-9a-f]+) : System RAM")
 _BLOCK: Final = re.compile(r"memory\d+ phys_index=([0-9a-f]+) state=(\S+)")
-_FLAG: Final = re.compile(r"\{([^{}]*?), \"(\w+)\"\}")
-_CAST: Final = re.compile(r"\( ?(?:gfp_t|unsigned long) ?\)")
 
 
 class BootFiles:
@@ -32,6 +32,8 @@ class BootFiles:
     release, machine
         Of the kernel, by uname.txt; without it, dmesg tells the release.
     """
+
+    gfp_file: Final = f"formats/{MM_PAGE_ALLOC}.format"
 
     def __init__(self, directory: Path, snapshots: Snapshots) -> None:
         self._directory, self._snapshots = directory, snapshots
@@ -54,7 +56,20 @@ class BootFiles:
 
     def gfp_flags(self) -> dict[str, int]:
         """Return the names that the recording's kernel prints for gfp flags, to their bits; maybe empty."""
-        return parse_gfp_format(self.text(f"formats/{MM_PAGE_ALLOC}.format") or "")
+        return parse_gfp_format(self.text(self.gfp_file) or "")
+
+    @property
+    def gfp_unread(self) -> bool:
+        """Whether there is a format file with gfp flags that is not understood."""
+        return "__print_flags(" in (self.text(self.gfp_file) or "") and not self.gfp_flags()
+
+    def kernel(self, given: RecordedKernel) -> RecordedKernel:
+        """Return what is known of the recorded kernel: what is *given*, else what the files say."""
+        flags = given.gfp_flags or self.gfp_flags()
+        return RecordedKernel(
+            gfp_flags=flags, gfp_from=given.gfp_from if given.gfp_flags else "format file",
+            vmemmap_base=given.vmemmap_base, release=given.release or self.release,
+        )  # fmt: skip
 
     def block_bytes(self) -> int | None:
         """Return the size of a memory block."""
@@ -142,60 +157,6 @@ def parse_memory_blocks(text: str, block_pages: int) -> tuple[tuple[int, int], .
             start = ranges.pop()[0]
         ranges.append((start, stop))
     return tuple(ranges)
-
-
-def parse_gfp_format(text: str) -> dict[str, int]:
-    """Return the gfp flags of mm_page_alloc's format file, name to bits, in the order in which the kernel tries them.
-
-    Their values stand there as C expressions of numbers, ``|``, ``&`` and ``~``; anything else gives an empty table.
-    """
-    flags = {}
-    _, _, flags_text = text.partition("__print_flags(")
-    for found in _FLAG.finditer(flags_text):
-        expression = re.sub(r"(0x[0-9a-f]+|\d+)[uUlL]*", r"\1", _CAST.sub("", found[1]))
-        value = _evaluate(re.findall(r"0x[0-9a-f]+|\d+|\S", expression))
-        if value is None:
-            return {}
-        flags[found[2]] = value
-    return flags
-
-
-def _evaluate(tokens: list[str]) -> int | None:
-    """Return the value of an expression of numbers, parentheses, ``~``, ``&`` and ``|``; null if it is none."""
-    rest = tokens[::-1]
-    try:
-        value = _either(rest)
-    except (IndexError, ValueError):
-        return None
-    return None if rest else value & 0xFFFF_FFFF
-
-
-def _either(rest: list[str]) -> int:
-    value = _both(rest)
-    while rest and rest[-1] == "|":
-        rest.pop()
-        value |= _both(rest)
-    return value
-
-
-def _both(rest: list[str]) -> int:
-    value = _factor(rest)
-    while rest and rest[-1] == "&":
-        rest.pop()
-        value &= _factor(rest)
-    return value
-
-
-def _factor(rest: list[str]) -> int:
-    word = rest.pop()
-    if word == "~":
-        return ~_factor(rest)
-    if word != "(":
-        return int(word, 0)
-    value = _either(rest)
-    if rest.pop() != ")":
-        raise ValueError(word)
-    return value
 
 
 def saw_boot(dmesg: Dmesg, first_trace_ts_nsec: int) -> bool:

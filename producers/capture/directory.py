@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pagetrail.producers.arrangement import MERGED, arrange
 from pagetrail.producers.capture.boot import BootFiles, saw_boot
 from pagetrail.producers.capture.clock import Relation, SnapshotMarker, relation
 from pagetrail.producers.capture.coverage import boot_coverage, declared_coverage
@@ -28,8 +29,9 @@ from pagetrail.producers.capture.views import Views
 from pagetrail.producers.detail_rows import clock_row, coverage_row, detail_row
 from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.table import FORMATS
-from pagetrail.producers.inputs import content_id, open_input
-from pagetrail.producers.meaning import RecordedKernel
+from pagetrail.producers.inputs import open_input
+from pagetrail.producers.meaning import UNKNOWN_KERNEL, RecordedKernel
+from pagetrail.producers.ordering import in_order
 from pagetrail.producers.parsed import ReadAccount
 from pagetrail.producers.recording_info import RecordingInfo
 from pagetrail.schemas.batch import EventBatch
@@ -55,8 +57,8 @@ class Capture:
         been off.
     covers
         Kinds that the operator knows to be complete, on all CPUs, from the first event on.
-    vmemmap_base
-        Address of the struct page of pfn 0, where the trace alone does not tell.
+    given
+        What the operator says of the recorded kernel; the rest the capture tells.
     formats
         Those that the trace may have.
 
@@ -73,18 +75,17 @@ class Capture:
         dumps: bool = True,
         probes: bool = True,
         covers: tuple[Covered, ...] = (),
-        vmemmap_base: int | None = None,
+        given: RecordedKernel = UNKNOWN_KERNEL,
         formats: tuple[Format, ...] = FORMATS,
     ) -> None:
         self._directory, self._dumps, self._probes, self._covers = directory, dumps, probes, covers
         self._trace = find_trace(directory, formats)
         self._snapshots = Snapshots(directory)
         self._boot = BootFiles(directory, self._snapshots)
-        self._kernel = RecordedKernel(
-            gfp_flags=self._boot.gfp_flags(), vmemmap_base=vmemmap_base, release=self._boot.release
-        )
+        self._kernel = self._boot.kernel(given)
         tracer = self._trace.tracer
         self._clock_name = tracer.clock(self._boot.text(tracer.clock_file))
+        self._arrangement = arrange(lambda text: open_input(self._trace.path, text=text), self._trace.found)
         self.info = self._info()
         self.account = ReadAccount()
         self._relation = self._known_relation()
@@ -111,13 +112,13 @@ class Capture:
                 yield from unknown_cpus(self._rings, self.account, end)
 
     def _read(self) -> Iterator[EventBatch]:
-        with open_input(self._trace.path, text=True) as stream:
+        with self._arrangement.open(None) as stream:
             parser = self._trace.opens(stream, self._kernel)
             self.account = parser.account
             views = self._views()
             timed = TimedRows(self._timed_rows(), lambda marker, at: self._behind(marker, at, views))
             begun = False
-            for batch in parser.batches():
+            for batch in in_order(parser.batches(), parser.account):
                 kept = batch if self._probes else without(batch, _PROBE_KINDS)
                 if not len(kept):
                     continue
@@ -134,19 +135,28 @@ class Capture:
 
     def _info(self) -> RecordingInfo:
         boot_id = (self._boot.text("boot_id.txt") or "").strip()
+        merged = self._arrangement.merged
+        unread = self._boot.gfp_unread and self._kernel.gfp.read_for != self._kernel.gfp_from
+        notes = [MERGED.format(merged)] if merged else []
+        if unread:
+            notes.append(
+                f"{self._boot.gfp_file} is not understood: gfp flags are read as {self._kernel.gfp.read_for} prints them"
+            )
         return RecordingInfo(
             host=self._boot.host(),
             boot_id=boot_id or None,
-            recording_id=content_id(self._trace.path),
+            recording_id=self._arrangement.content_id,
             format="capture-directory",
             source=self._directory.resolve().name,
-            trace_format=self._trace.format,
+            trace_format=self._trace.found.name,
             trace_clock=self._clock_name,
             trace_file=self._trace.path.name,
+            gfp_read_for=self._kernel.gfp.read_for,
+            gfp_known=self._kernel.gfp.known and not unread,
             twins=self._trace.twins,
             snapshots=self._snapshots.dumps,
             options={"dumps": _yes(self._dumps), "probes": _yes(self._probes)},
-            notes=[*self._snapshots.notes],
+            notes=[*self._snapshots.notes, *notes],
         )
 
     def _known_relation(self) -> Relation | None:

@@ -17,14 +17,14 @@ class CaptureTrace:
 
     Attributes
     ----------
-    format
-        Name of its format.
+    found
+        Its format.
     twins
         Names of the other recordings of the same time in it, which are not read.
     """
 
     path: Path
-    format: str
+    found: Format
     opens: Opener
     tracer: Tracer
     twins: tuple[str, ...]
@@ -66,7 +66,7 @@ def _trace(path: Path, twins: tuple[str, ...], formats: tuple[Format, ...]) -> C
             "cannot be compared with the capture's other files; run 'echo 0 > /sys/kernel/tracing/options/latency-format' and "
             "record again, or give the file by itself"
         )
-    return CaptureTrace(path=path, format=found.name, opens=opens, tracer=found.tracer, twins=twins)
+    return CaptureTrace(path=path, found=found, opens=opens, tracer=found.tracer, twins=twins)
 
 
 def _trace_names(formats: tuple[Format, ...], *, read: bool) -> list[str]:

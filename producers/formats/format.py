@@ -1,8 +1,9 @@
 """What a format of recordings is: how a file of it is recognised, what reads it, and how a capture directory names it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import BinaryIO, Protocol
 
 from pagetrail.producers.formats.tracer import Tracer
 from pagetrail.producers.inputs import Input
@@ -30,6 +31,52 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Bytes [start, stop) of a text in which time does not fall; stop is null for the end of the file."""
+
+    start: int
+    stop: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Bytes [start, stop) of a file that are one recording; stop is null for the end of the file.
+
+    Attributes
+    ----------
+    line
+        The number of its first line.
+    t_from, t_to
+        The times before it and at its beginning, ns; null for the first part.
+    blocks
+        What has to be merged by time, one CPU each; empty: it is in order.
+    """
+
+    start: int
+    stop: int | None = None
+    line: int = 1
+    t_from: int | None = None
+    t_to: int | None = None
+    blocks: tuple[Block, ...] = ()
+
+
+class Surveys(Protocol):
+    """Reads a file before it is parsed, to find its parts."""
+
+    def feed(self, block: memoryview) -> None:
+        """Take the next bytes, which may change afterwards."""
+        ...
+
+    def parts(self) -> tuple[Part, ...]:
+        """Return the parts of the file, in their order."""
+        ...
+
+    def merged(self, file: BinaryIO, blocks: Sequence[Block]) -> BinaryIO:
+        """Return *blocks* of a seekable file as one, in order of time; it closes the file."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
     """A format of files, one entry of ``table.FORMATS``.
 
@@ -49,6 +96,8 @@ class Format:
         Returns the parser of a file; null where such files are recognised and not read.
     origin
         Returns what the beginning of a file says of the machine; null where such files say nothing of it.
+    survey
+        Returns what finds the parts of a file; null where a file is always one recording in order.
     instead
         What to do with a file that is not read.
     from_start
@@ -66,6 +115,7 @@ class Format:
     within: bool = False
     opens: Opener | None = None
     origin: Callable[[bytes], Origin] | None = None
+    survey: Callable[[], Surveys] | None = None
     instead: str = ""
     from_start: bool = False
     tracer: Tracer | None = None

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.columns import Kind, absent
-from pagetrail.schemas.details import Detail
+from pagetrail.schemas.details import Detail, Gap
 from pagetrail.schemas.frames import FRAME_EVENTS, Frame, FrameOrigin, make_frame
 
 
@@ -22,7 +22,8 @@ def single(kind: Kind, ts: int, detail: Detail) -> EventBatch:
 class Framer:
     """Turns batches into full frames. What a batch brings is kept until a frame is full; ``finish`` gives the rest.
 
-    ``trace_ts_nsec`` never decreases with ``seq``: a smaller one is clamped, the raw value kept, the case counted.
+    ``trace_ts_nsec`` never decreases with ``seq``. The events of a trace are in order when they come here (``producers.ordering``).
+    What is out of order all the same is clamped, its raw value kept, the case counted, and a gap of all pages follows its batch.
     """
 
     def __init__(self, origin: FrameOrigin, *, frame_events: int = FRAME_EVENTS) -> None:
@@ -36,8 +37,10 @@ class Framer:
         """Take a batch; yield the frames that it fills."""
         if not len(batch):
             return
-        self._waiting.append(self._numbered(batch))
-        self._rows += len(batch)
+        clamped = self.clamped
+        self._take(batch)
+        if self.clamped > clamped:
+            self._take(self._unsure(batch, self.clamped - clamped))
         if self._rows < self.frame_events:
             return
         whole = concat(self._waiting)
@@ -52,6 +55,16 @@ class Framer:
         if self._rows:
             yield self._make(concat(self._waiting))
             self._waiting, self._rows = [], 0
+
+    def _take(self, batch: EventBatch) -> None:
+        self._waiting.append(self._numbered(batch))
+        self._rows += len(batch)
+
+    def _unsure(self, batch: EventBatch, events: int) -> EventBatch:
+        """Return the gap that follows *batch*, of which the times of some *events* went back."""
+        t_hi = self.last_ts or 0
+        t_lo = min(int(batch.columns["trace_ts_nsec"].min()), t_hi)
+        return single(Kind.GAP, t_hi, Gap(t_lo=t_lo, t_hi=t_hi, reason=f"{events:,} times went back"))
 
     def _make(self, batch: EventBatch) -> Frame:
         frame = make_frame(batch, self.origin, self.frame)

@@ -91,6 +91,8 @@ def ingest(
         options=dict(sorted(info.options.items())),
         reader=info.reader,
         supersedes=info.supersedes,
+        gfp_read_for=info.gfp_read_for,
+        gfp_known=info.gfp_known,
     )
     begun = False
     before: list[EventBatch] = []
@@ -113,12 +115,14 @@ def ingest(
             f"{info.source}: expected events of page allocation, found none{_what_was_read(account)}; nothing was stored. "
             "Record kmem:mm_page_alloc and kmem:mm_page_free; docs/guide.md says how"
         )
-    sending.send(framer.add(single(Kind.RECORDING_END, framer.last_ts or 0, _end(account, framer.clamped))))
+    sending.send(
+        framer.add(single(Kind.RECORDING_END, framer.last_ts or 0, _end(account, account.clamped + framer.clamped)))
+    )
     sending.send(framer.finish())
     sending.flush()
     return IngestReport(
         source=info.source, origin=origin, events=framer.seq, frames=framer.frame, duplicates=sending.duplicates,
-        clamped=framer.clamped, account=account, notes=(*info.notes, *account.notes),
+        clamped=account.clamped + framer.clamped, account=account, notes=(*info.notes, *account.notes),
     )  # fmt: skip
 
 

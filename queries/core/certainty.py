@@ -15,6 +15,7 @@ from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.schemas.linux.gfp import GFP_MOVABLE
 from pagetrail.schemas.linux.page_ext import OWNER
+from pagetrail.schemas.linux.releases import gfp_agreed
 from pagetrail.schemas.owner import (
     ABSENT64,
     DOUBT_HOTPLUG,
@@ -90,6 +91,7 @@ def judge(
     )  # follows from the kernel's own count of its blocks, which is complete
     take(inferred & (records["how"] != How.SPLIT_IMPLIED) & ~derived, _ALL, Reason.INFERRED)
     take((owned | free) & (records["unordered"] != 0), _ALL, Reason.SKEW)
+    take(owned & _gfp_unsure(records, facts), int(Attribute.GFP_MASK), Reason.GFP)
     doubt = _doubt(runs, begin, until, doubts)
     take(doubt >= 0, _ALL, Reason.DOUBT)
     take(owned & ~viewed & _clock_unsure(records, facts), _TS, Reason.CLOCK)
@@ -112,6 +114,17 @@ def _page_owner_on(facts: Facts) -> bool:
     """
     on = facts.boot is not None and OWNER in facts.boot.page_ext_clients
     return on and any(audit.view == "page_owner" for audit in facts.audits)
+
+
+def _gfp_unsure(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
+    """Return whether each mask was read from names that may have other bits in the recorded kernel; dumps have numbers."""
+    read, masks = records["evidence"] != Evidence.BASELINE, records["gfp_mask"]
+    absent = read & (masks == ABSENT64) & (records["how"] == How.ALLOC)
+    if facts.gfp_read_for is None:
+        return np.asarray(absent)
+    known, places = np.unique(masks, return_inverse=True)
+    agreed = np.array([mask != ABSENT64 and gfp_agreed(mask, facts.gfp_read_for) for mask in known.tolist()], np.bool_)
+    return np.asarray(absent | (read & (masks != ABSENT64) & ~agreed[places]))
 
 
 def _splittable(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:

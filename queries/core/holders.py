@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from pagetrail.queries.core.filters import Filters
 from pagetrail.queries.core.instant import Instant
+from pagetrail.queries.core.row_columns import ROW_SCHEMA
 from pagetrail.queries.core.rows import rows_at
 from pagetrail.queries.core.stream import Stream
 
@@ -17,6 +18,9 @@ BY: Final = get_args(By)
 
 _COLUMN: Final = {"gfp": "gfp_mask"}
 
+BESIDE: Final = ("comm", "tgid")
+"""What tells processes apart that had the same pid one after another: a pid is used again."""
+
 
 def page_bytes(stream: Stream) -> int:
     """Return the size of a page of the stream's machine."""
@@ -24,9 +28,22 @@ def page_bytes(stream: Stream) -> int:
 
 
 def owned_by(stream: Stream, at: Instant, by: By, columns: tuple[str, ...], filters: Filters) -> pa.Table:
-    """Return *columns* of the runs that are owned at an instant and selected, and ``key``: the value of *by*."""
+    """Return *columns* of the runs that are owned at an instant and selected, ``key``, the value of *by*, and ``BESIDE``.
+
+    What is beside the key is null unless it tells processes apart.
+    """
     key = _COLUMN.get(by, by)
-    rows = rows_at(stream, at, columns=("state", *columns, key), filters=filters).rename_columns(
-        ["state", *columns, "key"]
+    beside = BESIDE if by == "pid" else ()
+    asked = (*columns, key, *beside)
+    rows = rows_at(stream, at, columns=("state", *asked), filters=filters).rename_columns(
+        ["state", *columns, "key", *beside]
     )
-    return rows.filter(pc.equal(rows["state"], "owned")).drop_columns("state")
+    rows = rows.filter(pc.equal(rows["state"], "owned")).drop_columns("state")
+    for name in () if beside else BESIDE:
+        rows = rows.append_column(name, pa.nulls(rows.num_rows, ROW_SCHEMA.field(name).type))
+    return rows
+
+
+def added_up(found: pa.Table, by: By) -> pa.Table:
+    """Return what a question added up *by* an attribute; what is beside the key stays where it tells processes apart."""
+    return found if by == "pid" else found.drop_columns(list(BESIDE))

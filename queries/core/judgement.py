@@ -45,6 +45,7 @@ class Reason(enum.IntFlag):
     CLOCK = 512
     BULK = 1024
     SKEW = 2048
+    GFP = 1 << 16
 
 
 _TEXT: Final = {
@@ -64,7 +65,7 @@ _TEXT: Final = {
 _SINCE: Final = sum(int(reason) for reason, text in _TEXT.items() if "{begin}" in text)
 """Reasons whose text names the beginning of the evidence."""
 
-_GAP, _DOUBT = int(Reason.GAP), int(Reason.DOUBT)
+_GAP, _DOUBT, _GFP = int(Reason.GAP), int(Reason.DOUBT), int(Reason.GFP)
 
 
 @cache
@@ -133,11 +134,19 @@ class Judgement:
     def _text(self, reasons: int, begin: int, gap: int, doubt: int) -> str:
         form = _form(reasons)
         parts = [form.format(begin=as_text(begin))] if form else []
+        if reasons & _GFP:
+            parts.append(self._gfp())
         if reasons & _GAP:
             parts.append(self._gap(gap))
         if reasons & _DOUBT:
             parts.append(self._doubt(doubt))
         return "; ".join(parts)
+
+    def _gfp(self) -> str:
+        read_for = self.facts.gfp_read_for
+        if read_for is None:
+            return "its gfp flags have names that are not the recorded kernel's"
+        return f"its gfp flags were read as {read_for} prints them, and the names of the recorded kernel are unknown"
 
     def _gap(self, which: int) -> str:
         _, cpu, found = self.facts.gaps[which]

@@ -75,6 +75,17 @@ class JudgedRows:
         records = self.kernel_records[row] if self.kernel_records.size else unknown_records(row.size)
         return View(records=records, owned=np.ones(row.size, np.bool_), texts=self.texts, facts=self.facts)
 
+    def of_zone(self, name: str, kind: pa.DataType) -> pa.Array:
+        """Return an attribute of the only zone that spans pages of each run, if it spans all of them; else null."""
+        start, stop = self.rows.runs["pfn"], self.rows.runs["pfn"] + self.rows.runs["nr_pages"]
+        zones = self.facts.boot.zones if self.facts.boot is not None else ()
+        which, touching = np.full(start.size, -1), np.zeros(start.size, np.int64)
+        for index, zone in enumerate(zones):
+            touching += (start < zone.stop_pfn) & (zone.start_pfn < stop)
+            which[(start >= zone.start_pfn) & (stop <= zone.stop_pfn)] = index
+        values = pa.array([getattr(zone, name) for zone in zones], kind)
+        return values.take(pa.array(which, mask=(which < 0) | (touching != 1)))
+
     def number(self, name: str, where: NDArray[np.bool_]) -> pa.Array:
         """Return a number of the records; null where it is absent, and where *where* is false."""
         return _number(self.records[name], where)
@@ -226,6 +237,11 @@ ROW_FIELDS: Final[tuple[Field[JudgedRows], ...]] = (
         "free_ts_nsec", pa.int64(), "ns, page_owner's clock: the free before this allocation, from a dump",
         _of_owned("free_ts_nsec"),
     ),
+    Field(
+        "zone", pa.utf8(), "the zone that spans the run, of those that the recording lists; null: none, or several",
+        lambda r: r.of_zone("name", pa.utf8()),
+    ),
+    Field("node", pa.int32(), "the node of that zone", lambda r: r.of_zone("node", pa.int32())),
 )  # fmt: skip
 
 _FIELD: Final[Mapping[str, Field[JudgedRows]]] = {field.name: field for field in ROW_FIELDS}

@@ -81,15 +81,20 @@ def rows_at(
 def _judged(
     stream: Stream, at: Instant, rows: Rows, kernel_records: NDArray[np.void], sections: PfnRanges | None
 ) -> tuple[Rows, Judgement]:
-    """Return how sure each run is; runs are split where a doubt begins or ends. All of them are in *sections*; null: anywhere."""
+    """Return how sure each run is; runs are split where a doubt or a zone begins or ends.
+
+    All of them are in *sections*; null: anywhere.
+    """
     doubts = stream.doubts_at(at)
     if sections is not None:
         doubts = doubts[touching(doubts, sections)]
-    edges = np.unique(np.concatenate([doubts["pfn"], doubts["pfn"] + doubts["nr_pages"]]))
+    zones = stream.facts.boot.zones if stream.facts.boot is not None else ()
+    borders = np.array([pfn for zone in zones for pfn in (zone.start_pfn, zone.stop_pfn)], np.int64)
+    edges = np.unique(np.concatenate([doubts["pfn"], doubts["pfn"] + doubts["nr_pages"], borders]))
     pieces, parent = split(rows.runs, edges)
     rows = rows.take(parent, pieces)
     judged = judge(rows.runs, rows.records, rows.kernel_row >= 0, at.ts, stream.facts, doubts)
-    return joined(rows, kernel_records, judged, stream.facts.pages_per_section)
+    return joined(rows, kernel_records, judged, stream.facts.pages_per_section, borders)
 
 
 def _cut(rows: Rows, judged: Judgement, ranges: PfnRanges) -> tuple[Rows, Judgement]:

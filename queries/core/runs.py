@@ -48,10 +48,11 @@ def split(runs: NDArray[np.void], edges: NDArray[np.int64]) -> tuple[NDArray[np.
 
 
 def joined(
-    rows: Rows, kernel_records: NDArray[np.void], judged: Judgement, pages_per_section: int
+    rows: Rows, kernel_records: NDArray[np.void], judged: Judgement, pages_per_section: int, borders: NDArray[np.int64]
 ) -> tuple[Rows, Judgement]:
     """Return the longest runs: neighbouring pages of a section about which the same is known, for the same reasons.
 
+    No run crosses one of *borders*, which are pfns as well.
     The store keeps some runs in pieces, because they ended in pieces. Without joining, the rows of an instant would depend on what
     happened later.
     """
@@ -59,7 +60,7 @@ def joined(
     if size < 2:
         return rows, judged
     same = runs["pfn"][1:] == runs["pfn"][:-1] + runs["nr_pages"][:-1]
-    same &= runs["pfn"][1:] % pages_per_section != 0
+    same &= (runs["pfn"][1:] % pages_per_section != 0) & ~np.isin(runs["pfn"][1:], borders)
     same &= runs["generation"][1:] == runs["generation"][:-1]
     same &= rows.records[1:] == rows.records[:-1]
     viewed = rows.kernel_row >= 0

@@ -104,7 +104,7 @@ def _recordings(stream: Stream) -> list[Finding]:
             shown = "; ".join(f"line {e.line}: {e.text!r}" for e in account.examples[:3])
             found.append(Finding(level="loss", what="lines not understood", count=account.not_understood, detail=shown))
         if account.clamped:
-            text = "timestamps went backwards and were clamped (raw_ts_nsec keeps them)"
+            text = "timestamps went backwards and were clamped (raw_ts_nsec keeps them); the gaps say where nothing is certain"
             found.append(Finding(level="note", what="clamped", count=account.clamped, detail=text))
         if account.failed_allocs:
             text = "allocations that failed and took no page"

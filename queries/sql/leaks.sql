@@ -1,4 +1,4 @@
--- Pages allocated in a window and alive at its end, by one attribute. $until: the window's end, ns; $page_bytes: size of a page.
+-- Pages allocated in a window and alive at its end, by one attribute, and by what tells its values apart. $until: the window's end, ns; $page_bytes: size of a page.
 SELECT key,
        CAST(sum(nr_pages) AS BIGINT)                     AS pages,
        CAST(sum(nr_pages) AS BIGINT) * $page_bytes       AS bytes,
@@ -6,7 +6,9 @@ SELECT key,
        CAST(coalesce(sum(nr_pages) FILTER (WHERE certain), 0) AS BIGINT) AS certain_pages,
        $until - max(born_ts)                             AS youngest_ns,
        CAST(median($until - born_ts) AS BIGINT)          AS median_age_ns,
-       $until - min(born_ts)                             AS oldest_ns
+       $until - min(born_ts)                             AS oldest_ns,
+       comm,
+       tgid
 FROM owned
-GROUP BY key
-ORDER BY pages DESC, key
+GROUP BY key, comm, tgid
+ORDER BY pages DESC, key, comm, tgid

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pagetrail.replay.facts.extension import Extension
 from pagetrail.schemas.columns import SCHEMA_VERSION
 from pagetrail.schemas.details import Boot, Clock, Coverage, Gap, RecordingEnd
+from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1
 from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
-from pagetrail.schemas.linux.releases import KernelRules, rules_of
+from pagetrail.schemas.linux.releases import KernelRules, gfp_of, rules_of
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
 
 NO_ACCOUNT: Final = "an older pagetrail read it, and had not yet told how many lines it did not understand"
@@ -21,6 +22,10 @@ NO_ACCOUNT: Final = "an older pagetrail read it, and had not yet told how many l
 
 _LOSSES_TOLD_SINCE: Final = 4
 _NUMBERS: Final = ("pages_per_section", "lost_until")
+
+
+_SYMBOLIC: Final = ("ftrace-text", "perf-script", "capture-directory")
+"""Formats in which gfp flags stand as names."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +46,8 @@ class StreamRecording:
     """Version of the events of its frames."""
     supersedes: str | None = None
     """The recording whose place it takes."""
+    gfp_read_for: str | None = None
+    """Whose names of gfp flags its reader had to take, not knowing those of the recorded kernel; null: it knew them."""
 
     @property
     def tells_losses(self) -> bool:
@@ -138,7 +145,22 @@ class Facts:
     @property
     def gfp_flags(self) -> Mapping[str, int]:
         """The bit of each gfp flag, by its name: as the recording's own kernel prints them, else those of its release."""
-        return (self.boot.gfp_flags if self.boot else None) or self.rules.gfp_flags
+        return (self.boot.gfp_flags if self.boot else None) or gfp_of(self.boot.release if self.boot else None).flags
+
+    @property
+    def gfp_read_for(self) -> str | None:
+        """The releases whose names of gfp flags were taken for want of the recorded kernel's own; null: they are its own.
+
+        Readers before version 4 of the events took those of 6.1, if there was no format file, and said nothing.
+        """
+        for recording in self.recordings:
+            if recording.gfp_read_for is not None:
+                return recording.gfp_read_for
+            if not recording.tells_losses and recording.format in _SYMBOLIC and not (self.boot and self.boot.gfp_flags):
+                found = gfp_of(self.boot.release if self.boot else None)
+                if not found.known or found.flags != GFP_FLAGS_6_1:
+                    return "Linux 6.1"
+        return None
 
     @property
     def page_shift(self) -> int:

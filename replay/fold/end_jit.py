@@ -42,7 +42,8 @@ def imply_split(t, row, handle, lo, hi, base, generation, seq, ts, cpu):
     Source: mm/page_alloc.c, free_pages_exact and split_page (Linux 6.1): split_page_owner sets order 0 on every page.
     """
     first = t.records[handle]["block_pfn"] - base
-    stop = first + (np.int64(1) << np.int64(t.records[handle]["order"]))
+    stop = min(first + (np.int64(1) << np.int64(t.records[handle]["order"])), np.int64(row.size))
+    first = max(first, np.int64(0))  # of a block that is larger than a section, this section's part
     target = take_record(t)
     t.records[target] = t.records[handle]
     t.records[target]["pages"] = 0

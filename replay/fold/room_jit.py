@@ -38,7 +38,7 @@ def reach(t, slot, first, nr):
     while i < first + nr:
         if row[i] >= 0:
             order = np.int64(t.records[row[i]]["order"])  # absent where a page is free by kpageflags
-            most = max(most, np.int64(1) << max(order, np.int64(0)))
+            most = max(most, min(np.int64(1) << max(order, np.int64(0)), np.int64(row.size)))
         i += run_length(row, i, first + nr)
     return most
 

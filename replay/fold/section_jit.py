@@ -55,7 +55,7 @@ def apply_baseline(t, o, b, action, early, seq, ts, window_begin, since, start):
     for i in range(start, b.pfn.size):
         if action[i] == LEAVE:
             continue
-        nr = np.int64(1) << np.int64(b.order[i])
+        nr = min(np.int64(1) << np.int64(b.order[i]), np.int64(pages))  # of a larger block, this section's part
         section_nr = b.pfn[i] // pages
         first = b.pfn[i] - section_nr * pages
         stop = min(first + nr, pages)
@@ -143,7 +143,7 @@ def from_entry(t, b, i, seq, ts, window_begin, how):
     handle = take_record(t)
     blank(t, handle)
     r = t.records[handle]
-    r["block_pfn"] = b.pfn[i]
+    r["block_pfn"] = b.pfn[i] & -(np.int64(1) << np.int64(b.order[i]))
     r["order"] = b.order[i]
     r["state"] = _OWNED
     r["evidence"] = _BASELINE

@@ -6,7 +6,7 @@ from pagetrail.replay.facts.clock import owner_clock, owner_ts
 from pagetrail.replay.facts.facts import Audit
 from pagetrail.replay.fold.decode import decode
 from pagetrail.replay.fold.notice_jit import doubt_on
-from pagetrail.replay.fold.options import OPT_FLOOR, OPT_GFP_ISOLATED, OPT_MAX_PFN, OPT_SKEW
+from pagetrail.replay.fold.options import OPT_FLOOR, OPT_GFP_COMP, OPT_GFP_ISOLATED, OPT_MAX_PFN, OPT_SKEW
 from pagetrail.replay.fold.section_jit import apply_baseline, apply_silence
 from pagetrail.replay.fold.tables import with_room
 from pagetrail.replay.rules.event_row import EventRow
@@ -17,8 +17,10 @@ from pagetrail.replay.rules.page_owner_baseline import (
     Comparison,
     Entries,
     actions,
+    by_section,
     compare,
     difference_class,
+    heads_of,
     impossible_entries,
     no_entries,
     rest_on_a_dump,
@@ -103,7 +105,8 @@ def _entries(state: StreamState, opened: OpenBaseline, seq: int, ts: int) -> Ent
         "migratetype": e.migratetype, "stack": e.stack, "ts_nsec": batch.column("ts_nsec"),
         "free_ts_nsec": batch.column("free_ts_nsec"), "migrate_reason": batch.column("migrate_reason"),
     }  # fmt: skip
-    return Entries(**{name: np.require(column[possible], None, ["C", "W"]) for name, column in columns.items()})
+    entries = Entries(**{name: np.require(column[possible], None, ["C", "W"]) for name, column in columns.items()})
+    return by_section(entries, int(state.opts[OPT_GFP_COMP]), state.facts.pages_per_section)
 
 
 def _in_sections(state: StreamState, entries: Entries, since: int, seq: int, ts: int) -> Entries:
@@ -125,8 +128,9 @@ def _audit(
     state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, seq: int, ts: int, applied: bool
 ) -> None:
     names = difference_class(c, b, int(state.opts[OPT_GFP_ISOLATED]))
-    pages = np.int64(1) << b.order.astype(np.int64)
-    differs = np.flatnonzero(~c.agree)
+    pages = np.minimum(np.int64(1) << b.order.astype(np.int64), state.facts.pages_per_section)
+    head = heads_of(b)
+    differs = np.flatnonzero(~c.agree & head)
     kinds, counts = np.unique(names[differs], return_counts=True)
     classes = {str(kind): int(count) for kind, count in zip(kinds, counts, strict=True)}
     if c.extra.size:
@@ -134,7 +138,7 @@ def _audit(
     where, times = np.unique(b.pfn[differs] // state.facts.pages_per_section, return_counts=True)
     state.facts.audits.append(
         Audit(
-            seq=seq, ts=ts, name=opened.begin.name, records=b.pfn.size, agree=int(c.agree.sum()),
+            seq=seq, ts=ts, name=opened.begin.name, records=int(head.sum()), agree=int((c.agree & head).sum()),
             pages=int(pages.sum()), agree_pages=int(pages[c.agree].sum()), extra=int(c.extra.size), applied=applied,
             classes=classes,
             sections={str(nr): int(count) for nr, count in zip(where.tolist(), times.tolist(), strict=True)},
@@ -161,12 +165,12 @@ def _apply(state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, 
             state.tables, state.opts, b, action, c.early, seq, ts, opened.begin.window_begin, opened.since, done
         )
         if done < b.pfn.size:
-            state.tables = with_room(state.tables, 1 << int(b.order[done]))
+            state.tables = with_room(state.tables, min(1 << int(b.order[done]), state.facts.pages_per_section))
     state.tables = split_own_blocks(state.tables, state.facts.boot, seq, ts)
     if opened.begin.skipped:
         return  # in an incomplete dump, a missing record proves nothing
     extra = np.ones(c.extra.size, np.bool_)
-    if opened.begin.extent == "whole" and b.pfn.size == sum(map(len, opened.batches)):
+    if opened.begin.extent == "whole" and heads_of(b).sum() == sum(map(len, opened.batches)):
         end_unlisted(state, b, seq, ts)
         extra = ~rest_on_a_dump(c.extra_ours)
     state.tables = with_room(state.tables, int(c.extra.size) + 1)

@@ -14,6 +14,7 @@ from pagetrail.replay.facts.clock import EARLY_ERROR_NSEC, OwnerClock, owner_ts
 from pagetrail.replay.fold.options import OPT_EARLY_GFP, OPT_EARLY_ORDER, OPT_EARLY_PID
 from pagetrail.replay.fold.section_jit import CONFIRM, KERNEL_VIEW, LEAVE, SET
 from pagetrail.replay.fold.tables import Array, Tables
+from pagetrail.schemas.linux.mmzone import MAX_FOLIO_ORDER
 from pagetrail.schemas.owner import (
     ABSENT8,
     ABSENT32,
@@ -86,14 +87,39 @@ def impossible_entries(
 ) -> NDArray[np.int64]:
     """Return why each record's block is impossible (an Anomaly), or 0. A dump lists heads, so they must be aligned.
 
+    A block larger than a section is no block of the buddy allocator's, but may be a contiguous range, up to ``MAX_FOLIO_ORDER``.
+
     Source: mm/page_owner.c, read_page_owner (Linux 6.1).
     """
     high = order.astype(np.int64)
-    bad = (high < 0) | (high >= pages_per_section.bit_length())
+    bad = (high < 0) | (high > max(MAX_FOLIO_ORDER, pages_per_section.bit_length() - 1))
     size = np.int64(1) << np.where(bad, 0, high)
     why = np.where(pfn & (size - 1), int(Anomaly.UNALIGNED), 0)
     why = np.where((pfn < 0) | (pfn > max_pfn - size), int(Anomaly.BEYOND_MACHINE), why)
     return np.asarray(np.where(bad, int(Anomaly.BAD_ORDER), why))
+
+
+def by_section(entries: Entries, gfp_comp: int, pages_per_section: int) -> Entries:
+    """Return *entries* with an entry for each section that a block larger than a section covers.
+
+    The tails in later sections are left out where they are not surely the head's, as in ``section_jit.set_owner``.
+    """
+    large = (np.int64(1) << entries.order.astype(np.int64)) // pages_per_section
+    whole = ((entries.gfp_mask & gfp_comp) != 0) & (entries.migrate_reason < 0)
+    sections = np.where((large > 1) & whole, large, 1)
+    if not (sections > 1).any():
+        return entries
+    row = np.repeat(np.arange(sections.size), sections)
+    place = np.arange(row.size) - np.repeat(np.cumsum(sections) - sections, sections)
+    pfn = entries.pfn[row] + place * pages_per_section
+    split = Entries(*(column[row] for column in entries))._replace(pfn=pfn)
+    order = np.argsort(pfn, kind="stable")
+    return Entries(*(np.require(column[order], None, ["C", "W"]) for column in split))
+
+
+def heads_of(entries: Entries) -> NDArray[np.bool_]:
+    """Return which entries are records of the dump: not what ``by_section`` made of their tails."""
+    return np.asarray(entries.pfn & ((np.int64(1) << entries.order.astype(np.int64)) - 1) == 0)
 
 
 def stamped_early(o: Array, entries: Entries, swapper: int) -> NDArray[np.bool_]:

@@ -31,6 +31,7 @@ def take_recording_begin(state: StreamState, event: EventRow) -> None:
     recording = state.facts.recordings[-1]
     recording.format, recording.source = begin.format, begin.source
     recording.clock_skew, recording.supersedes = _clock_skew(begin.options), begin.supersedes
+    recording.gfp_read_for = begin.gfp_read_for if begin.gfp_known is False else None
     state.opts[OPT_SKEW] = state.facts.clock_skew()
     if state.last_ts is not None:
         lost = Gap(t_lo=state.last_ts, t_hi=event.ts, reason="between two recordings of the boot")
@@ -63,6 +64,7 @@ def unread_by_an_older_reader(end: RecordingEnd) -> str:
     """Return why events of ownership may be missing from a recording whose reader did not say where; empty: none is."""
     parts = [f"{end.not_understood} lines were not understood"] if end.not_understood else []
     parts += ["its source ended in the middle"] if end.truncated else []
+    parts += [f"{end.clamped} times were clamped"] if end.clamped else []
     if missed := sorted(name for name in end.ignored if may_change_ownership(name)):
         parts.append(f"these events were ignored: {', '.join(missed)}")
     return f"an older pagetrail read it: {'; '.join(parts)}" if parts else ""

@@ -136,10 +136,32 @@ def parse_gfp(text: str, table: Mapping[str, int]) -> int:
         if bits is None:
             raise BadArgument(
                 f"gfp flags {text!r}: expected names such as GFP_KERNEL or bits such as 0x80000, found {word!r}; "
-                "use the names of the recorded kernel"
+                "give the names of the recorded kernel: ingest --kernel-release RELEASE, or --gfp-table FILE"
             )
         mask |= bits
     return mask
+
+
+def parse_gfp_table(text: str) -> dict[str, int]:
+    """Return a table that somebody wrote, a line ``NAME=HEX`` each; empty lines, and those that begin with #, are skipped.
+
+    Raises
+    ------
+    BadArgument
+        A line is neither, or there is none.
+    """
+    table = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        name, equals, bits = (word.strip() for word in line.partition("="))
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        mask = _left_over(bits if bits.startswith("0x") else f"0x{bits}")
+        if not equals or not name or mask is None:
+            raise BadArgument(f"line {number}: expected NAME=HEX, such as GFP_ATOMIC=0x820; found {line.strip()!r}")
+        table[name] = mask
+    if not table:
+        raise BadArgument("expected lines NAME=HEX, such as GFP_ATOMIC=0x820; found none")
+    return table
 
 
 def _left_over(word: str) -> int | None:

@@ -25,6 +25,12 @@ MAX_SECTION_ORDER: Final = 24
 MAX_ORDER: Final = 11
 """The buddy allocator has blocks of orders 0 to MAX_ORDER - 1. Source: include/linux/mmzone.h (Linux 6.1)."""
 
+MAX_FOLIO_ORDER: Final = 22
+"""No block is larger: 16 GiB of 4 KiB pages. Those above the buddy allocator's are allocated as contiguous ranges with __GFP_COMP.
+
+Source: include/linux/mm.h, MAX_FOLIO_ORDER (Linux 6.18); mm/page_alloc.c, alloc_contig_range_noprof (Linux 6.12).
+"""
+
 PAGEBLOCK_ORDER: Final = 9
 """pageblock_order on x86_64: that of a huge page. Source: include/linux/pageblock-flags.h (Linux 6.1)."""
 

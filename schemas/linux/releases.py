@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1, GFP_MOVABLE
+from pagetrail.schemas.errors import BadArgument
+from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1, GFP_MOVABLE, format_gfp, parse_gfp
+from pagetrail.schemas.linux.gfp_tables import GFP_TABLES
 from pagetrail.schemas.linux.migrate import MIGRATE_REASON_NAMES
 from pagetrail.schemas.linux.mmzone import MAX_ORDER, MIGRATETYPE_NAMES
 from pagetrail.schemas.linux.page_ext import PAGE_EXT_BYTES, PAGE_EXT_GFP
@@ -96,6 +98,54 @@ LINUX_6_1: Final = KernelRules(
     split_has_new_order=False,  # mm/page_owner.c, __split_page_owner
 )
 """Read in Linux 6.1.192."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GfpReading:
+    """What gives the names of gfp flags their bits.
+
+    Attributes
+    ----------
+    flags
+        The bits of each name, in the order in which the kernel tries the names.
+    read_for
+        Whose names they are: ``Linux 6.1``; of a release between two that were read, both: ``Linux 6.1 or 6.12``.
+    known
+        Whether they are the names of the kernel that was recorded.
+    """
+
+    flags: Mapping[str, int]
+    read_for: str
+    known: bool
+
+
+def gfp_of(release: str | None) -> GfpReading:
+    """Return how the names of the kernel *release* (``uname -r``; null: not recorded) are read.
+
+    A release that was not read has those of the latest one before it; a kernel of which nothing is known, those of 6.1.
+    """
+    wanted = _version(release or "")
+    if wanted == (0, 0):
+        return GfpReading(flags=GFP_TABLES["6.1"], read_for="Linux 6.1", known=False)
+    older = [name for name in GFP_TABLES if _version(name) <= wanted]
+    newer = [name for name in GFP_TABLES if _version(name) > wanted]
+    chosen = older[-1] if older else newer[0]
+    if _version(chosen) == wanted:
+        return GfpReading(flags=GFP_TABLES[chosen], read_for=f"Linux {chosen}", known=True)
+    between = f"Linux {chosen} or {newer[0]}" if older and newer else f"Linux {chosen}"
+    return GfpReading(flags=GFP_TABLES[chosen], read_for=between, known=False)
+
+
+def gfp_agreed(mask: int, read_for: str) -> bool:
+    """Return whether *mask* is the same whichever of the releases in *read_for* printed its flags; false of one release."""
+    tables = [GFP_TABLES[name] for name in re.findall(r"\d+\.\d+", read_for) if name in GFP_TABLES]
+    if len(tables) < 2:
+        return False
+    text = format_gfp(mask, tables[0])
+    try:
+        return all(parse_gfp(text, table) == mask for table in tables[1:])
+    except BadArgument:
+        return False
 
 
 RELEASES: Final[tuple[KernelRules, ...]] = (LINUX_6_1,)

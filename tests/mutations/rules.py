@@ -230,6 +230,11 @@ MUTATIONS = (
         old="        while first >= 0 and bits & KPF_BUDDY and first < stop:\n", new="        while False:\n",
     ),
     Mutation(
+        name="a-large-block-ends-with-its-section", module=BASELINE,
+        rule="a block larger than a section is kept in a part for each section; of one that is not compound, only the first",
+        old="    sections = np.where((large > 1) & whole, large, 1)\n", new="    sections = np.where((large > 1) & whole, 1, 1)\n",
+    ),
+    Mutation(
         name="nothing-is-impossible", module=FOLD,
         rule="an impossible event (unaligned, beyond the machine, no such order) is quarantined, and casts doubt",
         old="    if pfn & (nr - 1) and (nr & (nr - 1)) == 0:\n        return _A_UNALIGNED\n", new="",

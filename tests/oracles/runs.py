@@ -12,12 +12,13 @@ def joined_by_words(
     uncertain: list[list[str]],
     why: list[str],
     pages_per_section: int,
+    borders: set[int],
 ) -> list[tuple[int, int, int]]:
-    """Return (first page, pages, row of its first run) of the longest runs of which the same is said."""
+    """Return (first page, pages, row of its first run) of the longest runs of which the same is said, and that cross no border."""
     found: list[tuple[int, int, int]] = []
     for i in range(rows.runs.size):
         pfn, size = int(rows.runs["pfn"][i]), int(rows.runs["nr_pages"][i])
-        if i and found[-1][0] + found[-1][1] == pfn and pfn % pages_per_section:
+        if i and found[-1][0] + found[-1][1] == pfn and pfn % pages_per_section and pfn not in borders:
             alike = (
                 rows.runs["generation"][i] == rows.runs["generation"][i - 1]
                 and rows.records[i].tobytes() == rows.records[i - 1].tobytes()

@@ -24,7 +24,7 @@ from pagetrail.schemas.linux.mmzone import MIGRATETYPE_NAMES
 INSTANTS = ["@1-boot", "@2-t2", "33.125"]
 COLUMNS = (
     "pfn", "nr_pages", "state", "order", "pid", "tgid", "comm", "gfp_mask", "migratetype", "stack", "certain", "why",
-    "kernel_says", "alloc_ts",
+    "kernel_says", "alloc_ts", "zone", "node",
 )  # fmt: skip
 Row = dict[str, Any]
 
@@ -164,6 +164,17 @@ def test_a_narrow_range_reads_its_section_alone(audited: Trail) -> None:
     inside = pc.equal(pc.floor(pc.divide(pc.cast(every["pfn"], "float64"), float(size))), 1.0)
     assert 0 < some_rows.num_rows < every.num_rows
     assert some_rows.equals(every.filter(inside))
+
+
+def test_a_row_says_the_zone_that_spans_it_and_crosses_no_border_of_one(audited: Trail) -> None:
+    (zone,) = audited.stream().facts.boot.zones  # type: ignore[union-attr]  # it has one
+    assert zone.start_pfn == 1
+    for row in whole(audited, "@2-t2"):
+        stop = row["pfn"] + row["nr_pages"]
+        inside = zone.start_pfn <= row["pfn"] and stop <= zone.stop_pfn
+        assert inside or stop <= zone.start_pfn or row["pfn"] >= zone.stop_pfn
+        assert (row["zone"], row["node"]) == ((zone.name, zone.node) if inside else (None, None))
+    assert audited.owner([0, 1], "@2-t2")["zone"].to_pylist() == [None, "DMA32"]
 
 
 def test_no_range_reads_nothing(audited: Trail) -> None:

@@ -97,12 +97,12 @@ def judged_runs(draw: st.DrawFn) -> Judged:
     )  # fmt: skip
 
 
-@given(judged_runs())
-def test_runs_are_joined_by_codes_as_they_would_be_by_words(judged: Judged) -> None:
+@given(judged_runs(), st.sets(st.integers(0, 12), max_size=3))
+def test_runs_are_joined_by_codes_as_they_would_be_by_words(judged: Judged, borders: set[int]) -> None:
     rows, records, before = judged.rows, judged.kernel_records, judged.judgement
     uncertain, why = before.uncertain().to_pylist(), before.why().to_pylist()
-    expected = joined_by_words(rows, records, uncertain, why, SECTION)
-    found, judgement = joined(rows, records, before, SECTION)
+    expected = joined_by_words(rows, records, uncertain, why, SECTION, borders)
+    found, judgement = joined(rows, records, before, SECTION, np.array(sorted(borders), np.int64))
     runs = zip(found.runs["pfn"].tolist(), found.runs["nr_pages"].tolist(), strict=True)
     assert list(runs) == [(pfn, pages) for pfn, pages, _ in expected]
     assert judgement.why().to_pylist() == [why[i] for _, _, i in expected]

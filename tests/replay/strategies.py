@@ -29,6 +29,7 @@ from pagetrail.schemas.details import (
     Zone,
 )
 from pagetrail.schemas.frames import Frame, FrameOrigin, make_frame
+from pagetrail.schemas.linux.gfp import GFP_COMP
 from pagetrail.schemas.owner import State
 from tests.oracles.fold.oracle import Reference
 from tests.oracles.fold.values import Event, Owner
@@ -316,6 +317,8 @@ def _records(m: Machine, a: int, b: int) -> Iterator[dict[str, Any]]:
         yield {"pfn": 3, "order": 2, "pid": 5, "gfp_mask": 3}
         yield {"pfn": -4 if a % 2 else 2**50, "order": 1, "pid": 5, "gfp_mask": 3}
         yield {"pfn": 64, "order": (7, 63, 127, -1)[a % 4], "pid": 5, "gfp_mask": 3}
+    if b % 7 == 2:  # a contiguous range that is larger than a section
+        yield {"pfn": (a % 3) * PAGES, "order": 7, "pid": 6, "gfp_mask": (GFP_COMP, 0xCC0)[a % 2]}
 
 
 def _nonsense(m: Machine, a: int, b: int) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 
 from pagetrail.producers.formats.format import Format, Opener, Origin
 from pagetrail.producers.formats.text import text_jit as tk
+from pagetrail.producers.formats.text.blocks import Survey
 from pagetrail.producers.formats.text.forms import KERNEL_LOG, LATENCY, LINES, Form, form_of, rewritten
 from pagetrail.producers.formats.text.ftrace_jit import scan_ftrace
 from pagetrail.producers.formats.text.odd_lines import COMMENT, LOSS_REPORT, Known, Odd, ftrace_line, is_joined
@@ -136,6 +137,7 @@ FTRACE_TEXT: Final = Format(
     line=re.compile(b"|".join([_COMMON.pattern, *LINES]), re.DOTALL),
     opens=_opened,
     origin=_origin,
+    survey=Survey,
     tracer=FTRACE,
     trace_names=("trace.txt", "trace_pipe.txt", "trace"),
 )

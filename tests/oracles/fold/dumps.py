@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.linux.gfp import GFP_COMP
+from pagetrail.schemas.linux.mmzone import MAX_FOLIO_ORDER
 from pagetrail.schemas.owner import DOUBT_BASELINE, OPEN_END, Anomaly, Evidence, How, State
 from tests.oracles.fold.comparison import action_of, agrees_with, is_early
 from tests.oracles.fold.page_flags import free_by_flags
@@ -44,11 +45,10 @@ def end_dump(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
     ]
     agrees = [agrees_with(oracle, entry) for entry in entries]
     applied = oracle.applies("page_owner")
+    agreed = [agrees for agrees, entry in zip(agrees, entries, strict=True) if is_head(entry)]
     oracle.audits.append(
-        Audit(
-            name=dump.begin["name"], records=len(entries), agree=sum(agrees), extra=len(extra), applied=applied
-        )
-    )  # fmt: skip
+        Audit(name=dump.begin["name"], records=len(agreed), agree=sum(agreed), extra=len(extra), applied=applied)
+    )
     if not applied:
         return
     todo = [action_of(oracle, entry, since) for entry in entries]
@@ -61,7 +61,7 @@ def end_dump(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
         elif action == "set":
             set_owner(oracle, entry, window, since, orders)
     if not dump.begin.get("skipped"):
-        whole = dump.begin.get("extent") == "whole" and len(entries) == len(dump.entries)
+        whole = dump.begin.get("extent") == "whole" and sum(map(is_head, entries)) == len(dump.entries)
         if whole:
             end_unlisted(oracle, {page for entry in entries for page in pages_of(entry)})
         for page, owner in extra:
@@ -88,26 +88,52 @@ def end_unlisted(oracle: "Reference", listed: set[int]) -> None:
 
 
 def possible_entries(oracle: "Reference", entries: list[Event]) -> list[Event]:
-    possible = []
+    """The entries of blocks that can be, by pfn; that of a block larger than a section stands once for each of its sections."""
+    possible: list[Event] = []
     for entry in sorted(entries, key=lambda entry: entry["pfn"]):
-        why = impossible(oracle, Kind.ALLOC, entry)
+        why = impossible_entry(oracle, entry)
         if why is None:
-            possible.append(entry)
+            possible += by_section(oracle, entry)
+    possible.sort(key=lambda entry: entry["pfn"])
     for entry in entries:
-        why = impossible(oracle, Kind.ALLOC, entry)
+        why = impossible_entry(oracle, entry)
         if why is not None:
             oracle.quarantine(why, entry["pfn"], entry["order"], (entry["pfn"], 1))
     return possible
 
 
+def impossible_entry(oracle: "Reference", entry: Event) -> Anomaly | None:
+    """Say why the block of an entry cannot be, if so: it may be larger than a section."""
+    order = entry["order"]
+    if order is None or not oracle.pages_per_section < 2**order <= 2**MAX_FOLIO_ORDER:
+        return impossible(oracle, Kind.ALLOC, entry)
+    if entry["pfn"] < 0 or entry["pfn"] + 2**order > oracle.beyond:
+        return Anomaly.BEYOND_MACHINE
+    return Anomaly.UNALIGNED if entry["pfn"] % 2**order else None
+
+
+def by_section(oracle: "Reference", entry: Event) -> list[Event]:
+    """Return an entry for each section of the block that surely has its owner."""
+    size = 2 ** entry["order"]
+    if size <= oracle.pages_per_section:
+        return [entry]
+    starts = range(entry["pfn"], entry["pfn"] + (size if is_whole(entry) else 1), oracle.pages_per_section)
+    return [entry | {"pfn": start, "pages": oracle.pages_per_section} for start in starts]
+
+
+def is_head(entry: Event) -> bool:
+    return bool(entry["pfn"] % 2 ** entry["order"] == 0)
+
+
 def pages_of(entry: Event) -> range:
-    return range(entry["pfn"], entry["pfn"] + 2 ** entry["order"])
+    return range(entry["pfn"], entry["pfn"] + entry.get("pages", 2 ** entry["order"]))
 
 
 def from_entry(oracle: "Reference", entry: Event, since: int, how: How) -> Owner:
     names = ("gfp_mask", "pid", "tgid", "comm", "stack", "migratetype", "ts_nsec", "free_ts_nsec", "migrate_reason")
+    head = entry["pfn"] - entry["pfn"] % 2 ** entry["order"]
     return Owner(
-        block_pfn=entry["pfn"], order=entry["order"], state=State.OWNED, evidence=Evidence.BASELINE, how=how,
+        block_pfn=head, order=entry["order"], state=State.OWNED, evidence=Evidence.BASELINE, how=how,
         begin_seq=oracle.seq, begin_ts=oracle.ts, evidence_ts=since, **{name: entry.get(name) for name in names},
     )  # fmt: skip
 
@@ -146,7 +172,7 @@ def is_whole(entry: Event) -> bool:
 def unlisted(entry: Event, orders: dict[int, int]) -> Iterator[int]:
     """The pages of a record's block, without blocks in it that the dump lists by themselves."""
     page = entry["pfn"]
-    while page < entry["pfn"] + 2 ** entry["order"]:
+    while page < pages_of(entry).stop:
         if page != entry["pfn"] and page in orders:
             page += 2 ** orders[page]
         else:

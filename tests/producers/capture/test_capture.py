@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import zstandard
 
-from pagetrail.producers.capture.boot import parse_gfp_format, parse_memory_blocks
+from pagetrail.producers.capture.boot import parse_memory_blocks
 from pagetrail.producers.capture.clock import parse_marker
 from pagetrail.producers.capture.coverage import lost_events
 from pagetrail.producers.capture.directory import Capture
@@ -24,6 +24,7 @@ from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import DETAIL_MODELS
 from pagetrail.schemas.errors import InputError, PagetrailError
 from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1
+from pagetrail.schemas.linux.gfp_format import parse_gfp_format
 
 DMESG = "[    0.001500] sched_clock: Marking stable (900000, 100000)->(2000000, -1000000)\n"
 # So: page_owner's clock = trace - 1 ms; CLOCK_MONOTONIC = trace - 1.1 ms.

@@ -1,0 +1,104 @@
+"""Traces whose times do not simply rise: what is merged, what is refused, and what is not certain."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.commands.conftest import Run
+
+HEADER = "# tracer: nop\n#\n# entries-in-buffer/entries-written: 20/20   #P:4\n#\n"
+ALL = "alloc,free,split,migrate,isolate,drain,hotplug"
+ALLOC = "mm_page_alloc: page=00000000d2be5665 pfn={pfn:#x} order=0 migratetype=1 gfp_flags=GFP_KERNEL"
+FREE = "mm_page_free: page=00000000d2be5665 pfn={pfn:#x} order=0"
+
+
+def line(event: str, *, ts: float | int, pfn: int, cpu: int = 0, pid: int = 500) -> str:
+    when = f"{ts:.6f}" if isinstance(ts, float) else f"{ts}"
+    return f"            appd-{pid}     [{cpu:03}] ..... {when}: {event.format(pfn=pfn)}\n"
+
+
+def replayed(run: Run, folder: Path, text: str, *options: str, covers: str = ALL) -> None:
+    (folder / "trace.txt").write_text(text)
+    declared = ("--covers", covers) if covers else ()
+    done = run("ingest", "trace.txt", *declared, *options)
+    assert done.returncode == 0, done.stderr
+    assert run("replay").returncode == 0
+
+
+def owner(run: Run, pfn: int, at: str) -> dict[str, object]:
+    done = run("owner", f"{pfn:#x}", "--at", at, "--json")
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, object]] = json.loads(done.stdout)
+    return found[0]
+
+
+def unsure(found: dict[str, object]) -> Iterable[str]:
+    uncertain = found["uncertain"]
+    assert isinstance(uncertain, list)
+    return uncertain
+
+
+def test_a_free_that_is_read_late_leaves_no_owner_sure(run_fresh: Run, tmp_path: Path) -> None:
+    lines = [line(ALLOC, ts=1 + i / 1000, pfn=0x100 + i) for i in range(40)]
+    lines.insert(35, line(FREE, ts=1.0305, pfn=0x105, cpu=1))
+    replayed(run_fresh, tmp_path, HEADER + "".join(lines))
+    assert "state" in unsure(owner(run_fresh, 0x105, "1.032"))
+    assert "state" not in unsure(owner(run_fresh, 0x105, "1.029"))
+
+
+def test_one_time_that_is_too_high_leaves_what_comes_behind_it_sure(run_fresh: Run, tmp_path: Path) -> None:
+    lines = [line(ALLOC, ts=(999 if i == 10 else 1) + i / 1000, pfn=0x100 + i) for i in range(40)]
+    replayed(run_fresh, tmp_path, HEADER + "".join(lines))
+    assert "state" in unsure(owner(run_fresh, 0x10A, "1.035"))
+    assert "state" not in unsure(owner(run_fresh, 0x10C, "1.035"))
+
+
+def per_cpu(*cpus: Iterable[str]) -> str:
+    return "".join(HEADER + "".join(lines) for lines in cpus)
+
+
+def test_files_of_each_cpu_one_after_the_other_are_merged_by_time(run_fresh: Run, tmp_path: Path) -> None:
+    first = [line(ALLOC, ts=100 + i / 100, pfn=0x100 + i) for i in range(10)]
+    second = [line(FREE, ts=100 + i / 100 + 0.005, pfn=0x100 + i, cpu=1) for i in range(5)]
+    replayed(run_fresh, tmp_path, per_cpu(first, second))
+    assert owner(run_fresh, 0x100, "100.05")["state"] == "free"
+    assert owner(run_fresh, 0x104, "100.042")["state"] == "owned"
+    assert "clamped" not in run_fresh("doctor").stdout
+
+
+def test_a_file_of_two_boots_is_refused_with_the_line_where_the_second_begins(run_fresh: Run, tmp_path: Path) -> None:
+    boots = [[line(ALLOC, ts=begin + i / 100, pfn=0x100 + i, cpu=i % 4) for i in range(20)] for begin in (100.0, 3.0)]
+    (tmp_path / "trace.txt").write_text(per_cpu(*boots))
+    done = run_fresh("ingest", "trace.txt")
+    assert done.returncode == 2
+    assert f"line {1 + 4 + 20}" in done.stderr
+    assert "--split-boots" in done.stderr
+    assert run_fresh("replay").returncode != 0 or "unknown" not in run_fresh("streams").stdout
+
+
+def test_split_boots_makes_a_recording_of_each_named_by_its_own_bytes(run_fresh: Run, tmp_path: Path) -> None:
+    boots = [[line(ALLOC, ts=begin + i / 100, pfn=0x100 + i, cpu=i % 4) for i in range(20)] for begin in (100.0, 3.0)]
+    text = per_cpu(*boots)
+    (tmp_path / "trace.txt").write_text(text)
+    done = run_fresh("ingest", "trace.txt", "--split-boots", "--covers", ALL)
+    assert done.returncode == 0, done.stderr
+    assert run_fresh("replay").returncode == 0
+    half = text.index(HEADER, 1)
+    for part in (text[:half], text[half:]):
+        assert hashlib.blake2b(part.encode(), digest_size=16).hexdigest() in run_fresh("streams").stdout
+    assert "nothing was added" in run_fresh("ingest", "trace.txt", "--split-boots", "--covers", ALL).stderr
+    refused = run_fresh("ingest", "trace.txt", "--split-boots", "--boot-id", "b")
+    assert refused.returncode == 2
+
+
+def test_a_pid_that_two_processes_used_is_two_rows_with_their_names(run_fresh: Run, tmp_path: Path) -> None:
+    lines = [line(ALLOC, ts=100.0 + i, pfn=0x100 + i, pid=700) for i in range(10)]
+    text = "".join(text.replace("appd", " cat") if i >= 6 else text for i, text in enumerate(lines))
+    replayed(run_fresh, tmp_path, HEADER + text, covers="")
+    found = json.loads(run_fresh("top", "--at", "-0s", "--by", "pid", "--json").stdout)
+    assert [(row["key"], row["comm"], row["pages"]) for row in found] == [(700, "appd", 6), (700, "cat", 4)]
+    shown = run_fresh("top", "--at", "-0s", "--by", "pid").stdout
+    assert "700 appd" in shown
+    assert "700 cat" in shown
+    assert "comm" not in json.loads(run_fresh("top", "--at", "-0s", "--by", "gfp", "--json").stdout)[0]
