@@ -44,8 +44,8 @@ TEXTS: Final = 3
 
 # What the parser is doing, and the slots of its state.
 READING, SKIPPING_LINES, SKIPPING_LINE = range(3)
-POSITION, LINE, MODE, ROWS, ODD, EMPTY, SKIPPED, AT_END = range(8)
-STATE: Final = 8
+POSITION, LINE, MODE, ROWS, ODD, EMPTY, SKIPPED, AT_END, FIRST = range(9)
+STATE: Final = 9
 
 # The columns of an odd region: number of its first line, begin and end in the buffer, rows before it, whether it is cut.
 ODD_LINE, ODD_BEGIN, ODD_END, ODD_ROW, ODD_CUT = range(5)
@@ -473,7 +473,8 @@ def parse(buf: Bytes, stop: int, state: Ints, out: Ints, slots: Ints, spans: Int
     buf
         Shape (b,).
     state
-        Shape (STATE,): where to begin and, afterwards, where it ended; rows read; odd regions met; empty and skipped lines.
+        Shape (STATE,): where to begin and, afterwards, where it ended; rows read and odd regions met; empty and skipped lines in
+        all, and the line of the first row of all.
     out
         Shape (FIELDS, r), int64: a column a record; text fields index into their table.
     slots, spans
@@ -504,6 +505,7 @@ def parse(buf: Bytes, stop: int, state: Ints, out: Ints, slots: Ints, spans: Int
             if behind < stop and _at(buf, behind, stop, marker) < 0:  # its stack may go on there
                 outcome = MALFORMED
         if outcome == WHOLE:
+            state[FIRST] = state[LINE] if state[FIRST] == 0 else state[FIRST]
             state[ROWS] += 1
             state[LINE] += lines
             state[EMPTY] += empty

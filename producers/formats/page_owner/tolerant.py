@@ -156,18 +156,19 @@ class TolerantReader:
 
     def _whole(self, region: Region, numbers: Sequence[int], lines: Sequence[bytes], head: _Head) -> Fields | None:
         """Return a record whose head was read; null: too much of it is missing."""
-        rest = self._rest(numbers, lines, head)
-        first = region.first_line
-        if region.is_cut and not rest.ended:
+        first, ends = region.first_line, any(map(_ends_record, lines[head.behind :]))
+        if region.is_cut and not ends:
             self._leave(region, first)
             return None
+        if region.within_line and not ends and not _ends_with_frame(lines, head.behind):
+            self._leave(region, numbers[-1])
+            self._tally.account.truncated = (
+                f"{region.source}: cut short in the record of line {first}, which is left out"
+            )
+            return None
+        self._tally.empty_lines += len(region.lines) - len(lines)  # those between the lines of a double-spaced text
+        rest = self._rest(numbers, lines, head)
         if region.at_end and not rest.ended:
-            if region.within_line and not _ends_with_frame(lines, head.behind):
-                self._tally.account.unread += 1
-                self._tally.account.truncated = (
-                    f"{region.source}: cut short in the record of line {first}, which is left out"
-                )
-                return None
             rest.cut = True
             self._tally.account.truncated = (
                 f"{region.source}: no empty line ends the record of line {first}: its stack may be cut"
@@ -295,6 +296,11 @@ def _single_spaced(numbers: Sequence[int], lines: list[bytes]) -> tuple[Sequence
 
 def _is_known(bare: bytes, line: bytes) -> bool:
     return frame_text(bare, indented=line[0] in _BLANK) is not None or other_fields(bare) is not None
+
+
+def _ends_record(line: bytes) -> bool:
+    bare = line.strip()
+    return not bare or is_left_out_line(bare) or is_pfn_line(bare)
 
 
 def _ends_with_frame(lines: Sequence[bytes], behind: int) -> bool:

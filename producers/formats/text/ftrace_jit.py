@@ -54,6 +54,7 @@ from pagetrail.producers.formats.text.text_jit import (
     STACKS,
     STOP,
     TGID,
+    TICKS,
     TS,
     UNKNOWN,
     USER_STACK,
@@ -111,7 +112,10 @@ def head_at(data: NDArray[np.uint8], dash: int, stop: int, state: NDArray[np.int
         while pos < stop and 33 <= at(data, pos) <= 126:
             pos += 1
         pos = skip_spaces(data, pos, stop)
-    ts, pos = timestamp(data, pos, stop)
+    if state[TICKS] != 0:
+        ts, pos = decimal(data, pos, stop, 18)
+    else:
+        ts, pos = timestamp(data, pos, stop)
     if pos < 0 or pos + 1 >= stop or at(data, pos) != 58 or at(data, pos + 1) != 32:
         return False
     state[TS], state[CPU], state[PID], state[TGID] = ts, cpu, pid, tgid

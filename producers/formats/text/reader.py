@@ -49,6 +49,7 @@ class TextReader(ABC):
         *,
         source: str,
         kernel: RecordedKernel = UNKNOWN_KERNEL,
+        ticks: bool = False,
         chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
         self.account = ReadAccount()
@@ -58,7 +59,7 @@ class TextReader(ABC):
         self._cpus = np.full((tk.CPU_FIELDS, tk.MAX_CPUS), -1, np.int64)
         self._cpus[[tk.GAP_IS_DUE, tk.ENTRIES]] = 0
         self._state = np.zeros(tk.STATE_SIZE, np.int64)
-        self._state[tk.LINE] = 1
+        self._state[tk.LINE], self._state[tk.TICKS] = 1, ticks
         self._gaps = Gaps(
             last_ts=self._cpus[tk.LAST_TS],
             is_due=self._cpus[tk.GAP_IS_DUE],
