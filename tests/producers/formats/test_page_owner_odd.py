@@ -113,6 +113,12 @@ WHOLE = {
         for number, line in enumerate(PLAIN)
         for sign in [":" if line.startswith("Page") else "-"]
     ),
+    "wrapped headers": text(
+        re.sub(r"(.{1,70}) ", r"\1\n", line) if line.startswith("Page") else line for line in PLAIN
+    ),
+    "two carriage returns": text(PLAIN).replace(b"\n", b"\r\r\n"),
+    "numbered lines": text(f"{number:6}\t{line}" for number, line in enumerate(PLAIN, 1)),
+    "wall times": text(f"[Thu Nov 26 21:06:24 2026] {line}" for line in PLAIN),
     "colours of a terminal": text(f"\x1b[0m\x1b[32m{line}\x1b[0m" for line in PLAIN),
 }
 
