@@ -6,7 +6,7 @@ nanoseconds of the trace clock. With *as_of*, an answer is what was believed at 
 That time lies at or after the instant asked for (else ``NotFound``).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -141,6 +141,14 @@ class Trail:
             return streams.streams(self._streams)
         with KafkaLogReader(log) as reader:
             return streams.streams(self._streams, reader)
+
+    def time_text(self, stream: str | None = None) -> Callable[[int], str]:
+        """Return what makes text of the times of a stream: seconds, or integers where its trace clock only counts."""
+        return self.stream(stream).time_text
+
+    def gfp_text(self, stream: str | None = None) -> Callable[[int], str]:
+        """Return what makes names of gfp masks of a stream, as the recorded kernel prints them."""
+        return self.stream(stream).facts.gfp_text
 
     def markers(self, stream: str | None = None) -> pa.Table:
         """Return the markers of a stream: trace time in ns, event, text."""

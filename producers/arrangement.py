@@ -50,6 +50,11 @@ class Arrangement:
         """Of how many blocks the only part is merged; 0: it is in order."""
         return len(self.parts[0].blocks) if len(self.parts) == 1 else 0
 
+    @property
+    def anew(self) -> tuple[tuple[int, int], ...]:
+        """Where the only part begins anew: the times before and behind."""
+        return self.parts[0].anew
+
     def open(self, folder: Path | None) -> Input:
         """Open the file as one recording.
 

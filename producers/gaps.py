@@ -148,7 +148,8 @@ class Gaps:
 
     def begin_late(self, cpus: int, lost: int, reason: str) -> None:
         """Remember that each of *cpus* CPUs may begin late: events before its first one were overwritten."""
-        self._begin = _Begin(cpus=cpus, lost=lost, reason=reason)
+        before = self._begin.lost if self._begin else 0  # of the header of another CPU's file
+        self._begin = _Begin(cpus=cpus, lost=lost + before, reason=reason)
         self._is_due[:] = 1
 
     def heard(self, cpu: int, ts: int) -> tuple[Row, ...]:

@@ -13,7 +13,7 @@ says so,
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,11 +33,17 @@ LOOKAHEAD: Final = 1 << 12
 NEAR: Final = 1 << 10
 """Events that do not fit and are nearer to each other make one gap: between two gaps of all pages, hardly anything is sure."""
 
+_ANEW: Final = (
+    "the trace begins anew: what happened since it was saved before is not in it, and it may be of another boot"
+)
+
 _NEVER: Final = int(np.iinfo(np.int64).min)
 _EVER: Final = int(np.iinfo(np.int64).max)
 
 
-def in_order(batches: Iterable[EventBatch], account: ReadAccount) -> Iterator[EventBatch]:
+def in_order(
+    batches: Iterable[EventBatch], account: ReadAccount, anew: Sequence[tuple[int, int]] = ()
+) -> Iterator[EventBatch]:
     """Yield the events of *batches* with times that do not fall, and the gaps that follow from those that did.
 
     Parameters
@@ -46,12 +52,35 @@ def in_order(batches: Iterable[EventBatch], account: ReadAccount) -> Iterator[Ev
         As a parser yields them, before anything is merged in by time.
     account
         ``clamped`` counts the events whose times do not fit.
+    anew
+        Where the trace begins anew: the times before and behind. What happened in between is a gap.
     """
+    ordered = _ordered(batches, account)
+    return _with_gaps(ordered, sorted(anew, key=lambda times: times[1])) if anew else ordered
+
+
+def _ordered(batches: Iterable[EventBatch], account: ReadAccount) -> Iterator[EventBatch]:
     order = _Order(account)
     for batch in batches:
         if len(batch):
             yield from order.take(batch)
     yield from order.rest()
+
+
+def _with_gaps(batches: Iterator[EventBatch], anew: list[tuple[int, int]]) -> Iterator[EventBatch]:
+    """Yield *batches* with a gap before the first event of each stretch that begins anew."""
+    due = anew[::-1]
+    for batch in batches:
+        start, times = 0, _times(batch)
+        while due and due[-1][1] <= int(times[-1]):
+            before, behind = due.pop()
+            stop = max(start, int(np.searchsorted(times, behind)))
+            if stop > start:
+                yield batch.slice(start, stop)
+            yield detail_row(Kind.GAP, behind, Gap(t_lo=before, t_hi=behind, reason=_ANEW))
+            start = stop
+        if start < len(batch):
+            yield batch.slice(start, len(batch)) if start else batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,17 +34,26 @@ class TraceFile:
         Reads *stream*.
     covers
         Kinds that the operator knows to be complete, on all CPUs, from the first event on.
+    anew
+        Where the trace begins anew: the times before and behind.
     """
 
-    def __init__(self, stream: Input, parser: Parser, *, covers: tuple[Covered, ...] = ()) -> None:
-        self._stream, self._parser, self._covers = stream, parser, covers
+    def __init__(
+        self,
+        stream: Input,
+        parser: Parser,
+        *,
+        covers: tuple[Covered, ...] = (),
+        anew: tuple[tuple[int, int], ...] = (),
+    ) -> None:
+        self._stream, self._parser, self._covers, self._anew = stream, parser, covers, anew
         self.account: ReadAccount = parser.account
 
     def batches(self) -> Iterator[EventBatch]:
         """Yield the trace's events; before them, what the operator declares."""
         with self._stream:
             covers = self._covers
-            for batch in in_order(self._parser.batches(), self.account):
+            for batch in in_order(self._parser.batches(), self.account, self._anew):
                 if covers and len(batch):
                     yield coverage_row(int(batch.columns["trace_ts_nsec"][0]), covers)
                     covers = ()
@@ -158,13 +167,14 @@ def open_recording(
         raise
     info = RecordingInfo(
         host=said.host, boot_id=None, recording_id=recording_id, format=found.name, source=stream.source,
+        trace_clock=said.trace_clock,
         gfp_read_for=kernel.gfp.read_for if found.tracer else None, gfp_known=kernel.gfp.known if found.tracer else None,
         notes=[MERGED.format(arrangement.merged)] if arrangement.merged else [],
     )  # fmt: skip
     if covers and not found.tracer:
         info.notes.append(f"--covers does not apply: {found.name} has no events, and covers none")
     if found.tracer:
-        parser = TraceFile(stream, parser, covers=covers)
+        parser = TraceFile(stream, parser, covers=covers, anew=arrangement.anew)
     if page_shift is not None:
         parser = WithPageSize(parser, page_shift)
     return Recording(info=_named(info, host, boot_id, options), parser=parser, file=stream)

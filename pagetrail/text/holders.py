@@ -1,5 +1,6 @@
 """Who holds pages, and since when: a line a holder, the largest first."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from pagetrail.text.tables import duration_text, size_text, stack_text, table_text
@@ -7,17 +8,17 @@ from pagetrail.text.tables import duration_text, size_text, stack_text, table_te
 Row = dict[str, Any]
 
 
-def top_text(found: list[Row], by: str) -> str:
-    """Return rows of ``Trail.top``."""
+def top_text(found: list[Row], by: str, gfp: Callable[[int], str]) -> str:
+    """Return rows of ``Trail.top``; *gfp* makes names of a mask."""
     columns = ("pages", "size", "blocks", "certain", by)
-    return table_text(columns, [(*_counts(r), _key(r, by)) for r in found], right=columns[:4])
+    return table_text(columns, [(*_counts(r), _key(r, by, gfp)) for r in found], right=columns[:4])
 
 
-def leaks_text(found: list[Row], by: str) -> str:
-    """Return rows of ``Trail.leaks``."""
+def leaks_text(found: list[Row], by: str, gfp: Callable[[int], str]) -> str:
+    """Return rows of ``Trail.leaks``; *gfp* makes names of a mask."""
     columns = ("pages", "size", "blocks", "certain", "youngest", "median age", "oldest", by)
     ages = ("youngest_ns", "median_age_ns", "oldest_ns")
-    rows = [(*_counts(r), *(duration_text(r[age]) for age in ages), _key(r, by)) for r in found]
+    rows = [(*_counts(r), *(duration_text(r[age]) for age in ages), _key(r, by, gfp)) for r in found]
     return table_text(columns, rows, right=columns[:7])
 
 
@@ -26,12 +27,12 @@ def _counts(row: Row) -> tuple[str, str, str, str]:
     return f"{row['pages']:,}", size_text(row["bytes"]), f"{row['blocks']:,}", f"{share:.1%}"
 
 
-def _key(row: Row, by: str) -> object:
+def _key(row: Row, by: str, gfp: Callable[[int], str]) -> object:
     key = row["key"]
     if by == "stack":
         return stack_text(cast("str | None", key))
     if by == "gfp" and key is not None:
-        return hex(cast(int, key))
+        return f"{key:#x} {gfp(key)}"
     if by == "pid" and key is not None:
         return f"{key} {row['comm'] or '?'}"
     return "?" if key is None else key

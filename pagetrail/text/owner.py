@@ -1,25 +1,30 @@
 """Who owned a page: the answer, how it is known, and how sure it is."""
 
+from collections.abc import Callable
 from typing import Any
 
 from pagetrail.api import as_text
 
 Row = dict[str, Any]
+Time = Callable[[int], str]
 
 
-def owner_text(row: Row, wall_time: str | None) -> str:
-    """Return a row of ``Trail.owner`` as a few lines; *wall_time* is that of the instant, if it is known."""
-    at = f"at {as_text(row['asked_ts'])}" + (f" ({wall_time})" if wall_time else "")
+def owner_text(row: Row, wall_time: str | None, time: Time = as_text) -> str:
+    """Return a row of ``Trail.owner`` as a few lines; *wall_time* is that of the instant, if it is known.
+
+    *time* makes text of a time of the trace clock.
+    """
+    at = f"at {time(row['asked_ts'])}" + (f" ({wall_time})" if wall_time else "")
     lines = [f"pfn {row['asked_pfn']} ({hex(row['asked_pfn'])}) {at}: {_headline(row)}"]
     if row["state"] == "owned":
-        lines += _owner_lines(row)
+        lines += _owner_lines(row, time)
     if row["state"] == "free" and row["free_pid"] is not None:
         last = f"; last owner seen: {_who(row['last_pid'], row['last_comm'])}" if row["last_pid"] is not None else ""
         lines.append(f"  freed by  {_who(row['free_pid'], row['free_comm'])}{last}")
     if row["kernel_says"] is not None:
         lines.append(f"  kernel    its own record is known to be wrong here: {_headline(row['kernel_says'])}")
-    lines += _page_ext_lines(row["page_ext"])
-    lines += _evidence_lines(row)
+    lines += _page_ext_lines(row["page_ext"], time)
+    lines += _evidence_lines(row, time)
     return "\n".join(lines) + "\n"
 
 
@@ -32,16 +37,18 @@ def _headline(row: Row) -> str:
         return str(row["state"])
     tgid = "" if row["tgid"] is None else f" tgid {row['tgid']}"
     gfp = "?" if row["gfp_mask"] is None else hex(row["gfp_mask"])
+    if row.get("gfp_flags"):  # the kernel's own record has only the number
+        gfp += f" ({row['gfp_flags']})"
     return f"owned by pid {row['pid']}{tgid} ({row['comm'] or '?'}), order {row['order']}, gfp {gfp}"
 
 
-def _owner_lines(row: Row) -> list[str]:
+def _owner_lines(row: Row, time: Time) -> list[str]:
     block = ""
     if row["order"] is not None:
         block = f"pages {row['block_pfn']} to {row['block_pfn'] + (1 << row['order']) - 1}"
     lines = [f"  block     {block}; run of {row['nr_pages']} from {row['pfn']}"]
     if row["alloc_ts"] is not None:
-        lines.append(f"  since     {as_text(row['alloc_ts'])} (trace clock)")
+        lines.append(f"  since     {time(row['alloc_ts'])} (trace clock)")
     if row["ts_nsec"] is not None:
         lines.append(f"  ts_nsec   {row['ts_nsec']} (page_owner's clock)")
     if row["src_pfn"] is not None:
@@ -56,38 +63,38 @@ def _named(name: str, lines: list[str]) -> list[str]:
     return [f"  {name if i == 0 else '':<9} {line}" for i, line in enumerate(lines)]
 
 
-def _page_ext_lines(values: list[Row]) -> list[str]:
+def _page_ext_lines(values: list[Row], time: Time) -> list[str]:
     lines = []
     for value in values:
         known = "unknown"
         if value["value"] is not None:
-            known = f"{value['value']}, {value['evidence']} at {as_text(value['begin_ts'])}"
+            known = f"{value['value']}, {value['evidence']} at {time(value['begin_ts'])}"
         advisory = "" if value["certain"] else " (advisory)"
         lines.append(f"{value['client']}.{value['field']}: {known}{advisory}")
     return _named("page_ext", lines)
 
 
-def _evidence_lines(row: Row) -> list[str]:
+def _evidence_lines(row: Row, time: Time) -> list[str]:
     known = "nothing"
     if row["evidence"] != "none":
         event = f"event {row['event']} of {row['recording']}"
-        known = f"{row['evidence']}: {row['how']} at {as_text(row['begin_ts'])}, {event}"
+        known = f"{row['evidence']}: {row['how']} at {time(row['begin_ts'])}, {event}"
     sure = "certain" if row["certain"] else f"not certain of {', '.join(row['uncertain'])}"
-    lines = [f"  known by  {known}", *_proof_lines(row), f"  sure      {sure}"]
+    lines = [f"  known by  {known}", *_proof_lines(row, time), f"  sure      {sure}"]
     if row["why"]:
         lines.append(f"  why not   {row['why']}")
-    lines.append(f"  horizon   {as_text(row['horizon'])}")
+    lines.append(f"  horizon   {time(row['horizon'])}")
     return lines
 
 
-def _proof_lines(row: Row) -> list[str]:
+def _proof_lines(row: Row, time: Time) -> list[str]:
     """Where the log holds the events that prove the answer: ``pagetrail event`` shows them."""
     if row["evidence"] == "none":
         return []
     lines = [f"  proof     {_place(row['log_offset'], row['event'], row['recording'])}"]
     if row["evidence_event"] != row["event"] or row["evidence_recording"] != row["recording"]:
         where = _place(row["evidence_log_offset"], row["evidence_event"], row["evidence_recording"])
-        lines.append(f"            whose evidence is {where}, as of {as_text(row['evidence_ts'])}")
+        lines.append(f"            whose evidence is {where}, as of {time(row['evidence_ts'])}")
     return lines
 
 

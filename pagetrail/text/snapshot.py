@@ -1,5 +1,6 @@
 """All pages at an instant, a line a run."""
 
+from collections.abc import Callable
 from typing import Final
 
 import pyarrow as pa
@@ -14,15 +15,15 @@ SHOWN: Final = (
 """The columns of ``Trail.snapshot`` that the table shows."""
 
 
-def snapshot_text(rows: pa.Table) -> str:
-    """Return a snapshot as a table."""
+def snapshot_text(rows: pa.Table, time: Callable[[int], str] = as_text) -> str:
+    """Return a snapshot as a table; *time* makes text of a time of the trace clock."""
     columns = (
         "pfn", "pages", "state", "order", "pid", "comm", "gfp_mask", "since", "evidence", "certain", "kernel says", "stack",
     )  # fmt: skip
     cells = (
         (
             r["pfn"], r["nr_pages"], r["state"], r["order"], r["pid"], r["comm"], hex_text(r["gfp_mask"]),
-            None if r["alloc_ts"] is None else as_text(r["alloc_ts"]), r["evidence"],
+            None if r["alloc_ts"] is None else time(r["alloc_ts"]), r["evidence"],
             "yes" if r["certain"] else "no: " + ",".join(r["uncertain"]),
             None if r["kernel_says"] is None else f"{r['kernel_says']['state']} pid {r['kernel_says']['pid']}",
             stack_text(r["stack"]) if r["stack"] else None,

@@ -118,7 +118,7 @@ class Capture:
             views = self._views()
             timed = TimedRows(self._timed_rows(), lambda marker, at: self._behind(marker, at, views))
             begun = False
-            for batch in in_order(parser.batches(), parser.account):
+            for batch in in_order(parser.batches(), parser.account, self._arrangement.anew):
                 kept = batch if self._probes else without(batch, _PROBE_KINDS)
                 if not len(kept):
                     continue

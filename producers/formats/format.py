@@ -24,10 +24,13 @@ class Origin:
         Its name.
     release
         Its ``uname -r``.
+    trace_clock
+        Name of the trace clock.
     """
 
     host: str | None = None
     release: str | None = None
+    trace_clock: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,8 @@ class Part:
         The times before it and at its beginning, ns; null for the first part.
     blocks
         What has to be merged by time, one CPU each; empty: it is in order.
+    anew
+        Where the trace begins anew and time goes on: the times before and behind, ns.
     """
 
     start: int
@@ -58,6 +63,7 @@ class Part:
     t_from: int | None = None
     t_to: int | None = None
     blocks: tuple[Block, ...] = ()
+    anew: tuple[tuple[int, int], ...] = ()
 
 
 class Surveys(Protocol):
@@ -100,6 +106,8 @@ class Format:
         Returns what finds the parts of a file; null where a file is always one recording in order.
     instead
         What to do with a file that is not read.
+    from_start
+        Whether its times count from an unknown start, so that nothing else can be compared with them.
     tracer
         Of a trace: what recorded it; null for what is no trace.
     trace_names
@@ -115,5 +123,6 @@ class Format:
     origin: Callable[[bytes], Origin] | None = None
     survey: Callable[[], Surveys] | None = None
     instead: str = ""
+    from_start: bool = False
     tracer: Tracer | None = None
     trace_names: tuple[str, ...] = ()

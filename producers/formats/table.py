@@ -4,7 +4,7 @@ from typing import Final
 
 from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.page_owner.alone import PAGE_OWNER, PAGE_TRACKING
-from pagetrail.producers.formats.text.ftrace import FTRACE_DUMP, FTRACE_TEXT
+from pagetrail.producers.formats.text.ftrace import FTRACE_DUMP, FTRACE_LATENCY, FTRACE_TEXT
 from pagetrail.producers.formats.text.perf_script import PERF_SCRIPT, PERF_WITHOUT_TIME
 from pagetrail.producers.formats.unread import (
     BPFTRACE,
@@ -21,6 +21,7 @@ from pagetrail.producers.formats.unread import (
 
 FORMATS: Final[tuple[Format, ...]] = (
     FTRACE_TEXT,
+    FTRACE_LATENCY,
     FTRACE_DUMP,
     PERF_SCRIPT,
     PAGE_OWNER_SORT,

@@ -218,6 +218,8 @@ def evidence_until(doubt: np.void) -> int:
 def _clock_unsure(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
     """Return whether the time of each allocation on page_owner's clock is not known to within 20 ms."""
     clock = owner_clock(facts.clocks)
+    if facts.counting_clock is not None:
+        return np.ones(records.size, np.bool_)
     if clock is None:
         return np.asarray(records["ts_nsec"] == ABSENT64)
     return np.asarray((records["ts_nsec"] == ABSENT64) & (records["alloc_ts"] < clock.valid_from))

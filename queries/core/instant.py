@@ -39,6 +39,8 @@ def parse_instant(text: str, facts: Facts, horizon: int) -> Instant:
         It has none of ``FORMS``, or names a marker that does not exist or is not the only one; the message lists what there is.
     """
     text = text.strip()
+    if facts.counting_clock is not None:
+        _check_count(text, facts.counting_clock)
     if text.startswith("@"):
         return _marker(text[1:], facts)
     if match := _NUMBER.fullmatch(text):
@@ -52,6 +54,16 @@ def parse_instant(text: str, facts: Facts, horizon: int) -> Instant:
     if re.match(r"\d{4}-\d\d-\d\d", text):
         return Instant(ts=_wall(text, facts), text=text)
     raise BadArgument(f"TIME {text!r}: expected {FORMS}")
+
+
+def _check_count(text: str, clock: str) -> None:
+    """Refuse what needs seconds: a trace clock that counts has none. The end, -0s, is the same on every clock."""
+    if text.startswith("@") or (text.isascii() and text.isdecimal()) or re.fullmatch(r"-0+(ns|us|ms|s|m|h)?", text):
+        return
+    raise BadArgument(
+        f"TIME {text!r}: the trace clock is {clock}: its times are counts, and nobody knows how long one lasts. "
+        "Expected an integer, as the trace has them, @MARKER, or -0s for the end"
+    )
 
 
 def _marker(name: str, facts: Facts) -> Instant:
@@ -104,15 +116,17 @@ def _wall(text: str, facts: Facts) -> int:
     return ts + wall - real
 
 
-def as_text(ts: int) -> str:
-    """Return a trace time as text: seconds with nine digits."""
+def as_text(ts: int, counting_clock: str | None = None) -> str:
+    """Return a trace time as text: seconds with nine digits; an integer where the clock only counts."""
+    if counting_clock is not None:
+        return str(ts)
     return f"{'-' if ts < 0 else ''}{abs(ts) // 1_000_000_000}.{abs(ts) % 1_000_000_000:09d}"
 
 
 def wall_text(ts: int, facts: Facts) -> str | None:
     """Return the wall time (RFC 3339, UTC, µs) of a trace time; null where the recording did not read the wall clock."""
     readings = [(t, clock.realtime) for t, clock in facts.clocks if clock.realtime is not None]
-    if not readings:
+    if not readings or facts.counting_clock is not None:
         return None
     t, real = next(((t, r) for t, r in reversed(readings) if t <= ts), readings[0])
     return datetime.fromtimestamp((real + ts - t) / 1e9, tz=UTC).isoformat(timespec="microseconds")

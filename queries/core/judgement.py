@@ -133,7 +133,7 @@ class Judgement:
 
     def _text(self, reasons: int, begin: int, gap: int, doubt: int) -> str:
         form = _form(reasons)
-        parts = [form.format(begin=as_text(begin))] if form else []
+        parts = [form.format(begin=self._time(begin))] if form else []
         if reasons & _GFP:
             parts.append(self._gfp())
         if reasons & _GAP:
@@ -141,6 +141,9 @@ class Judgement:
         if reasons & _DOUBT:
             parts.append(self._doubt(doubt))
         return "; ".join(parts)
+
+    def _time(self, ts: int) -> str:
+        return as_text(ts, self.facts.counting_clock)
 
     def _gfp(self) -> str:
         read_for = self.facts.gfp_read_for
@@ -152,7 +155,7 @@ class Judgement:
         _, cpu, found = self.facts.gaps[which]
         where = "" if cpu is None else f"CPU {cpu} "
         count = "events were lost" if found.lost is None else f"lost {found.lost} events"
-        return f"{where}{count} between {as_text(found.t_lo)} and {as_text(found.t_hi)} ({found.reason})"
+        return f"{where}{count} between {self._time(found.t_lo)} and {self._time(found.t_hi)} ({found.reason})"
 
     def _doubt(self, which: int) -> str:
         doubt = self.doubts[which]

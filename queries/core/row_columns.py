@@ -150,6 +150,13 @@ OWNER_FIELDS: Final[tuple[Field[View], ...]] = (
 KERNEL_SAYS: Final = pa.struct([pa.field(field.name, field.type) for field in OWNER_FIELDS])
 
 
+def _gfp_flags(rows: JudgedRows) -> pa.Array:
+    masks = _number(rows.records["gfp_mask"], rows.owned)
+    known = pc.unique(masks)
+    names = [None if mask is None else rows.facts.gfp_text(mask) for mask in known.to_pylist()]
+    return pa.array(names, pa.utf8()).take(pc.index_in(masks, known))
+
+
 def _proven_ts_nsec(rows: JudgedRows) -> pa.Array:
     """Return null where page_owner stamped a page as early: it never stamped the allocation that was recorded."""
     unstamped = (rows.rows.kernel_row >= 0) & (rows.records["ts_nsec"] == ABSENT64)
@@ -237,6 +244,7 @@ ROW_FIELDS: Final[tuple[Field[JudgedRows], ...]] = (
         "free_ts_nsec", pa.int64(), "ns, page_owner's clock: the free before this allocation, from a dump",
         _of_owned("free_ts_nsec"),
     ),
+    Field("gfp_flags", pa.utf8(), "gfp_mask by the names that the recorded kernel prints", _gfp_flags),
     Field(
         "zone", pa.utf8(), "the zone that spans the run, of those that the recording lists; null: none, or several",
         lambda r: r.of_zone("name", pa.utf8()),

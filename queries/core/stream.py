@@ -122,10 +122,15 @@ class Stream:
             raise NotFound(f"TIME {text} is later than --as-of {limit.text}; choose an earlier TIME or a later --as-of")
         if at.ts > self.horizon:
             raise NotFound(
-                f"TIME {text}: {as_text(at.ts)} is after the horizon: replay of {self.host} has reached {as_text(self.horizon)}, "
+                f"TIME {text}: {self.time_text(at.ts)} is after the horizon: replay of {self.host} has reached "
+                f"{self.time_text(self.horizon)}, "
                 "its last event; choose an earlier TIME, ingest and replay more, or wait for replay (--wait SECONDS)"
             )
         return at
+
+    def time_text(self, ts: int) -> str:
+        """Return a time of its trace clock as text."""
+        return as_text(ts, self.facts.counting_clock)
 
     def opened(self, file: StoreFile) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """Open one of its files for reading: see ``replay.store.read.opened``."""

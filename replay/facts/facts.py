@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pagetrail.replay.facts.extension import Extension
 from pagetrail.schemas.columns import SCHEMA_VERSION
 from pagetrail.schemas.details import Boot, Clock, Coverage, Gap, RecordingEnd
-from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1
+from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1, format_gfp
 from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
 from pagetrail.schemas.linux.releases import KernelRules, gfp_of, rules_of
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
@@ -48,6 +48,8 @@ class StreamRecording:
     """The recording whose place it takes."""
     gfp_read_for: str | None = None
     """Whose names of gfp flags its reader had to take, not knowing those of the recorded kernel; null: it knew them."""
+    counting_clock: str | None = None
+    """The name of its trace clock, if that only counts; null: its times are ns."""
 
     @property
     def tells_losses(self) -> bool:
@@ -146,6 +148,15 @@ class Facts:
     def gfp_flags(self) -> Mapping[str, int]:
         """The bit of each gfp flag, by its name: as the recording's own kernel prints them, else those of its release."""
         return (self.boot.gfp_flags if self.boot else None) or gfp_of(self.boot.release if self.boot else None).flags
+
+    @property
+    def counting_clock(self) -> str | None:
+        """The name of the trace clock, if it only counts; null: times are ns."""
+        return next((found.counting_clock for found in self.recordings if found.counting_clock), None)
+
+    def gfp_text(self, mask: int) -> str:
+        """Return the names of a mask's flags, as the recorded kernel's tracepoints print them."""
+        return format_gfp(mask, self.gfp_flags) or "none"
 
     @property
     def gfp_read_for(self) -> str | None:

@@ -22,6 +22,7 @@ from pagetrail.schemas.details import (
 )
 from pagetrail.schemas.linux.mmzone import MAX_ORDER
 from pagetrail.schemas.linux.other_events import may_change_ownership
+from pagetrail.schemas.linux.trace_clock import counts_only
 
 
 def take_recording_begin(state: StreamState, event: EventRow) -> None:
@@ -32,6 +33,7 @@ def take_recording_begin(state: StreamState, event: EventRow) -> None:
     recording.format, recording.source = begin.format, begin.source
     recording.clock_skew, recording.supersedes = _clock_skew(begin.options), begin.supersedes
     recording.gfp_read_for = begin.gfp_read_for if begin.gfp_known is False else None
+    recording.counting_clock = begin.trace_clock if counts_only(begin.trace_clock) else None
     state.opts[OPT_SKEW] = state.facts.clock_skew()
     if state.last_ts is not None:
         lost = Gap(t_lo=state.last_ts, t_hi=event.ts, reason="between two recordings of the boot")

@@ -102,3 +102,35 @@ def test_a_pid_that_two_processes_used_is_two_rows_with_their_names(run_fresh: R
     assert "700 appd" in shown
     assert "700 cat" in shown
     assert "comm" not in json.loads(run_fresh("top", "--at", "-0s", "--by", "gfp", "--json").stdout)[0]
+
+
+def test_a_clock_that_only_counts_has_integers_for_times(run_fresh: Run, tmp_path: Path) -> None:
+    lines = [line(ALLOC, ts=3_154_938_211_032 + 2000 * i, pfn=0x100 + i, cpu=i % 4) for i in range(20)]
+    replayed(run_fresh, tmp_path, HEADER + "".join(lines))
+    found = owner(run_fresh, 0x103, "3154938217032")
+    assert (found["state"], found["alloc_ts"]) == ("owned", 3_154_938_217_032)
+    assert "ts_nsec" in unsure(found)
+    assert owner(run_fresh, 0x104, "3154938217032")["state"] != "owned"
+    assert "since     3154938217032" in run_fresh("owner", "0x103", "--at", "-0s").stdout
+    for time in ("-5s", "3154.9", "3154s", "2026-11-22T21:51:07.5Z", "-200ms"):
+        done = run_fresh("owner", "0x103", "--at", time)
+        assert done.returncode == 2
+        assert "x86-tsc" in done.stderr
+
+
+def test_a_line_without_the_point_in_its_time_is_not_an_integer_of_another_clock(
+    run_fresh: Run, tmp_path: Path
+) -> None:
+    lines = [line(ALLOC, ts=1 + i / 1000, pfn=0x100 + i) for i in range(20)]
+    lines[7] = lines[7].replace("1.007000", "1007000")
+    replayed(run_fresh, tmp_path, HEADER + "".join(lines))
+    assert "state" in unsure(owner(run_fresh, 0x106, "1.0065"))
+
+
+def test_what_was_known_before_a_trace_begins_anew_is_not_sure_behind_it(run_fresh: Run, tmp_path: Path) -> None:
+    lines = [line(ALLOC, ts=1 + i / 1000, pfn=0x100 + i, cpu=i % 2) for i in range(40)]
+    lines.insert(20, HEADER)
+    replayed(run_fresh, tmp_path, HEADER + "".join(lines))
+    assert "state" not in unsure(owner(run_fresh, 0x105, "1.018"))
+    assert "state" in unsure(owner(run_fresh, 0x105, "1.035"))
+    assert "state" not in unsure(owner(run_fresh, 0x11A, "1.035"))

@@ -348,7 +348,7 @@ class Reference:
         try:
             if base in PRINTED:
                 row = self.columns(base, payload, int(str(head["pid"])) if "pid" in head else -1)
-            elif TIME.search(payload) or self.telling.setdefault(name, may_tell(base, payload)):
+            elif not payload or TIME.search(payload) or self.telling.setdefault(name, may_tell(base, payload)):
                 raise Bad
         except Bad as bad:
             bad.cpu = cpu if isinstance(cpu, int) else None
@@ -364,7 +364,9 @@ class Reference:
             self.reading.ignored[name] += 1
             row, what = None, "nothing_new"
         elif row["kind"] == Kind.ALLOC and "gfp_mask" not in row:
+            self.reading.not_understood.append(number)
             self.reading.noted.append(number)
+            what = "not_understood"
         self.reading.events[name] += 1
         self.reading.lines[what] += 1
         self.entries += 1
@@ -520,7 +522,7 @@ def ftrace_line(
             ref.in_buffer += in_buffer
             if written > in_buffer:
                 reason = f"the header says entries-in-buffer/entries-written: {in_buffer}/{written}"
-                ref.begin = (cpus, set(), written - in_buffer, reason)
+                ref.begin = (cpus, set(), written - in_buffer + (ref.begin[2] if ref.begin else 0), reason)
                 ref.reading.lost_events += written - in_buffer
         lines_of["bookkeeping"] += 1
         return at

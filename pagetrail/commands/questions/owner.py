@@ -42,4 +42,5 @@ def owner(
         out(json_text(answers))
     else:
         wall_time = opened.wall_time(at, stream=stream, as_of=as_of)
-        out("\n".join(owner_text(row, wall_time) for row in answers.to_pylist()))
+        time = opened.time_text(stream)
+        out("\n".join(owner_text(row, wall_time, time) for row in answers.to_pylist()))

@@ -58,7 +58,7 @@ def snapshot(
         _text(output, opened.page_owner_records(at, filters=filters, stream=stream, as_of=as_of))
     elif form is Format.TABLE:
         rows = opened.snapshot(at, everything=everything, columns=SHOWN, filters=filters, stream=stream, as_of=as_of)
-        _text(output, [snapshot_text(rows)])
+        _text(output, [snapshot_text(rows, opened.time_text(stream))])
     else:
         rows = opened.snapshot(at, everything=everything, filters=filters, stream=stream, as_of=as_of)
         if form is Format.JSON:

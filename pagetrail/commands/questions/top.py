@@ -38,4 +38,4 @@ def top(
     warn_of_pages_left_out(opened, filters, at, stream, as_of)
     found = opened.top(at, cast(api.By, by.value), filters=filters, stream=stream, as_of=as_of).slice(0, limit or None)
     note_page_size(opened, stream)
-    out(json_text(found) if as_json else top_text(found.to_pylist(), by.value))
+    out(json_text(found) if as_json else top_text(found.to_pylist(), by.value, opened.gfp_text(stream)))

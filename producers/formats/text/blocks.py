@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pagetrail.producers.formats.format import Block, Part
 from pagetrail.producers.formats.text import blocks_jit as bk
 from pagetrail.producers.formats.text import text_jit as tk
+from pagetrail.producers.formats.text.ticks import counts
 from pagetrail.producers.ordering_jit import longest_rising
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ _FEW: Final = 4
 
 _BUFFERS: Final = 1 << 26
 """Bytes held of all blocks together."""
+_HEADERS_KEPT: Final = 1 << 10
+_HEAD_BYTES: Final = 1 << 16
 _LEAST_CHUNK: Final = 4 * tk.MAX_LINE
 
 
@@ -40,11 +43,15 @@ class Survey:
     def feed(self, block: memoryview) -> None:
         """Take the next bytes, which may change afterwards."""
         buffer = self._carry + bytes(block)
+        if not self._offset:
+            self._head[tk.TICKS] = counts(buffer[:_HEAD_BYTES])
         data = np.frombuffer(buffer, np.uint8)
         newlines = np.flatnonzero(data == ord("\n"))
         why, line = bk.BORDER, 0
         while why == bk.BORDER:
-            why, line = bk.survey(data, newlines, line, self._offset, self._head, self._state, self._cpus, self._runs)
+            why, line = bk.survey(
+                data, newlines, line, self._offset, self._head, self._state, self._cpus, self._runs, self._headers
+            )
             if why == bk.BORDER:
                 self._border()
         whole = int(newlines[-1]) + 1 if newlines.size else 0
@@ -60,13 +67,16 @@ class Survey:
 
     def merged(self, file: BinaryIO, blocks: Sequence[Block]) -> BinaryIO:
         """Return *blocks* of a seekable file as one text in order of time; it closes the file."""
-        return cast(BinaryIO, MergedBlocks(file, blocks))  # as much of one as its reader needs
+        return cast(
+            BinaryIO, MergedBlocks(file, blocks, ticks=bool(self._head[tk.TICKS]))
+        )  # as much of one as its reader needs
 
     def _start_over(self) -> None:
         self._state = np.zeros(bk.STATE_SIZE, np.int64)
         self._state[bk.LINE], self._state[bk.LEAD_POS], self._state[bk.RUN_CPU] = 1, -1, -1
         self._cpus = np.zeros((bk.CPU_FIELDS, tk.MAX_CPUS), np.int64)
         self._runs = np.zeros((bk.RUN_FIELDS, tk.MAX_CPUS), np.int64)
+        self._headers = np.zeros((2, _HEADERS_KEPT), np.int64)
 
     def _border(self) -> None:
         """Begin another part where the state says; what was read of it so far is forgotten, but not where it is."""
@@ -86,7 +96,18 @@ class Survey:
             t_from=begin.t_from,
             t_to=begin.t_to,
             blocks=self._blocks(stop),
+            anew=self._anew(),
         )
+
+    def _anew(self) -> tuple[tuple[int, int], ...]:
+        """Return the times around each further header: the trace was saved again, and maybe of another boot.
+
+        Where every CPU is one run, the headers are those of the CPUs' own files.
+        """
+        if not self._state[bk.MIXED] and self._state[bk.RUNS] > 1:
+            return ()
+        count = min(int(self._state[bk.HEADERS]), _HEADERS_KEPT)
+        return tuple((before, behind) for before, behind in self._headers[:, :count].T.tolist())
 
     def _blocks(self, stop: int | None) -> tuple[Block, ...]:
         """Return the blocks of the part that ends at *stop*, if every CPU is one and time falls between them."""
@@ -109,14 +130,17 @@ class MergedBlocks(io.RawIOBase):
         Seekable; closed with this.
     blocks
         Ranges of bytes of it, each in order of time; the last one may be open.
+    ticks
+        Times are integers.
     """
 
-    def __init__(self, file: BinaryIO, blocks: Sequence[Block]) -> None:
+    def __init__(self, file: BinaryIO, blocks: Sequence[Block], *, ticks: bool = False) -> None:
         size = file.seek(0, io.SEEK_END)
         chunk = max(_LEAST_CHUNK, _BUFFERS // max(1, len(blocks)))
         self._file = file
         self._blocks = [
-            _Records(file, block.start, size if block.stop is None else block.stop, chunk) for block in blocks
+            _Records(file, block.start, size if block.stop is None else block.stop, chunk, ticks=ticks)
+            for block in blocks
         ]
         self._text = self._lines()
         self._waiting = memoryview(b"")
@@ -172,13 +196,14 @@ class _Taken:
 class _Records:
     """The events of one block with the lines that follow them, chunk after chunk."""
 
-    def __init__(self, file: BinaryIO, start: int, stop: int, chunk: int) -> None:
+    def __init__(self, file: BinaryIO, start: int, stop: int, chunk: int, *, ticks: bool) -> None:
         self._file, self._at, self._stop, self._chunk = file, start, stop, chunk
         self._carry, self._first = b"", -1
         self._texts: list[bytes] = []
         self._times = np.zeros(0, np.int64)
         self._floor = int(np.iinfo(np.int64).min)
         self._head = np.zeros(tk.STATE_SIZE, np.int64)
+        self._head[tk.TICKS] = ticks
 
     @property
     def last(self) -> int:

@@ -36,7 +36,8 @@ FELL_TO: Final = 14
 NOW: Final = 15  # the times of the last events, as a ring
 RECENT: Final = 8
 CPUS: Final = NOW + RECENT  # one more than the highest CPU
-STATE_SIZE: Final = CPUS + 1
+HEADERS: Final = CPUS + 1  # tracers' headers behind the first event
+STATE_SIZE: Final = HEADERS + 1
 
 # What is remembered of each CPU: int64, these by CPU.
 OF_CPU: Final = 4  # times of its last events
@@ -141,6 +142,20 @@ def follow(
     runs[R_LAST, state[RUNS] - 1] = ts
 
 
+@inner
+def note_header(state: NDArray[np.int64], headers: NDArray[np.int64], ts: int) -> None:
+    """Note that a tracer's header precedes the event at *ts*, and when the event before it was; the last place takes the rest."""
+    if state[LEAD_POS] < 0 or state[LEAD_HEADER] == 0 or state[EVENTS] == 0:
+        return
+    before = state[NOW + (state[EVENTS] - 1) % RECENT]
+    place = min(state[HEADERS], headers.shape[1] - 1)
+    if place == state[HEADERS]:
+        headers[0, place], headers[1, place] = min(before, ts), ts
+    else:
+        headers[0, place], headers[1, place] = min(headers[0, place], before, ts), max(headers[1, place], ts)
+    state[HEADERS] += 1
+
+
 @jit
 def survey(
     data: NDArray[np.uint8],
@@ -151,6 +166,7 @@ def survey(
     state: NDArray[np.int64],
     cpus: NDArray[np.int64],
     runs: NDArray[np.int64],
+    headers: NDArray[np.int64],
 ) -> tuple[int, int]:
     """Read the whole lines of *data*, from line *first* of it on; return why it stopped, and the line it stopped at.
 
@@ -167,6 +183,7 @@ def survey(
                 state[LEAD_HEADER] = 1
         elif stop - start <= MAX_LINE and read_head(data, start, stop, head) and head[CPU] < cpus.shape[1]:
             cpu, ts = head[CPU], head[TS]
+            note_header(state, headers, ts)
             if weigh(state, cpus, cpu, ts, offset + start):
                 return BORDER, i
             follow(state, cpus, runs, cpu, ts, offset + start)

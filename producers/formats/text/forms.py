@@ -31,6 +31,7 @@ _LATENCY: Final = re.compile(
     rb"(?:(?P<us>\d{1,15})us[^\w\s]?\s*|(?P<time>\d+\.\d{6}(?:\d{3})?)): (?P<rest>.+)",
     re.DOTALL,
 )
+_LATENCY_TIMED: Final = re.compile(rb"\s*.{1,16}-\d+\s+\d{1,5}[^\s\d]\S*\s+\d+\.\d{6}(?:\d{3})?: .")
 # What printk puts before a line (kernel/printk/printk.c, info_print_prefix, Linux 6.1), behind what syslog and journalctl do.
 _PRINTK: Final = re.compile(rb"(?:<\d+>)?(?:[^\[]* kernel: )?\[ *\d+\.\d{6}\](?:\[ *[TC]\d+\])? ?")
 # kernel/trace/trace.c, ftrace_dump (Linux 6.1; an instance is named since 6.12)
@@ -229,5 +230,5 @@ FILES: Final = Form(line=_FILE, rewrite=_OfFiles)
 GRAPH: Final = Form(line=_GRAPH_TIMED, rewrite=_InGraph)
 HTML: Final = Form(line=_HTML, rewrite=_InHtml)
 _BY_LINES: Final = (KERNEL_LOG, LATENCY, FILES, GRAPH)
-LINES: Final = tuple(re.sub(rb"\(\?P<\w+>", b"(?:", form.line.pattern) for form in (LATENCY, FILES, GRAPH))
-"""Patterns, without groups, of the lines by which a text that is all of one form is recognised."""
+LINES: Final = (_LATENCY_TIMED.pattern, re.sub(rb"\(\?P<\w+>", b"(?:", _FILE.pattern), _GRAPH_TIMED.pattern)
+"""Patterns, without groups, of the lines by which a text is recognised that is all of one form and has the trace clock's times."""

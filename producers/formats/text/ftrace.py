@@ -4,17 +4,19 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pagetrail.producers.formats.format import Format, Origin
+from pagetrail.producers.formats.format import Format, Opener, Origin
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.blocks import Survey
-from pagetrail.producers.formats.text.forms import KERNEL_LOG, LINES, form_of, rewritten
+from pagetrail.producers.formats.text.forms import KERNEL_LOG, LATENCY, LINES, Form, form_of, rewritten
 from pagetrail.producers.formats.text.ftrace_jit import scan_ftrace
 from pagetrail.producers.formats.text.odd_lines import COMMENT, LOSS_REPORT, Known, Odd, ftrace_line, is_joined
 from pagetrail.producers.formats.text.reader import TextReader
 from pagetrail.producers.formats.text.stated import Stated, ring_loss, ring_statistic
+from pagetrail.producers.formats.text.ticks import counts
 from pagetrail.producers.formats.tracer import FTRACE
 from pagetrail.producers.inputs import Input
 from pagetrail.producers.meaning import RecordedKernel
+from pagetrail.schemas.linux.trace_clock import TICKS
 
 # kernel/trace/trace.c (Linux 6.1): print_event_info and print_func_help_header; later comments: test_cpu_buff_start
 _ENTRIES: Final = re.compile(rb"# entries-in-buffer/entries-written: *([0-9]{1,18})/([0-9]{1,18}) +#P:([0-9]{1,5})\s*")
@@ -108,15 +110,16 @@ class FtraceText(TextReader):
 _COMMON: Final = re.compile(
     # "comm-pid (tgid) [cpu] flags ts: event: ", TGID and flags by the tracer's options; or what trace_pipe says of a loss.
     rb"# tracer: |# entries-in-buffer/entries-written: |CPU:\d+ \[(?:LOST \d+ EVENTS|(?:\d+ )?EVENTS DROPPED)\]$"
-    rb"|\s*.{1,16}-\d+\s+(?:\(\s*(?:\d+|-+)\)\s+)?\[\d+\]\s+(?:[^\s:]{1,12}\s+)?\d+\.\d+: +"
+    rb"|\s*.{1,16}-\d+\s+(?:\(\s*(?:\d+|-+)\)\s+)?\[\d+\]\s+(?:[^\s:]{1,12}\s+)?\d+(?:\.\d+)?: +"
     rb"(?:[\w.+/]+(?: <[0-9a-f]+>)?: |<|[\w.]+ <-)"
 )
 
 
 def _opened(stream: Input, kernel: RecordedKernel) -> FtraceText:
-    form = form_of(stream.peek(_HEAD_BYTES)[:_HEAD_BYTES], _COMMON)
+    head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
+    form = form_of(head, _COMMON)
     text = rewritten(stream, form.rewrite(stream.source)) if form else stream
-    return FtraceText(text, source=stream.source, kernel=kernel)
+    return FtraceText(text, source=stream.source, kernel=kernel, ticks=form is None and counts(head))
 
 
 def _origin(head: bytes) -> Origin:
@@ -125,7 +128,7 @@ def _origin(head: bytes) -> Origin:
     Source: kernel/trace/trace.c (Linux 6.1), print_trace_header.
     """
     said = _LATENCY_HEADER.search(head)
-    return Origin(release=said[1].decode() if said else None)
+    return Origin(release=said[1].decode() if said else None, trace_clock=TICKS if counts(head) else None)
 
 
 _LATENCY_HEADER: Final = re.compile(rb"^# \S+ latency trace v\S+ on ([!-~]+)", re.MULTILINE)
@@ -141,14 +144,37 @@ FTRACE_TEXT: Final = Format(
     tracer=FTRACE,
     trace_names=("trace.txt", "trace_pipe.txt", "trace"),
 )
+
+
+def _opened_from_start(form: Form, note: str) -> Opener:
+    """Return what opens a text of *form*, whose times count from the start of the ring's buffer."""
+
+    def opened(stream: Input, kernel: RecordedKernel) -> FtraceText:
+        found = form_of(stream.peek(_HEAD_BYTES)[:_HEAD_BYTES], _COMMON) or form
+        parser = FtraceText(rewritten(stream, found.rewrite(stream.source)), source=stream.source, kernel=kernel)
+        parser.account.notes.append(f"its times count from the start of the ring's buffer, in microseconds{note}")
+        return parser
+
+    return opened
+
+
+FTRACE_LATENCY: Final = Format(
+    name="ftrace-latency",
+    phrase="ftrace text in the latency format",
+    line=re.compile(LATENCY.line.pattern, re.DOTALL),
+    opens=_opened_from_start(LATENCY, ""),
+    origin=_origin,
+    from_start=True,
+    tracer=FTRACE,
+    trace_names=("trace_latency.txt",),
+)
 FTRACE_DUMP: Final = Format(
     name="ftrace-dump",
     phrase="a kernel log in which the ftrace buffer was dumped",
     line=KERNEL_LOG.line,
     within=True,
-    opens=lambda stream, kernel: FtraceText(
-        rewritten(stream, KERNEL_LOG.rewrite(stream.source)), source=stream.source, kernel=kernel
-    ),
+    opens=_opened_from_start(KERNEL_LOG, "; of the kernel's log, only what was dumped of that buffer is read"),
+    from_start=True,
     tracer=FTRACE,
     trace_names=("ftrace_dump.txt",),
 )

@@ -15,6 +15,7 @@ from pagetrail.producers.formats.text.lines_jit import (
     gap_is_due,
     has_head,
     has_nul,
+    may_hide_event,
     note_event,
     note_time,
     wait_for_stack,
@@ -53,6 +54,7 @@ from pagetrail.producers.formats.text.text_jit import (
     STACKS,
     STOP,
     TGID,
+    TICKS,
     TS,
     UNKNOWN,
     USER_STACK,
@@ -110,7 +112,10 @@ def head_at(data: NDArray[np.uint8], dash: int, stop: int, state: NDArray[np.int
         while pos < stop and 33 <= at(data, pos) <= 126:
             pos += 1
         pos = skip_spaces(data, pos, stop)
-    ts, pos = timestamp(data, pos, stop)
+    if state[TICKS] != 0:
+        ts, pos = decimal(data, pos, stop, 18)
+    else:
+        ts, pos = timestamp(data, pos, stop)
     if pos < 0 or pos + 1 >= stop or at(data, pos) != 58 or at(data, pos + 1) != 32:
         return False
     state[TS], state[CPU], state[PID], state[TGID] = ts, cpu, pid, tgid
@@ -281,7 +286,7 @@ def scan_ftrace(
         if action == RARE:
             return EVENT
         row = NO_ROW
-        if has_head(data, colon, stop) if action == IGNORE else not page_fields(data, action, state):
+        if may_hide_event(data, colon, stop) if action == IGNORE else not page_fields(data, action, state):
             return EVENT
         if gap_is_due(cpus, state):
             return GAP_DUE

@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.producers.formats.interning_jit import ACTION, at, intern
-from pagetrail.producers.formats.text.lines_jit import count_stack_lines, gap_is_due, has_head, has_nul, note_event
+from pagetrail.producers.formats.text.lines_jit import (
+    count_stack_lines,
+    gap_is_due,
+    has_head,
+    has_nul,
+    may_hide_event,
+    note_event,
+)
 from pagetrail.producers.formats.text.text_jit import (
     ABSENT_CPU,
     ABSENT_PID,
@@ -344,7 +351,7 @@ def scan_perf(
                 return GROW
         if action == RARE:
             return EVENT
-        if has_head(data, colon, stop) if action == IGNORE else not page_fields(data, action, state):
+        if may_hide_event(data, colon, stop) if action == IGNORE else not page_fields(data, action, state):
             return EVENT
         if gap_is_due(cpus, state):
             return GAP_DUE

@@ -90,7 +90,8 @@ EMPTY_LINES: Final = STACK_LINES + 3  # empty lines that end a call chain
 EMPTY_FIRST: Final = STACK_LINES + 4
 HAS_NUL: Final = STACK_LINES + 5  # 1: the buffer has bytes 0, which no line may hold
 HEARD: Final = STACK_LINES + 6  # number of the last line whose CPU Python has heard of
-STATE_SIZE: Final = STACK_LINES + 7
+TICKS: Final = STACK_LINES + 7  # 1: times are integers, of a clock that counts
+STATE_SIZE: Final = STACK_LINES + 8
 
 # See columns.absent.
 ABSENT_CPU: Final = absent("cpu")

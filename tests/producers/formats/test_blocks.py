@@ -95,3 +95,15 @@ def test_lines_that_are_too_long_move_nothing() -> None:
     first, second = surveyed(text, 4096).parts()
     assert text[second.start :] == event(0, 10) * 50
     assert first.stop == second.start
+
+
+def test_a_header_within_a_trace_says_that_it_begins_anew() -> None:
+    text = HEADER + "".join((HEADER if i in (40, 70) else "") + event(i % 3, 10 * i) for i in range(100))
+    (part,) = surveyed(text, 99).parts()
+    assert part.anew == ((390_000, 400_000), (690_000, 700_000))
+
+
+def test_headers_of_the_cpus_own_files_say_nothing() -> None:
+    text = "".join(HEADER + "".join(event(cpu, 100 * cpu + i) for i in range(50)) for cpu in range(3))
+    (part,) = surveyed(text).parts()
+    assert (part.anew, part.blocks) == ((), ())

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pagetrail.ingesting import ingest
 from pagetrail.producers.formats.recognise import opener, recognise
 from pagetrail.producers.formats.text.forms import rewritten
 from pagetrail.producers.formats.text.ftrace import FTRACE_TEXT, FtraceText
@@ -140,6 +141,13 @@ def test_the_latency_format_is_read(mark: str) -> None:
     text = "# nop latency trace v1.1.5 on 6.1.0\n#\n" + LATENCY.format(mark=mark, event=ALLOC)
     text += LATENCY.format(mark=mark, event="<stack trace>") + " => __alloc_pages\n"
     assert rows(text) == [TASK | BLOCK | {"stack": "__alloc_pages"}]
+
+
+@pytest.mark.parametrize("prefix", ["", "[    1.000000] "])
+def test_a_capture_is_refused_whose_times_cannot_be_compared_with_its_other_files(tmp_path, prefix: str) -> None:
+    (tmp_path / "trace.txt").write_text((prefix + LATENCY.format(mark=" ", event=ALLOC)) * 3)
+    with pytest.raises(InputError, match=r"echo 0 > .*latency-format"):
+        open_recording(tmp_path)
 
 
 def test_trace_cmd_report_l_is_read() -> None:
@@ -344,3 +352,18 @@ def test_the_forms_are_recognised_and_have_one_call_path() -> None:
     assert recognise(PERF_FORMS.encode(), "") is PERF_SCRIPT
     stacks = [str(row["stack"]) for text in (FTRACE_FORMS, PERF_FORMS) for row in rows(text) if "stack" in row]
     assert [canonical_stack(stack).frames for stack in stacks] == ["alloc_pages", "pipe_write [ext4]", "__free_pages"]
+
+
+def test_a_trace_of_which_no_event_could_be_read_is_refused_with_what_was_seen(tmp_path) -> None:
+    file = tmp_path / "trace.txt"
+    file.write_text(f"{HEAD}sched_switch: prev=1\n" * 3 + f"{HEAD}mm_page_alloc: pfn=0x7a120\n" * 2)
+    with pytest.raises(InputError) as refusal:
+        ingest(tmp_path / "trail", file)
+    for said in (
+        "found none in 5 lines",
+        "2 not understood: mm_page_alloc",
+        "the first is line 4",
+        "3 of sched_switch",
+        "Record kmem:",
+    ):
+        assert said in str(refusal.value)
