@@ -17,6 +17,7 @@ from pagetrail.producers.formats.page_owner.lines import (
     is_left_out_line,
     is_pfn_line,
     is_sorted_line,
+    is_uneven,
     other_fields,
     pfn_fields,
 )
@@ -319,5 +320,5 @@ def _stack(rest: _Rest) -> Fields:
     """Return the stack as one text, a frame a line; nothing where no frame was read."""
     if not rest.frames:
         return {}
-    last = [CUT_OFF] if rest.cut and rest.frames[-1] != CUT_OFF else []
+    last = [CUT_OFF] if (rest.cut or is_uneven(rest.frames)) and rest.frames[-1] != CUT_OFF else []
     return {"stack": "\n".join(rest.frames + last)}
