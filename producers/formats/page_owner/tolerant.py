@@ -17,6 +17,7 @@ from pagetrail.producers.formats.page_owner.lines import (
     is_left_out_line,
     is_pfn_line,
     is_sorted_line,
+    is_uneven,
     other_fields,
     pfn_fields,
 )
@@ -26,6 +27,9 @@ from pagetrail.schemas.stacks import CUT_OFF
 
 MOST_LINES_BETWEEN: Final = 16
 """So many unknown lines may stand between a header and its PFN line."""
+
+MOST_WRAPPED: Final = 4
+"""A header that was wrapped has at most so many lines."""
 
 _BLANK: Final = b" \t"
 
@@ -140,7 +144,7 @@ class TolerantReader:
         return min(count, len(lines) - 1)
 
     def _header(self, lines: Sequence[bytes]) -> tuple[Fields | None, int]:
-        """Return the fields of the header, and how many lines it has: a comm may have newlines."""
+        """Return the fields of the header, and how many lines it has: a comm may have newlines, and a mail wraps long lines."""
         fields = self._dialect.header(lines[0].strip())
         if fields is not None:
             return fields, 1
@@ -149,6 +153,9 @@ class TolerantReader:
                 break
             fields = self._dialect.header(b"\n".join(line.rstrip(b"\r") for line in lines[:count]).strip())
             if fields is not None and len(str(fields.get("comm", "")).encode()) <= MOST_COMM_BYTES:
+                return fields, count
+            fields = self._dialect.header(b" ".join(line.strip() for line in lines[:count]))
+            if fields is not None and count <= MOST_WRAPPED:
                 return fields, count
         return None, 1
 
@@ -313,5 +320,5 @@ def _stack(rest: _Rest) -> Fields:
     """Return the stack as one text, a frame a line; nothing where no frame was read."""
     if not rest.frames:
         return {}
-    last = [CUT_OFF] if rest.cut and rest.frames[-1] != CUT_OFF else []
+    last = [CUT_OFF] if (rest.cut or is_uneven(rest.frames)) and rest.frames[-1] != CUT_OFF else []
     return {"stack": "\n".join(rest.frames + last)}
