@@ -235,6 +235,8 @@ class TextReader(ABC):
         """Append *row* with the head that is in the state; return its place."""
         state = self._state
         if row.unknown_gfp:
+            if not any(note.startswith("gfp flags") for note in self.account.notes):
+                self.account.notes.append(row.unknown_gfp)
             self.account.keep_example(int(state[tk.LINE]), f"{row.unknown_gfp}: {noted(self._line())}")
         head = {name: int(state[at]) for name, at in _HEAD.items()}
         comm = self._data[state[tk.COMM_START] : state[tk.COMM_STOP]].tobytes()
