@@ -55,6 +55,16 @@ class RecordedKernel:
             return GfpReading(flags=self.gfp_flags, read_for=self.gfp_from, known=True)
         return gfp_of(self.release)
 
+    def unread_gfp(self) -> str | None:
+        """Return what to tell the user if whose names of gfp flags the recording has is not known."""
+        if self.gfp.known:
+            return None
+        what = f"of release {self.release}, which was not read" if self.release else "of a release that it does not say"
+        return (
+            f"symbolic gfp masks are read as {self.gfp.read_for} prints them, and the recording is {what}: they are not certain "
+            "where releases differ; give ingest --kernel-release RELEASE, or --gfp-table FILE"
+        )
+
 
 UNKNOWN_KERNEL: Final = RecordedKernel()
 

@@ -169,7 +169,7 @@ def open_recording(
         host=said.host, boot_id=None, recording_id=recording_id, format=found.name, source=stream.source,
         trace_clock=said.trace_clock,
         gfp_read_for=kernel.gfp.read_for if found.tracer else None, gfp_known=kernel.gfp.known if found.tracer else None,
-        notes=[MERGED.format(arrangement.merged)] if arrangement.merged else [],
+        notes=[*([MERGED.format(arrangement.merged)] if arrangement.merged else []), *_unread_gfp(found, kernel)],
     )  # fmt: skip
     if covers and not found.tracer:
         info.notes.append(f"--covers does not apply: {found.name} has no events, and covers none")
@@ -178,6 +178,11 @@ def open_recording(
     if page_shift is not None:
         parser = WithPageSize(parser, page_shift)
     return Recording(info=_named(info, host, boot_id, options), parser=parser, file=stream)
+
+
+def _unread_gfp(found: Format, kernel: RecordedKernel) -> list[str]:
+    said = kernel.unread_gfp() if found.tracer else None
+    return [] if said is None else [said]
 
 
 def boots_in(path: Path | str, *, formats: tuple[Format, ...] = FORMATS) -> int:

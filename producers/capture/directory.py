@@ -138,6 +138,8 @@ class Capture:
         merged = self._arrangement.merged
         unread = self._boot.gfp_unread and self._kernel.gfp.read_for != self._kernel.gfp_from
         notes = [MERGED.format(merged)] if merged else []
+        if said := self._kernel.unread_gfp():
+            notes.append(said)
         if unread:
             notes.append(
                 f"{self._boot.gfp_file} is not understood: gfp flags are read as {self._kernel.gfp.read_for} prints them"

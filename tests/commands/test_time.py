@@ -134,3 +134,12 @@ def test_what_was_known_before_a_trace_begins_anew_is_not_sure_behind_it(run_fre
     assert "state" not in unsure(owner(run_fresh, 0x105, "1.018"))
     assert "state" in unsure(owner(run_fresh, 0x105, "1.035"))
     assert "state" not in unsure(owner(run_fresh, 0x11A, "1.035"))
+
+
+def test_the_header_of_each_cpus_file_counts_the_entries_of_all(run_fresh: Run, tmp_path: Path) -> None:
+    lines = [[line(ALLOC, ts=100 + i / 100, pfn=0x1000 * cpu + i, cpu=cpu) for i in range(5)] for cpu in range(4)]
+    replayed(run_fresh, tmp_path, per_cpu(*lines).replace(": 20/20", ": 20/25"))
+    found = owner(run_fresh, 0x1004, "-0s")
+    assert "state" not in unsure(found)
+    done = run_fresh("ingest", "trace.txt", "--covers", ALL)
+    assert "5 events" in done.stderr

@@ -48,6 +48,7 @@ class FtraceText(TextReader):
     _empty_is_loss = True
     header: FtraceHeader | None = None
     _in_buffer = 0
+    _overwritten = 0
 
     def _odd(self, line: bytes) -> Odd | Stated:
         if len(line) <= tk.MAX_LINE:
@@ -79,9 +80,18 @@ class FtraceText(TextReader):
         return COMMENT
 
     def _begin(self, in_buffer: int, written: int, cpus: int) -> None:
-        """Take a header's count of entries: those that are not in the buffer any more were lost before the first ones."""
-        self._in_buffer += in_buffer
+        """Take a header's count of entries: those that are not in the buffer any more were lost before the first ones.
+
+        The file of one CPU counts the entries of all CPUs; where such files are merged, all headers precede the first event.
+
+        Source: kernel/trace/trace.c, get_total_entries (Linux 6.1).
+        """
         lost = written - in_buffer
+        if self._entries():
+            self._in_buffer += in_buffer
+        else:
+            self._in_buffer = max(self._in_buffer, in_buffer)
+            self._overwritten, lost = max(self._overwritten, lost), lost - self._overwritten
         if lost <= 0:
             return
         reason = f"the header says entries-in-buffer/entries-written: {in_buffer}/{written}"

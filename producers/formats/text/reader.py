@@ -246,6 +246,8 @@ class TextReader(ABC):
         """Count the event in the state as not understood, in part: its row has no mask."""
         line, name = int(self._state[tk.LINE]), self._name()
         text = f"{why}: {noted(self._line())}"
+        if not any(note.startswith("gfp flags") for note in self.account.notes):
+            self.account.notes.append(why)
         self.account.note_line(line, text)
         self.account.count_lines("not_understood", f"{name} whose gfp flags are unknown", line, text=text)
         self._partly[int(self._state[tk.NAME])] += 1
