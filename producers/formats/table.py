@@ -17,6 +17,7 @@ from pagetrail.producers.formats.unread import (
     PERF_KMEM,
     PERF_TRACE,
     TRACE_DAT,
+    VERBOSE_LATENCY,
 )
 
 FORMATS: Final[tuple[Format, ...]] = (
@@ -32,6 +33,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     DMESG,
     PERF_WITHOUT_TIME,
     FUNCTION_GRAPH,
+    VERBOSE_LATENCY,
     PAGE_OWNER_STACKS,
     PERF_TRACE,
     PERF_KMEM,

@@ -665,7 +665,7 @@ def perf_sample(ref: Reference, sample: tuple[Row, bytes, bytes], lines: list[by
     while behind < len(lines) and (
         lines[behind].startswith(b"\t") or (behind > at and SOURCE_LINE.fullmatch(lines[behind]))
     ):
-        if len(lines[behind]) > 128 and TIME.search(lines[behind], 1):
+        if len(lines[behind]) > 80 and TIME.search(lines[behind], 1):
             break
         behind += 1
     cut = behind == len(lines) and tail.startswith((b"\t", b"  "))

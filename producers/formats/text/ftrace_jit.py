@@ -160,7 +160,8 @@ def frames_stop(
         if line + lines == newlines.size:
             return pos, lines, size - start > MAX_STACK
         newline = newlines[line + lines]
-        if newline + 1 - start > MAX_STACK or (newline - pos > LONG_FRAME and has_head(data, pos, newline)):
+        stop = line_stop(data, pos, newline)
+        if newline + 1 - start > MAX_STACK or (stop - pos > LONG_FRAME and has_head(data, pos, stop)):
             return pos, lines, True
         pos = newline + 1
         lines += 1

@@ -80,7 +80,7 @@ _UPROBES: Final = literal(b"[uprobes]")
 _ANON: Final = literal(b"[anon")
 _UNKNOWN_DSO: Final = literal(b"[unknown]")
 
-LONG_FRAME: Final = 128
+LONG_FRAME: Final = 80
 """Bytes of a frame. A longer one is looked at: the next line may have been joined to it."""
 LEAST_DIGITS: Final = 5
 """Fewer are no address: a function may be called ``add``."""
@@ -270,7 +270,7 @@ def chain(
             return -1
         newline = newlines[line]
         stop = line_stop(data, pos, newline)
-        if newline - pos > LONG_FRAME and has_head(data, pos, newline):
+        if stop - pos > LONG_FRAME and has_head(data, pos, stop):
             break
         if newline - state[STOP] > MAX_STACK or (source and not is_source_line(data, pos, stop)):
             break

@@ -188,7 +188,7 @@ def test_events_within_a_function_graph_are_read() -> None:
 #     TIME        CPU  DURATION                  FUNCTION CALLS
   100.000000 |   1)               |  __alloc_pages() {{
   100.000000 |   1)   0.141 us    |    __zone_watermark_ok();
-  100.000000 |   1)   appd-500    |               |  /* {ALLOC} */
+  100.000000 |   1)   appd-500    |  d..1. |               |  /* {ALLOC} */
   100.000000 |   1)   9.2 us      |  }} /* __alloc_pages */
  ------------------------------------------
  1)    kthrea-2     =>     appd-500
@@ -216,6 +216,22 @@ def test_of_several_files_of_trace_cmd_one_is_read_and_two_are_refused_by_name()
     assert rows("cpus=2\n" + line * 2) == [TASK | BLOCK] * 2
     with pytest.raises(InputError, match=r"host\.dat and guest\.dat; run 'trace-cmd report -i FILE' for each"):
         rows(line + line.replace("host", "guest"))
+
+
+@pytest.mark.parametrize("before", ["12:", "trace.txt:", "trace.txt:12:"])
+def test_what_grep_puts_before_a_line_is_left_out(before: str) -> None:
+    assert rows(f"{before}{HEAD}{ALLOC}\n" * 2) == [TASK | BLOCK] * 2
+
+
+def test_the_difference_of_times_in_a_report_of_trace_cmd_is_left_out() -> None:
+    line = f"            appd-500   [001] d..1.   100.000000: (+12)   {ALLOC}\n"
+    assert rows(line * 2) == [TASK | BLOCK] * 2
+
+
+def test_the_verbose_latency_format_is_refused_with_what_to_do() -> None:
+    line = f"            appd     500 1 0 00000000 00000001 [0000000005f5e100] 0.000ms (+0.000ms): {ALLOC}\n"
+    with pytest.raises(InputError, match=r"echo 0 > .*latency-format"):
+        opened(line * 2)
 
 
 @pytest.mark.parametrize("scripts", [3, 9_000])
