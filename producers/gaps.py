@@ -55,9 +55,9 @@ class _Loss:
     lines, first_line
         How many lines were not understood, and the number of the first.
     waited
-        Where the CPU is unknown: how many events came since.
+        How many events came since that did not end it.
     t_hi
-        Where the CPU is unknown: the least time of an event that ends it; -1 before it is known.
+        The least time of an event that ends it; -1 before it is known.
     """
 
     reason: str = ""
@@ -148,7 +148,8 @@ class Gaps:
 
     def begin_late(self, cpus: int, lost: int, reason: str) -> None:
         """Remember that each of *cpus* CPUs may begin late: events before its first one were overwritten."""
-        self._begin = _Begin(cpus=cpus, lost=lost, reason=reason)
+        before = self._begin.lost if self._begin else 0  # of the header of another CPU's file
+        self._begin = _Begin(cpus=cpus, lost=lost + before, reason=reason)
         self._is_due[:] = 1
 
     def heard(self, cpu: int, ts: int) -> tuple[Row, ...]:
@@ -156,7 +157,7 @@ class Gaps:
         rows: list[Row] = []
         if cpu >= 0 and self._is_due[cpu]:
             self._is_due[cpu] = 0
-            rows += self._end_all(cpu, self._open.pop(cpu, {}), ts)
+            rows += self._end_those_of(cpu, ts)
             rows += self._first_of(cpu, ts)
         order = self._order
         order[DISORDER] = max(order[DISORDER], order[LATEST] - ts)
@@ -196,6 +197,21 @@ class Gaps:
         self._is_due[:] = 0
         self._is_due[list(self._open)] = 1
         yield _row(absent("cpu"), Gap(t_lo=0, t_hi=ts, lost=begin.lost, reason=begin.reason))
+
+    def _end_those_of(self, cpu: int, ts: int) -> Iterator[Row]:
+        """End the losses of *cpu*; one that began later stays open: one of the two times is wrong."""
+        losses = self._open.pop(cpu, {})
+        for key, loss in losses.items():
+            if ts >= max(loss.t_lo, loss.t_hi):
+                yield from self._end_all(cpu, {key: loss}, ts)
+                continue
+            loss.t_lo, loss.t_hi = 0, max(loss.t_lo, loss.t_hi)
+            loss.waited += 1
+            if loss.waited >= MOST_WAITED:
+                self._leave_open(loss)
+            else:
+                self._open.setdefault(cpu, {})[key] = loss
+                self._is_due[cpu] = 1
 
     def _end_all(self, cpu: int, losses: Mapping[_Key, _Loss], t_hi: int) -> Iterator[Row]:
         for (kind, pages), loss in losses.items():

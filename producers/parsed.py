@@ -80,10 +80,6 @@ class ReadAccount:
     def note_line(self, line: int, text: str) -> None:
         """Count a line that no rule matched, and keep the first ones."""
         self.not_understood += 1
-        self.keep_example(line, text)
-
-    def keep_example(self, line: int, text: str) -> None:
-        """Keep a line that was not understood, or not in all its parts, if it is among the first."""
         if len(self.examples) < EXAMPLES_KEPT:
             self.examples.append(NotUnderstood(line=line, text=text[:NOTED]))
 

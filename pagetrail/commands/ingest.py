@@ -9,9 +9,11 @@ import typer
 from pagetrail import api
 from pagetrail.commands.options import (
     DEFAULT_TRAIL,
+    JsonOption,
     KafkaConfigOption,
     LogOption,
     TrailOption,
+    out,
     parse_log,
     progress,
     say,
@@ -21,6 +23,7 @@ from pagetrail.schemas.errors import BadArgument, InputError
 from pagetrail.schemas.linux.gfp import parse_gfp_table
 from pagetrail.schemas.linux.mmzone import LARGEST_PAGE_BYTES, PAGE_SHIFT
 from pagetrail.schemas.linux.vmemmap import VMEMMAP_BASE_L4
+from pagetrail.text.json_text import json_text
 
 
 def ingest(
@@ -61,6 +64,7 @@ def ingest(
         bool,
         typer.Option("--again", help="Store a recording anew that an older pagetrail stored and read differently."),
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Store recordings in the log; the format of each file is recognised from its content."""
     kinds = _kinds(covers)
@@ -69,6 +73,7 @@ def ingest(
     table = None if gfp_table is None else _gfp_table(gfp_table)
     shift = None if page_size is None else _page_shift(page_size)
     refused: list[str] = []
+    stored: list[api.IngestReport] = []
     for source in sources:
         try:
             with progress(f"ingest {source}") as bar:
@@ -85,8 +90,11 @@ def ingest(
             refused.append(source)
             say.print(f"pagetrail: {error}", markup=False)
         else:
+            stored += reports
             for report in reports:
                 _report(report)
+    if as_json:
+        out(json_text([_as_json(report) for report in stored]))
     if refused:
         raise InputError(f"{len(refused)} of {len(sources)} recordings were not stored: {', '.join(refused)}")
 
@@ -121,6 +129,22 @@ def _report(report: "api.IngestReport") -> None:
         say.print(f"  note: {note}", markup=False)
     if account.unread:
         say.print(f"  {account.records:,} of {account.records + account.unread:,} records of page_owner were read")
+
+
+def _as_json(report: "api.IngestReport") -> dict[str, object]:
+    """Return what was stored of a recording, and what its lines were."""
+    account, origin = report.account, report.origin
+    kinds = [
+        {"what": what, "kind": kind, "lines": of.lines, "first_line": of.first_line or None, "text": of.text or None}
+        for (what, kind), of in sorted(account.kinds.items())
+    ]
+    return {
+        "source": report.source, "host": origin.host, "boot_id": origin.boot_id, "recording": origin.recording,
+        "events": report.events, "frames": report.frames, "duplicates": report.duplicates, "clamped": report.clamped,
+        "lines": account.lines, "lines_of_kinds": kinds, "not_understood": account.not_understood,
+        "lost_events": account.lost_events, "failed_allocs": account.failed_allocs, "truncated": account.truncated,
+        "notes": list(report.notes),
+    }  # fmt: skip
 
 
 def _kinds(text: str) -> tuple[Covered, ...]:

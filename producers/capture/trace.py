@@ -65,6 +65,12 @@ def _trace(path: Path, twins: tuple[str, ...], formats: tuple[Format, ...]) -> C
     opens = opener(found, path.name, formats)
     if found.tracer is None:
         raise InputError(f"{path}: expected a trace, found {found.phrase}; give it by itself, or mend the names")
+    if found.from_start:
+        raise InputError(
+            f"{path}: expected times of the trace clock, found {found.phrase}, whose times count from an unknown start and "
+            "cannot be compared with the capture's other files; run 'echo 0 > /sys/kernel/tracing/options/latency-format' and "
+            "record again, or give the file by itself"
+        )
     return CaptureTrace(path=path, found=found, opens=opens, tracer=found.tracer, clock=clock, twins=twins)
 
 

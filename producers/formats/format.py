@@ -106,6 +106,8 @@ class Format:
         Returns what finds the parts of a file; null where a file is always one recording in order.
     instead
         What to do with a file that is not read.
+    from_start
+        Whether its times count from an unknown start, so that nothing else can be compared with them.
     tracer
         Of a trace: what recorded it; null for what is no trace.
     trace_names
@@ -121,5 +123,6 @@ class Format:
     origin: Callable[[bytes], Origin] | None = None
     survey: Callable[[], Surveys] | None = None
     instead: str = ""
+    from_start: bool = False
     tracer: Tracer | None = None
     trace_names: tuple[str, ...] = ()

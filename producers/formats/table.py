@@ -4,7 +4,7 @@ from typing import Final
 
 from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.page_owner.alone import PAGE_OWNER, PAGE_TRACKING
-from pagetrail.producers.formats.text.ftrace import FTRACE_DUMP, FTRACE_TEXT
+from pagetrail.producers.formats.text.ftrace import FTRACE_DUMP, FTRACE_LATENCY, FTRACE_TEXT
 from pagetrail.producers.formats.text.perf_script import PERF_SCRIPT, PERF_WITHOUT_TIME
 from pagetrail.producers.formats.unread import (
     BPFTRACE,
@@ -17,10 +17,12 @@ from pagetrail.producers.formats.unread import (
     PERF_KMEM,
     PERF_TRACE,
     TRACE_DAT,
+    VERBOSE_LATENCY,
 )
 
 FORMATS: Final[tuple[Format, ...]] = (
     FTRACE_TEXT,
+    FTRACE_LATENCY,
     FTRACE_DUMP,
     PERF_SCRIPT,
     PAGE_OWNER_SORT,
@@ -31,6 +33,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     DMESG,
     PERF_WITHOUT_TIME,
     FUNCTION_GRAPH,
+    VERBOSE_LATENCY,
     PAGE_OWNER_STACKS,
     PERF_TRACE,
     PERF_KMEM,

@@ -78,3 +78,9 @@ COUNTERS: Final = Format(
     ),
     instead=_DUMP_INSTEAD,
 )
+VERBOSE_LATENCY: Final = Format(
+    name="ftrace text with the options latency-format and verbose",
+    # kernel/trace/trace_output.c (Linux 6.1), trace_print_lat_context
+    line=re.compile(rb".{16}\s+\d+ +\d+ +\d+ [0-9a-f]{8} [0-9a-f]{8,16} \[[0-9a-f]{8,16}\] "),
+    instead="run 'echo 0 > /sys/kernel/tracing/options/latency-format' and record again",
+)

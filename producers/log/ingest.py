@@ -4,11 +4,15 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
 
 from pagetrail.producers.formats.page_owner.alone import DUMPS
 from pagetrail.producers.log.framing import Framer, single
 from pagetrail.producers.parsed import Lines, ReadAccount
 from pagetrail.producers.recording_info import Recording
+from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import LinesOfKind, RecordingBegin, RecordingEnd
 from pagetrail.schemas.errors import InputError
@@ -91,18 +95,26 @@ def ingest(
         gfp_known=info.gfp_known,
     )
     begun = False
+    before: list[EventBatch] = []
     for batch in recording.parser.batches():
-        if not len(batch):
+        before.append(batch)
+        if not begun and not np.isin(batch.columns["kind"], _OF_THE_RECORDING, invert=True).any():
             continue
         if not begun:
-            first_ts = int(batch.columns["trace_ts_nsec"][0])
+            first_ts = next(int(held.columns["trace_ts_nsec"][0]) for held in before if len(held))
             sending.send(framer.add(single(Kind.RECORDING_BEGIN, first_ts, begin)))
             begun = True
-        sending.send(framer.add(batch))
+        for held in before:
+            if len(held):
+                sending.send(framer.add(held))
+        before = []
         on_progress(framer.seq)
-    if not begun:
-        raise InputError(f"{info.source}: expected events of page allocation, found none; nothing was stored")
     account = recording.parser.account
+    if not begun:
+        raise InputError(
+            f"{info.source}: expected events of page allocation, found none{_what_was_read(account)}; nothing was stored. "
+            "Record kmem:mm_page_alloc and kmem:mm_page_free; docs/guide.md says how"
+        )
     sending.send(
         framer.add(single(Kind.RECORDING_END, framer.last_ts or 0, _end(account, account.clamped + framer.clamped)))
     )
@@ -136,6 +148,24 @@ def stored_before(
         source=recording.info.source, origin=origin, events=events, frames=frames, duplicates=frames, clamped=end.clamped,
         account=account, notes=tuple(recording.info.notes),
     )  # fmt: skip
+
+
+_OF_THE_RECORDING: Final = [int(kind) for kind in (Kind.BOOT, Kind.CLOCK, Kind.COVERAGE, Kind.GAP)]
+"""Rows that tell of the recording and not of pages: where there are no others, nothing of it was read."""
+_KINDS_NAMED: Final = 3
+
+
+def _what_was_read(account: ReadAccount) -> str:
+    """Return what the lines were of a source without an event, for a message: the commonest kinds, and the first line of each."""
+    if not account.lines:
+        return ""
+    kinds = sorted(account.kinds.items(), key=lambda item: (item[0][0] != "not_understood", -item[1].lines))
+    named = [
+        f"{found.lines:,} {'not understood: ' if what == 'not_understood' else 'of '}{kind}, the first is line {found.first_line}"
+        + (f" {found.text!r}" if found.text else "")
+        for (what, kind), found in kinds[:_KINDS_NAMED]
+    ]
+    return f" in {account.lines:,} lines ({'; '.join(named)})"
 
 
 class _Sending:

@@ -39,7 +39,7 @@ def tolerant(data, source="dump"):
     """Return the records as dicts, and the tally, of a text of which every region is read with tolerance."""
     tally = Tally()
     reader = TolerantReader(PAGE_OWNER_DIALECT, tally)
-    lines = data.split(b"\n")
+    lines = data.replace(b"\r\n", b"\n").split(b"\n")
     within_line = bool(lines[-1])
     lines = lines if within_line else lines[:-1]
     starts = [number for number, line in enumerate(lines) if HEADER in line]
@@ -52,8 +52,9 @@ def tolerant(data, source="dump"):
             lines=lines[start:stop], first_line=start + 1, source=source, at_end=end, within_line=end and within_line
         )
         if (fields := reader.read(region)) is not None:
-            tally.read(1)
+            tally.read(1, start + 1)
             records.append(fields)
+    tally.finish(len(lines))
     return records, tally
 
 

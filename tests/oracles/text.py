@@ -348,7 +348,7 @@ class Reference:
         try:
             if base in PRINTED:
                 row = self.columns(base, payload, int(str(head["pid"])) if "pid" in head else -1)
-            elif TIME.search(payload) or self.telling.setdefault(name, may_tell(base, payload)):
+            elif not payload or TIME.search(payload) or self.telling.setdefault(name, may_tell(base, payload)):
                 raise Bad
         except Bad as bad:
             bad.cpu = cpu if isinstance(cpu, int) else None
@@ -364,7 +364,9 @@ class Reference:
             self.reading.ignored[name] += 1
             row, what = None, "nothing_new"
         elif row["kind"] == Kind.ALLOC and "gfp_mask" not in row:
+            self.reading.not_understood.append(number)
             self.reading.noted.append(number)
+            what = "not_understood"
         self.reading.events[name] += 1
         self.reading.lines[what] += 1
         self.entries += 1
@@ -379,8 +381,12 @@ class Reference:
     def seen(self, cpu: object, ts: int) -> None:
         """Note that *cpu* was heard of at *ts*: a loss before that ends."""
         if isinstance(cpu, int):
-            for loss in self.open.pop(cpu, {}).values():
-                self.put_gap(cpu, loss, ts)
+            for kind, loss in self.open.pop(cpu, {}).items():
+                need = max(int(str(loss["t_lo"])), int(str(loss.get("need", -1))))
+                if ts >= need:
+                    self.put_gap(cpu, loss, ts)
+                else:
+                    self.open.setdefault(cpu, {})[kind] = loss | {"t_lo": 0, "need": need}
             if self.begin is not None:
                 cpus, heard, lost, reason = self.begin
                 heard.add(cpu)
@@ -520,7 +526,7 @@ def ftrace_line(
             ref.in_buffer += in_buffer
             if written > in_buffer:
                 reason = f"the header says entries-in-buffer/entries-written: {in_buffer}/{written}"
-                ref.begin = (cpus, set(), written - in_buffer, reason)
+                ref.begin = (cpus, set(), written - in_buffer + (ref.begin[2] if ref.begin else 0), reason)
                 ref.reading.lost_events += written - in_buffer
         lines_of["bookkeeping"] += 1
         return at
@@ -659,7 +665,7 @@ def perf_sample(ref: Reference, sample: tuple[Row, bytes, bytes], lines: list[by
     while behind < len(lines) and (
         lines[behind].startswith(b"\t") or (behind > at and SOURCE_LINE.fullmatch(lines[behind]))
     ):
-        if len(lines[behind]) > 128 and TIME.search(lines[behind], 1):
+        if len(lines[behind]) > 80 and TIME.search(lines[behind], 1):
             break
         behind += 1
     cut = behind == len(lines) and tail.startswith((b"\t", b"  "))

@@ -200,7 +200,7 @@ class PageOwnerFile:
 PAGE_OWNER: Final = Format(
     name="page_owner",
     phrase="a page_owner dump",
-    line=re.compile(rb".*Page allocated via order \d+, (?:gfp_)?mask:? 0x"),
+    line=re.compile(rb".*Page allocated via order \d+,"),
     within=True,
     opens=lambda stream, kernel: PageOwnerFile(stream, source=stream.source),
 )

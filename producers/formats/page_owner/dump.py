@@ -72,6 +72,7 @@ class PageOwnerDump:
         self._marker = np.frombuffer(dialect.marker, dtype=np.uint8)
         self._stream, self._source, self._chunk = stream, source, chunk_bytes
         self._buffer = np.empty(chunk_bytes, dtype=np.uint8)
+        self._carriage_return = b""
         self._state = np.zeros(dump_jit.STATE, dtype=np.int64)
         self._state[dump_jit.LINE] = 1
         self._out = np.empty((dump_jit.FIELDS, _MAX_ROWS), dtype=np.int64)
@@ -81,25 +82,33 @@ class PageOwnerDump:
 
     def batches(self) -> Iterator[EventBatch]:
         """Yield BASELINE_ENTRY rows."""
-        held, size = 0, self._chunk
-        while size == self._chunk:
-            size = self._read(held)
+        held, more = 0, True
+        while more:
+            size, more = self._read(held)
             held += size
-            if size == self._chunk:  # else the dump ends
+            if more:
                 yield from self._parse(held)
                 held = self._keep_rest(held)
         yield from self._parse_end(held)
-        self.tally.lines = int(self._state[dump_jit.LINE]) - 1
+        self.tally.finish(int(self._state[dump_jit.LINE]) - 1)
         cut = getattr(self._stream, "truncated", None)
         if cut is not None:
             self.account.truncated = str(cut)
 
-    def _read(self, held: int) -> int:
-        """Read behind the *held* bytes of the buffer, making room; return how many bytes came, 0 at the end."""
-        self._make_room(held + self._chunk)
+    def _read(self, held: int) -> tuple[int, bool]:
+        """Read behind the *held* bytes of the buffer, making room; return how many bytes came, and whether there may be more.
+
+        Lines that end with CR LF lose the CR.
+        """
         data = self._stream.read(self._chunk)
+        more = len(data) == self._chunk
+        if self._carriage_return or b"\r" in data:
+            data = self._carriage_return + data
+            self._carriage_return = b"\r" if more and data.endswith(b"\r") else b""
+            data = data[: len(data) - len(self._carriage_return)].replace(b"\r\n", b"\n")
+        self._make_room(held + len(data))
         self._buffer[held : held + len(data)] = np.frombuffer(data, dtype=np.uint8)
-        return len(data)
+        return len(data), more
 
     def _make_room(self, size: int) -> None:
         if size > self._buffer.size:
@@ -123,11 +132,12 @@ class PageOwnerDump:
                 self._buffer, held, self._state, self._out, self._slots, self._spans, self._odd, self._marker
             )
             rows, odd = int(self._state[dump_jit.ROWS]), int(self._state[dump_jit.ODD])
-            places, found = self._odd_records(odd, held if self._state[dump_jit.AT_END] else -1, within_line)
+            places, found, first = self._odd_records(odd, held if self._state[dump_jit.AT_END] else -1, within_line)
             self._odd_reader.empty_lines_end |= rows > 0
             self._count_lines()
             if rows or found:
-                self.tally.read(rows + len(found))
+                firsts = [line for line in (first, int(self._state[dump_jit.FIRST])) if line]
+                self.tally.read(rows + len(found), min(firsts))
                 yield self._batch(rows, places, found)
             if rows < _MAX_ROWS and odd < _MAX_ODD:
                 return
@@ -143,12 +153,12 @@ class PageOwnerDump:
 
     def _count_lines(self) -> None:
         self.tally.empty_lines += int(self._state[dump_jit.EMPTY])
-        self.tally.skip(int(self._state[dump_jit.SKIPPED]))
+        self.tally.skip(int(self._state[dump_jit.SKIPPED]), int(self._state[dump_jit.LINE]))
         self._state[dump_jit.EMPTY] = self._state[dump_jit.SKIPPED] = 0
 
-    def _odd_records(self, odd: int, end: int, within_line: bool) -> tuple[list[int], list[Fields]]:
-        """Read the odd regions of the buffer; return the records, and how many rows lie before each."""
-        places, found = [], []
+    def _odd_records(self, odd: int, end: int, within_line: bool) -> tuple[list[int], list[Fields], int]:
+        """Read the odd regions of the buffer; return how many rows lie before each record, the records, and the first line."""
+        places, found, first = [], [], 0
         for first_line, begin, stop, rows, is_cut in self._odd[:, :odd].T.tolist():
             self._odd_reader.empty_lines_end |= rows > 0
             lines = self._buffer[begin:stop].tobytes().split(b"\n")
@@ -160,7 +170,8 @@ class PageOwnerDump:
             if fields is not None:
                 places.append(rows)
                 found.append(fields)
-        return places, found
+                first = first or first_line
+        return places, found, first
 
     def _batch(self, rows: int, places: list[int], found: list[Fields]) -> EventBatch:
         """Return *rows* rows of the table of numbers, with the records *found* inserted before the rows *places*."""

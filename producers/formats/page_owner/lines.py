@@ -4,7 +4,7 @@ A line is given without what a console or a tool put before it: see ``prefixes``
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,6 +71,8 @@ _FRAME: Final = re.compile(
     + rb"|\[<[0-9a-f]{8,16}>\](?:\s+\S+" + _MODULE + rb")?|0x[0-9a-f]{8,16})"
 )  # fmt: skip
 _WORD: Final = re.compile(rb"(?:#\d+\s+)?((?:[^ ]|(?<=\]) | (?=\[))+)")
+_NUMBERS_BEHIND: Final = re.compile(r"\+0x[0-9a-f]+(/0x[0-9a-f]+)?(?: *\[[^\[]*\])?$")
+_NAMELESS: Final = re.compile(r"^\.\.\.$|(?:^|\s)0x[0-9a-f]+$")
 _DECIMAL_OFFSET: Final = re.compile(rb"\+(\d+)$")
 
 _MIGRATED: Final = re.compile(rb"Page has been migrated, last migrate reason: (.+)")
@@ -179,6 +181,18 @@ def frame_text(line: bytes, *, indented: bool) -> str | None:
         word = _WORD.fullmatch(line) if indented else None
         return None if word is None else readable(word[1])
     return readable(_DECIMAL_OFFSET.sub(lambda offset: b"+%#x" % int(offset[1]), found["frame"]))
+
+
+def is_uneven(frames: Sequence[str]) -> bool:
+    """Whether some of *frames* were cut or changed: others of the same stack have an offset, or a size, and all are printable."""
+    forms = {_form(frame) for frame in frames if not _NAMELESS.search(frame)}
+    return len(forms) > 1 or not all(frame.isascii() and frame.isprintable() and "\\" not in frame for frame in frames)
+
+
+def _form(frame: str) -> int:
+    """Return how many numbers stand behind the name of a frame: offset and size, offset, or none."""
+    found = _NUMBERS_BEHIND.search(frame)
+    return 0 if found is None else 2 if found[1] else 1
 
 
 def other_fields(line: bytes) -> Fields | None:

@@ -44,8 +44,8 @@ TEXTS: Final = 3
 
 # What the parser is doing, and the slots of its state.
 READING, SKIPPING_LINES, SKIPPING_LINE = range(3)
-POSITION, LINE, MODE, ROWS, ODD, EMPTY, SKIPPED, AT_END = range(8)
-STATE: Final = 8
+POSITION, LINE, MODE, ROWS, ODD, EMPTY, SKIPPED, AT_END, FIRST = range(9)
+STATE: Final = 9
 
 # The columns of an odd region: number of its first line, begin and end in the buffer, rows before it, whether it is cut.
 ODD_LINE, ODD_BEGIN, ODD_END, ODD_ROW, ODD_CUT = range(5)
@@ -83,7 +83,7 @@ _REASONS: Final = _lines(MIGRATE_REASON_NAMES)
 _CMA: Final = _word(MR_CONTIG_RANGE_BEFORE_5_10.encode())
 
 _NEWLINE, _SPACE, _OPEN, _CLOSE, _MINUS, _ZERO, _NINE = 10, 32, 40, 41, 45, 48, 57
-_OPEN_SQUARE, _CLOSE_SQUARE = 91, 93
+_OPEN_SQUARE, _CLOSE_SQUARE, _PLUS, _SLASH, _X, _LAST_PRINTED = 91, 93, 43, 47, 120, 126
 
 
 @inner
@@ -347,10 +347,38 @@ def _other_line(buf: Bytes, pos: int, end: int, row: int, out: Ints, slots: Ints
 
 
 @inner
+def _hexadecimal_begin(buf: Bytes, pos: int, end: int) -> int:
+    """Return where the 0x is of the hexadecimal number that ends [pos, end), or -1."""
+    i = end - 1
+    while i > pos and (_ZERO <= buf[i] <= _NINE or 97 <= buf[i] <= 102):  # a to f
+        i -= 1
+    return i - 1 if pos < i < end - 1 and buf[i] == _X and buf[i - 1] == _ZERO else -1
+
+
+@inner
+def _is_sized(buf: Bytes, pos: int, end: int) -> bool:
+    """Whether [pos, end), without a module in brackets, ends with +OFFSET/SIZE, or is an address."""
+    if end > pos and buf[end - 1] == _CLOSE_SQUARE:
+        while end > pos and buf[end - 1] != _OPEN_SQUARE:
+            end -= 1
+        end -= 1
+        while end > pos and buf[end - 1] == _SPACE:
+            end -= 1
+    size = _hexadecimal_begin(buf, pos, end)
+    if size <= pos:
+        return size == pos
+    if buf[size - 1] != _SLASH:
+        return False
+    offset = _hexadecimal_begin(buf, pos, size - 1)
+    return offset > pos and buf[offset - 1] == _PLUS
+
+
+@inner
 def _stack_line(buf: Bytes, pos: int, stop: int) -> tuple[int, bool]:
     """Return where the line at *pos*, which begins with a blank, has its newline, or -1; and whether it is a frame.
 
-    A frame is one word, maybe with an address before it or a module behind it.
+    A frame is one word of printable characters with offset and size, maybe with an address before it or a module behind it; or
+    an address alone.
     """
     while pos < stop and buf[pos] == _SPACE:
         pos += 1
@@ -358,9 +386,11 @@ def _stack_line(buf: Bytes, pos: int, stop: int) -> tuple[int, bool]:
     while i < stop:
         if buf[i] <= _SPACE:
             if buf[i] == _NEWLINE:
-                return i, good and i > pos
-            if buf[i] == _SPACE and buf[i - 1] != _CLOSE_SQUARE and (i + 1 == stop or buf[i + 1] != _OPEN_SQUARE):
+                return i, good and _is_sized(buf, pos, i)
+            if buf[i] != _SPACE or (buf[i - 1] != _CLOSE_SQUARE and (i + 1 == stop or buf[i + 1] != _OPEN_SQUARE)):
                 good = False
+        elif buf[i] > _LAST_PRINTED:
+            good = False
         i += 1
     return -1, False
 
@@ -473,7 +503,8 @@ def parse(buf: Bytes, stop: int, state: Ints, out: Ints, slots: Ints, spans: Int
     buf
         Shape (b,).
     state
-        Shape (STATE,): where to begin and, afterwards, where it ended; rows read; odd regions met; empty and skipped lines.
+        Shape (STATE,): where to begin and, afterwards, where it ended; rows read and odd regions met; empty and skipped lines in
+        all, and the line of the first row of all.
     out
         Shape (FIELDS, r), int64: a column a record; text fields index into their table.
     slots, spans
@@ -504,6 +535,7 @@ def parse(buf: Bytes, stop: int, state: Ints, out: Ints, slots: Ints, spans: Int
             if behind < stop and _at(buf, behind, stop, marker) < 0:  # its stack may go on there
                 outcome = MALFORMED
         if outcome == WHOLE:
+            state[FIRST] = state[LINE] if state[FIRST] == 0 else state[FIRST]
             state[ROWS] += 1
             state[LINE] += lines
             state[EMPTY] += empty

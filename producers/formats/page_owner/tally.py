@@ -9,25 +9,11 @@ from pagetrail.producers.parsed import ReadAccount, noted
 RECORD: Final = "page_owner record"
 """The name under which an account counts records."""
 
-MOST_KINDS: Final = 100
-OTHER_KINDS: Final = "other lines"
 _KIND_CHARACTERS: Final = 60
 _VALUE: Final = re.compile(r"0x[0-9a-f]+|\d+")
 
 
-@dataclass(slots=True, kw_only=True)
-class LineKind:
-    """Lines that were not understood and look alike.
-
-    Attributes
-    ----------
-    first_line, text
-        Number and beginning of the first of them.
-    """
-
-    first_line: int
-    text: str
-    lines: int = 0
+BEHIND: Final = "line behind a record"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,10 +26,10 @@ class Tally:
         The same as every reader counts it.
     without_page
         Records that were not read since no PFN line follows their header.
-    lines, empty_lines
-        Lines of the dump in all; those of them that are empty.
-    kinds
-        The lines that were not understood, by what is the same in them.
+    first_line
+        Number of the first line of the first record that was read; 0: none was.
+    empty_lines
+        Lines between records: empty ones, and those that say that lines are left out.
     partial
         Why records may be missing, and the number of the first line that shows it.
     sorted_line
@@ -54,9 +40,8 @@ class Tally:
 
     account: ReadAccount = field(default_factory=ReadAccount)
     without_page: int = 0
-    lines: int = 0
+    first_line: int = 0
     empty_lines: int = 0
-    kinds: dict[str, LineKind] = field(default_factory=dict)
     partial: dict[str, int] = field(default_factory=dict)
     sorted_line: int | None = None
     joined: int = 1
@@ -66,8 +51,9 @@ class Tally:
         """How many records are known to be missing, at least."""
         return self.account.unread + (self.account.truncated is not None)
 
-    def read(self, records: int) -> None:
-        """Count records that were read."""
+    def read(self, records: int, first_line: int) -> None:
+        """Count records that were read, the first of which begins at *first_line*."""
+        self.first_line = self.first_line or first_line
         self.account.events[RECORD] += records
         self.account.records += records
 
@@ -81,11 +67,22 @@ class Tally:
         self.account.not_understood += 1
         self._count(line, text)
 
-    def skip(self, lines: int) -> None:
-        """Count lines that were passed over without a look."""
-        self.account.not_understood += lines
+    def skip(self, lines: int, line: int) -> None:
+        """Count lines, the last of which is before *line*, that were passed over without a look."""
         if lines:
-            self._of(OTHER_KINDS, 0, "").lines += lines
+            self.account.not_understood += lines
+            self.account.count_lines("not_understood", BEHIND, line - lines, lines=lines)
+
+    def finish(self, lines: int) -> None:
+        """Count the lines of the dump, *lines* in all: what is not empty and was understood is a record's."""
+        account = self.account
+        account.lines = lines
+        unread = sum(found.lines for (what, _), found in account.kinds.items() if what == "not_understood")
+        records = lines - self.empty_lines - unread
+        if records:
+            account.count_lines("event", RECORD, self.first_line, lines=records)
+        if self.empty_lines:
+            account.count_lines("bookkeeping", "empty line", 0, lines=self.empty_lines)
 
     def is_partial(self, reason: str, line: int) -> None:
         """Note why records may be missing, as *line* shows."""
@@ -100,8 +97,4 @@ class Tally:
 
     def _count(self, line: int, text: bytes) -> None:
         shown = noted(text)
-        kind = _VALUE.sub("N", shown.strip())[:_KIND_CHARACTERS]
-        self._of(kind if kind in self.kinds or len(self.kinds) < MOST_KINDS else OTHER_KINDS, line, shown).lines += 1
-
-    def _of(self, kind: str, line: int, text: str) -> LineKind:
-        return self.kinds.setdefault(kind, LineKind(first_line=line, text=text))
+        self.account.count_lines("not_understood", _VALUE.sub("N", shown.strip())[:_KIND_CHARACTERS], line, text=shown)

@@ -17,6 +17,7 @@ from pagetrail.producers.formats.page_owner.lines import (
     is_left_out_line,
     is_pfn_line,
     is_sorted_line,
+    is_uneven,
     other_fields,
     pfn_fields,
 )
@@ -26,6 +27,9 @@ from pagetrail.schemas.stacks import CUT_OFF
 
 MOST_LINES_BETWEEN: Final = 16
 """So many unknown lines may stand between a header and its PFN line."""
+
+MOST_WRAPPED: Final = 4
+"""A header that was wrapped has at most so many lines."""
 
 _BLANK: Final = b" \t"
 
@@ -140,7 +144,7 @@ class TolerantReader:
         return min(count, len(lines) - 1)
 
     def _header(self, lines: Sequence[bytes]) -> tuple[Fields | None, int]:
-        """Return the fields of the header, and how many lines it has: a comm may have newlines."""
+        """Return the fields of the header, and how many lines it has: a comm may have newlines, and a mail wraps long lines."""
         fields = self._dialect.header(lines[0].strip())
         if fields is not None:
             return fields, 1
@@ -150,24 +154,28 @@ class TolerantReader:
             fields = self._dialect.header(b"\n".join(line.rstrip(b"\r") for line in lines[:count]).strip())
             if fields is not None and len(str(fields.get("comm", "")).encode()) <= MOST_COMM_BYTES:
                 return fields, count
+            fields = self._dialect.header(b" ".join(line.strip() for line in lines[:count]))
+            if fields is not None and count <= MOST_WRAPPED:
+                return fields, count
         return None, 1
 
     # -- what follows --------------------------------------------------------------------------------------------------------
 
     def _whole(self, region: Region, numbers: Sequence[int], lines: Sequence[bytes], head: _Head) -> Fields | None:
         """Return a record whose head was read; null: too much of it is missing."""
-        rest = self._rest(numbers, lines, head)
-        first = region.first_line
-        if region.is_cut and not rest.ended:
+        first, ends = region.first_line, any(map(_ends_record, lines[head.behind :]))
+        if region.is_cut and not ends:
             self._leave(region, first)
             return None
+        if region.within_line and not ends and not _ends_with_frame(lines, head.behind):
+            self._leave(region, numbers[-1])
+            self._tally.account.truncated = (
+                f"{region.source}: cut short in the record of line {first}, which is left out"
+            )
+            return None
+        self._tally.empty_lines += len(region.lines) - len(lines)  # those between the lines of a double-spaced text
+        rest = self._rest(numbers, lines, head)
         if region.at_end and not rest.ended:
-            if region.within_line and not _ends_with_frame(lines, head.behind):
-                self._tally.account.unread += 1
-                self._tally.account.truncated = (
-                    f"{region.source}: cut short in the record of line {first}, which is left out"
-                )
-                return None
             rest.cut = True
             self._tally.account.truncated = (
                 f"{region.source}: no empty line ends the record of line {first}: its stack may be cut"
@@ -297,6 +305,11 @@ def _is_known(bare: bytes, line: bytes) -> bool:
     return frame_text(bare, indented=line[0] in _BLANK) is not None or other_fields(bare) is not None
 
 
+def _ends_record(line: bytes) -> bool:
+    bare = line.strip()
+    return not bare or is_left_out_line(bare) or is_pfn_line(bare)
+
+
 def _ends_with_frame(lines: Sequence[bytes], behind: int) -> bool:
     """Whether the last line, which has no newline, is a frame up to the size of its function at least."""
     last = lines[-1].strip()
@@ -307,5 +320,5 @@ def _stack(rest: _Rest) -> Fields:
     """Return the stack as one text, a frame a line; nothing where no frame was read."""
     if not rest.frames:
         return {}
-    last = [CUT_OFF] if rest.cut and rest.frames[-1] != CUT_OFF else []
+    last = [CUT_OFF] if (rest.cut or is_uneven(rest.frames)) and rest.frames[-1] != CUT_OFF else []
     return {"stack": "\n".join(rest.frames + last)}

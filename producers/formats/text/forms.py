@@ -31,6 +31,7 @@ _LATENCY: Final = re.compile(
     rb"(?:(?P<us>\d{1,15})us[^\w\s]?\s*|(?P<time>\d+\.\d{6}(?:\d{3})?)): (?P<rest>.+)",
     re.DOTALL,
 )
+_LATENCY_TIMED: Final = re.compile(rb"\s*.{1,16}-\d+\s+\d{1,5}[^\s\d]\S*\s+\d+\.\d{6}(?:\d{3})?: .")
 # What printk puts before a line (kernel/printk/printk.c, info_print_prefix, Linux 6.1), behind what syslog and journalctl do.
 _PRINTK: Final = re.compile(rb"(?:<\d+>)?(?:[^\[]* kernel: )?\[ *\d+\.\d{6}\](?:\[ *[TC]\d+\])? ?")
 # kernel/trace/trace.c, ftrace_dump (Linux 6.1; an instance is named since 6.12)
@@ -39,7 +40,7 @@ _DUMP_RULE: Final = re.compile(rb"-{20,}\s*")
 # kernel/trace/trace_functions_graph.c (Linux 6.1), print_graph_comment; the time by funcgraph-abstime, the task by funcgraph-proc
 _GRAPH: Final = re.compile(
     rb"\s*(?P<s>\d{1,10})\.(?P<f>\d{1,9}) +\| +(?P<cpu>\d{1,5})\) +(?:(?P<comm>\S.{0,15}?)-(?P<pid>\d+) +\| +)?"
-    rb"[^|/]*\| +/\* (?P<text>.*) \*/\s*",
+    rb"(?:[^|/]*\| +){1,2}/\* (?P<text>.*) \*/\s*",
     re.DOTALL,
 )
 _GRAPH_TIMED: Final = re.compile(rb"\s*\d{1,10}\.\d{1,9} +\| ")
@@ -52,8 +53,13 @@ _GRAPH_SWITCH: Final = re.compile(
     rb"\s*(?:\d+\.\d+ +\| +)?(?P<cpu>\d{1,5})\) .*=> +(?P<comm>\S.{0,15}?)-(?P<pid>\d+)\s*", re.DOTALL
 )
 _EVENT: Final = re.compile(rb"[\w.]+: ")
-# trace-cmd's tracecmd/trace-read.c, print_handle_file: with several inputs, the name of the file before each line
-_FILE: Final = re.compile(rb" *(?P<file>[^\s:]*\.[^\s:]*): (?P<rest>.{16,}-\d+\s+\[\d+\].*)", re.DOTALL)
+# trace-cmd's tracecmd/trace-read.c, print_handle_file: with several inputs, the name of the file before each line; grep's -H and -n
+_FILE: Final = re.compile(
+    rb" *(?:(?P<file>[^\s:]*\.[^\s:]*):(?: |\d+:)?|\d+:)(?P<rest>.{16,}-\d+\s+(?:\(\s*[-\d]+\)\s+)?\[\d+\] .*)",
+    re.DOTALL,
+)
+# the same, trace_show_data: report --ts-diff
+_SINCE: Final = re.compile(rb"(?P<head>.*\[\d+\] .*\d\.\d{6}(?:\d{3})?:) +\(\+\d+\) +(?P<rest>[\w.]+: .*)", re.DOTALL)
 _HTML: Final = re.compile(rb"\s*(?:<!doctype html|<html)", re.IGNORECASE)
 _TRACE_BEGINS: Final = re.compile(rb"(?:.*>)?\s*(?=# tracer: )", re.DOTALL)
 
@@ -169,14 +175,19 @@ class _OfFiles:
         found = _FILE.fullmatch(line)
         if found is None:
             return line
-        if self._file not in (None, found["file"]):
+        if found["file"] is not None and self._file not in (None, found["file"]):
             names = [name.decode(errors="backslashreplace") for name in (self._file or b"", found["file"])]
             raise InputError(
-                f"{self._source}: expected the events of one machine, found those of several files of trace-cmd: "
+                f"{self._source}: expected the events of one machine, found those of several files: "
                 f"{' and '.join(names)}; run 'trace-cmd report -i FILE' for each and ingest them one by one, with --host"
             )
-        self._file = found["file"]
+        self._file = found["file"] or self._file
         return found["rest"]
+
+
+def _without_difference(line: bytes) -> bytes:
+    found = _SINCE.fullmatch(line)
+    return line if found is None else b"%b %b" % (found["head"], found["rest"])
 
 
 class _InGraph:
@@ -226,8 +237,13 @@ KERNEL_LOG: Final = Form(
     rewrite=_InKernelLog,
 )
 FILES: Final = Form(line=_FILE, rewrite=_OfFiles)
+SINCE: Final = Form(line=_SINCE, rewrite=lambda _: _without_difference)
 GRAPH: Final = Form(line=_GRAPH_TIMED, rewrite=_InGraph)
 HTML: Final = Form(line=_HTML, rewrite=_InHtml)
-_BY_LINES: Final = (KERNEL_LOG, LATENCY, FILES, GRAPH)
-LINES: Final = tuple(re.sub(rb"\(\?P<\w+>", b"(?:", form.line.pattern) for form in (LATENCY, FILES, GRAPH))
-"""Patterns, without groups, of the lines by which a text that is all of one form is recognised."""
+_BY_LINES: Final = (KERNEL_LOG, LATENCY, FILES, SINCE, GRAPH)
+LINES: Final = (
+    _LATENCY_TIMED.pattern,
+    _GRAPH_TIMED.pattern,
+    *(re.sub(rb"\(\?P<\w+>", b"(?:", pattern.pattern) for pattern in (_FILE, _SINCE)),
+)
+"""Patterns, without groups, of the lines by which a text is recognised that is all of one form and has the trace clock's times."""

@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pagetrail.producers.formats.format import Format, Origin
+from pagetrail.producers.formats.format import Format, Opener, Origin
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.blocks import Survey
-from pagetrail.producers.formats.text.forms import KERNEL_LOG, LINES, form_of, rewritten
+from pagetrail.producers.formats.text.forms import KERNEL_LOG, LATENCY, LINES, Form, form_of, rewritten
 from pagetrail.producers.formats.text.ftrace_jit import scan_ftrace
 from pagetrail.producers.formats.text.odd_lines import COMMENT, LOSS_REPORT, Known, Odd, ftrace_line, is_joined
 from pagetrail.producers.formats.text.reader import TextReader
@@ -154,14 +154,37 @@ FTRACE_TEXT: Final = Format(
     tracer=FTRACE,
     trace_names=("trace.txt", "trace_pipe.txt", "trace"),
 )
+
+
+def _opened_from_start(form: Form, note: str) -> Opener:
+    """Return what opens a text of *form*, whose times count from the start of the ring's buffer."""
+
+    def opened(stream: Input, kernel: RecordedKernel) -> FtraceText:
+        found = form_of(stream.peek(_HEAD_BYTES)[:_HEAD_BYTES], _COMMON) or form
+        parser = FtraceText(rewritten(stream, found.rewrite(stream.source)), source=stream.source, kernel=kernel)
+        parser.account.notes.append(f"its times count from the start of the ring's buffer, in microseconds{note}")
+        return parser
+
+    return opened
+
+
+FTRACE_LATENCY: Final = Format(
+    name="ftrace-latency",
+    phrase="ftrace text in the latency format",
+    line=re.compile(LATENCY.line.pattern, re.DOTALL),
+    opens=_opened_from_start(LATENCY, ""),
+    origin=_origin,
+    from_start=True,
+    tracer=FTRACE,
+    trace_names=("trace_latency.txt",),
+)
 FTRACE_DUMP: Final = Format(
     name="ftrace-dump",
     phrase="a kernel log in which the ftrace buffer was dumped",
     line=KERNEL_LOG.line,
     within=True,
-    opens=lambda stream, kernel: FtraceText(
-        rewritten(stream, KERNEL_LOG.rewrite(stream.source)), source=stream.source, kernel=kernel
-    ),
+    opens=_opened_from_start(KERNEL_LOG, "; of the kernel's log, only what was dumped of that buffer is read"),
+    from_start=True,
     tracer=FTRACE,
     trace_names=("ftrace_dump.txt",),
 )

@@ -15,6 +15,7 @@ from pagetrail.producers.formats.text.lines_jit import (
     gap_is_due,
     has_head,
     has_nul,
+    may_hide_event,
     note_event,
     note_time,
     wait_for_stack,
@@ -159,7 +160,8 @@ def frames_stop(
         if line + lines == newlines.size:
             return pos, lines, size - start > MAX_STACK
         newline = newlines[line + lines]
-        if newline + 1 - start > MAX_STACK or (newline - pos > LONG_FRAME and has_head(data, pos, newline)):
+        stop = line_stop(data, pos, newline)
+        if newline + 1 - start > MAX_STACK or (stop - pos > LONG_FRAME and has_head(data, pos, stop)):
             return pos, lines, True
         pos = newline + 1
         lines += 1
@@ -285,7 +287,7 @@ def scan_ftrace(
         if action == RARE:
             return EVENT
         row = NO_ROW
-        if has_head(data, colon, stop) if action == IGNORE else not page_fields(data, action, state):
+        if may_hide_event(data, colon, stop) if action == IGNORE else not page_fields(data, action, state):
             return EVENT
         if gap_is_due(cpus, state):
             return GAP_DUE

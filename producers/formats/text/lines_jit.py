@@ -55,6 +55,12 @@ def has_head(data: NDArray[np.uint8], pos: int, stop: int) -> bool:
 
 
 @inner
+def may_hide_event(data: NDArray[np.uint8], colon: int, stop: int) -> bool:
+    """Return whether a line of another event may be one of pages: its name is cut (``kmem:``), or an event was joined to it."""
+    return bool(colon + 1 == stop or has_head(data, colon, stop))
+
+
+@inner
 def count_stack_lines(state: NDArray[np.int64], first: int, lines: int) -> None:
     """Count *lines* lines of a stack, the first of which is number *first*."""
     if lines > 0 and state[STACK_LINES] == 0:

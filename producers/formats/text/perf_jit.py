@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.producers.formats.interning_jit import ACTION, at, intern
-from pagetrail.producers.formats.text.lines_jit import count_stack_lines, gap_is_due, has_head, has_nul, note_event
+from pagetrail.producers.formats.text.lines_jit import (
+    count_stack_lines,
+    gap_is_due,
+    has_head,
+    has_nul,
+    may_hide_event,
+    note_event,
+)
 from pagetrail.producers.formats.text.text_jit import (
     ABSENT_CPU,
     ABSENT_PID,
@@ -73,7 +80,7 @@ _UPROBES: Final = literal(b"[uprobes]")
 _ANON: Final = literal(b"[anon")
 _UNKNOWN_DSO: Final = literal(b"[unknown]")
 
-LONG_FRAME: Final = 128
+LONG_FRAME: Final = 80
 """Bytes of a frame. A longer one is looked at: the next line may have been joined to it."""
 LEAST_DIGITS: Final = 5
 """Fewer are no address: a function may be called ``add``."""
@@ -263,7 +270,7 @@ def chain(
             return -1
         newline = newlines[line]
         stop = line_stop(data, pos, newline)
-        if newline - pos > LONG_FRAME and has_head(data, pos, newline):
+        if stop - pos > LONG_FRAME and has_head(data, pos, stop):
             break
         if newline - state[STOP] > MAX_STACK or (source and not is_source_line(data, pos, stop)):
             break
@@ -344,7 +351,7 @@ def scan_perf(
                 return GROW
         if action == RARE:
             return EVENT
-        if has_head(data, colon, stop) if action == IGNORE else not page_fields(data, action, state):
+        if may_hide_event(data, colon, stop) if action == IGNORE else not page_fields(data, action, state):
             return EVENT
         if gap_is_due(cpus, state):
             return GAP_DUE

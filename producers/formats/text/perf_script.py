@@ -199,6 +199,9 @@ PERF_SCRIPT: Final = Format(
 )
 PERF_WITHOUT_TIME: Final = Format(
     name="perf-script without times",
-    line=re.compile(rb"(?!.*\d\.\d{6}(?:\d{3})?: ).*?(?<!\S)(?:kmem:)?mm_page_\w+: +(?:page|pfn|\[FAILED)"),
+    line=re.compile(
+        rb"(?!.*\d\.\d{6}(?:\d{3})?: )\s{0,32}(?:.{1,16}?\s{1,32})??(?:%b\s{1,8})?(?:\[\d+\]\s{1,8})?(?:\d+\s{1,8})?"
+        rb"(?:kmem:)?mm_page_\w+: +(?:page|pfn|\[FAILED)" % _IDS
+    ),
     instead="no time: add it with 'perf script -F +time' and give that output",
 )

@@ -1,6 +1,7 @@
 """What the text parsers have in common: chunks in, lines to the jit function, rare lines to Python, batches out."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, ClassVar, Final
 
@@ -71,6 +72,7 @@ class TextReader(ABC):
             stack_text=self._stack_text,
         )
         self._meaning = Meaning(kernel, self._rows.highest_pfn)
+        self._partly: Counter[int] = Counter()  # by name: events that were understood in part
         self._data: NDArray[np.uint8] = np.zeros(0, np.uint8)
         self._newlines: NDArray[np.int64] = np.zeros(0, np.int64)
 
@@ -235,12 +237,20 @@ class TextReader(ABC):
         """Append *row* with the head that is in the state; return its place."""
         state = self._state
         if row.unknown_gfp:
-            if not any(note.startswith("gfp flags") for note in self.account.notes):
-                self.account.notes.append(row.unknown_gfp)
-            self.account.keep_example(int(state[tk.LINE]), f"{row.unknown_gfp}: {noted(self._line())}")
+            self._unknown_gfp(row.unknown_gfp)
         head = {name: int(state[at]) for name, at in _HEAD.items()}
         comm = self._data[state[tk.COMM_START] : state[tk.COMM_STOP]].tobytes()
         return self._rows.append(row, head | {"comm": self._texts.find(comm)})
+
+    def _unknown_gfp(self, why: str) -> None:
+        """Count the event in the state as not understood, in part: its row has no mask."""
+        line, name = int(self._state[tk.LINE]), self._name()
+        text = f"{why}: {noted(self._line())}"
+        if not any(note.startswith("gfp flags") for note in self.account.notes):
+            self.account.notes.append(why)
+        self.account.note_line(line, text)
+        self.account.count_lines("not_understood", f"{name} whose gfp flags are unknown", line, text=text)
+        self._partly[int(self._state[tk.NAME])] += 1
 
     def _line(self) -> bytes:
         return self._data[self._state[tk.POS] : self._state[tk.STOP]].tobytes()
@@ -300,7 +310,7 @@ class TextReader(ABC):
         account.entries = {int(cpu): int(entries[cpu]) for cpu in np.flatnonzero(entries)}
         for k in np.flatnonzero(notes[COUNT]):
             name, quiet = self._texts.text(int(k)).decode(), int(notes[QUIET, k])
-            told = int(notes[COUNT, k]) - quiet
+            told = int(notes[COUNT, k]) - quiet - self._partly[int(k)]
             known = notes[ACTION, k] != tk.IGNORE
             if told:
                 account.count_lines("event" if known else "nothing_new", name, int(notes[FIRST, k]), lines=told)

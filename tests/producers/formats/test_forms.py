@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pagetrail.ingesting import ingest
 from pagetrail.producers.formats.recognise import opener, recognise
 from pagetrail.producers.formats.text.forms import rewritten
 from pagetrail.producers.formats.text.ftrace import FTRACE_TEXT, FtraceText
@@ -142,6 +143,13 @@ def test_the_latency_format_is_read(mark: str) -> None:
     assert rows(text) == [TASK | BLOCK | {"stack": "__alloc_pages"}]
 
 
+@pytest.mark.parametrize("prefix", ["", "[    1.000000] "])
+def test_a_capture_is_refused_whose_times_cannot_be_compared_with_its_other_files(tmp_path, prefix: str) -> None:
+    (tmp_path / "trace.txt").write_text((prefix + LATENCY.format(mark=" ", event=ALLOC)) * 3)
+    with pytest.raises(InputError, match=r"echo 0 > .*latency-format"):
+        open_recording(tmp_path)
+
+
 def test_trace_cmd_report_l_is_read() -> None:
     assert rows(f"cpus=2\n    appd-500       1d..1.   100.000000: {ALLOC.replace(': ', ':      ', 1)}\n") == [
         TASK | BLOCK
@@ -180,7 +188,7 @@ def test_events_within_a_function_graph_are_read() -> None:
 #     TIME        CPU  DURATION                  FUNCTION CALLS
   100.000000 |   1)               |  __alloc_pages() {{
   100.000000 |   1)   0.141 us    |    __zone_watermark_ok();
-  100.000000 |   1)   appd-500    |               |  /* {ALLOC} */
+  100.000000 |   1)   appd-500    |  d..1. |               |  /* {ALLOC} */
   100.000000 |   1)   9.2 us      |  }} /* __alloc_pages */
  ------------------------------------------
  1)    kthrea-2     =>     appd-500
@@ -208,6 +216,22 @@ def test_of_several_files_of_trace_cmd_one_is_read_and_two_are_refused_by_name()
     assert rows("cpus=2\n" + line * 2) == [TASK | BLOCK] * 2
     with pytest.raises(InputError, match=r"host\.dat and guest\.dat; run 'trace-cmd report -i FILE' for each"):
         rows(line + line.replace("host", "guest"))
+
+
+@pytest.mark.parametrize("before", ["12:", "trace.txt:", "trace.txt:12:"])
+def test_what_grep_puts_before_a_line_is_left_out(before: str) -> None:
+    assert rows(f"{before}{HEAD}{ALLOC}\n" * 2) == [TASK | BLOCK] * 2
+
+
+def test_the_difference_of_times_in_a_report_of_trace_cmd_is_left_out() -> None:
+    line = f"            appd-500   [001] d..1.   100.000000: (+12)   {ALLOC}\n"
+    assert rows(line * 2) == [TASK | BLOCK] * 2
+
+
+def test_the_verbose_latency_format_is_refused_with_what_to_do() -> None:
+    line = f"            appd     500 1 0 00000000 00000001 [0000000005f5e100] 0.000ms (+0.000ms): {ALLOC}\n"
+    with pytest.raises(InputError, match=r"echo 0 > .*latency-format"):
+        opened(line * 2)
 
 
 @pytest.mark.parametrize("scripts", [3, 9_000])
@@ -344,3 +368,18 @@ def test_the_forms_are_recognised_and_have_one_call_path() -> None:
     assert recognise(PERF_FORMS.encode(), "") is PERF_SCRIPT
     stacks = [str(row["stack"]) for text in (FTRACE_FORMS, PERF_FORMS) for row in rows(text) if "stack" in row]
     assert [canonical_stack(stack).frames for stack in stacks] == ["alloc_pages", "pipe_write [ext4]", "__free_pages"]
+
+
+def test_a_trace_of_which_no_event_could_be_read_is_refused_with_what_was_seen(tmp_path) -> None:
+    file = tmp_path / "trace.txt"
+    file.write_text(f"{HEAD}sched_switch: prev=1\n" * 3 + f"{HEAD}mm_page_alloc: pfn=0x7a120\n" * 2)
+    with pytest.raises(InputError) as refusal:
+        ingest(tmp_path / "trail", file)
+    for said in (
+        "found none in 5 lines",
+        "2 not understood: mm_page_alloc",
+        "the first is line 4",
+        "3 of sched_switch",
+        "Record kmem:",
+    ):
+        assert said in str(refusal.value)

@@ -113,6 +113,12 @@ WHOLE = {
         for number, line in enumerate(PLAIN)
         for sign in [":" if line.startswith("Page") else "-"]
     ),
+    "wrapped headers": text(
+        re.sub(r"(.{1,70}) ", r"\1\n", line) if line.startswith("Page") else line for line in PLAIN
+    ),
+    "two carriage returns": text(PLAIN).replace(b"\n", b"\r\r\n"),
+    "numbered lines": text(f"{number:6}\t{line}" for number, line in enumerate(PLAIN, 1)),
+    "wall times": text(f"[Thu Nov 26 21:06:24 2026] {line}" for line in PLAIN),
     "colours of a terminal": text(f"\x1b[0m\x1b[32m{line}\x1b[0m" for line in PLAIN),
 }
 
@@ -127,14 +133,16 @@ def test_a_record_survives_odd_lines(form):
 @pytest.mark.parametrize("form", WHOLE)
 def test_every_line_is_counted(form):
     _, _, parser = read(WHOLE[form])
-    tally = parser.tally
-    assert tally.lines == WHOLE[form].count(b"\n")
-    assert sum(kind.lines for kind in tally.kinds.values()) == parser.account.not_understood
+    account = parser.account
+    assert account.lines == WHOLE[form].count(b"\n") == sum(kind.lines for kind in account.kinds.values())
+    unread = sum(kind.lines for (what, _), kind in account.kinds.items() if what == "not_understood")
+    assert unread == account.not_understood
+    assert account.kinds["event", "page_owner record"].first_line == 1
 
 
 def test_unknown_lines_are_counted_by_kind_with_the_first_of_each():
     _, _, parser = read(WHOLE["a line before the PFN line"])
-    (kind,) = parser.tally.kinds.values()
+    (kind,) = [kind for (what, _), kind in parser.account.kinds.items() if what == "not_understood"]
     assert (kind.first_line, kind.lines, parser.account.not_understood) == (2, 10, 10)
 
 
@@ -386,3 +394,20 @@ def test_many_odd_records_are_read_in_their_order():
     rows, (begin,), _ = read(data)
     assert [row["pfn"] for row in rows] == list(range(20_000))
     assert begin.entries == 20_000
+
+
+@pytest.mark.parametrize(
+    "frame", [" vma_alloc", " vma_alloc_folio+0x28/", " vma_al\0\0_folio+0x28/0x1b0", " vma\x7f+0x28/0x1b0"]
+)
+def test_a_stack_with_a_damaged_frame_says_that_it_is_not_whole(frame):
+    lines = [*PLAIN]
+    lines[7 + 3] = frame
+    rows, _, parser = read(text(lines))
+    assert rows[1]["stack"].endswith(f"\n{CUT_OFF}")
+    assert [row | {"stack": None} for row in rows] == [row | {"stack": None} for row in ALL]
+    assert parser.account.unread == 0
+
+
+def test_frames_without_names_are_whole():
+    lines = [re.sub(r"^ alloc_pages.*", " 0xffffffffc0123456", line) for line in PLAIN]
+    assert not [row for row in read(text(lines))[0] if CUT_OFF in row["stack"]]
