@@ -39,6 +39,7 @@ from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Coverage, Covered, Gap
 from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
 from pagetrail.schemas.linux.probes import HOTPLUG_GROUP
+from pagetrail.schemas.linux.trace_clock import counts_only
 
 _PROBE_KINDS: Final = (Kind.SPLIT, Kind.MIGRATE, Kind.ISOLATE)
 
@@ -85,6 +86,8 @@ class Capture:
         self._kernel = self._boot.kernel(given)
         tracer = self._trace.tracer
         self._clock_name = tracer.clock(self._boot.text(tracer.clock_file))
+        if self._trace.clock and not counts_only(self._clock_name):
+            self._clock_name = self._trace.clock  # its times are integers, whatever another file says
         self._arrangement = arrange(lambda text: open_input(self._trace.path, text=text), self._trace.found)
         self.info = self._info()
         self.account = ReadAccount()

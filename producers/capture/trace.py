@@ -19,6 +19,8 @@ class CaptureTrace:
     ----------
     found
         Its format.
+    clock
+        What the trace itself says of its clock; null: nothing.
     twins
         Names of the other recordings of the same time in it, which are not read.
     """
@@ -27,6 +29,7 @@ class CaptureTrace:
     found: Format
     opens: Opener
     tracer: Tracer
+    clock: str | None
     twins: tuple[str, ...]
 
 
@@ -56,7 +59,9 @@ def find_trace(directory: Path, formats: tuple[Format, ...] = FORMATS) -> Captur
 
 
 def _trace(path: Path, twins: tuple[str, ...], formats: tuple[Format, ...]) -> CaptureTrace:
-    found = _format_of(path, formats)
+    head = _head_of(path)
+    found = recognise(head, path.name, formats)
+    clock = found.origin(head).trace_clock if found.origin else None
     opens = opener(found, path.name, formats)
     if found.tracer is None:
         raise InputError(f"{path}: expected a trace, found {found.phrase}; give it by itself, or mend the names")
@@ -66,7 +71,7 @@ def _trace(path: Path, twins: tuple[str, ...], formats: tuple[Format, ...]) -> C
             "cannot be compared with the capture's other files; run 'echo 0 > /sys/kernel/tracing/options/latency-format' and "
             "record again, or give the file by itself"
         )
-    return CaptureTrace(path=path, found=found, opens=opens, tracer=found.tracer, twins=twins)
+    return CaptureTrace(path=path, found=found, opens=opens, tracer=found.tracer, clock=clock, twins=twins)
 
 
 def _trace_names(formats: tuple[Format, ...], *, read: bool) -> list[str]:
@@ -78,5 +83,9 @@ def _present(directory: Path, names: list[str]) -> list[Path]:
 
 
 def _format_of(path: Path, formats: tuple[Format, ...]) -> Format:
+    return recognise(_head_of(path), path.name, formats)
+
+
+def _head_of(path: Path) -> bytes:
     with open_input(path, text=True) as stream:
-        return recognise(stream.read(HEAD_BYTES), path.name, formats)
+        return stream.read(HEAD_BYTES)

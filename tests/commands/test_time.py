@@ -5,6 +5,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
+
 from tests.commands.conftest import Run
 
 HEADER = "# tracer: nop\n#\n# entries-in-buffer/entries-written: 20/20   #P:4\n#\n"
@@ -143,3 +145,19 @@ def test_the_header_of_each_cpus_file_counts_the_entries_of_all(run_fresh: Run, 
     assert "state" not in unsure(found)
     done = run_fresh("ingest", "trace.txt", "--covers", ALL)
     assert "5 events" in done.stderr
+
+
+@pytest.mark.parametrize("said", ["local [x86-tsc] counter\n", None])
+def test_the_clock_of_a_capture_that_only_counts_is_named(run_fresh: Run, tmp_path: Path, said: str | None) -> None:
+    folder = tmp_path / "capture"
+    folder.mkdir()
+    lines = [line(ALLOC, ts=3_154_938_211_032 + 2000 * i, pfn=0x100 + i, cpu=i % 4) for i in range(20)]
+    (folder / "trace.txt").write_text(HEADER + "".join(lines))
+    if said:
+        (folder / "trace_clock.txt").write_text(said)
+    assert run_fresh("ingest", "capture", "--covers", ALL).returncode == 0
+    assert run_fresh("replay").returncode == 0
+    done = run_fresh("owner", "0x103", "--at", "-5s")
+    assert done.returncode == 2
+    assert "the trace clock is x86-tsc:" in done.stderr if said else "one that counts" in done.stderr
+    assert owner(run_fresh, 0x103, "3154938217032")["state"] == "owned"

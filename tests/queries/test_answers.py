@@ -128,14 +128,19 @@ def test_top_adds_up_to_the_snapshot(audited: Trail, by: By) -> None:
     owned = audited.snapshot("@4-t4")
     owned = owned.filter(pc.equal(owned["state"], "owned"))
     found = audited.top("@4-t4", by)
-    column = owned["gfp_mask" if by == "gfp" else by].to_pylist()
+    names = (by, "comm", "tgid") if by == "pid" else ("gfp_mask" if by == "gfp" else by,)  # a pid is used again
+    keys = zip(*(owned[name].to_pylist() for name in names), strict=True)
     expected: dict[object, list[int]] = {}
-    for key, pages, certain in zip(column, owned["nr_pages"].to_pylist(), owned["certain"].to_pylist(), strict=True):
+    for key, pages, certain in zip(keys, owned["nr_pages"].to_pylist(), owned["certain"].to_pylist(), strict=True):
         counts = expected.setdefault(key, [0, 0])
         counts[0] += pages
         counts[1] += pages if certain else 0
     rows = found.to_pylist()
-    assert {row["key"]: [row["pages"], row["certain_pages"]] for row in rows} == expected
+    beside = ("comm", "tgid") if by == "pid" else ()
+    assert {
+        tuple(row[name] for name in ("key", *beside)): [row["pages"], row["certain_pages"]] for row in rows
+    } == expected
+    assert len(rows) == len(expected)
     assert all(row["bytes"] == row["pages"] * 4096 for row in rows)
     assert [row["pages"] for row in rows] == sorted((row["pages"] for row in rows), reverse=True)
 
