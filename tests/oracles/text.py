@@ -275,7 +275,7 @@ class Reference:
         self.telling: dict[str, bool] = {}  # names that are not known
         self.begin: tuple[int, set[int], int, str] | None = None
         self.everywhere: list[tuple[int | None, str]] = []
-        self.in_buffer = self.entries = self.located = self.chunks = 0
+        self.in_buffer = self.overwritten = self.entries = self.located = self.chunks = 0
 
     def page(self, text: str) -> int:
         pointer = integer(text, 0, 1 << 64)
@@ -523,11 +523,16 @@ def ftrace_line(
         header = HEADER.fullmatch(line)
         if header:
             in_buffer, written, cpus = map(int, header.groups())
-            ref.in_buffer += in_buffer
-            if written > in_buffer:
+            lost = written - in_buffer
+            if ref.entries:
+                ref.in_buffer += in_buffer
+            else:  # the file of one CPU counts the entries of all
+                ref.in_buffer = max(ref.in_buffer, in_buffer)
+                lost, ref.overwritten = lost - ref.overwritten, max(ref.overwritten, lost)
+            if lost > 0:
                 reason = f"the header says entries-in-buffer/entries-written: {in_buffer}/{written}"
-                ref.begin = (cpus, set(), written - in_buffer + (ref.begin[2] if ref.begin else 0), reason)
-                ref.reading.lost_events += written - in_buffer
+                ref.begin = (cpus, set(), lost + (ref.begin[2] if ref.begin else 0), reason)
+                ref.reading.lost_events += lost
         lines_of["bookkeeping"] += 1
         return at
     lost = LOST.fullmatch(line)

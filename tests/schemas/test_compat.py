@@ -91,7 +91,7 @@ def test_a_version_may_not_fall() -> None:
 
 
 def test_a_version_without_an_upcaster_is_incompatible() -> None:
-    assert "no upcaster" in check(V3, V3 | {"version": 4})[0].reason
+    assert "no upcaster" in check(V3, V3 | {"version": 5})[0].reason
 
 
 def test_a_rise_is_judged_after_the_upcasters() -> None:

@@ -22,7 +22,7 @@ def may_tell_of_pages(name: str, payload: str = "") -> bool:
         return True
     if says_nothing_new(name):
         return False
-    return small.startswith(_FAMILY) or any(word in small for word in TELLING_WORDS) or _PAGE_FIELD in payload
+    return _FAMILY in small or any(word in small for word in TELLING_WORDS) or _PAGE_FIELD in payload
 
 
 def _differ_by_one(left: str, right: str) -> bool:

@@ -60,12 +60,12 @@ def test_what_is_too_new_halts_its_stream_alone_and_goes_on_after_the_upgrade(
     make_topic: MakeTopic, tmp_path: Path, older: Older, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, trail = make_topic(), tmp_path / "trail"
-    new, old = recorded("new", 0), [golden(2, "old")]
+    new, old = recorded("new", 0), [golden(3, "old")]
     send(address, old + new[:5])
-    older(2)
+    older(3)
     report = replayed(trail, KafkaLogReader(address))
     assert [key[0] for key in report.halted] == ["new"]
-    assert "expected event schema version 2 or older, found 3; upgrade" in next(iter(report.halted.values()))
+    assert "expected event schema version 3 or older, found 4; upgrade" in next(iter(report.halted.values()))
     more = [golden(1, "oldest")]
     send(address, new[5:] + more)
     for _ in range(2):
@@ -84,7 +84,7 @@ def test_a_halted_stream_takes_no_memory_for_what_comes_after(
 ) -> None:
     address = make_topic()
     send(address, recorded("new", 0))
-    older(2)
+    older(3)
     with KafkaLogReader(address) as reader:
         part = PartitionReplay(reader, 0, ReplaySettings(store=store_of(tmp_path), idle_seconds=0.0), ReplayReport())
         while part.step():
