@@ -191,7 +191,7 @@ class Gaps:
         if begin is None:
             return
         begin.heard.add(cpu)
-        if len(begin.heard) < begin.cpus:
+        if not 0 < begin.cpus <= len(begin.heard):  # no kernel has none: such a header does not say how many there are
             return
         self._begin = None
         self._is_due[:] = 0

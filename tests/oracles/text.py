@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import TEXT_COLUMNS, Kind, absent
 from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1
+from pagetrail.schemas.linux.other_events import says_nothing_new
 
 Row = dict[str, object]
 NOTHING_NEW: Row = {}  # of a block off the free lists that went straight to an allocation
@@ -241,9 +242,9 @@ def pages_named(name: str, payload: str) -> Row:
 
 def may_tell(name: str, payload: bytes) -> bool:
     """Return whether an event that is not known may tell of pages, by its name and by what the first one prints."""
-    return name not in OTHERS and bool(
-        TELLING.search(name) or b"pfn=" in payload or any(edits(name.lower(), p) < 2 for p in PRINTED)
-    )
+    if name not in OTHERS and any(edits(name.lower(), p) < 2 for p in PRINTED):
+        return True
+    return not says_nothing_new(name) and bool(TELLING.search(name) or b"pfn=" in payload)
 
 
 def edits(left: str, right: str) -> int:

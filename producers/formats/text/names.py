@@ -18,7 +18,7 @@ def may_tell_of_pages(name: str, payload: str = "") -> bool:
         What the first event of that name prints: a field pfn names a page.
     """
     small = name.lower()
-    if any(_differ_by_one(small, known) for known in EVENTS):
+    if any(small == known or _differ_by_one(small, known) for known in EVENTS):
         return True
     if says_nothing_new(name):
         return False

@@ -174,6 +174,11 @@ def action_of(name: str, payload: str = "") -> int:
     return _COMPILED.get(name, RARE if rare else IGNORE)
 
 
+def is_joined(name: str, payload: str) -> bool:
+    """Return whether an event that no reader knows by *name* prints nothing, or another line: it is no measure of its like."""
+    return name not in _PRINTED and name not in _COMPILED and (not payload or JOINED.search(payload) is not None)
+
+
 def bare_name(name: str) -> str:
     """Return the name of the tracepoint: without its group and modifiers, which perf prints; a marker's is one for all."""
     group, _, last = name.rpartition(":")

@@ -14,7 +14,7 @@ from pagetrail.producers.formats.rows import NO_ROW, RowBuilder
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.lines_jit import wait_for_stack
 from pagetrail.producers.formats.text.odd_lines import EMPTY_LINE, LOSS_REPORT, Odd, Unread, events_in
-from pagetrail.producers.formats.text.payloads import action_of, bare_name, fields_of, pages_named
+from pagetrail.producers.formats.text.payloads import action_of, bare_name, fields_of, is_joined, pages_named
 from pagetrail.producers.formats.text.stated import Stated
 from pagetrail.producers.gaps import LATEST, ORDER_FIELDS, Gaps
 from pagetrail.producers.meaning import (
@@ -73,6 +73,7 @@ class TextReader(ABC):
         )
         self._meaning = Meaning(kernel, self._rows.highest_pfn)
         self._partly: Counter[int] = Counter()  # by name: events that were understood in part
+        self._undecided = -1  # a name that has been read in a joined line only
         self._data: NDArray[np.uint8] = np.zeros(0, np.uint8)
         self._newlines: NDArray[np.int64] = np.zeros(0, np.int64)
 
@@ -174,8 +175,13 @@ class TextReader(ABC):
         """Decide about a name or a text of gfp flags that is new, or give the full table more room."""
         texts, state = self._texts, self._state
         if reason == tk.NEW_NAME:
-            name = int(state[tk.NAME])
-            texts.notes[ACTION, name] = action_of(bare_name(texts.text(name).decode()), self._payload())
+            name, payload = int(state[tk.NAME]), self._payload()
+            bare = bare_name(texts.text(name).decode())
+            if is_joined(bare, payload):  # a loss, which says nothing of the other events of that name
+                self._undecided = name
+                texts.notes[ACTION, name] = tk.RARE
+            else:
+                texts.notes[ACTION, name] = action_of(bare, payload)
         elif reason == tk.NEW_GFP:
             gfp = int(state[tk.GFP])
             try:
@@ -190,6 +196,9 @@ class TextReader(ABC):
         state = self._state
         outcome = self._outcome()
         row = NO_ROW
+        if self._undecided == state[tk.NAME]:
+            self._texts.notes[ACTION, self._undecided] = tk.UNKNOWN
+            self._undecided = -1
         if isinstance(outcome, Refused):
             text = noted(self._line())
             cpu = int(state[tk.CPU]) if state[tk.CPU] >= 0 else None
