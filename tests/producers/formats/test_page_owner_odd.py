@@ -329,7 +329,8 @@ def test_harm_that_can_be_seen_gives_no_page_to_another_owner(data):
     for batch in dump.batches():
         for place in range(len(batch)):
             row = row_of(batch, place)
-            assert {row["pid"], row["ts_nsec"]} <= {known[row["pfn"]]["pid"], known[row["pfn"]]["ts_nsec"]}
+            for name in row.keys() & {"pid", "ts_nsec"}:  # a header that is cut there is one of an older kernel
+                assert row[name] == known[row["pfn"]][name]
 
 
 # -- joined, ordered and refused -------------------------------------------------------------------------------------------
