@@ -1,7 +1,5 @@
 """How a file is to be read: as one recording in order, by merging blocks of it, or as several recordings one after another."""
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +8,8 @@ from typing import BinaryIO, Final
 
 from pagetrail.producers.formats.format import Format, Part, Surveys
 from pagetrail.producers.inputs import Input, blocks, stream_id
-from pagetrail.schemas.errors import InputError, StorageFull, TruncatedInput
+from pagetrail.producers.spool import filled, reopened
+from pagetrail.schemas.errors import InputError, TruncatedInput
 
 MERGED: Final = "it is {} blocks of events, one of each CPU; they were merged by time, and lines are counted as merged"
 
@@ -85,9 +84,7 @@ class Arrangement:
         file, name, truncated = _copy(source, part, folder), source.source, self.truncated
 
         def opens(text: bool) -> Input:
-            again = os.fdopen(os.dup(file.fileno()), "rb")
-            again.seek(0)
-            return _PartInput(again, name, truncated if part.stop is None else None, text=text)
+            return _PartInput(reopened(file), name, truncated if part.stop is None else None, text=text)
 
         with file:
             yield arrange(opens, self.found)
@@ -116,22 +113,17 @@ def arrange(opens: Callable[[bool], Input], found: Format) -> Arrangement:
 
 def _copy(source: Input, part: Part, folder: Path | None) -> BinaryIO:
     """Return the bytes of a *part* of *source*, which is closed then, as a file that vanishes when it is closed."""
-    place = None if folder is None else next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
-    file = tempfile.TemporaryFile(dir=place, prefix=".pagetrail-part-")  # noqa: SIM115  # the caller closes it
-    try:
-        with source:
-            at = 0
-            for block in blocks(source):
-                low = min(max(part.start - at, 0), len(block))
-                high = len(block) if part.stop is None else min(max(part.stop - at, 0), len(block))
-                file.write(block[low:high])
-                at += len(block)
-        file.flush()
-    except OSError as error:
-        file.close()
-        raise StorageFull(path=str(place or tempfile.gettempdir()), reason=str(error)) from error
-    file.seek(0)
-    return file
+
+    def fill(file: BinaryIO) -> None:
+        at = 0
+        for block in blocks(source):
+            low = min(max(part.start - at, 0), len(block))
+            high = len(block) if part.stop is None else min(max(part.stop - at, 0), len(block))
+            file.write(block[low:high])
+            at += len(block)
+
+    with source:
+        return filled(fill, folder, "part")
 
 
 def _seconds(ts: int | None) -> str:

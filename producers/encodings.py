@@ -4,6 +4,8 @@ import codecs
 import io
 from typing import TYPE_CHECKING, Final
 
+from pagetrail.producers.stepped import Stepped
+
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
@@ -40,10 +42,11 @@ def encoding_of(head: bytes) -> tuple[str, int]:
     return "", 0
 
 
-class Utf8Text(io.RawIOBase):
+class Utf8Text(Stepped):
     """The bytes of *raw* as UTF-8 without a byte order mark. What its encoding does not allow becomes U+FFFD."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
+        super().__init__()
         self._raw = raw
         head = b""
         while len(head) < SNIFFED_BYTES and (part := raw.read(SNIFFED_BYTES - len(head))):
@@ -51,25 +54,17 @@ class Utf8Text(io.RawIOBase):
         encoding, mark = encoding_of(head)
         self._decoder = codecs.getincrementaldecoder(encoding)("replace") if encoding else None
         self._waiting = memoryview(self._encoded(head[mark:], final=False))
-        self._ended = False
-
-    def readable(self) -> bool:
-        """Return true."""
-        return True
 
     def readinto(self, buffer: "Buffer", /) -> int:
-        """Fill *buffer*; return how many bytes were put into it, 0 at the end."""
-        target = memoryview(buffer).cast("B")
+        """Fill *buffer*; return how many bytes were put into it, 0 at the end. What needs no decoding is not copied."""
         if self._decoder is None and not self._waiting:
-            return self._raw.readinto(target) or 0
-        while not self._waiting and not self._ended:
-            data = self._raw.read(STEP_BYTES) or b""
-            self._ended = not data
-            self._waiting = memoryview(self._encoded(data, final=self._ended))
-        count = min(len(target), len(self._waiting))
-        target[:count] = self._waiting[:count]
-        self._waiting = self._waiting[count:]
-        return count
+            return self._raw.readinto(buffer) or 0
+        return super().readinto(buffer)
+
+    def _step(self) -> bytes:
+        data = self._raw.read(STEP_BYTES) or b""
+        self._ended = not data
+        return self._encoded(data, final=self._ended)
 
     def close(self) -> None:
         """Close *raw* too."""

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, cast
 import zstandard
 
 from pagetrail.producers.encodings import Utf8Text
+from pagetrail.producers.stepped import Stepped
 from pagetrail.schemas.errors import InputError, TruncatedInput
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
+    pass
 
 ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -43,30 +44,17 @@ class _Frame(Protocol):
     def decompress(self, data: bytes, /) -> bytes: ...
 
 
-class _Decompressed(io.RawIOBase):
+class _Decompressed(Stepped):
     """The bytes of *file* behind any compression, frame after frame."""
 
     def __init__(self, file: BinaryIO, source: str) -> None:
+        super().__init__()
         self._file, self._source = file, source
-        self._waiting = memoryview(b"")
         self._offset = 0
         self._frame: _Frame | None = None
         self.truncated: TruncatedInput | None = None
         self._head = self._fill(4)
         self._compression = _compression_of(self._head)
-        self._ended = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "Buffer", /) -> int:
-        target = memoryview(buffer).cast("B")
-        while not self._waiting and not self._ended:
-            self._waiting = memoryview(self._step())
-        count = min(len(target), len(self._waiting))
-        target[:count] = self._waiting[:count]
-        self._waiting = self._waiting[count:]
-        return count
 
     def close(self) -> None:
         if not self.closed and self._file is not sys.stdin.buffer:
@@ -90,7 +78,6 @@ class _Decompressed(io.RawIOBase):
         return head + self._read(size - len(head))
 
     def _step(self) -> bytes:
-        """Return some more uncompressed bytes, maybe none; set ``_ended`` at the end."""
         if self._compression == "plain":
             data = self._take(UNCOMPRESSED_STEP)
             self._ended = not data

@@ -1,8 +1,12 @@
-"""Text from stdin, kept in a file until it ends: so it can be hashed and read as any other file, and a repeat is noticed."""
+"""Files that vanish when they are closed: what stdin gives, until it ends, and copies to merge from or to read a part of.
+
+So stdin can be hashed and read as any other file, and a repeat is noticed.
+"""
 
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -32,10 +36,22 @@ def spooled(folder: Path | None, *, limit: int = SPOOL_BYTES) -> BinaryIO:
     StorageFull
         No space is left for it.
     """
+    return filled(lambda file: _fill(file, limit), folder, "stdin")
+
+
+def filled(fill: Callable[[BinaryIO], object], folder: Path | None, what: str) -> BinaryIO:
+    """Return a file that *fill* has written, at its start; it vanishes when it is closed. *folder*: see ``spooled``.
+
+    Raises
+    ------
+    StorageFull
+        No space is left for it.
+    """
     place = None if folder is None else next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
-    file = tempfile.TemporaryFile(dir=place, prefix=".pagetrail-stdin-")  # noqa: SIM115  # the caller closes it
+    file = tempfile.TemporaryFile(dir=place, prefix=f".pagetrail-{what}-")  # noqa: SIM115  # the caller closes it
     try:
-        _fill(file, limit)
+        fill(file)
+        file.flush()
     except OSError as error:
         file.close()
         raise StorageFull(path=str(place or tempfile.gettempdir()), reason=str(error)) from error
@@ -46,11 +62,16 @@ def spooled(folder: Path | None, *, limit: int = SPOOL_BYTES) -> BinaryIO:
     return file
 
 
-def open_spooled(file: BinaryIO, *, text: bool = False) -> Input:
-    """Open what ``spooled`` returned, from its start, as ``open_input`` does. It stays readable when *file* is closed."""
+def reopened(file: BinaryIO) -> BinaryIO:
+    """Return *file* opened once more, at its start. Both have one position; the new one stays open when *file* is closed."""
     again = os.fdopen(os.dup(file.fileno()), "rb")
     again.seek(0)
-    return Input(again, "-", text=text)
+    return again
+
+
+def open_spooled(file: BinaryIO, *, text: bool = False) -> Input:
+    """Open what ``spooled`` returned, from its start, as ``open_input`` does. It stays readable when *file* is closed."""
+    return Input(reopened(file), "-", text=text)
 
 
 def _fill(file: BinaryIO, limit: int) -> None:
@@ -65,4 +86,3 @@ def _fill(file: BinaryIO, limit: int) -> None:
             file.write(data)
     except KeyboardInterrupt:
         pass
-    file.flush()

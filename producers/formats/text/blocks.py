@@ -16,9 +16,10 @@ from pagetrail.producers.formats.text import blocks_jit as bk
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.ticks import counts
 from pagetrail.producers.ordering_jit import longest_rising
+from pagetrail.producers.stepped import Stepped
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
+    pass
 
 _FEW: Final = 4
 """At the end of a file, or behind a tracer's header, so many events that fell make a border."""
@@ -121,7 +122,7 @@ class Survey:
         return tuple(Block(start=a, stop=b) for a, b in zip(starts, [*starts[1:], None], strict=True))
 
 
-class MergedBlocks(io.RawIOBase):
+class MergedBlocks(Stepped):
     """The lines of blocks of events as one text in order of time, as the kernel would have written it.
 
     Parameters
@@ -135,6 +136,7 @@ class MergedBlocks(io.RawIOBase):
     """
 
     def __init__(self, file: BinaryIO, blocks: Sequence[Block], *, ticks: bool = False) -> None:
+        super().__init__()
         size = file.seek(0, io.SEEK_END)
         chunk = max(_LEAST_CHUNK, _BUFFERS // max(1, len(blocks)))
         self._file = file
@@ -143,29 +145,16 @@ class MergedBlocks(io.RawIOBase):
             for block in blocks
         ]
         self._text = self._lines()
-        self._waiting = memoryview(b"")
-
-    def readable(self) -> bool:
-        """Return True: it is there to be read."""
-        return True
-
-    def readinto(self, buffer: "Buffer", /) -> int:
-        """Fill *buffer* with what comes next; return how many bytes."""
-        target = memoryview(buffer).cast("B")
-        while not self._waiting:
-            text = next(self._text, None)
-            if text is None:
-                return 0
-            self._waiting = memoryview(text)
-        count = min(len(target), len(self._waiting))
-        target[:count] = self._waiting[:count]
-        self._waiting = self._waiting[count:]
-        return count
 
     def close(self) -> None:
         """Close the file too."""
         self._file.close()
         super().close()
+
+    def _step(self) -> bytes:
+        text = next(self._text, None)
+        self._ended = text is None
+        return text or b""
 
     def _lines(self) -> Iterator[bytes]:
         for block in self._blocks:

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from pagetrail.producers.stepped import Stepped
 from pagetrail.schemas.errors import InputError
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
+    pass
 
 Rewrite = Callable[[bytes], bytes]
 """Returns a line, without its newline, in the common form."""
@@ -80,28 +81,13 @@ class Form:
     rewrite: Callable[[str], Rewrite]
 
 
-class Rewritten(io.RawIOBase):
+class Rewritten(Stepped):
     """The lines of *stream* as *rewrite* returns them; a last line without an end as it is."""
 
     def __init__(self, stream: BinaryIO, rewrite: Rewrite) -> None:
+        super().__init__()
         self._stream, self._rewrite = stream, rewrite
         self._begun: list[bytes] = []  # the line that has no end yet
-        self._waiting = memoryview(b"")
-        self._ended = False
-
-    def readable(self) -> bool:
-        """Return that it can be read."""
-        return True
-
-    def readinto(self, buffer: "Buffer", /) -> int:
-        """Fill *buffer*; return how many bytes it got, 0 at the end."""
-        target = memoryview(buffer).cast("B")
-        while not self._waiting and not self._ended:
-            self._waiting = memoryview(self._step())
-        count = min(len(target), len(self._waiting))
-        target[:count] = self._waiting[:count]
-        self._waiting = self._waiting[count:]
-        return count
 
     def _step(self) -> bytes:
         data = self._stream.read(READ_BYTES)
