@@ -75,7 +75,10 @@ def judge(
     take((owned | free) & ~complete, _ALL, Reason.NOT_COVERED)
     gap = _gap(facts, begin, until)
     take((owned | free) & (gap >= 0), _ALL, Reason.GAP)
-    movable = owned & (records["gfp_mask"] != ABSENT64) & ((records["gfp_mask"] & GFP_MOVABLE) != 0)
+    masks = records["gfp_mask"]
+    movable = owned & (
+        (masks == ABSENT64) | ((masks & GFP_MOVABLE) != 0)
+    )  # a mask that is unknown may be a movable one
     take(movable & ~coverage.covers("migrate", begin, until), _OWNER | _ORDER, Reason.MIGRATION)
     split = coverage.covers("split", begin, until) | (
         _huge(records, facts) & coverage.covers("thp_split", begin, until)
@@ -92,7 +95,7 @@ def judge(
     take(inferred & (records["how"] != How.SPLIT_IMPLIED) & ~derived, _ALL, Reason.INFERRED)
     take((owned | free) & (records["unordered"] != 0), _ALL, Reason.SKEW)
     take(owned & _gfp_unsure(records, facts), int(Attribute.GFP_MASK), Reason.GFP)
-    doubt = _doubt(runs, begin, until, doubts)
+    doubt = _doubt(runs, begin, until, doubts, facts.clock_skew())
     take(doubt >= 0, _ALL, Reason.DOUBT)
     take(owned & ~viewed & _clock_unsure(records, facts), _TS, Reason.CLOCK)
     lost[free] &= _STATE
@@ -119,7 +122,7 @@ def _page_owner_on(facts: Facts) -> bool:
 def _gfp_unsure(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
     """Return whether each mask was read from names that may have other bits in the recorded kernel; dumps have numbers."""
     read, masks = records["evidence"] != Evidence.BASELINE, records["gfp_mask"]
-    absent = read & (masks == ABSENT64) & (records["how"] == How.ALLOC)
+    absent = read & (masks == ABSENT64)
     if facts.gfp_read_for is None:
         return np.asarray(absent)
     known, places = np.unique(masks, return_inverse=True)
@@ -182,7 +185,7 @@ def gap_reaches(facts: Facts) -> NDArray[np.int64]:
 
 
 def _doubt(
-    runs: NDArray[np.void], begin: NDArray[np.int64], until: NDArray[np.int64], doubts: NDArray[np.void]
+    runs: NDArray[np.void], begin: NDArray[np.int64], until: NDArray[np.int64], doubts: NDArray[np.void], skew: int
 ) -> NDArray[np.int64]:
     """Return the index of a doubt that concerns a page of each run; -1: there is none.
 
@@ -203,16 +206,19 @@ def _doubt(
         rows = rows[stop[rows] > doubts["pfn"][i]]
         rows = rows[(doubts["from_ts"][i] <= until[rows]) & (until[rows] <= doubts["to_ts"][i])]
         if doubts["reason"][i] not in DOUBT_ALL:
-            rows = rows[begin[rows] <= evidence_until(doubts[i])]
+            rows = rows[begin[rows] <= evidence_until(doubts[i], skew)]
         found[rows] = i
     return found
 
 
-def evidence_until(doubt: np.void) -> int:
-    """Return up to which time evidence must have begun to be in a doubt (DOUBT_DTYPE); trace clock, ns."""
+def evidence_until(doubt: np.void, skew: int) -> int:
+    """Return up to which time evidence must have begun to be in a doubt (DOUBT_DTYPE); trace clock, ns.
+
+    A loss reaches further by the *skew* of the CPUs' clocks, in both directions: see ``gap_reaches``.
+    """
     if doubt["reason"] in DOUBT_ALL:
         return int(doubt["to_ts"])
-    return int(doubt["noticed_ts" if doubt["reason"] == DOUBT_LOST else "from_ts"])
+    return int(doubt["noticed_ts"]) + skew if doubt["reason"] == DOUBT_LOST else int(doubt["from_ts"])
 
 
 def _clock_unsure(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.schemas.errors import BadArgument
-from pagetrail.schemas.linux.gfp import parse_gfp
+from pagetrail.schemas.linux.gfp import GFP_LIMIT, parse_gfp
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT, section_nr_to_pfn
 from pagetrail.schemas.owner import State
 
@@ -194,11 +194,6 @@ def _ranges(filters: Filters, facts: Facts) -> PfnRanges | None:
     """Return the pages that the filters of places select; null: there is no such filter."""
     found = []
     if filters.pfn:
-        for start, stop in filters.pfn:
-            if not 0 <= start < stop:
-                raise BadArgument(
-                    f"pfn {start:#x}-{stop:#x}: expected START-STOP, and STOP after START: it is exclusive"
-                )
         found.append(union(filters.pfn))
     if filters.section:
         found.append(union(_section(nr, facts) for nr in filters.section))
@@ -220,7 +215,7 @@ def _section(nr: int, facts: Facts) -> tuple[int, int]:
 
 def _zones(filters: Filters, facts: Facts) -> list[tuple[int, int]]:
     """Return what the zones with one of the names and of one of the nodes span, with its holes."""
-    zones = facts.boot.zones if facts.boot is not None else ()
+    zones = facts.zones
     if not zones:
         raise BadArgument(
             "zone and node: the recording does not list its zones (zoneinfo of its first snapshot); "
@@ -258,8 +253,8 @@ def _gfp_mask(flags: str | int, facts: Facts) -> int:
                     f"gfp {flags!r}: {word!r} is no flag of the recorded kernel; there are: {', '.join(table)}"
                 )
     mask = parse_gfp(flags, table) if isinstance(flags, str) else flags
-    if mask <= 0:
-        raise BadArgument(f"gfp {flags!r}: expected flags with at least one bit; every allocation has all bits of 0")
+    if not 0 < mask < GFP_LIMIT:
+        raise BadArgument(f"gfp {flags!r}: expected flags of 32 bits with at least one bit; every allocation has all bits of 0")
     return mask
 
 

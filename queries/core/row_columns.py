@@ -78,7 +78,7 @@ class JudgedRows:
     def of_zone(self, name: str, kind: pa.DataType) -> pa.Array:
         """Return an attribute of the only zone that spans pages of each run, if it spans all of them; else null."""
         start, stop = self.rows.runs["pfn"], self.rows.runs["pfn"] + self.rows.runs["nr_pages"]
-        zones = self.facts.boot.zones if self.facts.boot is not None else ()
+        zones = self.facts.zones
         which, touching = np.full(start.size, -1), np.zeros(start.size, np.int64)
         for index, zone in enumerate(zones):
             touching += (start < zone.stop_pfn) & (zone.start_pfn < stop)

@@ -88,7 +88,7 @@ def _judged(
     doubts = stream.doubts_at(at)
     if sections is not None:
         doubts = doubts[touching(doubts, sections)]
-    zones = stream.facts.boot.zones if stream.facts.boot is not None else ()
+    zones = stream.facts.zones
     borders = np.array([pfn for zone in zones for pfn in (zone.start_pfn, zone.stop_pfn)], np.int64)
     edges = np.unique(np.concatenate([doubts["pfn"], doubts["pfn"] + doubts["nr_pages"], borders]))
     pieces, parent = split(rows.runs, edges)

@@ -62,7 +62,7 @@ def _doubts(segment: Segment, first_row: int) -> RowsFrom:
     noticed = segment.known.noticed([segment.file], "true", {})
     rows: list[dict[str, Any]] = [
         {name: int(doubt[name]) for name in ("pfn", "nr_pages", "from_ts", "to_ts", "noticed_ts", "seq")}
-        | {"evidence_until_ts": evidence_until(doubt)}
+        | {"evidence_until_ts": evidence_until(doubt, segment.known.facts.clock_skew())}
         | {"reason": DOUBT_TEXT[int(doubt["reason"])]}
         for doubt in noticed
     ]

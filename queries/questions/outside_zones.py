@@ -15,6 +15,5 @@ def outside_zones(stream: Stream, at: Instant) -> str:
     online = np.array([nr for nr, _ in sections_at(stream.facts, at)], np.int64)
     runs = np.zeros(online.size, RUN_DTYPE)
     runs["pfn"], runs["nr_pages"] = online * pages, pages
-    zones = stream.facts.boot.zones if stream.facts.boot is not None else ()
-    inside = touching(runs, union((zone.start_pfn, zone.stop_pfn) for zone in zones))
+    inside = touching(runs, union((zone.start_pfn, zone.stop_pfn) for zone in stream.facts.zones))
     return listed(online[~inside].tolist())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pagetrail.replay.facts.extension import Extension
 from pagetrail.schemas.columns import SCHEMA_VERSION
-from pagetrail.schemas.details import Boot, Clock, Coverage, Gap, RecordingEnd
+from pagetrail.schemas.details import Boot, Clock, Coverage, Gap, RecordingEnd, Zone
 from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1, format_gfp
 from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
 from pagetrail.schemas.linux.releases import KernelRules, gfp_of, rules_of
@@ -138,6 +138,11 @@ class Facts:
         }
         numbers = {name: getattr(self, name) for name in _NUMBERS}
         return Facts(**numbers, **copies)  # type: ignore[arg-type]
+
+    @property
+    def zones(self) -> tuple[Zone, ...]:
+        """The zones that the recording lists, once; empty where it lists none."""
+        return self.boot.zones if self.boot is not None else ()
 
     @property
     def rules(self) -> KernelRules:

@@ -23,7 +23,7 @@ from pagetrail.replay.rules.page_owner_baseline import (
     heads_of,
     impossible_entries,
     no_entries,
-    rest_on_a_dump,
+    proven_handles,
 )
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.schemas.batch import concat
@@ -169,12 +169,13 @@ def _apply(state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, 
     state.tables = split_own_blocks(state.tables, state.facts.boot, seq, ts)
     if opened.begin.skipped:
         return  # in an incomplete dump, a missing record proves nothing
-    extra = np.ones(c.extra.size, np.bool_)
+    extra, extra_ours = c.extra, c.extra_ours
     if opened.begin.extent == "whole" and heads_of(b).sum() == sum(map(len, opened.batches)):
         end_unlisted(state, b, seq, ts)
-        extra = ~rest_on_a_dump(c.extra_ours)
-    state.tables = with_room(state.tables, int(c.extra.size) + 1)
-    for pfn, ours in zip(c.extra[extra].tolist(), c.extra_ours[extra], strict=True):
+        there = proven_handles(state.tables, extra) >= 0  # what was ended is in no further doubt
+        extra, extra_ours = extra[there], extra_ours[there]
+    state.tables = with_room(state.tables, int(extra.size) + 1)
+    for pfn, ours in zip(extra.tolist(), extra_ours, strict=True):
         pages = 1 << max(int(ours["order"]), 0)
         doubt_on(state.tables, pfn, pages, int(ours["evidence_ts"]), ts, seq, DOUBT_BASELINE)
 
@@ -184,7 +185,7 @@ def end_unlisted(state: StreamState, b: Entries, seq: int, ts: int) -> None:
     pages = state.facts.pages_per_section
     section, first = b.pfn // pages, b.pfn % pages
     for section_nr in np.flatnonzero(state.tables.slot >= 0).tolist():
-        inside = section == section_nr
+        inside = slice(*np.searchsorted(section, [section_nr, section_nr + 1]).tolist())  # entries rise by pfn
         rises = np.zeros(pages + 1, np.int64)
         np.add.at(rises, first[inside], 1)
         np.add.at(rises, np.minimum(first[inside] + (np.int64(1) << b.order[inside].astype(np.int64)), pages), -1)

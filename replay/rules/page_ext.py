@@ -20,9 +20,10 @@ def bytes_a_page(boot: Boot | None) -> int | None:
     return rules_of(boot.release).page_ext_bytes + sum(client.size for client in CLIENTS if client.need(boot))
 
 
-def max_order_nr_pages(boot: Boot) -> int:
-    """Return MAX_ORDER_NR_PAGES, the unit in which a FLATMEM kernel allocates the extension of a node."""
-    return mmzone.max_order_nr_pages(boot.max_order or rules_of(boot.release).max_order)
+def max_order_nr_pages(boot: Boot | None) -> int:
+    """Return MAX_ORDER_NR_PAGES: the largest block, and the unit in which a FLATMEM kernel allocates the extension of a node."""
+    told = boot.max_order if boot is not None else None
+    return mmzone.max_order_nr_pages(told or rules_of(boot.release if boot is not None else None).max_order)
 
 
 def node_spans(boot: Boot) -> list[NodeSpan]:

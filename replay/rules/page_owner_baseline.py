@@ -24,7 +24,6 @@ from pagetrail.schemas.owner import (
     SAME_TS_NSEC,
     Anomaly,
     Evidence,
-    How,
     State,
 )
 from pagetrail.schemas.structs import taken
@@ -162,16 +161,25 @@ def compare(t: Tables, o: Array, entries: Entries, since: int, clock: OwnerClock
     )
 
 
-def _heads(t: Tables, pfn: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.bool_]]:
+def proven_handles(t: Tables, pfn: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the handle of the proven record of each page, -1 where there is none."""
+    return _handles(t, t.owner, pfn)
+
+
+def _handles(t: Tables, view: Array, pfn: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the handle that each page has in a *view*: ``t.owner`` or ``t.kernel``."""
     pages = t.owner.shape[1]
     section = pfn // pages
     present = section < t.slot.size
     slot = np.where(present, t.slot[np.where(present, section, 0)], -1) if t.slot.size else np.full(pfn.size, -1)
     there = slot >= 0
-    proven = np.full(pfn.size, -1, np.int64)
-    kernel = np.full(pfn.size, -1, np.int64)
-    proven[there] = t.owner[slot[there], (pfn % pages)[there]]
-    kernel[there] = t.kernel[slot[there], (pfn % pages)[there]]
+    found = np.full(pfn.size, -1, np.int64)
+    found[there] = view[slot[there], (pfn % pages)[there]]
+    return found
+
+
+def _heads(t: Tables, pfn: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.bool_]]:
+    proven, kernel = _handles(t, t.owner, pfn), _handles(t, t.kernel, pfn)
     return _rows(t, proven), _rows(t, np.where(kernel >= 0, kernel, proven)), kernel >= 0
 
 
@@ -208,12 +216,6 @@ def _extra(t: Tables, entries: Entries, since: int) -> tuple[NDArray[np.int64], 
     if not found:
         return np.zeros(0, np.int64), np.zeros(0, RECORD_DTYPE)
     return np.concatenate(found), np.concatenate(records)
-
-
-def rest_on_a_dump(records: NDArray[np.void]) -> NDArray[np.bool_]:
-    """Return which blocks are owned because a dump listed them, without an event of them since: see ``apply_silence``."""
-    by_dump = np.isin(records["how"], (How.BASELINE, How.EARLY, How.CONFIRMED))
-    return np.asarray(by_dump & (records["state"] == State.OWNED) & (records["evidence"] != Evidence.OBSERVED))
 
 
 def actions(c: Comparison, entries: Entries, renew_before: int, clock: OwnerClock | None) -> NDArray[np.int8]:

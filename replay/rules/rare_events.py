@@ -8,6 +8,7 @@ from pagetrail.replay.rules.baselines import begin_baseline, drop_baseline, end_
 from pagetrail.replay.rules.boot import take_boot
 from pagetrail.replay.rules.event_row import EventRow
 from pagetrail.replay.rules.hotplug import take_call
+from pagetrail.replay.rules.page_ext import max_order_nr_pages
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import (
@@ -20,7 +21,6 @@ from pagetrail.schemas.details import (
     RecordingBegin,
     RecordingEnd,
 )
-from pagetrail.schemas.linux.mmzone import MAX_ORDER
 from pagetrail.schemas.linux.other_events import may_change_ownership
 from pagetrail.schemas.linux.trace_clock import counts_only
 
@@ -79,15 +79,15 @@ def take_gap(state: StreamState, event: EventRow) -> None:
         state.lose(event.seq, event.ts, event.value("cpu"), gap)
         return
     for named in (pfn,) if src_pfn is None else (pfn, src_pfn):
-        first, nr_pages = _named_pages(named, event.value("order"), event.value("nr_pages"))
+        first, nr_pages = _named_pages(state, named, event.value("order"), event.value("nr_pages"))
         state.lose_pages(first, nr_pages, event.seq, event.ts, gap)
 
 
-def _named_pages(pfn: int, order: int | None, nr_pages: int | None) -> tuple[int, int]:
+def _named_pages(state: StreamState, pfn: int, order: int | None, nr_pages: int | None) -> tuple[int, int]:
     """Return the pages that a loss names, as (first, count); where the block's order is unknown, the largest that it may be in."""
     if nr_pages is not None:
         return pfn, nr_pages
-    largest = 1 << (MAX_ORDER - 1)
+    largest = max_order_nr_pages(state.facts.boot)
     return (pfn // largest * largest, largest) if order is None else (pfn, 1 << order)
 
 

@@ -251,12 +251,14 @@ class PartitionReplay:
         Where it is folded already, the stream's files are removed, and the log is read again from its beginning.
         """
         old = superseded_by(record.payload)
-        if old is None or (*key, old) in self._refused:
-            return False
+        folded = [known.recording for known in stream.engine.state.facts.recordings]
+        if old is None or (*key, old) in self._refused or old in folded[:-1]:
+            return False  # where others of the boot follow the old one, the new one comes too late: it overlaps, and is refused
         why = f"recording {old} of {key[0]} {key[1]} was stored again by a later reader: the later one takes its place"
         self._refused[(*key, old)] = self.report.refused[(*key, old)] = why
-        if all(known.recording != old for known in stream.engine.state.facts.recordings):
+        if old not in folded:
             return False
+        stream.waiting.clear()
         publish.remove(stream.place)
         del self.streams[key]
         self._cut = dataclasses.replace(self._cut, streams={k: seq for k, seq in self._cut.streams.items() if k != key})

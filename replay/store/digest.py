@@ -82,7 +82,10 @@ def facts_digest(facts: Facts) -> bytes:
 
 
 def _drop_absent(fields: dict[str, Any], added: Mapping[str, Any]) -> None:
-    """Remove those of the *added* fields that have no value: so digests of what older versions recorded stay what they were."""
+    """Remove those of the *added* fields that have no value, and those that say how facts came, whatever their value.
+
+    So digests of what older versions recorded, and of what was read whole, stay what they were.
+    """
     for name, nothing in added.items():
         if fields[name] == nothing or name in _HOW_IT_CAME:
             del fields[name]

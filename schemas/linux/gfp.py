@@ -9,6 +9,9 @@ from typing import Final
 
 from pagetrail.schemas.errors import BadArgument
 
+GFP_LIMIT: Final = 1 << 32
+"""A mask is below it. Source: include/linux/types.h, gfp_t is an unsigned int (Linux 6.1)."""
+
 # Bits. Source: include/linux/gfp_types.h (Linux 6.1), ___GFP_*.
 _BITS: Final = {
     "__GFP_DMA": 0x1,

@@ -43,3 +43,16 @@ def test_a_table_that_is_none_is_refused(run_fresh: Run, tmp_path: Path) -> None
         done = run_fresh("ingest", "trace", "--gfp-table", name)
         assert done.returncode == 2
         assert "--gfp-table" in done.stderr
+
+
+def test_memory_whose_mask_is_unknown_may_be_movable(run_fresh: Run, tmp_path: Path) -> None:
+    head = "          <idle>-0     [000] .....  {:.6f}: mm_page_alloc: page=0 pfn={:#x} order=0 migratetype=0 gfp_flags={}\n"
+    lines = (("GFP_KERNEL", 256), ("GFP_HIGHUSER_MOVABLE|__GFP_OF_A_VENDOR", 257))
+    text = "".join(head.format(1 + i, pfn, flags) for i, (flags, pfn) in enumerate(lines))
+    (tmp_path / "trace").write_text("# tracer: nop\n#\n" + text)
+    assert run_fresh("ingest", "trace", "--covers", "alloc,free", "--kernel-release", "6.1.0").returncode == 0
+    assert run_fresh("replay").returncode == 0
+    known, unknown = json.loads(run_fresh("snapshot", "--at", "-0s", "--json").stdout)
+    assert known["uncertain"] == ["ts_nsec"]
+    assert {"pid", "order", "gfp_mask"} <= set(unknown["uncertain"])
+    assert "migration was not recorded" in unknown["why"]

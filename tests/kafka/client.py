@@ -74,12 +74,14 @@ class Kafka:
 
     def wait_for_leader(self, topic: str, partition: int = 0, *, other_than: int, seconds: float = WAIT_SECONDS) -> int:
         """Wait until a broker *other_than* the given one leads a partition, and return its id."""
-        wait_for(
-            lambda: self.leader(topic, partition) not in (None, other_than),
-            f"another leader of {topic}[{partition}] than broker {other_than}",
-            seconds,
-        )
-        leader = self.leader(topic, partition)
+        seen: list[int | None] = []  # a second look may be at another broker, which does not know it yet
+
+        def another() -> bool:
+            seen.append(self.leader(topic, partition))
+            return seen[-1] not in (None, other_than)
+
+        wait_for(another, f"another leader of {topic}[{partition}] than broker {other_than}", seconds)
+        leader = seen[-1]
         assert leader is not None
         return leader
 

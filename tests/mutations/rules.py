@@ -169,7 +169,7 @@ MUTATIONS = (
     Mutation(
         name="silence-says-nothing", module="pagetrail.replay.rules.baselines",
         rule="a page that a dump does not list is not set free; it is put in doubt",
-        old="    for pfn, ours in zip(c.extra[extra].tolist(), c.extra_ours[extra], strict=True):\n",
+        old="    for pfn, ours in zip(extra.tolist(), extra_ours, strict=True):\n",
         new="    for pfn, ours in ():\n",
     ),
     Mutation(

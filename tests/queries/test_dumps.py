@@ -52,3 +52,15 @@ def test_tails_of_a_listed_block_are_left_to_it(tmp_path: Path) -> None:
     tell.now += SECOND
     tell.dump(tell.now, {"pfn": 8, "order": 1, "gfp_mask": 0x40CC0}, extent="whole")
     assert states(tell.trail(tmp_path / "trail"), 8, 9) == ["owned", "owned"]
+
+
+def test_what_was_seen_allocated_stays_in_doubt_where_an_early_stamp_stands_beside_it(tmp_path: Path) -> None:
+    tell = Story()
+    tell(Kind.ALLOC, 8)
+    stamp = {"pfn": 8, "gfp_mask": 0, "pid": 1, "ts_nsec": SECOND, "comm": -1}
+    tell.dump(tell.now, stamp, extent="whole")
+    tell.now += SECOND
+    tell.dump(tell.now, {"pfn": 12}, extent="whole")
+    (row,) = tell.trail(tmp_path / "trail").owner([8], "-0s").to_pylist()
+    assert row["state"] == "owned"
+    assert "state" in row["uncertain"]

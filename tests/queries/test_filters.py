@@ -245,6 +245,7 @@ def test_places_are_the_pages_that_are_in_all_of_them(filters: Filters, expected
         (Filters(migratetype=["fixed"]), "there are: unmovable, movable, reclaimable"),
         (Filters(gfp=["GFP_KERNEL|GFP_NONE"]), "'GFP_NONE' is no flag of the recorded kernel; there are: .*GFP_KERNEL"),
         (Filters(gfp=[0]), "at least one bit"),
+        (Filters(gfp=[2**64 - 1]), "of 32 bits"),
         (Filters(pfn=[(5, 5)]), "STOP after START"),
         (Filters(stack=["a\nb"]), "one frame"),
         (Filters(pid=[1 << 40]), "expected a number"),

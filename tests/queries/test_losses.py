@@ -115,3 +115,11 @@ def test_what_an_older_reader_could_not_read_may_have_been_anywhere(
     tmp_path: Path, end: RecordingEnd | None, certain: bool
 ) -> None:
     assert sure(old_recording(tmp_path, end), 8) == certain
+
+
+def test_a_named_loss_reaches_further_by_the_skew_of_the_clocks(tmp_path: Path) -> None:
+    tell = Story(skew=2 * SECOND)
+    lost = tell(Kind.ALLOC, 40)
+    tell.log.say(Kind.GAP, tell.now, Gap(t_lo=lost, t_hi=lost, reason=LINE), pfn=8, order=0)
+    tell(Kind.ALLOC, 8, cpu=1)  # the free that was lost may have come after it
+    assert not sure(tell.trail(tmp_path / "trail"), 8)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 def take_boot(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
     oracle.flatmem = said.get("memory_model") == "FLATMEM"
     oracle.debug |= "debug" in said.get("page_ext_clients", ())
+    oracle.largest = 2 ** ((said.get("max_order") or 11) - 1)
     if oracle.booted:
         return
     oracle.booted = True

@@ -65,8 +65,8 @@ def end_dump(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
         if whole:
             end_unlisted(oracle, {page for entry in entries for page in pages_of(entry)})
         for page, owner in extra:
-            if whole and rests_on_a_dump(owner):
-                continue
+            if whole and page not in oracle.proven:
+                continue  # it was ended: nothing is known of it
             for named in range(page, page + 2**owner.order):
                 oracle.doubt(named, owner.evidence_ts, OPEN_END, DOUBT_BASELINE)
 

@@ -86,6 +86,7 @@ class Reference:
         self.flatmem = False
         self.beyond = self.pages_per_section * MAX_SECTIONS
         self.booted = False
+        self.largest = 1024  # pages of the largest block of the buddy allocator: the last boot says it
         self.calls: dict[tuple[str, int | None], dict[str, Any]] = {}
         self.dump: Dump | None = None
         self.base_seq = 0

@@ -8,9 +8,6 @@ from tests.oracles.fold.values import Event
 if TYPE_CHECKING:
     from tests.oracles.fold.oracle import Reference
 
-LARGEST = 1024
-"""Pages of the largest block of the buddy allocator."""
-
 
 def take_recording_begin(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
     oracle.dump = None
@@ -64,7 +61,7 @@ def take_gap(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
         elif event.get("order") is not None:
             pages = range(pfn, pfn + 2 ** event["order"])
         else:
-            pages = range(pfn - pfn % LARGEST, pfn - pfn % LARGEST + LARGEST)
+            pages = range(pfn - pfn % oracle.largest, pfn - pfn % oracle.largest + oracle.largest)
         lose_pages(oracle, pages, said["t_lo"], said["t_hi"])
 
 
