@@ -254,7 +254,9 @@ def _gfp_mask(flags: str | int, facts: Facts) -> int:
                 )
     mask = parse_gfp(flags, table) if isinstance(flags, str) else flags
     if not 0 < mask < GFP_LIMIT:
-        raise BadArgument(f"gfp {flags!r}: expected flags of 32 bits with at least one bit; every allocation has all bits of 0")
+        raise BadArgument(
+            f"gfp {flags!r}: expected flags of 32 bits with at least one bit; every allocation has all bits of 0"
+        )
     return mask
 
 
