@@ -140,7 +140,10 @@ class Gaps:
             self._is_due[cpu] = 1
             open_, new = self._open.setdefault(cpu, {}), _Loss(t_lo=max(0, int(self._last_ts[cpu])))
         named = tuple(pages.items()) if len(open_) < MOST_NAMED else ()
-        return open_.setdefault((kind, named), new)
+        loss = open_.setdefault((kind, named), new)
+        if cpu is None:
+            loss.t_hi = -1  # the next event after this one decides anew
+        return loss
 
     def lose_everywhere(self, lost: int | None, reason: str) -> None:
         """Remember a loss at an unknown time: nothing in the whole recording is sure."""

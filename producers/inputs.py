@@ -11,16 +11,13 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, cast
+from typing import BinaryIO, Final, Protocol, cast
 
 import zstandard
 
 from pagetrail.producers.encodings import Utf8Text
 from pagetrail.producers.stepped import Stepped
 from pagetrail.schemas.errors import InputError, TruncatedInput
-
-if TYPE_CHECKING:
-    pass
 
 ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -71,7 +68,7 @@ class _Decompressed(Stepped):
         try:
             return self._file.read(size)
         except OSError as error:
-            raise _unreadable(self._source, error) from error
+            raise unreadable(self._source, error) from error
 
     def _take(self, size: int) -> bytes:
         head, self._head = self._head, b""
@@ -162,7 +159,7 @@ def open_input(path: Path | str, *, text: bool = False) -> Input:
     except IsADirectoryError as error:
         raise InputError(f"{path}: expected a file, found a directory; give the file in it that is meant") from error
     except OSError as error:
-        raise _unreadable(str(path), error) from error
+        raise unreadable(str(path), error) from error
 
 
 def content_id(path: Path | str) -> str:
@@ -264,6 +261,7 @@ def _new_frame(compression: str) -> _Frame:
     return zlib.decompressobj(wbits=31)
 
 
-def _unreadable(source: str, error: OSError) -> InputError:
+def unreadable(source: str, error: OSError) -> InputError:
+    """Return the error of a file, or stdin, that cannot be read."""
     reason = error.strerror or str(error)
     return InputError(f"{source}: expected a readable file, found: {reason}; check the path and its permissions")

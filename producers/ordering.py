@@ -69,7 +69,7 @@ def _ordered(batches: Iterable[EventBatch], account: ReadAccount) -> Iterator[Ev
 
 def _with_gaps(batches: Iterator[EventBatch], anew: list[tuple[int, int]]) -> Iterator[EventBatch]:
     """Yield *batches* with a gap before the first event of each stretch that begins anew."""
-    due = anew[::-1]
+    due, last = anew[::-1], 0
     for batch in batches:
         start, times = 0, _times(batch)
         while due and due[-1][1] <= int(times[-1]):
@@ -81,6 +81,9 @@ def _with_gaps(batches: Iterator[EventBatch], anew: list[tuple[int, int]]) -> It
             start = stop
         if start < len(batch):
             yield batch.slice(start, len(batch)) if start else batch
+        last = int(times[-1])
+    for before, _ in reversed(due):  # the time behind is one that did not fit
+        yield detail_row(Kind.GAP, max(last, before), Gap(t_lo=min(before, last), t_hi=max(last, before), reason=_ANEW))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

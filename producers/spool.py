@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from pagetrail.producers.inputs import UNCOMPRESSED_STEP, Input
+from pagetrail.producers.inputs import UNCOMPRESSED_STEP, Input, unreadable
 from pagetrail.schemas.errors import InputError, StorageFull
 
 SPOOL_BYTES: Final = 64 << 30
@@ -48,16 +48,16 @@ def filled(fill: Callable[[BinaryIO], object], folder: Path | None, what: str) -
         No space is left for it.
     """
     place = None if folder is None else next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
-    file = tempfile.TemporaryFile(dir=place, prefix=f".pagetrail-{what}-")  # noqa: SIM115  # the caller closes it
     try:
-        fill(file)
-        file.flush()
+        file = tempfile.TemporaryFile(dir=place, prefix=f".pagetrail-{what}-")  # noqa: SIM115  # the caller closes it
+        try:
+            fill(file)
+            file.flush()
+        except BaseException:
+            file.close()
+            raise
     except OSError as error:
-        file.close()
         raise StorageFull(path=str(place or tempfile.gettempdir()), reason=str(error)) from error
-    except BaseException:
-        file.close()
-        raise
     file.seek(0)
     return file
 
@@ -74,10 +74,17 @@ def open_spooled(file: BinaryIO, *, text: bool = False) -> Input:
     return Input(reopened(file), "-", text=text)
 
 
+def _from_stdin() -> bytes:
+    try:
+        return sys.stdin.buffer.read(UNCOMPRESSED_STEP)
+    except OSError as error:
+        raise unreadable("-", error) from error
+
+
 def _fill(file: BinaryIO, limit: int) -> None:
     taken = 0
     try:
-        while data := sys.stdin.buffer.read(UNCOMPRESSED_STEP):
+        while data := _from_stdin():
             taken += len(data)
             if taken > limit:
                 raise InputError(

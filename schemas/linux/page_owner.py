@@ -1,4 +1,4 @@
-"""page_owner: the size of its record of a page, and its stamp on pages that were allocated before it started.
+"""page_owner: the sizes of its record of a page, and its stamp on pages that were allocated before it started.
 
 Source: mm/page_owner.c.
 """
@@ -14,6 +14,9 @@ class EarlyStamp(NamedTuple):
     pid: int
     comm: str
 
+
+TASK_COMM_LEN: Final = 16
+"""Bytes of a task's name, with the 0 that ends it. Source: include/linux/sched.h (Linux 6.1); page_owner copies it whole."""
 
 PAGE_OWNER_BYTES: Final = 56
 """struct page_owner: order, last_migrate_reason, gfp_mask, two stack handles, two times, comm[16], pid, tgid; on 64 bit.

@@ -122,7 +122,7 @@ def first_line(line, record):
     record |= {"pid": pid and int(pid), "tgid": tgid and int(tgid), "ts_nsec": ts and int(ts)}
     record |= {"free_ts_nsec": free_ts and int(free_ts), "comm": None if comm is None else text(comm)}
     small = all(abs(record[name] or 0) <= 0x7FFF_FFFF for name in ("pid", "tgid"))
-    return 0 <= int(order) <= 63 and int(mask, 16) < 2**63 and small
+    return 0 <= int(order) <= 63 and int(mask, 16) < 2**63 and small and len(comm or b"") < 16
 
 
 def second_line(line, record):
@@ -143,10 +143,14 @@ def other_line(line, record):
         name = (
             found[1].decode(errors="replace").replace("cma", "contig_range") if found[1] == b"cma" else text(found[1])
         )
+        if "migrate_reason" in record:
+            return False
         if name in REASONS:
             record["migrate_reason"] = REASONS.index(name)
         return True
     if found := CHARGED.fullmatch(line):
+        if "cgroup" in record:
+            return False
         flags = 2 * (b"(via objcg)" in line.split(b" to ")[0]) + 4 * (b" to offline memcg" in line)
         record |= {"cgroup": text(found[1]), "memcg_flags": record.get("memcg_flags", 0) | flags}
         return True

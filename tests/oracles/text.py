@@ -416,6 +416,8 @@ class Reference:
             "lost": 0,
         }
         loss = self.open.setdefault(cpu, {}).setdefault(kind, new)
+        if cpu is None:
+            loss.pop("t_hi", None)
         loss["lost"] = None if lost is None or loss["lost"] is None else lost + int(str(loss["lost"]))
         loss["reason"] = reason
         self.reading.lost_events += lost or 0

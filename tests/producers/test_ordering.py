@@ -121,6 +121,14 @@ def test_nothing_is_lost_time_never_falls_and_what_does_not_fit_is_unsure(
             assert unsure(read, 0, own)
 
 
+def test_a_stretch_that_begins_anew_behind_the_last_event_is_a_gap_at_the_end() -> None:
+    """The second of a pair may have a time that was lowered, so no batch reaches it."""
+    (batch,) = batches_of([10, 20, 30], 3)
+    rows = list(ordering._with_gaps(iter([batch]), [(15, 20), (35, 40)]))
+    gaps = [(row.columns["trace_ts_nsec"][0], json.loads(row.details[0])) for row in rows if row.details]
+    assert [(int(ts), gap["t_lo"], gap["t_hi"]) for ts, gap in gaps] == [(20, 15, 20), (35, 30, 35)]
+
+
 def test_a_million_late_events_make_few_gaps() -> None:
     times = np.arange(400_000, dtype=np.int64)
     times[1::2] -= 7

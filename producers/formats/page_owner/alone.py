@@ -77,9 +77,12 @@ class _Kept:
 
     def batches(self, part: _Part) -> Iterator[EventBatch]:
         """Yield the entries of *part*."""
-        for first, packed in self._packed:
+        ends = [first for first, _ in self._packed[1:]] + [self.rows]
+        for (first, packed), end in zip(self._packed, ends, strict=True):
             if first >= part.stop:
                 return
+            if end <= part.start:
+                continue
             with pa.ipc.open_stream(packed) as reader:
                 batch = from_arrow(reader.read_next_batch())
             start, stop = max(part.start - first, 0), min(part.stop - first, len(batch))
@@ -145,12 +148,13 @@ class PageOwnerFile:
         parts = kept.parts()
         if len(parts) == 1:
             return parts
-        if kept.rows < LEAST_RECORDS_A_PART * len(parts):
+        few_each = kept.rows < LEAST_RECORDS_A_PART * len(parts)
+        if few_each or len(parts) > FEW_PARTS:
             repeated = kept.repeated()
             if repeated is None:
                 self.tally.is_partial("its records are not in the kernel's order", 1)
                 return [_Part(start=0, stop=kept.rows, newest=max(part.newest for part in parts))]
-            if len(parts) > FEW_PARTS:
+            if few_each and len(parts) > FEW_PARTS:
                 raise InputError(
                     f"{self._source}: expected the records of a dump, which rise by pfn; found them in another order, and several "
                     f"of page {repeated:#x}: which of them is the latest cannot be known; give each dump as a file of its own"

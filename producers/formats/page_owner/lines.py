@@ -10,14 +10,14 @@ from typing import Final
 
 from pagetrail.schemas.linux.migrate import MIGRATE_REASON_NAMES, MR_CONTIG_RANGE, MR_CONTIG_RANGE_BEFORE_5_10
 from pagetrail.schemas.linux.mmzone import MIGRATETYPE_NAMES
-from pagetrail.schemas.linux.page_owner import MEMCG_OBJCG, MEMCG_OFFLINE, MEMCG_SLAB
+from pagetrail.schemas.linux.page_owner import MEMCG_OBJCG, MEMCG_OFFLINE, MEMCG_SLAB, TASK_COMM_LEN
 
 Fields = dict[str, int | str]
 """What lines of a record say: numbers and texts by the names of the columns of events."""
 
 HIGHEST_ORDER: Final = 63
-MOST_COMM_BYTES: Final = 15
-"""Longer is no comm that goes on in the next line. Source: include/linux/sched.h, TASK_COMM_LEN (Linux 6.1) is 16, with its end."""
+MOST_COMM_BYTES: Final = TASK_COMM_LEN - 1
+"""What is longer is no comm: lines were joined, or some are missing."""
 
 _INT32_MAX: Final = (1 << 31) - 1
 _INT64_MAX: Final = (1 << 63) - 1
@@ -80,7 +80,7 @@ _CHARGED: Final = re.compile(
     rb"(?P<slab>Slab cache page)|Charged (?P<objcg>\(via objcg\) )?to (?P<offline>offline )?memcg ?(?P<name>.*)"
 )
 _SORTED: Final = re.compile(rb"\d+ times(?:, \d+ pages.*)?:?")
-_LEFT_OUT: Final = re.compile(rb"--+|\.\.\.|\[\.\.\.\]")
+_LEFT_OUT: Final = re.compile(rb"--+|\.\.\.|\[\.\.\.\]|\*\* \d+ printk messages dropped \*\*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +128,8 @@ def _header(found: Mapping[str, bytes | None]) -> Fields | None:
     for name in ("comm", "more"):
         if (text := found.get(name)) is not None:
             fields[name] = readable(text)
+    if len(found.get("comm") or b"") > MOST_COMM_BYTES:
+        return None
     possible = 0 <= int(fields["order"]) <= HIGHEST_ORDER and int(fields.get("gfp_mask", 0)) <= _INT64_MAX
     small = all(abs(int(fields.get(name, 0))) <= _INT32_MAX for name in ("pid", "tgid"))
     return fields if possible and small else None
@@ -216,7 +218,10 @@ def is_sorted_line(line: bytes) -> bool:
 
 
 def is_left_out_line(line: bytes) -> bool:
-    """Whether a line says that lines are left out here: grep writes ``--``, people write ``...``."""
+    """Whether a line says that lines are left out here: grep writes ``--``, people write ``...``, printk how many it dropped.
+
+    Source: kernel/printk/printk.c, console_emit_next_record (Linux 6.1).
+    """
     return _LEFT_OUT.fullmatch(line) is not None
 
 

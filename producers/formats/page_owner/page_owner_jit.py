@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pagetrail.schemas.jit import inner, jit
 from pagetrail.schemas.linux.migrate import MIGRATE_REASON_NAMES, MR_CONTIG_RANGE, MR_CONTIG_RANGE_BEFORE_5_10
 from pagetrail.schemas.linux.mmzone import MIGRATETYPE_NAMES
-from pagetrail.schemas.linux.page_owner import MEMCG_OBJCG, MEMCG_OFFLINE, MEMCG_SLAB
+from pagetrail.schemas.linux.page_owner import MEMCG_OBJCG, MEMCG_OFFLINE, MEMCG_SLAB, TASK_COMM_LEN
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -61,6 +61,7 @@ _HEADER: Final = _word(b"Page allocated via order ")
 _MASK: Final = _word(b", mask 0x")
 _PID: Final = _word(b", pid ")
 _TGID: Final = _word(b", tgid ")
+_COMM_BYTES: Final = TASK_COMM_LEN - 1
 _COMM_END: Final = _word(b"), ts ")
 _TS: Final = _word(b", ts ")
 _FREE_TS: Final = _word(b", free_ts ")
@@ -255,6 +256,8 @@ def _comm_and_times(buf: Bytes, pos: int, end: int, row: int, out: Ints, slots: 
     """Read "COMM), ts ...": a comm may hold any bytes, so its end is the last place where the times follow."""
     for close in range(end - _COMM_END.size, pos - 1, -1):
         if buf[close] == _CLOSE and _at(buf, close, end, _COMM_END) >= 0:
+            if close - pos > _COMM_BYTES:
+                return False
             out[COMM, row] = _intern(buf, pos, close, slots[0], spans[0])
             return _times(buf, close + _COMM_END.size, end, row, out)
     return False
@@ -321,9 +324,11 @@ def _has_header(buf: Bytes, pos: int, end: int) -> bool:
 
 @inner
 def _other_line(buf: Bytes, pos: int, end: int, row: int, out: Ints, slots: Ints, spans: Ints) -> bool:
-    """Read a line behind the stack: the migrate reason, or what print_page_owner_memcg prints (since 5.18)."""
+    """Read a line behind the stack: the migrate reason, or what print_page_owner_memcg prints (since 5.18); each is said once."""
     reason = _at(buf, pos, end, _MIGRATED)
     if reason >= 0:
+        if out[REASON, row] != ABSENT:
+            return False
         index = _index_of(buf, reason, end, _REASONS)
         if _at(buf, reason, end, _CMA) == end:
             index = MR_CONTIG_RANGE
@@ -340,7 +345,7 @@ def _other_line(buf: Bytes, pos: int, end: int, row: int, out: Ints, slots: Ints
     offline = _at(buf, pos, end, _OFFLINE)
     pos = _at(buf, max(pos, offline), end, _MEMCG)
     out[MEMCG, row] = flags | (MEMCG_OBJCG if via >= 0 else 0) | (MEMCG_OFFLINE if offline >= 0 else 0)
-    if pos < 0 or _has_header(buf, pos, end):
+    if pos < 0 or _has_header(buf, pos, end) or out[CGROUP, row] != ABSENT:
         return False
     out[CGROUP, row] = _intern(buf, pos, end, slots[2], spans[2])
     return True

@@ -5,7 +5,7 @@ between them. So no list of tools is needed.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 Strip = Callable[[bytes], bytes]
@@ -22,8 +22,8 @@ def stripper(prefix: bytes) -> Strip:
     if not prefix.strip():
         return _plain
     *parts, last = _PART.findall(prefix)
-    end = rb"\s{0,%d}" % len(last) if last.isspace() else _shape(last)  # what is more is the indent of a stack's line
-    pattern = _pattern(b"".join(map(_shape, parts)) + end)
+    end = rb"\s{0,%d}" % len(last) if last.isspace() else b""  # what is more is the indent of a stack's line
+    pattern = _pattern(_shape(parts if end else [*parts, last]) + end)
 
     def strip(line: bytes) -> bytes:
         line = _plain(line)
@@ -37,13 +37,20 @@ def _plain(line: bytes) -> bytes:
     return _ESCAPE.sub(b"", line) if b"\x1b" in line else line
 
 
-def _shape(part: bytes) -> bytes:
-    """Return the pattern of one part of a prefix."""
-    if part.isspace():
-        return rb"\s*"
-    if part in b":-":
-        return rb"[:-]"  # grep -A writes FILE:12: before a line that matches, FILE-13- before the others
-    return rb"\s*\w+" if part.isalnum() else re.escape(part)
+def _shape(parts: Iterable[bytes]) -> bytes:
+    """Return the pattern of the parts of a prefix. Where two words stand side by side there are blanks, elsewhere there may be."""
+    found, behind_word = [], False
+    for part in parts:
+        if part.isspace():
+            continue
+        word = part.isalnum()
+        found.append(rb"\s+" if word and behind_word else rb"\s*")
+        if word:
+            found.append(rb"[^\W_]+")
+        else:  # grep -A writes FILE:12: before a line that matches, FILE-13- before the others
+            found.append(rb"[:-]" if part in b":-" else re.escape(part))
+        behind_word = word
+    return b"".join(found)
 
 
 @lru_cache(maxsize=256)

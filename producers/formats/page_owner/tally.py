@@ -72,6 +72,7 @@ class Tally:
         if lines:
             self.account.not_understood += lines
             self.account.count_lines("not_understood", BEHIND, line - lines, lines=lines)
+            self.is_partial("lines were passed over", line - lines)
 
     def finish(self, lines: int) -> None:
         """Count the lines of the dump, *lines* in all: what is not empty and was understood is a record's."""

@@ -106,11 +106,10 @@ class TolerantReader:
         if at < 0:
             self._strays(region)
             return None
-        numbers: Sequence[int] = range(region.first_line, region.first_line + len(region.lines))
         wrong = 0
         for strip in _strippers(prefix):
             lines = [region.lines[0][at:], *map(strip, region.lines[1:])]
-            numbers, lines = _single_spaced(numbers, lines)
+            numbers, lines = _single_spaced(range(region.first_line, region.first_line + len(lines)), lines)
             head = self._head(lines)
             if isinstance(head, _Head):
                 if prefix.strip():
@@ -138,7 +137,7 @@ class TolerantReader:
                     return place
                 odd += [] if page[1] else [place]
                 return _Head(fields=fields | page[0], behind=place + 1, odd=tuple(odd))
-            if not line or b"PFN" in line or _is_known(line, lines[place]):
+            if not line or b"PFN" in line or is_left_out_line(line) or _is_known(line, lines[place]):
                 return place
             odd.append(place)
         return min(count, len(lines) - 1)
@@ -152,7 +151,7 @@ class TolerantReader:
             if is_pfn_line(lines[count - 1].strip()):
                 break
             fields = self._dialect.header(b"\n".join(line.rstrip(b"\r") for line in lines[:count]).strip())
-            if fields is not None and len(str(fields.get("comm", "")).encode()) <= MOST_COMM_BYTES:
+            if fields is not None:
                 return fields, count
             fields = self._dialect.header(b" ".join(line.strip() for line in lines[:count]))
             if fields is not None and count <= MOST_WRAPPED:
@@ -213,11 +212,12 @@ class TolerantReader:
             rest.frames.append(frame)
             return True
         fields = other_fields(bare)
-        if fields is not None:
+        if fields is not None and not fields.keys() & (rest.fields.keys() - {"memcg_flags"}):  # the kernel says it once
             flags = int(rest.fields.get("memcg_flags", 0)) | int(fields.get("memcg_flags", 0))
             rest.fields |= fields | ({"memcg_flags": flags} if "memcg_flags" in fields else {})
             rest.others = True
-        return fields is not None
+            return True
+        return False
 
     def _unknown(self, rest: _Rest, number: int, bare: bytes) -> None:
         """Count an unknown line within a record."""

@@ -6,7 +6,7 @@ the next begins. Where time falls for *all* CPUs together, another boot begins, 
 
 import io
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO, Final, cast
+from typing import BinaryIO, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,6 @@ from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.ticks import counts
 from pagetrail.producers.ordering_jit import longest_rising
 from pagetrail.producers.stepped import Stepped
-
-if TYPE_CHECKING:
-    pass
 
 _FEW: Final = 4
 """At the end of a file, or behind a tracer's header, so many events that fell make a border."""

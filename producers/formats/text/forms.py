@@ -8,13 +8,10 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from pagetrail.producers.stepped import Stepped
 from pagetrail.schemas.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 Rewrite = Callable[[bytes], bytes]
 """Returns a line, without its newline, in the common form."""
@@ -189,7 +186,10 @@ class _InGraph:
             switch = _GRAPH_SWITCH.fullmatch(line)
             if switch is not None:
                 self._tasks[switch["cpu"]] = b"%b-%b" % (switch["comm"], switch["pid"])
-            return COMMENT if switch is not None or _GRAPH_CALL.fullmatch(line) else line
+            elif not _GRAPH_CALL.fullmatch(line):
+                self._tasks.clear()  # it may have said that another task runs
+                return line
+            return COMMENT
         task = b"%b-%b" % (found["comm"], found["pid"]) if found["pid"] else self._tasks.get(found["cpu"], NO_PID)
         digits = 6 if len(found["f"]) <= 6 else 9
         text = found["text"] if _EVENT.match(found["text"]) else b"tracing_mark_write: " + found["text"]

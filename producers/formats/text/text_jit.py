@@ -27,11 +27,12 @@ from pagetrail.producers.gaps import ORDER_FIELDS
 from pagetrail.schemas.columns import Kind, absent
 from pagetrail.schemas.jit import inner
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
+from pagetrail.schemas.linux.page_owner import TASK_COMM_LEN
 
 MAX_LINE: Final = 1 << 16
 """A longer line is not understood: no kernel prints one."""
-MAX_COMM: Final = 15
-"""Bytes of a task's name: TASK_COMM_LEN less its end (include/linux/sched.h, Linux 6.1). More is the rest of another line."""
+MAX_COMM: Final = TASK_COMM_LEN - 1
+"""Bytes of a task's name. More is the rest of another line."""
 MAX_STACK: Final = 1 << 16
 """Bytes of the lines of one stack; what follows belongs to none."""
 MAX_CPUS: Final = 8192  # CONFIG_NR_CPUS of x86_64 at most (arch/x86/Kconfig, Linux 6.1)

@@ -17,6 +17,7 @@ from pagetrail.producers.formats.page_owner.dump import PageOwnerDump
 from pagetrail.producers.inputs import TarMembers, open_input
 from pagetrail.schemas.batch import to_arrow
 from pagetrail.schemas.columns import Kind, absent
+from pagetrail.schemas.stacks import CUT_OFF
 from tests.conftest import REPOSITORY
 from tests.oracles.page_owner import reference, tolerant
 
@@ -148,12 +149,21 @@ def assert_as_tolerant(data, **options):
     assert dump.account.lines == sum(found.lines for found in dump.account.kinds.values())
 
 
+def without_stacks(rows, cut):
+    return [plain(row | ({"stack": None} if is_cut else {})) for row, is_cut in zip(rows, cut, strict=True)]
+
+
 @given(mutated())
 @example(b"\xc2\x80" + FORMS)  # a line is noted by its first bytes, not by its first characters
 @example(b"\xff" * 100 + FORMS)
 @settings(max_examples=400, deadline=None)
-def test_the_fast_parser_equals_the_tolerant_one(data):
+def test_the_fast_parser_equals_the_tolerant_one_and_the_reference(data):
     assert_as_tolerant(data)
+    rows, account = read(data)
+    records, bad, cut = expected(data)
+    if not (bad or cut or account.not_understood or account.truncated):
+        cut = [CUT_OFF in (row["stack"] or "") for row in rows]  # a frame was damaged
+        assert without_stacks(rows, cut) == without_stacks(records, cut)
 
 
 @given(mutated(), st.integers(20, 700))
@@ -191,6 +201,30 @@ def test_what_is_longer_than_any_record_is_passed_over(chunk_bytes, filler):
     rows, account = read(data, chunk_bytes=chunk_bytes)
     assert [row["pfn"] for row in rows] == [1147041, 256, 9, 257, 4096]
     assert [note.line for note in account.examples] == [1]
+
+
+@pytest.mark.parametrize("comm", [b"a-name-of-16-chr", b"x" * 200])
+def test_a_comm_that_is_longer_than_any_is_refused(comm):
+    rows, account = read(FORMS.replace(b"(wl-anon)", b"(%b)" % comm))
+    assert [row["pfn"] for row in rows] == [256, 9, 257, 4096]
+    assert account.unread == 1
+
+
+@pytest.mark.parametrize(
+    "line", [b"Charged to memcg second", b"Page has been migrated, last migrate reason: compaction"]
+)
+def test_what_a_record_says_a_second_time_is_not_understood(line):
+    record = FORMS.split(b"\n\n")[0]
+    (row,), account = read(b"%b\n%b\n\n" % (record, line))
+    assert (row["cgroup"], row["migrate_reason"]) == ("some group", 2)
+    assert account.not_understood == 1
+
+
+def test_a_dump_of_which_lines_were_passed_over_is_partial():
+    filler = b" frame+0x1/0x2\n" * (2 * page_owner_jit.MAX_RECORD // 15)
+    dump = PageOwnerDump(io.BytesIO(FORMS + filler + b"\n" + FORMS), source="dump")
+    assert sum(len(batch) for batch in dump.batches()) == 10
+    assert dump.tally.partial
 
 
 def test_more_bad_lines_and_records_than_a_table_holds_are_all_counted():

@@ -200,6 +200,21 @@ def test_greps_separator_says_that_lines_are_left_out():
     assert begin.extent == "partial"
 
 
+def test_no_record_goes_on_where_lines_are_left_out():
+    """What ``grep -A0 -E 'order|^PFN'`` leaves: the header of one record may stand before the PFN line of another."""
+    lines = [line for number in range(10) for line in [record(number)[0], "--", record(number + 20)[1], "--"]]
+    with pytest.raises(InputError, match="none of them could be read"):
+        read(text(lines))
+
+
+@pytest.mark.parametrize("words", [" a" * 60, " a b" * 20 + ":", ": - " * 30, "_a" * 50])
+def test_a_long_prefix_is_matched_at_once(words):
+    """A pattern with two ways to match each word would take 2**60 steps here."""
+    lines = text(f"{words} {line}" for line in PLAIN[:7]) + text([words.replace(" ", "") * 2 + "?"] * 3)
+    rows, _, _ = read(lines)
+    assert [row["pfn"] for row in rows] == [8192]
+
+
 COMMS = ["(sd-pam)", "a), ts 5 ns", "new\nline", "", "Web Content", "ümlaut", "\n", "x\n\ny", " ", "PFN 1 type"]
 
 
