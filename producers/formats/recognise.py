@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from pagetrail.producers.archives import archive_kind
 from pagetrail.producers.formats.format import Format, Opener
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.schemas.errors import InputError, UnrecognisedInput
@@ -10,6 +11,7 @@ HEAD_BYTES: Final = 1 << 20
 """Bytes of the uncompressed file that ``recognise`` needs: the kernel's log may be as long before what it is read for."""
 
 LINES_LOOKED_AT: Final = 400
+FORMS: Final = "each plain, .zst, .gz, .xz or .bz2, or in a tar or zip archive"
 _SHOWN: Final = 60
 BINARY_BYTES: Final = 512
 """A NUL within so many bytes makes it binary: a tar of dumps is no dump. Later ones may be damage in a text."""
@@ -28,6 +30,10 @@ def recognise(head: bytes, name: str, formats: tuple[Format, ...] = FORMATS) -> 
             return found
     if not head:
         raise _unrecognised(name, "nothing: was the recording stopped too early?", formats)
+    if archive := archive_kind(head):
+        raise _unrecognised(
+            name, f"a {archive} archive within another file: unpack it, and give what it holds", formats
+        )
     if b"\0" in head[:BINARY_BYTES]:
         raise _unrecognised(name, f"binary data that begins with {head[:8].hex(' ')}", formats)
     lines = head.splitlines()
@@ -83,7 +89,7 @@ def _unrecognised(name: str, found: str, formats: tuple[Format, ...]) -> Unrecog
 
 def _expected(formats: tuple[Format, ...]) -> str:
     *others, last = [found.phrase for found in formats if found.opens]
-    return f"{', '.join([*others, f'or {last}'])} (each plain, .zst or .gz)"
+    return f"{', '.join([*others, f'or {last}'])} ({FORMS})"
 
 
 def _first_line(head: bytes) -> str:
