@@ -175,6 +175,7 @@ class PageReports:
             return bool(found) or _OF_THE_PAGE.match(bare) is not None
         if report.fields is None:
             report.fields = _owner(bare)
+            report.doubtful |= bool(_OF_THE_PAGE.match(bare) or _FLAGS.match(bare) or _TRACKS.match(bare))
             return report.fields is not None
         return self._goes_on(report, text, bare)
 

@@ -113,7 +113,7 @@ def test_no_content_is_an_error_of_ours(head):
         ("perf-lost/perf-script.txt.zst", PERF_SCRIPT),
         ("perf-plain/perf.data.zst", PERF_DATA),
         ("small/trace.dat", TRACE_DAT),
-        ("basic/dmesg.txt", DMESG),
+        ("perf-g/dmesg.txt", DMESG),
         ("small/dmesg.txt", PAGE_REPORTS),
         ("small/snapshots/1-boot/page_owner.txt.zst", PAGE_OWNER),
     ],
