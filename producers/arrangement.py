@@ -142,7 +142,7 @@ def arrange(source: Source, formats: tuple[Format, ...], several: str = SPLIT) -
     with source.open(text=True) as stream:
         head = stream.read(HEAD_BYTES)
     found = recognise(head, source.name, formats)
-    survey = found.survey() if found.survey else None
+    survey = found.survey(head) if found.survey else None
     with source.open() as stream:
         content_id = stream_id(stream, survey.feed) if survey else stream_id(stream)
         truncated = stream.truncated

@@ -24,15 +24,15 @@ _FEW: Final = 4
 _BUFFERS: Final = 1 << 26
 """Bytes held of all blocks together."""
 _HEADERS_KEPT: Final = 1 << 10
-_HEAD_BYTES: Final = 1 << 16
 _LEAST_CHUNK: Final = 4 * tk.MAX_LINE
 
 
 class Survey:
-    """Reads the bytes of a file as they come; ``parts`` says how it is to be read."""
+    """Reads the bytes of a file, which begins with *head*, as they come; ``parts`` says how it is to be read."""
 
-    def __init__(self) -> None:
+    def __init__(self, head: bytes) -> None:
         self._head = np.zeros(tk.STATE_SIZE, np.int64)
+        self._head[tk.TICKS] = counts(head)
         self._carry, self._offset = b"", 0
         self._parts: list[Part] = []
         self._begin = Part(start=0)
@@ -41,8 +41,6 @@ class Survey:
     def feed(self, block: memoryview) -> None:
         """Take the next bytes, which may change afterwards."""
         buffer = self._carry + bytes(block)
-        if not self._offset:
-            self._head[tk.TICKS] = counts(buffer[:_HEAD_BYTES])
         data = np.frombuffer(buffer, np.uint8)
         newlines = np.flatnonzero(data == ord("\n"))
         why, line = bk.BORDER, 0
