@@ -12,6 +12,7 @@ HEAD_BYTES: Final = 1 << 20
 
 LINES_LOOKED_AT: Final = 400
 FORMS: Final = "each plain, .zst, .gz, .xz or .bz2, or in a tar or zip archive"
+_LINE_BYTES: Final = 1 << 12
 _SHOWN: Final = 60
 BINARY_BYTES: Final = 512
 """A NUL within so many bytes makes it binary: a tar of dumps is no dump. Later ones may be damage in a text."""
@@ -36,7 +37,7 @@ def recognise(head: bytes, name: str, formats: tuple[Format, ...] = FORMATS) -> 
         )
     if b"\0" in head[:BINARY_BYTES]:
         raise _unrecognised(name, f"binary data that begins with {head[:8].hex(' ')}", formats)
-    lines = head.splitlines()
+    lines = _lines(head)
     votes = [0] * len(formats)
     for line in lines[:LINES_LOOKED_AT]:
         for place, candidate in enumerate(formats):
@@ -68,6 +69,11 @@ def opener(found: Format, name: str, formats: tuple[Format, ...] = FORMATS, head
     return found.opens
 
 
+def _lines(head: bytes) -> list[bytes]:
+    """Return the beginnings of the lines of *head*: patterns look at no more of a line."""
+    return [line[:_LINE_BYTES] for line in head.splitlines()]
+
+
 def _lines_of(found: Format, lines: list[bytes]) -> list[int]:
     """Return which of *lines* are of a format, from 1."""
     return [number for number, line in enumerate(lines, 1) if found.line and found.line.match(line)]
@@ -75,7 +81,7 @@ def _lines_of(found: Format, lines: list[bytes]) -> list[int]:
 
 def _sighted(found: Format, head: bytes) -> str:
     """Return how many lines of *head* are of a format, and the first of them, for a message."""
-    lines = head.splitlines()
+    lines = _lines(head)
     numbers = _lines_of(found, lines)
     if not numbers:
         return ""

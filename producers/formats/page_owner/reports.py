@@ -13,7 +13,7 @@ from pagetrail.producers.detail_rows import baseline, clock_row
 from pagetrail.producers.formats.format import Format, Origin
 from pagetrail.producers.formats.page_owner.lines import Fields, frame_text, is_uneven, migratetype_number, readable
 from pagetrail.producers.formats.page_owner.prefixes import Strip, stripper
-from pagetrail.producers.parsed import ReadAccount, noted
+from pagetrail.producers.parsed import RECORD, ReadAccount, noted
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import BaselineBegin, Clock
@@ -222,8 +222,7 @@ class PageReports:
             self.account.not_understood += report.lines - 1
             self.account.count_lines("not_understood", why, report.line, lines=report.lines)
             return
-        self.account.records += 1
-        self.account.events[REPORT] += 1
+        self.account.events[RECORD] += 1
         self.account.count_lines("event", REPORT, report.line, lines=report.lines)
         yield from self._baseline(report, report.pfn, report.fields)
 
