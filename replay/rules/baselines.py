@@ -178,7 +178,7 @@ def _apply(state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, 
         if done < b.pfn.size:
             state.tables = with_room(state.tables, min(1 << int(b.order[done]), state.facts.pages_per_section))
     state.tables = split_own_blocks(state.tables, state.facts.boot, seq, ts)
-    if opened.begin.skipped:
+    if opened.begin.skipped or opened.begin.extent == "partial":
         return  # in an incomplete dump, a missing record proves nothing
     extra, extra_ours = c.extra, c.extra_ours
     if opened.begin.extent == "whole" and heads_of(b).sum() == sum(map(len, opened.batches)):
@@ -216,6 +216,9 @@ def _kpageflags(state: StreamState, opened: OpenBaseline, seq: int, ts: int, app
     if batch is not None:
         pfn, nr_pages, flags = (batch.column(name) for name in ("pfn", "nr_pages", "page_flags"))
         runs = free_runs(pfn, nr_pages, flags, state.facts.pages_per_section, int(state.opts[OPT_MAX_PFN]))
+    if opened.begin.extent == "partial":  # it names single pages: their sections are there
+        for first, _ in runs:
+            state.open_inferred(first // state.facts.pages_per_section, seq, ts)
     seen = compare_free(state.tables, runs, opened.since)
     state.facts.audits.append(
         Audit(
