@@ -169,7 +169,7 @@ class StreamEngine:
             others = np.flatnonzero((e.kind[i:] != Kind.BASELINE_ENTRY) | (e.ts[i:] != event.ts))
             stop = i + int(others[0]) if others.size else len(batch)
             if state.baseline is not None:
-                state.baseline.batches.append(batch.slice(i, stop))
+                state.baseline.add(batch.slice(i, stop))
         elif kind not in _KINDS or not event.is_understood(Kind(kind)):
             state.quarantine(Anomaly.NOT_AN_EVENT, event.seq, event.ts, int(e.pfn[i]), int(e.order[i]))
         elif (rule := RULES.get(Kind(kind))) is not None:

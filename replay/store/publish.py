@@ -1,5 +1,7 @@
 """Segments and tips: made in DuckDB and published in the store; replaced tips are removed."""
 
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +15,7 @@ from pagetrail.replay.store.read import meta, opened
 from pagetrail.schemas.errors import SegmentGone, StorageFull, TrailError
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.names import overtaken, segment_name, tip_name
-from pagetrail.schemas.store.tables import BLOCK_SIZE, ddl
+from pagetrail.schemas.store.tables import BLOCK_SIZE, arrow_schema, ddl
 
 
 def write(place: StreamPlace, content: Content) -> str:
@@ -33,7 +35,7 @@ def write(place: StreamPlace, content: Content) -> str:
         else segment_name(place.name, stretch.first_seq, stretch.last_seq)
     )
     try:
-        if not place.store.publish_if_absent(name, lambda draft: _write_tables(draft, content.tables())):
+        if not place.store.publish_if_absent(name, lambda draft: _write_tables(draft, content.batches())):
             _check_same(place.store, name, content.digest)
     except duckdb.Error as error:
         if _is_full(error):
@@ -75,14 +77,16 @@ def _add_empty(db: duckdb.DuckDBPyConnection) -> None:
 _WRITERS: Final = Instance(_add_empty, threads=2)
 
 
-def _write_tables(path: Path, tables: dict[str, pa.Table]) -> None:
+def _write_tables(path: Path, tables: dict[str, Iterator[pa.RecordBatch]]) -> None:
     with _WRITERS.attached(path, f"BLOCK_SIZE {BLOCK_SIZE}") as db:
         segment = db.execute("SELECT current_database()").fetchall()[0][0]
         db.execute("BEGIN")
         db.execute(f"COPY FROM DATABASE empty TO {segment} (SCHEMA)")
-        for name, table in tables.items():
-            if table.num_rows:
-                db.register("incoming", table)
+        for name, batches in tables.items():
+            first = next(batches, None)
+            if first is not None:
+                schema = arrow_schema(name)
+                db.register("incoming", pa.RecordBatchReader.from_batches(schema, chain((first,), batches)))
                 db.execute(f'INSERT INTO "{name}" SELECT * FROM incoming')
                 db.unregister("incoming")
         db.execute("COMMIT")
