@@ -113,7 +113,7 @@ def _new_records(state: StreamState, opened: OpenBaseline) -> int:
 
 def _entries(state: StreamState, opened: OpenBaseline, seq: int, ts: int) -> Iterator[Entries]:
     """Yield the dump's records by page frame number, some at a time; quarantine those of impossible blocks."""
-    found = (_possible(state, batch, seq, ts) for batch in opened.batches())
+    found = (_possible(state, batch, seq, ts) for batch in opened.taken())
     if opened.rises:
         yield from found
     elif parts := list(found):
@@ -190,7 +190,7 @@ def end_unlisted(state: StreamState, listed: Mapping[int, NDArray[np.uint8]], se
 
 def _kpageflags(state: StreamState, opened: OpenBaseline, seq: int, ts: int, applied: bool) -> None:
     """Audit with a reading of kpageflags, and apply it: only the BUDDY bit proves that a page is free."""
-    batch = concat(list(opened.batches())) if opened.entries else None
+    batch = concat(list(opened.taken())) if opened.entries else None
     runs = []
     if batch is not None:
         pfn, nr_pages, flags = (batch.column(name) for name in ("pfn", "nr_pages", "page_flags"))

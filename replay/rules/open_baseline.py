@@ -60,6 +60,12 @@ class OpenBaseline:
         for rows in self._packed:
             yield from_arrow(unpacked(rows))
 
+    def taken(self) -> Iterator[EventBatch]:
+        """Yield its records in their order; each batch is dropped when the next one is drawn."""
+        self._packed.reverse()
+        while self._packed:
+            yield from_arrow(unpacked(self._packed.pop()))
+
     def records(self) -> pa.RecordBatch | None:
         """Return its records as one batch of the events' schema; null: there are none yet."""
         return to_arrow(concat(list(self.batches()))) if self._packed else None

@@ -29,6 +29,9 @@ same digests.
 BLOCK_SIZE: Final = 16_384
 """DuckDB's smallest block: a tip of an idle host takes tens of kilobytes, not megabytes."""
 
+ROW_GROUP_SIZE: Final = 16_384
+"""Rows of a table that DuckDB writes, and reads, at once: a writer holds some row groups of each of its threads."""
+
 
 @dataclass(frozen=True, slots=True)
 class Table:

@@ -8,7 +8,7 @@ import numpy as np
 from pagetrail.replay.rules.page_owner_baseline import Entries, by_section, no_entries
 from pagetrail.replay.rules.sections import MAX_SECTIONS
 
-PART_ENTRIES: Final = 1 << 16
+PART_ENTRIES: Final = 1 << 14
 """So many records are taken at once, or the records of one section."""
 
 
@@ -27,11 +27,14 @@ def in_whole_sections(
     first, held = 0, joined([])
     for piece in pieces:
         held = by_pfn(joined([held, by_section(piece, gfp_comp, pages_per_section)]))
-        open_section = int(piece.pfn[-1]) // pages_per_section if piece.pfn.size else first
-        done = int(np.searchsorted(held.pfn, open_section * pages_per_section))
-        if done >= PART_ENTRIES:
-            yield range(first, open_section), part(held, 0, done)
-            first, held = open_section, part(held, done, held.pfn.size)
+        last = int(piece.pfn[-1]) // pages_per_section if piece.pfn.size else first  # it may have more records
+        section, start = held.pfn // pages_per_section, 0
+        for begins in np.flatnonzero(np.diff(section, prepend=-1)).tolist():
+            whole = int(section[begins])
+            if begins - start >= PART_ENTRIES and whole <= last:
+                yield range(first, whole), part(held, start, begins)
+                first, start = whole, begins
+        held = part(held, start, held.pfn.size)
     yield range(first, MAX_SECTIONS), held
 
 
