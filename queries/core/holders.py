@@ -1,5 +1,6 @@
 """Owned pages, with the attribute by which a question adds them up."""
 
+from collections.abc import Iterator
 from typing import Final, Literal, get_args
 
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pyarrow.compute as pc
 from pagetrail.queries.core.filters import Filters
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.row_columns import ROW_SCHEMA
-from pagetrail.queries.core.rows import rows_at
+from pagetrail.queries.core.rows import rows_in_parts
 from pagetrail.queries.core.stream import Stream
 
 By = Literal["stack", "comm", "pid", "tgid", "gfp", "order", "migratetype"]
@@ -32,15 +33,29 @@ def owned_by(stream: Stream, at: Instant, by: By, columns: tuple[str, ...], filt
 
     What is beside the key is null unless it tells processes apart.
     """
+    return pa.concat_tables(owned_in_parts(stream, at, by, columns, filters)).unify_dictionaries()
+
+
+def owned_in_parts(
+    stream: Stream, at: Instant, by: By, columns: tuple[str, ...], filters: Filters
+) -> Iterator[pa.Table]:
+    """Yield the table of ``owned_by`` in parts, by pfn."""
     key = _COLUMN.get(by, by)
     beside = BESIDE if by == "pid" else ()
-    asked = (*columns, key, *beside)
-    rows = rows_at(stream, at, columns=("state", *asked), filters=filters).rename_columns(
-        ["state", *columns, "key", *beside]
-    )
+    asked = ("state", *columns, key, *beside)
+    for part in rows_in_parts(stream, at, columns=asked, filters=filters):
+        rows = _owned(part.rename_columns(["state", *columns, "key", *beside]))
+        for name in () if beside else BESIDE:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, ROW_SCHEMA.field(name).type))
+        yield rows
+
+
+def _owned(rows: pa.Table) -> pa.Table:
+    """Return the runs that have an owner; their texts are kept once each."""
     rows = rows.filter(pc.equal(rows["state"], "owned")).drop_columns("state")
-    for name in () if beside else BESIDE:
-        rows = rows.append_column(name, pa.nulls(rows.num_rows, ROW_SCHEMA.field(name).type))
+    for index, field in enumerate(rows.schema):
+        if pa.types.is_string(field.type):
+            rows = rows.set_column(index, field.name, rows[field.name].dictionary_encode())
     return rows
 
 

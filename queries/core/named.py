@@ -6,7 +6,7 @@ import duckdb
 import pyarrow as pa
 
 
-def run(name: str, tables: dict[str, pa.Table], parameters: dict[str, object]) -> pa.Table:
+def run(name: str, tables: dict[str, pa.Table], parameters: dict[str, object] | None) -> pa.Table:
     """Return the answer of ``sql/NAME.sql``, which refers to *tables* by their names."""
     text = files("pagetrail.queries").joinpath("sql", f"{name}.sql").read_text()
     with duckdb.connect(":memory:") as db:
