@@ -50,8 +50,8 @@ _SMALLEST = {
     np.dtype(np.int64): ABSENT64, np.dtype(np.int32): ABSENT32, np.dtype(np.int16): ABSENT16, np.dtype(np.int8): ABSENT8,
 }  # fmt: skip
 _SPAN = arrow_schema("live")
-_ROWS_AT_ONCE = 1 << 15
-"""Ended spans that are made into rows of the store at once."""
+_ROWS_AT_ONCE = 1 << 13
+"""Spans that are made into rows of the store at once."""
 _RUN_FIELDS = ("pfn", "nr_pages", "end_seq", "end_ts", "generation", "end_how", "kernel_view")
 
 
@@ -159,8 +159,11 @@ class Content:
 
     def _live_spans(self) -> Iterator[pa.RecordBatch]:
         records = self.stretch.tables.records
-        for runs, handles in live_pieces(self.stretch.tables):
-            yield _spans(runs, taken(records, handles), handles, self._comms, self._stacks)
+        for piece in live_pieces(self.stretch.tables):
+            for start in range(0, piece.handles.size, _ROWS_AT_ONCE):
+                runs, handles = piece.runs[start:], piece.handles[start : start + _ROWS_AT_ONCE]
+                runs = runs[: handles.size]
+                yield _spans(runs, taken(records, handles), handles, self._comms, self._stacks)
 
     @cached_property
     def _comms(self) -> NDArray[np.int64]:
