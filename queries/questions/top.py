@@ -6,9 +6,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pagetrail.queries.core import named
 from pagetrail.queries.core.filters import NO_FILTER, Filters
-from pagetrail.queries.core.holders import By, added_up, owned_in_parts, page_bytes
+from pagetrail.queries.core.holders import By, added_up, named, owned_in_parts, page_bytes
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.stream import Stream
 
@@ -26,14 +25,14 @@ def top(stream: Stream, at: Instant, by: By, filters: Filters = NO_FILTER) -> pa
     sums: list[pa.Table] = []
     parts = owned_in_parts(stream, at, by, ("nr_pages", "block_pfn", "certain", "alloc_ts"), filters)
     for owned in _whole_blocks(parts):
-        sums.append(named.run("top", {"owned": owned}, {"page_bytes": page_bytes(stream)}))
+        sums.append(named("top", {"owned": owned}, {"page_bytes": page_bytes(stream)}))
         if len(sums) == _SUMS_AT_ONCE:
             sums = [_together(sums)]
     return added_up(sums[0] if len(sums) == 1 else _together(sums), by)
 
 
 def _together(sums: list[pa.Table]) -> pa.Table:
-    return named.run("top_together", {"sums": pa.concat_tables(sums)}, None)
+    return named("top_together", {"sums": pa.concat_tables(sums)}, None)
 
 
 def _whole_blocks(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:

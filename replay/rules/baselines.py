@@ -12,6 +12,8 @@ from pagetrail.replay.fold.notice_jit import doubt_each
 from pagetrail.replay.fold.options import OPT_FLOOR, OPT_GFP_COMP, OPT_GFP_ISOLATED, OPT_MAX_PFN, OPT_SKEW
 from pagetrail.replay.fold.section_jit import apply_baseline, apply_silence
 from pagetrail.replay.fold.tables import LIVE, ROWS_A_PAGE, ROWS_BESIDES, with_records, with_room
+from pagetrail.replay.rules.dumped.noting import Dump, Known, with_dump
+from pagetrail.replay.rules.dumped.said import nothing_said, with_parts
 from pagetrail.replay.rules.dumps.audit import DumpAudit, differences_of
 from pagetrail.replay.rules.dumps.in_sections import by_pfn, in_whole_sections, joined
 from pagetrail.replay.rules.event_row import EventRow
@@ -24,8 +26,9 @@ from pagetrail.replay.rules.page_owner_baseline import (
     actions,
     compare,
     difference_class,
+    handles_of,
+    heads_of,
     impossible_entries,
-    proven_handles,
 )
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.schemas.batch import EventBatch, concat
@@ -87,6 +90,7 @@ def _page_owner(state: StreamState, opened: OpenBaseline, seq: int, ts: int, app
     clock = owner_clock(state.facts.clocks)
     swapper = state.comms.intern(state.facts.rules.early_stamp.comm)
     state.tables = with_records(state.tables, _new_records(state, opened))
+    untouched = [np.zeros(0, np.int64)]
     pieces = _entries(state, opened, seq, ts)
     for sections, listed in in_whole_sections(pieces, int(state.opts[OPT_GFP_COMP]), state.facts.pages_per_section):
         entries = _in_sections(state, listed, opened.since, seq, ts)
@@ -96,10 +100,26 @@ def _page_owner(state: StreamState, opened: OpenBaseline, seq: int, ts: int, app
         state.differences += differences_of(seen, entries, kinds, clock, seq=seq, name=opened.begin.name)
         if applied:
             _apply(state, opened, entries, seen, seq, ts)
+            untouched.append(entries.pfn[heads_of(entries) & ~seen.touched])
     state.facts.audits.append(audit.audit(seq=seq, ts=ts, name=opened.begin.name, applied=applied))
     if applied:
         state.tables = split_own_blocks(state.tables, state.facts.boot, seq, ts)
         _apply_silence(state, opened, audit, seq, ts)
+        _note_said(state, opened, np.concatenate(untouched), seq, ts)
+
+
+def _note_said(state: StreamState, opened: OpenBaseline, pages: NDArray[np.int64], seq: int, ts: int) -> None:
+    """Note what the dump says of *pages*, by pfn, beside their owners: those that were not touched while it was read."""
+    known = Known(tables=state.tables, comms=state.comms, stacks=state.stacks)
+    in_parts = opened.rises and not opened.repeats
+    parts = []
+    for batch in opened.taken() if in_parts or not opened.entries else (concat(list(opened.taken())),):
+        dump = Dump(batch=batch, seq=seq, ts=ts, window_begin=opened.begin.window_begin)
+        pfn = batch.column("pfn")
+        near = slice(*np.searchsorted(pages, [pfn[0], pfn[-1] + 1]).tolist()) if in_parts else slice(None)
+        parts.append(with_dump(nothing_said(state.said.texts), dump, pages[near], known))
+    if parts:
+        state.said = with_parts(state.said, parts)
 
 
 def _new_records(state: StreamState, opened: OpenBaseline) -> int:
@@ -113,7 +133,7 @@ def _new_records(state: StreamState, opened: OpenBaseline) -> int:
 
 def _entries(state: StreamState, opened: OpenBaseline, seq: int, ts: int) -> Iterator[Entries]:
     """Yield the dump's records by page frame number, some at a time; quarantine those of impossible blocks."""
-    found = (_possible(state, batch, seq, ts) for batch in opened.taken())
+    found = (_possible(state, batch, seq, ts) for batch in opened.batches())
     if opened.rises:
         yield from found
     elif parts := list(found):
@@ -161,12 +181,14 @@ def _apply(state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, 
 
 def _apply_silence(state: StreamState, opened: OpenBaseline, audit: DumpAudit, seq: int, ts: int) -> None:
     """Cast doubt on blocks that a complete dump does not list; a whole one also ends what rests on earlier dumps alone."""
-    if opened.begin.skipped:
+    if opened.begin.skipped or opened.begin.extent == "partial":
         return  # in an incomplete dump, a missing record proves nothing
     extra = audit.extra()
     if opened.begin.extent == "whole" and audit.records == opened.entries:
         end_unlisted(state, audit.listed, seq, ts)
-        extra = extra[proven_handles(state.tables, extra["pfn"]) >= 0]  # what was ended is in no further doubt
+        extra = extra[
+            handles_of(state.tables, state.tables.owner, extra["pfn"]) >= 0
+        ]  # what was ended is in no further doubt
     state.tables = with_room(state.tables, int(extra.size) + 1)
     doubt_each(
         state.tables, extra["pfn"].copy(), extra["nr_pages"].copy(), extra["from_ts"].copy(), ts, seq, DOUBT_BASELINE
@@ -195,6 +217,9 @@ def _kpageflags(state: StreamState, opened: OpenBaseline, seq: int, ts: int, app
     if batch is not None:
         pfn, nr_pages, flags = (batch.column(name) for name in ("pfn", "nr_pages", "page_flags"))
         runs = free_runs(pfn, nr_pages, flags, state.facts.pages_per_section, int(state.opts[OPT_MAX_PFN]))
+    if opened.begin.extent == "partial":  # it names single pages: their sections are there
+        for first, _ in runs:
+            state.open_inferred(first // state.facts.pages_per_section, seq, ts)
     seen = compare_free(state.tables, runs, opened.since)
     state.facts.audits.append(
         Audit(

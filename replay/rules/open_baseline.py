@@ -28,6 +28,8 @@ class OpenBaseline:
         How many records it has, and how many of them are of blocks of more than one page.
     rises
         Whether their page frame numbers rise: then they can be taken one part after another.
+    repeats
+        Whether a part begins with the page with which the one before it ends.
     """
 
     begin: BaselineBegin
@@ -37,6 +39,7 @@ class OpenBaseline:
     entries: int = 0
     larger: int = 0
     rises: bool = True
+    repeats: bool = False
     _packed: list[bytes] = field(default_factory=list)
     """Batches of the events' schema, compressed: a dump may have a record for every page of the machine."""
     _last: int = -1
@@ -50,6 +53,7 @@ class OpenBaseline:
         """Add records behind those that are there."""
         pfn = np.asarray(batch.column("pfn"), np.int64)
         self.rises = self.rises and int(pfn[0]) >= self._last and bool((pfn[1:] >= pfn[:-1]).all())
+        self.repeats = self.repeats or int(pfn[0]) == self._last
         self._last = int(pfn[-1])
         self.entries += len(batch)
         self.larger += int(np.count_nonzero(np.asarray(batch.column("order"), np.int8) > 0))
