@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from pagetrail.ingesting import ingest, ingest_all
-from pagetrail.log_events import events, events_of
+from pagetrail.log_events import events, events_of, time_text_of
 from pagetrail.producers.log.topic import (
     PARTITIONS_WHY,
     REPLICATION_WHY,
@@ -86,6 +86,7 @@ __all__ = [
     "publish",
     "published_schema",
     "replay",
+    "time_text_of",
 ]  # fmt: skip
 
 Time = str | int
@@ -145,6 +146,10 @@ class Trail:
     def time_text(self, stream: str | None = None) -> Callable[[int], str]:
         """Return what makes text of the times of a stream: seconds, or integers where its trace clock only counts."""
         return self.stream(stream).time_text
+
+    def counting_clock(self, stream: str | None = None) -> str | None:
+        """Return the name of the trace clock of a stream if it only counts; null: its times are ns."""
+        return self.stream(stream).facts.counting_clock
 
     def gfp_text(self, stream: str | None = None) -> Callable[[int], str]:
         """Return what makes names of gfp masks of a stream, as the recorded kernel prints them."""
