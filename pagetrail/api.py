@@ -58,7 +58,7 @@ from pagetrail.schemas.publish import published_json_schema as published_schema
 
 if TYPE_CHECKING:
     from pagetrail.producers.log.ingest import IngestReport as IngestReport
-    from pagetrail.replay.run.partition import ReplayReport as ReplayReport
+    from pagetrail.replay.run.report import ReplayReport as ReplayReport
 
 __all__ = [
     "BY",
