@@ -126,6 +126,7 @@ class Judgement:
         reasons = self.reasons[rows]
         same = (self.lost[rows] == self.lost[others]) & (reasons == self.reasons[others])
         same &= (reasons & _SINCE == 0) | (self.begin[rows] == self.begin[others])
+        same &= (reasons & _GFP == 0) | (self._recording(rows) == self._recording(others))
         for reason, index, text in ((_GAP, self.gap, self._gap), (_DOUBT, self.doubt, self._doubt)):
             asked = np.flatnonzero(same & (reasons & reason != 0))
             same[asked] = _same_text(index[rows[asked]], index[others[asked]], text)
@@ -135,18 +136,22 @@ class Judgement:
         form = _form(reasons)
         parts = [form.format(begin=self._time(begin))] if form else []
         if reasons & _GFP:
-            parts.append(self._gfp())
+            parts.append(self._gfp(begin))
         if reasons & _GAP:
             parts.append(self._gap(gap))
         if reasons & _DOUBT:
             parts.append(self._doubt(doubt))
         return "; ".join(parts)
 
+    def _recording(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return in which recording the evidence of each row began: it says how gfp flags were read."""
+        return self.facts.recording_at(self.begin[rows])
+
     def _time(self, ts: int) -> str:
         return as_text(ts, self.facts.counting_clock)
 
-    def _gfp(self) -> str:
-        read_for = self.facts.gfp_read_for
+    def _gfp(self, begin: int) -> str:
+        read_for = self.facts.gfp_names()[int(self.facts.recording_at(np.array([begin]))[0])].read_for
         if read_for is None:
             return "its gfp flags have names that are not the recorded kernel's"
         return f"its gfp flags were read as {read_for} prints them, and the names of the recorded kernel are unknown"

@@ -72,7 +72,9 @@ def facts_digest(facts: Facts) -> bytes:
     del fields["clients"], fields["fields"]  # the values of clients are digested by field: see ``values_digest``
     for recording in fields["recordings"]:
         del recording["next_frame"], recording["version"]
-        _drop_absent(recording, {"supersedes": None, "gfp_read_for": None, "counting_clock": None})
+        _drop_absent(
+            recording, {"supersedes": None, "gfp_read_for": None, "counting_clock": None, "page_size_given": False}
+        )
     for name, models in _MODELS_AT.items():
         for fact in fields[name]:
             for model in (part for part in fact if isinstance(part, dict)):
