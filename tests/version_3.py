@@ -13,7 +13,7 @@ from pagetrail.schemas.upcast import WIRE_SCHEMAS
 
 _NEW = {
     "reader", "supersedes", "gfp_read_for", "gfp_known", "lines", "lines_of_kinds", "deferred_struct_pages", "count", "line",
-    "extent", "partial_because",
+    "extent", "partial_because", "records", "records_unread",
 }  # fmt: skip
 
 

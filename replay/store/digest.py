@@ -17,7 +17,7 @@ _NO_FACT = ("pages",)
 _MODELS_AT: Final[Mapping[str, Mapping[str, Any]]] = {
     "boots": {"deferred_struct_pages": None},
     "gaps": {"count": 1, "line": None},
-    "accounts": {"lines": None, "lines_of_kinds": []},
+    "accounts": {"lines": None, "lines_of_kinds": [], "records": None, "records_unread": None},
 }
 """Facts whose models have fields that version 4 of the events added, and what these are when they were not recorded."""
 

@@ -135,3 +135,12 @@ def test_again_takes_an_earlier_place_when_others_of_the_boot_follow(tmp_path: P
     assert [(f["level"], f["count"]) for f in found if f["what"] == "superseded"] == [("note", 2)]
     assert not [f for f in found if f["what"] == "recordings"]
     assert run("ingest", "first", *given).stderr.count("nothing was added") == 1
+
+
+def test_a_dump_with_records_that_cannot_be_read_says_so_each_time(run_fresh: Run, tmp_path: Path) -> None:
+    (tmp_path / "dump.txt").write_text(DUMP.replace("PFN 503 ", "PFN x503 "))
+    for added in (True, False):
+        done = run_fresh("ingest", "dump.txt")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.strip().splitlines()[-1].strip() == "9 of 10 records of page_owner were read"
+        assert ("nothing was added" in done.stderr) is not added
