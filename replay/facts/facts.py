@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pagetrail.replay.facts.boots import merged, says_of_machine
 from pagetrail.replay.facts.extension import Extension
 from pagetrail.replay.facts.gfp import GfpNames, names_of, names_of_boot
-from pagetrail.schemas.columns import SCHEMA_VERSION
+from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.schemas.details import Boot, Clock, Coverage, Gap, RecordingEnd, Zone
 from pagetrail.schemas.linux.gfp import format_gfp
 from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
@@ -22,39 +22,7 @@ from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
 NO_ACCOUNT: Final = "an older pagetrail read it, and had not yet told how many lines it did not understand"
 """The reason of the loss that is presumed in a recording of an older reader that has no end."""
 
-_LOSSES_TOLD_SINCE: Final = 4
 _NUMBERS: Final = ("pages_per_section", "lost_until")
-
-
-@dataclass(slots=True, kw_only=True)
-class StreamRecording:
-    """One recording's place in the stream."""
-
-    recording: str
-    base_seq: int
-    next_seq: int = 0
-    next_frame: int = 0
-    first_ts: int | None = None
-    last_ts: int | None = None
-    complete: bool = False
-    format: str = ""
-    source: str = ""
-    clock_skew: int = 0
-    version: int = SCHEMA_VERSION
-    """Version of the events of its frames."""
-    supersedes: str | None = None
-    """The recording whose place it takes."""
-    gfp_read_for: str | None = None
-    """Whose names of gfp flags its reader had to take, not knowing those of the recorded kernel; null: it knew them."""
-    counting_clock: str | None = None
-    """The name of its trace clock, if that only counts; null: its times are ns."""
-    page_size_given: bool = False
-    """Whether its operator said how large the machine's pages are."""
-
-    @property
-    def tells_losses(self) -> bool:
-        """Whether its events name what its reader could not read. Readers before version 4 only counted it, in its end."""
-        return self.version >= _LOSSES_TOLD_SINCE
 
 
 @dataclass(slots=True, kw_only=True)

@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pagetrail.replay.facts.boots import merged
+from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.schemas.details import Boot
 from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1
 from pagetrail.schemas.linux.releases import gfp_of, gfp_read_as
-
-if TYPE_CHECKING:
-    from pagetrail.replay.facts.facts import StreamRecording
 
 _SYMBOLIC: Final = ("ftrace-text", "perf-script", "capture-directory")
 """Formats in which gfp flags stand as names."""
@@ -37,7 +35,7 @@ def names_of_boot(boot: Boot | None) -> GfpNames:
     return GfpNames(flags=(boot.gfp_flags if boot else None) or gfp_of(boot.release if boot else None).flags)
 
 
-def names_of(recording: "StreamRecording", boots: Sequence[tuple[int, Boot]], whole: Boot | None) -> GfpNames:
+def names_of(recording: StreamRecording, boots: Sequence[tuple[int, Boot]], whole: Boot | None) -> GfpNames:
     """Return how the masks of a recording were read: what it says of its own kernel counts before what others of the boot say.
 
     Readers before version 4 of the events took the names of 6.1, if there was no format file, and said nothing.

@@ -6,7 +6,7 @@ recording is in the log completely, and its frames are folded where the first fr
 
 from dataclasses import dataclass
 
-from pagetrail.replay.facts.facts import StreamRecording
+from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.replay.store.cut import Successor
 from pagetrail.schemas.frames import FrameHeader, RecordingKey
 from pagetrail.schemas.log.contract import LogRecord
