@@ -59,8 +59,9 @@ def ingest(
 ) -> "IngestReport":
     """Store one recording (a file, a capture directory, or ``-`` for stdin) in a trail's log; see ``open_recording``.
 
-    With *log*, store it in that topic; the trail is not touched. With *again*, a recording that an older reader made of the same
-    bytes does not stand in the way: this one takes its place when the log is replayed. *cut*: see ``open_recording``.
+    With *log*, store it in that topic, whose last messages say what of it is there; the trail is not touched. With *again*, a
+    recording that an older reader made of the same bytes does not stand in the way: this one takes its place when the log is
+    replayed. *cut*: see ``open_recording``.
 
     Raises
     ------
