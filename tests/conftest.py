@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import sys
 import tarfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,6 +37,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.ge
 
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):  # hundreds of processes are started: each module is compiled once
     os.environ["PYTHONPYCACHEPREFIX"] = str(REPOSITORY / ".cache" / "pycache")
+
+# pyarrow imports it for each list that becomes an array. Where it is not installed, each import searches all folders in vain.
+if find_spec("dateutil") is None:
+    sys.modules["dateutil"] = None  # type: ignore[assignment]
 
 Unavailable = Callable[[str, str], NoReturn]
 KernelDump = Callable[[str, str], Path]

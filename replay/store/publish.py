@@ -80,11 +80,9 @@ def _write_tables(path: Path, tables: dict[str, pa.Table]) -> None:
         segment = db.execute("SELECT current_database()").fetchall()[0][0]
         db.execute("BEGIN")
         db.execute(f"COPY FROM DATABASE empty TO {segment} (SCHEMA)")
-        for name, table in tables.items():
-            if table.num_rows:
-                db.register("incoming", table)
+        for name, incoming in tables.items():
+            if incoming.num_rows:  # DuckDB finds the variable by its name: a registered view takes longer than the rows
                 db.execute(f'INSERT INTO "{name}" SELECT * FROM incoming')
-                db.unregister("incoming")
         db.execute("COMMIT")
         db.execute("CHECKPOINT")
 
