@@ -96,11 +96,16 @@ def _by_page(said: Said) -> Said:
 
 def kept(said: Said, which: NDArray[np.bool_]) -> Said:
     """Return what is said of the rows *which*."""
+    if which.all():
+        return said
     rows = SaidRows(said.rows.pfn[which], said.rows.said[which])
-    used, index = np.unique(rows.said, return_inverse=True)
-    seqs = said.values["seq"][rows.said]
-    there = _among(said.stamps, rows.pfn, seqs)
-    return Said(SaidRows(rows.pfn, index.astype(np.int32)), said.values[used], said.stamps[there], said.texts)
+    used = np.zeros(said.values.size, np.bool_)
+    used[rows.said] = True
+    index = np.cumsum(used, dtype=np.int32) - np.int32(1)
+    there = np.zeros(0, np.bool_)
+    if said.stamps.size:
+        there = _among(said.stamps, rows.pfn, said.values["seq"][rows.said])
+    return Said(SaidRows(rows.pfn, index[rows.said]), said.values[used], said.stamps[there], said.texts)
 
 
 def latest(said: Said) -> NDArray[np.bool_]:
