@@ -76,6 +76,8 @@ class ReadAccount:
     """Records of page_owner dumps that were seen and could not be read."""
     notes: list[str] = field(default_factory=list)
     """What the user should know of the source."""
+    trace_clock: str | None = None
+    """The clock of its times, where reading showed it: known when its first event is."""
 
     def note_line(self, line: int, text: str) -> None:
         """Count a line that no rule matched, and keep the first ones."""

@@ -8,7 +8,9 @@ from pathlib import Path
 from pagetrail.producers.arrangement import MERGED, Arrangement, arrange
 from pagetrail.producers.capture.directory import Capture
 from pagetrail.producers.detail_rows import coverage_row, detail_row
+from pagetrail.producers.dump_given import Given
 from pagetrail.producers.formats.format import Format, Origin
+from pagetrail.producers.formats.page_owner.alone import PageOwnerFile
 from pagetrail.producers.formats.recognise import HEAD_BYTES, opener, recognise
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.inputs import Input, open_input
@@ -97,6 +99,7 @@ def open_recording(
     kernel_release: str | None = None,
     gfp_table: Mapping[str, int] | None = None,
     page_shift: int | None = None,
+    dump: Given | None = None,
     spool: Path | None = None,
     boot: int | None = None,
     formats: tuple[Format, ...] = FORMATS,
@@ -121,6 +124,8 @@ def open_recording(
         Names of gfp flags of the recorded kernel, to their bits, where the recording does not have them.
     page_shift
         log2 of the bytes of the machine's pages, where the recording does not say.
+    dump
+        What the user says of a dump alone.
     spool
         Where stdin is kept until it has ended, and what has to be merged: see ``spooled``.
     boot
@@ -138,6 +143,7 @@ def open_recording(
         options["vmemmap_base"] = hex(vmemmap_base)
     if page_shift is not None:
         options["page_bytes"] = str(1 << page_shift)
+    options |= {} if dump is None else dump.options()
     if clock_skew:
         options[CLOCK_SKEW_OPTION] = str(clock_skew)
     if kernel_release is not None:
@@ -152,6 +158,7 @@ def open_recording(
             raise BadArgument(
                 f"{path}: --page-size cannot be used with a capture directory, which has the constants of its boot"
             )
+        _only_of_dumps(str(path), "a capture directory", dump)
         capture = Capture(Path(path), probes=probes, covers=covers, given=given, formats=formats)
         return Recording(info=_named(capture.info, host, boot_id, options), parser=capture)
     with _at_hand(path, spool) as opens, _chosen(_arranged(opens, formats), boot, spool) as arrangement:
@@ -162,6 +169,11 @@ def open_recording(
         said = found.origin(head) if found.origin else Origin()
         kernel = given if given.release else replace(given, release=said.release)
         parser = opener(found, stream.source, formats, head)(stream, kernel)
+        reads = parser if isinstance(parser, PageOwnerFile) else None
+        if reads is None:
+            _only_of_dumps(stream.source, found.name, dump)
+        elif dump is not None:
+            reads.given = dump
     except BaseException:
         stream.close()
         raise
@@ -177,7 +189,14 @@ def open_recording(
         parser = TraceFile(stream, parser, covers=covers, anew=arrangement.anew)
     if page_shift is not None:
         parser = WithPageSize(parser, page_shift)
-    return Recording(info=_named(info, host, boot_id, options), parser=parser, file=stream)
+    return Recording(info=_named(info, host, boot_id, options), parser=parser, file=stream, dump=reads)
+
+
+def _only_of_dumps(source: str, what: str, given: Given | None) -> None:
+    """Refuse what the user says of a dump, of something else."""
+    if given is not None and (said := given.options()):
+        names = " and ".join(f"--{name}" for name in said)
+        raise BadArgument(f"{source}: expected a page_owner dump alone with {names}, found {what}")
 
 
 def _unread_gfp(found: Format, kernel: RecordedKernel) -> list[str]:

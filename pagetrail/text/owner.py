@@ -39,7 +39,8 @@ def _headline(row: Row) -> str:
     gfp = "?" if row["gfp_mask"] is None else hex(row["gfp_mask"])
     if row.get("gfp_flags"):  # the kernel's own record has only the number
         gfp += f" ({row['gfp_flags']})"
-    return f"owned by pid {row['pid']}{tgid} ({row['comm'] or '?'}), order {row['order']}, gfp {gfp}"
+    pid = "?" if row["pid"] is None else row["pid"]
+    return f"owned by pid {pid}{tgid} ({row['comm'] or '?'}), order {row['order']}, gfp {gfp}"
 
 
 def _owner_lines(row: Row, time: Time) -> list[str]:

@@ -36,6 +36,7 @@ class IngestReport:
     frames: int
     duplicates: int
     clamped: int
+    last_ts: int
     account: ReadAccount
     notes: tuple[str, ...]
 
@@ -43,11 +44,12 @@ class IngestReport:
 def origin_of(recording: Recording, *, producer_version: str) -> FrameOrigin:
     """Return whose events a recording holds. One without a boot_id gets its own id as one: it is joined to no other.
 
-    A dump alone, which names no host, is known by the name of its file.
+    A dump alone, which names no host and no boot, is known by the name of its file.
     """
     info = recording.info
     identity = info.recording_id or uuid.uuid4().hex
-    named = info.source.split(".")[0] if info.format in DUMPS and info.source != "-" else ""
+    nameless = info.boot_id in (None, info.supersedes)  # with a boot of the user's choice, several dumps are one stream
+    named = info.source.split(".")[0] if info.format in DUMPS and nameless and info.source != "-" else ""
     return FrameOrigin(
         host=info.host or named or UNKNOWN_HOST,
         boot_id=info.boot_id or identity,
@@ -84,16 +86,6 @@ def ingest(
     framer = Framer(origin)
     sending = _Sending(log, accept)
     info = recording.info
-    begin = RecordingBegin(
-        source=info.trace_file or info.format,
-        format=info.format,
-        trace_clock=info.trace_clock,
-        options=dict(sorted(info.options.items())),
-        reader=info.reader,
-        supersedes=info.supersedes,
-        gfp_read_for=info.gfp_read_for,
-        gfp_known=info.gfp_known,
-    )
     begun = False
     before: list[EventBatch] = []
     for batch in recording.parser.batches():
@@ -102,7 +94,7 @@ def ingest(
             continue
         if not begun:
             first_ts = next(int(held.columns["trace_ts_nsec"][0]) for held in before if len(held))
-            sending.send(framer.add(single(Kind.RECORDING_BEGIN, first_ts, begin)))
+            sending.send(framer.add(single(Kind.RECORDING_BEGIN, first_ts, _begin(recording))))
             begun = True
         for held in before:
             if len(held):
@@ -122,12 +114,27 @@ def ingest(
     sending.flush()
     return IngestReport(
         source=info.source, origin=origin, events=framer.seq, frames=framer.frame, duplicates=sending.duplicates,
-        clamped=account.clamped + framer.clamped, account=account, notes=(*info.notes, *account.notes),
+        clamped=account.clamped + framer.clamped, last_ts=framer.last_ts or 0, account=account, notes=(*info.notes, *account.notes),
     )  # fmt: skip
 
 
+def _begin(recording: Recording) -> RecordingBegin:
+    """Return the first event of a recording, of which something was read."""
+    info = recording.info
+    return RecordingBegin(
+        source=info.trace_file or info.format,
+        format=info.format,
+        trace_clock=info.trace_clock or recording.parser.account.trace_clock,
+        options=dict(sorted(info.options.items())),
+        reader=info.reader,
+        supersedes=info.supersedes,
+        gfp_read_for=info.gfp_read_for,
+        gfp_known=info.gfp_known,
+    )
+
+
 def stored_before(
-    recording: Recording, origin: FrameOrigin, *, events: int, frames: int, end: RecordingEnd
+    recording: Recording, origin: FrameOrigin, *, events: int, frames: int, last_ts: int, end: RecordingEnd
 ) -> IngestReport:
     """Return the report of a recording that is in the log already, to its *end*: nothing was read again."""
     account = ReadAccount(
@@ -146,7 +153,7 @@ def stored_before(
     )
     return IngestReport(
         source=recording.info.source, origin=origin, events=events, frames=frames, duplicates=frames, clamped=end.clamped,
-        account=account, notes=tuple(recording.info.notes),
+        last_ts=last_ts, account=account, notes=tuple(recording.info.notes),
     )  # fmt: skip
 
 

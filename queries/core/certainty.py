@@ -97,7 +97,9 @@ def judge(
     take(owned & _gfp_unsure(records, facts), int(Attribute.GFP_MASK), Reason.GFP)
     doubt = _doubt(runs, begin, until, doubts, facts.clock_skew())
     take(doubt >= 0, _ALL, Reason.DOUBT)
-    take(owned & ~viewed & _clock_unsure(records, facts), _TS, Reason.CLOCK)
+    ordered = np.full(runs.size, facts.has_dumps_in_order)
+    take((owned | free) & ordered, _ALL, Reason.DUMP_ORDER)
+    take(owned & ~viewed & ~ordered & _clock_unsure(records, facts), _TS, Reason.CLOCK)
     lost[free] &= _STATE
     return Judgement(lost=lost, reasons=reasons, gap=gap, doubt=doubt, begin=begin.copy(), facts=facts, doubts=doubts)
 

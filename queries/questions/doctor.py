@@ -10,6 +10,7 @@ from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.store.cut import cuts
 from pagetrail.schemas.details import Gap
+from pagetrail.schemas.linux.trace_clock import DUMP_ORDER
 from pagetrail.schemas.owner import ANOMALY_TEXT, QUARANTINED, Anomaly
 
 
@@ -93,6 +94,10 @@ def _coverage(stream: Stream) -> list[Finding]:
 
 def _recordings(stream: Stream) -> list[Finding]:
     found = []
+    ordered = sum(part.counting_clock == DUMP_ORDER for part in stream.facts.recordings)
+    if ordered:
+        text = "dumps without times: theirs are the order in which they were given; see 'pagetrail ingest --at'"
+        found.append(Finding(level="unknown", what="times", count=ordered, detail=text))
     for part in stream.facts.recordings:
         if not part.complete:
             text = f"recording {part.recording} has no end: its ingest was stopped, or is still running"

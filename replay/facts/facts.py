@@ -15,6 +15,7 @@ from pagetrail.schemas.details import Boot, Clock, Coverage, Gap, RecordingEnd, 
 from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1, format_gfp
 from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
 from pagetrail.schemas.linux.releases import KernelRules, gfp_of, rules_of
+from pagetrail.schemas.linux.trace_clock import DUMP_ORDER
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
 
 NO_ACCOUNT: Final = "an older pagetrail read it, and had not yet told how many lines it did not understand"
@@ -158,6 +159,11 @@ class Facts:
     def counting_clock(self) -> str | None:
         """The name of the trace clock, if it only counts; null: times are ns."""
         return next((found.counting_clock for found in self.recordings if found.counting_clock), None)
+
+    @property
+    def has_dumps_in_order(self) -> bool:
+        """Whether times of dumps are places in an order: when they were made is unknown."""
+        return any(found.counting_clock == DUMP_ORDER for found in self.recordings)
 
     def gfp_text(self, mask: int) -> str:
         """Return the names of a mask's flags, as the recorded kernel's tracepoints print them."""

@@ -22,6 +22,8 @@ class StoredRecording:
         Its first event. Its ``reader`` is null where it is from before readers had versions.
     end
         Its last event; null: the log does not hold all of it.
+    first_ts, last_ts
+        Trace clock of its first event, and of the last one that the log holds, ns.
     events, frames
         How many the log holds.
     """
@@ -31,6 +33,8 @@ class StoredRecording:
     recording: str
     begin: RecordingBegin
     end: RecordingEnd | None
+    first_ts: int
+    last_ts: int
     events: int
     frames: int
 
@@ -64,6 +68,8 @@ def stored_recording(first: bytes, last: bytes) -> StoredRecording:
         recording=header.recording,
         begin=RecordingBegin.model_validate_json(batch.details[0]),
         end=RecordingEnd.model_validate_json(end.details[last_row]) if ended else None,
+        first_ts=header.first_ts,
+        last_ts=newest.last_ts,
         events=newest.last_seq + 1,
         frames=newest.frame + 1,
     )
