@@ -21,7 +21,9 @@ def owner_text(row: Row, wall_time: str | None, time: Time = as_text) -> str:
     if row["state"] == "free" and row["free_pid"] is not None:
         last = f"; last owner seen: {_who(row['last_pid'], row['last_comm'])}" if row["last_pid"] is not None else ""
         lines.append(f"  freed by  {_who(row['free_pid'], row['free_comm'])}{last}")
-    if row["kernel_says"] is not None:
+    if row["kernel_says"] is not None and row["kernel_says"]["state"] == "unknown":
+        lines.append("  kernel    it has no record of this page: a whole dump does not list it")
+    elif row["kernel_says"] is not None:
         lines.append(f"  kernel    its own record is known to be wrong here: {_headline(row['kernel_says'])}")
     lines += _page_ext_lines(row["page_ext"], time)
     lines += _evidence_lines(row, time)

@@ -13,6 +13,7 @@ from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.judgement import Judgement
 from pagetrail.queries.core.row_columns import ROW_SCHEMA, JudgedRows, texts_of, to_table, unknown_records
 from pagetrail.queries.core.runs import Rows, joined, split
+from pagetrail.queries.core.silence import unlisted
 from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.store.read import arrays
@@ -61,7 +62,7 @@ def rows_at(
         there = sections_at(stream.facts, at, within_pages=selected.sections)
         runs, records, kernel_row = _with_unknown(stream.facts, there, runs, records, kernel_row, pfns)
     rows = Rows(runs=runs, records=records, kernel_row=kernel_row)
-    rows, judged = _judged(stream, at, rows, kernel_records, selected.sections)
+    rows, kernel_records, judged = _judged(stream, at, rows, kernel_records, selected.sections)
     if selected.ranges is not None:
         rows, judged = _cut(rows, judged, selected.ranges)
     if pfns is not None:
@@ -80,8 +81,8 @@ def rows_at(
 
 def _judged(
     stream: Stream, at: Instant, rows: Rows, kernel_records: NDArray[np.void], sections: PfnRanges | None
-) -> tuple[Rows, Judgement]:
-    """Return how sure each run is; runs are split where a doubt or a zone begins or ends.
+) -> tuple[Rows, NDArray[np.void], Judgement]:
+    """Return how sure each run is, and the kernel's records; runs are split where a doubt or a zone begins or ends.
 
     All of them are in *sections*; null: anywhere.
     """
@@ -94,7 +95,13 @@ def _judged(
     pieces, parent = split(rows.runs, edges)
     rows = rows.take(parent, pieces)
     judged = judge(rows.runs, rows.records, rows.kernel_row >= 0, at.ts, stream.facts, doubts)
-    return joined(rows, kernel_records, judged, stream.facts.pages_per_section, borders)
+    silent = unlisted(rows.runs["pfn"], rows.records, at, stream.facts, doubts) & (rows.kernel_row < 0)
+    if silent.any():
+        kernel_row = np.where(silent, kernel_records.size, rows.kernel_row)
+        rows = Rows(runs=rows.runs, records=rows.records, kernel_row=kernel_row)
+        kernel_records = concatenated([kernel_records, unknown_records(1)])
+    rows, judged = joined(rows, kernel_records, judged, stream.facts.pages_per_section, borders)
+    return rows, kernel_records, judged
 
 
 def _cut(rows: Rows, judged: Judgement, ranges: PfnRanges) -> tuple[Rows, Judgement]:

@@ -12,6 +12,7 @@ import numpy as np
 from pagetrail.queries.core.filters import NO_FILTER, Filters, select, within
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.runs import heads
+from pagetrail.queries.core.silence import unlisted
 from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.clock import owner_clock, owner_ts
 from pagetrail.replay.store.read import arrays
@@ -19,6 +20,7 @@ from pagetrail.schemas.linux.gfp import format_gfp, gfp_migratetype
 from pagetrail.schemas.linux.migrate import migrate_reason_name
 from pagetrail.schemas.linux.mmzone import PAGEBLOCK_ORDER
 from pagetrail.schemas.owner import ABSENT8, ABSENT32, ABSENT64
+from pagetrail.schemas.structs import taken
 
 
 def page_owner_records(stream: Stream, at: Instant, filters: Filters = NO_FILTER) -> Iterator[str]:
@@ -37,6 +39,8 @@ def page_owner_records(stream: Stream, at: Instant, filters: Filters = NO_FILTER
     gfp_texts: dict[int, str] = {}
     pfns, rows = heads(runs, records)
     listed = selected.keeps(records, texts)[rows]
+    proven = runs["kernel_view"][rows] == 0
+    listed &= ~(proven & unlisted(pfns, taken(records, rows), at, stream.facts, stream.doubts_at(at)))
     if selected.ranges is not None:
         listed &= within(pfns, selected.ranges)
     for pfn, row in zip(pfns[listed].tolist(), rows[listed].tolist(), strict=True):

@@ -88,6 +88,8 @@ class Audit:
     view: str = "page_owner"
     classes: dict[str, int] = field(default_factory=dict)
     sections: dict[str, int] = field(default_factory=dict)
+    whole: bool = False
+    """Whether it changed the state by its silence too: a whole dump, that was applied."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -142,6 +142,7 @@ def _audit(
             pages=int(pages.sum()), agree_pages=int(pages[c.agree].sum()), extra=int(c.extra.size), applied=applied,
             classes=classes,
             sections={str(nr): int(count) for nr, count in zip(where.tolist(), times.tolist(), strict=True)},
+            whole=applied and _is_whole(opened, b),
         )
     )  # fmt: skip
     clock = owner_clock(state.facts.clocks)
@@ -170,7 +171,7 @@ def _apply(state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, 
     if opened.begin.skipped:
         return  # in an incomplete dump, a missing record proves nothing
     extra, extra_ours = c.extra, c.extra_ours
-    if opened.begin.extent == "whole" and heads_of(b).sum() == sum(map(len, opened.batches)):
+    if _is_whole(opened, b):
         end_unlisted(state, b, seq, ts)
         there = proven_handles(state.tables, extra) >= 0  # what was ended is in no further doubt
         extra, extra_ours = extra[there], extra_ours[there]
@@ -178,6 +179,12 @@ def _apply(state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, 
     for pfn, ours in zip(extra.tolist(), extra_ours, strict=True):
         pages = 1 << max(int(ours["order"]), 0)
         doubt_on(state.tables, pfn, pages, int(ours["evidence_ts"]), ts, seq, DOUBT_BASELINE)
+
+
+def _is_whole(opened: OpenBaseline, b: Entries) -> bool:
+    """Return whether a dump lists all that the kernel has records of, and all its records can be."""
+    complete = opened.begin.extent == "whole" and not opened.begin.skipped
+    return bool(complete and heads_of(b).sum() == sum(map(len, opened.batches)))
 
 
 def end_unlisted(state: StreamState, b: Entries, seq: int, ts: int) -> None:

@@ -73,6 +73,8 @@ def facts_digest(facts: Facts) -> bytes:
     for recording in fields["recordings"]:
         del recording["next_frame"], recording["version"]
         _drop_absent(recording, {"supersedes": None, "gfp_read_for": None, "counting_clock": None})
+    for audit in fields["audits"]:
+        _drop_absent(audit, {"whole": False})
     for name, models in _MODELS_AT.items():
         for fact in fields[name]:
             for model in (part for part in fact if isinstance(part, dict)):
