@@ -171,7 +171,7 @@ class Trail:
 
     def page_size_is_known(self, stream: str | None = None) -> bool:
         """Return whether a recording of a stream says how large a page is; else it is taken to have the size of x86_64's."""
-        return self.stream(stream).facts.boot is not None
+        return self.stream(stream).facts.page_size_is_known
 
     def page_bytes(self, stream: str | None = None) -> int:
         """Return the bytes of a page on the machine of a stream."""

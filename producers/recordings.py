@@ -154,12 +154,8 @@ def open_recording(
         gfp_flags=gfp_table or {}, gfp_from="--gfp-table", vmemmap_base=vmemmap_base, release=kernel_release
     )
     if str(path) != "-" and Path(path).is_dir():
-        if page_shift is not None:
-            raise BadArgument(
-                f"{path}: --page-size cannot be used with a capture directory, which has the constants of its boot"
-            )
         _only_of_dumps(str(path), "a capture directory", dump)
-        capture = Capture(Path(path), probes=probes, covers=covers, given=given, formats=formats)
+        capture = Capture(Path(path), probes=probes, covers=covers, given=given, page_shift=page_shift, formats=formats)
         return Recording(info=_named(capture.info, host, boot_id, options), parser=capture)
     with _at_hand(path, spool) as opens, _chosen(_arranged(opens, formats), boot, spool) as arrangement:
         stream, recording_id = arrangement.open(spool), arrangement.content_id

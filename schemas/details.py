@@ -4,6 +4,8 @@ These are the models of the current version, 4. Kinds without a model (alloc, fr
 All times are ns of the trace clock unless a field's description gives another clock.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from pagetrail.schemas.columns import Kind
@@ -31,6 +33,7 @@ from pagetrail.schemas.versions.v4_details import (
 __all__ = [
     "CLOCK_SKEW_OPTION",
     "DETAIL_MODELS",
+    "PAGE_SIZE_GUESSED",
     "BaselineBegin",
     "BaselineEnd",
     "Boot",
@@ -53,6 +56,9 @@ __all__ = [
 
 CLOCK_SKEW_OPTION: Final = "clock_skew_nsec"
 """Option of a recording: the largest difference between the clocks of two of its CPUs, ns."""
+
+PAGE_SIZE_GUESSED: Final[Mapping[str, str]] = MappingProxyType({"page_size": "guessed"})
+"""Option of a recording whose boot has a page size that nothing says."""
 
 DETAIL_MODELS: Final[dict[Kind, type[Detail]]] = {
     Kind.RECORDING_BEGIN: RecordingBegin,

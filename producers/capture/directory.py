@@ -36,8 +36,7 @@ from pagetrail.producers.parsed import ReadAccount
 from pagetrail.producers.recording_info import RecordingInfo
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.details import Coverage, Covered, Gap
-from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
+from pagetrail.schemas.details import PAGE_SIZE_GUESSED, Coverage, Covered, Gap
 from pagetrail.schemas.linux.probes import HOTPLUG_GROUP
 from pagetrail.schemas.linux.trace_clock import counts_only
 
@@ -60,6 +59,8 @@ class Capture:
         Kinds that the operator knows to be complete, on all CPUs, from the first event on.
     given
         What the operator says of the recorded kernel; the rest the capture tells.
+    page_shift
+        log2 of the bytes of a page that the operator says.
     formats
         Those that the trace may have.
 
@@ -77,12 +78,13 @@ class Capture:
         probes: bool = True,
         covers: tuple[Covered, ...] = (),
         given: RecordedKernel = UNKNOWN_KERNEL,
+        page_shift: int | None = None,
         formats: tuple[Format, ...] = FORMATS,
     ) -> None:
         self._directory, self._dumps, self._probes, self._covers = directory, dumps, probes, covers
         self._trace = find_trace(directory, formats)
         self._snapshots = Snapshots(directory)
-        self._boot = BootFiles(directory, self._snapshots)
+        self._boot = BootFiles(directory, self._snapshots, page_shift)
         self._kernel = self._boot.kernel(given)
         tracer = self._trace.tracer
         self._clock_name = tracer.clock(self._boot.text(tracer.clock_file))
@@ -147,6 +149,11 @@ class Capture:
             notes.append(
                 f"{self._boot.gfp_file} is not understood: gfp flags are read as {self._kernel.gfp.read_for} prints them"
             )
+        guessed = self._boot.page_size.known_by is None
+        if guessed:
+            notes.append(
+                "the size of a page is a guess, 4 KiB: no file of the capture says it; give ingest --page-size SIZE"
+            )
         return RecordingInfo(
             host=self._boot.host(),
             boot_id=boot_id or None,
@@ -160,7 +167,8 @@ class Capture:
             gfp_known=self._kernel.gfp.known and not unread,
             twins=self._trace.twins,
             snapshots=self._snapshots.dumps,
-            options={"dumps": _yes(self._dumps), "probes": _yes(self._probes)},
+            options={"dumps": _yes(self._dumps), "probes": _yes(self._probes)}
+            | (dict(PAGE_SIZE_GUESSED) if guessed else {}),
             notes=[*self._snapshots.notes, *notes],
         )
 
@@ -206,7 +214,7 @@ class Capture:
         uevents, block_bytes = self._boot.text("uevents.txt"), self._boot.block_bytes()
         probed = f"{HOTPLUG_GROUP}:" in (self._boot.text("set_event.txt") or "")
         if uevents and block_bytes is not None and not probed:
-            yield from hotplug_rows(uevents, block_bytes >> PAGE_SHIFT, self._relation.mono_offset)
+            yield from hotplug_rows(uevents, block_bytes >> self._boot.page_size.shift, self._relation.mono_offset)
         if not self._trace.tracer.keeps_markers:
             yield from marker_rows(self._snapshots.markers(), self._relation)
 

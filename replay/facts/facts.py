@@ -52,6 +52,9 @@ class StreamRecording:
     counting_clock: str | None = None
     """The name of its trace clock, if that only counts; null: its times are ns."""
 
+    page_size_guessed: bool = False
+    """Whether nothing says how large a page is on its machine."""
+
     @property
     def tells_losses(self) -> bool:
         """Whether its events name what its reader could not read. Readers before version 4 only counted it, in its end."""
@@ -190,6 +193,11 @@ class Facts:
     def page_shift(self) -> int:
         """log2 of a page's bytes; that of x86_64 where no boot was recorded."""
         return self.boot.page_shift if self.boot else PAGE_SHIFT
+
+    @property
+    def page_size_is_known(self) -> bool:
+        """Whether a recording, or the operator, says how large a page is."""
+        return bool(self.boots) and not any(recording.page_size_guessed for recording in self.recordings)
 
     def lose(self, seq: int, ts: int, cpu: int | None, gap: Gap) -> None:
         """Add a loss that was reported at *ts*."""

@@ -72,7 +72,8 @@ def facts_digest(facts: Facts) -> bytes:
     del fields["clients"], fields["fields"]  # the values of clients are digested by field: see ``values_digest``
     for recording in fields["recordings"]:
         del recording["next_frame"], recording["version"]
-        _drop_absent(recording, {"supersedes": None, "gfp_read_for": None, "counting_clock": None})
+        added = {"supersedes": None, "gfp_read_for": None, "counting_clock": None, "page_size_guessed": False}
+        _drop_absent(recording, added)
     for audit in fields["audits"]:
         _drop_absent(audit, {"whole": False})
     for name, models in _MODELS_AT.items():
