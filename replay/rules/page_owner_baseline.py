@@ -147,6 +147,7 @@ def compare(t: Tables, o: Array, entries: Entries, since: int, clock: OwnerClock
         & (ours["pid"] == entries.pid)
         & (ours["gfp_mask"] == entries.gfp_mask)
         & _same_ts(ours, entries, clock)
+        & ~_other_stack(ours, entries)
     )
     extra, extra_ours = _extra(t, entries, since)
     return Comparison(
@@ -194,6 +195,12 @@ def _same_ts(ours: NDArray[np.void], entries: Entries, clock: OwnerClock | None)
     unknown = (stamp == ABSENT64) | (entries.ts_nsec == ABSENT64)
     apart = np.abs(np.where(unknown, 0, stamp) - np.where(unknown, 0, entries.ts_nsec))
     return np.asarray(unknown | (apart <= SAME_TS_NSEC))
+
+
+def _other_stack(ours: NDArray[np.void], entries: Entries) -> NDArray[np.bool_]:
+    """Return where only the stacks of two dumps tell two allocations apart: neither says when it was."""
+    untimed = (entries.ts_nsec == ABSENT64) & (ours["ts_nsec"] == ABSENT64) & (ours["alloc_ts"] == ABSENT64)
+    return np.asarray(untimed & (ours["stack"] >= 0) & (entries.stack >= 0) & (ours["stack"] != entries.stack))
 
 
 def _extra(t: Tables, entries: Entries, since: int) -> tuple[NDArray[np.int64], NDArray[np.void]]:

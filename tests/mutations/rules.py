@@ -193,6 +193,11 @@ MUTATIONS = (
         old="    if not recording.tells_losses and (why := ", new="    if False and (why := ", tests=LOSSES,
     ),
     Mutation(
+        name="any-stack-agrees", module=BASELINE,
+        rule="two dumps without times whose stacks differ on a page list two allocations",
+        old="        & ~_other_stack(ours, entries)\n", new="", tests=("tests/queries/test_dump_again.py",),
+    ),
+    Mutation(
         name="an-agreeing-dump-leaves-inferences", module=SECTIONS,
         rule="a dump that agrees makes certain what was inferred, or unordered within the skew",
         old='    if r["evidence"] == _INFERRED:\n        r["evidence"] = _BASELINE\n', new="",

@@ -23,7 +23,14 @@ def agrees_with(oracle: "Reference", entry: Event) -> bool:
         and ours.pid == entry.get("pid")
         and ours.gfp_mask == entry.get("gfp_mask")
         and apart(oracle, ours, entry) <= SAME_TS_NSEC
+        and not has_other_stack(ours, entry)
     )
+
+
+def has_other_stack(owner: Owner, entry: Event) -> bool:
+    """Whether nothing says when either was allocated, and they were not allocated in the same place."""
+    untimed = (owner.ts_nsec, owner.alloc_ts, entry.get("ts_nsec")) == (None, None, None)
+    return untimed and None not in (owner.stack, entry.get("stack")) and owner.stack != entry.get("stack")
 
 
 def stamp_of(oracle: "Reference", owner: Owner) -> int | None:
