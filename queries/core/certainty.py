@@ -97,7 +97,7 @@ def judge(
     take(owned & _gfp_unsure(records, facts), int(Attribute.GFP_MASK), Reason.GFP)
     doubt = _doubt(runs, begin, until, doubts, facts.clock_skew())
     take(doubt >= 0, _ALL, Reason.DOUBT)
-    ordered = np.full(runs.size, facts.has_dumps_in_order)
+    ordered = until >= (OPEN_END if facts.dumps_in_order_since is None else facts.dumps_in_order_since)
     take((owned | free) & ordered, _ALL, Reason.DUMP_ORDER)
     take(owned & ~viewed & ~ordered & _clock_unsure(records, facts), _TS, Reason.CLOCK)
     lost[free] &= _STATE

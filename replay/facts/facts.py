@@ -162,13 +162,19 @@ class Facts:
 
     @property
     def counting_clock(self) -> str | None:
-        """The name of the trace clock, if it only counts; null: times are ns."""
-        return next((found.counting_clock for found in self.recordings if found.counting_clock), None)
+        """The name of the trace clock, if it only counts; null: times are ns.
+
+        Places in an order count where there are no other times: beside other recordings, they are in the order of their times.
+        """
+        names = [found.counting_clock for found in self.recordings]
+        counts = next((name for name in names if name and name != DUMP_ORDER), None)
+        return counts or (DUMP_ORDER if names and set(names) == {DUMP_ORDER} else None)
 
     @property
-    def has_dumps_in_order(self) -> bool:
-        """Whether times of dumps are places in an order: when they were made is unknown."""
-        return any(found.counting_clock == DUMP_ORDER for found in self.recordings)
+    def dumps_in_order_since(self) -> int | None:
+        """The first time that is a place of a dump in an order: when it was made is unknown. Null: there is none."""
+        times = [found.first_ts for found in self.recordings if found.counting_clock == DUMP_ORDER]
+        return min((ts for ts in times if ts is not None), default=None)
 
     def gfp_text(self, mask: int) -> str:
         """Return the names of a mask's flags, as the recorded kernel's tracepoints print them."""

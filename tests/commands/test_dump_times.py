@@ -119,6 +119,19 @@ def test_two_dumps_with_the_same_newest_record_are_one_after_the_other(tmp_path:
     assert folder.replay().pages("-0s") == [9, 10]
 
 
+def test_a_dump_without_a_time_behind_a_trace_makes_answers_unsure_from_its_place_on(tmp_path: Path) -> None:
+    event = "mm_page_alloc: page=x pfn=0x8 order=0 migratetype=0 gfp_flags=GFP_KERNEL"
+    trace = f"# tracer: nop\n            sh-42      [000] .....     1.000000: {event}\n"
+    folder = Folder(tmp_path, trace=trace, dump=untimed(8, 20))
+    release = ("--kernel-release", "6.1.0", "--covers", "alloc,free,migrate,split")
+    folder.ingest("trace", options=release)
+    folder.ingest("dump", options=("--at", "order"))
+    folder.replay()
+    before, behind = (folder("owner", "8", "--at", at).out for at in ("1.0s", "-0s"))
+    assert "when they were made is unknown" not in before
+    assert "when they were made is unknown" in behind
+
+
 WRONG = {
     "a time before its newest record": ((timed((8, 7), (9, 5)),), ("--at", "6")),
     "a wall time for records with times": ((timed((8, 7)),), ("--at", "2026-11-22T10:00:00Z")),
