@@ -2,16 +2,18 @@
 
 import dataclasses
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pagetrail.replay.log.embedded import SqliteLogReader
-from pagetrail.schemas.errors import InputError, TrailMissing
+from pagetrail.schemas.errors import BadArgument, InputError, TrailMissing
 from pagetrail.schemas.frames import FrameOrigin
 from pagetrail.schemas.linux.trace_clock import DUMP_ORDER, WALL_CLOCK
 
 if TYPE_CHECKING:
     from pagetrail.producers.dump_given import Given
+    from pagetrail.producers.inputs import Source
     from pagetrail.producers.recording_info import Recording
     from pagetrail.replay.log.stored import StoredRecording
 
@@ -33,12 +35,28 @@ def dumps_in_order(
     return [(sources[place], ats[place]) for place in places]
 
 
-def said_of_dump(path: str | Path, at: str | None, *, whole: bool = False, follows: int | None = None) -> "Given":
+def dated(path: str | Path, at: str | None) -> str | None:
+    """Return ``--at``; where it is the time of the file *path*, that time."""
+    from pagetrail.producers.dump_given import FILE_TIME
+
+    if at is None or at.strip() != FILE_TIME:
+        return at
+    if str(path) == "-":
+        raise BadArgument(f"--at {FILE_TIME}: expected a file, found stdin, which has no time")
+    if not Path(path).exists():
+        return None  # its own ingest says so
+    seconds, ns = divmod(Path(path).stat().st_mtime_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%dT%H:%M:%S}.{ns:09d}+00:00"
+
+
+def said_of_dump(
+    path: "str | Path | Source", at: str | None, *, whole: bool = False, follows: int | None = None
+) -> "Given":
     """Return what the user says of a dump."""
     from pagetrail.producers.dump_given import Given, made_at
 
-    there = str(path) != "-" and Path(path).exists()
-    said = Given() if at is None else made_at(at, Path(path).stat().st_mtime_ns if there else None)
+    time = dated(path, at) if isinstance(path, str | Path) else at
+    said = Given() if time is None else made_at(time)
     return dataclasses.replace(said, unfiltered=whole, follows=follows)
 
 

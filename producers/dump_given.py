@@ -77,21 +77,17 @@ class Times:
     trace_clock: str | None = None
 
 
-def made_at(text: str, file_time: int | None) -> Given:
-    """Return what ``--at`` *text* says of a dump whose file was last changed at *file_time* (ns since 1970).
+def made_at(text: str) -> Given:
+    """Return what ``--at`` *text* says of a dump; the time of its file is to be put in its place before.
 
     Raises
     ------
     BadArgument
-        It has none of ``FORMS``, or there is no file.
+        It has none of ``FORMS``.
     """
     text = text.strip()
     if text == IN_ORDER:
         return Given(in_order=True)
-    if text == FILE_TIME:
-        if file_time is None:
-            raise BadArgument(f"--at {FILE_TIME}: expected a file, found stdin, which has no time")
-        return Given(made_at=MadeAt(ns=file_time, wall=True))
     if is_wall_time(text):
         return Given(made_at=MadeAt(ns=parse_wall_time(text), wall=True))
     number = parse_number(text)

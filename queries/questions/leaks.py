@@ -3,9 +3,8 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pagetrail.queries.core import named
 from pagetrail.queries.core.filters import NO_FILTER, Filters
-from pagetrail.queries.core.holders import By, added_up, owned_by, page_bytes
+from pagetrail.queries.core.holders import By, added_up, named, owned_by, page_bytes
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.row_columns import HOW_WORDS
 from pagetrail.queries.core.stream import Stream
@@ -30,4 +29,4 @@ def leaks(stream: Stream, since: Instant, until: Instant, by: By, filters: Filte
     listed = pc.if_else(by_later, owned["begin_ts"], None)
     owned = owned.append_column("born_ts", born)
     owned = owned.filter(pc.greater(pc.coalesce(born, listed), since.ts))
-    return added_up(named.run("leaks", {"owned": owned}, {"until": until.ts, "page_bytes": page_bytes(stream)}), by)
+    return added_up(named("leaks", {"owned": owned}, {"until": until.ts, "page_bytes": page_bytes(stream)}), by)
