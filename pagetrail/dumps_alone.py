@@ -28,7 +28,7 @@ def dumps_in_order(
     BadArgument
         One of the times is none.
     """
-    from pagetrail.producers.dump_order import in_order_of_time
+    from pagetrail.producers.formats.dump_order import in_order_of_time
 
     dumps = [(source, said_of_dump(source, at)) for source, at in zip(sources, ats, strict=True)]
     places = in_order_of_time(dumps) if boot_id is not None and len(dumps) > 1 else range(len(dumps))

@@ -12,9 +12,8 @@ from pagetrail.queries.core.filters import NO_FILTER, Filters, PfnRanges, select
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.judgement import Judgement
 from pagetrail.queries.core.row_columns import ROW_SCHEMA, SAID, JudgedRows, texts_of, to_table, unknown_records
-from pagetrail.queries.core.runs import Rows, joined, split
+from pagetrail.queries.core.runs import Rows, joined, split, unlisted
 from pagetrail.queries.core.said import SaidOf, heads_of_runs, nothing_said_of, said_at, said_of, split_by_said
-from pagetrail.queries.core.silence import unlisted
 from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.store.read import arrays

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from pagetrail.queries.core.filters import NO_FILTER, Filters, Selection, select, within
 from pagetrail.queries.core.instant import Instant
-from pagetrail.queries.core.runs import heads
+from pagetrail.queries.core.runs import heads, unlisted
 from pagetrail.queries.core.said import SaidOf, said_at, said_of
-from pagetrail.queries.core.silence import unlisted
 from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.clock import owner_clock, owner_ts
