@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pagetrail.dumps_alone import dumps_in_order
 from pagetrail.ingesting import ingest, ingest_all
-from pagetrail.log_events import events, events_of
+from pagetrail.log_events import events, events_of, time_text_of
 from pagetrail.producers.log.topic import (
     PARTITIONS_WHY,
     REPLICATION_WHY,
@@ -59,7 +59,7 @@ from pagetrail.schemas.publish import published_json_schema as published_schema
 
 if TYPE_CHECKING:
     from pagetrail.producers.log.ingest import IngestReport as IngestReport
-    from pagetrail.replay.run.partition import ReplayReport as ReplayReport
+    from pagetrail.replay.run.report import ReplayReport as ReplayReport
 
 __all__ = [
     "BY",
@@ -88,6 +88,7 @@ __all__ = [
     "publish",
     "published_schema",
     "replay",
+    "time_text_of",
 ]  # fmt: skip
 
 Time = str | int
@@ -147,6 +148,10 @@ class Trail:
     def time_text(self, stream: str | None = None) -> Callable[[int], str]:
         """Return what makes text of the times of a stream: seconds, or integers where its trace clock only counts."""
         return self.stream(stream).time_text
+
+    def counting_clock(self, stream: str | None = None) -> str | None:
+        """Return the name of the trace clock of a stream if it only counts; null: its times are ns."""
+        return self.stream(stream).facts.counting_clock
 
     def gfp_text(self, stream: str | None = None) -> Callable[[int], str]:
         """Return what makes names of gfp masks of a stream, as the recorded kernel prints them."""

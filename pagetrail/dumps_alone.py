@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pagetrail.producers.dump_given import Given
     from pagetrail.producers.inputs import Source
     from pagetrail.producers.recording_info import Recording
-    from pagetrail.replay.log.stored import StoredRecording
+    from pagetrail.schemas.log.stored import StoredRecording
 
 
 def dumps_in_order(
@@ -68,9 +68,10 @@ def as_given_before(recording: "Recording", found: "StoredRecording") -> "Record
     InputError
         Something else is said now: what is in the log never changes.
     """
-    info, before = recording.info, found.begin.options
-    if recording.dump is None or found.begin.reader != info.reader:
+    info = recording.info
+    if recording.dump is None or found.begin is None or found.begin.reader != info.reader:
         return recording
+    before = found.begin.options
     for name in ("at", "whole"):
         said, was = info.options.get(name), before.get(name)
         if said != was and (said is not None or found.end is None):
@@ -100,7 +101,7 @@ def behind_others(
             newest = log.newest(origin.host, origin.boot_id)
     except TrailMissing:
         return None
-    if newest is not None and (newest.begin.format in DUMPS or dump.given.in_order):
+    if newest is not None and ((newest.begin is not None and newest.begin.format in DUMPS) or dump.given.in_order):
         behind = max(newest.last_ts, dump.given.follows or newest.last_ts)
         dump.given = dataclasses.replace(dump.given, follows=behind)
     return newest
@@ -109,7 +110,9 @@ def behind_others(
 def check_clock(recording: "Recording", before: "StoredRecording | None") -> None:
     """Raise if a dump has a wall time, and the recording *before* it has times of another clock."""
     clock = recording.parser.account.trace_clock
-    if before is None or clock != WALL_CLOCK or before.begin.trace_clock in (WALL_CLOCK, DUMP_ORDER):
+    if before is None or clock != WALL_CLOCK:
+        return
+    if before.begin is not None and before.begin.trace_clock in (WALL_CLOCK, DUMP_ORDER):
         return
     raise InputError(
         f"{recording.info.source}: --at is a wall time, and the times of recording {before.recording} of the same boot count from "

@@ -33,6 +33,7 @@ from pagetrail.schemas.versions.v4_details import (
 __all__ = [
     "CLOCK_SKEW_OPTION",
     "DETAIL_MODELS",
+    "PAGE_BYTES_OPTION",
     "PAGE_SIZE_GUESSED",
     "BaselineBegin",
     "BaselineEnd",
@@ -59,6 +60,8 @@ CLOCK_SKEW_OPTION: Final = "clock_skew_nsec"
 
 PAGE_SIZE_GUESSED: Final[Mapping[str, str]] = MappingProxyType({"page_size": "guessed"})
 """Option of a recording whose boot has a page size that nothing says."""
+PAGE_BYTES_OPTION: Final = "page_bytes"
+"""Option of a recording: the bytes of a page, as the operator says."""
 
 DETAIL_MODELS: Final[dict[Kind, type[Detail]]] = {
     Kind.RECORDING_BEGIN: RecordingBegin,

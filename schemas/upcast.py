@@ -22,13 +22,13 @@ WIRE_SCHEMAS: Final[dict[int, pa.Schema]] = {v.VERSION: v.ARROW_SCHEMA for v in 
 _CUT_OFF = "..."
 _NEW_IN_V4: Final = {
     "recording_begin": ("reader", "supersedes", "gfp_read_for", "gfp_known"),
-    "recording_end": ("lines",),
+    "recording_end": ("lines", "records", "records_unread"),
     "boot": ("deferred_struct_pages",),
     "gap": ("pfn", "order", "nr_pages", "src_pfn", "line"),
     "split": ("old_order",),
     "migrate": ("migrate_reason",),
     "baseline_begin": ("extent", "partial_because"),
-    "baseline_entry": ("memcg_flags",),
+    "baseline_entry": ("memcg_flags", "page_flag_names"),
 }
 _UNSAID_IN_V3: Final[dict[str, dict[str, Any]]] = {"recording_end": {"lines_of_kinds": ()}, "gap": {"count": 1}}
 _CALLS: Final = {"online": "online_pages", "offline": "offline_pages"}

@@ -4,11 +4,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pagetrail.queries.core.filters import NO_FILTER, Filters
-from pagetrail.queries.core.holders import By, added_up, named, owned_by, page_bytes
+from pagetrail.queries.core.holders import By, added_up, born_at, named, owned_by, page_bytes
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.row_columns import HOW_WORDS
 from pagetrail.queries.core.stream import Stream
-from pagetrail.replay.facts.clock import owner_clock
 from pagetrail.schemas.owner import How
 
 
@@ -20,13 +19,9 @@ def leaks(stream: Stream, since: Instant, until: Instant, by: By, filters: Filte
     """
     asked = ("nr_pages", "block_pfn", "certain", "alloc_ts", "ts_nsec", "begin_ts", "how")
     owned = owned_by(stream, until, by, asked, filters)
-    clock = owner_clock(stream.facts.clocks)
-    born = owned["alloc_ts"]
-    if clock is not None:
-        born = pc.coalesce(born, pc.subtract(owned["ts_nsec"], clock.offset))
     first_dump = min((audit.ts for audit in stream.facts.audits if audit.view == "page_owner"), default=until.ts)
     by_later = pc.and_(pc.equal(owned["how"], HOW_WORDS[How.BASELINE]), pc.greater(owned["begin_ts"], first_dump))
     listed = pc.if_else(by_later, owned["begin_ts"], None)
-    owned = owned.append_column("born_ts", born)
-    owned = owned.filter(pc.greater(pc.coalesce(born, listed), since.ts))
+    owned = owned.append_column("born_ts", born_at(stream, owned))
+    owned = owned.filter(pc.greater(pc.coalesce(owned["born_ts"], listed), since.ts))
     return added_up(named("leaks", {"owned": owned}, {"until": until.ts, "page_bytes": page_bytes(stream)}), by)

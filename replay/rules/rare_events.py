@@ -13,6 +13,7 @@ from pagetrail.replay.rules.state import StreamState
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import (
     CLOCK_SKEW_OPTION,
+    PAGE_BYTES_OPTION,
     PAGE_SIZE_GUESSED,
     Clock,
     ContigRange,
@@ -36,6 +37,7 @@ def take_recording_begin(state: StreamState, event: EventRow) -> None:
     recording.gfp_read_for = begin.gfp_read_for if begin.gfp_known is False else None
     recording.counting_clock = begin.trace_clock if counts_only(begin.trace_clock) else None
     recording.page_size_guessed = begin.options.items() >= PAGE_SIZE_GUESSED.items()
+    recording.page_size_given = PAGE_BYTES_OPTION in begin.options
     state.opts[OPT_SKEW] = state.facts.clock_skew()
     if state.last_ts is not None:
         lost = Gap(t_lo=state.last_ts, t_hi=event.ts, reason="between two recordings of the boot")

@@ -17,7 +17,8 @@ from pagetrail.replay.rules.engine import StreamEngine
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.replay.rules.stretch import Stretch
-from pagetrail.replay.run.replayer import Replayer, ReplayReport
+from pagetrail.replay.run.replayer import Replayer
+from pagetrail.replay.run.report import ReplayReport
 from pagetrail.replay.store.content import Content, Link
 from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.place import StreamPlace
@@ -202,7 +203,7 @@ def semantic(engine: StreamEngine, link: Link) -> dict[str, Any]:
     """Return every attribute of a stream, in words that do not depend on how its arrays are laid out."""
     state, t = engine.state, engine.state.tables
     content = Content(engine.stretch(), link)
-    handles = content.stretch.live_handles.tolist()
+    handles = live_rows(t)[2].tolist()
     renumbered = {handle: i for i, handle in enumerate(dict.fromkeys(handles))}
     return {
         "host": engine.host, "boot_id": engine.boot_id, "options": engine.options, "facts": plain(state.facts),
