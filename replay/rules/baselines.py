@@ -82,8 +82,8 @@ def renew_before(state: StreamState) -> int:
 def _page_owner(state: StreamState, opened: OpenBaseline, seq: int, ts: int, applied: bool) -> None:
     entries = _in_sections(state, _entries(state, opened, seq, ts), opened.since, seq, ts)
     clock = owner_clock(state.facts.clocks)
-    swapper = state.comms.intern(state.facts.rules.early_stamp.comm)
-    seen = compare(state.tables, state.opts, entries, opened.since, clock, swapper)
+    swappers = [state.comms.intern(stamp.comm) for stamp in state.facts.rules.early_stamps if stamp.comm is not None]
+    seen = compare(state.tables, state.opts, entries, opened.since, clock, swappers)
     _audit(state, opened, entries, seen, seq, ts, applied)
     if applied:
         _apply(state, opened, entries, seen, seq, ts)

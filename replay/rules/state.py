@@ -64,7 +64,7 @@ class StreamState:
         self.baseline: OpenBaseline | None = None
         self.differences: list[dict[str, Any]] = []
         self.opts = np.zeros(OPTIONS, np.int64)
-        write_rules(self.opts, None)
+        write_rules(self.opts, self.facts.rules, None)
         self.set_section_size(X86_64_PAGES_PER_SECTION)
         self.ask_clients(None, NO_EVENT)
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from tests.oracles.fold.kernels import kernel_of
 from tests.oracles.fold.sections import online
 from tests.oracles.fold.values import MAX_SECTIONS, Event
 
@@ -13,6 +14,9 @@ def take_boot(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
     oracle.flatmem = said.get("memory_model") == "FLATMEM"
     oracle.debug |= "debug" in said.get("page_ext_clients", ())
     oracle.largest = 2 ** ((said.get("max_order") or 11) - 1)
+    if oracle.release is None:
+        oracle.release = said.get("release")
+        oracle.kernel_does = kernel_of(oracle.release)
     if oracle.booted:
         return
     oracle.booted = True
