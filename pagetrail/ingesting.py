@@ -1,7 +1,8 @@
 """Ingesting: recordings into the log of a trail, or into a topic."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -9,14 +10,16 @@ from pagetrail.producers.log.sink_kafka import KafkaLogWriter
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.schemas.details import Covered
-from pagetrail.schemas.errors import BadArgument, InputError, TrailMissing
+from pagetrail.schemas.errors import BadArgument, InputError, TrailMissing, TruncatedInput
 from pagetrail.schemas.frames import Frame, FrameOrigin
 from pagetrail.schemas.log.address import KafkaAddress
 from pagetrail.version import __version__
 
 if TYPE_CHECKING:
+    from pagetrail.producers.inputs import Source
     from pagetrail.producers.log.ingest import IngestReport
     from pagetrail.producers.recording_info import Recording
+    from pagetrail.producers.unpacking import Unpacking
     from pagetrail.replay.log.stored import StoredRecording
 
 
@@ -38,7 +41,7 @@ class IngestOptions(TypedDict, total=False):
 
 def ingest(
     trail: str | Path,
-    path: str | Path,
+    path: "str | Path | Source",
     *,
     host: str | None = None,
     boot_id: str | None = None,
@@ -51,14 +54,13 @@ def ingest(
     gfp_table: Mapping[str, int] | None = None,
     page_shift: int | None = None,
     again: bool = False,
-    boot: int | None = None,
+    cut: "TruncatedInput | None" = None,
     on_progress: Callable[[int], None] = lambda events: None,
 ) -> "IngestReport":
     """Store one recording (a file, a capture directory, or ``-`` for stdin) in a trail's log; see ``open_recording``.
 
     With *log*, store it in that topic; the trail is not touched. With *again*, a recording that an older reader made of the same
-    bytes does not stand in the way: this one takes its place when the log is replayed. *boot* chooses one of several recordings
-    in a file, from 0.
+    bytes does not stand in the way: this one takes its place when the log is replayed. *cut*: see ``open_recording``.
 
     Raises
     ------
@@ -77,7 +79,7 @@ def ingest(
 
     with open_recording(
         path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base, clock_skew=clock_skew,
-        page_shift=page_shift, spool=None if log is not None else Path(trail), boot=boot, kernel_release=kernel_release,
+        page_shift=page_shift, spool=None if log is not None else Path(trail), cut=cut, kernel_release=kernel_release,
         gfp_table=gfp_table,
     ) as opened:  # fmt: skip
         if log is not None:
@@ -104,24 +106,73 @@ def ingest_all(
     *,
     boot_id: str | None = None,
     split_boots: bool = False,
+    on_report: "Callable[[IngestReport], None]" = lambda report: None,
+    on_note: Callable[[str], None] = lambda note: None,
     **options: Unpack[IngestOptions],
 ) -> "tuple[IngestReport, ...]":
-    """Store one recording as ``ingest`` does; with *split_boots* each of several boots in one file as a recording of its own.
+    """Store what a file holds as ``ingest`` does: one recording, or those of an archive (tar, zip), each as one of its own.
+
+    With *split_boots*, each of several boots in one file is a recording of its own. *on_report* is called with each report as soon
+    as its recording is stored, *on_note* with what of an archive was left out.
 
     Raises
     ------
     BadArgument
-        The boots are to have one *boot_id*.
+        Several boots are to have one *boot_id*.
     InputError
-        See ``ingest``.
+        See ``ingest``. Of an archive, the others were stored; the message names those that were not.
     """
-    from pagetrail.producers.recordings import boots_in
+    from pagetrail.producers.spool import at_hand
+    from pagetrail.producers.unpacking import Unpacking, kind_of
 
-    if not split_boots:
-        return (ingest(trail, path, boot_id=boot_id, **options),)
-    if boot_id is not None:
+    if split_boots and boot_id is not None:
         raise BadArgument("--split-boots cannot be used with --boot-id: each boot has an id of its own")
-    return tuple(ingest(trail, path, boot=boot, **options) for boot in range(boots_in(path)))
+    reports: list[IngestReport] = []
+    spool = None if options.get("log") is not None else Path(trail)
+
+    def store(found: "Path | Source", cut: "TruncatedInput | None" = None) -> None:
+        with _apart(found, spool, split=split_boots) as recordings:
+            for recording in recordings:
+                reports.append(ingest(trail, recording, boot_id=boot_id, cut=cut, **options))
+                on_report(reports[-1])
+
+    if str(path) != "-" and Path(path).is_dir():
+        store(Path(path))
+        return tuple(reports)
+    with at_hand(path, spool) as source:
+        kind = kind_of(source)
+        if kind is None:
+            store(source)
+            return tuple(reports)
+        unpacking = Unpacking(source, kind, spool)
+        for unpacked in unpacking.recordings():
+            try:
+                store(unpacked.path, unpacked.cut)
+            except InputError as error:
+                unpacking.refused.append(f"{unpacked.name}: {error}")
+    for note in unpacking.notes:
+        on_note(note)
+    if unpacking.refused or not reports:
+        raise _left_out(source.name, unpacking, len(reports))
+    return tuple(reports)
+
+
+def _left_out(name: str, unpacking: "Unpacking", stored: int) -> InputError:
+    refused = "; ".join(unpacking.refused) or "the archive holds no file"
+    return InputError(f"{name}: of this archive, {stored} recordings were stored, and not these: {refused}")
+
+
+@contextmanager
+def _apart(found: "Path | Source", spool: Path | None, *, split: bool) -> "Iterator[tuple[Path | Source, ...]]":
+    """Yield a file or a capture directory; if told to *split*, each of the recordings that a file consists of."""
+    from pagetrail.producers.arrangement import arrange
+    from pagetrail.producers.formats.table import FORMATS
+
+    if not split or isinstance(found, Path):
+        yield (found,)
+        return
+    with arrange(found, FORMATS).separate(spool) as parts:
+        yield parts
 
 
 def _stored(trail: Path, opened: "Recording") -> "StoredRecording | None":

@@ -1,30 +1,47 @@
 """How a file is to be read: as one recording in order, by merging blocks of it, or as several recordings one after another."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 from pagetrail.producers.formats.format import Format, Part, Surveys
-from pagetrail.producers.inputs import Input, blocks, stream_id
-from pagetrail.producers.spool import filled, reopened
+from pagetrail.producers.formats.recognise import HEAD_BYTES, recognise
+from pagetrail.producers.inputs import UNCOMPRESSED_STEP, Input, Source, blocks, stream_id
+from pagetrail.producers.spool import filled
+from pagetrail.producers.stepped import Stepped
 from pagetrail.schemas.errors import InputError, TruncatedInput
+
+SPLIT: Final = "Give each a file of its own, or run the same command with --split-boots: it makes one recording of each"
+SAVE_EACH: Final = "Make a capture directory of each, with the files that belong to it"
+"""Of the trace of a capture directory, whose other files are those of one boot."""
 
 MERGED: Final = "it is {} blocks of events, one of each CPU; they were merged by time, and lines are counted as merged"
 
 
-class _PartInput(Input):
-    """A part of a file, or a file in another order."""
+class _Range(Stepped):
+    """Bytes [start, stop) of a file, wherever others stand in it; *stop* is null for its end."""
 
-    def __init__(self, file: BinaryIO, source: str, whole_truncated: TruncatedInput | None, *, text: bool) -> None:
-        super().__init__(file, source, text=text)
-        self._whole_truncated = whole_truncated
+    def __init__(self, file: BinaryIO, part: Part) -> None:
+        super().__init__()
+        self._descriptor = os.dup(file.fileno())
+        self._at, self._stop = part.start, part.stop
 
-    @property
-    def truncated(self) -> TruncatedInput | None:
-        """Why the whole file ended in the middle, if it did."""
-        return self._whole_truncated
+    def close(self) -> None:
+        """Close what was opened for it; the file stays as it is."""
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()
+
+    def _step(self) -> bytes:
+        size = UNCOMPRESSED_STEP if self._stop is None else min(UNCOMPRESSED_STEP, self._stop - self._at)
+        data = os.pread(self._descriptor, size, self._at)
+        self._at += len(data)
+        self._ended = not data
+        return data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,16 +50,20 @@ class Arrangement:
 
     Attributes
     ----------
-    opens
-        Opens the file at its start, any number of times: its bytes, or, if told, its text in UTF-8.
+    head
+        Its beginning, as text in UTF-8.
+    found
+        Its format.
     """
 
-    opens: Callable[[bool], Input]
+    source: Source
+    head: bytes
     found: Format
     content_id: str
     parts: tuple[Part, ...]
     survey: Surveys | None
     truncated: TruncatedInput | None
+    several: str
 
     @property
     def merged(self) -> int:
@@ -71,59 +92,74 @@ class Arrangement:
             raise self._refused()
         found = self.parts[0].blocks
         if self.survey is None or not found:
-            return self.opens(True)
-        source = self.opens(False)
-        merged = self.survey.merged(_copy(source, self.parts[0], folder), found)
-        return _PartInput(merged, source.source, self.truncated, text=True)
+            return self.source.open(text=True)
+        merged = self.survey.merged(self._copy(folder), found)
+        return Input(merged, self.source.name, text=True, cut=self.truncated)
 
     @contextmanager
-    def part(self, number: int, folder: Path | None) -> Iterator["Arrangement"]:
-        """Yield part *number* as a file of its own; what it opened stays open."""
-        part = self.parts[number]
-        source = self.opens(False)
-        file, name, truncated = _copy(source, part, folder), source.source, self.truncated
+    def separate(self, folder: Path | None) -> Iterator[tuple[Source, ...]]:
+        """Yield each part as a file of its own. All are read from one copy, which is gone afterwards; *folder*: see ``open``."""
+        if len(self.parts) == 1:
+            yield (self.source,)
+            return
+        with self._copy(folder) as file:
+            yield tuple(
+                Source(
+                    name=self.source.name,
+                    raw=partial(_part_of, file, part),
+                    cut=self.truncated if part.stop is None else None,
+                )
+                for part in self.parts
+            )
 
-        def opens(text: bool) -> Input:
-            return _PartInput(reopened(file), name, truncated if part.stop is None else None, text=text)
-
-        with file:
-            yield arrange(opens, self.found)
+    def _copy(self, folder: Path | None) -> BinaryIO:
+        """Return the uncompressed bytes as a file that vanishes when it is closed."""
+        with self.source.open() as stream:
+            return filled(lambda file: _copy_to(file, stream), folder, "part")
 
     def _refused(self) -> InputError:
         second = self.parts[1]
-        with self.opens(False) as stream:
-            source = stream.source
         return InputError(
-            f"{source}: expected one recording, found {len(self.parts)}, one after another: at line {second.line} time falls on "
-            f"all CPUs, from {_seconds(second.t_from)} to {_seconds(second.t_to)}: another boot begins there, or the same buffer "
-            "was saved again; nothing was stored. Give each a file of its own, or run the same command with --split-boots: it "
-            "makes one recording of each"
+            f"{self.source.name}: expected one recording, found {len(self.parts)}, one after another: at line {second.line} time "
+            f"falls on all CPUs, from {_seconds(second.t_from)} to {_seconds(second.t_to)}: another boot begins there, or the same "
+            f"buffer was saved again; nothing was stored. {self.several}"
         )
 
 
-def arrange(opens: Callable[[bool], Input], found: Format) -> Arrangement:
-    """Read a file of the format *found* once, and return how it is to be read."""
-    survey = found.survey() if found.survey else None
-    with opens(False) as stream:
+def arrange(source: Source, formats: tuple[Format, ...], several: str = SPLIT) -> Arrangement:
+    """Read a file once, and return how it is to be read.
+
+    Parameters
+    ----------
+    several
+        What to do if it is more than one recording.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or is of no format.
+    """
+    with source.open(text=True) as stream:
+        head = stream.read(HEAD_BYTES)
+    found = recognise(head, source.name, formats)
+    survey = found.survey(head) if found.survey else None
+    with source.open() as stream:
         content_id = stream_id(stream, survey.feed) if survey else stream_id(stream)
         truncated = stream.truncated
     parts = survey.parts() if survey else (Part(start=0),)
-    return Arrangement(opens=opens, found=found, content_id=content_id, parts=parts, survey=survey, truncated=truncated)
+    return Arrangement(
+        source=source, head=head, found=found, content_id=content_id, parts=parts, survey=survey, truncated=truncated,
+        several=several,
+    )  # fmt: skip
 
 
-def _copy(source: Input, part: Part, folder: Path | None) -> BinaryIO:
-    """Return the bytes of a *part* of *source*, which is closed then, as a file that vanishes when it is closed."""
+def _copy_to(file: BinaryIO, stream: Input) -> None:
+    for block in blocks(stream):
+        file.write(block)
 
-    def fill(file: BinaryIO) -> None:
-        at = 0
-        for block in blocks(source):
-            low = min(max(part.start - at, 0), len(block))
-            high = len(block) if part.stop is None else min(max(part.stop - at, 0), len(block))
-            file.write(block[low:high])
-            at += len(block)
 
-    with source:
-        return filled(fill, folder, "part")
+def _part_of(file: BinaryIO, part: Part) -> BinaryIO:
+    return cast(BinaryIO, _Range(file, part))  # as much of one as its reader needs
 
 
 def _seconds(ts: int | None) -> str:

@@ -245,6 +245,9 @@ class Gaps:
             return
         self._lasting.t_lo = min(self._lasting.t_lo, loss.t_lo)
         self._lasting.lines += loss.lines
+        self._lasting.first_line = self._lasting.first_line or loss.first_line
+        lost = (self._lasting.lost, loss.lost)
+        self._lasting.lost = None if None in lost else sum(count for count in lost if count is not None)
 
     def _since(self, loss: _Loss) -> int:
         """Return since when the loss of an unknown CPU may have been."""

@@ -1,17 +1,19 @@
-"""Open a recording: a path or stdin, plain, zstd or gzip, as a stream of uncompressed bytes; name it by its content.
+"""Open a recording: a path or stdin, plain or compressed, as a stream of uncompressed bytes; name it by its content.
 
 A stream that ends in the middle of its compression delivers what was whole, then its end, and says so in
 ``truncated``: an ingest keeps what there is and reports the rest.
 """
 
+import bz2
 import hashlib
 import io
+import lzma
 import sys
-import tarfile
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol, cast
+from typing import BinaryIO, Final, Protocol
 
 import zstandard
 
@@ -21,18 +23,28 @@ from pagetrail.schemas.errors import InputError, TruncatedInput
 
 ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 GZIP_MAGIC: Final = b"\x1f\x8b"
+XZ_MAGIC: Final = b"\xfd7zXZ\0"
+BZIP2_MAGICS: Final = tuple(
+    b"BZh%d%b" % (level, begin) for level in range(1, 10) for begin in (b"1AY&SY", b"\x17rE8P\x90")
+)
+"""Level, and the beginning of the first block, or of the end of an empty stream."""
+
+_MAGIC_BYTES: Final = 10
 ZSTD_WINDOW_BYTES: Final = 1 << 27
 """Recordings are made with --long=27. By default, zstd refuses windows above 8 MiB."""
 
-COMPRESSED_STEP: Final = 1 << 14
-"""Compressed bytes handed to the decoder at once: what they expand to is held in memory."""
+XZ_MEMORY_BYTES: Final = 1 << 28
+"""xz -9 needs 65 MiB to decompress; a file may ask for 4 GiB."""
+
+COMPRESSED_STEP: Final = 1 << 10
+"""Compressed bytes handed to the decoder at once. What they expand to is held in memory: 32 MiB, in the worst case of zstd."""
 
 UNCOMPRESSED_STEP: Final = 1 << 20
-SUFFIXES: Final = ("", ".zst", ".gz")
+SUFFIXES: Final = ("", ".zst", ".gz", ".xz", ".bz2")
 
 
 class _Frame(Protocol):
-    """One compressed frame: what zstandard's and zlib's decompressobj have in common."""
+    """One compressed frame: what the decompressors have in common."""
 
     @property
     def eof(self) -> bool: ...
@@ -41,21 +53,44 @@ class _Frame(Protocol):
     def decompress(self, data: bytes, /) -> bytes: ...
 
 
+class _Bounded:
+    """A frame of xz or bzip2, in which a few bytes may expand to 45 MB each: they come a step at a time."""
+
+    def __init__(self, frame: lzma.LZMADecompressor | bz2.BZ2Decompressor) -> None:
+        self._frame = frame
+        self.more = False
+
+    @property
+    def eof(self) -> bool:
+        return self._frame.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._frame.unused_data
+
+    def decompress(self, data: bytes, /) -> bytes:
+        """Return some bytes; there is *more* before further ones are to be given."""
+        part = self._frame.decompress(data, UNCOMPRESSED_STEP)
+        self.more = not self._frame.eof and not self._frame.needs_input
+        return part
+
+
 class _Decompressed(Stepped):
     """The bytes of *file* behind any compression, frame after frame."""
 
     def __init__(self, file: BinaryIO, source: str) -> None:
         super().__init__()
-        self._file, self._source = file, source
+        self.file, self._source = file, source
         self._offset = 0
         self._frame: _Frame | None = None
+        self._rest = b""
         self.truncated: TruncatedInput | None = None
-        self._head = self._fill(4)
+        self._head = self._fill(_MAGIC_BYTES)
         self._compression = _compression_of(self._head)
 
     def close(self) -> None:
-        if not self.closed and self._file is not sys.stdin.buffer:
-            self._file.close()
+        if not self.closed and self.file is not sys.stdin.buffer:
+            self.file.close()
         super().close()
 
     def _fill(self, size: int) -> bytes:
@@ -66,7 +101,7 @@ class _Decompressed(Stepped):
 
     def _read(self, size: int) -> bytes:
         try:
-            return self._file.read(size)
+            return self.file.read(size)
         except OSError as error:
             raise unreadable(self._source, error) from error
 
@@ -79,26 +114,25 @@ class _Decompressed(Stepped):
             data = self._take(UNCOMPRESSED_STEP)
             self._ended = not data
             return data
-        data = self._take(COMPRESSED_STEP)
-        if not data:
+        within = isinstance(self._frame, _Bounded) and self._frame.more
+        data = self._rest if self._rest or within else self._take(COMPRESSED_STEP)
+        if not data and not within:
             self._end_of_file()
             return b""
-        parts = []
-        while data:
-            part, data = self._decode(data)
-            parts.append(part)
-        return b"".join(parts)
+        part, self._rest = self._decode(data)
+        return part
 
     def _decode(self, data: bytes) -> tuple[bytes, bytes]:
         """Return what *data* expands to within one frame, and what is left of it for the next."""
         if self._frame is None:
-            data = data.lstrip(b"\0") if self._compression == "gzip" else data  # gzip(1) allows padding between members
+            if self._compression != "zstd":  # gzip(1) and xz(1) allow padding between frames
+                data = data.lstrip(b"\0")
             if not data:
                 return b"", b""
             self._frame = _new_frame(self._compression)
         try:
             part = self._frame.decompress(data)
-        except (zstandard.ZstdError, zlib.error) as error:
+        except (zstandard.ZstdError, zlib.error, lzma.LZMAError, OSError) as error:  # bz2 raises OSError
             self._stop(f"the {self._compression} data is damaged ({error})")
             return b"", b""
         self._offset += len(part)
@@ -129,10 +163,12 @@ class Input(io.BufferedReader):
     ----------
     text
         It is text, if it begins so: give it as UTF-8, whatever encoding it has.
+    cut
+        Why *file* itself ends in the middle, if it does.
     """
 
-    def __init__(self, file: BinaryIO, source: str, *, text: bool = False) -> None:
-        self._decompressed = _Decompressed(file, source)
+    def __init__(self, file: BinaryIO, source: str, *, text: bool = False, cut: TruncatedInput | None = None) -> None:
+        self._decompressed, self._cut = _Decompressed(file, source), cut
         raw = Utf8Text(self._decompressed) if text else self._decompressed
         super().__init__(raw, buffer_size=UNCOMPRESSED_STEP)
         self.source = source
@@ -140,7 +176,41 @@ class Input(io.BufferedReader):
     @property
     def truncated(self) -> TruncatedInput | None:
         """Why the stream ended in the middle, if it did; to be asked at its end."""
-        return self._decompressed.truncated
+        return self._cut or self._decompressed.truncated or getattr(self._decompressed.file, "truncated", None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A file that can be opened at its start any number of times.
+
+    Attributes
+    ----------
+    name
+        Its name without folders; ``-`` for stdin.
+    raw
+        Opens its bytes as they are.
+    cut
+        Why it ends in the middle, if it does and its own bytes do not say so.
+    """
+
+    name: str
+    raw: Callable[[], BinaryIO]
+    cut: TruncatedInput | None = None
+
+    def open(self, *, text: bool = False) -> Input:
+        """Open it behind any compression; see ``Input``.
+
+        Raises
+        ------
+        InputError
+            It cannot be read.
+        """
+        return Input(self.raw(), self.name, text=text, cut=self.cut)
+
+
+def source_of(path: Path) -> Source:
+    """Return the file *path*."""
+    return Source(name=path.name, raw=lambda: _open_file(path))
 
 
 def open_input(path: Path | str, *, text: bool = False) -> Input:
@@ -153,23 +223,20 @@ def open_input(path: Path | str, *, text: bool = False) -> Input:
     """
     if str(path) == "-":
         return Input(sys.stdin.buffer, "-", text=text)
-    path = Path(path)
+    return source_of(Path(path)).open(text=text)
+
+
+def _open_file(path: Path) -> BinaryIO:
     try:
-        return Input(path.open("rb"), path.name, text=text)
+        return path.open("rb")
     except IsADirectoryError as error:
         raise InputError(f"{path}: expected a file, found a directory; give the file in it that is meant") from error
     except OSError as error:
         raise unreadable(str(path), error) from error
 
 
-def content_id(path: Path | str) -> str:
-    """Return the recording's id: BLAKE2b of 128 bits, in hex, of the *uncompressed* bytes of *path*."""
-    with open_input(path) as stream:
-        return stream_id(stream)
-
-
 def stream_id(stream: Input, also: Callable[[memoryview], None] = lambda block: None) -> str:
-    """Return ``content_id`` of the rest of *stream*; give its blocks to *also*, too."""
+    """Return a recording's id, BLAKE2b of 128 bits in hex of the rest of *stream*, uncompressed; give its blocks to *also*, too."""
     digest = hashlib.blake2b(digest_size=16)
     for block in blocks(stream):
         digest.update(block)
@@ -199,66 +266,22 @@ def read_text(path: Path) -> str:
         return stream.read().decode(errors="backslashreplace")
 
 
-class TarMembers:
-    """The regular files of a tar archive behind any compression, best asked for in the order they lie in."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stream: Input | None = None
-        self._archive: tarfile.TarFile | None = None
-        self.truncated: str | None = None
-        self.names = tuple(self._list())
-
-    def open(self, name: str) -> io.BufferedReader:
-        """Return member *name* as a stream, good until the next call.
-
-        Raises
-        ------
-        InputError
-            The archive has no such member.
-        """
-        for _ in range(2):  # onward from here, then once more from the start
-            for member in self._onward():
-                if member.name == name and self._archive and (found := self._archive.extractfile(member)):
-                    return cast(io.BufferedReader, found)  # tarfile.ExFileObject is one
-            self.close()
-        raise InputError(f"{self._path}: expected a member {name}, found none of that name")
-
-    def close(self) -> None:
-        """Close the archive; ``open`` begins again at its start."""
-        if self._archive:
-            self._archive.close()
-        if self._stream:
-            self._stream.close()
-        self._archive = self._stream = None
-
-    def _list(self) -> Iterator[str]:
-        yield from [member.name for member in self._onward() if member.isfile()]
-        self.close()
-
-    def _onward(self) -> Iterator[tarfile.TarInfo]:
-        try:
-            if self._archive is None:
-                self._stream = open_input(self._path)
-                self._archive = tarfile.open(fileobj=self._stream, mode="r|", bufsize=UNCOMPRESSED_STEP)  # noqa: SIM115
-            while member := self._archive.next():
-                yield member
-        except tarfile.ReadError as error:
-            self.truncated = f"{self._path.name}: the archive is not whole: {error}"
-        if self._stream and self._stream.truncated:
-            self.truncated = str(self._stream.truncated)
-
-
 def _compression_of(head: bytes) -> str:
     if head.startswith(ZSTD_MAGIC):
         return "zstd"
+    if head.startswith(XZ_MAGIC):
+        return "xz"
+    if head.startswith(BZIP2_MAGICS):
+        return "bzip2"
     return "gzip" if head.startswith(GZIP_MAGIC) else "plain"
 
 
 def _new_frame(compression: str) -> _Frame:
     if compression == "zstd":
         return zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES).decompressobj()
-    return zlib.decompressobj(wbits=31)
+    if compression == "xz":
+        return _Bounded(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES))
+    return _Bounded(bz2.BZ2Decompressor()) if compression == "bzip2" else zlib.decompressobj(wbits=31)
 
 
 def unreadable(source: str, error: OSError) -> InputError:

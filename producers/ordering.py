@@ -38,7 +38,6 @@ _ANEW: Final = (
 )
 
 _NEVER: Final = int(np.iinfo(np.int64).min)
-_EVER: Final = int(np.iinfo(np.int64).max)
 
 
 def in_order(

@@ -8,6 +8,9 @@ from typing import Final, Protocol
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.details import LineKind, NotUnderstood
 
+RECORD: Final = "page_owner record"
+"""The name under which an account counts records of page_owner."""
+
 EXAMPLES_KEPT: Final = 20
 NOTED: Final = 200
 """How many bytes of a line that was not understood are kept, and how many characters a note of it has at most."""
@@ -70,12 +73,15 @@ class ReadAccount:
     kinds: dict[tuple[LineKind, str], Lines] = field(default_factory=dict)
     entries: dict[int, int] = field(default_factory=dict)
     further_entries: int = 0
-    records: int = 0
-    """Records of page_owner dumps that were read."""
     unread: int = 0
-    """Records of page_owner dumps that were seen and could not be read."""
+    """Records of page_owner that were seen and could not be read."""
     notes: list[str] = field(default_factory=list)
     """What the user should know of the source."""
+
+    @property
+    def records(self) -> int:
+        """Records of page_owner that were read."""
+        return self.events[RECORD]
 
     def note_line(self, line: int, text: str) -> None:
         """Count a line that no rule matched, and keep the first ones."""

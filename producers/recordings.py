@@ -1,26 +1,26 @@
 """Open the input that the user names as one recording: a capture directory, a trace, a dump, or stdin."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from pagetrail.producers.arrangement import MERGED, Arrangement, arrange
+from pagetrail.producers.arrangement import MERGED, arrange
 from pagetrail.producers.capture.directory import Capture
 from pagetrail.producers.detail_rows import coverage_row, detail_row
 from pagetrail.producers.formats.format import Format, Origin
-from pagetrail.producers.formats.recognise import HEAD_BYTES, opener, recognise
+from pagetrail.producers.formats.recognise import opener
 from pagetrail.producers.formats.table import FORMATS
-from pagetrail.producers.inputs import Input, open_input
+from pagetrail.producers.inputs import Input, Source
 from pagetrail.producers.meaning import RecordedKernel
 from pagetrail.producers.ordering import in_order
 from pagetrail.producers.parsed import Parser, ReadAccount
 from pagetrail.producers.recording_info import Recording, RecordingInfo
-from pagetrail.producers.spool import open_spooled, spooled
+from pagetrail.producers.spool import at_hand
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import CLOCK_SKEW_OPTION, Boot, Covered
-from pagetrail.schemas.errors import BadArgument, InputError
+from pagetrail.schemas.errors import BadArgument, TruncatedInput
 
 
 class TraceFile:
@@ -86,7 +86,7 @@ class WithPageSize:
 
 
 def open_recording(
-    path: Path | str,
+    path: Path | str | Source,
     *,
     host: str | None = None,
     boot_id: str | None = None,
@@ -98,10 +98,10 @@ def open_recording(
     gfp_table: Mapping[str, int] | None = None,
     page_shift: int | None = None,
     spool: Path | None = None,
-    boot: int | None = None,
+    cut: TruncatedInput | None = None,
     formats: tuple[Format, ...] = FORMATS,
 ) -> Recording:
-    """Open *path*, a file or a capture directory, or stdin for ``-``.
+    """Open *path*: a file or a capture directory, stdin for ``-``, or a file that was found in another one.
 
     Parameters
     ----------
@@ -123,8 +123,8 @@ def open_recording(
         log2 of the bytes of the machine's pages, where the recording does not say.
     spool
         Where stdin is kept until it has ended, and what has to be merged: see ``spooled``.
-    boot
-        Which of the recordings in the file, from 0: see ``boots_in``; null: it is expected to be one.
+    cut
+        Why a file of a capture directory ends in the middle, if one does and its own bytes do not say so.
     formats
         Those that a file, or the trace of a directory, may have.
 
@@ -147,26 +147,27 @@ def open_recording(
     given = RecordedKernel(
         gfp_flags=gfp_table or {}, gfp_from="--gfp-table", vmemmap_base=vmemmap_base, release=kernel_release
     )
-    if str(path) != "-" and Path(path).is_dir():
+    if not isinstance(path, Source) and str(path) != "-" and Path(path).is_dir():
         if page_shift is not None:
             raise BadArgument(
                 f"{path}: --page-size cannot be used with a capture directory, which has the constants of its boot"
             )
-        capture = Capture(Path(path), probes=probes, covers=covers, given=given, formats=formats)
+        capture = Capture(Path(path), probes=probes, covers=covers, given=given, cut=cut, formats=formats)
         return Recording(info=_named(capture.info, host, boot_id, options), parser=capture)
-    with _at_hand(path, spool) as opens, _chosen(_arranged(opens, formats), boot, spool) as arrangement:
-        stream, recording_id = arrangement.open(spool), arrangement.content_id
+    with nullcontext(path) if isinstance(path, Source) else at_hand(path, spool) as source:
+        arrangement = arrange(source, formats)
+        found, head = arrangement.found, arrangement.head
+        opens = opener(found, source.name, formats, head)
+        stream = arrangement.open(spool)
     try:
-        head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
-        found = recognise(head, stream.source, formats)
         said = found.origin(head) if found.origin else Origin()
         kernel = given if given.release else replace(given, release=said.release)
-        parser = opener(found, stream.source, formats, head)(stream, kernel)
+        parser = opens(stream, kernel)
     except BaseException:
         stream.close()
         raise
     info = RecordingInfo(
-        host=said.host, boot_id=None, recording_id=recording_id, format=found.name, source=stream.source,
+        host=said.host, boot_id=None, recording_id=arrangement.content_id, format=found.name, source=stream.source,
         trace_clock=said.trace_clock,
         gfp_read_for=kernel.gfp.read_for if found.tracer else None, gfp_known=kernel.gfp.known if found.tracer else None,
         notes=[*([MERGED.format(arrangement.merged)] if arrangement.merged else []), *_unread_gfp(found, kernel)],
@@ -183,41 +184,6 @@ def open_recording(
 def _unread_gfp(found: Format, kernel: RecordedKernel) -> list[str]:
     said = kernel.unread_gfp() if found.tracer else None
     return [] if said is None else [said]
-
-
-def boots_in(path: Path | str, *, formats: tuple[Format, ...] = FORMATS) -> int:
-    """Return of how many recordings, one after another, the file *path* consists: boots, as a rule.
-
-    Raises
-    ------
-    InputError
-        It is no file that can be read.
-    """
-    if str(path) == "-":
-        raise InputError("-: expected a file to split, found stdin; save it to a file and give that")
-    return len(_arranged(lambda text: open_input(path, text=text), formats).parts)
-
-
-def _arranged(opens: Callable[[bool], Input], formats: tuple[Format, ...]) -> Arrangement:
-    """Return how a file is to be read, by what it is."""
-    with opens(True) as stream:
-        found = recognise(stream.peek(HEAD_BYTES)[:HEAD_BYTES], stream.source, formats)
-    return arrange(opens, found)
-
-
-def _chosen(arrangement: Arrangement, boot: int | None, spool: Path | None) -> AbstractContextManager[Arrangement]:
-    """Return a file, or one of the recordings in it."""
-    return nullcontext(arrangement) if boot is None else arrangement.part(boot, spool)
-
-
-@contextmanager
-def _at_hand(path: Path | str, spool: Path | None) -> Iterator[Callable[[bool], Input]]:
-    """Yield what opens a file, or what stdin gave, at its start; what it opened stays open."""
-    if str(path) != "-":
-        yield lambda text: open_input(path, text=text)
-        return
-    with spooled(spool) as file:
-        yield lambda text: open_spooled(file, text=text)
 
 
 def _named(info: RecordingInfo, host: str | None, boot_id: str | None, options: dict[str, str]) -> RecordingInfo:

@@ -6,12 +6,13 @@ So stdin can be hashed and read as any other file, and a repeat is noticed.
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from pagetrail.producers.inputs import UNCOMPRESSED_STEP, Input, unreadable
-from pagetrail.schemas.errors import InputError, StorageFull
+from pagetrail.producers.inputs import UNCOMPRESSED_STEP, Source, source_of, unreadable
+from pagetrail.schemas.errors import InputError, StorageFull, TruncatedInput
 
 SPOOL_BYTES: Final = 64 << 30
 """More than this is not taken from stdin."""
@@ -47,7 +48,7 @@ def filled(fill: Callable[[BinaryIO], object], folder: Path | None, what: str) -
     StorageFull
         No space is left for it.
     """
-    place = None if folder is None else next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
+    place = room_of(folder)
     try:
         file = tempfile.TemporaryFile(dir=place, prefix=f".pagetrail-{what}-")  # noqa: SIM115  # the caller closes it
         try:
@@ -62,6 +63,11 @@ def filled(fill: Callable[[BinaryIO], object], folder: Path | None, what: str) -
     return file
 
 
+def room_of(folder: Path | None) -> Path | None:
+    """Return *folder*, or which of its parents there is; null: where the system keeps temporary files."""
+    return None if folder is None else next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
+
+
 def reopened(file: BinaryIO) -> BinaryIO:
     """Return *file* opened once more, at its start. Both have one position; the new one stays open when *file* is closed."""
     again = os.fdopen(os.dup(file.fileno()), "rb")
@@ -69,9 +75,22 @@ def reopened(file: BinaryIO) -> BinaryIO:
     return again
 
 
-def open_spooled(file: BinaryIO, *, text: bool = False) -> Input:
-    """Open what ``spooled`` returned, from its start, as ``open_input`` does. It stays readable when *file* is closed."""
-    return Input(reopened(file), "-", text=text)
+@contextmanager
+def at_hand(path: Path | str, folder: Path | None) -> Iterator[Source]:
+    """Yield the file *path*, or what stdin gives for ``-``, until it has ended; *folder*: see ``spooled``.
+
+    What was opened of it stays open.
+    """
+    if str(path) != "-":
+        yield source_of(Path(path))
+        return
+    with spooled(folder) as file:
+        yield held(file, "-")
+
+
+def held(file: BinaryIO, name: str, cut: TruncatedInput | None = None) -> Source:
+    """Return a file that is open, and has to stay so, as one that can be opened at its start; *cut*: see ``Source``."""
+    return Source(name=name, raw=lambda: reopened(file), cut=cut)
 
 
 def _from_stdin() -> bytes:

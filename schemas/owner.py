@@ -210,3 +210,27 @@ VALUE_DTYPE: Final = np.dtype(
     ],
     align=True,
 )
+
+# What a dump said of a page beside its owner. Texts are indexes into a table; -1: it said nothing of it.
+VALUE_SAID_DTYPE: Final = np.dtype(
+    [
+        ("seq", np.int64),  # stream_seq of the end of the dump
+        ("ts", np.int64),  # its trace clock, ns
+        ("window_begin", np.int64),  # when its reading began, trace clock, ns
+        ("page_flags", np.int64),
+        ("page_flag_names", np.int32),  # text
+        ("cgroup", np.int32),  # text
+        ("comm", np.int32),  # text: the name of the owner, where the span has another
+        ("stack", np.int32),  # text: the stack as the dump has it, where the span has another form of it
+        ("tgid", np.int32),  # process id of the owner, where the span has another
+        ("memcg_flags", np.int8),
+        ("block_migratetype", np.int8),
+        ("migrate_reason", np.int8),
+    ],
+    align=True,
+)
+
+# The times of a page in a dump, where its span has others.
+STAMP_DTYPE: Final = np.dtype(
+    [("pfn", np.int64), ("seq", np.int64), ("ts_nsec", np.int64), ("free_ts_nsec", np.int64)], align=True
+)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pagetrail.producers.inputs import open_input, stream_id
+
 
 def folder_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder that all of pytest-xdist's processes of this run have in common, and no other run has."""
@@ -32,3 +34,9 @@ def made_once(folder: Path, name: str, make: Callable[[Path], object]) -> Path:
             make(path)
             done.touch()
     return path
+
+
+def content_id(path: Path) -> str:
+    """Return the id of a recording that is the file *path*."""
+    with open_input(path) as stream:
+        return stream_id(stream)

@@ -72,29 +72,31 @@ def ingest(
     base = None if vmemmap_base is None else _address(vmemmap_base)
     table = None if gfp_table is None else _gfp_table(gfp_table)
     shift = None if page_size is None else _page_shift(page_size)
-    refused: list[str] = []
+    refused: dict[str, InputError] = {}
     stored: list[api.IngestReport] = []
+
+    def on_report(report: "api.IngestReport") -> None:
+        stored.append(report)
+        _report(report)
+
     for source in sources:
         try:
             with progress(f"ingest {source}") as bar:
                 task = bar.add_task("", total=None, note="")
-                reports = api.ingest_all(
+                api.ingest_all(
                     trail, source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base, log=address,
                     clock_skew=clock_skew, page_shift=shift, kernel_release=kernel_release, gfp_table=table, again=again,
-                    split_boots=split_boots,
+                    split_boots=split_boots, on_report=on_report, on_note=_note,
                     on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
                 )  # fmt: skip
         except InputError as error:
-            if len(sources) == 1:
-                raise
-            refused.append(source)
-            say.print(f"pagetrail: {error}", markup=False)
-        else:
-            stored += reports
-            for report in reports:
-                _report(report)
-    if as_json:
+            refused[source] = error
+            if len(sources) > 1:
+                say.print(f"pagetrail: {error}", markup=False)
+    if as_json and (stored or len(sources) > 1):
         out(json_text([_as_json(report) for report in stored]))
+    if refused and len(sources) == 1:
+        raise refused[sources[0]]
     if refused:
         raise InputError(f"{len(refused)} of {len(sources)} recordings were not stored: {', '.join(refused)}")
 
@@ -126,9 +128,13 @@ def _report(report: "api.IngestReport") -> None:
         what = "timestamps went backwards and were clamped"
         say.print(f"  {report.clamped:,} {what}: what happened around them is not certain", markup=False)
     for note in report.notes:
-        say.print(f"  note: {note}", markup=False)
+        _note(note)
     if account.unread:
         say.print(f"  {account.records:,} of {account.records + account.unread:,} records of page_owner were read")
+
+
+def _note(text: str) -> None:
+    say.print(f"  note: {text}", markup=False)
 
 
 def _as_json(report: "api.IngestReport") -> dict[str, object]:

@@ -35,4 +35,6 @@ def _key(row: Row, by: str, gfp: Callable[[int], str]) -> object:
         return f"{key:#x} {gfp(key)}"
     if by == "pid" and key is not None:
         return f"{key} {row['comm'] or '?'}"
+    if by == "cgroup":
+        return "(not recorded)" if key is None else key or "(no name)"
     return "?" if key is None else key

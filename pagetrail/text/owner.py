@@ -1,9 +1,12 @@
 """Who owned a page: the answer, how it is known, and how sure it is."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from pagetrail.api import as_text
+
+_MEMCG: Final = {1: "slab page", 2: "charged via objcg", 4: "cgroup offline"}
+"""The bits of memcg_flags."""
 
 Row = dict[str, Any]
 Time = Callable[[int], str]
@@ -53,9 +56,29 @@ def _owner_lines(row: Row, time: Time) -> list[str]:
         lines.append(f"  ts_nsec   {row['ts_nsec']} (page_owner's clock)")
     if row["src_pfn"] is not None:
         lines.append(f"  migrated  from pfn {row['src_pfn']}")
+    lines += _dump_lines(row, time)
     if row["stack"]:
         lines += _named("stack", row["stack"].split("\n"))
     return lines
+
+
+def _dump_lines(row: Row, time: Time) -> list[str]:
+    """What the last dump said of the block beside its owner: so it was then."""
+    if row["dump_ts"] is None:
+        return []
+    charged = None if row["cgroup"] is None else f"cgroup {row['cgroup'] or '(no name)'}"
+    memcg = row["memcg_flags"] or 0
+    marks = [text for bit, text in _MEMCG.items() if memcg & bit]
+    flags = None
+    if row["page_flags"] is not None:
+        names = f" ({row['page_flag_names']})" if row["page_flag_names"] else ""
+        flags = f"flags {hex(row['page_flags'] & ((1 << 64) - 1))}{names}"
+    block = row["block_type"] and f"pageblock {row['block_type']}"
+    said = [text for text in (charged, *marks, block, flags) if text]
+    lines = [f"as of {time(row['dump_ts'])}: {', '.join(said)}"] if said else []
+    if row["migrate_reason_name"]:
+        lines.append(f"migrated last because of {row['migrate_reason_name']}")
+    return _named("dump", lines)
 
 
 def _named(name: str, lines: list[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """The constants of a capture's boot, from the files beside its trace."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,8 @@ class BootFiles:
     ----------
     dmesg
         What dmesg.txt says; nothing where it is missing.
+    gfp_flags
+        The names that the recording's kernel prints for gfp flags, to their bits; maybe empty.
     uname
         (nodename, release, machine) of uname.txt, if it is there.
     release, machine
@@ -37,6 +40,8 @@ class BootFiles:
 
     def __init__(self, directory: Path, snapshots: Snapshots) -> None:
         self._directory, self._snapshots = directory, snapshots
+        self._gfp_format = self.text(self.gfp_file) or ""
+        self.gfp_flags: Mapping[str, int] = parse_gfp_format(self._gfp_format)
         self.dmesg = parse_dmesg(self.text("dmesg.txt") or "")
         found = _UNAME.match((self.text("uname.txt") or "").strip())
         self.uname = (found[1], found[2], found[3]) if found else None
@@ -54,18 +59,14 @@ class BootFiles:
         nodename = self.uname[0] if self.uname else "(none)"
         return name or (nodename if nodename != "(none)" else self._directory.resolve().name)
 
-    def gfp_flags(self) -> dict[str, int]:
-        """Return the names that the recording's kernel prints for gfp flags, to their bits; maybe empty."""
-        return parse_gfp_format(self.text(self.gfp_file) or "")
-
     @property
     def gfp_unread(self) -> bool:
         """Whether there is a format file with gfp flags that is not understood."""
-        return "__print_flags(" in (self.text(self.gfp_file) or "") and not self.gfp_flags()
+        return "__print_flags(" in self._gfp_format and not self.gfp_flags
 
     def kernel(self, given: RecordedKernel) -> RecordedKernel:
         """Return what is known of the recorded kernel: what is *given*, else what the files say."""
-        flags = given.gfp_flags or self.gfp_flags()
+        flags = given.gfp_flags or self.gfp_flags
         return RecordedKernel(
             gfp_flags=flags, gfp_from=given.gfp_from if given.gfp_flags else "format file",
             vmemmap_base=given.vmemmap_base, release=given.release or self.release,
@@ -104,7 +105,7 @@ class BootFiles:
             nodes=tuple(sorted({zone.node for zone in zones} | {node for node, _, _ in self.dmesg.node_ranges})),
             zones=zones,
             present=present,
-            gfp_flags=self.gfp_flags(),
+            gfp_flags=dict(self.gfp_flags),
             cmdline=cmdline.strip() if cmdline else self.dmesg.cmdline,
         )
 

@@ -9,13 +9,14 @@ The order of its events: BOOT and what dmesg says of the clocks, at the time of 
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.producers.arrangement import MERGED, arrange
+from pagetrail.producers.arrangement import MERGED, SAVE_EACH, arrange
 from pagetrail.producers.capture.boot import BootFiles, saw_boot
 from pagetrail.producers.capture.clock import Relation, SnapshotMarker, relation
 from pagetrail.producers.capture.coverage import boot_coverage, declared_coverage
@@ -29,7 +30,7 @@ from pagetrail.producers.capture.views import Views
 from pagetrail.producers.detail_rows import clock_row, coverage_row, detail_row
 from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.table import FORMATS
-from pagetrail.producers.inputs import open_input
+from pagetrail.producers.inputs import source_of
 from pagetrail.producers.meaning import UNKNOWN_KERNEL, RecordedKernel
 from pagetrail.producers.ordering import in_order
 from pagetrail.producers.parsed import ReadAccount
@@ -37,6 +38,7 @@ from pagetrail.producers.recording_info import RecordingInfo
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Coverage, Covered, Gap
+from pagetrail.schemas.errors import TruncatedInput
 from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
 from pagetrail.schemas.linux.probes import HOTPLUG_GROUP
 from pagetrail.schemas.linux.releases import rules_of
@@ -61,6 +63,8 @@ class Capture:
         Kinds that the operator knows to be complete, on all CPUs, from the first event on.
     given
         What the operator says of the recorded kernel; the rest the capture tells.
+    cut
+        Why a file of it ends in the middle, if one does and its own bytes do not say so.
     formats
         Those that the trace may have.
 
@@ -78,6 +82,7 @@ class Capture:
         probes: bool = True,
         covers: tuple[Covered, ...] = (),
         given: RecordedKernel = UNKNOWN_KERNEL,
+        cut: TruncatedInput | None = None,
         formats: tuple[Format, ...] = FORMATS,
     ) -> None:
         self._directory, self._dumps, self._probes, self._covers = directory, dumps, probes, covers
@@ -89,7 +94,9 @@ class Capture:
         self._clock_name = tracer.clock(self._boot.text(tracer.clock_file))
         if self._trace.clock and not counts_only(self._clock_name):
             self._clock_name = self._trace.clock  # its times are integers, whatever another file says
-        self._arrangement = arrange(lambda text: open_input(self._trace.path, text=text), self._trace.found)
+        named = cut is not None and Path(cut.source).name == self._trace.path.name
+        source = replace(source_of(self._trace.path), cut=cut if named else None)
+        self._arrangement = arrange(source, formats, SAVE_EACH)
         self.info = self._info()
         self.account = ReadAccount()
         self._relation = self._known_relation()

@@ -3,14 +3,15 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final, cast
 
+from pagetrail.producers.archives import TarMembers
 from pagetrail.producers.capture.clock import parse_marker
-from pagetrail.producers.inputs import Input, TarMembers, find_compressed, open_input, read_text
+from pagetrail.producers.inputs import Input, find_compressed, open_input, read_text
 
 DUMP: Final = "page_owner.txt"
 ARCHIVE: Final = "page_owner_dumps.tar"
-_MEMBER: Final = re.compile(r"(?:.*/)?snapshots/([^/]+)/page_owner\.txt(?:\.zst|\.gz)?$")
+_MEMBER: Final = re.compile(r"(?:.*/)?snapshots/([^/]+)/page_owner\.txt(?:\.(?:zst|gz|xz|bz2))?$")
 
 
 class Snapshots:
@@ -90,7 +91,7 @@ def _file_opener(path: Path) -> Callable[[], Input]:
 
 
 def _member_opener(archive: TarMembers, member: str) -> Callable[[], Input]:
-    return lambda: Input(archive.open(member), member, text=True)
+    return lambda: Input(cast(BinaryIO, archive.open(member)), member, text=True)
 
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:

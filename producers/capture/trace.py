@@ -42,7 +42,9 @@ def find_trace(directory: Path, formats: tuple[Format, ...] = FORMATS) -> Captur
         There is none that can be read; the message says what there is instead.
     """
     names = _trace_names(formats, read=True)
-    expected = f"{directory}: expected a capture directory, with a trace ({', '.join(names)}; plain, .zst or .gz)"
+    expected = (
+        f"{directory}: expected a capture directory, with a trace ({', '.join(names)}; plain, .zst, .gz, .xz or .bz2)"
+    )
     if not directory.is_dir():
         raise InputError(f"{expected}; found no directory: check the path")
     unread = _present(directory, _trace_names(formats, read=False))

@@ -8,6 +8,7 @@ from pagetrail.producers.capture.vmstat import Reading, parse_vmstat, unmoved
 from pagetrail.producers.detail_rows import baseline, detail_row
 from pagetrail.producers.formats.kpageflags import read_kpageflags
 from pagetrail.producers.formats.page_owner.dump import PageOwnerDump
+from pagetrail.producers.formats.page_owner.tally import Tally
 from pagetrail.producers.inputs import open_input
 from pagetrail.producers.parsed import ReadAccount
 from pagetrail.schemas.batch import EventBatch
@@ -70,32 +71,37 @@ class Views:
         if name not in self._begins:
             self._notes.append(f"the dump of snapshot {name} is left out: the trace has no marker of its begin")
             return
-        entries, skipped = self._entries(name)
+        entries, tally = self._entries(name)
+        if tally.sorted_line is not None:
+            self._notes.append(
+                f"the dump of snapshot {name} is left out: it is output of page_owner_sort (line {tally.sorted_line})"
+            )
+            return
         if not entries:
             self._notes.append(f"the dump of snapshot {name} is empty: page_owner was off; it says nothing")
             return
         view = BaselineBegin(
-            name=name, window_begin=self._begins[name], window_end=at, entries=sum(map(len, entries)), skipped=skipped,
-            source=f"snapshots/{name}/page_owner.txt",
+            name=name, window_begin=self._begins[name], window_end=at, entries=sum(map(len, entries)), skipped=tally.missing,
+            source=f"snapshots/{name}/page_owner.txt", extent="partial" if tally.partial_because else None,
+            partial_because=tally.partial_because,
         )  # fmt: skip
         yield from baseline(entries, at, view)
 
-    def _entries(self, name: str) -> tuple[list[EventBatch], int]:
-        """Return the entries of a dump, and how many of its records are known to be missing."""
+    def _entries(self, name: str) -> tuple[list[EventBatch], Tally]:
+        """Return the entries of a dump, and what was read of it."""
         source = f"snapshot {name}"
         with self._snapshots.open_dump(name) as stream:
             dump = PageOwnerDump(stream, source=source)
             entries = list(dump.batches())
         account = dump.account
         self._account.events.update(account.events)
-        self._account.records += account.records
         self._account.unread += account.unread
         for example in account.examples:
             self._account.note_line(example.line, f"{source}: {example.text}")
         self._account.not_understood += account.not_understood - len(account.examples)
         if account.truncated:
             self._account.truncated = account.truncated
-        return entries, dump.tally.missing
+        return entries, dump.tally
 
     def _counters(self, name: str, begin: int, end: int, first_ts: int) -> Iterator[EventBatch]:
         """Yield the coverage that vmstat, read in [begin, end], shows together with earlier readings."""

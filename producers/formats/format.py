@@ -103,7 +103,7 @@ class Format:
     origin
         Returns what the beginning of a file says of the machine; null where such files say nothing of it.
     survey
-        Returns what finds the parts of a file; null where a file is always one recording in order.
+        Returns what finds the parts of a file, by its beginning; null where a file is always one recording in order.
     instead
         What to do with a file that is not read.
     from_start
@@ -121,7 +121,7 @@ class Format:
     within: bool = False
     opens: Opener | None = None
     origin: Callable[[bytes], Origin] | None = None
-    survey: Callable[[], Surveys] | None = None
+    survey: Callable[[bytes], Surveys] | None = None
     instead: str = ""
     from_start: bool = False
     tracer: Tracer | None = None

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from pagetrail.producers.archives import archive_kind
 from pagetrail.producers.formats.format import Format, Opener
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.schemas.errors import InputError, UnrecognisedInput
@@ -10,6 +11,8 @@ HEAD_BYTES: Final = 1 << 20
 """Bytes of the uncompressed file that ``recognise`` needs: the kernel's log may be as long before what it is read for."""
 
 LINES_LOOKED_AT: Final = 400
+FORMS: Final = "each plain, .zst, .gz, .xz or .bz2, or in a tar or zip archive"
+_LINE_BYTES: Final = 1 << 12
 _SHOWN: Final = 60
 BINARY_BYTES: Final = 512
 """A NUL within so many bytes makes it binary: a tar of dumps is no dump. Later ones may be damage in a text."""
@@ -28,9 +31,13 @@ def recognise(head: bytes, name: str, formats: tuple[Format, ...] = FORMATS) -> 
             return found
     if not head:
         raise _unrecognised(name, "nothing: was the recording stopped too early?", formats)
+    if archive := archive_kind(head):
+        raise _unrecognised(
+            name, f"a {archive} archive within another file: unpack it, and give what it holds", formats
+        )
     if b"\0" in head[:BINARY_BYTES]:
         raise _unrecognised(name, f"binary data that begins with {head[:8].hex(' ')}", formats)
-    lines = head.splitlines()
+    lines = _lines(head)
     votes = [0] * len(formats)
     for line in lines[:LINES_LOOKED_AT]:
         for place, candidate in enumerate(formats):
@@ -62,6 +69,11 @@ def opener(found: Format, name: str, formats: tuple[Format, ...] = FORMATS, head
     return found.opens
 
 
+def _lines(head: bytes) -> list[bytes]:
+    """Return the beginnings of the lines of *head*: patterns look at no more of a line."""
+    return [line[:_LINE_BYTES] for line in head.splitlines()]
+
+
 def _lines_of(found: Format, lines: list[bytes]) -> list[int]:
     """Return which of *lines* are of a format, from 1."""
     return [number for number, line in enumerate(lines, 1) if found.line and found.line.match(line)]
@@ -69,7 +81,7 @@ def _lines_of(found: Format, lines: list[bytes]) -> list[int]:
 
 def _sighted(found: Format, head: bytes) -> str:
     """Return how many lines of *head* are of a format, and the first of them, for a message."""
-    lines = head.splitlines()
+    lines = _lines(head)
     numbers = _lines_of(found, lines)
     if not numbers:
         return ""
@@ -83,7 +95,7 @@ def _unrecognised(name: str, found: str, formats: tuple[Format, ...]) -> Unrecog
 
 def _expected(formats: tuple[Format, ...]) -> str:
     *others, last = [found.phrase for found in formats if found.opens]
-    return f"{', '.join([*others, f'or {last}'])} (each plain, .zst or .gz)"
+    return f"{', '.join([*others, f'or {last}'])} ({FORMS})"
 
 
 def _first_line(head: bytes) -> str:

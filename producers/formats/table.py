@@ -4,6 +4,7 @@ from typing import Final
 
 from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.page_owner.alone import PAGE_OWNER, PAGE_TRACKING
+from pagetrail.producers.formats.page_owner.reports import PAGE_REPORTS
 from pagetrail.producers.formats.text.ftrace import FTRACE_DUMP, FTRACE_LATENCY, FTRACE_TEXT
 from pagetrail.producers.formats.text.perf_script import PERF_SCRIPT, PERF_WITHOUT_TIME
 from pagetrail.producers.formats.unread import (
@@ -11,6 +12,7 @@ from pagetrail.producers.formats.unread import (
     COUNTERS,
     DMESG,
     FUNCTION_GRAPH,
+    PACKED,
     PAGE_OWNER_SORT,
     PAGE_OWNER_STACKS,
     PERF_DATA,
@@ -28,8 +30,10 @@ FORMATS: Final[tuple[Format, ...]] = (
     PAGE_OWNER_SORT,
     PAGE_OWNER,
     PAGE_TRACKING,
+    PAGE_REPORTS,
     TRACE_DAT,
     PERF_DATA,
+    *PACKED,
     DMESG,
     PERF_WITHOUT_TIME,
     FUNCTION_GRAPH,

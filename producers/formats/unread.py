@@ -23,10 +23,25 @@ PERF_DATA: Final = Format(
     tracer=PERF,
     trace_names=("perf.data",),
 )
+PACKED: Final = tuple(
+    Format(name=name, magics=magics, instead=f"unpack it with {program}, and give what was in it")
+    for name, program, magics in (
+        ("a 7z archive", "7z x", (b"7z\xbc\xaf\x27\x1c",)),
+        ("a rar archive", "unrar x", (b"Rar!\x1a\x07",)),
+        ("lz4 data", "lz4 -d", (b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18")),
+        ("lzip data", "lzip -d", (b"LZIP",)),
+        ("lzop data", "lzop -d", (b"\x89LZO\0\r\n\x1a\n",)),
+        ("compress data", "gzip -d", (b"\x1f\x9d",)),
+        ("a cpio archive", "cpio -i", (b"070701", b"070702", b"070707")),
+    )
+)
+"""Archives and compressions that are not read, by the magics of file(1)."""
+
 DMESG: Final = Format(
     name="dmesg",
     line=re.compile(rb"(?:<\d+>)?\[\s*\d+\.\d{6}\]"),
-    instead="give the capture directory that it belongs to: dmesg is read with a trace, not alone",
+    instead="give the capture directory that it belongs to: dmesg is read with a trace, and alone only for "
+    "reports of pages ('page_owner tracks the page as ...'), of which none is near its beginning",
 )
 FUNCTION_GRAPH: Final = Format(
     name="a function graph without times",

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from pagetrail.producers.formats.page_owner.alone import DUMPS
+from pagetrail.producers.formats.page_owner.reports import PAGE_REPORTS
 from pagetrail.producers.log.framing import Framer, single
 from pagetrail.producers.parsed import Lines, ReadAccount
 from pagetrail.producers.recording_info import Recording
@@ -22,6 +23,7 @@ from pagetrail.schemas.log.contract import LogWriter
 APPEND_FRAMES = 8
 """Frames in one append: each costs one fsync; more would only hold more events back from a reader."""
 
+NAMED_BY_FILE: Final = DUMPS | {PAGE_REPORTS.name}
 UNKNOWN_HOST = "unknown"
 """Host of a recording for which neither the recording nor the operator names one."""
 
@@ -47,7 +49,7 @@ def origin_of(recording: Recording, *, producer_version: str) -> FrameOrigin:
     """
     info = recording.info
     identity = info.recording_id or uuid.uuid4().hex
-    named = info.source.split(".")[0] if info.format in DUMPS and info.source != "-" else ""
+    named = info.source.split(".")[0] if info.format in NAMED_BY_FILE and info.source != "-" else ""
     return FrameOrigin(
         host=info.host or named or UNKNOWN_HOST,
         boot_id=info.boot_id or identity,

@@ -46,6 +46,10 @@ class Filters:
         Orders of the block.
     stack
         Texts; one frame of the allocation's canonical stack contains it.
+    cgroup
+        Texts; the name of the memory cgroup contains it, as the last dump has it.
+    block_type
+        Names of the pageblock's migratetype, as the recorded kernel prints them, in any case: as the last dump has it.
     """
 
     pfn: Sequence[tuple[int, int]] = ()
@@ -59,6 +63,8 @@ class Filters:
     gfp: Sequence[str | int] = ()
     order: Sequence[int] = ()
     stack: Sequence[str] = ()
+    cgroup: Sequence[str] = ()
+    block_type: Sequence[str] = ()
 
 
 NO_FILTER: Final = Filters()
@@ -79,7 +85,7 @@ class Selection:
     sections
         What to read of the store: whole sections, as no row crosses a section's border; null: all. It is ``MOST_READ`` ranges of
         pages at most, so it may hold sections that no page of *ranges* is in.
-    migratetypes, gfp_masks
+    migratetypes, gfp_masks, block_types
         The filters' names as numbers.
     """
 
@@ -88,6 +94,7 @@ class Selection:
     sections: PfnRanges | None
     migratetypes: tuple[int, ...]
     gfp_masks: tuple[int, ...]
+    block_types: tuple[int, ...]
 
     @property
     def texts(self) -> frozenset[str]:
@@ -114,6 +121,21 @@ class Selection:
             kept &= owned & np.isin(records["stack"], _true(reduce(pc.or_, found)))
         return kept
 
+    @property
+    def asks_dumps(self) -> bool:
+        """Whether it depends on what dumps said beside owners."""
+        return bool(self.filters.cgroup or self.block_types)
+
+    def keeps_said(self, cgroup: pa.Array, block_migratetype: pa.Array) -> NDArray[np.bool_]:
+        """Return whether pages of which dumps said this are in the answer."""
+        kept = np.ones(len(cgroup), np.bool_)
+        if self.filters.cgroup:
+            found = reduce(pc.or_, (pc.match_substring(cgroup, text) for text in self.filters.cgroup))
+            kept[:] = pc.fill_null(found, False)
+        if self.block_types:
+            kept &= pc.is_in(block_migratetype, pa.array(self.block_types, block_migratetype.type))
+        return kept
+
 
 def select(filters: Filters, facts: Facts) -> Selection:
     """Return what *filters* select in a stream with these facts.
@@ -131,6 +153,7 @@ def select(filters: Filters, facts: Facts) -> Selection:
         sections=None if ranges is None else _whole_sections(ranges, facts.pages_per_section),
         migratetypes=tuple(_migratetype(name, facts.rules.migratetype_names) for name in filters.migratetype),
         gfp_masks=tuple(_gfp_mask(flags, facts) for flags in filters.gfp),
+        block_types=tuple(_migratetype(name, facts.rules.migratetype_names) for name in filters.block_type),
     )
 
 
@@ -179,6 +202,9 @@ def _check(filters: Filters) -> None:
     for text in filters.stack:
         if not text or "\n" in text:
             raise BadArgument(f"stack {text!r}: expected a text that one frame of a stack contains, such as vfs_write")
+    for text in filters.cgroup:
+        if not text:
+            raise BadArgument("cgroup '': expected a text that the name of a memory cgroup contains")
     for start, stop in filters.pfn:
         if not 0 <= start < stop <= PFN_LIMIT:
             raise BadArgument(

@@ -1,7 +1,9 @@
 """Owned pages, with the attribute by which a question adds them up."""
 
+from importlib.resources import files
 from typing import Final, Literal, get_args
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -11,7 +13,7 @@ from pagetrail.queries.core.row_columns import ROW_SCHEMA
 from pagetrail.queries.core.rows import rows_at
 from pagetrail.queries.core.stream import Stream
 
-By = Literal["stack", "comm", "pid", "tgid", "gfp", "order", "migratetype"]
+By = Literal["stack", "comm", "pid", "tgid", "gfp", "order", "migratetype", "cgroup"]
 """An attribute of an owner."""
 
 BY: Final = get_args(By)
@@ -30,7 +32,8 @@ def page_bytes(stream: Stream) -> int:
 def owned_by(stream: Stream, at: Instant, by: By, columns: tuple[str, ...], filters: Filters) -> pa.Table:
     """Return *columns* of the runs that are owned at an instant and selected, ``key``, the value of *by*, and ``BESIDE``.
 
-    What is beside the key is null unless it tells processes apart.
+    What is beside the key is null unless it tells processes apart. No page is certain of its cgroup: a dump told of it once, and
+    it changes without an event.
     """
     key = _COLUMN.get(by, by)
     beside = BESIDE if by == "pid" else ()
@@ -39,6 +42,9 @@ def owned_by(stream: Stream, at: Instant, by: By, columns: tuple[str, ...], filt
         ["state", *columns, "key", *beside]
     )
     rows = rows.filter(pc.equal(rows["state"], "owned")).drop_columns("state")
+    if by == "cgroup":
+        place = rows.column_names.index("certain")
+        rows = rows.set_column(place, "certain", pa.repeat(False, rows.num_rows))
     for name in () if beside else BESIDE:
         rows = rows.append_column(name, pa.nulls(rows.num_rows, ROW_SCHEMA.field(name).type))
     return rows
@@ -47,3 +53,12 @@ def owned_by(stream: Stream, at: Instant, by: By, columns: tuple[str, ...], filt
 def added_up(found: pa.Table, by: By) -> pa.Table:
     """Return what a question added up *by* an attribute; what is beside the key stays where it tells processes apart."""
     return found if by == "pid" else found.drop_columns(list(BESIDE))
+
+
+def named(name: str, tables: dict[str, pa.Table], parameters: dict[str, object]) -> pa.Table:
+    """Return the answer of the named query ``sql/NAME.sql``, which refers to *tables* by their names."""
+    text = files("pagetrail.queries").joinpath("sql", f"{name}.sql").read_text()
+    with duckdb.connect(":memory:") as db:
+        for table_name, table in tables.items():
+            db.register(table_name, table)
+        return db.sql(text, params=parameters).to_arrow_table()

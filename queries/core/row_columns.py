@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from pagetrail.queries.core.judgement import Judgement
 from pagetrail.queries.core.runs import Rows
+from pagetrail.queries.core.said import SaidOf
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.clock import owner_clock, owner_ts
 from pagetrail.replay.facts.facts import Facts
+from pagetrail.schemas.linux.migrate import migrate_reason_name
 from pagetrail.schemas.owner import (
     ABSENT8,
     ABSENT16,
@@ -40,6 +42,8 @@ class JudgedRows:
         RECORD_DTYPE: the kernel's own records; ``rows.kernel_row`` has indexes into them.
     texts, facts
         What the ids and times of the records mean.
+    said
+        What dumps said of the owners' pages beside owners; nothing of any, where no column of ``SAID`` is asked for.
     """
 
     rows: Rows
@@ -47,6 +51,7 @@ class JudgedRows:
     judged: Judgement
     texts: Texts
     facts: Facts
+    said: SaidOf
 
     @property
     def records(self) -> NDArray[np.void]:
@@ -191,6 +196,19 @@ def _free_text(name: str, array: str) -> Callable[[JudgedRows], pa.Array]:
     return lambda rows: getattr(rows.texts, array).take(_index(rows.records[name], rows.free))
 
 
+def _migrate_reason(rows: JudgedRows) -> pa.Array:
+    """Return what the last dump says, or the record where no dump was later."""
+    return pc.coalesce(rows.said.number("migrate_reason"), rows.number("migrate_reason", rows.owned))
+
+
+def _reason_names(reasons: pa.Array, names: Sequence[str]) -> pa.Array:
+    known = pc.unique(reasons)
+    words_of = [
+        None if reason is None or reason < 0 else migrate_reason_name(reason, names) for reason in known.to_pylist()
+    ]
+    return pa.array(words_of, pa.utf8()).take(pc.index_in(reasons, known))
+
+
 ROW_FIELDS: Final[tuple[Field[JudgedRows], ...]] = (
     Field("pfn", pa.int64(), "page frame number of the first page of the run", lambda r: pa.array(r.rows.runs["pfn"])),
     Field("nr_pages", pa.int64(), "pages in the run", lambda r: pa.array(r.rows.runs["nr_pages"])),
@@ -239,7 +257,7 @@ ROW_FIELDS: Final[tuple[Field[JudgedRows], ...]] = (
     Field(
         "free_stack", pa.utf8(), "of a free run: stack of the free", _free_text("free_stack", "frames"), ("frames",)
     ),
-    Field("migrate_reason", pa.int8(), "MR_* of the last migration, from a dump", _of_owned("migrate_reason")),
+    Field("migrate_reason", pa.int8(), "MR_* of the last migration, from a dump", _migrate_reason),
     Field(
         "free_ts_nsec", pa.int64(), "ns, page_owner's clock: the free before this allocation, from a dump",
         _of_owned("free_ts_nsec"),
@@ -250,7 +268,43 @@ ROW_FIELDS: Final[tuple[Field[JudgedRows], ...]] = (
         lambda r: r.of_zone("name", pa.utf8()),
     ),
     Field("node", pa.int32(), "the node of that zone", lambda r: r.of_zone("node", pa.int32())),
+    Field(
+        "dump_ts", pa.int64(),
+        "ns, trace clock: end of the last dump that listed this allocation; what follows was so then, and may have changed since",
+        lambda r: r.said.number("ts"),
+    ),
+    Field("cgroup", pa.utf8(), "memory cgroup that the block was charged to, as that dump says", lambda r: r.said.text("cgroup")),
+    Field(
+        "memcg_flags", pa.int8(), "1 a slab page, 2 charged via objcg, 4 to an offline memcg; summed; as that dump says",
+        lambda r: r.said.number("memcg_flags"),
+    ),
+    Field(
+        "block_migratetype", pa.int8(), "MIGRATE_* of the pageblock of the block's first page, as that dump says",
+        lambda r: r.said.number("block_migratetype"),
+    ),
+    Field(
+        "block_type", pa.utf8(), "the name of that type: Movable, CMA, ...",
+        lambda r: r.said.name("block_migratetype", r.facts.rules.migratetype_names),
+    ),
+    Field(
+        "page_flags", pa.int64(), "flags of the block's first page, as that dump says; 64 bits as a signed number",
+        lambda r: r.said.number("page_flags"),
+    ),
+    Field(
+        "page_flag_names", pa.utf8(), "what that dump has in brackets behind them: lru, slab, node=0, ... joined by |",
+        lambda r: r.said.text("page_flag_names"),
+    ),
+    Field(
+        "migrate_reason_name", pa.utf8(), "the name of migrate_reason: compaction, ...",
+        lambda r: _reason_names(_migrate_reason(r), r.facts.rules.migrate_reason_names),
+    ),
 )  # fmt: skip
+
+SAID: Final = frozenset(
+    {"dump_ts", "cgroup", "memcg_flags", "block_migratetype", "block_type", "page_flags", "page_flag_names",
+     "migrate_reason", "migrate_reason_name"}
+)  # fmt: skip
+"""The columns that dumps tell of."""
 
 _FIELD: Final[Mapping[str, Field[JudgedRows]]] = {field.name: field for field in ROW_FIELDS}
 

@@ -11,8 +11,9 @@ from pagetrail.queries.core.certainty import judge
 from pagetrail.queries.core.filters import NO_FILTER, Filters, PfnRanges, select, touching, within
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.judgement import Judgement
-from pagetrail.queries.core.row_columns import ROW_SCHEMA, JudgedRows, texts_of, to_table, unknown_records
+from pagetrail.queries.core.row_columns import ROW_SCHEMA, SAID, JudgedRows, texts_of, to_table, unknown_records
 from pagetrail.queries.core.runs import Rows, joined, split
+from pagetrail.queries.core.said import SaidOf, heads_of_runs, nothing_said_of, said_at, said_of, split_by_said
 from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.store.read import arrays
@@ -71,11 +72,24 @@ def rows_at(
     else:
         asked = np.flatnonzero((rows.records["state"] == State.OWNED) | (rows.kernel_row >= 0))
     asked = asked[selected.keeps(taken(rows.records, asked), texts)]
+    rows, judged, said = rows.take(asked, taken(rows.runs, asked)), judged.take(asked), nothing_said_of(asked.size)
+    if selected.asks_dumps or not SAID.isdisjoint(columns):
+        rows, judged, said = _with_said(stream, at, rows, judged)
+    if selected.asks_dumps:
+        kept = np.flatnonzero(selected.keeps_said(said.text("cgroup"), said.number("block_migratetype")))
+        rows, judged, said = rows.take(kept, taken(rows.runs, kept)), judged.take(kept), said.take(kept)
     known = JudgedRows(
-        rows=rows.take(asked, taken(rows.runs, asked)), kernel_records=kernel_records, judged=judged.take(asked),
-        texts=texts, facts=stream.facts,
-    )  # fmt: skip
+        rows=rows, kernel_records=kernel_records, judged=judged, texts=texts, facts=stream.facts, said=said
+    )
     return to_table(known, columns)
+
+
+def _with_said(stream: Stream, at: Instant, rows: Rows, judged: Judgement) -> tuple[Rows, Judgement, SaidOf]:
+    """Return the rows, split where dumps said something else, and what they said."""
+    found = said_at(stream, at, rows.runs, rows.records)
+    pieces, parent = split_by_said(rows.runs, rows.records, found)
+    rows, judged = rows.take(parent, pieces), judged.take(parent)
+    return rows, judged, said_of(found, heads_of_runs(rows.runs, rows.records), rows.records)
 
 
 def _judged(

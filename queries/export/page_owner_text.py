@@ -1,24 +1,36 @@
 """The kernel's own text of page_owner at an instant: what ``cat /sys/kernel/debug/page_owner`` would have printed.
 
 Source: mm/page_owner.c, print_page_owner and read_page_owner (Linux 6.1): one record for every page whose pfn is aligned to the
-order of its owner's block; free pages have none. A recording does not have page flags and pageblock types: they are printed as 0
-and as the page's own type.
+order of its owner's block; free pages have none. Where a dump listed the allocation, the record is that of the dump. Elsewhere page
+flags and pageblock types are not known: they are printed as 0 and as the page's own type.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
-from pagetrail.queries.core.filters import NO_FILTER, Filters, select, within
+from pagetrail.queries.core.filters import NO_FILTER, Filters, Selection, select, within
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.runs import heads
+from pagetrail.queries.core.said import SaidOf, said_at, said_of
 from pagetrail.queries.core.stream import Stream
+from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.clock import owner_clock, owner_ts
+from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.store.read import arrays
 from pagetrail.schemas.linux.gfp import format_gfp, gfp_migratetype
 from pagetrail.schemas.linux.migrate import migrate_reason_name
 from pagetrail.schemas.linux.mmzone import PAGEBLOCK_ORDER
-from pagetrail.schemas.owner import ABSENT8, ABSENT32, ABSENT64
+from pagetrail.schemas.linux.page_owner import memcg_lines
+from pagetrail.schemas.owner import ABSENT64
+from pagetrail.schemas.structs import taken
+
+_BATCH: Final = 1 << 14
+"""Records in memory as Python objects at once."""
 
 
 def page_owner_records(stream: Stream, at: Instant, filters: Filters = NO_FILTER) -> Iterator[str]:
@@ -29,43 +41,113 @@ def page_owner_records(stream: Stream, at: Instant, filters: Filters = NO_FILTER
     selected = select(filters, stream.facts)
     found, texts = stream.rows_at(at, sections=selected.sections, texts={"comms", "raw"} | selected.texts)
     runs, records = arrays(found)
-    comms, raw = texts.comms.to_pylist(), texts.raw.to_pylist()
-    clock = owner_clock(stream.facts.clocks)
-    stamps = owner_ts(records, clock)
-    names, rules = stream.facts.gfp_flags, stream.facts.rules
-    shift = stream.facts.boot.pageblock_order if stream.facts.boot else None
-    gfp_texts: dict[int, str] = {}
     pfns, rows = heads(runs, records)
-    listed = selected.keeps(records, texts)[rows]
+    kept = selected.keeps(records, texts)[rows]
     if selected.ranges is not None:
-        listed &= within(pfns, selected.ranges)
-    for pfn, row in zip(pfns[listed].tolist(), rows[listed].tolist(), strict=True):
-        r = records[row]
-        gfp = int(r["gfp_mask"])
-        known = gfp != ABSENT64
-        mask = gfp if known else 0
-        if mask not in gfp_texts:
-            gfp_texts[mask] = format_gfp(mask, names) if mask else ""
-        comm = comms[r["comm"]] if r["comm"] >= 0 else ""
-        stamp = int(stamps[row]) if stamps[row] != ABSENT64 else int(r["alloc_ts"])
-        kind = rules.migratetype_names[gfp_migratetype(mask)]
-        who = f"pid {_or(r['pid'], -1)}, tgid {_or(r['tgid'], -1)} ({comm})"
-        when = f"ts {max(stamp, 0)} ns, free_ts {_free_ts(r)} ns"
-        lines = [
-            f"Page allocated via order {r['order']}, mask {hex(mask)}({gfp_texts[mask]}), {who}, {when}",
-            f"PFN {pfn} type {kind} Block {pfn >> (shift or PAGEBLOCK_ORDER)} type {kind} Flags 0x0()",
-        ]
-        if r["stack"] >= 0:
-            lines += [f" {frame}" for frame in raw[r["stack"]].split("\n")]
-        if r["migrate_reason"] != ABSENT8 and r["migrate_reason"] >= 0:
-            reason = migrate_reason_name(int(r["migrate_reason"]), rules.migrate_reason_names)
-            lines.append(f"Page has been migrated, last migrate reason: {reason}")
-        yield "\n".join(lines) + "\n\n"
+        kept &= within(pfns, selected.ranges)
+    pfns, rows = pfns[kept], rows[kept]
+    said = said_of(said_at(stream, at, runs, records), pfns, taken(records, rows))
+    yield from _printed(stream.facts, selected, _Listed(pfns=pfns, records=records, rows=rows, said=said, texts=texts))
 
 
-def _or(value: np.int32, default: int) -> int:
-    return default if value == ABSENT32 else int(value)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Listed:
+    """The pages that have a record, the index of each in *records*, and what dumps said of it."""
+
+    pfns: NDArray[np.int64]
+    records: NDArray[np.void]
+    rows: NDArray[np.int64]
+    said: SaidOf
+    texts: Texts
 
 
-def _free_ts(record: np.void) -> int:
-    return 0 if record["free_ts_nsec"] == ABSENT64 else int(record["free_ts_nsec"])
+def _printed(facts: Facts, selected: Selection, listed: _Listed) -> Iterator[str]:
+    printer = _Printer(facts)
+    for first in range(0, listed.pfns.size, _BATCH):
+        which = np.arange(first, min(first + _BATCH, listed.pfns.size))
+        said = listed.said.take(which)
+        if selected.asks_dumps:
+            which = which[selected.keeps_said(said.text("cgroup"), said.number("block_migratetype"))]
+            said = listed.said.take(which)
+        fields = _fields(facts, taken(listed.records, listed.rows[which]), said, listed.texts)
+        for pfn, row in zip(listed.pfns[which].tolist(), pa.table(fields).to_pylist(), strict=True):
+            yield printer.record(pfn, row)
+
+
+def _fields(facts: Facts, records: NDArray[np.void], said: SaidOf, texts: Texts) -> dict[str, pa.Array]:
+    """Return the fields of each record: as the dump has them, else as replay has them."""
+
+    def known(name: str) -> pa.Array:
+        column = np.ascontiguousarray(records[name])
+        return pa.array(column, mask=column == np.iinfo(column.dtype).min)
+
+    def text(name: str, of: pa.Array) -> pa.Array:
+        column = np.ascontiguousarray(records[name])
+        return said.text(name).fill_null(of.take(pa.array(column, mask=column < 0))) if len(of) else said.text(name)
+
+    stamps = owner_ts(records, owner_clock(facts.clocks))
+    stamps = np.where(stamps != ABSENT64, stamps, records["alloc_ts"])
+    return {
+        "listed": pa.array(said.index >= 0),
+        "order": known("order"), "pid": known("pid"), "gfp_mask": known("gfp_mask"),
+        "tgid": said.number("tgid").fill_null(known("tgid")),
+        "ts_nsec": said.number("ts_nsec").fill_null(pa.array(stamps, mask=stamps == ABSENT64)),
+        "free_ts_nsec": said.number("free_ts_nsec").fill_null(known("free_ts_nsec")),
+        "migrate_reason": said.number("migrate_reason").fill_null(known("migrate_reason")),
+        "comm": text("comm", texts.comms), "stack": text("stack", texts.raw),
+        "block_migratetype": said.number("block_migratetype"), "page_flags": said.number("page_flags"),
+        "page_flag_names": said.text("page_flag_names"), "memcg_flags": said.number("memcg_flags"),
+        "cgroup": said.text("cgroup"),
+    }  # fmt: skip
+
+
+class _Printer:
+    """Prints records as one kernel does."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._names, self._rules = facts.gfp_flags, facts.rules
+        self._shift = (facts.boot.pageblock_order if facts.boot else None) or PAGEBLOCK_ORDER
+        self._gfp_texts: dict[int, str] = {}
+
+    def record(self, pfn: int, row: dict[str, Any]) -> str:
+        """Return a record, with the empty line after it."""
+        lines = [self._header(row), self._page(pfn, row)]
+        if row["stack"] is not None:
+            lines += [f" {frame}" for frame in row["stack"].split("\n")]
+        reason = row["migrate_reason"]
+        if reason is not None and reason >= 0:
+            name = migrate_reason_name(reason, self._rules.migrate_reason_names)
+            lines.append(f"Page has been migrated, last migrate reason: {name}")
+        lines += memcg_lines(row["memcg_flags"] or 0, row["cgroup"])
+        return "\n".join(lines) + "\n\n"
+
+    def _header(self, row: dict[str, Any]) -> str:
+        """Return the first line: of a record that a dump has, the fields that it has there."""
+        mask = row["gfp_mask"] or 0
+        if mask not in self._gfp_texts:
+            self._gfp_texts[mask] = format_gfp(mask, self._names) if mask else ""
+        parts = [f"Page allocated via order {row['order']}, mask {hex(mask)}({self._gfp_texts[mask]})"]
+        listed = row["listed"]
+        if not listed or row["pid"] is not None:
+            parts.append(f"pid {_or(row['pid'], -1)}")
+            if not listed or row["tgid"] is not None:
+                parts[-1] += f", tgid {_or(row['tgid'], -1)} ({row['comm'] or ''})"
+        if not listed or row["ts_nsec"] is not None:
+            parts.append(f"ts {max(_or(row['ts_nsec'], 0), 0)} ns")
+        if not listed or row["free_ts_nsec"] is not None:
+            parts.append(f"free_ts {_or(row['free_ts_nsec'], 0)} ns")
+        return ", ".join(parts)
+
+    def _page(self, pfn: int, row: dict[str, Any]) -> str:
+        names = self._rules.migratetype_names
+        kind, block = names[gfp_migratetype(row["gfp_mask"] or 0)], row["block_migratetype"]
+        of_block = names[block] if block is not None and 0 <= block < len(names) else kind
+        flags = _or(row["page_flags"], 0) & ((1 << 64) - 1)
+        return (
+            f"PFN {pfn} type {kind} Block {pfn >> self._shift} type {of_block} "
+            f"Flags {hex(flags)}({row['page_flag_names'] or ''})"
+        )
+
+
+def _or(value: int | None, default: int) -> int:
+    return default if value is None else value

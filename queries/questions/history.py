@@ -10,6 +10,7 @@ from pagetrail.queries.core.certainty import judge, last_instants
 from pagetrail.queries.core.row_columns import HOW_WORDS, ROW_SCHEMA, JudgedRows, texts_of, to_table
 from pagetrail.queries.core.rows import ABSENT_WHY
 from pagetrail.queries.core.runs import Rows
+from pagetrail.queries.core.said import heads_of_runs, said_in, said_of
 from pagetrail.queries.core.stream import Stream, fetched
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.store.read import arrays
@@ -98,7 +99,11 @@ def _of_file(
         viewed |= (begin <= until) & (until < end)
     judged = judge(runs, records, viewed, until, stream.facts, doubts)
     proven = Rows(runs=runs, records=records, kernel_row=np.full(runs.size, -1))
-    rows = to_table(JudgedRows(rows=proven, kernel_records=records[:0], judged=judged, texts=texts, facts=stream.facts))
+    said = said_in(stream, file, stream.believed, runs, records)
+    said = said_of(said, heads_of_runs(runs, records), records, runs["end_seq"])
+    rows = to_table(
+        JudgedRows(rows=proven, kernel_records=records[:0], judged=judged, texts=texts, facts=stream.facts, said=said)
+    )
     still = runs["end_ts"] == OPEN_END
     hows = pa.array([HOW_WORDS[int(how)] if how else None for how in runs["end_how"]], pa.utf8())
     ends = (pa.array(runs["end_ts"], mask=still), pa.array(runs["end_seq"], mask=still), hows)

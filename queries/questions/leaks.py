@@ -3,9 +3,8 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pagetrail.queries.core import named
 from pagetrail.queries.core.filters import NO_FILTER, Filters
-from pagetrail.queries.core.holders import By, added_up, owned_by, page_bytes
+from pagetrail.queries.core.holders import By, added_up, named, owned_by, page_bytes
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.clock import owner_clock
@@ -20,4 +19,4 @@ def leaks(stream: Stream, since: Instant, until: Instant, by: By, filters: Filte
         born = pc.coalesce(born, pc.subtract(owned["ts_nsec"], clock.offset))
     owned = owned.append_column("born_ts", born)
     owned = owned.filter(pc.greater(owned["born_ts"], since.ts))
-    return added_up(named.run("leaks", {"owned": owned}, {"until": until.ts, "page_bytes": page_bytes(stream)}), by)
+    return added_up(named("leaks", {"owned": owned}, {"until": until.ts, "page_bytes": page_bytes(stream)}), by)

@@ -1,6 +1,7 @@
 """Baselines: audit the state with each dump or reading of kpageflags, then apply it where it may correct the state."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pagetrail.replay.facts.clock import owner_clock, owner_ts
 from pagetrail.replay.facts.facts import Audit
@@ -9,6 +10,7 @@ from pagetrail.replay.fold.notice_jit import doubt_on
 from pagetrail.replay.fold.options import OPT_FLOOR, OPT_GFP_COMP, OPT_GFP_ISOLATED, OPT_MAX_PFN, OPT_SKEW
 from pagetrail.replay.fold.section_jit import apply_baseline, apply_silence
 from pagetrail.replay.fold.tables import with_room
+from pagetrail.replay.rules.dumped.noting import Dump, Known, with_dump
 from pagetrail.replay.rules.event_row import EventRow
 from pagetrail.replay.rules.free_baseline import compare_free, free_runs, set_free
 from pagetrail.replay.rules.open_baseline import OpenBaseline
@@ -20,10 +22,10 @@ from pagetrail.replay.rules.page_owner_baseline import (
     by_section,
     compare,
     difference_class,
+    handles_of,
     heads_of,
     impossible_entries,
     no_entries,
-    proven_handles,
 )
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.schemas.batch import concat
@@ -87,6 +89,15 @@ def _page_owner(state: StreamState, opened: OpenBaseline, seq: int, ts: int, app
     _audit(state, opened, entries, seen, seq, ts, applied)
     if applied:
         _apply(state, opened, entries, seen, seq, ts)
+        _note_said(state, opened, entries.pfn[heads_of(entries) & ~seen.touched], seq, ts)
+
+
+def _note_said(state: StreamState, opened: OpenBaseline, pages: NDArray[np.int64], seq: int, ts: int) -> None:
+    """Note what the dump says of *pages* beside their owners: those that were not touched while it was read."""
+    if opened.batches:
+        dump = Dump(batch=concat(opened.batches), seq=seq, ts=ts, window_begin=opened.begin.window_begin)
+        known = Known(tables=state.tables, comms=state.comms, stacks=state.stacks)
+        state.said = with_dump(state.said, dump, pages, known)
 
 
 def _entries(state: StreamState, opened: OpenBaseline, seq: int, ts: int) -> Entries:
@@ -167,12 +178,12 @@ def _apply(state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, 
         if done < b.pfn.size:
             state.tables = with_room(state.tables, min(1 << int(b.order[done]), state.facts.pages_per_section))
     state.tables = split_own_blocks(state.tables, state.facts.boot, seq, ts)
-    if opened.begin.skipped:
+    if opened.begin.skipped or opened.begin.extent == "partial":
         return  # in an incomplete dump, a missing record proves nothing
     extra, extra_ours = c.extra, c.extra_ours
     if opened.begin.extent == "whole" and heads_of(b).sum() == sum(map(len, opened.batches)):
         end_unlisted(state, b, seq, ts)
-        there = proven_handles(state.tables, extra) >= 0  # what was ended is in no further doubt
+        there = handles_of(state.tables, state.tables.owner, extra) >= 0  # what was ended is in no further doubt
         extra, extra_ours = extra[there], extra_ours[there]
     state.tables = with_room(state.tables, int(extra.size) + 1)
     for pfn, ours in zip(extra.tolist(), extra_ours, strict=True):
@@ -205,6 +216,9 @@ def _kpageflags(state: StreamState, opened: OpenBaseline, seq: int, ts: int, app
     if batch is not None:
         pfn, nr_pages, flags = (batch.column(name) for name in ("pfn", "nr_pages", "page_flags"))
         runs = free_runs(pfn, nr_pages, flags, state.facts.pages_per_section, int(state.opts[OPT_MAX_PFN]))
+    if opened.begin.extent == "partial":  # it names single pages: their sections are there
+        for first, _ in runs:
+            state.open_inferred(first // state.facts.pages_per_section, seq, ts)
     seen = compare_free(state.tables, runs, opened.since)
     state.facts.audits.append(
         Audit(

@@ -13,6 +13,7 @@ from pagetrail.replay.fold.notice_jit import doubt
 from pagetrail.replay.fold.options import OPT_FLOOR, OPT_MAX_PFN
 from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT, QUARANTINE, RUNS, with_room
 from pagetrail.replay.rules.baselines import drop_baseline
+from pagetrail.replay.rules.dumped.noting import without_ended
 from pagetrail.replay.rules.event_row import EventRow
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.rules.page_values import extents
@@ -156,6 +157,7 @@ class StreamEngine:
         counts[EVENTS] = counts[RUNS] = counts[DOUBTS] = counts[QUARANTINE] = 0
         self.state.values.begin_segment()
         self.state.differences.clear()
+        self.state.said = without_ended(self.state.said, self.state.tables)
         self.segment_first_seq = self.last_seq + 1
         self.segment_first_ts = None
 

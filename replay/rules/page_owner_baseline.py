@@ -164,13 +164,8 @@ def compare(
     )
 
 
-def proven_handles(t: Tables, pfn: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the handle of the proven record of each page, -1 where there is none."""
-    return _handles(t, t.owner, pfn)
-
-
-def _handles(t: Tables, view: Array, pfn: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the handle that each page has in a *view*: ``t.owner`` or ``t.kernel``."""
+def handles_of(t: Tables, view: Array, pfn: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the handle that each page has in a *view*, ``t.owner`` or ``t.kernel``; -1 where there is none."""
     pages = t.owner.shape[1]
     section = pfn // pages
     present = section < t.slot.size
@@ -182,7 +177,7 @@ def _handles(t: Tables, view: Array, pfn: NDArray[np.int64]) -> NDArray[np.int64
 
 
 def _heads(t: Tables, pfn: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.bool_]]:
-    proven, kernel = _handles(t, t.owner, pfn), _handles(t, t.kernel, pfn)
+    proven, kernel = handles_of(t, t.owner, pfn), handles_of(t, t.kernel, pfn)
     return _rows(t, proven), _rows(t, np.where(kernel >= 0, kernel, proven)), kernel >= 0
 
 

@@ -19,6 +19,7 @@ from pagetrail.replay.fold.options import (
 )
 from pagetrail.replay.fold.tables import LAST_SEQ, LAST_TS, NO_EVENT, Tables, new_tables, with_room
 from pagetrail.replay.rules.clients.client import Client
+from pagetrail.replay.rules.dumped.said import Said, nothing_said
 from pagetrail.replay.rules.open_baseline import OpenBaseline
 from pagetrail.replay.rules.page_ext import node_spans
 from pagetrail.replay.rules.page_values import PageValues
@@ -52,6 +53,8 @@ class StreamState:
         The baseline that has begun and not ended; null: there is none.
     differences
         The differences between baselines of this stretch and the state, with both sides of each.
+    said
+        What dumps said of pages beside their owners, as far as it counts for this stretch.
     """
 
     def __init__(self, *, correct: bool, clients: Sequence[Client]) -> None:
@@ -63,6 +66,7 @@ class StreamState:
         self.values = PageValues(clients, X86_64_PAGES_PER_SECTION)
         self.baseline: OpenBaseline | None = None
         self.differences: list[dict[str, Any]] = []
+        self.said: Said = nothing_said()
         self.opts = np.zeros(OPTIONS, np.int64)
         write_rules(self.opts, self.facts.rules, None)
         self.set_section_size(X86_64_PAGES_PER_SECTION)
@@ -81,8 +85,9 @@ class StreamState:
 
     @property
     def nbytes(self) -> int:
-        """Return the bytes of the arrays, unused rows included, and of an open baseline."""
+        """Return the bytes of the arrays, unused rows included, of what dumps said, and of an open baseline."""
         held = 0 if self.baseline is None else self.baseline.nbytes
+        held += sum(array.nbytes for array in (*self.said.rows, self.said.values, self.said.stamps))
         return sum(array.nbytes for array in self.tables) + held
 
     # -- losses and quarantine -------------------------------------------------------------------------------------------

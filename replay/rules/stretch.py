@@ -13,6 +13,7 @@ from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.fold.decode import StackTable
 from pagetrail.replay.fold.options import OPT_SKEW, STATE_OPTIONS
 from pagetrail.replay.fold.tables import DOUBTS, QUARANTINE, RUNS, live_rows, recent_moves
+from pagetrail.replay.rules.dumped.said import Said
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.schemas.structs import copied
 
@@ -66,6 +67,8 @@ class Stretch:
         (k, 4) seq, pfn, order, Anomaly of each quarantined event of the stretch.
     differences
         Differences between baselines of the stretch and the state.
+    said
+        What dumps said of pages whose allocation lasted into the stretch.
     comms, stacks
         The texts behind the ids; they only grow, so they are shared with the state.
     resume
@@ -87,6 +90,7 @@ class Stretch:
     anomalies: NDArray[np.int64]
     quarantined: NDArray[np.int64]
     differences: tuple[dict[str, Any], ...]
+    said: Said
     resume: dict[str, object]
 
 
@@ -111,6 +115,7 @@ def stretch_of(state: StreamState, origin: StretchOrigin) -> Stretch:
         anomalies=t.anomalies[:, :3].copy(),
         quarantined=t.quarantine[: t.counts[QUARANTINE]].copy(),
         differences=tuple(state.differences),
+        said=state.said,
         resume={
             "counts": t.counts.tolist(),
             "moves": recent_moves(t, int(state.opts[OPT_SKEW])).tolist(),

@@ -11,8 +11,16 @@ from numpy.typing import NDArray
 
 from pagetrail.replay.facts.facts import open_call_doubts, plain
 from pagetrail.replay.fold.tables import ANOMALY_ROWS
+from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said
 from pagetrail.replay.rules.stretch import Stretch
-from pagetrail.replay.store.digest import facts_digest, join_digests, rows_digest, spans_digest, values_digest
+from pagetrail.replay.store.digest import (
+    facts_digest,
+    join_digests,
+    rows_digest,
+    said_digest,
+    spans_digest,
+    values_digest,
+)
 from pagetrail.replay.store.state_digest import EndedSums, doubts_sum, quarantined_sum, spans_sum, values_sum
 from pagetrail.schemas.owner import (
     ABSENT8,
@@ -80,6 +88,7 @@ class Content:
             s.anomalies.tobytes(),
             facts_digest(s.facts),
             *values_digest(s.values, s.live_values, s.facts.fields),
+            *said_digest(s.said),
         )
 
     def _ended(self) -> EndedSums:
@@ -127,6 +136,7 @@ class Content:
                 (i, s.stacks.ids[d], s.stacks.frames[d], s.stacks.raw[d], s.stacks.truncated[d])
                 for i, d in enumerate(stacks.tolist())]),
             "comms": _rows("comms", [(i, s.comms[d]) for i, d in enumerate(comms.tolist())]),
+            **_said(s.said),
             "state": _rows("state", [(name, json.dumps(value)) for name, value in self._state().items()]),
         }  # fmt: skip
 
@@ -197,6 +207,26 @@ def _values(rows: NDArray[np.void], fields: Sequence[str]) -> pa.Table:
         name: pa.array(columns[name] if name in columns else np.ascontiguousarray(rows[name]), _ARROW[kind])
         for name, kind, _ in TABLE["page_ext"].columns
     })  # fmt: skip
+
+
+def _said(said: Said) -> dict[str, pa.Table]:
+    """Return the tables of what dumps said; texts that no value uses are left out."""
+    used = np.unique(np.concatenate([said.values[name] for name in SAID_TEXTS]))
+    used = used[used >= 0]
+    values: dict[str, pa.Array] = {"id": pa.array(np.arange(said.values.size, dtype=np.int32))}
+    for name in said.values.dtype.names or ():
+        column = np.ascontiguousarray(said.values[name])
+        mask = column < 0 if name in SAID_TEXTS else column == _SMALLEST[column.dtype]
+        if name in SAID_TEXTS:
+            column = np.searchsorted(used, column).astype(np.int32)
+        values[name] = pa.array(column, mask=mask)
+    stamps = {name: np.ascontiguousarray(said.stamps[name]) for name in said.stamps.dtype.names or ()}
+    return {
+        "said": pa.table({"pfn": said.rows.pfn, "said": said.rows.said}),
+        "said_values": pa.table([values[name] for name, _, _ in TABLE["said_values"].columns], [*values]),
+        "said_stamps": pa.table({n: pa.array(c, mask=c == ABSENT64) for n, c in stamps.items()}),
+        "said_texts": _rows("said_texts", [(i, said.texts.texts[text]) for i, text in enumerate(used.tolist())]),
+    }
 
 
 def _differences(found: Sequence[dict[str, Any]]) -> pa.Table:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.facts import Facts, plain
+from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said
 from pagetrail.schemas.owner import VALUE_DTYPE
 
 _TEXT_FIELDS = ("comm", "free_comm")
@@ -64,6 +65,19 @@ def values_digest(closed: NDArray[np.void], live: NDArray[np.void], fields: Sequ
         spans = [rows[rows["field"] == index][list(_VALUE_FACTS)] for rows in (closed, live)]
         found += [name.encode(), *(rows_digest(rows) for rows in spans)]
     return found
+
+
+def said_digest(said: Said) -> list[bytes]:
+    """Return the BLAKE2b-256 of what dumps said of pages, row by row, with texts by their content; nothing if there is no row."""
+    if not said.rows.pfn.size:
+        return []
+    found = blake2b(said.rows.pfn.tobytes(), digest_size=32)
+    text = np.array([*map(_text_id, said.texts.texts), 0], np.int64)
+    for name in said.values.dtype.names or ():
+        column = said.values[name]
+        column = text[column] if name in SAID_TEXTS else column
+        found.update(np.ascontiguousarray(column[said.rows.said]).tobytes())
+    return [found.digest(), rows_digest(said.stamps)]
 
 
 def facts_digest(facts: Facts) -> bytes:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pagetrail.replay.rules.dumped.said import SAID_TEXTS
 from pagetrail.replay.store.databases import Attachment, Instance
 from pagetrail.schemas.errors import SegmentDamaged, SegmentGone, TrailTooNew
 from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64, RECORD_DTYPE, RUN_DTYPE
@@ -24,6 +25,9 @@ _DAMAGE: Final = (
     duckdb.IOException, duckdb.SerializationException, duckdb.CatalogException, duckdb.InternalException,
 )  # fmt: skip
 """What DuckDB raises when an open file turns out to be damaged."""
+
+_IDS: Final = ("comm", "stack", *SAID_TEXTS)
+"""What the names of columns that hold ids of texts end with."""
 
 _DATABASES: Final = Instance()
 
@@ -136,7 +140,7 @@ def columns(rows: pa.Table, dtype: np.dtype[np.void]) -> NDArray[np.void]:
             continue
         column = rows[name].combine_chunks()
         if column.null_count:
-            column = column.fill_null(-1 if name.endswith(("comm", "stack")) else _absent_of(dtype[name]))
+            column = column.fill_null(-1 if name.endswith(_IDS) else _absent_of(dtype[name]))
         found[name] = column.to_numpy(zero_copy_only=False)
     return found
 

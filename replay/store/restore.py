@@ -10,8 +10,11 @@ import pyarrow as pa
 
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import from_plain
+from pagetrail.replay.fold.decode import TextTable
 from pagetrail.replay.fold.options import STATE_OPTIONS, write_rules
 from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, MOVES, QUARANTINE, RUNS, SPARE, grown
+from pagetrail.replay.rules.dumped.noting import without_ended
+from pagetrail.replay.rules.dumped.said import Said, SaidRows
 from pagetrail.replay.rules.engine import StreamEngine
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.rules.open_baseline import OpenBaseline
@@ -22,9 +25,10 @@ from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import arrays, columns, meta, opened
 from pagetrail.replay.store.state_digest import EndedSums
 from pagetrail.schemas.errors import SegmentGone
-from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END, VALUE_DTYPE
+from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END, STAMP_DTYPE, VALUE_DTYPE, VALUE_SAID_DTYPE
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.names import StoreFile
+from pagetrail.schemas.store.tables import SAID_SINCE
 from pagetrail.schemas.structs import taken
 
 _LOOKS: Final = 5
@@ -94,6 +98,8 @@ def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:
             engine.segment_first_seq, engine.segment_first_ts = int(header["last_seq"]) + 1, None
         _restore_anomalies(state, db)
         _restore_values(state, db, tip=file.tip)
+        if int(header["format"]) >= SAID_SINCE:
+            _restore_said(state, db, tip=file.tip)
     digest = header["parent_digest" if file.tip else "digest"]
     return Link(digest=digest, ended=EndedSums.from_plain(saved["ended"]))
 
@@ -183,3 +189,13 @@ def _restore_values(state: StreamState, db: duckdb.DuckDBPyConnection, *, tip: b
     if not tip:
         rows = rows[rows["end_seq"] == OPEN_END]
     state.values.restore(state.tables, state.facts.clients, rows)
+
+
+def _restore_said(state: StreamState, db: duckdb.DuckDBPyConnection, *, tip: bool) -> None:
+    """Restore what dumps said of pages; from a segment only what the next one needs."""
+    texts = TextTable([text for (text,) in db.execute("SELECT text FROM said_texts ORDER BY id").fetchall()])
+    rows = db.sql("SELECT pfn, said FROM said").to_arrow_table()
+    values = columns(db.sql("SELECT * FROM said_values ORDER BY id").to_arrow_table(), VALUE_SAID_DTYPE)
+    stamps = columns(db.sql("SELECT * FROM said_stamps").to_arrow_table(), STAMP_DTYPE)
+    said = Said(SaidRows(rows["pfn"].to_numpy(), rows["said"].to_numpy()), values, stamps, texts)
+    state.said = said if tip else without_ended(said, state.tables)

@@ -53,3 +53,15 @@ MEMCG_OBJCG: Final = 2
 
 MEMCG_OFFLINE: Final = 4
 """Bit of ``memcg_flags``: "offline memcg"."""
+
+
+def memcg_lines(flags: int, cgroup: str | None) -> list[str]:
+    """Return the lines on the memory cgroup of a page; *cgroup* is its name, null where there is none.
+
+    Source: mm/page_owner.c, print_page_owner_memcg (Linux 6.1).
+    """
+    lines = ["Slab cache page"] if flags & MEMCG_SLAB else []
+    if cgroup is not None:
+        via, offline = "(via objcg) " * bool(flags & MEMCG_OBJCG), "offline " * bool(flags & MEMCG_OFFLINE)
+        lines.append(f"Charged {via}to {offline}memcg {cgroup}")
+    return lines

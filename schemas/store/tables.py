@@ -8,8 +8,14 @@ instant of the segment, which is (last event of its parent, own last event]. A r
 from dataclasses import dataclass
 from typing import Final
 
-STORE_FORMAT: Final = 2
-"""Version of these tables. A pagetrail refuses segments of a later one."""
+STORE_FORMAT: Final = 3
+"""Version of these tables. A pagetrail refuses segments of a later one.
+
+3: what dumps said of pages beside their owners.
+"""
+
+SAID_SINCE: Final = 3
+"""The format since which segments have the tables ``said``, ``said_values``, ``said_stamps`` and ``said_texts``."""
 
 FOLD_VERSION: Final = 4
 """Version of the rules of replay. Another version makes other segments, beside the old ones.
@@ -159,6 +165,27 @@ TABLES: Final = (
         ("truncated", "BOOLEAN", "whether deeper frames were cut off"))),
     Table("comms", "The command names that this file uses.", (
         ("id", "INTEGER", "as in the columns comm and free_comm of this file"), ("comm", "VARCHAR", "name"))),
+    Table("said", "Pages that dumps listed, and whose allocation lasted into the segment, sorted by (pfn, seq of the dump).", (
+        ("pfn", "BIGINT", "page frame number that the dump has the record of: the first page of a block"),
+        ("said", "INTEGER", "id in said_values"))),
+    Table("said_values", "What dumps said of pages beside their owners; it may have changed since.", (
+        ("id", "INTEGER", "as in the column said of this file"),
+        ("seq", "BIGINT", "stream_seq of the end of the dump"), ("ts", "BIGINT", "ns, trace clock: end of the dump"),
+        ("window_begin", "BIGINT", "ns, trace clock: when its reading began"),
+        ("page_flags", "BIGINT", "struct page flags, 64 bits as a signed number"),
+        ("page_flag_names", "INTEGER", "id in said_texts: what the dump has in brackets behind them"),
+        ("cgroup", "INTEGER", "id in said_texts: name of the memory cgroup"),
+        ("comm", "INTEGER", "id in said_texts: name of the owner, where the span has another"),
+        ("stack", "INTEGER", "id in said_texts: the stack as the dump has it, where the span has another form"),
+        ("tgid", "INTEGER", "process id of the owner, where the span has another"),
+        ("memcg_flags", "TINYINT", "1 a slab page, 2 charged via objcg, 4 to an offline memcg; summed"),
+        ("block_migratetype", "TINYINT", "MIGRATE_* of the pageblock"),
+        ("migrate_reason", "TINYINT", "MR_* of the last migration"))),
+    Table("said_stamps", "The times of pages in dumps, where their spans have others, sorted by (pfn, seq).", (
+        ("pfn", "BIGINT", "as in said"), ("seq", "BIGINT", "stream_seq of the end of the dump"),
+        ("ts_nsec", "BIGINT", "ns, page_owner's clock: its stamp of the allocation"),
+        ("free_ts_nsec", "BIGINT", "ns, page_owner's clock: last free before that"))),
+    Table("said_texts", "The texts of said_values.", (("id", "INTEGER", "their id in this file"), ("text", "VARCHAR", "text"))),
     Table("state", "Everything else that a resume needs, as JSON by name.", (
         ("name", "VARCHAR", "field"), ("value", "VARCHAR", "JSON"))),
 )  # fmt: skip

@@ -31,8 +31,9 @@ PERF_RECORD_HEAD = re.compile(
 NAME = re.compile(rb"([A-Za-z0-9_.:+/]+?(?: <[0-9a-f]+>)?):(?= |$)(.*)", re.DOTALL)
 LOST = re.compile(rb"\s*CPU:(\d{1,5}) \[(?:LOST(?: (\d{1,18}))? EVENTS|(?:(\d{1,18}) )?EVENTS DROPPED)\]\s*")
 HEADER = re.compile(rb"# entries-in-buffer/entries-written: *(\d{1,18})/(\d{1,18}) +#P:(\d{1,5})\s*")
-TIME = re.compile(rb"\d\.(?:\d{9}|\d{6}): ")
-MARKER_AND_EVENT = re.compile(rb"\[\d{1,5}\] +(?:[^ \d][^ ]* +)?\d{0,9}" + TIME.pattern)
+SECONDS, CPU_AND = rb"\d\.(?:\d{9}|\d{6})", rb"\[\d{1,5}\] +(?:[^ \d][^ ]* +)?"
+TIME = re.compile(b"(?:%b|%b\\d{1,18}): " % (SECONDS, CPU_AND))
+MARKER_AND_EVENT = re.compile(b"%b(?:\\d{0,9}%b|\\d{1,18}): " % (CPU_AND, SECONDS))
 FTRACE_CPU = re.compile(rb"-\d{1,9} +(?:\( *(?:-+|\d{1,9})\) *)?\[(\d{1,5})\] ")
 PERF_CPU = re.compile(rb" (?:-1|\d{1,9})(?:/(?:-1|\d{1,9}))? +\[(\d{1,5})\] ")
 OTHERS = ("mm_page_free_batched", "kmalloc")

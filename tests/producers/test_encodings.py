@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pagetrail.producers.encodings import SNIFFED_BYTES, Utf8Text, encoding_of
-from pagetrail.producers.inputs import Input, content_id, open_input
+from pagetrail.producers.inputs import Input, open_input
+from tests.shared import content_id
 
 TEXT = "Page allocated via order 0, mask 0x0()\r\nPFN 1 ünï 내\r\n"
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32")

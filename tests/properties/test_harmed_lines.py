@@ -129,12 +129,14 @@ def test_no_page_is_certain_and_different_from_the_truth(part: int) -> None:
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_swap_across_time_leaves_no_page_certain_and_different_from_the_truth(part: int) -> None:
+    certain = 0
     for seed in range(part, HISTORIES, 2 * PARTS):
         history = ModelKernel(seed, config=CONFIG).run(STEPS)
         text = swapped(as_text(history), seed, 1 + seed % 2, kept=KEPT)
         reader = reader_of(text)
         batches = [*in_order([events_of(history, reader)], reader.account)]
-        check(history, concat([batch for batch in batches if len(batch)]), seed)
+        certain += check(history, concat([batch for batch in batches if len(batch)]), seed)
+    assert certain
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -274,8 +274,8 @@ def _dump(m: Machine, a: int, b: int) -> None:
     """The kernel's own view: what the oracle knows, with some of it changed, left out or made up."""
     window = m.ts - (0, 0, 1_000, 30_000_000)[b % 4]
     begin = BaselineBegin(name=f"dump {a}", window_begin=window, window_end=m.ts, entries=0, skipped=int(a % 5 == 0))
-    if a % 4 == 1:
-        begin = begin.model_copy(update={"extent": "whole"})
+    if a % 2:
+        begin = begin.model_copy(update={"extent": "whole" if a % 4 == 1 else "partial"})
     flags = b % 3 == 1
     if flags:
         begin = begin.model_copy(update={"view": "kpageflags"})

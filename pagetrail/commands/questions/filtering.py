@@ -60,6 +60,16 @@ def _filters(
     stack: Annotated[
         list[str] | None, _texts("--stack", "TEXT", "Only allocations with TEXT in a frame of their stack (canonical).")
     ] = None,
+    cgroup: Annotated[
+        list[str] | None,
+        _texts("--cgroup", "TEXT", "Only pages whose memory cgroup has TEXT in its name, as the last dump has it."),
+    ] = None,
+    block_type: Annotated[
+        list[str] | None,
+        _texts(
+            "--block-type", "NAME", "Only pages in pageblocks of this type, as the last dump has it: cma, movable, …"
+        ),
+    ] = None,
 ) -> Filters:
     """Return what the options mean."""
     return Filters(
@@ -74,6 +84,8 @@ def _filters(
         gfp=[_parse_gfp(text) for text in gfp or ()],
         order=order or (),
         stack=stack or (),
+        cgroup=cgroup or (),
+        block_type=block_type or (),
     )
 
 

@@ -164,7 +164,6 @@ class PageOwnerFile:
 
     def _tell(self, parts: list[_Part]) -> None:
         """Note what of the dump the user should know."""
-        self.tally.joined = len(parts)
         if len(parts) > 1:
             order = (
                 "by their newest records" if all(part.newest for part in parts) else "as they stand, having no times"

@@ -157,7 +157,7 @@ def pfn_fields(line: bytes) -> tuple[Fields, bool] | None:
         return None
     fields: Fields = {"pfn": pfn}
     for name, pattern in (("migratetype", _TYPE_OF_OWNER), ("block_migratetype", _TYPE_OF_BLOCK)):
-        if (word := pattern.match(line)) and (number := _migratetype(word[1])) is not None:
+        if (word := pattern.match(line)) and (number := migratetype_number(word[1])) is not None:
             fields[name] = number
     if (word := _FLAGS.search(line)) and (b" Block " not in line or _TYPE_OF_OWNER.match(line)):
         flags = int(word[1], 16)
@@ -165,7 +165,7 @@ def pfn_fields(line: bytes) -> tuple[Fields, bool] | None:
     return fields, _WHOLE_PFN.fullmatch(line) is not None
 
 
-def _migratetype(word: bytes) -> int | None:
+def migratetype_number(word: bytes) -> int | None:
     """Return the number of a migratetype that is named or, before Linux 4.6, numbered; null: 6.1 does not know the name."""
     name = readable(word)
     if name in MIGRATETYPE_NAMES:

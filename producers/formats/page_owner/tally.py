@@ -4,10 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from pagetrail.producers.parsed import ReadAccount, noted
-
-RECORD: Final = "page_owner record"
-"""The name under which an account counts records."""
+from pagetrail.producers.parsed import RECORD, ReadAccount, noted
 
 _KIND_CHARACTERS: Final = 60
 _VALUE: Final = re.compile(r"0x[0-9a-f]+|\d+")
@@ -34,8 +31,6 @@ class Tally:
         Why records may be missing, and the number of the first line that shows it.
     sorted_line
         Number of the first line that only page_owner_sort writes.
-    joined
-        How many dumps were joined into one.
     """
 
     account: ReadAccount = field(default_factory=ReadAccount)
@@ -44,7 +39,6 @@ class Tally:
     empty_lines: int = 0
     partial: dict[str, int] = field(default_factory=dict)
     sorted_line: int | None = None
-    joined: int = 1
 
     @property
     def missing(self) -> int:
@@ -55,7 +49,6 @@ class Tally:
         """Count records that were read, the first of which begins at *first_line*."""
         self.first_line = self.first_line or first_line
         self.account.events[RECORD] += records
-        self.account.records += records
 
     def note(self, line: int, text: bytes) -> None:
         """Count a line that was not understood, and keep the first ones."""

@@ -24,15 +24,16 @@ _FEW: Final = 4
 _BUFFERS: Final = 1 << 26
 """Bytes held of all blocks together."""
 _HEADERS_KEPT: Final = 1 << 10
-_HEAD_BYTES: Final = 1 << 16
 _LEAST_CHUNK: Final = 4 * tk.MAX_LINE
 
 
 class Survey:
-    """Reads the bytes of a file as they come; ``parts`` says how it is to be read."""
+    """Reads the bytes of a file, which begins with *head*, as they come; ``parts`` says how it is to be read."""
 
-    def __init__(self) -> None:
+    def __init__(self, head: bytes, *, of_perf: bool = False) -> None:
+        self._of_perf = of_perf
         self._head = np.zeros(tk.STATE_SIZE, np.int64)
+        self._head[tk.TICKS] = not of_perf and counts(head)
         self._carry, self._offset = b"", 0
         self._parts: list[Part] = []
         self._begin = Part(start=0)
@@ -41,14 +42,21 @@ class Survey:
     def feed(self, block: memoryview) -> None:
         """Take the next bytes, which may change afterwards."""
         buffer = self._carry + bytes(block)
-        if not self._offset:
-            self._head[tk.TICKS] = counts(buffer[:_HEAD_BYTES])
         data = np.frombuffer(buffer, np.uint8)
         newlines = np.flatnonzero(data == ord("\n"))
         why, line = bk.BORDER, 0
         while why == bk.BORDER:
             why, line = bk.survey(
-                data, newlines, line, self._offset, self._head, self._state, self._cpus, self._runs, self._headers
+                data,
+                newlines,
+                line,
+                self._offset,
+                self._of_perf,
+                self._head,
+                self._state,
+                self._cpus,
+                self._runs,
+                self._headers,
             )
             if why == bk.BORDER:
                 self._border()
@@ -108,9 +116,9 @@ class Survey:
         return tuple((before, behind) for before, behind in self._headers[:, :count].T.tolist())
 
     def _blocks(self, stop: int | None) -> tuple[Block, ...]:
-        """Return the blocks of the part that ends at *stop*, if every CPU is one and time falls between them."""
+        """Return the blocks of the part that ends at *stop*, if every CPU is one and time falls between; none of perf's."""
         count = int(self._state[bk.RUNS])
-        if self._parts or stop is not None or self._state[bk.MIXED] or count < 2:
+        if self._of_perf or self._parts or stop is not None or self._state[bk.MIXED] or count < 2:
             return ()
         runs = self._runs[:, :count]
         if bool((runs[bk.R_FIRST, 1:] >= runs[bk.R_LAST, :-1]).all()):

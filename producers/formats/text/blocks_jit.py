@@ -1,4 +1,4 @@
-"""The jit functions that survey ftrace text: where another CPU's events begin, where time falls for all CPUs, where records begin.
+"""The jit functions that survey a trace: where another recording, another CPU's events and the records of events begin.
 
 A survey reads only the heads of lines: CPU and time.
 """
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pagetrail.producers.formats.interning_jit import at
 from pagetrail.producers.formats.text.ftrace_jit import read_head
+from pagetrail.producers.formats.text.perf_jit import read_head as read_sample
 from pagetrail.producers.formats.text.text_jit import CPU, MAX_LINE, TS, after_literal, literal
 from pagetrail.schemas.jit import inner, jit
 
@@ -49,12 +50,10 @@ HAS_RUN: Final = 10
 CPU_FIELDS: Final = 11
 
 # A run of events of one CPU: int64, these by run.
-R_CPU: Final = 0
-R_POS: Final = 1
-R_LINE: Final = 2
-R_FIRST: Final = 3  # times of its first and last event
-R_LAST: Final = 4
-RUN_FIELDS: Final = 5
+R_POS: Final = 0
+R_FIRST: Final = 1  # times of its first and last event
+R_LAST: Final = 2
+RUN_FIELDS: Final = 3
 
 CONFIRMED: Final = 32
 """So many events fell, and none came back to the time before: another recording has begun."""
@@ -133,10 +132,8 @@ def follow(
             return
         cpus[HAS_RUN, cpu] = 1
         lead = state[LEAD_POS] >= 0
-        run = state[RUNS]
-        runs[R_CPU, run], runs[R_FIRST, run] = cpu, ts
-        runs[R_POS, run] = state[LEAD_POS] if lead else pos
-        runs[R_LINE, run] = state[LEAD_LINE] if lead else state[LINE]
+        runs[R_FIRST, state[RUNS]] = ts
+        runs[R_POS, state[RUNS]] = state[LEAD_POS] if lead else pos
         state[RUNS] += 1
         state[RUN_CPU] = cpu
     runs[R_LAST, state[RUNS] - 1] = ts
@@ -156,12 +153,34 @@ def note_header(state: NDArray[np.int64], headers: NDArray[np.int64], ts: int) -
     state[HEADERS] += 1
 
 
+@inner
+def read_any(data: NDArray[np.uint8], start: int, stop: int, of_perf: bool, head: NDArray[np.int64]) -> bool:
+    """Read the head of an event into *head*: of ftrace text, or of perf script's; False when the line has none."""
+    if not of_perf:
+        return read_head(data, start, stop, head)
+    if (
+        at(data, start) == 9 or not read_sample(data, start, stop, head) or head[TS] == 0
+    ):  # perf's own records may have no time
+        return False
+    head[CPU] = max(head[CPU], 0)  # without the field, all are taken for one
+    return True
+
+
+@inner
+def is_lead(data: NDArray[np.uint8], start: int, stop: int, of_perf: bool) -> bool:
+    """Return whether a line belongs to the event behind it: a comment, what ftrace says of a CPU."""
+    if of_perf:
+        return bool(stop > start and at(data, start) == 35)
+    return bool(stop == start or at(data, start) == 35 or after_literal(data, start, stop, _OF_CPU) >= 0)
+
+
 @jit
 def survey(
     data: NDArray[np.uint8],
     newlines: NDArray[np.int64],
     first: int,
     offset: int,
+    of_perf: bool,
     head: NDArray[np.int64],
     state: NDArray[np.int64],
     cpus: NDArray[np.int64],
@@ -176,12 +195,12 @@ def survey(
     for i in range(first, newlines.size):
         start = newlines[i - 1] + 1 if i > 0 else 0
         stop = newlines[i]
-        if stop == start or at(data, start) == 35 or after_literal(data, start, stop, _OF_CPU) >= 0:
+        if is_lead(data, start, stop, of_perf):
             if state[LEAD_POS] < 0:
                 state[LEAD_POS], state[LEAD_LINE], state[LEAD_HEADER] = offset + start, state[LINE], 0
             if after_literal(data, start, stop, _TRACER) >= 0:
                 state[LEAD_HEADER] = 1
-        elif stop - start <= MAX_LINE and read_head(data, start, stop, head) and head[CPU] < cpus.shape[1]:
+        elif 0 < stop - start <= MAX_LINE and read_any(data, start, stop, of_perf, head) and head[CPU] < cpus.shape[1]:
             cpu, ts = head[CPU], head[TS]
             note_header(state, headers, ts)
             if weigh(state, cpus, cpu, ts, offset + start):

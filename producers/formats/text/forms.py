@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
+from pagetrail.producers.formats.text.text_jit import MAX_LINE
 from pagetrail.producers.stepped import Stepped
 from pagetrail.schemas.errors import InputError
 
@@ -17,6 +18,8 @@ Rewrite = Callable[[bytes], bytes]
 """Returns a line, without its newline, in the common form."""
 
 READ_BYTES: Final = 1 << 20
+_LINE_BYTES: Final = 1 << 12
+"""How much of a line is looked at for its form."""
 COMMENT: Final = b"#"
 """Stands for a line that says nothing of an event. An empty line in a trace may be what is left of one."""
 NO_PID: Final = b"<...>-?"
@@ -79,7 +82,7 @@ class Form:
 
 
 class Rewritten(Stepped):
-    """The lines of *stream* as *rewrite* returns them; a last line without an end as it is."""
+    """The lines of *stream* as *rewrite* returns them; one that is too long, and a last one without an end, as it is."""
 
     def __init__(self, stream: BinaryIO, rewrite: Rewrite) -> None:
         super().__init__()
@@ -96,7 +99,7 @@ class Rewritten(Stepped):
             whole[0] = b"".join([*self._begun, whole[0]])
             self._begun = []
         self._begun.append(tail)
-        return b"".join([self._rewrite(line) + b"\n" for line in whole])
+        return b"".join([(line if len(line) > MAX_LINE else self._rewrite(line)) + b"\n" for line in whole])
 
 
 def rewritten(stream: BinaryIO, rewrite: Rewrite) -> BinaryIO:
@@ -108,7 +111,7 @@ def form_of(head: bytes, common: re.Pattern[bytes]) -> Form | None:
     """Return the form of a text that begins with *head*; null where its first line of any form matches *common*."""
     if _HTML.match(head):
         return HTML
-    for line in head.split(b"\n"):
+    for line in (line[:_LINE_BYTES] for line in head.split(b"\n")):
         for form in _BY_LINES:
             if form.line.match(line):
                 return form

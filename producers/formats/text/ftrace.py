@@ -1,7 +1,6 @@
 """ftrace text: what ``cat trace`` and ``cat trace_pipe`` of tracefs print, with and without stacks, TGID and flags."""
 
 import re
-from dataclasses import dataclass, replace
 from typing import Final
 
 from pagetrail.producers.formats.format import Format, Opener, Origin
@@ -18,23 +17,11 @@ from pagetrail.producers.inputs import Input
 from pagetrail.producers.meaning import RecordedKernel
 from pagetrail.schemas.linux.trace_clock import TICKS
 
-# kernel/trace/trace.c (Linux 6.1): print_event_info and print_func_help_header; later comments: test_cpu_buff_start
+# kernel/trace/trace.c (Linux 6.1): print_event_info; later comments: test_cpu_buff_start
 _ENTRIES: Final = re.compile(rb"# entries-in-buffer/entries-written: *([0-9]{1,18})/([0-9]{1,18}) +#P:([0-9]{1,5})\s*")
-_COLUMNS: Final = re.compile(rb"#[ \t]+TASK-(?:PID|TID)\b(.*)")
 _COMMENT: Final = re.compile(rb"#[ -~\t]*\r?")
 _HEAD_BYTES: Final = 1 << 16
 """How much of a text is looked at for its form."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FtraceHeader:
-    """What the lines that begin with '#' say; None where they do not."""
-
-    entries_in_buffer: int | None = None
-    entries_written: int | None = None
-    """More than in the buffer: the ring has overwritten its oldest events, and no line says so."""
-    cpus: int | None = None
-    has_tgid: bool | None = None
 
 
 class FtraceText(TextReader):
@@ -46,7 +33,6 @@ class FtraceText(TextReader):
     _scanner = staticmethod(scan_ftrace)
     _late_stacks = True
     _empty_is_loss = True
-    header: FtraceHeader | None = None
     _in_buffer = 0
     _overwritten = 0
 
@@ -68,15 +54,8 @@ class FtraceText(TextReader):
         if _COMMENT.fullmatch(line) is None or is_joined(line):
             return None
         entries = _ENTRIES.fullmatch(line)
-        columns = _COLUMNS.match(line)
         if entries is not None:
-            in_buffer, written, cpus = (int(group) for group in entries.groups())
-            self._begin(in_buffer, written, cpus)
-            self.header = replace(
-                self.header or FtraceHeader(), entries_in_buffer=in_buffer, entries_written=written, cpus=cpus
-            )
-        elif columns is not None:
-            self.header = replace(self.header or FtraceHeader(), has_tgid=b"TGID" in columns[1])
+            self._begin(*(int(group) for group in entries.groups()))
         return COMMENT
 
     def _begin(self, in_buffer: int, written: int, cpus: int) -> None:

@@ -249,32 +249,29 @@ def scan_ftrace(
         cpu = state[CPU]
         if cpu >= cpus.shape[1] or state[PAYLOAD] >= stop or (state[HAS_NUL] != 0 and has_nul(data, start, stop)):
             return ODD
+        action: int = UNKNOWN
         if at(data, state[PAYLOAD]) == 60:
-            user = after_literal(data, state[PAYLOAD], stop, _USER_STACK_TRACE) == stop
-            if not user and after_literal(data, state[PAYLOAD], stop, _STACK_TRACE) != stop:
+            if after_literal(data, state[PAYLOAD], stop, _USER_STACK_TRACE) == stop:
+                action = USER_STACK
+            elif after_literal(data, state[PAYLOAD], stop, _STACK_TRACE) == stop:
+                action = KERNEL_STACK
+            else:
                 return ODD
-            reason = stack_entry(
-                data, newlines, line, size, final, cut, user, state, slots, notes, arena, fill, cpus, rows
-            )
-            if reason >= 0:
-                return reason
-            state[POS] = state[NEXT]
-            state[LINE] += state[LINES]
-            continue
-        colon = name_stop(data, state[PAYLOAD], stop)
-        if colon < 0:
-            return ODD
-        name = intern(slots, notes, arena, fill, data, state[PAYLOAD], colon)
-        if name < 0:
-            return GROW
-        state[NAME] = name
-        state[PAYLOAD] = colon + 1
-        action = notes[ACTION, name]
-        if action == UNKNOWN:
-            return NEW_NAME
-        if action in (KERNEL_STACK, USER_STACK):
-            if has_head(data, colon, stop):
+        else:
+            colon = name_stop(data, state[PAYLOAD], stop)
+            if colon < 0:
+                return ODD
+            name = intern(slots, notes, arena, fill, data, state[PAYLOAD], colon)
+            if name < 0:
+                return GROW
+            state[NAME] = name
+            state[PAYLOAD] = colon + 1
+            action = notes[ACTION, name]
+            if action == UNKNOWN:
+                return NEW_NAME
+            if action in (KERNEL_STACK, USER_STACK) and has_head(data, colon, stop):
                 return EVENT
+        if action in (KERNEL_STACK, USER_STACK):
             user = action == USER_STACK
             reason = stack_entry(
                 data, newlines, line, size, final, cut, user, state, slots, notes, arena, fill, cpus, rows
@@ -287,7 +284,7 @@ def scan_ftrace(
         if action == RARE:
             return EVENT
         row = NO_ROW
-        if may_hide_event(data, colon, stop) if action == IGNORE else not page_fields(data, action, state):
+        if may_hide_event(data, state[PAYLOAD] - 1, stop) if action == IGNORE else not page_fields(data, action, state):
             return EVENT
         if gap_is_due(cpus, state):
             return GAP_DUE

@@ -40,17 +40,46 @@ def has_nul(data: NDArray[np.uint8], pos: int, stop: int) -> bool:
 
 
 @inner
+def is_cpu(data: NDArray[np.uint8], pos: int, last: int) -> bool:
+    """Return whether ``[cpu]`` ends at *last*, in data[pos:]."""
+    if at(data, last) != 93:
+        return False
+    digit = last - 1
+    while digit > pos and last - digit <= 5 and 48 <= at(data, digit) <= 57:
+        digit -= 1
+    return bool(digit < last - 1 and at(data, digit) == 91)
+
+
+@inner
+def has_cpu_before(data: NDArray[np.uint8], pos: int, last: int) -> bool:
+    """Return whether ``[cpu] [flags]`` and blanks up to *last*, which is one, are in data[pos:]."""
+    while last > pos and at(data, last) == 32:
+        last -= 1
+    if is_cpu(data, pos, last):
+        return True
+    while last > pos and at(data, last) != 32:
+        last -= 1
+    if last == pos or 48 <= at(data, last + 1) <= 57:  # flags never begin with a digit
+        return False
+    while last > pos and at(data, last) == 32:
+        last -= 1
+    return is_cpu(data, pos, last)
+
+
+@inner
 def has_head(data: NDArray[np.uint8], pos: int, stop: int) -> bool:
     """Return whether the time of another event's head, its ': ' included, is in data[pos:stop]: two lines were joined."""
     for i in range(pos + 8, stop - 1):
         if at(data, i) != 58 or at(data, i + 1) != 32:
             continue
         first = i - 1
-        while first >= pos and i - first <= 9 and 48 <= at(data, first) <= 57:
+        while first >= pos and i - first <= 18 and 48 <= at(data, first) <= 57:
             first -= 1
         digits = i - 1 - first
         if first > pos and at(data, first) == 46 and (digits == 6 or digits == 9) and 48 <= at(data, first - 1) <= 57:
             return True
+        if digits > 0 and first > pos and at(data, first) == 32 and has_cpu_before(data, pos, first):
+            return True  # a clock that counts
     return False
 
 

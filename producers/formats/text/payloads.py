@@ -161,10 +161,14 @@ _MARKED: Final = re.compile(
 )
 
 
-_TIME: Final = r"[0-9]\.(?:[0-9]{6}|[0-9]{9}): "
-JOINED: Final = re.compile(_TIME)
-"""The time in the head of an event: behind the name of another one, it shows that two lines were joined."""
-_JOINED_TO_TEXT: Final = re.compile(r"\[[0-9]{1,5}\] +(?:[^ 0-9][^ ]* +)?[0-9]{0,9}" + _TIME)
+_SECONDS: Final = r"[0-9]\.(?:[0-9]{6}|[0-9]{9})"
+_CPU_AND: Final = r"\[[0-9]{1,5}\] +(?:[^ 0-9][^ ]* +)?"
+JOINED: Final = re.compile(f"(?:{_SECONDS}|{_CPU_AND}[0-9]{{1,18}}): ")
+"""The time in the head of an event: behind the name of another one, it shows that two lines were joined.
+
+An integer, of a clock that counts, shows it with the CPU before it.
+"""
+_JOINED_TO_TEXT: Final = re.compile(f"{_CPU_AND}(?:[0-9]{{0,9}}{_SECONDS}|[0-9]{{1,18}}): ")
 """The same behind a text that may hold anything: with the CPU, and with what lies between."""
 
 

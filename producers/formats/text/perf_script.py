@@ -7,6 +7,7 @@ from typing import Final
 
 from pagetrail.producers.formats.format import Format, Origin
 from pagetrail.producers.formats.text import text_jit as tk
+from pagetrail.producers.formats.text.blocks import Survey
 from pagetrail.producers.formats.text.forms import rewritten
 from pagetrail.producers.formats.text.odd_lines import COMMENT, LOSS_REPORT, Known, Odd, Unread, is_joined, perf_line
 from pagetrail.producers.formats.text.perf_jit import LEAST_DIGITS, scan_perf
@@ -194,6 +195,7 @@ PERF_SCRIPT: Final = Format(
     ),
     opens=_opened,
     origin=_origin,
+    survey=lambda head: Survey(head, of_perf=True),
     tracer=PERF,
     trace_names=("perf-script.txt",),
 )

@@ -19,7 +19,6 @@ from pagetrail.producers.formats.text.stated import Stated
 from pagetrail.producers.gaps import LATEST, ORDER_FIELDS, Gaps
 from pagetrail.producers.meaning import (
     UNKNOWN_KERNEL,
-    FailedAlloc,
     Meaning,
     Outcome,
     RecordedKernel,
@@ -214,7 +213,6 @@ class TextReader(ABC):
             if isinstance(outcome, Row):
                 row = self._append(outcome)
             else:
-                state[tk.FAILED if isinstance(outcome, FailedAlloc) else tk.STRAIGHT] += 1
                 self._count_name(QUIET, QUIET_FIRST)
             self._count_name(COUNT, FIRST)
             if state[tk.CPU] >= 0:
@@ -255,7 +253,7 @@ class TextReader(ABC):
         """Count the event in the state as not understood, in part: its row has no mask."""
         line, name = int(self._state[tk.LINE]), self._name()
         text = f"{why}: {noted(self._line())}"
-        if not any(note.startswith("gfp flags") for note in self.account.notes):
+        if not self._partly:  # the first of them is told
             self.account.notes.append(why)
         self.account.note_line(line, text)
         self.account.count_lines("not_understood", f"{name} whose gfp flags are unknown", line, text=text)
@@ -291,14 +289,15 @@ class TextReader(ABC):
     def _settle(self) -> None:
         """Bring the account up to date."""
         texts = self._texts
-        self.account.failed_allocs = int(self._state[tk.FAILED])
+        quiet, action = texts.notes[QUIET], texts.notes[ACTION]
+        self.account.failed_allocs = int(quiet[action == tk.ALLOC].sum())
         for k in np.flatnonzero(texts.notes[COUNT]):
             name, count = texts.text(int(k)).decode(), int(texts.notes[COUNT, k])
             self.account.events[name] = count
-            if texts.notes[ACTION, k] == tk.IGNORE:
+            if action[k] == tk.IGNORE:
                 self.account.ignored[name] = count
-            elif texts.notes[ACTION, k] == tk.REFILL and self._state[tk.STRAIGHT]:
-                self.account.ignored[name] = int(self._state[tk.STRAIGHT])
+            elif action[k] == tk.REFILL and quiet[k]:
+                self.account.ignored[name] = int(quiet[k])
 
     def _finish(self) -> Iterator[EventBatch]:
         self._compare_counts()

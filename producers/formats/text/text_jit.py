@@ -62,28 +62,26 @@ USER_STACK: Final = 8
 POS: Final = 0  # byte of the buffer where the next line begins
 LINE: Final = 1  # its number, from 1
 ROWS: Final = 2  # rows filled
-FAILED: Final = 3  # failed allocations counted
-STOP: Final = 4  # end of the line, at its newline
-NEXT: Final = 5  # where the line after it (and after its call chain) begins
-LINES: Final = 6  # how many lines are between POS and NEXT
-TS: Final = 7
-CPU: Final = 8
-PID: Final = 9
-TGID: Final = 10
-COMM_START: Final = 11
-COMM_STOP: Final = 12
-NAME: Final = 13  # id of the event's name
-PAYLOAD: Final = 14  # where the text behind 'name:' begins
-STACK: Final = 15  # id of the call chain, -1
-PFN: Final = 16
-ORDER: Final = 17
-MIGRATETYPE: Final = 18
-GFP_START: Final = 19
-GFP: Final = 20  # id of the text of gfp flags
-FIRST_LINE: Final = 21  # number of the line that begins the buffer
-TO_PCP: Final = 22  # of a block off the free lists: 1 when it goes to a per-cpu list
-STRAIGHT: Final = 23  # blocks off the free lists counted that went straight to an allocation
-ORDER_STATE: Final = 24  # gaps.ORDER_FIELDS of them: the order of all events
+STOP: Final = 3  # end of the line, at its newline
+NEXT: Final = 4  # where the line after it (and after its call chain) begins
+LINES: Final = 5  # how many lines are between POS and NEXT
+TS: Final = 6
+CPU: Final = 7
+PID: Final = 8
+TGID: Final = 9
+COMM_START: Final = 10
+COMM_STOP: Final = 11
+NAME: Final = 12  # id of the event's name
+PAYLOAD: Final = 13  # where the text behind 'name:' begins
+STACK: Final = 14  # id of the call chain, -1
+PFN: Final = 15
+ORDER: Final = 16
+MIGRATETYPE: Final = 17
+GFP_START: Final = 18
+GFP: Final = 19  # id of the text of gfp flags
+FIRST_LINE: Final = 20  # number of the line that begins the buffer
+TO_PCP: Final = 21  # of a block off the free lists: 1 when it goes to a per-cpu list
+ORDER_STATE: Final = 22  # gaps.ORDER_FIELDS of them: the order of all events
 STACK_LINES: Final = ORDER_STATE + ORDER_FIELDS  # lines of stacks and call chains
 STACK_FIRST: Final = STACK_LINES + 1  # number of the first of them
 STACKS: Final = STACK_LINES + 2  # stacks that are entries of their own
@@ -332,13 +330,11 @@ def page_event(
     elif action == REFILL:
         kind, migratetype = _KIND_REFILL, state[MIGRATETYPE]
         if state[TO_PCP] == 0:
-            state[STRAIGHT] += 1
             note_quiet(notes, state)
             return -1
     elif action == ALLOC:
         kind, migratetype = _KIND_ALLOC, state[MIGRATETYPE]
         if state[PFN] == 0:
-            state[FAILED] += 1
             note_quiet(notes, state)
             return -1
         gfp = intern(slots, notes, arena, fill, data, state[GFP_START], state[STOP])

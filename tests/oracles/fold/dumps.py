@@ -60,7 +60,7 @@ def end_dump(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
             early_beside(oracle, entry, window)
         elif action == "set":
             set_owner(oracle, entry, window, since, orders)
-    if not dump.begin.get("skipped"):
+    if not dump.begin.get("skipped") and dump.begin.get("extent") != "partial":
         whole = dump.begin.get("extent") == "whole" and sum(map(is_head, entries)) == len(dump.entries)
         if whole:
             end_unlisted(oracle, {page for entry in entries for page in pages_of(entry)})

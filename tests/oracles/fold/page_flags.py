@@ -1,11 +1,13 @@
 """A reading of kpageflags: its BUDDY bit proves that a page is free."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pagetrail.schemas.linux.page_flags import KPF_BUDDY
 from pagetrail.schemas.owner import DOUBT_BASELINE, Evidence, How, State
 from tests.oracles.fold.blocks import is_free, keep_ghost
 from tests.oracles.fold.comparison import surer_from
+from tests.oracles.fold.sections import has_node, open_section_of
 from tests.oracles.fold.values import Audit, Dump, Owner, nothing
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ def free_by_flags(oracle: "Reference", dump: Dump, window: int, since: int) -> N
         if entry.get("page_flags", 0) & KPF_BUDDY and entry["pfn"] >= 0
     ]
     pages = [page for run in runs for page in run]
+    if dump.begin.get("extent") == "partial":
+        for page in filter(partial(has_node, oracle), pages):
+            open_section_of(oracle, page)
     free = sum(is_free(oracle, page) for page in pages)
     applied = oracle.applies("kpageflags")
     oracle.audits.append(

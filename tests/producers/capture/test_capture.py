@@ -17,7 +17,6 @@ from pagetrail.producers.capture.boot import parse_memory_blocks
 from pagetrail.producers.capture.clock import parse_marker
 from pagetrail.producers.capture.coverage import lost_events
 from pagetrail.producers.capture.directory import Capture
-from pagetrail.producers.inputs import content_id
 from pagetrail.producers.recordings import open_recording
 from pagetrail.schemas.batch import concat, to_arrow
 from pagetrail.schemas.columns import Kind
@@ -25,6 +24,7 @@ from pagetrail.schemas.details import DETAIL_MODELS
 from pagetrail.schemas.errors import InputError, PagetrailError
 from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1
 from pagetrail.schemas.linux.gfp_format import parse_gfp_format
+from tests.shared import content_id
 
 DMESG = "[    0.001500] sched_clock: Marking stable (900000, 100000)->(2000000, -1000000)\n"
 # So: page_owner's clock = trace - 1 ms; CLOCK_MONOTONIC = trace - 1.1 ms.

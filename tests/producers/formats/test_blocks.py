@@ -21,7 +21,7 @@ def event(cpu: int, ts: int, more: str = "") -> str:
 
 
 def surveyed(text: str, step: int = 1 << 20) -> Survey:
-    survey = Survey()
+    survey = Survey(text.encode()[: 1 << 16])
     data = text.encode()
     for start in range(0, len(data), step):
         survey.feed(memoryview(data[start : start + step]))

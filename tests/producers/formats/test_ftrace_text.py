@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pagetrail.producers.formats.text.ftrace import FtraceHeader, FtraceText
+from pagetrail.producers.formats.text.ftrace import FtraceText
 from pagetrail.producers.meaning import RecordedKernel
 from pagetrail.schemas.batch import to_arrow
 from pagetrail.schemas.columns import Kind
@@ -188,13 +188,14 @@ def test_batches_go_to_arrow() -> None:
 def test_the_header_tells_of_overwritten_entries() -> None:
     parser = parse(FTRACE)
     assert list(parser.batches())
-    assert parser.header == FtraceHeader(entries_in_buffer=15, entries_written=20, cpus=2, has_tgid=False)
+    assert parser.account.lost_events >= 20 - 15
+    assert any("5 events were overwritten in the ring" in note for note in parser.account.notes)
 
 
-def test_a_trace_without_header_has_none() -> None:
+def test_a_trace_without_header_tells_of_none() -> None:
     parser = parse(HEAD + b"mm_page_free: page=0 pfn=0x1 order=0\n")
     assert batch_rows(list(parser.batches())) == 1
-    assert parser.header is None
+    assert (parser.account.lost_events, parser.account.notes) == (0, [])
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,22 @@ def test_an_event_that_was_joined_to_another_one_is_a_loss(first: bytes) -> None
     assert bounds(BEFORE + event(3, first).rstrip(b"\n") + event(4) + AFTER) == [(1, 2, 6)]
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"sched_switch: prev_comm=a", b"tracing_mark_write: text", b"mm_page_free_batched: page=0 pfn=0x1 order=0",
+        b"<stack trace>\n => one\n => two, whose name is longer than the sixty-four bytes of any function",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("flags", [b".....", b"", b"d..]"])
+def test_an_event_is_seen_that_was_joined_to_a_line_of_a_trace_whose_clock_counts(first: bytes, flags: bytes) -> None:
+    joined = event(3, first).rstrip(b"\n") + event(4)
+    text = (BEFORE + joined + AFTER).replace(b".000000: ", b"000: ").replace(b" .....", b" " + flags)
+    parser = FtraceText(io.BytesIO(text), source="test", ticks=True)
+    assert [row for row in rows_of(parser.batches()) if row["kind"] == Kind.GAP]
+    assert parser.account.not_understood == 1
+
+
 def test_an_event_that_was_joined_to_a_frame_of_a_stack_is_a_loss() -> None:
     stack = event(2, b"<stack trace>") + b" => one\n => two"
     assert len(bounds(BEFORE + stack + event(3) + AFTER)) == 1

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pagetrail.producers.archives import TarMembers
 from pagetrail.producers.formats.page_owner import page_owner_jit
 from pagetrail.producers.formats.page_owner.alone import PageOwnerFile
 from pagetrail.producers.formats.page_owner.dump import PageOwnerDump
-from pagetrail.producers.inputs import TarMembers, open_input
+from pagetrail.producers.inputs import open_input
 from pagetrail.schemas.batch import to_arrow
 from pagetrail.schemas.columns import Kind, absent
 from pagetrail.schemas.stacks import CUT_OFF

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pagetrail.producers.formats.page_owner.alone import PAGE_OWNER
+from pagetrail.producers.formats.page_owner.reports import PAGE_REPORTS
 from pagetrail.producers.formats.recognise import HEAD_BYTES, opener, recognise
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.formats.text.ftrace import FTRACE_TEXT
@@ -112,7 +113,8 @@ def test_no_content_is_an_error_of_ours(head):
         ("perf-lost/perf-script.txt.zst", PERF_SCRIPT),
         ("perf-plain/perf.data.zst", PERF_DATA),
         ("small/trace.dat", TRACE_DAT),
-        ("small/dmesg.txt", DMESG),
+        ("perf-g/dmesg.txt", DMESG),
+        ("small/dmesg.txt", PAGE_REPORTS),
         ("small/snapshots/1-boot/page_owner.txt.zst", PAGE_OWNER),
     ],
 )

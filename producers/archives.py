@@ -1,0 +1,322 @@
+"""The files of an archive, one after another, each as a stream: tar behind any compression, and zip.
+
+An archive that ends in the middle gives its files up to there; the one in which it ends says so in ``truncated``.
+"""
+
+import io
+import lzma
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, BinaryIO, Final, Literal, Protocol, cast
+
+from pagetrail.producers.inputs import COMPRESSED_STEP, UNCOMPRESSED_STEP, Input, Source, open_input
+from pagetrail.producers.stepped import Stepped
+from pagetrail.schemas.errors import InputError, TruncatedInput
+
+ArchiveKind = Literal["tar", "zip"]
+
+ZIP_MAGICS: Final = (b"PK\3\4", b"PK\5\6")
+"""APPNOTE.TXT of zip: the header of a file, and the end of an empty archive."""
+
+_BLOCK: Final = tarfile.BLOCKSIZE
+_DAMAGE: Final = (tarfile.ReadError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError)
+
+_LOCAL_HEADER: Final = struct.Struct("<4s5H3I2H")  # APPNOTE.TXT 4.3.7
+_ENCRYPTED: Final = 1
+_SIZES_BEHIND: Final = 1 << 3
+_LONGEST_DESCRIPTOR: Final = 24
+_UNKNOWN_SIZE: Final = 0xFFFFFFFF
+_ENDS_WITHIN: Final = "it ends there"
+
+
+def archive_kind(head: bytes) -> ArchiveKind | None:
+    """Return the kind of an archive whose uncompressed bytes begin with *head*; null: it is none."""
+    if head.startswith(ZIP_MAGICS):
+        return "zip"
+    try:
+        tarfile.TarInfo.frombuf(head[:_BLOCK], "utf-8", "surrogateescape")  # it has a checksum
+    except tarfile.HeaderError:
+        return None
+    return "tar"
+
+
+class ArchivedFile(Stepped):
+    """The bytes of one file of an archive, to be read before the next one is asked for.
+
+    Attributes
+    ----------
+    name
+        With its folders.
+    truncated
+        Why it ends in the middle, if it does.
+    """
+
+    def __init__(self, name: str, read: Callable[[int], bytes]) -> None:
+        super().__init__()
+        self.name = name
+        self.truncated: TruncatedInput | None = None
+        self._read, self._offset = read, 0
+
+    def _step(self) -> bytes:
+        try:
+            data = self._read(UNCOMPRESSED_STEP)
+        except _DAMAGE as error:
+            reason = f"the archive is cut or damaged within this file ({error})"
+            self.truncated = TruncatedInput(source=self.name, offset=self._offset, reason=reason)
+            data = b""
+        self._offset += len(data)
+        self._ended = not data
+        return data
+
+
+class Archive(Protocol):
+    """An archive, read once from its start.
+
+    Attributes
+    ----------
+    left_out
+        Names of what is neither a file nor a folder.
+    broken
+        Why files may be missing behind the last one, null: none is.
+    """
+
+    left_out: list[str]
+    broken: str | None
+
+    def files(self) -> Iterator[ArchivedFile]:
+        """Yield its files in their order."""
+        ...
+
+    def close(self) -> None:
+        """Close what it is read from."""
+        ...
+
+
+def open_archive(source: Source, kind: ArchiveKind) -> Archive:
+    """Open an archive at its start.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read.
+    """
+    return TarFiles(source.open()) if kind == "tar" else ZipFiles(source)
+
+
+class TarFiles:
+    """A tar archive; see ``Archive``."""
+
+    def __init__(self, stream: Input) -> None:
+        self.left_out: list[str] = []
+        self.broken: str | None = None
+        self._stream = _Remembering(stream)
+
+    def files(self) -> Iterator[ArchivedFile]:
+        """Yield its files in their order."""
+        try:
+            archive = tarfile.open(fileobj=cast(BinaryIO, self._stream), mode="r|", bufsize=UNCOMPRESSED_STEP)  # noqa: SIM115
+            while member := archive.next():
+                if member.isfile() and (found := archive.extractfile(member)):
+                    yield ArchivedFile(member.name, found.read)
+                elif not member.isdir():
+                    self.left_out.append(member.name)
+            mark = self._stream.block(archive.offset)
+            if any(mark) or not mark:
+                self.broken = "no mark of its end is behind its last file"
+        except tarfile.TarError as error:
+            self.broken = str(error)
+        if cut := self._stream.file.truncated:
+            self.broken = cut.reason
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.file.close()
+
+
+class _Remembering:
+    """A stream that remembers what was read of it last: tarfile takes a damaged header for the end."""
+
+    def __init__(self, file: Input) -> None:
+        self.file = file
+        self._last, self._behind = b"", 0
+
+    def read(self, size: int) -> bytes:
+        data = self.file.read(size)
+        if data:
+            self._last, self._behind = data, self._behind + len(data)
+        return data
+
+    def block(self, offset: int) -> bytes:
+        """Return the block at *offset*, if it is whole and was read last."""
+        start = offset - (self._behind - len(self._last))
+        found = self._last[start : start + _BLOCK] if start >= 0 else b""
+        return found if len(found) == _BLOCK else b""
+
+
+class ZipFiles:
+    """A zip archive; see ``Archive``. Without its directory, which is at its end, it is read by the headers of its files."""
+
+    def __init__(self, source: Source) -> None:
+        self.left_out: list[str] = []
+        self.broken: str | None = None
+        self._file, self._name = source.raw(), source.name
+
+    def files(self) -> Iterator[ArchivedFile]:
+        """Yield its files in their order. One that is encrypted, or packed in a way that is not read, says so when it is read."""
+        try:
+            archive = zipfile.ZipFile(self._file)
+        except zipfile.BadZipFile as error:
+            self.broken = f"its directory, which is at its end, cannot be read ({error})"
+            yield from self._by_headers()
+            return
+        for info in sorted(archive.infolist(), key=lambda info: info.header_offset):
+            if not info.is_dir():
+                yield ArchivedFile(info.filename, _reader(archive, info))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _by_headers(self) -> Iterator[ArchivedFile]:
+        """Yield the files of an archive without its directory."""
+        file = self._file
+        file.seek(0)
+        while (header := file.read(_LOCAL_HEADER.size)).startswith(ZIP_MAGICS[0]) and len(header) == _LOCAL_HEADER.size:
+            _, _, flags, method, _, _, _, packed, _, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
+            name = file.read(name_bytes).decode(errors="surrogateescape")
+            body = file.seek(extra_bytes, io.SEEK_CUR)
+            known = not flags & _SIZES_BEHIND and packed != _UNKNOWN_SIZE
+            if not name.endswith("/"):
+                found = ArchivedFile(name, _salvaged(file, name, flags, method, packed if known else None))
+                yield found
+                if not known and not _passed(found):
+                    return
+            if known:
+                file.seek(body + packed)
+            else:
+                _skip_descriptor(file)
+
+
+def _reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[int], bytes]:
+    """Return what reads a file of a zip archive, which is opened with the first read."""
+    opened: list[IO[bytes]] = []
+
+    def read(size: int) -> bytes:
+        if info.flag_bits & _ENCRYPTED:
+            raise _encrypted(info.filename)
+        try:
+            if not opened:
+                opened.append(archive.open(info))
+            return opened[0].read(size)
+        except NotImplementedError as error:
+            raise _not_unpacked(info.filename, str(error)) from error
+
+    return read
+
+
+def _salvaged(file: BinaryIO, name: str, flags: int, method: int, packed: int | None) -> Callable[[int], bytes]:
+    """Return what reads a file from where its bytes begin in *file*; *packed*: how many they are, if that is known."""
+    left = packed or 0
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+
+    def stored(size: int) -> bytes:
+        nonlocal left
+        data = file.read(min(size, left))
+        if left and not data:
+            raise EOFError(_ENDS_WITHIN)
+        left -= len(data)
+        return data
+
+    def deflated(_: int) -> bytes:
+        found = b""
+        while not inflate.eof and not found:
+            data = file.read(COMPRESSED_STEP)
+            if not data:
+                raise EOFError(_ENDS_WITHIN)
+            found = inflate.decompress(data)
+            file.seek(-len(inflate.unused_data), io.SEEK_CUR)
+        return found
+
+    def neither(_: int) -> bytes:
+        raise _encrypted(name) if flags & _ENCRYPTED else _not_unpacked(name, "the archive has lost its directory")
+
+    if flags & _ENCRYPTED or method not in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED):
+        return neither
+    if method == zipfile.ZIP_DEFLATED:
+        return deflated
+    return stored if packed is not None else neither
+
+
+def _passed(file: ArchivedFile) -> bool:
+    """Read what is left of *file*; return whether its end was found."""
+    try:
+        while file.read(UNCOMPRESSED_STEP):
+            pass
+    except InputError:
+        return False
+    return file.truncated is None
+
+
+def _skip_descriptor(file: BinaryIO) -> None:
+    """Go on at the next file's header: sizes stand before it, in one of four forms (APPNOTE.TXT 4.3.9)."""
+    here = file.tell()
+    behind = file.read(_LONGEST_DESCRIPTOR + len(ZIP_MAGICS[0])).find(ZIP_MAGICS[0])
+    file.seek(here + max(behind, 0))
+
+
+def _encrypted(name: str) -> InputError:
+    return InputError(
+        f"{name}: expected a file that can be read, found an encrypted one; unpack it with its password, and give it"
+    )
+
+
+def _not_unpacked(name: str, why: str) -> InputError:
+    return InputError(f"{name}: expected a file that can be unpacked, found: {why}; unpack it, and give it")
+
+
+class TarMembers:
+    """The files of a tar archive behind any compression by their names, best asked for in the order they lie in."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._archive: TarFiles | None = None
+        self._files: Iterator[ArchivedFile] = iter(())
+        self.truncated: str | None = None
+        self.names = tuple(self._list())
+
+    def open(self, name: str) -> ArchivedFile:
+        """Return member *name* as a stream, good until the next call.
+
+        Raises
+        ------
+        InputError
+            The archive has no such member.
+        """
+        for _ in range(2):  # onward from here, then once more from the start
+            for member in self._onward():
+                if member.name == name:
+                    return member
+            self.close()
+        raise InputError(f"{self._path}: expected a member {name}, found none of that name")
+
+    def close(self) -> None:
+        """Close the archive; ``open`` begins again at its start."""
+        if self._archive:
+            self._archive.close()
+        self._archive = None
+
+    def _list(self) -> Iterator[str]:
+        yield from [member.name for member in self._onward()]
+        self.close()
+
+    def _onward(self) -> Iterator[ArchivedFile]:
+        if self._archive is None:
+            self._archive = TarFiles(open_input(self._path))
+            self._files = self._archive.files()
+        yield from self._files
+        if self._archive.broken:
+            self.truncated = f"{self._path.name}: the archive is not whole: {self._archive.broken}"

@@ -1,0 +1,199 @@
+"""What an archive holds: files, each a recording of its own, and capture directories."""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Final
+
+from pagetrail.producers.archives import Archive, ArchivedFile, ArchiveKind, archive_kind, open_archive
+from pagetrail.producers.formats.table import FORMATS
+from pagetrail.producers.inputs import SUFFIXES, UNCOMPRESSED_STEP, Source
+from pagetrail.producers.spool import SPOOL_BYTES, filled, held, room_of
+from pagetrail.schemas.errors import InputError, StorageFull, TruncatedInput
+
+_HEAD_BYTES: Final = 512
+
+_BESIDE_A_TRACE: Final = frozenset({
+    "snapshots", "formats", "page_owner_dumps.tar", "set_event.txt", "kprobe_events.txt", "ring_stats.txt", "kprobe_profile.txt",
+    "trace_clock.txt", "dmesg.txt", "cmdline.txt", "uname.txt", "hostname.txt", "boot_id.txt", "uevents.txt", "kernel.config",
+})  # fmt: skip
+"""A folder with one of these beside a trace is a capture directory: docs/guide.md lists its files."""
+
+_TRACES: Final = frozenset(name for found in FORMATS for name in found.trace_names)
+_PACKED: Final = re.compile("(?:" + "|".join(re.escape(suffix) for suffix in SUFFIXES if suffix) + ")$")
+_OF_MACOS: Final = re.compile(r"(?:^|/)(?:__MACOSX/.*|\._[^/]*|\.DS_Store)$")
+"""What the archiver of macOS adds for itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpacked:
+    """One recording of an archive.
+
+    Attributes
+    ----------
+    name
+        Where it lies in the archive.
+    path
+        A file, or the folder of a capture directory. It is gone when the next one is asked for.
+    cut
+        Of a capture directory: why a file of it ends in the middle.
+    """
+
+    name: str
+    path: Source | Path
+    cut: TruncatedInput | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Folder:
+    """A capture directory that is being unpacked."""
+
+    path: Path
+    cut: TruncatedInput | None = None
+    refused: list[str] = field(default_factory=list)
+
+
+def kind_of(source: Source) -> ArchiveKind | None:
+    """Return the kind of archive that a file is; null: it is none.
+
+    Raises
+    ------
+    InputError
+        It cannot be read.
+    """
+    with source.open() as stream:
+        found = archive_kind(stream.read(_HEAD_BYTES))
+    if found != "zip":
+        return found
+    with source.raw() as file:
+        return archive_kind(file.read(_HEAD_BYTES))  # a compressed one is refused as what it is
+
+
+class Unpacking:
+    """The recordings of an archive, unpacked one at a time; an archive is read twice.
+
+    Parameters
+    ----------
+    folder
+        Where they are unpacked, or below which of its parents; null: where the system keeps temporary files.
+    limit
+        Bytes of one recording.
+
+    Attributes
+    ----------
+    notes
+        What was left out.
+    refused
+        Why a recording, or the rest of the archive, could not be read.
+    """
+
+    def __init__(self, source: Source, kind: ArchiveKind, folder: Path | None, *, limit: int = SPOOL_BYTES) -> None:
+        self._source, self._kind, self._folder, self._limit = source, kind, folder, limit
+        self.notes: list[str] = []
+        self.refused: list[str] = []
+
+    def recordings(self) -> Iterator[Unpacked]:
+        """Yield them: the files as they come, then the capture directories."""
+        roots = self._capture_roots()
+        archive = open_archive(self._source, self._kind)
+        cut = False
+        try:
+            with tempfile.TemporaryDirectory(prefix=".pagetrail-unpacked-", dir=room_of(self._folder)) as place:
+                folders = {root: _Folder(path=Path(place, str(n), self._named(root))) for n, root in enumerate(roots)}
+                for file in archive.files():
+                    root = _root_of(file.name, roots)
+                    if root is not None:
+                        self._keep(file, root, folders[root])
+                    elif _OF_MACOS.search(file.name):
+                        self.notes.append(f"{file.name} is left out: it is a file of macOS's archiver")
+                    else:
+                        yield from self._alone(file)
+                    cut = cut or file.truncated is not None
+                for root, found in folders.items():
+                    yield Unpacked(name=root or self._source.name, path=found.path, cut=found.cut)
+        finally:
+            archive.close()
+        self._tell(archive, cut=cut)
+
+    def _named(self, root: str) -> str:
+        """Return the name of the folder of a capture directory, which may name its host."""
+        return PurePosixPath(root).name or self._source.name.split(".")[0] or "archive"
+
+    def _capture_roots(self) -> tuple[str, ...]:
+        """Return the folders that are capture directories, and not within another one."""
+        archive = open_archive(self._source, self._kind)
+        try:
+            folders: dict[str, set[str]] = {}
+            for file in archive.files():
+                path = _inside(file.name)
+                for parent in path.parents:
+                    folders.setdefault(_text(parent), set()).add(_PACKED.sub("", path.relative_to(parent).parts[0]))
+        finally:
+            archive.close()
+        found = [name for name, inner in folders.items() if inner & _TRACES and inner & _BESIDE_A_TRACE]
+        return tuple(sorted(root for root in found if _root_of(root, tuple(set(found) - {root})) is None))
+
+    def _alone(self, file: ArchivedFile) -> Iterator[Unpacked]:
+        """Yield a file of its own."""
+        try:
+            kept = filled(lambda to: self._copy(file, to), self._folder, "unpacked")
+        except InputError as error:
+            self.refused.append(str(error))
+            return
+        with kept:
+            yield Unpacked(name=file.name, path=held(kept, _inside(file.name).name or "file", file.truncated))
+
+    def _keep(self, file: ArchivedFile, root: str, folder: _Folder) -> None:
+        """Unpack a file of a capture directory. One that is cut is left out, unless it may be the trace."""
+        path = folder.path / _inside(file.name).relative_to(root)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as to:
+                self._copy(file, to)
+        except OSError as error:
+            raise StorageFull(path=str(folder.path), reason=str(error)) from error
+        except InputError as error:
+            path.unlink()
+            self.refused.append(str(error))
+            return
+        if file.truncated and path.parent == folder.path and _PACKED.sub("", path.name) in _TRACES:
+            folder.cut = file.truncated
+        elif file.truncated:
+            path.unlink()
+            self.notes.append(f"{file.name} is left out: {file.truncated}")
+
+    def _copy(self, file: ArchivedFile, to: BinaryIO) -> None:
+        size = 0
+        while data := file.read(UNCOMPRESSED_STEP):
+            size += len(data)
+            if size > self._limit:
+                raise InputError(
+                    f"{file.name}: expected at most {self._limit:,} bytes, found more; unpack it, and give the file"
+                )
+            to.write(data)
+
+    def _tell(self, archive: Archive, *, cut: bool) -> None:
+        """Say what is not in the recordings that were given; *cut*: one of them says already that the archive ends in it."""
+        self.notes += [f"{name} is left out: it is a link, or no file" for name in archive.left_out]
+        if archive.broken and not cut:
+            self.refused.append(
+                f"{self._source.name}: the {self._kind} archive is cut or damaged ({archive.broken}): what follows its last file "
+                "is missing; make it again"
+            )
+
+
+def _inside(name: str) -> PurePosixPath:
+    """Return a name in an archive as a path that stays in a folder."""
+    return PurePosixPath(*(part for part in PurePosixPath(name).parts if part not in ("/", "..", ".")))
+
+
+def _text(folder: PurePosixPath) -> str:
+    return "" if folder == PurePosixPath() else str(folder)
+
+
+def _root_of(name: str, roots: tuple[str, ...]) -> str | None:
+    """Return which of the folders *roots* a file, or another folder, lies in; null: in none."""
+    parents = {_text(parent) for parent in _inside(name).parents}
+    return next((root for root in roots if root in parents), None)

@@ -1,0 +1,123 @@
+"""What dumps said of pages: a row a page that a dump listed, and a value for everything that they said alike."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.replay.fold.decode import StackTable, TextTable
+from pagetrail.schemas.owner import ABSENT8, ABSENT32, ABSENT64, STAMP_DTYPE, VALUE_SAID_DTYPE
+
+SAID_TEXTS: Final = ("page_flag_names", "cgroup", "comm", "stack")
+"""The fields of VALUE_SAID_DTYPE that are texts."""
+
+
+class SaidRows(NamedTuple):
+    """n pages that dumps listed, by (pfn, seq of the dump)."""
+
+    pfn: NDArray[np.int64]
+    said: NDArray[np.int32]
+    """Index into the values."""
+
+
+class Said(NamedTuple):
+    """What dumps said, as arrays that nothing changes: another dump makes others.
+
+    Attributes
+    ----------
+    values
+        VALUE_SAID_DTYPE; texts are indexes into ``texts``.
+    stamps
+        STAMP_DTYPE, by (pfn, seq): the times of those pages whose record has others.
+    """
+
+    rows: SaidRows
+    values: NDArray[np.void]
+    stamps: NDArray[np.void]
+    texts: TextTable
+
+    @property
+    def seq(self) -> NDArray[np.int64]:
+        """stream_seq of the end of the dump of each row."""
+        return np.asarray(self.values["seq"][self.rows.said])
+
+
+def nothing_said(texts: TextTable | None = None) -> Said:
+    """Return what is said before the first dump."""
+    rows = SaidRows(np.zeros(0, np.int64), np.zeros(0, np.int32))
+    return Said(rows, np.zeros(0, VALUE_SAID_DTYPE), np.zeros(0, STAMP_DTYPE), TextTable() if texts is None else texts)
+
+
+def no_values(size: int) -> NDArray[np.void]:
+    """Return *size* values in which nothing is said."""
+    values = np.zeros(size, VALUE_SAID_DTYPE)
+    for name in VALUE_SAID_DTYPE.names or ():
+        absent = {8: ABSENT64, 4: ABSENT32, 1: ABSENT8}[VALUE_SAID_DTYPE[name].itemsize]
+        values[name] = -1 if name in SAID_TEXTS else absent
+    return values
+
+
+def with_more(said: Said, pfn: NDArray[np.int64], values: NDArray[np.void], stamps: NDArray[np.void]) -> Said:
+    """Return what is said with a later dump: *values* of each *pfn*, which rises; equal values are kept once."""
+    distinct, index = distinct_rows(values)
+    rows = SaidRows(
+        np.concatenate([said.rows.pfn, pfn]),
+        np.concatenate([said.rows.said, index + np.int32(said.values.size)]),
+    )
+    joined = Said(rows, np.concatenate([said.values, distinct]), np.concatenate([said.stamps, stamps]), said.texts)
+    order = np.lexsort((joined.seq, rows.pfn))
+    by_page = np.lexsort((joined.stamps["seq"], joined.stamps["pfn"]))
+    return joined._replace(rows=SaidRows(rows.pfn[order], rows.said[order]), stamps=joined.stamps[by_page])
+
+
+def kept(said: Said, which: NDArray[np.bool_]) -> Said:
+    """Return what is said of the rows *which*."""
+    rows = SaidRows(said.rows.pfn[which], said.rows.said[which])
+    used, index = np.unique(rows.said, return_inverse=True)
+    seqs = said.values["seq"][rows.said]
+    there = _among(said.stamps, rows.pfn, seqs)
+    return Said(SaidRows(rows.pfn, index.astype(np.int32)), said.values[used], said.stamps[there], said.texts)
+
+
+def latest(said: Said) -> NDArray[np.bool_]:
+    """Return which rows are those of the last dump that listed their page."""
+    pfn = said.rows.pfn
+    last = np.ones(pfn.size, np.bool_)
+    last[:-1] = pfn[1:] != pfn[:-1]
+    return last
+
+
+def distinct_rows(values: NDArray[np.void]) -> tuple[NDArray[np.void], NDArray[np.int32]]:
+    """Return the distinct rows of *values*, and the index of each row among them."""
+    key = np.zeros(values.size, np.int64)
+    for name in values.dtype.names or ():
+        column = values[name]
+        if not column.size or (column == column[0]).all():
+            continue
+        known, index = np.unique(column, return_inverse=True)
+        _, key = np.unique(key * np.int64(known.size) + index, return_inverse=True)  # below the number of rows, squared
+    _, first, index = np.unique(key, return_index=True, return_inverse=True)
+    return values[first], index.astype(np.int32)
+
+
+def interned(table: TextTable | StackTable, words: Sequence[str], column: NDArray[np.generic]) -> NDArray[np.int32]:
+    """Return a column of indexes into *words* as ids of *table*, to which the words that it uses are added; -1 stays."""
+    ids = np.full(len(words) + 1, -1, np.int32)
+    for index in np.unique(column).tolist():
+        if index >= 0:
+            ids[index] = table.intern(words[index])
+    return np.asarray(ids[column])
+
+
+def _among(stamps: NDArray[np.void], pfn: NDArray[np.int64], seq: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which *stamps* are of a page and dump of (*pfn*, *seq*), both by (pfn, seq)."""
+    which = np.concatenate([np.zeros(pfn.size, np.int8), np.ones(stamps.size, np.int8)])
+    pages, dumps = np.concatenate([pfn, stamps["pfn"]]), np.concatenate([seq, stamps["seq"]])
+    order = np.lexsort((which, dumps, pages))
+    pages, dumps, which = pages[order], dumps[order], which[order]
+    same = np.zeros(order.size, np.bool_)
+    same[1:] = (pages[1:] == pages[:-1]) & (dumps[1:] == dumps[:-1]) & (which[1:] == 1)
+    found = np.zeros(stamps.size, np.bool_)
+    found[order[same] - pfn.size] = True
+    return found

@@ -1,0 +1,172 @@
+"""Archives: their files one after another, whatever packs them, and of a damaged one as many as there are."""
+
+import io
+import os
+import tarfile
+import zipfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from pagetrail.producers.archives import TarMembers, archive_kind, open_archive
+from pagetrail.producers.inputs import source_of
+from pagetrail.schemas.errors import InputError
+
+TEXT = b"".join(b"line %d of a recording\n" % i for i in range(200_000))
+FILES = {"a.txt": TEXT, "folder/b.txt": os.urandom(30_000), "empty": b"", "c": b"the last one\n"}
+
+
+def tar_of(files, form=tarfile.PAX_FORMAT):
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=form) as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return archive.getvalue()
+
+
+class Unseekable(io.BytesIO):
+    def seekable(self):
+        return False
+
+    def tell(self):
+        raise OSError("a pipe")
+
+
+def zip_of(files, method=zipfile.ZIP_DEFLATED, stream=io.BytesIO):
+    with zipfile.ZipFile(archive := stream(), "w", method) as packed:
+        for name, content in files.items():
+            packed.writestr(name, content)
+    return archive.getvalue()
+
+
+archives = pytest.mark.parametrize(
+    "content",
+    [
+        tar_of(FILES), tar_of(FILES, tarfile.GNU_FORMAT), tar_of(FILES, tarfile.USTAR_FORMAT), zip_of(FILES),
+        zip_of(FILES, zipfile.ZIP_STORED), zip_of(FILES, zipfile.ZIP_BZIP2), zip_of(FILES, zipfile.ZIP_LZMA),
+        zip_of(FILES, stream=Unseekable),
+    ],
+    ids=["pax", "gnu", "ustar", "deflated", "stored", "bzip2", "lzma", "written to a pipe"],
+)  # fmt: skip
+
+
+def read(path: Path):
+    """Return the bytes of an archive's files by name, the name of the one that is cut, and why more may be missing."""
+    found, cut = {}, None
+    with closing(open_archive(source_of(path), archive_kind(path.read_bytes()[:512]))) as archive:
+        for file in archive.files():
+            found[file.name] = b"".join(iter(lambda file=file: file.read(10_000), b""))
+            if file.truncated:
+                cut = file.name
+    return found, cut, archive.broken
+
+
+@archives
+def test_every_file_is_read_in_its_order(tmp_path, content):
+    (path := tmp_path / "archive").write_bytes(content)
+    found, cut, broken = read(path)
+    assert list(found.items()) == list(FILES.items())
+    assert (cut, broken) == (None, None)
+
+
+@archives
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.9, 0.99])
+def test_an_archive_cut_anywhere_gives_what_is_before_and_tells_of_the_cut(tmp_path, content, share):
+    (path := tmp_path / "archive").write_bytes(content[: int(len(content) * share)])
+    try:
+        found, cut, broken = read(path)
+    except InputError:
+        return  # bzip2 and lzma within a zip without its directory
+    assert broken is not None
+    for name, read_back in found.items():
+        assert FILES[name] == read_back or (name == cut and FILES[name].startswith(read_back))
+
+
+def test_a_tar_cut_between_two_files_tells_of_it(tmp_path):
+    content = tar_of({"a": b"x" * 512, "b": b"y" * 512}, tarfile.USTAR_FORMAT)
+    (path := tmp_path / "archive").write_bytes(content[:1024])
+    found, cut, broken = read(path)
+    assert (list(found), cut) == (["a"], None)
+    assert broken is not None
+
+
+def test_a_damaged_header_is_not_the_end_of_a_tar(tmp_path):
+    content = bytearray(tar_of({"a": b"x" * 512, "b": b"y" * 512}, tarfile.USTAR_FORMAT))
+    content[1024 + 10] ^= 1
+    (path := tmp_path / "archive").write_bytes(bytes(content))
+    found, _, broken = read(path)
+    assert list(found) == ["a"]
+    assert broken is not None
+
+
+def test_a_damaged_file_of_a_zip_says_so_and_the_others_stand(tmp_path):
+    content = bytearray(zip_of(FILES, zipfile.ZIP_STORED))
+    content[1000] ^= 1
+    (path := tmp_path / "archive").write_bytes(bytes(content))
+    found, cut, broken = read(path)
+    assert (cut, broken) == ("a.txt", None)
+    assert found["c"] == FILES["c"]
+
+
+def test_links_are_named(tmp_path):
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        link = tarfile.TarInfo("dump.txt")
+        link.type, link.linkname = tarfile.SYMTYPE, "elsewhere"
+        tar.addfile(link)
+    (path := tmp_path / "archive").write_bytes(archive.getvalue())
+    opened = open_archive(source_of(path), "tar")
+    assert list(opened.files()) == []
+    assert opened.left_out == ["dump.txt"]
+
+
+def test_a_text_is_no_archive():
+    assert archive_kind(TEXT) is None
+    assert archive_kind(b"") is None
+    assert archive_kind(bytes(512)) is None
+
+
+def make_archive(path, names):
+    path.write_bytes(zstandard.ZstdCompressor().compress(tar_of(dict.fromkeys(names, TEXT))))
+
+
+@pytest.mark.parametrize("order", ["abc", "cba", "bbac"])
+def test_members_are_read_in_whatever_order_they_are_asked_for(tmp_path, order):
+    make_archive(path := tmp_path / "dumps.tar.zst", "abc")
+    members = TarMembers(path)
+    assert members.names == ("a", "b", "c")
+    assert members.truncated is None
+    for name in order:
+        assert read_all(members.open(name)) == TEXT
+    members.close()
+
+
+def read_all(file):
+    return b"".join(iter(lambda: file.read(1 << 20), b""))
+
+
+def test_a_member_that_is_not_there_is_an_input_error(tmp_path):
+    make_archive(path := tmp_path / "dumps.tar.zst", "a")
+    with pytest.raises(InputError, match="member b"):
+        TarMembers(path).open("b")
+
+
+def test_of_an_archive_cut_short_the_whole_members_are_read(tmp_path):
+    make_archive(path := tmp_path / "dumps.tar.zst", "abc")
+    path.write_bytes(path.read_bytes()[:-100])
+    members = TarMembers(path)
+    assert members.truncated is not None
+    assert read_all(members.open("a")) == TEXT
+    members.close()
+
+
+def test_of_the_member_that_is_cut_what_is_there_is_read_and_the_cut_told(tmp_path):
+    (path := tmp_path / "dumps.tar").write_bytes(tar_of({"a": TEXT})[: len(TEXT) // 2])
+    members = TarMembers(path)
+    found = members.open("a")
+    assert TEXT.startswith(read_all(found))
+    assert found.truncated is not None
