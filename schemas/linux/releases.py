@@ -242,6 +242,11 @@ def rules_of(release: str | None) -> KernelRules:
     return between(older[-1], newer[0]) if newer and _version(older[-1].release) != wanted else older[-1]
 
 
+def was_read(release: str) -> bool:
+    """Return whether the source of a kernel's *release* was read, so that its rules are its own."""
+    return any(_version(rules.release) == _version(release) for rules in RELEASES)
+
+
 def rules_named(name: str) -> KernelRules:
     """Return the rules that somebody asks for: ``linux-6.12``, ``6.12``, or a release between two that were read.
 
