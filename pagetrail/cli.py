@@ -14,6 +14,7 @@ import typer
 
 from pagetrail.commands.options import say
 from pagetrail.schemas.errors import InputError, PagetrailError
+from pagetrail.schemas.memory import give_back_at_once
 from pagetrail.version import __version__
 
 COMMANDS: Final = (
@@ -79,6 +80,7 @@ def root(
 
 def main() -> None:
     """Run the command line; every error that can be explained becomes one line on stderr and an exit code."""
+    give_back_at_once()
     try:
         app()
     except PagetrailError as error:

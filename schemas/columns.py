@@ -64,7 +64,7 @@ COLUMN: Final = {column.name: column for column in COLUMNS}
 
 ARROW_SCHEMA: Final = v4.ARROW_SCHEMA
 
-TEXT_COLUMNS: Final = ("comm", "stack", "cgroup", "user_stack")
+TEXT_COLUMNS: Final = ("comm", "stack", "cgroup", "page_flag_names", "user_stack")
 """Columns whose NumPy form is an int32 index into the batch's own table of texts; -1 is absent."""
 
 NUMPY_DTYPES: Final = {

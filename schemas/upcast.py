@@ -28,7 +28,7 @@ _NEW_IN_V4: Final = {
     "split": ("old_order",),
     "migrate": ("migrate_reason",),
     "baseline_begin": ("extent", "partial_because"),
-    "baseline_entry": ("memcg_flags",),
+    "baseline_entry": ("memcg_flags", "page_flag_names"),
 }
 _UNSAID_IN_V3: Final[dict[str, dict[str, Any]]] = {"recording_end": {"lines_of_kinds": ()}, "gap": {"count": 1}}
 _CALLS: Final = {"online": "online_pages", "offline": "offline_pages"}

@@ -1,5 +1,6 @@
 """Owned pages, with the attribute by which a question adds them up."""
 
+from collections.abc import Iterator
 from importlib.resources import files
 from typing import Final, Literal, get_args
 
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 from pagetrail.queries.core.filters import Filters
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.row_columns import ROW_SCHEMA
-from pagetrail.queries.core.rows import rows_at
+from pagetrail.queries.core.rows import rows_in_parts
 from pagetrail.queries.core.stream import Stream
 
 By = Literal["stack", "comm", "pid", "tgid", "gfp", "order", "migratetype", "cgroup"]
@@ -35,18 +36,32 @@ def owned_by(stream: Stream, at: Instant, by: By, columns: tuple[str, ...], filt
     What is beside the key is null unless it tells processes apart. No page is certain of its cgroup: a dump told of it once, and
     it changes without an event.
     """
+    return pa.concat_tables(owned_in_parts(stream, at, by, columns, filters)).unify_dictionaries()
+
+
+def owned_in_parts(
+    stream: Stream, at: Instant, by: By, columns: tuple[str, ...], filters: Filters
+) -> Iterator[pa.Table]:
+    """Yield the table of ``owned_by`` in parts, by pfn."""
     key = _COLUMN.get(by, by)
     beside = BESIDE if by == "pid" else ()
-    asked = (*columns, key, *beside)
-    rows = rows_at(stream, at, columns=("state", *asked), filters=filters).rename_columns(
-        ["state", *columns, "key", *beside]
-    )
+    asked = ("state", *columns, key, *beside)
+    for part in rows_in_parts(stream, at, columns=asked, filters=filters):
+        rows = _owned(part.rename_columns(["state", *columns, "key", *beside]))
+        if by == "cgroup":
+            place = rows.column_names.index("certain")
+            rows = rows.set_column(place, "certain", pa.repeat(False, rows.num_rows))
+        for name in () if beside else BESIDE:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, ROW_SCHEMA.field(name).type))
+        yield rows
+
+
+def _owned(rows: pa.Table) -> pa.Table:
+    """Return the runs that have an owner; their texts are kept once each."""
     rows = rows.filter(pc.equal(rows["state"], "owned")).drop_columns("state")
-    if by == "cgroup":
-        place = rows.column_names.index("certain")
-        rows = rows.set_column(place, "certain", pa.repeat(False, rows.num_rows))
-    for name in () if beside else BESIDE:
-        rows = rows.append_column(name, pa.nulls(rows.num_rows, ROW_SCHEMA.field(name).type))
+    for index, field in enumerate(rows.schema):
+        if pa.types.is_string(field.type):
+            rows = rows.set_column(index, field.name, rows[field.name].dictionary_encode())
     return rows
 
 
@@ -55,7 +70,7 @@ def added_up(found: pa.Table, by: By) -> pa.Table:
     return found if by == "pid" else found.drop_columns(list(BESIDE))
 
 
-def named(name: str, tables: dict[str, pa.Table], parameters: dict[str, object]) -> pa.Table:
+def named(name: str, tables: dict[str, pa.Table], parameters: dict[str, object] | None) -> pa.Table:
     """Return the answer of the named query ``sql/NAME.sql``, which refers to *tables* by their names."""
     text = files("pagetrail.queries").joinpath("sql", f"{name}.sql").read_text()
     with duckdb.connect(":memory:") as db:

@@ -1,6 +1,6 @@
 """The pages at an instant: a row a run, with how sure it is, and with both views where the kernel is known to be wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.queries.core.certainty import judge
-from pagetrail.queries.core.filters import NO_FILTER, Filters, PfnRanges, select, touching, within
+from pagetrail.queries.core.filters import NO_FILTER, Filters, PfnRanges, intersection, select, touching, within
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.judgement import Judgement
 from pagetrail.queries.core.row_columns import ROW_SCHEMA, SAID, JudgedRows, texts_of, to_table, unknown_records
@@ -46,42 +46,80 @@ def rows_at(
     filters
         Only pages that they select: a run of which only some are is cut to these.
     """
+    return pa.concat_tables(
+        rows_in_parts(stream, at, pfns=pfns, everything=everything, columns=columns, filters=filters)
+    )
+
+
+def rows_in_parts(
+    stream: Stream,
+    at: Instant,
+    *,
+    pfns: Sequence[int] | None = None,
+    everything: bool = False,
+    columns: Sequence[str] = ROW_SCHEMA.names,
+    filters: Filters = NO_FILTER,
+) -> Iterator[pa.Table]:
+    """Yield the table of ``rows_at`` in parts, the rows of some sections in each; at least one part, maybe without rows."""
     selected = select(filters, stream.facts)
-    found, texts = stream.rows_at(
-        at,
-        None if pfns is None else sorted(set(pfns)),
-        sections=selected.sections,
-        texts=texts_of(columns) | selected.texts,
-    )
-    runs, kernel_records = arrays(found)
+    doubts, texts = stream.doubts_at(at), None
+    for sections in [selected.sections] if pfns is not None else _parts(stream, at, selected.sections):
+        found, read = stream.rows_at(
+            at,
+            None if pfns is None else sorted(set(pfns)),
+            sections=sections,
+            texts=texts_of(columns) | selected.texts if texts is None else (),
+        )
+        texts = read if texts is None else texts
+        there = sections_at(stream.facts, at, within_pages=sections) if everything or pfns is not None else None
+        runs, records, kernel_row, kernel_records = _listed(found)
+        if there is not None:
+            runs, records, kernel_row = _with_unknown(stream.facts, there, runs, records, kernel_row, pfns)
+        rows = Rows(runs=runs, records=records, kernel_row=kernel_row)
+        near = doubts if sections is None else doubts[touching(doubts, sections)]
+        rows, judged = _judged(stream, at, rows, kernel_records, near)
+        if selected.ranges is not None:
+            rows, judged = _cut(rows, judged, selected.ranges)
+        if pfns is not None:
+            asked = np.flatnonzero(_holding(rows.runs, np.unique(np.asarray(pfns, np.int64))))
+        elif everything:
+            asked = np.arange(rows.runs.size)
+        else:
+            asked = np.flatnonzero((rows.records["state"] == State.OWNED) | (rows.kernel_row >= 0))
+        asked = asked[selected.keeps(taken(rows.records, asked), texts)]
+        rows, judged = rows.take(asked, taken(rows.runs, asked)), judged.take(asked)
+        said = nothing_said_of(asked.size)
+        if selected.asks_dumps or not SAID.isdisjoint(columns):
+            rows, judged, said = _with_said(stream, at, rows, judged)
+        if selected.asks_dumps:
+            kept = np.flatnonzero(selected.keeps_said(said.text("cgroup"), said.number("block_migratetype")))
+            rows, judged, said = rows.take(kept, taken(rows.runs, kept)), judged.take(kept), said.take(kept)
+        known = JudgedRows(
+            rows=rows, kernel_records=kernel_records, judged=judged, texts=texts, facts=stream.facts, said=said
+        )
+        yield to_table(known, columns)
+
+
+def _parts(stream: Stream, at: Instant, sections: PfnRanges | None) -> list[PfnRanges | None]:
+    """Return the pages to read, of *sections* or all, part by part: no row crosses the border of a section."""
+    parts = stream.parts_at(at)
+    if len(parts) == 1:
+        return [sections]
+    ranges = [np.array([part], np.int64) for part in parts]
+    if sections is None:
+        return list(ranges)
+    return [both for part in ranges if (both := intersection(sections, part)).size] or [sections]
+
+
+def _listed(
+    found: pa.Table,
+) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64], NDArray[np.void]]:
+    """Return proven runs, their records, and the row of the kernel's own record of each, or -1, among these records."""
+    runs, records = arrays(found)
     kernel = runs["kernel_view"] == 1
-    listed = ~(kernel & (kernel_records["state"] == State.FREE))  # the others are stamps that no dump lists
-    runs, kernel_records, kernel = taken(runs, listed), taken(kernel_records, listed), kernel[listed]
-    runs, records, kernel_row = _both_views(runs, kernel_records, kernel)
-    if everything or pfns is not None:
-        there = sections_at(stream.facts, at, within_pages=selected.sections)
-        runs, records, kernel_row = _with_unknown(stream.facts, there, runs, records, kernel_row, pfns)
-    rows = Rows(runs=runs, records=records, kernel_row=kernel_row)
-    rows, judged = _judged(stream, at, rows, kernel_records, selected.sections)
-    if selected.ranges is not None:
-        rows, judged = _cut(rows, judged, selected.ranges)
-    if pfns is not None:
-        asked = np.flatnonzero(_holding(rows.runs, np.unique(np.asarray(pfns, np.int64))))
-    elif everything:
-        asked = np.arange(rows.runs.size)
-    else:
-        asked = np.flatnonzero((rows.records["state"] == State.OWNED) | (rows.kernel_row >= 0))
-    asked = asked[selected.keeps(taken(rows.records, asked), texts)]
-    rows, judged, said = rows.take(asked, taken(rows.runs, asked)), judged.take(asked), nothing_said_of(asked.size)
-    if selected.asks_dumps or not SAID.isdisjoint(columns):
-        rows, judged, said = _with_said(stream, at, rows, judged)
-    if selected.asks_dumps:
-        kept = np.flatnonzero(selected.keeps_said(said.text("cgroup"), said.number("block_migratetype")))
-        rows, judged, said = rows.take(kept, taken(rows.runs, kept)), judged.take(kept), said.take(kept)
-    known = JudgedRows(
-        rows=rows, kernel_records=kernel_records, judged=judged, texts=texts, facts=stream.facts, said=said
-    )
-    return to_table(known, columns)
+    listed = ~(kernel & (records["state"] == State.FREE))  # the others are stamps that no dump lists
+    runs, records, kernel = taken(runs, listed), taken(records, listed), kernel[listed]
+    return *_both_views(runs, records, kernel), records
 
 
 def _with_said(stream: Stream, at: Instant, rows: Rows, judged: Judgement) -> tuple[Rows, Judgement, SaidOf]:
@@ -93,15 +131,9 @@ def _with_said(stream: Stream, at: Instant, rows: Rows, judged: Judgement) -> tu
 
 
 def _judged(
-    stream: Stream, at: Instant, rows: Rows, kernel_records: NDArray[np.void], sections: PfnRanges | None
+    stream: Stream, at: Instant, rows: Rows, kernel_records: NDArray[np.void], doubts: NDArray[np.void]
 ) -> tuple[Rows, Judgement]:
-    """Return how sure each run is; runs are split where a doubt or a zone begins or ends.
-
-    All of them are in *sections*; null: anywhere.
-    """
-    doubts = stream.doubts_at(at)
-    if sections is not None:
-        doubts = doubts[touching(doubts, sections)]
+    """Return how sure each run is, *doubts* being those of its pages; runs are split where a doubt or a zone begins or ends."""
     zones = stream.facts.zones
     borders = np.array([pfn for zone in zones for pfn in (zone.start_pfn, zone.stop_pfn)], np.int64)
     edges = np.unique(np.concatenate([doubts["pfn"], doubts["pfn"] + doubts["nr_pages"], borders]))

@@ -5,6 +5,7 @@ import json
 from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,10 +23,14 @@ from pagetrail.replay.store import read as stored
 from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import NotFound, SegmentGone, TrailMissing
+from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 from pagetrail.schemas.log.contract import log_directory
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.names import StoreFile, fold_of, streams_among
+
+ROWS_AT_ONCE: Final = 1 << 16
+"""Rows of an instant that a question reads at once, or those of one section: each takes half a kilobyte on its way."""
 
 _LOOKS: Final = 5
 """How often to try to open a tip: a replay may replace it meanwhile."""
@@ -194,6 +199,25 @@ class Stream:
             query = f"SELECT * FROM ({there})" if pfns is None else _PIECES.format(there=there)
             rows = fetched(db, f"{query} ORDER BY kernel_view, pfn", parameters)
             return rows, Texts.read(db, texts)
+
+    def parts_at(self, at: Instant) -> list[tuple[int, int]]:
+        """Return ranges of pages, [start, stop), in whole sections, which together are all: few rows cover *at* in each."""
+        pages = self.facts.pages_per_section
+        with self.opened(self.files[self.holding(at)]) as db:
+            row = db.execute("SELECT (SELECT count(*) FROM spans) + (SELECT count(*) FROM live)").fetchone()
+            if row is None or row[0] <= ROWS_AT_ONCE:
+                return [(0, PFN_LIMIT)]
+            what, value = ("ts", at.ts) if at.seq is None else ("seq", at.seq)
+            there = " UNION ALL ".join(f"SELECT pfn, begin_{what} b, end_{what} e FROM {t}" for t in ("spans", "live"))
+            query = f"SELECT pfn // {pages:d}, count(*) FROM ({there}) WHERE b <= $at AND e > $at GROUP BY 1 ORDER BY 1"
+            found = db.execute(query, {"at": value}).fetchall()
+        borders, rows = [0], 0
+        for section_nr, more in found:
+            if rows and rows + more > ROWS_AT_ONCE:
+                borders.append(section_nr * pages)
+                rows = 0
+            rows += more
+        return list(pairwise([*borders, PFN_LIMIT]))
 
     def doubts_at(self, at: Instant) -> NDArray[np.void]:
         """Return every doubt that bears on *at*, in whichever file it is: later files may doubt it, earlier doubts may last."""

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pagetrail.queries.core.spans import SPAN_SCHEMA, span_batches
 from pagetrail.queries.core.stream import Stream
@@ -33,6 +32,8 @@ def export_spans(streams: list[Stream], directory: Path) -> list[Path]:
 
 
 def _write(stream: Stream, file: StoreFile, target: Path) -> None:
+    import pyarrow.parquet as pq  # here: it takes 4 MB, which no other question needs
+
     aside = target.with_suffix(".writing")
     try:
         with pq.ParquetWriter(aside, EXPORT_SCHEMA, compression="zstd") as writer:

@@ -30,6 +30,14 @@ _H_ISOLATE, _H_REFILL = int(How.ISOLATE), int(How.REFILL)
 _A_UNALIGNED, _A_BEYOND, _A_ORDER = int(Anomaly.UNALIGNED), int(Anomaly.BEYOND_MACHINE), int(Anomaly.BAD_ORDER)
 
 
+def is_rare(kind):
+    """Return whether events of a kind are not folded here, but by the rules in Python."""
+    return kind < _ALLOC or (kind > _REFILL and not _POISON <= kind <= _UNGUARD)
+
+
+_is_rare = inner(is_rare)
+
+
 @jit
 def fold(t, o, e, base_seq, start, room_pages):
     """Fold rows [start, n) of a batch; return (row, why): where and why it stopped before the end, or (n, DONE).
@@ -44,7 +52,7 @@ def fold(t, o, e, base_seq, start, room_pages):
         if rises and t.counts[EVENTS] > max(o[OPT_FLOOR], t.counts[LIVE]):
             return i, SEAL
         kind = e.kind[i]
-        if kind < _ALLOC or (kind > _REFILL and not _POISON <= kind <= _UNGUARD):
+        if _is_rare(kind):
             return i, RARE
         seq = base_seq + e.seq[i]
         pfn = e.pfn[i]

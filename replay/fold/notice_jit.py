@@ -41,6 +41,13 @@ def doubt_on(t, pfn, nr_pages, from_ts, ts, seq, reason):
 
 
 @jit
+def doubt_each(t, pfn, nr_pages, from_ts, ts, seq, reason):
+    """Cast doubt on many runs of pages (n,), of each until new evidence comes: there is room for so many."""
+    for i in range(pfn.size):
+        doubt_on(t, pfn[i], nr_pages[i], from_ts[i], ts, seq, reason)
+
+
+@jit
 def quarantine(t, seq, pfn, order, kind):
     """Set a structurally impossible event aside, with its reason."""
     i = t.counts[QUARANTINE]

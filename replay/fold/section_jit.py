@@ -25,6 +25,19 @@ _OBSERVED = int(Evidence.OBSERVED)
 
 
 @jit
+def place_runs(t, pfn, nr_pages, kernel_view, handle):
+    """Let runs of pages (n,), each within a section that is there, refer to records in a view."""
+    pages = t.owner.shape[1]
+    for i in range(pfn.size):
+        section_nr = pfn[i] // pages
+        slot = t.slot[section_nr]
+        row = t.owner[slot] if kernel_view[i] == 0 else t.kernel[slot]
+        first = pfn[i] - section_nr * pages
+        row[first : first + nr_pages[i]] = handle[i]
+        t.records[handle[i]]["pages"] += nr_pages[i]
+
+
+@jit
 def close_section(t, slot, base, generation, seq, ts, how):
     """End every span of a section whose extension ends.
 

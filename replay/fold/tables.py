@@ -3,13 +3,14 @@
 Dimensions: s = slots (sections that have an extension), p = pages a section, r = records, q = section numbers known so far.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.schemas.owner import DOUBT_DTYPE, RECORD_DTYPE, RUN_DTYPE
-from pagetrail.schemas.structs import taken, whole
+from pagetrail.schemas.owner import DOUBT_DTYPE, OPEN_END, RECORD_DTYPE, RUN_DTYPE
+from pagetrail.schemas.structs import concatenated, taken, whole
 
 Array = NDArray[Any]
 """An array; a comment gives its dtype. NumPy's types have no structured dtypes, and mypy allows no casts between the others."""
@@ -71,14 +72,14 @@ def new_tables(pages_per_section: int) -> Tables:
     return tables
 
 
-def grown(array: Array, size: int, fill: int = 0) -> Array:
-    """Return *array* with at least *size* rows, doubling; new rows are *fill*."""
-    if array.shape[0] >= size:
-        return array
-    rows = max(size, 2 * array.shape[0])
+def grown(array: Array, size: int) -> Array:
+    """Return *array* with at least *size* rows, doubling; new rows are zero."""
+    return array if array.shape[0] >= size else extended(array, max(size, 2 * array.shape[0]))
+
+
+def extended(array: Array, rows: int) -> Array:
+    """Return *array* with *rows* rows; new rows are zero, and take no memory until they are written."""
     larger = np.zeros((rows, *array.shape[1:]), array.dtype)
-    if fill:
-        larger[...] = fill
     source, target = (whole(array), whole(larger)) if array.dtype.names else (array, larger)
     target[: array.shape[0]] = source
     return larger
@@ -88,19 +89,9 @@ def with_room(tables: Tables, pages: int) -> Tables:
     """Return *tables* with room for an event that touches *pages* pages, as ``has_room`` requires."""
     need = ROWS_A_PAGE * pages + ROWS_BESIDES
     counts = tables.counts
-    records, spare = tables.records, tables.spare
     if counts[SPARE] < need:
-        old = records.shape[0]
-        records = grown(records, old + need)
-        spare = grown(spare, records.shape[0])
-        fresh = np.arange(records.shape[0] - 1, old - 1, -1, dtype=np.int32)
-        left = int(counts[SPARE])
-        spare[fresh.size : fresh.size + left] = spare[:left].copy()
-        spare[: fresh.size] = fresh
-        counts[SPARE] = left + fresh.size
+        tables = with_records(tables, int(counts[SPARE]) + max(need, tables.records.shape[0]))
     return tables._replace(
-        records=records,
-        spare=spare,
         runs=grown(tables.runs, int(counts[RUNS]) + need),
         closed=grown(tables.closed, int(counts[RUNS]) + need),
         doubts=grown(tables.doubts, int(counts[DOUBTS]) + need),
@@ -108,37 +99,53 @@ def with_room(tables: Tables, pages: int) -> Tables:
     )
 
 
-def live_rows(tables: Tables) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:
-    """Return the open spans, sorted by (kernel_view, pfn): runs, their records (row by row), and the handles of the records.
+def with_records(tables: Tables, unused: int) -> Tables:
+    """Return *tables* with at least *unused* unused records, and no more than that if there were fewer."""
+    counts, old = tables.counts, tables.records.shape[0]
+    left = int(counts[SPARE])
+    if left >= unused:
+        return tables
+    rows = old + unused - left
+    records, spare = extended(tables.records, rows), extended(tables.spare, rows)
+    fresh = np.arange(rows - 1, old - 1, -1, dtype=np.int32)
+    spare[fresh.size : fresh.size + left] = spare[:left].copy()
+    spare[: fresh.size] = fresh
+    counts[SPARE] = left + fresh.size
+    return tables._replace(records=records, spare=spare)
+
+
+class LivePiece(NamedTuple):
+    """Some open spans: RUN_DTYPE, and the handle of the record of each."""
+
+    runs: NDArray[np.void]
+    handles: NDArray[np.int32]
+
+
+def live_pieces(tables: Tables) -> Iterator[LivePiece]:
+    """Yield the open spans, sorted by (kernel_view, pfn), a section at a time: all at once would take as much as the state.
 
     Pages next to each other, in one section, with the same record are one run.
     """
-    found = []
-    pages = tables.owner.shape[1]
-    for section_nr in np.flatnonzero(tables.slot >= 0):
-        slot = tables.slot[section_nr]
-        for view, handles in ((0, tables.owner[slot]), (1, tables.kernel[slot])):
+    for view, pages in ((0, tables.owner), (1, tables.kernel)):
+        for section_nr in np.flatnonzero(tables.slot >= 0).tolist():
+            handles = pages[tables.slot[section_nr]]
             starts = np.flatnonzero(np.concatenate(([True], handles[1:] != handles[:-1])))
-            lengths = np.diff(np.append(starts, pages))
-            known = handles[starts] >= 0
-            found.append(
-                (
-                    starts[known] + section_nr * pages,
-                    lengths[known],
-                    handles[starts][known].astype(np.int64),
-                    np.full(int(known.sum()), view, np.int8),
-                    np.full(int(known.sum()), tables.generation[section_nr], np.int32),
-                )
-            )
-    if not found:
-        return np.zeros(0, RUN_DTYPE), np.zeros(0, RECORD_DTYPE), np.zeros(0, np.int64)
-    pfn, nr_pages, handle, view_, generation = (np.concatenate(column) for column in zip(*found, strict=True))
-    order = np.lexsort((pfn, view_))
-    runs = np.zeros(pfn.size, RUN_DTYPE)
-    runs["pfn"], runs["nr_pages"] = pfn[order], nr_pages[order]
-    runs["generation"], runs["kernel_view"] = generation[order], view_[order]
-    runs["end_seq"] = runs["end_ts"] = np.iinfo(np.int64).max
-    return runs, taken(tables.records, handle[order]), handle[order]
+            lengths = np.diff(np.append(starts, handles.size))
+            known = np.flatnonzero(handles[starts] >= 0)
+            if known.size:
+                runs = np.zeros(known.size, RUN_DTYPE)
+                runs["pfn"], runs["nr_pages"] = starts[known] + section_nr * handles.size, lengths[known]
+                runs["generation"], runs["kernel_view"] = tables.generation[section_nr], view
+                runs["end_seq"] = runs["end_ts"] = OPEN_END
+                yield LivePiece(runs, handles[starts[known]])
+
+
+def live_rows(tables: Tables) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:
+    """Return the open spans of ``live_pieces`` at once: runs, their records (row by row), and the handles of the records."""
+    pieces = list(live_pieces(tables))
+    runs = concatenated([np.zeros(0, RUN_DTYPE), *(piece.runs for piece in pieces)])
+    handles = np.concatenate([np.zeros(0, np.int64), *(piece.handles for piece in pieces)])
+    return runs, taken(tables.records, handles), handles
 
 
 def recent_moves(tables: Tables, skew: int) -> Array:

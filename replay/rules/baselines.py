@@ -1,16 +1,21 @@
 """Baselines: audit the state with each dump or reading of kpageflags, then apply it where it may correct the state."""
 
+from collections.abc import Iterator, Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.replay.facts.clock import owner_clock, owner_ts
+from pagetrail.replay.facts.clock import owner_clock
 from pagetrail.replay.facts.facts import Audit
 from pagetrail.replay.fold.decode import decode
-from pagetrail.replay.fold.notice_jit import doubt_on
+from pagetrail.replay.fold.notice_jit import doubt_each
 from pagetrail.replay.fold.options import OPT_FLOOR, OPT_GFP_COMP, OPT_GFP_ISOLATED, OPT_MAX_PFN, OPT_SKEW
 from pagetrail.replay.fold.section_jit import apply_baseline, apply_silence
-from pagetrail.replay.fold.tables import with_room
+from pagetrail.replay.fold.tables import LIVE, ROWS_A_PAGE, ROWS_BESIDES, with_records, with_room
 from pagetrail.replay.rules.dumped.noting import Dump, Known, with_dump
+from pagetrail.replay.rules.dumped.said import nothing_said, with_parts
+from pagetrail.replay.rules.dumps.audit import DumpAudit, differences_of
+from pagetrail.replay.rules.dumps.in_sections import by_pfn, in_whole_sections, joined
 from pagetrail.replay.rules.event_row import EventRow
 from pagetrail.replay.rules.free_baseline import compare_free, free_runs, set_free
 from pagetrail.replay.rules.open_baseline import OpenBaseline
@@ -19,16 +24,14 @@ from pagetrail.replay.rules.page_owner_baseline import (
     Comparison,
     Entries,
     actions,
-    by_section,
     compare,
     difference_class,
     handles_of,
     heads_of,
     impossible_entries,
-    no_entries,
 )
 from pagetrail.replay.rules.state import StreamState
-from pagetrail.schemas.batch import concat
+from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.details import BaselineBegin
 from pagetrail.schemas.owner import ABSENT64, DOUBT_BASELINE, OPEN_END, Anomaly
 
@@ -82,42 +85,72 @@ def renew_before(state: StreamState) -> int:
 
 
 def _page_owner(state: StreamState, opened: OpenBaseline, seq: int, ts: int, applied: bool) -> None:
-    entries = _in_sections(state, _entries(state, opened, seq, ts), opened.since, seq, ts)
+    """Take a page_owner dump, some sections after others: no rule looks beyond a section."""
+    audit = DumpAudit(pages_per_section=state.facts.pages_per_section)
     clock = owner_clock(state.facts.clocks)
     swappers = [state.comms.intern(stamp.comm) for stamp in state.facts.rules.early_stamps if stamp.comm is not None]
-    seen = compare(state.tables, state.opts, entries, opened.since, clock, swappers)
-    _audit(state, opened, entries, seen, seq, ts, applied)
+    state.tables = with_records(state.tables, _new_records(state, opened))
+    untouched = [np.zeros(0, np.int64)]
+    pieces = _entries(state, opened, seq, ts)
+    for sections, listed in in_whole_sections(pieces, int(state.opts[OPT_GFP_COMP]), state.facts.pages_per_section):
+        entries = _in_sections(state, listed, opened.since, seq, ts)
+        seen = compare(state.tables, state.opts, entries, opened.since, clock, swappers, sections)
+        kinds = difference_class(seen, entries, int(state.opts[OPT_GFP_ISOLATED]))
+        audit.add(entries, seen, kinds)
+        state.differences += differences_of(seen, entries, kinds, clock, seq=seq, name=opened.begin.name)
+        if applied:
+            _apply(state, opened, entries, seen, seq, ts)
+            untouched.append(entries.pfn[heads_of(entries) & ~seen.touched])
+    state.facts.audits.append(audit.audit(seq=seq, ts=ts, name=opened.begin.name, applied=applied))
     if applied:
-        _apply(state, opened, entries, seen, seq, ts)
-        _note_said(state, opened, entries.pfn[heads_of(entries) & ~seen.touched], seq, ts)
+        state.tables = split_own_blocks(state.tables, state.facts.boot, seq, ts)
+        _apply_silence(state, opened, audit, seq, ts)
+        _note_said(state, opened, np.concatenate(untouched), seq, ts)
 
 
 def _note_said(state: StreamState, opened: OpenBaseline, pages: NDArray[np.int64], seq: int, ts: int) -> None:
-    """Note what the dump says of *pages* beside their owners: those that were not touched while it was read."""
-    if opened.batches:
-        dump = Dump(batch=concat(opened.batches), seq=seq, ts=ts, window_begin=opened.begin.window_begin)
-        known = Known(tables=state.tables, comms=state.comms, stacks=state.stacks)
-        state.said = with_dump(state.said, dump, pages, known)
+    """Note what the dump says of *pages*, by pfn, beside their owners: those that were not touched while it was read."""
+    known = Known(tables=state.tables, comms=state.comms, stacks=state.stacks)
+    in_parts = opened.rises and not opened.repeats
+    parts = []
+    for batch in opened.taken() if in_parts or not opened.entries else (concat(list(opened.taken())),):
+        dump = Dump(batch=batch, seq=seq, ts=ts, window_begin=opened.begin.window_begin)
+        pfn = batch.column("pfn")
+        near = slice(*np.searchsorted(pages, [pfn[0], pfn[-1] + 1]).tolist()) if in_parts else slice(None)
+        parts.append(with_dump(nothing_said(state.said.texts), dump, pages[near], known))
+    if parts:
+        state.said = with_parts(state.said, parts)
 
 
-def _entries(state: StreamState, opened: OpenBaseline, seq: int, ts: int) -> Entries:
-    """Return the dump's records by page frame number; quarantine those of impossible blocks."""
-    if not opened.batches:
-        return no_entries()
-    batch = concat(opened.batches)
+def _new_records(state: StreamState, opened: OpenBaseline) -> int:
+    """Return for how many records a dump needs room, at most: where a page is owned already, it replaces the record.
+
+    Tables that grow while a dump is applied are there twice for a moment; a dump may have a record for every page.
+    """
+    new = max(opened.entries + opened.larger - int(state.tables.counts[LIVE]), 0)
+    return new + ROWS_A_PAGE * state.facts.pages_per_section + ROWS_BESIDES
+
+
+def _entries(state: StreamState, opened: OpenBaseline, seq: int, ts: int) -> Iterator[Entries]:
+    """Yield the dump's records by page frame number, some at a time; quarantine those of impossible blocks."""
+    found = (_possible(state, batch, seq, ts) for batch in opened.batches())
+    if opened.rises:
+        yield from found
+    elif parts := list(found):
+        yield by_pfn(joined(parts))
+
+
+def _possible(state: StreamState, batch: EventBatch, seq: int, ts: int) -> Entries:
     e = decode(batch, state.comms, state.stacks)
-    order = np.argsort(e.pfn, kind="stable")
     why = impossible_entries(e.pfn, e.order, state.facts.pages_per_section, int(state.opts[OPT_MAX_PFN]))
     for row in np.flatnonzero(why).tolist():
         state.quarantine(Anomaly(int(why[row])), seq, ts, int(e.pfn[row]), int(e.order[row]))
-    possible = order[why[order] == 0]
     columns = {
         "pfn": e.pfn, "order": e.order, "pid": e.pid, "tgid": e.tgid, "comm": e.comm, "gfp_mask": e.gfp_mask,
         "migratetype": e.migratetype, "stack": e.stack, "ts_nsec": batch.column("ts_nsec"),
         "free_ts_nsec": batch.column("free_ts_nsec"), "migrate_reason": batch.column("migrate_reason"),
     }  # fmt: skip
-    entries = Entries(**{name: np.require(column[possible], None, ["C", "W"]) for name, column in columns.items()})
-    return by_section(entries, int(state.opts[OPT_GFP_COMP]), state.facts.pages_per_section)
+    return Entries(**{name: np.require(column[why == 0], None, ["C", "W"]) for name, column in columns.items()})
 
 
 def _in_sections(state: StreamState, entries: Entries, since: int, seq: int, ts: int) -> Entries:
@@ -135,41 +168,8 @@ def _in_sections(state: StreamState, entries: Entries, since: int, seq: int, ts:
     return entries if there.all() else Entries(*(np.require(c[there], None, ["C", "W"]) for c in entries))
 
 
-def _audit(
-    state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, seq: int, ts: int, applied: bool
-) -> None:
-    names = difference_class(c, b, int(state.opts[OPT_GFP_ISOLATED]))
-    pages = np.minimum(np.int64(1) << b.order.astype(np.int64), state.facts.pages_per_section)
-    head = heads_of(b)
-    differs = np.flatnonzero(~c.agree & head)
-    kinds, counts = np.unique(names[differs], return_counts=True)
-    classes = {str(kind): int(count) for kind, count in zip(kinds, counts, strict=True)}
-    if c.extra.size:
-        classes["not in the dump"] = int(c.extra.size)
-    where, times = np.unique(b.pfn[differs] // state.facts.pages_per_section, return_counts=True)
-    state.facts.audits.append(
-        Audit(
-            seq=seq, ts=ts, name=opened.begin.name, records=int(head.sum()), agree=int((c.agree & head).sum()),
-            pages=int(pages.sum()), agree_pages=int(pages[c.agree].sum()), extra=int(c.extra.size), applied=applied,
-            classes=classes,
-            sections={str(nr): int(count) for nr, count in zip(where.tolist(), times.tolist(), strict=True)},
-        )
-    )  # fmt: skip
-    clock = owner_clock(state.facts.clocks)
-    state.differences.append(
-        {
-            "seq": seq, "name": opened.begin.name, "pfn": b.pfn[differs], "class": names[differs],
-            "order": b.order[differs], "pid": b.pid[differs], "tgid": b.tgid[differs],
-            "gfp_mask": b.gfp_mask[differs], "ts_nsec": b.ts_nsec[differs], "ours": c.ours[differs],
-            "ours_ts": owner_ts(c.ours[differs], clock), "extra": c.extra, "extra_ours": c.extra_ours,
-            "extra_ts": owner_ts(c.extra_ours, clock),
-        }
-    )  # fmt: skip
-
-
 def _apply(state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, seq: int, ts: int) -> None:
-    clock = owner_clock(state.facts.clocks)
-    action = actions(c, b, renew_before(state), clock)
+    action = actions(c, b, renew_before(state), owner_clock(state.facts.clocks))
     done = 0
     while done < b.pfn.size:
         done = apply_baseline(
@@ -177,33 +177,34 @@ def _apply(state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, 
         )
         if done < b.pfn.size:
             state.tables = with_room(state.tables, min(1 << int(b.order[done]), state.facts.pages_per_section))
-    state.tables = split_own_blocks(state.tables, state.facts.boot, seq, ts)
+
+
+def _apply_silence(state: StreamState, opened: OpenBaseline, audit: DumpAudit, seq: int, ts: int) -> None:
+    """Cast doubt on blocks that a complete dump does not list; a whole one also ends what rests on earlier dumps alone."""
     if opened.begin.skipped or opened.begin.extent == "partial":
         return  # in an incomplete dump, a missing record proves nothing
-    extra, extra_ours = c.extra, c.extra_ours
-    if opened.begin.extent == "whole" and heads_of(b).sum() == sum(map(len, opened.batches)):
-        end_unlisted(state, b, seq, ts)
-        there = handles_of(state.tables, state.tables.owner, extra) >= 0  # what was ended is in no further doubt
-        extra, extra_ours = extra[there], extra_ours[there]
+    extra = audit.extra()
+    if opened.begin.extent == "whole" and audit.records == opened.entries:
+        end_unlisted(state, audit.listed, seq, ts)
+        extra = extra[
+            handles_of(state.tables, state.tables.owner, extra["pfn"]) >= 0
+        ]  # what was ended is in no further doubt
     state.tables = with_room(state.tables, int(extra.size) + 1)
-    for pfn, ours in zip(extra.tolist(), extra_ours, strict=True):
-        pages = 1 << max(int(ours["order"]), 0)
-        doubt_on(state.tables, pfn, pages, int(ours["evidence_ts"]), ts, seq, DOUBT_BASELINE)
+    doubt_each(
+        state.tables, extra["pfn"].copy(), extra["nr_pages"].copy(), extra["from_ts"].copy(), ts, seq, DOUBT_BASELINE
+    )
 
 
-def end_unlisted(state: StreamState, b: Entries, seq: int, ts: int) -> None:
-    """End what rests on earlier dumps alone, on pages that a whole dump does not list."""
+def end_unlisted(state: StreamState, listed: Mapping[int, NDArray[np.uint8]], seq: int, ts: int) -> None:
+    """End what rests on earlier dumps alone, on pages that a whole dump does not list: *listed* has a bit a page, by section."""
     pages = state.facts.pages_per_section
-    section, first = b.pfn // pages, b.pfn % pages
+    nothing = np.zeros(pages, np.bool_)
     for section_nr in np.flatnonzero(state.tables.slot >= 0).tolist():
-        inside = slice(*np.searchsorted(section, [section_nr, section_nr + 1]).tolist())  # entries rise by pfn
-        rises = np.zeros(pages + 1, np.int64)
-        np.add.at(rises, first[inside], 1)
-        np.add.at(rises, np.minimum(first[inside] + (np.int64(1) << b.order[inside].astype(np.int64)), pages), -1)
-        listed = np.cumsum(rises[:-1]) > 0
+        bits = listed.get(section_nr)
+        there = nothing if bits is None else np.unpackbits(bits, count=pages).view(np.bool_)
         state.tables = with_room(state.tables, pages)
         slot, generation = int(state.tables.slot[section_nr]), int(state.tables.generation[section_nr])
-        apply_silence(state.tables, slot, section_nr * pages, generation, listed, seq, ts)
+        apply_silence(state.tables, slot, section_nr * pages, generation, there, seq, ts)
 
 
 # -- kpageflags ----------------------------------------------------------------------------------------------------------
@@ -211,7 +212,7 @@ def end_unlisted(state: StreamState, b: Entries, seq: int, ts: int) -> None:
 
 def _kpageflags(state: StreamState, opened: OpenBaseline, seq: int, ts: int, applied: bool) -> None:
     """Audit with a reading of kpageflags, and apply it: only the BUDDY bit proves that a page is free."""
-    batch = concat(opened.batches) if opened.batches else None
+    batch = concat(list(opened.taken())) if opened.entries else None
     runs = []
     if batch is not None:
         pfn, nr_pages, flags = (batch.column(name) for name in ("pfn", "nr_pages", "page_flags"))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pagetrail.replay.facts.facts import StreamRecording
 from pagetrail.replay.fold.decode import Events, decode
-from pagetrail.replay.fold.fold_jit import DONE, ROOM, SEAL, SECTION, fold
+from pagetrail.replay.fold.fold_jit import DONE, RARE, ROOM, SEAL, SECTION, fold, is_rare
 from pagetrail.replay.fold.notice_jit import doubt
 from pagetrail.replay.fold.options import OPT_FLOOR, OPT_MAX_PFN
 from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT, QUARANTINE, RUNS, with_room
@@ -104,7 +104,10 @@ class StreamEngine:
         state, i, n = self.state, start, len(batch)
         while i < n:
             before = i
-            i, why = fold(state.tables, state.opts, e, recording.base_seq, i, self._room)
+            if is_rare(int(e.kind[i])):  # a dump has no other events: the compiled fold is not even loaded
+                why = RARE
+            else:
+                i, why = fold(state.tables, state.opts, e, recording.base_seq, i, self._room)
             self._count(e.kind[before:i])
             if i > before:
                 state.values.feed(e, before, i, recording.base_seq, state.tables, int(state.opts[OPT_MAX_PFN]))
@@ -171,7 +174,7 @@ class StreamEngine:
             others = np.flatnonzero((e.kind[i:] != Kind.BASELINE_ENTRY) | (e.ts[i:] != event.ts))
             stop = i + int(others[0]) if others.size else len(batch)
             if state.baseline is not None:
-                state.baseline.batches.append(batch.slice(i, stop))
+                state.baseline.add(batch.slice(i, stop))
         elif kind not in _KINDS or not event.is_understood(Kind(kind)):
             state.quarantine(Anomaly.NOT_AN_EVENT, event.seq, event.ts, int(e.pfn[i]), int(e.order[i]))
         elif (rule := RULES.get(Kind(kind))) is not None:

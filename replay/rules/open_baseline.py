@@ -1,12 +1,14 @@
 """A baseline that has begun and not ended: its records so far, which a tip keeps too."""
 
 import base64
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from pagetrail.schemas.batch import EventBatch, concat, from_arrow, to_arrow
+from pagetrail.schemas.batch import EventBatch, concat, from_arrow, packed, to_arrow, unpacked
 from pagetrail.schemas.details import BaselineBegin
 
 
@@ -22,31 +24,61 @@ class OpenBaseline:
         The fold's least number of events in a segment, to restore at the end of the baseline: no segment ends before it.
     since
         Trace clock, ns: an event on a page from then on may have come after the page's record was read.
-    batches
-        Its records, in their order.
+    entries, larger
+        How many records it has, and how many of them are of blocks of more than one page.
+    rises
+        Whether their page frame numbers rise: then they can be taken one part after another.
+    repeats
+        Whether a part begins with the page with which the one before it ends.
     """
 
     begin: BaselineBegin
     seq: int
     floor: int
     since: int
-    batches: list[EventBatch] = field(default_factory=list)
+    entries: int = 0
+    larger: int = 0
+    rises: bool = True
+    repeats: bool = False
+    _packed: list[bytes] = field(default_factory=list)
+    """Batches of the events' schema, compressed: a dump may have a record for every page of the machine."""
+    _last: int = -1
 
     @property
     def nbytes(self) -> int:
         """Return the approximate size of its records, in bytes."""
-        return sum(column.nbytes for batch in self.batches for column in batch.columns.values())
+        return sum(map(len, self._packed))
+
+    def add(self, batch: EventBatch) -> None:
+        """Add records behind those that are there."""
+        pfn = np.asarray(batch.column("pfn"), np.int64)
+        self.rises = self.rises and int(pfn[0]) >= self._last and bool((pfn[1:] >= pfn[:-1]).all())
+        self.repeats = self.repeats or int(pfn[0]) == self._last
+        self._last = int(pfn[-1])
+        self.entries += len(batch)
+        self.larger += int(np.count_nonzero(np.asarray(batch.column("order"), np.int8) > 0))
+        self._packed.append(packed(to_arrow(batch)))
+
+    def batches(self) -> Iterator[EventBatch]:
+        """Yield its records in their order."""
+        for rows in self._packed:
+            yield from_arrow(unpacked(rows))
+
+    def taken(self) -> Iterator[EventBatch]:
+        """Yield its records in their order; each batch is dropped when the next one is drawn."""
+        self._packed.reverse()
+        while self._packed:
+            yield from_arrow(unpacked(self._packed.pop()))
 
     def records(self) -> pa.RecordBatch | None:
         """Return its records as one batch of the events' schema; null: there are none yet."""
-        return to_arrow(concat(self.batches)) if self.batches else None
+        return to_arrow(concat(list(self.batches()))) if self._packed else None
 
     def plain(self) -> dict[str, Any]:
         """Return it as values of JSON."""
-        records = self.records()
-        packed = None if records is None else base64.b64encode(_packed(records)).decode()
         begin = self.begin.model_dump(mode="json")
-        return {"begin": begin, "seq": self.seq, "floor": self.floor, "since": self.since, "records": packed}
+        records = None if not self._packed else base64.b64encode(self._stream()).decode()
+        return {"begin": begin, "seq": self.seq, "floor": self.floor, "since": self.since, "records": records}
 
     @classmethod
     def from_plain(cls, saved: dict[str, Any]) -> "OpenBaseline":
@@ -54,12 +86,16 @@ class OpenBaseline:
         opened = cls(BaselineBegin.model_validate(saved["begin"]), saved["seq"], saved["floor"], saved["since"])
         if saved["records"] is not None:
             with pa.ipc.open_stream(base64.b64decode(saved["records"])) as reader:
-                opened.batches = [from_arrow(batch) for batch in reader]
+                for rows in reader:
+                    opened.add(from_arrow(rows))
         return opened
 
-
-def _packed(records: pa.RecordBatch) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, records.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
-        writer.write_batch(records)
-    return bytes(sink.getvalue().to_pybytes())
+    def _stream(self) -> bytes:
+        """Return its records as one compressed Arrow stream, batch by batch."""
+        sink = pa.BufferOutputStream()
+        options = pa.ipc.IpcWriteOptions(compression="zstd")
+        schema = unpacked(self._packed[0]).schema
+        with pa.ipc.new_stream(sink, schema, options=options) as writer:
+            for rows in self._packed:
+                writer.write_batch(unpacked(rows))
+        return bytes(sink.getvalue().to_pybytes())

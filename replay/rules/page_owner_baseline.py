@@ -6,7 +6,7 @@ and ghosts, classes 1 and 6), the dump is compared with that record.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,12 @@ from pagetrail.schemas.owner import (
     State,
 )
 from pagetrail.schemas.structs import taken
+
+CLASSES: Final = (
+    "agree", "early", "early, unseen", "ghost", "isolated", "migrated", "missing", "other owner", "other time", "owner unknown",
+    "split", "touched during the dump",
+)  # fmt: skip
+"""How a record of a dump and the state before it may differ."""
 
 
 class Entries(NamedTuple):
@@ -137,9 +143,18 @@ def stamped_early(o: Array, entries: Entries, swappers: Sequence[int]) -> NDArra
 
 
 def compare(
-    t: Tables, o: Array, entries: Entries, since: int, clock: OwnerClock | None, swappers: Sequence[int]
+    t: Tables,
+    o: Array,
+    entries: Entries,
+    since: int,
+    clock: OwnerClock | None,
+    swappers: Sequence[int],
+    sections: range,
 ) -> Comparison:
-    """Compare a dump's records with the state; records of pages touched at or after *since* prove nothing."""
+    """Compare a dump's records of some *sections*, all of them, with the state.
+
+    Records of pages touched at or after *since* prove nothing.
+    """
     proven, ours, viewed = _heads(t, entries.pfn)
     early = stamped_early(o, entries, swappers)
     touched = (proven["state"] != State.UNKNOWN) & (proven["begin_ts"] >= since)
@@ -151,7 +166,7 @@ def compare(
         & (ours["gfp_mask"] == entries.gfp_mask)
         & _same_ts(ours, entries, clock)
     )
-    extra, extra_ours = _extra(t, entries, since)
+    extra, extra_ours = _extra(t, entries, since, sections)
     return Comparison(
         ours=ours,
         proven=proven,
@@ -199,16 +214,17 @@ def _same_ts(ours: NDArray[np.void], entries: Entries, clock: OwnerClock | None)
     return np.asarray(unknown | (apart <= SAME_TS_NSEC))
 
 
-def _extra(t: Tables, entries: Entries, since: int) -> tuple[NDArray[np.int64], NDArray[np.void]]:
+def _extra(t: Tables, entries: Entries, since: int, sections: range) -> tuple[NDArray[np.int64], NDArray[np.void]]:
     """Return the heads of owned blocks, last touched before *since*, that the dump does not list, and their records."""
     pages = t.owner.shape[1]
     found, records = [], []
-    listed_section = entries.pfn // pages
-    for section_nr in np.flatnonzero(t.slot >= 0):
+    there = t.slot[sections.start : sections.stop] >= 0
+    for section_nr in (sections.start + np.flatnonzero(there)).tolist():
         slot = t.slot[section_nr]
+        listed = slice(*np.searchsorted(entries.pfn, [section_nr * pages, (section_nr + 1) * pages]).tolist())
         handle = np.where(t.kernel[slot] >= 0, t.kernel[slot], t.owner[slot])
         unlisted = handle >= 0
-        unlisted[entries.pfn[listed_section == section_nr] % pages] = False
+        unlisted[entries.pfn[listed] % pages] = False
         page = np.flatnonzero(unlisted)
         page = page[(t.records["state"][handle[page]] == State.OWNED) & (t.records["begin_ts"][handle[page]] < since)]
         pfn = page + section_nr * pages
@@ -263,13 +279,15 @@ def stamped_by(entries: Entries, clock: OwnerClock | None) -> NDArray[np.int64]:
     return np.asarray(np.where(known, at, OPEN_END))
 
 
-def difference_class(c: Comparison, entries: Entries, gfp_isolated: int) -> NDArray[np.str_]:
-    """Return the class of each record's difference, by the known causes of differences between replay and the kernel."""
+def difference_class(c: Comparison, entries: Entries, gfp_isolated: int) -> NDArray[np.int8]:
+    """Return the class of each record's difference, by the known causes of differences between replay and the kernel.
+
+    It is an index into ``CLASSES``.
+    """
     ours, m = c.ours, entries.pfn.size
     owned = ours["state"] == State.OWNED
     migrated = entries.migrate_reason != ABSENT8
     same_act = owned & _same_pid(ours, entries) & (ours["gfp_mask"] == entries.gfp_mask)
-    names = np.full(m, "other owner", dtype="U24")
     rules = (
         (owned & (ours["pid"] == ABSENT32), "owner unknown"),
         (same_act & (ours["order"] == entries.order), "other time"),
@@ -282,7 +300,7 @@ def difference_class(c: Comparison, entries: Entries, gfp_isolated: int) -> NDAr
         (c.early & (ours["state"] == State.UNKNOWN), "early, unseen"),
         (c.touched, "touched during the dump"),
     )
-    for mask, name in rules:
-        names[mask] = name
-    names[c.agree] = "agree"
-    return names
+    found = np.full(m, CLASSES.index("other owner"), np.int8)
+    for mask, name in (*rules, (c.agree, "agree")):
+        found[mask] = CLASSES.index(name)
+    return found

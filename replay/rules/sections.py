@@ -63,9 +63,7 @@ def place(tables: Tables, section_nr: int, generation: int) -> Tables:
     free = next((slot for slot in range(tables.owner.shape[0]) if slot not in taken), None)
     if free is None:
         free = tables.owner.shape[0]
-        tables = tables._replace(
-            owner=np.asarray(grown(tables.owner, free + 1, -1)), kernel=np.asarray(grown(tables.kernel, free + 1, -1))
-        )
+        tables = tables._replace(owner=grown(tables.owner, free + 1), kernel=grown(tables.kernel, free + 1))
     tables.owner[free] = -1
     tables.kernel[free] = -1
     tables.slot[section_nr] = free

@@ -1,7 +1,6 @@
 """The state of one stream, which the rules read and change. It depends on no events, engine or store."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -52,7 +51,8 @@ class StreamState:
     baseline
         The baseline that has begun and not ended; null: there is none.
     differences
-        The differences between baselines of this stretch and the state, with both sides of each.
+        The differences between baselines of this stretch and the state, with both sides of each: packed rows of the table
+        ``audit_differences``.
     said
         What dumps said of pages beside their owners, as far as it counts for this stretch.
     """
@@ -65,7 +65,7 @@ class StreamState:
         self.tables: Tables = new_tables(X86_64_PAGES_PER_SECTION)
         self.values = PageValues(clients, X86_64_PAGES_PER_SECTION)
         self.baseline: OpenBaseline | None = None
-        self.differences: list[dict[str, Any]] = []
+        self.differences: list[bytes] = []
         self.said: Said = nothing_said()
         self.opts = np.zeros(OPTIONS, np.int64)
         write_rules(self.opts, self.facts.rules, None)

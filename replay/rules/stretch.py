@@ -1,10 +1,10 @@
-"""A stretch of a stream: the state at its end and the spans that ended within it, as values that later events do not change.
+"""A stretch of a stream: the state at its end and the spans that ended within it. It becomes a segment or a tip.
 
-A stretch becomes a segment or a tip. It holds copies, so it may be written while the next stretch is folded.
+Its spans are those of the state, not copies, since a copy would take as much memory as the state itself: a stretch is digested
+and written before the next event is folded. Everything else in it stays as it is.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.fold.decode import StackTable
 from pagetrail.replay.fold.options import OPT_SKEW, STATE_OPTIONS
-from pagetrail.replay.fold.tables import DOUBTS, QUARANTINE, RUNS, live_rows, recent_moves
+from pagetrail.replay.fold.tables import DOUBTS, QUARANTINE, RUNS, Tables, recent_moves
 from pagetrail.replay.rules.dumped.said import Said
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.schemas.structs import copied
@@ -54,9 +54,9 @@ class Stretch:
     Attributes
     ----------
     runs, records
-        (n,) RUN_DTYPE and RECORD_DTYPE: spans that ended within the stretch, row by row.
-    live_runs, live_records, live_handles
-        (m,) spans that are open at its end, by (kernel_view, pfn), and the handle of each one's record in the state.
+        (n,) RUN_DTYPE and RECORD_DTYPE: spans that ended within the stretch, row by row; valid until the next event is folded.
+    tables
+        The state at its end, with the spans that are open; valid as long.
     doubts
         DOUBT_DTYPE: doubts cast within the stretch, without those of hotplug calls in progress.
     values, live_values
@@ -66,7 +66,7 @@ class Stretch:
     quarantined
         (k, 4) seq, pfn, order, Anomaly of each quarantined event of the stretch.
     differences
-        Differences between baselines of the stretch and the state.
+        Differences between baselines of the stretch and the state, as packed rows of ``audit_differences``.
     said
         What dumps said of pages whose allocation lasted into the stretch.
     comms, stacks
@@ -81,15 +81,13 @@ class Stretch:
     stacks: StackTable
     runs: NDArray[np.void]
     records: NDArray[np.void]
-    live_runs: NDArray[np.void]
-    live_records: NDArray[np.void]
-    live_handles: NDArray[np.int64]
+    tables: Tables
     doubts: NDArray[np.void]
     values: NDArray[np.void]
     live_values: NDArray[np.void]
     anomalies: NDArray[np.int64]
     quarantined: NDArray[np.int64]
-    differences: tuple[dict[str, Any], ...]
+    differences: tuple[bytes, ...]
     said: Said
     resume: dict[str, object]
 
@@ -98,17 +96,14 @@ def stretch_of(state: StreamState, origin: StretchOrigin) -> Stretch:
     """Return the stretch that ends with the last event folded."""
     t = state.tables
     ended = int(t.counts[RUNS])
-    live_runs, live_records, live_handles = live_rows(t)
     return Stretch(
         origin=origin,
         facts=state.facts.copy(),
         comms=state.comms.texts,
         stacks=state.stacks,
-        runs=copied(t.runs[:ended]),
-        records=copied(t.closed[:ended]),
-        live_runs=live_runs,
-        live_records=live_records,
-        live_handles=live_handles,
+        runs=t.runs[:ended],
+        records=t.closed[:ended],
+        tables=t,
         doubts=copied(t.doubts[: t.counts[DOUBTS]]),
         values=copied(state.values.closed()),
         live_values=state.values.live(t),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -110,8 +111,10 @@ class PartitionReplay:
 
     def step(self, stop: Callable[[], bool] = lambda: False, on_record: Callable[[], None] = lambda: None) -> bool:
         """Read once and fold the records, until *stop*; write due tips and the cut. Return whether there were records."""
-        records = self._read()
-        for record in records:
+        records = deque(self._read())
+        anything = bool(records)
+        while records:
+            record = records.popleft()  # so that no more frames are held than are still to be folded
             self._record(record)
             if self._anew:
                 self._anew = False
@@ -121,8 +124,8 @@ class PartitionReplay:
             on_record()
             if stop():
                 break
-        self._tips(everything=not records)
-        return bool(records)
+        self._tips(everything=not anything)
+        return anything
 
     def save(self) -> None:
         """Write a tip of each stream that has changed, and the cut."""

@@ -7,10 +7,10 @@ import numpy as np
 
 from pagetrail.replay.fold.decode import Events, no_events
 from pagetrail.replay.fold.fold_jit import fold
-from pagetrail.replay.fold.notice_jit import doubt, doubt_on, note
+from pagetrail.replay.fold.notice_jit import doubt, doubt_each, doubt_on, note
 from pagetrail.replay.fold.options import OPTIONS
 from pagetrail.replay.fold.range_jit import stamp_range
-from pagetrail.replay.fold.section_jit import apply_baseline, close_section
+from pagetrail.replay.fold.section_jit import apply_baseline, close_section, place_runs
 from pagetrail.replay.fold.tables import new_tables
 from pagetrail.replay.fold.value_jit import FieldEvents, Values, end_section, set_values
 from pagetrail.replay.rules.page_owner_baseline import Entries, no_entries
@@ -22,16 +22,18 @@ def compile_jit_functions() -> None:
     tables = new_tables(1)
     events: Events = no_events()
     entries: Entries = no_entries()
-    options = np.zeros(OPTIONS, np.int64)
+    options, none = np.zeros(OPTIONS, np.int64), np.zeros(0, np.int64)
     fold(tables, options, events, 0, 0, np.zeros(1, np.int64))
     apply_baseline(tables, options, entries, np.zeros(0, np.int8), np.zeros(0, np.bool_), 0, 0, 0, 0, 0)
     note(tables, 1, 0, 0)
     doubt(tables, 0, 0, 0, 0, 0, 0)
     doubt_on(tables, 0, 0, 0, 0, 0, 0)
+    doubt_each(tables, none, none, none, 0, 0, 0)
     tables = tables._replace(owner=np.full((1, 1), -1, np.int32), kernel=np.full((1, 1), -1, np.int32))
     close_section(tables, 0, 0, 0, 0, 0, 0)
     stamp_range(tables, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-    longs, none = np.zeros((1, 1, 1), np.int64), np.zeros(0, np.int64)
+    place_runs(tables, none, none, np.zeros(0, np.int8), np.zeros(0, np.int32))
+    longs = np.zeros((1, 1, 1), np.int64)
     values = Values(longs, longs, longs, np.zeros((1, 1, 1), np.int8), np.zeros(1, VALUE_DTYPE), np.zeros(1, np.int64))
     changes = FieldEvents(none, none, none, np.zeros(0, np.int16), none, none, none)
     set_values(values, tables.slot, tables.generation, 0, changes, 0)

@@ -1,27 +1,36 @@
 """The content of a segment or a tip as Arrow tables, and its digests."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.facts import open_call_doubts, plain
-from pagetrail.replay.fold.tables import ANOMALY_ROWS
+from pagetrail.replay.fold.tables import ANOMALY_ROWS, live_pieces
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said
 from pagetrail.replay.rules.stretch import Stretch
 from pagetrail.replay.store.digest import (
     facts_digest,
     join_digests,
+    live_digest,
     rows_digest,
     said_digest,
     spans_digest,
     values_digest,
 )
-from pagetrail.replay.store.state_digest import EndedSums, doubts_sum, quarantined_sum, spans_sum, values_sum
+from pagetrail.replay.store.state_digest import (
+    EndedSums,
+    doubts_sum,
+    live_sum,
+    quarantined_sum,
+    spans_sum,
+    values_sum,
+)
+from pagetrail.schemas.batch import unpacked
 from pagetrail.schemas.owner import (
     ABSENT8,
     ABSENT16,
@@ -36,16 +45,15 @@ from pagetrail.schemas.owner import (
     How,
     State,
 )
-from pagetrail.schemas.store.tables import FOLD_VERSION, STORE_FORMAT, TABLE
+from pagetrail.schemas.store.tables import FOLD_VERSION, STORE_FORMAT, TABLE, arrow_schema
 from pagetrail.schemas.structs import taken
 
 _SMALLEST = {
     np.dtype(np.int64): ABSENT64, np.dtype(np.int32): ABSENT32, np.dtype(np.int16): ABSENT16, np.dtype(np.int8): ABSENT8,
 }  # fmt: skip
-_ARROW = {
-    "BIGINT": pa.int64(), "INTEGER": pa.int32(), "SMALLINT": pa.int16(), "TINYINT": pa.int8(), "VARCHAR": pa.utf8(),
-    "BOOLEAN": pa.bool_(),
-}  # fmt: skip
+_SPAN = arrow_schema("live")
+_ROWS_AT_ONCE = 1 << 13
+"""Spans that are made into rows of the store at once."""
 _RUN_FIELDS = ("pfn", "nr_pages", "end_seq", "end_ts", "generation", "end_how", "kernel_view")
 
 
@@ -83,7 +91,7 @@ class Content:
             self.parent.digest.encode(),
             f"{o.host}\0{o.boot_id}\0{o.digest_name}\0{o.first_seq}\0{o.last_seq}".encode(),
             spans_digest(s.runs, s.records, s.comms, s.stacks.ids),
-            spans_digest(s.live_runs, s.live_records, s.comms, s.stacks.ids),
+            live_digest(s.tables, s.comms, s.stacks.ids),
             rows_digest(self.doubts),
             s.anomalies.tobytes(),
             facts_digest(s.facts),
@@ -103,7 +111,7 @@ class Content:
 
     def _state_digest(self, ended: EndedSums) -> str:
         s = self.stretch
-        live = spans_sum(s.live_runs, s.live_records, s.comms, s.stacks.ids)
+        live = live_sum(s.tables, s.comms, s.stacks.ids)
         return join_digests(
             json.dumps(ended.plain()).encode(),
             f"{live:032x} {values_sum(s.live_values, s.facts.fields):032x}".encode(),
@@ -113,15 +121,21 @@ class Content:
 
     def tables(self) -> dict[str, pa.Table]:
         """Return every table of the file, by name."""
+        return {name: pa.Table.from_batches(batches, arrow_schema(name)) for name, batches in self.batches().items()}
+
+    def batches(self) -> dict[str, Iterator[pa.RecordBatch]]:
+        """Return the rows of every table of the file, by name; those of spans and differences are made while they are drawn."""
+        large = {
+            "spans": self._ended_spans(), "live": self._live_spans(),
+            "audit_differences": map(unpacked, self.stretch.differences),
+        }  # fmt: skip
+        return large | {name: iter(table.to_batches()) for name, table in self._small().items()}
+
+    def _small(self) -> dict[str, pa.Table]:
         s, facts = self.stretch, self.stretch.facts
-        closed = np.lexsort((s.records["begin_seq"], s.runs["pfn"]))
-        comms, stacks = self._used("comm", "free_comm"), self._used("stack", "free_stack")
-        spans = _spans(taken(s.runs, closed), taken(s.records, closed), np.full(closed.size, -1), comms, stacks)
         return {
             "meta": _rows("meta", list(self._meta().items())),
             "words": _rows("words", _words()),
-            "spans": spans,
-            "live": _spans(s.live_runs, s.live_records, s.live_handles, comms, stacks),
             "sections": _rows("sections", [tuple(asdict(e).values()) for e in facts.sections]),
             "page_ext": _values(np.concatenate([s.values, s.live_values]), facts.fields),
             "gaps": _rows("gaps", [(seq, cpu, g.t_lo, g.t_hi, g.lost, g.reason) for seq, cpu, g in facts.gaps]),
@@ -129,21 +143,50 @@ class Content:
             "anomalies": _rows("anomalies", self._anomalies()),
             "quarantined": _rows("quarantined", s.quarantined.tolist()),
             "audits": _rows("audits", [tuple(asdict(a).values())[:10] for a in facts.audits]),
-            "audit_differences": _differences(s.differences),
             "markers": _rows("markers", facts.markers),
             "hotplug": _rows("hotplug", [tuple(asdict(h).values()) for h in facts.hotplug]),
             "stacks": _rows("stacks", [
                 (i, s.stacks.ids[d], s.stacks.frames[d], s.stacks.raw[d], s.stacks.truncated[d])
-                for i, d in enumerate(stacks.tolist())]),
-            "comms": _rows("comms", [(i, s.comms[d]) for i, d in enumerate(comms.tolist())]),
+                for i, d in enumerate(self._stacks.tolist())]),
+            "comms": _rows("comms", [(i, s.comms[d]) for i, d in enumerate(self._comms.tolist())]),
             **_said(s.said),
             "state": _rows("state", [(name, json.dumps(value)) for name, value in self._state().items()]),
         }  # fmt: skip
 
-    def _used(self, *fields: str) -> NDArray[np.int64]:
-        ids = [rows[name] for rows in (self.stretch.records, self.stretch.live_records) for name in fields]
-        used = np.unique(np.concatenate(ids))
-        return np.asarray(used[used >= 0], np.int64)
+    def _ended_spans(self) -> Iterator[pa.RecordBatch]:
+        s = self.stretch
+        closed = np.lexsort((s.records["begin_seq"], s.runs["pfn"]))
+        for start in range(0, closed.size, _ROWS_AT_ONCE):
+            some = closed[start : start + _ROWS_AT_ONCE]
+            nothing = np.full(some.size, -1, np.int32)
+            yield _spans(taken(s.runs, some), taken(s.records, some), nothing, self._comms, self._stacks)
+
+    def _live_spans(self) -> Iterator[pa.RecordBatch]:
+        records = self.stretch.tables.records
+        for piece in live_pieces(self.stretch.tables):
+            for start in range(0, piece.handles.size, _ROWS_AT_ONCE):
+                runs, handles = piece.runs[start:], piece.handles[start : start + _ROWS_AT_ONCE]
+                runs = runs[: handles.size]
+                yield _spans(runs, taken(records, handles), handles, self._comms, self._stacks)
+
+    @cached_property
+    def _comms(self) -> NDArray[np.int64]:
+        """The comms that the file uses, by their ids in the stretch; in the file, they are numbered in this order."""
+        return self._used(len(self.stretch.comms), "comm", "free_comm")
+
+    @cached_property
+    def _stacks(self) -> NDArray[np.int64]:
+        """The stacks that the file uses, likewise."""
+        return self._used(len(self.stretch.stacks), "stack", "free_stack")
+
+    def _used(self, known: int, *fields: str) -> NDArray[np.int64]:
+        used = np.zeros(known + 1, np.bool_)  # the last one stands for -1
+        live = self.stretch.tables.records
+        for name in fields:
+            used[self.stretch.records[name]] = True
+            for piece in live_pieces(self.stretch.tables):
+                used[live[name][piece.handles]] = True
+        return np.flatnonzero(used[:-1])
 
     def _meta(self) -> dict[str, str]:
         s, o = self.stretch, self.stretch.origin
@@ -154,7 +197,7 @@ class Content:
             "last_seq": o.last_seq, "first_ts": o.last_ts if o.first_ts is None else o.first_ts, "last_ts": o.last_ts,
             "digest": self.digest, "state_digest": self.state_digest, "parent_digest": self.parent.digest,
             "doubts_reach_back_to": reach,
-            "live_pages": int(s.live_runs["nr_pages"][s.live_runs["kernel_view"] == 0].sum()),
+            "live_pages": int(np.count_nonzero(s.tables.owner[s.tables.slot[s.tables.slot >= 0]] >= 0)),
         }  # fmt: skip
         return {key: "" if value is None else str(value) for key, value in values.items()}
 
@@ -167,25 +210,24 @@ class Content:
 
 
 def _rows(name: str, rows: Sequence[Sequence[object]]) -> pa.Table:
-    columns = TABLE[name].columns
-    by_column = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
+    schema = arrow_schema(name)
+    by_column = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
     return pa.table(
-        {column[0]: pa.array(values, _ARROW[column[1]]) for column, values in zip(columns, by_column, strict=True)}
+        [pa.array(values, field.type) for field, values in zip(schema, by_column, strict=True)], schema=schema
     )
 
 
 def _spans(
     runs: NDArray[np.void],
     records: NDArray[np.void],
-    handles: NDArray[np.int64],
+    handles: NDArray[np.int32],
     comms: NDArray[np.int64],
     stacks: NDArray[np.int64],
-) -> pa.Table:
-    arrays = {}
-    for name, kind, _ in TABLE["live"].columns:
+) -> pa.RecordBatch:
+    arrays = []
+    for name in _SPAN.names:
         if name == "record":
-            column = np.asarray(handles, np.int32)
-            arrays[name] = pa.array(column, _ARROW[kind], mask=column < 0)
+            arrays.append(pa.array(handles, mask=handles < 0))
             continue
         column = np.ascontiguousarray((runs if name in _RUN_FIELDS else records)[name])
         if name in ("comm", "free_comm", "stack", "free_stack"):
@@ -194,8 +236,8 @@ def _spans(
             column = np.searchsorted(used, column).astype(np.int32)
         else:
             mask = column == _SMALLEST[column.dtype]
-        arrays[name] = pa.array(column, _ARROW[kind], mask=mask)
-    return pa.table(arrays)
+        arrays.append(pa.array(column, mask=mask))
+    return pa.RecordBatch.from_arrays(arrays, schema=_SPAN)
 
 
 def _values(rows: NDArray[np.void], fields: Sequence[str]) -> pa.Table:
@@ -204,8 +246,8 @@ def _values(rows: NDArray[np.void], fields: Sequence[str]) -> pa.Table:
     names = [fields[field].split(".", 1) for field in rows["field"].tolist()]
     columns = {"client": [client for client, _ in names], "field": [field for _, field in names]}
     return pa.table({
-        name: pa.array(columns[name] if name in columns else np.ascontiguousarray(rows[name]), _ARROW[kind])
-        for name, kind, _ in TABLE["page_ext"].columns
+        one.name: pa.array(columns[one.name] if one.name in columns else np.ascontiguousarray(rows[one.name]), one.type)
+        for one in arrow_schema("page_ext")
     })  # fmt: skip
 
 
@@ -227,40 +269,6 @@ def _said(said: Said) -> dict[str, pa.Table]:
         "said_stamps": pa.table({n: pa.array(c, mask=c == ABSENT64) for n, c in stamps.items()}),
         "said_texts": _rows("said_texts", [(i, said.texts.texts[text]) for i, text in enumerate(used.tolist())]),
     }
-
-
-def _differences(found: Sequence[dict[str, Any]]) -> pa.Table:
-    tables = []
-    for d in found:
-        if "table" in d:  # restored from a tip
-            tables.append(d["table"])
-            continue
-        ours = d["ours"]
-        size, more = len(d["pfn"]), len(d["extra"])
-        owned = np.concatenate([ours["state"] == State.OWNED, np.ones(more, bool)])
-
-        def kernel(name: str, missing: int, more: int = more, d: dict[str, Any] = d) -> pa.Array:
-            column = np.asarray(d[name])
-            column = np.concatenate([column, np.full(more, missing, column.dtype)])
-            return pa.array(column, mask=column == missing)
-
-        def replay(name: str, d: dict[str, Any] = d, owned: NDArray[np.bool_] = owned) -> pa.Array:
-            column = np.concatenate([d["ours"][name], d["extra_ours"][name]])
-            return pa.array(column, mask=~owned | (column == _SMALLEST[column.dtype]))
-
-        stamps = np.concatenate([d["ours_ts"], d["extra_ts"]])
-        tables.append(pa.table({
-            "seq": np.full(size + more, d["seq"], np.int64), "name": [d["name"]] * (size + more),
-            "pfn": np.concatenate([d["pfn"], d["extra"]]),
-            "class": [str(c) for c in d["class"]] + ["not in the dump"] * more,
-            "kernel_order": kernel("order", ABSENT8), "kernel_pid": kernel("pid", ABSENT32),
-            "kernel_tgid": kernel("tgid", ABSENT32), "kernel_gfp_mask": kernel("gfp_mask", ABSENT64),
-            "kernel_ts_nsec": kernel("ts_nsec", ABSENT64), "order": replay("order"), "pid": replay("pid"),
-            "tgid": replay("tgid"), "gfp_mask": replay("gfp_mask"),
-            "ts_nsec": pa.array(stamps, mask=~owned | (stamps == ABSENT64)),
-        }))  # fmt: skip
-    empty = _rows("audit_differences", [])
-    return pa.concat_tables([empty, *[table.cast(empty.schema) for table in tables]])
 
 
 def _words() -> list[tuple[str, int, str]]:

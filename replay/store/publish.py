@@ -1,7 +1,11 @@
 """Segments and tips: made in DuckDB and published in the store; replaced tips are removed."""
 
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Final
+from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
@@ -11,9 +15,10 @@ from pagetrail.replay.store.databases import Instance
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import meta, opened
 from pagetrail.schemas.errors import SegmentGone, StorageFull, TrailError
+from pagetrail.schemas.memory import give_back
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.names import overtaken, segment_name, tip_name
-from pagetrail.schemas.store.tables import BLOCK_SIZE, ddl
+from pagetrail.schemas.store.tables import BLOCK_SIZE, ROW_GROUP_SIZE, arrow_schema, ddl
 
 
 def write(place: StreamPlace, content: Content) -> str:
@@ -33,7 +38,7 @@ def write(place: StreamPlace, content: Content) -> str:
         else segment_name(place.name, stretch.first_seq, stretch.last_seq)
     )
     try:
-        if not place.store.publish_if_absent(name, lambda draft: _write_tables(draft, content.tables())):
+        if not place.store.publish_if_absent(name, lambda draft: _write_tables(draft, content.batches())):
             _check_same(place.store, name, content.digest)
     except duckdb.Error as error:
         if _is_full(error):
@@ -72,21 +77,39 @@ def _add_empty(db: duckdb.DuckDBPyConnection) -> None:
             tables.execute(statement)
 
 
-_WRITERS: Final = Instance(_add_empty, threads=2)
+_LEAST_MEMORY: Final = 8 << 20
+"""Bytes. DuckDB would keep all blocks that it has written in memory, up to most of the machine's; nobody reads them here."""
+
+_WRITERS: Final = Instance(
+    _add_empty,
+    threads=1,
+    memory_limit=f"{_LEAST_MEMORY}B",
+    temp_directory=str(Path(gettempdir()) / f"pagetrail-{uuid4().hex}"),
+)
 
 
-def _write_tables(path: Path, tables: dict[str, pa.Table]) -> None:
-    with _WRITERS.attached(path, f"BLOCK_SIZE {BLOCK_SIZE}") as db:
+def _write_tables(path: Path, tables: dict[str, Iterator[pa.RecordBatch]]) -> None:
+    give_back()
+    with _WRITERS.attached(path, f"BLOCK_SIZE {BLOCK_SIZE}, ROW_GROUP_SIZE {ROW_GROUP_SIZE}") as db:
         segment = db.execute("SELECT current_database()").fetchall()[0][0]
         db.execute("BEGIN")
         db.execute(f"COPY FROM DATABASE empty TO {segment} (SCHEMA)")
-        for name, table in tables.items():
-            if table.num_rows:
-                db.register("incoming", table)
+        for name, batches in tables.items():
+            first = next(batches, None)
+            if first is not None:
+                _allow(db, first)
+                schema = arrow_schema(name)
+                db.register("incoming", pa.RecordBatchReader.from_batches(schema, chain((first,), batches)))
                 db.execute(f'INSERT INTO "{name}" SELECT * FROM incoming')
                 db.unregister("incoming")
         db.execute("COMMIT")
         db.execute("CHECKPOINT")
+
+
+def _allow(db: duckdb.DuckDBPyConnection, rows: pa.RecordBatch) -> None:
+    """Raise the limit of memory where rows are large: a text has to be there in one piece, and twice."""
+    if rows.nbytes * 4 > _LEAST_MEMORY:
+        db.execute(f"SET memory_limit = '{_LEAST_MEMORY + 4 * rows.nbytes}B'")
 
 
 def _check_same(store: Store, name: str, digest: str) -> None:

@@ -7,12 +7,26 @@ from typing import Any, Final
 import duckdb
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import from_plain
 from pagetrail.replay.fold.decode import TextTable
 from pagetrail.replay.fold.options import STATE_OPTIONS, write_rules
-from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, MOVES, QUARANTINE, RUNS, SPARE, grown
+from pagetrail.replay.fold.section_jit import place_runs
+from pagetrail.replay.fold.tables import (
+    DOUBTS,
+    EVENTS,
+    LAST_SEQ,
+    LAST_TS,
+    LIVE,
+    MOVES,
+    QUARANTINE,
+    RUNS,
+    SPARE,
+    Tables,
+    with_records,
+)
 from pagetrail.replay.rules.dumped.noting import without_ended
 from pagetrail.replay.rules.dumped.said import Said, SaidRows
 from pagetrail.replay.rules.engine import StreamEngine
@@ -24,15 +38,20 @@ from pagetrail.replay.store.content import Link
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import arrays, columns, meta, opened
 from pagetrail.replay.store.state_digest import EndedSums
+from pagetrail.schemas.batch import packed
 from pagetrail.schemas.errors import SegmentGone
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END, STAMP_DTYPE, VALUE_DTYPE, VALUE_SAID_DTYPE
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.store.tables import SAID_SINCE
-from pagetrail.schemas.structs import taken
+from pagetrail.schemas.structs import whole
 
 _LOOKS: Final = 5
 """How often the last file is looked up again when a tip is replaced during the lookup."""
+
+_SPARE_RECORDS: Final = 1024
+_ROWS_AT_ONCE: Final = 1 << 15
+"""Rows of a large table that are read at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +108,7 @@ def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:
         saved = {name: json.loads(value) for name, value in db.execute("SELECT name, value FROM state").fetchall()}
         _restore_facts(state, saved)
         _restore_texts(state, db)
-        _restore_live(state, db.sql("SELECT * FROM live ORDER BY kernel_view, pfn").to_arrow_table(), saved)
+        _restore_live(state, db, saved)
         if file.tip:
             _restore_closed(state, db)
             engine.segment_first_seq, engine.segment_first_ts = saved["segment_first_seq"], saved["segment_first_ts"]
@@ -121,7 +140,7 @@ def _restore_texts(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
         state.stacks.add(*row)
 
 
-def _restore_live(state: StreamState, rows: pa.Table, saved: dict[str, Any]) -> None:
+def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, saved: dict[str, Any]) -> None:
     for section in state.facts.sections:
         if section.end_seq == OPEN_END:
             state.tables = place(state.tables, section.section_nr, section.generation)
@@ -131,27 +150,31 @@ def _restore_live(state: StreamState, rows: pa.Table, saved: dict[str, Any]) -> 
         generation=generation,
         slot=np.concatenate([t.slot, np.full(generation.size - t.slot.size, -1, np.int32)]),
     )
-    runs, records = arrays(rows)
-    handles, first, where = np.unique(rows["record"].to_numpy(), return_index=True, return_inverse=True)
-    size = int(handles.size)
-    table = np.asarray(grown(t.records, size + 1024))
-    table[:size] = taken(records, first)
-    table["pages"][:size] = np.bincount(where, weights=runs["nr_pages"], minlength=size).astype(np.int32)
-    spare = np.arange(table.shape[0] - 1, -1, -1, dtype=np.int32)
-    t = t._replace(records=table, spare=spare)
-    t.counts[SPARE], t.counts[LIVE] = table.shape[0] - size, size
+    found = db.sql("SELECT DISTINCT record FROM live ORDER BY record").to_arrow_table()["record"].to_numpy()
+    size = int(found.size)
+    t = with_records(t, size + _SPARE_RECORDS)
+    t.counts[SPARE], t.counts[LIVE] = t.records.shape[0] - size, size
+    t.spare[: t.counts[SPARE]] = np.arange(t.records.shape[0] - 1, size - 1, -1, dtype=np.int32)
+    _restore_spans(t, db, found)
     counts = saved["counts"]
     for index in (EVENTS, LAST_TS, LAST_SEQ):
         t.counts[index] = counts[index]
     moves = np.array(saved["moves"], np.int64).reshape(-1, t.moves.shape[1])
     t.moves[: moves.shape[0]] = moves
     t.counts[MOVES] = moves.shape[0]
-    pages = t.owner.shape[1]
-    for run, handle in zip(runs, where.tolist(), strict=True):
-        section_nr, start = divmod(int(run["pfn"]), pages)
-        view = t.kernel if run["kernel_view"] else t.owner
-        view[t.slot[section_nr], start : start + int(run["nr_pages"])] = handle
     state.tables = t
+
+
+def _restore_spans(t: Tables, db: duckdb.DuckDBPyConnection, found: NDArray[np.int32]) -> None:
+    """Restore the open spans, some at a time; *found* are the numbers of their records in the file."""
+    for batch in db.sql("SELECT * FROM live").to_arrow_reader(_ROWS_AT_ONCE):
+        runs, records = arrays(pa.Table.from_batches([batch]))
+        handles = np.searchsorted(found, batch["record"].to_numpy()).astype(np.int32)
+        before = t.records["pages"][handles]
+        whole(t.records)[handles] = whole(records)
+        t.records["pages"][handles] = before
+        pfn, nr_pages, kernel_view = (np.ascontiguousarray(runs[name]) for name in ("pfn", "nr_pages", "kernel_view"))
+        place_runs(t, pfn, nr_pages, kernel_view, handles)
 
 
 def _restore_closed(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
@@ -169,9 +192,9 @@ def _restore_closed(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
     state.differences = _restore_differences(db)
 
 
-def _restore_differences(db: duckdb.DuckDBPyConnection) -> list[dict[str, object]]:
-    table = db.sql("SELECT * FROM audit_differences").to_arrow_table()
-    return [{"table": table}] if table.num_rows else []
+def _restore_differences(db: duckdb.DuckDBPyConnection) -> list[bytes]:
+    rows = db.sql("SELECT * FROM audit_differences").to_arrow_reader(_ROWS_AT_ONCE)
+    return [packed(batch) for batch in rows if batch.num_rows]
 
 
 def _restore_anomalies(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:

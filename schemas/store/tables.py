@@ -8,6 +8,8 @@ instant of the segment, which is (last event of its parent, own last event]. A r
 from dataclasses import dataclass
 from typing import Final
 
+import pyarrow as pa
+
 STORE_FORMAT: Final = 3
 """Version of these tables. A pagetrail refuses segments of a later one.
 
@@ -32,6 +34,9 @@ same digests.
 
 BLOCK_SIZE: Final = 16_384
 """DuckDB's smallest block: a tip of an idle host takes tens of kilobytes, not megabytes."""
+
+ROW_GROUP_SIZE: Final = 16_384
+"""Rows of a table that DuckDB writes, and reads, at once: a writer holds some row groups of each of its threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +196,17 @@ TABLES: Final = (
 )  # fmt: skip
 
 TABLE: Final = {table.name: table for table in TABLES}
+
+
+_ARROW: Final = {
+    "BIGINT": pa.int64(), "INTEGER": pa.int32(), "SMALLINT": pa.int16(), "TINYINT": pa.int8(), "VARCHAR": pa.utf8(),
+    "BOOLEAN": pa.bool_(),
+}  # fmt: skip
+
+
+def arrow_schema(name: str) -> pa.Schema:
+    """Return the columns of a table in Arrow's types."""
+    return pa.schema([(column, _ARROW[kind]) for column, kind, _ in TABLE[name].columns])
 
 
 def ddl() -> list[str]:

@@ -110,6 +110,9 @@ ARROW_SCHEMA: Final = pa.schema(
             True,
             "baseline: 1 a slab page, 2 charged via objcg, 4 to an offline memcg; summed",
         ),
+        field(
+            "page_flag_names", TEXT, True, "baseline: what a dump has in brackets behind the page flags: lru|node=0|..."
+        ),
         field("user_stack", TEXT, True, "raw stack of user space, innermost first, one frame a line"),
         field(
             "detail", pa.utf8(), True, "JSON of what a rare kind says beyond these columns: see its model in events.py"
@@ -299,6 +302,7 @@ class BaselineEntry(Occurrence):
     block_migratetype: Int8 | None = None
     migrate_reason: Int8 | None = None
     page_flags: Int64 | None = Field(default=None, description="64 bits, as a signed number")
+    page_flag_names: str | None = Field(default=None, description="what a dump has in brackets behind the page flags")
     memcg_flags: Int8 | None = Field(default=None, description="1 a slab page, 2 via objcg, 4 offline; summed")
 
 

@@ -206,7 +206,7 @@ MUTATIONS = (
     Mutation(
         name="a-whole-dump-is-silent", module="pagetrail.replay.rules.baselines",
         rule="what only an earlier dump listed is unknown after a whole dump that does not list it",
-        old="        end_unlisted(state, b, seq, ts)\n", new="        pass\n", tests=(*ORACLE, *DUMPS),
+        old="        end_unlisted(state, audit.listed, seq, ts)\n", new="        pass\n", tests=(*ORACLE, *DUMPS),
     ),
     Mutation(
         name="named-losses-are-nothing", module=RARE, rule="a loss that names its pages puts these in doubt, and no others",

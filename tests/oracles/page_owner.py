@@ -29,7 +29,7 @@ FIRST = re.compile(
 )
 PFN = rb"PFN (0x[0-9a-f]{1,16}|-?[0-9]{1,18})"
 BLOCK = rb" Block (?:0x[0-9a-f]{1,16}|-?[0-9]{1,18}) type ([^ ]+)"
-SECOND = re.compile(PFN + rb" type ([^ ]+)" + BLOCK + rb" Flags 0x([0-9a-f]{1,16})(?:\(.*\))?")
+SECOND = re.compile(PFN + rb" type ([^ ]+)" + BLOCK + rb" Flags 0x([0-9a-f]{1,16})(?:\((.*)\))?")
 SECOND_OLD = re.compile(PFN + BLOCK + rb".*? Flags .*")
 REASON = re.compile(rb"Page has been migrated, last migrate reason: (.+)")
 CHARGED = re.compile(rb"Charged (?:\(via objcg\) )?to (?:offline )?memcg (.*)")
@@ -127,9 +127,10 @@ def first_line(line, record):
 
 def second_line(line, record):
     if found := SECOND.fullmatch(line):
-        pfn, kind, block, flags = found.groups()
+        pfn, kind, block, flags, names = found.groups()
         flags = int(flags, 16)
         record |= {"migratetype": migratetype(kind), "page_flags": flags - (flags >> 63 << 64)}
+        record |= {} if names is None else {"page_flag_names": text(names)}
     elif found := SECOND_OLD.fullmatch(line):
         pfn, block = found.groups()
     else:

@@ -202,7 +202,7 @@ def semantic(engine: StreamEngine, link: Link) -> dict[str, Any]:
     """Return every attribute of a stream, in words that do not depend on how its arrays are laid out."""
     state, t = engine.state, engine.state.tables
     content = Content(engine.stretch(), link)
-    handles = content.stretch.live_handles.tolist()
+    handles = live_rows(t)[2].tolist()
     renumbered = {handle: i for i, handle in enumerate(dict.fromkeys(handles))}
     return {
         "host": engine.host, "boot_id": engine.boot_id, "options": engine.options, "facts": plain(state.facts),

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import typer
 
 from pagetrail import api
@@ -86,6 +85,8 @@ def _binary(output: Path | None, rows: pa.Table, form: Format) -> None:
 
 def _encode(sink: BinaryIO, rows: pa.Table, form: Format) -> None:
     if form is Format.PARQUET:
+        import pyarrow.parquet as pq  # here: it takes 4 MB, which no other command needs
+
         pq.write_table(rows, sink, compression="zstd")
         return
     with pa.ipc.new_stream(sink, rows.schema) as writer:

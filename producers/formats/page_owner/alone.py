@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.producers.detail_rows import baseline_begin, baseline_end, baseline_entries, clock_row
@@ -14,7 +13,7 @@ from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.page_owner.dump import PageOwnerDump
 from pagetrail.producers.formats.page_owner.lines import PAGE_OWNER_DIALECT, TRACKING_DIALECT, Dialect
 from pagetrail.producers.formats.page_owner.tally import Tally
-from pagetrail.schemas.batch import EventBatch, from_arrow, to_arrow
+from pagetrail.schemas.batch import EventBatch, from_arrow, packed, to_arrow, unpacked
 from pagetrail.schemas.details import BaselineBegin, Clock
 from pagetrail.schemas.errors import InputError
 
@@ -23,8 +22,6 @@ LEAST_RECORDS_A_PART: Final = 3
 
 FEW_PARTS: Final = 8
 """So many parts are dumps that were joined, however small they are."""
-
-_PACKED: Final = pa.ipc.IpcWriteOptions(compression="zstd")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +38,7 @@ class _Kept:
 
     def __init__(self) -> None:
         self.rows = 0
-        self._packed: list[tuple[int, pa.Buffer]] = []
+        self._packed: list[tuple[int, bytes]] = []
         self._pfns: list[NDArray[np.int64]] = []
         self._times: list[NDArray[np.int64]] = []
 
@@ -50,11 +47,7 @@ class _Kept:
         columns = {**batch.columns}
         for name in ("seq", "trace_ts_nsec"):
             columns[name] = np.zeros(len(batch), dtype=np.int64)
-        table = to_arrow(EventBatch(columns=columns, texts=batch.texts))
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema, options=_PACKED) as writer:
-            writer.write_batch(table)
-        self._packed.append((self.rows, sink.getvalue()))
+        self._packed.append((self.rows, packed(to_arrow(EventBatch(columns=columns, texts=batch.texts)))))
         self._pfns.append(np.asarray(batch.column("pfn"), np.int64))
         self._times.append(np.asarray(batch.column("ts_nsec"), np.int64))
         self.rows += len(batch)
@@ -78,13 +71,12 @@ class _Kept:
     def batches(self, part: _Part) -> Iterator[EventBatch]:
         """Yield the entries of *part*."""
         ends = [first for first, _ in self._packed[1:]] + [self.rows]
-        for (first, packed), end in zip(self._packed, ends, strict=True):
+        for (first, rows), end in zip(self._packed, ends, strict=True):
             if first >= part.stop:
                 return
             if end <= part.start:
                 continue
-            with pa.ipc.open_stream(packed) as reader:
-                batch = from_arrow(reader.read_next_batch())
+            batch = from_arrow(unpacked(rows))
             start, stop = max(part.start - first, 0), min(part.stop - first, len(batch))
             if start < stop:
                 kept = {name: column for name, column in batch.columns.items() if name not in ("seq", "trace_ts_nsec")}

@@ -36,7 +36,12 @@ _NUMBERS: Final = {
     "page_flags": dump_jit.FLAGS,
     "memcg_flags": dump_jit.MEMCG,
 }
-_TEXTS: Final = {"comm": dump_jit.COMM, "stack": dump_jit.STACK, "cgroup": dump_jit.CGROUP}
+_TEXTS: Final = {
+    "comm": dump_jit.COMM,
+    "stack": dump_jit.STACK,
+    "cgroup": dump_jit.CGROUP,
+    "page_flag_names": dump_jit.FLAG_NAMES,
+}
 
 
 class PageOwnerDump:

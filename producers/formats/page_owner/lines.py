@@ -53,7 +53,7 @@ _TYPE_OF_OWNER: Final = re.compile(rb"PFN:? " + _NUMBER + rb" type ([^ ]+) Block
 _TYPE_OF_BLOCK: Final = re.compile(
     rb"PFN:? " + _NUMBER + rb"(?: type [^ ]+)? Block " + _BLOCK + rb" type ([^ ]+)(?: |$)"
 )
-_FLAGS: Final = re.compile(rb" Flags:? 0x([0-9a-f]{1,16})(?:\(.*\))?$")
+_FLAGS: Final = re.compile(rb" Flags:? 0x([0-9a-f]{1,16})(?:\((.*)\))?$")
 _WHOLE_PFN: Final = re.compile(
     rb"PFN:? " + _NUMBER + rb"(?:"
     rb"(?: type [^ ]+)? Block " + _BLOCK + rb" type [^ ]+ Flags 0x[0-9a-f]{1,16}(?:\([^ ]*\))?"  # Linux 4.6 to 7.2
@@ -162,6 +162,8 @@ def pfn_fields(line: bytes) -> tuple[Fields, bool] | None:
     if (word := _FLAGS.search(line)) and (b" Block " not in line or _TYPE_OF_OWNER.match(line)):
         flags = int(word[1], 16)
         fields["page_flags"] = flags - (flags >> 63 << 64)
+        if word[2] is not None:
+            fields["page_flag_names"] = readable(word[2])
     return fields, _WHOLE_PFN.fullmatch(line) is not None
 
 

@@ -35,12 +35,11 @@ def _lines(names: tuple[str, ...]) -> Bytes:
 
 ABSENT: Final = np.iinfo(np.int64).min
 
-# Rows of the field matrix, and of the tables of distinct texts (COMM, STACK, CGROUP minus COMM).
-PFN, ORDER, GFP, PID, TGID, TS, FREE_TS, MIGRATETYPE, BLOCK_MIGRATETYPE, REASON, FLAGS, MEMCG, COMM, STACK, CGROUP = (
-    range(15)
-)
-FIELDS: Final = 15
-TEXTS: Final = 3
+# Rows of the field matrix, and of the tables of distinct texts (COMM, STACK, CGROUP, FLAG_NAMES minus COMM).
+PFN, ORDER, GFP, PID, TGID, TS, FREE_TS, MIGRATETYPE, BLOCK_MIGRATETYPE, REASON, FLAGS, MEMCG = range(12)
+COMM, STACK, CGROUP, FLAG_NAMES = range(12, 16)
+FIELDS: Final = 16
+TEXTS: Final = 4
 
 # What the parser is doing, and the slots of its state.
 READING, SKIPPING_LINES, SKIPPING_LINE = range(3)
@@ -284,7 +283,7 @@ def _migratetype(buf: Bytes, pos: int, end: int) -> tuple[Number, int]:
 
 
 @inner
-def _pfn_line(buf: Bytes, pos: int, end: int, row: int, out: Ints) -> bool:
+def _pfn_line(buf: Bytes, pos: int, end: int, row: int, out: Ints, slots: Ints, spans: Ints) -> bool:
     """Read "PFN N type T Block N type T Flags 0x...(...)"; before 4.6 "PFN N Block N type N Fallback Flags ..."."""
     value, pos = _number(buf, _at(buf, pos, end, _PFN), end)
     if pos < 0 or value < 0:
@@ -309,8 +308,11 @@ def _pfn_line(buf: Bytes, pos: int, end: int, row: int, out: Ints) -> bool:
     out[FLAGS, row] = value
     if pos < end and (buf[pos] != _OPEN or buf[end - 1] != _CLOSE):
         return False
+    first = pos + 1
     while pos < end and buf[pos] != _SPACE:
         pos += 1
+    if pos == end and first < end:
+        out[FLAG_NAMES, row] = _intern(buf, first, end - 1, slots[3], spans[3])
     return pos == end
 
 
@@ -423,7 +425,7 @@ def _record(buf: Bytes, pos: int, stop: int, row: int, out: Ints, slots: Ints, s
         if number == 0:
             good = _header(buf, line, end, row, out, slots, spans)
         elif number == 1:
-            good = _pfn_line(buf, line, end, row, out)
+            good = _pfn_line(buf, line, end, row, out, slots, spans)
         elif buf[line] == _SPACE and not others:
             stack = line if stack < 0 else stack
             stack_end = end

@@ -46,7 +46,8 @@ def with_dump(said: Said, dump: Dump, pages: NDArray[np.int64], known: Known) ->
     values["seq"], values["ts"], values["window_begin"] = dump.seq, dump.ts, dump.window_begin
     for name in ("page_flags", "memcg_flags", "block_migratetype", "migrate_reason"):
         values[name] = dump.batch.column(name)[rows]
-    values["cgroup"] = _own(dump.batch, "cgroup", rows, said.texts)
+    for name in ("cgroup", "page_flag_names"):
+        values[name] = _own(dump.batch, name, rows, said.texts)
     handle = _record_of(known.tables, pfn)
     records, none = known.tables.records, handle < 0
     tgid = dump.batch.column("tgid")[rows]

@@ -66,9 +66,32 @@ def with_more(said: Said, pfn: NDArray[np.int64], values: NDArray[np.void], stam
         np.concatenate([said.rows.said, index + np.int32(said.values.size)]),
     )
     joined = Said(rows, np.concatenate([said.values, distinct]), np.concatenate([said.stamps, stamps]), said.texts)
-    order = np.lexsort((joined.seq, rows.pfn))
-    by_page = np.lexsort((joined.stamps["seq"], joined.stamps["pfn"]))
-    return joined._replace(rows=SaidRows(rows.pfn[order], rows.said[order]), stamps=joined.stamps[by_page])
+    return _by_page(joined)
+
+
+def with_parts(said: Said, parts: Sequence[Said]) -> Said:
+    """Return what is said with the *parts* of a later dump, which have the same texts; equal values are kept once."""
+    starts = np.cumsum([said.values.size, *(part.values.size for part in parts)])
+    distinct, index = distinct_rows(np.concatenate([part.values for part in parts]))
+    index = np.concatenate([np.arange(said.values.size, dtype=np.int32), index + np.int32(said.values.size)])
+    rows = SaidRows(
+        np.concatenate([said.rows.pfn, *(part.rows.pfn for part in parts)]),
+        index[
+            np.concatenate(
+                [said.rows.said, *(p.rows.said + np.int32(start) for p, start in zip(parts, starts[:-1], strict=True))]
+            )
+        ],
+    )
+    stamps = np.concatenate([said.stamps, *(part.stamps for part in parts)])
+    joined = Said(rows, np.concatenate([said.values, distinct]), stamps, said.texts)
+    return _by_page(joined)
+
+
+def _by_page(said: Said) -> Said:
+    order = np.lexsort((said.seq, said.rows.pfn))
+    by_page = np.lexsort((said.stamps["seq"], said.stamps["pfn"]))
+    rows = SaidRows(said.rows.pfn[order], said.rows.said[order])
+    return said._replace(rows=rows, stamps=said.stamps[by_page])
 
 
 def kept(said: Said, which: NDArray[np.bool_]) -> Said:

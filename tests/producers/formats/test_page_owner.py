@@ -24,7 +24,7 @@ from tests.oracles.page_owner import reference, tolerant
 
 NUMBERS = ("pfn", "order", "gfp_mask", "pid", "tgid", "ts_nsec", "free_ts_nsec")
 NUMBERS += ("migratetype", "block_migratetype", "migrate_reason", "page_flags", "memcg_flags")
-TEXTS = ("comm", "stack", "cgroup")
+TEXTS = ("comm", "stack", "cgroup", "page_flag_names")
 
 # One record of each form: Linux 6.1, moved and charged; 6.12; 5.15; 5.4; 4.0.
 FORMS = b"""\
@@ -100,7 +100,7 @@ def test_every_form_since_linux_3_19_is_read():
 def test_what_a_form_does_not_print_is_absent():
     row = read(FORMS)[0][3]
     assert {name for name, value in row.items() if value is not None} == {
-        "pfn", "order", "gfp_mask", "migratetype", "page_flags",
+        "pfn", "order", "gfp_mask", "migratetype", "page_flags", "page_flag_names",
     }  # fmt: skip
 
 
@@ -135,7 +135,10 @@ def plain(row):
     stack = row.get("stack") and "\n".join(line for text in row["stack"].split("\n") if (line := text.strip()))
     stack = stack and re.sub(r"\+(\d+)$", lambda offset: f"+{int(offset[1]):#x}", stack, flags=re.M)
     cgroup = row.get("cgroup") and row["cgroup"].strip()
-    return {name: row.get(name) for name in (*NUMBERS, "comm")} | {"stack": stack or None, "cgroup": cgroup}
+    return {name: row.get(name) for name in (*NUMBERS, "comm", "page_flag_names")} | {
+        "stack": stack or None,
+        "cgroup": cgroup,
+    }
 
 
 def assert_as_tolerant(data, **options):
