@@ -11,6 +11,12 @@ DEV := $(VENV)/.installed-dev
 LINT_AND_COMPILE = { $(BIN)/python -m tests.compiled & } && $(MAKE) --no-print-directory lint && wait $$!
 SHELL := /bin/sh
 
+# Hundreds of processes import the same modules: even where no bytecode may lie beside the sources, each is compiled once.
+ifdef PYTHONDONTWRITEBYTECODE
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.cache/pycache
+endif
+
 .PHONY: help demo test check nightly boundscheck mutations lint format types layers coverage bench kafka kafka-faults clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help

@@ -17,7 +17,8 @@ from benchmarks import brokers
 from pagetrail.producers.log.framing import Framer
 from pagetrail.producers.log.ingest import origin_of
 from pagetrail.replay.log.kafka import KafkaLogReader
-from pagetrail.replay.run.partition import PartitionReplay, ReplayReport, ReplaySettings
+from pagetrail.replay.run.partition import PartitionReplay, ReplaySettings
+from pagetrail.replay.run.report import ReplayReport
 from pagetrail.replay.store.local import store_of
 from pagetrail.schemas.frames import Frame
 from pagetrail.schemas.log.address import KafkaAddress, parse_log_address

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from pagetrail.ingesting import ingest, ingest_all
-from pagetrail.log_events import events, events_of
+from pagetrail.log_events import events, events_of, time_text_of
 from pagetrail.producers.log.topic import (
     PARTITIONS_WHY,
     REPLICATION_WHY,
@@ -58,7 +58,7 @@ from pagetrail.schemas.publish import published_json_schema as published_schema
 
 if TYPE_CHECKING:
     from pagetrail.producers.log.ingest import IngestReport as IngestReport
-    from pagetrail.replay.run.partition import ReplayReport as ReplayReport
+    from pagetrail.replay.run.report import ReplayReport as ReplayReport
 
 __all__ = [
     "BY",
@@ -86,6 +86,7 @@ __all__ = [
     "publish",
     "published_schema",
     "replay",
+    "time_text_of",
 ]  # fmt: skip
 
 Time = str | int
@@ -146,6 +147,10 @@ class Trail:
         """Return what makes text of the times of a stream: seconds, or integers where its trace clock only counts."""
         return self.stream(stream).time_text
 
+    def counting_clock(self, stream: str | None = None) -> str | None:
+        """Return the name of the trace clock of a stream if it only counts; null: its times are ns."""
+        return self.stream(stream).facts.counting_clock
+
     def gfp_text(self, stream: str | None = None) -> Callable[[int], str]:
         """Return what makes names of gfp masks of a stream, as the recorded kernel prints them."""
         return self.stream(stream).facts.gfp_text
@@ -169,7 +174,7 @@ class Trail:
 
     def page_size_is_known(self, stream: str | None = None) -> bool:
         """Return whether a recording of a stream says how large a page is; else it is taken to have the size of x86_64's."""
-        return self.stream(stream).facts.boot is not None
+        return self.stream(stream).facts.page_size_is_known
 
     def page_bytes(self, stream: str | None = None) -> int:
         """Return the bytes of a page on the machine of a stream."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pagetrail.producers.log.ingest import IngestReport
     from pagetrail.producers.recording_info import Recording
     from pagetrail.producers.unpacking import Unpacking
-    from pagetrail.replay.log.stored import StoredRecording
+    from pagetrail.schemas.log.stored import StoredRecording
 
 
 class IngestOptions(TypedDict, total=False):
@@ -59,8 +59,9 @@ def ingest(
 ) -> "IngestReport":
     """Store one recording (a file, a capture directory, or ``-`` for stdin) in a trail's log; see ``open_recording``.
 
-    With *log*, store it in that topic; the trail is not touched. With *again*, a recording that an older reader made of the same
-    bytes does not stand in the way: this one takes its place when the log is replayed. *cut*: see ``open_recording``.
+    With *log*, store it in that topic, whose last messages say what of it is there; the trail is not touched. With *again*, a
+    recording that an older reader made of the same bytes does not stand in the way: this one takes its place when the log is
+    replayed. *cut*: see ``open_recording``.
 
     Raises
     ------
@@ -83,9 +84,13 @@ def ingest(
         gfp_table=gfp_table,
     ) as opened:  # fmt: skip
         if log is not None:
-            recording = _taking_the_place(opened, opened.info.recording_id) if again else opened
-            origin = origin_of(recording, producer_version=__version__)
             with KafkaLogWriter(log) as topic:
+                found = _in_topic(topic, opened)
+                if found is None and again:  # it is further back than anybody looks
+                    recording = _taking_the_place(opened, opened.info.recording_id)
+                else:
+                    recording = _named(opened, found, again=again)
+                origin = _known_as(origin_of(recording, producer_version=__version__), recording, found)
                 return ingest_recording(recording, origin, topic, on_progress=on_progress)
         found = _stored(Path(trail), opened)
         recording = _named(opened, found, again=again)
@@ -177,17 +182,33 @@ def _apart(found: "Path | Source", spool: Path | None, *, split: bool) -> "Itera
 
 def _stored(trail: Path, opened: "Recording") -> "StoredRecording | None":
     """Return what the log of *trail* holds of a recording: as this reader made it, else as the newest older one did."""
+    try:
+        with SqliteLogReader(trail) as log:
+            return next((stored for one in _ids(opened) if (stored := log.stored(one)) is not None), None)
+    except TrailMissing:
+        return None
+
+
+def _in_topic(topic: KafkaLogWriter, opened: "Recording") -> "StoredRecording | None":
+    """Return what the end of a topic holds of a recording, as ``_stored`` does; of a dump that older readers gave no host, too."""
+    from pagetrail.producers.log.ingest import UNKNOWN_HOST, origin_of
+
+    info, ids = opened.info, _ids(opened)
+    if not ids:
+        return None
+    host = origin_of(opened, producer_version=__version__).host
+    found = topic.stored({host} if info.host else {host, UNKNOWN_HOST}, ids)
+    return None if found is None or info.boot_id not in (None, found.boot_id) else found
+
+
+def _ids(opened: "Recording") -> list[str]:
+    """Return the ids under which a log may hold a recording: as this reader made it, and as older ones did, the newest first."""
     from pagetrail.producers.recording_info import again_id
 
     info = opened.info
     if info.recording_id is None:
-        return None
-    ids = [again_id(info.recording_id, reader) for reader in range(info.reader, 1, -1)] + [info.recording_id]
-    try:
-        with SqliteLogReader(trail) as log:
-            return next((stored for one in ids if (stored := log.stored(one)) is not None), None)
-    except TrailMissing:
-        return None
+        return []
+    return [again_id(info.recording_id, reader) for reader in range(info.reader, 1, -1)] + [info.recording_id]
 
 
 def _named(opened: "Recording", found: "StoredRecording | None", *, again: bool) -> "Recording":
@@ -200,11 +221,12 @@ def _named(opened: "Recording", found: "StoredRecording | None", *, again: bool)
     """
     if found is None:
         return opened
-    if found.begin.reader == opened.info.reader:
-        return _taking_the_place(opened, found.begin.supersedes) if found.begin.supersedes else opened
+    if found.is_made_by(opened.info.reader):
+        return _taking_the_place(opened, found.begin.supersedes) if found.begin and found.begin.supersedes else opened
     if again:
         return _taking_the_place(opened, found.recording)
-    by = "an older pagetrail" if found.begin.reader is None else f"reader {found.begin.reader}"
+    reader = None if found.begin is None else found.begin.reader
+    by = "an older pagetrail" if reader is None else f"reader {reader}"
     raise InputError(
         f"{opened.info.source}: recording {found.recording} of {found.host} {found.boot_id} is in the log as {by} read it; reader "
         f"{opened.info.reader} reads these bytes differently, and the two are never mixed: run the same command with --again to "
@@ -242,6 +264,7 @@ def _is_same(opened: "Recording", origin: FrameOrigin, found: "StoredRecording")
     return (
         info.trace_file is None  # a capture directory has more files than its id covers
         and (found.host, found.boot_id, found.recording) == (origin.host, origin.boot_id, origin.recording)
+        and found.begin is not None
         and found.begin.options == dict(sorted(info.options.items()))
     )
 

@@ -1,13 +1,18 @@
 """Events as a log holds them: the log of a trail, or a topic."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
+from pagetrail.queries.core.instant import as_text
+from pagetrail.queries.core.stream import open_streams
 from pagetrail.queries.questions import events as questions
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.replay.log.kafka import KafkaLogReader
+from pagetrail.schemas.errors import NotFound, TrailMissing
+from pagetrail.schemas.linux.trace_clock import counts_only
 from pagetrail.schemas.log.address import KafkaAddress
 from pagetrail.schemas.log.contract import EMBEDDED_PARTITION
 
@@ -37,6 +42,27 @@ def events_of(
     """
     with _log_reader(trail, log) as reader:
         return questions.events_of(reader, recording, numbers)
+
+
+def time_text_of(trail: str | Path, recording: str, *, log: KafkaAddress | None = None) -> Callable[[int], str]:
+    """Return what makes text of the trace times of a recording: seconds, or integers where its trace clock only counts.
+
+    The trail's own log says which clock it is. A topic has no index: what was replayed of it into the trail says so; where
+    that is nothing, times stay integers: those are right whatever the clock.
+    """
+    if log is None:
+        with questions.own_log(Path(trail)) as reader:
+            begin = questions.begin_of(reader, recording)
+        if begin is None:
+            return str
+        return partial(as_text, counting_clock=begin.trace_clock if counts_only(begin.trace_clock) else None)
+    try:
+        streams = open_streams(Path(trail), correct=None)
+    except (TrailMissing, NotFound):
+        return str
+    parts = (part for stream in streams for part in stream.facts.recordings)
+    found = next((part for part in parts if part.recording == recording), None)
+    return str if found is None else partial(as_text, counting_clock=found.counting_clock)
 
 
 def _log_reader(trail: str | Path, log: KafkaAddress | None) -> KafkaLogReader | SqliteLogReader:

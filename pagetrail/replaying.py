@@ -10,7 +10,7 @@ from pagetrail.schemas.errors import BadArgument
 from pagetrail.schemas.log.address import EXPECTED, KafkaAddress
 
 if TYPE_CHECKING:
-    from pagetrail.replay.run.partition import ReplayReport
+    from pagetrail.replay.run.report import ReplayReport
 
 
 def replay(

@@ -19,8 +19,9 @@ from pagetrail.producers.recording_info import Recording, RecordingInfo
 from pagetrail.producers.spool import at_hand
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.details import CLOCK_SKEW_OPTION, Boot, Covered
+from pagetrail.schemas.details import CLOCK_SKEW_OPTION, PAGE_BYTES_OPTION, Boot, Covered
 from pagetrail.schemas.errors import BadArgument, TruncatedInput
+from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
 
 
 class TraceFile:
@@ -62,17 +63,17 @@ class TraceFile:
                 self.account.truncated = str(self._stream.truncated)
 
 
-class WithPageSize:
-    """A recording whose operator says how large the machine's pages are: a BOOT row before its events says so.
+class WithBoot:
+    """A file of whose machine something is known, by its header or by its operator: a BOOT row before its events says so.
 
     Parameters
     ----------
-    page_shift
-        log2 of a page's bytes.
+    boot
+        The kernel's release and its names of gfp flags, the size of a page.
     """
 
-    def __init__(self, parser: Parser, page_shift: int) -> None:
-        self._parser, self._boot = parser, Boot(page_shift=page_shift)
+    def __init__(self, parser: Parser, boot: Boot) -> None:
+        self._parser, self._boot = parser, boot
         self.account: ReadAccount = parser.account
 
     def batches(self) -> Iterator[EventBatch]:
@@ -137,7 +138,7 @@ def open_recording(
     if vmemmap_base is not None:
         options["vmemmap_base"] = hex(vmemmap_base)
     if page_shift is not None:
-        options["page_bytes"] = str(1 << page_shift)
+        options[PAGE_BYTES_OPTION] = str(1 << page_shift)
     if clock_skew:
         options[CLOCK_SKEW_OPTION] = str(clock_skew)
     if kernel_release is not None:
@@ -176,8 +177,9 @@ def open_recording(
         info.notes.append(f"--covers does not apply: {found.name} has no events, and covers none")
     if found.tracer:
         parser = TraceFile(stream, parser, covers=covers, anew=arrangement.anew)
-    if page_shift is not None:
-        parser = WithPageSize(parser, page_shift)
+    if page_shift is not None or kernel.release or kernel.gfp_flags:
+        shift = PAGE_SHIFT if page_shift is None else page_shift
+        parser = WithBoot(parser, Boot(release=kernel.release, gfp_flags=dict(kernel.gfp_flags), page_shift=shift))
     return Recording(info=_named(info, host, boot_id, options), parser=parser, file=stream)
 
 

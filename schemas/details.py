@@ -31,6 +31,7 @@ from pagetrail.schemas.versions.v4_details import (
 __all__ = [
     "CLOCK_SKEW_OPTION",
     "DETAIL_MODELS",
+    "PAGE_BYTES_OPTION",
     "BaselineBegin",
     "BaselineEnd",
     "Boot",
@@ -53,6 +54,9 @@ __all__ = [
 
 CLOCK_SKEW_OPTION: Final = "clock_skew_nsec"
 """Option of a recording: the largest difference between the clocks of two of its CPUs, ns."""
+
+PAGE_BYTES_OPTION: Final = "page_bytes"
+"""Option of a recording: the bytes of a page, as the operator says."""
 
 DETAIL_MODELS: Final[dict[Kind, type[Detail]]] = {
     Kind.RECORDING_BEGIN: RecordingBegin,

@@ -22,7 +22,7 @@ WIRE_SCHEMAS: Final[dict[int, pa.Schema]] = {v.VERSION: v.ARROW_SCHEMA for v in 
 _CUT_OFF = "..."
 _NEW_IN_V4: Final = {
     "recording_begin": ("reader", "supersedes", "gfp_read_for", "gfp_known"),
-    "recording_end": ("lines",),
+    "recording_end": ("lines", "records", "records_unread"),
     "boot": ("deferred_struct_pages",),
     "gap": ("pfn", "order", "nr_pages", "src_pfn", "line"),
     "split": ("old_order",),

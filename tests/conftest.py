@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import sys
 import tarfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,6 +19,7 @@ from tests.kafka.fixtures import kafka_cluster as kafka_cluster
 from tests.kafka.fixtures import kafka_cluster_healed as kafka_cluster_healed
 from tests.kafka.fixtures import three_kafka_brokers as three_kafka_brokers
 from tests.kafka.fixtures import topic as topic
+from tests.shared import folder_of_the_run, made_once
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 WINDOW_SIZE = 1 << 27  # the captures were compressed with a 27-bit window
@@ -35,6 +38,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.ge
 
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):  # hundreds of processes are started: each module is compiled once
     os.environ["PYTHONPYCACHEPREFIX"] = str(REPOSITORY / ".cache" / "pycache")
+
+# pyarrow imports it for each list that becomes an array. Where it is not installed, each import searches all folders in vain.
+if find_spec("dateutil") is None:
+    sys.modules["dateutil"] = None  # type: ignore[assignment]
 
 Unavailable = Callable[[str, str], NoReturn]
 KernelDump = Callable[[str, str], Path]
@@ -104,13 +111,11 @@ def captures() -> Path:
 @pytest.fixture(scope="session")
 def kernel_dump(captures: Path, tmp_path_factory: pytest.TempPathFactory) -> KernelDump:
     """Return a function (capture, snapshot) → path of the kernel's own page_owner text of that instant."""
-    folder = tmp_path_factory.mktemp("kernel-dumps")
+    folder = folder_of_the_run(tmp_path_factory) / "kernel-dumps"
 
     def kernel_dump(capture: str, snapshot: str) -> Path:
-        text = folder / f"{capture}.{snapshot}.page_owner.txt"
-        if not text.exists():
-            _extract_dump(captures / capture, snapshot, text)
-        return text
+        name = f"{capture}.{snapshot}.page_owner.txt"
+        return made_once(folder, name, lambda text: _extract_dump(captures / capture, snapshot, text))
 
     return kernel_dump
 

@@ -13,7 +13,7 @@ from pagetrail.schemas.upcast import WIRE_SCHEMAS
 
 _NEW = {
     "reader", "supersedes", "gfp_read_for", "gfp_known", "lines", "lines_of_kinds", "deferred_struct_pages", "count", "line",
-    "extent", "partial_because",
+    "extent", "partial_because", "records", "records_unread",
 }  # fmt: skip
 
 
@@ -26,7 +26,8 @@ def in_version_3(payload: bytes, header: object) -> Frame:
         for field in WIRE_SCHEMAS[3]
     ]
     details = [
-        None if text is None else json.dumps(_before(json.loads(text))) for text in table.column("detail").to_pylist()
+        None if text is None else json.dumps(_before(json.loads(text)))
+        for text in (table.column("detail").to_pylist() if "detail" in there else [None] * table.num_rows)
     ]
     columns[-1] = pa.array(details, pa.utf8())
     old = dataclasses.replace(header, version=3)  # type: ignore[type-var]

@@ -109,7 +109,7 @@ def _report(report: "api.IngestReport") -> None:
     elif report.duplicates:
         what += f"; {report.duplicates} of them were stored before"
     say.print(f"{report.source}: {what}; stream {report.origin.host}/{report.origin.boot_id}", markup=False)
-    account = report.account
+    account = report.end
     ignored = sum(account.ignored.values())
     if ignored:
         say.print(f"  {ignored:,} events add nothing about ownership and were not stored: {', '.join(account.ignored)}")
@@ -124,13 +124,14 @@ def _report(report: "api.IngestReport") -> None:
             say.print(f"    line {example.line}: {example.text}", markup=False)
     if account.truncated:
         say.print(f"  cut short: {account.truncated}; everything before that is stored", markup=False)
-    if report.clamped:
+    if account.clamped:
         what = "timestamps went backwards and were clamped"
-        say.print(f"  {report.clamped:,} {what}: what happened around them is not certain", markup=False)
+        say.print(f"  {account.clamped:,} {what}: what happened around them is not certain", markup=False)
     for note in report.notes:
         _note(note)
-    if account.unread:
-        say.print(f"  {account.records:,} of {account.records + account.unread:,} records of page_owner were read")
+    if account.records_unread:
+        read = account.records or 0
+        say.print(f"  {read:,} of {read + account.records_unread:,} records of page_owner were read")
 
 
 def _note(text: str) -> None:
@@ -139,14 +140,14 @@ def _note(text: str) -> None:
 
 def _as_json(report: "api.IngestReport") -> dict[str, object]:
     """Return what was stored of a recording, and what its lines were."""
-    account, origin = report.account, report.origin
+    account, origin = report.end, report.origin
     kinds = [
-        {"what": what, "kind": kind, "lines": of.lines, "first_line": of.first_line or None, "text": of.text or None}
-        for (what, kind), of in sorted(account.kinds.items())
+        {"what": of.what, "kind": of.kind, "lines": of.lines, "first_line": of.first_line, "text": of.text}
+        for of in account.lines_of_kinds
     ]
     return {
         "source": report.source, "host": origin.host, "boot_id": origin.boot_id, "recording": origin.recording,
-        "events": report.events, "frames": report.frames, "duplicates": report.duplicates, "clamped": report.clamped,
+        "events": report.events, "frames": report.frames, "duplicates": report.duplicates, "clamped": account.clamped,
         "lines": account.lines, "lines_of_kinds": kinds, "not_understood": account.not_understood,
         "lost_events": account.lost_events, "failed_allocs": account.failed_allocs, "truncated": account.truncated,
         "notes": list(report.notes),

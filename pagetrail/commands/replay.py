@@ -54,6 +54,8 @@ def replay(
         say.print(f"halted: {why}", markup=False)
     for why in report.refused.values():
         say.print(f"refused: {why}", markup=False)
+    for why in report.superseded.values():
+        say.print(f"superseded: {why}", markup=False)
     for (host, boot_id), why in report.waiting.items():
         say.print(f"waiting: {host}/{boot_id}: {why}", markup=False)
     for what in report.losses:
@@ -68,6 +70,7 @@ def replay(
             "events": report.events, "frames": report.frames, "segments": report.segments, "stopped": bool(stopped),
             "halted": {"/".join(key): why for key, why in report.halted.items()},
             "refused": {"/".join(key): why for key, why in report.refused.items()},
+            "superseded": {"/".join(key): why for key, why in report.superseded.items()},
             "waiting": {"/".join(key): why for key, why in report.waiting.items()}, "lost": report.losses,
             "foreign": report.foreign,
         }))  # fmt: skip

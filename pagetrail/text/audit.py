@@ -1,5 +1,6 @@
 """Replay against the kernel's dumps: a line a dump, and a line a page_owner record that differs."""
 
+from collections.abc import Callable
 from typing import Any
 
 from pagetrail.api import as_text
@@ -8,17 +9,15 @@ from pagetrail.text.tables import hex_text, table_text
 Row = dict[str, Any]
 
 
-def audits_text(rows: list[Row], counted: str = "records") -> str:
-    """Return rows of ``Trail.audits``; *counted* names what was compared."""
+def audits_text(rows: list[Row], counted: str = "records", time: Callable[[int], str] = as_text) -> str:
+    """Return rows of ``Trail.audits``; *counted* names what was compared, *time* makes text of a time of the trace clock."""
     columns = ("dump", "at", counted, "agree", "share %", "extra", "use", "the rest, by class of difference")
     table = []
     for r in rows:
         classes = [item for item in dict(r["classes"]).items() if item[0] != "not in the dump"]
         rest = ", ".join(f"{name}: {count:,}" for name, count in sorted(classes, key=lambda item: -item[1]))
         use = "set the state" if r["applied"] else "audit only"
-        table.append(
-            (r["name"], as_text(r["ts"]), r["records"], r["agree"], f"{r['share']:.2f}", r["extra"], use, rest)
-        )
+        table.append((r["name"], time(r["ts"]), r["records"], r["agree"], f"{r['share']:.2f}", r["extra"], use, rest))
     return table_text(columns, table, right=("at", counted, "agree", "share %", "extra"))
 
 

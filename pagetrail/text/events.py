@@ -1,5 +1,6 @@
 """Events as a log holds them: a line an event, with its fields, and its stack below."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from pagetrail.api import as_text
@@ -9,14 +10,14 @@ _ELSEWHERE: Final = ("recording", "seq", "trace_ts_nsec", "kind", "stack", "deta
 """Columns that have a place of their own."""
 
 
-def event_text(row: dict[str, Any]) -> str:
-    """Return a row of ``events``, with every field that it has."""
+def event_text(row: dict[str, Any], time: Callable[[int], str] = as_text) -> str:
+    """Return a row of ``events``, with every field that it has; *time* makes text of a time of the trace clock."""
     fields = [
         f"{name}={hex(value) if name in _HEX else value}"
         for name, value in row.items()
         if value is not None and name not in _ELSEWHERE
     ]
-    event = f"event {row['seq']} of {row['recording']} at {as_text(row['trace_ts_nsec'])} {row['kind']}:"
+    event = f"event {row['seq']} of {row['recording']} at {time(row['trace_ts_nsec'])} {row['kind']}:"
     lines = [" ".join([event, *fields])]
     if row["detail"] is not None:
         lines.append(f"  detail  {row['detail']}")

@@ -1,18 +1,20 @@
 """The owners of a page, and the stays of a page's contents: one line each, with what is not certain below."""
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 from pagetrail.api import as_text
 from pagetrail.text.tables import hex_text, table_text
 
-_SINCE: Final = re.compile(r" since \d+\.\d+")  # the line itself has the begin of its span
+_SINCE: Final = re.compile(r" since \d+(\.\d+)?")  # the line itself has the begin of its span
 
 Row = dict[str, Any]
+Time = Callable[[int], str]
 
 
-def history_text(found: list[Row]) -> str:
-    """Return the rows of ``Trail.history``, a line a span."""
+def history_text(found: list[Row], time: Time = as_text) -> str:
+    """Return the rows of ``Trail.history``, a line a span; *time* makes text of a time of the trace clock."""
     columns = (
         "from", "to", "gen", "state", "order", "pid", "comm", "gfp_mask", "began by", "ended by", "evidence", "certain",
     )  # fmt: skip
@@ -20,22 +22,22 @@ def history_text(found: list[Row]) -> str:
     rows = []
     for r in found:
         came = "" if r["src_pfn"] is None else f" from pfn {r['src_pfn']}"
-        went = "" if r["dst_pfn"] is None else f"migrated to pfn {r['dst_pfn']} at {as_text(r['dst_ts'])}; "
+        went = "" if r["dst_pfn"] is None else f"migrated to pfn {r['dst_pfn']} at {time(r['dst_ts'])}; "
         ended = f"{went}{r['end_how'] or ''}".removesuffix("; ")
         who = (r["state"], r["order"], r["pid"], r["comm"], hex_text(r["gfp_mask"]))
-        rows.append((*_times(r), r["generation"], *who, r["how"] + came, ended, r["evidence"], notes.sure(r)))
+        rows.append((*_times(r, time), r["generation"], *who, r["how"] + came, ended, r["evidence"], notes.sure(r)))
     return table_text(columns, rows, right=("from", "to", "gen", "order", "pid")) + notes.text()
 
 
-def lineage_text(found: list[Row]) -> str:
-    """Return the rows of ``Trail.lineage``, a line a stay."""
+def lineage_text(found: list[Row], time: Time = as_text) -> str:
+    """Return the rows of ``Trail.lineage``, a line a stay; *time* makes text of a time of the trace clock."""
     columns = ("from", "to", "pfn", "order", "pid", "comm", "gfp_mask", "came by", "ended by", "evidence", "certain")
     notes = _Notes()
     rows = []
     for r in found:
         ended = r["end_how"] if r["dst_pfn"] is None else f"migrated to pfn {r['dst_pfn']}"
         who = (r["pfn"], r["order"], r["pid"], r["comm"], hex_text(r["gfp_mask"]))
-        rows.append((*_times(r), *who, r["link"], ended, r["evidence"], notes.sure(r)))
+        rows.append((*_times(r, time), *who, r["link"], ended, r["evidence"], notes.sure(r)))
     return table_text(columns, rows, right=("from", "to", "pfn", "order", "pid")) + notes.text()
 
 
@@ -57,5 +59,5 @@ class _Notes:
         return "".join(f"[{number}] {why}\n" for why, number in self._numbers.items())
 
 
-def _times(row: Row) -> tuple[str, str]:
-    return as_text(row["begin_ts"]), "" if row["end_ts"] is None else as_text(row["end_ts"])
+def _times(row: Row, time: Time) -> tuple[str, str]:
+    return time(row["begin_ts"]), "" if row["end_ts"] is None else time(row["end_ts"])

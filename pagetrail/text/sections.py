@@ -1,5 +1,6 @@
 """Sections and their extensions: a line for sections side by side that are alike."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from pagetrail.api import as_text
@@ -8,12 +9,16 @@ from pagetrail.text.tables import size_text, table_text
 _ALIKE: Final = ("generation", "begin_ts", "end_ts", "how", "end_how")
 
 Row = dict[str, Any]
+Time = Callable[[int], str]
 
 
-def sections_text(found: list[Row], *, then: bool) -> str:
-    """Return rows of ``Trail.sections``, and what those that are there take; *then*: all are those of one instant."""
+def sections_text(found: list[Row], *, then: bool, time: Time = as_text) -> str:
+    """Return rows of ``Trail.sections``, and what those that are there take; *then*: all are those of one instant.
+
+    *time* makes text of a time of the trace clock.
+    """
     columns = ("section", "start_pfn", "stop_pfn", "generation", "from", "to", "came by", "went by", "page_ext bytes")
-    text = table_text(columns, [_cells(rows) for rows in _ranges(found)], right=(*columns[:6], columns[-1]))
+    text = table_text(columns, [_cells(rows, time) for rows in _ranges(found)], right=(*columns[:6], columns[-1]))
     there = [row["page_ext_bytes"] for row in found if row["end_ts"] is None or then]
     if not there or None in there:
         return text
@@ -42,12 +47,12 @@ def _continues(before: Row, row: Row) -> bool:
     return bool(follows and unknown[0] == unknown[1] and all(row[name] == before[name] for name in _ALIKE))
 
 
-def _cells(rows: list[Row]) -> tuple[object, ...]:
+def _cells(rows: list[Row], time: Time) -> tuple[object, ...]:
     first, last = rows[0], rows[-1]
     size = None if first["page_ext_bytes"] is None else sum(row["page_ext_bytes"] for row in rows)
     return (
         _name(first, last), hex(first["start_pfn"]), hex(last["stop_pfn"]), first["generation"],
-        as_text(first["begin_ts"]), "" if first["end_ts"] is None else as_text(first["end_ts"]), first["how"],
+        time(first["begin_ts"]), "" if first["end_ts"] is None else time(first["end_ts"]), first["how"],
         first["end_how"], size,
     )  # fmt: skip
 

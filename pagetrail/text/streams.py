@@ -1,20 +1,26 @@
 """What is in a trail: a line a stream, a line a marker, a line a finding."""
 
+from collections.abc import Callable
 from typing import Any
 
-from pagetrail.api import as_text
 from pagetrail.text.tables import table_text
 
 Row = dict[str, Any]
+Time = Callable[[int], str]
 
 
-def streams_text(found: list[Row], *, lag: bool) -> str:
-    """Return rows of ``Trail.streams``, and the snapshots of each stream; with *lag*, also how far replay is behind."""
+def streams_text(found: list[Row], times: list[Time], *, lag: bool) -> str:
+    """Return rows of ``Trail.streams``, and the snapshots of each stream; with *lag*, also how far replay is behind.
+
+    *times* make text of a time of the trace clock, one of each stream.
+    """
     columns = (
         "stream", "kernel", "fold", "recordings", "events", "first", "horizon", "wall time", "segments", "digest",
     ) + (("partition", "lag", "events/s", "held") if lag else ())  # fmt: skip
     right = ("recordings", "events", "first", "horizon", "partition", "lag", "events/s")
-    text = table_text(columns, [_cells(r) + (_lag(r) if lag else ()) for r in found], right=right)
+    text = table_text(
+        columns, [_cells(r, time) + (_lag(r) if lag else ()) for r, time in zip(found, times, strict=True)], right=right
+    )
     snapshots = (
         f"{r['host']}: snapshots {' '.join('@' + name for name in r['snapshots'])}\n" for r in found if r["snapshots"]
     )
@@ -26,10 +32,10 @@ def streams_text(found: list[Row], *, lag: bool) -> str:
     return text + "".join(snapshots) + "".join(replaced)
 
 
-def _cells(r: Row) -> tuple[object, ...]:
+def _cells(r: Row, time: Time) -> tuple[object, ...]:
     return (
         f"{r['host']}/{r['boot_id']}", r["release"], r["fold"], r["recordings"], f"{r['events']:,}",
-        "" if r["first_ts"] is None else as_text(r["first_ts"]), as_text(r["horizon"]), r["horizon_wall"],
+        "" if r["first_ts"] is None else time(r["first_ts"]), time(r["horizon"]), r["horizon_wall"],
         f"{r['segments']}{' + tip' if r['tip'] else ''}", r["digest"],
     )  # fmt: skip
 
@@ -38,9 +44,9 @@ def _lag(r: Row) -> tuple[object, ...]:
     return r["partition"], f"{r['lag']:,}", f"{r['rate']:,.0f}", r["held"] or ""
 
 
-def markers_text(found: list[Row]) -> str:
-    """Return rows of ``Trail.markers``."""
-    rows = [(as_text(r["ts"]), r["seq"], r["text"]) for r in found]
+def markers_text(found: list[Row], time: Time) -> str:
+    """Return rows of ``Trail.markers``; *time* makes text of a time of the trace clock."""
+    rows = [(time(r["ts"]), r["seq"], r["text"]) for r in found]
     return table_text(("at", "event", "marker"), rows, right=("at", "event"))
 
 

@@ -22,9 +22,11 @@ def size_text(size: int) -> str:
     raise AssertionError("unreachable")
 
 
-def duration_text(nanoseconds: int | None) -> str:
-    """Return a length of time in seconds; nothing for null."""
-    return "" if nanoseconds is None else f"{nanoseconds / 1e9:.3f} s"
+def duration_text(length: int | None, *, counts: bool = False) -> str:
+    """Return a length of time of the trace clock in seconds, or as it is where the clock only *counts*; nothing for null."""
+    if length is None:
+        return ""
+    return str(length) if counts else f"{length / 1e9:.3f} s"
 
 
 def stack_text(stack: str | None) -> str:

@@ -11,11 +11,11 @@ from pagetrail.schemas.details import Detail, Gap
 from pagetrail.schemas.frames import FRAME_EVENTS, Frame, FrameOrigin, make_frame
 
 
-def single(kind: Kind, ts: int, detail: Detail) -> EventBatch:
-    """Return one rare event as a batch."""
+def single(kind: Kind, ts: int, detail: Detail, *, given_only: bool = False) -> EventBatch:
+    """Return one rare event as a batch; with *given_only*, without those fields of *detail* that were not given."""
     return EventBatch(
         columns={"kind": np.array([kind], np.int8), "trace_ts_nsec": np.array([ts], np.int64)},
-        details={0: detail.model_dump_json()},
+        details={0: detail.model_dump_json(exclude_unset=given_only)},
     )
 
 

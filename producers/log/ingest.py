@@ -1,7 +1,6 @@
 """Ingest one recording into the log, frame by frame. Ingesting it again makes the same frames."""
 
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +10,7 @@ import numpy as np
 from pagetrail.producers.formats.page_owner.alone import DUMPS
 from pagetrail.producers.formats.page_owner.reports import PAGE_REPORTS
 from pagetrail.producers.log.framing import Framer, single
-from pagetrail.producers.parsed import Lines, ReadAccount
+from pagetrail.producers.parsed import ReadAccount
 from pagetrail.producers.recording_info import Recording
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
@@ -37,8 +36,8 @@ class IngestReport:
     events: int
     frames: int
     duplicates: int
-    clamped: int
-    account: ReadAccount
+    end: RecordingEnd
+    """The recording's last event: the account of what was read."""
     notes: tuple[str, ...]
 
 
@@ -117,14 +116,13 @@ def ingest(
             f"{info.source}: expected events of page allocation, found none{_what_was_read(account)}; nothing was stored. "
             "Record kmem:mm_page_alloc and kmem:mm_page_free; docs/guide.md says how"
         )
-    sending.send(
-        framer.add(single(Kind.RECORDING_END, framer.last_ts or 0, _end(account, account.clamped + framer.clamped)))
-    )
+    end = _end(account, account.clamped + framer.clamped)
+    sending.send(framer.add(single(Kind.RECORDING_END, framer.last_ts or 0, end, given_only=True)))
     sending.send(framer.finish())
     sending.flush()
     return IngestReport(
         source=info.source, origin=origin, events=framer.seq, frames=framer.frame, duplicates=sending.duplicates,
-        clamped=account.clamped + framer.clamped, account=account, notes=(*info.notes, *account.notes),
+        end=end, notes=(*info.notes, *account.notes),
     )  # fmt: skip
 
 
@@ -132,23 +130,9 @@ def stored_before(
     recording: Recording, origin: FrameOrigin, *, events: int, frames: int, end: RecordingEnd
 ) -> IngestReport:
     """Return the report of a recording that is in the log already, to its *end*: nothing was read again."""
-    account = ReadAccount(
-        events=Counter(end.events),
-        ignored=Counter(end.ignored),
-        not_understood=end.not_understood,
-        examples=list(end.examples),
-        failed_allocs=end.failed_allocs,
-        lost_events=end.lost_events,
-        truncated=end.truncated,
-        lines=end.lines,
-        kinds={
-            (found.what, found.kind): Lines(lines=found.lines, first_line=found.first_line or 0, text=found.text or "")
-            for found in end.lines_of_kinds
-        },
-    )
     return IngestReport(
-        source=recording.info.source, origin=origin, events=events, frames=frames, duplicates=frames, clamped=end.clamped,
-        account=account, notes=tuple(recording.info.notes),
+        source=recording.info.source, origin=origin, events=events, frames=frames, duplicates=frames, end=end,
+        notes=tuple(recording.info.notes),
     )  # fmt: skip
 
 
@@ -196,6 +180,7 @@ class _Sending:
 
 
 def _end(account: ReadAccount, clamped: int) -> RecordingEnd:
+    """Return what was read, as the log keeps it."""
     return RecordingEnd(
         events=dict(sorted(account.events.items())),
         ignored=dict(sorted(account.ignored.items())),
@@ -212,4 +197,5 @@ def _end(account: ReadAccount, clamped: int) -> RecordingEnd:
             )
             for (what, kind), found in sorted(account.kinds.items())
         ),
+        **({"records": account.records, "records_unread": account.unread} if account.unread else {}),
     )

@@ -1,6 +1,6 @@
 """The log's writing end on Apache Kafka: frames to the partition of their host, in order, counted when acknowledged."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from pagetrail.producers.log.delivery import PATIENCE_SECONDS, Delivery
@@ -10,6 +10,7 @@ from pagetrail.schemas.frames import Frame, RecordingKey
 from pagetrail.schemas.log.address import KafkaAddress
 from pagetrail.schemas.log.contract import AppendResult
 from pagetrail.schemas.log.kafka import BOOT_HEADER, DIGEST_HEADER, partition_of
+from pagetrail.schemas.log.stored import StoredRecording
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,15 @@ class KafkaLogWriter:
         self._delivery.settle()
         appended = len({(part.header.recording_key, part.header.frame) for part in missing})
         return AppendResult(appended=appended, duplicates=len(frames) - appended, last_offset=self._last_offset)
+
+    def stored(self, hosts: Collection[str], ids: Sequence[str]) -> StoredRecording | None:
+        """Return what the topic holds of the first of the recordings *ids*, as one of *hosts*; null: nothing.
+
+        It looks through the last messages of the hosts' partitions: ``KafkaLimits.look_back``.
+        """
+        partitions = {partition_of(host, self._delivery.partitions) for host in hosts}
+        found = [one for partition in sorted(partitions) for one in self._stored.recordings(partition, hosts, ids)]
+        return min(found, key=lambda one: ids.index(one.recording), default=None)
 
     def flush(self) -> None:
         """Do nothing: an append is acknowledged when it returns."""

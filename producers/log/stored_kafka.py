@@ -5,7 +5,7 @@ A frame counts as stored when a copy of it follows the last copies of the frames
 """
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,6 +24,7 @@ from pagetrail.schemas.log.kafka import (
     unreachable,
     watermarks,
 )
+from pagetrail.schemas.log.stored import StoredRecording, stored_recording
 
 LOOK_BACK: Final = 1024
 """Messages at the end of a partition that are looked through when a recording begins: 64 Mi events in full frames."""
@@ -38,6 +39,7 @@ _PLANNED: Final = 1 << 63
 
 _BATCH: Final = 64
 
+_Note = Callable[[FrameHeader, bytes, int], None]  # a frame, and its offset
 _Key = tuple[int, int]  # frame number and first_seq: a frame that was cut has several of one number
 
 
@@ -83,6 +85,7 @@ class StoredFrames:
     def __init__(self, address: KafkaAddress, look_back: int) -> None:
         self._address, self._look_back = address, look_back
         self._recordings: dict[RecordingKey, _Copies] = {}
+        self._sought: dict[tuple[int, str], int] = {}  # (partition, recording) → the partition's end then
         self._troubles = Troubles()
         self._consumer: Consumer | None = None
 
@@ -123,12 +126,45 @@ class StoredFrames:
         old = [known for known in self._recordings if known not in wanted]
         for known in old[: max(len(self._recordings) + 1 - KEPT_RECORDINGS, 0)]:
             del self._recordings[known]
+            self._sought = {place: end for place, end in self._sought.items() if place[1] != known[2]}
         copies = self._recordings[recording] = _Copies()
-        low, high = watermarks(self._reader(), self._address, partition, self._troubles)
-        self._read(
-            recording, copies, TopicPartition(self._address.topic, partition, max(low, high - self._look_back)), high
-        )
+        high = self._sought.get((partition, recording[2]))
+        if high is None:
+            low, high = watermarks(self._reader(), self._address, partition, self._troubles)
+
+            def note(header: FrameHeader, payload: bytes, offset: int) -> None:
+                if header.recording_key == recording:
+                    copies.add(header, frame_digest(payload), offset)
+
+            self._read(partition, max(low, high - self._look_back), high, note)
         return high - 1 if high > 0 else None
+
+    def recordings(self, partition: int, hosts: Collection[str], ids: Collection[str]) -> list[StoredRecording]:
+        """Return what the end of *partition* holds of recordings of *hosts* with these *ids*; ``look_back`` reads it no more.
+
+        It looks as far as ``look_back``, and further only for the first event of a recording that it has found.
+        """
+        ends: dict[RecordingKey, tuple[bytes | None, bytes]] = {}
+
+        def note(header: FrameHeader, payload: bytes, offset: int) -> None:
+            if header.recording in ids and header.host in hosts:
+                key = header.recording_key
+                self._recordings.setdefault(key, _Copies()).add(header, frame_digest(payload), offset)
+                first = ends[key][0] if key in ends else None
+                ends[key] = (payload if first is None and header.first_seq == 0 else first, payload)
+
+        def note_begin(header: FrameHeader, payload: bytes, _: int) -> None:
+            if header.recording_key in ends and header.first_seq == 0:
+                ends[header.recording_key] = (payload, ends[header.recording_key][1])
+
+        low, high = watermarks(self._reader(), self._address, partition, self._troubles)
+        start = max(low, high - self._look_back)
+        self._read(partition, start, high, note)
+        while start > low and any(first is None for first, _ in ends.values()):
+            start, stop = max(low, start - self._look_back), start
+            self._read(partition, start, stop, note_begin)
+        self._sought |= {(partition, recording): high for recording in ids}
+        return [stored_recording(last if first is None else first, last) for first, last in ends.values()]
 
     def close(self) -> None:
         """Let go of the consumer that looks back."""
@@ -136,18 +172,18 @@ class StoredFrames:
             self._consumer.close()
             self._consumer = None
 
-    def _read(self, recording: RecordingKey, copies: _Copies, start: TopicPartition, stop: int) -> None:
-        """Take note of the frames of *recording* from *start* to *stop*."""
-        if start.offset >= stop:
+    def _read(self, partition: int, start: int, stop: int, note: _Note) -> None:
+        """Call *note* with each frame of *partition* from *start* to *stop*."""
+        if start >= stop:
             return
-        reader, offset, moved = self._reader(), start.offset, time.monotonic()
-        reader.assign([start])
+        reader, offset, moved = self._reader(), start, time.monotonic()
+        reader.assign([TopicPartition(self._address.topic, partition, start)])
         while offset < stop:
             for message in reader.consume(_BATCH, 0.05):
                 error = message.error()
                 if error is None:
                     moved, offset = time.monotonic(), offset_of(message) + 1
-                    _note(recording, copies, message)
+                    _noted(message, note)
                 elif error.code() == KafkaError._PARTITION_EOF:
                     offset = max(offset, offset_of(message))
                 else:
@@ -163,11 +199,10 @@ class StoredFrames:
         return self._consumer
 
 
-def _note(recording: RecordingKey, copies: _Copies, message: Message) -> None:
+def _noted(message: Message, note: _Note) -> None:
     payload = message.value() or b""
     try:
         header = decode_header(payload)
     except FrameDamaged:
-        return  # replay says so; here it is enough that it is no frame of this recording
-    if header.recording_key == recording:
-        copies.add(header, frame_digest(payload), offset_of(message))
+        return  # replay says so; here it is enough that it is no frame of a recording
+    note(header, payload, offset_of(message))

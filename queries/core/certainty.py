@@ -131,11 +131,24 @@ def _gfp_unsure(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
     """Return whether each mask was read from names that may have other bits in the recorded kernel; dumps have numbers."""
     read, masks = records["evidence"] != Evidence.BASELINE, records["gfp_mask"]
     absent = read & (masks == ABSENT64)
-    if facts.gfp_read_for is None:
+    names = facts.gfp_names()
+    if all(found.read_for is None for found in names):
         return np.asarray(absent)
-    known, places = np.unique(masks, return_inverse=True)
-    agreed = np.array([mask != ABSENT64 and gfp_agreed(mask, facts.gfp_read_for) for mask in known.tolist()], np.bool_)
-    return np.asarray(absent | (read & (masks != ABSENT64) & ~agreed[places]))
+    unsure = absent.copy()
+    where = facts.recording_at(records["evidence_ts"])
+    for index, found in enumerate(names):
+        if found.read_for is not None:
+            rows = np.flatnonzero(read & (masks != ABSENT64) & (where == index))
+            known, places = np.unique(masks[rows], return_inverse=True)
+            agreed = np.array([gfp_agreed(mask, found.read_for) for mask in known.tolist()], np.bool_)
+            unsure[rows] |= ~agreed[places]
+    return np.asarray(unsure)
+
+
+def _bits(name: str, records: NDArray[np.void], facts: Facts) -> NDArray[np.int64]:
+    """Return the bit that the gfp flag *name* has in the mask of each record: recordings may have been read differently."""
+    bits = np.array([found.flags.get(name, 0) for found in facts.gfp_names()], np.int64)
+    return np.asarray(bits[facts.recording_at(records["evidence_ts"])])
 
 
 def _splittable(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
@@ -144,10 +157,9 @@ def _splittable(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
     Source: mm/page_alloc.c, split_page (Linux 6.1): it splits no compound pages. Only huge pages of user memory are split, by
     mm/huge_memory.c or, for hugetlb, by mm/hugetlb.c: they are movable, or at least from high memory.
     """
-    flags = facts.gfp_flags
     gfp = np.where(records["gfp_mask"] == ABSENT64, 0, records["gfp_mask"])
-    compound = (gfp & flags.get("__GFP_COMP", 0)) != 0
-    users = (gfp & (GFP_MOVABLE | flags.get("__GFP_HIGHMEM", 0))) != 0
+    compound = (gfp & _bits("__GFP_COMP", records, facts)) != 0
+    users = (gfp & (GFP_MOVABLE | _bits("__GFP_HIGHMEM", records, facts))) != 0
     return np.asarray((records["order"] > 0) & ~(compound & ~users))
 
 
@@ -156,8 +168,7 @@ def _huge(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
 
     Source: include/linux/gfp_types.h, GFP_TRANSHUGE_LIGHT (Linux 6.1): compound, without reserves (__GFP_NOMEMALLOC).
     """
-    flags = facts.gfp_flags
-    mask = flags.get("__GFP_COMP", 0) | flags.get("__GFP_NOMEMALLOC", 0)
+    mask = _bits("__GFP_COMP", records, facts) | _bits("__GFP_NOMEMALLOC", records, facts)
     gfp = np.where(records["gfp_mask"] == ABSENT64, 0, records["gfp_mask"])
     whole = (gfp & mask) == mask
     if (

@@ -85,16 +85,21 @@ class Selection:
     sections
         What to read of the store: whole sections, as no row crosses a section's border; null: all. It is ``MOST_READ`` ranges of
         pages at most, so it may hold sections that no page of *ranges* is in.
-    migratetypes, gfp_masks, block_types
+    migratetypes, block_types
         The filters' names as numbers.
+    gfp_masks
+        Those of each recording: null where its kernel has no such flag.
+    facts
+        What the records are of.
     """
 
     filters: Filters
     ranges: PfnRanges | None
     sections: PfnRanges | None
     migratetypes: tuple[int, ...]
-    gfp_masks: tuple[int, ...]
+    gfp_masks: tuple[tuple[int | None, ...], ...]
     block_types: tuple[int, ...]
+    facts: Facts
 
     @property
     def texts(self) -> frozenset[str]:
@@ -113,13 +118,22 @@ class Selection:
         if given.order:
             kept &= (records["state"] != State.UNKNOWN) & _one_of(records["order"], given.order)
         if self.gfp_masks:
-            kept &= owned & _has_one_of(records["gfp_mask"], self.gfp_masks)
+            kept &= owned & self._has_gfp(records)
         if given.comm:
             kept &= owned & np.isin(records["comm"], _true(pc.is_in(texts.comms, pa.array(given.comm, pa.utf8()))))
         if given.stack:
             found = [pc.match_substring(texts.frames, text) for text in given.stack]
             kept &= owned & np.isin(records["stack"], _true(reduce(pc.or_, found)))
         return kept
+
+    def _has_gfp(self, records: NDArray[np.void]) -> NDArray[np.bool_]:
+        """Return whether each mask is there, and has all bits of a filter, as its recording's names were read."""
+        where, masks = self.facts.recording_at(records["evidence_ts"]), records["gfp_mask"]
+        found = np.zeros(records.size, np.bool_)
+        for wanted in self.gfp_masks:
+            bits = np.array([0 if mask is None else mask for mask in wanted], np.int64)[where]
+            found |= (bits != 0) & ((masks & bits) == bits)
+        return np.asarray(found & (masks != np.iinfo(masks.dtype).min))
 
     @property
     def asks_dumps(self) -> bool:
@@ -152,8 +166,9 @@ def select(filters: Filters, facts: Facts) -> Selection:
         ranges=ranges,
         sections=None if ranges is None else _whole_sections(ranges, facts.pages_per_section),
         migratetypes=tuple(_migratetype(name, facts.rules.migratetype_names) for name in filters.migratetype),
-        gfp_masks=tuple(_gfp_mask(flags, facts) for flags in filters.gfp),
+        gfp_masks=tuple(_gfp_masks(flags, facts) for flags in filters.gfp),
         block_types=tuple(_migratetype(name, facts.rules.migratetype_names) for name in filters.block_type),
+        facts=facts,
     )
 
 
@@ -270,15 +285,29 @@ def _migratetype(name: str, names: Sequence[str]) -> int:
     raise BadArgument(f"migratetype {name!r}: no such migratetype; there are: {', '.join(names).lower()}")
 
 
-def _gfp_mask(flags: str | int, facts: Facts) -> int:
-    table = facts.gfp_flags
-    if isinstance(flags, str):
-        for word in flags.split("|"):
-            if word not in table and not word.startswith("0x"):
-                raise BadArgument(
-                    f"gfp {flags!r}: {word!r} is no flag of the recorded kernel; there are: {', '.join(table)}"
-                )
-    mask = parse_gfp(flags, table) if isinstance(flags, str) else flags
+def _gfp_masks(flags: str | int, facts: Facts) -> tuple[int | None, ...]:
+    """Return the bits of *flags* as each recording's names were read; null: it has no such name.
+
+    Raises
+    ------
+    BadArgument
+        No recording has such a name, or a mask has no bit.
+    """
+    tables = [names.flags for names in facts.gfp_names()]
+    if isinstance(flags, int):
+        return (_of_32_bits(flags, flags),) * len(tables)
+    words = [word for word in flags.split("|") if not word.startswith("0x")]
+    known = [all(word in table for word in words) for table in tables]
+    if not any(known):
+        missing = next(word for word in words if word not in tables[-1])
+        raise BadArgument(
+            f"gfp {flags!r}: {missing!r} is no flag of the recorded kernel; there are: {', '.join(tables[-1])}"
+        )
+    parsed = [parse_gfp(flags, table) if has else None for table, has in zip(tables, known, strict=True)]
+    return tuple(None if mask is None else _of_32_bits(mask, flags) for mask in parsed)
+
+
+def _of_32_bits(mask: int, flags: str | int) -> int:
     if not 0 < mask < GFP_LIMIT:
         raise BadArgument(
             f"gfp {flags!r}: expected flags of 32 bits with at least one bit; every allocation has all bits of 0"
@@ -299,12 +328,6 @@ def _whole_sections(ranges: PfnRanges, pages_per_section: int) -> PfnRanges:
 def _one_of(column: NDArray[np.signedinteger], values: Sequence[int]) -> NDArray[np.bool_]:
     """Return whether each number is there, and one of *values*. What is absent is the least number of its type."""
     return np.asarray(np.isin(column, values) & (column != np.iinfo(column.dtype).min))
-
-
-def _has_one_of(masks: NDArray[np.int64], wanted: Sequence[int]) -> NDArray[np.bool_]:
-    """Return whether each mask is there, and has all bits of one of *wanted*."""
-    found = [(masks & mask) == mask for mask in wanted]
-    return np.asarray(np.any(found, axis=0) & (masks != np.iinfo(masks.dtype).min))
 
 
 def _true(flags: pa.Array) -> NDArray[np.int64]:

@@ -112,7 +112,12 @@ class Judgement:
     def why(self) -> pa.Array:
         """Return why each row is not certain: text, empty where no reason is known."""
         codes = zip(self.reasons.tolist(), self.begin.tolist(), self.gap.tolist(), self.doubt.tolist(), strict=True)
-        return pa.array([self._text(*code) if code[0] else "" for code in codes], pa.utf8())
+        read_for = [names.read_for for names in self.facts.gfp_names()]
+        where = self.facts.recording_at(self.begin).tolist()
+        texts = [
+            self._text(*code, read_for[place]) if code[0] else "" for code, place in zip(codes, where, strict=True)
+        ]
+        return pa.array(texts, pa.utf8())
 
     def take(self, which: NDArray[np.int64]) -> "Judgement":
         """Return the judgement of rows *which*."""
@@ -126,30 +131,31 @@ class Judgement:
         reasons = self.reasons[rows]
         same = (self.lost[rows] == self.lost[others]) & (reasons == self.reasons[others])
         same &= (reasons & _SINCE == 0) | (self.begin[rows] == self.begin[others])
+        same &= (reasons & _GFP == 0) | (self._read_for(rows) == self._read_for(others))
         for reason, index, text in ((_GAP, self.gap, self._gap), (_DOUBT, self.doubt, self._doubt)):
             asked = np.flatnonzero(same & (reasons & reason != 0))
             same[asked] = _same_text(index[rows[asked]], index[others[asked]], text)
         return np.asarray(same)
 
-    def _text(self, reasons: int, begin: int, gap: int, doubt: int) -> str:
+    def _text(self, reasons: int, begin: int, gap: int, doubt: int, read_for: str | None) -> str:
         form = _form(reasons)
         parts = [form.format(begin=self._time(begin))] if form else []
         if reasons & _GFP:
-            parts.append(self._gfp())
+            parts.append(_gfp_text(read_for))
         if reasons & _GAP:
             parts.append(self._gap(gap))
         if reasons & _DOUBT:
             parts.append(self._doubt(doubt))
         return "; ".join(parts)
 
+    def _read_for(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return, as a number, for which releases the gfp flags of each row were read: rows of one number are named alike."""
+        ids: dict[str | None, int] = {}
+        number = np.array([ids.setdefault(names.read_for, len(ids)) for names in self.facts.gfp_names()], np.int64)
+        return np.asarray(number[self.facts.recording_at(self.begin[rows])])
+
     def _time(self, ts: int) -> str:
         return as_text(ts, self.facts.counting_clock)
-
-    def _gfp(self) -> str:
-        read_for = self.facts.gfp_read_for
-        if read_for is None:
-            return "its gfp flags have names that are not the recorded kernel's"
-        return f"its gfp flags were read as {read_for} prints them, and the names of the recorded kernel are unknown"
 
     def _gap(self, which: int) -> str:
         _, cpu, found = self.facts.gaps[which]
@@ -167,6 +173,12 @@ _NAMES: Final = pa.array(
     pa.list_(pa.utf8()),
 )
 """The attributes of each ``lost``."""
+
+
+def _gfp_text(read_for: str | None) -> str:
+    if read_for is None:
+        return "its gfp flags have names that are not the recorded kernel's"
+    return f"its gfp flags were read as {read_for} prints them, and the names of the recorded kernel are unknown"
 
 
 def _same_text(indexes: NDArray[np.int64], others: NDArray[np.int64], text: Callable[[int], str]) -> NDArray[np.bool_]:

@@ -15,6 +15,7 @@ from pagetrail.queries.core.said import SaidOf
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.clock import owner_clock, owner_ts
 from pagetrail.replay.facts.facts import Facts
+from pagetrail.schemas.linux.gfp import format_gfp
 from pagetrail.schemas.linux.migrate import migrate_reason_name
 from pagetrail.schemas.owner import (
     ABSENT8,
@@ -156,10 +157,13 @@ KERNEL_SAYS: Final = pa.struct([pa.field(field.name, field.type) for field in OW
 
 
 def _gfp_flags(rows: JudgedRows) -> pa.Array:
-    masks = _number(rows.records["gfp_mask"], rows.owned)
-    known = pc.unique(masks)
-    names = [None if mask is None else rows.facts.gfp_text(mask) for mask in known.to_pylist()]
-    return pa.array(names, pa.utf8()).take(pc.index_in(masks, known))
+    names, where = rows.facts.gfp_names(), rows.facts.recording_at(rows.records["evidence_ts"])
+    masks = np.where(rows.owned, rows.records["gfp_mask"], ABSENT64)
+    known, places = np.unique(np.stack([where, masks]), axis=1, return_inverse=True)
+    texts = [
+        None if mask == ABSENT64 else format_gfp(mask, names[index].flags) or "none" for index, mask in known.T.tolist()
+    ]
+    return pa.array(texts, pa.utf8()).take(pa.array(places.ravel()))
 
 
 def _proven_ts_nsec(rows: JudgedRows) -> pa.Array:

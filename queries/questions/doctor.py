@@ -55,6 +55,11 @@ def _log(stream: Stream) -> list[Finding]:
         if refused:
             text = "refused, so that no answer takes account of them: " + "; ".join(refused)
             found.append(Finding(level="loss", what="recordings", count=len(refused), detail=text))
+        aside = {old[2]: new.recording for old, new in cut.superseded.items() if old[:2] == key}
+        if aside:
+            text = "stored again by a later reader, whose recording takes their place: "
+            text += "; ".join(f"{new} that of {old}" for old, new in aside.items())
+            found.append(Finding(level="note", what="superseded", count=len(aside), detail=text))
         if key in cut.streams and cut.losses:
             text = "the log lost records of the partition: " + "; ".join(cut.losses)
             found.append(Finding(level="loss", what="log", count=len(cut.losses), detail=text))

@@ -11,6 +11,7 @@ from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.replay.store.local import store_of
 from pagetrail.schemas.batch import EventBatch, to_arrow
 from pagetrail.schemas.columns import ARROW_SCHEMA, TEXT_COLUMNS, Kind
+from pagetrail.schemas.details import RecordingBegin
 from pagetrail.schemas.errors import BadArgument, NotFound, TrailMissing
 from pagetrail.schemas.frames import FrameHeader
 from pagetrail.schemas.log.contract import FramePlace, LogReader
@@ -68,6 +69,15 @@ def events_of(reader: LogReader, recording: str, numbers: Sequence[int]) -> pa.T
             places.append(place)
         found.append(_table(*read_frame(reader, place.partition, place.offset), [number]))
     return pa.concat_tables(found) if found else EVENTS_SCHEMA.empty_table()
+
+
+def begin_of(reader: LogReader, recording: str) -> RecordingBegin | None:
+    """Return the first event of a recording; null: the log does not hold it, or no longer."""
+    place = reader.locate(recording, 0)
+    if place is None:
+        return None
+    _, batch = read_frame(reader, place.partition, place.offset)
+    return RecordingBegin.model_validate_json(batch.details[0]) if batch.details.get(0) else None
 
 
 def _table(header: FrameHeader, batch: EventBatch, numbers: Sequence[int]) -> pa.Table:

@@ -9,7 +9,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from pagetrail.queries.core.instant import Instant, as_text
+from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.rows import rows_at
 from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.questions.history import HISTORY_SCHEMA, Row, history
@@ -57,7 +57,7 @@ def lineage(stream: Stream, pfn: int, at: Instant) -> pa.Table:
     if row is None or row["state"] != "owned":
         state = "unknown" if row is None else row["state"]
         raise NotFound(
-            f"pfn {pfn} at {as_text(at.ts)}: {state}, so there are no contents to follow; 'pagetrail history {pfn}' shows "
+            f"pfn {pfn} at {stream.time_text(at.ts)}: {state}, so there are no contents to follow; 'pagetrail history {pfn}' shows "
             "when it was owned"
         )
     chain = [pages.stay(row, at.ts)]

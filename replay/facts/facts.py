@@ -9,52 +9,20 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pagetrail.replay.facts.boots import merged, says_of_machine
 from pagetrail.replay.facts.extension import Extension
-from pagetrail.schemas.columns import SCHEMA_VERSION
+from pagetrail.replay.facts.gfp import GfpNames, names_of, names_of_boot
+from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.schemas.details import Boot, Clock, Coverage, Gap, RecordingEnd, Zone
-from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1, format_gfp
+from pagetrail.schemas.linux.gfp import format_gfp
 from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
-from pagetrail.schemas.linux.releases import KernelRules, gfp_of, rules_of
+from pagetrail.schemas.linux.releases import KernelRules, rules_of
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
 
 NO_ACCOUNT: Final = "an older pagetrail read it, and had not yet told how many lines it did not understand"
 """The reason of the loss that is presumed in a recording of an older reader that has no end."""
 
-_LOSSES_TOLD_SINCE: Final = 4
 _NUMBERS: Final = ("pages_per_section", "lost_until")
-
-
-_SYMBOLIC: Final = ("ftrace-text", "perf-script", "capture-directory")
-"""Formats in which gfp flags stand as names."""
-
-
-@dataclass(slots=True, kw_only=True)
-class StreamRecording:
-    """One recording's place in the stream."""
-
-    recording: str
-    base_seq: int
-    next_seq: int = 0
-    next_frame: int = 0
-    first_ts: int | None = None
-    last_ts: int | None = None
-    complete: bool = False
-    format: str = ""
-    source: str = ""
-    clock_skew: int = 0
-    version: int = SCHEMA_VERSION
-    """Version of the events of its frames."""
-    supersedes: str | None = None
-    """The recording whose place it takes."""
-    gfp_read_for: str | None = None
-    """Whose names of gfp flags its reader had to take, not knowing those of the recorded kernel; null: it knew them."""
-    counting_clock: str | None = None
-    """The name of its trace clock, if that only counts; null: its times are ns."""
-
-    @property
-    def tells_losses(self) -> bool:
-        """Whether its events name what its reader could not read. Readers before version 4 only counted it, in its end."""
-        return self.version >= _LOSSES_TOLD_SINCE
 
 
 @dataclass(slots=True, kw_only=True)
@@ -141,8 +109,8 @@ class Facts:
 
     @property
     def boot(self) -> Boot | None:
-        """The constants of the boot, from the last recording that gives them."""
-        return self.boots[-1][1] if self.boots else None
+        """The constants of the boot, from the last recordings that give them."""
+        return self.boots[0][1] if len(self.boots) == 1 else merged([boot for _, boot in self.boots])
 
     def copy(self) -> "Facts":
         """Return a copy of these facts: later events change only the original."""
@@ -171,7 +139,7 @@ class Facts:
     @property
     def gfp_flags(self) -> Mapping[str, int]:
         """The bit of each gfp flag, by its name: as the recording's own kernel prints them, else those of its release."""
-        return (self.boot.gfp_flags if self.boot else None) or gfp_of(self.boot.release if self.boot else None).flags
+        return names_of_boot(self.boot).flags
 
     @property
     def counting_clock(self) -> str | None:
@@ -179,28 +147,31 @@ class Facts:
         return next((found.counting_clock for found in self.recordings if found.counting_clock), None)
 
     def gfp_text(self, mask: int) -> str:
-        """Return the names of a mask's flags, as the recorded kernel's tracepoints print them."""
-        return format_gfp(mask, self.gfp_flags) or "none"
+        """Return the names of a mask's flags, as the recorded kernel's tracepoints print them; all, if recordings differ."""
+        texts = {format_gfp(mask, names.flags) or "none": None for names in self.gfp_names()}
+        return " or ".join(texts)
 
-    @property
-    def gfp_read_for(self) -> str | None:
-        """The releases whose names of gfp flags were taken for want of the recorded kernel's own; null: they are its own.
+    def gfp_names(self) -> list[GfpNames]:
+        """Return how the gfp masks of each recording were read."""
+        whole = self.boot
+        return [names_of(part, self.boots, whole) for part in self.recordings] or [names_of_boot(whole)]
 
-        Readers before version 4 of the events took those of 6.1, if there was no format file, and said nothing.
-        """
-        for recording in self.recordings:
-            if recording.gfp_read_for is not None:
-                return recording.gfp_read_for
-            if not recording.tells_losses and recording.format in _SYMBOLIC and not (self.boot and self.boot.gfp_flags):
-                found = gfp_of(self.boot.release if self.boot else None)
-                if not found.known or found.flags != GFP_FLAGS_6_1:
-                    return "Linux 6.1"
-        return None
+    def recording_at(self, ts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return in which recording each time is, as an index: recordings of a boot follow one another."""
+        begins = [part.first_ts for part in self.recordings if part.first_ts is not None]
+        return np.maximum(np.searchsorted(np.array(begins, np.int64), ts, side="right") - 1, 0).astype(np.int64)
 
     @property
     def page_shift(self) -> int:
         """log2 of a page's bytes; that of x86_64 where no boot was recorded."""
         return self.boot.page_shift if self.boot else PAGE_SHIFT
+
+    @property
+    def page_size_is_known(self) -> bool:
+        """Whether a recording, or its operator, says how large a page is: a release alone does not."""
+        boot = self.boot
+        said = boot is not None and (says_of_machine(boot) or boot.page_shift != PAGE_SHIFT)
+        return said or any(part.page_size_given for part in self.recordings)
 
     def lose(self, seq: int, ts: int, cpu: int | None, gap: Gap) -> None:
         """Add a loss that was reported at *ts*."""

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from pagetrail.replay.log.stored import StoredRecording, stored_recording
 from pagetrail.schemas.errors import FrameDamaged, OffsetGap, TrailMissing
 from pagetrail.schemas.frames import FrameHeader, decode_header, frame_digest
 from pagetrail.schemas.log.contract import (
@@ -19,10 +18,13 @@ from pagetrail.schemas.log.contract import (
     log_directory,
     log_files,
 )
+from pagetrail.schemas.log.stored import StoredRecording, stored_recording
 
 _SELECT = "SELECT offset, host, boot_id, digest, payload FROM frames WHERE offset >= ? ORDER BY offset"
-_LATER = """SELECT last_ts, payload FROM frames WHERE host = ? AND boot_id = ? AND recording NOT IN (?, ?) AND last_ts > ?
+_LATER = """SELECT last_ts, payload FROM frames WHERE host = ? AND boot_id = ? AND recording NOT IN (?, ?{besides}) AND last_ts > ?
     ORDER BY last_ts DESC LIMIT 1"""
+_BEGINS = """SELECT recording, min(first_ts) FROM frames WHERE host = ? AND boot_id = ? AND recording NOT IN (?, ?)
+    GROUP BY recording"""
 _HOLDING = """SELECT offset, first_seq, last_seq FROM frames WHERE recording = ? AND first_seq <= ? AND last_seq >= ?
     ORDER BY frame LIMIT 1"""
 _ENDS_OF = """SELECT payload FROM frames WHERE recording = ? ORDER BY frame {order} LIMIT 1"""
@@ -110,13 +112,21 @@ class SqliteLogReader:
     def later_recording(self, header: FrameHeader, besides: str | None = None) -> FrameHeader | None:
         """Return the last frame of another recording of *header*'s boot that ends after *header* begins; null: there is none.
 
-        Two recordings of one boot may follow each other; they may not overlap. *besides*: a recording whose place it takes.
+        Two recordings of one boot may follow each other; they may not overlap. *besides*: a recording whose place it takes; then
+        those that begin later may be there, as they followed that one.
         """
         found: FrameHeader | None = None
-        asked = (header.host, header.boot_id, header.recording, besides or header.recording, header.first_ts)
+        begins: dict[str, int] = {}
+        whose = (header.host, header.boot_id, header.recording, besides or header.recording)
         for file in self._files():
             with self._explained(file):
-                row = self._connect(file).execute(_LATER, asked).fetchone()
+                firsts = self._connect(file).execute(_BEGINS, whose).fetchall() if besides else []
+            begins |= {name: min(first_ts, begins.get(name, first_ts)) for name, first_ts in firsts}
+        following = [name for name, first_ts in begins.items() if first_ts > header.first_ts]
+        for file in self._files():
+            with self._explained(file):
+                query = _LATER.format(besides="".join(", ?" for _ in following))
+                row = self._connect(file).execute(query, (*whose, *following, header.first_ts)).fetchone()
             if row is not None and (found is None or row[0] > found.last_ts):
                 found = decode_header(row[1])
         return found

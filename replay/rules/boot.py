@@ -1,5 +1,6 @@
 """The boot: its constants set the sections, the nodes, and the needed clients of page_ext."""
 
+from pagetrail.replay.facts.boots import says_of_machine
 from pagetrail.replay.fold.options import OPT_MAX_PFN, write_rules
 from pagetrail.replay.rules.event_row import EventRow
 from pagetrail.replay.rules.page_ext import max_order_nr_pages, node_spans
@@ -13,9 +14,9 @@ def take_boot(state: StreamState, event: EventRow) -> None:
     """Take the constants of the boot; sections of present memory have their extension from then on."""
     boot = event.detail(Boot)
     state.facts.boots.append((event.ts, boot))
-    write_rules(state.opts, state.facts.rules, boot)
+    write_rules(state.opts, state.facts.rules, state.facts.boot)
     state.ask_clients(boot, event.ts)
-    if len(state.facts.boots) > 1:
+    if any(says_of_machine(earlier) for _, earlier in state.facts.boots[:-1]):
         return
     if boot.memory_model == "FLATMEM":
         _flatmem(state, boot, event.seq, event.ts)

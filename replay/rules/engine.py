@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.replay.facts.facts import StreamRecording
+from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.replay.fold.decode import Events, decode
 from pagetrail.replay.fold.fold_jit import DONE, RARE, ROOM, SEAL, SECTION, fold, is_rare
 from pagetrail.replay.fold.notice_jit import doubt

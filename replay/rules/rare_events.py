@@ -18,6 +18,7 @@ from pagetrail.replay.rules.state import StreamState
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import (
     CLOCK_SKEW_OPTION,
+    PAGE_BYTES_OPTION,
     Clock,
     ContigRange,
     Coverage,
@@ -41,6 +42,7 @@ def take_recording_begin(state: StreamState, event: EventRow) -> None:
     recording.clock_skew, recording.supersedes = _clock_skew(begin.options), begin.supersedes
     recording.gfp_read_for = begin.gfp_read_for if begin.gfp_known is False else None
     recording.counting_clock = begin.trace_clock if counts_only(begin.trace_clock) else None
+    recording.page_size_given = PAGE_BYTES_OPTION in begin.options
     state.opts[OPT_SKEW] = state.facts.clock_skew()
     if state.last_ts is not None:
         lost = Gap(t_lo=state.last_ts, t_hi=event.ts, reason="between two recordings of the boot")

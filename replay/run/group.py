@@ -15,7 +15,8 @@ from typing import Any, Final
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from pagetrail.replay.log.kafka import KafkaLogReader
-from pagetrail.replay.run.partition import PartitionReplay, ReplayReport, ReplaySettings
+from pagetrail.replay.run.partition import PartitionReplay, ReplaySettings
+from pagetrail.replay.run.report import ReplayReport
 from pagetrail.replay.store.cut import partition_suffix, read_cut
 from pagetrail.schemas.errors import LogUnreachable
 from pagetrail.schemas.log.address import KafkaAddress

@@ -6,16 +6,17 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pagetrail.replay.log.stored import superseded_by
-from pagetrail.replay.rules.engine import StreamEngine
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run import holes
+from pagetrail.replay.run.admission import Admission, Verdict
 from pagetrail.replay.run.open_stream import OpenStream
+from pagetrail.replay.run.report import ReplayReport, StreamKey
+from pagetrail.replay.run.superseding import last_successor
 from pagetrail.replay.store import publish, restore
 from pagetrail.replay.store.cut import Cut, cut_name, partition_suffix, read_cut, write_cut
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import ForeignMessage, FrameDamaged, OffsetGap, SchemaTooNew
-from pagetrail.schemas.frames import RecordingKey, decode_frame
+from pagetrail.schemas.frames import decode_frame
 from pagetrail.schemas.log.contract import ANY_BOOT, EMBEDDED_LOG, MAX_READ_BYTES, LogReader, LogRecord
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.names import stream_name
@@ -34,25 +35,6 @@ KEPT_LOSSES = 20
 
 _LOOKS = 3
 """How often a read is repeated when the log reports an offset as missing although nothing is lost."""
-
-StreamKey = tuple[str, str]
-
-
-@dataclass(slots=True)
-class ReplayReport:
-    """The result of a replay."""
-
-    events: int = 0
-    frames: int = 0
-    segments: int = 0
-    halted: dict[StreamKey, str] = field(default_factory=dict)
-    refused: dict[RecordingKey, str] = field(default_factory=dict)
-    waiting: dict[StreamKey, str] = field(default_factory=dict)
-    losses: list[str] = field(default_factory=list)
-    foreign: int = 0
-    """Number of skipped messages that are not frames of pagetrail."""
-    last_foreign: str = ""
-    """The place of the last of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +68,7 @@ class PartitionReplay:
         self._halted: dict[StreamKey, tuple[int, str]] = {}
         settings.store.sweep(cut_name(settings.fold, self._suffix), alone=self._alone)
         self._cut = self._trusted(read_cut(settings.store, settings.fold, self._suffix))
-        self._refused = dict(self._cut.refused)
-        report.refused.update(self._refused)
+        self._admission = Admission(self._cut, report)
         self._seen = self._cut.seen
         self._losses, self._lost = list(self._cut.losses), 0
         self._anew = False
@@ -216,7 +197,10 @@ class PartitionReplay:
         if key in self._halted or (key[0], ANY_BOOT) in self._halted:
             return
         stream = self._stream(key, record.offset)
-        if holes.is_waiting(stream.waiting, record.header):
+        verdict = self._admission.on_arrival(stream.engine, record)
+        if verdict is Verdict.ANEW:
+            self._begin_anew(key, stream)
+        if verdict is not Verdict.FOLD or holes.is_waiting(stream.waiting, record.header):
             return
         stream.waiting.append(record)
         while stream.waiting and key not in self._halted:
@@ -227,46 +211,67 @@ class PartitionReplay:
             self._fold(key, stream, following)
 
     def _fold(self, key: StreamKey, stream: OpenStream, record: LogRecord) -> None:
-        if record.header.first_seq == 0 and self._supersedes(key, stream, record):
-            return
-        if self._overlaps(stream.engine, record):
-            return
+        verdict = self._admission.in_turn(stream.engine, record)
+        if verdict is Verdict.FOLD:
+            self._apply(key, stream, record, record.offset)
+        elif verdict is Verdict.SUCCESSOR:
+            self._fold_successor(key, stream, record)
+        elif verdict is Verdict.ANEW:
+            self._begin_anew(key, stream)
+
+    def _apply(self, key: StreamKey, stream: OpenStream, record: LogRecord, offset: int) -> None:
+        """Fold a frame; a resume that needs it reads from *offset*."""
         try:
             found, batch = decode_frame(record.payload, f"log offset {record.offset}")
         except (SchemaTooNew, FrameDamaged) as error:
-            self._halt(key, min(r.offset for r in (record, *stream.waiting)), error)
+            self._halt(key, min([offset, *(r.offset for r in stream.waiting)]), error)
             stream.waiting.clear()
             return
         before = stream.engine.last_seq
-        stream.resume_offset = min(stream.resume_offset, record.offset) if stream.changed else record.offset
+        stream.resume_offset = min(stream.resume_offset, offset) if stream.changed else offset
         for stretch in stream.engine.apply(found, batch):
             stream.seal(stretch)
             self.report.segments += 1
-            stream.resume_offset = record.offset
+            stream.resume_offset = offset
         stream.changed |= stream.engine.last_seq > before
         stream.losses_known, stream.touched = self._lost, time.monotonic()
         self.report.events += stream.engine.last_seq - before
         self.report.frames += 1
 
-    def _supersedes(self, key: StreamKey, stream: OpenStream, record: LogRecord) -> bool:
-        """Set the recording aside whose place the one that begins here takes; return whether the stream begins anew without it.
-
-        Where it is folded already, the stream's files are removed, and the log is read again from its beginning.
-        """
-        old = superseded_by(record.payload)
-        folded = [known.recording for known in stream.engine.state.facts.recordings]
-        if old is None or (*key, old) in self._refused or old in folded[:-1]:
-            return False  # where others of the boot follow the old one, the new one comes too late: it overlaps, and is refused
-        why = f"recording {old} of {key[0]} {key[1]} was stored again by a later reader: the later one takes its place"
-        self._refused[(*key, old)] = self.report.refused[(*key, old)] = why
-        if old not in folded:
-            return False
+    def _begin_anew(self, key: StreamKey, stream: OpenStream) -> None:
+        """Remove a stream's files and read the log again from its beginning. What was refused then is found again."""
         stream.waiting.clear()
         publish.remove(stream.place)
         del self.streams[key]
+        self._admission.begin_anew(*key)
         self._cut = dataclasses.replace(self._cut, streams={k: seq for k, seq in self._cut.streams.items() if k != key})
         self.offset, self._anew = self.reader.low_watermark(self.partition), True
-        return True
+
+    def _fold_successor(self, key: StreamKey, stream: OpenStream, record: LogRecord) -> None:
+        """Fold what takes the place of a recording, where that one begins; nothing if it stands at its own place."""
+        successor = last_successor(self._admission.superseded, record.header.recording_key)
+        if successor.first_offset is None or successor.last_offset is None:
+            return
+        offset = successor.first_offset
+        while offset <= successor.last_offset and key not in self._halted:
+            try:
+                found = self.reader.read(self.partition, offset, self.settings.read_bytes)
+            except (ForeignMessage, FrameDamaged):
+                offset += 1
+                continue
+            except OffsetGap:
+                self._lose(f"recording {successor.recording}, which takes an earlier place, is no longer there")
+                return
+            if not found:
+                return
+            for part in found:
+                header, wanted = part.header, holes.next_seq(stream.engine, successor.recording)
+                if (
+                    header.recording_key == (*key, successor.recording)
+                    and header.first_seq <= wanted <= header.last_seq
+                ):
+                    self._apply(key, stream, part, record.offset)
+            offset = found[-1].offset + 1
 
     def _halt(self, key: StreamKey, offset: int, error: SchemaTooNew | FrameDamaged) -> None:
         """Stop folding a stream: frames after an unreadable one would be folded onto a wrong state."""
@@ -280,27 +285,6 @@ class PartitionReplay:
             found = restore.load(place, host=key[0], boot_id=key[1], options=self.settings.options)
             self.streams[key] = OpenStream(found.engine, found.link, place, offset, found.engine.last_seq)
         return self.streams[key]
-
-    def _overlaps(self, engine: StreamEngine, record: LogRecord) -> bool:
-        """Whether a frame is already folded, or its recording is refused because it does not follow the boot's earlier ones."""
-        header = record.header
-        if header.recording_key in self._refused:
-            return True
-        recordings = engine.state.facts.recordings
-        known = next((r for r in recordings if r.recording == header.recording), None)
-        if known is not None:
-            if header.last_seq < known.next_seq:
-                return True
-            if known is recordings[-1]:
-                return False
-        elif engine.last_ts is None or header.first_ts > engine.last_ts:
-            return False
-        self._refused[header.recording_key] = self.report.refused[header.recording_key] = (
-            f"recording {header.recording} of {header.host} {header.boot_id} has events at {header.first_ts} ns, which is "
-            f"not after the end of another recording of the same boot ({engine.last_ts} ns): recordings of the same time are "
-            "never merged; ingest it into another trail"
-        )
-        return True
 
     # -- tips and the cut ------------------------------------------------------------------------------------------------
 
@@ -324,9 +308,13 @@ class PartitionReplay:
         messages = {key: holes.waiting_message(s.engine, s.waiting) for key, s in waiting.items()}
         self.report.waiting.update(messages)
         held = {key: (s.waiting[0].offset, messages[key]) for key, s in waiting.items()} | self._halted
+        for (host, boot_id, _), coming in self._admission.coming.items():
+            self.report.waiting[host, boot_id] = coming.waiting_message()
+            held[host, boot_id] = (coming.offset, coming.waiting_message())
         cut = Cut(
-            offset=min([self.offset, *needed, *(offset for offset, _ in self._halted.values())]),
-            streams=self._cut.streams | reached, refused=dict(self._refused), reached=self.offset, seen=self._seen,
+            offset=min([self.offset, *needed, *(offset for offset, _ in held.values())]),
+            streams=self._cut.streams | reached, refused=dict(self._admission.refused), superseded=dict(self._admission.superseded),
+            reached=self.offset, seen=self._seen,
             held=held, losses=tuple(self._losses), rates={key: rate for key, rate in rates.items() if rate},
             written=time.time(),
         )  # fmt: skip

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.open_stream import OpenStream
-from pagetrail.replay.run.partition import PartitionReplay, ReplayReport, ReplaySettings, StreamKey
+from pagetrail.replay.run.partition import PartitionReplay, ReplaySettings
+from pagetrail.replay.run.report import ReplayReport, StreamKey
 from pagetrail.replay.store.cut import partition_suffix
 from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.lock import replay_lock

@@ -17,6 +17,21 @@ _SUFFIX: Final = ".cut.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Successor:
+    """The recording that takes the place of one that an older reader made.
+
+    Attributes
+    ----------
+    first_offset, last_offset
+        Where the log has its frames, if they are folded where the old one stood; null: it is folded where it stands itself.
+    """
+
+    recording: str
+    first_offset: int | None = None
+    last_offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
     """The offset in a partition of the log at which the next replay begins, and the progress that led there.
 
@@ -30,6 +45,8 @@ class Cut:
     refused
         By (host, boot_id, recording), why the recording was refused: it overlaps another one of its boot. Its later frames are
         refused too.
+    superseded
+        By (host, boot_id, recording), what takes the place of the recording, which is set aside.
     reached
         All offsets below it had been read when this was written; frames from ``offset`` on were still in memory.
     seen
@@ -48,6 +65,7 @@ class Cut:
     offset: int = 0
     streams: dict[tuple[str, str], int] = field(default_factory=dict)
     refused: dict[RecordingKey, str] = field(default_factory=dict)
+    superseded: dict[RecordingKey, Successor] = field(default_factory=dict)
     reached: int = 0
     seen: tuple[int, str] | None = None
     held: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
@@ -89,6 +107,10 @@ def _from_json(saved: dict[str, Any]) -> Cut:
         offset=int(saved["offset"]),
         streams={(host, boot_id): int(seq) for host, boot_id, seq in saved["streams"]},
         refused={(host, boot_id, recording): why for host, boot_id, recording, why in saved["refused"]},
+        superseded={
+            (host, boot_id, old): Successor(recording=new, first_offset=first, last_offset=last)
+            for host, boot_id, old, new, first, last in saved.get("superseded", [])
+        },
         reached=int(saved.get("reached", saved["offset"])),
         seen=None if seen is None else (int(seen[0]), str(seen[1])),
         held={(host, boot_id): (int(offset), str(why)) for host, boot_id, offset, why in saved.get("held", [])},
@@ -103,6 +125,9 @@ def _to_json(cut: Cut) -> dict[str, Any]:
         "offset": cut.offset,
         "streams": [[*key, seq] for key, seq in cut.streams.items()],
         "refused": [[*key, why] for key, why in cut.refused.items()],
+        "superseded": [
+            [*key, found.recording, found.first_offset, found.last_offset] for key, found in cut.superseded.items()
+        ],
         "reached": cut.reached,
         "seen": cut.seen,
         "held": [[*key, *held] for key, held in cut.held.items()],

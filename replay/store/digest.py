@@ -19,7 +19,7 @@ _NO_FACT = ("pages",)
 _MODELS_AT: Final[Mapping[str, Mapping[str, Any]]] = {
     "boots": {"deferred_struct_pages": None},
     "gaps": {"count": 1, "line": None},
-    "accounts": {"lines": None, "lines_of_kinds": []},
+    "accounts": {"lines": None, "lines_of_kinds": [], "records": None, "records_unread": None},
 }
 """Facts whose models have fields that version 4 of the events added, and what these are when they were not recorded."""
 
@@ -109,7 +109,9 @@ def facts_digest(facts: Facts) -> bytes:
     del fields["clients"], fields["fields"]  # the values of clients are digested by field: see ``values_digest``
     for recording in fields["recordings"]:
         del recording["next_frame"], recording["version"]
-        _drop_absent(recording, {"supersedes": None, "gfp_read_for": None, "counting_clock": None})
+        _drop_absent(
+            recording, {"supersedes": None, "gfp_read_for": None, "counting_clock": None, "page_size_given": False}
+        )
     for name, models in _MODELS_AT.items():
         for fact in fields[name]:
             for model in (part for part in fact if isinstance(part, dict)):

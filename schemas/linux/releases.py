@@ -210,6 +210,12 @@ def gfp_of(release: str | None) -> GfpReading:
     return GfpReading(flags=GFP_TABLES[chosen], read_for=between, known=False)
 
 
+def gfp_read_as(read_for: str) -> Mapping[str, int]:
+    """Return the names that were taken for a ``GfpReading.read_for`` of a kernel that is not known: those of its first release."""
+    named = (name for name in re.findall(r"\d+\.\d+", read_for) if name in GFP_TABLES)
+    return GFP_TABLES[next(named, "6.1")]
+
+
 def gfp_agreed(mask: int, read_for: str) -> bool:
     """Return whether *mask* is the same whichever of the releases in *read_for* printed its flags; false of one release."""
     tables = [GFP_TABLES[name] for name in re.findall(r"\d+\.\d+", read_for) if name in GFP_TABLES]

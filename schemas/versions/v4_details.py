@@ -84,6 +84,10 @@ class RecordingEnd(v3_details.RecordingEnd):
 
     lines: int | None = Field(default=None, description="lines, or records of a binary file, that were read")
     lines_of_kinds: tuple[LinesOfKind, ...] = Field(default=(), description="their sum is lines, where that is there")
+    records: int | None = Field(
+        default=None, description="records of page_owner that were read; null where all were, or there are none"
+    )
+    records_unread: int | None = Field(default=None, description="those that could not be read; null: none")
 
 
 class Boot(v3_details.Boot):

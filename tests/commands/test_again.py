@@ -113,3 +113,34 @@ def test_again_takes_the_place_of_what_an_older_reader_stored(old: Path, tmp_pat
         assert "nothing was added" in done.stderr
     shutil.rmtree(old / "segments")
     assert streams(run)[0]["state_digest"] == now["state_digest"]
+
+
+def test_again_takes_an_earlier_place_when_others_of_the_boot_follow(tmp_path: Path) -> None:
+    for name, begin in (("first", 1), ("second", 2)):
+        (tmp_path / name).write_text(
+            "# tracer: nop\n#\n" + "".join(LINE.format(begin + i / 1000, 256 + i) for i in range(50))
+        )
+        api.ingest(tmp_path / "now", tmp_path / name, covers=("alloc", "free"), boot_id="b")
+    old_copy(tmp_path / "now", tmp_path / "old")
+    run = run_in(tmp_path, tmp_path / "old")
+    given = ("--covers", "alloc,free", "--boot-id", "b")
+    assert streams(run)[0]["recordings"] == 2
+    for name in ("first", "second"):
+        assert run("ingest", name, *given).returncode == 2
+        assert run("ingest", name, *given, "--again").returncode == 0
+    (now,), (same,) = streams(run), streams(run_in(tmp_path, tmp_path / "now"))
+    assert (now["recordings"], len(now["superseded"])) == (2, 2)
+    assert (now["events"], now["first_ts"], now["horizon"]) == (same["events"], same["first_ts"], same["horizon"])
+    found = json.loads(run("doctor", "--json").stdout)["unknown/b"]["findings"]
+    assert [(f["level"], f["count"]) for f in found if f["what"] == "superseded"] == [("note", 2)]
+    assert not [f for f in found if f["what"] == "recordings"]
+    assert run("ingest", "first", *given).stderr.count("nothing was added") == 1
+
+
+def test_a_dump_with_records_that_cannot_be_read_says_so_each_time(run_fresh: Run, tmp_path: Path) -> None:
+    (tmp_path / "dump.txt").write_text(DUMP.replace("PFN 503 ", "PFN x503 "))
+    for added in (True, False):
+        done = run_fresh("ingest", "dump.txt")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.strip().splitlines()[-1].strip() == "9 of 10 records of page_owner were read"
+        assert ("nothing was added" in done.stderr) is not added

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -143,6 +144,27 @@ def test_a_clock_that_only_counts_has_integers_for_times(run_fresh: Run, tmp_pat
         done = run_fresh("owner", "0x103", "--at", time)
         assert done.returncode == 2
         assert "x86-tsc" in done.stderr
+
+
+def test_pages_have_the_integers_of_a_clock_that_only_counts(run_fresh: Run, tmp_path: Path) -> None:
+    lines = [line(ALLOC, ts=3_154_938_211_032 + 2000 * i, pfn=0x100 + i, cpu=i % 4) for i in range(20)]
+    lines.insert(1, line("tracing_mark_write: hello", ts=3_154_938_211_034, pfn=0))
+    replayed(run_fresh, tmp_path, HEADER + "".join(lines))
+    at = "3154938215032"
+    offset = json.loads(run_fresh("owner", "0x102", "--at", "-0s", "--json").stdout)[0]["log_offset"]
+    for asked in (
+        ("history", "0x102"), ("history", "0x102", "--follow"), ("history", "0x102", "--follow", "--at", at), ("sections",),
+        ("streams",), ("streams", "--markers"), ("event", str(offset)),
+        ("leaks", "--from", "3154938211032", "--to", "-0s", "--by", "pid"), ("audit",),
+    ):  # fmt: skip
+        done = run_fresh(*asked)
+        assert not re.search(r"\d\.\d{3}", done.stdout), (asked, done.stdout)
+        assert done.returncode == 0 or asked == ("audit",), (asked, done.stderr)
+    assert at in run_fresh("history", "0x102").stdout
+    assert "3154938249032" in run_fresh("streams").stdout
+    assert "36000" in run_fresh("leaks", "--from", "3154938211032", "--to", "-0s", "--by", "pid").stdout
+    assert at in run_fresh("event", str(offset)).stdout
+    assert "at 3154938211032" in run_fresh("history", "0x102", "--follow", "--at", "3154938211032").stderr
 
 
 def test_a_line_without_the_point_in_its_time_is_not_an_integer_of_another_clock(

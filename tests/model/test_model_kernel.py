@@ -269,7 +269,7 @@ def test_a_model_recording_is_stored_once_however_often_it_is_ingested(
         with SqliteLogWriter(tmp_path) as log:
             reports.append(ingest(recording, origin_of(recording, producer_version="test"), log))
     assert [report.duplicates for report in reports] == [0, reports[0].frames]
-    assert reports[0].account.events == reports[1].account.events
+    assert reports[0].end.events == reports[1].end.events
 
 
 def test_two_hosts_of_the_model_are_two_recordings() -> None:

@@ -10,7 +10,9 @@ import pytest
 from pagetrail.api import Trail
 from pagetrail.queries.core.holders import BY, By
 from pagetrail.queries.core.row_columns import ROW_SCHEMA
+from pagetrail.replay.facts.clock import owner_clock
 from pagetrail.schemas.owner import State
+from tests.oracles.processes import process_of
 
 INSTANTS = ("12.5", "@1-boot", "@2-t2", "23.75", "@3-t3", "33.125", "@4-t4", "@5-t5", "-0s")
 SAME_IN_A_HISTORY = ("state", "order", "pid", "tgid", "comm", "gfp_mask", "stack", "evidence", "src_pfn", "block_pfn")
@@ -123,13 +125,22 @@ def test_certain_means_nothing_uncertain_and_no_why(audited: Trail, at: str) -> 
     assert not (certain & unknown).any()
 
 
+def trace_offset(trail: Trail) -> int:
+    """Return what page_owner's clock is ahead of the trace clock."""
+    clock = owner_clock(trail.stream().facts.clocks)
+    assert clock is not None
+    return clock.offset
+
+
 @pytest.mark.parametrize("by", BY)
 def test_top_adds_up_to_the_snapshot(audited: Trail, by: By) -> None:
     owned = audited.snapshot("@4-t4")
     owned = owned.filter(pc.equal(owned["state"], "owned"))
     found = audited.top("@4-t4", by)
-    names = (by, "comm", "tgid") if by == "pid" else ("gfp_mask" if by == "gfp" else by,)  # a pid is used again
-    keys = zip(*(owned[name].to_pylist() for name in names), strict=True)
+    if by == "pid":  # a pid is used again
+        keys = process_of(owned.to_pylist(), trace_offset(audited))
+    else:
+        keys = [(key,) for key in owned["gfp_mask" if by == "gfp" else by].to_pylist()]
     expected: dict[object, list[int]] = {}
     for key, pages, certain in zip(keys, owned["nr_pages"].to_pylist(), owned["certain"].to_pylist(), strict=True):
         counts = expected.setdefault(key, [0, 0])

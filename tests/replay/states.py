@@ -17,7 +17,8 @@ from pagetrail.replay.rules.engine import StreamEngine
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.replay.rules.stretch import Stretch
-from pagetrail.replay.run.replayer import Replayer, ReplayReport
+from pagetrail.replay.run.replayer import Replayer
+from pagetrail.replay.run.report import ReplayReport
 from pagetrail.replay.store.content import Content, Link
 from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.place import StreamPlace

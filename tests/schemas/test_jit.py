@@ -5,7 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pagetrail.producers.formats.text import ftrace_jit, perf_jit, text_jit
 from pagetrail.replay.fold import fold_jit, record_jit
 from pagetrail.schemas.jit import inlined_digest
 from tests.conftest import REPOSITORY
+from tests.schemas.jit_programs import Programs, started
 from tests.test_house import ROOMS, imported, python_files, shown
 
 ENTRY = """
@@ -47,17 +48,17 @@ def add(x, i):
 Entry = Callable[..., Any]
 
 
-def run(folder: Path, *, more: int = 1, sign: str = "+", index: int = 0, checked: bool = False) -> str:
-    """Run an entry point that is compiled, or was: return its result, and how often code on disk was used."""
+def written(folder: Path, *, more: int = 1, sign: str = "+", index: int = 0) -> Path:
+    """Write a program with an entry point and an inner function, each in its own file; return its path."""
     (folder / "entry.py").write_text(ENTRY.format(index=index))
     (folder / "low.py").write_text(INNER.format(more=more, sign=sign))
-    return run_file(folder / "entry.py", checked=checked)
+    return folder / "entry.py"
 
 
-def run_file(program: Path, *, checked: bool = False) -> str:
-    """Run a program with a cache beside it; return what it prints."""
+def run(program: Path) -> str:
+    """Run a program with a cache beside it, in a process that shares nothing with any other; return what it prints."""
     environment = os.environ | {
-        "NUMBA_DISABLE_JIT": "0", "NUMBA_CACHE_DIR": str(program.parent / "cache"), "NUMBA_BOUNDSCHECK": str(int(checked)),
+        "NUMBA_DISABLE_JIT": "0", "NUMBA_CACHE_DIR": str(program.parent / "cache"), "NUMBA_BOUNDSCHECK": "0",
         "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(REPOSITORY),
     }  # fmt: skip
     return subprocess.run(
@@ -65,19 +66,27 @@ def run_file(program: Path, *, checked: bool = False) -> str:
     ).stdout.strip()
 
 
+@pytest.fixture(scope="module")
+def programs() -> Iterator[Programs]:
+    """Return a process that runs programs."""
+    with started() as process:
+        yield process
+
+
 def test_a_function_whose_inner_function_has_changed_is_compiled_again(tmp_path: Path) -> None:
     """GIVEN compiled code on disk WHEN only what is inlined into it changes THEN the new rule runs, not the old one."""
     changes = ((1, "+"), (1, "+"), (5, "+"), (5, "-"))
-    results = [run(tmp_path, more=more, sign=sign) for more, sign in changes]
+    results = [run(written(tmp_path, more=more, sign=sign)) for more, sign in changes]
     assert results == ["2 0", "2 1", "6 0", "-4 0"]
 
 
-def test_code_that_checks_its_indices_is_not_taken_for_code_that_does_not(tmp_path: Path) -> None:
+def test_code_that_checks_its_indices_is_not_taken_for_code_that_does_not(tmp_path: Path, programs: Programs) -> None:
     """GIVEN compiled code on disk WHEN bounds checks are asked for THEN an index out of bounds is an error."""
-    assert run(tmp_path) == "2 0"
-    assert run(tmp_path, checked=True) == "2 0"
-    assert run(tmp_path) == "2 1"
-    assert "out of bounds" in run(tmp_path, index=1, checked=True)
+    program = written(tmp_path)
+    assert programs.run(program) == "2 0"
+    assert programs.run(program, checked=True) == "2 0"
+    assert programs.run(program) == "2 1"
+    assert "out of bounds" in programs.run(written(tmp_path, index=1), checked=True)
 
 
 DAMAGES = {
@@ -102,16 +111,16 @@ for number, entry in entries.items():
 
 
 @pytest.fixture(scope="module")
-def runs_after_damage(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
+def runs_after_damage(tmp_path_factory: pytest.TempPathFactory, programs: Programs) -> list[list[str]]:
     """Return what each entry point says when it is new, when its files are damaged, and after that."""
     folder = tmp_path_factory.mktemp("damaged")
     program = folder / "entries.py"
     program.write_text(ENTRIES.format(count=len(DAMAGES)))
-    runs = [run_file(program)]
+    runs = [programs.run(program)]
     for number, (suffix, content) in enumerate(DAMAGES.values()):
         (file,) = (path for path in (folder / "cache").rglob(f"*entry_{number}-*") if path.name.endswith(suffix))
         file.write_bytes((pickle.dumps(version("numba")) if suffix == ".nbi" else b"") + content)
-    runs += [run_file(program), run_file(program)]
+    runs += [programs.run(program), programs.run(program)]
     return [output.splitlines() for output in runs]
 
 

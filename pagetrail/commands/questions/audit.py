@@ -47,9 +47,10 @@ def audit(
     if as_json:
         out(json_text({"dumps": rows, "free_pages": free, "differences": differing}))
         return
-    out(audits_text(rows))
+    time = opened.time_text(stream)
+    out(audits_text(rows, time=time))
     if free:
-        out("\npages that the kernel's kpageflags proves free:\n" + audits_text(free, "pages"))
+        out("\npages that the kernel's kpageflags proves free:\n" + audits_text(free, "pages", time))
     if records:
         out(differences_text(differing))
     elif dump is None and any(row["agree"] < row["records"] for row in rows):

@@ -54,5 +54,8 @@ def event(
     if as_json:
         out(json_text(found))
         return
+    if not found.num_rows:
+        return
+    time = api.time_text_of(trail, found["recording"][0].as_py(), log=address)
     for batch in found.to_batches(max_chunksize=4096):
-        out("".join(map(event_text, batch.to_pylist())))
+        out("".join(event_text(row, time) for row in batch.to_pylist()))

@@ -56,4 +56,5 @@ def history(
         out(json_text(found))
         return
     rows = found.to_pylist()
-    out(lineage_text(rows) if follow else history_text(rows))
+    time = opened.time_text(stream)
+    out(lineage_text(rows, time) if follow else history_text(rows, time))

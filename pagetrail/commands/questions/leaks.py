@@ -41,4 +41,8 @@ def leaks(
     found = opened.leaks(since, until, cast(api.By, by.value), filters=filters, stream=stream, as_of=as_of)
     found = found.slice(0, limit or None)
     note_page_size(opened, stream)
-    out(json_text(found) if as_json else leaks_text(found.to_pylist(), by.value, opened.gfp_text(stream)))
+    if as_json:
+        out(json_text(found))
+        return
+    counts = opened.counting_clock(stream) is not None
+    out(leaks_text(found.to_pylist(), by.value, opened.gfp_text(stream), counts=counts))

@@ -33,4 +33,7 @@ def sections(
     """List sections and their page_ext extensions through time."""
     opened = api.open(trail, correct=correct, stream=stream, times=[at], wait=wait)
     found = opened.sections(at, stream=stream, as_of=as_of)
-    out(json_text(found) if as_json else sections_text(found.to_pylist(), then=at is not None))
+    if as_json:
+        out(json_text(found))
+    else:
+        out(sections_text(found.to_pylist(), then=at is not None, time=opened.time_text(stream)))

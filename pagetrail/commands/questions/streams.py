@@ -36,6 +36,8 @@ def streams(
     if as_json:
         out(json_text(found))
     elif markers:
-        out(markers_text(found.to_pylist()))
+        out(markers_text(found.to_pylist(), opened.time_text(stream)))
     else:
-        out(streams_text(found.to_pylist(), lag=address is not None))
+        rows = found.to_pylist()
+        times = [opened.time_text(f"{r['host']}/{r['boot_id']}") for r in rows]
+        out(streams_text(rows, times, lag=address is not None))

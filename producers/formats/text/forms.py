@@ -82,7 +82,7 @@ class Form:
 
 
 class Rewritten(Stepped):
-    """The lines of *stream* as *rewrite* returns them; one that is too long, and a last one without an end, as it is."""
+    """The lines of *stream* as *rewrite* returns them; a last line without an end as it is."""
 
     def __init__(self, stream: BinaryIO, rewrite: Rewrite) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class Rewritten(Stepped):
             whole[0] = b"".join([*self._begun, whole[0]])
             self._begun = []
         self._begun.append(tail)
-        return b"".join([(line if len(line) > MAX_LINE else self._rewrite(line)) + b"\n" for line in whole])
+        return b"".join([self._rewrite(line) + b"\n" for line in whole])
 
 
 def rewritten(stream: BinaryIO, rewrite: Rewrite) -> BinaryIO:
@@ -120,8 +120,13 @@ def form_of(head: bytes, common: re.Pattern[bytes]) -> Form | None:
     return None
 
 
+def _matched(pattern: re.Pattern[bytes], line: bytes) -> re.Match[bytes] | None:
+    """Return how *pattern* matches the whole *line*; one that no kernel prints is not looked at, but stays as it is."""
+    return None if len(line) > MAX_LINE else pattern.fullmatch(line)
+
+
 def _in_latency_format(line: bytes) -> bytes:
-    found = _LATENCY.fullmatch(line)
+    found = _matched(_LATENCY, line)
     if found is None:
         return line
     time = found["time"] or b"%d.%06d" % divmod(int(found["us"]), 1_000_000)
@@ -158,7 +163,7 @@ class _OfFiles:
         self._file: bytes | None = None
 
     def __call__(self, line: bytes) -> bytes:
-        found = _FILE.fullmatch(line)
+        found = _matched(_FILE, line)
         if found is None:
             return line
         if found["file"] is not None and self._file not in (None, found["file"]):
@@ -172,7 +177,7 @@ class _OfFiles:
 
 
 def _without_difference(line: bytes) -> bytes:
-    found = _SINCE.fullmatch(line)
+    found = _matched(_SINCE, line)
     return line if found is None else b"%b %b" % (found["head"], found["rest"])
 
 
@@ -184,12 +189,12 @@ class _InGraph:
         self._tasks: dict[bytes, bytes] = {}
 
     def __call__(self, line: bytes) -> bytes:
-        found = _GRAPH.fullmatch(line)
+        found = _matched(_GRAPH, line)
         if found is None:
-            switch = _GRAPH_SWITCH.fullmatch(line)
+            switch = _matched(_GRAPH_SWITCH, line)
             if switch is not None:
                 self._tasks[switch["cpu"]] = b"%b-%b" % (switch["comm"], switch["pid"])
-            elif not _GRAPH_CALL.fullmatch(line):
+            elif not _matched(_GRAPH_CALL, line):
                 self._tasks.clear()  # it may have said that another task runs
                 return line
             return COMMENT

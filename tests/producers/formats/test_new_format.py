@@ -165,7 +165,7 @@ def test_a_file_of_it_is_ingested(formats: tuple[Format, ...], tmp_path: Path) -
     recording = open_recording(tmp_path / "any name", covers=("alloc",), formats=formats)
     report = ingested(recording, tmp_path / "trail")
     assert (report.origin.producer, report.events, report.frames) == ("kmem-lines", 7, 1)  # with begin, end, coverage
-    assert (report.account.lost_events, report.account.failed_allocs, report.account.not_understood) == (7, 1, 1)
+    assert (report.end.lost_events, report.end.failed_allocs, report.end.not_understood) == (7, 1, 1)
 
 
 def test_it_may_be_the_trace_of_a_capture_directory(formats: tuple[Format, ...], tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The rules need a state, and neither a stream, nor an engine, nor a log."""
 
-from pagetrail.replay.facts.facts import StreamRecording
+from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.replay.rules.clients import CLIENTS
 from pagetrail.replay.rules.event_row import EventRow
 from pagetrail.replay.rules.rare_events import RULES

@@ -20,7 +20,8 @@ from pagetrail.queries.questions.doctor import findings
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.replay.log.kafka import KafkaLogReader
 from pagetrail.replay.rules.fold_options import FoldOptions
-from pagetrail.replay.run.replayer import Replayer, ReplayReport
+from pagetrail.replay.run.replayer import Replayer
+from pagetrail.replay.run.report import ReplayReport
 from pagetrail.replay.store.cut import partition_suffix, read_cut
 from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.lock import replay_lock

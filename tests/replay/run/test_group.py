@@ -10,7 +10,8 @@ from pagetrail.producers.log.sink_kafka import KafkaLogWriter
 from pagetrail.replay.log.kafka import KafkaLogReader
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.group import GroupReplayer, Membership
-from pagetrail.replay.run.partition import PartitionReplay, ReplayReport, ReplaySettings
+from pagetrail.replay.run.partition import PartitionReplay, ReplaySettings
+from pagetrail.replay.run.report import ReplayReport
 from pagetrail.replay.store.cut import partition_suffix, read_cut, write_cut
 from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.lock import replay_lock

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from pagetrail.cli import app
 from pagetrail.replay.log.kafka import KafkaLogReader
 from pagetrail.replay.rules.fold_options import FoldOptions
-from pagetrail.replay.run.partition import PartitionReplay, ReplayReport, ReplaySettings
+from pagetrail.replay.run.partition import PartitionReplay, ReplaySettings
+from pagetrail.replay.run.report import ReplayReport
 from pagetrail.replay.store.cut import partition_suffix, read_cut
 from pagetrail.replay.store.local import store_of
 from pagetrail.schemas import frames as frames_module

@@ -10,7 +10,7 @@ from pagetrail.queries.questions.doctor import findings
 from pagetrail.replay.log.kafka import KafkaLogReader
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run import holes
-from pagetrail.replay.run.partition import ReplayReport
+from pagetrail.replay.run.report import ReplayReport
 from pagetrail.replay.store.cut import partition_suffix, read_cut, write_cut
 from pagetrail.replay.store.local import store_of
 from pagetrail.schemas.frames import Frame

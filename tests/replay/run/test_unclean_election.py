@@ -6,7 +6,8 @@ import pytest
 
 from pagetrail.replay.log.kafka import KafkaLogReader
 from pagetrail.replay.rules.fold_options import FoldOptions
-from pagetrail.replay.run.partition import PartitionReplay, ReplayReport, ReplaySettings
+from pagetrail.replay.run.partition import PartitionReplay, ReplaySettings
+from pagetrail.replay.run.report import ReplayReport
 from pagetrail.replay.store.local import store_of
 from pagetrail.schemas.log.address import parse_log_address
 from tests.kafka.client import wait_for

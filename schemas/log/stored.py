@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.batch import EventBatch
+from pagetrail.schemas.columns import SCHEMA_VERSION, Kind
 from pagetrail.schemas.details import RecordingBegin, RecordingEnd
 from pagetrail.schemas.errors import FrameDamaged, SchemaTooNew
 from pagetrail.schemas.frames import decode_frame
@@ -19,7 +20,9 @@ class StoredRecording:
     host, boot_id
         Its stream.
     begin
-        Its first event. Its ``reader`` is null where it is from before readers had versions.
+        Its first event. Its ``reader`` is null where it is from before readers had versions. Null: the log no longer holds it.
+    version
+        Version of the events of its frames.
     end
         Its last event; null: the log does not hold all of it.
     events, frames
@@ -29,21 +32,33 @@ class StoredRecording:
     host: str
     boot_id: str
     recording: str
-    begin: RecordingBegin
+    begin: RecordingBegin | None
+    version: int
     end: RecordingEnd | None
     events: int
     frames: int
+
+    def is_made_by(self, reader: int) -> bool:
+        """Return whether *reader* made it; where its first event is gone, whether its frames are as new as those of *reader*."""
+        return self.version == SCHEMA_VERSION if self.begin is None else self.begin.reader == reader
 
 
 def superseded_by(first: bytes) -> str | None:
     """Return the recording whose place the one takes whose *first* frame this is; null: none, or the frame cannot be read."""
     try:
-        _, batch = decode_frame(first)
-        if int(batch.columns["kind"][0]) == Kind.RECORDING_BEGIN:
-            return RecordingBegin.model_validate_json(batch.details.get(0, "")).supersedes
+        begin = _begin(decode_frame(first)[1])
     except (FrameDamaged, SchemaTooNew, ValidationError):
-        pass  # replay says so when it folds the frame
-    return None
+        return None  # replay says so when it folds the frame
+    return None if begin is None else begin.supersedes
+
+
+def ends_recording(frame: bytes) -> bool:
+    """Return whether a frame has the last event of its recording; false of one that cannot be read."""
+    try:
+        _, batch = decode_frame(frame)
+    except (FrameDamaged, SchemaTooNew):
+        return False
+    return int(batch.columns["kind"][len(batch) - 1]) == Kind.RECORDING_END
 
 
 def stored_recording(first: bytes, last: bytes) -> StoredRecording:
@@ -62,8 +77,16 @@ def stored_recording(first: bytes, last: bytes) -> StoredRecording:
         host=header.host,
         boot_id=header.boot_id,
         recording=header.recording,
-        begin=RecordingBegin.model_validate_json(batch.details[0]),
+        begin=_begin(batch),
+        version=header.version,
         end=RecordingEnd.model_validate_json(end.details[last_row]) if ended else None,
         events=newest.last_seq + 1,
         frames=newest.frame + 1,
     )
+
+
+def _begin(batch: EventBatch) -> RecordingBegin | None:
+    """Return the first event of a recording, if *batch* begins with it."""
+    if int(batch.columns["kind"][0]) != Kind.RECORDING_BEGIN:
+        return None
+    return RecordingBegin.model_validate_json(batch.details.get(0, ""))

@@ -1,0 +1,135 @@
+"""Which recordings of a partition are folded, and where: some are refused, and some take the place of earlier ones."""
+
+import enum
+
+from pagetrail.replay.rules.engine import StreamEngine
+from pagetrail.replay.run.report import ReplayReport
+from pagetrail.replay.run.superseding import Coming, superseded_message
+from pagetrail.replay.store.cut import Cut, Successor
+from pagetrail.schemas.frames import FrameHeader, RecordingKey
+from pagetrail.schemas.log.contract import LogRecord
+from pagetrail.schemas.log.stored import superseded_by
+
+
+class Verdict(enum.Enum):
+    """What is to be done with a frame."""
+
+    FOLD = "fold it"
+    SKIP = "do not fold it here"
+    SUCCESSOR = "fold here what takes the place of its recording"
+    ANEW = "begin its stream anew: from now on, another recording counts"
+
+
+class Admission:
+    """Decides on the frames of a partition. It depends on the log alone, so that all replays decide alike.
+
+    Parameters
+    ----------
+    cut
+        What was decided before.
+    report
+        Is told of every recording that is refused or set aside.
+    """
+
+    def __init__(self, cut: Cut, report: ReplayReport) -> None:
+        self._report = report
+        self.refused = dict(cut.refused)
+        self.superseded = dict(cut.superseded)
+        self.coming: dict[RecordingKey, Coming] = {}
+        report.refused.update(self.refused)
+        report.superseded.update({key: superseded_message(key, found) for key, found in self.superseded.items()})
+
+    def on_arrival(self, engine: StreamEngine, record: LogRecord) -> Verdict:
+        """Decide on a frame whatever came before it: its recording may be refused, set aside, or folded elsewhere.
+
+        The first frame of a recording that is set aside keeps its place: there, its successor is folded.
+        """
+        header = record.header
+        if header.recording_key in self.refused:
+            return Verdict.SKIP
+        if header.recording_key in self.superseded:
+            return Verdict.SKIP if header.first_seq else Verdict.FOLD
+        if header.recording_key in self.coming:
+            return self._come(engine, record)
+        return Verdict.SKIP if self._is_of_another_reader(engine, header) else Verdict.FOLD
+
+    def in_turn(self, engine: StreamEngine, record: LogRecord) -> Verdict:
+        """Decide on a frame when everything before it is folded."""
+        if record.header.recording_key in self.superseded:
+            return Verdict.SUCCESSOR
+        verdict = self._superseding(engine, record) if record.header.first_seq == 0 else Verdict.FOLD
+        return Verdict.SKIP if verdict is Verdict.FOLD and self._overlaps(engine, record.header) else verdict
+
+    def begin_anew(self, host: str, boot_id: str) -> None:
+        """Forget what was refused of a stream that begins anew: it is found again."""
+        stream = (host, boot_id)
+        for found in [found for found in self.refused if found[:2] == stream]:
+            del self.refused[found]
+            self._report.refused.pop(found, None)
+        self.coming = {found: coming for found, coming in self.coming.items() if found[:2] != stream}
+
+    def _superseding(self, engine: StreamEngine, record: LogRecord) -> Verdict:
+        """Set the recording aside whose place the one that begins here takes, if there is one."""
+        header, old = record.header, superseded_by(record.payload)
+        folded = [known.recording for known in engine.state.facts.recordings]
+        if old is None or (header.host, header.boot_id, old) in self.superseded or header.recording in folded:
+            return Verdict.FOLD
+        if old in folded[:-1]:
+            self.coming[header.recording_key] = Coming(old, header, record.offset)
+            return self._come(engine, record)
+        self._set_aside((header.host, header.boot_id, old), Successor(recording=header.recording))
+        return Verdict.ANEW if old in folded else Verdict.FOLD
+
+    def _come(self, engine: StreamEngine, record: LogRecord) -> Verdict:
+        """Take note of a frame of a recording that is to take an earlier place; with the last one, its stream begins anew."""
+        key = record.header.recording_key
+        coming = self.coming[key]
+        coming.take(record)
+        if not coming.complete:
+            return Verdict.SKIP
+        del self.coming[key]
+        why = coming.misfit(engine.state.facts.recordings)
+        if why:
+            self._refuse(key, why)
+            return Verdict.SKIP
+        self._set_aside((key[0], key[1], coming.old), coming.successor)
+        return Verdict.ANEW
+
+    def _is_of_another_reader(self, engine: StreamEngine, header: FrameHeader) -> bool:
+        """Whether a frame would go on with a recording that has ended, or whose frames have another version: it is refused."""
+        known = next((r for r in engine.state.facts.recordings if r.recording == header.recording), None)
+        if known is None or header.last_seq < known.next_seq or not (known.complete or known.version != header.version):
+            return False
+        why = (
+            f"recording {header.recording} of {header.host} {header.boot_id} is in the log as two readers made it, and the two "
+            "are never mixed: the first counts; ingest the same bytes with --again, and the new one takes its place"
+        )
+        self._refuse((header.host, header.boot_id, f"{header.recording} by another reader"), why)
+        return True
+
+    def _overlaps(self, engine: StreamEngine, header: FrameHeader) -> bool:
+        """Whether a frame is already folded, or its recording is refused because it does not follow the boot's earlier ones."""
+        if header.recording_key in self.refused:
+            return True
+        recordings = engine.state.facts.recordings
+        known = next((r for r in recordings if r.recording == header.recording), None)
+        if known is not None:
+            if header.last_seq < known.next_seq:
+                return True
+            if known is recordings[-1]:
+                return False
+        elif engine.last_ts is None or header.first_ts > engine.last_ts:
+            return False
+        why = (
+            f"recording {header.recording} of {header.host} {header.boot_id} has events at {header.first_ts} ns, which is "
+            f"not after the end of another recording of the same boot ({engine.last_ts} ns): recordings of the same time are "
+            "never merged; ingest it into another trail"
+        )
+        self._refuse(header.recording_key, why)
+        return True
+
+    def _refuse(self, recording: RecordingKey, why: str) -> None:
+        self.refused[recording] = self._report.refused[recording] = why
+
+    def _set_aside(self, old: RecordingKey, successor: Successor) -> None:
+        self.superseded[old], self._report.superseded[old] = successor, superseded_message(old, successor)

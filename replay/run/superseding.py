@@ -1,0 +1,98 @@
+"""Recordings that a later reader stored again: the later one takes the place of the earlier one, also where others follow that one.
+
+The fold then begins the stream anew, without the earlier recording. If others of the boot follow it, that waits until the later
+recording is in the log completely, and its frames are folded where the first frame of the earlier one stands.
+"""
+
+from dataclasses import dataclass
+
+from pagetrail.replay.facts.recording import StreamRecording
+from pagetrail.replay.store.cut import Successor
+from pagetrail.schemas.frames import FrameHeader, RecordingKey
+from pagetrail.schemas.log.contract import LogRecord
+from pagetrail.schemas.log.stored import ends_recording
+
+
+@dataclass(slots=True)
+class Coming:
+    """A recording that is to take the place of one that others follow, as far as the log holds it.
+
+    Attributes
+    ----------
+    old
+        The recording whose place it is to take.
+    first
+        Its first frame.
+    offset, last_offset
+        Of its first and its last frame.
+    next_seq, last_ts
+        The number of its events that were seen in order, and the time of the last of them.
+    complete
+        Whether its last event is among them.
+    """
+
+    old: str
+    first: FrameHeader
+    offset: int
+    last_offset: int = -1
+    next_seq: int = 0
+    last_ts: int = 0
+    complete: bool = False
+
+    def take(self, record: LogRecord) -> None:
+        """Take note of one of its frames. One that comes too early comes again: a topic always holds a copy in order."""
+        header, self.last_offset = record.header, record.offset
+        if header.first_seq <= self.next_seq <= header.last_seq:
+            self.next_seq, self.last_ts = header.last_seq + 1, header.last_ts
+            self.complete = ends_recording(record.payload)
+
+    @property
+    def successor(self) -> Successor:
+        """What takes the old recording's place."""
+        return Successor(recording=self.first.recording, first_offset=self.offset, last_offset=self.last_offset)
+
+    def waiting_message(self) -> str:
+        """Return a message on what its stream waits for."""
+        return (
+            f"recording {self.first.recording} is to take the place of recording {self.old}, which others follow; the log does "
+            "not hold its end yet: ingest it again"
+        )
+
+    def misfit(self, recordings: list[StreamRecording]) -> str:
+        """Return why it does not fit between the recordings beside the old one; empty: it does."""
+        place = next((i for i, known in enumerate(recordings) if known.recording == self.old), None)
+        if place is None:
+            return ""
+        before = max((known.last_ts for known in recordings[:place] if known.last_ts is not None), default=None)
+        after = min((known.first_ts for known in recordings[place + 1 :] if known.first_ts is not None), default=None)
+        if (before is None or before < self.first.first_ts) and (after is None or self.last_ts < after):
+            return ""
+        free = (
+            f"after {before}"
+            if after is None
+            else f"before {after}"
+            if before is None
+            else f"between {before} and {after}"
+        )
+        return (
+            f"recording {self.first.recording} of {self.first.host} {self.first.boot_id} was to take the place of recording "
+            f"{self.old}, and has events from {self.first.first_ts} to {self.last_ts} ns; the other recordings of the boot leave "
+            f"only the time {free} ns, and recordings of the same time are never merged: ingest it into another trail"
+        )
+
+
+def last_successor(superseded: dict[RecordingKey, Successor], key: RecordingKey) -> Successor:
+    """Return what finally takes the place of a recording that was superseded: its successor may have one, too."""
+    successor = superseded[key]
+    while (following := superseded.get((key[0], key[1], successor.recording))) is not None:
+        successor = following
+    return successor
+
+
+def superseded_message(key: RecordingKey, successor: Successor) -> str:
+    """Return a message that a recording was set aside, and for what."""
+    host, boot_id, old = key
+    return (
+        f"recording {old} of {host} {boot_id} was stored again by a later reader: recording {successor.recording} takes its "
+        "place, and nothing is lost"
+    )

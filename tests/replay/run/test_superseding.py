@@ -1,0 +1,178 @@
+"""A recording that a later reader stored again takes the place of the earlier one, wherever that stands."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
+from pagetrail.queries.core.stream import open_streams
+from pagetrail.queries.questions.doctor import findings
+from pagetrail.replay.rules.fold_options import FoldOptions
+from pagetrail.replay.run.replayer import Replayer
+from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.frames import Frame, make_frame
+from pagetrail.schemas.log.contract import LogRecord
+from tests.replay.states import FLOOR, replay, store, trail_of
+from tests.replay.strategies import Machine, origin, to_batch
+from tests.version_3 import in_version_3
+
+Events = list[dict[str, Any]]
+
+
+def recordings(count: int = 3) -> list[Events]:
+    """Return recordings of one boot, one after another."""
+    m = Machine()
+    for nr in range(count):
+        m.ts = 1_000 * (nr + 1)
+        m.begin()
+        for pfn in range(20):
+            m.ts += 1
+            m.emit(Kind.ALLOC, pfn=20 * nr + pfn, order=0, gfp_mask=0, pid=1)
+        m.end()
+    return m.recordings
+
+
+def again(events: Events, old: str, *, later: int = 0) -> Events:
+    """Return a recording as another reader made it: every owner has another pid; *later*: ns that are added to its times."""
+    changed = [event | {"trace_ts_nsec": event["trace_ts_nsec"] + later} for event in events]
+    changed = [event | {"pid": 7} if event["kind"] == Kind.ALLOC else event for event in changed]
+    changed[0] = changed[0] | {
+        "detail": json.dumps(json.loads(changed[0]["detail"]) | {"supersedes": old, "reader": 2})
+    }
+    return changed
+
+
+def frames(events: Events, name: str, size: int = 7) -> list[Frame]:
+    return [
+        make_frame(to_batch(events[start : start + size]), origin(name), number)
+        for number, start in enumerate(range(0, len(events), size))
+    ]
+
+
+class Held:
+    """A log in memory, in which a frame may be there twice, as in a topic."""
+
+    log_id = "held"
+
+    def __init__(self, held: Sequence[Frame]) -> None:
+        self.records = [
+            LogRecord(partition=0, offset=offset, header=frame.header, payload=frame.payload, digest=frame.digest)
+            for offset, frame in enumerate(held)
+        ]
+
+    def partitions(self) -> tuple[int, ...]:
+        return (0,)
+
+    def low_watermark(self, _: int) -> int:
+        return 0
+
+    def high_watermark(self, _: int) -> int:
+        return len(self.records)
+
+    def read(self, _: int, offset: int, _bytes: int = 0) -> list[LogRecord]:
+        return self.records[offset : offset + 1]
+
+    def locate(self, *_: object) -> None:
+        return None
+
+    def close(self) -> None:
+        pass
+
+
+def names(trail: Path) -> list[str]:
+    (stream,) = open_streams(trail)
+    return [part.recording for part in stream.facts.recordings]
+
+
+def levels(trail: Path, what: str) -> list[str]:
+    (stream,) = open_streams(trail)
+    return [finding.level for finding in findings(stream) if finding.what == what]
+
+
+@pytest.mark.parametrize("old", [0, 1, 2])
+@pytest.mark.parametrize("stopped", [False, True])
+def test_it_is_folded_where_the_earlier_one_stood(tmp_path: Path, old: int, *, stopped: bool) -> None:
+    told = recordings()
+    log = [frame for nr, events in enumerate(told) for frame in frames(events, f"r{nr}")]
+    new = again(told[old], f"r{old}")
+    right = [
+        frame
+        for nr, events in enumerate(told)
+        for frame in (frames(new, "new") if nr == old else frames(events, f"r{nr}"))
+    ]
+    trail, wanted = (
+        trail_of(tmp_path / "trail", [*log, *frames(new, "new")]),
+        trail_of(tmp_path / "right", right),
+    )
+    replay(wanted)
+    runs = [replay(trail, frames=1, read_bytes=1) for _ in range(40)] if stopped else []
+    report, _ = replay(trail)
+    assert store(trail) == store(wanted)
+    assert names(trail) == ["new" if nr == old else f"r{nr}" for nr in range(3)]
+    assert (report.refused, list(report.superseded)) == ({}, [("host", "boot", f"r{old}")])
+    assert not runs or runs[-1][0].frames == 0
+    assert (levels(trail, "superseded"), levels(trail, "recordings")) == (["note"], [])
+
+
+def test_a_replay_that_had_gone_on_before_comes_to_the_same(tmp_path: Path) -> None:
+    told = recordings()
+    log = [frame for nr, events in enumerate(told) for frame in frames(events, f"r{nr}")]
+    new = frames(again(told[1], "r1"), "new")
+    trail, whole = trail_of(tmp_path / "trail", log), trail_of(tmp_path / "whole", [*log, *new])
+    replay(trail)
+    for frame in new[:-1]:
+        append(trail, [frame])
+        report, _ = replay(trail)
+        assert names(trail) == ["r0", "r1", "r2"]
+        assert "the log does not hold its end yet" in report.waiting["host", "boot"]
+    append(trail, new[-1:])
+    replay(trail)
+    replay(whole)
+    assert store(trail) == store(whole)
+    assert names(trail) == ["r0", "new", "r2"]
+
+
+def test_one_that_was_stored_again_can_be_stored_again(tmp_path: Path) -> None:
+    told = recordings()
+    log = [frame for nr, events in enumerate(told) for frame in frames(events, f"r{nr}")]
+    log += frames(again(told[1], "r1"), "second") + frames(again(told[1], "second"), "third")
+    trail = trail_of(tmp_path / "trail", log)
+    report, _ = replay(trail)
+    assert names(trail) == ["r0", "third", "r2"]
+    assert [old for _, _, old in report.superseded] == ["r1", "second"]
+
+
+def test_one_that_does_not_fit_between_the_others_is_refused_and_what_to_do_is_said(tmp_path: Path) -> None:
+    told = recordings()
+    log = [frame for nr, events in enumerate(told) for frame in frames(events, f"r{nr}")]
+    trail = trail_of(tmp_path / "trail", [*log, *frames(again(told[1], "r1", later=990), "new")])
+    report, _ = replay(trail)
+    assert names(trail) == ["r0", "r1", "r2"]
+    (why,) = report.refused.values()
+    assert "between 1020 and 3000" in why
+    assert "ingest it into another trail" in why
+    assert levels(trail, "recordings") == ["loss"]
+
+
+def test_frames_that_two_readers_made_under_one_name_are_never_mixed(tmp_path: Path) -> None:
+    (events,) = recordings(1)
+    more = [*events[:-1], *({**events[-2], "seq": len(events) - 1 + i} for i in range(9))]
+    more.append({**events[-1], "seq": len(more)})
+    old = [in_version_3(frame.payload, frame.header) for frame in frames(events, "r")]
+    for name, before in (("whole", old), ("begun", old[:2])):
+        trail = tmp_path / name
+        reader = Held([*before, *frames(more, "r")])
+        report = Replayer(trail, reader, options=FoldOptions(floor=FLOOR)).run()
+        (stream,) = open_streams(trail)
+        assert stream.newest.file.last_seq + 1 == sum(frame.header.rows for frame in before)
+        (why,) = report.refused.values()
+        assert "never mixed" in why
+        assert "--again" in why
+
+
+def append(trail: Path, more: Sequence[Frame]) -> None:
+    with SqliteLogWriter(trail) as log:
+        log.append(more)
