@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 def take_boot(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
     said = {name: value for name, value in said.items() if value not in (None, (), [], {})}
+    if oracle.release is None:
+        oracle.release = said.get("release")
+        oracle.kernel_does = kernel_of(oracle.release)
     if not set(said) - {"release", "gfp_flags", "page_shift"}:
         return  # a trace alone, of whose kernel something is known, says nothing of the machine
     oracle.flatmem = said.get("memory_model") == "FLATMEM"
     oracle.debug |= "debug" in said.get("page_ext_clients", ())
     oracle.largest = 2 ** ((said.get("max_order") or 11) - 1)
-    if oracle.release is None:
-        oracle.release = said.get("release")
-        oracle.kernel_does = kernel_of(oracle.release)
     if oracle.booted:
         return
     oracle.booted = True
