@@ -40,9 +40,10 @@ from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import PAGE_SIZE_GUESSED, Coverage, Covered, Gap
 from pagetrail.schemas.errors import TruncatedInput
 from pagetrail.schemas.linux.probes import HOTPLUG_GROUP
+from pagetrail.schemas.linux.releases import rules_of
 from pagetrail.schemas.linux.trace_clock import counts_only
 
-_PROBE_KINDS: Final = (Kind.SPLIT, Kind.MIGRATE, Kind.ISOLATE)
+_PROBE_KINDS: Final = (Kind.SPLIT, Kind.MIGRATE, Kind.ISOLATE, Kind.CONTIG_RANGE)
 
 
 class Capture:
@@ -195,7 +196,9 @@ class Capture:
         if not self._trace.tracer.declares_coverage:
             self.info.notes.append("no coverage is declared: set_event.txt and ring_stats.txt speak of ftrace")
             return None
-        declared = declared_coverage(self._directory, self._trace.path, probes=self._probes)
+        declared = declared_coverage(
+            self._directory, self._trace.path, probes=self._probes, rules=rules_of(self._kernel.release)
+        )
         self._rings = declared.rings
         self.info.notes.extend(declared.notes)
         if self._boot.dmesg.unstable_again:

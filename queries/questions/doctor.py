@@ -10,6 +10,7 @@ from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.store.cut import cuts
 from pagetrail.schemas.details import Gap
+from pagetrail.schemas.linux.releases import was_read
 from pagetrail.schemas.linux.trace_clock import DUMP_ORDER
 from pagetrail.schemas.owner import ANOMALY_TEXT, QUARANTINED, Anomaly
 
@@ -37,7 +38,9 @@ def doctor(stream: Stream) -> pa.Table:
 
 def findings(stream: Stream) -> list[Finding]:
     """Return what is known to be wrong or missing in a stream, the worst first."""
-    found = [*_log(stream), *_losses(stream), *_coverage(stream), *_recordings(stream), *_anomalies(stream)]
+    found = [
+        *_log(stream), *_losses(stream), *_coverage(stream), *_rules(stream), *_recordings(stream), *_anomalies(stream)
+    ]  # fmt: skip
     levels = ("loss", "quarantined", "unknown", "inferred", "note")
     return sorted(found, key=lambda finding: levels.index(finding.level))
 
@@ -95,6 +98,17 @@ def _coverage(stream: Stream) -> list[Finding]:
     if not missing:
         return []
     return [Finding(level="unknown", what="not recorded", count=len(missing), detail=", ".join(missing))]
+
+
+def _rules(stream: Stream) -> list[Finding]:
+    """Return whose rules are followed, where those of the recorded kernel were not read."""
+    release, rules = stream.facts.release, stream.facts.rules
+    if release is None or was_read(release):
+        return []
+    text = f"Linux {release} was not read: it is replayed by the rules of Linux {rules.release}"
+    if rules.others:
+        text += f", and where Linux {' or '.join(rules.others)} does otherwise, the pages concerned are not certain"
+    return [Finding(level="note", what="rules", count=1, detail=text)]
 
 
 def _recordings(stream: Stream) -> list[Finding]:

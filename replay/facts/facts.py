@@ -40,6 +40,17 @@ class HotplugCall:
     pid: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRange:
+    """A call of alloc_contig_range that has not returned."""
+
+    pfn: int
+    nr_pages: int
+    ts: int
+    gfp_mask: int | None
+    pid: int | None
+
+
 @dataclass(slots=True, kw_only=True)
 class Audit:
     """The result of comparing one baseline with the state before it, in numbers."""
@@ -76,6 +87,8 @@ class Facts:
         are doubts.
     lost_until
         The latest time that a loss of named pages reaches to; null: there was none.
+    open_ranges
+        Calls of alloc_contig_range that have not returned, one for each pid.
     """
 
     boots: list[tuple[int, Boot]] = field(default_factory=list)
@@ -95,6 +108,7 @@ class Facts:
     clients: list[str] = field(default_factory=list)
     client_ts: list[int] = field(default_factory=list)
     fields: list[str] = field(default_factory=list)
+    open_ranges: list[OpenRange] = field(default_factory=list)
 
     @property
     def boot(self) -> Boot | None:
@@ -117,8 +131,13 @@ class Facts:
 
     @property
     def rules(self) -> KernelRules:
-        """The rules of the kernel that was booted."""
-        return rules_of(self.boot.release if self.boot else None)
+        """The rules of the kernel that was booted: of the release that the first recording of the boot gives."""
+        return rules_of(self.release)
+
+    @property
+    def release(self) -> str | None:
+        """The release of the kernel that was booted, as the first recording of the boot gives it; null: none gives it."""
+        return next((boot.release for _, boot in self.boots if boot.release is not None), None)
 
     @property
     def gfp_flags(self) -> Mapping[str, int]:
@@ -236,6 +255,7 @@ def from_plain(saved: dict[str, Any]) -> Facts:
         clients=saved["clients"],
         client_ts=saved["client_ts"],
         fields=saved["fields"],
+        open_ranges=[OpenRange(**opened) for opened in saved.get("open_ranges", ())],
     )
 
 

@@ -88,13 +88,13 @@ def _page_owner(state: StreamState, opened: OpenBaseline, seq: int, ts: int, app
     """Take a page_owner dump, some sections after others: no rule looks beyond a section."""
     audit = DumpAudit(pages_per_section=state.facts.pages_per_section)
     clock = owner_clock(state.facts.clocks)
-    swapper = state.comms.intern(state.facts.rules.early_stamp.comm)
+    swappers = [state.comms.intern(stamp.comm) for stamp in state.facts.rules.early_stamps if stamp.comm is not None]
     state.tables = with_records(state.tables, _new_records(state, opened))
     untouched = [np.zeros(0, np.int64)]
     pieces = _entries(state, opened, seq, ts)
     for sections, listed in in_whole_sections(pieces, int(state.opts[OPT_GFP_COMP]), state.facts.pages_per_section):
         entries = _in_sections(state, listed, opened.since, seq, ts)
-        seen = compare(state.tables, state.opts, entries, opened.since, clock, swapper, sections)
+        seen = compare(state.tables, state.opts, entries, opened.since, clock, swappers, sections)
         kinds = difference_class(seen, entries, int(state.opts[OPT_GFP_ISOLATED]))
         audit.add(entries, seen, kinds)
         state.differences += differences_of(seen, entries, kinds, clock, seq=seq, name=opened.begin.name)

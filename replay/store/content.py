@@ -129,7 +129,7 @@ class Content:
             "spans": self._ended_spans(), "live": self._live_spans(),
             "audit_differences": map(unpacked, self.stretch.differences),
         }  # fmt: skip
-        return large | {name: iter(table.to_batches()) for name, table in self._small().items()}
+        return large | {name: iter(table.to_batches(_ROWS_AT_ONCE)) for name, table in self._small().items()}
 
     def _small(self) -> dict[str, pa.Table]:
         s, facts = self.stretch, self.stretch.facts

@@ -117,7 +117,7 @@ def facts_digest(facts: Facts) -> bytes:
         for fact in fields[name]:
             for model in (part for part in fact if isinstance(part, dict)):
                 _drop_absent(model, models)
-    _drop_absent(fields, {"lost_until": None})
+    _drop_absent(fields, {"lost_until": None, "open_ranges": []})
     return blake2b(json.dumps(fields, sort_keys=True).encode(), digest_size=32).digest()
 
 
