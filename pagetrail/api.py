@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from pagetrail.dumps_alone import dumps_in_order
 from pagetrail.ingesting import ingest, ingest_all
 from pagetrail.log_events import events, events_of, time_text_of
 from pagetrail.producers.log.topic import (
@@ -78,6 +79,7 @@ __all__ = [
     "check_schema",
     "create_topic",
     "describe_topic",
+    "dumps_in_order",
     "events",
     "events_of",
     "ingest",

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
+from pagetrail.dumps_alone import as_given_before, behind_others, check_clock, dated, said_of_dump
 from pagetrail.producers.log.sink_kafka import KafkaLogWriter
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.replay.log.embedded import SqliteLogReader
@@ -35,6 +36,9 @@ class IngestOptions(TypedDict, total=False):
     kernel_release: str | None
     gfp_table: Mapping[str, int] | None
     page_shift: int | None
+    at: str | None
+    whole: bool
+    follows: int | None
     again: bool
     on_progress: Callable[[int], None]
 
@@ -53,6 +57,9 @@ def ingest(
     kernel_release: str | None = None,
     gfp_table: Mapping[str, int] | None = None,
     page_shift: int | None = None,
+    at: str | None = None,
+    whole: bool = False,
+    follows: int | None = None,
     again: bool = False,
     cut: "TruncatedInput | None" = None,
     on_progress: Callable[[int], None] = lambda events: None,
@@ -61,10 +68,13 @@ def ingest(
 
     With *log*, store it in that topic, whose last messages say what of it is there; the trail is not touched. With *again*, a
     recording that an older reader made of the same bytes does not stand in the way: this one takes its place when the log is
-    replayed. *cut*: see ``open_recording``.
+    replayed. *cut*: see ``open_recording``. Of a page_owner dump alone, *at* says when it was made, and *whole* that nothing was
+    filtered from it; one without times comes behind the dumps of its boot that the log has, and behind the trace time *follows*.
 
     Raises
     ------
+    BadArgument
+        *at* is no time, or it or *whole* is said of something else than a dump alone.
     InputError
         It is not a recording, it overlaps another one of the same boot, or an older reader stored it; nothing was stored. (A topic
         takes a recording that overlaps; replay refuses it.)
@@ -81,7 +91,7 @@ def ingest(
     with open_recording(
         path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base, clock_skew=clock_skew,
         page_shift=page_shift, spool=None if log is not None else Path(trail), cut=cut, kernel_release=kernel_release,
-        gfp_table=gfp_table,
+        gfp_table=gfp_table, dump=said_of_dump(path, at, whole=whole, follows=follows),
     ) as opened:  # fmt: skip
         if log is not None:
             with KafkaLogWriter(log) as topic:
@@ -95,12 +105,18 @@ def ingest(
         found = _stored(Path(trail), opened)
         recording = _named(opened, found, again=again)
         origin = _known_as(origin_of(recording, producer_version=__version__), recording, found)
+        if found is not None:
+            recording = as_given_before(recording, found)
         if found is not None and found.end is not None and _is_same(recording, origin, found):
-            return stored_before(recording, origin, events=found.events, frames=found.frames, end=found.end)
+            return stored_before(
+                recording, origin, events=found.events, frames=found.frames, last_ts=found.last_ts, end=found.end
+            )
+        before = found if recording.dump is None else behind_others(Path(trail), recording, origin, found)
         with SqliteLogWriter(Path(trail)) as embedded:
 
             def accept(first: Frame) -> None:
-                _check_no_overlap(Path(trail), recording.info.source, first, besides=recording.info.supersedes)
+                check_clock(recording, before)
+                _check_no_overlap(Path(trail), recording, first)
 
             return ingest_recording(recording, origin, embedded, accept=accept, on_progress=on_progress)
 
@@ -132,6 +148,7 @@ def ingest_all(
 
     if split_boots and boot_id is not None:
         raise BadArgument("--split-boots cannot be used with --boot-id: each boot has an id of its own")
+    options["at"] = dated(path, options.get("at"))
     reports: list[IngestReport] = []
     spool = None if options.get("log") is not None else Path(trail)
 
@@ -269,13 +286,16 @@ def _is_same(opened: "Recording", origin: FrameOrigin, found: "StoredRecording")
     )
 
 
-def _check_no_overlap(trail: Path, source: str, first: Frame, *, besides: str | None = None) -> None:
-    """Raise if the log of *trail* holds a recording of the same boot, *besides* one, that ends after the *first* frame begins."""
+def _check_no_overlap(trail: Path, recording: "Recording", first: Frame) -> None:
+    """Raise if the log of *trail* holds another recording of the same boot that ends after the *first* frame begins."""
     with SqliteLogReader(trail) as reader:
-        other = reader.later_recording(first.header, besides)
-    if other is not None:
-        raise InputError(
-            f"{source}: it begins at {first.header.first_ts} ns (trace clock), before recording {other.recording} of the "
-            f"same boot ({other.host} {other.boot_id}) ends ({other.last_ts} ns); recordings that overlap are not merged: "
-            "ingest it into another trail"
-        )
+        other = reader.later_recording(first.header, recording.info.supersedes)
+    if other is None:
+        return
+    remedy = "ingest it into another trail"
+    if recording.dump is not None:
+        remedy += "; or, if this dump is the later one, say so with --at order, or when it was made with --at TIME"
+    raise InputError(
+        f"{recording.info.source}: it begins at {first.header.first_ts} ns (trace clock), before recording {other.recording} of "
+        f"the same boot ({other.host} {other.boot_id}) ends ({other.last_ts} ns); recordings that overlap are not merged: {remedy}"
+    )

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pagetrail.schemas.columns import Kind, absent
-from pagetrail.schemas.details import Extfrag, Hotplug, Marker
+from pagetrail.schemas.details import ContigRange, Extfrag, Hotplug, Marker
 from pagetrail.schemas.errors import BadArgument
 from pagetrail.schemas.linux import kmem_events, probes
 from pagetrail.schemas.linux.gfp import parse_gfp
-from pagetrail.schemas.linux.mmzone import PFN_LIMIT
-from pagetrail.schemas.linux.releases import GfpReading, gfp_of
+from pagetrail.schemas.linux.mmzone import MAX_FOLIO_ORDER, PFN_LIMIT
+from pagetrail.schemas.linux.releases import Either, GfpReading, gfp_of, rules_of
 from pagetrail.schemas.linux.vmemmap import KASLR_STEP_BYTES, STRUCT_PAGE_BYTES, VMEMMAP_BYTES
 
 Fields = Mapping[str, int | str]
@@ -118,7 +118,7 @@ class Meaning:
     """
 
     def __init__(self, kernel: RecordedKernel, highest_pfn: Callable[[], int]) -> None:
-        self._gfp_flags = kernel.gfp.flags
+        self._gfp_flags, self._rules = kernel.gfp.flags, rules_of(kernel.release)
         self._vmemmap_base, self._highest_pfn = kernel.vmemmap_base, highest_pfn
         self._open_calls: dict[int, tuple[str, int, int]] = {}
         self._pid = absent("pid")
@@ -189,8 +189,37 @@ class Meaning:
         return Row(kind=Kind.MIGRATE, columns=columns)
 
     def _split_owner(self, fields: Fields) -> Outcome:
-        columns = {"pfn": self._page_to_pfn(fields, "page"), "nr_pages": _below_limit(fields, "nr"), "order": 0}
+        pfn, nr_pages, new_order = (
+            self._page_to_pfn(fields, "page"),
+            _below_limit(fields, "nr"),
+            self._rules.split_has_new_order,
+        )
+        if new_order == Either.YES or (new_order == Either.UNKNOWN and nr_pages <= MAX_FOLIO_ORDER):
+            raise _Bad(
+                f"nr={nr_pages} is an order in {self._rules.name}: set the probe {probes.SPLIT_ORDERS.event} instead"
+            )
+        return Row(kind=Kind.SPLIT, columns={"pfn": pfn, "nr_pages": nr_pages, "order": 0})
+
+    def _split_orders(self, fields: Fields) -> Outcome:
+        """A block of an old order becomes blocks of a new one.
+
+        Source: mm/page_owner.c, __split_page_owner (Linux 6.12, 7.2).
+        """
+        old, new = _within(fields, "old_order", 0, MAX_FOLIO_ORDER + 1), _order(fields, "new_order")
+        if new > old or self._rules.split_has_new_order != Either.YES:
+            raise _Bad(f"{self._rules.name} has no split from order {old} to order {new}")
+        columns = {"pfn": self._page_to_pfn(fields, "page"), "nr_pages": 1 << old, "order": new, "old_order": old}
         return Row(kind=Kind.SPLIT, columns=columns)
+
+    def _contig_range(self, fields: Fields) -> Outcome:
+        start, end = _below_limit(fields, "start"), _below_limit(fields, "end")
+        if start >= end:
+            raise _Bad
+        columns = {"pfn": start, "nr_pages": end - start, "gfp_mask": _below_limit(fields, "gfp")}
+        return Row(kind=Kind.CONTIG_RANGE, columns=columns, detail=_contig_range("entry"))
+
+    def _contig_range_ret(self, fields: Fields) -> Outcome:
+        return Row(kind=Kind.CONTIG_RANGE, columns={"ret": _s32(fields, "ret")}, detail=_contig_range("return"))
 
     def _iso_owner(self, fields: Fields) -> Outcome:
         columns = {"pfn": self._page_to_pfn(fields, "page"), "order": _order(fields)}
@@ -272,6 +301,12 @@ def _block(fields: Fields) -> dict[str, int]:
     }
 
 
+def _contig_range(phase: str) -> str:
+    return ContigRange.model_validate(
+        {"call": "alloc_contig_range", "phase": phase, "source": "kprobe"}
+    ).model_dump_json()
+
+
 def _hotplug(call: str, phase: str) -> str:
     return Hotplug.model_validate({"call": call, "phase": phase, "source": "kprobe"}).model_dump_json()
 
@@ -286,7 +321,10 @@ _MEANINGS: Final[dict[str, Callable[[Meaning, Fields], Outcome]]] = {
     kmem_events.MM_PAGE_ALLOC_EXTFRAG: Meaning._extfrag,
     probes.COPY_OWNER.name: Meaning._copy_owner,
     probes.SPLIT_OWNER.name: Meaning._split_owner,
+    probes.SPLIT_ORDERS.name: Meaning._split_orders,
     probes.ISO_OWNER.name: Meaning._iso_owner,
+    probes.CONTIG_RANGE.name: Meaning._contig_range,
+    probes.CONTIG_RANGE_RET.name: Meaning._contig_range_ret,
     probes.ONLINE_PAGES.name: lambda meaning, fields: meaning._entry("online_pages", fields),
     probes.ONLINE_PAGES_RET.name: lambda meaning, fields: meaning._return("online_pages", fields),
     probes.OFFLINE_PAGES.name: lambda meaning, fields: meaning._entry("offline_pages", fields),

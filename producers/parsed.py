@@ -77,6 +77,8 @@ class ReadAccount:
     """Records of page_owner that were seen and could not be read."""
     notes: list[str] = field(default_factory=list)
     """What the user should know of the source."""
+    trace_clock: str | None = None
+    """The clock of its times, where reading showed it: known when its first event is."""
 
     @property
     def records(self) -> int:

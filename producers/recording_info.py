@@ -2,8 +2,9 @@
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import BinaryIO, Final, Self
+from typing import BinaryIO, Final, Protocol, Self
 
+from pagetrail.producers.dump_given import Given
 from pagetrail.producers.parsed import Parser
 
 READER: Final = 2
@@ -72,13 +73,23 @@ class RecordingInfo:
     notes: list[str] = field(default_factory=list)
 
 
+class DumpAlone(Protocol):
+    """What reads a dump alone: it takes what the user says of it, before its events are drawn."""
+
+    given: Given
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """A recording, opened: what it is, and the parser of its events. Used as a context, it closes the file it reads."""
+    """A recording, opened: what it is, and the parser of its events. Used as a context, it closes the file it reads.
+
+    ``dump`` is what reads a dump alone; null for another recording.
+    """
 
     info: RecordingInfo
     parser: Parser
     file: BinaryIO | None = None
+    dump: DumpAlone | None = None
 
     def __enter__(self) -> Self:
         return self

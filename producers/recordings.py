@@ -8,7 +8,9 @@ from pathlib import Path
 from pagetrail.producers.arrangement import MERGED, arrange
 from pagetrail.producers.capture.directory import Capture
 from pagetrail.producers.detail_rows import coverage_row, detail_row
+from pagetrail.producers.dump_given import Given
 from pagetrail.producers.formats.format import Format, Origin
+from pagetrail.producers.formats.page_owner.alone import PageOwnerFile
 from pagetrail.producers.formats.recognise import opener
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.inputs import Input, Source
@@ -98,6 +100,7 @@ def open_recording(
     kernel_release: str | None = None,
     gfp_table: Mapping[str, int] | None = None,
     page_shift: int | None = None,
+    dump: Given | None = None,
     spool: Path | None = None,
     cut: TruncatedInput | None = None,
     formats: tuple[Format, ...] = FORMATS,
@@ -122,6 +125,8 @@ def open_recording(
         Names of gfp flags of the recorded kernel, to their bits, where the recording does not have them.
     page_shift
         log2 of the bytes of the machine's pages, where the recording does not say.
+    dump
+        What the user says of a dump alone.
     spool
         Where stdin is kept until it has ended, and what has to be merged: see ``spooled``.
     cut
@@ -139,6 +144,7 @@ def open_recording(
         options["vmemmap_base"] = hex(vmemmap_base)
     if page_shift is not None:
         options[PAGE_BYTES_OPTION] = str(1 << page_shift)
+    options |= {} if dump is None else dump.options()
     if clock_skew:
         options[CLOCK_SKEW_OPTION] = str(clock_skew)
     if kernel_release is not None:
@@ -149,11 +155,10 @@ def open_recording(
         gfp_flags=gfp_table or {}, gfp_from="--gfp-table", vmemmap_base=vmemmap_base, release=kernel_release
     )
     if not isinstance(path, Source) and str(path) != "-" and Path(path).is_dir():
-        if page_shift is not None:
-            raise BadArgument(
-                f"{path}: --page-size cannot be used with a capture directory, which has the constants of its boot"
-            )
-        capture = Capture(Path(path), probes=probes, covers=covers, given=given, cut=cut, formats=formats)
+        _only_of_dumps(str(path), "a capture directory", dump)
+        capture = Capture(
+            Path(path), probes=probes, covers=covers, given=given, page_shift=page_shift, cut=cut, formats=formats
+        )
         return Recording(info=_named(capture.info, host, boot_id, options), parser=capture)
     with nullcontext(path) if isinstance(path, Source) else at_hand(path, spool) as source:
         arrangement = arrange(source, formats)
@@ -164,6 +169,11 @@ def open_recording(
         said = found.origin(head) if found.origin else Origin()
         kernel = given if given.release else replace(given, release=said.release)
         parser = opens(stream, kernel)
+        reads = parser if isinstance(parser, PageOwnerFile) else None
+        if reads is None:
+            _only_of_dumps(stream.source, found.name, dump)
+        elif dump is not None:
+            reads.given = dump
     except BaseException:
         stream.close()
         raise
@@ -180,7 +190,14 @@ def open_recording(
     if page_shift is not None or kernel.release or kernel.gfp_flags:
         shift = PAGE_SHIFT if page_shift is None else page_shift
         parser = WithBoot(parser, Boot(release=kernel.release, gfp_flags=dict(kernel.gfp_flags), page_shift=shift))
-    return Recording(info=_named(info, host, boot_id, options), parser=parser, file=stream)
+    return Recording(info=_named(info, host, boot_id, options), parser=parser, file=stream, dump=reads)
+
+
+def _only_of_dumps(source: str, what: str, given: Given | None) -> None:
+    """Refuse what the user says of a dump, of something else."""
+    if given is not None and (said := given.options()):
+        names = " and ".join(f"--{name}" for name in said)
+        raise BadArgument(f"{source}: expected a page_owner dump alone with {names}, found {what}")
 
 
 def _unread_gfp(found: Format, kernel: RecordedKernel) -> list[str]:

@@ -4,6 +4,8 @@ These are the models of the current version, 4. Kinds without a model (alloc, fr
 All times are ns of the trace clock unless a field's description gives another clock.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from pagetrail.schemas.columns import Kind
@@ -32,6 +34,7 @@ __all__ = [
     "CLOCK_SKEW_OPTION",
     "DETAIL_MODELS",
     "PAGE_BYTES_OPTION",
+    "PAGE_SIZE_GUESSED",
     "BaselineBegin",
     "BaselineEnd",
     "Boot",
@@ -55,6 +58,8 @@ __all__ = [
 CLOCK_SKEW_OPTION: Final = "clock_skew_nsec"
 """Option of a recording: the largest difference between the clocks of two of its CPUs, ns."""
 
+PAGE_SIZE_GUESSED: Final[Mapping[str, str]] = MappingProxyType({"page_size": "guessed"})
+"""Option of a recording whose boot has a page size that nothing says."""
 PAGE_BYTES_OPTION: Final = "page_bytes"
 """Option of a recording: the bytes of a page, as the operator says."""
 

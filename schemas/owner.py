@@ -45,6 +45,7 @@ class How(enum.IntEnum):
     REFILL = 17
     UNORDERED = 18
     UNLISTED = 19
+    CONTIG_RANGE = 21
 
 
 class Anomaly(enum.IntEnum):
@@ -175,11 +176,15 @@ DOUBT_HOTPLUG: Final = 101
 DOUBT_LOST: Final = 103
 """Doubt's reason: an event of these very pages was lost. It concerns all evidence from before it was noticed."""
 
+DOUBT_RANGE: Final = 105
+"""Doubt's reason: a range of pages was being taken as a whole, by alloc_contig_range."""
+
 DOUBT_TEXT: Final = {
     DOUBT_BASELINE: "the kernel's own dump disagreed later",
     DOUBT_ORDER: "an event of another CPU, within the skew of their clocks, may have come before",
     DOUBT_HOTPLUG: "memory was being onlined or offlined",
     DOUBT_LOST: "an event of this page was lost",
+    DOUBT_RANGE: "a range of pages around it was being allocated as a whole",
 } | {int(kind): text for kind, text in ANOMALY_TEXT.items()}
 
 ABSENT64: Final = int(np.iinfo(np.int64).min)

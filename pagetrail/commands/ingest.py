@@ -60,6 +60,17 @@ def ingest(
         str | None,
         typer.Option(metavar="SIZE", help="Size of the machine's pages, such as 64K, if a file does not say."),
     ] = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--at",
+            metavar="TIME|mtime|order",
+            help="When a page_owner dump was made: one for each FILE, in their order, or one word for all.",
+        ),
+    ] = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Say that nothing was filtered from the page_owner dumps.")
+    ] = False,
     again: Annotated[
         bool,
         typer.Option("--again", help="Store a recording anew that an older pagetrail stored and read differently."),
@@ -79,14 +90,21 @@ def ingest(
         stored.append(report)
         _report(report)
 
-    for source in sources:
+    dumps = api.dumps_in_order(sources, _ats(at or [], sources), boot_id=boot_id)
+    if [source for source, _ in dumps] != sources:
+        say.print(
+            f"note: the dumps are stored in the order of their times: {', '.join(source for source, _ in dumps)}",
+            markup=False,
+        )
+    for source, made in dumps:
+        follows = stored[-1].last_ts if stored and boot_id is not None else None
         try:
             with progress(f"ingest {source}") as bar:
                 task = bar.add_task("", total=None, note="")
                 api.ingest_all(
                     trail, source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base, log=address,
                     clock_skew=clock_skew, page_shift=shift, kernel_release=kernel_release, gfp_table=table, again=again,
-                    split_boots=split_boots, on_report=on_report, on_note=_note,
+                    split_boots=split_boots, at=made, whole=whole, follows=follows, on_report=on_report, on_note=_note,
                     on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
                 )  # fmt: skip
         except InputError as error:
@@ -99,6 +117,18 @@ def ingest(
         raise refused[sources[0]]
     if refused:
         raise InputError(f"{len(refused)} of {len(sources)} recordings were not stored: {', '.join(refused)}")
+
+
+def _ats(ats: list[str], sources: list[str]) -> list[str | None]:
+    """Return the time of each source: its own, or the one word for all."""
+    if not ats or (len(ats) == 1 and ats[0].strip() in ("mtime", "order")):
+        return [ats[0] if ats else None] * len(sources)
+    if len(ats) != len(sources):
+        raise BadArgument(
+            f"--at: expected one for each of {len(sources)} files, in their order, or one word for all (mtime, order); "
+            f"found {len(ats)}"
+        )
+    return [*ats]
 
 
 def _report(report: "api.IngestReport") -> None:

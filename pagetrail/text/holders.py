@@ -18,7 +18,14 @@ def leaks_text(found: list[Row], by: str, gfp: Callable[[int], str], *, counts: 
     """Return rows of ``Trail.leaks``; *gfp* makes names of a mask, and ages are no seconds where the trace clock *counts*."""
     columns = ("pages", "size", "blocks", "certain", "youngest", "median age", "oldest", by)
     ages = ("youngest_ns", "median_age_ns", "oldest_ns")
-    rows = [(*_counts(r), *(duration_text(r[age], counts=counts) for age in ages), _key(r, by, gfp)) for r in found]
+    rows = [
+        (
+            *_counts(r),
+            *("?" if r[age] is None else duration_text(r[age], counts=counts) for age in ages),
+            _key(r, by, gfp),
+        )
+        for r in found
+    ]
     return table_text(columns, rows, right=columns[:7])
 
 

@@ -24,7 +24,9 @@ def owner_text(row: Row, wall_time: str | None, time: Time = as_text) -> str:
     if row["state"] == "free" and row["free_pid"] is not None:
         last = f"; last owner seen: {_who(row['last_pid'], row['last_comm'])}" if row["last_pid"] is not None else ""
         lines.append(f"  freed by  {_who(row['free_pid'], row['free_comm'])}{last}")
-    if row["kernel_says"] is not None:
+    if row["kernel_says"] is not None and row["kernel_says"]["state"] == "unknown":
+        lines.append("  kernel    it has no record of this page: a whole dump does not list it")
+    elif row["kernel_says"] is not None:
         lines.append(f"  kernel    its own record is known to be wrong here: {_headline(row['kernel_says'])}")
     lines += _page_ext_lines(row["page_ext"], time)
     lines += _evidence_lines(row, time)
@@ -42,7 +44,8 @@ def _headline(row: Row) -> str:
     gfp = "?" if row["gfp_mask"] is None else hex(row["gfp_mask"])
     if row.get("gfp_flags"):  # the kernel's own record has only the number
         gfp += f" ({row['gfp_flags']})"
-    return f"owned by pid {row['pid']}{tgid} ({row['comm'] or '?'}), order {row['order']}, gfp {gfp}"
+    pid = "?" if row["pid"] is None else row["pid"]
+    return f"owned by pid {pid}{tgid} ({row['comm'] or '?'}), order {row['order']}, gfp {gfp}"
 
 
 def _owner_lines(row: Row, time: Time) -> list[str]:

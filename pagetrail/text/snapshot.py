@@ -1,7 +1,7 @@
 """All pages at an instant, a line a run."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -25,9 +25,15 @@ def snapshot_text(rows: pa.Table, time: Callable[[int], str] = as_text) -> str:
             r["pfn"], r["nr_pages"], r["state"], r["order"], r["pid"], r["comm"], hex_text(r["gfp_mask"]),
             None if r["alloc_ts"] is None else time(r["alloc_ts"]), r["evidence"],
             "yes" if r["certain"] else "no: " + ",".join(r["uncertain"]),
-            None if r["kernel_says"] is None else f"{r['kernel_says']['state']} pid {r['kernel_says']['pid']}",
+            _kernel_says(r["kernel_says"]),
             stack_text(r["stack"]) if r["stack"] else None,
         )
         for r in rows.to_pylist()
     )  # fmt: skip
     return table_text(columns, cells, right=("pfn", "pages", "order", "pid", "since"))
+
+
+def _kernel_says(record: dict[str, Any] | None) -> str | None:
+    if record is None:
+        return None
+    return "no record" if record["state"] == "unknown" else f"{record['state']} pid {record['pid']}"

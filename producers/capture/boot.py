@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from pagetrail.producers.capture.dmesg import Dmesg, parse_dmesg
+from pagetrail.producers.capture.page_size import page_size
 from pagetrail.producers.capture.snapshots import Snapshots
 from pagetrail.producers.inputs import find_compressed, read_text
 from pagetrail.producers.meaning import RecordedKernel
@@ -24,6 +25,11 @@ _BLOCK: Final = re.compile(r"memory\d+ phys_index=([0-9a-f]+) state=(\S+)")
 class BootFiles:
     """The files of a capture directory that speak of its boot, each read once.
 
+    Parameters
+    ----------
+    page_shift
+        log2 of the bytes of a page that the operator says.
+
     Attributes
     ----------
     dmesg
@@ -34,19 +40,26 @@ class BootFiles:
         (nodename, release, machine) of uname.txt, if it is there.
     release, machine
         Of the kernel, by uname.txt; without it, dmesg tells the release.
+    page_size
+        Of the machine.
     """
 
     gfp_file: Final = f"formats/{MM_PAGE_ALLOC}.format"
 
-    def __init__(self, directory: Path, snapshots: Snapshots) -> None:
+    def __init__(self, directory: Path, snapshots: Snapshots, page_shift: int | None = None) -> None:
         self._directory, self._snapshots = directory, snapshots
         self._gfp_format = self.text(self.gfp_file) or ""
         self.gfp_flags: Mapping[str, int] = parse_gfp_format(self._gfp_format)
-        self.dmesg = parse_dmesg(self.text("dmesg.txt") or "")
         found = _UNAME.match((self.text("uname.txt") or "").strip())
         self.uname = (found[1], found[2], found[3]) if found else None
-        self.release = found[2] if found else self.dmesg.release
         self.machine = found[3] if found else None
+        dmesg = self.text("dmesg.txt") or ""
+        self.page_size = page_size(
+            config=self.text("kernel.config") or "", machine=self.machine, dmesg=dmesg,
+            zoneinfo=snapshots.first("zoneinfo") or "", given=page_shift,
+        )  # fmt: skip
+        self.dmesg = parse_dmesg(dmesg, self.page_size.shift)
+        self.release = found[2] if found else self.dmesg.release
 
     def text(self, name: str) -> str | None:
         """Return the file *name*, stripped, if it is there."""
@@ -94,6 +107,7 @@ class BootFiles:
         return Boot(
             release=self.release,
             arch=self.machine,
+            page_shift=self.page_size.shift,
             section_size_bits=SECTION_SIZE_BITS.get(self.machine or ""),
             memory_block_bytes=self.block_bytes(),
             pageblock_order=int(order[1]) if order else None,
@@ -114,11 +128,11 @@ class BootFiles:
         booted = tuple((start, stop) for _, start, stop in self.dmesg.node_ranges) or self.dmesg.usable
         if booted and saw_boot:
             return booted
-        ranges = parse_iomem(self._snapshots.first("iomem") or "")
+        ranges = parse_iomem(self._snapshots.first("iomem") or "", self.page_size.shift)
         block_bytes = self.block_bytes()
         if not ranges and block_bytes:
             text = self._snapshots.first("memory_blocks.txt") or ""
-            ranges = parse_memory_blocks(text, block_bytes >> PAGE_SHIFT)
+            ranges = parse_memory_blocks(text, block_bytes >> self.page_size.shift)
         return ranges or booted
 
 
@@ -140,11 +154,11 @@ def parse_zoneinfo(text: str) -> tuple[Zone, ...]:
     return tuple(zones)
 
 
-def parse_iomem(text: str) -> tuple[tuple[int, int], ...]:
+def parse_iomem(text: str, page_shift: int = PAGE_SHIFT) -> tuple[tuple[int, int], ...]:
     """Return the System RAM of /proc/iomem as pages; nothing if it was read without the right to see addresses."""
     found = (_RAM.match(line) for line in text.splitlines())
     ranges = [(int(match[1], 16), int(match[2], 16) + 1) for match in found if match]
-    pages = [(-(-first >> PAGE_SHIFT), last >> PAGE_SHIFT) for first, last in ranges if last > 1]
+    pages = [(-(-first >> page_shift), last >> page_shift) for first, last in ranges if last > 1]
     return tuple((start, stop) for start, stop in pages if start < stop)
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from pagetrail.producers.capture.statistics import (
+    Probed,
     Rings,
     SideFile,
     events_on,
-    probe_functions,
+    probe_definitions,
     probe_misses,
     ring_statistics,
 )
@@ -21,7 +22,8 @@ from pagetrail.producers.formats.text.stated import LOST_WORDS, ring_loss
 from pagetrail.producers.inputs import blocks, find_compressed, open_input, read_text
 from pagetrail.schemas.details import Coverage, Covered
 from pagetrail.schemas.linux.kmem_events import TRACEPOINTS
-from pagetrail.schemas.linux.probes import HOTPLUG_PROBES, PAGE_OWNER_PROBES, Probe
+from pagetrail.schemas.linux.probes import HOTPLUG_PROBES, PROBES_OF, Probe, registers
+from pagetrail.schemas.linux.releases import Either, KernelRules, rules_of
 
 _LOST_LONGEST: Final = 64
 
@@ -45,8 +47,8 @@ class Declared:
     notes: list[str]
 
 
-def declared_coverage(directory: Path, trace: Path, *, probes: bool) -> Declared:
-    """Return what *directory* declares of its *trace*.
+def declared_coverage(directory: Path, trace: Path, *, probes: bool, rules: KernelRules | None = None) -> Declared:
+    """Return what *directory* declares of its *trace*; *rules* are those of the recorded kernel.
 
     A CPU counts when its ring neither overran nor dropped an event, or when the trace itself names every event that was
     overrun: then the gaps say what is missing. What cannot be read declares nothing.
@@ -64,11 +66,12 @@ def declared_coverage(directory: Path, trace: Path, *, probes: bool) -> Declared
     if profile is not None:
         files["kprobe_profile.txt"] = SideFile("kprobe_profile.txt", profile)
         misses = probe_misses(files["kprobe_profile.txt"])
-    on, functions = events_on(files["set_event.txt"]), probe_functions(files["kprobe_events.txt"])
-    kinds = _kinds(on, functions, misses, probes=probes)
+    on, there = events_on(files["set_event.txt"]), probe_definitions(files["kprobe_events.txt"])
+    rules = rules or rules_of(None)
+    kinds = _kinds(on, there, misses, rules, probes=probes)
     rings = ring_statistics(files["ring_stats.txt"])
     cpus, notes = _cpus(rings, trace)
-    notes = [*(note for file in files.values() for note in file.notes()), *notes]
+    notes = [*(note for file in files.values() for note in file.notes()), *_misfits(on, there, rules), *notes]
     if not kinds or not cpus:
         notes.append("no coverage is declared: no kind of event, or no CPU, is known to be complete")
         return Declared(coverage=None, rings=rings, notes=notes)
@@ -93,22 +96,60 @@ def boot_coverage(declared: Coverage, cmdline: str) -> Coverage | None:
 
 
 def _kinds(
-    events: set[str], functions: Mapping[str, str], misses: Mapping[str, int] | None, *, probes: bool
+    events: set[str],
+    there: Mapping[str, Probed],
+    misses: Mapping[str, int] | None,
+    rules: KernelRules,
+    *,
+    probes: bool,
 ) -> tuple[Covered, ...]:
     kinds: list[Covered] = [kind for kind, event in TRACEPOINTS.items() if event in events]
-    wanted = (*(PAGE_OWNER_PROBES if probes else ()), *HOTPLUG_PROBES)
-    for kind, needed in groupby(wanted, lambda probe: probe.shows):
-        if all(_is_complete(probe, events, functions, misses) for probe in needed):
-            kinds.append(kind)
-    return tuple(kinds)
+    for release in (rules.release, *rules.others) if probes else ():
+        kinds += [kind for kind in _complete(PROBES_OF[release], events, there, misses) if kind not in kinds]
+    if rules.split_has_new_order == Either.UNKNOWN:
+        kinds = [kind for kind in kinds if kind != "split"]  # what the probe's arguments mean is not known
+    return (*kinds, *_complete(HOTPLUG_PROBES, events, there, misses))
 
 
-def _is_complete(
-    probe: Probe, events: set[str], functions: Mapping[str, str], misses: Mapping[str, int] | None
-) -> bool:
-    """Whether a probe was on, on the function that it is meant for, and missed no hit, where there are statistics of that."""
+def _complete(
+    wanted: tuple[Probe, ...], events: set[str], there: Mapping[str, Probed], misses: Mapping[str, int] | None
+) -> list[Covered]:
+    """Return the kinds all of whose probes are complete."""
+    return [
+        kind
+        for kind, needed in groupby(wanted, lambda probe: probe.shows)
+        if all(_is_complete(probe, events, there, misses) for probe in needed)
+    ]
+
+
+def _is_complete(probe: Probe, events: set[str], there: Mapping[str, Probed], misses: Mapping[str, int] | None) -> bool:
+    """Whether a probe was on, on the function and arguments that it is meant for, and missed no hit, if that is known."""
     whole = misses is None or misses.get(probe.name) == 0
-    return whole and probe.event in events and functions.get(probe.event) == probe.function
+    return whole and probe.event in events and probe.event in there and _fits(probe, there[probe.event])
+
+
+def _fits(probe: Probe, found: Probed) -> bool:
+    return probe.fits(found.function, registers(found.arguments))
+
+
+def _misfits(events: set[str], there: Mapping[str, Probed], rules: KernelRules) -> list[str]:
+    """Return a note on each probe that was on and whose definition is not the one for the recorded kernel."""
+    wanted: dict[str, list[Probe]] = {}
+    for probe in (*(p for release in (rules.release, *rules.others) for p in PROBES_OF[release]), *HOTPLUG_PROBES):
+        wanted.setdefault(probe.event, []).append(probe)
+    known = {probe.event for probes in PROBES_OF.values() for probe in probes}
+    notes = []
+    for event, found in there.items():
+        fitting = wanted.get(event, [])
+        if event not in events or event not in known | set(wanted) or any(_fits(probe, found) for probe in fitting):
+            continue
+        meant = " or ".join(f"{probe.function} {probe.arguments}" for probe in fitting)
+        notes.append(
+            f"kprobe_events.txt: {event} is on {found}; for a kernel of {rules.name} "
+            + (f"it has to be on {meant}" if meant else "it means nothing")
+            + ": it declares nothing"
+        )
+    return notes
 
 
 def _cpus(rings: Rings, trace: Path) -> tuple[tuple[int, ...], list[str]]:

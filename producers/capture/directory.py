@@ -37,13 +37,13 @@ from pagetrail.producers.parsed import ReadAccount
 from pagetrail.producers.recording_info import RecordingInfo
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.details import Coverage, Covered, Gap
+from pagetrail.schemas.details import PAGE_SIZE_GUESSED, Coverage, Covered, Gap
 from pagetrail.schemas.errors import TruncatedInput
-from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
 from pagetrail.schemas.linux.probes import HOTPLUG_GROUP
+from pagetrail.schemas.linux.releases import rules_of
 from pagetrail.schemas.linux.trace_clock import counts_only
 
-_PROBE_KINDS: Final = (Kind.SPLIT, Kind.MIGRATE, Kind.ISOLATE)
+_PROBE_KINDS: Final = (Kind.SPLIT, Kind.MIGRATE, Kind.ISOLATE, Kind.CONTIG_RANGE)
 
 
 class Capture:
@@ -62,6 +62,8 @@ class Capture:
         Kinds that the operator knows to be complete, on all CPUs, from the first event on.
     given
         What the operator says of the recorded kernel; the rest the capture tells.
+    page_shift
+        log2 of the bytes of a page that the operator says.
     cut
         Why a file of it ends in the middle, if one does and its own bytes do not say so.
     formats
@@ -81,13 +83,14 @@ class Capture:
         probes: bool = True,
         covers: tuple[Covered, ...] = (),
         given: RecordedKernel = UNKNOWN_KERNEL,
+        page_shift: int | None = None,
         cut: TruncatedInput | None = None,
         formats: tuple[Format, ...] = FORMATS,
     ) -> None:
         self._directory, self._dumps, self._probes, self._covers = directory, dumps, probes, covers
         self._trace = find_trace(directory, formats)
         self._snapshots = Snapshots(directory)
-        self._boot = BootFiles(directory, self._snapshots)
+        self._boot = BootFiles(directory, self._snapshots, page_shift)
         self._kernel = self._boot.kernel(given)
         tracer = self._trace.tracer
         self._clock_name = tracer.clock(self._boot.text(tracer.clock_file))
@@ -154,6 +157,11 @@ class Capture:
             notes.append(
                 f"{self._boot.gfp_file} is not understood: gfp flags are read as {self._kernel.gfp.read_for} prints them"
             )
+        guessed = self._boot.page_size.known_by is None
+        if guessed:
+            notes.append(
+                "the size of a page is a guess, 4 KiB: no file of the capture says it; give ingest --page-size SIZE"
+            )
         return RecordingInfo(
             host=self._boot.host(),
             boot_id=boot_id or None,
@@ -167,7 +175,8 @@ class Capture:
             gfp_known=self._kernel.gfp.known and not unread,
             twins=self._trace.twins,
             snapshots=self._snapshots.dumps,
-            options={"dumps": _yes(self._dumps), "probes": _yes(self._probes)},
+            options={"dumps": _yes(self._dumps), "probes": _yes(self._probes)}
+            | (dict(PAGE_SIZE_GUESSED) if guessed else {}),
             notes=[*self._snapshots.notes, *notes],
         )
 
@@ -187,7 +196,9 @@ class Capture:
         if not self._trace.tracer.declares_coverage:
             self.info.notes.append("no coverage is declared: set_event.txt and ring_stats.txt speak of ftrace")
             return None
-        declared = declared_coverage(self._directory, self._trace.path, probes=self._probes)
+        declared = declared_coverage(
+            self._directory, self._trace.path, probes=self._probes, rules=rules_of(self._kernel.release)
+        )
         self._rings = declared.rings
         self.info.notes.extend(declared.notes)
         if self._boot.dmesg.unstable_again:
@@ -213,7 +224,7 @@ class Capture:
         uevents, block_bytes = self._boot.text("uevents.txt"), self._boot.block_bytes()
         probed = f"{HOTPLUG_GROUP}:" in (self._boot.text("set_event.txt") or "")
         if uevents and block_bytes is not None and not probed:
-            yield from hotplug_rows(uevents, block_bytes >> PAGE_SHIFT, self._relation.mono_offset)
+            yield from hotplug_rows(uevents, block_bytes >> self._boot.page_size.shift, self._relation.mono_offset)
         if not self._trace.tracer.keeps_markers:
             yield from marker_rows(self._snapshots.markers(), self._relation)
 

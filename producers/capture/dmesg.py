@@ -56,8 +56,8 @@ class Dmesg:
     usable: tuple[tuple[int, int], ...] = ()
 
 
-def parse_dmesg(text: str) -> Dmesg:
-    """Return what *text*, the output of dmesg(1), says."""
+def parse_dmesg(text: str, page_shift: int = PAGE_SHIFT) -> Dmesg:
+    """Return what *text*, the output of dmesg(1), says; pages have 2^*page_shift* bytes."""
     lines = list(_lines(text))
     bodies = [body for _, body in lines]
     early = _all(_EARLY, bodies)
@@ -71,9 +71,11 @@ def parse_dmesg(text: str) -> Dmesg:
         page_ext_bytes=int(page_ext) if page_ext else None,
         memory_block_bytes=int(block) << 20 if block else None,
         early_pages=sum(int(found[1]) for found in early) if early else None,
-        node_ranges=tuple((int(m[1]), *_pages(m[2], m[3])) for m in _all(_NODE, bodies)),
-        zone_ranges=tuple((m[1], *_pages(m[2], m[3])) for m in _all(_ZONE, _section(bodies, "Zone ranges:"))),
-        usable=tuple(_pages(m[1], m[2]) for m in _all(_E820, bodies)),
+        node_ranges=tuple((int(m[1]), *_pages(m[2], m[3], page_shift)) for m in _all(_NODE, bodies)),
+        zone_ranges=tuple(
+            (m[1], *_pages(m[2], m[3], page_shift)) for m in _all(_ZONE, _section(bodies, "Zone ranges:"))
+        ),
+        usable=tuple(_pages(m[1], m[2], page_shift) for m in _all(_E820, bodies)),
     )
 
 
@@ -110,7 +112,7 @@ def _section(bodies: list[str], title: str) -> list[str]:
     return bodies[begin:end]
 
 
-def _pages(first: str, last: str) -> tuple[int, int]:
+def _pages(first: str, last: str, page_shift: int) -> tuple[int, int]:
     """Return the whole pages within the bytes [first, last], both in hexadecimal."""
-    start = -(-int(first, 16) >> PAGE_SHIFT)
-    return start, max(start, (int(last, 16) + 1) >> PAGE_SHIFT)
+    start = -(-int(first, 16) >> page_shift)
+    return start, max(start, (int(last, 16) + 1) >> page_shift)

@@ -80,12 +80,24 @@ def events_on(file: SideFile) -> set[str]:
     return {found[0] for found in file.matching(_EVENT)}
 
 
-def probe_functions(file: SideFile) -> dict[str, str]:
-    """Return by event the function that kprobe_events.txt says its probe is on; an event on several is left out."""
-    functions: dict[str, set[str]] = {}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """What kprobe_events.txt says of a probe: its function, and its arguments as they are written there."""
+
+    function: str
+    arguments: str
+
+    def __str__(self) -> str:
+        return f"{self.function} {self.arguments}".strip()
+
+
+def probe_definitions(file: SideFile) -> dict[str, Probed]:
+    """Return by event what kprobe_events.txt says its probe is on; an event on several functions is left out."""
+    probes: dict[str, set[Probed]] = {}
     for found in file.matching(_PROBE):
-        functions.setdefault(found[1].replace("/", ":"), set()).add(found[2])
-    return {event: next(iter(on)) for event, on in functions.items() if len(on) == 1}
+        there = Probed(function=found[2], arguments=found[3].strip())
+        probes.setdefault(found[1].replace("/", ":"), set()).add(there)
+    return {event: next(iter(on)) for event, on in probes.items() if len(on) == 1}
 
 
 def probe_misses(file: SideFile) -> dict[str, int]:

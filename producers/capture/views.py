@@ -80,10 +80,10 @@ class Views:
         if not entries:
             self._notes.append(f"the dump of snapshot {name} is empty: page_owner was off; it says nothing")
             return
+        because = tally.partial_because(unfiltered=True)  # what is but suspected leaves its silence a doubt
         view = BaselineBegin(
             name=name, window_begin=self._begins[name], window_end=at, entries=sum(map(len, entries)), skipped=tally.missing,
-            source=f"snapshots/{name}/page_owner.txt", extent="partial" if tally.partial_because else None,
-            partial_because=tally.partial_because,
+            source=f"snapshots/{name}/page_owner.txt", extent="partial" if because else None, partial_because=because,
         )  # fmt: skip
         yield from baseline(entries, at, view)
 

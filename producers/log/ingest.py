@@ -36,6 +36,8 @@ class IngestReport:
     events: int
     frames: int
     duplicates: int
+    last_ts: int
+    """Trace clock of its last event, ns."""
     end: RecordingEnd
     """The recording's last event: the account of what was read."""
     notes: tuple[str, ...]
@@ -44,11 +46,12 @@ class IngestReport:
 def origin_of(recording: Recording, *, producer_version: str) -> FrameOrigin:
     """Return whose events a recording holds. One without a boot_id gets its own id as one: it is joined to no other.
 
-    A dump alone, which names no host, is known by the name of its file.
+    A dump alone, which names no host and no boot, is known by the name of its file.
     """
     info = recording.info
     identity = info.recording_id or uuid.uuid4().hex
-    named = info.source.split(".")[0] if info.format in NAMED_BY_FILE and info.source != "-" else ""
+    nameless = info.boot_id in (None, info.supersedes)  # with a boot of the user's choice, several dumps are one stream
+    named = info.source.split(".")[0] if info.format in NAMED_BY_FILE and nameless and info.source != "-" else ""
     return FrameOrigin(
         host=info.host or named or UNKNOWN_HOST,
         boot_id=info.boot_id or identity,
@@ -85,16 +88,6 @@ def ingest(
     framer = Framer(origin)
     sending = _Sending(log, accept)
     info = recording.info
-    begin = RecordingBegin(
-        source=info.trace_file or info.format,
-        format=info.format,
-        trace_clock=info.trace_clock,
-        options=dict(sorted(info.options.items())),
-        reader=info.reader,
-        supersedes=info.supersedes,
-        gfp_read_for=info.gfp_read_for,
-        gfp_known=info.gfp_known,
-    )
     begun = False
     before: list[EventBatch] = []
     for batch in recording.parser.batches():
@@ -103,7 +96,7 @@ def ingest(
             continue
         if not begun:
             first_ts = next(int(held.columns["trace_ts_nsec"][0]) for held in before if len(held))
-            sending.send(framer.add(single(Kind.RECORDING_BEGIN, first_ts, begin)))
+            sending.send(framer.add(single(Kind.RECORDING_BEGIN, first_ts, _begin(recording))))
             begun = True
         for held in before:
             if len(held):
@@ -122,17 +115,32 @@ def ingest(
     sending.flush()
     return IngestReport(
         source=info.source, origin=origin, events=framer.seq, frames=framer.frame, duplicates=sending.duplicates,
-        end=end, notes=(*info.notes, *account.notes),
+        last_ts=framer.last_ts or 0, end=end, notes=(*info.notes, *account.notes),
     )  # fmt: skip
 
 
+def _begin(recording: Recording) -> RecordingBegin:
+    """Return the first event of a recording, of which something was read."""
+    info = recording.info
+    return RecordingBegin(
+        source=info.trace_file or info.format,
+        format=info.format,
+        trace_clock=info.trace_clock or recording.parser.account.trace_clock,
+        options=dict(sorted(info.options.items())),
+        reader=info.reader,
+        supersedes=info.supersedes,
+        gfp_read_for=info.gfp_read_for,
+        gfp_known=info.gfp_known,
+    )
+
+
 def stored_before(
-    recording: Recording, origin: FrameOrigin, *, events: int, frames: int, end: RecordingEnd
+    recording: Recording, origin: FrameOrigin, *, events: int, frames: int, last_ts: int, end: RecordingEnd
 ) -> IngestReport:
     """Return the report of a recording that is in the log already, to its *end*: nothing was read again."""
     return IngestReport(
-        source=recording.info.source, origin=origin, events=events, frames=frames, duplicates=frames, end=end,
-        notes=tuple(recording.info.notes),
+        source=recording.info.source, origin=origin, events=events, frames=frames, duplicates=frames, last_ts=last_ts,
+        end=end, notes=tuple(recording.info.notes),
     )  # fmt: skip
 
 

@@ -14,12 +14,14 @@ from pagetrail.replay.facts.clock import owner_clock
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.schemas.linux.gfp import GFP_MOVABLE
+from pagetrail.schemas.linux.mmzone import PAGEBLOCK_ORDER
 from pagetrail.schemas.linux.page_ext import OWNER
-from pagetrail.schemas.linux.releases import gfp_agreed
+from pagetrail.schemas.linux.releases import Either, gfp_agreed
 from pagetrail.schemas.owner import (
     ABSENT64,
     DOUBT_HOTPLUG,
     DOUBT_LOST,
+    DOUBT_RANGE,
     OPEN_END,
     QUARANTINED,
     Evidence,
@@ -34,7 +36,7 @@ _ALL: Final = _STATE | _ORDER | _OWNER
 Instants: TypeAlias = NDArray[np.int64] | int
 """Trace clock, ns: one of each row, or one of all."""
 
-DOUBT_ALL: Final = frozenset({DOUBT_HOTPLUG, *(int(kind) for kind in QUARANTINED)})
+DOUBT_ALL: Final = frozenset({DOUBT_HOTPLUG, DOUBT_RANGE, *(int(kind) for kind in QUARANTINED)})
 """Doubts about all evidence of their pages during a time; other doubts contradict one piece of evidence."""
 
 
@@ -84,7 +86,12 @@ def judge(
         _huge(records, facts) & coverage.covers("thp_split", begin, until)
     )
     take(owned & _splittable(records, facts) & ~split, _ORDER, Reason.SPLIT)
-    take(free & ~coverage.covers("isolate", begin, until), _STATE, Reason.ISOLATION)
+    isolated = coverage.covers("isolate", begin, until)
+    if (
+        facts.rules.contig_has_own_mask != Either.NO
+    ):  # then contiguous ranges are stamped apart from what compaction isolates
+        isolated &= coverage.covers("contig_range", begin, until)
+    take(free & ~isolated, _STATE, Reason.ISOLATION)
     take(free & ~coverage.covers("hotplug", begin, until), _STATE, Reason.HOTPLUG)
     take(free & (not _page_owner_on(facts)), _STATE, Reason.BULK)
     inferred = records["evidence"] == Evidence.INFERRED
@@ -97,7 +104,10 @@ def judge(
     take(owned & _gfp_unsure(records, facts), int(Attribute.GFP_MASK), Reason.GFP)
     doubt = _doubt(runs, begin, until, doubts, facts.clock_skew())
     take(doubt >= 0, _ALL, Reason.DOUBT)
-    take(owned & ~viewed & _clock_unsure(records, facts), _TS, Reason.CLOCK)
+    ordered = until >= (OPEN_END if facts.dumps_in_order_since is None else facts.dumps_in_order_since)
+    take((owned | free) & ordered, _ALL, Reason.DUMP_ORDER)
+    if facts.rules.page_owner_has_times:  # otherwise there is no such time that could differ
+        take(owned & ~viewed & ~ordered & _clock_unsure(records, facts), _TS, Reason.CLOCK)
     lost[free] &= _STATE
     return Judgement(lost=lost, reasons=reasons, gap=gap, doubt=doubt, begin=begin.copy(), facts=facts, doubts=doubts)
 
@@ -162,7 +172,12 @@ def _huge(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
     """
     mask = _bits("__GFP_COMP", records, facts) | _bits("__GFP_NOMEMALLOC", records, facts)
     gfp = np.where(records["gfp_mask"] == ABSENT64, 0, records["gfp_mask"])
-    return np.asarray((gfp & mask) == mask)
+    whole = (gfp & mask) == mask
+    if (
+        facts.rules.split_has_new_order != Either.NO
+    ):  # smaller folios have such masks too, and vmstat does not count their splits
+        whole &= records["order"] == PAGEBLOCK_ORDER
+    return np.asarray(whole)
 
 
 def _gap(facts: Facts, begin: NDArray[np.int64], until: NDArray[np.int64]) -> NDArray[np.int64]:

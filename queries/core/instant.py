@@ -10,14 +10,13 @@ from typing import Final
 
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.schemas.errors import BadArgument
+from pagetrail.schemas.linux.trace_clock import is_wall_time, parse_number, parse_wall_time
 
 FORMS: Final = (
     "an integer (ns of the trace clock), seconds with a decimal point or an 's' (19.5, 19s), @MARKER, "
     "an RFC 3339 time (2026-11-22T21:51:07.5Z), or an offset from the end (-5s, -200ms)"
 )
 
-_UNITS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
-_NUMBER = re.compile(r"([+-]?)(\d+)(?:\.(\d+))?(ns|us|ms|s|m|h)?")
 _DUMP_END: Final = "page_owner_end"
 
 
@@ -43,15 +42,10 @@ def parse_instant(text: str, facts: Facts, horizon: int) -> Instant:
         _check_count(text, facts.counting_clock)
     if text.startswith("@"):
         return _marker(text[1:], facts)
-    if match := _NUMBER.fullmatch(text):
-        sign, whole, fraction, unit = match.groups()
-        if unit is None and fraction is None:
-            value = int(whole)
-        else:
-            scale = _UNITS[unit or "s"]
-            value = int(whole) * scale + int((fraction or "0").ljust(18, "0")[:18]) * scale // 10**18
+    if number := parse_number(text):
+        value, sign = number
         return Instant(ts=horizon - value if sign == "-" else value, text=text)
-    if re.match(r"\d{4}-\d\d-\d\d", text):
+    if is_wall_time(text):
         return Instant(ts=_wall(text, facts), text=text)
     raise BadArgument(f"TIME {text!r}: expected {FORMS}")
 
@@ -67,7 +61,10 @@ def _check_count(text: str, clock: str) -> None:
 
 
 def _marker(name: str, facts: Facts) -> Instant:
-    """Return the place just before the marker SNAPSHOT N page_owner_end for ``@N``; else the only marker with the text."""
+    """Return the place just before the marker SNAPSHOT N page_owner_end for ``@N``; else the only marker with the text.
+
+    Where no marker has the text, it may be the name of a dump that was given alone: then it is the instant of that dump.
+    """
     ends = [(seq, ts) for seq, ts, text in facts.markers if snapshot_end(text) == name]
     if len(ends) == 1:
         seq, ts = ends[0]
@@ -77,12 +74,21 @@ def _marker(name: str, facts: Facts) -> Instant:
     if len(found) == 1:
         seq, ts, _ = found[0]
         return Instant(ts=ts, seq=seq, text=f"@{name}")
+    dumps = [] if found else [audit for audit in facts.audits if audit.view == "page_owner" and audit.name == name]
+    if len(dumps) == 1:
+        return Instant(ts=dumps[0].ts, text=f"@{name}")
+    if dumps:
+        listed = ", ".join(as_text(dump.ts, facts.counting_clock) for dump in dumps)
+        raise BadArgument(
+            f"TIME @{name}: expected one dump of that name, found {len(dumps)}, at {listed}; give one of them"
+        )
     if found:
         listed = ", ".join(repr(text) for _, _, text in found[:5])
         raise BadArgument(
             f"TIME @{name}: expected one marker with that text, found {len(found)}: {listed} …; give more of the text"
         )
     snapshots = [s for _, _, text in facts.markers if (s := snapshot_end(text))]
+    snapshots += [audit.name for audit in facts.audits if audit.view == "page_owner" and audit.name not in snapshots]
     known = f"snapshots are {', '.join('@' + s for s in snapshots)}; " if snapshots else ""
     raise BadArgument(f"TIME @{name}: no marker has that text; {known}'pagetrail streams --markers' lists all")
 
@@ -96,17 +102,7 @@ def snapshot_end(text: str) -> str | None:
 
 
 def _wall(text: str, facts: Facts) -> int:
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadArgument(
-            f"TIME {text!r}: expected an RFC 3339 time such as 2026-11-22T21:51:07.5Z ({error})"
-        ) from error
-    if when.tzinfo is None:
-        raise BadArgument(f"TIME {text!r}: expected a time zone, as in {text}Z or {text}+01:00")
-    fraction = re.search(r"\.(\d+)", text)
-    nanoseconds = int(fraction[1].ljust(9, "0")[:9]) if fraction else 0
-    wall = int(when.replace(microsecond=0).timestamp()) * 1_000_000_000 + nanoseconds
+    wall = parse_wall_time(text)
     readings = [(ts, clock.realtime) for ts, clock in facts.clocks if clock.realtime is not None]
     if not readings:
         raise BadArgument(

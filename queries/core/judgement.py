@@ -46,6 +46,7 @@ class Reason(enum.IntFlag):
     BULK = 1024
     SKEW = 2048
     GFP = 1 << 16
+    DUMP_ORDER = 1 << 17
 
 
 _TEXT: Final = {
@@ -58,6 +59,7 @@ _TEXT: Final = {
     Reason.INFERRED: "inferred, not observed",
     Reason.CLOCK: "the offset between page_owner's clock and the trace clock is unknown at that time",
     Reason.SKEW: "an event of another CPU on this page is within the clock skew: which of them came last is unknown",
+    Reason.DUMP_ORDER: "the times of dumps are the order in which they were given: when they were made is unknown",
     Reason.BULK: "no dump shows that page_owner had started: before it starts, bulk allocations leave no event",
 }
 """In the order in which they are named. Of a gap and a doubt, the text says which: it comes after these."""

@@ -168,7 +168,8 @@ def _gfp_flags(rows: JudgedRows) -> pa.Array:
 
 def _proven_ts_nsec(rows: JudgedRows) -> pa.Array:
     """Return null where page_owner stamped a page as early: it never stamped the allocation that was recorded."""
-    unstamped = (rows.rows.kernel_row >= 0) & (rows.records["ts_nsec"] == ABSENT64)
+    stamped_so = (rows.rows.kernel_row >= 0) & (rows.kernel.records["state"] != State.UNKNOWN)
+    unstamped = stamped_so & (rows.records["ts_nsec"] == ABSENT64)
     return pc.if_else(pa.array(unstamped), pa.scalar(None, pa.int64()), _ts_nsec(rows.proven))
 
 
@@ -228,7 +229,8 @@ ROW_FIELDS: Final[tuple[Field[JudgedRows], ...]] = (
     Field("uncertain", pa.list_(pa.utf8()), "which of those are not certain", lambda r: r.judged.uncertain()),
     Field("why", pa.utf8(), "why not; empty when certain", lambda r: r.judged.why()),
     Field(
-        "kernel_says", KERNEL_SAYS, "the kernel's own record, where it is known to be wrong; else null",
+        "kernel_says", KERNEL_SAYS,
+        "the kernel's own record, where it is known to be wrong; of state unknown where it has none; else null",
         _kernel_says, ("comms", "frames"),
     ),
     Field(

@@ -12,7 +12,7 @@ from pagetrail.queries.core.filters import NO_FILTER, Filters, PfnRanges, inters
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.judgement import Judgement
 from pagetrail.queries.core.row_columns import ROW_SCHEMA, SAID, JudgedRows, texts_of, to_table, unknown_records
-from pagetrail.queries.core.runs import Rows, joined, split
+from pagetrail.queries.core.runs import Rows, joined, split, unlisted
 from pagetrail.queries.core.said import SaidOf, heads_of_runs, nothing_said_of, said_at, said_of, split_by_said
 from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.facts import Facts
@@ -77,7 +77,7 @@ def rows_in_parts(
             runs, records, kernel_row = _with_unknown(stream.facts, there, runs, records, kernel_row, pfns)
         rows = Rows(runs=runs, records=records, kernel_row=kernel_row)
         near = doubts if sections is None else doubts[touching(doubts, sections)]
-        rows, judged = _judged(stream, at, rows, kernel_records, near)
+        rows, kernel_records, judged = _judged(stream, at, rows, kernel_records, near)
         if selected.ranges is not None:
             rows, judged = _cut(rows, judged, selected.ranges)
         if pfns is not None:
@@ -132,15 +132,24 @@ def _with_said(stream: Stream, at: Instant, rows: Rows, judged: Judgement) -> tu
 
 def _judged(
     stream: Stream, at: Instant, rows: Rows, kernel_records: NDArray[np.void], doubts: NDArray[np.void]
-) -> tuple[Rows, Judgement]:
-    """Return how sure each run is, *doubts* being those of its pages; runs are split where a doubt or a zone begins or ends."""
+) -> tuple[Rows, NDArray[np.void], Judgement]:
+    """Return how sure each run is, and the kernel's records; runs are split where a doubt or a zone begins or ends.
+
+    *doubts* are those of its pages.
+    """
     zones = stream.facts.zones
     borders = np.array([pfn for zone in zones for pfn in (zone.start_pfn, zone.stop_pfn)], np.int64)
     edges = np.unique(np.concatenate([doubts["pfn"], doubts["pfn"] + doubts["nr_pages"], borders]))
     pieces, parent = split(rows.runs, edges)
     rows = rows.take(parent, pieces)
     judged = judge(rows.runs, rows.records, rows.kernel_row >= 0, at.ts, stream.facts, doubts)
-    return joined(rows, kernel_records, judged, stream.facts.pages_per_section, borders)
+    silent = unlisted(rows.runs["pfn"], rows.records, at, stream.facts, doubts) & (rows.kernel_row < 0)
+    if silent.any():
+        kernel_row = np.where(silent, kernel_records.size, rows.kernel_row)
+        rows = Rows(runs=rows.runs, records=rows.records, kernel_row=kernel_row)
+        kernel_records = concatenated([kernel_records, unknown_records(1)])
+    rows, judged = joined(rows, kernel_records, judged, stream.facts.pages_per_section, borders)
+    return rows, kernel_records, judged
 
 
 def _cut(rows: Rows, judged: Judgement, ranges: PfnRanges) -> tuple[Rows, Judgement]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pagetrail.queries.core.filters import NO_FILTER, Filters, Selection, select, within
 from pagetrail.queries.core.instant import Instant
-from pagetrail.queries.core.runs import heads
+from pagetrail.queries.core.runs import heads, unlisted
 from pagetrail.queries.core.said import SaidOf, said_at, said_of
 from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.core.texts import Texts
@@ -43,6 +43,8 @@ def page_owner_records(stream: Stream, at: Instant, filters: Filters = NO_FILTER
     runs, records = arrays(found)
     pfns, rows = heads(runs, records)
     kept = selected.keeps(records, texts)[rows]
+    proven = runs["kernel_view"][rows] == 0
+    kept &= ~(proven & unlisted(pfns, taken(records, rows), at, stream.facts, stream.doubts_at(at)))
     if selected.ranges is not None:
         kept &= within(pfns, selected.ranges)
     pfns, rows = pfns[kept], rows[kept]

@@ -10,6 +10,8 @@ from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.store.cut import cuts
 from pagetrail.schemas.details import Gap
+from pagetrail.schemas.linux.releases import was_read
+from pagetrail.schemas.linux.trace_clock import DUMP_ORDER
 from pagetrail.schemas.owner import ANOMALY_TEXT, QUARANTINED, Anomaly
 
 
@@ -36,7 +38,9 @@ def doctor(stream: Stream) -> pa.Table:
 
 def findings(stream: Stream) -> list[Finding]:
     """Return what is known to be wrong or missing in a stream, the worst first."""
-    found = [*_log(stream), *_losses(stream), *_coverage(stream), *_recordings(stream), *_anomalies(stream)]
+    found = [
+        *_log(stream), *_losses(stream), *_coverage(stream), *_rules(stream), *_recordings(stream), *_anomalies(stream)
+    ]  # fmt: skip
     levels = ("loss", "quarantined", "unknown", "inferred", "note")
     return sorted(found, key=lambda finding: levels.index(finding.level))
 
@@ -96,8 +100,23 @@ def _coverage(stream: Stream) -> list[Finding]:
     return [Finding(level="unknown", what="not recorded", count=len(missing), detail=", ".join(missing))]
 
 
+def _rules(stream: Stream) -> list[Finding]:
+    """Return whose rules are followed, where those of the recorded kernel were not read."""
+    release, rules = stream.facts.release, stream.facts.rules
+    if release is None or was_read(release):
+        return []
+    text = f"Linux {release} was not read: it is replayed by the rules of Linux {rules.release}"
+    if rules.others:
+        text += f", and where Linux {' or '.join(rules.others)} does otherwise, the pages concerned are not certain"
+    return [Finding(level="note", what="rules", count=1, detail=text)]
+
+
 def _recordings(stream: Stream) -> list[Finding]:
     found = []
+    ordered = sum(part.counting_clock == DUMP_ORDER for part in stream.facts.recordings)
+    if ordered:
+        text = "dumps without times: theirs are the order in which they were given; see 'pagetrail ingest --at'"
+        found.append(Finding(level="unknown", what="times", count=ordered, detail=text))
     for part in stream.facts.recordings:
         if not part.complete:
             text = f"recording {part.recording} has no end: its ingest was stopped, or is still running"

@@ -15,6 +15,7 @@ STREAMS_SCHEMA: Final = pa.schema(
         ("host", pa.utf8()),
         ("boot_id", pa.utf8()),
         ("release", pa.utf8()),
+        ("rules", pa.utf8()),
         ("fold", pa.utf8()),
         ("recordings", pa.int64()),
         ("superseded", pa.list_(pa.utf8())),
@@ -72,7 +73,7 @@ def _row(stream: Stream) -> dict[str, object]:
     first = [part.first_ts for part in facts.recordings if part.first_ts is not None]
     return {
         "host": stream.host, "boot_id": stream.boot_id, "fold": stream.fold,
-        "release": facts.boot.release if facts.boot else None, "recordings": len(facts.recordings),
+        "release": facts.boot.release if facts.boot else None, "rules": facts.rules.name, "recordings": len(facts.recordings),
         "superseded": [part.supersedes for part in facts.recordings if part.supersedes is not None],
         "complete": all(part.complete for part in facts.recordings), "events": stream.newest.file.last_seq + 1,
         "first_ts": min(first, default=None), "horizon": stream.horizon,

@@ -17,6 +17,7 @@ from pagetrail.schemas.details import Boot, Clock, Coverage, Gap, RecordingEnd, 
 from pagetrail.schemas.linux.gfp import format_gfp
 from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
 from pagetrail.schemas.linux.releases import KernelRules, rules_of
+from pagetrail.schemas.linux.trace_clock import DUMP_ORDER
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
 
 NO_ACCOUNT: Final = "an older pagetrail read it, and had not yet told how many lines it did not understand"
@@ -39,6 +40,17 @@ class HotplugCall:
     pid: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRange:
+    """A call of alloc_contig_range that has not returned."""
+
+    pfn: int
+    nr_pages: int
+    ts: int
+    gfp_mask: int | None
+    pid: int | None
+
+
 @dataclass(slots=True, kw_only=True)
 class Audit:
     """The result of comparing one baseline with the state before it, in numbers."""
@@ -55,6 +67,8 @@ class Audit:
     view: str = "page_owner"
     classes: dict[str, int] = field(default_factory=dict)
     sections: dict[str, int] = field(default_factory=dict)
+    whole: bool = False
+    """Whether it changed the state by its silence too: a whole dump, that was applied."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,6 +87,8 @@ class Facts:
         are doubts.
     lost_until
         The latest time that a loss of named pages reaches to; null: there was none.
+    open_ranges
+        Calls of alloc_contig_range that have not returned, one for each pid.
     """
 
     boots: list[tuple[int, Boot]] = field(default_factory=list)
@@ -92,6 +108,7 @@ class Facts:
     clients: list[str] = field(default_factory=list)
     client_ts: list[int] = field(default_factory=list)
     fields: list[str] = field(default_factory=list)
+    open_ranges: list[OpenRange] = field(default_factory=list)
 
     @property
     def boot(self) -> Boot | None:
@@ -114,8 +131,13 @@ class Facts:
 
     @property
     def rules(self) -> KernelRules:
-        """The rules of the kernel that was booted."""
-        return rules_of(self.boot.release if self.boot else None)
+        """The rules of the kernel that was booted: of the release that the first recording of the boot gives."""
+        return rules_of(self.release)
+
+    @property
+    def release(self) -> str | None:
+        """The release of the kernel that was booted, as the first recording of the boot gives it; null: none gives it."""
+        return next((boot.release for _, boot in self.boots if boot.release is not None), None)
 
     @property
     def gfp_flags(self) -> Mapping[str, int]:
@@ -124,8 +146,19 @@ class Facts:
 
     @property
     def counting_clock(self) -> str | None:
-        """The name of the trace clock, if it only counts; null: times are ns."""
-        return next((found.counting_clock for found in self.recordings if found.counting_clock), None)
+        """The name of the trace clock, if it only counts; null: times are ns.
+
+        Places in an order count where there are no other times: beside other recordings, they are in the order of their times.
+        """
+        names = [found.counting_clock for found in self.recordings]
+        counts = next((name for name in names if name and name != DUMP_ORDER), None)
+        return counts or (DUMP_ORDER if names and set(names) == {DUMP_ORDER} else None)
+
+    @property
+    def dumps_in_order_since(self) -> int | None:
+        """The first time that is a place of a dump in an order: when it was made is unknown. Null: there is none."""
+        times = [found.first_ts for found in self.recordings if found.counting_clock == DUMP_ORDER]
+        return min((ts for ts in times if ts is not None), default=None)
 
     def gfp_text(self, mask: int) -> str:
         """Return the names of a mask's flags, as the recorded kernel's tracepoints print them; all, if recordings differ."""
@@ -152,6 +185,7 @@ class Facts:
         """Whether a recording, or its operator, says how large a page is: a release alone does not."""
         boot = self.boot
         said = boot is not None and (says_of_machine(boot) or boot.page_shift != PAGE_SHIFT)
+        said &= not any(part.page_size_guessed for part in self.recordings)
         return said or any(part.page_size_given for part in self.recordings)
 
     def lose(self, seq: int, ts: int, cpu: int | None, gap: Gap) -> None:
@@ -221,6 +255,7 @@ def from_plain(saved: dict[str, Any]) -> Facts:
         clients=saved["clients"],
         client_ts=saved["client_ts"],
         fields=saved["fields"],
+        open_ranges=[OpenRange(**opened) for opened in saved.get("open_ranges", ())],
     )
 
 

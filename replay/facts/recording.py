@@ -32,6 +32,8 @@ class StreamRecording:
     """The name of its trace clock, if that only counts; null: its times are ns."""
     page_size_given: bool = False
     """Whether its operator said how large the machine's pages are."""
+    page_size_guessed: bool = False
+    """Whether its capture has files of its boot, and none of them says how large a page is."""
 
     @property
     def tells_losses(self) -> bool:

@@ -5,7 +5,7 @@ Dimensions as in ``tables.py``.
 
 import numpy as np
 
-from pagetrail.replay.fold.options import OPT_EARLY_GFP, OPT_EARLY_ORDER, OPT_EARLY_PID
+from pagetrail.replay.fold.options import OPT_EARLY_GFP, OPT_EARLY_ORDER, OPT_EARLY_PID, OPT_EARLY_PID_DEFERRED
 from pagetrail.replay.fold.record_jit import close, run_length, take_record
 from pagetrail.schemas.jit import inner
 from pagetrail.schemas.owner import ABSENT64, How, State
@@ -20,7 +20,7 @@ def is_early_stamp(o, r):
     return (
         r["gfp_mask"] == o[OPT_EARLY_GFP]
         and r["order"] == o[OPT_EARLY_ORDER]
-        and r["pid"] == o[OPT_EARLY_PID]
+        and (r["pid"] == o[OPT_EARLY_PID] or r["pid"] == o[OPT_EARLY_PID_DEFERRED])
         and r["alloc_ts"] == ABSENT64
     )
 

@@ -1,4 +1,4 @@
-"""Migration: the owner of a page is copied to another page, as mm/page_owner.c does (Linux 6.1).
+"""Migration: the owner of a page is copied to another page, as mm/page_owner.c does (Linux 5.10 to 7.2).
 
 Dimensions as in ``tables.py``.
 """
@@ -7,26 +7,32 @@ import numpy as np
 
 from pagetrail.replay.fold.end_jit import used_unseen
 from pagetrail.replay.fold.notice_jit import note
+from pagetrail.replay.fold.options import OPT_MIGRATION_WRITES_TAILS, OPT_SKEW
 from pagetrail.replay.fold.record_jit import blank, close, forget_kernel_view, run_length, take_record
 from pagetrail.replay.fold.skew_jit import races
 from pagetrail.schemas.jit import inner
+from pagetrail.schemas.linux.releases import Either
 from pagetrail.schemas.owner import Anomaly, Evidence, How, State
 
 _OWNED, _FREED = int(State.OWNED), int(State.FREE)
 _OBSERVED, _INFERRED = int(Evidence.OBSERVED), int(Evidence.INFERRED)
 _H_MIGRATE = int(How.MIGRATE)
 _A_SOURCE = int(Anomaly.MIGRATE_FROM_UNKNOWN)
+_NO, _YES = int(Either.NO), int(Either.YES)
 
 
 @inner
 def migrate_head(t, o, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, ts, cpu):
-    """Copy the owner of the old block to the head page of the new one; its tails keep the migrator's record.
+    """Copy the owner of the old block to the new one: to its head page, whose tails keep the migrator's record, or to all pages.
 
-    Source: mm/page_owner.c, __folio_copy_owner (Linux 6.1) copies pid, tgid, comm, ts, gfp_mask, order and the stack.
+    Source: mm/page_owner.c, __folio_copy_owner (Linux 6.1: the head; 6.12: every page of the block) copies pid, tgid, comm, ts,
+    gfp_mask, order and the stack. Of a kernel between the two, the tails are not certain.
     """
     source = t.owner[src_slot, src_i]
     row = t.owner[slot]
-    unordered = races(t, o, row, i, i + 1, ts, cpu) or races(t, o, t.owner[src_slot], src_i, src_i + 1, ts, cpu)
+    nr = new_pages(t, o, row, i, pfn)
+    unordered = races(t, o, row, i, i + nr, ts, cpu) or races(t, o, t.owner[src_slot], src_i, src_i + 1, ts, cpu)
+    unordered = unordered or (nr > 1 and o[OPT_SKEW] > 0)  # only copies of a single page can be rechecked: see skew_jit
     if source < 0 or t.records[source]["state"] != _OWNED:
         note(t, _A_SOURCE, 1, seq)
     elif row[i] >= 0 and t.records[row[i]]["state"] == _FREED:
@@ -37,33 +43,70 @@ def migrate_head(t, o, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, 
             if row[j] >= 0 and t.records[row[j]]["state"] == _FREED:
                 used_unseen(t, row, j, length, pfn - i, generation, seq, ts)
             j += length
-    forget_kernel_view(t, slot, i, i + 1, pfn - i, generation, seq, ts, _H_MIGRATE)
+    forget_kernel_view(t, slot, i, i + nr, pfn - i, generation, seq, ts, _H_MIGRATE)
+    surely = nr if o[OPT_MIGRATION_WRITES_TAILS] == _YES else np.int64(1)
     if t.kernel[src_slot, src_i] >= 0:
-        copy_head(t, t.kernel[src_slot], src_i, t.kernel[slot], i, pfn, src_pfn, generation, seq, ts, cpu, unordered, 1)
-    copy_head(t, t.owner[src_slot], src_i, t.owner[slot], i, pfn, src_pfn, generation, seq, ts, cpu, unordered, 0)
+        copy_owner(
+            t,
+            t.kernel[src_slot],
+            src_i,
+            t.kernel[slot],
+            i,
+            surely,
+            pfn,
+            src_pfn,
+            generation,
+            seq,
+            ts,
+            cpu,
+            unordered,
+            1,
+            True,
+        )
+    sure = nr == 1 or source < 0 or np.int64(1) << np.int64(max(t.records[source]["order"], 0)) == nr
+    copy_owner(t, t.owner[src_slot], src_i, row, i, nr, pfn, src_pfn, generation, seq, ts, cpu, unordered, 0, sure)
+    if nr > surely:
+        tails = take_record(t)
+        t.records[tails] = t.records[row[i]]
+        t.records[tails]["evidence"] = _INFERRED
+        t.records[tails]["pages"] = nr - surely
+        t.records[row[i]]["pages"] = surely
+        row[i + surely : i + nr] = tails
 
 
 @inner
-def copy_head(t, from_row, from_i, row, i, pfn, src_pfn, generation, seq, ts, cpu, unordered, view):
-    """Give one page the record of another, with the time of its allocation."""
+def new_pages(t, o, row, i, pfn):
+    """Return how many pages of the new block a migration may write: 1, or all of the block that was allocated for it."""
+    if o[OPT_MIGRATION_WRITES_TAILS] == _NO or row[i] < 0:
+        return np.int64(1)
+    r = t.records[row[i]]
+    if r["state"] != _OWNED or r["order"] <= 0 or r["block_pfn"] != pfn:
+        return np.int64(1)
+    return min(np.int64(1) << np.int64(r["order"]), row.size - i)
+
+
+@inner
+def copy_owner(t, from_row, from_i, row, i, nr, block_pfn, src_pfn, generation, seq, ts, cpu, unordered, view, sure):
+    """Give pages [i, i + nr) the record of another page, with the time of its allocation; *sure*: they certainly have it."""
     source = from_row[from_i]
+    base = block_pfn // row.size * row.size
     target = take_record(t)
     proven = False
     if (
         source >= 0 and t.records[source]["state"] == _OWNED
     ):  # the last owner of a free page is not the one that migrates
-        proven = t.records[source]["evidence"] != _INFERRED
+        proven = sure and t.records[source]["evidence"] != _INFERRED
         t.records[target] = t.records[source]
     else:
         blank(t, target)
         t.records[target]["order"] = 0
         t.records[target]["evidence_ts"] = ts
     r = t.records[target]
-    r["pages"] = 1
+    r["pages"] = nr
     r["state"] = _OWNED
     r["evidence"] = _OBSERVED if proven else _INFERRED
     r["how"] = _H_MIGRATE
-    r["block_pfn"] = pfn
+    r["block_pfn"] = block_pfn
     r["src_pfn"] = src_pfn
     r["cpu"] = cpu
     if unordered:
@@ -71,8 +114,12 @@ def copy_head(t, from_row, from_i, row, i, pfn, src_pfn, generation, seq, ts, cp
     r["free_ts_nsec"] = r["ts_nsec"]
     r["begin_seq"] = seq
     r["begin_ts"] = ts
-    if view == 0 and row[i] >= 0 and t.records[row[i]]["state"] == _FREED:
-        used_unseen(t, row, i, 1, pfn - i, generation, seq, ts)
-    if row[i] >= 0:
-        close(t, row[i], pfn, 1, generation, seq, ts, _H_MIGRATE, view)
-    row[i] = target
+    j = i
+    while j < i + nr:
+        length = run_length(row, j, i + nr)
+        if view == 0 and row[j] >= 0 and t.records[row[j]]["state"] == _FREED:
+            used_unseen(t, row, j, length, base, generation, seq, ts)
+        if row[j] >= 0:
+            close(t, row[j], base + j, length, generation, seq, ts, _H_MIGRATE, view)
+        row[j : j + length] = target
+        j += length

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.schemas.details import Boot
-from pagetrail.schemas.linux.releases import PackedRules, rules_of
+from pagetrail.schemas.linux.releases import KernelRules, PackedRules
 
 (
     OPT_SPLIT_COVERED,
@@ -21,15 +21,20 @@ from pagetrail.schemas.linux.releases import PackedRules, rules_of
 STATE_OPTIONS: Final = 8
 """The first options are state: segments keep them. The others follow from the boot, and are derived from it again."""
 
-OPT_GFP_COMP, OPT_GFP_ISOLATED, OPT_EARLY_ORDER, OPT_EARLY_GFP, OPT_EARLY_PID = range(
-    STATE_OPTIONS, STATE_OPTIONS + len(PackedRules._fields)
-)
+(
+    OPT_GFP_COMP,
+    OPT_GFP_ISOLATED,
+    OPT_EARLY_ORDER,
+    OPT_EARLY_GFP,
+    OPT_EARLY_PID,
+    OPT_EARLY_PID_DEFERRED,
+    OPT_MIGRATION_WRITES_TAILS,
+) = range(STATE_OPTIONS, STATE_OPTIONS + len(PackedRules._fields))
 """The rules of the recording's kernel, in the order of ``PackedRules``."""
 
 OPTIONS: Final = STATE_OPTIONS + len(PackedRules._fields)
 
 
-def write_rules(options: NDArray[np.int64], boot: Boot | None) -> None:
-    """Write the rules of *boot*'s kernel into *options*; null: no boot was recorded yet."""
-    release, gfp_flags = (boot.release, boot.gfp_flags) if boot is not None else (None, {})
-    options[STATE_OPTIONS:] = rules_of(release).packed(gfp_flags)
+def write_rules(options: NDArray[np.int64], rules: KernelRules, boot: Boot | None) -> None:
+    """Write *rules* into *options*, with the gfp flags that *boot*'s kernel prints; null: no boot was recorded yet."""
+    options[STATE_OPTIONS:] = rules.packed(boot.gfp_flags if boot is not None else {})

@@ -12,7 +12,7 @@ from pagetrail.replay.fold.record_jit import blank, close, run_length, take_reco
 from pagetrail.replay.fold.room_jit import has_room
 from pagetrail.replay.fold.tables import LIVE, RUNS, SPARE
 from pagetrail.schemas.jit import inner, jit
-from pagetrail.schemas.owner import ABSENT8, ABSENT16, DOUBT_BASELINE, Evidence, How, State
+from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT64, DOUBT_BASELINE, Evidence, How, State
 
 # What to do with one entry of a baseline.
 LEAVE, CONFIRM, SET, KERNEL_VIEW = range(4)
@@ -131,7 +131,8 @@ def confirm(t, o, b, i, row, first, stop, base, generation, seq, ts, window_begi
         r["evidence"] = _BASELINE
     r["cpu"] = ABSENT16
     r["unordered"] = 0
-    r["ts_nsec"] = b.ts_nsec[i]
+    if b.ts_nsec[i] != ABSENT64:
+        r["ts_nsec"] = b.ts_nsec[i]
     r["free_ts_nsec"] = b.free_ts_nsec[i]
     if b.tgid[i] >= 0:
         r["tgid"] = b.tgid[i]

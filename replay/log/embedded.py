@@ -23,6 +23,7 @@ from pagetrail.schemas.log.stored import StoredRecording, stored_recording
 _SELECT = "SELECT offset, host, boot_id, digest, payload FROM frames WHERE offset >= ? ORDER BY offset"
 _LATER = """SELECT last_ts, payload FROM frames WHERE host = ? AND boot_id = ? AND recording NOT IN (?, ?{besides}) AND last_ts > ?
     ORDER BY last_ts DESC LIMIT 1"""
+_NEWEST = "SELECT last_ts, recording FROM frames WHERE host = ? AND boot_id = ? ORDER BY last_ts DESC LIMIT 1"
 _BEGINS = """SELECT recording, min(first_ts) FROM frames WHERE host = ? AND boot_id = ? AND recording NOT IN (?, ?)
     GROUP BY recording"""
 _HOLDING = """SELECT offset, first_seq, last_seq FROM frames WHERE recording = ? AND first_seq <= ? AND last_seq >= ?
@@ -130,6 +131,16 @@ class SqliteLogReader:
             if row is not None and (found is None or row[0] > found.last_ts):
                 found = decode_header(row[1])
         return found
+
+    def newest(self, host: str, boot_id: str) -> StoredRecording | None:
+        """Return the recording of a boot that ends last; null: there is none."""
+        found: tuple[int, str] | None = None
+        for file in self._files():
+            with self._explained(file):
+                row = self._connect(file).execute(_NEWEST, (host, boot_id)).fetchone()
+            if row is not None and (found is None or row[0] > found[0]):
+                found = row
+        return None if found is None else self.stored(found[1])
 
     def close(self) -> None:
         """Close the last file that was read."""

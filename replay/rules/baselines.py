@@ -88,20 +88,21 @@ def _page_owner(state: StreamState, opened: OpenBaseline, seq: int, ts: int, app
     """Take a page_owner dump, some sections after others: no rule looks beyond a section."""
     audit = DumpAudit(pages_per_section=state.facts.pages_per_section)
     clock = owner_clock(state.facts.clocks)
-    swapper = state.comms.intern(state.facts.rules.early_stamp.comm)
+    swappers = [state.comms.intern(stamp.comm) for stamp in state.facts.rules.early_stamps if stamp.comm is not None]
     state.tables = with_records(state.tables, _new_records(state, opened))
     untouched = [np.zeros(0, np.int64)]
     pieces = _entries(state, opened, seq, ts)
     for sections, listed in in_whole_sections(pieces, int(state.opts[OPT_GFP_COMP]), state.facts.pages_per_section):
         entries = _in_sections(state, listed, opened.since, seq, ts)
-        seen = compare(state.tables, state.opts, entries, opened.since, clock, swapper, sections)
+        seen = compare(state.tables, state.opts, entries, opened.since, clock, swappers, sections)
         kinds = difference_class(seen, entries, int(state.opts[OPT_GFP_ISOLATED]))
         audit.add(entries, seen, kinds)
         state.differences += differences_of(seen, entries, kinds, clock, seq=seq, name=opened.begin.name)
         if applied:
             _apply(state, opened, entries, seen, seq, ts)
             untouched.append(entries.pfn[heads_of(entries) & ~seen.touched])
-    state.facts.audits.append(audit.audit(seq=seq, ts=ts, name=opened.begin.name, applied=applied))
+    whole = applied and _is_whole(opened, audit)
+    state.facts.audits.append(audit.audit(seq=seq, ts=ts, name=opened.begin.name, applied=applied, whole=whole))
     if applied:
         state.tables = split_own_blocks(state.tables, state.facts.boot, seq, ts)
         _apply_silence(state, opened, audit, seq, ts)
@@ -184,7 +185,7 @@ def _apply_silence(state: StreamState, opened: OpenBaseline, audit: DumpAudit, s
     if opened.begin.skipped or opened.begin.extent == "partial":
         return  # in an incomplete dump, a missing record proves nothing
     extra = audit.extra()
-    if opened.begin.extent == "whole" and audit.records == opened.entries:
+    if _is_whole(opened, audit):
         end_unlisted(state, audit.listed, seq, ts)
         extra = extra[
             handles_of(state.tables, state.tables.owner, extra["pfn"]) >= 0
@@ -193,6 +194,11 @@ def _apply_silence(state: StreamState, opened: OpenBaseline, audit: DumpAudit, s
     doubt_each(
         state.tables, extra["pfn"].copy(), extra["nr_pages"].copy(), extra["from_ts"].copy(), ts, seq, DOUBT_BASELINE
     )
+
+
+def _is_whole(opened: OpenBaseline, audit: DumpAudit) -> bool:
+    """Return whether a dump lists all that the kernel has records of, and all its records can be."""
+    return opened.begin.extent == "whole" and not opened.begin.skipped and audit.records == opened.entries
 
 
 def end_unlisted(state: StreamState, listed: Mapping[int, NDArray[np.uint8]], seq: int, ts: int) -> None:

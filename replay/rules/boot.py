@@ -14,7 +14,7 @@ def take_boot(state: StreamState, event: EventRow) -> None:
     """Take the constants of the boot; sections of present memory have their extension from then on."""
     boot = event.detail(Boot)
     state.facts.boots.append((event.ts, boot))
-    write_rules(state.opts, state.facts.boot)
+    write_rules(state.opts, state.facts.rules, state.facts.boot)
     state.ask_clients(boot, event.ts)
     if any(says_of_machine(earlier) for _, earlier in state.facts.boots[:-1]):
         return

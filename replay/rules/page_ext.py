@@ -7,17 +7,25 @@ from pagetrail.replay.rules.clients import CLIENTS
 from pagetrail.schemas.details import Boot
 from pagetrail.schemas.linux import mmzone
 from pagetrail.schemas.linux.mmzone import NodeSpan
-from pagetrail.schemas.linux.releases import rules_of
+from pagetrail.schemas.linux.page_ext import OWNER
+from pagetrail.schemas.linux.releases import KernelRules, rules_of
 
 
-def bytes_a_page(boot: Boot | None) -> int | None:
-    """Return the page_ext bytes of one page, from the needed clients; null if none is known to be needed.
+def bytes_a_page(boot: Boot | None, rules: KernelRules | None = None) -> int | None:
+    """Return the page_ext bytes of one page, from the needed clients; null if none is needed, or their size is unknown.
+
+    *rules* are those of the kernel; null: of its release.
 
     Source: mm/page_ext.c, invoke_need_callbacks (Linux 6.1): without a needed client, there is no page_ext.
     """
     if boot is None or not boot.page_ext_clients:
         return None
-    return rules_of(boot.release).page_ext_bytes + sum(client.size for client in CLIENTS if client.need(boot))
+    rules = rules or rules_of(boot.release)
+    if rules.page_owner_bytes is None:
+        return None
+    sizes = {OWNER: rules.page_owner_bytes}
+    needed = (client for client in CLIENTS if client.need(boot))
+    return rules.page_ext_bytes + sum(sizes.get(client.name, client.size) for client in needed)
 
 
 def max_order_nr_pages(boot: Boot | None) -> int:

@@ -4,6 +4,7 @@ Differences are found before any correction, in the kernel's view: where the ker
 and ghosts, classes 1 and 6), the dump is compared with that record.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.clock import EARLY_ERROR_NSEC, OwnerClock, owner_ts
-from pagetrail.replay.fold.options import OPT_EARLY_GFP, OPT_EARLY_ORDER, OPT_EARLY_PID
+from pagetrail.replay.fold.options import OPT_EARLY_GFP, OPT_EARLY_ORDER, OPT_EARLY_PID, OPT_EARLY_PID_DEFERRED
 from pagetrail.replay.fold.section_jit import CONFIRM, KERNEL_VIEW, LEAVE, SET
 from pagetrail.replay.fold.tables import Array, Tables
 from pagetrail.schemas.linux.mmzone import MAX_FOLIO_ORDER
@@ -127,37 +128,44 @@ def heads_of(entries: Entries) -> NDArray[np.bool_]:
     return np.asarray(entries.pfn & ((np.int64(1) << entries.order.astype(np.int64)) - 1) == 0)
 
 
-def stamped_early(o: Array, entries: Entries, swapper: int) -> NDArray[np.bool_]:
+def stamped_early(o: Array, entries: Entries, swappers: Sequence[int]) -> NDArray[np.bool_]:
     """Return which records are the stamps that page_owner gave pages allocated before it started: see ``EarlyStamp``.
 
-    *swapper* is the id of that stamp's comm; a dump without comms is judged by the other fields.
+    *swappers* are the ids of such stamps' comms; a dump without comms is judged by the other fields.
     """
     own = (
         (entries.order == o[OPT_EARLY_ORDER])
         & (entries.gfp_mask == o[OPT_EARLY_GFP])
-        & (entries.pid == o[OPT_EARLY_PID])
+        & ((entries.pid == o[OPT_EARLY_PID]) | (entries.pid == o[OPT_EARLY_PID_DEFERRED]))
     )
     named = entries.comm >= 0
-    return np.asarray(own & (~named | (entries.comm == swapper)))
+    return np.asarray(own & (~named | np.isin(entries.comm, swappers)))
 
 
 def compare(
-    t: Tables, o: Array, entries: Entries, since: int, clock: OwnerClock | None, swapper: int, sections: range
+    t: Tables,
+    o: Array,
+    entries: Entries,
+    since: int,
+    clock: OwnerClock | None,
+    swappers: Sequence[int],
+    sections: range,
 ) -> Comparison:
     """Compare a dump's records of some *sections*, all of them, with the state.
 
     Records of pages touched at or after *since* prove nothing.
     """
     proven, ours, viewed = _heads(t, entries.pfn)
-    early = stamped_early(o, entries, swapper)
+    early = stamped_early(o, entries, swappers)
     touched = (proven["state"] != State.UNKNOWN) & (proven["begin_ts"] >= since)
     touched |= viewed & (ours["begin_ts"] >= since)  # a ghost may have gone to the buddy allocator, or come back
     agree = (
         (ours["state"] == State.OWNED)
         & (ours["order"] == entries.order)
-        & (ours["pid"] == entries.pid)
+        & _same_pid(ours, entries)
         & (ours["gfp_mask"] == entries.gfp_mask)
         & _same_ts(ours, entries, clock)
+        & ~_other_stack(ours, entries)
     )
     extra, extra_ours = _extra(t, entries, since, sections)
     return Comparison(
@@ -195,11 +203,22 @@ def _rows(t: Tables, handle: NDArray[np.int64]) -> NDArray[np.void]:
     return rows
 
 
+def _same_pid(ours: NDArray[np.void], entries: Entries) -> NDArray[np.bool_]:
+    """Return whether the threads agree; a dump of a kernel that does not keep them contradicts none."""
+    return np.asarray((ours["pid"] == entries.pid) | (entries.pid == ABSENT32))
+
+
 def _same_ts(ours: NDArray[np.void], entries: Entries, clock: OwnerClock | None) -> NDArray[np.bool_]:
     stamp = owner_ts(ours, clock)
     unknown = (stamp == ABSENT64) | (entries.ts_nsec == ABSENT64)
     apart = np.abs(np.where(unknown, 0, stamp) - np.where(unknown, 0, entries.ts_nsec))
     return np.asarray(unknown | (apart <= SAME_TS_NSEC))
+
+
+def _other_stack(ours: NDArray[np.void], entries: Entries) -> NDArray[np.bool_]:
+    """Return where only the stacks of two dumps tell two allocations apart: neither says when it was."""
+    untimed = (entries.ts_nsec == ABSENT64) & (ours["ts_nsec"] == ABSENT64) & (ours["alloc_ts"] == ABSENT64)
+    return np.asarray(untimed & (ours["stack"] >= 0) & (entries.stack >= 0) & (ours["stack"] != entries.stack))
 
 
 def _extra(t: Tables, entries: Entries, since: int, sections: range) -> tuple[NDArray[np.int64], NDArray[np.void]]:
@@ -240,7 +259,7 @@ def actions(c: Comparison, entries: Entries, renew_before: int, clock: OwnerCloc
     unstable = np.zeros(entries.pfn.size, np.bool_)
     if clock is not None:
         begun = (c.proven["alloc_ts"] != ABSENT64) & (c.proven["alloc_ts"] < clock.valid_from)
-        same = (c.proven["order"] == entries.order) & (c.proven["pid"] == entries.pid)
+        same = (c.proven["order"] == entries.order) & _same_pid(c.proven, entries)
         stamp = owner_ts(c.proven, clock)
         near = np.abs(np.where(begun, stamp - entries.ts_nsec, 0)) <= EARLY_ERROR_NSEC
         unstable = begun & same & (c.proven["gfp_mask"] == entries.gfp_mask) & near
@@ -275,7 +294,7 @@ def difference_class(c: Comparison, entries: Entries, gfp_isolated: int) -> NDAr
     ours, m = c.ours, entries.pfn.size
     owned = ours["state"] == State.OWNED
     migrated = entries.migrate_reason != ABSENT8
-    same_act = owned & (ours["pid"] == entries.pid) & (ours["gfp_mask"] == entries.gfp_mask)
+    same_act = owned & _same_pid(ours, entries) & (ours["gfp_mask"] == entries.gfp_mask)
     rules = (
         (owned & (ours["pid"] == ABSENT32), "owner unknown"),
         (same_act & (ours["order"] == entries.order), "other time"),

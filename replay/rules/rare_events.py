@@ -3,7 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from pagetrail.replay.fold.options import OPT_SKEW
+from pagetrail.replay.facts.facts import OpenRange
+from pagetrail.replay.fold.decode import decode
+from pagetrail.replay.fold.notice_jit import doubt
+from pagetrail.replay.fold.options import OPT_MAX_PFN, OPT_SKEW
+from pagetrail.replay.fold.range_jit import stamp_range
+from pagetrail.replay.fold.tables import with_room
 from pagetrail.replay.rules.baselines import begin_baseline, drop_baseline, end_baseline
 from pagetrail.replay.rules.boot import take_boot
 from pagetrail.replay.rules.event_row import EventRow
@@ -14,6 +19,7 @@ from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import (
     CLOCK_SKEW_OPTION,
     PAGE_BYTES_OPTION,
+    PAGE_SIZE_GUESSED,
     Clock,
     ContigRange,
     Coverage,
@@ -23,7 +29,9 @@ from pagetrail.schemas.details import (
     RecordingEnd,
 )
 from pagetrail.schemas.linux.other_events import may_change_ownership
+from pagetrail.schemas.linux.releases import Either
 from pagetrail.schemas.linux.trace_clock import counts_only
+from pagetrail.schemas.owner import ABSENT64, DOUBT_RANGE, SAME_TS_NSEC
 
 
 def take_recording_begin(state: StreamState, event: EventRow) -> None:
@@ -35,6 +43,7 @@ def take_recording_begin(state: StreamState, event: EventRow) -> None:
     recording.clock_skew, recording.supersedes = _clock_skew(begin.options), begin.supersedes
     recording.gfp_read_for = begin.gfp_read_for if begin.gfp_known is False else None
     recording.counting_clock = begin.trace_clock if counts_only(begin.trace_clock) else None
+    recording.page_size_guessed = begin.options.items() >= PAGE_SIZE_GUESSED.items()
     recording.page_size_given = PAGE_BYTES_OPTION in begin.options
     state.opts[OPT_SKEW] = state.facts.clock_skew()
     if state.last_ts is not None:
@@ -94,11 +103,71 @@ def _named_pages(state: StreamState, pfn: int, order: int | None, nr_pages: int 
 
 
 def take_contig_range(state: StreamState, event: EventRow) -> None:
-    """Doubt the pages of a range that is taken as a whole: which of them the call stamps is not followed."""
+    """Doubt the pages of a range that is being taken; after a call that succeeded, all of them have its caller as owner.
+
+    Up to Linux 6.1 they are isolated with a mask of their own, which a probe sees. From 6.12 on they have the caller's mask.
+    """
+    detail, own_mask = event.detail(ContigRange), state.facts.rules.contig_has_own_mask == Either.YES
     pfn, nr_pages = event.value("pfn"), event.value("nr_pages")
-    gap = Gap(t_lo=event.ts, t_hi=event.ts, reason=f"{event.detail(ContigRange).call} is not followed")
-    if pfn is not None and nr_pages is not None:
-        state.lose_pages(pfn, nr_pages, event.seq, event.ts, gap)
+    if detail.phase == "return" and own_mask:
+        _end_range(state, event)
+        return
+    if pfn is None or nr_pages is None:
+        return
+    gap = Gap(t_lo=event.ts, t_hi=event.ts, reason=f"{detail.call} is not followed")
+    state.lose_pages(pfn, nr_pages, event.seq, event.ts, gap)
+    if own_mask:
+        mask, pid = event.value("gfp_mask"), event.value("pid")
+        opened = OpenRange(pfn=pfn, nr_pages=nr_pages, ts=event.ts, gfp_mask=mask, pid=pid)
+        state.facts.open_ranges = [*(o for o in state.facts.open_ranges if o.pid != pid), opened]
+
+
+def _end_range(state: StreamState, event: EventRow) -> None:
+    """Stamp the range of the call that returns, if it succeeded.
+
+    Source: mm/page_alloc.c, alloc_contig_range_noprof (Linux 6.12): it returns 0 or -errno.
+    """
+    pid, ret = event.value("pid"), event.value("ret")
+    call = next((opened for opened in state.facts.open_ranges if opened.pid == pid), None)
+    if call is None:
+        reason = "alloc_contig_range returned whose range was not seen"
+        state.lose(event.seq, event.ts, None, Gap(t_lo=event.ts, t_hi=event.ts, reason=reason))
+        return
+    state.facts.open_ranges = [opened for opened in state.facts.open_ranges if opened is not call]
+    if ret == 0:
+        _stamp(state, event, call)
+    _doubt_meanwhile(state, event, call)
+
+
+def _stamp(state: StreamState, event: EventRow, call: OpenRange) -> None:
+    pages, flags, stop = state.facts.pages_per_section, state.facts.gfp_flags, call.pfn + call.nr_pages
+    compound = ((call.gfp_mask or 0) & flags.get("__GFP_COMP", 0)) != 0
+    order = call.nr_pages.bit_length() - 1 if compound else 0
+    alloc_ts = (
+        event.ts if event.ts - call.ts <= SAME_TS_NSEC else ABSENT64
+    )  # they are stamped some time during the call
+    who = decode(event.batch.slice(event.row, event.row + 1), state.comms, state.stacks)
+    for section_nr in range(call.pfn // pages, min(-(-stop // pages), state.tables.slot.size)):
+        if not state.sections.is_open(section_nr):
+            continue
+        base = section_nr * pages
+        first, last = max(call.pfn - base, 0), min(stop - base, pages)
+        state.tables = with_room(state.tables, last - first)
+        stamp_range(
+            state.tables, int(state.tables.slot[section_nr]), base, int(state.tables.generation[section_nr]), first, last,
+            order, call.pfn, event.seq, event.ts, int(who.cpu[0]), int(who.pid[0]), int(who.tgid[0]), int(who.comm[0]),
+            ABSENT64 if call.gfp_mask is None else call.gfp_mask, alloc_ts,
+        )  # fmt: skip
+
+
+def _doubt_meanwhile(state: StreamState, event: EventRow, call: OpenRange) -> None:
+    """Doubt the blocks around the range during the call: they are isolated as a whole, and what lies beside it is freed again."""
+    largest = max_order_nr_pages(state.facts.boot)
+    first = call.pfn // largest * largest
+    stop = min(-(-(call.pfn + call.nr_pages) // largest) * largest, int(state.opts[OPT_MAX_PFN]))
+    if first < stop:
+        state.tables = with_room(state.tables, 1)
+        doubt(state.tables, first, stop - first, call.ts, event.ts, event.seq, DOUBT_RANGE)
 
 
 def take_marker(state: StreamState, event: EventRow) -> None:

@@ -68,7 +68,7 @@ class StreamState:
         self.differences: list[bytes] = []
         self.said: Said = nothing_said()
         self.opts = np.zeros(OPTIONS, np.int64)
-        write_rules(self.opts, None)
+        write_rules(self.opts, self.facts.rules, None)
         self.set_section_size(X86_64_PAGES_PER_SECTION)
         self.ask_clients(None, NO_EVENT)
 

@@ -109,14 +109,15 @@ def facts_digest(facts: Facts) -> bytes:
     del fields["clients"], fields["fields"]  # the values of clients are digested by field: see ``values_digest``
     for recording in fields["recordings"]:
         del recording["next_frame"], recording["version"]
-        _drop_absent(
-            recording, {"supersedes": None, "gfp_read_for": None, "counting_clock": None, "page_size_given": False}
-        )
+        added = {"supersedes": None, "gfp_read_for": None, "counting_clock": None}
+        _drop_absent(recording, added | {"page_size_given": False, "page_size_guessed": False})
+    for audit in fields["audits"]:
+        _drop_absent(audit, {"whole": False})
     for name, models in _MODELS_AT.items():
         for fact in fields[name]:
             for model in (part for part in fact if isinstance(part, dict)):
                 _drop_absent(model, models)
-    _drop_absent(fields, {"lost_until": None})
+    _drop_absent(fields, {"lost_until": None, "open_ranges": []})
     return blake2b(json.dumps(fields, sort_keys=True).encode(), digest_size=32).digest()
 
 

@@ -129,7 +129,7 @@ def _restore_facts(state: StreamState, saved: dict[str, Any]) -> None:
     state.sections = Sections(state.facts.sections)
     state.set_section_size(state.facts.pages_per_section)
     state.opts[:STATE_OPTIONS] = saved["options"]
-    write_rules(state.opts, state.facts.boot)
+    write_rules(state.opts, state.facts.rules, state.facts.boot)
     state.baseline = None if saved["view"] is None else OpenBaseline.from_plain(saved["view"])
 
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
-PageAct = Literal["alloc", "free", "split", "thp_split", "migrate", "isolate", "drain", "refill", "hotplug"]
+PageAct = Literal[
+    "alloc", "free", "split", "thp_split", "migrate", "isolate", "drain", "refill", "hotplug", "contig_range"
+]
 """What the kernel does to pages: a recording declares which of these acts it sees completely.
 
 thp_split: splits of transparent huge pages only, which vmstat counts; split: all splits.

@@ -10,6 +10,15 @@ from typing import Final, Literal, NamedTuple
 PAGE_SHIFT: Final = 12
 """log2 of a page's bytes on x86_64. Source: arch/x86/include/asm/page_types.h (Linux 6.1)."""
 
+FIXED_PAGE_SHIFTS: Final[Mapping[str, int]] = MappingProxyType(
+    dict.fromkeys(("x86_64", "i386", "i486", "i586", "i686", "s390x", "armv6l", "armv7l", "riscv32", "riscv64"), 12)
+    | {"alpha": 13, "sparc64": 13}
+)
+"""log2 of a page's bytes, by ``uname -m``, where a machine has pages of one size only.
+
+Source: PAGE_SHIFT in arch/*/include/asm/page*.h, and arch/arm/Kconfig (Linux 6.1).
+"""
+
 LARGEST_PAGE_BYTES: Final = 1 << 18
 """The largest pages of any architecture: 256 KiB on powerpc and Hexagon. Source: arch/Kconfig, PAGE_SIZE_256KB (Linux 6.12)."""
 

@@ -7,12 +7,15 @@ from typing import Final, NamedTuple
 
 
 class EarlyStamp(NamedTuple):
-    """The fields that page_owner writes on pages that are allocated when it starts, and on some that are on a per-cpu list."""
+    """The fields that page_owner writes on pages that are allocated when it starts, and on some that are on a per-cpu list.
+
+    *pid* and *comm* are null for a kernel whose page_owner does not keep them.
+    """
 
     order: int
     gfp_mask: int
-    pid: int
-    comm: str
+    pid: int | None
+    comm: str | None
 
 
 TASK_COMM_LEN: Final = 16
@@ -24,8 +27,23 @@ PAGE_OWNER_BYTES: Final = 56
 Source: mm/page_owner.c, struct page_owner (Linux 6.1).
 """
 
+PAGE_OWNER_BYTES_5_10: Final = 16
+"""Without times, comm, pid and tgid. Source: mm/page_owner.c, struct page_owner (Linux 5.10)."""
+
+PAGE_OWNER_BYTES_6_12: Final = 64
+"""With free_pid and free_tgid besides. Source: mm/page_owner.c, struct page_owner (Linux 6.12, 7.2)."""
+
 EARLY_STAMP: Final = EarlyStamp(order=0, gfp_mask=0, pid=1, comm="swapper/0")
 """Source: mm/page_owner.c, init_pages_in_zone (Linux 6.1): __set_page_owner_handle with order 0 and gfp 0, by the init thread."""
+
+EARLY_STAMP_5_10: Final = EarlyStamp(order=0, gfp_mask=0, pid=None, comm=None)
+"""Source: mm/page_owner.c, init_pages_in_zone (Linux 5.10); its records have no pid and no comm."""
+
+BOOT_STAMP: Final = EarlyStamp(order=0, gfp_mask=0, pid=0, comm="swapper")
+"""Where struct pages are not deferred, page_ext starts before there are threads, at time 0.
+
+Source: mm/mm_init.c, mm_core_init; mm/page_owner.c, init_page_owner (Linux 6.12, 7.2).
+"""
 
 MEMCG_SLAB: Final = 1
 """Bit of ``memcg_flags``: "Slab cache page". Source of the three: mm/page_owner.c, print_page_owner_memcg (Linux 6.1)."""

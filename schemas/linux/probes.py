@@ -1,9 +1,13 @@
 """The kprobes for acts without a tracepoint: their names in recordings, their functions, their arguments and what they show.
 
-The names are pagetrail's own; docs/guide.md says how to set the probes. Functions and registers are those of Linux 6.1 on x86_64.
+The names are pagetrail's own; docs/guide.md says how to set the probes. Functions and registers are those of x86_64; where they
+differ from release to release, there is a probe for each.
 """
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from pagetrail.schemas.linux.gfp import GFP_MOVABLE
@@ -38,6 +42,10 @@ class Probe:
     at_return: bool = False
     filter: str = ""
 
+    def fits(self, function: str, arguments: Mapping[str, str]) -> bool:
+        """Return whether a probe on *function* that records *arguments* (name to register) is this one."""
+        return function == self.function and arguments == registers(self.arguments)
+
     @property
     def event(self) -> str:
         """The name of its events in set_event."""
@@ -47,6 +55,11 @@ class Probe:
     def definition(self) -> str:
         """Its line in kprobe_events."""
         return f"{'r' if self.at_return else 'p'}:{self.group}/{self.name} {self.function} {self.arguments}"
+
+
+def registers(arguments: str) -> dict[str, str]:
+    """Return the register of each argument of a probe's definition, by name; the type in which it is printed does not matter."""
+    return {name: source.partition(":")[0] for name, _, source in (word.partition("=") for word in arguments.split())}
 
 
 PAGE_OWNER_GROUP: Final = "po"
@@ -66,6 +79,32 @@ ISO_OWNER: Final = Probe(
     arguments="page=%di:x64 order=%si:u16 gfp=%dx:x32", shows="isolate", filter=f"gfp == {GFP_MOVABLE}",
 )  # fmt: skip
 """Only isolated free pages are allocated with __GFP_MOVABLE alone. Source: mm/compaction.c, split_map_pages (Linux 6.1)."""
+
+COPY_OWNER_5_10: Final = dataclasses.replace(
+    COPY_OWNER, function="__copy_page_owner", arguments="new=%si:x64 old=%di:x64"
+)
+"""The old page comes first. Source: mm/page_owner.c (Linux 5.10)."""
+
+SPLIT_ORDERS: Final = Probe(
+    group=PAGE_OWNER_GROUP, name="split_orders", function="__split_page_owner",
+    arguments="page=%di:x64 old_order=%si:u32 new_order=%dx:u32", shows="split",
+)  # fmt: skip
+"""Source: mm/page_owner.c (Linux 6.12, 7.2)."""
+
+# Source: mm/page_alloc.c (Linux 6.12, 7.2). Pages of a contiguous range are stamped without a tracepoint.
+CONTIG_RANGE: Final = Probe(
+    group=PAGE_OWNER_GROUP, name="contig_range", function="alloc_contig_range_noprof",
+    arguments="start=%di:x64 end=%si:x64 migratetype=%dx:u32 gfp=%cx:x32", shows="contig_range",
+)  # fmt: skip
+CONTIG_RANGE_7_2: Final = dataclasses.replace(
+    CONTIG_RANGE, function="alloc_contig_frozen_range_noprof",
+    arguments="start=%di:x64 end=%si:x64 acr_flags=%dx:u32 gfp=%cx:x32",
+)  # fmt: skip
+CONTIG_RANGE_RET: Final = Probe(
+    group=PAGE_OWNER_GROUP, name="contig_range_ret", function=CONTIG_RANGE.function, arguments="ret=$retval:s32",
+    shows="contig_range", at_return=True,
+)  # fmt: skip
+CONTIG_RANGE_RET_7_2: Final = dataclasses.replace(CONTIG_RANGE_RET, function=CONTIG_RANGE_7_2.function)
 
 # Source: mm/memory_hotplug.c (Linux 6.1).
 _RANGE: Final = "pfn=%di:x64 nr_pages=%si:u64"
@@ -94,4 +133,16 @@ OFFLINE_PAGES_RET: Final = Probe(
 )
 
 PAGE_OWNER_PROBES: Final = (SPLIT_OWNER, COPY_OWNER, ISO_OWNER)
+"""Those of Linux 6.1."""
+
+PROBES_OF: Final[Mapping[str, tuple[Probe, ...]]] = MappingProxyType(
+    {
+        "5.10": (SPLIT_OWNER, COPY_OWNER_5_10, ISO_OWNER),
+        "6.1": PAGE_OWNER_PROBES,
+        "6.12": (SPLIT_ORDERS, COPY_OWNER, ISO_OWNER, CONTIG_RANGE, CONTIG_RANGE_RET),
+        "7.2": (SPLIT_ORDERS, COPY_OWNER, ISO_OWNER, CONTIG_RANGE_7_2, CONTIG_RANGE_RET_7_2),
+    }
+)
+"""By release: the probes that show what it does without a tracepoint."""
+
 HOTPLUG_PROBES: Final = (ONLINE_PAGES, ONLINE_PAGES_RET, OFFLINE_PAGES, OFFLINE_PAGES_RET)

@@ -3,18 +3,43 @@
 The fold is compiled once: ``KernelRules.packed`` gives the numbers of a release for its array of options.
 """
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final, NamedTuple
 
 from pagetrail.schemas.errors import BadArgument
 from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1, GFP_MOVABLE, format_gfp, parse_gfp
 from pagetrail.schemas.linux.gfp_tables import GFP_TABLES
-from pagetrail.schemas.linux.migrate import MIGRATE_REASON_NAMES
+from pagetrail.schemas.linux.migrate import (
+    MIGRATE_REASON_NAMES,
+    MIGRATE_REASON_NAMES_5_10,
+    MIGRATE_REASON_NAMES_6_12,
+)
 from pagetrail.schemas.linux.mmzone import MAX_ORDER, MIGRATETYPE_NAMES
 from pagetrail.schemas.linux.page_ext import PAGE_EXT_BYTES, PAGE_EXT_GFP
-from pagetrail.schemas.linux.page_owner import EARLY_STAMP, PAGE_OWNER_BYTES, EarlyStamp
+from pagetrail.schemas.linux.page_owner import (
+    BOOT_STAMP,
+    EARLY_STAMP,
+    EARLY_STAMP_5_10,
+    PAGE_OWNER_BYTES,
+    PAGE_OWNER_BYTES_5_10,
+    PAGE_OWNER_BYTES_6_12,
+    EarlyStamp,
+)
+
+_NO_PID: Final = -(1 << 31)
+"""The pid of a record without one: ``schemas.owner.ABSENT32``, which is above this file."""
+
+
+class Either(IntEnum):
+    """Whether a kernel does something. A release between two that differ may do either."""
+
+    NO = 0
+    YES = 1
+    UNKNOWN = 2
 
 
 class PackedRules(NamedTuple):
@@ -25,6 +50,8 @@ class PackedRules(NamedTuple):
     early_order: int
     early_gfp: int
     early_pid: int
+    early_pid_deferred: int
+    migration_writes_tails: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +70,24 @@ class KernelRules:
         The mask with which page_ext allocates a section's extension.
     migratetype_names, migrate_reason_names
         MIGRATE_* and MR_*, by number.
-    early_stamp
-        The stamp that page_owner gives pages that were allocated before it started.
+    early_stamps
+        The stamps that page_owner may give pages that were allocated before it started: one, or two where it depends on the
+        machine when page_ext starts.
     page_owner_bytes, page_ext_bytes
-        Sizes of struct page_owner and of struct page_ext: every page has the latter's flags beside the clients' data.
+        Sizes of struct page_owner (null: not known) and of struct page_ext: every page has the latter's flags beside the clients'
+        data.
     max_order
         Blocks have orders 0 to max_order - 1.
     migration_writes_tails
         Whether a migration copies the owner to every page of the new block; otherwise only to its first page.
     split_has_new_order
         Whether a split may be to any lower order; otherwise it is always to single pages.
+    contig_has_own_mask
+        Whether pages of a contiguous range are stamped with its caller's mask; otherwise they are isolated with *gfp_isolated*.
+    page_owner_has_times
+        Whether page_owner keeps who allocated a page, and when.
+    others
+        The releases whose rules apply as well, as it is not known on which side of them a kernel is.
     """
 
     release: str
@@ -61,12 +96,20 @@ class KernelRules:
     gfp_page_ext: int
     migratetype_names: tuple[str, ...]
     migrate_reason_names: tuple[str, ...]
-    early_stamp: EarlyStamp
-    page_owner_bytes: int
+    early_stamps: tuple[EarlyStamp, ...]
+    page_owner_bytes: int | None
     page_ext_bytes: int
     max_order: int
-    migration_writes_tails: bool
-    split_has_new_order: bool
+    migration_writes_tails: Either
+    split_has_new_order: Either
+    contig_has_own_mask: Either
+    page_owner_has_times: bool = True
+    others: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """How they are named: ``linux-6.1``; of a release between two that were read, ``linux-6.1-or-6.12``."""
+        return "linux-" + "-or-".join((self.release, *self.others))
 
     def packed(self, recorded: Mapping[str, int]) -> PackedRules:
         """Return the numbers that the fold's jit functions read.
@@ -77,9 +120,12 @@ class KernelRules:
             The bits of each gfp flag, by the name that the recording's own kernel prints; may be empty. They take precedence,
             because bits also depend on the kernel's configuration.
         """
+        early, late = self.early_stamps[0], self.early_stamps[-1]
         return PackedRules(
             gfp_comp=recorded.get("__GFP_COMP", self.gfp_flags["__GFP_COMP"]), gfp_isolated=self.gfp_isolated,
-            early_order=self.early_stamp.order, early_gfp=self.early_stamp.gfp_mask, early_pid=self.early_stamp.pid,
+            early_order=early.order, early_gfp=early.gfp_mask, early_pid=_NO_PID if early.pid is None else early.pid,
+            early_pid_deferred=_NO_PID if late.pid is None else late.pid,
+            migration_writes_tails=int(self.migration_writes_tails),
         )  # fmt: skip
 
 
@@ -90,14 +136,42 @@ LINUX_6_1: Final = KernelRules(
     gfp_page_ext=PAGE_EXT_GFP,
     migratetype_names=MIGRATETYPE_NAMES,
     migrate_reason_names=MIGRATE_REASON_NAMES,
-    early_stamp=EARLY_STAMP,
+    early_stamps=(EARLY_STAMP,),
     page_owner_bytes=PAGE_OWNER_BYTES,
     page_ext_bytes=PAGE_EXT_BYTES,
     max_order=MAX_ORDER,
-    migration_writes_tails=False,  # mm/page_owner.c, __folio_copy_owner
-    split_has_new_order=False,  # mm/page_owner.c, __split_page_owner
+    migration_writes_tails=Either.NO,  # mm/page_owner.c, __folio_copy_owner
+    split_has_new_order=Either.NO,  # mm/page_owner.c, __split_page_owner
+    contig_has_own_mask=Either.NO,  # mm/compaction.c, isolate_freepages_range
 )
 """Read in Linux 6.1.192."""
+
+LINUX_5_10: Final = dataclasses.replace(
+    LINUX_6_1,
+    release="5.10",
+    gfp_flags=GFP_TABLES["5.10"],
+    migrate_reason_names=MIGRATE_REASON_NAMES_5_10,
+    early_stamps=(EARLY_STAMP_5_10,),
+    page_owner_bytes=PAGE_OWNER_BYTES_5_10,
+    page_owner_has_times=False,  # mm/page_owner.c, print_page_owner
+)
+"""Read in Linux 5.10.223."""
+
+LINUX_6_12: Final = dataclasses.replace(
+    LINUX_6_1,
+    release="6.12",
+    gfp_flags=GFP_TABLES["6.12"],
+    migrate_reason_names=MIGRATE_REASON_NAMES_6_12,
+    early_stamps=(BOOT_STAMP, EARLY_STAMP),  # mm/mm_init.c, deferred_struct_pages
+    page_owner_bytes=PAGE_OWNER_BYTES_6_12,
+    migration_writes_tails=Either.YES,  # mm/page_owner.c, __folio_copy_owner and __update_page_owner_handle
+    split_has_new_order=Either.YES,  # mm/page_owner.c, __split_page_owner
+    contig_has_own_mask=Either.YES,  # mm/page_alloc.c, alloc_contig_range_noprof and split_free_pages
+)
+"""Read in Linux 6.12.117."""
+
+LINUX_7_2: Final = dataclasses.replace(LINUX_6_12, release="7.2", gfp_flags=GFP_TABLES["7.2"])
+"""Read in Linux 7.2.13."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,18 +228,62 @@ def gfp_agreed(mask: int, read_for: str) -> bool:
         return False
 
 
-RELEASES: Final[tuple[KernelRules, ...]] = (LINUX_6_1,)
+RELEASES: Final[tuple[KernelRules, ...]] = (LINUX_5_10, LINUX_6_1, LINUX_6_12, LINUX_7_2)
 """The releases whose source was read, the oldest first. Another one is a value, and a line here."""
 
 
 def rules_of(release: str | None) -> KernelRules:
-    """Return the rules for the kernel *release* (``uname -r``; null: not recorded): those of the latest of ``RELEASES`` up to it.
+    """Return the rules for the kernel *release* (``uname -r``; null: not recorded).
 
-    A kernel that is older than all of them, or whose release cannot be read, gets the rules of the oldest.
+    They are those of the latest of ``RELEASES`` up to it. What a later one of them does otherwise, a kernel between the two may do
+    either way. A kernel that is older than all of them gets the rules of the oldest; one without a release, those of 6.1.
     """
     wanted = _version(release or "")
+    if wanted == (0, 0):
+        return LINUX_6_1
     older = [rules for rules in RELEASES if _version(rules.release) <= wanted]
-    return older[-1] if older else RELEASES[0]
+    if not older:
+        return RELEASES[0]
+    newer = [rules for rules in RELEASES if _version(rules.release) > wanted]
+    return between(older[-1], newer[0]) if newer and _version(older[-1].release) != wanted else older[-1]
+
+
+def was_read(release: str) -> bool:
+    """Return whether the source of a kernel's *release* was read, so that its rules are its own."""
+    return any(_version(rules.release) == _version(release) for rules in RELEASES)
+
+
+def rules_named(name: str) -> KernelRules:
+    """Return the rules that somebody asks for: ``linux-6.12``, ``6.12``, or a release between two that were read.
+
+    Raises
+    ------
+    BadArgument
+        It is no release.
+    """
+    release = name.removeprefix("linux-")
+    if _version(release) == (0, 0):
+        known = ", ".join(rules.name for rules in RELEASES)
+        raise BadArgument(f"rules {name!r}: expected the name of a release, such as {known}")
+    return rules_of(release)
+
+
+def between(older: KernelRules, newer: KernelRules) -> KernelRules:
+    """Return the rules of a kernel between two releases that were read: the older ones', and where they differ, either."""
+    unsure = {
+        name: Either.UNKNOWN
+        for name in ("migration_writes_tails", "split_has_new_order", "contig_has_own_mask")
+        if getattr(older, name) != getattr(newer, name)
+    }
+    size = older.page_owner_bytes if older.page_owner_bytes == newer.page_owner_bytes else None
+    return dataclasses.replace(
+        older,
+        others=(newer.release,),
+        early_stamps=tuple(dict.fromkeys((*newer.early_stamps, *older.early_stamps))),
+        page_owner_bytes=size,
+        page_owner_has_times=older.page_owner_has_times or newer.page_owner_has_times,
+        **unsure,  # type: ignore[arg-type]
+    )
 
 
 def _version(release: str) -> tuple[int, int]:

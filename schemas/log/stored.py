@@ -25,6 +25,8 @@ class StoredRecording:
         Version of the events of its frames.
     end
         Its last event; null: the log does not hold all of it.
+    first_ts, last_ts
+        Trace clock of its first event, and of the last one that the log holds, ns.
     events, frames
         How many the log holds.
     """
@@ -35,6 +37,8 @@ class StoredRecording:
     begin: RecordingBegin | None
     version: int
     end: RecordingEnd | None
+    first_ts: int
+    last_ts: int
     events: int
     frames: int
 
@@ -80,6 +84,8 @@ def stored_recording(first: bytes, last: bytes) -> StoredRecording:
         begin=_begin(batch),
         version=header.version,
         end=RecordingEnd.model_validate_json(end.details[last_row]) if ended else None,
+        first_ts=header.first_ts,
+        last_ts=newest.last_ts,
         events=newest.last_seq + 1,
         frames=newest.frame + 1,
     )

@@ -147,7 +147,7 @@ class Acts:
         """A movable block of several pages is split (__split_huge_page)."""
         task = self._task()
         if block := self._one(task, movable=True, huge=True):
-            self.m.split(task, block)
+            self.m.split(task, block, self.m.rng.randrange(block.order) if self.m.config.since_6_12 else 0)
         yield
 
     def gfp8(self) -> Act:
@@ -178,6 +178,9 @@ class Acts:
 
     def compact(self) -> Act:
         """Movable pages move into free ones, which were isolated for them (compact_zone)."""
+        if self.m.config.since_6_12:
+            yield from self._compact_since_6_12()
+            return
         m, task = self.m, self.m.rng.choice([self.m.kcompactd, self._task()])
         cpu, usable = m.cpu, (BlockType.NORMAL, BlockType.MOVABLE, BlockType.CMA)
         free = [(p, o) for p, o in m.buddy.free_blocks(0, m.config.nr_pages) if m.buddy.type_of(p) in usable and o < 4]
@@ -197,12 +200,40 @@ class Acts:
                 yield
                 m.cpu = cpu
 
+    def _compact_since_6_12(self) -> Act:
+        """Blocks of any order move; free ones are not stamped while they are isolated (compaction_alloc, release_free_list)."""
+        m, task = self.m, self.m.rng.choice([self.m.kcompactd, self._task()])
+        cpu, usable = m.cpu, (BlockType.NORMAL, BlockType.MOVABLE, BlockType.CMA)
+        free = [(p, o) for p, o in m.buddy.free_blocks(0, m.config.nr_pages) if m.buddy.type_of(p) in usable and o < 4]
+        isolated = m.rng.sample(free, min(len(free), 2))
+        for pfn, _ in isolated:
+            m.buddy.remove(pfn)
+        yield
+        movable = [b for b in m.blocks.values() if b.movable and not b.busy]
+        for old in m.rng.sample(movable, min(len(movable), 3)):
+            m.cpu = cpu
+            target = next((one for one in isolated if one[1] >= old.order), None)
+            if target is None or old.busy or m.blocks.get(old.pfn) is not old:
+                continue
+            isolated.remove(target)
+            pfn, order = target
+            while order > old.order:
+                order -= 1
+                isolated.append((pfn + (1 << order), order))
+            new = m.isolate_as_it_is(task, pfn, order)
+            yield from migrate_block(m, task, old, MR_COMPACTION, new)
+        m.cpu = cpu
+        for pfn, order in isolated:
+            m.free(task, m.isolate_as_it_is(task, pfn, order))
+
     def contiguous(self) -> Act:
         """A task claims a range of CMA: what is in it moves away, what is free is isolated (alloc_contig_range)."""
         m, task, cpu = self.m, self._task(), self.m.cpu
         if m.buddy.type_of(m.cma.start) is not BlockType.CMA:
             return
         start, stop = sorted(m.rng.sample(range(m.cma.start, m.cma.stop + 1), 2))
+        if m.config.since_6_12:
+            m.contig_range(task, "entry", pfn=start, nr_pages=stop - start, gfp_mask=GFP_KERNEL)
         m.buddy.retype(m.cma.start, m.cma.stop, BlockType.ISOLATE)
         m.drain(task, range(m.config.cpus))
         for block in [b for b in m.blocks.values() if b.pfn < stop and b.pfn + (1 << b.order) > start]:
@@ -210,7 +241,18 @@ class Acts:
                 yield from migrate_block(m, task, block, MR_CONTIG)
                 m.cpu = cpu
         held = m.buddy.in_buddy(m.cma.start, m.cma.stop)
-        if all(held[start - m.cma.start : stop - m.cma.start]):
+        ready = all(held[start - m.cma.start : stop - m.cma.start])
+        if m.config.since_6_12:
+            around = [
+                (p, o) for p, o in m.buddy.free_blocks(m.cma.start, m.cma.stop) if p < stop and p + (1 << o) > start
+            ]
+            for pfn, _ in around if ready else ():
+                m.buddy.remove(pfn)
+            if ready:
+                m.take_range(task, start, stop, around)
+            else:
+                m.contig_range(task, "return", ret=-16)
+        elif ready:
             for pfn, order in m.buddy.free_blocks(m.cma.start, m.cma.stop):
                 if pfn < stop and pfn + (1 << order) > start:
                     m.buddy.remove(pfn)

@@ -52,6 +52,8 @@ class ModelConfig:
         SPARSEMEM, or FLATMEM: one node, of which no memory comes or goes, whatever ``hotplug_sections`` says.
     flags
         Poison and guard events, as kernels do that are made to tell of them.
+    release
+        The kernel whose rules it follows: see ``since_6_12``.
     weights
         Of what happens, by the name of the act, beside the default ones (``bulk``: allocations without an event, as there are
         before page_owner starts).
@@ -78,7 +80,26 @@ class ModelConfig:
     stacks: bool = True
     coverage: tuple[Covered, ...] = EVERYTHING
     owner_clock_offset: int = 37_000_123
+    release: str = "6.1.0"
     weights: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def since_6_12(self) -> bool:
+        """Whether migrations write all pages, splits are to any order, and ranges and isolated pages are stamped in another way.
+
+        Source: mm/page_owner.c, mm/compaction.c and mm/page_alloc.c (Linux 6.12), against those of 6.1.
+        """
+        return self._version >= (6, 12)
+
+    @property
+    def dumps_have_times(self) -> bool:
+        """Whether page_owner's file says who allocated a page, and when. Source: mm/page_owner.c, print_page_owner (Linux 5.10)."""
+        return self._version > (5, 10)
+
+    @property
+    def _version(self) -> tuple[int, int]:
+        major, minor = (int(part) for part in self.release.split(".")[:2])
+        return major, minor
 
     @property
     def pages_per_section(self) -> int:

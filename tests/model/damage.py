@@ -24,6 +24,7 @@ KIND_OF: Final[dict[Covered, Kind]] = {
     "drain": Kind.DRAIN,
     "refill": Kind.REFILL,
     "hotplug": Kind.HOTPLUG,
+    "contig_range": Kind.CONTIG_RANGE,
 }
 
 TRACED: Final = (*KIND_OF.values(), Kind.POISON, Kind.UNPOISON, Kind.GUARD, Kind.UNGUARD)

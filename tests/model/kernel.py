@@ -16,6 +16,7 @@ from pagetrail.schemas.details import BaselineBegin, BaselineEnd
 from pagetrail.schemas.owner import ABSENT8, ABSENT64
 from tests.model.acts import Act, Acts
 from tests.model.config import ModelConfig
+from tests.model.events import NOBODY
 from tests.model.hotplug import MemoryHotplug
 from tests.model.machine import Machine
 from tests.model.page_ext import Journal, Pages, PageState, Truth
@@ -144,5 +145,8 @@ class ModelKernel:
             freed = int(page["free_ts_nsec"])
             columns["free_ts_nsec"] = 0 if freed == ABSENT64 else freed
             who = (int(np.iinfo(np.int16).min), int(page["pid"]), int(page["tgid"]), int(page["comm"]))
+            if not self.config.dumps_have_times:
+                who = NOBODY
+                del columns["ts_nsec"], columns["free_ts_nsec"]
             m.log.add(Kind.BASELINE_ENTRY, m.now, who, int(page["stack"]), pfn=pfn, **columns)
         m.log.say(Kind.BASELINE_END, m.now, BaselineEnd(name=name, entries=pfns.size))

@@ -2,11 +2,12 @@
 
 import random
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.details import Boot, Clock, Coverage, Marker, Zone
+from pagetrail.schemas.details import Boot, Clock, ContigRange, Coverage, Covered, Marker, Zone
 from pagetrail.schemas.linux.gfp import GFP_MOVABLE
+from pagetrail.schemas.owner import ABSENT8
 from tests.model.buddy import FOR_MOVABLE, FOR_UNMOVABLE, BlockType, Buddy
 from tests.model.config import (
     EARLY_STACK,
@@ -80,7 +81,7 @@ class Machine:
         """Say what a recording says before its first event: constants, clocks, coverage."""
         c, present = self.config, self.boot_pages
         boot = Boot(
-            release="6.1.0-model", arch="x86_64", page_shift=c.page_shift, section_size_bits=c.section_size_bits,
+            release=f"{c.release}-model", arch="x86_64", page_shift=c.page_shift, section_size_bits=c.section_size_bits,
             memory_block_bytes=c.block_sections << c.section_size_bits, pageblock_order=c.pageblock_order,
             max_order=c.max_order, memory_model=c.memory_model,
             page_ext_clients=("owner", "debug") if c.flags else ("owner",), nodes=(0,),
@@ -91,7 +92,8 @@ class Machine:
         clock = Clock(ts_nsec=self.now + c.owner_clock_offset, monotonic=self.now, valid_from=0, source="the model")
         self.log.say(Kind.CLOCK, self.now, clock)
         if c.coverage:
-            self.log.say(Kind.COVERAGE, self.now, Coverage(kinds=c.coverage, declared_by="the model"))
+            kinds: tuple[Covered, ...] = (*c.coverage, "contig_range") if c.since_6_12 else c.coverage
+            self.log.say(Kind.COVERAGE, self.now, Coverage(kinds=kinds, declared_by="the model"))
 
     def start_page_owner(self) -> None:
         """Start page_owner late: it stamps all that is not in the buddy allocator then, ghosts too."""
@@ -158,18 +160,52 @@ class Machine:
         block = self.hold(Block(pfn, order, False, task, busy=True))
         return self.split(task, block) if order else [block]
 
-    def split(self, task: Task, block: Block) -> list[Block]:
-        """Split a block into single pages."""
+    def isolate_as_it_is(self, task: Task, pfn: int, order: int) -> Block:
+        """Make a block that was taken off its free list one of *task*, as compaction_alloc and mark_allocated do since 6.12."""
+        stamp = self.stamp(task, order, GFP_MOVABLE, self.stack("compaction_alloc"), MIGRATE_MOVABLE)
+        row = self.trace(Kind.ISOLATE, task, stamp.stack, pfn=pfn, order=order, gfp_mask=GFP_MOVABLE)
+        self.op(row, "set_owner", pfn, 1 << order, stamp)
+        return self.hold(Block(pfn, order, False, task, busy=True))
+
+    def take_range(self, task: Task, start: int, stop: int, blocks: Iterable[tuple[int, int]]) -> None:
+        """Give *task* the range [start, stop), which the free *blocks* cover: they were taken off their lists.
+
+        Source: mm/page_alloc.c, alloc_contig_range_noprof and split_free_pages (Linux 6.12): the pages have the caller's mask.
+        """
+        stamp = self.stamp(task, 0, GFP_KERNEL, -1, ABSENT8)
+        for pfn, order in blocks:
+            if order:
+                row = self.trace(Kind.SPLIT, task, pfn=pfn, order=0, nr_pages=1 << order)
+                self.op(row, "set_owner", pfn, 1 << order, stamp)
+            for page in (*range(pfn, min(start, pfn + (1 << order))), *range(max(stop, pfn), pfn + (1 << order))):
+                self.free_pages(task, page, 0)
+        row = self.contig_range(task, "return", ret=0)
+        self.op(row, "set_owner", start, stop - start, stamp)
+        for page in range(start, stop):
+            self.hold(Block(page, 0, False, task))
+
+    def contig_range(self, task: Task, phase: Literal["entry", "return"], **columns: int) -> int:
+        """Emit the event of a call of alloc_contig_range, or of its return; return its row."""
+        if not self.tracing:
+            return -1
+        detail = ContigRange(call="alloc_contig_range_noprof", phase=phase)
+        who = (self.cpu, task.pid, task.tgid, task.comm)
+        self.now += self.rng.randrange(900)
+        return self.log.say(Kind.CONTIG_RANGE, self.now, detail, who, **columns)
+
+    def split(self, task: Task, block: Block, order: int = 0) -> list[Block]:
+        """Split a block into blocks of a lower order."""
         nr_pages = 1 << block.order
-        row = self.trace(Kind.SPLIT, task, pfn=block.pfn, order=0, nr_pages=nr_pages)
-        self.op(row, "split_owner", block.pfn, nr_pages)
+        row = self.trace(Kind.SPLIT, task, pfn=block.pfn, order=order, nr_pages=nr_pages)
+        self.op(row, "split_owner", block.pfn, nr_pages, order)
         self.drop(block)
-        return [self.hold(Block(block.pfn + i, 0, block.movable, block.owner, block.busy)) for i in range(nr_pages)]
+        pfns = range(block.pfn, block.pfn + nr_pages, 1 << order)
+        return [self.hold(Block(pfn, order, block.movable, block.owner, block.busy)) for pfn in pfns]
 
     def copy_owner(self, task: Task, new: Block, old: Block, reason: int) -> Block:
-        """Let *old*'s user go on with *new*, whose head gets its record; return what is left: old pages of *task*."""
+        """Let *old*'s user go on with *new*, which gets its record; return what is left: old pages of *task*."""
         row = self.trace(Kind.MIGRATE, task, pfn=new.pfn, src_pfn=old.pfn)
-        self.op(row, "copy_owner", new.pfn, old.pfn)
+        self.op(row, "copy_owner", new.pfn, old.pfn, 1 << old.order if self.config.since_6_12 else 1)
         self.op(row, "migrated", new.pfn, reason)
         self.drop(new)
         self.drop(old)

@@ -1,7 +1,8 @@
 """The model kernel's page_ext: what every page's record says, after each event; and beside it what is really true.
 
-Source of every rule: mm/page_owner.c and mm/page_ext.c (Linux 6.1). The two views part only where page_owner starts late:
-it stamps what it finds allocated then, and what lies on per-cpu lists, as its own.
+Source of every rule: mm/page_owner.c and mm/page_ext.c (Linux 6.1; 6.12 where a call has more
+arguments). The two views part only where page_owner starts late: it stamps what it finds allocated then, and what lies on per-cpu
+lists, as its own.
 """
 
 import enum
@@ -128,19 +129,20 @@ class PageExt:
         rows["free_ts_nsec"] = ts_nsec
         rows["event"] = event
 
-    def split_owner(self, event: int, pfn: int, nr_pages: int) -> None:
-        """Set order 0 on every page of a block (__split_page_owner)."""
+    def split_owner(self, event: int, pfn: int, nr_pages: int, order: int = 0) -> None:
+        """Set a new order on every page of a block (__split_page_owner)."""
         rows = self.pages[pfn : pfn + nr_pages]
-        rows["order"] = 0
+        rows["order"] = order
         rows["event"] = event
 
-    def copy_owner(self, event: int, pfn: int, src_pfn: int) -> None:
-        """Copy the record of one page to another: only the heads of a migration (__folio_copy_owner)."""
+    def copy_owner(self, event: int, pfn: int, src_pfn: int, nr_pages: int = 1) -> None:
+        """Copy the record of one page to the head of another block, or to all of its pages (__folio_copy_owner)."""
+        rows = self.pages[pfn : pfn + nr_pages]
         for name in _OWNER:
-            self.pages[name][pfn] = self.pages[name][src_pfn]
-        self.pages["free_ts_nsec"][pfn] = self.pages["ts_nsec"][src_pfn]
-        self.pages["state"][pfn] = PageState.OWNED
-        self.pages["event"][pfn] = event
+            rows[name] = self.pages[name][src_pfn]
+        rows["free_ts_nsec"] = self.pages["ts_nsec"][src_pfn]
+        rows["state"] = PageState.OWNED
+        rows["event"] = event
 
     def migrated(self, event: int, pfn: int, reason: int) -> None:
         """Write why a page was migrated (__set_page_owner_migrate_reason); no event tells of it."""

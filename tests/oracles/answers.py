@@ -240,5 +240,7 @@ def settled(history: History, at: int, bound: int) -> NDArray[np.bool_]:
         if low - 1 <= event <= high and op in ("set_owner", "reset_owner", "split_owner", "drained", "refilled"):
             quiet[arguments[0] : arguments[0] + arguments[1]] = False
         elif low - 1 <= event <= high and op == "copy_owner":
-            quiet[list(arguments)] = False
+            pfn, src_pfn, *more = arguments
+            quiet[pfn : pfn + (more[0] if more else 1)] = False
+            quiet[src_pfn] = False
     return quiet

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tests.oracles.kernel_truth import ATTRIBUTES, KPF_BUDDY, KPF_IN_USE, SAME_TS, Dump
+from tests.oracles.kernel_truth import ATTRIBUTES, KPF_BUDDY, KPF_IN_USE, NOT_TOLD, SAME_TS, Dump
 
 Mask = NDArray[np.bool_]
 _VALUES = ATTRIBUTES[1:]
@@ -98,6 +98,8 @@ def _records(ours: Answers, kernel: Views) -> Iterator[tuple[str, Mask]]:
     owned = plain & (ours.state[row] == "owned")
     for name in _VALUES:
         theirs = getattr(dump, name)
+        if (theirs == NOT_TOLD).all():
+            continue
         told = ours.said[name][row]
         yield f"kernel_says: {name}", _at(pages, dump, viewed & (told != _NONE) & _apart(name, told, theirs))
         value = ours.values[name][row]

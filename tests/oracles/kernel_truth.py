@@ -23,9 +23,12 @@ KPF_IN_USE: Final = {"lru": 5, "slab": 7, "mmap": 11, "anon": 12, "huge": 17, "p
 SAME_TS: Final = 20_000_000
 ATTRIBUTES: Final = ("state", "order", "pid", "tgid", "gfp_mask", "ts_nsec")
 
+NOT_TOLD: Final = -(1 << 62)
+"""What a dump of Linux 5.10 does not say: pid, tgid and time of an allocation."""
+
 _RECORD = re.compile(
-    rb"Page allocated via order (\d+), mask (0x[0-9a-f]+)\([^\n]*?\), pid (-?\d+), tgid (-?\d+) \([^\n]*\), "
-    rb"ts (\d+) ns, free_ts \d+ ns\nPFN (0x[0-9a-f]+|\d+) "
+    rb"Page allocated via order (\d+), mask (0x[0-9a-f]+)\([^\n]*?\)"
+    rb"(?:, pid (-?\d+), tgid (-?\d+) \([^\n]*\), ts (\d+) ns(?:, free_ts \d+ ns)?)?\nPFN (0x[0-9a-f]+|\d+) "
 )
 
 
@@ -44,13 +47,17 @@ class Dump:
 def read_dump(text: bytes) -> Dump:
     """Return every record of a page_owner text."""
     found = _RECORD.findall(text)
-    assert len(found) == text.count(b"Page allocated via"), "a record of another form than Linux 6.1's"
+    assert len(found) == text.count(b"Page allocated via"), "a record of another form than Linux 5.10's to 7.2's"
     rows = np.array(
-        [[int(f[5], 0), int(f[0]), int(f[2]), int(f[3]), int(f[1], 16), int(f[4])] for f in found], np.int64
+        [[int(f[5], 0), int(f[0]), _told(f[2]), _told(f[3]), int(f[1], 16), _told(f[4])] for f in found], np.int64
     )
     rows = rows.reshape(-1, 6)
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
     return Dump(*(np.ascontiguousarray(column) for column in rows.T))
+
+
+def _told(number: bytes) -> int:
+    return int(number) if number else NOT_TOLD
 
 
 def agreeing(kernel: Dump, ours: Dump) -> int:

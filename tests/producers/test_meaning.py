@@ -202,3 +202,42 @@ def test_after_a_loss_of_unknown_cpu_nothing_read_before_is_safe() -> None:
     gap = gap_of_unknown_cpu(90, 4, "lost")
     assert gap.columns == {"cpu": absent("cpu"), "trace_ts_nsec": 90}
     assert json.loads(gap.detail or "") == {"t_lo": 0, "t_hi": 90, "lost": 4, "reason": "lost", **ONE}
+
+
+def test_the_orders_of_a_split_are_read_where_the_kernel_has_them() -> None:
+    kernel = RecordedKernel(release="6.12.117")
+    row = outcome("split_orders", kernel=kernel, page=BASE + 64 * 512, old_order=9, new_order=4)
+    assert row == Row(kind=Kind.SPLIT, columns={"pfn": 512, "nr_pages": 512, "order": 4, "old_order": 9})
+
+
+@pytest.mark.parametrize(
+    ("release", "name", "fields"),
+    [
+        ("6.12.117", "split_owner", {"nr": 9}),
+        ("7.2.0", "split_owner", {"nr": 512}),
+        ("6.6.1", "split_owner", {"nr": 9}),
+        ("6.6.1", "split_orders", {"old_order": 9, "new_order": 0}),
+        ("6.1.192", "split_orders", {"old_order": 9, "new_order": 0}),
+        ("6.12.117", "split_orders", {"old_order": 4, "new_order": 9}),
+    ],
+)
+def test_a_split_that_the_recorded_kernel_does_not_have_is_refused(
+    release: str, name: str, fields: dict[str, int]
+) -> None:
+    """``nr`` of 6.12 is the old order: 9 would be read as nine pages."""
+    assert isinstance(outcome(name, kernel=RecordedKernel(release=release), page=BASE + 64 * 512, **fields), Refused)
+
+
+def test_more_pages_than_there_are_orders_are_pages_in_either_kernel() -> None:
+    row = outcome("split_owner", kernel=RecordedKernel(release="6.6.1"), page=BASE + 64 * 512, nr=32)
+    assert row == Row(kind=Kind.SPLIT, columns={"pfn": 512, "nr_pages": 32, "order": 0})
+
+
+def test_a_contiguous_range_is_read_at_its_call_and_at_its_return() -> None:
+    entry = outcome("contig_range", start=0x25A00, end=0x25A07, migratetype=4, gfp=0xCC0)
+    back = outcome("contig_range_ret", ret=-16)
+    assert isinstance(entry, Row)
+    assert isinstance(back, Row)
+    assert (entry.kind, entry.columns) == (Kind.CONTIG_RANGE, {"pfn": 0x25A00, "nr_pages": 7, "gfp_mask": 0xCC0})
+    assert (back.kind, back.columns) == (Kind.CONTIG_RANGE, {"ret": -16})
+    assert isinstance(outcome("contig_range", start=7, end=7, gfp=0), Refused)

@@ -46,6 +46,8 @@ SKEW_NSEC = 5_000_000  # of four CPUs: the lower, the rarer is it that two event
 
 PLAIN = ModelConfig()
 LATE = ModelConfig(page_owner_step=100, weights={"bulk": 6})
+OLD = ModelConfig(release="5.10.223")
+NEW = ModelConfig(release="6.12.117")
 MACHINES = {
     "plain": PLAIN,
     "late page_owner": LATE,
@@ -55,6 +57,12 @@ MACHINES = {
     "flags and hotplug": ModelConfig(flags=True, weights={"offline": 9, "online": 9, "guards": 2}),
     "flat memory": ModelConfig(memory_model="FLATMEM", flags=True),
     "huge pages move": ModelConfig(max_order=7, weights={"huge": 9, "migrate": 9}),
+    "Linux 5.10": OLD,
+    "Linux 6.12": NEW,
+    "Linux 7.2, huge pages move": ModelConfig(
+        release="7.2.0", max_order=7, weights={"huge": 9, "migrate": 9, "split_huge": 6, "compact": 9}
+    ),
+    "Linux 6.12, contiguous ranges": ModelConfig(release="6.12.1", weights={"contiguous": 12, "compact": 6}),
 }
 NO_HOTPLUG = ModelConfig(hotplug_sections=0)
 FOUR_CPUS = ModelConfig(hotplug_sections=0, cpus=4)
@@ -170,6 +178,18 @@ CASES: dict[str, tuple[ModelConfig, Damage]] = {
     "already running": (ALREADY_RUNNING, undamaged),
     "a CPU's coverage ends": (PLAIN, lambda history, seed: lossy_ring(history, seed)),
     "covered from some time on": (PLAIN, lambda history, seed: covered_late(history, seed)),
+    "Linux 5.10": (OLD, undamaged),
+    "Linux 6.6, which may do as 6.1": (ModelConfig(release="6.6.0", weights={"migrate": 6, "huge": 6}), undamaged),
+    "Linux 6.12": (NEW, undamaged),
+    "Linux 6.12, contiguous ranges without their probe": (
+        ModelConfig(release="6.12.117", weights={"contiguous": 12}),
+        without("contig_range"),
+    ),
+    "Linux 6.12, no split": (NEW, without("split")),
+    "Linux 6.12, no migrate": (NEW, without("migrate")),
+    "Linux 6.12, no isolate": (NEW, without("isolate")),
+    "Linux 6.12, tracepoints only": (NEW, without("split", "migrate", "isolate", "hotplug", "contig_range")),
+    "Linux 6.12, gaps": (NEW, lambda history, seed: lose_stretches(history, seed)),
     "late page_owner": (LATE, undamaged),
     "late page_owner, no drain": (LATE, without("drain")),
 }

@@ -1,11 +1,13 @@
 """Dumps of one boot without a trace: what a later one does not list."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from pagetrail import api
 from pagetrail.schemas.columns import Kind
+from pagetrail.text.owner import owner_text
 from tests.stories import SECOND, Story
 
 
@@ -44,6 +46,44 @@ def test_what_was_seen_allocated_stays_and_is_in_doubt(tmp_path: Path) -> None:
     (row,) = tell.trail(tmp_path / "trail").owner([8], "-0s").to_pylist()
     assert row["state"] == "owned"
     assert "state" in row["uncertain"]
+
+
+def test_the_kernel_has_no_record_of_what_was_seen_allocated_and_a_whole_dump_does_not_list(tmp_path: Path) -> None:
+    tell = Story()
+    tell(Kind.ALLOC, 8, order=1)
+    tell(Kind.ALLOC, 12)
+    before = tell.now
+    tell.now += SECOND
+    tell.dump(tell.now, {"pfn": 12}, {"pfn": 20}, extent="whole")
+    at_dump = tell.now
+    tell.now += SECOND
+    tell(Kind.FREE, 8, order=1)
+    tell(Kind.ALLOC, 8)
+    trail = tell.trail(tmp_path / "trail")
+
+    def said(at: int) -> list[str | None]:
+        return [(row["kernel_says"] or {}).get("state") for row in trail.owner([8, 9, 12, 20], str(at)).to_pylist()]
+
+    assert said(before) == [None, None, None, None]
+    assert said(at_dump) == ["unknown", "unknown", None, None]
+    assert said(tell.now) == [None, None, None, None]
+    printed = trail.page_owner_text(str(at_dump))
+    assert [int(pfn) for pfn in re.findall(r"^PFN (\d+) ", printed, re.M)] == [12, 20]
+    (row,) = trail.owner([8], str(at_dump)).to_pylist()
+    assert (row["state"], row["certain"], row["pid"]) == ("owned", False, 5)
+    assert "it has no record of this page" in owner_text(row, None)
+
+
+@pytest.mark.parametrize("extent", ["partial", "joined", None])
+def test_a_dump_that_is_not_whole_does_not_say_that_the_kernel_has_no_record(
+    tmp_path: Path, extent: str | None
+) -> None:
+    tell = Story()
+    tell(Kind.ALLOC, 8)
+    tell.now += SECOND
+    tell.dump(tell.now, {"pfn": 12}, extent=extent)
+    (row,) = tell.trail(tmp_path / "trail").owner([8], "-0s").to_pylist()
+    assert row["kernel_says"] is None
 
 
 def test_tails_of_a_listed_block_are_left_to_it(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ ZONES = (  # a FLATMEM kernel has nothing else: there is a hole between the two 
 OFFSET = 1_000_000  # page_owner's clock, ahead of the trace's
 STEPS = (0, 0, 0, 1, 7, 1_000, 30_000_000, 300_000_000)
 SKEWS = (0, 5, 2_000, 0)
+RELEASES = (None, "5.10.223-polab", "6.12.117", "6.1.192", "6.6.1", "7.2.0-rc1")
 GFP = (0, 0x8, 0xCC0, 0x100CCA)
 _ON_A_CPU = (Kind.ALLOC, Kind.FREE, Kind.DRAIN, Kind.REFILL, Kind.SPLIT, Kind.MIGRATE, Kind.ISOLATE)
 COMMS = ("swapper/0", "init", "sh", None)
@@ -75,7 +76,14 @@ class Machine:
         self.reference.apply(event)
 
     def begin(
-        self, *, stable: int = 0, covered: Sequence[str] = (), flatmem: bool = False, debug: bool = False, skew: int = 0
+        self,
+        *,
+        stable: int = 0,
+        covered: Sequence[str] = (),
+        flatmem: bool = False,
+        debug: bool = False,
+        skew: int = 0,
+        release: str | None = None,
     ) -> None:
         """Begin a recording of a boot with two sections."""
         self.recordings.append([])
@@ -83,6 +91,7 @@ class Machine:
         self.emit(Kind.RECORDING_BEGIN, RecordingBegin(source="a history", format="workload-model", options=options))
         model = "FLATMEM" if flatmem else "SPARSEMEM"
         boot = Boot(
+            release=release,
             section_size_bits=SECTION_SIZE_BITS,
             max_order=ORDERS,
             zones=ZONES,
@@ -226,9 +235,18 @@ def _gap(m: Machine, a: int, b: int) -> None:
 
 
 def _contig_range(m: Machine, a: int, b: int) -> None:
-    call = ContigRange(call="alloc_contig_range", phase=("entry", "return")[b % 2])  # type: ignore[arg-type]
+    """An entry, a return of which the range is not said, or both with little or much time between; a block, or single pages."""
+    entry, back = (ContigRange(call="alloc_contig_range", phase=phase) for phase in ("entry", "return"))  # type: ignore[arg-type]
     pfn, _ = _aligned(a, b)
-    m.emit(Kind.CONTIG_RANGE, call, **({"ret": 0} if b % 2 else {"pfn": pfn, "nr_pages": 1 + a % 40}))
+    nr, gfp = ((1 + a % 40, 0xCC0), (16, 0xCC0 | GFP_COMP))[a % 8 == 7]
+    if b % 3 != 1:
+        m.emit(
+            Kind.CONTIG_RANGE, entry, pfn=pfn - pfn % 16 if nr == 16 else pfn, nr_pages=nr, gfp_mask=gfp, **_who(a, b)
+        )
+    if b % 3 == 2:
+        m.ts += (1_000, 30_000_000)[a % 5 == 4]
+    if b % 3:
+        m.emit(Kind.CONTIG_RANGE, back, ret=-16 if a % 7 == 6 else 0, **_who(a, b))
 
 
 def _coverage(m: Machine, a: int, b: int) -> None:
@@ -290,6 +308,7 @@ def _records(m: Machine, a: int, b: int) -> Iterator[dict[str, Any]]:
         "ts_nsec": o.ts_nsec if o.ts_nsec is not None else (o.alloc_ts or 0) + OFFSET, "free_ts_nsec": 5, "migratetype": 1,
     } for page, o in heads]  # fmt: skip
     early = {"order": 0, "pid": 1, "gfp_mask": 0, "comm": "swapper/0", "ts_nsec": 77, "stack": STACKS[1]}
+    early |= ({}, {}, {"pid": 0, "comm": "swapper"}, {"pid": None, "comm": None, "ts_nsec": None})[a % 4]
     for i, entry in enumerate(known):
         match (a * 7 + b * 3 + i * 5) % 16:
             case 0:
@@ -304,6 +323,8 @@ def _records(m: Machine, a: int, b: int) -> Iterator[dict[str, Any]]:
                 yield entry | early
             case 5:
                 yield entry | {"migrate_reason": 2, "gfp_mask": 1, "comm": None}
+            case 6:
+                yield entry | dict.fromkeys(("pid", "tgid", "comm", "ts_nsec", "free_ts_nsec"))
             case _:
                 yield entry
     if b % 3 == 0:
@@ -383,7 +404,7 @@ def history(seed: bytes, *, correct: bool = True) -> History:
     covered = ((), ("split", "refill"), ("alloc", "free", "hotplug"))[first % 3]
     machine.begin(
         stable=40_000_000 * (first % 4 == 0), covered=covered, flatmem=first % 8 == 7, debug=first % 3 < 2,
-        skew=SKEWS[first % 4],
+        skew=SKEWS[first % 4], release=RELEASES[first // 8 % len(RELEASES)],
     )  # fmt: skip
     for i in range(1, len(seed) - 3, 4):
         op, a, b, step = seed[i : i + 4]

@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.producers.detail_rows import baseline_begin, baseline_end, baseline_entries, clock_row
+from pagetrail.producers.dump_given import Given, Times, times_of
 from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.page_owner.dump import PageOwnerDump
 from pagetrail.producers.formats.page_owner.lines import PAGE_OWNER_DIALECT, TRACKING_DIALECT, Dialect
 from pagetrail.producers.formats.page_owner.tally import Tally
 from pagetrail.schemas.batch import EventBatch, from_arrow, packed, to_arrow, unpacked
-from pagetrail.schemas.details import BaselineBegin, Clock
+from pagetrail.schemas.details import BaselineBegin
 from pagetrail.schemas.errors import InputError
+from pagetrail.schemas.linux.trace_clock import DUMP_ORDER
 
 LEAST_RECORDS_A_PART: Final = 3
 """Joined dumps have more records on average; fewer show that the records are in another order than the kernel's."""
@@ -86,13 +88,19 @@ class _Kept:
 class PageOwnerFile:
     """A dump alone as a recording: its clock is the dump's own, and all of it is at the latest time printed in it.
 
-    That is the nearest to when it was made that it says; without times (before Linux 5.11) it is 0. Where pfns fall, another
-    dump begins: each is a baseline of its own, in the order of their times, or as they stand in the file.
+    That is the nearest to when it was made that it says; without times (before Linux 5.11) it is a place in an order. Where pfns
+    fall, another dump begins: each is a baseline of its own, in the order of their times, or as they stand in the file.
+
+    Attributes
+    ----------
+    given
+        What the user says of it.
     """
 
     def __init__(self, stream: BinaryIO, *, source: str, dialect: Dialect = PAGE_OWNER_DIALECT) -> None:
         self._dump = PageOwnerDump(stream, source=source, dialect=dialect)
         self._source, self._dialect = source, dialect
+        self.given = Given()
         self.account = self._dump.account
 
     @property
@@ -100,8 +108,16 @@ class PageOwnerFile:
         """What was read of it, and what was not."""
         return self._dump.tally
 
+    def newest(self) -> int:
+        """Read all of it, and return the latest time that is printed in it; 0: none is."""
+        newest = 0
+        for batch in self._dump.batches():
+            if len(batch):
+                newest = max(newest, int(np.asarray(batch.column("ts_nsec")).max()))
+        return newest
+
     def batches(self) -> Iterator[EventBatch]:
-        """Yield a CLOCK row, and the dump as one baseline, or as one for each dump that was joined.
+        """Yield a CLOCK row, where its clock is known, and the dump as one baseline, or as one for each dump that was joined.
 
         Raises
         ------
@@ -113,13 +129,14 @@ class PageOwnerFile:
             kept.add(batch)
         self._check(kept)
         parts = self._parts(kept)
-        self._tell(parts)
+        times = times_of([part.newest for part in parts], self.given, self._source)
+        self.account.trace_clock = times.trace_clock
+        because = self.tally.partial_because(unfiltered=self.given.unfiltered)
+        self._tell(parts, times, because)
         name = self._source.split(".")[0]
-        at, because = -1, self.tally.partial_because
-        for number, part in enumerate(parts, 1):
-            first, at = at < 0, max(part.newest, at + 1)
-            if first:
-                yield clock_row(at, Clock(ts_nsec=at, source=f"{self._source}: the dump's own clock"))
+        if times.clock is not None:
+            yield clock_row(times.ats[0], times.clock)
+        for number, (part, at) in enumerate(zip(parts, times.ats, strict=True), 1):
             begin = BaselineBegin(
                 name=name if len(parts) == 1 else f"{name}-{number}",
                 window_begin=at,
@@ -154,7 +171,7 @@ class PageOwnerFile:
         timed = all(part.newest for part in parts)
         return sorted(parts, key=lambda part: part.newest) if timed else parts
 
-    def _tell(self, parts: list[_Part]) -> None:
+    def _tell(self, parts: list[_Part], times: Times, because: str | None) -> None:
         """Note what of the dump the user should know."""
         if len(parts) > 1:
             order = (
@@ -163,8 +180,18 @@ class PageOwnerFile:
             self.account.notes.append(
                 f"these are {len(parts)} dumps joined into one; they are taken one after the other, {order}"
             )
-        if self.tally.partial:
-            self.account.notes.append(f"the dump is not taken as whole: {self.tally.partial_because}")
+        if because and because != self.account.truncated:
+            remedy = (
+                "; if nothing was filtered from it, ingest --whole"
+                if self.tally.filtered and not self.tally.partial
+                else ""
+            )
+            self.account.notes.append(f"the dump is not taken as whole: {because}{remedy}")
+        if times.trace_clock == DUMP_ORDER:
+            self.account.notes.append(
+                f"its records have no times: {times.ats[-1]} is its place in the order of the dumps, and when it was made is "
+                "unknown; ingest --at TIME gives it a time"
+            )
 
     def _check(self, kept: _Kept) -> None:
         tally, account = self.tally, self.account

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.producers.formats.page_owner import page_owner_jit as dump_jit
+from pagetrail.producers.formats.page_owner.filter_marks import FilterMarks
 from pagetrail.producers.formats.page_owner.lines import PAGE_OWNER_DIALECT, Dialect, Fields
 from pagetrail.producers.formats.page_owner.tally import Tally
 from pagetrail.producers.formats.page_owner.tolerant import Region, TolerantReader
@@ -73,6 +74,7 @@ class PageOwnerDump:
     ) -> None:
         self.tally = Tally()
         self.account = self.tally.account
+        self._marks = FilterMarks()
         self._odd_reader = TolerantReader(dialect, self.tally)
         self._marker = np.frombuffer(dialect.marker, dtype=np.uint8)
         self._stream, self._source, self._chunk = stream, source, chunk_bytes
@@ -95,6 +97,7 @@ class PageOwnerDump:
                 yield from self._parse(held)
                 held = self._keep_rest(held)
         yield from self._parse_end(held)
+        self._marks.note(self.tally)
         self.tally.finish(int(self._state[dump_jit.LINE]) - 1)
         cut = getattr(self._stream, "truncated", None)
         if cut is not None:
@@ -107,6 +110,7 @@ class PageOwnerDump:
         """
         data = self._stream.read(self._chunk)
         more = len(data) == self._chunk
+        self._marks.see_text(data)
         if self._carriage_return or b"\r" in data:
             data = self._carriage_return + data
             self._carriage_return = b"\r" if more and data.endswith(b"\r") else b""
@@ -143,7 +147,9 @@ class PageOwnerDump:
             if rows or found:
                 firsts = [line for line in (first, int(self._state[dump_jit.FIRST])) if line]
                 self.tally.read(rows + len(found), min(firsts))
-                yield self._batch(rows, places, found)
+                batch = self._batch(rows, places, found)
+                self._marks.see_owners(batch)
+                yield batch
             if rows < _MAX_ROWS and odd < _MAX_ODD:
                 return
 

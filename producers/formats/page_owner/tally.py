@@ -29,6 +29,8 @@ class Tally:
         Lines between records: empty ones, and those that say that lines are left out.
     partial
         Why records may be missing, and the number of the first line that shows it.
+    filtered
+        What may come from a filter, and then records are missing; the number of the first line that shows it, 0 for none.
     sorted_line
         Number of the first line that only page_owner_sort writes.
     """
@@ -38,6 +40,7 @@ class Tally:
     first_line: int = 0
     empty_lines: int = 0
     partial: dict[str, int] = field(default_factory=dict)
+    filtered: dict[str, int] = field(default_factory=dict)
     sorted_line: int | None = None
 
     @property
@@ -82,10 +85,14 @@ class Tally:
         """Note why records may be missing, as *line* shows."""
         self.partial.setdefault(reason, line)
 
-    @property
-    def partial_because(self) -> str | None:
-        """Why records may be missing, in words; null: nothing says so."""
-        found = [f"{reason} (line {line})" for reason, line in self.partial.items()]
+    def may_be_filtered(self, reason: str, line: int = 0) -> None:
+        """Note what may come from a filter, as *line* shows."""
+        self.filtered.setdefault(reason, line)
+
+    def partial_because(self, *, unfiltered: bool = False) -> str | None:
+        """Return why records may be missing, in words; null: nothing says so. *unfiltered*: the user knows of no filter."""
+        reasons = self.partial if unfiltered else self.partial | self.filtered
+        found = [f"{reason} (line {line})" if line else reason for reason, line in reasons.items()]
         found += [self.account.truncated] if self.account.truncated else []
         return "; ".join(found) or None
 

@@ -113,7 +113,7 @@ class TolerantReader:
             head = self._head(lines)
             if isinstance(head, _Head):
                 if prefix.strip():
-                    self._tally.is_partial("a console or a tool wrote before its lines", region.first_line)
+                    self._tally.may_be_filtered("a console or a tool wrote before its lines", region.first_line)
                 return self._whole(region, numbers, lines, head)
             wrong = wrong or head
         self._leave(region, region.first_line + wrong)

@@ -68,15 +68,15 @@ class DumpAudit:
         """Return the blocks that replay has as owned and the dump does not list: EXTRA_DTYPE, by pfn."""
         return np.concatenate(self._extra)
 
-    def audit(self, *, seq: int, ts: int, name: str, applied: bool) -> Audit:
-        """Return the dump in numbers."""
+    def audit(self, *, seq: int, ts: int, name: str, applied: bool, whole: bool) -> Audit:
+        """Return the dump in numbers; *whole*: its silence counts too."""
         extra = int(self.extra().size)
         classes = {CLASSES[kind]: count for kind, count in sorted(self._kinds.items())}
         classes |= {NOT_LISTED: extra} if extra else {}
         return Audit(
             seq=seq, ts=ts, name=name, records=self.records, agree=self._counts["agree"], pages=self._counts["pages"],
             agree_pages=self._counts["agree_pages"], extra=extra, applied=applied, classes=classes,
-            sections={str(nr): count for nr, count in sorted(self._sections.items())},
+            sections={str(nr): count for nr, count in sorted(self._sections.items())}, whole=whole,
         )  # fmt: skip
 
     def _add_extra(self, seen: Comparison) -> None:

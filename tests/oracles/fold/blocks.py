@@ -111,7 +111,8 @@ def free(oracle: "Reference", event: Event, how: How) -> None:
 
 def keep_ghost(oracle: "Reference", page: int, owner: Owner) -> None:
     """A page that page_owner stamped as early, and that is proven free: the kernel's record keeps the stamp."""
-    early = (owner.gfp_mask, owner.order, owner.pid, owner.alloc_ts) == (0, 0, 1, None)
+    early = (owner.gfp_mask, owner.order, owner.alloc_ts) == (0, 0, None)
+    early = early and owner.pid in {pid for pid, _ in oracle.kernel_does.early}
     if early and page not in oracle.kernel:
         oracle.kernel[page] = owner.but(begin_seq=oracle.seq, begin_ts=oracle.ts)
 

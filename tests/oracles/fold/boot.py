@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from tests.oracles.fold.kernels import kernel_of
 from tests.oracles.fold.sections import online
 from tests.oracles.fold.values import MAX_SECTIONS, Event
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
 
 def take_boot(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
     said = {name: value for name, value in said.items() if value not in (None, (), [], {})}
+    if oracle.release is None:
+        oracle.release = said.get("release")
+        oracle.kernel_does = kernel_of(oracle.release)
     if not set(said) - {"release", "gfp_flags", "page_shift"}:
         return  # a trace alone, of whose kernel something is known, says nothing of the machine
     oracle.flatmem = said.get("memory_model") == "FLATMEM"

@@ -20,10 +20,17 @@ def agrees_with(oracle: "Reference", entry: Event) -> bool:
         ours is not None
         and ours.state == State.OWNED
         and ours.order == entry["order"]
-        and ours.pid == entry.get("pid")
+        and entry.get("pid") in (None, ours.pid)
         and ours.gfp_mask == entry.get("gfp_mask")
         and apart(oracle, ours, entry) <= SAME_TS_NSEC
+        and not has_other_stack(ours, entry)
     )
+
+
+def has_other_stack(owner: Owner, entry: Event) -> bool:
+    """Whether nothing says when either was allocated, and they were not allocated in the same place."""
+    untimed = (owner.ts_nsec, owner.alloc_ts, entry.get("ts_nsec")) == (None, None, None)
+    return untimed and None not in (owner.stack, entry.get("stack")) and owner.stack != entry.get("stack")
 
 
 def stamp_of(oracle: "Reference", owner: Owner) -> int | None:
@@ -41,8 +48,9 @@ def apart(oracle: "Reference", owner: Owner, entry: Event) -> int:
 
 def is_early(oracle: "Reference", entry: Event) -> bool:
     """Whether page_owner itself stamped it: init_pages_in_zone."""
-    named = entry.get("comm") in (None, "swapper/0")
-    return named and (entry["order"], entry.get("gfp_mask"), entry.get("pid")) == (0, 0, 1)
+    comms, pids = ({stamp[i] for stamp in oracle.kernel_does.early} for i in (1, 0))
+    named = entry.get("comm") in (None, *comms)
+    return named and (entry["order"], entry.get("gfp_mask")) == (0, 0) and entry.get("pid") in pids
 
 
 def action_of(oracle: "Reference", entry: Event, since: int) -> str:
@@ -85,6 +93,9 @@ def near_in_boot(oracle: "Reference", proven: Owner | None, entry: Event) -> boo
         return False
     stamp = stamp_of(oracle, proven)
     assert stamp is not None
-    same = (proven.order, proven.pid, proven.gfp_mask) == (entry["order"], entry.get("pid"), entry.get("gfp_mask"))
+    same = (proven.order, proven.gfp_mask) == (entry["order"], entry.get("gfp_mask")) and entry.get("pid") in (
+        None,
+        proven.pid,
+    )
     near = entry.get("ts_nsec") is not None and abs(stamp - entry["ts_nsec"]) <= UNSTABLE_CLOCK_NSEC
     return proven.state == State.OWNED and same and near

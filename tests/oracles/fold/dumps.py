@@ -141,7 +141,8 @@ def from_entry(oracle: "Reference", entry: Event, since: int, how: How) -> Owner
 def confirm(oracle: "Reference", entry: Event, window: int) -> None:
     there = oracle.proven[entry["pfn"]]
     renewed = there.but(
-        how=How.CONFIRMED, begin_seq=oracle.seq, begin_ts=oracle.ts, evidence_ts=window, ts_nsec=entry.get("ts_nsec"),
+        how=How.CONFIRMED, begin_seq=oracle.seq, begin_ts=oracle.ts, evidence_ts=window,
+        ts_nsec=there.ts_nsec if entry.get("ts_nsec") is None else entry["ts_nsec"],
         free_ts_nsec=entry.get("free_ts_nsec"), migrate_reason=entry.get("migrate_reason"), cpu=None, unordered=0,
         evidence=Evidence.BASELINE if there.evidence == Evidence.INFERRED else there.evidence,
     )  # fmt: skip

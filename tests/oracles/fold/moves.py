@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 def migrate(oracle: "Reference", pfn: int, src_pfn: int) -> None:
     source = oracle.proven.get(src_pfn)
-    races = max(races_with(oracle, pfn), races_with(oracle, src_pfn))
+    block = block_there(oracle, pfn)
+    races = max(*(races_with(oracle, page) for page in block), races_with(oracle, src_pfn))
+    if len(block) > 1 and oracle.skew:
+        races = 1
     if source is None or source.state != State.OWNED:
         oracle.note(Anomaly.MIGRATE_FROM_UNKNOWN)
     elif is_free(oracle, pfn):
@@ -20,19 +23,37 @@ def migrate(oracle: "Reference", pfn: int, src_pfn: int) -> None:
         for page in range(pfn + 1, min(pfn + 2 ** max(source.order, 0), border)):
             if is_free(oracle, page):
                 used_unseen(oracle, page)
-    oracle.end_view(pfn, How.MIGRATE)
+    for page in block:
+        oracle.end_view(page, How.MIGRATE)
+    written = block if oracle.kernel_does.tails == "yes" else block[:1]
     if src_pfn in oracle.kernel:
-        oracle.kernel[pfn] = copy_of(oracle, oracle.kernel[src_pfn], pfn, src_pfn, races)
-    copied = copy_of(oracle, source, pfn, src_pfn, races)
-    if is_free(oracle, pfn):
-        used_unseen(oracle, pfn)
-    if pfn in oracle.proven:
-        oracle.end(pfn, How.MIGRATE)
-    oracle.proven[pfn] = copied
+        viewed = copy_of(oracle, oracle.kernel[src_pfn], pfn, src_pfn, races)
+        for page in written:
+            oracle.kernel[page] = viewed
+    same_size = source is None or len(block) in (1, 2 ** max(source.order or 0, 0))
+    copied = copy_of(oracle, source, pfn, src_pfn, races, sure=same_size)
+    perhaps = copy_of(oracle, source, pfn, src_pfn, races, sure=False)
+    for page in block:
+        if is_free(oracle, page):
+            used_unseen(oracle, page)
+        if page in oracle.proven:
+            oracle.end(page, How.MIGRATE)
+        oracle.proven[page] = copied if page in written else perhaps
 
 
-def copy_of(oracle: "Reference", source: Owner | None, pfn: int, src_pfn: int, races: int) -> Owner:
-    proven = source is not None and source.state == State.OWNED and source.evidence != Evidence.INFERRED
+def block_there(oracle: "Reference", pfn: int) -> range:
+    """Return the pages that the kernel may write: one, or all of the block that was allocated for the migration."""
+    there = oracle.proven.get(pfn)
+    if oracle.kernel_does.tails == "no" or there is None or there.state != State.OWNED or there.block_pfn != pfn:
+        return range(pfn, pfn + 1)
+    border = (pfn // oracle.pages_per_section + 1) * oracle.pages_per_section
+    return range(pfn, min(pfn + 2 ** max(there.order, 0), border))
+
+
+def copy_of(
+    oracle: "Reference", source: Owner | None, pfn: int, src_pfn: int, races: int, *, sure: bool = True
+) -> Owner:
+    proven = sure and source is not None and source.state == State.OWNED and source.evidence != Evidence.INFERRED
     if source is None or source.state != State.OWNED:
         source = nothing(pfn).but(evidence_ts=oracle.ts)
     return source.but(

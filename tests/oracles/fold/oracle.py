@@ -13,13 +13,14 @@ from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.owner import Anomaly, Evidence, How
 from tests.oracles.fold.blocks import alloc, free, split, step_over_ghosts
 from tests.oracles.fold.boot import take_boot
+from tests.oracles.fold.contig_range import take_contig_range
 from tests.oracles.fold.dumps import begin_dump, end_dump
 from tests.oracles.fold.hotplug import take_call
+from tests.oracles.fold.kernels import BEFORE_6_12, Kernel
 from tests.oracles.fold.moves import migrate, recheck_moves
 from tests.oracles.fold.recording import (
     covered,
     take_clock,
-    take_contig_range,
     take_coverage,
     take_gap,
     take_marker,
@@ -86,6 +87,9 @@ class Reference:
         self.flatmem = False
         self.beyond = self.pages_per_section * MAX_SECTIONS
         self.booted = False
+        self.release: str | None = None
+        self.kernel_does: Kernel = BEFORE_6_12
+        self.ranges: dict[int | None, tuple[int, range, int | None]] = {}  # by pid: calls of alloc_contig_range
         self.largest = 1024  # pages of the largest block of the buddy allocator: the last boot says it
         self.calls: dict[tuple[str, int | None], dict[str, Any]] = {}
         self.dump: Dump | None = None

@@ -65,11 +65,6 @@ def take_gap(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
         lose_pages(oracle, pages, said["t_lo"], said["t_hi"])
 
 
-def take_contig_range(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
-    if "pfn" in event and "nr_pages" in event:
-        lose_pages(oracle, range(event["pfn"], event["pfn"] + event["nr_pages"]), oracle.ts, oracle.ts)
-
-
 def lose_pages(oracle: "Reference", pages: range, since: int, until: int) -> None:
     there = pages[: max(oracle.beyond - pages.start, 0)] if pages.start >= 0 else pages[:0]
     if not there:

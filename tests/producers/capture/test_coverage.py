@@ -3,6 +3,7 @@
 import pytest
 
 from pagetrail.producers.capture.coverage import Declared, declared_coverage, lost_events
+from pagetrail.schemas.linux.releases import rules_of
 
 TRACE = "# tracer: nop\n"
 RING = (
@@ -20,13 +21,13 @@ PROFILE = "  split_owner                                             2677       
 def declared(tmp_path):
     """Return a function that says what a directory declares, whose files are whole but for those given; None: left out."""
 
-    def declared(trace=TRACE, **texts) -> Declared:
+    def declared(trace=TRACE, release=None, **texts) -> Declared:
         files = {"set_event": EVENTS, "kprobe_events": PROBES, "kprobe_profile": PROFILE, "ring_stats": RINGS} | texts
         for name, text in files.items():
             if text is not None:
                 (tmp_path / f"{name}.txt").write_text(text)
         (tmp_path / "trace.txt").write_text(trace)
-        return declared_coverage(tmp_path, tmp_path / "trace.txt", probes=True)
+        return declared_coverage(tmp_path, tmp_path / "trace.txt", probes=True, rules=rules_of(release))
 
     return declared
 
@@ -122,6 +123,30 @@ def test_an_unreadable_line_of_set_event_is_told(declared, damage):
 )
 def test_a_probe_is_complete_only_if_its_lines_say_so(declared, texts):
     assert declared(**texts).coverage.kinds == ("alloc", "free")
+
+
+ORDERS = "p:po/split_orders __split_page_owner page=%di:x64 old_order=%si:u32 new_order=%dx:u32\n"
+BOTH = {"kprobe_events": PROBES + ORDERS, "set_event": EVENTS + "po:split_orders\n", "kprobe_profile": None}
+
+
+@pytest.mark.parametrize(
+    ("release", "shown", "misfits"),
+    [
+        ("5.10.223", True, ["po:split_orders"]), ("6.1.192", True, ["po:split_orders"]), ("6.12.117", True, ["po:split_owner"]),
+        ("7.2.13", True, ["po:split_owner"]), ("6.6.1", False, []),
+    ],
+)  # fmt: skip
+def test_a_probe_declares_its_act_on_kernels_whose_function_has_its_arguments(declared, release, shown, misfits):
+    """Of a kernel between two that differ, what the arguments mean is not known."""
+    said = declared(release=release, **BOTH)
+    assert ("split" in said.coverage.kinds) == shown
+    assert [note.split()[1] for note in said.notes] == misfits
+
+
+def test_a_probe_on_other_registers_declares_nothing_and_is_named(declared):
+    said = declared(kprobe_events=PROBES.replace("nr=%si", "nr=%dx"))
+    assert said.coverage.kinds == ("alloc", "free")
+    assert any("po:split_owner" in note and "nr=%si:u32" in note for note in said.notes)
 
 
 def test_without_statistics_of_probes_their_misses_are_a_known_exception(declared):

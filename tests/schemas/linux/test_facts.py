@@ -13,9 +13,9 @@ from pagetrail.schemas.linux.mmzone import NodeSpan
 from pagetrail.schemas.linux.vm_event_item import VM_EVENTS
 from tests.conftest import REPOSITORY
 
-PROBES = (*probes.PAGE_OWNER_PROBES, *probes.HOTPLUG_PROBES)
-CALLS = set(memory_notify.CALL_OF_UEVENT.values())
-"""The functions whose names are also words of the events: which call was observed."""
+PROBES = (*(probe for found in probes.PROBES_OF.values() for probe in found), *probes.HOTPLUG_PROBES)
+CALLS = {*memory_notify.CALL_OF_UEVENT.values(), probes.CONTIG_RANGE.name}
+"""Names that are also words of the events: which call was observed, and which act."""
 
 FACTS: dict[object, str] = {
     **dict.fromkeys((probe.name for probe in PROBES), "probes"),

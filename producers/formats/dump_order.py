@@ -1,0 +1,42 @@
+"""The order in which several dumps of one boot were made."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pagetrail.producers.dump_given import Given, MadeAt
+from pagetrail.producers.formats.page_owner.alone import PageOwnerFile
+from pagetrail.producers.formats.recognise import HEAD_BYTES, opener, recognise
+from pagetrail.producers.formats.table import FORMATS
+from pagetrail.producers.inputs import open_input
+from pagetrail.producers.meaning import UNKNOWN_KERNEL
+from pagetrail.schemas.errors import InputError
+
+
+def in_order_of_time(dumps: Sequence[tuple[str, Given]]) -> list[int]:
+    """Return the places of (path, what the user says of it) by the times of the dumps.
+
+    They stay as they are where one of them is no dump, or has no time that can be compared with the others.
+    """
+    as_given = list(range(len(dumps)))
+    times: list[MadeAt] = []
+    for path, given in dumps:
+        at = None if given.in_order else given.made_at or _newest(path)
+        if at is None or at.wall != (times[0] if times else at).wall:
+            return as_given
+        times.append(at)
+    return sorted(as_given, key=lambda place: times[place].ns)
+
+
+def _newest(path: str) -> MadeAt | None:
+    """Return the latest time that is printed in a dump; null: it has none, or is no dump that can be read."""
+    if path == "-" or Path(path).is_dir():
+        return None
+    try:
+        with open_input(path, text=True) as stream:
+            head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
+            found = recognise(head, stream.source, FORMATS)
+            parser = opener(found, stream.source, FORMATS, head)(stream, UNKNOWN_KERNEL)
+            newest = parser.newest() if isinstance(parser, PageOwnerFile) else 0
+    except InputError:
+        return None  # its own ingest says why
+    return MadeAt(ns=newest) if newest else None

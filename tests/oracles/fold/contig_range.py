@@ -1,0 +1,59 @@
+"""A range of pages that alloc_contig_range takes, page by page."""
+
+from typing import TYPE_CHECKING, Any
+
+from pagetrail.schemas.linux.gfp import GFP_COMP
+from pagetrail.schemas.owner import DOUBT_RANGE, SAME_TS_NSEC, Anomaly, Evidence, How, State
+from tests.oracles.fold.recording import lose_pages
+from tests.oracles.fold.values import Event, Owner
+
+if TYPE_CHECKING:
+    from tests.oracles.fold.oracle import Reference
+
+
+def take_contig_range(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
+    stamps = oracle.kernel_does.contig == "caller"
+    if said["phase"] == "return" and stamps:
+        end_range(oracle, event)
+    elif "pfn" in event and "nr_pages" in event:
+        pages = range(event["pfn"], event["pfn"] + event["nr_pages"])
+        lose_pages(oracle, pages, oracle.ts, oracle.ts)
+        if stamps:
+            oracle.ranges[event.get("pid")] = (oracle.ts, pages, event.get("gfp_mask"))
+
+
+def end_range(oracle: "Reference", event: Event) -> None:
+    call = oracle.ranges.pop(event.get("pid"), None)
+    if call is None:
+        oracle.gap_ends.append(oracle.ts)
+        return
+    begun, pages, gfp = call
+    if event.get("ret") == 0:
+        stamp(oracle, event, pages, gfp, oracle.ts if oracle.ts - begun <= SAME_TS_NSEC else None)
+    around = range(pages.start // oracle.largest * oracle.largest, -(-pages.stop // oracle.largest) * oracle.largest)
+    for page in around[: max(oracle.beyond - around.start, 0)]:
+        oracle.doubt(page, begun, oracle.ts, DOUBT_RANGE)
+
+
+def stamp(oracle: "Reference", event: Event, pages: range, gfp: int | None, when: int | None) -> None:
+    block: Owner | None = None
+    for page in pages:
+        section_nr = page // oracle.pages_per_section
+        if section_nr not in oracle.open:
+            continue
+        oracle.end_view(page, How.CONTIG_RANGE)
+        there = oracle.proven.get(page)
+        if there is not None:
+            if there.state == State.OWNED and there.evidence != Evidence.INFERRED:
+                oracle.note(Anomaly.ALLOC_OVER_OWNED)
+                oracle.doubt(page, there.evidence_ts, oracle.ts, Anomaly.ALLOC_OVER_OWNED)
+            oracle.end(page, How.CONTIG_RANGE)
+        compound = bool((gfp or 0) & GFP_COMP) and len(pages) > 1
+        if not compound or block is None or page % oracle.pages_per_section == 0:
+            block = Owner(
+                block_pfn=pages.start if compound else page, order=len(pages).bit_length() - 1 if compound else 0,
+                state=State.OWNED, evidence=Evidence.OBSERVED, how=How.CONTIG_RANGE, begin_seq=oracle.seq, begin_ts=oracle.ts,
+                evidence_ts=oracle.ts, alloc_ts=when, gfp_mask=gfp, pid=event.get("pid"), tgid=event.get("tgid"),
+                comm=event.get("comm"), cpu=oracle.cpu,
+            )  # fmt: skip
+        oracle.proven[page] = block

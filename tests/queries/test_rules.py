@@ -1,0 +1,47 @@
+"""Whose rules a stream is replayed by, and who says so."""
+
+from pathlib import Path
+
+import pytest
+
+from pagetrail import api
+from pagetrail.schemas.columns import Kind
+from tests.stories import BOOT, Story
+
+
+def told(folder: Path, release: str | None) -> api.Trail:
+    story = Story(boot=BOOT.model_copy(update={"release": release}))
+    story(Kind.ALLOC, 4)
+    return story.trail(folder)
+
+
+@pytest.mark.parametrize(
+    ("release", "rules"),
+    [
+        ("5.10.223", "linux-5.10"),
+        ("6.1.192", "linux-6.1"),
+        ("6.6.1", "linux-6.1-or-6.12"),
+        ("7.2.13", "linux-7.2"),
+        (None, "linux-6.1"),
+    ],
+)
+def test_a_stream_has_the_rules_of_its_kernel(tmp_path: Path, release: str | None, rules: str) -> None:
+    assert told(tmp_path / "trail", release).streams()["rules"].to_pylist() == [rules]
+
+
+@pytest.mark.parametrize(
+    ("release", "said"),
+    [
+        ("6.1.192", None),
+        (
+            "6.6.1",
+            "Linux 6.6.1 was not read: it is replayed by the rules of Linux 6.1, and where Linux 6.12 does otherwise",
+        ),
+        ("8.0.0", "Linux 8.0.0 was not read: it is replayed by the rules of Linux 7.2"),
+    ],
+)
+def test_the_doctor_says_whose_rules_are_followed_where_the_kernels_own_were_not_read(
+    tmp_path: Path, release: str, said: str | None
+) -> None:
+    found = [row["detail"] for row in told(tmp_path / "trail", release).doctor().to_pylist() if row["what"] == "rules"]
+    assert [detail.startswith(said or "") for detail in found] == ([] if said is None else [True])
