@@ -88,10 +88,14 @@ def with_parts(said: Said, parts: Sequence[Said]) -> Said:
 
 
 def _by_page(said: Said) -> Said:
-    order = np.lexsort((said.seq, said.rows.pfn))
-    by_page = np.lexsort((said.stamps["seq"], said.stamps["pfn"]))
-    rows = SaidRows(said.rows.pfn[order], said.rows.said[order])
-    return said._replace(rows=rows, stamps=said.stamps[by_page])
+    """Return the rows and the times by (pfn, seq of the dump)."""
+    rows, stamps = said.rows, said.stamps
+    if not (rows.pfn[1:] > rows.pfn[:-1]).all():  # those of a first dump are in order
+        order = np.lexsort((said.seq, rows.pfn))
+        rows = SaidRows(rows.pfn[order], rows.said[order])
+    if stamps.size:
+        stamps = stamps[np.lexsort((stamps["seq"], stamps["pfn"]))]
+    return said._replace(rows=rows, stamps=stamps)
 
 
 def kept(said: Said, which: NDArray[np.bool_]) -> Said:
