@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from pagetrail.replay.rules.page_owner_baseline import handles_of
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import absent
 from pagetrail.schemas.owner import ABSENT64, STAMP_DTYPE
+
+_ROWS_AT_ONCE: Final = 1 << 16
+"""Pages that are looked up at once: on the way, each takes a hundred bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +67,15 @@ def with_dump(said: Said, dump: Dump, pages: NDArray[np.int64], known: Known) ->
 def without_ended(said: Said, tables: Tables) -> Said:
     """Return what is said of pages that still have the owner whom the last dump saw: what a later segment needs."""
     said = kept(said, latest(said))
-    pfn, values = said.rows.pfn, said.values
-    seq, since = values["seq"][said.rows.said], values["window_begin"][said.rows.said]
+    rows = range(0, said.rows.pfn.size, _ROWS_AT_ONCE)
+    lasting = [_lasts(said, slice(start, start + _ROWS_AT_ONCE), tables) for start in rows]
+    return kept(said, np.concatenate([np.zeros(0, np.bool_), *lasting]))
+
+
+def _lasts(said: Said, some: slice, tables: Tables) -> NDArray[np.bool_]:
+    """Return which of some rows are of pages that still have the owner whom their dump saw."""
+    pfn, which = said.rows.pfn[some], said.rows.said[some]
+    seq, since = said.values["seq"][which], said.values["window_begin"][which]
     lasting = np.zeros(pfn.size, np.bool_)
     for view in (tables.owner, tables.kernel):
         handle = handles_of(tables, view, pfn)
@@ -72,7 +83,7 @@ def without_ended(said: Said, tables: Tables) -> Said:
         records = {name: tables.records[name][handle[there]] for name in (*ATTRIBUTED_BY, "order")}
         same = is_of_the_same_allocation(records, seq[there], since[there])
         lasting[there] |= same & (head_of(pfn[there], records["order"]) == pfn[there])
-    return kept(said, lasting)
+    return lasting
 
 
 def _listed_once(listed: NDArray[np.int64], pages: NDArray[np.int64]) -> NDArray[np.int64]:

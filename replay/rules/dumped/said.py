@@ -88,19 +88,28 @@ def with_parts(said: Said, parts: Sequence[Said]) -> Said:
 
 
 def _by_page(said: Said) -> Said:
-    order = np.lexsort((said.seq, said.rows.pfn))
-    by_page = np.lexsort((said.stamps["seq"], said.stamps["pfn"]))
-    rows = SaidRows(said.rows.pfn[order], said.rows.said[order])
-    return said._replace(rows=rows, stamps=said.stamps[by_page])
+    """Return the rows and the times by (pfn, seq of the dump)."""
+    rows, stamps = said.rows, said.stamps
+    if not (rows.pfn[1:] > rows.pfn[:-1]).all():  # those of a first dump are in order
+        order = np.lexsort((said.seq, rows.pfn))
+        rows = SaidRows(rows.pfn[order], rows.said[order])
+    if stamps.size:
+        stamps = stamps[np.lexsort((stamps["seq"], stamps["pfn"]))]
+    return said._replace(rows=rows, stamps=stamps)
 
 
 def kept(said: Said, which: NDArray[np.bool_]) -> Said:
     """Return what is said of the rows *which*."""
+    if which.all():
+        return said
     rows = SaidRows(said.rows.pfn[which], said.rows.said[which])
-    used, index = np.unique(rows.said, return_inverse=True)
-    seqs = said.values["seq"][rows.said]
-    there = _among(said.stamps, rows.pfn, seqs)
-    return Said(SaidRows(rows.pfn, index.astype(np.int32)), said.values[used], said.stamps[there], said.texts)
+    used = np.zeros(said.values.size, np.bool_)
+    used[rows.said] = True
+    index = np.cumsum(used, dtype=np.int32) - np.int32(1)
+    there = np.zeros(0, np.bool_)
+    if said.stamps.size:
+        there = _among(said.stamps, rows.pfn, said.values["seq"][rows.said])
+    return Said(SaidRows(rows.pfn, index[rows.said]), said.values[used], said.stamps[there], said.texts)
 
 
 def latest(said: Said) -> NDArray[np.bool_]:
