@@ -47,7 +47,10 @@ def test_with_probes_each_kernel_agrees_and_nothing_certain_is_wrong(
         if place or capture not in WITH_EARLY_STAMPS:
             assert contradictions(ours, kernel) == {}, snapshot
         if place:
-            assert audits[snapshot]["agree"] >= 0.999 * audits[snapshot]["records"], snapshot
+            audit = audits[snapshot]
+            aside = dict(audit["classes"]).get("touched during the dump", 0)  # the offline that the dump met
+            assert audit["agree"] >= 0.999 * (audit["records"] - aside), snapshot
+            assert aside < 0.03 * audit["records"], snapshot
             assert certain_share(ours, kernel.dump)[1] >= 97.5, snapshot
 
 
