@@ -6,6 +6,7 @@ from pagetrail.replay.rules.engine import StreamEngine
 from pagetrail.replay.run.report import ReplayReport
 from pagetrail.replay.run.superseding import Coming, superseded_message
 from pagetrail.replay.store.cut import Cut, Successor
+from pagetrail.schemas.columns import SCHEMA_VERSION
 from pagetrail.schemas.frames import FrameHeader, RecordingKey
 from pagetrail.schemas.log.contract import LogRecord
 from pagetrail.schemas.log.stored import superseded_by
@@ -96,9 +97,17 @@ class Admission:
         return Verdict.ANEW
 
     def _is_of_another_reader(self, engine: StreamEngine, header: FrameHeader) -> bool:
-        """Whether a frame would go on with a recording that has ended, or whose frames have another version: it is refused."""
+        """Whether a frame would go on with a recording that has ended, or whose frames have another version: it is refused.
+
+        A frame of a version that cannot be read is not refused for that: its stream halts there, until someone can read it.
+        """
         known = next((r for r in engine.state.facts.recordings if r.recording == header.recording), None)
-        if known is None or header.last_seq < known.next_seq or not (known.complete or known.version != header.version):
+        if (
+            known is None
+            or header.version > SCHEMA_VERSION
+            or header.last_seq < known.next_seq
+            or not (known.complete or known.version != header.version)
+        ):
             return False
         why = (
             f"recording {header.recording} of {header.host} {header.boot_id} is in the log as two readers made it, and the two "
