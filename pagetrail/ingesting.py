@@ -143,12 +143,12 @@ def ingest_all(
     InputError
         See ``ingest``. Of an archive, the others were stored; the message names those that were not.
     """
+    from pagetrail.producers.dump_given import IN_ORDER
     from pagetrail.producers.spool import at_hand
     from pagetrail.producers.unpacking import Unpacking, kind_of
 
     if split_boots and boot_id is not None:
         raise BadArgument("--split-boots cannot be used with --boot-id: each boot has an id of its own")
-    options["at"] = dated(path, options.get("at"))
     reports: list[IngestReport] = []
     spool = None if options.get("log") is not None else Path(trail)
 
@@ -157,15 +157,24 @@ def ingest_all(
             for recording in recordings:
                 reports.append(ingest(trail, recording, boot_id=boot_id, cut=cut, **options))
                 on_report(reports[-1])
+                if boot_id is not None:
+                    options["follows"] = reports[-1].last_ts
 
     if str(path) != "-" and Path(path).is_dir():
+        options["at"] = dated(path, options.get("at"))
         store(Path(path))
         return tuple(reports)
     with at_hand(path, spool) as source:
         kind = kind_of(source)
         if kind is None:
+            options["at"] = dated(path, options.get("at"))
             store(source)
             return tuple(reports)
+        if (options.get("at") or IN_ORDER).strip() != IN_ORDER:
+            raise BadArgument(
+                f"{source.name}: --at says when one dump was made, and this is an archive; unpack it, and give each dump with "
+                "its time"
+            )
         unpacking = Unpacking(source, kind, spool)
         for unpacked in unpacking.recordings():
             try:

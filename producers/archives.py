@@ -32,6 +32,13 @@ _LONGEST_DESCRIPTOR: Final = 24
 _UNKNOWN_SIZE: Final = 0xFFFFFFFF
 _ENDS_WITHIN: Final = "it ends there"
 
+_UNREAD: Final = (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError)
+"""What zipfile raises of a directory that is damaged, of a later version of the format, or has names that are no UTF-8."""
+
+_IN_STEPS: Final = (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED)
+_SMALL_STEP: Final = 1 << 12
+"""zipfile expands as many compressed bytes at once, without a limit: of bzip2 they become 80 MB at most."""
+
 
 def archive_kind(head: bytes) -> ArchiveKind | None:
     """Return the kind of an archive whose uncompressed bytes begin with *head*; null: it is none."""
@@ -127,6 +134,10 @@ class TarFiles:
             mark = self._stream.block(archive.offset)
             if any(mark) or not mark:
                 self.broken = "no mark of its end is behind its last file"
+            elif self._stream.goes_on(archive.offset):
+                self.broken = (
+                    "more stands behind the mark of its end: give archives that were joined as files of their own"
+                )
         except tarfile.TarError as error:
             self.broken = str(error)
         if cut := self._stream.file.truncated:
@@ -156,6 +167,15 @@ class _Remembering:
         found = self._last[start : start + _BLOCK] if start >= 0 else b""
         return found if len(found) == _BLOCK else b""
 
+    def goes_on(self, offset: int) -> bool:
+        """Read to the end; return whether there is anything but padding behind *offset*, which was read last."""
+        rest = self._last[max(0, offset - (self._behind - len(self._last))) :]
+        while not rest.strip(b"\0"):
+            rest = self.file.read(UNCOMPRESSED_STEP)
+            if not rest:
+                return False
+        return True
+
 
 class ZipFiles:
     """A zip archive; see ``Archive``. Without its directory, which is at its end, it is read by the headers of its files."""
@@ -169,7 +189,7 @@ class ZipFiles:
         """Yield its files in their order. One that is encrypted, or packed in a way that is not read, says so when it is read."""
         try:
             archive = zipfile.ZipFile(self._file)
-        except zipfile.BadZipFile as error:
+        except _UNREAD as error:
             self.broken = f"its directory, which is at its end, cannot be read ({error})"
             yield from self._by_headers()
             return
@@ -186,12 +206,13 @@ class ZipFiles:
         file = self._file
         file.seek(0)
         while (header := file.read(_LOCAL_HEADER.size)).startswith(ZIP_MAGICS[0]) and len(header) == _LOCAL_HEADER.size:
-            _, _, flags, method, _, _, _, packed, _, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
+            _, _, flags, method, _, _, crc, packed, _, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(header)
             name = file.read(name_bytes).decode(errors="surrogateescape")
             body = file.seek(extra_bytes, io.SEEK_CUR)
             known = not flags & _SIZES_BEHIND and packed != _UNKNOWN_SIZE
             if not name.endswith("/"):
-                found = ArchivedFile(name, _salvaged(file, name, flags, method, packed if known else None))
+                read = _salvaged(file, name, flags, method, packed if known else None)
+                found = ArchivedFile(name, _checked(read, crc) if known else read)
                 yield found
                 if not known and not _passed(found):
                     return
@@ -211,8 +232,8 @@ def _reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[int], 
         try:
             if not opened:
                 opened.append(archive.open(info))
-            return opened[0].read(size)
-        except NotImplementedError as error:
+            return opened[0].read(size if info.compress_type in _IN_STEPS else min(size, _SMALL_STEP))
+        except (NotImplementedError, UnicodeDecodeError) as error:
             raise _not_unpacked(info.filename, str(error)) from error
 
     return read
@@ -244,11 +265,26 @@ def _salvaged(file: BinaryIO, name: str, flags: int, method: int, packed: int | 
     def neither(_: int) -> bytes:
         raise _encrypted(name) if flags & _ENCRYPTED else _not_unpacked(name, "the archive has lost its directory")
 
-    if flags & _ENCRYPTED or method not in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED):
+    if flags & _ENCRYPTED or method not in _IN_STEPS:
         return neither
     if method == zipfile.ZIP_DEFLATED:
         return deflated
     return stored if packed is not None else neither
+
+
+def _checked(read: Callable[[int], bytes], crc: int) -> Callable[[int], bytes]:
+    """Return what reads as *read* does, and fails at the end of bytes that have not the checksum *crc*."""
+    seen = 0
+
+    def checked(size: int) -> bytes:
+        nonlocal seen
+        data = read(size)
+        seen = zlib.crc32(data, seen)
+        if not data and seen != crc:
+            raise EOFError("its checksum differs")
+        return data
+
+    return checked
 
 
 def _passed(file: ArchivedFile) -> bool:
@@ -317,6 +353,7 @@ class TarMembers:
         if self._archive is None:
             self._archive = TarFiles(open_input(self._path))
             self._files = self._archive.files()
-        yield from self._files
+        while member := next(self._files, None):  # the one that was given last may be the place to go on from
+            yield member
         if self._archive.broken:
             self.truncated = f"{self._path.name}: the archive is not whole: {self._archive.broken}"

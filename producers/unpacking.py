@@ -1,5 +1,6 @@
 """What an archive holds: files, each a recording of its own, and capture directories."""
 
+import errno
 import re
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pagetrail.producers.spool import SPOOL_BYTES, filled, held, room_of
 from pagetrail.schemas.errors import InputError, StorageFull, TruncatedInput
 
 _HEAD_BYTES: Final = 512
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 _BESIDE_A_TRACE: Final = frozenset({
     "snapshots", "formats", "page_owner_dumps.tar", "set_event.txt", "kprobe_events.txt", "ring_stats.txt", "kprobe_profile.txt",
@@ -153,7 +155,12 @@ class Unpacking:
             with path.open("wb") as to:
                 self._copy(file, to)
         except OSError as error:
-            raise StorageFull(path=str(folder.path), reason=str(error)) from error
+            if error.errno in _FULL:
+                raise StorageFull(path=str(folder.path), reason=str(error)) from error
+            self.refused.append(
+                f"{file.name}: expected a file that can be unpacked, found: {error.strerror}; unpack it, and give it"
+            )
+            return
         except InputError as error:
             path.unlink()
             self.refused.append(str(error))

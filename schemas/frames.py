@@ -151,6 +151,11 @@ def decode_header(payload: bytes, where: str = "frame") -> FrameHeader:
     return _header(found, where)
 
 
+def is_readable(header: FrameHeader) -> bool:
+    """Return whether this pagetrail reads frames of that version."""
+    return header.version <= SCHEMA_VERSION
+
+
 def decode_frame(payload: bytes, where: str = "frame") -> tuple[FrameHeader, EventBatch]:
     """Return the header and the events of a frame, lifted to the current version; the header keeps the frame's own version.
 
@@ -162,7 +167,7 @@ def decode_frame(payload: bytes, where: str = "frame") -> tuple[FrameHeader, Eve
         The frame has a later version than this pagetrail reads.
     """
     header = decode_header(payload, where)
-    if header.version > SCHEMA_VERSION:
+    if not is_readable(header):
         raise SchemaTooNew(where=where, found=header.version, supported=SCHEMA_VERSION)
     table = _read(payload, header, where)
     batch = from_arrow(table)

@@ -179,6 +179,9 @@ DOUBT_LOST: Final = 103
 DOUBT_RANGE: Final = 105
 """Doubt's reason: a range of pages was being taken as a whole, by alloc_contig_range."""
 
+DOUBTS_OF_CALLS: Final = (DOUBT_HOTPLUG, DOUBT_RANGE)
+"""Those of a call; where they have no end, it had not returned when they were stored, and newer facts say how it went on."""
+
 DOUBT_TEXT: Final = {
     DOUBT_BASELINE: "the kernel's own dump disagreed later",
     DOUBT_ORDER: "an event of another CPU, within the skew of their clocks, may have come before",

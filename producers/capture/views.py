@@ -78,7 +78,9 @@ class Views:
             )
             return
         if not entries:
-            self._notes.append(f"the dump of snapshot {name} is empty: page_owner was off; it says nothing")
+            unread = tally.account.unread
+            why = f"none of its {unread} records could be read" if unread else "it is empty: page_owner was off"
+            self._notes.append(f"the dump of snapshot {name} says nothing: {why}")
             return
         because = tally.partial_because(unfiltered=True)  # what is but suspected leaves its silence a doubt
         view = BaselineBegin(

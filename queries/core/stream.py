@@ -25,7 +25,7 @@ from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import NotFound, SegmentGone, TrailMissing
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 from pagetrail.schemas.log.contract import log_directory
-from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
+from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBTS_OF_CALLS, OPEN_END
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.names import StoreFile, fold_of, streams_among
 
@@ -241,14 +241,15 @@ class Stream:
     def doubts(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
         """Return the doubts of *files* for which *where* holds, as far as they are known: DOUBT_DTYPE, in a fixed order.
 
-        The range of a hotplug call that is under way is in doubt. The facts tell which calls are: they are newer than files.
+        The range of a call (hotplug, alloc_contig_range) that is under way is in doubt. The facts, which are newer than files, tell
+        which calls are.
         """
         return np.concatenate([self.noticed(files, where, parameters), open_call_doubts(self.facts)])
 
     def noticed(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
-        """Return the same without the hotplug calls that are under way."""
+        """Return the same without the calls that are under way."""
         parts = [np.zeros(0, DOUBT_DTYPE)]
-        query = f"SELECT * FROM doubts WHERE NOT (reason = {DOUBT_HOTPLUG} AND to_ts = {OPEN_END}) AND {where}"
+        query = f"SELECT * FROM doubts WHERE NOT (reason IN {DOUBTS_OF_CALLS} AND to_ts = {OPEN_END}) AND {where}"
         for file in files:
             with self.opened(file) as db:
                 found = fetched(

@@ -129,6 +129,8 @@ class _Printer:
         if mask not in self._gfp_texts:
             self._gfp_texts[mask] = format_gfp(mask, self._names) if mask else ""
         parts = [f"Page allocated via order {row['order']}, mask {hex(mask)}({self._gfp_texts[mask]})"]
+        if not self._rules.page_owner_has_times:
+            return parts[0]
         listed = row["listed"]
         if not listed or row["pid"] is not None:
             parts.append(f"pid {_or(row['pid'], -1)}")

@@ -18,7 +18,7 @@ from pagetrail.schemas.linux.gfp import format_gfp
 from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
 from pagetrail.schemas.linux.releases import KernelRules, rules_of
 from pagetrail.schemas.linux.trace_clock import DUMP_ORDER
-from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END
+from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, DOUBT_RANGE, DOUBTS_OF_CALLS, OPEN_END
 
 NO_ACCOUNT: Final = "an older pagetrail read it, and had not yet told how many lines it did not understand"
 """The reason of the loss that is presumed in a recording of an older reader that has no end."""
@@ -42,13 +42,16 @@ class HotplugCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenRange:
-    """A call of alloc_contig_range that has not returned."""
+    """A call of alloc_contig_range that has not returned; *first* to *stop* are the largest blocks around its range."""
 
     pfn: int
     nr_pages: int
+    seq: int
     ts: int
     gfp_mask: int | None
     pid: int | None
+    first: int
+    stop: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -226,13 +229,24 @@ def _copied(fact: Any) -> Any:
 
 
 def open_call_doubts(facts: Facts) -> NDArray[np.void]:
-    """Return a doubt (DOUBT_DTYPE) for each hotplug call that has not returned: until then its range is in doubt."""
+    """Return a doubt (DOUBT_DTYPE) for each call of hotplug or alloc_contig_range that has not returned: its range is in doubt."""
     rows = [
         (call.pfn, call.nr_pages, call.ts, OPEN_END, call.ts, call.seq, DOUBT_HOTPLUG)
         for call in facts.open_calls()
         if call.pfn is not None and call.nr_pages is not None
     ]
+    rows += [
+        (opened.first, opened.stop - opened.first, opened.ts, OPEN_END, opened.ts, opened.seq, DOUBT_RANGE)
+        for opened in facts.open_ranges
+        if opened.first < opened.stop
+    ]
     return np.array(rows, DOUBT_DTYPE)
+
+
+def is_of_an_open_call(doubts: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Return which of stored doubts are those of calls that had not returned then: facts that are read later say how it went on."""
+    found: NDArray[np.bool_] = np.isin(doubts["reason"], DOUBTS_OF_CALLS) & (doubts["to_ts"] == OPEN_END)
+    return found
 
 
 def from_plain(saved: dict[str, Any]) -> Facts:

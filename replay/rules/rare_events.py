@@ -6,7 +6,7 @@ from typing import Final
 from pagetrail.replay.facts.facts import OpenRange
 from pagetrail.replay.fold.decode import decode
 from pagetrail.replay.fold.notice_jit import doubt
-from pagetrail.replay.fold.options import OPT_MAX_PFN, OPT_SKEW
+from pagetrail.replay.fold.options import OPT_GFP_COMP, OPT_MAX_PFN, OPT_SKEW
 from pagetrail.replay.fold.range_jit import stamp_range
 from pagetrail.replay.fold.tables import with_room
 from pagetrail.replay.rules.baselines import begin_baseline, drop_baseline, end_baseline
@@ -117,8 +117,11 @@ def take_contig_range(state: StreamState, event: EventRow) -> None:
     gap = Gap(t_lo=event.ts, t_hi=event.ts, reason=f"{detail.call} is not followed")
     state.lose_pages(pfn, nr_pages, event.seq, event.ts, gap)
     if own_mask:
-        mask, pid = event.value("gfp_mask"), event.value("pid")
-        opened = OpenRange(pfn=pfn, nr_pages=nr_pages, ts=event.ts, gfp_mask=mask, pid=pid)
+        mask, pid, largest = event.value("gfp_mask"), event.value("pid"), max_order_nr_pages(state.facts.boot)
+        opened = OpenRange(
+            pfn=pfn, nr_pages=nr_pages, seq=event.seq, ts=event.ts, gfp_mask=mask, pid=pid, first=pfn // largest * largest,
+            stop=min(-(-(pfn + nr_pages) // largest) * largest, int(state.opts[OPT_MAX_PFN])),
+        )  # fmt: skip
         state.facts.open_ranges = [*(o for o in state.facts.open_ranges if o.pid != pid), opened]
 
 
@@ -129,19 +132,25 @@ def _end_range(state: StreamState, event: EventRow) -> None:
     """
     pid, ret = event.value("pid"), event.value("ret")
     call = next((opened for opened in state.facts.open_ranges if opened.pid == pid), None)
-    if call is None:
+    state.facts.open_ranges = [opened for opened in state.facts.open_ranges if opened is not call]
+    if call is None or any(gap.t_hi >= call.ts for _, _, gap in state.facts.gaps):
+        # the entry, or its own return, may be lost, and this return belong to another call
         reason = "alloc_contig_range returned whose range was not seen"
         state.lose(event.seq, event.ts, None, Gap(t_lo=event.ts, t_hi=event.ts, reason=reason))
         return
-    state.facts.open_ranges = [opened for opened in state.facts.open_ranges if opened is not call]
     if ret == 0:
         _stamp(state, event, call)
+        if state.facts.clock_skew():  # events of other CPUs may have come before or behind the return
+            gap = Gap(
+                t_lo=event.ts, t_hi=event.ts, reason="the order of a range's return and other CPUs' events is unknown"
+            )
+            state.lose_pages(call.pfn, call.nr_pages, event.seq, event.ts, gap)
     _doubt_meanwhile(state, event, call)
 
 
 def _stamp(state: StreamState, event: EventRow, call: OpenRange) -> None:
-    pages, flags, stop = state.facts.pages_per_section, state.facts.gfp_flags, call.pfn + call.nr_pages
-    compound = ((call.gfp_mask or 0) & flags.get("__GFP_COMP", 0)) != 0
+    pages, stop = state.facts.pages_per_section, call.pfn + call.nr_pages
+    compound = ((call.gfp_mask or 0) & int(state.opts[OPT_GFP_COMP])) != 0
     order = call.nr_pages.bit_length() - 1 if compound else 0
     alloc_ts = (
         event.ts if event.ts - call.ts <= SAME_TS_NSEC else ABSENT64
@@ -162,12 +171,9 @@ def _stamp(state: StreamState, event: EventRow, call: OpenRange) -> None:
 
 def _doubt_meanwhile(state: StreamState, event: EventRow, call: OpenRange) -> None:
     """Doubt the blocks around the range during the call: they are isolated as a whole, and what lies beside it is freed again."""
-    largest = max_order_nr_pages(state.facts.boot)
-    first = call.pfn // largest * largest
-    stop = min(-(-(call.pfn + call.nr_pages) // largest) * largest, int(state.opts[OPT_MAX_PFN]))
-    if first < stop:
+    if call.first < call.stop:
         state.tables = with_room(state.tables, 1)
-        doubt(state.tables, first, stop - first, call.ts, event.ts, event.seq, DOUBT_RANGE)
+        doubt(state.tables, call.first, call.stop - call.first, call.ts, event.ts, event.seq, DOUBT_RANGE)
 
 
 def take_marker(state: StreamState, event: EventRow) -> None:

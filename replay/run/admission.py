@@ -6,8 +6,7 @@ from pagetrail.replay.rules.engine import StreamEngine
 from pagetrail.replay.run.report import ReplayReport
 from pagetrail.replay.run.superseding import Coming, superseded_message
 from pagetrail.replay.store.cut import Cut, Successor
-from pagetrail.schemas.columns import SCHEMA_VERSION
-from pagetrail.schemas.frames import FrameHeader, RecordingKey
+from pagetrail.schemas.frames import FrameHeader, RecordingKey, is_readable
 from pagetrail.schemas.log.contract import LogRecord
 from pagetrail.schemas.log.stored import superseded_by
 
@@ -55,7 +54,12 @@ class Admission:
         return Verdict.SKIP if self._is_of_another_reader(engine, header) else Verdict.FOLD
 
     def in_turn(self, engine: StreamEngine, record: LogRecord) -> Verdict:
-        """Decide on a frame when everything before it is folded."""
+        """Decide on a frame when everything before it is folded.
+
+        Nothing is decided of one that cannot be read: its stream halts there, until someone can.
+        """
+        if not is_readable(record.header):
+            return Verdict.FOLD
         if record.header.recording_key in self.superseded:
             return Verdict.SUCCESSOR
         verdict = self._superseding(engine, record) if record.header.first_seq == 0 else Verdict.FOLD
@@ -97,14 +101,11 @@ class Admission:
         return Verdict.ANEW
 
     def _is_of_another_reader(self, engine: StreamEngine, header: FrameHeader) -> bool:
-        """Whether a frame would go on with a recording that has ended, or whose frames have another version: it is refused.
-
-        A frame of a version that cannot be read is not refused for that: its stream halts there, until someone can read it.
-        """
+        """Whether a frame would go on with a recording that has ended, or whose frames have another version: it is refused."""
         known = next((r for r in engine.state.facts.recordings if r.recording == header.recording), None)
         if (
             known is None
-            or header.version > SCHEMA_VERSION
+            or not is_readable(header)
             or header.last_seq < known.next_seq
             or not (known.complete or known.version != header.version)
         ):

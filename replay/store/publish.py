@@ -107,9 +107,9 @@ def _write_tables(path: Path, tables: dict[str, Iterator[pa.RecordBatch]]) -> No
 
 
 def _allow(db: duckdb.DuckDBPyConnection, rows: pa.RecordBatch) -> None:
-    """Raise the limit of memory where rows are large: a text has to be there in one piece, and twice."""
-    if rows.nbytes * 4 > _LEAST_MEMORY:
-        db.execute(f"SET memory_limit = '{_LEAST_MEMORY + 4 * rows.nbytes}B'")
+    """Set the limit of memory, higher where rows are large: a text has to be there in one piece, and twice."""
+    more = 4 * rows.nbytes if rows.nbytes * 4 > _LEAST_MEMORY else 0
+    db.execute(f"SET memory_limit = '{_LEAST_MEMORY + more}B'")
 
 
 def _check_same(store: Store, name: str, digest: str) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.coverage import Coverage
-from pagetrail.replay.facts.facts import from_plain
+from pagetrail.replay.facts.facts import from_plain, is_of_an_open_call
 from pagetrail.replay.fold.decode import TextTable
 from pagetrail.replay.fold.options import STATE_OPTIONS, write_rules
 from pagetrail.replay.fold.section_jit import place_runs
@@ -40,7 +40,7 @@ from pagetrail.replay.store.read import arrays, columns, meta, opened
 from pagetrail.replay.store.state_digest import EndedSums
 from pagetrail.schemas.batch import packed
 from pagetrail.schemas.errors import SegmentGone
-from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, OPEN_END, STAMP_DTYPE, VALUE_DTYPE, VALUE_SAID_DTYPE
+from pagetrail.schemas.owner import DOUBT_DTYPE, OPEN_END, STAMP_DTYPE, VALUE_DTYPE, VALUE_SAID_DTYPE
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.store.tables import SAID_SINCE
@@ -181,7 +181,7 @@ def _restore_closed(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
     t = state.tables
     runs, records = arrays(db.sql("SELECT * FROM spans").to_arrow_table())
     doubts = columns(db.sql("SELECT * FROM doubts").to_arrow_table(), DOUBT_DTYPE)
-    doubts = doubts[~((doubts["reason"] == DOUBT_HOTPLUG) & (doubts["to_ts"] == OPEN_END))]
+    doubts = doubts[~is_of_an_open_call(doubts)]
     quarantined = np.array(db.execute("SELECT * FROM quarantined").fetchall(), np.int64).reshape(-1, 4)
     t = t._replace(
         runs=np.concatenate([runs, t.runs]), closed=np.concatenate([records, t.closed]),

@@ -149,3 +149,12 @@ def test_boots_in_a_file_of_an_archive_are_split(run_fresh: Run, tmp_path: Path)
     assert "--split-boots" in done.stderr
     assert run_fresh("ingest", "two.zip", "--split-boots").returncode == 0
     assert len(streams(run_fresh)) == 2
+
+
+@pytest.mark.parametrize("at", ["mtime", "120s"])
+def test_one_time_is_not_that_of_all_dumps_of_an_archive(run_fresh: Run, tmp_path: Path, at: str) -> None:
+    """The file's time is that of the archive, when it was packed."""
+    (tmp_path / "po.tar").write_bytes(tar_of({"a.txt": DUMP.encode()}))
+    done = run_fresh("ingest", "po.tar", "--at", at)
+    assert done.returncode == 2
+    assert "this is an archive; unpack it" in done.stderr

@@ -1,18 +1,20 @@
 """What a loss takes away: from all pages, or from those that it names; and what recordings of older readers are worth."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from pagetrail import api
 from pagetrail.producers.log.framing import Framer, single
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.details import ContigRange, Gap, RecordingEnd
+from pagetrail.schemas.details import ContigRange, Coverage, Gap, RecordingEnd
 from pagetrail.schemas.frames import FrameOrigin
+from tests.model.config import EVERYTHING
 from tests.oracles.answers import ORIGIN, numbered
 from tests.queries.conftest import fold
 from tests.replay.states import trail_of
-from tests.stories import SECOND, Story
+from tests.stories import BOOT, SECOND, Story
 from tests.version_3 import in_version_3
 
 LINE = "a line that was not understood"
@@ -79,6 +81,44 @@ def test_a_range_that_is_taken_as_a_whole_is_in_doubt(tmp_path: Path) -> None:
     tell.log.say(Kind.CONTIG_RANGE, tell.now, entry, pfn=0, nr_pages=32)
     trail = tell.trail(tmp_path / "trail")
     assert [sure(trail, pfn) for pfn in (8, 40)] == [False, True]
+
+
+RELEASE = BOOT.model_copy(update={"release": "6.12.94"})
+
+
+def range_call(tell: Story, phase: Literal["entry", "return"], **columns: int) -> None:
+    tell.now += SECOND
+    tell.log.say(
+        Kind.CONTIG_RANGE, tell.now, ContigRange(call="alloc_contig_range", phase=phase), (0, 7, 7, 0), **columns
+    )
+
+
+@pytest.mark.parametrize("returned", [False, True])
+def test_until_the_call_returns_what_is_freed_in_a_range_is_in_doubt(tmp_path: Path, returned: bool) -> None:
+    tell = Story(boot=RELEASE)
+    tell.log.say(Kind.COVERAGE, tell.now, Coverage(kinds=(*EVERYTHING, "contig_range"), declared_by="the story"))
+    tell(Kind.ALLOC, 8)
+    range_call(tell, "entry", pfn=0, nr_pages=32, gfp_mask=0xCC0)
+    if returned:
+        range_call(tell, "return", ret=-16)
+        tell(Kind.ALLOC, 8)
+    tell(Kind.FREE, 8)
+    trail = tell.trail(tmp_path / "trail", floor=2)
+    assert sure(trail, 8) == returned
+    assert returned or "a range of pages" in trail.owner([8], "-0s").to_pylist()[0]["why"]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_return_behind_a_loss_may_be_of_another_range(tmp_path: Path, lost: bool) -> None:
+    tell = Story(boot=RELEASE)
+    range_call(tell, "entry", pfn=0, nr_pages=32, gfp_mask=0xCC0)
+    if lost:
+        tell.gap(tell.now)
+    range_call(tell, "return", ret=0)
+    trail = tell.trail(tmp_path / "trail")
+    (row,) = trail.owner([8], "-0s").to_pylist()
+    assert (row["pid"] == 7) == (not lost)
+    assert not (lost and sure(trail, 8))
 
 
 # -- recordings of older readers -----------------------------------------------------------------------------------------

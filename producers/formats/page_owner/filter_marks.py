@@ -14,7 +14,11 @@ from pagetrail.producers.formats.page_owner.tally import Tally
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import absent
 
-_NODE: Final = re.compile(rb"[(|]node=(\d+)")
+_NODE: Final = re.compile(rb"[(|]node=(\d+)\D")
+"""A number is whole where something follows it: pieces of a text end anywhere."""
+
+_LONGEST: Final = 24
+"""Bytes of a node's number with its name, at most."""
 
 
 class FilterMarks:
@@ -23,17 +27,20 @@ class FilterMarks:
     def __init__(self) -> None:
         self._seen: dict[str, set[int]] = {"pid": set(), "tgid": set()}
         self._node: bytes | None = None
+        self._end = b""
         self._other_node: re.Pattern[bytes] | None = None
 
     def see_text(self, data: bytes) -> None:
-        """Look for nodes in a piece of the text."""
+        """Look for nodes in a piece of the text, and where it meets the one before."""
+        data = self._end + data
+        self._end = data[-_LONGEST:]
         if self._node is None:
             found = _NODE.search(data)
             if found is None or int(found[1]) == 0:  # nothing follows from node 0
                 self._node = None if found is None else b"0"
                 return
             self._node = found[1]
-            self._other_node = re.compile(rb"[(|]node=(?!" + found[1] + rb"\D)\d")
+            self._other_node = re.compile(rb"[(|]node=(?!" + found[1] + rb"\D)\d+\D")
         if self._other_node is not None and self._other_node.search(data):
             self._other_node = None
 

@@ -75,7 +75,7 @@ _NUMBERS_BEHIND: Final = re.compile(r"\+0x[0-9a-f]+(/0x[0-9a-f]+)?(?: *\[[^\[]*\
 _NAMELESS: Final = re.compile(r"^\.\.\.$|(?:^|\s)0x[0-9a-f]+$")
 _DECIMAL_OFFSET: Final = re.compile(rb"\+(\d+)$")
 
-_MIGRATED: Final = re.compile(rb"Page has been migrated, last migrate reason: (.+)")
+_MIGRATED: Final = re.compile(rb"[Pp]age has been migrated, last migrate reason: (.+)")
 _CHARGED: Final = re.compile(
     rb"(?P<slab>Slab cache page)|Charged (?P<objcg>\(via objcg\) )?to (?P<offline>offline )?memcg ?(?P<name>.*)"
 )
@@ -105,13 +105,13 @@ class Dialect:
 def header_fields(line: bytes) -> Fields | None:
     """Return what a header of print_page_owner says; null where it is damaged. ``more`` is what it has beyond known fields."""
     found = next((match for pattern in _HEADERS if (match := pattern.fullmatch(line))), None)
-    return None if found is None else _header(found.groupdict())
+    return None if found is None else owner_fields(found.groupdict())
 
 
 def tracked_fields(line: bytes) -> Fields | None:
     """Return what a line of page_tracking.txt says; null where it is damaged."""
     found = _TRACKED.fullmatch(line)
-    fields = None if found is None else _header(found.groupdict())
+    fields = None if found is None else owner_fields(found.groupdict())
     if found is None or fields is None:
         return None
     pfn = int(found["pfn"], 16)
@@ -120,7 +120,8 @@ def tracked_fields(line: bytes) -> Fields | None:
     return fields | {"pfn": pfn}
 
 
-def _header(found: Mapping[str, bytes | None]) -> Fields | None:
+def owner_fields(found: Mapping[str, bytes | None]) -> Fields | None:
+    """Return the fields of an owner from their texts, by the names of the groups of patterns; null where one is impossible."""
     fields: Fields = {}
     for name, base in (("order", 10), ("pid", 10), ("tgid", 10), ("ts", 10), ("free_ts", 10), ("gfp", 16)):
         if (text := found.get(name)) is not None:

@@ -11,7 +11,15 @@ from typing import BinaryIO, Final
 
 from pagetrail.producers.detail_rows import baseline, clock_row
 from pagetrail.producers.formats.format import Format, Origin
-from pagetrail.producers.formats.page_owner.lines import Fields, frame_text, is_uneven, migratetype_number, readable
+from pagetrail.producers.formats.page_owner.lines import (
+    Fields,
+    frame_text,
+    is_uneven,
+    migratetype_number,
+    other_fields,
+    owner_fields,
+    readable,
+)
 from pagetrail.producers.formats.page_owner.prefixes import Strip, stripper
 from pagetrail.producers.parsed import RECORD, ReadAccount, noted
 from pagetrail.schemas.batch import EventBatch
@@ -19,7 +27,6 @@ from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import BaselineBegin, Clock
 from pagetrail.schemas.errors import InputError
 from pagetrail.schemas.events import Row, rows_to_batch
-from pagetrail.schemas.linux.migrate import MIGRATE_REASON_NAMES
 from pagetrail.schemas.linux.page_flags import KPF_BUDDY
 from pagetrail.schemas.stacks import CUT_OFF
 
@@ -54,7 +61,6 @@ _FREED: Final = re.compile(
     rb"page last free (?:pid -?\d+ tgid -?\d+ )?stack trace:|page_owner free stack trace missing"
 )
 _NO_STACK: Final = re.compile(rb"page_owner allocation stack trace missing")
-_MIGRATED: Final = re.compile(rb"page has been migrated, last migrate reason: (\w+)")
 _TIME: Final = re.compile(rb"\[ *(\d{1,9})\.(\d{6})\]")
 _PLACE: Final = re.compile(rb"\s+[\w./-]+:\d+(?P<inline> \[inline\])?\s*$")
 """Where a function is in the source: decode_stacktrace.sh and syzbot add it, and frames of inline functions."""
@@ -139,6 +145,8 @@ class PageReports:
 
     def _take(self, number: int, line: bytes) -> Iterator[EventBatch]:
         """Take a line; yield the report that it ends."""
+        if b"Linux version " in line and (self._open or self.account.records):
+            raise self._another_boot(number)
         found = _PAGE.search(line) if b"mapcount:" in line else None
         if found:
             before = self._open
@@ -146,7 +154,7 @@ class PageReports:
             prefix = line[: found.start()]
             self._open = _Report(
                 line=number, pfn=None if found[1] is None else int(found[1], 16), at=_time_of(prefix),
-                strip=stripper(prefix), doubtful=before is not None and before.fields is None,
+                strip=stripper(prefix), doubtful=before is not None and not before.behind,
             )  # fmt: skip
             return
         report = self._open
@@ -181,9 +189,8 @@ class PageReports:
 
     def _goes_on(self, report: _Report, text: bytes, bare: bytes) -> bool:
         """Take a line behind the owner's."""
-        if report.fields is not None and (found := _MIGRATED.match(bare)):
-            if (name := readable(found[1])) in MIGRATE_REASON_NAMES:
-                report.fields["migrate_reason"] = MIGRATE_REASON_NAMES.index(name)
+        if report.fields is not None and (more := other_fields(bare)) is not None:
+            report.fields |= more
             return True
         if _FREED.match(bare) or _NO_STACK.match(bare):
             report.whole, report.behind = True, True
@@ -249,30 +256,27 @@ class PageReports:
         """
         if report.at is not None:
             if report.at < self._said_at - _FALLS_NSEC:
-                raise InputError(
-                    f"{self._source}: expected the messages of one boot; found that their times fall at line {report.line}: give "
-                    "each boot's as a file of its own"
-                )
+                raise self._another_boot(report.line)
             self._said_at = report.at
         named = (report.at, fields.get("ts_nsec"), fields.get("free_ts_nsec"))
         self._at = max(self._at, 0, *(int(value) for value in named if value is not None))
         return self._at
 
+    def _another_boot(self, line: int) -> InputError:
+        return InputError(
+            f"{self._source}: expected the messages of one boot; found that another one begins before line {line}, or there: give "
+            "each boot's as a file of its own"
+        )
+
 
 def _owner(bare: bytes) -> Fields | None:
     """Return what the line of a page's owner says; null: it is no such line."""
     found = _LAST.match(bare)
-    if found is None:
+    fields = None if found is None else owner_fields(found.groupdict())
+    if found is None or fields is None:
         return None
-    fields: Fields = {"order": int(found["order"]), "gfp_mask": int(found["gfp"], 16)}
-    for name, column in (("pid", "pid"), ("tgid", "tgid"), ("ts", "ts_nsec"), ("free_ts", "free_ts_nsec")):
-        if found[name] is not None:
-            fields[column] = int(found[name])
-    if found["comm"] is not None:
-        fields["comm"] = readable(found["comm"])
-    if (number := migratetype_number(found["migratetype"])) is not None:
-        fields["migratetype"] = number
-    return fields
+    number = migratetype_number(found["migratetype"])
+    return fields if number is None else fields | {"migratetype": number}
 
 
 def _owned(report: _Report, pfn: int, fields: Fields) -> Row:

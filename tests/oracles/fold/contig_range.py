@@ -24,12 +24,14 @@ def take_contig_range(oracle: "Reference", event: Event, said: dict[str, Any]) -
 
 def end_range(oracle: "Reference", event: Event) -> None:
     call = oracle.ranges.pop(event.get("pid"), None)
-    if call is None:
+    if call is None or any(end >= call[0] for end in oracle.gap_ends):
         oracle.gap_ends.append(oracle.ts)
         return
     begun, pages, gfp = call
     if event.get("ret") == 0:
         stamp(oracle, event, pages, gfp, oracle.ts if oracle.ts - begun <= SAME_TS_NSEC else None)
+        if oracle.skew:
+            lose_pages(oracle, pages, oracle.ts, oracle.ts)
     around = range(pages.start // oracle.largest * oracle.largest, -(-pages.stop // oracle.largest) * oracle.largest)
     for page in around[: max(oracle.beyond - around.start, 0)]:
         oracle.doubt(page, begun, oracle.ts, DOUBT_RANGE)

@@ -236,6 +236,17 @@ def test_more_bad_lines_and_records_than_a_table_holds_are_all_counted():
     assert (account.not_understood, len(rows)) == (1000, 20_000)
 
 
+@pytest.mark.parametrize("node", ["1", "12"])
+def test_a_node_is_seen_wherever_a_piece_of_the_text_ends(node):
+    data = FORMS.replace(b"node=0", b"node=" + node.encode())
+    for chunk_bytes in range(40, 80):  # the text is cut at each place of "node=" in one of these
+        dump = PageOwnerDump(io.BytesIO(data), source="dump", chunk_bytes=chunk_bytes)
+        list(dump.batches())
+        assert [why for why in dump.tally.filtered if "node" in why] == [
+            f"all its records are of node {node}, as a filter leaves them"
+        ]
+
+
 def test_an_empty_dump_has_no_entries():
     rows, account = read(b"")
     assert (rows, account.truncated) == ([], None)

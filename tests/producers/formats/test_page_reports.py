@@ -1,6 +1,7 @@
 """Reports of single pages in the kernel's messages: dump_page() with page_owner's lines."""
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -158,9 +159,32 @@ def test_a_page_without_a_number_is_not_read() -> None:
         read(text(report(8, page="page:ffffea0001ef1000 count:1 mapcount:0 mapping:0000000000000000 index:0x0")))
 
 
-def test_messages_of_two_boots_are_refused() -> None:
-    with pytest.raises(InputError, match="one boot"):
-        read(text(report(8), "[  100.000000] ") + text(report(9), "[    5.000000] "))
+@pytest.mark.parametrize("later", [5, 200])
+def test_messages_of_two_boots_are_refused(later: int) -> None:
+    """The second boot begins with the kernel's banner, whenever its own report comes."""
+    banner = text(["Linux version 6.12.1 (builder@host)"], "[    0.000000] ")
+    for between in [banner, *([b""] if later < 100 else [])]:
+        with pytest.raises(InputError, match="one boot"):
+            read(text(report(8), "[  100.000000] ") + between + text(report(9), f"[{later:5}.000000] "))
+
+
+def test_a_report_that_begins_within_the_stack_of_another_is_not_read() -> None:
+    """The rest of the first one's stack would be taken for the second one's."""
+    first, second = report(8, pid=1), report(9, pid=2)
+    at = next(place for place, line in enumerate(first) if "prep_new_page" in line) + 1
+    found, reports = read(text([*first[:at], *second[:5], *first[at:], *second[5:], *report(10, pid=3)]))
+    assert {(entry["pfn"], entry["pid"]) for entry in found} == {(8, 1), (10, 3)}
+    assert next(entry for entry in found if entry["pfn"] == 8)["stack"].endswith("...")
+    assert reports.account.unread == 1
+
+
+@pytest.mark.parametrize("number", ["pid 4999999999", "gfp_mask 0xffffffffffffffff", "order 77"])
+def test_a_report_with_an_impossible_number_is_not_read_and_the_others_are(number: str) -> None:
+    name = number.split()[0]
+    damaged = [re.sub(rf"{name} [0-9a-fx]+", number, line) if "via order" in line else line for line in report(8)]
+    found, reports = read(text(damaged + report(9)))
+    assert [entry["pfn"] for entry in found] == [9]
+    assert reports.account.unread == 1
 
 
 def test_it_is_recognised_among_other_messages() -> None:
