@@ -8,6 +8,7 @@ import bz2
 import hashlib
 import io
 import lzma
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -41,6 +42,8 @@ COMPRESSED_STEP: Final = 1 << 10
 
 UNCOMPRESSED_STEP: Final = 1 << 20
 SUFFIXES: Final = ("", ".zst", ".gz", ".xz", ".bz2")
+PACKED_SUFFIX: Final = "(?:" + "|".join(re.escape(suffix) for suffix in SUFFIXES if suffix) + ")"
+"""The pattern of what a compressed file's name ends with."""
 
 
 class _Frame(Protocol):

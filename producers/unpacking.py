@@ -10,7 +10,7 @@ from typing import BinaryIO, Final
 
 from pagetrail.producers.archives import Archive, ArchivedFile, ArchiveKind, archive_kind, open_archive
 from pagetrail.producers.formats.table import FORMATS
-from pagetrail.producers.inputs import SUFFIXES, UNCOMPRESSED_STEP, Source
+from pagetrail.producers.inputs import PACKED_SUFFIX, UNCOMPRESSED_STEP, Source
 from pagetrail.producers.spool import SPOOL_BYTES, filled, held, room_of
 from pagetrail.schemas.errors import InputError, StorageFull, TruncatedInput
 
@@ -24,7 +24,7 @@ _BESIDE_A_TRACE: Final = frozenset({
 """A folder with one of these beside a trace is a capture directory: docs/guide.md lists its files."""
 
 _TRACES: Final = frozenset(name for found in FORMATS for name in found.trace_names)
-_PACKED: Final = re.compile("(?:" + "|".join(re.escape(suffix) for suffix in SUFFIXES if suffix) + ")$")
+_PACKED: Final = re.compile(f"{PACKED_SUFFIX}$")
 _OF_MACOS: Final = re.compile(r"(?:^|/)(?:__MACOSX/.*|\._[^/]*|\.DS_Store)$")
 """What the archiver of macOS adds for itself."""
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from pagetrail.api import as_text
+from pagetrail.schemas.linux.page_owner import MEMCG_OBJCG, MEMCG_OFFLINE, MEMCG_SLAB
 
-_MEMCG: Final = {1: "slab page", 2: "charged via objcg", 4: "cgroup offline"}
-"""The bits of memcg_flags."""
+_MEMCG: Final = {MEMCG_SLAB: "slab page", MEMCG_OBJCG: "charged via objcg", MEMCG_OFFLINE: "cgroup offline"}
 
 Row = dict[str, Any]
 Time = Callable[[int], str]

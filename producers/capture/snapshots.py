@@ -7,11 +7,11 @@ from typing import BinaryIO, Final, cast
 
 from pagetrail.producers.archives import TarMembers
 from pagetrail.producers.capture.clock import parse_marker
-from pagetrail.producers.inputs import Input, find_compressed, open_input, read_text
+from pagetrail.producers.inputs import PACKED_SUFFIX, Input, find_compressed, open_input, read_text
 
 DUMP: Final = "page_owner.txt"
 ARCHIVE: Final = "page_owner_dumps.tar"
-_MEMBER: Final = re.compile(r"(?:.*/)?snapshots/([^/]+)/page_owner\.txt(?:\.(?:zst|gz|xz|bz2))?$")
+_MEMBER: Final = re.compile(rf"(?:.*/)?snapshots/([^/]+)/page_owner\.txt{PACKED_SUFFIX}?$")
 
 
 class Snapshots:

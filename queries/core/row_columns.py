@@ -115,13 +115,14 @@ _Source = TypeVar("_Source", JudgedRows, View)
 
 
 class Field(NamedTuple, Generic[_Source]):
-    """A column: its name, type and meaning, how it is made, and the arrays of ``Texts`` that it needs."""
+    """A column: its name, type and meaning, how it is made, the arrays of ``Texts`` it needs; *said*: dumps tell of it."""
 
     name: str
     type: pa.DataType
     doc: str
     make: Callable[[_Source], pa.Array]
     texts: tuple[str, ...] = ()
+    said: bool = False
 
 
 def _order(view: View) -> pa.Array:
@@ -263,7 +264,7 @@ ROW_FIELDS: Final[tuple[Field[JudgedRows], ...]] = (
     Field(
         "free_stack", pa.utf8(), "of a free run: stack of the free", _free_text("free_stack", "frames"), ("frames",)
     ),
-    Field("migrate_reason", pa.int8(), "MR_* of the last migration, from a dump", _migrate_reason),
+    Field("migrate_reason", pa.int8(), "MR_* of the last migration, from a dump", _migrate_reason, said=True),
     Field(
         "free_ts_nsec", pa.int64(), "ns, page_owner's clock: the free before this allocation, from a dump",
         _of_owned("free_ts_nsec"),
@@ -277,39 +278,39 @@ ROW_FIELDS: Final[tuple[Field[JudgedRows], ...]] = (
     Field(
         "dump_ts", pa.int64(),
         "ns, trace clock: end of the last dump that listed this allocation; what follows was so then, and may have changed since",
-        lambda r: r.said.number("ts"),
+        lambda r: r.said.number("ts"), said=True,
     ),
-    Field("cgroup", pa.utf8(), "memory cgroup that the block was charged to, as that dump says", lambda r: r.said.text("cgroup")),
+    Field(
+        "cgroup", pa.utf8(), "memory cgroup that the block was charged to, as that dump says",
+        lambda r: r.said.text("cgroup"), said=True,
+    ),
     Field(
         "memcg_flags", pa.int8(), "1 a slab page, 2 charged via objcg, 4 to an offline memcg; summed; as that dump says",
-        lambda r: r.said.number("memcg_flags"),
+        lambda r: r.said.number("memcg_flags"), said=True,
     ),
     Field(
         "block_migratetype", pa.int8(), "MIGRATE_* of the pageblock of the block's first page, as that dump says",
-        lambda r: r.said.number("block_migratetype"),
+        lambda r: r.said.number("block_migratetype"), said=True,
     ),
     Field(
         "block_type", pa.utf8(), "the name of that type: Movable, CMA, ...",
-        lambda r: r.said.name("block_migratetype", r.facts.rules.migratetype_names),
+        lambda r: r.said.name("block_migratetype", r.facts.rules.migratetype_names), said=True,
     ),
     Field(
         "page_flags", pa.int64(), "flags of the block's first page, as that dump says; 64 bits as a signed number",
-        lambda r: r.said.number("page_flags"),
+        lambda r: r.said.number("page_flags"), said=True,
     ),
     Field(
         "page_flag_names", pa.utf8(), "what that dump has in brackets behind them: lru, slab, node=0, ... joined by |",
-        lambda r: r.said.text("page_flag_names"),
+        lambda r: r.said.text("page_flag_names"), said=True,
     ),
     Field(
         "migrate_reason_name", pa.utf8(), "the name of migrate_reason: compaction, ...",
-        lambda r: _reason_names(_migrate_reason(r), r.facts.rules.migrate_reason_names),
+        lambda r: _reason_names(_migrate_reason(r), r.facts.rules.migrate_reason_names), said=True,
     ),
 )  # fmt: skip
 
-SAID: Final = frozenset(
-    {"dump_ts", "cgroup", "memcg_flags", "block_migratetype", "block_type", "page_flags", "page_flag_names",
-     "migrate_reason", "migrate_reason_name"}
-)  # fmt: skip
+SAID: Final = frozenset(field.name for field in ROW_FIELDS if field.said)
 """The columns that dumps tell of."""
 
 _FIELD: Final[Mapping[str, Field[JudgedRows]]] = {field.name: field for field in ROW_FIELDS}

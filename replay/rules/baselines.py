@@ -12,8 +12,8 @@ from pagetrail.replay.fold.notice_jit import doubt_each
 from pagetrail.replay.fold.options import OPT_FLOOR, OPT_GFP_COMP, OPT_GFP_ISOLATED, OPT_MAX_PFN, OPT_SKEW
 from pagetrail.replay.fold.section_jit import apply_baseline, apply_silence
 from pagetrail.replay.fold.tables import LIVE, ROWS_A_PAGE, ROWS_BESIDES, with_records, with_room
-from pagetrail.replay.rules.dumped.noting import Dump, Known, with_dump
-from pagetrail.replay.rules.dumped.said import nothing_said, with_parts
+from pagetrail.replay.rules.dumped.noting import Dump, Known, said_by
+from pagetrail.replay.rules.dumped.said import with_parts
 from pagetrail.replay.rules.dumps.audit import DumpAudit, differences_of
 from pagetrail.replay.rules.dumps.in_sections import by_pfn, in_whole_sections, joined
 from pagetrail.replay.rules.event_row import EventRow
@@ -118,7 +118,7 @@ def _note_said(state: StreamState, opened: OpenBaseline, pages: NDArray[np.int64
         dump = Dump(batch=batch, seq=seq, ts=ts, window_begin=opened.begin.window_begin)
         pfn = batch.column("pfn")
         near = slice(*np.searchsorted(pages, [pfn[0], pfn[-1] + 1]).tolist()) if in_parts else slice(None)
-        parts.append(with_dump(nothing_said(state.said.texts), dump, pages[near], known))
+        parts.append(said_by(dump, pages[near], known, state.said.texts))
     if parts:
         state.said = with_parts(state.said, parts)
 

@@ -42,7 +42,6 @@ from pagetrail.producers.formats.text.text_jit import (
     MAX_STACK,
     NAME,
     NEED_DATA,
-    NEW_NAME,
     NEXT,
     ODD,
     PAYLOAD,
@@ -61,9 +60,9 @@ from pagetrail.producers.formats.text.text_jit import (
     WAITING,
     after_literal,
     decimal,
+    event_name,
     line_stop,
     literal,
-    name_stop,
     page_event,
     page_fields,
     skip_spaces,
@@ -258,18 +257,11 @@ def scan_ftrace(
             else:
                 return ODD
         else:
-            colon = name_stop(data, state[PAYLOAD], stop)
-            if colon < 0:
-                return ODD
-            name = intern(slots, notes, arena, fill, data, state[PAYLOAD], colon)
-            if name < 0:
-                return GROW
-            state[NAME] = name
-            state[PAYLOAD] = colon + 1
-            action = notes[ACTION, name]
-            if action == UNKNOWN:
-                return NEW_NAME
-            if action in (KERNEL_STACK, USER_STACK) and has_head(data, colon, stop):
+            reason = event_name(data, stop, state, slots, notes, arena, fill)
+            if reason >= 0:
+                return reason
+            action = notes[ACTION, state[NAME]]
+            if action in (KERNEL_STACK, USER_STACK) and has_head(data, state[PAYLOAD] - 1, stop):
                 return EVENT
         if action in (KERNEL_STACK, USER_STACK):
             user = action == USER_STACK

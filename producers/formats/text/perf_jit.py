@@ -41,7 +41,6 @@ from pagetrail.producers.formats.text.text_jit import (
     MAX_STACK,
     NAME,
     NEED_DATA,
-    NEW_NAME,
     NEXT,
     ODD,
     PAYLOAD,
@@ -53,12 +52,11 @@ from pagetrail.producers.formats.text.text_jit import (
     STOP,
     TGID,
     TS,
-    UNKNOWN,
     after_literal,
     decimal,
+    event_name,
     line_stop,
     literal,
-    name_stop,
     page_event,
     page_fields,
     skip_spaces,
@@ -329,17 +327,10 @@ def scan_perf(
         if state[COMM_STOP] - state[COMM_START] > MAX_COMM or (state[HAS_NUL] != 0 and has_nul(data, start, stop)):
             return ODD
         state[PAYLOAD] = after_period(data, state[PAYLOAD], stop)
-        colon = name_stop(data, state[PAYLOAD], stop)
-        if colon < 0:
-            return ODD
-        name = intern(slots, notes, arena, fill, data, state[PAYLOAD], colon)
-        if name < 0:
-            return GROW
-        state[NAME] = name
-        state[PAYLOAD] = colon + 1
-        action = notes[ACTION, name]
-        if action == UNKNOWN:
-            return NEW_NAME
+        reason = event_name(data, stop, state, slots, notes, arena, fill)
+        if reason >= 0:
+            return reason
+        action = notes[ACTION, state[NAME]]
         chain_start = state[NEXT]
         chain_stop = chain(data, newlines, line + 1, size, final, state)
         if chain_stop < 0:
@@ -351,7 +342,7 @@ def scan_perf(
                 return GROW
         if action == RARE:
             return EVENT
-        if may_hide_event(data, colon, stop) if action == IGNORE else not page_fields(data, action, state):
+        if may_hide_event(data, state[PAYLOAD] - 1, stop) if action == IGNORE else not page_fields(data, action, state):
             return EVENT
         if gap_is_due(cpus, state):
             return GAP_DUE

@@ -14,7 +14,7 @@ from pagetrail.producers.formats.rows import NO_ROW, RowBuilder
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.lines_jit import wait_for_stack
 from pagetrail.producers.formats.text.odd_lines import EMPTY_LINE, LOSS_REPORT, Odd, Unread, events_in
-from pagetrail.producers.formats.text.payloads import action_of, bare_name, fields_of, is_joined, pages_named
+from pagetrail.producers.formats.text.payloads import action_of, bare_name, fields_of, is_no_measure, pages_named
 from pagetrail.producers.formats.text.stated import Stated
 from pagetrail.producers.gaps import LATEST, ORDER_FIELDS, Gaps
 from pagetrail.producers.meaning import (
@@ -176,7 +176,7 @@ class TextReader(ABC):
         if reason == tk.NEW_NAME:
             name, payload = int(state[tk.NAME]), self._payload()
             bare = bare_name(texts.text(name).decode())
-            if is_joined(bare, payload):  # a loss, which says nothing of the other events of that name
+            if is_no_measure(bare, payload):  # a loss, which says nothing of the other events of that name
                 self._undecided = name
                 texts.notes[ACTION, name] = tk.RARE
             else:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.producers.formats.interning_jit import MASK, QUIET, QUIET_FIRST, at, intern
+from pagetrail.producers.formats.interning_jit import ACTION, MASK, QUIET, QUIET_FIRST, at, intern
 from pagetrail.producers.formats.rows import (
     R_COMM,
     R_CPU,
@@ -233,6 +233,23 @@ def name_stop(data: NDArray[np.uint8], pos: int, stop: int) -> int:
             return -1
         pos += 1
     return -1
+
+
+@inner
+def event_name(
+    data: NDArray[np.uint8], stop: int, state: NDArray[np.int64], slots: NDArray[np.int64], notes: NDArray[np.int64],
+    arena: NDArray[np.uint8], fill: NDArray[np.int64],
+) -> int:  # fmt: skip
+    """Read the event's name, and go behind its colon; return why the line cannot be taken, or -1."""
+    colon = name_stop(data, state[PAYLOAD], stop)
+    if colon < 0:
+        return ODD
+    name = intern(slots, notes, arena, fill, data, state[PAYLOAD], colon)
+    if name < 0:
+        return GROW
+    state[NAME] = name
+    state[PAYLOAD] = colon + 1
+    return NEW_NAME if notes[ACTION, name] == UNKNOWN else -1
 
 
 @inner

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pagetrail.replay.fold.decode import StackTable, TextTable
 from pagetrail.replay.fold.tables import Tables
 from pagetrail.replay.rules.dumped.attribution import ATTRIBUTED_BY, head_of, is_of_the_same_allocation
-from pagetrail.replay.rules.dumped.said import Said, interned, kept, latest, no_values, with_more
+from pagetrail.replay.rules.dumped.said import Said, SaidRows, distinct_rows, interned, kept, latest, no_values
 from pagetrail.replay.rules.page_owner_baseline import handles_of
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import absent
@@ -39,10 +39,11 @@ class Known:
     stacks: StackTable
 
 
-def with_dump(said: Said, dump: Dump, pages: NDArray[np.int64], known: Known) -> Said:
-    """Return what is said with *dump*, of *pages*: those whose record in it is the one that their owner had at its end.
+def said_by(dump: Dump, pages: NDArray[np.int64], known: Known, own: TextTable) -> Said:
+    """Return what *dump* says of *pages*: those whose record in it is the one that their owner had at its end.
 
-    A page that the dump lists twice is left out. What the span of a page says too is not said again.
+    Its texts are taken into *own*. A page that the dump lists twice is left out. What the span of a page says too is not said
+    again.
     """
     rows = _listed_once(dump.batch.column("pfn").astype(np.int64), pages)
     pfn = np.asarray(dump.batch.column("pfn")[rows], np.int64)
@@ -51,7 +52,7 @@ def with_dump(said: Said, dump: Dump, pages: NDArray[np.int64], known: Known) ->
     for name in ("page_flags", "memcg_flags", "block_migratetype", "migrate_reason"):
         values[name] = dump.batch.column(name)[rows]
     for name in ("cgroup", "page_flag_names"):
-        values[name] = _own(dump.batch, name, rows, said.texts)
+        values[name] = _own(dump.batch, name, rows, own)
     handle = _record_of(known.tables, pfn)
     records, none = known.tables.records, handle < 0
     tgid = dump.batch.column("tgid")[rows]
@@ -60,8 +61,9 @@ def with_dump(said: Said, dump: Dump, pages: NDArray[np.int64], known: Known) ->
         texts, column = dump.batch.texts.get(name, ()), dump.batch.column(name)[rows]
         there = ~none & (records[name][handle] == interned(table, texts, column))
         there &= _is_the_form(texts, column, table, same)
-        values[name] = interned(said.texts, texts, np.where(there, -1, column))
-    return with_more(said, pfn, values, _stamps(dump, rows, handle, known.tables))
+        values[name] = interned(own, texts, np.where(there, -1, column))
+    distinct, index = distinct_rows(values)
+    return Said(SaidRows(pfn, index), distinct, _stamps(dump, rows, handle, known.tables), own)
 
 
 def without_ended(said: Said, tables: Tables) -> Said:

@@ -58,17 +58,6 @@ def no_values(size: int) -> NDArray[np.void]:
     return values
 
 
-def with_more(said: Said, pfn: NDArray[np.int64], values: NDArray[np.void], stamps: NDArray[np.void]) -> Said:
-    """Return what is said with a later dump: *values* of each *pfn*, which rises; equal values are kept once."""
-    distinct, index = distinct_rows(values)
-    rows = SaidRows(
-        np.concatenate([said.rows.pfn, pfn]),
-        np.concatenate([said.rows.said, index + np.int32(said.values.size)]),
-    )
-    joined = Said(rows, np.concatenate([said.values, distinct]), np.concatenate([said.stamps, stamps]), said.texts)
-    return _by_page(joined)
-
-
 def with_parts(said: Said, parts: Sequence[Said]) -> Said:
     """Return what is said with the *parts* of a later dump, which have the same texts; equal values are kept once."""
     starts = np.cumsum([said.values.size, *(part.values.size for part in parts)])
