@@ -15,7 +15,12 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 _LONG = ("kafka", "subprocess", "captures", "tests.commands")
 """Files in which one of these words stands start processes, wait for brokers, or read long recordings."""
-_ONE_BY_ONE = ("tests/captures/test_certainty.py", "tests/mutations/", "tests/properties/")
+_ONE_BY_ONE = (
+    "tests/captures/test_by_release.py",
+    "tests/captures/test_certainty.py",
+    "tests/mutations/",
+    "tests/properties/",
+)
 """Their tests share nothing, or what processes share."""
 
 

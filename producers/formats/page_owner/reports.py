@@ -78,7 +78,7 @@ class _Report:
     at
         Time of its first line, ns; null: the lines have none.
     doubtful
-        Another one had begun and was not over: lines of either may be the other's.
+        Another one had begun and was not over, so that lines of either may be the other's; or its owner's line is damaged.
     flags
         How many lines there were with the flags of a page: a whole report has one.
     allocated
@@ -183,7 +183,9 @@ class PageReports:
             return bool(found) or _OF_THE_PAGE.match(bare) is not None
         if report.fields is None:
             report.fields = _owner(bare)
-            report.doubtful |= bool(_OF_THE_PAGE.match(bare) or _FLAGS.match(bare) or _TRACKS.match(bare))
+            report.doubtful |= report.fields == {} or bool(
+                _OF_THE_PAGE.match(bare) or _FLAGS.match(bare) or _TRACKS.match(bare)
+            )
             return report.fields is not None
         return self._goes_on(report, text, bare)
 
@@ -270,11 +272,13 @@ class PageReports:
 
 
 def _owner(bare: bytes) -> Fields | None:
-    """Return what the line of a page's owner says; null: it is no such line."""
+    """Return what the line of a page's owner says, nothing where a number is impossible; null: it is no such line."""
     found = _LAST.match(bare)
-    fields = None if found is None else owner_fields(found.groupdict())
-    if found is None or fields is None:
+    if found is None:
         return None
+    fields = owner_fields(found.groupdict())
+    if fields is None:
+        return {}
     number = migratetype_number(found["migratetype"])
     return fields if number is None else fields | {"migratetype": number}
 
