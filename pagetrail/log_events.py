@@ -11,6 +11,8 @@ from pagetrail.queries.core.stream import open_streams
 from pagetrail.queries.questions import events as questions
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.replay.log.kafka import KafkaLogReader
+from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.details import RecordingBegin
 from pagetrail.schemas.errors import NotFound, TrailMissing
 from pagetrail.schemas.linux.trace_clock import counts_only
 from pagetrail.schemas.log.address import KafkaAddress
@@ -44,17 +46,16 @@ def events_of(
         return questions.events_of(reader, recording, numbers)
 
 
-def time_text_of(trail: str | Path, recording: str, *, log: KafkaAddress | None = None) -> Callable[[int], str]:
-    """Return what makes text of the trace times of a recording: seconds, or integers where its trace clock only counts.
+def time_text_of(trail: str | Path, shown: pa.Table, *, log: KafkaAddress | None = None) -> Callable[[int], str]:
+    """Return what makes text of the trace times of a recording, some of whose events are *shown*: seconds, or integers where its
+    trace clock only counts.
 
-    The trail's own log says which clock it is. A topic has no index: what was replayed of it into the trail says so; where
-    that is nothing, times stay integers: those are right whatever the clock.
+    The recording's first event says which clock it is. A topic has no index: where that event is not shown, what was replayed of
+    the topic into the trail says it; where that is nothing, times stay integers, which are right whatever the clock.
     """
-    if log is None:
-        with questions.own_log(Path(trail)) as reader:
-            begin = questions.begin_of(reader, recording)
-        if begin is None:
-            return str
+    recording = shown["recording"][0].as_py()
+    begin = _begin_of(trail, recording, shown, log)
+    if begin is not None:
         return partial(as_text, counting_clock=begin.trace_clock if counts_only(begin.trace_clock) else None)
     try:
         streams = open_streams(Path(trail), correct=None)
@@ -63,6 +64,16 @@ def time_text_of(trail: str | Path, recording: str, *, log: KafkaAddress | None 
     parts = (part for stream in streams for part in stream.facts.recordings)
     found = next((part for part in parts if part.recording == recording), None)
     return str if found is None else partial(as_text, counting_clock=found.counting_clock)
+
+
+def _begin_of(trail: str | Path, recording: str, shown: pa.Table, log: KafkaAddress | None) -> RecordingBegin | None:
+    """Return the first event of a recording, if it is shown or the trail's own log has it."""
+    if shown["kind"][0].as_py() == Kind.RECORDING_BEGIN.name.lower():
+        return RecordingBegin.model_validate_json(shown["detail"][0].as_py())
+    if log is not None:
+        return None
+    with questions.own_log(Path(trail)) as reader:
+        return questions.begin_of(reader, recording)
 
 
 def _log_reader(trail: str | Path, log: KafkaAddress | None) -> KafkaLogReader | SqliteLogReader:

@@ -1,6 +1,7 @@
 """Questions of a trail whose log is a topic: the store answers them, and nothing is said of a log that the trail does not have."""
 
 import uuid
+from itertools import zip_longest
 
 import pytest
 
@@ -71,7 +72,12 @@ def test_a_topic_shows_the_event_that_a_proof_names(beside: Trail, elsewhere: Tr
         assert run("event", *named, *where).out == expected != ""
     (partition,) = (p for p in range(3) if (run("event", "0", "--partition", str(p), "--log", log).code == 0))
     whole = run("event", "0", "--partition", str(partition), "--log", log).out
-    assert whole == run("event", "0", "--trail", beside.path).out
+    differ = [
+        pair
+        for pair in zip_longest(whole.splitlines(), run("event", "0", "--trail", beside.path).out.splitlines())
+        if pair[0] != pair[1]
+    ]
+    assert (whole != "", differ[:3]) == (True, [])
 
 
 @pytest.mark.parametrize("named", [("no-such-recording", "1"), (None, "99999999")])

@@ -56,6 +56,6 @@ def event(
         return
     if not found.num_rows:
         return
-    time = api.time_text_of(trail, found["recording"][0].as_py(), log=address)
+    time = api.time_text_of(trail, found, log=address)
     for batch in found.to_batches(max_chunksize=4096):
         out("".join(event_text(row, time) for row in batch.to_pylist()))
