@@ -51,6 +51,7 @@ from pagetrail.queries.questions import (
     top,
 )
 from pagetrail.replay.log.kafka import KafkaLogReader
+from pagetrail.replay.store.memory import give_back_at_once
 from pagetrail.replaying import replay
 from pagetrail.schemas.compat import check as check_schema
 from pagetrail.schemas.compat import check_published as check_published_schemas
@@ -82,6 +83,7 @@ __all__ = [
     "dumps_in_order",
     "events",
     "events_of",
+    "give_back_at_once",
     "ingest",
     "ingest_all",
     "open",

@@ -41,7 +41,7 @@ DMESG: Final = Format(
     name="dmesg",
     line=re.compile(rb"(?:<\d+>)?\[\s*\d+\.\d{6}\]"),
     instead="give the capture directory that it belongs to: dmesg is read with a trace, and alone only for "
-    "reports of pages ('page_owner tracks the page as ...'), of which none is near its beginning",
+    "reports of pages ('page_owner tracks the page as ...'), of which it has none",
 )
 FUNCTION_GRAPH: Final = Format(
     name="a function graph without times",
