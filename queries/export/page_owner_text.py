@@ -1,8 +1,9 @@
 """The kernel's own text of page_owner at an instant: what ``cat /sys/kernel/debug/page_owner`` would have printed.
 
-Source: mm/page_owner.c, print_page_owner and read_page_owner (Linux 6.1): one record for every page whose pfn is aligned to the
-order of its owner's block; free pages have none. Where a dump listed the allocation, the record is that of the dump. Elsewhere page
-flags and pageblock types are not known: they are printed as 0 and as the page's own type.
+Source: mm/page_owner.c, print_page_owner and read_page_owner (Linux 5.10, 6.1, 6.12, 7.2): one record for every page whose pfn is
+aligned to the order of its owner's block; free pages have none. The stream's release chooses the form. Where a dump listed the
+allocation, the record is that of the dump. Elsewhere page flags and pageblock types are not known: they are printed as 0 and as the
+page's own type.
 """
 
 from collections.abc import Iterator
@@ -87,10 +88,13 @@ def _fields(facts: Facts, records: NDArray[np.void], said: SaidOf, texts: Texts)
         column = np.ascontiguousarray(records[name])
         return said.text(name).fill_null(of.take(pa.array(column, mask=column < 0))) if len(of) else said.text(name)
 
+    listed = said.index >= 0
+    said_ts = said.number("ts").fill_null(0).to_numpy().astype(np.int64)
     stamps = owner_ts(records, owner_clock(facts.clocks))
     stamps = np.where(stamps != ABSENT64, stamps, records["alloc_ts"])
     return {
-        "listed": pa.array(said.index >= 0),
+        "listed": pa.array(listed),
+        "recording": pa.array(facts.recording_at(np.where(listed, said_ts, records["evidence_ts"]))),
         "order": known("order"), "pid": known("pid"), "gfp_mask": known("gfp_mask"),
         "tgid": said.number("tgid").fill_null(known("tgid")),
         "ts_nsec": said.number("ts_nsec").fill_null(pa.array(stamps, mask=stamps == ABSENT64)),
@@ -107,9 +111,9 @@ class _Printer:
     """Prints records as one kernel does."""
 
     def __init__(self, facts: Facts) -> None:
-        self._names, self._rules = facts.gfp_flags, facts.rules
+        self._names, self._rules = [names.flags for names in facts.gfp_names()], facts.rules
         self._shift = (facts.boot.pageblock_order if facts.boot else None) or PAGEBLOCK_ORDER
-        self._gfp_texts: dict[int, str] = {}
+        self._gfp_texts: dict[tuple[int, int], str] = {}
 
     def record(self, pfn: int, row: dict[str, Any]) -> str:
         """Return a record, with the empty line after it."""
@@ -126,9 +130,9 @@ class _Printer:
     def _header(self, row: dict[str, Any]) -> str:
         """Return the first line: of a record that a dump has, the fields that it has there."""
         mask = row["gfp_mask"] or 0
-        if mask not in self._gfp_texts:
-            self._gfp_texts[mask] = format_gfp(mask, self._names) if mask else ""
-        parts = [f"Page allocated via order {row['order']}, mask {hex(mask)}({self._gfp_texts[mask]})"]
+        parts = [
+            f"Page allocated via order {row['order']}, mask {hex(mask)}({self._gfp_names(mask, row['recording'])})"
+        ]
         if not self._rules.page_owner_has_times:
             return parts[0]
         listed = row["listed"]
@@ -138,17 +142,25 @@ class _Printer:
                 parts[-1] += f", tgid {_or(row['tgid'], -1)} ({row['comm'] or ''})"
         if not listed or row["ts_nsec"] is not None:
             parts.append(f"ts {max(_or(row['ts_nsec'], 0), 0)} ns")
-        if not listed or row["free_ts_nsec"] is not None:
+        if row["free_ts_nsec"] is not None if listed else self._rules.page_owner_has_free_ts:
             parts.append(f"free_ts {_or(row['free_ts_nsec'], 0)} ns")
         return ", ".join(parts)
+
+    def _gfp_names(self, mask: int, recording: int) -> str:
+        """Return the names of a mask's flags, as the kernel of the recording that has the mask prints them."""
+        key = mask, recording
+        if key not in self._gfp_texts:
+            self._gfp_texts[key] = format_gfp(mask, self._names[recording])
+        return self._gfp_texts[key]
 
     def _page(self, pfn: int, row: dict[str, Any]) -> str:
         names = self._rules.migratetype_names
         kind, block = names[gfp_migratetype(row["gfp_mask"] or 0)], row["block_migratetype"]
         of_block = names[block] if block is not None and 0 <= block < len(names) else kind
         flags = _or(row["page_flags"], 0) & ((1 << 64) - 1)
+        number = hex(pfn) if self._rules.page_owner_has_hex_pfn else str(pfn)
         return (
-            f"PFN {pfn} type {kind} Block {pfn >> self._shift} type {of_block} "
+            f"PFN {number} type {kind} Block {pfn >> self._shift} type {of_block} "
             f"Flags {hex(flags)}({row['page_flag_names'] or ''})"
         )
 
