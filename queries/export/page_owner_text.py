@@ -14,10 +14,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pagetrail.queries.core.filters import NO_FILTER, Filters, Selection, select, within
+from pagetrail.queries.core.filters import NO_FILTER, Filters, Selection, select, touching, within
 from pagetrail.queries.core.instant import Instant
+from pagetrail.queries.core.rows import parts_of
 from pagetrail.queries.core.runs import heads, unlisted
-from pagetrail.queries.core.said import SaidOf, said_at, said_of
+from pagetrail.queries.core.said import SaidOf, said_at, said_of, said_texts
 from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.clock import owner_clock, owner_ts
@@ -40,17 +41,36 @@ def page_owner_records(stream: Stream, at: Instant, filters: Filters = NO_FILTER
     *filters* select records by the page that each is printed for, and by what it says.
     """
     selected = select(filters, stream.facts)
-    found, texts = stream.rows_at(at, sections=selected.sections, texts={"comms", "raw"} | selected.texts)
-    runs, records = arrays(found)
+    doubts, said_words = stream.doubts_at(at), said_texts(stream, at)
+    printer, texts = _Printer(stream.facts), None
+    for sections in parts_of(stream, at, selected.sections):
+        wanted = {"comms", "raw"} | selected.texts if texts is None else ()
+        found, read = stream.rows_at(at, sections=sections, texts=wanted)
+        texts = read if texts is None else texts
+        runs, records = arrays(found)
+        near = doubts if sections is None else doubts[touching(doubts, sections)]
+        pfns, rows = _with_records(stream, at, selected, texts, runs, records, near)
+        said = said_of(said_at(stream, at, runs, records, said_words), pfns, taken(records, rows))
+        yield from _printed(printer, selected, _Listed(pfns=pfns, records=records, rows=rows, said=said, texts=texts))
+
+
+def _with_records(
+    stream: Stream,
+    at: Instant,
+    selected: Selection,
+    texts: Texts,
+    runs: NDArray[np.void],
+    records: NDArray[np.void],
+    doubts: NDArray[np.void],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (pfn, row) of every page that has a record and is selected, by pfn."""
     pfns, rows = heads(runs, records)
     kept = selected.keeps(records, texts)[rows]
     proven = runs["kernel_view"][rows] == 0
-    kept &= ~(proven & unlisted(pfns, taken(records, rows), at, stream.facts, stream.doubts_at(at)))
+    kept &= ~(proven & unlisted(pfns, taken(records, rows), at, stream.facts, doubts))
     if selected.ranges is not None:
         kept &= within(pfns, selected.ranges)
-    pfns, rows = pfns[kept], rows[kept]
-    said = said_of(said_at(stream, at, runs, records), pfns, taken(records, rows))
-    yield from _printed(stream.facts, selected, _Listed(pfns=pfns, records=records, rows=rows, said=said, texts=texts))
+    return pfns[kept], rows[kept]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,15 +84,14 @@ class _Listed:
     texts: Texts
 
 
-def _printed(facts: Facts, selected: Selection, listed: _Listed) -> Iterator[str]:
-    printer = _Printer(facts)
+def _printed(printer: "_Printer", selected: Selection, listed: _Listed) -> Iterator[str]:
     for first in range(0, listed.pfns.size, _BATCH):
         which = np.arange(first, min(first + _BATCH, listed.pfns.size))
         said = listed.said.take(which)
         if selected.asks_dumps:
             which = which[selected.keeps_said(said.text("cgroup"), said.number("block_migratetype"))]
             said = listed.said.take(which)
-        fields = _fields(facts, taken(listed.records, listed.rows[which]), said, listed.texts)
+        fields = _fields(printer.facts, taken(listed.records, listed.rows[which]), said, listed.texts)
         for pfn, row in zip(listed.pfns[which].tolist(), pa.table(fields).to_pylist(), strict=True):
             yield printer.record(pfn, row)
 
@@ -111,6 +130,7 @@ class _Printer:
     """Prints records as one kernel does."""
 
     def __init__(self, facts: Facts) -> None:
+        self.facts = facts
         self._names, self._rules = [names.flags for names in facts.gfp_names()], facts.rules
         self._shift = (facts.boot.pageblock_order if facts.boot else None) or PAGEBLOCK_ORDER
         self._gfp_texts: dict[tuple[int, int], str] = {}

@@ -1,5 +1,6 @@
 """What was allocated in a window and is still owned at its end."""
 
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -8,9 +9,20 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pagetrail.queries.core.filters import NO_FILTER, Filters
-from pagetrail.queries.core.holders import By, added_up, born_at, named, owned_by, page_bytes
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.stream import Stream, fetched
+from pagetrail.queries.holders.owned import BESIDE, By, born_at, owned_in_parts
+from pagetrail.queries.holders.sums import (
+    PARTS,
+    ByOfAll,
+    SumsOfAll,
+    each_stream,
+    named,
+    of_all,
+    shown,
+    sums_of,
+    together,
+)
 from pagetrail.schemas.owner import ABSENT64, How, State
 
 _ORIGINS: Final = f"""SELECT pfn, nr_pages, begin_seq, begin_ts, how, src_pfn
@@ -21,7 +33,16 @@ _ORIGINS: Final = f"""SELECT pfn, nr_pages, begin_seq, begin_ts, how, src_pfn
 
 All else that begins a span of an owner has a time, or goes on with the allocation of the span before."""
 
+_AGES_AT_ONCE: Final = 16
+"""Tables that have texts of their own."""
+
+_AGES: Final = ("youngest_ns", "median_age_ns", "oldest_ns")
+
 Ints = NDArray[np.int64]
+
+
+AskedWindow = Callable[[Stream], tuple[Stream, Instant, Instant]]
+"""Gives the stream as it is asked, and the window there."""
 
 
 def leaks(stream: Stream, since: Instant, until: Instant, by: By, filters: Filters = NO_FILTER) -> pa.Table:
@@ -30,13 +51,54 @@ def leaks(stream: Stream, since: Instant, until: Instant, by: By, filters: Filte
     Where a record has no time, as in dumps before Linux 5.11, it counts if its owner was not there at *since*: if a dump after
     that, and after another dump, is the first that lists it. Its age is unknown.
     """
-    asked = ("pfn", "nr_pages", "block_pfn", "certain", "alloc_ts", "ts_nsec", "begin_seq")
-    owned = owned_by(stream, until, by, asked, filters)
-    owned = owned.append_column("born_ts", born_at(stream, owned))
-    listed = pa.array(_first_listed(stream, owned, since, until))
-    listed = pc.if_else(pc.equal(listed, ABSENT64), None, listed)
-    owned = owned.filter(pc.greater(pc.coalesce(owned["born_ts"], listed), since.ts))
-    return added_up(named("leaks", {"owned": owned}, {"until": until.ts, "page_bytes": page_bytes(stream)}), by)
+    return _shown(*_sums(stream, since, until, by, filters), by)
+
+
+def leaks_of_all(
+    streams: Sequence[Stream], window: AskedWindow, by: ByOfAll, filters: Filters = NO_FILTER
+) -> SumsOfAll:
+    """Return the same over all *streams*, with how many of them have each value; ages of clocks that only count are unknown."""
+    found = each_stream(streams, by, lambda stream: _in_ns(stream, *_sums(*window(stream), by, filters)))
+    ages = pa.concat_tables([ages for _, ages in found.answers.values()]).unify_dictionaries()
+    rows = _shown(together([sums for sums, _ in found.answers.values()]), ages, by)
+    return of_all(rows, found)
+
+
+def _in_ns(stream: Stream, sums: pa.Table, ages: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Return sums and ages, without ages where the stream's clock only counts."""
+    if stream.facts.counting_clock is None:
+        return sums, ages
+    for name in ("first_ns", "last_ns"):
+        sums = sums.set_column(sums.column_names.index(name), name, pa.nulls(sums.num_rows, pa.int64()))
+    return sums, ages.set_column(0, "at_ns", pa.nulls(ages.num_rows, pa.int64()))
+
+
+def _shown(sums: pa.Table, ages: pa.Table, by: ByOfAll) -> pa.Table:
+    return shown(named("leaks", {"sums": sums, "ages": ages}, None), by, {name: name for name in _AGES})
+
+
+def _sums(stream: Stream, since: Instant, until: Instant, by: ByOfAll, filters: Filters) -> tuple[pa.Table, pa.Table]:
+    """Return the sums of what was allocated in a window, and the age of each run, ns, by what it is added up by."""
+    ages: list[pa.Table] = []
+    sums = sums_of(stream, _born(stream, since, until, by, filters, ages))
+    return sums, pa.concat_tables(ages).unify_dictionaries()
+
+
+def _born(
+    stream: Stream, since: Instant, until: Instant, by: ByOfAll, filters: Filters, ages: list[pa.Table]
+) -> Iterator[pa.Table]:
+    """Yield the runs that were allocated in a window, in parts, and add their ages to *ages*."""
+    for part in owned_in_parts(stream, until, by, ("pfn", *PARTS, "alloc_ts", "ts_nsec", "begin_seq"), filters):
+        owned = part.append_column("born_ts", born_at(stream, part))
+        listed = _first_listed(stream, owned, since, until)
+        came = pc.coalesce(owned["born_ts"], pa.array(listed, mask=listed == ABSENT64))
+        owned = owned.filter(pc.greater(came, since.ts))
+        age = pc.subtract(until.ts, owned["born_ts"])
+        owned = owned.append_column("at_ns", age).select([*PARTS, "at_ns", "key", *BESIDE])
+        ages.append(owned.select(["at_ns", "key", *BESIDE]))
+        if len(ages) == _AGES_AT_ONCE:
+            ages[:] = [pa.concat_tables(ages).unify_dictionaries()]
+        yield owned
 
 
 def _first_listed(stream: Stream, owned: pa.Table, since: Instant, until: Instant) -> Ints:
