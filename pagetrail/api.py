@@ -37,6 +37,7 @@ from pagetrail.queries.holders.owned import BY, By, page_bytes
 from pagetrail.queries.holders.sums import ByOfAll, SumsOfAll
 from pagetrail.queries.questions import (
     audit_dump,
+    audit_stacks,
     audits,
     differences,
     doctor,
@@ -347,6 +348,14 @@ class Trail:
         """Return a dump that was not ingested against replay at an instant: in numbers, and the records that differ."""
         known = self.stream(stream)
         return audit_dump.audit_dump(known, Path(dump), _instant(known, at))
+
+    def audit_stacks(self, files: Sequence[str | Path], at: Time, *, stream: str | None = None) -> pa.Table:
+        """Return the kernel's sums of pages by stack against replay at an instant: ``questions.audit_stacks.STACK_AUDIT_SCHEMA``.
+
+        *files* are page_owner_stacks/show_stacks, or show_handles and show_stacks_handles.
+        """
+        known = self.stream(stream)
+        return audit_stacks.audit_stacks(known, [Path(file) for file in files], _instant(known, at))
 
     def doctor(self, stream: str | None = None) -> pa.Table:
         """Return what makes answers of a stream less sure, the worst first: ``questions.doctor.FINDINGS_SCHEMA``."""
