@@ -23,6 +23,9 @@ from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, DOUBT_RANGE, DOU
 NO_ACCOUNT: Final = "an older pagetrail read it, and had not yet told how many lines it did not understand"
 """The reason of the loss that is presumed in a recording of an older reader that has no end."""
 
+MISSING_FRAMES: Final = "frames of the recording are missing from the log"
+"""The reason of a gap that stands for frames that replay did not find."""
+
 _NUMBERS: Final = ("pages_per_section", "lost_until")
 
 
@@ -195,6 +198,11 @@ class Facts:
         """Add a loss that was reported at *ts*."""
         self.gaps.append((seq, cpu, gap))
         self.gap_ts.append(ts)
+
+    def holes(self, recording: StreamRecording) -> list[tuple[int, int]]:
+        """Return the events of a recording (first, and the one after the last) whose frames replay did not find, in order."""
+        ends = [(seq - recording.base_seq, gap.lost or 0) for seq, _, gap in self.gaps if gap.reason == MISSING_FRAMES]
+        return [(end - lost, end) for end, lost in ends if 0 <= end < recording.next_seq]
 
     def presumed(self) -> "Facts":
         """Return these facts with the losses that are presumed: in recordings that tell theirs only in their end, and have none."""

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pagetrail.replay.facts.facts import MISSING_FRAMES
 from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.replay.fold.decode import Events, decode
 from pagetrail.replay.fold.fold_jit import DONE, RARE, ROOM, SEAL, SECTION, fold, is_rare
@@ -89,9 +90,8 @@ class StreamEngine:
         """Fold missing frames as a gap between their neighbours; an open baseline is incomplete and dropped."""
         drop_baseline(self.state)
         lo = self.last_ts if self.last_ts is not None else header.first_ts
-        missing = "frames of the recording are missing from the log"
         lost = header.first_seq - recording.next_seq
-        gap = Gap(t_lo=lo, t_hi=header.first_ts, lost=lost, reason=missing)
+        gap = Gap(t_lo=lo, t_hi=header.first_ts, lost=lost, reason=MISSING_FRAMES)
         self.state.lose(recording.base_seq + header.first_seq, header.first_ts, None, gap)
 
     def _frame_done(self, recording: StreamRecording, header: FrameHeader) -> None:

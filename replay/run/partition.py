@@ -1,6 +1,7 @@
 """Replay of one partition of the log into segments and tips: open streams, due tips, and the offset from which a resume reads."""
 
 import dataclasses
+import functools
 import time
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run import holes
 from pagetrail.replay.run.admission import Admission, Verdict
 from pagetrail.replay.run.open_stream import OpenStream
+from pagetrail.replay.run.remaking import held_frames
 from pagetrail.replay.run.report import ReplayReport, StreamKey
 from pagetrail.replay.run.superseding import last_successor
 from pagetrail.replay.store import publish, restore
@@ -68,10 +70,11 @@ class PartitionReplay:
         self._halted: dict[StreamKey, tuple[int, str]] = {}
         settings.store.sweep(cut_name(settings.fold, self._suffix), alone=self._alone)
         self._cut = self._trusted(read_cut(settings.store, settings.fold, self._suffix))
-        self._admission = Admission(self._cut, report)
+        self._admission = Admission(self._cut, report, functools.partial(held_frames, reader, partition))
         self._seen = self._cut.seen
         self._losses, self._lost = list(self._cut.losses), 0
         self._anew = False
+        self._remade: set[StreamKey] = set()
         self.offset = self._cut.offset
         low = reader.low_watermark(partition)
         if self.offset < low:
@@ -239,13 +242,17 @@ class PartitionReplay:
         self.report.frames += 1
 
     def _begin_anew(self, key: StreamKey, stream: OpenStream) -> None:
-        """Remove a stream's files and read the log again from its beginning. What was refused then is found again."""
+        """Remove a stream's files, and read the log, which holds all that is in them, from its beginning.
+
+        What was refused is found again.
+        """
         stream.waiting.clear()
         publish.remove(stream.place)
         del self.streams[key]
         self._admission.begin_anew(*key)
         self._cut = dataclasses.replace(self._cut, streams={k: seq for k, seq in self._cut.streams.items() if k != key})
         self.offset, self._anew = self.reader.low_watermark(self.partition), True
+        self._remade.add(key)
 
     def _fold_successor(self, key: StreamKey, stream: OpenStream, record: LogRecord) -> None:
         """Fold what takes the place of a recording, where that one begins; nothing if it stands at its own place."""
@@ -283,7 +290,11 @@ class PartitionReplay:
             place = self._place(key)
             publish.sweep(place, alone=self._alone)
             found = restore.load(place, host=key[0], boot_id=key[1], options=self.settings.options)
-            self.streams[key] = OpenStream(found.engine, found.link, place, offset, found.engine.last_seq)
+            self.streams[key] = stream = OpenStream(found.engine, found.link, place, offset, found.engine.last_seq)
+            if key in self._remade and stream.engine.last_seq < 0:
+                stream.losses_known = (
+                    -1
+                )  # what the log does not hold of its beginning will not come: it was missing before, too
         return self.streams[key]
 
     # -- tips and the cut ------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ The fold then begins the stream anew, without the earlier recording. If others o
 recording is in the log completely, and its frames are folded where the first frame of the earlier one stands.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pagetrail.replay.facts.recording import StreamRecording
@@ -81,7 +82,7 @@ class Coming:
         )
 
 
-def last_successor(superseded: dict[RecordingKey, Successor], key: RecordingKey) -> Successor:
+def last_successor(superseded: Mapping[RecordingKey, Successor], key: RecordingKey) -> Successor:
     """Return what finally takes the place of a recording that was superseded: its successor may have one, too."""
     successor = superseded[key]
     while (following := superseded.get((key[0], key[1], successor.recording))) is not None:
@@ -95,4 +96,14 @@ def superseded_message(key: RecordingKey, successor: Successor) -> str:
     return (
         f"recording {old} of {host} {boot_id} was stored again by a later reader: recording {successor.recording} takes its "
         "place, and nothing is lost"
+    )
+
+
+def not_remade_message(key: RecordingKey, successor: Successor, lost: str) -> str:
+    """Return a message that a recording keeps its place, because its stream cannot be folded anew, and what to do."""
+    host, boot_id, old = key
+    return (
+        f"recording {successor.recording} of {host} {boot_id} was to take the place of recording {old}; for that, the whole boot "
+        f"is folded anew, and the log no longer holds {lost} (see its retention): recording {old} keeps its place, and all "
+        f"evidence stays; to ask recording {successor.recording}, ingest the same input into another trail"
     )

@@ -13,6 +13,7 @@ from pagetrail.queries.questions.doctor import findings
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.replayer import Replayer
 from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.errors import OffsetGap
 from pagetrail.schemas.frames import Frame, make_frame
 from pagetrail.schemas.log.contract import LogRecord
 from tests.replay.states import FLOOR, replay, store, trail_of
@@ -53,11 +54,12 @@ def frames(events: Events, name: str, size: int = 7) -> list[Frame]:
 
 
 class Held:
-    """A log in memory, in which a frame may be there twice, as in a topic."""
+    """A log in memory, in which a frame may be there twice, as in a topic; retention has removed those before *low*."""
 
     log_id = "held"
 
-    def __init__(self, held: Sequence[Frame]) -> None:
+    def __init__(self, held: Sequence[Frame], *, low: int = 0) -> None:
+        self.low = low
         self.records = [
             LogRecord(partition=0, offset=offset, header=frame.header, payload=frame.payload, digest=frame.digest)
             for offset, frame in enumerate(held)
@@ -67,12 +69,14 @@ class Held:
         return (0,)
 
     def low_watermark(self, _: int) -> int:
-        return 0
+        return self.low
 
     def high_watermark(self, _: int) -> int:
         return len(self.records)
 
-    def read(self, _: int, offset: int, _bytes: int = 0) -> list[LogRecord]:
+    def read(self, partition: int, offset: int, _bytes: int = 0) -> list[LogRecord]:
+        if not self.low <= offset <= len(self.records):
+            raise OffsetGap(partition=partition, expected=offset, found=self.low)
         return self.records[offset : offset + 1]
 
     def locate(self, *_: object) -> None:
