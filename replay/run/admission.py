@@ -36,7 +36,7 @@ class Admission:
     """
 
     def __init__(self, cut: Cut, report: ReplayReport, held: Callable[[StreamKey, int], list[HeldFrame]]) -> None:
-        self._report, self._held = report, held
+        self._report, self._held, self._newest = report, held, -1
         self.refused = dict(cut.refused)
         self.superseded = dict(cut.superseded)
         self.coming: dict[RecordingKey, Coming] = {}
@@ -48,7 +48,7 @@ class Admission:
 
         The first frame of a recording that is set aside keeps its place: there, its successor is folded.
         """
-        header = record.header
+        header, self._newest = record.header, max(self._newest, record.offset)
         if header.recording_key in self.refused:
             return Verdict.SKIP
         if header.recording_key in self.superseded:
@@ -117,7 +117,7 @@ class Admission:
         self, engine: StreamEngine, record: LogRecord, old: RecordingKey, successor: Successor, wanted: dict[str, int]
     ) -> Verdict:
         """Begin a stream anew with *successor*, unless the log no longer holds the events (by recording) that it needs then."""
-        held = self._held(old[:2], record.offset)
+        held = self._held(old[:2], self._newest)
         lost = lost_for_a_fold(engine.state.facts, held, self.superseded | {old: successor}, wanted)
         if lost:
             self._refuse(record.header.recording_key, not_remade_message(old, successor, lost))

@@ -14,7 +14,7 @@ from pagetrail.replay.run.superseding import last_successor
 from pagetrail.replay.store.cut import Successor
 from pagetrail.schemas.errors import FrameDamaged, OffsetGap
 from pagetrail.schemas.frames import FrameHeader, RecordingKey
-from pagetrail.schemas.log.contract import LogReader
+from pagetrail.schemas.log.contract import LogReader, LogRecord
 
 _LOOKS: Final = 5
 """How often the log is read from its beginning when retention removes frames meanwhile."""
@@ -43,22 +43,33 @@ def held_frames(reader: LogReader, partition: int, stream: tuple[str, str], last
     """
     for look in range(_LOOKS):
         try:
-            return [f for f in _frames(reader, partition, last_offset) if (f.header.host, f.header.boot_id) == stream]
+            records = intact_records(reader, partition, reader.low_watermark(partition), last_offset)
+            found = (HeldFrame(offset=record.offset, header=record.header) for record in records)
+            return [frame for frame in found if (frame.header.host, frame.header.boot_id) == stream]
         except OffsetGap:
             if look == _LOOKS - 1:
                 raise
     return []
 
 
-def _frames(reader: LogReader, partition: int, last_offset: int) -> Iterator[HeldFrame]:
-    offset = reader.low_watermark(partition)
+def intact_records(
+    reader: LogReader, partition: int, first_offset: int, last_offset: int, read_bytes: int = _READ_BYTES
+) -> Iterator[LogRecord]:
+    """Yield the records from *first_offset* to *last_offset* that can be read; others are left out.
+
+    Raises
+    ------
+    OffsetGap
+        The log no longer has an offset from the first one on.
+    """
+    offset = first_offset
     while offset <= last_offset:
         try:
-            records = reader.read(partition, offset, _READ_BYTES)
+            records = reader.read(partition, offset, read_bytes)
         except FrameDamaged:
             offset += 1
             continue
-        yield from (HeldFrame(offset=r.offset, header=r.header) for r in records if r.offset <= last_offset)
+        yield from (record for record in records if record.offset <= last_offset)
         offset = records[-1].offset + 1 if records else last_offset + 1
 
 

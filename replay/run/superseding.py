@@ -5,7 +5,7 @@ recording is in the log completely, and its frames are folded where the first fr
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.replay.store.cut import Successor
@@ -25,7 +25,7 @@ class Coming:
     first
         Its first frame.
     offset, last_offset
-        Of its first and its last frame.
+        The least and the greatest offset of its frames.
     next_seq, last_ts
         The number of its events that were seen in order, and the time of the last of them.
     complete
@@ -39,13 +39,20 @@ class Coming:
     next_seq: int = 0
     last_ts: int = 0
     complete: bool = False
+    _early: dict[int, tuple[int, int, bool]] = field(default_factory=dict)
+    """Frames behind a hole, by their first event: the last one, its time, and whether it ends the recording."""
 
     def take(self, record: LogRecord) -> None:
-        """Take note of one of its frames. One that comes too early comes again: a topic always holds a copy in order."""
-        header, self.last_offset = record.header, record.offset
-        if header.first_seq <= self.next_seq <= header.last_seq:
-            self.next_seq, self.last_ts = header.last_seq + 1, header.last_ts
-            self.complete = ends_recording(record.payload)
+        """Take note of one of its frames, and of those that came too early and follow it."""
+        header = record.header
+        self.offset, self.last_offset = min(self.offset, record.offset), max(self.last_offset, record.offset)
+        if header.last_seq >= self.next_seq:
+            frame = header.last_seq, header.last_ts, ends_recording(record.payload)
+            self._early[header.first_seq] = max(frame, self._early.get(header.first_seq, frame))
+        while (first := min(self._early, default=self.next_seq + 1)) <= self.next_seq:
+            last_seq, last_ts, ends = self._early.pop(first)
+            if last_seq >= self.next_seq:
+                self.next_seq, self.last_ts, self.complete = last_seq + 1, last_ts, ends
 
     @property
     def successor(self) -> Successor:
