@@ -95,6 +95,8 @@ class Facts:
         The latest time that a loss of named pages reaches to; null: there was none.
     open_ranges
         Calls of alloc_contig_range that have not returned, one for each pid.
+    doubtful
+        The last stream_seq of each segment that cast a doubt which lasts until new evidence: later segments are in it, too.
     """
 
     boots: list[tuple[int, Boot]] = field(default_factory=list)
@@ -115,6 +117,7 @@ class Facts:
     client_ts: list[int] = field(default_factory=list)
     fields: list[str] = field(default_factory=list)
     open_ranges: list[OpenRange] = field(default_factory=list)
+    doubtful: list[int] = field(default_factory=list)
 
     @property
     def boot(self) -> Boot | None:
@@ -278,6 +281,7 @@ def from_plain(saved: dict[str, Any]) -> Facts:
         client_ts=saved["client_ts"],
         fields=saved["fields"],
         open_ranges=[OpenRange(**opened) for opened in saved.get("open_ranges", ())],
+        doubtful=saved.get("doubtful", []),
     )
 
 
