@@ -45,6 +45,10 @@ class Relation:
             source=source,
         )
 
+    def at_latest(self, printed_nsec: int) -> int:
+        """Return the latest trace time that a time which dmesg printed may have been; it must be one of a stable clock."""
+        return printed_nsec + _PRINTED_TO - self.ts_offset
+
 
 def relation(stable: StableClock, trace_clock: str) -> Relation | None:
     """Return how trace clock *trace_clock* relates to the others once sched_clock is stable; null if it does not say.

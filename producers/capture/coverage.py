@@ -85,7 +85,7 @@ def boot_coverage(declared: Coverage, cmdline: str) -> Coverage | None:
     """Return what was complete from the first event on: tracepoints that the kernel's command line switched on.
 
     Source: kernel/trace/trace_events.c, setup_trace_event (Linux 6.1): they are on before the first page is allocated by the
-    buddy allocator. Probes come later in boot: they count from the first marker on.
+    buddy allocator. Probes come later in boot: see ``probes_of_boot``.
     """
     words = [word.partition("=")[2] for word in cmdline.split() if word.startswith("trace_event=")]
     on = {event for word in words for event in word.split(",")}
@@ -93,6 +93,28 @@ def boot_coverage(declared: Coverage, cmdline: str) -> Coverage | None:
     if not kinds:
         return None
     return Coverage(kinds=kinds, cpus=declared.cpus, declared_by=f"trace_event= in cmdline.txt, {declared.declared_by}")
+
+
+def probes_of_boot(declared: Coverage, cmdline: str, rules: KernelRules, since: int, until: int) -> Coverage | None:
+    """Return what was complete from *since*, when all initcalls had returned, to *until*: probes that the command line set.
+
+    A probe counts if it is the one that is *declared* from then on. The command line sets no filters.
+
+    Source: kernel/trace/trace_kprobe.c, init_kprobe_trace: an fs_initcall sets the probes of kprobe_event= and enables their events
+    (Linux 6.1).
+    """
+    words = [word.partition("=")[2] for word in cmdline.split() if word.startswith("kprobe_event=")]
+    lines = "".join(f"{line.replace(',', ' ')}\n" for word in words for line in word.split(";"))
+    there = probe_definitions(SideFile("cmdline.txt", lines))
+    wanted = (*(probe for release in (rules.release, *rules.others) for probe in PROBES_OF[release]), *HOTPLUG_PROBES)
+    unfiltered = {
+        event: found for event, found in there.items() if not any(p.filter for p in wanted if p.event == event)
+    }
+    kinds = tuple(kind for kind in _complete(wanted, set(unfiltered), unfiltered, None) if kind in declared.kinds)
+    if not kinds or since >= until or declared.cpus is not None:
+        return None
+    by = f"kprobe_event= in cmdline.txt, {declared.declared_by}"
+    return Coverage(kinds=kinds, since=since, until=until, declared_by=by)
 
 
 def _kinds(

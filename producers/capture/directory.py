@@ -3,7 +3,7 @@
 The order of its events: BOOT and what dmesg says of the clocks, at the time of the first event; then the trace, with
 
 - behind every SNAPSHOT marker its reading of the clocks (CLOCK),
-- behind the first of them what the files declare to be seen completely (COVERAGE),
+- behind the first of them what the files declare to be seen completely (COVERAGE), also of the time before it,
 - behind "SNAPSHOT N page_owner_end" the dump of N (BASELINE_BEGIN, its entries, BASELINE_END),
 - where no probe was on memory hotplug, what uevents report of it (HOTPLUG, notified), by time.
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pagetrail.producers.arrangement import MERGED, SAVE_EACH, arrange
 from pagetrail.producers.capture.boot import BootFiles, saw_boot
 from pagetrail.producers.capture.clock import Relation, SnapshotMarker, relation
-from pagetrail.producers.capture.coverage import boot_coverage, declared_coverage
+from pagetrail.producers.capture.coverage import boot_coverage, declared_coverage, probes_of_boot
 from pagetrail.producers.capture.missing import missing_entries, unknown_cpus
 from pagetrail.producers.capture.snapshots import Snapshots
 from pagetrail.producers.capture.statistics import Rings
@@ -250,8 +250,22 @@ class Capture:
             yield clock_row(at, clock)
         if self._coverage:
             yield detail_row(Kind.COVERAGE, at, self._coverage)
+            if early := self._probed_in_boot(self._coverage, at):
+                yield detail_row(Kind.COVERAGE, at, early)
             self._coverage = None
         yield from views.behind(marker, at, self._first_ts)
+
+    def _probed_in_boot(self, declared: Coverage, until: int) -> Coverage | None:
+        """Return what probes of the kernel's command line saw completely before *until*, the first marker."""
+        dmesg, known = self._boot.dmesg, self._relation
+        whole = dmesg.release is not None  # from its first line on
+        if known is None or dmesg.init_ran_nsec is None or not saw_boot(dmesg, self._first_ts):
+            return None
+        if dmesg.probe_refused or not whole:
+            return None
+        cmdline = self._boot.text("cmdline.txt") or dmesg.cmdline or ""
+        since = known.at_latest(dmesg.init_ran_nsec)
+        return probes_of_boot(declared, cmdline, rules_of(self._kernel.release), since, until)
 
 
 def without(batch: EventBatch, kinds: tuple[Kind, ...]) -> EventBatch:

@@ -12,6 +12,8 @@ _STABLE: Final = re.compile(r"sched_clock: Marking stable \((-?\d+), (-?\d+)\)->
 _UNSTABLE: Final = re.compile(r"sched_clock: Marking unstable ")
 _VERSION: Final = re.compile(r"Linux version (\S+)")
 _CMDLINE: Final = re.compile(r"(?:Kernel c|C)ommand line: (.*)")
+_INIT: Final = re.compile(r"Run \S+ as init process")
+_REFUSED: Final = re.compile(r".*\bFailed to add event\(-?\d+\): ")
 _PAGE_EXT: Final = re.compile(r"allocated (\d+) bytes of page_ext")
 _BLOCK: Final = re.compile(r"(?:x86/mm: )?Memory block size: (\d+)MB")
 _EARLY: Final = re.compile(r"Node \d+, zone\s+\S+: page owner found early allocated (\d+) pages")
@@ -42,12 +44,23 @@ class StableClock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dmesg:
-    """What a boot's dmesg says; what it does not say is null or empty. Ranges are pages [start_pfn, stop_pfn)."""
+    """What a boot's dmesg says; what it does not say is null or empty. Ranges are pages [start_pfn, stop_pfn).
+
+    Attributes
+    ----------
+    init_ran_nsec
+        When the kernel started init, on local_clock(), cut to whole microseconds: all initcalls had returned by then. Null where
+        sched_clock was not stable yet. Source: init/main.c, kernel_init and run_init_process (Linux 6.1).
+    probe_refused
+        Whether the kernel refused a probe of its command line. Source: kernel/trace/trace_kprobe.c, setup_boot_kprobe_events.
+    """
 
     release: str | None = None
     cmdline: str | None = None
     stable: StableClock | None = None
     unstable_again: bool = False
+    init_ran_nsec: int | None = None
+    probe_refused: bool = False
     page_ext_bytes: int | None = None
     memory_block_bytes: int | None = None
     early_pages: int | None = None
@@ -68,6 +81,8 @@ def parse_dmesg(text: str, page_shift: int = PAGE_SHIFT) -> Dmesg:
         cmdline=_first(_CMDLINE, bodies),
         stable=_stable(lines),
         unstable_again=bool(_all(_UNSTABLE, bodies)),
+        init_ran_nsec=_init_ran(lines),
+        probe_refused=bool(_all(_REFUSED, bodies)),
         page_ext_bytes=int(page_ext) if page_ext else None,
         memory_block_bytes=int(block) << 20 if block else None,
         early_pages=sum(int(found[1]) for found in early) if early else None,
@@ -92,6 +107,15 @@ def _stable(lines: list[tuple[int, str]]) -> StableClock | None:
             return StableClock(
                 monotonic=monotonic, gtod_offset=gtod_offset, raw=raw, offset=offset, printed_nsec=printed
             )
+    return None
+
+
+def _init_ran(lines: list[tuple[int, str]]) -> int | None:
+    stable = False
+    for printed, body in lines:
+        stable |= _STABLE.match(body) is not None
+        if _INIT.fullmatch(body):
+            return printed if stable else None
     return None
 
 

@@ -14,7 +14,6 @@ from pagetrail.replay.facts.clock import owner_clock
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.schemas.linux.gfp import GFP_MOVABLE
-from pagetrail.schemas.linux.mmzone import PAGEBLOCK_ORDER
 from pagetrail.schemas.linux.page_ext import OWNER
 from pagetrail.schemas.linux.releases import Either, gfp_agreed
 from pagetrail.schemas.owner import (
@@ -176,7 +175,7 @@ def _huge(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
     if (
         facts.rules.split_has_new_order != Either.NO
     ):  # smaller folios have such masks too, and vmstat does not count their splits
-        whole &= records["order"] == PAGEBLOCK_ORDER
+        whole &= records["order"] == facts.pageblock_order
     return np.asarray(whole)
 
 

@@ -26,7 +26,6 @@ from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.store.read import arrays
 from pagetrail.schemas.linux.gfp import format_gfp, gfp_migratetype
 from pagetrail.schemas.linux.migrate import migrate_reason_name
-from pagetrail.schemas.linux.mmzone import PAGEBLOCK_ORDER
 from pagetrail.schemas.linux.page_owner import memcg_lines
 from pagetrail.schemas.owner import ABSENT64
 from pagetrail.schemas.structs import taken
@@ -132,7 +131,7 @@ class _Printer:
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self._names, self._rules = [names.flags for names in facts.gfp_names()], facts.rules
-        self._shift = (facts.boot.pageblock_order if facts.boot else None) or PAGEBLOCK_ORDER
+        self._shift = facts.pageblock_order
         self._gfp_texts: dict[tuple[int, int], str] = {}
 
     def record(self, pfn: int, row: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from pagetrail.replay.facts.gfp import GfpNames, names_of, names_of_boot
 from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.schemas.details import Boot, Clock, Coverage, Gap, RecordingEnd, Zone
 from pagetrail.schemas.linux.gfp import format_gfp
-from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
+from pagetrail.schemas.linux.mmzone import PAGE_SHIFT, PAGEBLOCK_ORDER
 from pagetrail.schemas.linux.releases import KernelRules, rules_of
 from pagetrail.schemas.linux.trace_clock import DUMP_ORDER
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, DOUBT_RANGE, DOUBTS_OF_CALLS, OPEN_END
@@ -188,6 +188,12 @@ class Facts:
     def page_shift(self) -> int:
         """log2 of a page's bytes; that of x86_64 where no boot was recorded."""
         return self.boot.page_shift if self.boot else PAGE_SHIFT
+
+    @property
+    def pageblock_order(self) -> int:
+        """log2 of the pages of a pageblock, and of a huge page; that of x86_64 where no recording says it."""
+        told = self.boot.pageblock_order if self.boot else None
+        return told or PAGEBLOCK_ORDER
 
     @property
     def page_size_is_known(self) -> bool:

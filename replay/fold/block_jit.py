@@ -9,7 +9,15 @@ from pagetrail.replay.fold.end_jit import clear_for_owner, end_owner, used_unsee
 from pagetrail.replay.fold.ghost_jit import is_early_stamp, keep_ghost
 from pagetrail.replay.fold.notice_jit import doubt, note
 from pagetrail.replay.fold.options import OPT_GFP_ISOLATED, OPT_LOSS, OPT_ONLINING_START, OPT_ONLINING_STOP
-from pagetrail.replay.fold.record_jit import begin_at, blank, close, forget_kernel_view, run_length, take_record
+from pagetrail.replay.fold.record_jit import (
+    begin_at,
+    blank,
+    close,
+    forget_kernel_view,
+    new_owner,
+    run_length,
+    take_record,
+)
 from pagetrail.replay.fold.skew_jit import races
 from pagetrail.replay.fold.tables import RUNS
 from pagetrail.schemas.jit import inner
@@ -50,27 +58,10 @@ def alloc_block(
             quiet = there
     unordered = races(t, o, row, first, first + nr, ts, cpu)
     clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, cpu, how, quiet)
-    handle = take_record(t)
-    blank(t, handle)
-    r = t.records[handle]
-    r["block_pfn"] = base + first
-    r["order"] = order
-    r["state"] = _OWNED
-    r["evidence"] = _OBSERVED
-    r["how"] = how
-    r["alloc_ts"] = ts
-    r["begin_seq"] = seq
-    r["begin_ts"] = ts
-    r["evidence_ts"] = ts
-    r["pid"] = pid
-    r["tgid"] = tgid
-    r["comm"] = comm
-    r["gfp_mask"] = gfp
-    r["migratetype"] = migratetype
-    r["stack"] = stack
-    r["cpu"] = cpu
-    r["unordered"] = unordered
-    r["pages"] = nr
+    handle = new_owner(t, base + first, nr, order, seq, ts, cpu, pid, tgid, comm, gfp, ts, how)
+    t.records[handle]["migratetype"] = migratetype
+    t.records[handle]["stack"] = stack
+    t.records[handle]["unordered"] = unordered
     row[first : first + nr] = handle
 
 

@@ -7,7 +7,9 @@ import numpy as np
 
 from pagetrail.replay.fold.tables import LIVE, RUNS, SPARE
 from pagetrail.schemas.jit import inner
-from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64
+from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64, Evidence, State
+
+_OWNED, _OBSERVED = int(State.OWNED), int(Evidence.OBSERVED)
 
 
 @inner
@@ -109,6 +111,30 @@ def blank(t, handle):
     r["unordered"] = 0
     r["migratetype"] = ABSENT8
     r["migrate_reason"] = ABSENT8
+
+
+@inner
+def new_owner(t, pfn, pages, order, seq, ts, cpu, pid, tgid, comm, gfp, alloc_ts, how):
+    """Return the record of pages that were seen to get an owner."""
+    handle = take_record(t)
+    blank(t, handle)
+    r = t.records[handle]
+    r["block_pfn"] = pfn
+    r["order"] = order
+    r["state"] = _OWNED
+    r["evidence"] = _OBSERVED
+    r["how"] = how
+    r["alloc_ts"] = alloc_ts
+    r["begin_seq"] = seq
+    r["begin_ts"] = ts
+    r["evidence_ts"] = ts
+    r["pid"] = pid
+    r["tgid"] = tgid
+    r["comm"] = comm
+    r["gfp_mask"] = gfp
+    r["cpu"] = cpu
+    r["pages"] = pages
+    return handle
 
 
 @inner

@@ -174,9 +174,10 @@ def _stamp(state: StreamState, event: EventRow, call: OpenRange) -> None:
             continue
         base = section_nr * pages
         first, last = max(call.pfn - base, 0), min(stop - base, pages)
-        state.tables = with_room(state.tables, last - first)
+        # a block that reaches beyond the range may turn out to be split
+        t = state.tables = with_room(state.tables, pages)
         stamp_range(
-            state.tables, int(state.tables.slot[section_nr]), base, int(state.tables.generation[section_nr]), first, last,
+            t, state.opts, int(t.slot[section_nr]), base, int(t.generation[section_nr]), first, last,
             order, call.pfn, event.seq, event.ts, int(who.cpu[0]), int(who.pid[0]), int(who.tgid[0]), int(who.comm[0]),
             ABSENT64 if call.gfp_mask is None else call.gfp_mask, alloc_ts,
         )  # fmt: skip

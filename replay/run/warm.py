@@ -31,7 +31,7 @@ def compile_jit_functions() -> None:
     doubt_each(tables, none, none, none, 0, 0, 0)
     tables = tables._replace(owner=np.full((1, 1), -1, np.int32), kernel=np.full((1, 1), -1, np.int32))
     close_section(tables, 0, 0, 0, 0, 0, 0)
-    stamp_range(tables, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    stamp_range(tables, options, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     place_runs(tables, none, none, np.zeros(0, np.int8), np.zeros(0, np.int32))
     longs = np.zeros((1, 1, 1), np.int64)
     values = Values(longs, longs, longs, np.zeros((1, 1, 1), np.int8), np.zeros(1, VALUE_DTYPE), np.zeros(1, np.int64))

@@ -1,5 +1,6 @@
 """A block that is allocated, freed or split, page by page."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pagetrail.schemas.linux.gfp import GFP_MOVABLE
@@ -27,13 +28,20 @@ def alloc(oracle: "Reference", event: Event, how: How) -> None:
         and (before.how, before.block_pfn, before.order) == (How.ISOLATE, event["pfn"], event["order"])
         and before.pid == event.get("pid")
     )
+    clear_for_owner(oracle, pages, how, before if same_act else None)
+    for page in pages:
+        oracle.proven[page] = owner
+
+
+def clear_for_owner(oracle: "Reference", pages: Sequence[int], how: How, same_act: Owner | None = None) -> None:
+    """End what is known of pages that get a new owner; *same_act*: what an earlier event of the same act made of them."""
     lost = []
     for page in pages:
         oracle.end_view(page, how)
         there = oracle.proven.get(page)
         if there is None:
             continue
-        if there.state == State.FREE or (same_act and there is before):
+        if there.state == State.FREE or there is same_act:
             oracle.end(page, how)
         else:
             lost.append(page)
@@ -41,8 +49,6 @@ def alloc(oracle: "Reference", event: Event, how: How) -> None:
         oracle.note(Anomaly.ALLOC_OVER_OWNED)
         oracle.doubt(page, oracle.proven[page].evidence_ts, oracle.ts, Anomaly.ALLOC_OVER_OWNED)
     end_owners(oracle, lost, pages, How.LOST_FREE)
-    for page in pages:
-        oracle.proven[page] = owner
 
 
 def races_with(oracle: "Reference", page: int, view: dict[int, Owner] | None = None) -> int:
@@ -124,7 +130,7 @@ def unseen(oracle: "Reference", page: int) -> Anomaly:
     return Anomaly.FREE_UNSEEN_LOSS if oracle.gap_ends or oracle.page_losses else Anomaly.FREE_UNSEEN_BOOT
 
 
-def end_owners(oracle: "Reference", ending: list[int], event_pages: range, how: How) -> None:
+def end_owners(oracle: "Reference", ending: list[int], event_pages: Sequence[int], how: How) -> None:
     """End what owned *ending*; what stays of their blocks outside of the event's pages had been split."""
     blocks: dict[int, Owner] = {id(oracle.proven[page]): oracle.proven[page] for page in ending}
     for page in ending:

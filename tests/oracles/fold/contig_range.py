@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from pagetrail.schemas.linux.gfp import GFP_COMP
-from pagetrail.schemas.owner import DOUBT_RANGE, SAME_TS_NSEC, Anomaly, Evidence, How, State
+from pagetrail.schemas.owner import DOUBT_RANGE, SAME_TS_NSEC, Evidence, How, State
+from tests.oracles.fold.blocks import clear_for_owner
 from tests.oracles.fold.recording import lose_pages
 from tests.oracles.fold.values import Event, Owner
 
@@ -61,18 +62,10 @@ def largest_blocks(oracle: "Reference", pages: range) -> range:
 
 
 def stamp(oracle: "Reference", event: Event, pages: range, gfp: int | None, when: int | None) -> None:
+    there = [page for page in pages if page // oracle.pages_per_section in oracle.open]
+    clear_for_owner(oracle, there, How.CONTIG_RANGE)
     block: Owner | None = None
-    for page in pages:
-        section_nr = page // oracle.pages_per_section
-        if section_nr not in oracle.open:
-            continue
-        oracle.end_view(page, How.CONTIG_RANGE)
-        there = oracle.proven.get(page)
-        if there is not None:
-            if there.state == State.OWNED and there.evidence != Evidence.INFERRED:
-                oracle.note(Anomaly.ALLOC_OVER_OWNED)
-                oracle.doubt(page, there.evidence_ts, oracle.ts, Anomaly.ALLOC_OVER_OWNED)
-            oracle.end(page, How.CONTIG_RANGE)
+    for page in there:
         compound = bool((gfp or 0) & GFP_COMP) and len(pages) > 1
         if not compound or block is None or page % oracle.pages_per_section == 0:
             block = Owner(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from pagetrail.producers.capture.coverage import Declared, declared_coverage, lost_events
+from pagetrail.producers.capture.coverage import Declared, declared_coverage, lost_events, probes_of_boot
+from pagetrail.schemas.details import Coverage
 from pagetrail.schemas.linux.releases import rules_of
 
 TRACE = "# tracer: nop\n"
@@ -147,6 +148,52 @@ def test_a_probe_on_other_registers_declares_nothing_and_is_named(declared):
     said = declared(kprobe_events=PROBES.replace("nr=%si", "nr=%dx"))
     assert said.coverage.kinds == ("alloc", "free")
     assert any("po:split_owner" in note and "nr=%si:u32" in note for note in said.notes)
+
+
+SPLIT, COPY = (
+    "p:po/split_owner,__split_page_owner,page=%di:x64,nr=%si:u32",
+    "p:po/copy_owner,__folio_copy_owner,new=%di:x64",
+)
+ISOLATE = "p:po/iso_owner,__set_page_owner,page=%di:x64,order=%si:u16,gfp=%dx:x32"
+HOTPLUG = ";".join(
+    f"p:hp/{name},{name},pfn=%di:x64,nr_pages=%si:u64;r:hp/{name}_ret,{name},ret=$retval:s32"
+    for name in ("online_pages", "offline_pages")
+)
+EVERYTHING = Coverage(kinds=("alloc", "free", "split", "migrate", "isolate", "hotplug"), declared_by="set_event.txt")
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "kinds"),
+    [
+        (f"quiet kprobe_event={SPLIT} page_owner=on", ("split",)),
+        (f"kprobe_event={SPLIT};{HOTPLUG}", ("split", "hotplug")),
+        (f"kprobe_event={SPLIT} kprobe_event={HOTPLUG}", ("split", "hotplug")),
+        (f"kprobe_event={SPLIT};{COPY}", ("split",)),  # copy_owner does not record what it has to
+        (f"kprobe_event={SPLIT.replace('%si', '%dx')}", None),
+        (f"kprobe_event={HOTPLUG.partition(';')[0]}", None),  # the other three are not there
+        (f"kprobe_event={ISOLATE}", None),  # without its filter
+        ("kprobe_event=", None),
+        ("trace_event=po:split_owner", None),
+    ],
+)
+def test_probes_of_the_command_line_were_on_before_init_ran(cmdline, kinds):
+    found = probes_of_boot(EVERYTHING, cmdline, rules_of("6.1.192"), 2_000, 5_000)
+    assert (found and found.kinds) == kinds
+    assert found is None or (found.since, found.until, found.begins) == (2_000, 5_000, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "stretch", "release"),
+    [
+        ({"kinds": ("alloc", "free")}, (2_000, 5_000), "6.1.192"),  # it missed hits, or its definition changed
+        ({"cpus": (0,)}, (2_000, 5_000), "6.1.192"),
+        ({}, (5_000, 5_000), "6.1.192"),
+        ({}, (2_000, 5_000), "6.12.1"),  # whose function has other arguments
+    ],
+)
+def test_probes_of_the_command_line_declare_no_more_than_is_declared_from_then_on(changes, stretch, release):
+    declared = EVERYTHING.model_copy(update=changes)
+    assert probes_of_boot(declared, f"kprobe_event={SPLIT}", rules_of(release), *stretch) is None
 
 
 def test_without_statistics_of_probes_their_misses_are_a_known_exception(declared):

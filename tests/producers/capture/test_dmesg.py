@@ -50,6 +50,29 @@ def test_levels_and_callers_before_a_line_do_not_matter():
     assert parse_dmesg(decorated) == parse_dmesg(TEXT)
 
 
+@pytest.mark.parametrize(
+    ("more", "at"),
+    [
+        ("[    2.300000] Run /init as init process\n", 2_300_000_000),
+        ("[    2.300000] Run /sbin/init as init process\n[    2.400000] Run /bin/sh as init process\n", 2_300_000_000),
+        ("[    2.300000] Running /init as init process\n", None),
+        ("", None),
+    ],
+)
+def test_it_says_when_init_was_started(more, at):
+    assert parse_dmesg(TEXT + more).init_ran_nsec == at
+
+
+def test_init_that_ran_before_the_clock_was_stable_has_no_time():
+    assert parse_dmesg("[    1.300000] Run /init as init process\n" + TEXT).init_ran_nsec is None
+
+
+def test_a_probe_of_the_command_line_that_was_refused_is_noticed():
+    refused = "[    1.300000] trace_kprobe: Failed to add event(-2): p:po/copy_owner __folio_copy_owners\n"
+    assert parse_dmesg(refused + TEXT).probe_refused
+    assert not parse_dmesg(TEXT).probe_refused
+
+
 @pytest.mark.parametrize("text", ["", "no timestamps here\n", "[    0.000000]\n"])
 def test_what_it_does_not_say_is_absent(text):
     assert parse_dmesg(text) == Dmesg()
