@@ -29,7 +29,12 @@ def streams_text(found: list[Row], times: list[Time], *, lag: bool) -> str:
         for r in found
         if r["superseded"]
     )
-    return text + "".join(snapshots) + "".join(replaced)
+    folds = (
+        f"{r['host']}: folds {' '.join(r['folds'])}; choose one with --fold NAME\n"
+        for r in found
+        if len(r["folds"]) > 1
+    )
+    return text + "".join(snapshots) + "".join(replaced) + "".join(folds)
 
 
 def _cells(r: Row, time: Time) -> tuple[object, ...]:

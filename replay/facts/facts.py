@@ -16,14 +16,14 @@ from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.schemas.details import Boot, Clock, Coverage, Gap, RecordingEnd, Zone
 from pagetrail.schemas.linux.gfp import format_gfp
 from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
-from pagetrail.schemas.linux.releases import KernelRules, rules_of
+from pagetrail.schemas.linux.releases import KernelRules, rules_named, rules_of
 from pagetrail.schemas.linux.trace_clock import DUMP_ORDER
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, DOUBT_RANGE, DOUBTS_OF_CALLS, OPEN_END
 
 NO_ACCOUNT: Final = "an older pagetrail read it, and had not yet told how many lines it did not understand"
 """The reason of the loss that is presumed in a recording of an older reader that has no end."""
 
-_NUMBERS: Final = ("pages_per_section", "lost_until")
+_VALUES: Final = ("pages_per_section", "lost_until", "chosen_rules")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,6 +92,8 @@ class Facts:
         The latest time that a loss of named pages reaches to; null: there was none.
     open_ranges
         Calls of alloc_contig_range that have not returned, one for each pid.
+    chosen_rules
+        The name of the rules that an option chose; null: they follow from the release.
     """
 
     boots: list[tuple[int, Boot]] = field(default_factory=list)
@@ -112,6 +114,7 @@ class Facts:
     client_ts: list[int] = field(default_factory=list)
     fields: list[str] = field(default_factory=list)
     open_ranges: list[OpenRange] = field(default_factory=list)
+    chosen_rules: str | None = None
 
     @property
     def boot(self) -> Boot | None:
@@ -120,12 +123,12 @@ class Facts:
 
     def copy(self) -> "Facts":
         """Return a copy of these facts: later events change only the original."""
-        lists = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in _NUMBERS}
+        lists = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in _VALUES}
         copies = {
             name: {**found} if isinstance(found, dict) else list(map(_copied, found)) for name, found in lists.items()
         }
-        numbers = {name: getattr(self, name) for name in _NUMBERS}
-        return Facts(**numbers, **copies)  # type: ignore[arg-type]
+        values = {name: getattr(self, name) for name in _VALUES}
+        return Facts(**values, **copies)  # type: ignore[arg-type]
 
     @property
     def zones(self) -> tuple[Zone, ...]:
@@ -134,8 +137,8 @@ class Facts:
 
     @property
     def rules(self) -> KernelRules:
-        """The rules of the kernel that was booted: of the release that the first recording of the boot gives."""
-        return rules_of(self.release)
+        """The rules of the fold: those that an option chose, else those of the ``release``."""
+        return rules_of(self.release) if self.chosen_rules is None else rules_named(self.chosen_rules)
 
     @property
     def release(self) -> str | None:
@@ -270,6 +273,7 @@ def from_plain(saved: dict[str, Any]) -> Facts:
         client_ts=saved["client_ts"],
         fields=saved["fields"],
         open_ranges=[OpenRange(**opened) for opened in saved.get("open_ranges", ())],
+        chosen_rules=saved.get("chosen_rules"),
     )
 
 

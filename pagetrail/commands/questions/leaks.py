@@ -9,6 +9,7 @@ from pagetrail.commands.options import (
     DEFAULT_TRAIL,
     AsOfOption,
     CorrectOption,
+    FoldOption,
     JsonOption,
     StreamOption,
     TrailOption,
@@ -33,10 +34,11 @@ def leaks(
     as_of: AsOfOption = None,
     stream: StreamOption = None,
     correct: CorrectOption = None,
+    fold: FoldOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what was allocated in a window and is still owned at its end."""
-    opened = api.open(trail, correct=correct, stream=stream, times=[since, until], wait=wait)
+    opened = api.open(trail, correct=correct, fold=fold, stream=stream, times=[since, until], wait=wait)
     warn_of_pages_left_out(opened, filters, until, stream, as_of)
     found = opened.leaks(since, until, cast(api.By, by.value), filters=filters, stream=stream, as_of=as_of)
     found = found.slice(0, limit or None)

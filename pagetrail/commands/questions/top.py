@@ -8,6 +8,7 @@ from pagetrail.commands.options import (
     AsOfOption,
     AtOption,
     CorrectOption,
+    FoldOption,
     JsonOption,
     StreamOption,
     TrailOption,
@@ -31,10 +32,11 @@ def top(
     as_of: AsOfOption = None,
     stream: StreamOption = None,
     correct: CorrectOption = None,
+    fold: FoldOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show who held most pages at an instant."""
-    opened = api.open(trail, correct=correct, stream=stream, times=[at], wait=wait)
+    opened = api.open(trail, correct=correct, fold=fold, stream=stream, times=[at], wait=wait)
     warn_of_pages_left_out(opened, filters, at, stream, as_of)
     found = opened.top(at, cast(api.By, by.value), filters=filters, stream=stream, as_of=as_of).slice(0, limit or None)
     note_page_size(opened, stream)
