@@ -29,12 +29,13 @@ def streams_text(found: list[Row], times: list[Time], *, lag: bool) -> str:
         for r in found
         if r["superseded"]
     )
+    refused = (f"{r['host']}: refused: {why}\n" for r in found for why in r["refused"])
     folds = (
         f"{r['host']}: folds {' '.join(r['folds'])}; choose one with --fold NAME\n"
         for r in found
         if len(r["folds"]) > 1
     )
-    return text + "".join(snapshots) + "".join(replaced) + "".join(folds)
+    return text + "".join(snapshots) + "".join((*replaced, *refused, *folds))
 
 
 def _cells(r: Row, time: Time) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ import pyarrow as pa
 from pagetrail.queries.core.instant import snapshot_end, wall_text
 from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.run.lag import PartitionLag, lag_of
+from pagetrail.replay.store.cut import cuts
 from pagetrail.schemas.log.contract import LogReader
 from pagetrail.schemas.log.kafka import partition_of
 
@@ -29,6 +30,7 @@ STREAMS_SCHEMA: Final = pa.schema(
         ("tip", pa.bool_()),
         ("digest", pa.utf8()),
         ("state_digest", pa.utf8()),
+        ("refused", pa.list_(pa.utf8())),
         ("snapshots", pa.list_(pa.utf8())),
         ("partition", pa.int64()),
         ("lag", pa.int64()),
@@ -69,6 +71,13 @@ class _Lags:
         }  # fmt: skip
 
 
+def refused(stream: Stream) -> list[str]:
+    """Return why each recording of a stream that replay refused was refused."""
+    key = (stream.host, stream.boot_id)
+    there = cuts(stream.place.store, stream.fold)
+    return [why for cut in there for (*of, _), why in cut.refused.items() if tuple(of) == key]
+
+
 def _row(stream: Stream) -> dict[str, object]:
     facts = stream.facts
     first = [part.first_ts for part in facts.recordings if part.first_ts is not None]
@@ -80,6 +89,6 @@ def _row(stream: Stream) -> dict[str, object]:
         "first_ts": min(first, default=None), "horizon": stream.horizon,
         "horizon_wall": wall_text(stream.horizon, facts), "segments": sum(not file.tip for file in stream.files),
         "tip": stream.files[-1].tip, "digest": stream.newest.meta["digest"],
-        "state_digest": stream.newest.meta["state_digest"],
+        "state_digest": stream.newest.meta["state_digest"], "refused": refused(stream),
         "snapshots": [name for _, _, text in facts.markers if (name := snapshot_end(text))],
     }  # fmt: skip
