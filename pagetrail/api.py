@@ -110,13 +110,15 @@ class Trail:
         Directory of the trail.
     correct
         Which fold to ask: the one that the kernel's dumps corrected, or the one that they did not; null: the first that exists.
+    fold
+        The name of the fold to ask, as ``streams`` lists it; null: *correct* chooses.
     stream, times, wait
         Wait until replay of that stream has reached these instants, for *wait* seconds at most.
 
     Raises
     ------
     TrailMissing, NotFound
-        There is no trail, or nothing has been replayed yet.
+        There is no trail, nothing has been replayed yet, or not as *fold*.
     """
 
     def __init__(
@@ -124,6 +126,7 @@ class Trail:
         path: str | Path,
         *,
         correct: bool | None = None,
+        fold: str | None = None,
         stream: str | None = None,
         times: Sequence[Time | None] = (),
         wait: float = 0.0,
@@ -131,9 +134,9 @@ class Trail:
         self.path = Path(path)
         if wait > 0:
             asked = [str(at) for at in times if at is not None]
-            self._streams = wait_for(self.path, asked, stream=stream, correct=correct, seconds=wait)
+            self._streams = wait_for(self.path, asked, stream=stream, correct=correct, fold=fold, seconds=wait)
         else:
-            self._streams = open_streams(self.path, correct=correct)
+            self._streams = open_streams(self.path, correct=correct, fold=fold)
 
     # -- streams -----------------------------------------------------------------------------------------------------------
 
@@ -378,12 +381,13 @@ def open(  # noqa: A001  # pagetrail.open reads well
     path: str | Path,
     *,
     correct: bool | None = None,
+    fold: str | None = None,
     stream: str | None = None,
     times: Sequence[Time | None] = (),
     wait: float = 0.0,
 ) -> Trail:
     """Open a trail for questions; see ``Trail``."""
-    return Trail(path, correct=correct, stream=stream, times=times, wait=wait)
+    return Trail(path, correct=correct, fold=fold, stream=stream, times=times, wait=wait)
 
 
 def _instant(stream: Stream, at: Time) -> Instant:

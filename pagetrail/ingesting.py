@@ -117,6 +117,7 @@ def ingest(
             def accept(first: Frame) -> None:
                 check_clock(recording, before)
                 _check_no_overlap(Path(trail), recording, first)
+                _check_same_kernel(Path(trail), recording, first)
 
             return ingest_recording(recording, origin, embedded, accept=accept, on_progress=on_progress)
 
@@ -308,3 +309,18 @@ def _check_no_overlap(trail: Path, recording: "Recording", first: Frame) -> None
         f"{recording.info.source}: it begins at {first.header.first_ts} ns (trace clock), before recording {other.recording} of "
         f"the same boot ({other.host} {other.boot_id}) ends ({other.last_ts} ns); recordings that overlap are not merged: {remedy}"
     )
+
+
+def _check_same_kernel(trail: Path, recording: "Recording", first: Frame) -> None:
+    """Raise if the *first* frame names another kernel than recordings of the same boot that the log of *trail* holds."""
+    from pagetrail.schemas.log.stored import other_kernel, release_of
+
+    with SqliteLogReader(trail) as reader:
+        releases = reader.releases(first.header, recording.info.supersedes)
+    known = next((release for release in releases if release is not None), None)
+    why = other_kernel(release_of(first.payload), known)
+    if why:
+        raise InputError(
+            f"{recording.info.source}: {why}; give it the --boot-id of its own boot, ingest it into another trail, or, if that "
+            "release is wrong, say the right one with --kernel-release"
+        )

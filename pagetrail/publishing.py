@@ -45,6 +45,7 @@ def publish(
     to: KafkaAddress,
     *,
     correct: bool | None = None,
+    fold: str | None = None,
     stream: str | None = None,
     follow: bool = False,
     stop: Callable[[], bool] = lambda: False,
@@ -80,7 +81,7 @@ def publish(
     with FeedWriter(to, feed) as writer:
         publisher = _Publisher(Path(trail), feed, writer, stop)
         while True:
-            for place in _places(Path(trail), correct=correct, wanted=stream, wait=follow):
+            for place in _places(Path(trail), correct=correct, fold=fold, wanted=stream, wait=follow):
                 publisher.publish(place)
                 if stop():
                     return publisher.report()
@@ -88,16 +89,18 @@ def publish(
                 return publisher.report()
 
 
-def _places(trail: Path, *, correct: bool | None, wanted: str | None, wait: bool) -> list[StreamPlace]:
+def _places(
+    trail: Path, *, correct: bool | None, fold: str | None, wanted: str | None, wait: bool
+) -> list[StreamPlace]:
     try:
-        there = stream_places(trail, correct=correct)
+        there = stream_places(trail, correct=correct, fold=fold)
     except NotFound:
         if wait:
             return []  # not yet
         raise
     found = [place for place in there if wanted is None or is_called(place.name, wanted)]
     if not found and not wait:
-        choose(open_streams(trail, correct=correct), wanted)  # says what there is
+        choose(open_streams(trail, correct=correct, fold=fold), wanted)  # says what there is
     return found
 
 

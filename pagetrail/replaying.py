@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.replay.log.kafka import KafkaLogReader, ReadLimits
 from pagetrail.schemas.errors import BadArgument
+from pagetrail.schemas.linux.releases import rules_named
 from pagetrail.schemas.log.address import EXPECTED, KafkaAddress
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ def replay(
     trail: str | Path,
     *,
     correct: bool = True,
+    rules: str | None = None,
     follow: bool = False,
     log: KafkaAddress | None = None,
     group: str | None = None,
@@ -26,13 +28,16 @@ def replay(
 ) -> "ReplayReport":
     """Fold a trail's log, or the topic *log*, into the trail's segments, from where it stopped; see ``Replayer.run``.
 
+    *rules* names the kernel release by whose rules it is folded, whatever kernel was recorded: into a fold of its own, beside the
+    automatic one, which follows each boot's release.
+
     With *group*, replay as a member of that consumer group: see ``GroupReplayer.run``; it calls *on_trouble* with a message for
     trouble that may pass.
 
     Raises
     ------
     BadArgument
-        A group was named, and no topic.
+        A group was named, and no topic, or there are no rules of that name.
     TrailMissing, TrailBusy, LogError
         There is no log to read, or another replay of the same fold is running.
     """
@@ -43,7 +48,7 @@ def replay(
     from pagetrail.replay.run.replayer import Replayer
     from pagetrail.replay.store.local import store_of
 
-    options = FoldOptions(correct=correct)
+    options = FoldOptions(correct=correct, rules=None if rules is None else rules_named(rules))
     if group is not None:
         if log is None:
             raise BadArgument(f"--group requires --log {EXPECTED}")

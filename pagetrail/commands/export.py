@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pagetrail import api
-from pagetrail.commands.options import DEFAULT_TRAIL, CorrectOption, TrailOption, out, say
+from pagetrail.commands.options import DEFAULT_TRAIL, CorrectOption, FoldOption, TrailOption, out, say
 
 
 class Exported(enum.StrEnum):
@@ -21,10 +21,11 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="Directory for the Parquet files.")],
     trail: TrailOption = DEFAULT_TRAIL,
     correct: CorrectOption = None,
+    fold: FoldOption = None,
 ) -> None:
     """Write every span of every stream as Parquet."""
     del what  # there are only spans, so far
-    written = api.open(trail, correct=correct).export_spans(output)
+    written = api.open(trail, correct=correct, fold=fold).export_spans(output)
     for path in written:
         out(f"{path}\n")
     say.print(f"{len(written)} files")

@@ -67,6 +67,12 @@ CorrectOption = Annotated[
         help="Ask the fold that the kernel's dumps corrected, or the one that they did not (default: the first that exists).",
     ),
 ]
+FoldOption = Annotated[
+    str | None,
+    typer.Option(
+        "--fold", metavar="NAME", help="Ask the fold of this name; 'pagetrail streams' lists those that there are."
+    ),
+]
 AsOfOption = Annotated[
     str | None,
     typer.Option(

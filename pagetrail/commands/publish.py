@@ -9,6 +9,7 @@ from pagetrail import api
 from pagetrail.commands.options import (
     DEFAULT_TRAIL,
     CorrectOption,
+    FoldOption,
     JsonOption,
     KafkaConfigOption,
     TrailOption,
@@ -49,13 +50,14 @@ def publish(
     ] = False,
     kafka_config: KafkaConfigOption = None,
     correct: CorrectOption = None,
+    fold: FoldOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Send what sealed segments hold to a topic, at least once, continuing where the topic ends."""
     address = parse_log_address(to, kafka_config)
     with signals_noted() as stopped:
         report = api.publish(
-            trail, what, address, correct=correct, stream=stream, follow=follow, stop=lambda: bool(stopped)
+            trail, what, address, correct=correct, fold=fold, stream=stream, follow=follow, stop=lambda: bool(stopped)
         )
     for line in report.dropped:
         say.print(line, markup=False)

@@ -29,6 +29,15 @@ def replay(
             "--no-correct", help="Let only the first dump of a stream set its state; the others only audit it."
         ),
     ] = False,
+    rules: Annotated[
+        str | None,
+        typer.Option(
+            "--rules",
+            metavar="RELEASE",
+            help="Fold by the rules of this kernel release (linux-5.10, linux-6.1, linux-6.12, linux-7.2), whatever was recorded, "
+            "into a fold of its own beside the automatic one; questions choose it with --fold.",
+        ),
+    ] = None,
     log: LogOption = None,
     group: Annotated[
         str | None,
@@ -46,7 +55,7 @@ def replay(
     with signals_noted() as stopped, progress("replay") as bar:
         task = bar.add_task("", total=None, note="")
         report = api.replay(
-            trail, correct=not no_correct, follow=follow, log=address, group=group, stop=lambda: bool(stopped),
+            trail, correct=not no_correct, rules=rules, follow=follow, log=address, group=group, stop=lambda: bool(stopped),
             on_progress=lambda done, total: bar.update(task, completed=done, total=max(total, done), note=f"{done} frames"),
             on_trouble=lambda message: say.print(f"waiting: {message}", markup=False),
         )  # fmt: skip

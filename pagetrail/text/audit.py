@@ -19,7 +19,8 @@ def audits_text(rows: list[Row], counted: str = "records", time: Callable[[int],
         classes = [item for item in dict(r["classes"]).items() if item[0] != "not in the dump"]
         rest = ", ".join(f"{name}: {count:,}" for name, count in sorted(classes, key=lambda item: -item[1]))
         use = "set the state" if r["applied"] else "audit only"
-        table.append((r["name"], time(r["ts"]), r["records"], r["agree"], f"{r['share']:.2f}", r["extra"], use, rest))
+        share = "" if r["share"] is None else f"{r['share']:.2f}"
+        table.append((r["name"], time(r["ts"]), r["records"], r["agree"], share, r["extra"], use, rest))
     return table_text(columns, table, right=("at", counted, "agree", "share %", "extra"))
 
 

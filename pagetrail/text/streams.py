@@ -30,7 +30,12 @@ def streams_text(found: list[Row], times: list[Time], *, lag: bool) -> str:
         if r["superseded"]
     )
     refused = (f"{r['host']}: refused: {why}\n" for r in found for why in r["refused"])
-    return text + "".join(snapshots) + "".join(replaced) + "".join(refused)
+    folds = (
+        f"{r['host']}: folds {' '.join(r['folds'])}; choose one with --fold NAME\n"
+        for r in found
+        if len(r["folds"]) > 1
+    )
+    return text + "".join(snapshots) + "".join((*replaced, *refused, *folds))
 
 
 def _cells(r: Row, time: Time) -> tuple[object, ...]:

@@ -27,7 +27,8 @@ from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 from pagetrail.schemas.log.contract import log_directory
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_LOST, DOUBT_RANGE, DOUBTS_OF_CALLS, OPEN_END
 from pagetrail.schemas.store.contract import Store
-from pagetrail.schemas.store.names import StoreFile, fold_of, streams_among
+from pagetrail.schemas.store.folds import chosen_fold
+from pagetrail.schemas.store.names import StoreFile, fold_of, is_of_version, streams_among
 
 ROWS_AT_ONCE: Final = 1 << 16
 """Rows of an instant that a question reads at once, or those of one section: each takes half a kilobyte on its way."""
@@ -96,6 +97,12 @@ class Stream:
         files = self.files[: self.holding(at) + 1]
         facts = facts_as_of(self.facts, at.ts, at.seq)
         return dataclasses.replace(self, files=files, facts=facts, believed=at, _whole=self)
+
+    def other_folds(self) -> "list[Stream]":
+        """Return the same stream as it stands in other folds of this version; a fold that is removed meanwhile is left out."""
+        there = [fold for fold in self.place.folds() if fold != self.fold and is_of_version(fold)]
+        places = (self.place.in_fold(fold) for fold in there)
+        return [stream for place in places if (stream := open_stream(self.trail, place)) is not None]
 
     def when_sealed(self, file: StoreFile) -> "Stream":
         """Return the stream as it was known when one of its segments was sealed."""
@@ -318,32 +325,25 @@ def fetched(db: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, obj
     return db.sql(query, params=parameters).to_arrow_table()
 
 
-def stream_places(trail: Path, *, correct: bool | None = None, store: Store | None = None) -> list[StreamPlace]:
-    """Return where the streams of *trail* stand, by host and boot.
+def stream_places(
+    trail: Path, *, correct: bool | None = None, fold: str | None = None, store: Store | None = None
+) -> list[StreamPlace]:
+    """Return where the streams of *trail* stand, by host and boot, in the fold that is chosen: see ``chosen_fold``.
 
-    *correct* chooses the fold: the one that the kernel's dumps correct, or the one that they do not; null: the first of these
-    that exists. *store* is where the trail was replayed to; null: into itself.
+    *store* is where the trail was replayed to; null: into itself.
 
     Raises
     ------
     TrailMissing
         There is no trail there.
     NotFound
-        Nothing has been replayed yet.
+        Nothing has been replayed yet, or not as *fold*.
     """
     store = _own_store(trail) if store is None else store
     there = streams_among(store.list())
-    wanted = [FoldOptions(correct=c).name for c in ((True, False) if correct is None else (correct,))]
-    folds = {fold_of(name) for name in there}
-    fold = next((name for name in wanted if name in folds), None)
-    if fold is None:
-        flag = " --no-correct" if correct is False else ""
-        others = f" as {' or '.join(wanted)}, only as {', '.join(sorted(folds))}" if folds else ""
-        raise NotFound(
-            f"{trail}: nothing has been replayed yet{others}; run 'pagetrail replay{flag}', or wait for the replay that is "
-            "running"
-        )
-    return [StreamPlace(store, name) for name in there if fold_of(name) == fold]
+    automatic = {kind: FoldOptions(correct=kind).name for kind in (True, False)}
+    chosen = chosen_fold({fold_of(name) for name in there}, trail, automatic, correct=correct, fold=fold)
+    return [StreamPlace(store, name) for name in there if fold_of(name) == chosen]
 
 
 def _own_store(trail: Path) -> Store:
@@ -353,9 +353,11 @@ def _own_store(trail: Path) -> Store:
     return store
 
 
-def open_streams(trail: Path, *, correct: bool | None = None, store: Store | None = None) -> list[Stream]:
+def open_streams(
+    trail: Path, *, correct: bool | None = None, fold: str | None = None, store: Store | None = None
+) -> list[Stream]:
     """Return the streams of *trail* that have been replayed; see ``stream_places``, whose errors it raises."""
-    places = stream_places(trail, correct=correct, store=store)
+    places = stream_places(trail, correct=correct, fold=fold, store=store)
     streams = [stream for place in places if (stream := open_stream(trail, place)) is not None]
     if not streams:
         raise NotFound(f"{trail}: the segments were removed; run 'pagetrail replay'")

@@ -12,7 +12,7 @@ LOOK_SECONDS = 0.2
 
 
 def wait_for(
-    trail: Path, times: Sequence[str], *, stream: str | None, correct: bool | None, seconds: float
+    trail: Path, times: Sequence[str], *, stream: str | None, correct: bool | None, fold: str | None, seconds: float
 ) -> list[Stream]:
     """Return the trail's streams as soon as replay of *stream* has reached all of *times*.
 
@@ -26,7 +26,7 @@ def wait_for(
     until = time.monotonic() + seconds
     while True:
         try:
-            streams = open_streams(trail, correct=correct)
+            streams = open_streams(trail, correct=correct, fold=fold)
             chosen = choose(streams, stream)
             for text in times:
                 chosen.instant(text)

@@ -13,6 +13,7 @@ from pagetrail.schemas.details import Gap
 from pagetrail.schemas.linux.releases import was_read
 from pagetrail.schemas.linux.trace_clock import DUMP_ORDER
 from pagetrail.schemas.owner import ANOMALY_TEXT, QUARANTINED, Anomaly
+from pagetrail.schemas.store.names import RULES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,8 @@ def doctor(stream: Stream) -> pa.Table:
 def findings(stream: Stream) -> list[Finding]:
     """Return what is known to be wrong or missing in a stream, the worst first."""
     found = [
-        *_log(stream), *_losses(stream), *_coverage(stream), *_rules(stream), *_recordings(stream), *_anomalies(stream)
+        *_log(stream), *_losses(stream), *_coverage(stream), *_rules(stream), *_other_rules(stream),
+        *_recordings(stream), *_anomalies(stream),
     ]  # fmt: skip
     levels = ("loss", "quarantined", "unknown", "inferred", "note")
     return sorted(found, key=lambda finding: levels.index(finding.level))
@@ -48,14 +50,14 @@ def findings(stream: Stream) -> list[Finding]:
 def _log(stream: Stream) -> list[Finding]:
     """Return what replay noticed in the log of a stream: why it stopped there, and what the partition lost."""
     key, found = (stream.host, stream.boot_id), []
-    for cut in cuts(stream.place.store, stream.fold):
+    there = cuts(stream.place.store, stream.fold)
+    if whys := refused_of(there, *key):
+        text = "refused, so that no answer takes account of them: " + "; ".join(whys)
+        found.append(Finding(level="loss", what="recordings", count=len(whys), detail=text))
+    for cut in there:
         if key in cut.held:
             offset, why = cut.held[key]
             found.append(Finding(level="note", what="held", count=1, detail=f"at log offset {offset}: {why}"))
-        refused = refused_of([cut], *key)
-        if refused:
-            text = "refused, so that no answer takes account of them: " + "; ".join(refused)
-            found.append(Finding(level="loss", what="recordings", count=len(refused), detail=text))
         aside = {old[2]: new.recording for old, new in cut.superseded.items() if old[:2] == key}
         if aside:
             text = "stored again by a later reader, whose recording takes their place: "
@@ -109,6 +111,33 @@ def _rules(stream: Stream) -> list[Finding]:
     if rules.others:
         text += f", and where Linux {' or '.join(rules.others)} does otherwise, the pages concerned are not certain"
     return [Finding(level="note", what="rules", count=1, detail=text)]
+
+
+def _other_rules(stream: Stream) -> list[Finding]:
+    """Return which other fold of the stream explains the dumps best, if it explains them better than this one."""
+    best, finding = 0, []
+    base = stream.fold.partition(RULES)[0]
+    for other in stream.other_folds():
+        if other.fold.partition(RULES)[0] != base:
+            continue  # dumps corrected the one and not the other
+        own, their, records = _explained(stream, other)
+        if their - own > best:
+            best = their - own
+            text = (
+                f"the dumps agree better with {other.facts.rules.name} than with {stream.facts.rules.name}: "
+                f"{100 * their / records:.2f} % of {records:,} records, not {100 * own / records:.2f} %; --fold {other.fold} asks "
+                "that fold; check which kernel was recorded (uname -r), and ingest with --kernel-release if it was another"
+            )
+            finding = [Finding(level="unknown", what="other rules", count=best, detail=text)]
+    return finding
+
+
+def _explained(stream: Stream, other: Stream) -> tuple[int, int, int]:
+    """Return how many records of the dumps that both folds have met each of them explains, and how many there are."""
+    mine, theirs = ({(a.seq, a.view): a for a in one.facts.audits if a.view == "page_owner"} for one in (stream, other))
+    both = mine.keys() & theirs.keys()
+    records = sum(mine[dump].records for dump in both)
+    return sum(mine[dump].agree for dump in both), sum(theirs[dump].agree for dump in both), records
 
 
 def _recordings(stream: Stream) -> list[Finding]:

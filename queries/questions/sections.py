@@ -35,7 +35,7 @@ def sections(stream: Stream, at: Instant | None = None) -> pa.Table:
     if boot is not None and boot.memory_model == "FLATMEM" and node_spans(boot):
         return _nodes(stream, boot, at)
     pages = stream.facts.pages_per_section
-    each = bytes_a_page(stream.facts.boot)
+    each = bytes_a_page(stream.facts.boot, stream.facts.rules)
     rows = []
     for e in sorted(stream.facts.sections, key=lambda e: (e.section_nr, e.generation)):
         if at is not None and not _covers(e.begin_ts, e.end_ts, e.begin_seq, e.end_seq, at):
@@ -58,7 +58,7 @@ def sections(stream: Stream, at: Instant | None = None) -> pa.Table:
 
 def _nodes(stream: Stream, boot: Boot, at: Instant | None) -> pa.Table:
     """Return the extensions of nodes. The store keeps each as sections, which come with the boot and never go."""
-    pages, unit, each = stream.facts.pages_per_section, max_order_nr_pages(boot), bytes_a_page(boot)
+    pages, unit, each = stream.facts.pages_per_section, max_order_nr_pages(boot), bytes_a_page(boot, stream.facts.rules)
     rows = []
     for span in node_spans(boot):
         section_nr = pfn_to_section_nr(span.start_pfn, pages)

@@ -18,6 +18,7 @@ STREAMS_SCHEMA: Final = pa.schema(
         ("release", pa.utf8()),
         ("rules", pa.utf8()),
         ("fold", pa.utf8()),
+        ("folds", pa.list_(pa.utf8())),
         ("recordings", pa.int64()),
         ("superseded", pa.list_(pa.utf8())),
         ("refused", pa.list_(pa.utf8())),
@@ -74,7 +75,7 @@ def _row(stream: Stream) -> dict[str, object]:
     facts = stream.facts
     first = [part.first_ts for part in facts.recordings if part.first_ts is not None]
     return {
-        "host": stream.host, "boot_id": stream.boot_id, "fold": stream.fold,
+        "host": stream.host, "boot_id": stream.boot_id, "fold": stream.fold, "folds": stream.place.folds(),
         "release": facts.boot.release if facts.boot else None, "rules": facts.rules.name, "recordings": len(facts.recordings),
         "superseded": [part.supersedes for part in facts.recordings if part.supersedes is not None],
         "refused": refused_of(cuts(stream.place.store, stream.fold), stream.host, stream.boot_id),

@@ -26,6 +26,7 @@ def facts_as_of(facts: Facts, ts: int, seq: int | None = None) -> Facts:
     return Facts(
         boots=[(when, boot) for when, boot in facts.boots if known(when)],
         pages_per_section=facts.pages_per_section,
+        chosen_rules=facts.chosen_rules,
         clocks=[(when, clock) for when, clock in facts.clocks if known(when)],
         coverage=[(when, detail) for when, detail in facts.coverage if known(when)],
         gaps=[facts.gaps[i] for i in lost],

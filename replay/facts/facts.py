@@ -16,7 +16,7 @@ from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.schemas.details import Boot, Clock, Coverage, Gap, RecordingEnd, Zone
 from pagetrail.schemas.linux.gfp import format_gfp
 from pagetrail.schemas.linux.mmzone import PAGE_SHIFT, PAGEBLOCK_ORDER
-from pagetrail.schemas.linux.releases import KernelRules, rules_of
+from pagetrail.schemas.linux.releases import KernelRules, rules_named, rules_of
 from pagetrail.schemas.linux.trace_clock import DUMP_ORDER
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, DOUBT_RANGE, DOUBTS_OF_CALLS, OPEN_END
 
@@ -26,7 +26,7 @@ NO_ACCOUNT: Final = "an older pagetrail read it, and had not yet told how many l
 MISSING_FRAMES: Final = "frames of the recording are missing from the log"
 """The reason of a gap that stands for frames that replay did not find."""
 
-_NUMBERS: Final = ("pages_per_section", "lost_until")
+_VALUES: Final = ("pages_per_section", "lost_until", "chosen_rules")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,6 +97,8 @@ class Facts:
         Calls of alloc_contig_range that have not returned, one for each pid.
     doubtful
         The last stream_seq of each segment that cast a doubt which lasts until new evidence: later segments are in it, too.
+    chosen_rules
+        The name of the rules that an option chose; null: they follow from the release.
     """
 
     boots: list[tuple[int, Boot]] = field(default_factory=list)
@@ -118,6 +120,7 @@ class Facts:
     fields: list[str] = field(default_factory=list)
     open_ranges: list[OpenRange] = field(default_factory=list)
     doubtful: list[int] = field(default_factory=list)
+    chosen_rules: str | None = None
 
     @property
     def boot(self) -> Boot | None:
@@ -126,12 +129,12 @@ class Facts:
 
     def copy(self) -> "Facts":
         """Return a copy of these facts: later events change only the original."""
-        lists = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in _NUMBERS}
+        lists = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in _VALUES}
         copies = {
             name: {**found} if isinstance(found, dict) else list(map(_copied, found)) for name, found in lists.items()
         }
-        numbers = {name: getattr(self, name) for name in _NUMBERS}
-        return Facts(**numbers, **copies)  # type: ignore[arg-type]
+        values = {name: getattr(self, name) for name in _VALUES}
+        return Facts(**values, **copies)  # type: ignore[arg-type]
 
     @property
     def zones(self) -> tuple[Zone, ...]:
@@ -140,8 +143,8 @@ class Facts:
 
     @property
     def rules(self) -> KernelRules:
-        """The rules of the kernel that was booted: of the release that the first recording of the boot gives."""
-        return rules_of(self.release)
+        """The rules of the fold: those that an option chose, else those of the ``release``."""
+        return rules_of(self.release) if self.chosen_rules is None else rules_named(self.chosen_rules)
 
     @property
     def release(self) -> str | None:
@@ -288,6 +291,7 @@ def from_plain(saved: dict[str, Any]) -> Facts:
         fields=saved["fields"],
         open_ranges=[OpenRange(**opened) for opened in saved.get("open_ranges", ())],
         doubtful=saved.get("doubtful", []),
+        chosen_rules=saved.get("chosen_rules"),
     )
 
 

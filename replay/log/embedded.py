@@ -18,7 +18,7 @@ from pagetrail.schemas.log.contract import (
     log_directory,
     log_files,
 )
-from pagetrail.schemas.log.stored import StoredRecording, stored_recording
+from pagetrail.schemas.log.stored import StoredRecording, release_of, stored_recording
 
 _SELECT = "SELECT offset, host, boot_id, digest, payload FROM frames WHERE offset >= ? ORDER BY offset"
 _LATER = """SELECT last_ts, payload FROM frames WHERE host = ? AND boot_id = ? AND recording NOT IN (?, ?{besides}) AND last_ts > ?
@@ -29,6 +29,8 @@ _BEGINS = """SELECT recording, min(first_ts) FROM frames WHERE host = ? AND boot
 _HOLDING = """SELECT offset, first_seq, last_seq FROM frames WHERE recording = ? AND first_seq <= ? AND last_seq >= ?
     ORDER BY frame LIMIT 1"""
 _ENDS_OF = """SELECT payload FROM frames WHERE recording = ? ORDER BY frame {order} LIMIT 1"""
+_FIRSTS = """SELECT payload FROM frames WHERE host = ? AND boot_id = ? AND recording NOT IN (?, ?) AND first_seq = 0
+    ORDER BY offset"""
 _BUSY_SECONDS = 60.0
 _Row = tuple[int, str, str, bytes, bytes]
 
@@ -141,6 +143,18 @@ class SqliteLogReader:
             if row is not None and (found is None or row[0] > found[0]):
                 found = row
         return None if found is None else self.stored(found[1])
+
+    def releases(self, header: FrameHeader, besides: str | None = None) -> list[str | None]:
+        """Return the kernel release that each other recording of *header*'s boot names, in the order of the log.
+
+        *besides*: a recording whose place it takes.
+        """
+        whose = (header.host, header.boot_id, header.recording, besides or header.recording)
+        found: list[str | None] = []
+        for file in self._files():
+            with self._explained(file), closing(self._connect(file).execute(_FIRSTS, whose)) as firsts:
+                found += [release_of(payload) for (payload,) in firsts]
+        return found
 
     def close(self) -> None:
         """Close the last file that was read."""

@@ -104,7 +104,7 @@ def _page_owner(state: StreamState, opened: OpenBaseline, seq: int, ts: int, app
     whole = applied and _is_whole(opened, audit)
     state.facts.audits.append(audit.audit(seq=seq, ts=ts, name=opened.begin.name, applied=applied, whole=whole))
     if applied:
-        state.tables = split_own_blocks(state.tables, state.facts.boot, seq, ts)
+        state.tables = split_own_blocks(state.tables, state.facts.boot, state.facts.rules, seq, ts)
         _apply_silence(state, opened, audit, seq, ts)
         _note_said(state, opened, np.concatenate(untouched), seq, ts)
 

@@ -6,13 +6,15 @@ from pagetrail.replay.rules.event_row import EventRow
 from pagetrail.replay.rules.page_ext import max_order_nr_pages, node_spans
 from pagetrail.replay.rules.sections import MAX_SECTIONS
 from pagetrail.replay.rules.state import StreamState
-from pagetrail.schemas.details import Boot
+from pagetrail.schemas.details import Boot, Gap
 from pagetrail.schemas.linux.mmzone import MAX_SECTION_ORDER
+from pagetrail.schemas.linux.releases import rules_of
 
 
 def take_boot(state: StreamState, event: EventRow) -> None:
     """Take the constants of the boot; sections of present memory have their extension from then on."""
     boot = event.detail(Boot)
+    _doubt_other_rules(state, boot, event)
     state.facts.boots.append((event.ts, boot))
     write_rules(state.opts, state.facts.rules, state.facts.boot)
     state.ask_clients(boot, event.ts)
@@ -26,6 +28,18 @@ def take_boot(state: StreamState, event: EventRow) -> None:
         state.set_section_size(1 << bits)
     for start, stop in boot.present:
         _present(state, start, stop, event.seq, event.ts)
+
+
+def _doubt_other_rules(state: StreamState, boot: Boot, event: EventRow) -> None:
+    """Lose what earlier recordings say, if they name no release and were folded by other rules than those of *boot*."""
+    facts = state.facts
+    begun, unknown = facts.recordings[0].first_ts, rules_of(None)
+    unnamed = facts.release is None and len(facts.recordings) > 1 and facts.chosen_rules is None
+    if unnamed and begun is not None and rules_of(boot.release) != unknown:
+        reason = (
+            f"recordings that name no release were folded by the rules of {unknown.name}, and the kernel is another"
+        )
+        state.lose(event.seq, event.ts, None, Gap(t_lo=begun, t_hi=event.ts, reason=reason))
 
 
 def _present(state: StreamState, start: int, stop: int, seq: int, ts: int) -> None:

@@ -35,7 +35,7 @@ class StreamEngine:
 
     def __init__(self, *, host: str, boot_id: str, options: FoldOptions) -> None:
         self.host, self.boot_id, self.options = host, boot_id, options
-        self.state = StreamState(correct=options.correct, clients=options.clients)
+        self.state = StreamState(correct=options.correct, clients=options.clients, rules=options.rules)
         self.state.opts[OPT_FLOOR] = options.floor
         self.segment_first_seq = 0
         self.segment_first_ts: int | None = None

@@ -5,8 +5,9 @@ from typing import Final
 
 from pagetrail.replay.rules.clients import CLIENTS
 from pagetrail.replay.rules.clients.client import Client
+from pagetrail.schemas.linux.releases import KernelRules
 from pagetrail.schemas.store.names import fold_name
-from pagetrail.schemas.store.tables import DIGEST_VERSION
+from pagetrail.schemas.store.tables import DIGEST_VERSION, FOLD_VERSION
 
 SEGMENT_FLOOR: Final = 131_072
 """Least number of events in a segment: with fewer, the fixed size of the file would exceed theirs."""
@@ -17,15 +18,23 @@ class FoldOptions:
     """What shapes a fold, beside its version. The fold keeps those page_ext *clients* that a recording's kernel needed."""
 
     correct: bool = True
+    rules: KernelRules | None = None
+    """The rules to fold by, whatever kernel was recorded; null: those of its release."""
     floor: int = SEGMENT_FLOOR
     clients: tuple[Client, ...] = field(default_factory=lambda: CLIENTS)
 
     @property
     def name(self) -> str:
         """The folder of the fold's segments."""
-        return fold_name(correct=self.correct, clients=[client.name for client in self.clients])
+        return self._named(FOLD_VERSION)
 
     @property
     def digest_name(self) -> str:
         """The options, as they are hashed into chain digests."""
-        return fold_name(correct=self.correct, clients=[client.name for client in self.clients], version=DIGEST_VERSION)
+        return self._named(DIGEST_VERSION)
+
+    def _named(self, version: int) -> str:
+        clients = [client.name for client in self.clients]
+        return fold_name(
+            correct=self.correct, clients=clients, rules=self.rules.name if self.rules else None, version=version
+        )

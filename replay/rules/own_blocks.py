@@ -6,12 +6,12 @@ from pagetrail.replay.fold.section_jit import apply_split
 from pagetrail.replay.fold.tables import Tables, with_room
 from pagetrail.replay.rules.page_ext import bytes_a_page
 from pagetrail.schemas.details import Boot
-from pagetrail.schemas.linux.releases import rules_of
+from pagetrail.schemas.linux.releases import KernelRules
 from pagetrail.schemas.owner import How, State
 from pagetrail.schemas.structs import taken
 
 
-def split_own_blocks(t: Tables, boot: Boot | None, seq: int, ts: int) -> Tables:
+def split_own_blocks(t: Tables, boot: Boot | None, rules: KernelRules, seq: int, ts: int) -> Tables:
     """Split the blocks that page_ext allocated for itself before page_owner started; return the tables.
 
     Source: mm/page_ext.c, alloc_page_ext calls alloc_pages_exact_nid; mm/page_alloc.c, make_alloc_exact calls split_page (Linux
@@ -19,7 +19,7 @@ def split_own_blocks(t: Tables, boot: Boot | None, seq: int, ts: int) -> Tables:
     how many bytes page_ext allocated, and exactly that many are owned in blocks with that order and gfp mask, allocated before
     page_owner started (they are early in the kernel's view).
     """
-    each = bytes_a_page(boot)
+    each = bytes_a_page(boot, rules)
     if boot is None or boot.page_ext_bytes is None or each is None or boot.memory_model == "FLATMEM":
         return t
     table_bytes = each * t.owner.shape[1]
@@ -29,7 +29,7 @@ def split_own_blocks(t: Tables, boot: Boot | None, seq: int, ts: int) -> Tables:
     blocks = [
         (int(slot), section_nr, first)
         for section_nr, slot in ((int(nr), t.slot[nr]) for nr in np.flatnonzero(t.slot >= 0))
-        for first in _own_blocks(t, int(slot), order, rules_of(boot.release).gfp_page_ext)
+        for first in _own_blocks(t, int(slot), order, rules.gfp_page_ext)
     ]
     if len(blocks) != boot.page_ext_bytes // table_bytes:
         return t

@@ -25,6 +25,7 @@ from pagetrail.replay.rules.page_values import PageValues
 from pagetrail.replay.rules.sections import MAX_SECTIONS, X86_64_PAGES_PER_SECTION, Sections
 from pagetrail.schemas.details import Boot, Gap
 from pagetrail.schemas.details import Coverage as CoverageDetail
+from pagetrail.schemas.linux.releases import KernelRules
 from pagetrail.schemas.owner import ABSENT64, DOUBT_LOST, Anomaly
 
 
@@ -37,6 +38,8 @@ class StreamState:
         Whether later baselines correct the state, or only audit it.
     clients
         The clients of page_ext that are kept where a recording's kernel needed them.
+    rules
+        The rules to fold by; null: those of the recorded kernel's release.
 
     Attributes
     ----------
@@ -57,9 +60,9 @@ class StreamState:
         What dumps said of pages beside their owners, as far as it counts for this stretch.
     """
 
-    def __init__(self, *, correct: bool, clients: Sequence[Client]) -> None:
+    def __init__(self, *, correct: bool, clients: Sequence[Client], rules: KernelRules | None = None) -> None:
         self.correct = correct
-        self.facts, self.coverage = Facts(), Coverage()
+        self.facts, self.coverage = Facts(chosen_rules=rules.name if rules else None), Coverage()
         self.sections = Sections(self.facts.sections)
         self.comms, self.stacks = TextTable(), StackTable()
         self.tables: Tables = new_tables(X86_64_PAGES_PER_SECTION)

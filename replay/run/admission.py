@@ -10,7 +10,7 @@ from pagetrail.replay.run.superseding import Coming, not_remade_message, superse
 from pagetrail.replay.store.cut import Cut, Successor
 from pagetrail.schemas.frames import FrameHeader, RecordingKey, is_readable
 from pagetrail.schemas.log.contract import LogRecord
-from pagetrail.schemas.log.stored import superseded_by
+from pagetrail.schemas.log.stored import other_kernel, release_of, superseded_by
 
 
 class Verdict(enum.Enum):
@@ -67,7 +67,10 @@ class Admission:
         if record.header.recording_key in self.superseded:
             return Verdict.SUCCESSOR
         verdict = self._superseding(engine, record) if record.header.first_seq == 0 else Verdict.FOLD
-        return Verdict.SKIP if verdict is Verdict.FOLD and self._overlaps(engine, record.header) else verdict
+        refused = verdict is Verdict.FOLD and (
+            self._overlaps(engine, record.header) or self._is_of_another_kernel(engine, record)
+        )
+        return Verdict.SKIP if refused else verdict
 
     def begin_anew(self, host: str, boot_id: str) -> None:
         """Forget what was refused of a stream that begins anew: it is found again."""
@@ -162,6 +165,17 @@ class Admission:
         )
         self._refuse(header.recording_key, why)
         return True
+
+    def _is_of_another_kernel(self, engine: StreamEngine, record: LogRecord) -> bool:
+        """Whether a recording that begins names another kernel than the earlier ones of its boot: it is refused."""
+        header, facts = record.header, engine.state.facts
+        if header.first_seq or not facts.recordings or header.recording == facts.recordings[-1].recording:
+            return False
+        why = other_kernel(release_of(record.payload), facts.release)
+        if why:
+            whole = f"recording {header.recording} of {header.host} {header.boot_id}: {why}; ingest it with another --boot-id"
+            self._refuse(header.recording_key, whole)
+        return bool(why)
 
     def _refuse(self, recording: RecordingKey, why: str) -> None:
         self.refused[recording] = self._report.refused[recording] = why

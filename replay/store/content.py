@@ -194,7 +194,7 @@ class Content:
         reach = min((int(ts) for ts in self.doubts["from_ts"]), default=OPEN_END)
         values = {
             "format": STORE_FORMAT, "fold_version": FOLD_VERSION, "fold": o.fold,
-            "host": o.host, "boot_id": o.boot_id, "tip": int(o.tip), "first_seq": o.first_seq,
+            "rules": s.facts.rules.name, "host": o.host, "boot_id": o.boot_id, "tip": int(o.tip), "first_seq": o.first_seq,
             "last_seq": o.last_seq, "first_ts": o.last_ts if o.first_ts is None else o.first_ts, "last_ts": o.last_ts,
             "digest": self.digest, "state_digest": self.state_digest, "parent_digest": self.parent.digest,
             "doubts_reach_back_to": reach,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pagetrail.replay.facts.facts import Facts, plain
 from pagetrail.replay.fold.tables import LivePiece
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said
+from pagetrail.schemas.linux.releases import rules_of
 from pagetrail.schemas.owner import RUN_DTYPE, VALUE_DTYPE
 
 _TEXT_FIELDS = ("comm", "free_comm")
@@ -110,6 +111,8 @@ def facts_digest(facts: Facts) -> bytes:
     fields = plain(facts)
     del fields["clients"], fields["fields"]  # the values of clients are digested by field: see ``values_digest``
     del fields["doubtful"]  # where segments end is no fact
+    if facts.rules == rules_of(facts.release):  # whoever chose them
+        fields["chosen_rules"] = None
     for recording in fields["recordings"]:
         del recording["next_frame"], recording["version"]
         added = {"supersedes": None, "gfp_read_for": None, "counting_clock": None}
@@ -120,7 +123,7 @@ def facts_digest(facts: Facts) -> bytes:
         for fact in fields[name]:
             for model in (part for part in fact if isinstance(part, dict)):
                 _drop_absent(model, models)
-    _drop_absent(fields, {"lost_until": None, "open_ranges": []})
+    _drop_absent(fields, {"lost_until": None, "open_ranges": [], "chosen_rules": None})
     return blake2b(json.dumps(fields, sort_keys=True).encode(), digest_size=32).digest()
 
 

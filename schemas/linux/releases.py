@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from pagetrail.schemas.errors import BadArgument
@@ -262,13 +263,17 @@ def was_read(release: str) -> bool:
 
 
 def rules_named(name: str) -> KernelRules:
-    """Return the rules that somebody asks for: ``linux-6.12``, ``6.12``, or a release between two that were read.
+    """Return the rules that somebody asks for: those with this name, or those of the release ``6.12`` or ``linux-6.12``.
 
     Raises
     ------
     BadArgument
-        It is no release.
+        It is no release; the message lists the rules that there are.
     """
+    both = (between(older, newer) for older, newer in pairwise(RELEASES))
+    named = next((rules for rules in (*RELEASES, *both) if rules.name == name), None)
+    if named is not None:
+        return named
     release = name.removeprefix("linux-")
     if _version(release) == (0, 0):
         known = ", ".join(rules.name for rules in RELEASES)

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 from pydantic import ValidationError
 
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import SCHEMA_VERSION, Kind
-from pagetrail.schemas.details import RecordingBegin, RecordingEnd
+from pagetrail.schemas.details import Boot, RecordingBegin, RecordingEnd
 from pagetrail.schemas.errors import FrameDamaged, SchemaTooNew
 from pagetrail.schemas.frames import decode_frame
 
@@ -54,6 +55,29 @@ def superseded_by(first: bytes) -> str | None:
     except (FrameDamaged, SchemaTooNew, ValidationError):
         return None  # replay says so when it folds the frame
     return None if begin is None else begin.supersedes
+
+
+def release_of(first: bytes) -> str | None:
+    """Return the kernel release that a recording names whose *first* frame this is; null: none, or the frame cannot be read."""
+    try:
+        batch = decode_frame(first)[1]
+        rows = np.flatnonzero(batch.columns["kind"] == Kind.BOOT).tolist()
+        boots = [Boot.model_validate_json(batch.details[row]) for row in rows if row in batch.details]
+    except (FrameDamaged, SchemaTooNew, ValidationError):
+        return None  # replay says so when it folds the frame
+    return next((boot.release for boot in boots if boot.release is not None), None)
+
+
+def other_kernel(found: str | None, known: str | None) -> str:
+    """Return why a recording that names the release *found* is not of the boot whose earlier ones name *known*; empty: it may be.
+
+    Null: none is named. The rules of a stream are fixed before its first event of pages, so no later recording changes them.
+    """
+    if None in (found, known) or found == known:
+        return ""
+    return (
+        f"it names Linux {found}, and earlier recordings of the same boot name Linux {known}: one boot has one kernel"
+    )
 
 
 def ends_recording(frame: bytes) -> bool:

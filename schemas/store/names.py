@@ -39,14 +39,27 @@ FOLD_CLIENTS: Final = (OWNER, PAGE_TABLE_CHECK, DEBUG)
 """The clients of page_ext that belong to the folds of this version: see replay/rules/clients."""
 
 
-def fold_name(*, correct: bool, clients: Sequence[str] = FOLD_CLIENTS, version: int = FOLD_VERSION) -> str:
+RULES: Final = "-rules-"
+"""In a fold's name: before the name of the rules that an option chose."""
+
+
+def fold_name(
+    *, correct: bool, clients: Sequence[str] = FOLD_CLIENTS, rules: str | None = None, version: int = FOLD_VERSION
+) -> str:
     """Return the folder of a fold: its version and options, with each client that it adds to those of its version, or lacks.
 
-    So a new client makes new segments beside the old ones, and an old log is replayed from its beginning to fill them.
+    So a new client makes new segments beside the old ones, and an old log is replayed from its beginning to fill them. *rules* is
+    the name of the kernel's rules where an option chose them; null: they follow from the recorded release, and are in no name.
     """
     more = [f"+{name}" for name in clients if name not in FOLD_CLIENTS]
     less = [f"-without-{name}" for name in FOLD_CLIENTS if name not in clients]
-    return f"fold{version}" + "".join([*more, *less]) + ("" if correct else "-no-correct")
+    chosen = "" if rules is None else f"{RULES}{rules}"
+    return f"fold{version}" + "".join([*more, *less]) + ("" if correct else "-no-correct") + chosen
+
+
+def is_of_version(fold: str, version: int = FOLD_VERSION) -> bool:
+    """Return whether a *fold* has a version's rules, by its name."""
+    return re.fullmatch(rf"fold{version}([-+].*)?", fold) is not None
 
 
 def path_part(text: str) -> str:

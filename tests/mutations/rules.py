@@ -117,6 +117,7 @@ MUTATIONS = (
         rule="from 6.12 on, migration copies the old owner to every page of the new block; between 6.1 and 6.12 the tails are not "
         "certain",
         old="    if nr > surely:\n", new="    if False:\n",
+        tests=STORIES,
     ),
     Mutation(
         name="ranges-have-no-owner", module=RARE,
@@ -127,6 +128,7 @@ MUTATIONS = (
         name="ranges-are-taken-by-calls-that-failed", module=RARE,
         rule="from 6.12 on, a contiguous range has its caller as owner, with the caller's mask, when the call returns 0",
         old="    if ret == 0:\n", new="    if True:\n",
+        tests=STORIES,
     ),
     Mutation(
         name="no-pid-is-another-pid", module=BASELINE,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.details import ContigRange
 from pagetrail.schemas.owner import State
 from tests.stories import BOOT, SECOND, Story, certain
 
@@ -172,3 +173,25 @@ def test_the_stories_answers_are_certain_where_nothing_is_wrong() -> None:
     tell(Kind.ALLOC, 8)
     tell(Kind.FREE, 9)
     assert np.flatnonzero(tell.answer().certain[:, 0]).tolist() == [8, 9]
+
+
+def test_the_tails_of_a_block_that_moved_are_not_certain_where_the_kernel_may_be_of_either_kind() -> None:
+    tell = Story(boot=BOOT.model_copy(update={"release": "6.6.1"}))
+    tell(Kind.ALLOC, 0, order=3, pid=5)
+    tell(Kind.ALLOC, 8, order=3, pid=9)
+    tell.now += SECOND
+    tell.log.add(Kind.MIGRATE, tell.now, (0, 9, 9, 0), pfn=8, src_pfn=0)
+    answer = tell.answer()
+    assert certain(answer, 8, "pid")
+    assert not any(certain(answer, pfn, "pid") for pfn in range(9, 16))
+
+
+@pytest.mark.parametrize(("ret", "pid"), [(0, 9), (-16, 5)])
+def test_a_range_has_its_caller_as_owner_only_if_the_call_succeeded(ret: int, pid: int) -> None:
+    tell = Story(boot=BOOT.model_copy(update={"release": "6.12.117"}))
+    tell(Kind.ALLOC, 16, order=0, pid=5)
+    for phase, columns in (("entry", {"pfn": 16, "nr_pages": 1, "gfp_mask": 0xCC0}), ("return", {"ret": ret})):
+        tell.now += SECOND
+        detail = ContigRange.model_validate({"call": "alloc_contig_range", "phase": phase})
+        tell.log.say(Kind.CONTIG_RANGE, tell.now, detail, (0, 9, 9, 0), **columns)
+    assert tell.answer().said.proven["pid"][16] == pid

@@ -6,7 +6,16 @@ from typing import Annotated, Any
 import typer
 
 from pagetrail import api
-from pagetrail.commands.options import DEFAULT_TRAIL, CorrectOption, JsonOption, StreamOption, TrailOption, out, say
+from pagetrail.commands.options import (
+    DEFAULT_TRAIL,
+    CorrectOption,
+    FoldOption,
+    JsonOption,
+    StreamOption,
+    TrailOption,
+    out,
+    say,
+)
 from pagetrail.schemas.errors import BadArgument, NotFound
 from pagetrail.text.audit import audits_text, differences_text, stack_audit_text
 from pagetrail.text.json_text import json_text
@@ -34,13 +43,14 @@ def audit(
     trail: TrailOption = DEFAULT_TRAIL,
     stream: StreamOption = None,
     correct: CorrectOption = None,
+    fold: FoldOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare replay with the kernel's own dumps, or its sums of pages by stack, by class of difference.
 
     A record agrees if it has the same pfn, order, pid and gfp mask, and a ts within 20 ms.
     """
-    opened = api.open(trail, correct=correct)
+    opened = api.open(trail, correct=correct, fold=fold)
     if show_stacks:
         if at is None or dump is not None:
             raise BadArgument("--show-stacks requires --at TIME, the instant at which the files were read, and no DUMP")

@@ -1,7 +1,15 @@
 """pagetrail doctor: what makes answers less sure."""
 
 from pagetrail import api
-from pagetrail.commands.options import DEFAULT_TRAIL, CorrectOption, JsonOption, StreamOption, TrailOption, out
+from pagetrail.commands.options import (
+    DEFAULT_TRAIL,
+    CorrectOption,
+    FoldOption,
+    JsonOption,
+    StreamOption,
+    TrailOption,
+    out,
+)
 from pagetrail.text.json_text import json_text
 from pagetrail.text.streams import findings_text
 
@@ -10,10 +18,11 @@ def doctor(
     trail: TrailOption = DEFAULT_TRAIL,
     stream: StreamOption = None,
     correct: CorrectOption = None,
+    fold: FoldOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what was lost, quarantined, inferred, not recorded or not understood."""
-    opened = api.open(trail, correct=correct)
+    opened = api.open(trail, correct=correct, fold=fold)
     names = [stream] if stream else [f"{r['host']}/{r['boot_id']}" for r in opened.streams().to_pylist()]
     found = {name: opened.doctor(name).to_pylist() for name in names}
     if as_json:

@@ -9,6 +9,7 @@ from pagetrail.commands.options import (
     DEFAULT_TRAIL,
     AsOfOption,
     CorrectOption,
+    FoldOption,
     JsonOption,
     PaddrOption,
     StreamOption,
@@ -39,6 +40,7 @@ def history(
     stream: StreamOption = None,
     paddr: PaddrOption = False,
     correct: CorrectOption = None,
+    fold: FoldOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List every owner of a page in order of time, or follow the page's contents."""
@@ -46,7 +48,7 @@ def history(
         raise BadArgument("--from/--to cannot be used with --follow; use --at TIME")
     if at is not None and not follow:
         raise BadArgument("--at requires --follow; use --from/--to for a history, 'pagetrail owner' for one instant")
-    opened = api.open(trail, correct=correct, stream=stream, times=[since, until, at], wait=wait)
+    opened = api.open(trail, correct=correct, fold=fold, stream=stream, times=[since, until, at], wait=wait)
     page = parse_pfn(pfn, page_shift=opened.page_shift(stream) if paddr else None)
     if follow:
         found = opened.lineage(page, at or "-0s", stream=stream, as_of=as_of)

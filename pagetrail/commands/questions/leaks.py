@@ -10,6 +10,7 @@ from pagetrail.commands.options import (
     DEFAULT_TRAIL,
     AsOfOption,
     CorrectOption,
+    FoldOption,
     JsonOption,
     StreamOption,
     TrailOption,
@@ -44,11 +45,12 @@ def leaks(
     as_of: AsOfOption = None,
     stream: StreamOption = None,
     correct: CorrectOption = None,
+    fold: FoldOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what was allocated in a window and is still owned at its end, on one host or over all."""
     check_all(everywhere, stream, wait)
-    opened = api.open(trail, correct=correct, stream=stream, times=[since, until], wait=wait)
+    opened = api.open(trail, correct=correct, fold=fold, stream=stream, times=[since, until], wait=wait)
     streams: Sequence[str | None] = [stream]
     if over_all(opened, stream, everywhere):
         found = opened.leaks_of_all(since, until, cast(api.ByOfAll, by.value), filters=filters, as_of=as_of)

@@ -10,6 +10,7 @@ from pagetrail.commands.options import (
     AsOfOption,
     AtOption,
     CorrectOption,
+    FoldOption,
     JsonOption,
     PaddrOption,
     StreamOption,
@@ -31,10 +32,11 @@ def owner(
     stream: StreamOption = None,
     paddr: PaddrOption = False,
     correct: CorrectOption = None,
+    fold: FoldOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show who owned pages at an instant, how that is known, and how sure it is."""
-    opened = api.open(trail, correct=correct, stream=stream, times=[at], wait=wait)
+    opened = api.open(trail, correct=correct, fold=fold, stream=stream, times=[at], wait=wait)
     page_shift = opened.page_shift(stream) if paddr else None
     pages = [parse_pfn(pfn, page_shift=page_shift) for pfn in pfns]
     answers = opened.owner(pages, at, stream=stream, as_of=as_of)

@@ -9,6 +9,7 @@ from pagetrail.commands.options import (
     DEFAULT_TRAIL,
     AsOfOption,
     CorrectOption,
+    FoldOption,
     JsonOption,
     StreamOption,
     TrailOption,
@@ -28,10 +29,11 @@ def sections(
     as_of: AsOfOption = None,
     stream: StreamOption = None,
     correct: CorrectOption = None,
+    fold: FoldOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List sections and their page_ext extensions through time."""
-    opened = api.open(trail, correct=correct, stream=stream, times=[at], wait=wait)
+    opened = api.open(trail, correct=correct, fold=fold, stream=stream, times=[at], wait=wait)
     found = opened.sections(at, stream=stream, as_of=as_of)
     if as_json:
         out(json_text(found))

@@ -16,6 +16,7 @@ from pagetrail.commands.options import (
     AsOfOption,
     AtOption,
     CorrectOption,
+    FoldOption,
     StreamOption,
     TrailOption,
     WaitOption,
@@ -49,9 +50,10 @@ def snapshot(
     as_of: AsOfOption = None,
     stream: StreamOption = None,
     correct: CorrectOption = None,
+    fold: FoldOption = None,
 ) -> None:
     """Write all pages at an instant: a row for each run of pages with one owner and one certainty."""
-    opened = api.open(trail, correct=correct, stream=stream, times=[at], wait=wait)
+    opened = api.open(trail, correct=correct, fold=fold, stream=stream, times=[at], wait=wait)
     warn_of_pages_left_out(opened, filters, at, stream, as_of)
     form = Format.JSON if as_json else form
     if form is Format.PAGE_OWNER:

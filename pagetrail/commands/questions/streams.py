@@ -8,6 +8,7 @@ from pagetrail import api
 from pagetrail.commands.options import (
     DEFAULT_TRAIL,
     CorrectOption,
+    FoldOption,
     JsonOption,
     KafkaConfigOption,
     LogOption,
@@ -27,10 +28,11 @@ def streams(
     log: LogOption = None,
     kafka_config: KafkaConfigOption = None,
     correct: CorrectOption = None,
+    fold: FoldOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the streams of the trail, how far each was replayed, and the digest of its state."""
-    opened = api.open(trail, correct=correct)
+    opened = api.open(trail, correct=correct, fold=fold)
     address = parse_log(log, kafka_config)
     found = opened.markers(stream) if markers else opened.streams(address)
     if as_json:

@@ -9,6 +9,7 @@ from pagetrail.commands.options import (
     AsOfOption,
     AtOption,
     CorrectOption,
+    FoldOption,
     JsonOption,
     StreamOption,
     TrailOption,
@@ -42,11 +43,12 @@ def top(
     as_of: AsOfOption = None,
     stream: StreamOption = None,
     correct: CorrectOption = None,
+    fold: FoldOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show who held most pages at an instant, on one host or over all."""
     check_all(everywhere, stream, wait)
-    opened = api.open(trail, correct=correct, stream=stream, times=[at], wait=wait)
+    opened = api.open(trail, correct=correct, fold=fold, stream=stream, times=[at], wait=wait)
     streams: Sequence[str | None] = [stream]
     if over_all(opened, stream, everywhere):
         found = opened.top_of_all(at, cast(api.ByOfAll, by.value), filters=filters, as_of=as_of)
