@@ -39,7 +39,7 @@ _UNPRINTED: Final = "[FAILED TO PARSE]"
 # kernel/trace/trace_output.c, print_fields (Linux 6.12), of the option fields: each number in both bases
 _TWICE: Final = re.compile(r"(=0x[0-9a-f]+) \(-?[0-9]+\)")
 _NULL_PAGE: Final = re.compile(r"(?<= page=) +(?=[^ =]+(?: |$))")  # "page=          (null)", before Linux 4.15
-_PROBED: Final = re.compile(r" *\([^()]*\)")
+_PROBED: Final = re.compile(r" *\([ -'*-~]*\)")  # the place of a probe: a symbol, or an address
 _TOKEN: Final = re.compile(r"([A-Za-z_][\w.-]*)=([!-~]*)", re.ASCII)
 # tools/perf/util/evsel_fprintf.c, sample__fprintf_sym (Linux 6.1): the sample's own place, behind an event without a chain
 _SAMPLE_PLACE: Final = re.compile(r" +[0-9a-f]{8,16} [!-~]+(?: \([^()]*\))?$")

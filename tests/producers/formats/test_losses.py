@@ -165,6 +165,15 @@ def test_a_line_that_is_provably_none_of_ownership_is_no_loss(line: bytes) -> No
     assert bounds(BEFORE + line + AFTER) == []
 
 
+@pytest.mark.parametrize("byte", [b"\xff", b"\x1b", b"\x7f"])
+def test_the_place_of_a_probe_that_no_kernel_writes_so_is_a_harmed_line(byte: bytes) -> None:
+    line = b"task-9 [000] ..... 1.000000000: iso_owner: (f%b+0x0/0x50) page=0xffffea0000001200 order=3 gfp=0x8\n"
+    reader = FtraceText(io.BytesIO(line % b"" + line % byte), source="test")
+    rows = rows_of(reader.batches())
+    assert [row["kind"] for row in rows] == [Kind.ISOLATE, Kind.GAP]
+    assert reader.account.not_understood == 1
+
+
 def test_neighbouring_lines_are_one_gap_with_their_number() -> None:
     bad = event(3, b"mm_page_fsee: x")
     (gap,) = gaps(BEFORE + bad * 3 + AFTER)
