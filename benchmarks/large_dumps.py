@@ -1,4 +1,4 @@
-"""A large dump: the most memory that ingest, replay and top take for it, beside a small dump and the bare imports.
+"""A large dump: the most memory that ingest, replay, top, leaks and snapshot take for it, beside a small dump and the bare imports.
 
 ``python -m benchmarks.large_dumps [--records 1200000] [--stacks 3000]``. Each command is a process of its own; what is compiled
 has been compiled before.

@@ -26,16 +26,18 @@ from pagetrail.producers.log.topic import (
 from pagetrail.producers.log.topic import WHY as SETTINGS_WHY
 from pagetrail.publishing import PublishReport, publish
 from pagetrail.queries.core.filters import NO_FILTER, Filters
-from pagetrail.queries.core.holders import BY, By, page_bytes
 from pagetrail.queries.core.instant import Instant, as_text, wall_text
 from pagetrail.queries.core.row_columns import ROW_SCHEMA
-from pagetrail.queries.core.rows import rows_at
+from pagetrail.queries.core.rows import Asked, rows_in_parts
 from pagetrail.queries.core.stream import Stream, choose, open_streams
 from pagetrail.queries.core.waiting import wait_for
 from pagetrail.queries.export.page_owner_text import page_owner_records
 from pagetrail.queries.export.parquet import export_spans
+from pagetrail.queries.holders.owned import BY, By, page_bytes
+from pagetrail.queries.holders.sums import ByOfAll, SumsOfAll
 from pagetrail.queries.questions import (
     audit_dump,
+    audit_stacks,
     audits,
     differences,
     doctor,
@@ -51,6 +53,7 @@ from pagetrail.queries.questions import (
     top,
 )
 from pagetrail.replay.log.kafka import KafkaLogReader
+from pagetrail.replay.store.memory import give_back_at_once
 from pagetrail.replaying import replay
 from pagetrail.schemas.compat import check as check_schema
 from pagetrail.schemas.compat import check_published as check_published_schemas
@@ -68,8 +71,10 @@ __all__ = [
     "REPLICATION_WHY",
     "SETTINGS_WHY",
     "By",
+    "ByOfAll",
     "Filters",
     "PublishReport",
+    "SumsOfAll",
     "Time",
     "TopicPlan",
     "TopicReport",
@@ -82,6 +87,7 @@ __all__ = [
     "dumps_in_order",
     "events",
     "events_of",
+    "give_back_at_once",
     "ingest",
     "ingest_all",
     "open",
@@ -134,6 +140,10 @@ class Trail:
     def stream(self, name: str | None = None) -> Stream:
         """Return the stream HOST[/BOOT_ID]; the only one, if *name* is null."""
         return choose(self._streams, name)
+
+    def are_hosts(self) -> bool:
+        """Return whether there are several streams, each of another host."""
+        return len({stream.host for stream in self._streams}) == len(self._streams) > 1
 
     def _known(self, stream: str | None, as_of: Time | None) -> Stream:
         return self.stream(stream).as_of(None if as_of is None else str(as_of))
@@ -238,8 +248,24 @@ class Trail:
 
         With *everything*, also free and unknown pages. With *filters*, only the pages that they select.
         """
+        asked = Asked(everything=everything, columns=columns, filters=filters)
+        return pa.concat_tables(self._snapshot_parts(at, asked, stream, as_of))
+
+    def snapshot_parts(
+        self,
+        at: Time,
+        *,
+        everything: bool = False,
+        filters: Filters = NO_FILTER,
+        stream: str | None = None,
+        as_of: Time | None = None,
+    ) -> Iterator[pa.Table]:
+        """Yield the table of ``snapshot`` in parts, by pfn: at least one, maybe without rows. It takes little memory."""
+        return self._snapshot_parts(at, Asked(everything=everything, filters=filters), stream, as_of)
+
+    def _snapshot_parts(self, at: Time, asked: Asked, stream: str | None, as_of: Time | None) -> Iterator[pa.Table]:
         known = self._known(stream, as_of)
-        return rows_at(known, _instant(known, at), everything=everything, columns=columns, filters=filters)
+        return rows_in_parts(known, _instant(known, at), asked)
 
     def page_owner_text(
         self, at: Time, *, filters: Filters = NO_FILTER, stream: str | None = None, as_of: Time | None = None
@@ -275,6 +301,31 @@ class Trail:
         known = self._known(stream, as_of)
         return leaks.leaks(known, _instant(known, since), _instant(known, until), by, filters)
 
+    def top_of_all(
+        self, at: Time, by: ByOfAll, *, filters: Filters = NO_FILTER, as_of: Time | None = None
+    ) -> SumsOfAll:
+        """Return what ``top`` says of all streams together, and of which: a time means in each what it means there.
+
+        By "host", it is a row a host.
+        """
+
+        def asked(stream: Stream) -> tuple[Stream, Instant]:
+            known = stream.as_of(None if as_of is None else str(as_of))
+            return known, _instant(known, at)
+
+        return top.top_of_all(self._streams, asked, by, filters)
+
+    def leaks_of_all(
+        self, since: Time, until: Time, by: ByOfAll, *, filters: Filters = NO_FILTER, as_of: Time | None = None
+    ) -> SumsOfAll:
+        """Return what ``leaks`` says of all streams together, and of which: see ``top_of_all``."""
+
+        def asked(stream: Stream) -> tuple[Stream, Instant, Instant]:
+            known = stream.as_of(None if as_of is None else str(as_of))
+            return known, _instant(known, since), _instant(known, until)
+
+        return leaks.leaks_of_all(self._streams, asked, by, filters)
+
     def sections(self, at: Time | None = None, *, stream: str | None = None, as_of: Time | None = None) -> pa.Table:
         """Return sections and their extensions: all that there were, or those at an instant."""
         known = self._known(stream, as_of)
@@ -299,6 +350,14 @@ class Trail:
         """Return a dump that was not ingested against replay at an instant: in numbers, and the records that differ."""
         known = self.stream(stream)
         return audit_dump.audit_dump(known, Path(dump), _instant(known, at))
+
+    def audit_stacks(self, files: Sequence[str | Path], at: Time, *, stream: str | None = None) -> pa.Table:
+        """Return the kernel's sums of pages by stack against replay at an instant: ``questions.audit_stacks.STACK_AUDIT_SCHEMA``.
+
+        *files* are page_owner_stacks/show_stacks, or show_handles and show_stacks_handles.
+        """
+        known = self.stream(stream)
+        return audit_stacks.audit_stacks(known, [Path(file) for file in files], _instant(known, at))
 
     def doctor(self, stream: str | None = None) -> pa.Table:
         """Return what makes answers of a stream less sure, the worst first: ``questions.doctor.FINDINGS_SCHEMA``."""

@@ -12,9 +12,9 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
+from pagetrail.api import give_back_at_once
 from pagetrail.commands.options import say
 from pagetrail.schemas.errors import InputError, PagetrailError
-from pagetrail.schemas.memory import give_back_at_once
 from pagetrail.version import __version__
 
 COMMANDS: Final = (

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from pagetrail.producers.formats.format import Format, Part, Surveys
-from pagetrail.producers.formats.recognise import HEAD_BYTES, recognise
+from pagetrail.producers.formats.recognise import recognised
 from pagetrail.producers.inputs import UNCOMPRESSED_STEP, Input, Source, blocks, stream_id
 from pagetrail.producers.spool import filled
 from pagetrail.producers.stepped import Stepped
@@ -139,9 +139,7 @@ def arrange(source: Source, formats: tuple[Format, ...], several: str = SPLIT) -
     InputError
         It cannot be read, or is of no format.
     """
-    with source.open(text=True) as stream:
-        head = stream.read(HEAD_BYTES)
-    found = recognise(head, source.name, formats)
+    found, head = recognised(source, formats)
     survey = found.survey(head) if found.survey else None
     with source.open() as stream:
         content_id = stream_id(stream, survey.feed) if survey else stream_id(stream)

@@ -6,7 +6,8 @@ from typing import Final
 
 from pagetrail.schemas.details import Clock
 from pagetrail.schemas.errors import BadArgument, InputError
-from pagetrail.schemas.linux.trace_clock import DUMP_ORDER, WALL_CLOCK, is_wall_time, parse_number, parse_wall_time
+from pagetrail.schemas.linux.trace_clock import DUMP_ORDER, WALL_CLOCK
+from pagetrail.schemas.times import is_wall_time, parse_number, parse_wall_time
 
 IN_ORDER: Final = "order"
 """``--at order``: the dump is later than those that were given before."""

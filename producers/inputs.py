@@ -41,6 +41,9 @@ COMPRESSED_STEP: Final = 1 << 10
 """Compressed bytes handed to the decoder at once. What they expand to is held in memory: 32 MiB, in the worst case of zstd."""
 
 UNCOMPRESSED_STEP: Final = 1 << 20
+HEAD_BYTES: Final = 1 << 20
+"""What a file is recognised by, uncompressed: the kernel's log may be as long before what it is read for."""
+
 SUFFIXES: Final = ("", ".zst", ".gz", ".xz", ".bz2")
 PACKED_SUFFIX: Final = "(?:" + "|".join(re.escape(suffix) for suffix in SUFFIXES if suffix) + ")"
 """The pattern of what a compressed file's name ends with."""
@@ -209,6 +212,17 @@ class Source:
             It cannot be read.
         """
         return Input(self.raw(), self.name, text=text, cut=self.cut)
+
+    def head(self) -> bytes:
+        """Return its beginning, as text in UTF-8: ``HEAD_BYTES``, or all of it.
+
+        Raises
+        ------
+        InputError
+            It cannot be read.
+        """
+        with self.open(text=True) as stream:
+            return stream.read(HEAD_BYTES)
 
 
 def source_of(path: Path) -> Source:

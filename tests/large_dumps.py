@@ -55,12 +55,15 @@ def peak(*command: str) -> int:
 
 
 def commands(dump: Path, trail: Path) -> dict[str, tuple[str, ...]]:
-    """Return ingest, replay and top of a dump, by name: arguments for ``peak``, to be run in this order."""
+    """Return ingest, replay and questions of a dump, by name: arguments for ``peak``, to be run in this order."""
     to = ("--trail", str(trail))
+    rows = ("-o", str(trail / "rows.parquet"))
     return {
         "ingest": ("-m", "pagetrail", "ingest", str(dump), *to),
         "replay": ("-m", "pagetrail", "replay", *to),
         "top": ("-m", "pagetrail", "top", "--by", "stack", "--at", "-0s", *to),
+        "leaks": ("-m", "pagetrail", "leaks", "--by", "stack", "--from", "0", "--to", "-0s", *to),
+        "snapshot": ("-m", "pagetrail", "snapshot", "--all", "--format", "parquet", "--at", "-0s", *rows, *to),
     }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from pagetrail.api import as_text
-from pagetrail.text.tables import hex_text, table_text
+from pagetrail.text.tables import DUMP_COLUMNS, dump_cells, hex_text, table_text
 
 _SINCE: Final = re.compile(r" since \d+(\.\d+)?")  # the line itself has the begin of its span
 
@@ -16,7 +16,8 @@ Time = Callable[[int], str]
 def history_text(found: list[Row], time: Time = as_text) -> str:
     """Return the rows of ``Trail.history``, a line a span; *time* makes text of a time of the trace clock."""
     columns = (
-        "from", "to", "gen", "state", "order", "pid", "comm", "gfp_mask", "began by", "ended by", "evidence", "certain",
+        "from", "to", "gen", "state", "order", "pid", "comm", "gfp_mask", "began by", "ended by", "evidence",
+        *DUMP_COLUMNS, "certain",
     )  # fmt: skip
     notes = _Notes()
     rows = []
@@ -25,8 +26,10 @@ def history_text(found: list[Row], time: Time = as_text) -> str:
         went = "" if r["dst_pfn"] is None else f"migrated to pfn {r['dst_pfn']} at {time(r['dst_ts'])}; "
         ended = f"{went}{r['end_how'] or ''}".removesuffix("; ")
         who = (r["state"], r["order"], r["pid"], r["comm"], hex_text(r["gfp_mask"]))
-        rows.append((*_times(r, time), r["generation"], *who, r["how"] + came, ended, r["evidence"], notes.sure(r)))
-    return table_text(columns, rows, right=("from", "to", "gen", "order", "pid")) + notes.text()
+        how = (r["how"] + came, ended, r["evidence"], *dump_cells(r))
+        rows.append((*_times(r, time), r["generation"], *who, *how, notes.sure(r)))
+    right = ("from", "to", "gen", "order", "pid")
+    return table_text(columns, rows, right=right, optional=DUMP_COLUMNS) + notes.text()
 
 
 def lineage_text(found: list[Row], time: Time = as_text) -> str:

@@ -9,24 +9,26 @@ Row = dict[str, Any]
 
 
 def top_text(found: list[Row], by: str, gfp: Callable[[int], str]) -> str:
-    """Return rows of ``Trail.top``; *gfp* makes names of a mask."""
-    columns = ("pages", "size", "blocks", "certain", by)
-    return table_text(columns, [(*_counts(r), _key(r, by, gfp)) for r in found], right=columns[:4])
+    """Return rows of ``Trail.top``, or of ``top_of_all``; *gfp* makes names of a mask."""
+    columns = ("pages", "size", "blocks", "certain", "streams", by)
+    rows = [(*_counts(r), r.get("streams"), _key(r, by, gfp)) for r in found]
+    return table_text(columns, rows, right=columns[:5], optional=("streams",))
 
 
 def leaks_text(found: list[Row], by: str, gfp: Callable[[int], str], *, counts: bool = False) -> str:
     """Return rows of ``Trail.leaks``; *gfp* makes names of a mask, and ages are no seconds where the trace clock *counts*."""
-    columns = ("pages", "size", "blocks", "certain", "youngest", "median age", "oldest", by)
+    columns = ("pages", "size", "blocks", "certain", "youngest", "median age", "oldest", "streams", by)
     ages = ("youngest_ns", "median_age_ns", "oldest_ns")
     rows = [
         (
             *_counts(r),
             *("?" if r[age] is None else duration_text(r[age], counts=counts) for age in ages),
+            r.get("streams"),
             _key(r, by, gfp),
         )
         for r in found
     ]
-    return table_text(columns, rows, right=columns[:7])
+    return table_text(columns, rows, right=columns[:8], optional=("streams",))
 
 
 def _counts(row: Row) -> tuple[str, str, str, str]:

@@ -13,11 +13,12 @@ def json_text(value: object) -> str:
     return json.dumps(value, indent=1, default=str) + "\n"
 
 
-def json_rows(table: pa.Table) -> Iterable[str]:
-    """Yield a table as a JSON array, batch by batch."""
+def json_rows(parts: Iterable[pa.Table]) -> Iterable[str]:
+    """Yield a table that comes in parts as a JSON array, batch by batch."""
     separator = "[\n"
-    for batch in table.to_batches(max_chunksize=16_384):
-        for row in batch.to_pylist():
-            yield separator + json.dumps(row, default=str)
-            separator = ",\n"
+    for part in parts:
+        for batch in part.to_batches(max_chunksize=16_384):
+            for row in batch.to_pylist():
+                yield separator + json.dumps(row, default=str)
+                separator = ",\n"
     yield "[]\n" if separator == "[\n" else "\n]\n"

@@ -6,11 +6,11 @@ from typing import Any, Final
 import pyarrow as pa
 
 from pagetrail.api import as_text
-from pagetrail.text.tables import hex_text, stack_text, table_text
+from pagetrail.text.tables import DUMP_COLUMNS, dump_cells, hex_text, stack_text, table_text
 
 SHOWN: Final = (
     "pfn", "nr_pages", "state", "order", "pid", "comm", "gfp_mask", "alloc_ts", "evidence", "certain", "uncertain",
-    "kernel_says", "stack",
+    "kernel_says", "stack", "cgroup", "block_type", "page_flags", "page_flag_names",
 )  # fmt: skip
 """The columns of ``Trail.snapshot`` that the table shows."""
 
@@ -18,19 +18,20 @@ SHOWN: Final = (
 def snapshot_text(rows: pa.Table, time: Callable[[int], str] = as_text) -> str:
     """Return a snapshot as a table; *time* makes text of a time of the trace clock."""
     columns = (
-        "pfn", "pages", "state", "order", "pid", "comm", "gfp_mask", "since", "evidence", "certain", "kernel says", "stack",
+        "pfn", "pages", "state", "order", "pid", "comm", "gfp_mask", "since", "evidence", "certain", "kernel says",
+        *DUMP_COLUMNS, "stack",
     )  # fmt: skip
     cells = (
         (
             r["pfn"], r["nr_pages"], r["state"], r["order"], r["pid"], r["comm"], hex_text(r["gfp_mask"]),
             None if r["alloc_ts"] is None else time(r["alloc_ts"]), r["evidence"],
             "yes" if r["certain"] else "no: " + ",".join(r["uncertain"]),
-            _kernel_says(r["kernel_says"]),
+            _kernel_says(r["kernel_says"]), *dump_cells(r),
             stack_text(r["stack"]) if r["stack"] else None,
         )
         for r in rows.to_pylist()
     )  # fmt: skip
-    return table_text(columns, cells, right=("pfn", "pages", "order", "pid", "since"))
+    return table_text(columns, cells, right=("pfn", "pages", "order", "pid", "since"), optional=DUMP_COLUMNS)
 
 
 def _kernel_says(record: dict[str, Any] | None) -> str | None:

@@ -29,7 +29,8 @@ def streams_text(found: list[Row], times: list[Time], *, lag: bool) -> str:
         for r in found
         if r["superseded"]
     )
-    return text + "".join(snapshots) + "".join(replaced)
+    refused = (f"{r['host']}: refused: {why}\n" for r in found for why in r["refused"])
+    return text + "".join(snapshots) + "".join(replaced) + "".join(refused)
 
 
 def _cells(r: Row, time: Time) -> tuple[object, ...]:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pagetrail.producers.formats.format import Format, Opener
-from pagetrail.producers.formats.recognise import HEAD_BYTES, opener, recognise
+from pagetrail.producers.formats.recognise import opener, recognise
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.formats.tracer import Tracer
-from pagetrail.producers.inputs import find_compressed, open_input
+from pagetrail.producers.inputs import find_compressed, source_of
 from pagetrail.schemas.errors import InputError
 
 
@@ -61,7 +61,7 @@ def find_trace(directory: Path, formats: tuple[Format, ...] = FORMATS) -> Captur
 
 
 def _trace(path: Path, twins: tuple[str, ...], formats: tuple[Format, ...]) -> CaptureTrace:
-    head = _head_of(path)
+    head = source_of(path).head()
     found = recognise(head, path.name, formats)
     clock = found.origin(head).trace_clock if found.origin else None
     opens = opener(found, path.name, formats)
@@ -85,9 +85,4 @@ def _present(directory: Path, names: list[str]) -> list[Path]:
 
 
 def _format_of(path: Path, formats: tuple[Format, ...]) -> Format:
-    return recognise(_head_of(path), path.name, formats)
-
-
-def _head_of(path: Path) -> bytes:
-    with open_input(path, text=True) as stream:
-        return stream.read(HEAD_BYTES)
+    return recognise(source_of(path).head(), path.name, formats)

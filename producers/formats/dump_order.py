@@ -5,9 +5,9 @@ from pathlib import Path
 
 from pagetrail.producers.dump_given import Given, MadeAt
 from pagetrail.producers.formats.page_owner.alone import PageOwnerFile
-from pagetrail.producers.formats.recognise import HEAD_BYTES, opener, recognise
+from pagetrail.producers.formats.recognise import opener, recognised
 from pagetrail.producers.formats.table import FORMATS
-from pagetrail.producers.inputs import open_input
+from pagetrail.producers.inputs import source_of
 from pagetrail.producers.meaning import UNKNOWN_KERNEL
 from pagetrail.schemas.errors import InputError
 
@@ -32,10 +32,11 @@ def _newest(path: str) -> MadeAt | None:
     if path == "-" or Path(path).is_dir():
         return None
     try:
-        with open_input(path, text=True) as stream:
-            head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
-            found = recognise(head, stream.source, FORMATS)
-            parser = opener(found, stream.source, FORMATS, head)(stream, UNKNOWN_KERNEL)
+        source = source_of(Path(path))
+        found, head = recognised(source)
+        opens = opener(found, source.name, FORMATS, head)
+        with source.open(text=True) as stream:
+            parser = opens(stream, UNKNOWN_KERNEL)
             newest = parser.newest() if isinstance(parser, PageOwnerFile) else 0
     except InputError:
         return None  # its own ingest says why

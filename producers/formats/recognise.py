@@ -5,10 +5,8 @@ from typing import Final
 from pagetrail.producers.archives import archive_kind
 from pagetrail.producers.formats.format import Format, Opener
 from pagetrail.producers.formats.table import FORMATS
+from pagetrail.producers.inputs import HEAD_BYTES, Source
 from pagetrail.schemas.errors import InputError, UnrecognisedInput
-
-HEAD_BYTES: Final = 1 << 20
-"""Bytes of the uncompressed file that ``recognise`` needs: the kernel's log may be as long before what it is read for."""
 
 LINES_LOOKED_AT: Final = 400
 FORMS: Final = "each plain, .zst, .gz, .xz or .bz2, or in a tar or zip archive"
@@ -16,6 +14,30 @@ _LINE_BYTES: Final = 1 << 12
 _SHOWN: Final = 60
 BINARY_BYTES: Final = 512
 """A NUL within so many bytes makes it binary: a tar of dumps is no dump. Later ones may be damage in a text."""
+
+
+def recognised(source: Source, formats: tuple[Format, ...] = FORMATS) -> tuple[Format, bytes]:
+    """Return which of *formats* a file has, and its head.
+
+    Where the head is of no format that is read, the rest of a text is searched for lines that decide wherever they stand: the
+    kernel's log may be longer before them than any head.
+
+    Raises
+    ------
+    UnrecognisedInput
+        It has none of them.
+    InputError
+        It cannot be read.
+    """
+    head = source.head()
+    try:
+        found = recognise(head, source.name, formats)
+    except UnrecognisedInput:
+        if (later := _behind_head(source, head, formats)) is None:
+            raise
+        return later, head
+    unread = found.opens is None and found.line is not None and not found.within
+    return (unread and _behind_head(source, head, formats)) or found, head
 
 
 def recognise(head: bytes, name: str, formats: tuple[Format, ...] = FORMATS) -> Format:
@@ -51,6 +73,20 @@ def recognise(head: bytes, name: str, formats: tuple[Format, ...] = FORMATS) -> 
     if winner is None:
         raise _unrecognised(name, f"text that begins with {_first_line(head)!r}", formats)
     return winner
+
+
+def _behind_head(source: Source, head: bytes, formats: tuple[Format, ...]) -> Format | None:
+    """Return the format of the first line behind the head of a text that decides; null: there is none."""
+    if len(head) < HEAD_BYTES or b"\0" in head[:BINARY_BYTES] or archive_kind(head):
+        return None
+    decide = [found for found in formats if found.within and found.opens and found.line]
+    with source.open(text=True) as stream:
+        stream.read(head.rfind(b"\n") + 1)
+        while line := stream.readline(_LINE_BYTES):
+            for found in decide:
+                if found.line and found.line.match(line):
+                    return found
+    return None
 
 
 def opener(found: Format, name: str, formats: tuple[Format, ...] = FORMATS, head: bytes = b"") -> Opener:

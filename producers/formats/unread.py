@@ -41,7 +41,7 @@ DMESG: Final = Format(
     name="dmesg",
     line=re.compile(rb"(?:<\d+>)?\[\s*\d+\.\d{6}\]"),
     instead="give the capture directory that it belongs to: dmesg is read with a trace, and alone only for "
-    "reports of pages ('page_owner tracks the page as ...'), of which none is near its beginning",
+    "reports of pages ('page_owner tracks the page as ...'), of which it has none",
 )
 FUNCTION_GRAPH: Final = Format(
     name="a function graph without times",
@@ -66,7 +66,7 @@ PAGE_OWNER_STACKS: Final = Format(
     line=re.compile(
         rb"\s*(?:nr_base_pages|stack_count|handle): \d+\s*$"
     ),  # mm/page_owner.c, stack_print (Linux 6.9 to 7.2)
-    instead=_DUMP_INSTEAD,
+    instead=_DUMP_INSTEAD + "; 'pagetrail audit --show-stacks FILE --at TIME' compares the sums with a replay",
 )
 PERF_TRACE: Final = Format(
     name="output of perf trace, which has no time that can be compared and leaves out fields",

@@ -10,7 +10,7 @@ from typing import Final
 
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.schemas.errors import BadArgument
-from pagetrail.schemas.linux.trace_clock import is_wall_time, parse_number, parse_wall_time
+from pagetrail.schemas.times import is_wall_time, parse_number, parse_wall_time
 
 FORMS: Final = (
     "an integer (ns of the trace clock), seconds with a decimal point or an 's' (19.5, 19s), @MARKER, "

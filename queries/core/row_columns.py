@@ -1,7 +1,7 @@
 """The columns of a row: what each means, and how it is made from judged runs. Only columns that are asked for are made."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -53,6 +53,14 @@ class JudgedRows:
     texts: Texts
     facts: Facts
     said: SaidOf
+
+    def slice(self, first: int, stop: int) -> "JudgedRows":
+        """Return the runs from *first* on, before *stop*."""
+        if first == 0 and stop >= self.rows.runs.size:
+            return self
+        which = np.arange(first, min(stop, self.rows.runs.size))
+        rows, judged = self.rows.take(which, self.rows.runs[first:stop]), self.judged.take(which)
+        return replace(self, rows=rows, judged=judged, said=self.said.take(which))
 
     @property
     def records(self) -> NDArray[np.void]:

@@ -1,6 +1,7 @@
 """The pages at an instant: a row a run, with how sure it is, and with both views where the kernel is known to be wrong."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -8,13 +9,31 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.queries.core.certainty import judge
-from pagetrail.queries.core.filters import NO_FILTER, Filters, PfnRanges, intersection, select, touching, within
+from pagetrail.queries.core.filters import (
+    NO_FILTER,
+    Filters,
+    PfnRanges,
+    Selection,
+    intersection,
+    select,
+    touching,
+    within,
+)
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.judgement import Judgement
 from pagetrail.queries.core.row_columns import ROW_SCHEMA, SAID, JudgedRows, texts_of, to_table, unknown_records
 from pagetrail.queries.core.runs import Rows, joined, split, unlisted
-from pagetrail.queries.core.said import SaidOf, heads_of_runs, nothing_said_of, said_at, said_of, split_by_said
+from pagetrail.queries.core.said import (
+    SaidOf,
+    heads_of_runs,
+    nothing_said_of,
+    said_at,
+    said_of,
+    said_texts,
+    split_by_said,
+)
 from pagetrail.queries.core.stream import Stream
+from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.store.read import arrays
 from pagetrail.schemas.owner import OPEN_END, RUN_DTYPE, State
@@ -24,83 +43,121 @@ ABSENT_WHY: Final = "the page's section has no extension: the page was not onlin
 """Why nothing is known of a page that is absent."""
 
 
-def rows_at(
-    stream: Stream,
-    at: Instant,
-    *,
-    pfns: Sequence[int] | None = None,
-    everything: bool = False,
-    columns: Sequence[str] = ROW_SCHEMA.names,
-    filters: Filters = NO_FILTER,
-) -> pa.Table:
-    """Return the runs at an instant, by pfn: *columns* of ``ROW_SCHEMA``.
+_TABLE_ROWS: Final = 1 << 14
+"""Rows that have their texts at once: a stack is half a kilobyte."""
 
-    Parameters
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is asked of the pages at an instant.
+
+    Attributes
     ----------
     pfns
-        Only runs that contain one of these pages; a page without evidence gets a row of its own, if its section exists.
+        Only runs that contain one of these pages; a page without evidence gets a row of its own, if its section exists. Null: all.
     everything
         Also free and unknown runs; else runs that are owned, or that the kernel's own record shows as owned.
     columns
-        Only these are made, and only the texts that they show are read.
+        Only these columns of ``ROW_SCHEMA`` are made, and only the texts that they show are read.
     filters
         Only pages that they select: a run of which only some are is cut to these.
     """
-    return pa.concat_tables(
-        rows_in_parts(stream, at, pfns=pfns, everything=everything, columns=columns, filters=filters)
-    )
+
+    pfns: Sequence[int] | None = None
+    everything: bool = False
+    columns: Sequence[str] = tuple(ROW_SCHEMA.names)
+    filters: Filters = NO_FILTER
 
 
-def rows_in_parts(
-    stream: Stream,
-    at: Instant,
-    *,
-    pfns: Sequence[int] | None = None,
-    everything: bool = False,
-    columns: Sequence[str] = ROW_SCHEMA.names,
-    filters: Filters = NO_FILTER,
-) -> Iterator[pa.Table]:
+OWNED_ROWS: Final = Asked()
+"""The rows that are owned, with all columns."""
+
+
+def rows_at(stream: Stream, at: Instant, asked: Asked = OWNED_ROWS) -> pa.Table:
+    """Return the runs at an instant, by pfn: the columns that are asked for."""
+    return pa.concat_tables(rows_in_parts(stream, at, asked))
+
+
+def rows_in_parts(stream: Stream, at: Instant, asked: Asked = OWNED_ROWS) -> Iterator[pa.Table]:
     """Yield the table of ``rows_at`` in parts, the rows of some sections in each; at least one part, maybe without rows."""
-    selected = select(filters, stream.facts)
-    doubts, texts = stream.doubts_at(at), None
-    for sections in [selected.sections] if pfns is not None else _parts(stream, at, selected.sections):
-        found, read = stream.rows_at(
-            at,
-            None if pfns is None else sorted(set(pfns)),
-            sections=sections,
-            texts=texts_of(columns) | selected.texts if texts is None else (),
+    selected = select(asked.filters, stream.facts)
+    reader = _Reader(stream, at, asked, selected)
+    for sections in [selected.sections] if asked.pfns is not None else parts_of(stream, at, selected.sections):
+        yield from reader.part(sections)
+
+
+class _Reader:
+    """Reads the rows of one answer, part by part; what all parts need is read once."""
+
+    def __init__(self, stream: Stream, at: Instant, asked: Asked, selected: Selection) -> None:
+        self._stream, self._at, self._asked, self._selected = stream, at, asked, selected
+        self._doubts = stream.doubts_at(at)
+        self._texts: Texts | None = None
+        self._said_texts: pa.Array | None = None
+        self._asks_dumps = selected.asks_dumps or not SAID.isdisjoint(asked.columns)
+
+    def part(self, sections: PfnRanges | None) -> Iterator[pa.Table]:
+        """Yield the rows of some sections, null: of all; at least one table."""
+        found, texts = self._read(sections)
+        rows, kernel_records, judged = self._judged(found, sections)
+        chosen = self._chosen(rows, texts)
+        rows, judged = rows.take(chosen, taken(rows.runs, chosen)), judged.take(chosen)
+        said = nothing_said_of(chosen.size)
+        if self._asks_dumps:
+            rows, judged, said = self._with_said(rows, judged)
+        known = JudgedRows(
+            rows=rows, kernel_records=kernel_records, judged=judged, texts=texts, facts=self._stream.facts, said=said
         )
-        texts = read if texts is None else texts
-        there = sections_at(stream.facts, at, within_pages=sections) if everything or pfns is not None else None
+        for first in range(0, max(rows.runs.size, 1), _TABLE_ROWS):
+            yield to_table(known.slice(first, first + _TABLE_ROWS), self._asked.columns)
+
+    def _read(self, sections: PfnRanges | None) -> tuple[pa.Table, Texts]:
+        """Return what the store has of some sections, and the texts of its ids, which are read with the first part."""
+        pfns = None if self._asked.pfns is None else sorted(set(self._asked.pfns))
+        wanted = texts_of(self._asked.columns) | self._selected.texts if self._texts is None else ()
+        found, read = self._stream.rows_at(self._at, pfns, sections=sections, texts=wanted)
+        self._texts = read if self._texts is None else self._texts
+        return found, self._texts
+
+    def _judged(self, found: pa.Table, sections: PfnRanges | None) -> tuple[Rows, NDArray[np.void], Judgement]:
+        """Return the runs, the kernel's records, and how sure each run is; runs are cut to the pages that are selected."""
+        stream, pfns = self._stream, self._asked.pfns
         runs, records, kernel_row, kernel_records = _listed(found)
-        if there is not None:
+        if self._asked.everything or pfns is not None:
+            there = sections_at(stream.facts, self._at, within_pages=sections)
             runs, records, kernel_row = _with_unknown(stream.facts, there, runs, records, kernel_row, pfns)
         rows = Rows(runs=runs, records=records, kernel_row=kernel_row)
-        near = doubts if sections is None else doubts[touching(doubts, sections)]
-        rows, kernel_records, judged = _judged(stream, at, rows, kernel_records, near)
-        if selected.ranges is not None:
-            rows, judged = _cut(rows, judged, selected.ranges)
-        if pfns is not None:
-            asked = np.flatnonzero(_holding(rows.runs, np.unique(np.asarray(pfns, np.int64))))
-        elif everything:
-            asked = np.arange(rows.runs.size)
+        near = self._doubts if sections is None else self._doubts[touching(self._doubts, sections)]
+        rows, kernel_records, judged = _judged(stream, self._at, rows, kernel_records, near)
+        if self._selected.ranges is not None:
+            rows, judged = _cut(rows, judged, self._selected.ranges)
+        return rows, kernel_records, judged
+
+    def _chosen(self, rows: Rows, texts: Texts) -> NDArray[np.int64]:
+        """Return which runs are in the answer, as far as it does not depend on what dumps said."""
+        if self._asked.pfns is not None:
+            chosen = np.flatnonzero(_holding(rows.runs, np.unique(np.asarray(self._asked.pfns, np.int64))))
+        elif self._asked.everything:
+            chosen = np.arange(rows.runs.size)
         else:
-            asked = np.flatnonzero((rows.records["state"] == State.OWNED) | (rows.kernel_row >= 0))
-        asked = asked[selected.keeps(taken(rows.records, asked), texts)]
-        rows, judged = rows.take(asked, taken(rows.runs, asked)), judged.take(asked)
-        said = nothing_said_of(asked.size)
-        if selected.asks_dumps or not SAID.isdisjoint(columns):
-            rows, judged, said = _with_said(stream, at, rows, judged)
-        if selected.asks_dumps:
-            kept = np.flatnonzero(selected.keeps_said(said.text("cgroup"), said.number("block_migratetype")))
-            rows, judged, said = rows.take(kept, taken(rows.runs, kept)), judged.take(kept), said.take(kept)
-        known = JudgedRows(
-            rows=rows, kernel_records=kernel_records, judged=judged, texts=texts, facts=stream.facts, said=said
-        )
-        yield to_table(known, columns)
+            chosen = np.flatnonzero((rows.records["state"] == State.OWNED) | (rows.kernel_row >= 0))
+        return np.asarray(chosen[self._selected.keeps(taken(rows.records, chosen), texts)])
+
+    def _with_said(self, rows: Rows, judged: Judgement) -> tuple[Rows, Judgement, SaidOf]:
+        """Return the rows, split where dumps said something else, and what they said; only those that it selects."""
+        if self._said_texts is None:
+            self._said_texts = said_texts(self._stream, self._at)
+        found = said_at(self._stream, self._at, rows.runs, rows.records, self._said_texts)
+        pieces, parent = split_by_said(rows.runs, rows.records, found)
+        rows, judged = rows.take(parent, pieces), judged.take(parent)
+        said = said_of(found, heads_of_runs(rows.runs, rows.records), rows.records)
+        if not self._selected.asks_dumps:
+            return rows, judged, said
+        kept = np.flatnonzero(self._selected.keeps_said(said.text("cgroup"), said.number("block_migratetype")))
+        return rows.take(kept, taken(rows.runs, kept)), judged.take(kept), said.take(kept)
 
 
-def _parts(stream: Stream, at: Instant, sections: PfnRanges | None) -> list[PfnRanges | None]:
+def parts_of(stream: Stream, at: Instant, sections: PfnRanges | None) -> list[PfnRanges | None]:
     """Return the pages to read, of *sections* or all, part by part: no row crosses the border of a section."""
     parts = stream.parts_at(at)
     if len(parts) == 1:
@@ -120,14 +177,6 @@ def _listed(
     listed = ~(kernel & (records["state"] == State.FREE))  # the others are stamps that no dump lists
     runs, records, kernel = taken(runs, listed), taken(records, listed), kernel[listed]
     return *_both_views(runs, records, kernel), records
-
-
-def _with_said(stream: Stream, at: Instant, rows: Rows, judged: Judgement) -> tuple[Rows, Judgement, SaidOf]:
-    """Return the rows, split where dumps said something else, and what they said."""
-    found = said_at(stream, at, rows.runs, rows.records)
-    pieces, parent = split_by_said(rows.runs, rows.records, found)
-    rows, judged = rows.take(parent, pieces), judged.take(parent)
-    return rows, judged, said_of(found, heads_of_runs(rows.runs, rows.records), rows.records)
 
 
 def _judged(

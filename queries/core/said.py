@@ -85,13 +85,34 @@ def nothing_said_of(size: int) -> SaidOf:
     return SaidOf(found=NOTHING, index=np.full(size, -1, np.int64), texts=pa.nulls(0, pa.utf8()))
 
 
-def said_at(stream: Stream, at: Instant, runs: NDArray[np.void], records: NDArray[np.void]) -> SaidOf:
-    """Return what dumps up to an instant said of the blocks between the first and the last of *runs*; of no run yet."""
-    return said_in(stream, stream.files[stream.holding(at)], at, runs, records)
+def said_texts(stream: Stream, at: Instant) -> pa.Array:
+    """Return the texts that dumps said, as the file has them that answers for an instant."""
+    return said_texts_in(stream, stream.files[stream.holding(at)])
+
+
+def said_texts_in(stream: Stream, file: StoreFile) -> pa.Array:
+    """Return the texts that dumps said, as one file of the store has them."""
+    if int(stream.piece(file).meta["format"]) < SAID_SINCE:
+        return pa.nulls(0, pa.utf8())
+    with stream.opened(file) as db:
+        return fetched(db, "SELECT text FROM said_texts ORDER BY id")["text"].combine_chunks()
+
+
+def said_at(stream: Stream, at: Instant, runs: NDArray[np.void], records: NDArray[np.void], texts: pa.Array) -> SaidOf:
+    """Return what dumps up to an instant said of the blocks between the first and the last of *runs*; of no run yet.
+
+    *texts* are those of ``said_texts``.
+    """
+    return said_in(stream, stream.files[stream.holding(at)], at, runs, records, texts)
 
 
 def said_in(
-    stream: Stream, file: StoreFile, at: Instant | None, runs: NDArray[np.void], records: NDArray[np.void]
+    stream: Stream,
+    file: StoreFile,
+    at: Instant | None,
+    runs: NDArray[np.void],
+    records: NDArray[np.void],
+    texts: pa.Array,
 ) -> SaidOf:
     """Return the same of one file of the store, up to an instant; null: of all dumps."""
     if not runs.size or int(stream.piece(file).meta["format"]) < SAID_SINCE:
@@ -100,7 +121,6 @@ def said_in(
     low, high = int(heads_of_runs(runs, records).min()), int((runs["pfn"] + runs["nr_pages"]).max())
     with stream.opened(file) as db:
         rows = fetched(db, _QUERY.format(what=what), {"low": low, "high": high, "at": value})
-        texts = fetched(db, "SELECT text FROM said_texts ORDER BY id")["text"].combine_chunks()
     return SaidOf(found=columns(rows, _FOUND_DTYPE), index=np.zeros(0, np.int64), texts=texts)
 
 

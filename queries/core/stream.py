@@ -25,7 +25,7 @@ from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import NotFound, SegmentGone, TrailMissing
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 from pagetrail.schemas.log.contract import log_directory
-from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBTS_OF_CALLS, OPEN_END
+from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_LOST, DOUBT_RANGE, DOUBTS_OF_CALLS, OPEN_END
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.names import StoreFile, fold_of, streams_among
 
@@ -222,17 +222,14 @@ class Stream:
     def doubts_at(self, at: Instant) -> NDArray[np.void]:
         """Return every doubt that bears on *at*, in whichever file it is: later files may doubt it, earlier doubts may last."""
         first = self.holding(at)
-        files = [file for file in self.files[:first] if self.casts_open_doubts(file, at.ts)]
+        files = [file for file in self.files[:first] if self.casts_lasting_doubts(file)]
         files += [f for f in self.files[first:] if int(self.piece(f).meta["doubts_reach_back_to"]) <= at.ts]
         found = self.doubts(files, "from_ts <= $ts AND to_ts >= $ts", {"ts": at.ts})
         return found[found["from_ts"] <= at.ts]
 
-    def casts_open_doubts(self, file: StoreFile, ts: int) -> bool:
-        """Return whether a dump in *file*, up to *ts*, omitted owned pages: they are in doubt until there is other evidence."""
-        return any(
-            audit.extra and audit.applied and audit.ts <= ts and file.first_seq <= audit.seq <= file.last_seq
-            for audit in self.facts.audits
-        )
+    def casts_lasting_doubts(self, file: StoreFile) -> bool:
+        """Return whether doubts that *file* casts last until there is other evidence, also in later files."""
+        return file.last_seq in self.facts.doubtful
 
     def casting(self) -> list[StoreFile]:
         """Return the files that have doubts."""
@@ -242,14 +239,57 @@ class Stream:
         """Return the doubts of *files* for which *where* holds, as far as they are known: DOUBT_DTYPE, in a fixed order.
 
         The range of a call (hotplug, alloc_contig_range) that is under way is in doubt. The facts, which are newer than files, tell
-        which calls are.
+        which calls are; of those that returned behind the time of ``as_of``, the doubts that their return left.
         """
-        return np.concatenate([self.noticed(files, where, parameters), open_call_doubts(self.facts)])
+        noticed, now = self.noticed(files, where, parameters), open_call_doubts(self.facts)
+        return np.concatenate([noticed, now, self._returned_later(files, where, parameters, now)])
 
     def noticed(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
         """Return the same without the calls that are under way."""
+        found = self._stored(files, f"NOT (reason IN {DOUBTS_OF_CALLS} AND to_ts = {OPEN_END}) AND {where}", parameters)
+        return found if self.believed is None else found[self._known(found)]
+
+    def _returned_later(
+        self, files: list[StoreFile], where: str, parameters: dict[str, object], now: NDArray[np.void]
+    ) -> NDArray[np.void]:
+        """Return the doubts of ranges that alloc_contig_range took at the time of ``as_of``, without those of the facts (*now*).
+
+        A doubt that a return left begins with the call. Where that call returned in a later file, the last one has it as open.
+        """
+        if self.believed is None:
+            return np.zeros(0, DOUBT_DTYPE)
+        begun = f"reason = {DOUBT_RANGE} AND from_ts <= {self.believed.ts:d} AND {where}"
+        ended = self._stored(files, f"to_ts < {OPEN_END} AND {begun}", parameters)
+        still = self._stored(
+            [file for file in files if file == self.files[-1]], f"to_ts = {OPEN_END} AND {begun}", parameters
+        )
+        found = np.concatenate([ended[~self._known(ended)], still[~np.isin(still["seq"], now["seq"])]])
+        found["noticed_ts"], found["to_ts"] = found["from_ts"], OPEN_END
+        found["seq"] = self._entries(found)
+        return found[self._known(found)]
+
+    def _entries(self, ranges: NDArray[np.void]) -> list[int]:
+        """Return the stream_seq of the call of each range: where it began, what was known of its pages became doubtful, too."""
+        if not ranges.size:
+            return []
+        times = ", ".join(map(str, ranges["from_ts"].tolist()))
+        lost = self._stored(self.files, f"reason = {DOUBT_LOST} AND noticed_ts IN ({times})", {})
+        inside = [
+            lost[
+                (lost["noticed_ts"] == r["from_ts"])
+                & (lost["pfn"] >= r["pfn"])
+                & (lost["pfn"] < r["pfn"] + r["nr_pages"])
+            ]
+            for r in ranges
+        ]
+        return [int(rows["seq"].max(initial=-1)) for rows in inside]
+
+    def _known(self, doubts: NDArray[np.void]) -> NDArray[np.bool_]:
+        return np.array([self.knows(int(d["noticed_ts"]), int(d["seq"])) for d in doubts], np.bool_)
+
+    def _stored(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
         parts = [np.zeros(0, DOUBT_DTYPE)]
-        query = f"SELECT * FROM doubts WHERE NOT (reason IN {DOUBTS_OF_CALLS} AND to_ts = {OPEN_END}) AND {where}"
+        query = f"SELECT * FROM doubts WHERE {where}"
         for file in files:
             with self.opened(file) as db:
                 found = fetched(
@@ -259,11 +299,7 @@ class Stream:
             for name in DOUBT_DTYPE.names or ():
                 part[name] = found[name].to_numpy()
             parts.append(part)
-        found_in_files = np.concatenate(parts)
-        if self.believed is None:
-            return found_in_files
-        known = [self.knows(int(d["noticed_ts"]), int(d["seq"])) for d in found_in_files]
-        return found_in_files[np.array(known, np.bool_)]
+        return np.concatenate(parts)
 
 
 _PIECES = """WITH there AS ({there}),

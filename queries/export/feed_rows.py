@@ -47,7 +47,7 @@ def _spans(segment: Segment, first_row: int) -> RowsFrom:
     """Return every span that ended in the segment, as sure as it was when the segment was sealed."""
     known, before = segment.known, segment.before
     since = known.newest.first_ts if before is None else before.horizon
-    casting = [file for file in known.files[:-1] if known.casts_open_doubts(file, known.horizon)]
+    casting = [file for file in known.files[:-1] if known.casts_lasting_doubts(file)]
     doubts = known.doubts([*casting, segment.file], "to_ts >= $since", {"since": since})
     return _counted(segment, "spans"), span_batches(known, segment.file, doubts, first_row=first_row)
 

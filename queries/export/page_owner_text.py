@@ -1,8 +1,9 @@
 """The kernel's own text of page_owner at an instant: what ``cat /sys/kernel/debug/page_owner`` would have printed.
 
-Source: mm/page_owner.c, print_page_owner and read_page_owner (Linux 6.1): one record for every page whose pfn is aligned to the
-order of its owner's block; free pages have none. Where a dump listed the allocation, the record is that of the dump. Elsewhere page
-flags and pageblock types are not known: they are printed as 0 and as the page's own type.
+Source: mm/page_owner.c, print_page_owner and read_page_owner (Linux 5.10, 6.1, 6.12, 7.2): one record for every page whose pfn is
+aligned to the order of its owner's block; free pages have none. The stream's release chooses the form. Where a dump listed the
+allocation, the record is that of the dump. Elsewhere page flags and pageblock types are not known: they are printed as 0 and as the
+page's own type.
 """
 
 from collections.abc import Iterator
@@ -13,10 +14,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pagetrail.queries.core.filters import NO_FILTER, Filters, Selection, select, within
+from pagetrail.queries.core.filters import NO_FILTER, Filters, Selection, select, touching, within
 from pagetrail.queries.core.instant import Instant
+from pagetrail.queries.core.rows import parts_of
 from pagetrail.queries.core.runs import heads, unlisted
-from pagetrail.queries.core.said import SaidOf, said_at, said_of
+from pagetrail.queries.core.said import SaidOf, said_at, said_of, said_texts
 from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.clock import owner_clock, owner_ts
@@ -38,17 +40,36 @@ def page_owner_records(stream: Stream, at: Instant, filters: Filters = NO_FILTER
     *filters* select records by the page that each is printed for, and by what it says.
     """
     selected = select(filters, stream.facts)
-    found, texts = stream.rows_at(at, sections=selected.sections, texts={"comms", "raw"} | selected.texts)
-    runs, records = arrays(found)
+    doubts, said_words = stream.doubts_at(at), said_texts(stream, at)
+    printer, texts = _Printer(stream.facts), None
+    for sections in parts_of(stream, at, selected.sections):
+        wanted = {"comms", "raw"} | selected.texts if texts is None else ()
+        found, read = stream.rows_at(at, sections=sections, texts=wanted)
+        texts = read if texts is None else texts
+        runs, records = arrays(found)
+        near = doubts if sections is None else doubts[touching(doubts, sections)]
+        pfns, rows = _with_records(stream, at, selected, texts, runs, records, near)
+        said = said_of(said_at(stream, at, runs, records, said_words), pfns, taken(records, rows))
+        yield from _printed(printer, selected, _Listed(pfns=pfns, records=records, rows=rows, said=said, texts=texts))
+
+
+def _with_records(
+    stream: Stream,
+    at: Instant,
+    selected: Selection,
+    texts: Texts,
+    runs: NDArray[np.void],
+    records: NDArray[np.void],
+    doubts: NDArray[np.void],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (pfn, row) of every page that has a record and is selected, by pfn."""
     pfns, rows = heads(runs, records)
     kept = selected.keeps(records, texts)[rows]
     proven = runs["kernel_view"][rows] == 0
-    kept &= ~(proven & unlisted(pfns, taken(records, rows), at, stream.facts, stream.doubts_at(at)))
+    kept &= ~(proven & unlisted(pfns, taken(records, rows), at, stream.facts, doubts))
     if selected.ranges is not None:
         kept &= within(pfns, selected.ranges)
-    pfns, rows = pfns[kept], rows[kept]
-    said = said_of(said_at(stream, at, runs, records), pfns, taken(records, rows))
-    yield from _printed(stream.facts, selected, _Listed(pfns=pfns, records=records, rows=rows, said=said, texts=texts))
+    return pfns[kept], rows[kept]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +83,14 @@ class _Listed:
     texts: Texts
 
 
-def _printed(facts: Facts, selected: Selection, listed: _Listed) -> Iterator[str]:
-    printer = _Printer(facts)
+def _printed(printer: "_Printer", selected: Selection, listed: _Listed) -> Iterator[str]:
     for first in range(0, listed.pfns.size, _BATCH):
         which = np.arange(first, min(first + _BATCH, listed.pfns.size))
         said = listed.said.take(which)
         if selected.asks_dumps:
             which = which[selected.keeps_said(said.text("cgroup"), said.number("block_migratetype"))]
             said = listed.said.take(which)
-        fields = _fields(facts, taken(listed.records, listed.rows[which]), said, listed.texts)
+        fields = _fields(printer.facts, taken(listed.records, listed.rows[which]), said, listed.texts)
         for pfn, row in zip(listed.pfns[which].tolist(), pa.table(fields).to_pylist(), strict=True):
             yield printer.record(pfn, row)
 
@@ -86,10 +106,13 @@ def _fields(facts: Facts, records: NDArray[np.void], said: SaidOf, texts: Texts)
         column = np.ascontiguousarray(records[name])
         return said.text(name).fill_null(of.take(pa.array(column, mask=column < 0))) if len(of) else said.text(name)
 
+    listed = said.index >= 0
+    said_ts = said.number("ts").fill_null(0).to_numpy().astype(np.int64)
     stamps = owner_ts(records, owner_clock(facts.clocks))
     stamps = np.where(stamps != ABSENT64, stamps, records["alloc_ts"])
     return {
-        "listed": pa.array(said.index >= 0),
+        "listed": pa.array(listed),
+        "recording": pa.array(facts.recording_at(np.where(listed, said_ts, records["evidence_ts"]))),
         "order": known("order"), "pid": known("pid"), "gfp_mask": known("gfp_mask"),
         "tgid": said.number("tgid").fill_null(known("tgid")),
         "ts_nsec": said.number("ts_nsec").fill_null(pa.array(stamps, mask=stamps == ABSENT64)),
@@ -106,9 +129,10 @@ class _Printer:
     """Prints records as one kernel does."""
 
     def __init__(self, facts: Facts) -> None:
-        self._names, self._rules = facts.gfp_flags, facts.rules
+        self.facts = facts
+        self._names, self._rules = [names.flags for names in facts.gfp_names()], facts.rules
         self._shift = facts.pageblock_order
-        self._gfp_texts: dict[int, str] = {}
+        self._gfp_texts: dict[tuple[int, int], str] = {}
 
     def record(self, pfn: int, row: dict[str, Any]) -> str:
         """Return a record, with the empty line after it."""
@@ -125,9 +149,9 @@ class _Printer:
     def _header(self, row: dict[str, Any]) -> str:
         """Return the first line: of a record that a dump has, the fields that it has there."""
         mask = row["gfp_mask"] or 0
-        if mask not in self._gfp_texts:
-            self._gfp_texts[mask] = format_gfp(mask, self._names) if mask else ""
-        parts = [f"Page allocated via order {row['order']}, mask {hex(mask)}({self._gfp_texts[mask]})"]
+        parts = [
+            f"Page allocated via order {row['order']}, mask {hex(mask)}({self._gfp_names(mask, row['recording'])})"
+        ]
         if not self._rules.page_owner_has_times:
             return parts[0]
         listed = row["listed"]
@@ -137,17 +161,25 @@ class _Printer:
                 parts[-1] += f", tgid {_or(row['tgid'], -1)} ({row['comm'] or ''})"
         if not listed or row["ts_nsec"] is not None:
             parts.append(f"ts {max(_or(row['ts_nsec'], 0), 0)} ns")
-        if not listed or row["free_ts_nsec"] is not None:
+        if row["free_ts_nsec"] is not None if listed else self._rules.page_owner_has_free_ts:
             parts.append(f"free_ts {_or(row['free_ts_nsec'], 0)} ns")
         return ", ".join(parts)
+
+    def _gfp_names(self, mask: int, recording: int) -> str:
+        """Return the names of a mask's flags, as the kernel of the recording that has the mask prints them."""
+        key = mask, recording
+        if key not in self._gfp_texts:
+            self._gfp_texts[key] = format_gfp(mask, self._names[recording])
+        return self._gfp_texts[key]
 
     def _page(self, pfn: int, row: dict[str, Any]) -> str:
         names = self._rules.migratetype_names
         kind, block = names[gfp_migratetype(row["gfp_mask"] or 0)], row["block_migratetype"]
         of_block = names[block] if block is not None and 0 <= block < len(names) else kind
         flags = _or(row["page_flags"], 0) & ((1 << 64) - 1)
+        number = hex(pfn) if self._rules.page_owner_has_hex_pfn else str(pfn)
         return (
-            f"PFN {pfn} type {kind} Block {pfn >> self._shift} type {of_block} "
+            f"PFN {number} type {kind} Block {pfn >> self._shift} type {of_block} "
             f"Flags {hex(flags)}({row['page_flag_names'] or ''})"
         )
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.coverage import Coverage
-from pagetrail.replay.store.cut import cuts
+from pagetrail.replay.store.cut import cuts, refused_of
 from pagetrail.schemas.details import Gap
 from pagetrail.schemas.linux.releases import was_read
 from pagetrail.schemas.linux.trace_clock import DUMP_ORDER
@@ -52,7 +52,7 @@ def _log(stream: Stream) -> list[Finding]:
         if key in cut.held:
             offset, why = cut.held[key]
             found.append(Finding(level="note", what="held", count=1, detail=f"at log offset {offset}: {why}"))
-        refused = [why for (host, boot_id, _), why in cut.refused.items() if (host, boot_id) == key]
+        refused = refused_of([cut], *key)
         if refused:
             text = "refused, so that no answer takes account of them: " + "; ".join(refused)
             found.append(Finding(level="loss", what="recordings", count=len(refused), detail=text))

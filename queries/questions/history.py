@@ -10,7 +10,7 @@ from pagetrail.queries.core.certainty import judge, last_instants
 from pagetrail.queries.core.row_columns import HOW_WORDS, ROW_SCHEMA, JudgedRows, texts_of, to_table
 from pagetrail.queries.core.rows import ABSENT_WHY
 from pagetrail.queries.core.runs import Rows
-from pagetrail.queries.core.said import heads_of_runs, said_in, said_of
+from pagetrail.queries.core.said import heads_of_runs, said_in, said_of, said_texts_in
 from pagetrail.queries.core.stream import Stream, fetched
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.store.read import arrays
@@ -99,7 +99,7 @@ def _of_file(
         viewed |= (begin <= until) & (until < end)
     judged = judge(runs, records, viewed, until, stream.facts, doubts)
     proven = Rows(runs=runs, records=records, kernel_row=np.full(runs.size, -1))
-    said = said_in(stream, file, stream.believed, runs, records)
+    said = said_in(stream, file, stream.believed, runs, records, said_texts_in(stream, file))
     said = said_of(said, heads_of_runs(runs, records), records, runs["end_seq"])
     rows = to_table(
         JudgedRows(rows=proven, kernel_records=records[:0], judged=judged, texts=texts, facts=stream.facts, said=said)

@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from pagetrail.queries.core.instant import Instant
-from pagetrail.queries.core.rows import rows_at
+from pagetrail.queries.core.rows import Asked, rows_at
 from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.questions.history import HISTORY_SCHEMA, Row, history
 from pagetrail.schemas.errors import NotFound
@@ -170,5 +170,5 @@ def _row(stream: Stream, stay: Stay) -> Row:
         return row | dict.fromkeys(("dst_pfn", "dst_ts", "dst_seq"))
     seq, ts = int(row["dst_seq"]), int(row["dst_ts"])
     sure = ("certain", "uncertain", "why")
-    then = rows_at(stream, Instant(ts=ts, seq=seq - 1), pfns=[int(row["pfn"])], columns=sure).to_pylist()
+    then = rows_at(stream, Instant(ts=ts, seq=seq - 1), Asked(pfns=[int(row["pfn"])], columns=sure)).to_pylist()
     return row | (then[0] if then else {}) | {"end_seq": seq, "end_ts": ts, "end_how": "migrate"}

@@ -10,7 +10,7 @@ from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.page_values import PAGE_EXT, page_values_at
 from pagetrail.queries.core.proof import LoggedEvent, Proofs, SpanOrigin
 from pagetrail.queries.core.row_columns import ROW_SCHEMA
-from pagetrail.queries.core.rows import ABSENT_WHY, rows_at
+from pagetrail.queries.core.rows import ABSENT_WHY, Asked, rows_at
 from pagetrail.queries.core.stream import Stream
 from pagetrail.schemas.owner import How
 
@@ -43,7 +43,7 @@ def owners_at(stream: Stream, pfns: Sequence[int], at: Instant) -> pa.Table:
 
 
 def _owners_at(stream: Stream, pfns: Sequence[int], at: Instant, proofs: Proofs) -> pa.Table:
-    found = rows_at(stream, at, pfns=pfns)
+    found = rows_at(stream, at, Asked(pfns=pfns))
     starts = found["pfn"].to_numpy()
     ends = starts + found["nr_pages"].to_numpy()
     asked = np.asarray(pfns, np.int64)

@@ -7,6 +7,7 @@ import pyarrow as pa
 from pagetrail.queries.core.instant import snapshot_end, wall_text
 from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.run.lag import PartitionLag, lag_of
+from pagetrail.replay.store.cut import cuts, refused_of
 from pagetrail.schemas.log.contract import LogReader
 from pagetrail.schemas.log.kafka import partition_of
 
@@ -19,6 +20,7 @@ STREAMS_SCHEMA: Final = pa.schema(
         ("fold", pa.utf8()),
         ("recordings", pa.int64()),
         ("superseded", pa.list_(pa.utf8())),
+        ("refused", pa.list_(pa.utf8())),
         ("complete", pa.bool_()),
         ("events", pa.int64()),
         ("first_ts", pa.int64()),
@@ -38,7 +40,7 @@ STREAMS_SCHEMA: Final = pa.schema(
 
 
 def streams(opened: list[Stream], log: LogReader | None = None) -> pa.Table:
-    """Return a row a stream: its recordings, how far it was replayed (ns, trace clock), the digests of its state.
+    """Return a row a stream: its recordings and those refused, how far it was replayed (ns, trace clock), its digests.
 
     With the *log* that it is replayed from, also: how many frames of its partition are not replayed yet, events a second, and why
     it is held. This does not disturb a replay.
@@ -75,6 +77,7 @@ def _row(stream: Stream) -> dict[str, object]:
         "host": stream.host, "boot_id": stream.boot_id, "fold": stream.fold,
         "release": facts.boot.release if facts.boot else None, "rules": facts.rules.name, "recordings": len(facts.recordings),
         "superseded": [part.supersedes for part in facts.recordings if part.supersedes is not None],
+        "refused": refused_of(cuts(stream.place.store, stream.fold), stream.host, stream.boot_id),
         "complete": all(part.complete for part in facts.recordings), "events": stream.newest.file.last_seq + 1,
         "first_ts": min(first, default=None), "horizon": stream.horizon,
         "horizon_wall": wall_text(stream.horizon, facts), "segments": sum(not file.tip for file in stream.files),

@@ -1,14 +1,11 @@
--- Pages allocated in a window and alive at its end, by one attribute, and by what tells its values apart. $until: the window's end, ns; $page_bytes: size of a page.
-SELECT key,
-       CAST(sum(nr_pages) AS BIGINT)                     AS pages,
-       CAST(sum(nr_pages) AS BIGINT) * $page_bytes       AS bytes,
-       count(DISTINCT block_pfn)                         AS blocks,
-       CAST(coalesce(sum(nr_pages) FILTER (WHERE certain), 0) AS BIGINT) AS certain_pages,
-       $until - max(born_ts)                             AS youngest_ns,
-       CAST(median($until - born_ts) AS BIGINT)          AS median_age_ns,
-       $until - min(born_ts)                             AS oldest_ns,
-       comm,
-       tgid
-FROM owned
-GROUP BY key, comm, tgid
-ORDER BY pages DESC, key, comm, tgid
+-- Sums of pages by a key with the ages of their runs, the largest first. ages: the age of each run, at_ns.
+SELECT sums.* EXCLUDE (first_ns, last_ns),
+       first_ns                       AS youngest_ns,
+       CAST(median_ns AS BIGINT)      AS median_age_ns,
+       last_ns                        AS oldest_ns
+FROM sums
+LEFT JOIN (SELECT key, comm, tgid, median(at_ns) AS median_ns FROM ages GROUP BY key, comm, tgid) AS medians
+    ON sums.key IS NOT DISTINCT FROM medians.key
+    AND sums.comm IS NOT DISTINCT FROM medians.comm
+    AND sums.tgid IS NOT DISTINCT FROM medians.tgid
+ORDER BY pages DESC, sums.key, sums.comm, sums.tgid

@@ -23,6 +23,9 @@ from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_HOTPLUG, DOUBT_RANGE, DOU
 NO_ACCOUNT: Final = "an older pagetrail read it, and had not yet told how many lines it did not understand"
 """The reason of the loss that is presumed in a recording of an older reader that has no end."""
 
+MISSING_FRAMES: Final = "frames of the recording are missing from the log"
+"""The reason of a gap that stands for frames that replay did not find."""
+
 _NUMBERS: Final = ("pages_per_section", "lost_until")
 
 
@@ -92,6 +95,8 @@ class Facts:
         The latest time that a loss of named pages reaches to; null: there was none.
     open_ranges
         Calls of alloc_contig_range that have not returned, one for each pid.
+    doubtful
+        The last stream_seq of each segment that cast a doubt which lasts until new evidence: later segments are in it, too.
     """
 
     boots: list[tuple[int, Boot]] = field(default_factory=list)
@@ -112,6 +117,7 @@ class Facts:
     client_ts: list[int] = field(default_factory=list)
     fields: list[str] = field(default_factory=list)
     open_ranges: list[OpenRange] = field(default_factory=list)
+    doubtful: list[int] = field(default_factory=list)
 
     @property
     def boot(self) -> Boot | None:
@@ -202,6 +208,11 @@ class Facts:
         self.gaps.append((seq, cpu, gap))
         self.gap_ts.append(ts)
 
+    def holes(self, recording: StreamRecording) -> list[tuple[int, int]]:
+        """Return the events of a recording (first, and the one after the last) whose frames replay did not find, in order."""
+        ends = [(seq - recording.base_seq, gap.lost or 0) for seq, _, gap in self.gaps if gap.reason == MISSING_FRAMES]
+        return [(end - lost, end) for end, lost in ends if 0 <= end < recording.next_seq]
+
     def presumed(self) -> "Facts":
         """Return these facts with the losses that are presumed: in recordings that tell theirs only in their end, and have none."""
         silent = [
@@ -276,6 +287,7 @@ def from_plain(saved: dict[str, Any]) -> Facts:
         client_ts=saved["client_ts"],
         fields=saved["fields"],
         open_ranges=[OpenRange(**opened) for opened in saved.get("open_ranges", ())],
+        doubtful=saved.get("doubtful", []),
     )
 
 

@@ -115,14 +115,30 @@ def with_records(tables: Tables, unused: int) -> Tables:
 
 
 class LivePiece(NamedTuple):
-    """Some open spans: RUN_DTYPE, and the handle of the record of each."""
+    """Some open spans, of one section and view: the first page of each in it, its number of pages, the handle of its record.
 
-    runs: NDArray[np.void]
+    It takes a quarter of what the same spans take as rows, so all of a state can be kept while it is digested and written.
+    """
+
+    base: int
+    generation: int
+    view: int
+    first: NDArray[np.int32]
+    nr_pages: NDArray[np.int32]
     handles: NDArray[np.int32]
+
+    def runs(self, start: int = 0, stop: int | None = None) -> NDArray[np.void]:
+        """Return the spans from *start* to *stop* as RUN_DTYPE."""
+        first = self.first[start:stop]
+        runs = np.zeros(first.size, RUN_DTYPE)
+        runs["pfn"], runs["nr_pages"] = first.astype(np.int64) + self.base, self.nr_pages[start:stop]
+        runs["generation"], runs["kernel_view"] = self.generation, self.view
+        runs["end_seq"] = runs["end_ts"] = OPEN_END
+        return runs
 
 
 def live_pieces(tables: Tables) -> Iterator[LivePiece]:
-    """Yield the open spans, sorted by (kernel_view, pfn), a section at a time: all at once would take as much as the state.
+    """Yield the open spans, sorted by (kernel_view, pfn), a section at a time.
 
     Pages next to each other, in one section, with the same record are one run.
     """
@@ -133,17 +149,15 @@ def live_pieces(tables: Tables) -> Iterator[LivePiece]:
             lengths = np.diff(np.append(starts, handles.size))
             known = np.flatnonzero(handles[starts] >= 0)
             if known.size:
-                runs = np.zeros(known.size, RUN_DTYPE)
-                runs["pfn"], runs["nr_pages"] = starts[known] + section_nr * handles.size, lengths[known]
-                runs["generation"], runs["kernel_view"] = tables.generation[section_nr], view
-                runs["end_seq"] = runs["end_ts"] = OPEN_END
-                yield LivePiece(runs, handles[starts[known]])
+                first, nr_pages = starts[known].astype(np.int32), lengths[known].astype(np.int32)
+                generation = int(tables.generation[section_nr])
+                yield LivePiece(section_nr * handles.size, generation, view, first, nr_pages, handles[starts[known]])
 
 
 def live_rows(tables: Tables) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:
     """Return the open spans of ``live_pieces`` at once: runs, their records (row by row), and the handles of the records."""
     pieces = list(live_pieces(tables))
-    runs = concatenated([np.zeros(0, RUN_DTYPE), *(piece.runs for piece in pieces)])
+    runs = concatenated([np.zeros(0, RUN_DTYPE), *(piece.runs() for piece in pieces)])
     handles = np.concatenate([np.zeros(0, np.int64), *(piece.handles for piece in pieces)])
     return runs, taken(tables.records, handles), handles
 

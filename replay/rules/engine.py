@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pagetrail.replay.facts.facts import MISSING_FRAMES
 from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.replay.fold.decode import Events, decode
 from pagetrail.replay.fold.fold_jit import DONE, RARE, ROOM, SEAL, SECTION, fold, is_rare
@@ -24,7 +25,7 @@ from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Gap
 from pagetrail.schemas.frames import FrameHeader
-from pagetrail.schemas.owner import ABSENT64, Anomaly
+from pagetrail.schemas.owner import ABSENT64, OPEN_END, Anomaly
 
 _KINDS: Final = frozenset(int(kind) for kind in Kind)
 
@@ -62,6 +63,7 @@ class StreamEngine:
         events = decode(batch, self.state.comms, self.state.stacks)
         for _ in self._rows(recording, events, batch, max(start, 0)):
             self._frame_done(recording, header)
+            self._note_doubts_that_last()
             yield self.stretch(tip=False)
             self._begin_segment()
         self._frame_done(recording, header)
@@ -89,9 +91,8 @@ class StreamEngine:
         """Fold missing frames as a gap between their neighbours; an open baseline is incomplete and dropped."""
         drop_baseline(self.state)
         lo = self.last_ts if self.last_ts is not None else header.first_ts
-        missing = "frames of the recording are missing from the log"
         lost = header.first_seq - recording.next_seq
-        gap = Gap(t_lo=lo, t_hi=header.first_ts, lost=lost, reason=missing)
+        gap = Gap(t_lo=lo, t_hi=header.first_ts, lost=lost, reason=MISSING_FRAMES)
         self.state.lose(recording.base_seq + header.first_seq, header.first_ts, None, gap)
 
     def _frame_done(self, recording: StreamRecording, header: FrameHeader) -> None:
@@ -154,6 +155,12 @@ class StreamEngine:
         counts = self.state.tables.counts
         rises = counts[LAST_TS] != NO_EVENT and ts > counts[LAST_TS]
         return bool(rises and counts[EVENTS] > max(self.state.opts[OPT_FLOOR], counts[LIVE]))
+
+    def _note_doubts_that_last(self) -> None:
+        """Note that the segment which ends here casts doubts until new evidence comes, if it does."""
+        t = self.state.tables
+        if (t.doubts["to_ts"][: t.counts[DOUBTS]] == OPEN_END).any():
+            self.state.facts.doubtful.append(self.last_seq)
 
     def _begin_segment(self) -> None:
         counts = self.state.tables.counts

@@ -77,25 +77,13 @@ class OpenBaseline:
     def plain(self) -> dict[str, Any]:
         """Return it as values of JSON."""
         begin = self.begin.model_dump(mode="json")
-        records = None if not self._packed else base64.b64encode(self._stream()).decode()
+        records = [base64.b64encode(rows).decode() for rows in self._packed]
         return {"begin": begin, "seq": self.seq, "floor": self.floor, "since": self.since, "records": records}
 
     @classmethod
     def from_plain(cls, saved: dict[str, Any]) -> "OpenBaseline":
         """Return the baseline that ``plain`` saved."""
         opened = cls(BaselineBegin.model_validate(saved["begin"]), saved["seq"], saved["floor"], saved["since"])
-        if saved["records"] is not None:
-            with pa.ipc.open_stream(base64.b64decode(saved["records"])) as reader:
-                for rows in reader:
-                    opened.add(from_arrow(rows))
+        for rows in saved["records"]:
+            opened.add(from_arrow(unpacked(base64.b64decode(rows))))
         return opened
-
-    def _stream(self) -> bytes:
-        """Return its records as one compressed Arrow stream, batch by batch."""
-        sink = pa.BufferOutputStream()
-        options = pa.ipc.IpcWriteOptions(compression="zstd")
-        schema = unpacked(self._packed[0]).schema
-        with pa.ipc.new_stream(sink, schema, options=options) as writer:
-            for rows in self._packed:
-                writer.write_batch(unpacked(rows))
-        return bytes(sink.getvalue().to_pybytes())

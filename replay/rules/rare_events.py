@@ -118,11 +118,22 @@ def take_contig_range(state: StreamState, event: EventRow) -> None:
     state.lose_pages(pfn, nr_pages, event.seq, event.ts, gap)
     if own_mask:
         mask, pid, largest = event.value("gfp_mask"), event.value("pid"), max_order_nr_pages(state.facts.boot)
+        for unreturned in [opened for opened in state.facts.open_ranges if opened.pid == pid]:
+            _lose_return(state, event, unreturned)
         opened = OpenRange(
             pfn=pfn, nr_pages=nr_pages, seq=event.seq, ts=event.ts, gfp_mask=mask, pid=pid, first=pfn // largest * largest,
             stop=min(-(-(pfn + nr_pages) // largest) * largest, int(state.opts[OPT_MAX_PFN])),
         )  # fmt: skip
         state.facts.open_ranges = [*(o for o in state.facts.open_ranges if o.pid != pid), opened]
+
+
+def _lose_return(state: StreamState, event: EventRow, call: OpenRange) -> None:
+    """Doubt what is known of a range whose call has returned unseen: its process calls again, and may have got it."""
+    reason = "the return of alloc_contig_range was not seen"
+    if call.first < call.stop:
+        gap = Gap(t_lo=call.ts, t_hi=event.ts, reason=reason)
+        state.lose_pages(call.first, call.stop - call.first, event.seq, event.ts, gap)
+    _doubt_meanwhile(state, event, call)
 
 
 def _end_range(state: StreamState, event: EventRow) -> None:
@@ -137,6 +148,8 @@ def _end_range(state: StreamState, event: EventRow) -> None:
         # the entry, or its own return, may be lost, and this return belong to another call
         reason = "alloc_contig_range returned whose range was not seen"
         state.lose(event.seq, event.ts, None, Gap(t_lo=event.ts, t_hi=event.ts, reason=reason))
+        if call is not None:
+            _doubt_meanwhile(state, event, call)
         return
     if ret == 0:
         _stamp(state, event, call)

@@ -1,10 +1,12 @@
 """Which recordings of a partition are folded, and where: some are refused, and some take the place of earlier ones."""
 
 import enum
+from collections.abc import Callable
 
 from pagetrail.replay.rules.engine import StreamEngine
-from pagetrail.replay.run.report import ReplayReport
-from pagetrail.replay.run.superseding import Coming, superseded_message
+from pagetrail.replay.run.remaking import HeldFrame, lost_for_a_fold
+from pagetrail.replay.run.report import ReplayReport, StreamKey
+from pagetrail.replay.run.superseding import Coming, not_remade_message, superseded_message
 from pagetrail.replay.store.cut import Cut, Successor
 from pagetrail.schemas.frames import FrameHeader, RecordingKey, is_readable
 from pagetrail.schemas.log.contract import LogRecord
@@ -29,10 +31,12 @@ class Admission:
         What was decided before.
     report
         Is told of every recording that is refused or set aside.
+    held
+        Returns the frames of a stream that the log still holds, up to an offset.
     """
 
-    def __init__(self, cut: Cut, report: ReplayReport) -> None:
-        self._report = report
+    def __init__(self, cut: Cut, report: ReplayReport, held: Callable[[StreamKey, int], list[HeldFrame]]) -> None:
+        self._report, self._held, self._newest = report, held, -1
         self.refused = dict(cut.refused)
         self.superseded = dict(cut.superseded)
         self.coming: dict[RecordingKey, Coming] = {}
@@ -44,7 +48,7 @@ class Admission:
 
         The first frame of a recording that is set aside keeps its place: there, its successor is folded.
         """
-        header = record.header
+        header, self._newest = record.header, max(self._newest, record.offset)
         if header.recording_key in self.refused:
             return Verdict.SKIP
         if header.recording_key in self.superseded:
@@ -76,14 +80,19 @@ class Admission:
     def _superseding(self, engine: StreamEngine, record: LogRecord) -> Verdict:
         """Set the recording aside whose place the one that begins here takes, if there is one."""
         header, old = record.header, superseded_by(record.payload)
-        folded = [known.recording for known in engine.state.facts.recordings]
-        if old is None or (header.host, header.boot_id, old) in self.superseded or header.recording in folded:
+        folded = {known.recording: known.next_seq for known in engine.state.facts.recordings}
+        key = (header.host, header.boot_id, old or "")
+        if old is None or key in self.superseded or key in self.refused or header.recording in folded:
             return Verdict.FOLD
-        if old in folded[:-1]:
+        if old in folded and old != [*folded][-1]:
             self.coming[header.recording_key] = Coming(old, header, record.offset)
             return self._come(engine, record)
-        self._set_aside((header.host, header.boot_id, old), Successor(recording=header.recording))
-        return Verdict.ANEW if old in folded else Verdict.FOLD
+        successor = Successor(recording=header.recording)
+        if old not in folded:
+            self._set_aside(key, successor)
+            return Verdict.FOLD
+        others = {name: events for name, events in folded.items() if name != old}
+        return self._anew(engine, record, key, successor, others)
 
     def _come(self, engine: StreamEngine, record: LogRecord) -> Verdict:
         """Take note of a frame of a recording that is to take an earlier place; with the last one, its stream begins anew."""
@@ -92,12 +101,28 @@ class Admission:
         coming.take(record)
         if not coming.complete:
             return Verdict.SKIP
-        del self.coming[key]
-        why = coming.misfit(engine.state.facts.recordings)
+        recordings = engine.state.facts.recordings
+        why = coming.misfit(recordings)
         if why:
             self._refuse(key, why)
+            verdict = Verdict.SKIP
+        else:
+            whose = {r.recording: (r.recording, r.next_seq) for r in recordings}
+            wanted = dict((whose | {coming.old: (key[2], coming.next_seq)}).values())
+            verdict = self._anew(engine, record, (key[0], key[1], coming.old), coming.successor, wanted)
+        del self.coming[key]
+        return verdict
+
+    def _anew(
+        self, engine: StreamEngine, record: LogRecord, old: RecordingKey, successor: Successor, wanted: dict[str, int]
+    ) -> Verdict:
+        """Begin a stream anew with *successor*, unless the log no longer holds the events (by recording) that it needs then."""
+        held = self._held(old[:2], self._newest)
+        lost = lost_for_a_fold(engine.state.facts, held, self.superseded | {old: successor}, wanted)
+        if lost:
+            self._refuse(record.header.recording_key, not_remade_message(old, successor, lost))
             return Verdict.SKIP
-        self._set_aside((key[0], key[1], coming.old), coming.successor)
+        self._set_aside(old, successor)
         return Verdict.ANEW
 
     def _is_of_another_reader(self, engine: StreamEngine, header: FrameHeader) -> bool:

@@ -42,10 +42,10 @@ def take(engine: StreamEngine, waiting: list[LogRecord], *, lost: bool) -> LogRe
 
 
 def is_waiting(waiting: list[LogRecord], header: FrameHeader) -> bool:
-    """Return whether a frame is already waiting: it was sent twice."""
+    """Return whether a frame is already waiting: it was sent twice. One of another version was made by another reader."""
     return any(
-        (r.header.recording, r.header.first_seq, r.header.last_seq)
-        == (header.recording, header.first_seq, header.last_seq)
+        (r.header.recording, r.header.version, r.header.first_seq, r.header.last_seq)
+        == (header.recording, header.version, header.first_seq, header.last_seq)
         for r in waiting
     )
 

@@ -1,6 +1,7 @@
 """Replay of one partition of the log into segments and tips: open streams, due tips, and the offset from which a resume reads."""
 
 import dataclasses
+import functools
 import time
 from collections import deque
 from collections.abc import Callable
@@ -10,10 +11,11 @@ from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run import holes
 from pagetrail.replay.run.admission import Admission, Verdict
 from pagetrail.replay.run.open_stream import OpenStream
+from pagetrail.replay.run.remaking import held_frames, intact_records
 from pagetrail.replay.run.report import ReplayReport, StreamKey
 from pagetrail.replay.run.superseding import last_successor
 from pagetrail.replay.store import publish, restore
-from pagetrail.replay.store.cut import Cut, cut_name, partition_suffix, read_cut, write_cut
+from pagetrail.replay.store.cut import Cut, Successor, cut_name, partition_suffix, read_cut, write_cut
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import ForeignMessage, FrameDamaged, OffsetGap, SchemaTooNew
 from pagetrail.schemas.frames import decode_frame
@@ -68,10 +70,11 @@ class PartitionReplay:
         self._halted: dict[StreamKey, tuple[int, str]] = {}
         settings.store.sweep(cut_name(settings.fold, self._suffix), alone=self._alone)
         self._cut = self._trusted(read_cut(settings.store, settings.fold, self._suffix))
-        self._admission = Admission(self._cut, report)
+        self._admission = Admission(self._cut, report, functools.partial(held_frames, reader, partition))
         self._seen = self._cut.seen
         self._losses, self._lost = list(self._cut.losses), 0
         self._anew = False
+        self._remade: set[StreamKey] = set()
         self.offset = self._cut.offset
         low = reader.low_watermark(partition)
         if self.offset < low:
@@ -197,10 +200,7 @@ class PartitionReplay:
         if key in self._halted or (key[0], ANY_BOOT) in self._halted:
             return
         stream = self._stream(key, record.offset)
-        verdict = self._admission.on_arrival(stream.engine, record)
-        if verdict is Verdict.ANEW:
-            self._begin_anew(key, stream)
-        if verdict is not Verdict.FOLD or holes.is_waiting(stream.waiting, record.header):
+        if self._arrival(key, stream, record) is not Verdict.FOLD or holes.is_waiting(stream.waiting, record.header):
             return
         stream.waiting.append(record)
         while stream.waiting and key not in self._halted:
@@ -209,6 +209,22 @@ class PartitionReplay:
             if following is None:
                 return
             self._fold(key, stream, following)
+            self._ask_again(key, stream)
+
+    def _arrival(self, key: StreamKey, stream: OpenStream, record: LogRecord) -> Verdict:
+        verdict = self._admission.on_arrival(stream.engine, record)
+        if verdict is Verdict.ANEW:
+            self._begin_anew(key, stream)
+        return verdict
+
+    def _ask_again(self, key: StreamKey, stream: OpenStream) -> None:
+        """Decide again on frames that wait: with the frame that was folded, their recording may have been refused or set aside."""
+        for record in sorted(stream.waiting, key=lambda waiting: waiting.header.first_seq):
+            verdict = self._arrival(key, stream, record)
+            if verdict is Verdict.ANEW:
+                return
+            if verdict is Verdict.SKIP:
+                stream.waiting.remove(record)
 
     def _fold(self, key: StreamKey, stream: OpenStream, record: LogRecord) -> None:
         verdict = self._admission.in_turn(stream.engine, record)
@@ -239,39 +255,43 @@ class PartitionReplay:
         self.report.frames += 1
 
     def _begin_anew(self, key: StreamKey, stream: OpenStream) -> None:
-        """Remove a stream's files and read the log again from its beginning. What was refused then is found again."""
+        """Remove a stream's files, and read the log, which holds all that is in them, from its beginning.
+
+        What was refused is found again.
+        """
         stream.waiting.clear()
         publish.remove(stream.place)
         del self.streams[key]
         self._admission.begin_anew(*key)
         self._cut = dataclasses.replace(self._cut, streams={k: seq for k, seq in self._cut.streams.items() if k != key})
         self.offset, self._anew = self.reader.low_watermark(self.partition), True
+        self._remade.add(key)
 
     def _fold_successor(self, key: StreamKey, stream: OpenStream, record: LogRecord) -> None:
         """Fold what takes the place of a recording, where that one begins; nothing if it stands at its own place."""
         successor = last_successor(self._admission.superseded, record.header.recording_key)
         if successor.first_offset is None or successor.last_offset is None:
             return
-        offset = successor.first_offset
-        while offset <= successor.last_offset and key not in self._halted:
-            try:
-                found = self.reader.read(self.partition, offset, self.settings.read_bytes)
-            except (ForeignMessage, FrameDamaged):
-                offset += 1
+        try:
+            while self._pass_of(key, stream, successor, record.offset):
+                pass
+        except OffsetGap:
+            self._lose(f"recording {successor.recording}, which takes an earlier place, is no longer there")
+
+    def _pass_of(self, key: StreamKey, stream: OpenStream, successor: Successor, offset: int) -> bool:
+        """Fold what follows of a successor, in the order of the log; return whether it was folded, and another pass has more."""
+        name, folded = successor.recording, False
+        first, last = successor.first_offset or 0, successor.last_offset or 0
+        for part in intact_records(self.reader, self.partition, first, last, self.settings.read_bytes):
+            header, wanted = part.header, holes.next_seq(stream.engine, name)
+            if header.recording_key != (*key, name) or not header.first_seq <= wanted <= header.last_seq:
                 continue
-            except OffsetGap:
-                self._lose(f"recording {successor.recording}, which takes an earlier place, is no longer there")
-                return
-            if not found:
-                return
-            for part in found:
-                header, wanted = part.header, holes.next_seq(stream.engine, successor.recording)
-                if (
-                    header.recording_key == (*key, successor.recording)
-                    and header.first_seq <= wanted <= header.last_seq
-                ):
-                    self._apply(key, stream, part, record.offset)
-            offset = found[-1].offset + 1
+            if self._admission.on_arrival(stream.engine, part) is Verdict.FOLD:
+                self._apply(key, stream, part, offset)
+                folded = True
+            if key in self._halted:
+                return False
+        return folded and not any(r.complete for r in stream.engine.state.facts.recordings if r.recording == name)
 
     def _halt(self, key: StreamKey, offset: int, error: SchemaTooNew | FrameDamaged) -> None:
         """Stop folding a stream: frames after an unreadable one would be folded onto a wrong state."""
@@ -283,7 +303,11 @@ class PartitionReplay:
             place = self._place(key)
             publish.sweep(place, alone=self._alone)
             found = restore.load(place, host=key[0], boot_id=key[1], options=self.settings.options)
-            self.streams[key] = OpenStream(found.engine, found.link, place, offset, found.engine.last_seq)
+            self.streams[key] = stream = OpenStream(found.engine, found.link, place, offset, found.engine.last_seq)
+            if key in self._remade and stream.engine.last_seq < 0:
+                stream.losses_known = (
+                    -1
+                )  # what the log does not hold of its beginning will not come: it was missing before, too
         return self.streams[key]
 
     # -- tips and the cut ------------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ The fold then begins the stream anew, without the earlier recording. If others o
 recording is in the log completely, and its frames are folded where the first frame of the earlier one stands.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.replay.store.cut import Successor
@@ -24,7 +25,7 @@ class Coming:
     first
         Its first frame.
     offset, last_offset
-        Of its first and its last frame.
+        The least and the greatest offset of its frames.
     next_seq, last_ts
         The number of its events that were seen in order, and the time of the last of them.
     complete
@@ -38,13 +39,20 @@ class Coming:
     next_seq: int = 0
     last_ts: int = 0
     complete: bool = False
+    _early: dict[int, tuple[int, int, bool]] = field(default_factory=dict)
+    """Frames behind a hole, by their first event: the last one, its time, and whether it ends the recording."""
 
     def take(self, record: LogRecord) -> None:
-        """Take note of one of its frames. One that comes too early comes again: a topic always holds a copy in order."""
-        header, self.last_offset = record.header, record.offset
-        if header.first_seq <= self.next_seq <= header.last_seq:
-            self.next_seq, self.last_ts = header.last_seq + 1, header.last_ts
-            self.complete = ends_recording(record.payload)
+        """Take note of one of its frames, and of those that came too early and follow it."""
+        header = record.header
+        self.offset, self.last_offset = min(self.offset, record.offset), max(self.last_offset, record.offset)
+        if header.last_seq >= self.next_seq:
+            frame = header.last_seq, header.last_ts, ends_recording(record.payload)
+            self._early[header.first_seq] = max(frame, self._early.get(header.first_seq, frame))
+        while (first := min(self._early, default=self.next_seq + 1)) <= self.next_seq:
+            last_seq, last_ts, ends = self._early.pop(first)
+            if last_seq >= self.next_seq:
+                self.next_seq, self.last_ts, self.complete = last_seq + 1, last_ts, ends
 
     @property
     def successor(self) -> Successor:
@@ -81,7 +89,7 @@ class Coming:
         )
 
 
-def last_successor(superseded: dict[RecordingKey, Successor], key: RecordingKey) -> Successor:
+def last_successor(superseded: Mapping[RecordingKey, Successor], key: RecordingKey) -> Successor:
     """Return what finally takes the place of a recording that was superseded: its successor may have one, too."""
     successor = superseded[key]
     while (following := superseded.get((key[0], key[1], successor.recording))) is not None:
@@ -95,4 +103,14 @@ def superseded_message(key: RecordingKey, successor: Successor) -> str:
     return (
         f"recording {old} of {host} {boot_id} was stored again by a later reader: recording {successor.recording} takes its "
         "place, and nothing is lost"
+    )
+
+
+def not_remade_message(key: RecordingKey, successor: Successor, lost: str) -> str:
+    """Return a message that a recording keeps its place, because its stream cannot be folded anew, and what to do."""
+    host, boot_id, old = key
+    return (
+        f"recording {successor.recording} of {host} {boot_id} was to take the place of recording {old}; for that, the whole boot "
+        f"is folded anew, and the log no longer holds {lost} (see its retention): recording {old} keeps its place, and all "
+        f"evidence stays; to ask recording {successor.recording}, ingest the same input into another trail"
     )

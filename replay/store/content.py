@@ -80,6 +80,7 @@ class Content:
         s = self.stretch = stretch
         self.parent = parent
         self.doubts = np.concatenate([s.doubts, open_call_doubts(s.facts)])
+        self._live = list(live_pieces(s.tables))
         self.digest = self._digest()
         ended = parent.ended.plus(self._ended())
         self.state_digest = self._state_digest(ended)
@@ -91,7 +92,7 @@ class Content:
             self.parent.digest.encode(),
             f"{o.host}\0{o.boot_id}\0{o.digest_name}\0{o.first_seq}\0{o.last_seq}".encode(),
             spans_digest(s.runs, s.records, s.comms, s.stacks.ids),
-            live_digest(s.tables, s.comms, s.stacks.ids),
+            live_digest(self._live, s.tables.records, s.comms, s.stacks.ids),
             rows_digest(self.doubts),
             s.anomalies.tobytes(),
             facts_digest(s.facts),
@@ -111,7 +112,7 @@ class Content:
 
     def _state_digest(self, ended: EndedSums) -> str:
         s = self.stretch
-        live = live_sum(s.tables, s.comms, s.stacks.ids)
+        live = live_sum(self._live, s.tables.records, s.comms, s.stacks.ids)
         return join_digests(
             json.dumps(ended.plain()).encode(),
             f"{live:032x} {values_sum(s.live_values, s.facts.fields):032x}".encode(),
@@ -163,11 +164,11 @@ class Content:
 
     def _live_spans(self) -> Iterator[pa.RecordBatch]:
         records = self.stretch.tables.records
-        for piece in live_pieces(self.stretch.tables):
+        for piece in self._live:
             for start in range(0, piece.handles.size, _ROWS_AT_ONCE):
-                runs, handles = piece.runs[start:], piece.handles[start : start + _ROWS_AT_ONCE]
-                runs = runs[: handles.size]
-                yield _spans(runs, taken(records, handles), handles, self._comms, self._stacks)
+                stop = start + _ROWS_AT_ONCE
+                handles = piece.handles[start:stop]
+                yield _spans(piece.runs(start, stop), taken(records, handles), handles, self._comms, self._stacks)
 
     @cached_property
     def _comms(self) -> NDArray[np.int64]:
@@ -184,7 +185,7 @@ class Content:
         live = self.stretch.tables.records
         for name in fields:
             used[self.stretch.records[name]] = True
-            for piece in live_pieces(self.stretch.tables):
+            for piece in self._live:
                 used[live[name][piece.handles]] = True
         return np.flatnonzero(used[:-1])
 

@@ -5,6 +5,7 @@ the segments already hold. So any number of processes may replace a cut, each by
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -99,6 +100,11 @@ def cuts(store: Store, fold: str) -> list[Cut]:
     names = (name for name in store.list(fold) if name.endswith(_SUFFIX) and "/" not in name)
     suffixes = (name.removesuffix(_SUFFIX).removeprefix(fold) for name in names)
     return [read_cut(store, fold, suffix) for suffix in suffixes if suffix == "" or suffix.startswith(".")]
+
+
+def refused_of(found: Iterable[Cut], host: str, boot_id: str) -> list[str]:
+    """Return why recordings of a stream were refused, from cuts of a fold."""
+    return [why for cut in found for (*stream, _), why in cut.refused.items() if stream == [host, boot_id]]
 
 
 def _from_json(saved: dict[str, Any]) -> Cut:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.facts import Facts, plain
-from pagetrail.replay.fold.tables import Tables, live_pieces
+from pagetrail.replay.fold.tables import LivePiece
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said
 from pagetrail.schemas.owner import RUN_DTYPE, VALUE_DTYPE
 
@@ -39,14 +39,16 @@ def spans_digest(
     return found.digest()
 
 
-def live_digest(tables: Tables, comms: Sequence[str], stack_ids: Sequence[int]) -> bytes:
+def live_digest(
+    live: Sequence[LivePiece], records: NDArray[np.void], comms: Sequence[str], stack_ids: Sequence[int]
+) -> bytes:
     """Return ``spans_digest`` of the open spans of a state: they are in its order, so no copy of them has to be made."""
     found = blake2b(digest_size=32)
     for name in RUN_DTYPE.names or ():
-        for piece in live_pieces(tables):
-            found.update(piece.runs[name].tobytes())
-    handles = np.concatenate([np.zeros(0, np.int32), *(piece.handles for piece in live_pieces(tables))])
-    _add_records(found, tables.records, handles, comms, stack_ids)
+        for piece in live:
+            found.update(piece.runs()[name].tobytes())
+    handles = np.concatenate([np.zeros(0, np.int32), *(piece.handles for piece in live)])
+    _add_records(found, records, handles, comms, stack_ids)
     return found.digest()
 
 
@@ -107,6 +109,7 @@ def facts_digest(facts: Facts) -> bytes:
     """Return the BLAKE2b-256 of a stream's facts."""
     fields = plain(facts)
     del fields["clients"], fields["fields"]  # the values of clients are digested by field: see ``values_digest``
+    del fields["doubtful"]  # where segments end is no fact
     for recording in fields["recordings"]:
         del recording["next_frame"], recording["version"]
         added = {"supersedes": None, "gfp_read_for": None, "counting_clock": None}

@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from pagetrail.replay.store.content import Content
 from pagetrail.replay.store.databases import Instance
+from pagetrail.replay.store.memory import give_back
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import meta, opened
 from pagetrail.schemas.errors import SegmentGone, StorageFull, TrailError
-from pagetrail.schemas.memory import give_back
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.names import overtaken, segment_name, tip_name
 from pagetrail.schemas.store.tables import BLOCK_SIZE, ROW_GROUP_SIZE, arrow_schema, ddl

@@ -86,6 +86,10 @@ class KernelRules:
         Whether pages of a contiguous range are stamped with its caller's mask; otherwise they are isolated with *gfp_isolated*.
     page_owner_has_times
         Whether page_owner keeps who allocated a page, and when.
+    page_owner_has_free_ts
+        Whether a record of its dump has the time of the free before.
+    page_owner_has_hex_pfn
+        Whether a record of its dump has the page frame number in hexadecimal.
     others
         The releases whose rules apply as well, as it is not known on which side of them a kernel is.
     """
@@ -104,6 +108,8 @@ class KernelRules:
     split_has_new_order: Either
     contig_has_own_mask: Either
     page_owner_has_times: bool = True
+    page_owner_has_free_ts: bool = True
+    page_owner_has_hex_pfn: bool = False
     others: tuple[str, ...] = ()
 
     @property
@@ -167,6 +173,8 @@ LINUX_6_12: Final = dataclasses.replace(
     migration_writes_tails=Either.YES,  # mm/page_owner.c, __folio_copy_owner and __update_page_owner_handle
     split_has_new_order=Either.YES,  # mm/page_owner.c, __split_page_owner
     contig_has_own_mask=Either.YES,  # mm/page_alloc.c, alloc_contig_range_noprof and split_free_pages
+    page_owner_has_free_ts=False,  # mm/page_owner.c, print_page_owner
+    page_owner_has_hex_pfn=True,  # mm/page_owner.c, print_page_owner
 )
 """Read in Linux 6.12.117."""
 

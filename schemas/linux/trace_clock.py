@@ -1,14 +1,10 @@
-"""Trace clocks: most give nanoseconds; some only count. And times as a user may type them: ns, seconds, or a wall time.
+"""Trace clocks: most give nanoseconds; some only count.
 
 Source: kernel/trace/trace.c, trace_clocks (Linux 6.1), those whose ``in_ns`` is 0, and ARCH_TRACE_CLOCKS of arch/x86 and
 arch/powerpc. Their times are printed as integers (kernel/trace/trace_output.c, trace_print_context).
 """
 
-import re
-from datetime import datetime
 from typing import Final
-
-from pagetrail.schemas.errors import BadArgument
 
 COUNTING: Final = frozenset({"counter", "uptime", "x86-tsc", "ppc-tb"})
 
@@ -21,52 +17,7 @@ DUMP_ORDER: Final = "the order of the dumps"
 WALL_CLOCK: Final = "realtime"
 """The clock of dumps without times for which the user gives wall times: ns since 1970."""
 
-_UNITS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
-_NUMBER: Final = re.compile(r"([+-]?)(\d+)(?:\.(\d+))?(ns|us|ms|s|m|h)?")
-_WALL: Final = re.compile(r"\d{4}-\d\d-\d\d")
-
 
 def counts_only(trace_clock: str | None) -> bool:
     """Return whether the times of a trace clock are counts, of which nobody knows how long they last."""
     return trace_clock in COUNTING or trace_clock in (TICKS, DUMP_ORDER)
-
-
-def parse_number(text: str) -> tuple[int, str] | None:
-    """Return the ns that *text* says, and its sign; null: it is no number.
-
-    An integer without a unit is ns; a number with a decimal point and no unit is seconds.
-    """
-    match = _NUMBER.fullmatch(text)
-    if match is None:
-        return None
-    sign, whole, fraction, unit = match.groups()
-    if unit is None and fraction is None:
-        return int(whole), sign
-    scale = _UNITS[unit or "s"]
-    return int(whole) * scale + int((fraction or "0").ljust(18, "0")[:18]) * scale // 10**18, sign
-
-
-def is_wall_time(text: str) -> bool:
-    """Whether *text* begins as an RFC 3339 time does."""
-    return _WALL.match(text) is not None
-
-
-def parse_wall_time(text: str) -> int:
-    """Return an RFC 3339 time as ns since 1970.
-
-    Raises
-    ------
-    BadArgument
-        It is none, or has no time zone.
-    """
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadArgument(
-            f"TIME {text!r}: expected an RFC 3339 time such as 2026-11-22T21:51:07.5Z ({error})"
-        ) from error
-    if when.tzinfo is None:
-        raise BadArgument(f"TIME {text!r}: expected a time zone, as in {text}Z or {text}+01:00")
-    fraction = re.search(r"\.(\d+)", text)
-    nanoseconds = int(fraction[1].ljust(9, "0")[:9]) if fraction else 0
-    return int(when.replace(microsecond=0).timestamp()) * 1_000_000_000 + nanoseconds

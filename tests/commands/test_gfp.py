@@ -78,6 +78,8 @@ def test_two_recordings_of_a_boot_are_each_read_as_their_own_kernel_prints(run_f
     assert [row["pfn"] for row in selected] == [100, 200]
     shown = run_fresh("top", "--at", "-0s", "--by", "gfp").stdout
     assert "0x820 " in shown
+    printed = run_fresh("snapshot", "--at", "-0s", "--format", "page_owner").stdout
+    assert [f"mask {mask}(GFP_ATOMIC)" in printed for mask in ("0xa20", "0x820")] == [True, True]
 
 
 def test_a_trace_alone_is_answered_in_the_names_of_its_own_release(run_fresh: Run, tmp_path: Path) -> None:

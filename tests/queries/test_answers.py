@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 import pytest
 
 from pagetrail.api import Trail
-from pagetrail.queries.core.holders import BY, By
 from pagetrail.queries.core.row_columns import ROW_SCHEMA
+from pagetrail.queries.holders.owned import BY, By
 from pagetrail.replay.facts.clock import owner_clock
 from pagetrail.schemas.owner import State
 from tests.oracles.processes import process_of

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pagetrail import api
 from pagetrail.queries.core.judgement import Judgement, Reason
 from pagetrail.queries.core.row_columns import ROW_SCHEMA, unknown_records
-from pagetrail.queries.core.rows import rows_at
+from pagetrail.queries.core.rows import Asked, rows_at
 from pagetrail.queries.core.runs import Rows, joined
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.schemas.details import Gap
@@ -136,15 +136,15 @@ def test_each_reason_and_each_doubt_reads_differently() -> None:
 @pytest.mark.parametrize("at", ["12.5", "@4-t4"])
 def test_columns_that_are_asked_for_are_those_of_all(audited: api.Trail, at: str) -> None:
     stream = audited.stream()
-    whole = rows_at(stream, stream.instant(at), everything=True)
+    whole = rows_at(stream, stream.instant(at), Asked(everything=True))
     assert whole.schema.equals(ROW_SCHEMA, check_metadata=True)
     for columns in (["why"], ["certain", "pfn"], ["kernel_says", "stack"], ROW_SCHEMA.names[::-3]):
-        found = rows_at(stream, stream.instant(at), everything=True, columns=columns)
+        found = rows_at(stream, stream.instant(at), Asked(everything=True, columns=columns))
         assert found.equals(whole.select(columns))
         assert found.schema.equals(whole.select(columns).schema, check_metadata=True)
     pfns = whole["pfn"].to_pylist()[::50]
-    some = rows_at(stream, stream.instant(at), pfns=pfns)
-    assert rows_at(stream, stream.instant(at), pfns=pfns, columns=["nr_pages"]).equals(some.select(["nr_pages"]))
+    some = rows_at(stream, stream.instant(at), Asked(pfns=pfns))
+    assert rows_at(stream, stream.instant(at), Asked(pfns=pfns, columns=["nr_pages"])).equals(some.select(["nr_pages"]))
 
 
 def test_a_question_reads_the_texts_that_it_shows_and_no_others(chained: Path, tmp_path: Path) -> None:

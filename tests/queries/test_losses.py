@@ -1,5 +1,6 @@
 """What a loss takes away: from all pages, or from those that it names; and what recordings of older readers are worth."""
 
+import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,7 @@ from pagetrail.schemas.frames import FrameOrigin
 from tests.model.config import EVERYTHING
 from tests.oracles.answers import ORIGIN, numbered
 from tests.queries.conftest import fold
-from tests.replay.states import trail_of
+from tests.replay.states import replay, trail_of
 from tests.stories import BOOT, SECOND, Story
 from tests.version_3 import in_version_3
 
@@ -163,3 +164,66 @@ def test_a_named_loss_reaches_further_by_the_skew_of_the_clocks(tmp_path: Path) 
     tell.log.say(Kind.GAP, tell.now, Gap(t_lo=lost, t_hi=lost, reason=LINE), pfn=8, order=0)
     tell(Kind.ALLOC, 8, cpu=1)  # the free that was lost may have come after it
     assert not sure(tell.trail(tmp_path / "trail"), 8)
+
+
+@pytest.mark.parametrize("floor", [1 << 40, 4])
+def test_a_named_loss_stays_in_doubt_in_every_later_segment(tmp_path: Path, floor: int) -> None:
+    tell = Story()
+    first = tell(Kind.ALLOC, 8)
+    tell.now += SECOND
+    tell.log.say(Kind.GAP, tell.now, Gap(t_lo=first, t_hi=tell.now, reason=LINE), pfn=8, order=0)
+    for _ in range(120):
+        tell(Kind.ALLOC, 20)
+        tell(Kind.FREE, 20)
+    trail = tell.trail(tmp_path / "trail", floor=floor)
+    assert (len(trail.stream().files) > 3) == (floor == 4)
+    assert not sure(trail, 8)
+    assert not trail.owner([8], tell.now, as_of=tell.now)["certain"][0].as_py()
+    assert not trail.snapshot("-0s", as_of="-0s")["certain"][0].as_py()
+    shutil.rmtree(tmp_path / "trail" / "segments")
+    for _ in range(3):  # as many replays as there are frames: each resumes
+        replay(tmp_path / "trail", floor=floor, frames=1)
+    assert not sure(api.open(tmp_path / "trail"), 8)
+
+
+def test_the_range_of_a_call_that_returned_later_is_in_doubt_as_of_a_time_within_it(tmp_path: Path) -> None:
+    for floor in (1 << 40, 2):
+        tell = Story(boot=RELEASE.model_copy(update={"max_order": 6}))
+        tell.log.say(Kind.COVERAGE, tell.now, Coverage(kinds=(*EVERYTHING, "contig_range"), declared_by="the story"))
+        for pfn in (8, 40):
+            tell(Kind.ALLOC, pfn)
+        before = tell(Kind.ALLOC, 90)
+        range_call(tell, "entry", pfn=0, nr_pages=32, gfp_mask=0xCC0)
+        within = tell(Kind.FREE, 8)
+        later = tell(Kind.FREE, 90)
+        cut = tell.trail(tmp_path / f"cut {floor}", floor=floor)
+        range_call(tell, "return", ret=-16)
+        tell(Kind.ALLOC, 8)
+        freed = tell(Kind.FREE, 8)
+        trail = tell.trail(tmp_path / f"whole {floor}", floor=floor)
+        for at, as_of in ((within, within), (within, later), (later, later), (before, within), (before, before)):
+            ours, theirs = trail.owner([8, 40], at, as_of=as_of), cut.owner([8, 40], at, as_of=as_of)
+            assert ours.to_pylist() == theirs.to_pylist(), (floor, at, as_of)
+            assert ours["certain"].to_pylist() == [at == before, True]
+            assert trail.history(8, as_of=as_of).to_pylist() == cut.history(8, as_of=as_of).to_pylist()
+        assert "a range of pages" in trail.owner([8], within, as_of=later).to_pylist()[0]["why"]
+        assert sure(trail, 8, freed)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_call_whose_return_was_lost_leaves_its_range_in_doubt(tmp_path: Path, lost: bool) -> None:
+    """Its process calls again; or events were lost, and the return may be that of another call."""
+    tell = Story(boot=RELEASE)
+    tell.log.say(Kind.COVERAGE, tell.now, Coverage(kinds=(*EVERYTHING, "contig_range"), declared_by="the story"))
+    tell(Kind.ALLOC, 8)
+    range_call(tell, "entry", pfn=0, nr_pages=32, gfp_mask=0xCC0)
+    freed = tell(Kind.FREE, 8)
+    tell.now += SECOND
+    if lost:
+        tell.gap(tell.now)
+    else:
+        range_call(tell, "entry", pfn=128, nr_pages=32, gfp_mask=0xCC0)
+    range_call(tell, "return", ret=-16)
+    end = tell(Kind.ALLOC, 200)
+    trail = tell.trail(tmp_path / "trail")
+    assert [sure(trail, 8, at) for at in (freed, end)] == [False, False]

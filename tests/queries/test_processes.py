@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pagetrail.queries.core.holders import UNKNOWN, processes
+from pagetrail.queries.holders.processes import UNKNOWN, processes
 from pagetrail.schemas.owner import ABSENT64
 from tests.oracles.processes import process_of
 

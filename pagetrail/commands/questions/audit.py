@@ -8,7 +8,7 @@ import typer
 from pagetrail import api
 from pagetrail.commands.options import DEFAULT_TRAIL, CorrectOption, JsonOption, StreamOption, TrailOption, out, say
 from pagetrail.schemas.errors import BadArgument, NotFound
-from pagetrail.text.audit import audits_text, differences_text
+from pagetrail.text.audit import audits_text, differences_text, stack_audit_text
 from pagetrail.text.json_text import json_text
 
 Rows = list[dict[str, Any]]
@@ -20,6 +20,14 @@ def audit(
         str | None,
         typer.Option("--at", metavar="TIME", help="When DUMP was made; without DUMP: one @SNAPSHOT of the recording."),
     ] = None,
+    show_stacks: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--show-stacks",
+            metavar="FILE",
+            help="page_owner_stacks/show_stacks as it was --at TIME; or once show_handles and once show_stacks_handles.",
+        ),
+    ] = None,
     records: Annotated[
         bool, typer.Option("--records", help="Show each page_owner record that differs, with both sides.")
     ] = False,
@@ -28,11 +36,17 @@ def audit(
     correct: CorrectOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare replay with the kernel's own dumps, by class of difference.
+    """Compare replay with the kernel's own dumps, or its sums of pages by stack, by class of difference.
 
     A record agrees if it has the same pfn, order, pid and gfp mask, and a ts within 20 ms.
     """
     opened = api.open(trail, correct=correct)
+    if show_stacks:
+        if at is None or dump is not None:
+            raise BadArgument("--show-stacks requires --at TIME, the instant at which the files were read, and no DUMP")
+        found = opened.audit_stacks(show_stacks, at, stream=stream)
+        out(json_text(found) if as_json else stack_audit_text(found.to_pylist(), records=records))
+        return
     if dump is not None:
         if at is None:
             raise BadArgument("audit DUMP requires --at TIME, the instant at which the dump was made")

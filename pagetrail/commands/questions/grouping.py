@@ -1,22 +1,58 @@
 """What top and leaks add up by, and how much they show."""
 
 import enum
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
 
 from pagetrail import api
 from pagetrail.commands.options import say
+from pagetrail.schemas.errors import BadArgument
 
-ByChoice = enum.StrEnum("ByChoice", {name.upper(): name for name in api.BY})  # type: ignore[misc]  # one list of names
+ByChoice = enum.StrEnum("ByChoice", {name.upper(): name for name in (*api.BY, "host")})  # type: ignore[misc]  # one list of names
 ByOption = Annotated[ByChoice, typer.Option("--by", help="The attribute to add up by.")]
+AllOption = Annotated[
+    bool,
+    typer.Option("--all", help="Add up over all streams of the trail. Without --stream, several hosts are added up."),
+]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", help="Rows to show; 0: all.")]
 
 
-def note_page_size(opened: api.Trail, stream: str | None) -> None:
+def check_all(everywhere: bool, stream: str | None, wait: float) -> None:
+    """Refuse what cannot be used with --all.
+
+    Raises
+    ------
+    BadArgument
+        A stream is chosen, or replay of one is to be waited for.
+    """
+    if everywhere and (stream is not None or wait):
+        raise BadArgument("--all cannot be used with --stream or --wait: it adds up over all streams, as they are now")
+
+
+def over_all(opened: api.Trail, stream: str | None, everywhere: bool) -> bool:
+    """Return whether to add up over all streams: it is asked for, or there are several hosts and none is chosen."""
+    return everywhere or (stream is None and opened.are_hosts())
+
+
+def note_streams(found: api.SumsOfAll) -> None:
+    """Note of which streams something is the sum, and why others are left out."""
+    say.print(f"the sum of {len(found.streams)} streams: {', '.join(found.streams)}", markup=False)
+    for name, why in found.left_out.items():
+        say.print(f"left out: {name}: {why}", markup=False)
+
+
+def gfp_texts(opened: api.Trail, streams: Sequence[str | None]) -> Callable[[int], str]:
+    """Return what makes names of gfp masks of some streams: all of them, where their kernels differ."""
+    texts = [opened.gfp_text(stream) for stream in streams]
+    return lambda mask: " or ".join(dict.fromkeys(text(mask) for text in texts))
+
+
+def note_page_size(opened: api.Trail, streams: Sequence[str | None]) -> None:
     """Note that sizes in bytes rest on a guess, where they do."""
-    if not opened.page_size_is_known(stream):
-        size = opened.page_bytes(stream) >> 10
+    guessed = [stream for stream in streams if not opened.page_size_is_known(stream)]
+    for size in sorted({opened.page_bytes(stream) >> 10 for stream in guessed}):
         say.print(
             f"note: sizes are those of pages of {size} KiB, which no recording says; see 'pagetrail ingest --page-size'"
         )

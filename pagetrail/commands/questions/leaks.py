@@ -1,5 +1,6 @@
 """pagetrail leaks: what came in a window and stayed."""
 
+from collections.abc import Sequence
 from typing import Annotated, cast
 
 import typer
@@ -16,7 +17,16 @@ from pagetrail.commands.options import (
     out,
 )
 from pagetrail.commands.questions.filtering import filtered, warn_of_pages_left_out
-from pagetrail.commands.questions.grouping import ByOption, LimitOption, note_page_size
+from pagetrail.commands.questions.grouping import (
+    AllOption,
+    ByOption,
+    LimitOption,
+    check_all,
+    gfp_texts,
+    note_page_size,
+    note_streams,
+    over_all,
+)
 from pagetrail.text.holders import leaks_text
 from pagetrail.text.json_text import json_text
 
@@ -29,20 +39,29 @@ def leaks(
     filters: api.Filters,
     trail: TrailOption = DEFAULT_TRAIL,
     limit: LimitOption = 20,
+    everywhere: AllOption = False,
     wait: WaitOption = 0.0,
     as_of: AsOfOption = None,
     stream: StreamOption = None,
     correct: CorrectOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what was allocated in a window and is still owned at its end."""
+    """Show what was allocated in a window and is still owned at its end, on one host or over all."""
+    check_all(everywhere, stream, wait)
     opened = api.open(trail, correct=correct, stream=stream, times=[since, until], wait=wait)
-    warn_of_pages_left_out(opened, filters, until, stream, as_of)
-    found = opened.leaks(since, until, cast(api.By, by.value), filters=filters, stream=stream, as_of=as_of)
-    found = found.slice(0, limit or None)
-    note_page_size(opened, stream)
+    streams: Sequence[str | None] = [stream]
+    if over_all(opened, stream, everywhere):
+        found = opened.leaks_of_all(since, until, cast(api.ByOfAll, by.value), filters=filters, as_of=as_of)
+        note_streams(found)
+        rows, streams = found.rows, found.streams
+    else:
+        rows = opened.leaks(since, until, cast(api.By, by.value), filters=filters, stream=stream, as_of=as_of)
+    for name in streams:
+        warn_of_pages_left_out(opened, filters, until, name, as_of)
+    rows = rows.slice(0, limit or None)
+    note_page_size(opened, streams)
     if as_json:
-        out(json_text(found))
+        out(json_text(rows))
         return
-    counts = opened.counting_clock(stream) is not None
-    out(leaks_text(found.to_pylist(), by.value, opened.gfp_text(stream), counts=counts))
+    counts = len(streams) == 1 and opened.counting_clock(streams[0]) is not None
+    out(leaks_text(rows.to_pylist(), by.value, gfp_texts(opened, streams), counts=counts))

@@ -3,6 +3,7 @@
 import enum
 import sys
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -59,11 +60,13 @@ def snapshot(
         rows = opened.snapshot(at, everything=everything, columns=SHOWN, filters=filters, stream=stream, as_of=as_of)
         _text(output, [snapshot_text(rows, opened.time_text(stream))])
     else:
-        rows = opened.snapshot(at, everything=everything, filters=filters, stream=stream, as_of=as_of)
+        found = opened.snapshot_parts(at, everything=everything, filters=filters, stream=stream, as_of=as_of)
+        first = next(found)  # before there is a file: what cannot be answered leaves none
+        parts = chain([first], found)
         if form is Format.JSON:
-            _text(output, json_rows(rows))
+            _text(output, json_rows(parts))
         else:
-            _binary(output, rows, form)
+            _binary(output, first.schema, parts, form)
 
 
 def _text(output: Path | None, parts: Iterable[str]) -> None:
@@ -75,19 +78,21 @@ def _text(output: Path | None, parts: Iterable[str]) -> None:
         file.writelines(parts)
 
 
-def _binary(output: Path | None, rows: pa.Table, form: Format) -> None:
+def _binary(output: Path | None, schema: pa.Schema, parts: Iterable[pa.Table], form: Format) -> None:
     if output is None:
-        _encode(sys.stdout.buffer, rows, form)
+        _encode(sys.stdout.buffer, schema, parts, form)
         return
     with output.open("wb") as file:
-        _encode(file, rows, form)
+        _encode(file, schema, parts, form)
 
 
-def _encode(sink: BinaryIO, rows: pa.Table, form: Format) -> None:
+def _encode(sink: BinaryIO, schema: pa.Schema, parts: Iterable[pa.Table], form: Format) -> None:
     if form is Format.PARQUET:
         import pyarrow.parquet as pq  # here: it takes 4 MB, which no other command needs
 
-        pq.write_table(rows, sink, compression="zstd")
-        return
-    with pa.ipc.new_stream(sink, rows.schema) as writer:
-        writer.write_table(rows)
+        writer = pq.ParquetWriter(sink, schema, compression="zstd")
+    else:
+        writer = pa.ipc.new_stream(sink, schema)
+    with writer:
+        for part in parts:
+            writer.write_table(part)

@@ -1,5 +1,6 @@
 """pagetrail top: who holds most pages."""
 
+from collections.abc import Sequence
 from typing import cast
 
 from pagetrail import api
@@ -15,7 +16,16 @@ from pagetrail.commands.options import (
     out,
 )
 from pagetrail.commands.questions.filtering import filtered, warn_of_pages_left_out
-from pagetrail.commands.questions.grouping import ByOption, LimitOption, note_page_size
+from pagetrail.commands.questions.grouping import (
+    AllOption,
+    ByOption,
+    LimitOption,
+    check_all,
+    gfp_texts,
+    note_page_size,
+    note_streams,
+    over_all,
+)
 from pagetrail.text.holders import top_text
 from pagetrail.text.json_text import json_text
 
@@ -27,15 +37,25 @@ def top(
     filters: api.Filters,
     trail: TrailOption = DEFAULT_TRAIL,
     limit: LimitOption = 20,
+    everywhere: AllOption = False,
     wait: WaitOption = 0.0,
     as_of: AsOfOption = None,
     stream: StreamOption = None,
     correct: CorrectOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show who held most pages at an instant."""
+    """Show who held most pages at an instant, on one host or over all."""
+    check_all(everywhere, stream, wait)
     opened = api.open(trail, correct=correct, stream=stream, times=[at], wait=wait)
-    warn_of_pages_left_out(opened, filters, at, stream, as_of)
-    found = opened.top(at, cast(api.By, by.value), filters=filters, stream=stream, as_of=as_of).slice(0, limit or None)
-    note_page_size(opened, stream)
-    out(json_text(found) if as_json else top_text(found.to_pylist(), by.value, opened.gfp_text(stream)))
+    streams: Sequence[str | None] = [stream]
+    if over_all(opened, stream, everywhere):
+        found = opened.top_of_all(at, cast(api.ByOfAll, by.value), filters=filters, as_of=as_of)
+        note_streams(found)
+        rows, streams = found.rows, found.streams
+    else:
+        rows = opened.top(at, cast(api.By, by.value), filters=filters, stream=stream, as_of=as_of)
+    for name in streams:
+        warn_of_pages_left_out(opened, filters, at, name, as_of)
+    rows = rows.slice(0, limit or None)
+    note_page_size(opened, streams)
+    out(json_text(rows) if as_json else top_text(rows.to_pylist(), by.value, gfp_texts(opened, streams)))

@@ -11,6 +11,9 @@ from tests.oracles.fold.values import Event, Owner
 if TYPE_CHECKING:
     from tests.oracles.fold.oracle import Reference
 
+Call = tuple[int, range, int | None]
+"""When it began, its pages, and its mask."""
+
 
 def take_contig_range(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
     stamps = oracle.kernel_does.contig == "caller"
@@ -20,22 +23,42 @@ def take_contig_range(oracle: "Reference", event: Event, said: dict[str, Any]) -
         pages = range(event["pfn"], event["pfn"] + event["nr_pages"])
         lose_pages(oracle, pages, oracle.ts, oracle.ts)
         if stamps:
+            lose_return(oracle, oracle.ranges.get(event.get("pid")))
             oracle.ranges[event.get("pid")] = (oracle.ts, pages, event.get("gfp_mask"))
+
+
+def lose_return(oracle: "Reference", call: Call | None) -> None:
+    """The process calls again, so that it has returned, nobody knows when and with what."""
+    if call is not None:
+        around = largest_blocks(oracle, call[1])
+        if around:
+            lose_pages(oracle, around, call[0], oracle.ts)
+        doubt_meanwhile(oracle, call)
 
 
 def end_range(oracle: "Reference", event: Event) -> None:
     call = oracle.ranges.pop(event.get("pid"), None)
     if call is None or any(end >= call[0] for end in oracle.gap_ends):
         oracle.gap_ends.append(oracle.ts)
+        if call is not None:
+            doubt_meanwhile(oracle, call)
         return
     begun, pages, gfp = call
     if event.get("ret") == 0:
         stamp(oracle, event, pages, gfp, oracle.ts if oracle.ts - begun <= SAME_TS_NSEC else None)
         if oracle.skew:
             lose_pages(oracle, pages, oracle.ts, oracle.ts)
+    doubt_meanwhile(oracle, call)
+
+
+def doubt_meanwhile(oracle: "Reference", call: Call) -> None:
+    for page in largest_blocks(oracle, call[1]):
+        oracle.doubt(page, call[0], oracle.ts, DOUBT_RANGE)
+
+
+def largest_blocks(oracle: "Reference", pages: range) -> range:
     around = range(pages.start // oracle.largest * oracle.largest, -(-pages.stop // oracle.largest) * oracle.largest)
-    for page in around[: max(oracle.beyond - around.start, 0)]:
-        oracle.doubt(page, begun, oracle.ts, DOUBT_RANGE)
+    return around[: max(oracle.beyond - around.start, 0)]
 
 
 def stamp(oracle: "Reference", event: Event, pages: range, gfp: int | None, when: int | None) -> None:

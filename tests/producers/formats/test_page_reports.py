@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pagetrail.producers.formats.page_owner.reports import PageReports
 from pagetrail.producers.formats.recognise import recognise
-from pagetrail.producers.inputs import Input
+from pagetrail.producers.inputs import HEAD_BYTES, Input
+from pagetrail.producers.recordings import open_recording
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import BaselineBegin
@@ -191,6 +192,21 @@ def test_it_is_recognised_among_other_messages() -> None:
     boot = text([f"usb {i}: something" for i in range(2_000)], "[    1.000000] ")
     assert recognise(boot + text(report(8), "[  100.000000] "), "dmesg.txt").name == "page_reports"
     assert recognise(boot, "dmesg.txt").name == "dmesg"
+
+
+@pytest.mark.parametrize("prefix", ["[  100.000000] ", ""], ids=["dmesg", "a console without times"])
+def test_it_is_recognised_however_long_the_messages_before_it_are(tmp_path: Path, prefix: str) -> None:
+    before = text(["usb 1-1: something that has nothing to do with a page"] * 40_000, prefix)
+    assert len(before) > 2 * HEAD_BYTES
+    (tmp_path / "dmesg.txt").write_bytes(before + text(report(8), prefix))
+    with open_recording(tmp_path / "dmesg.txt") as recording:
+        entries = [
+            batch for batch in recording.parser.batches() if (batch.columns["kind"] == Kind.BASELINE_ENTRY).any()
+        ]
+        assert [int(entry.columns["pfn"][0]) for entry in entries] == [8]
+    (tmp_path / "none.txt").write_bytes(before)
+    with pytest.raises(InputError, match=r"found dmesg .*of which it has none|found text that begins with 'usb 1-1"):
+        open_recording(tmp_path / "none.txt")
 
 
 def test_what_is_cut_short_says_so() -> None:

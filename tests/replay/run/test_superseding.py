@@ -12,7 +12,9 @@ from pagetrail.queries.core.stream import open_streams
 from pagetrail.queries.questions.doctor import findings
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.replayer import Replayer
+from pagetrail.replay.run.report import ReplayReport
 from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.errors import OffsetGap
 from pagetrail.schemas.frames import Frame, make_frame
 from pagetrail.schemas.log.contract import LogRecord
 from tests.replay.states import FLOOR, replay, store, trail_of
@@ -53,11 +55,12 @@ def frames(events: Events, name: str, size: int = 7) -> list[Frame]:
 
 
 class Held:
-    """A log in memory, in which a frame may be there twice, as in a topic."""
+    """A log in memory, in which a frame may be there twice, as in a topic; retention has removed those before *low*."""
 
     log_id = "held"
 
-    def __init__(self, held: Sequence[Frame]) -> None:
+    def __init__(self, held: Sequence[Frame], *, low: int = 0) -> None:
+        self.low = low
         self.records = [
             LogRecord(partition=0, offset=offset, header=frame.header, payload=frame.payload, digest=frame.digest)
             for offset, frame in enumerate(held)
@@ -67,12 +70,14 @@ class Held:
         return (0,)
 
     def low_watermark(self, _: int) -> int:
-        return 0
+        return self.low
 
     def high_watermark(self, _: int) -> int:
         return len(self.records)
 
-    def read(self, _: int, offset: int, _bytes: int = 0) -> list[LogRecord]:
+    def read(self, partition: int, offset: int, _bytes: int = 0) -> list[LogRecord]:
+        if not self.low <= offset <= len(self.records):
+            raise OffsetGap(partition=partition, expected=offset, found=self.low)
         return self.records[offset : offset + 1]
 
     def locate(self, *_: object) -> None:
@@ -176,3 +181,57 @@ def test_frames_that_two_readers_made_under_one_name_are_never_mixed(tmp_path: P
 def append(trail: Path, more: Sequence[Frame]) -> None:
     with SqliteLogWriter(trail) as log:
         log.append(more)
+
+
+def fold(trail: Path, log: Sequence[Frame]) -> ReplayReport:
+    return Replayer(trail, Held(log), options=FoldOptions(floor=FLOOR)).run()
+
+
+def two_readers() -> tuple[list[Frame], list[Frame]]:
+    """Return the frames that two readers made of one recording, under one name: equal numbers of events in each."""
+    (events,) = recordings(1)
+    later = [event | {"pid": 7} if event["kind"] == Kind.ALLOC else event for event in events]
+    return [in_version_3(frame.payload, frame.header) for frame in frames(events, "r")], frames(later, "r")
+
+
+@pytest.mark.parametrize("order", ["old first", "new first", "in turns"])
+def test_frames_of_two_readers_that_wait_behind_one_hole_are_never_mixed(tmp_path: Path, order: str) -> None:
+    old, new = two_readers()
+    waiting = {
+        "old first": old[1:] + new[1:],
+        "new first": new[1:] + old[1:],
+        "in turns": [frame for pair in zip(new[1:], old[1:], strict=True) for frame in pair],
+    }[order]
+    report = fold(tmp_path / "trail", [*waiting, old[0]])
+    fold(tmp_path / "right", old)
+    assert store(tmp_path / "trail") == store(tmp_path / "right")
+    assert report.waiting == {}
+    (why,) = report.refused.values()
+    assert "never mixed" in why
+
+
+def test_frames_that_wait_behind_the_end_of_another_readers_are_refused_at_once(tmp_path: Path) -> None:
+    _, new = two_readers()
+    (events,) = recordings(1)
+    longer = [*events[:-1], *({**events[-2], "seq": len(events) - 1 + i} for i in range(30))]
+    beyond = [frame for frame in frames(longer, "r") if frame.header.first_seq > len(events)]
+    report = fold(tmp_path / "trail", [new[0], *new[2:], *beyond, new[1]])
+    fold(tmp_path / "right", new)
+    assert store(tmp_path / "trail") == store(tmp_path / "right")
+    assert report.waiting == {}
+    assert len(report.refused) == 1
+
+
+@pytest.mark.parametrize("order", [(1, 2, 0, 3), (3, 2, 1, 0), (1, 0, 3, 2)])
+@pytest.mark.parametrize("old", [1, 2])
+def test_frames_of_a_later_reader_that_came_too_early_take_the_place_too(
+    tmp_path: Path, old: int, order: tuple[int, ...]
+) -> None:
+    told = recordings()
+    log = [frame for nr, events in enumerate(told) for frame in frames(events, f"r{nr}")]
+    new = frames(again(told[old], f"r{old}"), "new")
+    report = fold(tmp_path / "trail", [*log, *(new[i] for i in order)])
+    fold(tmp_path / "right", [*log, *new])
+    assert names(tmp_path / "trail") == ["new" if nr == old else f"r{nr}" for nr in range(3)]
+    assert store(tmp_path / "trail") == store(tmp_path / "right")
+    assert (report.waiting, report.refused) == ({}, {})

@@ -1,0 +1,81 @@
+"""Read sums of pages by stack: page_owner_stacks/show_stacks, and show_handles with show_stacks_handles.
+
+Source: mm/page_owner.c, stack_print (Linux 6.12, 7.2): a stack, a frame a line; its handle; how many pages it owns; an empty line.
+show_handles has no stacks, and show_stacks_handles no numbers: a handle of one is that of the other, until the next boot.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pagetrail.producers.inputs import read_text
+from pagetrail.schemas.errors import InputError
+from pagetrail.schemas.stacks import canonical_stack
+
+_LINE: Final = re.compile(r"(nr_base_pages|stack_count|handle): (\d+)")
+
+_GIVE: Final = "give /sys/kernel/debug/page_owner_stacks/show_stacks, or show_handles and show_stacks_handles"
+
+
+@dataclass(slots=True, kw_only=True)
+class _Record:
+    """One record of a file: a stack as the kernel prints it, its handle and its pages, as far as the file has them."""
+
+    stack: str | None = None
+    handle: int | None = None
+    pages: int | None = None
+
+
+def read_stack_sums(paths: Sequence[Path]) -> dict[str, int]:
+    """Return how many pages each stack owns, by its canonical form, as files of one instant say together.
+
+    Raises
+    ------
+    InputError
+        A file is none of these, or the files lack the stacks of their handles.
+    """
+    found = [record for path in paths for record in _records(path)]
+    stacks = {record.handle: record.stack for record in found if record.handle is not None and record.stack is not None}
+    sums: dict[str, int] = {}
+    for record in found:
+        if record.pages is None:
+            continue
+        stack = record.stack if record.stack is not None else stacks.get(record.handle or 0)
+        if stack is None:
+            raise InputError(f"handle {record.handle}: expected its stack in one of the files; {_GIVE}")
+        frames = canonical_stack(stack).frames
+        sums[frames] = sums.get(frames, 0) + record.pages
+    if not sums:
+        raise InputError(f"{', '.join(map(str, paths))}: expected pages by stack, found no nr_base_pages; {_GIVE}")
+    return sums
+
+
+def _records(path: Path) -> Iterable[_Record]:
+    """Yield the records of a file; an empty line ends each."""
+    frames: list[str] = []
+    record = _Record()
+    for number, line in enumerate([*read_text(path).splitlines(), ""], 1):
+        text = line.strip()
+        named = _LINE.fullmatch(text)
+        if named is not None:
+            _take(record, named[1], int(named[2]), f"{path}: line {number}")
+        elif text:
+            frames.append(text)
+        elif frames or record.handle is not None or record.pages is not None:
+            if record.handle is None and record.pages is None:
+                raise InputError(f"{path}: line {number}: expected the pages or the handle of a stack; {_GIVE}")
+            record.stack = "\n".join(frames) or None
+            yield record
+            frames, record = [], _Record()
+
+
+def _take(record: _Record, name: str, value: int, where: str) -> None:
+    """Take a number of a record.
+
+    stack_count, which some kernels of the time of Linux 6.9 print, counts allocations: it is refused.
+    """
+    if name == "stack_count":
+        raise InputError(f"{where}: expected nr_base_pages; stack_count is a number of allocations, not of pages")
+    setattr(record, "handle" if name == "handle" else "pages", value)

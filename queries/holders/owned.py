@@ -1,0 +1,108 @@
+"""Owned pages, with the attribute by which a question adds them up."""
+
+from collections.abc import Iterator
+from typing import Final, Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pagetrail.queries.core.filters import Filters
+from pagetrail.queries.core.instant import Instant
+from pagetrail.queries.core.row_columns import ROW_SCHEMA
+from pagetrail.queries.core.rows import Asked, rows_in_parts
+from pagetrail.queries.core.stream import Stream
+from pagetrail.queries.holders.processes import UNKNOWN, processes
+from pagetrail.replay.facts.clock import owner_clock
+from pagetrail.schemas.owner import ABSENT32, ABSENT64
+
+By = Literal["stack", "comm", "pid", "tgid", "gfp", "order", "migratetype", "cgroup"]
+"""An attribute of an owner."""
+
+BY: Final = get_args(By)
+
+_COLUMN: Final = {"gfp": "gfp_mask"}
+
+BESIDE: Final = ("comm", "tgid")
+"""What tells processes apart that had the same pid one after another: a pid is used again."""
+
+
+def page_bytes(stream: Stream) -> int:
+    """Return the size of a page of the stream's machine."""
+    return 1 << stream.facts.page_shift
+
+
+def owned_in_parts(
+    stream: Stream, at: Instant, by: By | Literal["host"], columns: tuple[str, ...], filters: Filters
+) -> Iterator[pa.Table]:
+    """Yield *columns* of the runs that are owned at an instant and selected, ``key``, the value of *by*, and ``BESIDE``, by pfn.
+
+    What is beside the key is null unless it tells processes apart: then it is that of the process, see ``processes``. No page is
+    certain of its cgroup: a dump told of it once, and it changes without an event.
+    """
+    if by == "host":
+        yield from _of_host(stream, at, columns, filters)
+        return
+    key = _COLUMN.get(by, by)
+    asked = dict.fromkeys((*columns, *((*BESIDE, "alloc_ts", "ts_nsec") if by == "pid" else ())))
+    found = rows_in_parts(stream, at, Asked(columns=("state", *asked, key), filters=filters))
+    parts = (_owned(part.rename_columns(["state", *asked, "key"])) for part in found)
+    if by == "pid":  # it takes all rows to know which are of one process
+        parts = (whole for whole in [pa.concat_tables(parts).unify_dictionaries()])
+    for rows in parts:
+        if by == "cgroup":
+            place = rows.column_names.index("certain")
+            rows = rows.set_column(place, "certain", pa.repeat(False, rows.num_rows))
+        beside = (
+            _of_processes(stream, rows)
+            if by == "pid"
+            else [pa.nulls(rows.num_rows, ROW_SCHEMA.field(name).type) for name in BESIDE]
+        )
+        rows = rows.select([*columns, "key"])
+        for name, column in zip(BESIDE, beside, strict=True):
+            rows = rows.append_column(name, column)
+        yield rows
+
+
+def _of_host(stream: Stream, at: Instant, columns: tuple[str, ...], filters: Filters) -> Iterator[pa.Table]:
+    """Yield the same with the host of the stream as the key."""
+    for part in rows_in_parts(stream, at, Asked(columns=("state", *columns), filters=filters)):
+        rows = _owned(part)
+        rows = rows.append_column("key", pa.repeat(stream.host, rows.num_rows).dictionary_encode())
+        for name in BESIDE:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, ROW_SCHEMA.field(name).type))
+        yield rows
+
+
+def _owned(rows: pa.Table) -> pa.Table:
+    """Return the runs that have an owner; their texts are kept once each."""
+    rows = rows.filter(pc.equal(rows["state"], "owned")).drop_columns("state")
+    for index, field in enumerate(rows.schema):
+        if pa.types.is_string(field.type):
+            rows = rows.set_column(index, field.name, rows[field.name].dictionary_encode())
+    return rows
+
+
+def born_at(stream: Stream, rows: pa.Table) -> pa.ChunkedArray:
+    """Return when the pages of rows with ``alloc_ts`` and ``ts_nsec`` were allocated, on the trace clock; null: it is not known."""
+    clock = owner_clock(stream.facts.clocks)
+    born = rows["alloc_ts"]
+    return born if clock is None else pc.coalesce(born, pc.subtract(rows["ts_nsec"], clock.offset))
+
+
+def _of_processes(stream: Stream, rows: pa.Table) -> list[pa.Array]:
+    """Return the name and the tgid of the process of each row, as far as they are known."""
+    comms = rows["comm"].combine_chunks().dictionary_encode()
+    born = pc.coalesce(born_at(stream, rows), rows["ts_nsec"])
+    columns = (
+        pc.fill_null(column, nothing).to_numpy().astype(np.int64)
+        for column, nothing in (
+            (rows["key"], ABSENT32),
+            (rows["tgid"], UNKNOWN),
+            (comms.indices, UNKNOWN),
+            (born, ABSENT64),
+        )
+    )
+    tgid, name = processes(*columns)
+    names = comms.dictionary.take(pa.array(name, mask=name == UNKNOWN))
+    return [names, pa.array(tgid, rows["tgid"].type, mask=tgid == UNKNOWN)]

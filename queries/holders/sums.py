@@ -1,0 +1,149 @@
+"""Sums of owned pages by a key: made in parts, and added up over parts and over streams.
+
+A part has ``key``, ``comm``, ``tgid``, ``nr_pages``, ``block_pfn``, ``certain`` and ``at_ns``, a time of each run; sums have the
+columns of ``sql/sums.sql``. Adding up is associative: sums of sums are those of all.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Final, Generic, Literal, TypeVar
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pagetrail.queries.core.stream import Stream
+from pagetrail.queries.holders.owned import BESIDE, By, page_bytes
+from pagetrail.schemas.errors import BadArgument, NotFound
+
+ByOfAll = By | Literal["host"]
+"""What sums over streams are made by."""
+
+PARTS: Final = ("nr_pages", "block_pfn", "certain")
+"""The columns of ``ROW_SCHEMA`` that a part has."""
+
+_COUNTS: Final = ("key", "pages", "bytes", "blocks", "certain_pages")
+
+_ROWS_AT_ONCE: Final = 1 << 17
+"""Runs that are added up at once: DuckDB takes 150 bytes for each to count the blocks."""
+
+_SUMS_AT_ONCE: Final = 16
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfStreams(Generic[Answer]):
+    """Answers of several streams.
+
+    Attributes
+    ----------
+    answers
+        By HOST/BOOT_ID.
+    left_out
+        Of each stream that has no answer: why.
+    """
+
+    answers: dict[str, Answer]
+    left_out: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SumsOfAll:
+    """Sums over streams.
+
+    Attributes
+    ----------
+    rows
+        The sums, with ``streams``, how many have the key, and ``of_streams``, how many were asked.
+    streams, left_out
+        The streams that they are of, and why others are left out.
+    """
+
+    rows: pa.Table
+    streams: tuple[str, ...]
+    left_out: dict[str, str]
+
+
+def sums_of(stream: Stream, parts: Iterable[pa.Table]) -> pa.Table:
+    """Return the sums of parts of a stream's pages, which are in the order of their pfn."""
+    sums: list[pa.Table] = []
+    for owned in _whole_blocks(parts):
+        sums.append(named("sums", {"owned": owned}, {"page_bytes": page_bytes(stream)}))
+        if len(sums) == _SUMS_AT_ONCE:
+            sums = [together(sums).drop_columns("streams")]
+    return sums[0] if len(sums) == 1 else together(sums).drop_columns("streams")
+
+
+def together(sums: Sequence[pa.Table]) -> pa.Table:
+    """Return the sums of sums, with ``streams``: how many of them have the key."""
+    return named("sums_together", {"sums": pa.concat_tables(sums)}, None)
+
+
+def each_stream(streams: Sequence[Stream], by: ByOfAll, ask: Callable[[Stream], Answer]) -> OfStreams[Answer]:
+    """Return the answers of all streams that have one; where the time or a filter means nothing, a stream is left out.
+
+    Raises
+    ------
+    BadArgument, NotFound
+        Keys are numbers that mean something on one host only, or no stream has an answer.
+    """
+    if by in ("pid", "tgid"):
+        raise BadArgument(
+            f"--by {by} of several streams: the same number is another process on another host, or after a boot; "
+            "add up by comm, or choose one stream with --stream HOST[/BOOT_ID]"
+        )
+    answers: dict[str, Answer] = {}
+    left_out: dict[str, str] = {}
+    for stream in streams:
+        name = f"{stream.host}/{stream.boot_id}"
+        try:
+            answers[name] = ask(stream)
+        except (BadArgument, NotFound) as error:
+            if len(left_out) == len(streams) - 1:
+                raise
+            left_out[name] = str(error)
+    return OfStreams(answers=answers, left_out=left_out)
+
+
+def of_all(rows: pa.Table, found: OfStreams[Answer]) -> SumsOfAll:
+    """Return the sums over the streams that have an answer."""
+    counted = rows.append_column("of_streams", pa.array([len(found.answers)] * rows.num_rows, pa.int64()))
+    return SumsOfAll(rows=counted, streams=tuple(found.answers), left_out=found.left_out)
+
+
+def shown(sums: pa.Table, by: ByOfAll, times: dict[str, str]) -> pa.Table:
+    """Return sums as a question shows them: *times* names columns anew; what is beside the key stays where it tells some apart."""
+    beside = BESIDE if by == "pid" else ()
+    streams = ("streams",) if "streams" in sums.column_names else ()
+    columns = {**dict(zip(_COUNTS, _COUNTS, strict=True)), **times, **{name: name for name in (*beside, *streams)}}
+    return sums.select(list(columns)).rename_columns(list(columns.values()))
+
+
+def named(name: str, tables: dict[str, pa.Table], parameters: dict[str, object] | None) -> pa.Table:
+    """Return the answer of the named query ``sql/NAME.sql``, which refers to *tables* by their names."""
+    text = files("pagetrail.queries").joinpath("sql", f"{name}.sql").read_text()
+    with duckdb.connect(":memory:") as db:
+        for table_name, table in tables.items():
+            db.register(table_name, table)
+        return db.sql(text, params=parameters).to_arrow_table()
+
+
+def _whole_blocks(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Yield runs, by pfn, in groups that share no block: a block larger than a section is counted once."""
+    held: list[pa.Table] = []
+    for part in parts:
+        rows = sum(one.num_rows for one in held)
+        if rows >= _ROWS_AT_ONCE and part.num_rows and _apart(held[-1], part):
+            yield pa.concat_tables(held).unify_dictionaries()
+            held = []
+        if part.num_rows or not held:
+            held.append(part)
+    yield pa.concat_tables(held).unify_dictionaries()
+
+
+def _apart(before: pa.Table, after: pa.Table) -> bool:
+    """Return whether all blocks of *after* begin behind those of *before*."""
+    last, first = pc.max(before["block_pfn"]).as_py(), pc.min(after["block_pfn"]).as_py()
+    return last is not None and first is not None and bool(last < first)
