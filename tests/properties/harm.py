@@ -8,6 +8,7 @@ from typing import Final
 # No field but a task's name, which nothing rests on, can hold these.
 _FOREIGN: Final = (b"\0", b"\xff", b"\x1b")
 _NAME: Final = re.compile(rb"(?<=: )[a-z]\w+(?=: )")
+_PID: Final = re.compile(rb"[0-9]+ +\[[0-9]+\] ")
 HEAD: Final = 17
 """Bytes of a line's beginning that hold the task's name."""
 
@@ -29,8 +30,9 @@ def cut(line: bytes, rng: random.Random) -> bytes:
 
 
 def garble(line: bytes, rng: random.Random) -> bytes:
-    """Put a byte where none can hold it."""
-    at = rng.randrange(HEAD, len(line))
+    """Put a byte where none can hold it: behind the padding of the task's name, which would be part of the name then."""
+    pid = _PID.search(line)
+    at = rng.randrange(max(HEAD, pid.start()) if pid else HEAD, len(line))
     return line[:at] + rng.choice(_FOREIGN) + line[at + 1 :]
 
 
