@@ -157,6 +157,12 @@ class Capture:
             notes.append(
                 f"{self._boot.gfp_file} is not understood: gfp flags are read as {self._kernel.gfp.read_for} prints them"
             )
+        if reports := self._boot.dmesg.page_reports:
+            counted = "1 report of a single page" if reports == 1 else f"{reports} reports of single pages"
+            notes.append(
+                f"dmesg has {counted} ('page_owner tracks the page as ...'), not read with a capture: to have them in answers, "
+                "ingest that file by itself, with the capture's --host and --boot-id"
+            )
         guessed = self._boot.page_size.known_by is None
         if guessed:
             notes.append(

@@ -17,6 +17,7 @@ _REFUSED: Final = re.compile(r".*\bFailed to add event\(-?\d+\): ")
 _PAGE_EXT: Final = re.compile(r"allocated (\d+) bytes of page_ext")
 _BLOCK: Final = re.compile(r"(?:x86/mm: )?Memory block size: (\d+)MB")
 _EARLY: Final = re.compile(r"Node \d+, zone\s+\S+: page owner found early allocated (\d+) pages")
+_REPORT: Final = re.compile(r"page_owner tracks the page as (?:allocated|freed)")
 _NODE: Final = re.compile(r"\s+node\s+(\d+): \[mem (0x[0-9a-f]+)-(0x[0-9a-f]+)\]")
 _ZONE: Final = re.compile(r"\s+(\w+)\s+\[mem (0x[0-9a-f]+)-(0x[0-9a-f]+)\]")
 _E820: Final = re.compile(r"BIOS-e820: \[mem (0x[0-9a-f]+)-(0x[0-9a-f]+)\] usable")
@@ -53,6 +54,8 @@ class Dmesg:
         sched_clock was not stable yet. Source: init/main.c, kernel_init and run_init_process (Linux 6.1).
     probe_refused
         Whether the kernel refused a probe of its command line. Source: kernel/trace/trace_kprobe.c, setup_boot_kprobe_events.
+    page_reports
+        How many reports of single pages there are. Source: mm/page_owner.c, __dump_page_owner (Linux 6.1).
     """
 
     release: str | None = None
@@ -64,6 +67,7 @@ class Dmesg:
     page_ext_bytes: int | None = None
     memory_block_bytes: int | None = None
     early_pages: int | None = None
+    page_reports: int = 0
     node_ranges: tuple[tuple[int, int, int], ...] = ()
     zone_ranges: tuple[tuple[str, int, int], ...] = ()
     usable: tuple[tuple[int, int], ...] = ()
@@ -85,6 +89,7 @@ def parse_dmesg(text: str, page_shift: int = PAGE_SHIFT) -> Dmesg:
         probe_refused=bool(_all(_REFUSED, bodies)),
         page_ext_bytes=int(page_ext) if page_ext else None,
         memory_block_bytes=int(block) << 20 if block else None,
+        page_reports=len(_all(_REPORT, bodies)),
         early_pages=sum(int(found[1]) for found in early) if early else None,
         node_ranges=tuple((int(m[1]), *_pages(m[2], m[3], page_shift)) for m in _all(_NODE, bodies)),
         zone_ranges=tuple(

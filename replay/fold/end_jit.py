@@ -14,7 +14,7 @@ from pagetrail.schemas.owner import Anomaly, Evidence, How, State
 _FREED = int(State.FREE)
 _INFERRED = int(Evidence.INFERRED)
 _H_SPLIT, _H_IMPLIED, _H_LOST_FREE = int(How.SPLIT), int(How.SPLIT_IMPLIED), int(How.LOST_FREE)
-_H_LOST_ALLOC = int(How.LOST_ALLOC)
+_H_LOST_ALLOC, _H_MIGRATE = int(How.LOST_ALLOC), int(How.MIGRATE)
 _A_PARTIAL, _A_OVER_OWNED, _A_USE = int(Anomaly.PARTIAL_FREE), int(Anomaly.ALLOC_OVER_OWNED), int(Anomaly.USE_OF_FREE)
 
 
@@ -57,6 +57,8 @@ def imply_split(t, row, handle, lo, hi, base, generation, seq, ts, cpu):
     t.records[target]["begin_ts"] = ts
     move(t, row, first, lo, base, generation, handle, target, seq, ts, _H_IMPLIED)
     move(t, row, hi, stop, base, generation, handle, target, seq, ts, _H_IMPLIED)
+    if t.records[handle]["how"] == _H_MIGRATE:  # it may have written more pages than the block has that it came from
+        move(t, row, max(hi, stop), np.int64(row.size), base, generation, handle, target, seq, ts, _H_IMPLIED)
 
 
 @inner

@@ -12,7 +12,7 @@ from pagetrail.replay.fold.record_jit import blank, close, forget_kernel_view, r
 from pagetrail.replay.fold.skew_jit import races
 from pagetrail.schemas.jit import inner
 from pagetrail.schemas.linux.releases import Either
-from pagetrail.schemas.owner import Anomaly, Evidence, How, State
+from pagetrail.schemas.owner import ABSENT8, Anomaly, Evidence, How, State
 
 _OWNED, _FREED = int(State.OWNED), int(State.FREE)
 _OBSERVED, _INFERRED = int(Evidence.OBSERVED), int(Evidence.INFERRED)
@@ -112,6 +112,7 @@ def copy_owner(t, from_row, from_i, row, i, nr, block_pfn, src_pfn, generation, 
     if unordered:
         r["unordered"] = 1
     r["free_ts_nsec"] = r["ts_nsec"]
+    r["migrate_reason"] = ABSENT8  # the source's is of an earlier migration; the kernel writes this one's afterwards
     r["begin_seq"] = seq
     r["begin_ts"] = ts
     j = i

@@ -105,9 +105,10 @@ def _named_pages(state: StreamState, pfn: int, order: int | None, nr_pages: int 
 def take_contig_range(state: StreamState, event: EventRow) -> None:
     """Doubt the pages of a range that is being taken; after a call that succeeded, all of them have its caller as owner.
 
-    Up to Linux 6.1 they are isolated with a mask of their own, which a probe sees. From 6.12 on they have the caller's mask.
+    Up to Linux 6.1 they are isolated with a mask of their own, which a probe sees. From 6.12 on they have the caller's mask. Of a
+    kernel that may do either, they stay in doubt when the call returns.
     """
-    detail, own_mask = event.detail(ContigRange), state.facts.rules.contig_has_own_mask == Either.YES
+    detail, own_mask = event.detail(ContigRange), state.facts.rules.contig_has_own_mask != Either.NO
     pfn, nr_pages = event.value("pfn"), event.value("nr_pages")
     if detail.phase == "return" and own_mask:
         _end_range(state, event)
@@ -137,7 +138,7 @@ def _lose_return(state: StreamState, event: EventRow, call: OpenRange) -> None:
 
 
 def _end_range(state: StreamState, event: EventRow) -> None:
-    """Stamp the range of the call that returns, if it succeeded.
+    """Stamp the range of the call that returns, if it succeeded, or doubt it, if how it is stamped is not known.
 
     Source: mm/page_alloc.c, alloc_contig_range_noprof (Linux 6.12): it returns 0 or -errno.
     """
@@ -151,7 +152,12 @@ def _end_range(state: StreamState, event: EventRow) -> None:
         if call is not None:
             _doubt_meanwhile(state, event, call)
         return
-    if ret == 0:
+    if ret == 0 and state.facts.rules.contig_has_own_mask == Either.UNKNOWN:
+        gap = Gap(
+            t_lo=call.ts, t_hi=event.ts, reason="this kernel stamps the range of alloc_contig_range in one of two ways"
+        )
+        state.lose_pages(call.pfn, call.nr_pages, event.seq, event.ts, gap)
+    elif ret == 0:
         _stamp(state, event, call)
         if state.facts.clock_skew():  # events of other CPUs may have come before or behind the return
             gap = Gap(

@@ -173,7 +173,7 @@ LINUX_6_12: Final = dataclasses.replace(
     page_owner_bytes=PAGE_OWNER_BYTES_6_12,
     migration_writes_tails=Either.YES,  # mm/page_owner.c, __folio_copy_owner and __update_page_owner_handle
     split_has_new_order=Either.YES,  # mm/page_owner.c, __split_page_owner
-    contig_has_own_mask=Either.YES,  # mm/page_alloc.c, alloc_contig_range_noprof and split_free_pages
+    contig_has_own_mask=Either.YES,  # mm/page_alloc.c, alloc_contig_range_noprof and split_free_pages; see below
     page_owner_has_free_ts=False,  # mm/page_owner.c, print_page_owner
     page_owner_has_hex_pfn=True,  # mm/page_owner.c, print_page_owner
 )
@@ -181,6 +181,10 @@ LINUX_6_12: Final = dataclasses.replace(
 
 LINUX_7_2: Final = dataclasses.replace(LINUX_6_12, release="7.2", gfp_flags=GFP_TABLES["7.2"])
 """Read in Linux 7.2.13."""
+
+_OWN_MASK_SINCE: Final = (6, 12, 117)
+"""The first release in which contiguous ranges were seen to have their caller's mask. Stable trees carry changes back: whether an
+earlier 6.12.y does it, or a kernel of another branch before 7.2, its release does not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,7 +258,12 @@ def rules_of(release: str | None) -> KernelRules:
     if not older:
         return RELEASES[0]
     newer = [rules for rules in RELEASES if _version(rules.release) > wanted]
-    return between(older[-1], newer[0]) if newer and _version(older[-1].release) != wanted else older[-1]
+    rules = between(older[-1], newer[0]) if newer and _version(older[-1].release) != wanted else older[-1]
+    if rules.release == LINUX_6_12.release and (
+        wanted != (6, 12) or (*wanted, _patch_level(release)) < _OWN_MASK_SINCE
+    ):
+        return dataclasses.replace(rules, contig_has_own_mask=Either.UNKNOWN)
+    return rules
 
 
 def was_read(release: str) -> bool:
@@ -271,7 +280,7 @@ def rules_named(name: str) -> KernelRules:
         It is no release; the message lists the rules that there are.
     """
     both = (between(older, newer) for older, newer in pairwise(RELEASES))
-    named = next((rules for rules in (*RELEASES, *both) if rules.name == name), None)
+    named = next((rules for rules in (*RELEASES, *both) if name in {rules.name, rules.release}), None)
     if named is not None:
         return named
     release = name.removeprefix("linux-")
@@ -303,3 +312,9 @@ def _version(release: str) -> tuple[int, int]:
     """Return the major and minor number of a release; (0, 0) if it has none."""
     found = re.match(r"(\d{1,4})\.(\d{1,4})(?!\d)", release)
     return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def _patch_level(release: str | None) -> int:
+    """Return the third number of a release; 0 if it has none."""
+    found = re.match(r"\d{1,4}\.\d{1,4}\.(\d{1,4})(?!\d)", release or "")
+    return int(found[1]) if found else 0

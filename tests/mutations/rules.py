@@ -122,12 +122,17 @@ MUTATIONS = (
     Mutation(
         name="ranges-have-no-owner", module=RARE,
         rule="from 6.12 on, a contiguous range has its caller as owner, with the caller's mask, when the call returns 0",
-        old="    if ret == 0:\n", new="    if False:\n",
+        old="    elif ret == 0:\n", new="    elif False:\n",
+    ),
+    Mutation(
+        name="ranges-are-stamped-either-way", module=RARE,
+        rule="of a kernel that may stamp a contiguous range in either way, the range is in doubt when the call returns 0",
+        old="    if ret == 0 and state.facts.rules.contig_has_own_mask == Either.UNKNOWN:\n", new="    if False:\n",
     ),
     Mutation(
         name="ranges-are-taken-by-calls-that-failed", module=RARE,
         rule="from 6.12 on, a contiguous range has its caller as owner, with the caller's mask, when the call returns 0",
-        old="    if ret == 0:\n", new="    if True:\n",
+        old="    elif ret == 0:\n", new="    elif True:\n",
         tests=STORIES,
     ),
     Mutation(

@@ -58,7 +58,7 @@ KERNEL_DSO = (
 
 N = r"(0x[0-9a-f]{1,16}|\d{1,20})"
 I = r"(-?\d{1,10}|0x[0-9a-f]{1,8})"  # noqa: E741 - short, to keep the table below readable
-PROBE = r" *\([^()]*\)"
+PROBE = r" *\([ -'*-~]*\)"
 PAGE_FIELDS = (("pfn", N), ("order", I))
 EXTFRAG = (
     "alloc_order", "fallback_order", "pageblock_order", "alloc_migratetype", "fallback_migratetype", "fragmenting",

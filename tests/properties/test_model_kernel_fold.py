@@ -62,7 +62,7 @@ MACHINES = {
     "Linux 7.2, huge pages move": ModelConfig(
         release="7.2.0", max_order=7, weights={"huge": 9, "migrate": 9, "split_huge": 6, "compact": 9}
     ),
-    "Linux 6.12, contiguous ranges": ModelConfig(release="6.12.1", weights={"contiguous": 12, "compact": 6}),
+    "Linux 6.12, contiguous ranges": ModelConfig(release="6.12.117", weights={"contiguous": 12, "compact": 6}),
 }
 NO_HOTPLUG = ModelConfig(hotplug_sections=0)
 FOUR_CPUS = ModelConfig(hotplug_sections=0, cpus=4)
@@ -184,6 +184,14 @@ CASES: dict[str, tuple[ModelConfig, Damage]] = {
     "Linux 6.12, contiguous ranges without their probe": (
         ModelConfig(release="6.12.117", weights={"contiguous": 12}),
         without("contig_range"),
+    ),
+    "Linux 6.12.5, whose contiguous ranges may be of either kind": (
+        ModelConfig(release="6.12.5", weights={"contiguous": 12, "compact": 6}),
+        undamaged,
+    ),
+    "Linux 6.6, whose contiguous ranges may be of either kind": (
+        ModelConfig(release="6.6.0", weights={"contiguous": 12, "compact": 6}),
+        undamaged,
     ),
     "Linux 6.12, no split": (NEW, without("split")),
     "Linux 6.12, no migrate": (NEW, without("migrate")),

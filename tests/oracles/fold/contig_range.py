@@ -16,7 +16,7 @@ Call = tuple[int, range, int | None]
 
 
 def take_contig_range(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
-    stamps = oracle.kernel_does.contig == "caller"
+    stamps = oracle.kernel_does.contig != "isolated"
     if said["phase"] == "return" and stamps:
         end_range(oracle, event)
     elif "pfn" in event and "nr_pages" in event:
@@ -44,7 +44,9 @@ def end_range(oracle: "Reference", event: Event) -> None:
             doubt_meanwhile(oracle, call)
         return
     begun, pages, gfp = call
-    if event.get("ret") == 0:
+    if event.get("ret") == 0 and oracle.kernel_does.contig == "either":
+        lose_pages(oracle, pages, begun, oracle.ts)
+    elif event.get("ret") == 0:
         stamp(oracle, event, pages, gfp, oracle.ts if oracle.ts - begun <= SAME_TS_NSEC else None)
         if oracle.skew:
             lose_pages(oracle, pages, oracle.ts, oracle.ts)

@@ -1,7 +1,8 @@
 """What kernels of different releases do differently, once more: by the release that the first boot event gives.
 
 Linux 5.10 and 6.1 copy the owner of a migrated block to its head and isolate contiguous ranges with mask 0x8; 6.12 and 7.2 copy
-it to every page and stamp contiguous ranges with the caller's mask. A kernel between 6.1 and 6.12 may do either.
+it to every page and stamp contiguous ranges with the caller's mask. A kernel between 6.1 and 6.12 may do either; with contiguous
+ranges, so may all up to 7.2 but 6.12.117 and what followed it in its branch.
 """
 
 from dataclasses import dataclass
@@ -36,4 +37,9 @@ def kernel_of(release: str | None) -> Kernel:
         return Kernel(early=BEFORE_6_12.early | NO_TIMES.early)
     if version == (6, 1):
         return BEFORE_6_12
-    return SINCE_6_12 if version >= (6, 12) else Kernel(tails="either", contig="either", early=SINCE_6_12.early)
+    if version < (6, 12):
+        return Kernel(tails="either", contig="either", early=SINCE_6_12.early)
+    third = (release or "").split("-")[0].split(".")[2:3]
+    patch = int(third[0]) if third and third[0].isdecimal() else 0
+    seen = version >= (7, 2) or (version == (6, 12) and patch >= 117)
+    return SINCE_6_12 if seen else Kernel(tails="yes", contig="either", early=SINCE_6_12.early)

@@ -59,7 +59,7 @@ def copy_of(
     return source.but(
         state=State.OWNED, evidence=Evidence.OBSERVED if proven else Evidence.INFERRED, how=How.MIGRATE,
         block_pfn=pfn, src_pfn=src_pfn, free_ts_nsec=source.ts_nsec, begin_seq=oracle.seq, begin_ts=oracle.ts,
-        cpu=oracle.cpu, unordered=max(races, source.unordered),
+        cpu=oracle.cpu, unordered=max(races, source.unordered), migrate_reason=None,
     )  # fmt: skip
 
 

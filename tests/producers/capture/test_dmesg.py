@@ -73,6 +73,13 @@ def test_a_probe_of_the_command_line_that_was_refused_is_noticed():
     assert not parse_dmesg(TEXT).probe_refused
 
 
+def test_reports_of_single_pages_are_counted():
+    report = (
+        "[    9.100000] page_owner tracks the page as allocated\n[    9.200000] page_owner tracks the page as freed\n"
+    )
+    assert parse_dmesg(TEXT + report).page_reports == 2
+
+
 @pytest.mark.parametrize("text", ["", "no timestamps here\n", "[    0.000000]\n"])
 def test_what_it_does_not_say_is_absent(text):
     assert parse_dmesg(text) == Dmesg()

@@ -54,6 +54,20 @@ def test_a_kernel_between_two_releases_may_do_what_either_does(release: str, nam
     assert (rules.name, rules.migration_writes_tails) == (name, tails)
 
 
+@pytest.mark.parametrize(
+    ("release", "own_mask"),
+    [
+        ("6.12.117+deb13-amd64", Either.YES), ("6.12.118", Either.YES), ("6.12.116", Either.UNKNOWN), ("6.12", Either.UNKNOWN),
+        ("6.12.0-rc3", Either.UNKNOWN), ("6.18.200", Either.UNKNOWN), ("7.2.0", Either.YES), ("6.6.5", Either.UNKNOWN),
+        ("6.1.300", Either.NO),
+    ],
+)  # fmt: skip
+def test_what_stable_trees_may_have_carried_back_is_known_only_of_releases_that_were_read(
+    release: str, own_mask: Either
+) -> None:
+    assert rules_of(release).contig_has_own_mask is own_mask
+
+
 def test_of_a_kernel_between_two_releases_the_size_of_page_owner_is_known_only_where_they_agree() -> None:
     assert [rules_of(release).page_owner_bytes for release in ("5.10", "5.15", "6.1", "6.6", "6.12", "6.18", "7.2")] == [
         16, None, 56, None, 64, 64, 64,
