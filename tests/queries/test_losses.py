@@ -84,7 +84,7 @@ def test_a_range_that_is_taken_as_a_whole_is_in_doubt(tmp_path: Path) -> None:
     assert [sure(trail, pfn) for pfn in (8, 40)] == [False, True]
 
 
-RELEASE = BOOT.model_copy(update={"release": "6.12.94"})
+RELEASE = BOOT.model_copy(update={"release": "6.12.117"})
 
 
 def range_call(tell: Story, phase: Literal["entry", "return"], **columns: int) -> None:
