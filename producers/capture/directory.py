@@ -161,7 +161,7 @@ class Capture:
             counted = "1 report of a single page" if reports == 1 else f"{reports} reports of single pages"
             notes.append(
                 f"dmesg has {counted} ('page_owner tracks the page as ...'), not read with a capture: to have them in answers, "
-                "ingest that file by itself, with the capture's --host and --boot-id"
+                "ingest that file by itself into another trail: it overlaps the capture in time"
             )
         guessed = self._boot.page_size.known_by is None
         if guessed:
@@ -264,10 +264,10 @@ class Capture:
     def _probed_in_boot(self, declared: Coverage, until: int) -> Coverage | None:
         """Return what probes of the kernel's command line saw completely before *until*, the first marker."""
         dmesg, known = self._boot.dmesg, self._relation
-        whole = dmesg.release is not None  # from its first line on
-        if known is None or dmesg.init_ran_nsec is None or not saw_boot(dmesg, self._first_ts):
-            return None
-        if dmesg.probe_refused or not whole:
+        whole = (
+            dmesg.release is not None and not dmesg.probe_refused
+        )  # it is there from its first line on, and refuses none
+        if known is None or dmesg.init_ran_nsec is None or not whole or not saw_boot(dmesg, self._first_ts):
             return None
         cmdline = self._boot.text("cmdline.txt") or dmesg.cmdline or ""
         since = known.at_latest(dmesg.init_ran_nsec)

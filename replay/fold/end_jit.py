@@ -57,7 +57,9 @@ def imply_split(t, row, handle, lo, hi, base, generation, seq, ts, cpu):
     t.records[target]["begin_ts"] = ts
     move(t, row, first, lo, base, generation, handle, target, seq, ts, _H_IMPLIED)
     move(t, row, hi, stop, base, generation, handle, target, seq, ts, _H_IMPLIED)
-    if t.records[handle]["how"] == _H_MIGRATE:  # it may have written more pages than the block has that it came from
+    if (
+        t.records[handle]["pages"] > 0 and t.records[handle]["how"] == _H_MIGRATE
+    ):  # it may have written more pages than the block has that it came from
         move(t, row, max(hi, stop), np.int64(row.size), base, generation, handle, target, seq, ts, _H_IMPLIED)
 
 

@@ -108,16 +108,16 @@ def take_contig_range(state: StreamState, event: EventRow) -> None:
     Up to Linux 6.1 they are isolated with a mask of their own, which a probe sees. From 6.12 on they have the caller's mask. Of a
     kernel that may do either, they stay in doubt when the call returns.
     """
-    detail, own_mask = event.detail(ContigRange), state.facts.rules.contig_has_own_mask != Either.NO
+    detail, is_followed = event.detail(ContigRange), state.facts.rules.contig_has_own_mask != Either.NO
     pfn, nr_pages = event.value("pfn"), event.value("nr_pages")
-    if detail.phase == "return" and own_mask:
+    if detail.phase == "return" and is_followed:
         _end_range(state, event)
         return
     if pfn is None or nr_pages is None:
         return
     gap = Gap(t_lo=event.ts, t_hi=event.ts, reason=f"{detail.call} is not followed")
     state.lose_pages(pfn, nr_pages, event.seq, event.ts, gap)
-    if own_mask:
+    if is_followed:
         mask, pid, largest = event.value("gfp_mask"), event.value("pid"), max_order_nr_pages(state.facts.boot)
         for unreturned in [opened for opened in state.facts.open_ranges if opened.pid == pid]:
             _lose_return(state, event, unreturned)

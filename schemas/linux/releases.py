@@ -259,9 +259,7 @@ def rules_of(release: str | None) -> KernelRules:
         return RELEASES[0]
     newer = [rules for rules in RELEASES if _version(rules.release) > wanted]
     rules = between(older[-1], newer[0]) if newer and _version(older[-1].release) != wanted else older[-1]
-    if rules.release == LINUX_6_12.release and (
-        wanted != (6, 12) or (*wanted, _patch_level(release)) < _OWN_MASK_SINCE
-    ):
+    if rules.release == LINUX_6_12.release and (wanted != (6, 12) or _numbers(release or "") < _OWN_MASK_SINCE):
         return dataclasses.replace(rules, contig_has_own_mask=Either.UNKNOWN)
     return rules
 
@@ -310,11 +308,10 @@ def between(older: KernelRules, newer: KernelRules) -> KernelRules:
 
 def _version(release: str) -> tuple[int, int]:
     """Return the major and minor number of a release; (0, 0) if it has none."""
-    found = re.match(r"(\d{1,4})\.(\d{1,4})(?!\d)", release)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    return _numbers(release)[:2]
 
 
-def _patch_level(release: str | None) -> int:
-    """Return the third number of a release; 0 if it has none."""
-    found = re.match(r"\d{1,4}\.\d{1,4}\.(\d{1,4})(?!\d)", release or "")
-    return int(found[1]) if found else 0
+def _numbers(release: str) -> tuple[int, int, int]:
+    """Return the three numbers of a release; 0 for the third, or for all, if it has none."""
+    found = re.match(r"(\d{1,4})\.(\d{1,4})(?!\d)(?:\.(\d{1,4})(?!\d))?", release)
+    return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else (0, 0, 0)

@@ -19,12 +19,14 @@ STORE_FORMAT: Final = 3
 SAID_SINCE: Final = 3
 """The format since which segments have the tables ``said``, ``said_values``, ``said_stamps`` and ``said_texts``."""
 
-FOLD_VERSION: Final = 4
+FOLD_VERSION: Final = 5
 """Version of the rules of replay. Another version makes other segments, beside the old ones.
 
 3: when coverage ends for one CPU, it ends for all (2 ignored the CPUs of a declaration).
 4: losses may name their pages; what only an earlier dump listed is unknown after a whole dump that does not list it; a recording of
 an older reader that did not understand every line is a loss.
+5: doubts that last until new evidence are known in every later segment; contiguous ranges whose return was lost, or which a kernel
+may stamp in two ways, are in doubt; a migrated page has no earlier reason.
 """
 
 DIGEST_VERSION: Final = 2

@@ -103,7 +103,15 @@ def test_the_command_shows_sums_by_class_and_the_stacks_that_differ(trail: Path,
     assert run(*given).code == 2
 
 
-@pytest.mark.parametrize("text", ["", "what is this\n\n", " vfs_write+0x1/0x2\nstack_count: 3\n\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "what is this\n\n",
+        " vfs_write+0x1/0x2\nstack_count: 3\n\n",
+        " vfs_write+0x1/0x2\nhandle: 1\nnr_base_pages: 1x\n\n",
+    ],
+)
 def test_files_without_pages_by_stack_are_refused(trail: Path, tmp_path: Path, text: str) -> None:
     (tmp_path / "sums").write_text(text)
     assert run("audit", "--show-stacks", tmp_path / "sums", "--at", "-0s", "--trail", trail).code == 2

@@ -4,6 +4,7 @@ import enum
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
+import pyarrow as pa
 import typer
 
 from pagetrail import api
@@ -31,12 +32,23 @@ def check_all(everywhere: bool, stream: str | None, wait: float) -> None:
         raise BadArgument("--all cannot be used with --stream or --wait: it adds up over all streams, as they are now")
 
 
-def over_all(opened: api.Trail, stream: str | None, everywhere: bool) -> bool:
-    """Return whether to add up over all streams: it is asked for, or there are several hosts and none is chosen."""
-    return everywhere or (stream is None and opened.are_hosts())
+def added_up(
+    opened: api.Trail,
+    stream: str | None,
+    *,
+    everywhere: bool,
+    of_all: Callable[[], api.SumsOfAll],
+    of_one: Callable[[], pa.Table],
+) -> tuple[pa.Table, Sequence[str | None]]:
+    """Return the sums, and their streams: all if that is asked for, or if several hosts are there and none is chosen."""
+    if not everywhere and (stream is not None or not opened.are_hosts()):
+        return of_one(), [stream]
+    found = of_all()
+    _note_streams(found)
+    return found.rows, found.streams
 
 
-def note_streams(found: api.SumsOfAll) -> None:
+def _note_streams(found: api.SumsOfAll) -> None:
     """Note of which streams something is the sum, and why others are left out."""
     say.print(f"the sum of {len(found.streams)} streams: {', '.join(found.streams)}", markup=False)
     for name, why in found.left_out.items():

@@ -1,6 +1,5 @@
 """pagetrail leaks: what came in a window and stayed."""
 
-from collections.abc import Sequence
 from typing import Annotated, cast
 
 import typer
@@ -22,11 +21,10 @@ from pagetrail.commands.questions.grouping import (
     AllOption,
     ByOption,
     LimitOption,
+    added_up,
     check_all,
     gfp_texts,
     note_page_size,
-    note_streams,
-    over_all,
 )
 from pagetrail.text.holders import leaks_text
 from pagetrail.text.json_text import json_text
@@ -51,13 +49,11 @@ def leaks(
     """Show what was allocated in a window and is still owned at its end, on one host or over all."""
     check_all(everywhere, stream, wait)
     opened = api.open(trail, correct=correct, fold=fold, stream=stream, times=[since, until], wait=wait)
-    streams: Sequence[str | None] = [stream]
-    if over_all(opened, stream, everywhere):
-        found = opened.leaks_of_all(since, until, cast(api.ByOfAll, by.value), filters=filters, as_of=as_of)
-        note_streams(found)
-        rows, streams = found.rows, found.streams
-    else:
-        rows = opened.leaks(since, until, cast(api.By, by.value), filters=filters, stream=stream, as_of=as_of)
+    rows, streams = added_up(
+        opened, stream, everywhere=everywhere,
+        of_all=lambda: opened.leaks_of_all(since, until, cast(api.ByOfAll, by.value), filters=filters, as_of=as_of),
+        of_one=lambda: opened.leaks(since, until, cast(api.By, by.value), filters=filters, stream=stream, as_of=as_of),
+    )  # fmt: skip
     for name in streams:
         warn_of_pages_left_out(opened, filters, until, name, as_of)
     rows = rows.slice(0, limit or None)

@@ -1,6 +1,5 @@
 """pagetrail top: who holds most pages."""
 
-from collections.abc import Sequence
 from typing import cast
 
 from pagetrail import api
@@ -21,11 +20,10 @@ from pagetrail.commands.questions.grouping import (
     AllOption,
     ByOption,
     LimitOption,
+    added_up,
     check_all,
     gfp_texts,
     note_page_size,
-    note_streams,
-    over_all,
 )
 from pagetrail.text.holders import top_text
 from pagetrail.text.json_text import json_text
@@ -49,13 +47,11 @@ def top(
     """Show who held most pages at an instant, on one host or over all."""
     check_all(everywhere, stream, wait)
     opened = api.open(trail, correct=correct, fold=fold, stream=stream, times=[at], wait=wait)
-    streams: Sequence[str | None] = [stream]
-    if over_all(opened, stream, everywhere):
-        found = opened.top_of_all(at, cast(api.ByOfAll, by.value), filters=filters, as_of=as_of)
-        note_streams(found)
-        rows, streams = found.rows, found.streams
-    else:
-        rows = opened.top(at, cast(api.By, by.value), filters=filters, stream=stream, as_of=as_of)
+    rows, streams = added_up(
+        opened, stream, everywhere=everywhere,
+        of_all=lambda: opened.top_of_all(at, cast(api.ByOfAll, by.value), filters=filters, as_of=as_of),
+        of_one=lambda: opened.top(at, cast(api.By, by.value), filters=filters, stream=stream, as_of=as_of),
+    )  # fmt: skip
     for name in streams:
         warn_of_pages_left_out(opened, filters, at, name, as_of)
     rows = rows.slice(0, limit or None)

@@ -16,6 +16,9 @@ from pagetrail.schemas.stacks import canonical_stack
 
 _LINE: Final = re.compile(r"(nr_base_pages|stack_count|handle): (\d+)")
 
+_NAMED: Final = re.compile(r"(?:nr_base_pages|stack_count|handle)\b")
+"""A line that begins so is no frame of a stack."""
+
 _GIVE: Final = "give /sys/kernel/debug/page_owner_stacks/show_stacks, or show_handles and show_stacks_handles"
 
 
@@ -61,6 +64,10 @@ def _records(path: Path) -> Iterable[_Record]:
         named = _LINE.fullmatch(text)
         if named is not None:
             _take(record, named[1], int(named[2]), f"{path}: line {number}")
+        elif _NAMED.match(text):
+            raise InputError(
+                f"{path}: line {number}: expected a number behind its name and a colon, found {text!r}; give a whole file"
+            )
         elif text:
             frames.append(text)
         elif frames or record.handle is not None or record.pages is not None:
