@@ -181,6 +181,11 @@ def action_of(name: str, payload: str = "") -> int:
     return _COMPILED.get(name, RARE if rare else IGNORE)
 
 
+def has_page(name: str) -> bool:
+    """Return whether the event *name* (without its group) prints the struct page and the pfn of one page."""
+    return name in _PRINTED and _PRINTED[name].with_page
+
+
 def is_no_measure(name: str, payload: str) -> bool:
     """Return whether an event that no reader knows by *name* prints nothing, or another line: it is no measure of its like."""
     return name not in _PRINTED and name not in _COMPILED and (not payload or JOINED.search(payload) is not None)
