@@ -58,8 +58,8 @@ KERNEL_DSO = (
     "inlined",
 )
 
-N = r"(0x[0-9a-f]{1,16}|\d{1,20})"
-I = r"(-?\d{1,10}|0x[0-9a-f]{1,8})"  # noqa: E741 - short, to keep the table below readable
+N = r"(0x[0-9a-f]{1,16}|0|[1-9]\d{0,19})"
+I = r"(-?(?:0|[1-9]\d{0,9})|0x[0-9a-f]{1,8})"  # noqa: E741 - short, to keep the table below readable
 PROBE = r" *\([ -'*-~]*\)"
 PAGE_FIELDS = (("pfn", N), ("order", I))
 EXTFRAG = (
@@ -83,6 +83,8 @@ PRINTED: dict[str, tuple[tuple[str, str], ...]] = {
     "offline_pages_ret": (("ret", I),),
     "tracing_mark_write": (),
 }
+OTHER_PROBES = tuple((name, N) for name in ("old_order", "new_order", "start", "end"))
+JOINED_NAME = ".*[0-9A-Za-z](?:order|migratetype|gfp_flags|percpu_refill|nr_pages)"
 MARKED = r"(?: {8,}(?:(?:0x[0-9a-f]{4,16}s?|[0-9a-f]{8,16}|\[?tracing_mark_write[^: ]*): )?| ?)(.*)"
 SUFFIX = r"(?:\.(?:llvm|isra|constprop|part|cold|lto_priv)(?:\.[0-9]+)?)*(?:\+0x[0-9a-f/x]+)?(?: <[0-9a-f]+>)?$"
 
@@ -124,6 +126,11 @@ def printed(name: str, payload: str) -> list[str]:
             raise Bad
     values = {token.split("=")[0]: token.split("=", 1)[1] for token in tokens}
     wanted = dict(PRINTED[name])
+    for extra in set(values) - set(wanted) - {"page"}:
+        if any(extra in dict(fields) for fields in [*PRINTED.values(), OTHER_PROBES]) or re.fullmatch(
+            JOINED_NAME, extra
+        ):
+            raise Bad
     if name.startswith("mm_") and not unprinted and not values.get("page"):
         if set(values) != set(wanted):
             raise Bad

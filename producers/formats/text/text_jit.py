@@ -175,10 +175,12 @@ def decimal(data: NDArray[np.uint8], pos: int, stop: int, most: int) -> tuple[in
 
 @inner
 def number(data: NDArray[np.uint8], pos: int, stop: int) -> tuple[int, int]:
-    """Read 0x and 1 to 15 hexadecimal digits, or 1 to 18 decimal ones, as ``decimal`` does."""
+    """Read 0x and 1 to 15 hexadecimal digits, or 1 to 18 decimal ones without a zero before them, as ``decimal`` does."""
     if pos < 0:
         return np.int64(0), np.int64(-1)
     if pos + 1 >= stop or at(data, pos) != 48 or at(data, pos + 1) != 120:
+        if pos + 1 < stop and at(data, pos) == 48 and 48 <= at(data, pos + 1) <= 57:
+            return np.int64(0), np.int64(-1)
         return decimal(data, pos, stop, 18)
     value = np.int64(0)
     pos += 2
@@ -344,7 +346,7 @@ def page_fields(data: NDArray[np.uint8], action: int, state: NDArray[np.int64]) 
         pos = after_literal(data, pos, stop, _PERCPU_REFILL)
         if pos < 0:
             return False
-        state[TO_PCP], pos = decimal(data, pos, stop, 10)
+        state[TO_PCP], pos = number(data, pos, stop)
         if pos < 0 or state[TO_PCP] > 1:
             return False
     if action == ALLOC:

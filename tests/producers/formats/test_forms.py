@@ -195,13 +195,14 @@ def test_events_within_a_function_graph_are_read() -> None:
  ------------------------------------------
 
   100.000000 |   1)   ==========> |
-  100.00000 |   1)               |  /* {ALLOC} */
+  100.00001 |   1)               |  /* {ALLOC} */
   100.000000 |   0)               |  /* {ALLOC} */
   100.000000 |   0)               |  /* SNAPSHOT a begin */
 """
     nobody = {"trace_ts_nsec": 100_000_000_000, "cpu": 0}
     marker = {"kind": Kind.MARKER, "detail": {"text": "SNAPSHOT a begin"}}
-    assert rows(text) == [TASK | BLOCK, TASK | BLOCK, nobody | BLOCK, nobody | marker]
+    later = TASK | BLOCK | {"trace_ts_nsec": 100_000_010_000}
+    assert rows(text) == [TASK | BLOCK, later, nobody | BLOCK, nobody | marker]
     assert refused(text.replace(f"/* {ALLOC} */", f"x* {ALLOC} */", 1)) == 1
 
 
