@@ -14,7 +14,7 @@ READER: Final = 4
 3: a capture declares the probes of the kernel's command line from the start of init on; a probe's place that no kernel prints is a
 loss; reports of pages are read wherever they first stand.
 4: a line whose page and pfn contradict each other is a loss; an event that is there twice is stored once; what trace-cmd counts of
-its rings and its report does not have is a loss.
+its rings and its report does not have is a loss, and so is an event with a field of another one.
 """
 
 
