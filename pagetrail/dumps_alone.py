@@ -35,6 +35,14 @@ def dumps_in_order(
     return [(sources[place], ats[place]) for place in places]
 
 
+def files_in_order(files: "Sequence[Source]") -> list[int]:
+    """Return the places of the *files* of one boot in an archive: dumps by their times, all else as it stands."""
+    from pagetrail.producers.dump_given import Given
+    from pagetrail.producers.formats.dump_order import in_order_of_time
+
+    return in_order_of_time([(file, Given()) for file in files])
+
+
 def dated(path: str | Path, at: str | None) -> str | None:
     """Return ``--at``; where it is the time of the file *path*, that time."""
     from pagetrail.producers.dump_given import FILE_TIME

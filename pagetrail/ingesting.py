@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from pagetrail.dumps_alone import as_given_before, behind_others, check_clock, dated, said_of_dump
+from pagetrail.dumps_alone import as_given_before, behind_others, check_clock, dated, files_in_order, said_of_dump
 from pagetrail.producers.log.sink_kafka import KafkaLogWriter
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.replay.log.embedded import SqliteLogReader
@@ -176,7 +176,8 @@ def ingest_all(
                 f"{source.name}: --at says when one dump was made, and this is an archive; unpack it, and give each dump with "
                 "its time"
             )
-        unpacking = Unpacking(source, kind, spool)
+        unordered = boot_id is None or options.get("at") is not None
+        unpacking = Unpacking(source, kind, spool, order=None if unordered else files_in_order)
         for unpacked in unpacking.recordings():
             try:
                 store(unpacked.path, unpacked.cut)

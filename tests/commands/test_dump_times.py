@@ -2,6 +2,8 @@
 
 import json
 import os
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -172,3 +174,17 @@ def test_dumps_without_a_boot_are_streams_of_their_own(tmp_path: Path) -> None:
     folder("ingest", tmp_path / "before.txt", tmp_path / "after.txt")
     streams = json.loads(folder.replay()("streams", "--json").out)
     assert sorted(row["host"] for row in streams) == ["after", "before"]
+
+
+@pytest.mark.parametrize("form", ["tar", "zip"])
+def test_dumps_in_an_archive_are_taken_in_the_order_of_their_times(tmp_path: Path, form: str) -> None:
+    folder = Folder(tmp_path, after=timed((1, 100), (3, 900)), before=timed((1, 100), (2, 200)))
+    archive = tmp_path / f"both.{form}"
+    with tarfile.open(archive, "w") if form == "tar" else zipfile.ZipFile(archive, "w") as packed:
+        for name in ("after.txt", "before.txt"):
+            (packed.add if isinstance(packed, tarfile.TarFile) else packed.write)(tmp_path / name, f"x/{name}")
+    done = folder("ingest", archive, "--boot-id", "b1")
+    assert done.code == 0, done.err
+    assert "in the order of their times: x/before.txt, x/after.txt" in done.err
+    assert folder.replay().pages("-0s") == [1, 3]
+    assert not list(tmp_path.rglob(".pagetrail-*"))
