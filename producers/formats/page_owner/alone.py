@@ -14,6 +14,9 @@ from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.page_owner.dump import PageOwnerDump
 from pagetrail.producers.formats.page_owner.lines import PAGE_OWNER_DIALECT, TRACKING_DIALECT, Dialect
 from pagetrail.producers.formats.page_owner.tally import Tally
+from pagetrail.producers.formats.prefixed import JOURNAL, message_of
+from pagetrail.producers.formats.rewritten import rewritten
+from pagetrail.producers.inputs import Input
 from pagetrail.schemas.batch import EventBatch, from_arrow, packed, to_arrow, unpacked
 from pagetrail.schemas.details import BaselineBegin
 from pagetrail.schemas.errors import InputError
@@ -219,12 +222,20 @@ class PageOwnerFile:
         )
 
 
+_HEAD_BYTES: Final = 1 << 12
+
+
+def _plain(stream: Input) -> BinaryIO:
+    """Return *stream*, or of lines of ``journalctl -o json`` their texts."""
+    return rewritten(stream, message_of) if JOURNAL.match(stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]) else stream
+
+
 PAGE_OWNER: Final = Format(
     name="page_owner",
     phrase="a page_owner dump",
     line=re.compile(rb".*Page allocated via order \d+,"),
     within=True,
-    opens=lambda stream, kernel: PageOwnerFile(stream, source=stream.source),
+    opens=lambda stream, kernel: PageOwnerFile(_plain(stream), source=stream.source),
 )
 PAGE_TRACKING: Final = Format(
     name="page_tracking",

@@ -18,6 +18,12 @@ _CALL: Final = re.compile(
     rb"(?: <[0-9a-f]+>)? <-[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?(?: <[0-9a-f]+>)?",
     re.DOTALL,
 )
+# kernel/trace/trace_output.c (Linux 6.1), trace_raw_data: what was written to trace_marker_raw, without a name of an event
+_RAW_MARKER: Final = re.compile(
+    rb"\s*.{0,15}-(?:\?|\d{1,9}) +(?:\( *(?:-+|\d{1,9})\) *)?\[\d{1,5}\] +(?:[!-/:-~][!-~]* +)?\d{1,10}\.(?:\d{9}|\d{6}): +"
+    rb"# [0-9a-f]{1,8} buf:(?: [0-9a-f]{2})*\s*",
+    re.DOTALL,
+)
 # The thread and the CPU as the heads of both formats have them.
 _FTRACE_CPU: Final = re.compile(rb"-[0-9]{1,9} +(?:\( *(?:-+|[0-9]{1,9})\) *)?\[([0-9]{1,5})\] ")
 _PERF_CPU: Final = re.compile(rb" (?:-1|[0-9]{1,9})(?:/(?:-1|[0-9]{1,9}))? +\[([0-9]{1,5})\] ")
@@ -93,6 +99,8 @@ def ftrace_line(line: bytes) -> Odd:
         return Known(kind="trace-cmd's own line")
     if _CALL.fullmatch(line) and events_in(line) == 1:
         return Known(kind="function call", what="nothing_new", entries=1)
+    if _RAW_MARKER.fullmatch(line):
+        return Known(kind="raw marker", what="nothing_new", entries=1)
     return _unread(line, _FTRACE_CPU, None if _FRAME.fullmatch(line) is None else "frame of no stack")
 
 

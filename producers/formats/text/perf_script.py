@@ -6,9 +6,10 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from pagetrail.producers.formats.format import Format, Origin
+from pagetrail.producers.formats.prefixed import ANY_PREFIX, JOURNAL, without_prefix
+from pagetrail.producers.formats.rewritten import rewritten
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.blocks import Survey
-from pagetrail.producers.formats.text.forms import rewritten
 from pagetrail.producers.formats.text.odd_lines import COMMENT, LOSS_REPORT, Known, Odd, Unread, is_joined, perf_line
 from pagetrail.producers.formats.text.perf_jit import LEAST_DIGITS, scan_perf
 from pagetrail.producers.formats.text.reader import TextReader
@@ -165,6 +166,9 @@ def _with_whole_head(line: bytes) -> bytes:
 
 def _opened(stream: Input, kernel: RecordedKernel) -> PerfScript:
     head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES].split(b"\n")
+    prefix = without_prefix(head, _WHOLE_HEAD)
+    if prefix:
+        return PerfScript(rewritten(stream, prefix), source=stream.source, kernel=kernel)
     sample = next((line for line in head if not line.startswith((b"\t", b"#")) and _SHORT_HEAD.match(line)), b"")
     text = stream if _WHOLE_HEAD.match(sample) else rewritten(stream, _with_whole_head)
     return PerfScript(text, source=stream.source, kernel=kernel)
@@ -192,6 +196,7 @@ PERF_SCRIPT: Final = Format(
     line=re.compile(
         rb"\s{0,32}(?:.{1,16}?\s{1,32})??(?:%b\s{1,8})?(?:\[\d+\]\s{1,8})?(?:[A-Z]{1,3}[a-z]?\s{1,8})?(?:%b\s{1,8})?\s{0,8}%b%b"
         % (_IDS, _DATE, _TIME, _EVENT)
+        + b"|(?:%b|%b)%b" % (ANY_PREFIX, JOURNAL.pattern, _WHOLE_HEAD.pattern)
     ),
     opens=_opened,
     origin=_origin,
