@@ -1,5 +1,6 @@
 """A page_owner dump alone, as a recording of its own: one baseline, or several where dumps were joined into one file."""
 
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ from pagetrail.producers.formats.page_owner.lines import PAGE_OWNER_DIALECT, TRA
 from pagetrail.producers.formats.page_owner.tally import Tally
 from pagetrail.producers.formats.prefixed import JOURNAL, message_of
 from pagetrail.producers.formats.rewritten import rewritten
-from pagetrail.producers.inputs import Input
 from pagetrail.schemas.batch import EventBatch, from_arrow, packed, to_arrow, unpacked
 from pagetrail.schemas.details import BaselineBegin
 from pagetrail.schemas.errors import InputError
@@ -225,9 +225,10 @@ class PageOwnerFile:
 _HEAD_BYTES: Final = 1 << 12
 
 
-def _plain(stream: Input) -> BinaryIO:
+def _plain(stream: BinaryIO) -> BinaryIO:
     """Return *stream*, or of lines of ``journalctl -o json`` their texts."""
-    return rewritten(stream, message_of) if JOURNAL.match(stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]) else stream
+    is_json = isinstance(stream, io.BufferedReader) and JOURNAL.match(stream.peek(_HEAD_BYTES)[:_HEAD_BYTES])
+    return rewritten(stream, message_of) if is_json else stream
 
 
 PAGE_OWNER: Final = Format(

@@ -28,6 +28,10 @@ _RAW_MARKER: Final = re.compile(
 _FTRACE_CPU: Final = re.compile(rb"-[0-9]{1,9} +(?:\( *(?:-+|[0-9]{1,9})\) *)?\[([0-9]{1,5})\] ")
 _PERF_CPU: Final = re.compile(rb" (?:-1|[0-9]{1,9})(?:/(?:-1|[0-9]{1,9}))? +\[([0-9]{1,5})\] ")
 
+# An event as the other of the two tools writes it: two texts were joined.
+_OF_FTRACE: Final = re.compile(rb".{1,16}" + _FTRACE_CPU.pattern + rb".*\d\.\d{6}(?:\d{3})?: +mm_page_", re.DOTALL)
+_OF_PERF: Final = re.compile(rb".*\d\.\d{6}(?:\d{3})?: +(?:\d+ +)?kmem:mm_page_", re.DOTALL)
+
 # What trace-cmd report prints beside events: tracecmd/trace-read.c, read_data_info; lib/trace-cmd/trace-input.c, init_cpu.
 # The last two are atrace's (frameworks/native/cmds/atrace).
 _TRACE_CMD: Final = re.compile(
@@ -63,12 +67,15 @@ class Unread:
         Whether it may have been an event that tells of a page.
     pages
         The columns that name the pages of which it tells; empty: it may be any.
+    elsewhere
+        It is an event as another tool writes it, with a time of its own: when that was is not read.
     """
 
     kind: str
     cpu: int | None = None
     is_loss: bool = True
     pages: Pages = field(default_factory=dict)
+    elsewhere: bool = False
 
 
 Odd = Known | Unread
@@ -76,6 +83,7 @@ Odd = Known | Unread
 EMPTY_LINE: Final = Known(kind="empty line")
 LOSS_REPORT: Final = Known(kind="report of lost events")
 COMMENT: Final = Known(kind="comment")
+_OF_OTHERS: Final = Unread(kind="event as another tool writes it", elsewhere=True)
 _TOO_LONG: Final = Unread(kind=f"longer than {tk.MAX_LINE:,} bytes")
 
 
@@ -101,6 +109,8 @@ def ftrace_line(line: bytes) -> Odd:
         return Known(kind="function call", what="nothing_new", entries=1)
     if _RAW_MARKER.fullmatch(line):
         return Known(kind="raw marker", what="nothing_new", entries=1)
+    if _OF_PERF.match(line):
+        return _OF_OTHERS
     return _unread(line, _FTRACE_CPU, None if _FRAME.fullmatch(line) is None else "frame of no stack")
 
 
@@ -112,6 +122,8 @@ def perf_line(line: bytes) -> Odd:
         return EMPTY_LINE
     if _PERF.fullmatch(line.strip()):
         return Known(kind="perf's own line")
+    if _OF_FTRACE.match(line):
+        return _OF_OTHERS
     return _unread(line, _PERF_CPU, "call chain of no sample" if line.startswith(b"\t") else None)
 
 
