@@ -11,18 +11,22 @@ from typing import Final
 from pagetrail.producers.encodings import ESCAPE
 from pagetrail.producers.formats.rewritten import Rewrite
 
+_PRINTK: Final = rb"\[ *\d+\.\d{1,9}\](?:\[ *[TC]\d+\])? "  # kernel/printk/printk.c, info_print_prefix (Linux 6.1)
+_PROGRAM: Final = rb"[\w.-]+ [\w./-]+(?:\[\d+\])?: "
 _KINDS: Final = (
     rb"(?:%b\r?)+" % ESCAPE.pattern,
     rb"(?:> ?)+",
     rb"\t+",
     rb"[ \t]+(?=#)",  # the comments of a text that was indented
-    rb" {0,8}\d{1,9}\t",  # cat -n
-    rb"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)? (?:[\w.-]+ [\w./-]+(?:\[\d+\])?: )?",  # ts; journald
-    rb"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [\w.-]+ [\w./-]+(?:\[\d+\])?: ",  # syslog
-    rb"\[?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?\]? ",  # a terminal's program
+    rb" {0,8}\d{1,9}(?:\t|\. )",  # cat -n; a list
+    # a terminal's program, ts, docker and its like, syslog, journald
+    rb"\[?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\]? (?:std(?:out|err) F )?(?:%b)?(?:%b)?"
+    % (_PROGRAM, _PRINTK),
+    rb"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d %b(?:%b)?" % (_PROGRAM, _PRINTK),  # syslog
+    rb"\[?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?\]? ",
     rb"\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} +\d+ +\d+ [VDIWEF] [^:]{0,32}: ",  # logcat -v threadtime
     rb"[VDIWEF]/[^(]{1,32}\( *\d+\): ",  # logcat -v brief
-    rb"(?:<\d+>)?\[ *\d+\.\d{6}\](?:\[ *[TC]\d+\])? ",  # printk (kernel/printk/printk.c, info_print_prefix, Linux 6.1)
+    rb"(?:<\d+>)?%b" % _PRINTK,
 )
 ANY_PREFIX: Final = rb"(?:%b)" % b"|".join(_KINDS)
 """The pattern of all of them, without groups."""

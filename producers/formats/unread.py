@@ -75,6 +75,28 @@ PERF_TRACE: Final = Format(
     ),  # tools/perf/builtin-trace.c, trace__event_handler
     instead=_TRACE_INSTEAD,
 )
+PERF_REPORT: Final = Format(
+    name="a report or a sum of perf's, which holds no event",
+    line=re.compile(
+        rb"# Overhead +|# To display the perf\.data header info| Performance counter stats for |\{\"headers\": "
+    ),
+    instead="give what 'perf script --ns' prints of the same perf.data",
+)
+LTTNG: Final = Format(
+    name="a trace of LTTng, as babeltrace prints it",
+    line=re.compile(rb"\[[\d:.]+\] \(\+[\d?.]+\) (?:\S+ )?kmem_mm_page_\w+: \{"),
+    instead=_TRACE_INSTEAD,
+)
+KERNELSHARK: Final = Format(
+    name="a table of KernelShark",
+    magics=(b"#,CPU,Time Stamp,",),
+    instead="give what 'trace-cmd report' prints of the same trace.dat",
+)
+GIT_LFS: Final = Format(
+    name="a pointer of Git LFS in place of the file",
+    magics=(b"version https://git-lfs.github.com/spec/",),
+    instead="run 'git lfs pull', and give the file itself",
+)
 PERF_KMEM: Final = Format(
     name="output of perf kmem, which holds sums and no page's owner",
     line=re.compile(rb"SUMMARY \((?:page|SLAB) allocator\)| (?:PFN|Page|Callsite) +\|| Total allocation requests +:"),

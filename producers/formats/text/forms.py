@@ -55,6 +55,7 @@ _FILE: Final = re.compile(
     rb" *(?:(?P<file>[^\s:]*\.[^\s:]*):(?: |\d+:)?|\d+:)(?P<rest>.{16,}-\d+\s+(?:\(\s*[-\d]+\)\s+)?\[\d+\] .*)",
     re.DOTALL,
 )
+_FILE_COMMENT: Final = re.compile(rb" *(?:(?P<file>[^\s:]*\.[^\s:]*):(?: |\d+:)?|\d+:)(?P<rest>#.*)", re.DOTALL)
 # the same, trace_show_data: report --ts-diff
 _SINCE: Final = re.compile(rb"(?P<head>.*\[\d+\] .*\d\.\d{6}(?:\d{3})?:) +\(\+\d+\) +(?P<rest>[\w.]+: .*)", re.DOTALL)
 _HTML: Final = re.compile(rb"\s*(?:<!doctype html|<html)", re.IGNORECASE)
@@ -133,7 +134,7 @@ class _OfFiles:
         self._file: bytes | None = None
 
     def __call__(self, line: bytes) -> bytes:
-        found = _matched(_FILE, line)
+        found = _matched(_FILE, line) or _matched(_FILE_COMMENT, line)
         if found is None:
             return line
         if found["file"] is not None and self._file not in (None, found["file"]):

@@ -10,7 +10,15 @@ from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.blocks import Survey
 from pagetrail.producers.formats.text.forms import KERNEL_LOG, LATENCY, LINES, Form, form_of
 from pagetrail.producers.formats.text.ftrace_jit import scan_ftrace
-from pagetrail.producers.formats.text.odd_lines import COMMENT, LOSS_REPORT, Known, Odd, ftrace_line, is_joined
+from pagetrail.producers.formats.text.odd_lines import (
+    COMMENT,
+    COUNT_OF_ENTRIES,
+    LOSS_REPORT,
+    Known,
+    Odd,
+    ftrace_line,
+    is_joined,
+)
 from pagetrail.producers.formats.text.reader import TextReader
 from pagetrail.producers.formats.text.stated import Stated, ring_loss, ring_statistic
 from pagetrail.producers.formats.text.ticks import counts
@@ -58,7 +66,7 @@ class FtraceText(TextReader):
         entries = _ENTRIES.fullmatch(line)
         if entries is not None:
             self._begin(*(int(group) for group in entries.groups()))
-        return COMMENT
+        return None if entries is None and COUNT_OF_ENTRIES.search(line) else COMMENT
 
     def _begin(self, in_buffer: int, written: int, cpus: int) -> None:
         """Take a header's count of entries: those that are not in the buffer any more were lost before the first ones.

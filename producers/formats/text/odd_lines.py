@@ -28,6 +28,8 @@ _RAW_MARKER: Final = re.compile(
 _FTRACE_CPU: Final = re.compile(rb"-[0-9]{1,9} +(?:\( *(?:-+|[0-9]{1,9})\) *)?\[([0-9]{1,5})\] ")
 _PERF_CPU: Final = re.compile(rb" (?:-1|[0-9]{1,9})(?:/(?:-1|[0-9]{1,9}))? +\[([0-9]{1,5})\] ")
 
+COUNT_OF_ENTRIES: Final = re.compile(rb"# ?entri|entries-(?:in-buffer|written)")
+"""What is left of a header's line that counts entries (kernel/trace/trace.c, print_event_info, Linux 6.1)."""
 # An event as the other of the two tools writes it: two texts were joined.
 _OF_FTRACE: Final = re.compile(rb".{1,16}" + _FTRACE_CPU.pattern + rb".*\d\.\d{6}(?:\d{3})?: +mm_page_", re.DOTALL)
 _OF_PERF: Final = re.compile(rb".*\d\.\d{6}(?:\d{3})?: +(?:\d+ +)?kmem:mm_page_", re.DOTALL)
@@ -68,14 +70,14 @@ class Unread:
     pages
         The columns that name the pages of which it tells; empty: it may be any.
     elsewhere
-        It is an event as another tool writes it, with a time of its own: when that was is not read.
+        Why it is a loss at an unknown time; empty: it is one where it stands.
     """
 
     kind: str
     cpu: int | None = None
     is_loss: bool = True
     pages: Pages = field(default_factory=dict)
-    elsewhere: bool = False
+    elsewhere: str = ""
 
 
 Odd = Known | Unread
@@ -83,7 +85,14 @@ Odd = Known | Unread
 EMPTY_LINE: Final = Known(kind="empty line")
 LOSS_REPORT: Final = Known(kind="report of lost events")
 COMMENT: Final = Known(kind="comment")
-_OF_OTHERS: Final = Unread(kind="event as another tool writes it", elsewhere=True)
+_OF_OTHERS: Final = Unread(
+    kind="event as another tool writes it",
+    elsewhere="it has events as another tool writes them, and when they were is not read",
+)
+_ENTRIES_LOST: Final = Unread(
+    kind="garbled count of entries",
+    elsewhere="its header counts what was overwritten, and cannot be read",
+)
 _TOO_LONG: Final = Unread(kind=f"longer than {tk.MAX_LINE:,} bytes")
 
 
@@ -111,6 +120,8 @@ def ftrace_line(line: bytes) -> Odd:
         return Known(kind="raw marker", what="nothing_new", entries=1)
     if _OF_PERF.match(line):
         return _OF_OTHERS
+    if COUNT_OF_ENTRIES.search(line):
+        return _ENTRIES_LOST
     return _unread(line, _FTRACE_CPU, None if _FRAME.fullmatch(line) is None else "frame of no stack")
 
 

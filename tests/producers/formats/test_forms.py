@@ -392,7 +392,8 @@ def test_a_trace_of_which_no_event_could_be_read_is_refused_with_what_was_seen(t
 PREFIXES = [
     "> ", ">> ", "\t", "   12\t", "2026-11-27 08:41:11.123 ", "2026-11-27T08:41:11+0000 web17 kernel: ",
     "Nov 27 08:41:11 web17 kernel: ", "[08:41:11.123] ", "11-27 08:41:11.001  1234  1234 I kernel  : ", "I/kernel  ( 1234): ",
-    "[  100.000001] ", "<6>[  100.000001][ T12] ", "\x1b[32m", "\x1b[?2004l\r",
+    "[2026-11-27 08:41:11] ", "2026-11-27T08:41:11.123456789Z stdout F ", "2026-11-27T08:41:11.1+00:00 web17 kernel: [  1.23] ",
+    "12. ", "[  100.000001] ", "<6>[  100.000001][ T12] ", "\x1b[32m", "\x1b[?2004l\r",
 ]  # fmt: skip
 
 
@@ -406,6 +407,23 @@ def test_what_a_mail_a_console_or_a_log_puts_before_each_line_is_taken_away(pref
 
 def test_comments_of_an_indented_trace_are_comments() -> None:
     assert rows(f"    # tracer: nop\n    #\n    {HEAD}{ALLOC}\n") == [TASK | BLOCK]
+
+
+def test_comments_behind_numbers_of_lines_are_comments() -> None:
+    lines = ["# tracer: nop", "# entries-in-buffer/entries-written: 1/9   #P:2", f"{HEAD}{ALLOC}"]
+    parser = opened("".join(f"{number}:{line}\n" for number, line in enumerate(lines, 1)))
+    assert Kind.GAP in {row["kind"] for row in rows_of(parser.batches())}
+    assert (parser.account.not_understood, parser.account.lost_events) == (0, 8)
+
+
+@pytest.mark.parametrize(
+    "count",
+    ["x# entries-in-buffer/entries-written: 1/9   #P:2", "# entries-in-buffer/entries-written: 1/", "# entries-in-b"],
+)
+def test_a_count_of_entries_that_cannot_be_read_leaves_nothing_sure(count: str) -> None:
+    parser = opened(f"{count}\n{HEAD}{ALLOC}\n")
+    found = [row for row in rows_of(parser.batches()) if row["kind"] == Kind.GAP]
+    assert any("cannot be read" in str(row["detail"]) for row in found)
 
 
 def test_a_quoted_sample_of_perf_has_its_own_name() -> None:
@@ -443,6 +461,11 @@ def test_what_was_written_to_trace_marker_raw_is_no_loss() -> None:
         ('{"MESSAGE": "hello"}\n', "journald"),
         ("     0.000 kmem:mm_page_alloc(pfn: 600000, order: 0)\n", "perf trace"),
         ('{"type": "map", "data": {"@": {"appd": 5}}}\n', "bpftrace"),
+        ("# Overhead  Command\n", "perf"),
+        (" Performance counter stats for 'system wide':\n", "perf"),
+        ("[08:41:11.1] (+0.01) web17 kmem_mm_page_free: { cpu_id = 1 }, { pfn = 1 }\n", "LTTng"),
+        ("#,CPU,Time Stamp,Task,PID\n", "KernelShark"),
+        ("version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
         ("MemFree:        100 kB\n", "counters"),
         ("Node 0, zone      DMA\n  per-node stats\n", "counters"),
         ("0xffffb0d800000000-0xffffb0d800005000   20480 f+0x114/0x1b0 vmap\n", "counters"),
