@@ -31,7 +31,7 @@ _PERF_CPU: Final = re.compile(rb" (?:-1|[0-9]{1,9})(?:/(?:-1|[0-9]{1,9}))? +\[([
 COUNT_OF_ENTRIES: Final = re.compile(rb"# ?entri|entries-(?:in-buffer|written)")
 """What is left of a header's line that counts entries (kernel/trace/trace.c, print_event_info, Linux 6.1)."""
 # An event as the other of the two tools writes it: two texts were joined.
-_OF_FTRACE: Final = re.compile(rb".{1,16}" + _FTRACE_CPU.pattern + rb".*\d\.\d{6}(?:\d{3})?: +mm_page_", re.DOTALL)
+OF_FTRACE: Final = re.compile(rb".{1,16}" + _FTRACE_CPU.pattern + rb".*\d\.\d{6}(?:\d{3})?: +mm_page_", re.DOTALL)
 _OF_PERF: Final = re.compile(rb".*\d\.\d{6}(?:\d{3})?: +(?:\d+ +)?kmem:mm_page_", re.DOTALL)
 
 # What trace-cmd report prints beside events: tracecmd/trace-read.c, read_data_info; lib/trace-cmd/trace-input.c, init_cpu.
@@ -133,7 +133,7 @@ def perf_line(line: bytes) -> Odd:
         return EMPTY_LINE
     if _PERF.fullmatch(line.strip()):
         return Known(kind="perf's own line")
-    if _OF_FTRACE.match(line):
+    if OF_FTRACE.match(line):
         return _OF_OTHERS
     return _unread(line, _PERF_CPU, "call chain of no sample" if line.startswith(b"\t") else None)
 

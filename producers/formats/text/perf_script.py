@@ -10,7 +10,16 @@ from pagetrail.producers.formats.prefixed import ANY_PREFIX, JOURNAL, without_pr
 from pagetrail.producers.formats.rewritten import rewritten
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.blocks import Survey
-from pagetrail.producers.formats.text.odd_lines import COMMENT, LOSS_REPORT, Known, Odd, Unread, is_joined, perf_line
+from pagetrail.producers.formats.text.odd_lines import (
+    COMMENT,
+    LOSS_REPORT,
+    OF_FTRACE,
+    Known,
+    Odd,
+    Unread,
+    is_joined,
+    perf_line,
+)
 from pagetrail.producers.formats.text.perf_jit import LEAST_DIGITS, scan_perf
 from pagetrail.producers.formats.text.reader import TextReader
 from pagetrail.producers.formats.text.stated import Stated, perf_chunks, perf_record_loss, perf_samples, perf_warning
@@ -158,7 +167,7 @@ _HEAD_BYTES: Final = 1 << 16
 
 def _with_whole_head(line: bytes) -> bytes:
     """Return a sample's line with the head that ``scan_perf`` reads: a thread that is not named is -1, as one that is gone."""
-    found = None if line.startswith((b"\t", b"#")) else _SHORT_HEAD.fullmatch(line)
+    found = None if line.startswith((b"\t", b"#")) or OF_FTRACE.match(line) else _SHORT_HEAD.fullmatch(line)
     if found is None:
         return line
     return b"%b %b%b %b" % (found["comm"], (found["ids"] or b"-1").strip(), found["cpu"] or b"", found["rest"])
@@ -169,7 +178,8 @@ def _opened(stream: Input, kernel: RecordedKernel) -> PerfScript:
     prefix = without_prefix(head, _WHOLE_HEAD)
     if prefix:
         return PerfScript(rewritten(stream, prefix), source=stream.source, kernel=kernel)
-    sample = next((line for line in head if not line.startswith((b"\t", b"#")) and _SHORT_HEAD.match(line)), b"")
+    samples = (line for line in head if not (line.startswith((b"\t", b"#")) or OF_FTRACE.match(line)))
+    sample = next((line for line in samples if _SHORT_HEAD.match(line)), b"")
     text = stream if _WHOLE_HEAD.match(sample) else rewritten(stream, _with_whole_head)
     return PerfScript(text, source=stream.source, kernel=kernel)
 

@@ -431,6 +431,12 @@ def test_a_quoted_sample_of_perf_has_its_own_name() -> None:
     assert rows(f"> {sample}\n> {sample}\n")[0]["comm"] == "appd"
 
 
+def test_an_event_of_ftrace_among_samples_of_perf_is_shown_as_it_was_written() -> None:
+    parser = opened(f"{HEAD}{FREE}\n" + f"appd 500 [001] 100.000000: {PERF_ALLOC}\n" * 3)
+    list(parser.batches())
+    assert [example.text for example in parser.account.examples] == [f"{HEAD}{FREE}"]
+
+
 def test_a_line_without_the_prefix_of_the_others_stays_as_it_is() -> None:
     assert refused(f"> # tracer: nop\n> {HEAD}{ALLOC}\nI think that this is wrong.\n> {HEAD}{FREE}\n") == 1
 

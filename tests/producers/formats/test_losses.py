@@ -358,3 +358,8 @@ def test_an_event_as_another_tool_writes_it_is_a_loss_at_an_unknown_time(reader:
     found = gaps(text * 2, reader)
     assert len([gap for gap in found if "another tool" in str(gap["detail"])]) == 1
     assert (None, 0, 2) in bounds(text * 2, reader)
+
+
+def test_the_line_of_another_tool_is_shown_as_it_was_written() -> None:
+    parser, _ = read(event(9) + PERF_BEFORE, "perf")
+    assert parser.account.examples[0].text == event(9).decode().rstrip("\n")
