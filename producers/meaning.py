@@ -59,6 +59,11 @@ class RecordedKernel:
         """Return what to tell the user if whose names of gfp flags the recording has is not known."""
         if self.gfp.known:
             return None
+        if self.gfp.twice:
+            return (
+                f"symbolic gfp masks are read as {self.gfp.read_for} prints them, and it prints two masks as {self.gfp.twice}: "
+                "they are not certain; ingest --gfp-table FILE says which is meant"
+            )
         what = f"of release {self.release}, which was not read" if self.release else "of a release that it does not say"
         return (
             f"symbolic gfp masks are read as {self.gfp.read_for} prints them, and the recording is {what}: they are not certain "
