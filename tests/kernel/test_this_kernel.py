@@ -12,12 +12,11 @@ from pagetrail import api
 from pagetrail.schemas.linux.releases import rules_of
 from pagetrail.schemas.owner import ANOMALY_TEXT, Anomaly
 from tests.conftest import Unavailable
-from tests.kernel.tracefs import MissingTracefs, instance, record
+from tests.kernel.tracefs import END, MissingTracefs, instance, record
 from tests.oracles.kernel_truth import KPF_BUDDY, KPF_IN_USE
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
-END = "2-end"
 NAMED = re.compile(rb"pfn=0x([0-9a-f]+) order=([0-9]+)")
 
 

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Final
 
 TRACEFS: Final = Path("/sys/kernel/tracing")
-EVENTS: Final = ("mm_page_alloc", "mm_page_free", "mm_page_pcpu_drain", "mm_page_alloc_zone_locked")
-RING_KB: Final = 16_000
-"""Of each CPU: some 400,000 events."""
+EVENTS: Final = ("mm_page_alloc", "mm_page_free", "mm_page_pcpu_drain")
+RING_KB: Final = 24_000
+"""Of each CPU: some 700,000 events."""
+
+BEGIN: Final = "1-begin"
+END: Final = "2-end"
 
 
 class MissingTracefs(Exception):
@@ -27,7 +30,7 @@ def instance(name: str) -> Iterator[Path]:
         try:
             if not Path("/proc/kpageflags").exists() or not (TRACEFS / "events/kmem/mm_page_alloc").is_dir():
                 raise MissingTracefs("the kernel has no kpageflags, or no kmem events")
-            with Path("/proc/kpageflags").open("rb") as flags:
+            with Path("/proc/kpageflags").open("rb", buffering=0) as flags:
                 flags.read(8)
             folder.mkdir()
         except OSError as error:
@@ -61,13 +64,20 @@ def record(ftrace: Path, out: Path) -> None:
     (ftrace / "buffer_size_kb").write_text(str(RING_KB))
     for event in EVENTS:
         (ftrace / "events/kmem" / event / "enable").write_text("1")
-    snapshot(ftrace, out, "1-begin")
+    begin = snapshot(ftrace, BEGIN, ("vmstat", "zoneinfo", "iomem"))
     workload(out)
-    snapshot(ftrace, out, "2-end")
+    end = snapshot(ftrace, END, ("kpageflags", "vmstat"))
     (ftrace / "tracing_on").write_text("0")
-    (out / "ring_stats.txt").write_text("".join(_ring(cpu) for cpu in sorted((ftrace / "per_cpu").iterdir())))
+    rings = {cpu.name: (cpu / "stats").read_text().splitlines() for cpu in (ftrace / "per_cpu").iterdir()}
+    if any("overrun: 0" not in lines for lines in rings.values()):
+        raise MissingTracefs("this machine is too busy: its events do not fit into the ring")
+    (out / "ring_stats.txt").write_text("".join(f"final {cpu} {' '.join(lines)} \n" for cpu, lines in rings.items()))
     for name in ("set_event", "trace_clock", "trace"):
         (out / f"{name}.txt").write_bytes((ftrace / name).read_bytes())
+    for name, files in ((BEGIN, begin), (END, end)):
+        (out / "snapshots" / name).mkdir(parents=True)
+        for file, content in files.items():
+            (out / "snapshots" / name / file.replace("kpageflags", "kpageflags.bin")).write_bytes(content)
     uname = os.uname()
     (out / "uname.txt").write_text(
         f"{uname.sysname} {uname.nodename} {uname.release} {uname.version} {uname.machine}\n"
@@ -78,16 +88,16 @@ def record(ftrace: Path, out: Path) -> None:
     (out / "formats/mm_page_alloc.format").write_bytes((ftrace / "events/kmem/mm_page_alloc/format").read_bytes())
 
 
-def snapshot(ftrace: Path, out: Path, name: str) -> None:
-    """Read kpageflags and the small files of memory between markers."""
-    folder = out / "snapshots" / name
-    folder.mkdir(parents=True)
+def snapshot(ftrace: Path, name: str, files: tuple[str, ...]) -> dict[str, bytes]:
+    """Read *files* of /proc between the markers of a snapshot; they are written later, so that this makes few events."""
     for what in ("begin", "page_owner_end"):
         (ftrace / "trace_marker").write_text(f"SNAPSHOT {name} {what} {_clocks()}\n")
-    (folder / "kpageflags.bin").write_bytes(Path("/proc/kpageflags").read_bytes())
-    for file in ("vmstat", "zoneinfo", "iomem"):
-        (folder / file).write_bytes(Path("/proc", file).read_bytes())
+    found = {}
+    for file in files:
+        with Path("/proc", file).open("rb", buffering=0) as source:  # kpageflags is read in whole numbers of 8 bytes
+            found[file] = b"".join(iter(lambda source=source: source.read(1 << 20), b""))  # type: ignore[misc]
     (ftrace / "trace_marker").write_text(f"SNAPSHOT {name} end {_clocks()}\n")
+    return found
 
 
 def workload(scratch: Path) -> None:
@@ -109,7 +119,3 @@ def _clocks() -> str:
         "real": "CLOCK_REALTIME",
     }
     return " ".join(f"{name}={time.clock_gettime_ns(getattr(time, clock))}" for name, clock in clocks.items())
-
-
-def _ring(cpu: Path) -> str:
-    return f"final {cpu.name} {' '.join((cpu / 'stats').read_text().splitlines())} \n"
