@@ -193,7 +193,7 @@ def _causes(kind: Anomaly, facts: Facts) -> list[str]:
     if kind in _ALLOC_UNSEEN:
         causes = _unseen_allocations(facts)
     elif kind == Anomaly.ALLOC_OVER_OWNED:
-        causes = ["a free in a context in which no tracepoint fires"]
+        causes = ["a free without an event (the kernels whose source was read have none)"]
     else:
         return []
     if facts.gaps:
