@@ -59,6 +59,11 @@ class RecordedKernel:
         """Return what to tell the user if whose names of gfp flags the recording has is not known."""
         if self.gfp.known:
             return None
+        if self.gfp.twice:
+            return (
+                f"symbolic gfp masks are read as {self.gfp.read_for} prints them, and it prints two masks as {self.gfp.twice}: "
+                "they are not certain; ingest --gfp-table FILE says which is meant"
+            )
         what = f"of release {self.release}, which was not read" if self.release else "of a release that it does not say"
         return (
             f"symbolic gfp masks are read as {self.gfp.read_for} prints them, and the recording is {what}: they are not certain "
@@ -211,6 +216,17 @@ class Meaning:
         columns = {"pfn": self._page_to_pfn(fields, "page"), "nr_pages": 1 << old, "order": new, "old_order": old}
         return Row(kind=Kind.SPLIT, columns=columns)
 
+    def _split_page(self, fields: Fields) -> Outcome:
+        """A block that is no folio becomes single pages.
+
+        Source: mm/page_alloc.c, __split_page (Linux 7.2). Before, the function has other arguments.
+        """
+        old, releases = _within(fields, "order", 0, MAX_FOLIO_ORDER + 1), (self._rules.release, *self._rules.others)
+        if any(probes.SPLIT_PAGE not in probes.PROBES_WITHOUT_PAGE_OWNER[release] for release in releases):
+            raise _Bad(f"{self._rules.name} has no {probes.SPLIT_PAGE.function} of one order")
+        columns = {"pfn": self._page_to_pfn(fields, "page"), "nr_pages": 1 << old, "order": 0, "old_order": old}
+        return Row(kind=Kind.SPLIT, columns=columns)
+
     def _contig_range(self, fields: Fields) -> Outcome:
         start, end = _below_limit(fields, "start"), _below_limit(fields, "end")
         if start >= end:
@@ -323,6 +339,7 @@ _MEANINGS: Final[dict[str, Callable[[Meaning, Fields], Outcome]]] = {
     probes.SPLIT_OWNER.name: Meaning._split_owner,
     probes.SPLIT_ORDERS.name: Meaning._split_orders,
     probes.ISO_OWNER.name: Meaning._iso_owner,
+    probes.SPLIT_PAGE.name: Meaning._split_page,
     probes.CONTIG_RANGE.name: Meaning._contig_range,
     probes.CONTIG_RANGE_RET.name: Meaning._contig_range_ret,
     probes.ONLINE_PAGES.name: lambda meaning, fields: meaning._entry("online_pages", fields),

@@ -145,4 +145,38 @@ PROBES_OF: Final[Mapping[str, tuple[Probe, ...]]] = MappingProxyType(
 )
 """By release: the probes that show what it does without a tracepoint."""
 
+# Functions that a kernel without page_owner has too. Their events have the names, arguments and meaning of those above.
+MIGRATE_FLAGS: Final = dataclasses.replace(COPY_OWNER, function="folio_migrate_flags")
+"""It ends with folio_copy_owner of the same folios. Source: mm/migrate.c, folio_migrate_flags (Linux 6.1, 6.12, 7.2)."""
+
+MIGRATE_STATES_5_10: Final = dataclasses.replace(COPY_OWNER, function="migrate_page_states")
+"""The new page comes first. Source: mm/migrate.c, migrate_page_states (Linux 5.10)."""
+
+SPLIT_MEMCG: Final = dataclasses.replace(SPLIT_OWNER, function="split_page_memcg")
+"""It is called wherever split_page_owner is, with the same arguments, if the kernel has memory cgroups.
+
+Source: mm/huge_memory.c, __split_huge_page; mm/page_alloc.c, split_page and make_alloc_exact (Linux 5.10, 6.1).
+"""
+
+SPLIT_MEMCG_ORDERS: Final = dataclasses.replace(SPLIT_ORDERS, function=SPLIT_MEMCG.function)
+"""The same, but for hugetlb pages that are demoted. Source: mm/hugetlb.c, demote_free_hugetlb_folios (Linux 6.12)."""
+
+SPLIT_FOLIO_MEMCG: Final = dataclasses.replace(SPLIT_ORDERS, function="folio_split_memcg_refs")
+SPLIT_PAGE: Final = dataclasses.replace(
+    SPLIT_OWNER, name="split_page", function=SPLIT_MEMCG.function, arguments="page=%di:x64 order=%si:u32"
+)
+"""These two are called where split_page_owner is, but for hugetlb pages that are demoted: for folios, and for other blocks, which
+become single pages. Source: mm/huge_memory.c, __split_unmapped_folio; mm/page_alloc.c, __split_page (Linux 7.2)."""
+
+PROBES_WITHOUT_PAGE_OWNER: Final[Mapping[str, tuple[Probe, ...]]] = MappingProxyType(
+    {
+        "5.10": (SPLIT_MEMCG, MIGRATE_STATES_5_10),
+        "6.1": (SPLIT_MEMCG, MIGRATE_FLAGS),
+        "6.12": (SPLIT_MEMCG_ORDERS, MIGRATE_FLAGS),
+        "7.2": (SPLIT_FOLIO_MEMCG, SPLIT_PAGE, MIGRATE_FLAGS),
+    }
+)
+"""By release: the probes that show an act of a kernel that is built without page_owner, all of them together. Ranges that are taken
+as a whole have the probes above. No probe shows an owner of pages that compaction isolates, or that are allocated in bulk."""
+
 HOTPLUG_PROBES: Final = (ONLINE_PAGES, ONLINE_PAGES_RET, OFFLINE_PAGES, OFFLINE_PAGES_RET)

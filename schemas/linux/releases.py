@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from pagetrail.schemas.errors import BadArgument
 from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1, GFP_MOVABLE, format_gfp, parse_gfp
-from pagetrail.schemas.linux.gfp_tables import GFP_TABLES
+from pagetrail.schemas.linux.gfp_tables import GFP_TABLES, TWICE
 from pagetrail.schemas.linux.migrate import (
     MIGRATE_REASON_NAMES,
     MIGRATE_REASON_NAMES_5_10,
@@ -198,12 +198,15 @@ class GfpReading:
     read_for
         Whose names they are: ``Linux 6.1``; of a release between two that were read, both: ``Linux 6.1 or 6.12``.
     known
-        Whether they are the names of the kernel that was recorded.
+        Whether they are the names of the kernel that was recorded, each of one mask.
+    twice
+        A name that this kernel prints for two masks; null: there is none.
     """
 
     flags: Mapping[str, int]
     read_for: str
     known: bool
+    twice: str | None = None
 
 
 def gfp_of(release: str | None) -> GfpReading:
@@ -218,7 +221,8 @@ def gfp_of(release: str | None) -> GfpReading:
     newer = [name for name in GFP_TABLES if _version(name) > wanted]
     chosen = older[-1] if older else newer[0]
     if _version(chosen) == wanted:
-        return GfpReading(flags=GFP_TABLES[chosen], read_for=f"Linux {chosen}", known=True)
+        twice = TWICE.get(chosen)
+        return GfpReading(flags=GFP_TABLES[chosen], read_for=f"Linux {chosen}", known=twice is None, twice=twice)
     between = f"Linux {chosen} or {newer[0]}" if older and newer else f"Linux {chosen}"
     return GfpReading(flags=GFP_TABLES[chosen], read_for=between, known=False)
 

@@ -228,6 +228,15 @@ def test_a_split_that_the_recorded_kernel_does_not_have_is_refused(
     assert isinstance(outcome(name, kernel=RecordedKernel(release=release), page=BASE + 64 * 512, **fields), Refused)
 
 
+@pytest.mark.parametrize(("release", "read"), [("7.2.13", True), ("6.12.117", False), ("6.18.44", False)])
+def test_a_block_that_is_no_folio_becomes_single_pages_where_its_function_has_one_order(
+    release: str, read: bool
+) -> None:
+    row = outcome("split_page", kernel=RecordedKernel(release=release), page=BASE + 64 * 512, order=3)
+    split = Row(kind=Kind.SPLIT, columns={"pfn": 512, "nr_pages": 8, "order": 0, "old_order": 3})
+    assert row == split if read else isinstance(row, Refused)
+
+
 def test_more_pages_than_there_are_orders_are_pages_in_either_kernel() -> None:
     row = outcome("split_owner", kernel=RecordedKernel(release="6.6.1"), page=BASE + 64 * 512, nr=32)
     assert row == Row(kind=Kind.SPLIT, columns={"pfn": 512, "nr_pages": 32, "order": 0})

@@ -126,6 +126,7 @@ _PRINTED: Final = {
     probes.COPY_OWNER.name: _printed(_PROBE, new=_NUMBER, old=_NUMBER),
     probes.SPLIT_OWNER.name: _printed(_PROBE, page=_NUMBER, nr=_NUMBER),
     probes.SPLIT_ORDERS.name: _printed(_PROBE, page=_NUMBER, old_order=_NUMBER, new_order=_NUMBER),
+    probes.SPLIT_PAGE.name: _printed(_PROBE, page=_NUMBER, order=_NUMBER),
     probes.ISO_OWNER.name: _printed(_PROBE, page=_NUMBER, order=_NUMBER, gfp=_NUMBER),
     probes.CONTIG_RANGE.name: _printed(_PROBE, start=_NUMBER, end=_NUMBER, gfp=_NUMBER),
     probes.CONTIG_RANGE_RET.name: _printed(_PROBE, ret=_SMALL),

@@ -377,3 +377,15 @@ def test_the_fields_of_two_lines_are_those_of_none(what: bytes) -> None:
 def test_a_field_that_no_event_has_may_be_a_vendors() -> None:
     vendors = b" nid=0 zone=Normal nr_free=3650 alloc_type=2 mtype=1"
     assert bounds(BEFORE + event(3, ALLOC + vendors) + event(4, FREE + vendors) + AFTER) == []
+
+
+@pytest.mark.parametrize(("reader", "text"), [("ftrace", sample(9) + BEFORE), ("perf", event(9) + PERF_BEFORE)])
+def test_an_event_as_another_tool_writes_it_is_a_loss_at_an_unknown_time(reader: str, text: bytes) -> None:
+    found = gaps(text * 2, reader)
+    assert len([gap for gap in found if "another tool" in str(gap["detail"])]) == 1
+    assert (None, 0, 2) in bounds(text * 2, reader)
+
+
+def test_the_line_of_another_tool_is_shown_as_it_was_written() -> None:
+    parser, _ = read(event(9) + PERF_BEFORE, "perf")
+    assert parser.account.examples[0].text == event(9).decode().rstrip("\n")
