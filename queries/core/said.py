@@ -94,7 +94,7 @@ def said_texts_in(stream: Stream, file: StoreFile) -> pa.Array:
     """Return the texts that dumps said, as one file of the store has them."""
     if int(stream.piece(file).meta["format"]) < SAID_SINCE:
         return pa.nulls(0, pa.utf8())
-    return stream.once("said_texts", file.name, lambda: _read_said_texts(stream, file))
+    return stream.once("said_texts", file, None, lambda: _read_said_texts(stream, file))
 
 
 def _read_said_texts(stream: Stream, file: StoreFile) -> pa.Array:

@@ -190,8 +190,8 @@ class Stream:
             if pfns is None:
                 rows = _covering(db, "*", f"{covers} ORDER BY kernel_view, pfn")
             else:
-                rows = self._pieces_of(db, covers, np.asarray(pfns, np.int64))
-            return rows, self.once("texts", (file.name, frozenset(texts)), lambda: Texts.read(db, texts))
+                rows = self._pieces_of(db, covers, np.unique(np.asarray(pfns, np.int64)))
+            return rows, self._texts_of(db, file, texts)
 
     def _pieces_of(self, db: duckdb.DuckDBPyConnection, covers: str, pfns: NDArray[np.int64]) -> pa.Table:
         """Return what ``rows_at`` does for sorted *pfns*. A few columns say which rows those are, and no others are read whole."""
@@ -208,11 +208,15 @@ class Stream:
         found = stored.columns(rows, PIECE_DTYPE)
         return rows.filter(pa.array(np.isin(run_key(found), run_key(chosen))))
 
-    def once(self, kind: str, key: object, make: Callable[[], Kept]) -> Kept:
-        """Return what *make* returns, or returned for the same *key* the last time that this *kind* was asked for.
+    def _texts_of(self, db: duckdb.DuckDBPyConnection, file: StoreFile, wanted: Collection[str]) -> Texts:
+        return self.once("texts", file, frozenset(wanted), lambda: Texts.read(db, wanted)) if wanted else Texts()
 
-        Questions often follow each other at one instant, or in one file of the store.
+    def once(self, kind: str, file: StoreFile, wanted: object, make: Callable[[], Kept]) -> Kept:
+        """Return what *make* returns, or returned for the same *file* and *wanted* when this *kind* was asked for last.
+
+        Questions often follow each other in one file of the store. One that was made again under the same name is another file.
         """
+        key = file.name, stored.hold(self.place.store, file.name).version, wanted
         last = self._last.get(kind)
         if last is None or last[0] != key:
             last = self._last[kind] = key, make()
@@ -240,9 +244,6 @@ class Stream:
 
     def doubts_at(self, at: Instant) -> NDArray[np.void]:
         """Return every doubt that bears on *at*, in whichever file it is: later files may doubt it, earlier doubts may last."""
-        return self.once("doubts", (at, self.believed, self.files[-1].name), lambda: self._doubts_at(at))
-
-    def _doubts_at(self, at: Instant) -> NDArray[np.void]:
         first = self.holding(at)
         files = [file for file in self.files[:first] if self.casts_lasting_doubts(file)]
         files += [f for f in self.files[first:] if int(self.piece(f).meta["doubts_reach_back_to"]) <= at.ts]

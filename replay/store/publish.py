@@ -1,7 +1,6 @@
 """Segments and tips: made in DuckDB and published in the store; replaced tips are removed."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from tempfile import gettempdir
@@ -91,34 +90,37 @@ _WRITERS: Final = Instance(
 
 def _write_tables(path: Path, tables: dict[str, Iterator[pa.RecordBatch]]) -> None:
     give_back()
-    with _WRITERS.attached(path, f"BLOCK_SIZE {BLOCK_SIZE}, ROW_GROUP_SIZE {ROW_GROUP_SIZE}") as db:
-        segment = db.execute("SELECT current_database()").fetchall()[0][0]
-        db.execute("BEGIN")
-        db.execute(f"COPY FROM DATABASE empty TO {segment} (SCHEMA)")
-        for name, batches in tables.items():
-            first = next(batches, None)
-            if first is not None:
-                incoming = pa.RecordBatchReader.from_batches(arrow_schema(name), chain((first,), batches))
-                with _allowed(db, first):
-                    _insert(db, name, incoming)
-        db.execute("COMMIT")
-        db.execute("CHECKPOINT")
+    limit = _LEAST_MEMORY
+    try:
+        with _WRITERS.attached(path, f"BLOCK_SIZE {BLOCK_SIZE}, ROW_GROUP_SIZE {ROW_GROUP_SIZE}") as db:
+            segment = db.execute("SELECT current_database()").fetchall()[0][0]
+            db.execute("BEGIN")
+            db.execute(f"COPY FROM DATABASE empty TO {segment} (SCHEMA)")
+            for name, batches in tables.items():
+                first = next(batches, None)
+                if first is not None:
+                    limit = _allow(db, first, limit)
+                    schema = arrow_schema(name)
+                    db.register("incoming", pa.RecordBatchReader.from_batches(schema, chain((first,), batches)))
+                    db.execute(f'INSERT INTO "{name}" SELECT * FROM incoming')
+                    db.unregister("incoming")
+            db.execute("COMMIT")
+            db.execute("CHECKPOINT")
+    finally:
+        if limit > _LEAST_MEMORY:
+            _WRITERS.root().execute(f"SET memory_limit = '{_LEAST_MEMORY}B'")
 
 
-def _insert(db: duckdb.DuckDBPyConnection, name: str, incoming: pa.RecordBatchReader) -> None:  # noqa: ARG001
-    """Insert rows into a table: DuckDB finds *incoming* by its name. Registering it first would take as long as the insert."""
-    db.execute(f'INSERT INTO "{name}" SELECT * FROM incoming')
+def _allow(db: duckdb.DuckDBPyConnection, rows: pa.RecordBatch, limit: int) -> int:
+    """Raise the limit of memory where *rows* are large, and return it: a text has to be there in one piece, and twice.
 
-
-@contextmanager
-def _allowed(db: duckdb.DuckDBPyConnection, rows: pa.RecordBatch) -> Iterator[None]:
-    """Raise the limit of memory while *rows* and their like are written: a large text has to be there in one piece, and twice."""
-    more = 4 * rows.nbytes if rows.nbytes * 4 > _LEAST_MEMORY else 0
-    if more:
-        db.execute(f"SET memory_limit = '{_LEAST_MEMORY + more}B'")
-    yield
-    if more:
-        db.execute(f"SET memory_limit = '{_LEAST_MEMORY}B'")
+    It lasts until the file is written: the commit and the checkpoint need the room, too.
+    """
+    wanted = _LEAST_MEMORY + 4 * int(rows.nbytes)
+    if 4 * rows.nbytes <= _LEAST_MEMORY or wanted <= limit:
+        return limit
+    db.execute(f"SET memory_limit = '{wanted}B'")
+    return wanted
 
 
 def _check_same(store: Store, name: str, digest: str) -> None:
