@@ -53,9 +53,9 @@ def message_of(line: bytes) -> bytes:
         return line
     try:
         message = json.loads(line)["MESSAGE"]
-        return (
-            message.encode() if isinstance(message, str) else bytes(message)
-        )  # bytes that are no UTF-8 are a list of numbers
+        if isinstance(message, str):
+            return message.encode()
+        return bytes(message) if isinstance(message, list) else line  # bytes that are no UTF-8 are a list of numbers
     except (ValueError, TypeError, LookupError, RecursionError):
         return line
 
