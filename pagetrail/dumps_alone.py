@@ -36,7 +36,7 @@ def dumps_in_order(
 
 
 def files_in_order(files: "Sequence[Source]") -> list[int]:
-    """Return the places of the *files* of one boot in an archive: dumps by their times, all else as it stands."""
+    """Return the places of *files*, the dumps of one boot in an archive, by their times; as they stand, if one has no time."""
     from pagetrail.producers.dump_given import Given
     from pagetrail.producers.formats.dump_order import in_order_of_time
 

@@ -1,7 +1,7 @@
 """The output of a parser: batches of events in the order read, and at the end an account of what was read."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -58,7 +58,9 @@ class ReadAccount:
     entries
         By CPU: how many entries of its ring were read, whatever they say.
     further_entries
-        How many more the lines were whose CPU is not counted: calls of functions, and what was not understood.
+        How many more the lines were: calls of functions, and what was not understood.
+    unread_entries
+        By CPU: how many of these were lines of it that were not understood.
     """
 
     events: Counter[str] = field(default_factory=Counter)
@@ -73,6 +75,7 @@ class ReadAccount:
     kinds: dict[tuple[LineKind, str], Lines] = field(default_factory=dict)
     entries: dict[int, int] = field(default_factory=dict)
     further_entries: int = 0
+    unread_entries: Counter[int] = field(default_factory=Counter)
     unread: int = 0
     """Records of page_owner that were seen and could not be read."""
     notes: list[str] = field(default_factory=list)
@@ -90,6 +93,15 @@ class ReadAccount:
         self.not_understood += 1
         if len(self.examples) < EXAMPLES_KEPT:
             self.examples.append(NotUnderstood(line=line, text=text[:NOTED]))
+
+    def missing_of(self, counted: Mapping[int, int]) -> int:
+        """Return how many entries were not read of those that are *counted* by CPU.
+
+        A line that was not understood has a gap of its own, and is none of the missing ones: of its CPU, or of any.
+        """
+        read = self.unread_entries + Counter(self.entries)
+        missing: int = sum(max(0, count - read[cpu]) for cpu, count in counted.items())
+        return max(0, missing - self.further_entries + self.unread_entries.total())
 
     def count_lines(self, what: LineKind, kind: str, line: int, *, lines: int = 1, text: str = "") -> None:
         """Count *lines* lines of a kind, the first of which is number *line*."""

@@ -3,12 +3,13 @@
 import errno
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
 from pagetrail.producers.archives import Archive, ArchivedFile, ArchiveKind, archive_kind, open_archive
+from pagetrail.producers.formats.dump_order import is_dump
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.inputs import PACKED_SUFFIX, UNCOMPRESSED_STEP, Source, source_of
 from pagetrail.producers.spool import SPOOL_BYTES, filled, held, room_of
@@ -83,8 +84,8 @@ class Unpacking:
     limit
         Bytes of one recording.
     order
-        Returns the places of the files, capture directories aside, in the order in which they are to be given; all of them are
-        unpacked before the first is given. Null: as they lie in the archive, one at a time.
+        Returns the places of dumps in the order in which they are to be given. They are unpacked before the first of them is given,
+        if nothing else is in the archive that can be read, capture directories aside. Null: as they lie in the archive.
 
     Attributes
     ----------
@@ -115,19 +116,19 @@ class Unpacking:
         try:
             with tempfile.TemporaryDirectory(prefix=".pagetrail-unpacked-", dir=room_of(self._folder)) as place:
                 folders = {root: _Folder(path=Path(place, str(n), self._named(root))) for n, root in enumerate(roots)}
-                kept: list[tuple[str, Source]] = []
+                dumps: list[tuple[str, Source]] | None = None if self._order is None else []
                 for file in archive.files():
                     root = _root_of(file.name, roots)
                     if root is not None:
                         self._keep(file, root, folders[root])
                     elif _OF_MACOS.search(file.name):
                         self.notes.append(f"{file.name} is left out: it is a file of macOS's archiver")
-                    elif self._order is None:
+                    elif dumps is None:
                         yield from self._alone(file)
                     else:
-                        kept += self._kept(file, Path(place, f"file-{len(kept)}"))
+                        dumps = yield from self._beside(dumps, file, Path(place, f"file-{len(dumps)}"))
                     cut = cut or file.truncated is not None
-                yield from self._ordered(kept)
+                yield from self._ordered(dumps or ())
                 for root, found in folders.items():
                     yield Unpacked(name=root or self._source.name, path=found.path, cut=found.cut)
         finally:
@@ -161,6 +162,25 @@ class Unpacking:
             return
         with kept:
             yield Unpacked(name=file.name, path=held(kept, _inside(file.name).name or "file", file.truncated))
+
+    def _beside(
+        self, dumps: list[tuple[str, Source]], file: ArchivedFile, path: Path
+    ) -> Generator[Unpacked, None, list[tuple[str, Source]] | None]:
+        """Keep a file beside the *dumps* if it is one, and return all; else yield it.
+
+        Where it is another recording, the dumps come before it as they lie, and null is returned: what follows does so, too.
+        """
+        for name, source in self._kept(file, path):
+            found = is_dump(source)
+            if found:
+                dumps.append((name, source))
+                return dumps
+            for before in dumps if found is False else ():
+                yield Unpacked(name=before[0], path=before[1])
+            yield Unpacked(name=name, path=source)
+            path.unlink()
+            return None if found is False else dumps
+        return dumps
 
     def _kept(self, file: ArchivedFile, path: Path) -> Iterator[tuple[str, Source]]:
         """Unpack a file of its own to *path*; yield its name in the archive, and itself."""

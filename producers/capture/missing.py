@@ -8,20 +8,14 @@ from pagetrail.schemas.details import Gap
 
 
 def missing_entries(rings: Rings, account: ReadAccount, end: int) -> Iterator[Gap]:
-    """Yield the gaps, up to *end*, of what the rings count and the trace does not have.
-
-    A line that was not understood has a gap of its own, and is none of the missing ones.
-    """
-    missing = -account.further_entries
-    for cpu, ring in rings.final.items():
-        if ring is None:
-            continue
-        counted, found = ring.entries + ring.read, account.entries.get(cpu, 0)
-        missing += max(0, counted - found)
-        if found > counted:
-            both = f"the trace has {found:,} events of CPU {cpu}, ring_stats.txt counts {counted:,}"
+    """Yield the gaps, up to *end*, of what the rings count and the trace does not have."""
+    counted = {cpu: ring.entries + ring.read for cpu, ring in rings.final.items() if ring is not None}
+    for cpu, count in counted.items():
+        found = account.entries.get(cpu, 0)
+        if found > count:
+            both = f"the trace has {found:,} events of CPU {cpu}, ring_stats.txt counts {count:,}"
             yield Gap(t_lo=0, t_hi=end, reason=f"{both}: one of the two is not whole")
-    if missing > 0:
+    if missing := account.missing_of(counted):
         reason = f"ring_stats.txt counts {missing:,} events that are not in the trace"
         yield Gap(t_lo=0, t_hi=end, lost=missing, reason=reason)
 

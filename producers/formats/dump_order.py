@@ -4,12 +4,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pagetrail.producers.dump_given import Given, MadeAt
-from pagetrail.producers.formats.page_owner.alone import PageOwnerFile
+from pagetrail.producers.formats.page_owner.alone import DUMPS, PageOwnerFile
 from pagetrail.producers.formats.recognise import opener, recognised
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.inputs import Source, source_of
 from pagetrail.producers.meaning import UNKNOWN_KERNEL
 from pagetrail.schemas.errors import InputError
+
+
+def is_dump(file: Source) -> bool | None:
+    """Return whether a file is a page_owner dump alone; null: it is nothing that can be read."""
+    try:
+        found, _ = recognised(file)
+    except InputError:
+        return None  # its own ingest says why
+    return None if found.opens is None else found.name in DUMPS
 
 
 def in_order_of_time(dumps: Sequence[tuple[str | Source, Given]]) -> list[int]:

@@ -94,6 +94,8 @@ class Format:
         As messages say what is expected.
     magics
         Beginnings that only files of it have.
+    begins
+        Pattern of such a beginning, where it is longer than what is always the same.
     line
         Pattern that only lines of it match: a text is of the format with the most such lines among its first.
     within
@@ -117,6 +119,7 @@ class Format:
     name: str
     phrase: str = ""
     magics: tuple[bytes, ...] = ()
+    begins: re.Pattern[bytes] | None = None
     line: re.Pattern[bytes] | None = None
     within: bool = False
     opens: Opener | None = None

@@ -5,11 +5,14 @@ tools/lib/traceevent (Linux 5.10), which prints for perf and trace-cmd, does not
 Addresses that are hashed (lib/vsprintf.c, ptr_to_id, Linux 4.15 and later) or not printed relate to no pfn, and prove nothing.
 """
 
+import enum
 import re
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
+
+from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 
 LEAST_PAGES: Final = 8
 """So many pages show how pointer and pfn relate."""
@@ -20,26 +23,54 @@ MOST_OTHERS: Final = 4
 LARGEST_PAGE: Final = 1 << 10
 """Bytes of a struct page at most: 64 in Linux 6.1 on x86_64, and none has had as many as 256."""
 
+PIECE_PAGES: Final = 1 << 15
+"""A memory map of several pieces has one a section (SPARSEMEM without VMEMMAP). Source: SECTION_SIZE_BITS (Linux 6.1, x86_64)."""
+
+_HASHED: Final = 1 << 32
+"""Hashed addresses have 32 bits. Source: lib/vsprintf.c, ptr_to_id (Linux 4.15 and later, 64 bits)."""
+
 _KERNEL_HALF: Final = 1 << 63
 _POINTERS: Final = 1 << 64
 _PAIR: Final = re.compile(rb"\bpage=(?:0x)?([0-9a-f]{1,16}) pfn=(0x[0-9a-f]{1,15}|[0-9]{1,18})(?![^ \r\n])")
 
 
+class Related(enum.Enum):
+    """How the page of an event is related to its pfn."""
+
+    SAME = enum.auto()
+    """They are of one page, or the page proves nothing."""
+    CONTRADICTED = enum.auto()
+    """They are of two pages."""
+    ELSEWHERE = enum.auto()
+    """Neither is of a section that the beginning of the text shows: the memory map may have another piece there."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PagePointers:
-    """How a recording prints the page of each pfn: ``base + pfn * size``, modulo 2^64."""
+    """How a recording prints the page of each pfn: ``base + pfn * size``, modulo 2^64.
+
+    Attributes
+    ----------
+    pages
+        The pages of which this is known, in whole sections.
+    """
 
     size: int
     base: int
+    pages: range
 
-    def contradict(self, payload: bytes) -> bool:
-        """Return whether *payload*, the text behind an event's name, has a page and a pfn that are not those of one page."""
+    def related(self, payload: bytes) -> Related:
+        """Return how the page and the pfn of *payload* are related, the text behind an event's name."""
         found = _PAIR.search(payload)
         if found is None:
-            return False
+            return Related.SAME
         page, pfn = _values(found[1], found[2])
-        no_page = page == pfn == 0  # an allocation that failed
-        return not no_page and page != (self.base + pfn * self.size) % _POINTERS
+        is_hashed = self.size > 1 and page < _HASHED  # so is that of an allocation that failed, which is null
+        if is_hashed or page == (self.base + pfn * self.size) % _POINTERS:
+            return Related.SAME
+        its_pfn, rest = divmod((page - self.base) % _POINTERS, self.size)
+        known = pfn in self.pages or (not rest and its_pfn in self.pages)
+        return Related.CONTRADICTED if known else Related.ELSEWHERE
 
 
 def pointers_of(head: bytes) -> PagePointers | None:
@@ -53,10 +84,15 @@ def pointers_of(head: bytes) -> PagePointers | None:
     size = _size_of(sorted(pairs, key=lambda pair: (pair[1], pair[0])))
     bases = Counter((page - pfn * size) % _POINTERS for page, pfn in pairs)
     base, agreeing = bases.most_common(1)[0]
-    told = size == 1 and base == 0
+    if size == 1 and base == 0:
+        pages = range(PFN_LIMIT)
+    else:
+        shown = [pfn // PIECE_PAGES for page, pfn in pairs if (page - pfn * size) % _POINTERS == base]
+        pages = range(min(shown) * PIECE_PAGES, (max(shown) + 1) * PIECE_PAGES)
     if agreeing < LEAST_PAGES or MOST_OTHERS * (len(pairs) - agreeing) > len(pairs):
         return None
-    return PagePointers(size=size, base=base) if told or (size > 1 and base >= _KERNEL_HALF) else None
+    is_known = base == 0 if size == 1 else base >= _KERNEL_HALF
+    return PagePointers(size=size, base=base, pages=pages) if is_known else None
 
 
 def _size_of(pairs: list[tuple[int, int]]) -> int:

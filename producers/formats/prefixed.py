@@ -5,6 +5,7 @@ A text has one kind of prefix. A line without it stays as it is, so that it is c
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
@@ -13,11 +14,12 @@ from pagetrail.producers.formats.rewritten import Rewrite
 
 _PRINTK: Final = rb"\[ *\d+\.\d{1,9}\](?:\[ *[TC]\d+\])? "  # kernel/printk/printk.c, info_print_prefix (Linux 6.1)
 _PROGRAM: Final = rb"[\w.-]+ [\w./-]+(?:\[\d+\])?: "
+_INDENTED: Final = rb"[ \t]+(?=#[ \t]|#$)"  # the comments of a text that was indented; its events may be so
 _KINDS: Final = (
     rb"(?:%b\r?)+" % ESCAPE.pattern,
     rb"(?:> ?)+",
     rb"\t+",
-    rb"[ \t]+(?=#)",  # the comments of a text that was indented
+    _INDENTED,
     rb" {0,8}\d{1,9}(?:\t|\. )",  # cat -n; a list
     # a terminal's program, ts, docker and its like, syslog, journald
     rb"\[?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\]? (?:std(?:out|err) F )?(?:%b)?(?:%b)?"
@@ -36,15 +38,25 @@ JOURNAL: Final = re.compile(rb'\{.*"MESSAGE" ?: ?"')
 
 
 def without_prefix(lines: Iterable[bytes], common: re.Pattern[bytes]) -> Rewrite | None:
-    """Return what takes away the prefix behind which the first line stands that matches *common*; null: it stands behind none."""
+    """Return what takes away the prefix behind which most lines stand that match *common*; null: they stand behind none.
+
+    A task's name may look like a prefix, but not those of most tasks. Comments count where no other line does.
+    """
+    events, comments = Counter[re.Pattern[bytes] | None](), Counter[re.Pattern[bytes] | None]()
     for line in lines:
-        for kind in _PATTERNS:
-            found = kind.match(line)
-            if found and common.match(line, found.end()):
-                return message_of if kind is JOURNAL else _Unprefixed(kind)
-        if common.match(line) and not line.startswith(b"#"):
-            return None
-    return None
+        behind = (
+            (kind, prefix) for kind in _PATTERNS if (prefix := kind.match(line)) and common.match(line, prefix.end())
+        )
+        kind, prefix = next(behind, (None, None))
+        if kind or common.match(line):
+            is_comment = line.startswith(b"#", prefix.end() if prefix else 0)
+            (comments if is_comment else events)[kind] += 1
+    kind = (events or comments).most_common(1)[0][0] if events or comments else None
+    if kind is None and comments[_INDENT]:
+        kind = _INDENT
+    if kind is None:
+        return None
+    return message_of if kind is JOURNAL else _Unprefixed(kind)
 
 
 def message_of(line: bytes) -> bytes:
@@ -54,8 +66,10 @@ def message_of(line: bytes) -> bytes:
     try:
         message = json.loads(line)["MESSAGE"]
         if isinstance(message, str):
-            return message.encode()
-        return bytes(message) if isinstance(message, list) else line  # bytes that are no UTF-8 are a list of numbers
+            message = message.encode()
+        elif isinstance(message, list):  # bytes that are no UTF-8, as numbers
+            message = bytes(message)
+        return message.replace(b"\n", b" ") if isinstance(message, bytes) else line
     except (ValueError, TypeError, LookupError, RecursionError):
         return line
 
@@ -74,4 +88,5 @@ class _Unprefixed:
         return ESCAPE.sub(b"", line) if b"\x1b" in line else line
 
 
-_PATTERNS: Final = (JOURNAL, *(re.compile(kind) for kind in _KINDS))
+_INDENT: Final = re.compile(_INDENTED)
+_PATTERNS: Final = (JOURNAL, *(_INDENT if kind is _INDENTED else re.compile(kind) for kind in _KINDS))

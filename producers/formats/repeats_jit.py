@@ -16,6 +16,12 @@ LARGEST_ORDER: Final = 40
 """No machine has as many pages."""
 
 _GAP: Final = int(Kind.GAP)
+_ONCE: Final = (
+    int(Kind.ALLOC), int(Kind.FREE), int(Kind.DRAIN), int(Kind.REFILL), int(Kind.SPLIT), int(Kind.MIGRATE), int(Kind.ISOLATE),
+    int(Kind.MARKER),
+)  # fmt: skip
+"""What cannot happen twice to the same pages at once, or says nothing more. Calls can, with their returns: one that failed is made
+again."""
 
 
 @inner
@@ -29,7 +35,7 @@ def same_row(rows: NDArray[np.int64], left: int, right: int) -> bool:
 
 @inner
 def pages(order: int) -> int:
-    """Return how many pages a row of *order* names at least; absent: one."""
+    """Return how many pages a row of *order* names, by its order; absent: one."""
     return int(np.int64(1) << np.int64(min(max(order, 0), LARGEST_ORDER)))
 
 
@@ -39,7 +45,8 @@ def touches(rows: NDArray[np.int64], left: int, right: int) -> bool:
     start, other = rows[R_PFN, left], rows[R_PFN, right]
     if start < 0 or other < 0:
         return bool(start < 0 and other < 0 and rows[R_KIND, left] == rows[R_KIND, right])
-    return bool(start < other + pages(rows[R_ORDER, right]) and other < start + pages(rows[R_ORDER, left]))
+    meet = start < other + pages(rows[R_ORDER, right]) and other < start + pages(rows[R_ORDER, left])
+    return bool(meet)
 
 
 @jit
@@ -49,6 +56,8 @@ def repeated(rows: NDArray[np.int64], row: int) -> int:
     Between the two, no other row names any of its pages, and nothing was lost: a page that is freed is not freed once more by the
     same CPU before it was allocated, nor is one that is allocated.
     """
+    if rows[R_KIND, row] not in _ONCE:
+        return -1
     for other in range(row - 1, max(row - 1 - MOST_ROWS, -1), -1):
         if rows[R_TS, other] != rows[R_TS, row] or rows[R_KIND, other] == _GAP:
             return -1

@@ -121,7 +121,8 @@ COUNTERS: Final = Format(
 )
 DIFF: Final = Format(
     name="a difference of two texts, as diff prints it",
-    magics=(b"diff --git ", b"diff -", b"--- a/"),
+    magics=(b"diff --git ", b"diff -"),
+    begins=re.compile(rb"--- .+\n\+\+\+ .+\n@@ -|\*\*\* .+\n--- .+\n\*{15}"),
     line=re.compile(rb"@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@"),
     within=True,
     instead="its lines are of both, and lines that are the same may be left out: give the two texts, each as a file of its own",

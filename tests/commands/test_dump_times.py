@@ -191,6 +191,30 @@ def test_dumps_in_an_archive_are_taken_in_the_order_of_their_times(tmp_path: Pat
     assert not list(tmp_path.rglob(".pagetrail-*"))
 
 
+@pytest.mark.parametrize(
+    ("files", "ordered"),
+    [(("after.txt", "README", "before.txt"), True), (("before.txt", "trace", "after.txt"), False)],
+    ids=["a text", "a recording"],
+)
+def test_what_else_is_in_an_archive_changes_the_order_of_its_dumps_only_if_it_is_a_recording(
+    tmp_path: Path, files: tuple[str, ...], ordered: bool
+) -> None:
+    folder = Folder(tmp_path, after=timed((1, 100), (3, 900)), before=timed((1, 100), (2, 200)))
+    (tmp_path / "README").write_text("Two dumps of one boot.\n")
+    trace = "# tracer: nop\n#\n    sh-1 [000] ....  9.0: mm_page_free: page=x pfn=0x8 order=0\n"
+    (tmp_path / "trace").write_text(trace.replace("9.0", "0.000000500"))
+    with tarfile.open(tmp_path / "all.tar", "w") as packed:
+        for file in files:
+            packed.add(tmp_path / file, file)
+    done = folder("ingest", tmp_path / "all.tar", "--boot-id", "b1")
+    assert done.code == (2 if ordered else 0), done.err
+    assert ("in the order of their times: before.txt, after.txt" in done.err) == ordered
+    assert ("README: expected" in done.err) == ordered
+    sources = [line.split(":")[0] for line in done.err.splitlines() if "; stream " in line]
+    assert sources == (["before.txt", "after.txt"] if ordered else [*files])
+    assert not list(tmp_path.rglob(".pagetrail-*"))
+
+
 def test_in_a_topic_dumps_of_one_boot_are_ordered_over_several_commands(
     tmp_path: Path, kafka: Kafka, topic: str
 ) -> None:

@@ -87,7 +87,10 @@ PRINTED: dict[str, tuple[tuple[str, str], ...]] = {
     "tracing_mark_write": (),
 }
 OTHER_PROBES = tuple((name, N) for name in ("old_order", "new_order", "start", "end"))
-JOINED_NAME = ".*[0-9A-Za-z](?:order|migratetype|gfp_flags|percpu_refill|nr_pages)"
+FIELD_NAMES = {name for fields in [*PRINTED.values(), OTHER_PROBES] for name, _ in fields}
+WHOLE_NAMES = ("pfn", "order", "migratetype", "gfp_flags", "percpu_refill", "nr_pages")
+ONCE = (Kind.ALLOC, Kind.FREE, Kind.DRAIN, Kind.REFILL, Kind.SPLIT, Kind.MIGRATE, Kind.ISOLATE, Kind.MARKER)
+"""What cannot be twice at one time, or says nothing more."""
 MARKED = r"(?: {8,}(?:(?:0x[0-9a-f]{4,16}s?|[0-9a-f]{8,16}|\[?tracing_mark_write[^: ]*): )?| ?)(.*)"
 SUFFIX = r"(?:\.(?:llvm|isra|constprop|part|cold|lto_priv)(?:\.[0-9]+)?)*(?:\+0x[0-9a-f/x]+)?(?: <[0-9a-f]+>)?$"
 
@@ -102,7 +105,28 @@ def base_name(name: str) -> str:
     return "tracing_mark_write" if address or base in ("print", "bprint", "bputs") else base
 
 
-def printed(name: str, payload: str) -> list[str]:
+def is_of_two_lines(name: str) -> bool:
+    """Return whether a field is of another event, or the beginning of one and the whole name of another."""
+    rests = (name.removesuffix(whole) for whole in WHOLE_NAMES if name.endswith(whole) and name != whole)
+    return name in FIELD_NAMES or any(
+        rest != known and known.startswith(rest) for rest in rests for known in {*FIELD_NAMES, "page"}
+    )
+
+
+def added_fields(head: str) -> dict[str, set[str]]:
+    """Return, by event, the fields that a vendor added: in eight lines of it at least, and in three of four of them."""
+    of_event: dict[str, list[set[str]]] = {}
+    for line in head.split("\n"):
+        for name in PRINTED:
+            for found in re.finditer(rf"\b{name}: (.*)", line):
+                of_event.setdefault(name, []).append(set(re.findall(r"([A-Za-z_][\w.-]*)=", found[1], re.ASCII)))
+    return {
+        name: {f for f in set().union(*lines) if sum(f in line for line in lines) >= max(8, 3 * len(lines) // 4)}
+        for name, lines in of_event.items()
+    }
+
+
+def printed(name: str, payload: str, added: set[str]) -> list[str]:
     """Return the values of the fields of *name*, in the order of ``PRINTED``; of an unprinted mask, as a word of hex digits."""
     if name == "tracing_mark_write":
         found = re.fullmatch(MARKED, payload, re.DOTALL)
@@ -129,11 +153,8 @@ def printed(name: str, payload: str) -> list[str]:
             raise Bad
     values = {token.split("=")[0]: token.split("=", 1)[1] for token in tokens}
     wanted = dict(PRINTED[name])
-    for extra in set(values) - set(wanted) - {"page"}:
-        if any(extra in dict(fields) for fields in [*PRINTED.values(), OTHER_PROBES]) or re.fullmatch(
-            JOINED_NAME, extra
-        ):
-            raise Bad
+    if any(is_of_two_lines(extra) for extra in set(values) - set(wanted) - {"page"} - added):
+        raise Bad
     if name.startswith("mm_") and not unprinted and not values.get("page"):
         if set(values) != set(wanted):
             raise Bad
@@ -293,8 +314,10 @@ def unsigned(text: bytes) -> int:
     return int(text, 16 if text.startswith(b"0x") else 10)
 
 
-def size_and_base(head: bytes) -> tuple[int, int] | None:
-    """Return size and base of how most pages of a text follow from their pfns; None where it does not show that."""
+def size_and_base(head: bytes) -> tuple[int, int, range] | None:
+    """Return size and base of how most pages of a text follow from their pfns, and of which pfns that is known, in whole sections;
+    None where it does not show that.
+    """
     pairs = {(int(page, 16), unsigned(number)) for page, number in PAIR.findall(head)} - {(0, 0)}
     by_pfn = sorted(pairs, key=lambda pair: (pair[1], pair[0]))
     steps = Counter(
@@ -306,7 +329,10 @@ def size_and_base(head: bytes) -> tuple[int, int] | None:
     bases = Counter((page - number * size) % (1 << 64) for page, number in pairs)
     base, agree = bases.most_common(1)[0] if bases else (0, 0)
     firm = agree >= 8 and agree * 4 >= 3 * len(pairs) and len({number for _, number in pairs}) >= 8
-    return (size, base) if firm and ((size, base) == (1, 0) or (size > 1 and base >= 1 << 63)) else None
+    if not firm or not ((size, base) == (1, 0) or (size > 1 and base >= 1 << 63)):
+        return None
+    shown = {number >> 15 for page, number in pairs if (page - number * size) % (1 << 64) == base}
+    return size, base, range(1 << 52) if size == 1 else range(min(shown) << 15, max(shown) + 1 << 15)
 
 
 class Reference:
@@ -315,6 +341,8 @@ class Reference:
     def __init__(self, vmemmap_base: int | None = None, head: bytes = b"") -> None:
         self.reading = Reading()
         self.size_and_base = size_and_base(head)
+        self.elsewhere = 0  # events whose page and pfn are of sections that the head does not show
+        self.added = added_fields(head.decode("latin-1"))
         self.vmemmap_base = vmemmap_base
         self.highest_pfn = 0
         self.calls: dict[int, tuple[str, int, int]] = {}
@@ -344,7 +372,7 @@ class Reference:
         """Return what the event adds to its head; None for a failed allocation."""
         if (MARKER_AND_EVENT if name == "tracing_mark_write" else TIME).search(payload):
             raise Bad
-        f = printed(name, payload.decode("latin-1"))
+        f = printed(name, payload.decode("latin-1"), self.added.get(name, set()))
         if name == "mm_page_alloc":
             rest: Row = {"order": order(f[1]), "migratetype": migratetype(f[2])}
             if integer(f[0], 0, 1 << 70) in (0, (1 << 64) - 1):
@@ -439,13 +467,27 @@ class Reference:
         return row
 
     def contradicts(self, payload: bytes) -> bool:
-        """Return whether the page of *payload* is another one than its pfn."""
+        """Return whether the page of *payload* is another one than its pfn; of one event, asked once."""
         found = PAIR.search(payload)
         if found is None or self.size_and_base is None:
             return False
         page, number = int(found[1], 16), unsigned(found[2])
-        size, base = self.size_and_base
-        return (page or number) != 0 and (base + number * size - page) % (1 << 64) != 0
+        size, base, known = self.size_and_base
+        if (base + number * size - page) % (1 << 64) == 0 or (size > 1 and page < 1 << 32):
+            return False
+        if number in known or any((base + size * other - page) % (1 << 64) == 0 for other in self.candidates(page)):
+            return True
+        self.elsewhere += 1
+        if self.elsewhere == 8:
+            self.size_and_base = None
+        return False
+
+    def candidates(self, page: int) -> range:
+        """Return the known pfn that has the struct page *page*, if one has."""
+        assert self.size_and_base is not None
+        size, base, known = self.size_and_base
+        number = (page - base) % (1 << 64) // size
+        return range(number, number + 1) if number in known else range(0)
 
     def is_repeat(self, row: Row) -> bool:
         """Return whether *row* was read already, at its time, and none since that has to do with its pages or is a gap."""
@@ -453,7 +495,8 @@ class Reference:
         def pages(one: Row) -> range:
             return range(int(str(one["pfn"])), int(str(one["pfn"])) + (1 << int(str(one.get("order", 0)))))
 
-        for other in self.reading.rows[: -MOST_COMPARED - 1 : -1]:
+        rows = self.reading.rows[: -MOST_COMPARED - 1 : -1] if row["kind"] in ONCE else []
+        for other in rows:
             if other["trace_ts_nsec"] != row["trace_ts_nsec"] or other["kind"] == Kind.GAP:
                 return False
             if "pfn" in row and "pfn" in other:

@@ -108,11 +108,12 @@ class FtraceText(TextReader):
 
     def _compare_ring_counts(self) -> None:
         """Hold the lines of each CPU against what trace-cmd says that it read of its ring."""
-        entries, counts = self._cpus[tk.ENTRIES], self._ring_counts.read
-        missing = sum(max(0, count - int(entries[cpu])) for cpu, count in counts.items() if cpu < tk.MAX_CPUS)
-        missing -= self.account.further_entries
-        if missing > 0:
-            reason = f"trace-cmd read {sum(counts.values()):,} events of the rings, and {missing:,} of them are missing"
+        counts = self._ring_counts.read
+        if missing := self.account.missing_of(counts):
+            reason = (
+                f"trace-cmd read {sum(counts.values()):,} events of the rings, and {missing:,} of them are missing, or the report "
+                "was filtered"
+            )
             self._lose_everywhere(Stated(reason=reason, lost=missing))
 
     def _stack_text(self, raw: bytes) -> str:
@@ -135,11 +136,9 @@ _COMMON: Final = re.compile(
 def _opened(stream: Input, kernel: RecordedKernel) -> FtraceText:
     head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
     form = form_of(head, _COMMON)
-    prefix = None if form else without_prefix(head.split(b"\n"), _COMMON)
-    text = rewritten(stream, prefix) if prefix else stream
-    if form:
-        text = rewritten(stream, form.rewrite(stream.source))
-    return FtraceText(text, source=stream.source, kernel=kernel, ticks=not (form or prefix) and counts(head))
+    rewrite = form.rewrite(stream.source) if form else without_prefix(head.split(b"\n"), _COMMON)
+    text = rewritten(stream, rewrite) if rewrite else stream
+    return FtraceText(text, source=stream.source, kernel=kernel, ticks=rewrite is None and counts(head))
 
 
 def _origin(head: bytes) -> Origin:

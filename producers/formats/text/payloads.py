@@ -5,6 +5,7 @@ in include/trace/events/kmem.h (Linux 6.1), and those that kernel/trace/trace_kp
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -54,10 +55,11 @@ class _Printed:
     with_place: bool
     values: Mapping[str, re.Pattern[str]]
 
-    def fields(self, payload: str) -> Fields | None:
+    def fields(self, payload: str, added: frozenset[str]) -> Fields | None:
         """Return each field of *payload* by its name; null unless each is there, whole and once.
 
-        Fields that a vendor or a later kernel adds may stand anywhere between them, and all in any order.
+        Fields that a vendor or a later kernel adds may stand anywhere between them, and all in any order: those that are *added*,
+        and others that no event of ours has.
         """
         text = payload.rstrip(" \t\r\v\f")
         unprinted = text.lstrip(" ").startswith(_UNPRINTED)
@@ -69,7 +71,7 @@ class _Printed:
                 return None
             text = text[place.end() :]
         named = _named(_TWICE.sub(r"\1", _SAMPLE_PLACE.sub("", text)))
-        if named is None or any(_is_of_another(name) for name in named.keys() - self.values.keys() - {"page"}):
+        if named is None or any(map(_is_of_another, named.keys() - self.values.keys() - {"page"} - added)):
             return None
         if self.with_page and not unprinted and not named.get("page"):
             if named.keys() != self.values.keys():
@@ -137,7 +139,13 @@ _PRINTED: Final = {
 }  # fmt: skip
 
 _FIELDS: Final = frozenset(name for printed in _PRINTED.values() for name in printed.values)
-_JOINED_NAME: Final = re.compile(r".*[0-9A-Za-z](?:order|migratetype|gfp_flags|percpu_refill|nr_pages)")
+_JOINED_NAMES: Final = frozenset(
+    name[:size] + whole
+    for name in (*_FIELDS, "page")
+    for size in range(1, len(name))
+    for whole in ("pfn", "order", "migratetype", "gfp_flags", "percpu_refill", "nr_pages")
+)
+"""Beginnings of fields' names, each before the whole name of one: ``gmigratetype`` is what is left of two lines."""
 
 
 def _is_of_another(name: str) -> bool:
@@ -145,7 +153,28 @@ def _is_of_another(name: str) -> bool:
 
     So it is where the beginning of a field's name stands before the whole name of one of the other line.
     """
-    return name in _FIELDS or _JOINED_NAME.fullmatch(name) is not None
+    return name in _FIELDS or name in _JOINED_NAMES
+
+
+FieldsOfEvents = Mapping[str, frozenset[str]]
+NO_FIELDS: Final[frozenset[str]] = frozenset()
+_ADDED_LINES: Final = 8
+"""In so many lines of an event a field has to be to be one that a vendor added, and in three of four of them."""
+_EVENT_LINE: Final = re.compile(rf"\b({'|'.join(map(re.escape, _PRINTED))}): ([^\n]*)")
+
+
+def added_fields(head: bytes) -> FieldsOfEvents:
+    """Return, by the names of events, fields that a text beginning with *head* has in nearly all of their lines, beside our own."""
+    lines: Counter[str] = Counter()
+    found: dict[str, Counter[str]] = {}
+    for name, payload in _EVENT_LINE.findall(head.decode("latin-1")):
+        lines[name] += 1
+        names = {token[0] for token in _TOKEN.findall(payload)}
+        found.setdefault(name, Counter()).update(names - _PRINTED[name].values.keys() - {"page"})
+    return {
+        name: frozenset(other for other, count in counts.items() if count >= max(_ADDED_LINES, 3 * lines[name] // 4))
+        for name, counts in found.items()
+    }
 
 
 _COMPILED: Final = {
@@ -214,19 +243,21 @@ def bare_name(name: str) -> str:
     return _MARKER if last in _TEXT_ENTRIES or _ADDRESS.fullmatch(last) else last
 
 
-def fields_of(name: str, payload: str) -> Fields | None:
+def fields_of(name: str, payload: str, added: frozenset[str] = NO_FIELDS) -> Fields | None:
     """Return the fields of the event *name* (without its group); null where *payload* is not what it prints.
 
     Parameters
     ----------
     payload
         The text behind ``name:``, its bytes decoded as Latin-1.
+    added
+        Fields of the event that a vendor added: see ``added_fields``.
     """
     if name == _MARKER:
         marked = _MARKED.fullmatch(payload)
         return None if marked is None or _JOINED_TO_TEXT.search(payload) else {"buf": _text(marked[1])}
     printed = _PRINTED.get(name)
-    return None if printed is None or JOINED.search(payload) else printed.fields(payload)
+    return None if printed is None or JOINED.search(payload) else printed.fields(payload, added)
 
 
 _BLOCKS: Final = {

@@ -10,14 +10,17 @@ from numpy.typing import NDArray
 
 from pagetrail.producers.formats.interning import new_interner
 from pagetrail.producers.formats.interning_jit import ACTION, COUNT, FIRST, MASK, QUIET, QUIET_FIRST
-from pagetrail.producers.formats.page_pointers import PagePointers, pointers_of
+from pagetrail.producers.formats.page_pointers import LEAST_PAGES, PagePointers, Related, pointers_of
 from pagetrail.producers.formats.repeats_jit import repeated
 from pagetrail.producers.formats.rows import NO_ROW, RowBuilder
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.lines_jit import take_repeat, wait_for_stack
 from pagetrail.producers.formats.text.odd_lines import EMPTY_LINE, LOSS_REPORT, Odd, Unread, events_in
 from pagetrail.producers.formats.text.payloads import (
+    NO_FIELDS,
+    FieldsOfEvents,
     action_of,
+    added_fields,
     bare_name,
     fields_of,
     has_page,
@@ -40,16 +43,16 @@ from pagetrail.schemas.errors import BadArgument
 
 CHUNK_BYTES: Final = 1 << 20  # stays in the cache; larger ones cost page faults and win nothing
 _HEAD_BYTES: Final = 1 << 18
-"""How much of a text shows how its pages and pfns relate."""
+"""How much of a text shows how its pages and pfns relate, and which fields a vendor added."""
 _REPEAT: Final = "repeat of an event"
 _REPEATED: Final = -3  # no row, but that of another line
 _HEAD: Final = {"trace_ts_nsec": tk.TS, "cpu": tk.CPU, "pid": tk.PID, "tgid": tk.TGID, "stack": tk.STACK}
-
 
 REPEATED: Final = (
     "{:,} lines, the first of them line {:,}, repeat an event of the same CPU and time in all of its fields: no page is freed or "
     "allocated twice at once, and each of these events is stored once"
 )
+"""The note on lines that repeat an event: how many, and the first of them."""
 
 
 class TextReader(ABC):
@@ -58,7 +61,6 @@ class TextReader(ABC):
     _scanner: ClassVar[Callable[..., int]]
     _late_stacks: ClassVar[bool]
     """Whether other lines may come between an event and its stack."""
-    _elsewhere: frozenset[str] = frozenset()
     _empty_is_loss: ClassVar[bool]
     """Whether the tool writes no empty lines: one between events is what is left of an event."""
 
@@ -93,6 +95,9 @@ class TextReader(ABC):
         self._meaning = Meaning(kernel, self._rows.highest_pfn)
         self._partly: Counter[int] = Counter()  # by name: events that were understood in part
         self._pointers: PagePointers | None = None
+        self._pages_elsewhere = 0  # events whose page may be of another piece of the memory map
+        self._own_fields: FieldsOfEvents = {}
+        self._elsewhere: set[str] = set()  # why events at unknown times are lost, each told once
         self._undecided = -1  # a name that has been read in a joined line only
         self._data: NDArray[np.uint8] = np.zeros(0, np.uint8)
         self._newlines: NDArray[np.int64] = np.zeros(0, np.int64)
@@ -155,7 +160,8 @@ class TextReader(ABC):
             yield chunk
 
     def _relate(self, head: bytes) -> None:
-        """Learn from the beginning of the text how its pages and pfns relate."""
+        """Learn from the beginning of the text how its pages and pfns relate, and which fields a vendor added to its events."""
+        self._own_fields = added_fields(head)
         self._pointers = pointers_of(head)
         if self._pointers is not None:
             size, base = self._pointers.size, self._pointers.base
@@ -198,10 +204,12 @@ class TextReader(ABC):
         self.account.note_line(line, text)
         self.account.count_lines("not_understood", unread.kind, line, text=text)
         if unread.elsewhere and unread.elsewhere not in self._elsewhere:
-            self._elsewhere |= {unread.elsewhere}
+            self._elsewhere.add(unread.elsewhere)
             self._gaps.lose_everywhere(None, unread.elsewhere)
         if unread.is_loss:
             self.account.further_entries += max(1, events_in(self._line()))
+            if unread.cpu is not None:
+                self.account.unread_entries[unread.cpu] += 1
             self._gaps.lose_line(unread.cpu, line, pages=unread.pages)
 
     def _scan(self, size: int, final: bool, cut: bool) -> int:
@@ -284,11 +292,18 @@ class TextReader(ABC):
 
     def _contradicts(self) -> bool:
         """Return whether the event in the state prints the page of another pfn than its own."""
-        return (
-            self._pointers is not None
-            and has_page(self._name())
-            and self._pointers.contradict(self._payload().encode("latin-1"))
-        )
+        return self._related() is Related.CONTRADICTED
+
+    def _related(self) -> Related:
+        if self._pointers is None or not has_page(self._name()):
+            return Related.SAME
+        return self._pointers.related(self._payload().encode("latin-1"))
+
+    def _note_elsewhere(self) -> None:
+        """Note an event whose page may be of another piece of the memory map; after many of them, pages prove nothing."""
+        self._pages_elsewhere += 1
+        if self._pages_elsewhere == LEAST_PAGES:
+            self._pointers, self._state[tk.PAGE_SIZE] = None, 0
 
     def _count_name(self, count: int, first: int) -> None:
         notes, name = self._texts.notes, self._state[tk.NAME]
@@ -302,8 +317,11 @@ class TextReader(ABC):
         return self._data[self._state[tk.PAYLOAD] : self._state[tk.STOP]].tobytes().decode("latin-1")
 
     def _outcome(self) -> Outcome:
-        name = self._name()
-        fields = None if self._contradicts() else fields_of(name, self._payload())
+        name, related = self._name(), self._related()
+        if related is Related.ELSEWHERE:
+            self._note_elsewhere()
+        contradicted = related is Related.CONTRADICTED
+        fields = None if contradicted else fields_of(name, self._payload(), self._own_fields.get(name, NO_FIELDS))
         return Refused() if fields is None else self._meaning.outcome(name, fields, pid=int(self._state[tk.PID]))
 
     def _append(self, row: Row) -> int:
@@ -372,6 +390,8 @@ class TextReader(ABC):
                 self.account.ignored[name] = int(quiet[k])
 
     def _finish(self) -> Iterator[EventBatch]:
+        entries = self._cpus[tk.ENTRIES]
+        self.account.entries = {int(cpu): int(entries[cpu]) for cpu in np.flatnonzero(entries)}
         self._compare_counts()
         for gap in self._gaps.rest():
             if self._rows.full():
@@ -386,8 +406,6 @@ class TextReader(ABC):
         """Add to the account what the jit function counted."""
         state, notes, account = self._state, self._texts.notes, self.account
         account.lines = int(state[tk.LINE]) - 1
-        entries = self._cpus[tk.ENTRIES]
-        account.entries = {int(cpu): int(entries[cpu]) for cpu in np.flatnonzero(entries)}
         for k in np.flatnonzero(notes[COUNT]):
             name, quiet = self._texts.text(int(k)).decode(), int(notes[QUIET, k])
             told = int(notes[COUNT, k]) - quiet - self._partly[int(k)]

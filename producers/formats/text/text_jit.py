@@ -280,7 +280,7 @@ def is_page_byte(c: int) -> bool:
 
 @inner
 def is_page_of(data: NDArray[np.uint8], pos: int, stop: int, pfn: int, state: NDArray[np.int64]) -> bool:
-    """Return whether the pointer data[pos:stop] may be that of page *pfn*: see ``page_pointers.PagePointers.contradict``."""
+    """Return whether the pointer data[pos:stop] may be that of page *pfn*: see ``page_pointers.PagePointers.related``."""
     if stop - pos > 2 and at(data, pos) == 48 and at(data, pos + 1) == 120:
         pos += 2
     if stop - pos > 16:
@@ -297,6 +297,8 @@ def is_page_of(data: NDArray[np.uint8], pos: int, stop: int, pfn: int, state: ND
         high = (high * 16 + (low >> 28)) & _LOW
         low = (low * 16 + digit) & _LOW
         pos += 1
+    if high == 0 and state[PAGE_SIZE] > 1:
+        return True  # hashed, or null: an allocation that failed
     base = state[PAGE_BASE]
     sum_low = pfn * state[PAGE_SIZE] + (base & _LOW)
     sum_high = (sum_low >> 32) + ((base >> 32) & _LOW)

@@ -127,9 +127,27 @@ def test_pointers_that_do_not_follow_from_the_pfn_prove_nothing(page) -> None:  
     assert unread(lines) == 0
 
 
+@pytest.mark.parametrize("count", [1, 7, 8, 500])
+def test_sections_that_the_beginning_does_not_show_may_have_another_piece_of_the_memory_map(count: int) -> None:
+    """Pages of SPARSEMEM without VMEMMAP: each section has its own base."""
+    later = range(0x8000 * 3, 0x8000 * 3 + count)
+    other = [line(60 + at, free(pfn, b"%016x" % (BASE + (1 << 36) + 64 * pfn))) for at, pfn in enumerate(later)]
+    assert unread(frees("ftrace") * 200 + other) == 0
+
+
+def test_a_page_of_a_known_section_is_held_against_whatever_pfn() -> None:
+    lines = [*frees("ftrace") * 200, line(60, free(0x8000 * 3, pointer(FIRST + 5)))]
+    assert unread(lines) == 1
+
+
+def test_pages_that_are_hashed_from_some_line_on_prove_nothing() -> None:
+    hashed = [line(60 + at, free(FIRST + at, b"00000000%08x" % (at * 0x9E3779B1 % (1 << 32)))) for at in range(500)]
+    assert unread(frees("ftrace") * 200 + hashed) == 0
+
+
 def test_few_pages_prove_nothing() -> None:
     assert pointers_of(b"".join(frees("ftrace", 7))) is None
-    assert pointers_of(b"".join(frees("ftrace", 8))) == PagePointers(size=64, base=BASE)
+    assert pointers_of(b"".join(frees("ftrace", 8))) == PagePointers(size=64, base=BASE, pages=range(0x8000))
 
 
 def test_the_events_of_another_boot_behind_those_of_one_are_losses() -> None:
@@ -226,3 +244,17 @@ def test_what_a_count_misses_is_missed_although_a_line_is_there_twice() -> None:
     assert not [row for row in read(whole)[1] if row["kind"] == Kind.GAP]
     overwritten = [header, line(1, ALLOC), line(1, ALLOC), line(3, free(0x10, b"0"))]
     assert [row for row in read(overwritten)[1] if row["kind"] == Kind.GAP]
+
+
+def ret(call: str, code: int) -> bytes:
+    return b"%b_ret: (f+0x0/0x50 <- g) ret=%d" % (call.encode(), code)
+
+
+@pytest.mark.parametrize("codes", [(-16, -16), (-16, 0)])
+@pytest.mark.parametrize("call", ["contig_range", "offline_pages"])
+def test_calls_and_returns_of_one_time_are_no_repeats(call: str, codes: tuple[int, int]) -> None:
+    fields = b"start=0x400 end=0x600 gfp=0xcc0" if call == "contig_range" else b"pfn=1024 nr_pages=512"
+    entry = b"%b: (f+0x0/0x50) %b" % (call.encode(), fields)
+    lines = [line(1, what) for code in codes for what in (entry, ret(call, code))]
+    parser, rows = read(lines)
+    assert (parser.account.not_understood, repeats(lines)[0], len(rows)) == (0, 0, 4)

@@ -73,6 +73,11 @@ def test_lines_of_one_cpu_do_not_stand_for_those_of_another() -> None:
     assert gap["detail"]["lost"] == 1  # type: ignore[index]
 
 
+def test_an_unread_line_of_one_cpu_does_not_stand_for_a_missing_one_of_another() -> None:
+    found = read("statistics before", [EVENTS[0].replace(b"pfn=0x", b"pfn=x"), *EVENTS[2:]])
+    assert [gap["detail"]["lost"] for gap in found if "missing" in gap["detail"]["reason"]] == [1]  # type: ignore[index]
+
+
 def test_what_stayed_in_the_ring_is_lost() -> None:
     text = STATISTICS.replace(b"entries: 0", b"entries: 7", 1) + b"".join(EVENTS)
     parser = FtraceText(io.BytesIO(text), source="test")

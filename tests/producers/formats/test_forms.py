@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pagetrail.ingesting import ingest
+from pagetrail.producers.formats.prefixed import message_of
 from pagetrail.producers.formats.recognise import opener, recognise
 from pagetrail.producers.formats.rewritten import rewritten
 from pagetrail.producers.formats.text.ftrace import FTRACE_TEXT, FtraceText
@@ -488,3 +489,36 @@ def test_what_was_written_to_trace_marker_raw_is_no_loss() -> None:
 def test_what_holds_no_pages_is_named(text: str, named: str) -> None:
     with pytest.raises(InputError, match=named):
         opened(text)
+
+
+@pytest.mark.parametrize("message", ["100000000000000000", "1e400", "{}", "null", "[1, 2, 300]"])
+def test_a_message_of_journald_that_is_no_text_stays_as_it_is(message: str) -> None:
+    line = f'{{"__CURSOR": "x", "MESSAGE": {message}}}'.encode()
+    assert message_of(line) == line
+
+
+def test_a_message_of_several_lines_is_one_line() -> None:
+    assert message_of(b'{"MESSAGE": "one\\ntwo"}') == b"one two"
+    assert message_of(b'{"MESSAGE": [97, 10, 98]}') == b"a b"
+
+
+def test_the_name_of_a_task_is_no_prefix_of_all_lines() -> None:
+    names = ["12:00:01 job", "kworker/0:1", "sh"]
+    text = "".join(f"{name:>16} 43 [001]    {at}.500000: {PERF_ALLOC}\n" for at, name in enumerate(names, 1))
+    assert {row["comm"] for row in rows(text)} == {*names}
+
+
+def test_an_indented_header_takes_nothing_from_a_task_whose_name_begins_as_a_comment() -> None:
+    (row,) = rows(f"  # tracer: nop\n  #\n{'#x-2':>16}{HEAD[HEAD.index(' [') :]}{ALLOC}\n")
+    assert row["comm"] == "#x"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"--- d1.txt\t2026-11-27\n+++ d2.txt\t2026-11-27\n@@ -1,3 +1,4 @@\n {HEAD}{ALLOC}\n {HEAD}{FREE}\n-{HEAD}{FREE}\n",
+        f"*** d1.txt\t2026\n--- d2.txt\t2026\n***************\n*** 1,2 ****\n  {HEAD}{ALLOC}\n  {HEAD}{FREE}\n",
+    ],
+)
+def test_the_difference_of_two_traces_is_refused_although_most_lines_are_those_of_a_trace(text: str) -> None:
+    assert recognise(text.encode(), "").name == "a difference of two texts, as diff prints it"

@@ -375,8 +375,15 @@ def test_the_fields_of_two_lines_are_those_of_none(what: bytes) -> None:
 
 
 def test_a_field_that_no_event_has_may_be_a_vendors() -> None:
-    vendors = b" nid=0 zone=Normal nr_free=3650 alloc_type=2 mtype=1"
+    vendors = b" nid=0 zone=Normal nr_free=3650 alloc_type=2 mtype=1 border=1"
     assert bounds(BEFORE + event(3, ALLOC + vendors) + event(4, FREE + vendors) + AFTER) == []
+
+
+@pytest.mark.parametrize("field", [b"nr=3", b"migratetype=1", b"ret=0"])
+def test_a_field_that_nearly_all_lines_of_an_event_have_is_a_vendors_whatever_its_name(field: bytes) -> None:
+    lines = [event(at, FREE + b" " + field) for at in range(3, 13)]
+    assert read(b"".join(lines))[0].account.not_understood == 0
+    assert read(b"".join([*lines[:2], *[event(at, FREE) for at in range(3, 13)]]))[0].account.not_understood == 2
 
 
 @pytest.mark.parametrize(("reader", "text"), [("ftrace", sample(9) + BEFORE), ("perf", event(9) + PERF_BEFORE)])
