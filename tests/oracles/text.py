@@ -105,12 +105,10 @@ def base_name(name: str) -> str:
     return "tracing_mark_write" if address or base in ("print", "bprint", "bputs") else base
 
 
-def is_of_two_lines(name: str) -> bool:
-    """Return whether a field is of another event, or the beginning of one and the whole name of another."""
+def is_joined(name: str) -> bool:
+    """Return whether a field's name is the beginning of one and the whole name of another."""
     rests = (name.removesuffix(whole) for whole in WHOLE_NAMES if name.endswith(whole) and name != whole)
-    return name in FIELD_NAMES or any(
-        rest != known and known.startswith(rest) for rest in rests for known in {*FIELD_NAMES, "page"}
-    )
+    return any(rest != known and known.startswith(rest) for rest in rests for known in {*FIELD_NAMES, "page"})
 
 
 def added_fields(head: str) -> dict[str, set[str]]:
@@ -153,7 +151,9 @@ def printed(name: str, payload: str, added: set[str]) -> list[str]:
             raise Bad
     values = {token.split("=")[0]: token.split("=", 1)[1] for token in tokens}
     wanted = dict(PRINTED[name])
-    if any(is_of_two_lines(extra) for extra in set(values) - set(wanted) - {"page"} - added):
+    extras = [extra for extra in values if extra not in {*wanted, "page", *added}]
+    own_places = [place for place, extra in enumerate(values) if extra in {*wanted, "page"}]
+    if any(is_joined(e) or (e in FIELD_NAMES and [*values].index(e) > max(own_places, default=-1)) for e in extras):
         raise Bad
     if name.startswith("mm_") and not unprinted and not values.get("page"):
         if set(values) != set(wanted):

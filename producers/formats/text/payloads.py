@@ -71,7 +71,7 @@ class _Printed:
                 return None
             text = text[place.end() :]
         named = _named(_TWICE.sub(r"\1", _SAMPLE_PLACE.sub("", text)))
-        if named is None or any(map(_is_of_another, named.keys() - self.values.keys() - {"page"} - added)):
+        if named is None or self._has_rest_of_another(named, added):
             return None
         if self.with_page and not unprinted and not named.get("page"):
             if named.keys() != self.values.keys():
@@ -86,6 +86,18 @@ class _Printed:
                 return None
             found[name] = value if name in _TEXTS and not unprinted else _integer(value)
         return found
+
+    def _has_rest_of_another(self, named: Mapping[str, str], added: frozenset[str]) -> bool:
+        """Return whether what is left of another line stands in this one, and what lay between them is gone.
+
+        Its fields are then behind all of this event's; a probe may have more of them among its own. The beginning of a field's name
+        may stand before the whole name of one of the other line.
+        """
+        own = self.values.keys() | {"page"}
+        behind = list(named)[max((place for place, name in enumerate(named, 1) if name in own), default=0) :]
+        return any(name in _FIELDS and name not in added for name in behind) or not _JOINED_NAMES.isdisjoint(
+            named.keys() - own - added
+        )
 
 
 _PAGES: Final = re.compile(r"[0-9A-Za-z_()]+")  # a number or a hash, (null) or (____ptrval____)
@@ -146,14 +158,6 @@ _JOINED_NAMES: Final = frozenset(
     for whole in ("pfn", "order", "migratetype", "gfp_flags", "percpu_refill", "nr_pages")
 )
 """Beginnings of fields' names, each before the whole name of one: ``gmigratetype`` is what is left of two lines."""
-
-
-def _is_of_another(name: str) -> bool:
-    """Return whether a field that an event does not have is one of another event: what lay between two lines is gone.
-
-    So it is where the beginning of a field's name stands before the whole name of one of the other line.
-    """
-    return name in _FIELDS or name in _JOINED_NAMES
 
 
 FieldsOfEvents = Mapping[str, frozenset[str]]

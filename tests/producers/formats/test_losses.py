@@ -379,6 +379,12 @@ def test_a_field_that_no_event_has_may_be_a_vendors() -> None:
     assert bounds(BEFORE + event(3, ALLOC + vendors) + event(4, FREE + vendors) + AFTER) == []
 
 
+def test_a_probe_may_have_more_fields_among_its_own() -> None:
+    what = b"contig_range: (f+0x0/0x3c0) start=0x25800 end=0x25807 migratetype=4 gfp=0xcc0"
+    assert read(event(3, what))[0].account.not_understood == 0
+    assert read(event(3, what + b" order=0"))[0].account.not_understood == 1
+
+
 @pytest.mark.parametrize("field", [b"nr=3", b"migratetype=1", b"ret=0"])
 def test_a_field_that_nearly_all_lines_of_an_event_have_is_a_vendors_whatever_its_name(field: bytes) -> None:
     lines = [event(at, FREE + b" " + field) for at in range(3, 13)]
