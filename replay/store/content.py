@@ -22,6 +22,7 @@ from pagetrail.replay.store.digest import (
     spans_digest,
     values_digest,
 )
+from pagetrail.replay.store.open_records import open_records_rows
 from pagetrail.replay.store.state_digest import (
     EndedSums,
     doubts_sum,
@@ -30,7 +31,6 @@ from pagetrail.replay.store.state_digest import (
     spans_sum,
     values_sum,
 )
-from pagetrail.schemas.batch import unpacked
 from pagetrail.schemas.owner import (
     ABSENT8,
     ABSENT16,
@@ -45,7 +45,7 @@ from pagetrail.schemas.owner import (
     How,
     State,
 )
-from pagetrail.schemas.store.tables import FOLD_VERSION, STORE_FORMAT, TABLE, arrow_schema
+from pagetrail.schemas.store.tables import FOLD_VERSION, OPEN_RECORDS_SINCE, SAID_SINCE, TABLE, arrow_schema
 from pagetrail.schemas.structs import taken
 
 _SMALLEST = {
@@ -80,7 +80,6 @@ class Content:
         s = self.stretch = stretch
         self.parent = parent
         self.doubts = np.concatenate([s.doubts, open_call_doubts(s.facts)])
-        self._live = list(live_pieces(s.tables))
         self.digest = self._digest()
         ended = parent.ended.plus(self._ended())
         self.state_digest = self._state_digest(ended)
@@ -92,7 +91,7 @@ class Content:
             self.parent.digest.encode(),
             f"{o.host}\0{o.boot_id}\0{o.digest_name}\0{o.first_seq}\0{o.last_seq}".encode(),
             spans_digest(s.runs, s.records, s.comms, s.stacks.ids),
-            live_digest(self._live, s.tables.records, s.comms, s.stacks.ids),
+            live_digest(s.tables, s.comms, s.stacks.ids),
             rows_digest(self.doubts),
             s.anomalies.tobytes(),
             facts_digest(s.facts),
@@ -112,7 +111,7 @@ class Content:
 
     def _state_digest(self, ended: EndedSums) -> str:
         s = self.stretch
-        live = live_sum(self._live, s.tables.records, s.comms, s.stacks.ids)
+        live = live_sum(s.tables, s.comms, s.stacks.ids)
         return join_digests(
             json.dumps(ended.plain()).encode(),
             f"{live:032x} {values_sum(s.live_values, s.facts.fields):032x}".encode(),
@@ -128,7 +127,7 @@ class Content:
         """Return the rows of every table of the file, by name; those of spans and differences are made while they are drawn."""
         large = {
             "spans": self._ended_spans(), "live": self._live_spans(),
-            "audit_differences": map(unpacked, self.stretch.differences),
+            "audit_differences": self.stretch.differences.batches(), "state": self._state_rows(),
         }  # fmt: skip
         return large | {name: iter(table.to_batches(_ROWS_AT_ONCE)) for name, table in self._small().items()}
 
@@ -151,7 +150,6 @@ class Content:
                 for i, d in enumerate(self._stacks.tolist())]),
             "comms": _rows("comms", [(i, s.comms[d]) for i, d in enumerate(self._comms.tolist())]),
             **_said(s.said),
-            "state": _rows("state", [(name, json.dumps(value)) for name, value in self._state().items()]),
         }  # fmt: skip
 
     def _ended_spans(self) -> Iterator[pa.RecordBatch]:
@@ -164,7 +162,7 @@ class Content:
 
     def _live_spans(self) -> Iterator[pa.RecordBatch]:
         records = self.stretch.tables.records
-        for piece in self._live:
+        for piece in live_pieces(self.stretch.tables):
             for start in range(0, piece.handles.size, _ROWS_AT_ONCE):
                 stop = start + _ROWS_AT_ONCE
                 handles = piece.handles[start:stop]
@@ -185,7 +183,8 @@ class Content:
         live = self.stretch.tables.records
         for name in fields:
             used[self.stretch.records[name]] = True
-            for piece in self._live:
+        for piece in live_pieces(self.stretch.tables):
+            for name in fields:
                 used[live[name][piece.handles]] = True
         return np.flatnonzero(used[:-1])
 
@@ -193,12 +192,12 @@ class Content:
         s, o = self.stretch, self.stretch.origin
         reach = min((int(ts) for ts in self.doubts["from_ts"]), default=OPEN_END)
         values = {
-            "format": STORE_FORMAT, "fold_version": FOLD_VERSION, "fold": o.fold,
+            "format": OPEN_RECORDS_SINCE if s.open_records else SAID_SINCE, "fold_version": FOLD_VERSION, "fold": o.fold,
             "rules": s.facts.rules.name, "host": o.host, "boot_id": o.boot_id, "tip": int(o.tip), "first_seq": o.first_seq,
             "last_seq": o.last_seq, "first_ts": o.last_ts if o.first_ts is None else o.first_ts, "last_ts": o.last_ts,
             "digest": self.digest, "state_digest": self.state_digest, "parent_digest": self.parent.digest,
             "doubts_reach_back_to": reach,
-            "live_pages": int(np.count_nonzero(s.tables.owner[s.tables.slot[s.tables.slot >= 0]] >= 0)),
+            "live_pages": sum(int(piece.nr_pages.sum()) for piece in live_pieces(s.tables) if piece.view == 0),
         }  # fmt: skip
         return {key: "" if value is None else str(value) for key, value in values.items()}
 
@@ -206,8 +205,10 @@ class Content:
         counts = self.stretch.anomalies
         return [(k, *(int(x) for x in counts[k])) for k in range(ANOMALY_ROWS) if counts[k, 0]]
 
-    def _state(self) -> dict[str, object]:
-        return {"facts": plain(self.stretch.facts), "ended": self.link.ended.plain(), **self.stretch.resume}
+    def _state_rows(self) -> Iterator[pa.RecordBatch]:
+        values = {"facts": plain(self.stretch.facts), "ended": self.link.ended.plain(), **self.stretch.resume}
+        yield from _rows("state", [(name, json.dumps(value)) for name, value in values.items()]).to_batches()
+        yield from open_records_rows(self.stretch.open_records)
 
 
 def _rows(name: str, rows: Sequence[Sequence[object]]) -> pa.Table:

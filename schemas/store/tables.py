@@ -10,14 +10,18 @@ from typing import Final
 
 import pyarrow as pa
 
-STORE_FORMAT: Final = 3
-"""Version of these tables. A pagetrail refuses segments of a later one.
+STORE_FORMAT: Final = 4
+"""The latest version of these tables. A pagetrail refuses files of a later one; a file has the first version that can hold it.
 
 3: what dumps said of pages beside their owners.
+4: a file that ends within a dump has the dump's records so far in rows of their own.
 """
 
 SAID_SINCE: Final = 3
 """The format since which segments have the tables ``said``, ``said_values``, ``said_stamps`` and ``said_texts``."""
+
+OPEN_RECORDS_SINCE: Final = 4
+"""The format of files that end within a dump: earlier ones have all its records so far in one value of the table ``state``."""
 
 FOLD_VERSION: Final = 5
 """Version of the rules of replay. Another version makes other segments, beside the old ones.
