@@ -251,23 +251,23 @@ class Trail:
 
         With *everything*, also free and unknown pages. With *filters*, only the pages that they select.
         """
-        asked = Asked(everything=everything, columns=columns, filters=filters)
-        return pa.concat_tables(self._snapshot_parts(at, asked, stream, as_of))
+        return pa.concat_tables(
+            self.snapshot_parts(at, everything=everything, columns=columns, filters=filters, stream=stream, as_of=as_of)
+        )
 
     def snapshot_parts(
         self,
         at: Time,
         *,
         everything: bool = False,
+        columns: Sequence[str] = ROW_SCHEMA.names,
         filters: Filters = NO_FILTER,
         stream: str | None = None,
         as_of: Time | None = None,
     ) -> Iterator[pa.Table]:
         """Yield the table of ``snapshot`` in parts, by pfn: at least one, maybe without rows. It takes little memory."""
-        return self._snapshot_parts(at, Asked(everything=everything, filters=filters), stream, as_of)
-
-    def _snapshot_parts(self, at: Time, asked: Asked, stream: str | None, as_of: Time | None) -> Iterator[pa.Table]:
         known = self._known(stream, as_of)
+        asked = Asked(everything=everything, columns=columns, filters=filters)
         return rows_in_parts(known, _instant(known, at), asked)
 
     def page_owner_text(

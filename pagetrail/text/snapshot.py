@@ -1,12 +1,12 @@
 """All pages at an instant, a line a run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import pyarrow as pa
 
 from pagetrail.api import as_text
-from pagetrail.text.tables import DUMP_COLUMNS, dump_cells, hex_text, stack_text, table_text
+from pagetrail.text.tables import DUMP_COLUMNS, dump_cells, hex_text, stack_text, table_parts
 
 SHOWN: Final = (
     "pfn", "nr_pages", "state", "order", "pid", "comm", "gfp_mask", "alloc_ts", "evidence", "certain", "uncertain",
@@ -15,8 +15,8 @@ SHOWN: Final = (
 """The columns of ``Trail.snapshot`` that the table shows."""
 
 
-def snapshot_text(rows: pa.Table, time: Callable[[int], str] = as_text) -> str:
-    """Return a snapshot as a table; *time* makes text of a time of the trace clock."""
+def snapshot_text(parts: Iterable[pa.Table], time: Callable[[int], str] = as_text) -> Iterator[str]:
+    """Yield a snapshot, which comes in parts, as a table, in parts; *time* makes text of a time of the trace clock."""
     columns = (
         "pfn", "pages", "state", "order", "pid", "comm", "gfp_mask", "since", "evidence", "certain", "kernel says",
         *DUMP_COLUMNS, "stack",
@@ -29,9 +29,9 @@ def snapshot_text(rows: pa.Table, time: Callable[[int], str] = as_text) -> str:
             _kernel_says(r["kernel_says"]), *dump_cells(r),
             stack_text(r["stack"]) if r["stack"] else None,
         )
-        for r in rows.to_pylist()
+        for part in parts for r in part.to_pylist()
     )  # fmt: skip
-    return table_text(columns, cells, right=("pfn", "pages", "order", "pid", "since"), optional=DUMP_COLUMNS)
+    return table_parts(columns, cells, right=("pfn", "pages", "order", "pid", "since"), optional=DUMP_COLUMNS)
 
 
 def _kernel_says(record: dict[str, Any] | None) -> str | None:
