@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pagetrail.schemas.batch import EventBatch, concat, from_arrow, to_arrow, unpacked
+from pagetrail.schemas.batch import EventBatch, concat, from_arrow, to_arrow
 from pagetrail.schemas.details import BaselineBegin
-from pagetrail.schemas.store.kept_rows import KeptRows
+from pagetrail.schemas.store.kept_rows import KeptRows, unpacked
 
 
 @dataclass(slots=True)

@@ -14,10 +14,11 @@ from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.page_owner.dump import PageOwnerDump
 from pagetrail.producers.formats.page_owner.lines import PAGE_OWNER_DIALECT, TRACKING_DIALECT, Dialect
 from pagetrail.producers.formats.page_owner.tally import Tally
-from pagetrail.schemas.batch import EventBatch, from_arrow, packed, to_arrow, unpacked
+from pagetrail.schemas.batch import EventBatch, from_arrow, to_arrow
 from pagetrail.schemas.details import BaselineBegin
 from pagetrail.schemas.errors import InputError
 from pagetrail.schemas.linux.trace_clock import DUMP_ORDER
+from pagetrail.schemas.store.kept_rows import packed, unpacked
 
 LEAST_RECORDS_A_PART: Final = 3
 """Joined dumps have more records on average; fewer show that the records are in another order than the kernel's."""
