@@ -7,27 +7,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.holders.processes import UNKNOWN, Ints, processes
-from pagetrail.replay.facts.clock import owner_clock
+from pagetrail.replay.facts.clock import OwnerClock
 from pagetrail.schemas.owner import ABSENT32, ABSENT64
 from pagetrail.schemas.store.kept_rows import KeptRows
 
 
-def with_processes(stream: Stream, parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+def with_processes(parts: Iterable[pa.Table], clock: OwnerClock | None) -> Iterator[pa.Table]:
     """Yield *parts* again, with the name and the tgid of each row's process in place of its own ``comm`` and ``tgid``.
 
-    The pid of a row is its ``key``. Only rows of pids that may be several processes are compared, and in memory together.
+    The pid of a row is its ``key``; *clock* is page_owner's. Only rows of pids that may be several processes are compared, and in
+    memory together.
     """
-    seen = _Seen(stream)
+    seen = _Seen(clock)
     for part in parts:
         seen.add(part)
     yield from seen.parts()
 
 
-def born_at(stream: Stream, rows: pa.Table) -> pa.ChunkedArray:
+def born_at(rows: pa.Table, clock: OwnerClock | None) -> pa.ChunkedArray:
     """Return when the pages of rows with ``alloc_ts`` and ``ts_nsec`` were allocated, on the trace clock; null: it is not known."""
-    clock = owner_clock(stream.facts.clocks)
     born = rows["alloc_ts"]
     return born if clock is None else pc.coalesce(born, pc.subtract(rows["ts_nsec"], clock.offset))
 
@@ -35,8 +34,8 @@ def born_at(stream: Stream, rows: pa.Table) -> pa.ChunkedArray:
 class _Seen:
     """The rows of a question, kept until the last one has come."""
 
-    def __init__(self, stream: Stream) -> None:
-        self._stream, self._rows = stream, KeptRows()
+    def __init__(self, clock: OwnerClock | None) -> None:
+        self._clock, self._rows = clock, KeptRows()
         self._names: dict[str, int] = {}
         self._of_pid: dict[int, tuple[int, int]] = {}
         self._shared: set[int] = set()
@@ -89,7 +88,7 @@ class _Seen:
         """Return what ``processes`` takes of some rows; names are numbered in the order in which they come."""
         comms = part["comm"].combine_chunks().dictionary_encode()
         numbers = [self._names.setdefault(name, len(self._names)) for name in comms.dictionary.to_pylist()]
-        born = pc.coalesce(born_at(self._stream, part), part["ts_nsec"])
+        born = pc.coalesce(born_at(part, self._clock), part["ts_nsec"])
         pid, tgid, name, at = (
             pc.fill_null(column, nothing).to_numpy().astype(np.int64)
             for column, nothing in (

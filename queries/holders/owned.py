@@ -12,6 +12,7 @@ from pagetrail.queries.core.row_columns import ROW_SCHEMA
 from pagetrail.queries.core.rows import Asked, rows_in_parts
 from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.holders.of_processes import with_processes
+from pagetrail.replay.facts.clock import owner_clock
 
 By = Literal["stack", "comm", "pid", "tgid", "gfp", "order", "migratetype", "cgroup"]
 """An attribute of an owner."""
@@ -44,7 +45,7 @@ def owned_in_parts(
     asked = dict.fromkeys((*columns, *((*BESIDE, "alloc_ts", "ts_nsec") if by == "pid" else ())))
     found = rows_in_parts(stream, at, Asked(columns=("state", *asked, key), filters=filters))
     parts = (_owned(part.rename_columns(["state", *asked, "key"])) for part in found)
-    for rows in with_processes(stream, parts) if by == "pid" else parts:
+    for rows in with_processes(parts, owner_clock(stream.facts.clocks)) if by == "pid" else parts:
         if by == "cgroup":
             place = rows.column_names.index("certain")
             rows = rows.set_column(place, "certain", pa.repeat(False, rows.num_rows))
