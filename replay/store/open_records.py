@@ -14,8 +14,8 @@ from pagetrail.schemas.store.tables import arrow_schema
 _NAME: Final = "open records"
 """What the names of these rows begin with; behind it are the numbers of the batch and of the piece of it."""
 
-_PIECE_BYTES: Final = 192 << 10
-"""Of a batch, so many bytes are in a row: DuckDB needs a text in one piece, a few times."""
+_PIECE_BYTES: Final = 768
+"""Of a batch, so many bytes are in a row: DuckDB has 2,048 texts of a column in memory at once when it writes them."""
 
 SELECT_VALUES: Final = f"SELECT name, value FROM state WHERE NOT starts_with(name, '{_NAME}')"
 """Everything else in the table."""
@@ -24,13 +24,13 @@ _SELECT_PIECES: Final = "SELECT value FROM state WHERE starts_with(name, ?) ORDE
 
 
 def open_records_rows(kept: KeptRows) -> Iterator[pa.RecordBatch]:
-    """Yield the rows for what is *kept*, one at a time: their values are texts in base64."""
+    """Yield the rows for what is *kept*, those of a batch at once: their values are texts in base64."""
     for index in range(len(kept)):
         part = kept.packed(index)
-        for piece, start in enumerate(range(0, len(part), _PIECE_BYTES)):
-            text = base64.b64encode(part[start : start + _PIECE_BYTES]).decode()
-            columns = [[f"{_name(index)}{piece:06}"], [json.dumps(text)]]
-            yield pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=arrow_schema("state"))
+        pieces = [part[start : start + _PIECE_BYTES] for start in range(0, len(part), _PIECE_BYTES)]
+        names = pa.array([f"{_name(index)}{piece:06}" for piece in range(len(pieces))])
+        values = pa.array([json.dumps(base64.b64encode(piece).decode()) for piece in pieces])
+        yield pa.RecordBatch.from_arrays([names, values], schema=arrow_schema("state"))
 
 
 def open_records(db: duckdb.DuckDBPyConnection, view: Mapping[str, Any]) -> Iterator[bytes]:
