@@ -1,6 +1,7 @@
 """Baselines: audit the state with each dump or reading of kpageflags, then apply it where it may correct the state."""
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,9 @@ from pagetrail.replay.rules.state import StreamState
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.details import BaselineBegin
 from pagetrail.schemas.owner import ABSENT64, DOUBT_BASELINE, OPEN_END, Anomaly
+
+_DIFFERENCES_AT_ONCE: Final = 1 << 13
+"""Rows that are kept together, and taken out together later."""
 
 
 def begin_baseline(state: StreamState, event: EventRow) -> None:
@@ -101,8 +105,8 @@ def _page_owner(state: StreamState, opened: OpenBaseline, seq: int, ts: int, app
         kinds = difference_class(seen, entries, int(state.opts[OPT_GFP_ISOLATED]))
         audit.add(entries, seen, kinds)
         differences = differences_of(seen, entries, kinds, clock, seq=seq, name=opened.begin.name)
-        if differences.num_rows:
-            state.differences.add(differences)
+        for first in range(0, differences.num_rows, _DIFFERENCES_AT_ONCE):
+            state.differences.add(differences.slice(first, _DIFFERENCES_AT_ONCE))
         if applied:
             _apply(state, opened, entries, seen, seq, ts)
             untouched.add(entries.pfn[heads_of(entries) & ~seen.touched])

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.facts import open_call_doubts, plain
-from pagetrail.replay.fold.tables import ANOMALY_ROWS, live_pieces
+from pagetrail.replay.fold.tables import ANOMALY_ROWS, LIVE, live_pieces
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said
 from pagetrail.replay.rules.stretch import Stretch
 from pagetrail.replay.store.digest import (
@@ -52,7 +52,7 @@ _SMALLEST = {
     np.dtype(np.int64): ABSENT64, np.dtype(np.int32): ABSENT32, np.dtype(np.int16): ABSENT16, np.dtype(np.int8): ABSENT8,
 }  # fmt: skip
 _SPAN = arrow_schema("live")
-_ROWS_AT_ONCE = 1 << 13
+_ROWS_AT_ONCE = 1 << 12
 """Spans that are made into rows of the store at once."""
 _RUN_FIELDS = ("pfn", "nr_pages", "end_seq", "end_ts", "generation", "end_how", "kernel_view")
 
@@ -127,9 +127,14 @@ class Content:
         """Return the rows of every table of the file, by name; those of spans and differences are made while they are drawn."""
         large = {
             "spans": self._ended_spans(), "live": self._live_spans(),
-            "audit_differences": self.stretch.differences.batches(), "state": self._state_rows(),
+            "audit_differences": self._differences(), "state": self._state_rows(),
         }  # fmt: skip
         return large | {name: iter(table.to_batches(_ROWS_AT_ONCE)) for name, table in self._small().items()}
+
+    @property
+    def nr_spans(self) -> int:
+        """How many spans the file has, about: those that ended, and a record of each that is open."""
+        return int(self.stretch.runs.size + self.stretch.tables.counts[LIVE])
 
     def _small(self) -> dict[str, pa.Table]:
         s, facts = self.stretch, self.stretch.facts
@@ -151,6 +156,11 @@ class Content:
             "comms": _rows("comms", [(i, s.comms[d]) for i, d in enumerate(self._comms.tolist())]),
             **_said(s.said),
         }  # fmt: skip
+
+    def _differences(self) -> Iterator[pa.RecordBatch]:
+        for batch in self.stretch.differences.batches():
+            for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
+                yield batch.slice(start, _ROWS_AT_ONCE)
 
     def _ended_spans(self) -> Iterator[pa.RecordBatch]:
         s = self.stretch

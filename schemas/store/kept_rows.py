@@ -1,4 +1,4 @@
-"""Rows that are kept until they are needed again: compressed, and, beyond a few MiB, in a file that has no name.
+"""Rows that are kept until they are needed again: compressed, and, beyond a MiB, in a file that has no name.
 
 A dump may have a record for every page of the machine, and each of them may differ from the state.
 """
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pagetrail.schemas.errors import StorageFull
 
-KEPT_BYTES: Final = 4 << 20
+KEPT_BYTES: Final = 1 << 20
 """So many bytes of rows stay in memory; later ones are written to the file."""
 
 

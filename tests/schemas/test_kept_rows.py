@@ -13,7 +13,7 @@ def noise(size: int) -> pa.RecordBatch:
 
 
 def test_they_take_no_more_memory_than_their_limit() -> None:
-    kept, added = KeptRows(), [noise(1 << 20) for _ in range(9)]
+    kept, added = KeptRows(), [noise(1 << 18) for _ in range(9)]
     assert [kept.add(rows) for rows in added] == list(range(9))
     assert 0 < kept.nbytes <= KEPT_BYTES
     assert list(kept.batches()) == added
@@ -21,7 +21,7 @@ def test_they_take_no_more_memory_than_their_limit() -> None:
 
 
 def test_what_is_added_later_is_not_in_a_snapshot() -> None:
-    kept, added = KeptRows(), [noise(KEPT_BYTES - (1 << 18)), noise(1 << 20), noise(1 << 20)]
+    kept, added = KeptRows(), [noise(KEPT_BYTES - (1 << 17)), noise(1 << 18), noise(1 << 18)]
     for rows in added[:2]:
         kept.add(rows)
     before = kept.snapshot()
