@@ -4,10 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, Final
 
-import pyarrow as pa
-
-from pagetrail.schemas.store.kept_rows import KeptRows
-
 _ROWS_AT_ONCE: Final = 1 << 13
 """Rows whose cells are in memory at once: a stack is half a kilobyte."""
 
@@ -26,6 +22,10 @@ def table_parts(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = (), optional: Sequence[str] = ()
 ) -> Iterator[str]:
     """Yield the text of ``table_text`` in parts, when all rows have been seen: they are not in memory together."""
+    import pyarrow as pa  # here: the help of commands needs none of it
+
+    from pagetrail.schemas.store.kept_rows import KeptRows
+
     kept, widths, left = KeptRows(), [0 for _ in columns], iter(rows)
     while some := list(islice(left, _ROWS_AT_ONCE)):
         cells = [["" if value is None else str(value) for value in column] for column in zip(*some, strict=True)]

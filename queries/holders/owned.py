@@ -1,7 +1,7 @@
 """Owned pages, with the attribute by which a question adds them up."""
 
 from collections.abc import Iterator
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,13 +11,9 @@ from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.row_columns import ROW_SCHEMA
 from pagetrail.queries.core.rows import Asked, rows_in_parts
 from pagetrail.queries.core.stream import Stream
+from pagetrail.queries.holders.attributes import By
 from pagetrail.queries.holders.of_processes import with_processes
 from pagetrail.replay.facts.clock import owner_clock
-
-By = Literal["stack", "comm", "pid", "tgid", "gfp", "order", "migratetype", "cgroup"]
-"""An attribute of an owner."""
-
-BY: Final = get_args(By)
 
 _COLUMN: Final = {"gfp": "gfp_mask"}
 
