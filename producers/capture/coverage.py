@@ -22,7 +22,7 @@ from pagetrail.producers.formats.text.stated import LOST_WORDS, ring_loss
 from pagetrail.producers.inputs import blocks, find_compressed, open_input, read_text
 from pagetrail.schemas.details import Coverage, Covered
 from pagetrail.schemas.linux.kmem_events import TRACEPOINTS
-from pagetrail.schemas.linux.probes import HOTPLUG_PROBES, PROBES_OF, Probe, registers
+from pagetrail.schemas.linux.probes import HOTPLUG_PROBES, MIGRATE_REASON_OF, PROBES_OF, Probe, registers
 from pagetrail.schemas.linux.releases import Either, KernelRules, rules_of
 
 _LOST_LONGEST: Final = 64
@@ -157,7 +157,10 @@ def _fits(probe: Probe, found: Probed) -> bool:
 def _misfits(events: set[str], there: Mapping[str, Probed], rules: KernelRules) -> list[str]:
     """Return a note on each probe that was on and whose definition is not the one for the recorded kernel."""
     wanted: dict[str, list[Probe]] = {}
-    for probe in (*(p for release in (rules.release, *rules.others) for p in PROBES_OF[release]), *HOTPLUG_PROBES):
+    by_release = (
+        p for release in (rules.release, *rules.others) for p in (*PROBES_OF[release], MIGRATE_REASON_OF[release])
+    )
+    for probe in (*by_release, *HOTPLUG_PROBES):
         wanted.setdefault(probe.event, []).append(probe)
     known = {probe.event for probes in PROBES_OF.values() for probe in probes}
     notes = []

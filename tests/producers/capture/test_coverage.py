@@ -144,6 +144,12 @@ def test_a_probe_declares_its_act_on_kernels_whose_function_has_its_arguments(de
     assert [note.split()[1] for note in said.notes] == misfits
 
 
+@pytest.mark.parametrize(("base", "shown"), [("@vmemmap_base", True), ("@vmalloc_base", False)])
+def test_a_probe_may_record_the_base_of_the_struct_pages_besides(declared, base, shown):
+    said = declared(kprobe_events=PROBES.replace("nr=%si:u32", f"nr=%si:u32 base={base}:x64"))
+    assert ("split" in said.coverage.kinds) == shown
+
+
 def test_a_probe_on_other_registers_declares_nothing_and_is_named(declared):
     said = declared(kprobe_events=PROBES.replace("nr=%si", "nr=%dx"))
     assert said.coverage.kinds == ("alloc", "free")
