@@ -4,391 +4,95 @@
 others. Answers are Arrow tables or plain values. Instants are what TIME is on the command line: a string, or an int of
 nanoseconds of the trace clock. With *as_of*, an answer is what was believed at that time: it uses only evidence up to then.
 That time lies at or after the instant asked for (else ``NotFound``).
+
+Each name is loaded when it is first asked for: ``pagetrail --help`` needs no DuckDB, and a question no client of Kafka.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-import pyarrow as pa
-
-from pagetrail.dumps_alone import dumps_in_order
-from pagetrail.ingesting import ingest, ingest_all
-from pagetrail.log_events import events, events_of, time_text_of
-from pagetrail.producers.log.topic import (
-    PARTITIONS_WHY,
-    REPLICATION_WHY,
-    TopicPlan,
-    TopicReport,
-    create_topic,
-    describe_topic,
-)
-from pagetrail.producers.log.topic import WHY as SETTINGS_WHY
-from pagetrail.publishing import PublishReport, publish
-from pagetrail.queries.core.filters import NO_FILTER, Filters
-from pagetrail.queries.core.instant import Instant, as_text, wall_text
-from pagetrail.queries.core.row_columns import ROW_SCHEMA
-from pagetrail.queries.core.rows import Asked, rows_in_parts
-from pagetrail.queries.core.stream import Stream, choose, open_streams
-from pagetrail.queries.core.waiting import wait_for
-from pagetrail.queries.export.page_owner_text import page_owner_records
-from pagetrail.queries.export.parquet import export_spans
-from pagetrail.queries.holders.owned import BY, By, page_bytes
-from pagetrail.queries.holders.sums import ByOfAll, SumsOfAll
-from pagetrail.queries.questions import (
-    audit_dump,
-    audit_stacks,
-    audits,
-    differences,
-    doctor,
-    history,
-    leaks,
-    lineage,
-    markers,
-    outside_zones,
-    owner,
-    quarantined,
-    sections,
-    streams,
-    top,
-)
-from pagetrail.replay.log.kafka import KafkaLogReader
-from pagetrail.replay.store.memory import give_back_at_once
-from pagetrail.replaying import replay
-from pagetrail.schemas.compat import check as check_schema
-from pagetrail.schemas.compat import check_published as check_published_schemas
-from pagetrail.schemas.log.address import KafkaAddress
-from pagetrail.schemas.publish import published_json_schema as published_schema
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from pagetrail.dumps_alone import dumps_in_order as dumps_in_order
+    from pagetrail.ingesting import ingest as ingest
+    from pagetrail.ingesting import ingest_all as ingest_all
+    from pagetrail.log_events import events as events
+    from pagetrail.log_events import events_of as events_of
+    from pagetrail.log_events import time_text_of as time_text_of
     from pagetrail.producers.log.ingest import IngestReport as IngestReport
+    from pagetrail.producers.log.topic import (
+        TopicReport as TopicReport,
+    )
+    from pagetrail.producers.log.topic import (
+        create_topic as create_topic,
+    )
+    from pagetrail.producers.log.topic import (
+        describe_topic as describe_topic,
+    )
+    from pagetrail.producers.log.topic_plan import (
+        PARTITIONS_WHY as PARTITIONS_WHY,
+    )
+    from pagetrail.producers.log.topic_plan import (
+        REPLICATION_WHY as REPLICATION_WHY,
+    )
+    from pagetrail.producers.log.topic_plan import (
+        SETTINGS_WHY as SETTINGS_WHY,
+    )
+    from pagetrail.producers.log.topic_plan import (
+        TopicPlan as TopicPlan,
+    )
+    from pagetrail.publishing import PublishReport as PublishReport
+    from pagetrail.publishing import publish as publish
+    from pagetrail.queries.core.filters import NO_FILTER as NO_FILTER
+    from pagetrail.queries.core.filters import Filters as Filters
+    from pagetrail.queries.holders.attributes import BY as BY
+    from pagetrail.queries.holders.attributes import By as By
+    from pagetrail.queries.holders.attributes import ByOfAll as ByOfAll
+    from pagetrail.queries.holders.sums import SumsOfAll as SumsOfAll
     from pagetrail.replay.run.report import ReplayReport as ReplayReport
-
-__all__ = [
-    "BY",
-    "NO_FILTER",
-    "PARTITIONS_WHY",
-    "REPLICATION_WHY",
-    "SETTINGS_WHY",
-    "By",
-    "ByOfAll",
-    "Filters",
-    "PublishReport",
-    "SumsOfAll",
-    "Time",
-    "TopicPlan",
-    "TopicReport",
-    "Trail",
-    "as_text",
-    "check_published_schemas",
-    "check_schema",
-    "create_topic",
-    "describe_topic",
-    "dumps_in_order",
-    "events",
-    "events_of",
-    "give_back_at_once",
-    "ingest",
-    "ingest_all",
-    "open",
-    "publish",
-    "published_schema",
-    "replay",
-    "time_text_of",
-]  # fmt: skip
-
-Time = str | int
-"""An instant: TIME as on the command line, or ns of the trace clock."""
+    from pagetrail.replay.store.memory import give_back_at_once as give_back_at_once
+    from pagetrail.replaying import replay as replay
+    from pagetrail.schemas.compat import check_published_schemas as check_published_schemas
+    from pagetrail.schemas.compat import check_schema as check_schema
+    from pagetrail.schemas.publish import published_schema as published_schema
+    from pagetrail.trail import Time as Time
+    from pagetrail.trail import Trail as Trail
+    from pagetrail.trail import open as open  # noqa: A004  # pagetrail.open reads well
 
 
-class Trail:
-    """A trail, opened for questions. It reads the store as it is now: open it again after a replay.
+_FILES: Final = {
+    "dumps_alone": ("dumps_in_order",),
+    "ingesting": ("ingest", "ingest_all"),
+    "log_events": ("events", "events_of", "time_text_of"),
+    "producers.log.ingest": ("IngestReport",),
+    "producers.log.topic": ("TopicReport", "create_topic", "describe_topic"),
+    "producers.log.topic_plan": ("PARTITIONS_WHY", "REPLICATION_WHY", "SETTINGS_WHY", "TopicPlan"),
+    "publishing": ("PublishReport", "publish"),
+    "queries.core.filters": ("NO_FILTER", "Filters"),
+    "queries.holders.attributes": ("BY", "By", "ByOfAll"),
+    "queries.holders.sums": ("SumsOfAll",),
+    "replay.run.report": ("ReplayReport",),
+    "replay.store.memory": ("give_back_at_once",),
+    "replaying": ("replay",),
+    "schemas.compat": ("check_published_schemas", "check_schema"),
+    "schemas.publish": ("published_schema",),
+    "trail": ("Time", "Trail", "open"),
+}
+"""The file of each name, the same that type checkers read above."""
 
-    Parameters
-    ----------
-    path
-        Directory of the trail.
-    correct
-        Which fold to ask: the one that the kernel's dumps corrected, or the one that they did not; null: the first that exists.
-    fold
-        The name of the fold to ask, as ``streams`` lists it; null: *correct* chooses.
-    stream, times, wait
-        Wait until replay of that stream has reached these instants, for *wait* seconds at most.
+_FILE_OF: Final = {name: file for file, names in _FILES.items() for name in names}
 
-    Raises
-    ------
-    TrailMissing, NotFound
-        There is no trail, nothing has been replayed yet, or not as *fold*.
-    """
-
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        correct: bool | None = None,
-        fold: str | None = None,
-        stream: str | None = None,
-        times: Sequence[Time | None] = (),
-        wait: float = 0.0,
-    ) -> None:
-        self.path = Path(path)
-        if wait > 0:
-            asked = [str(at) for at in times if at is not None]
-            self._streams = wait_for(self.path, asked, stream=stream, correct=correct, fold=fold, seconds=wait)
-        else:
-            self._streams = open_streams(self.path, correct=correct, fold=fold)
-
-    # -- streams -----------------------------------------------------------------------------------------------------------
-
-    def stream(self, name: str | None = None) -> Stream:
-        """Return the stream HOST[/BOOT_ID]; the only one, if *name* is null."""
-        return choose(self._streams, name)
-
-    def are_hosts(self) -> bool:
-        """Return whether there are several streams, each of another host."""
-        return len({stream.host for stream in self._streams}) == len(self._streams) > 1
-
-    def _known(self, stream: str | None, as_of: Time | None) -> Stream:
-        return self.stream(stream).as_of(None if as_of is None else str(as_of))
-
-    def streams(self, log: KafkaAddress | None = None) -> pa.Table:
-        """Return a row a stream, with its horizon and its digests; with *log*, also how far replay is behind it."""
-        if log is None:
-            return streams.streams(self._streams)
-        with KafkaLogReader(log) as reader:
-            return streams.streams(self._streams, reader)
-
-    def time_text(self, stream: str | None = None) -> Callable[[int], str]:
-        """Return what makes text of the times of a stream: seconds, or integers where its trace clock only counts."""
-        return self.stream(stream).time_text
-
-    def counting_clock(self, stream: str | None = None) -> str | None:
-        """Return the name of the trace clock of a stream if it only counts; null: its times are ns."""
-        return self.stream(stream).facts.counting_clock
-
-    def gfp_text(self, stream: str | None = None) -> Callable[[int], str]:
-        """Return what makes names of gfp masks of a stream, as the recorded kernel prints them."""
-        return self.stream(stream).facts.gfp_text
-
-    def markers(self, stream: str | None = None) -> pa.Table:
-        """Return the markers of a stream: trace time in ns, event, text."""
-        return markers.markers(self.stream(stream))
-
-    def instant(self, at: Time, *, stream: str | None = None, as_of: Time | None = None) -> int:
-        """Return the instant that TIME means in a stream: ns of its trace clock."""
-        return _instant(self._known(stream, as_of), at).ts
-
-    def wall_time(self, at: Time, *, stream: str | None = None, as_of: Time | None = None) -> str | None:
-        """Return the wall time (RFC 3339, UTC) of an instant; null where the recording did not read the wall clock."""
-        known = self._known(stream, as_of)
-        return wall_text(_instant(known, at).ts, known.facts)
-
-    def page_shift(self, stream: str | None = None) -> int:
-        """Return log2 of the bytes of a page on the machine of a stream."""
-        return self.stream(stream).facts.page_shift
-
-    def page_size_is_known(self, stream: str | None = None) -> bool:
-        """Return whether a recording of a stream says how large a page is; else it is taken to have the size of x86_64's."""
-        return self.stream(stream).facts.page_size_is_known
-
-    def page_bytes(self, stream: str | None = None) -> int:
-        """Return the bytes of a page on the machine of a stream."""
-        return page_bytes(self.stream(stream))
-
-    # -- pages -------------------------------------------------------------------------------------------------------------
-
-    def owner(self, pfns: Sequence[int], at: Time, *, stream: str | None = None, as_of: Time | None = None) -> pa.Table:
-        """Return who owned each page at an instant: ``questions.owner.ANSWER_SCHEMA``, a row a page, in their order."""
-        known = self._known(stream, as_of)
-        return owner.owners_at(known, pfns, _instant(known, at))
-
-    def owners(
-        self, pairs: Sequence[tuple[int, Time]], *, stream: str | None = None, as_of: Time | None = None
-    ) -> pa.Table:
-        """Return who owned each page at its own instant, for many (pfn, time) pairs at once."""
-        known = self._known(stream, as_of)
-        return owner.owners(known, [(pfn, _instant(known, at)) for pfn, at in pairs])
-
-    def history(
-        self,
-        pfn: int,
-        *,
-        since: Time | None = None,
-        until: Time | None = None,
-        stream: str | None = None,
-        as_of: Time | None = None,
-    ) -> pa.Table:
-        """Return every owner of a page: ``questions.history.HISTORY_SCHEMA``, in order of time.
-
-        It includes the times between generations of the page's section, and where contents came from and went to; ``lineage``
-        follows the contents.
-        """
-        known = self._known(stream, as_of)
-        bounds = [None if t is None else _instant(known, t).ts for t in (since, until)]
-        return history.history(known, pfn, since=bounds[0], until=bounds[1])
-
-    def lineage(self, pfn: int, at: Time = "-0s", *, stream: str | None = None, as_of: Time | None = None) -> pa.Table:
-        """Return where the contents of a page at an instant came from and went to: ``questions.lineage.LINEAGE_SCHEMA``.
-
-        It goes back to their allocation and on to their end, through splits and migrations, with a row a stay.
-        """
-        known = self._known(stream, as_of)
-        return lineage.lineage(known, pfn, _instant(known, at))
-
-    # -- all pages ---------------------------------------------------------------------------------------------------------
-
-    def snapshot(
-        self,
-        at: Time,
-        *,
-        everything: bool = False,
-        columns: Sequence[str] = ROW_SCHEMA.names,
-        filters: Filters = NO_FILTER,
-        stream: str | None = None,
-        as_of: Time | None = None,
-    ) -> pa.Table:
-        """Return all owned pages at an instant, a row a run: *columns* of ``core.row_columns.ROW_SCHEMA``.
-
-        With *everything*, also free and unknown pages. With *filters*, only the pages that they select.
-        """
-        asked = Asked(everything=everything, columns=columns, filters=filters)
-        return pa.concat_tables(self._snapshot_parts(at, asked, stream, as_of))
-
-    def snapshot_parts(
-        self,
-        at: Time,
-        *,
-        everything: bool = False,
-        filters: Filters = NO_FILTER,
-        stream: str | None = None,
-        as_of: Time | None = None,
-    ) -> Iterator[pa.Table]:
-        """Yield the table of ``snapshot`` in parts, by pfn: at least one, maybe without rows. It takes little memory."""
-        return self._snapshot_parts(at, Asked(everything=everything, filters=filters), stream, as_of)
-
-    def _snapshot_parts(self, at: Time, asked: Asked, stream: str | None, as_of: Time | None) -> Iterator[pa.Table]:
-        known = self._known(stream, as_of)
-        return rows_in_parts(known, _instant(known, at), asked)
-
-    def page_owner_text(
-        self, at: Time, *, filters: Filters = NO_FILTER, stream: str | None = None, as_of: Time | None = None
-    ) -> str:
-        """Return the kernel's own text of page_owner, as it would have been at an instant."""
-        return "".join(self.page_owner_records(at, filters=filters, stream=stream, as_of=as_of))
-
-    def page_owner_records(
-        self, at: Time, *, filters: Filters = NO_FILTER, stream: str | None = None, as_of: Time | None = None
-    ) -> Iterator[str]:
-        """Yield the same text, record by record."""
-        known = self._known(stream, as_of)
-        return page_owner_records(known, _instant(known, at), filters)
-
-    def top(
-        self, at: Time, by: By, *, filters: Filters = NO_FILTER, stream: str | None = None, as_of: Time | None = None
-    ) -> pa.Table:
-        """Return pages and bytes owned at an instant by each stack, comm, pid, ..., the largest first."""
-        known = self._known(stream, as_of)
-        return top.top(known, _instant(known, at), by, filters)
-
-    def leaks(
-        self,
-        since: Time,
-        until: Time,
-        by: By,
-        *,
-        filters: Filters = NO_FILTER,
-        stream: str | None = None,
-        as_of: Time | None = None,
-    ) -> pa.Table:
-        """Return what was allocated after *since* and is alive at *until*, with its age in ns."""
-        known = self._known(stream, as_of)
-        return leaks.leaks(known, _instant(known, since), _instant(known, until), by, filters)
-
-    def top_of_all(
-        self, at: Time, by: ByOfAll, *, filters: Filters = NO_FILTER, as_of: Time | None = None
-    ) -> SumsOfAll:
-        """Return what ``top`` says of all streams together, and of which: a time means in each what it means there.
-
-        By "host", it is a row a host.
-        """
-
-        def asked(stream: Stream) -> tuple[Stream, Instant]:
-            known = stream.as_of(None if as_of is None else str(as_of))
-            return known, _instant(known, at)
-
-        return top.top_of_all(self._streams, asked, by, filters)
-
-    def leaks_of_all(
-        self, since: Time, until: Time, by: ByOfAll, *, filters: Filters = NO_FILTER, as_of: Time | None = None
-    ) -> SumsOfAll:
-        """Return what ``leaks`` says of all streams together, and of which: see ``top_of_all``."""
-
-        def asked(stream: Stream) -> tuple[Stream, Instant, Instant]:
-            known = stream.as_of(None if as_of is None else str(as_of))
-            return known, _instant(known, since), _instant(known, until)
-
-        return leaks.leaks_of_all(self._streams, asked, by, filters)
-
-    def sections(self, at: Time | None = None, *, stream: str | None = None, as_of: Time | None = None) -> pa.Table:
-        """Return sections and their extensions: all that there were, or those at an instant."""
-        known = self._known(stream, as_of)
-        return sections.sections(known, None if at is None else _instant(known, at))
-
-    def outside_zones(self, at: Time, *, stream: str | None = None, as_of: Time | None = None) -> str:
-        """Return the sections, as text, that filters of zones and nodes leave out at an instant: they came online later."""
-        known = self._known(stream, as_of)
-        return outside_zones.outside_zones(known, _instant(known, at))
-
-    # -- how good answers are ------------------------------------------------------------------------------------------------
-
-    def audits(self, *, view: str = "page_owner", stream: str | None = None) -> pa.Table:
-        """Return the kernel's dumps against replay, a row a dump; view "kpageflags": free pages instead of owners."""
-        return audits.audits(self.stream(stream), view)
-
-    def differences(self, name: str | None = None, *, stream: str | None = None) -> pa.Table:
-        """Return each record in which the kernel's dump (of snapshot *name*) and replay differed, with both sides."""
-        return differences.differences(self.stream(stream), name)
-
-    def audit_dump(self, dump: str | Path, at: Time, *, stream: str | None = None) -> tuple[pa.Table, pa.Table]:
-        """Return a dump that was not ingested against replay at an instant: in numbers, and the records that differ."""
-        known = self.stream(stream)
-        return audit_dump.audit_dump(known, Path(dump), _instant(known, at))
-
-    def audit_stacks(self, files: Sequence[str | Path], at: Time, *, stream: str | None = None) -> pa.Table:
-        """Return the kernel's sums of pages by stack against replay at an instant: ``questions.audit_stacks.STACK_AUDIT_SCHEMA``.
-
-        *files* are page_owner_stacks/show_stacks, or show_handles and show_stacks_handles.
-        """
-        known = self.stream(stream)
-        return audit_stacks.audit_stacks(known, [Path(file) for file in files], _instant(known, at))
-
-    def doctor(self, stream: str | None = None) -> pa.Table:
-        """Return what makes answers of a stream less sure, the worst first: ``questions.doctor.FINDINGS_SCHEMA``."""
-        return doctor.doctor(self.stream(stream))
-
-    def quarantined(self, stream: str | None = None) -> pa.Table:
-        """Return the events of a stream that could not be folded: seq, pfn, order, kind."""
-        return quarantined.quarantined(self.stream(stream))
-
-    # -- for others --------------------------------------------------------------------------------------------------------
-
-    def export_spans(self, directory: str | Path) -> list[Path]:
-        """Write every span of every stream as Parquet; return the files."""
-        return export_spans(self._streams, Path(directory))
+__all__ = list(_FILE_OF)
 
 
-def open(  # noqa: A001  # pagetrail.open reads well
-    path: str | Path,
-    *,
-    correct: bool | None = None,
-    fold: str | None = None,
-    stream: str | None = None,
-    times: Sequence[Time | None] = (),
-    wait: float = 0.0,
-) -> Trail:
-    """Open a trail for questions; see ``Trail``."""
-    return Trail(path, correct=correct, fold=fold, stream=stream, times=times, wait=wait)
+def __getattr__(name: str) -> Any:
+    """Load a name of the API when it is first asked for (PEP 562)."""
+    if name not in _FILE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"pagetrail.{_FILE_OF[name]}"), name)
+    globals()[name] = found
+    return found
 
 
-def _instant(stream: Stream, at: Time) -> Instant:
-    return stream.instant(str(at))
+def __dir__() -> list[str]:
+    """Return the names of the API."""
+    return sorted(_FILE_OF)

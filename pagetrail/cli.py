@@ -12,7 +12,7 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from pagetrail.api import give_back_at_once
+from pagetrail import api
 from pagetrail.commands.options import say
 from pagetrail.schemas.errors import InputError, PagetrailError
 from pagetrail.version import __version__
@@ -68,23 +68,23 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001  # its callback
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
-    trail: Annotated[
+    trail: Annotated[  # noqa: ARG001  # read by ``chosen_trail``
         Path | None, typer.Option("--trail", help="Directory of the trail; a --trail after the command comes first.")
     ] = None,
 ) -> None:
     """Show who owned a page at any recorded instant, how that is known, and how sure it is."""
+    api.give_back_at_once()
 
 
 def main() -> None:
     """Run the command line; every error that can be explained becomes one line on stderr and an exit code."""
-    give_back_at_once()
     try:
         app()
     except PagetrailError as error:
-        say.print(f"pagetrail: {error}", markup=False)
+        say(f"pagetrail: {error}")
         raise SystemExit(error.exit_code) from None
     except BrokenPipeError:
         _end_quietly()
@@ -94,10 +94,9 @@ def main() -> None:
         raise
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        say.print(
+        say(
             f"pagetrail: {where}expected a file or directory that can be used, found: {error.strerror or error}; "
             "check the path, its permissions and the free space",
-            markup=False,
         )
         raise SystemExit(InputError.exit_code) from None
     except KeyboardInterrupt:

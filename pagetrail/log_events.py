@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pagetrail.queries.core.instant import as_text
 from pagetrail.queries.core.stream import open_streams
 from pagetrail.queries.questions import events as questions
 from pagetrail.replay.log.embedded import SqliteLogReader
@@ -17,6 +16,7 @@ from pagetrail.schemas.errors import NotFound, TrailMissing
 from pagetrail.schemas.linux.trace_clock import counts_only
 from pagetrail.schemas.log.address import KafkaAddress
 from pagetrail.schemas.log.contract import EMBEDDED_PARTITION
+from pagetrail.schemas.times import as_text
 
 
 def events(

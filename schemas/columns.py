@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from pagetrail.schemas.versions import v4
+from pagetrail.schemas.versions import v4_columns as v4
 
 SCHEMA_NAME: Final = "pagetrail.events"
 SCHEMA_VERSION: Final = v4.VERSION

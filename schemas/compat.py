@@ -21,7 +21,7 @@ from typing import Any
 
 from pagetrail.schemas.columns import SCHEMA_VERSION
 from pagetrail.schemas.instances import Schema, accepts, branches, corners, resolve
-from pagetrail.schemas.publish import json_schema, published_json_schema
+from pagetrail.schemas.publish import json_schema, published_schema
 from pagetrail.schemas.upcast import EVENT_STEPS, upcast_event
 
 
@@ -36,7 +36,7 @@ class Incompatibility:
         return f"{self.path or 'event'}: {self.reason}"
 
 
-def check(old: dict[str, Any], new: dict[str, Any]) -> list[Incompatibility]:
+def check_schema(old: dict[str, Any], new: dict[str, Any]) -> list[Incompatibility]:
     """Return why consumers of the JSON Schema *new* could not read events of *old*; empty: compatible."""
     before, after = old.get("version"), new.get("version")
     if before == after:
@@ -49,11 +49,11 @@ def check(old: dict[str, Any], new: dict[str, Any]) -> list[Incompatibility]:
     return _refused(old, new, after)
 
 
-def check_published() -> list[Incompatibility]:
+def check_published_schemas() -> list[Incompatibility]:
     """Return where this tree's models are incompatible with published versions: each with its own file, and transitively."""
     found: list[Incompatibility] = []
     for version in range(1, SCHEMA_VERSION + 1):
-        published = published_json_schema(version)
+        published = published_schema(version)
         if published is None:
             found.append(Incompatibility(path=f"v{version}", reason="was never published"))
             continue
@@ -62,7 +62,7 @@ def check_published() -> list[Incompatibility]:
         for later in range(version, SCHEMA_VERSION + 1):
             found.extend(
                 Incompatibility(path=f"v{version} to v{later}: {problem.path}", reason=problem.reason)
-                for problem in check(published, json_schema(later))
+                for problem in check_schema(published, json_schema(later))
             )
     return found
 

@@ -46,7 +46,7 @@ def json_schema(version: int) -> dict[str, Any]:
     return found
 
 
-def published_json_schema(version: int) -> dict[str, Any] | None:
+def published_schema(version: int) -> dict[str, Any] | None:
     """Return the JSON Schema that was published for *version*; null: none was."""
     content = published(f"v{version}.json")
     return None if content is None else dict(json.loads(content))

@@ -1,4 +1,4 @@
-"""Times as a user may type them: ns, seconds, or a wall time."""
+"""Times as text: as they are shown, and as a user may type them (ns, seconds, or a wall time)."""
 
 import re
 from datetime import datetime
@@ -50,3 +50,10 @@ def parse_wall_time(text: str) -> int:
     fraction = re.search(r"\.(\d+)", text)
     nanoseconds = int(fraction[1].ljust(9, "0")[:9]) if fraction else 0
     return int(when.replace(microsecond=0).timestamp()) * 1_000_000_000 + nanoseconds
+
+
+def as_text(ts: int, counting_clock: str | None = None) -> str:
+    """Return a trace time as text: seconds with nine digits; an integer where the clock only counts."""
+    if counting_clock is not None:
+        return str(ts)
+    return f"{'-' if ts < 0 else ''}{abs(ts) // 1_000_000_000}.{abs(ts) % 1_000_000_000:09d}"

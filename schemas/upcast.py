@@ -12,7 +12,10 @@ import pyarrow.compute as pc
 
 from pagetrail.schemas.columns import SCHEMA_VERSION
 from pagetrail.schemas.errors import SchemaTooNew
-from pagetrail.schemas.versions import v1, v2, v3, v4
+from pagetrail.schemas.versions import v1_columns as v1
+from pagetrail.schemas.versions import v2_columns as v2
+from pagetrail.schemas.versions import v3_columns as v3
+from pagetrail.schemas.versions import v4_columns as v4
 from pagetrail.schemas.versions.v3_details import Hotplug
 
 RawEvent = Mapping[str, Any]

@@ -1,6 +1,8 @@
 """The Python API: the command line's questions as calls, and nothing but Arrow tables as answers."""
 
+import ast
 import inspect
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -110,3 +112,40 @@ def test_no_question_loads_the_compiler_of_kernels(trail: api.Trail) -> None:
         "trail.leaks('1.01', '-0s', 'comm', stream='a'); trail.sections(stream='a'); sys.exit('numba' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", asked, str(trail.path)], cwd=REPOSITORY, check=True)
+
+
+def test_the_api_has_each_name_that_type_checkers_read() -> None:
+    (names,) = (node for node in ast.parse(Path(api.__file__).read_text()).body if isinstance(node, ast.If))
+    read = {alias.name for line in names.body if isinstance(line, ast.ImportFrom) for alias in line.names}
+    assert read == set(api.__all__) == set(dir(api))
+    assert all(getattr(api, name) is not None for name in api.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'asnwer'"):
+        _ = api.asnwer  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("asked", "not_loaded"),
+    [
+        (["--help"], {"numpy", "pyarrow", "duckdb", "pydantic", "numba", "confluent_kafka"}),
+        (["--version"], {"numpy", "pyarrow", "duckdb", "pydantic", "numba", "confluent_kafka", "rich"}),
+        (["owner", "256", "--at", "1.01", "--stream", "a"], {"numba", "confluent_kafka", "rich"}),
+    ],
+    ids=["help", "version", "owner"],
+)
+def test_a_command_loads_what_it_needs(trail: api.Trail, asked: list[str], not_loaded: set[str]) -> None:
+    code = (
+        "import sys; from pagetrail.cli import app\n"
+        "try:\n    app(sys.argv[1:])\nexcept SystemExit as ended:\n    assert not ended.code, ended.code\n"
+        "sys.stderr.write(' '.join(sys.modules))"
+    )
+    environment = {**os.environ, "PAGETRAIL": str(trail.path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *asked],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout
+    assert not set(ran.stderr.split()) & not_loaded

@@ -8,7 +8,6 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated
 
-import pyarrow.compute as pc
 import typer
 
 from pagetrail import api
@@ -51,7 +50,7 @@ def demo(
     run("replay", "--no-correct")
     run("audit", "--no-correct")
     out(_closing(where))
-    say.print(f"the trail is kept in {where}: export PAGETRAIL={where}", markup=False)
+    say(f"the trail is kept in {where}: export PAGETRAIL={where}")
 
 
 def _ask(trail: Path, run: Callable[..., None]) -> None:
@@ -68,6 +67,8 @@ def _ask(trail: Path, run: Callable[..., None]) -> None:
 
 def _page_with_a_past(trail: Path) -> int:
     """Return a page that the leak holds at the end, and that others held in the window before."""
+    import pyarrow.compute as pc  # here: no other command needs it before it asks
+
     opened = api.open(trail, correct=True)
     held = opened.snapshot(WINDOW[1], columns=("pfn", "comm", "alloc_ts"))
     late = pc.greater(held["alloc_ts"], opened.instant("@4-t4"))

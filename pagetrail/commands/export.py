@@ -28,4 +28,4 @@ def export(
     written = api.open(trail, correct=correct, fold=fold).export_spans(output)
     for path in written:
         out(f"{path}\n")
-    say.print(f"{len(written)} files")
+    say(f"{len(written)} files")

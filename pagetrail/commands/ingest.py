@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -18,12 +18,14 @@ from pagetrail.commands.options import (
     progress,
     say,
 )
-from pagetrail.schemas.details import Covered
 from pagetrail.schemas.errors import BadArgument, InputError
 from pagetrail.schemas.linux.gfp import parse_gfp_table
 from pagetrail.schemas.linux.mmzone import LARGEST_PAGE_BYTES, PAGE_SHIFT
 from pagetrail.schemas.linux.vmemmap import VMEMMAP_BASE_L4
 from pagetrail.text.json_text import json_text
+
+if TYPE_CHECKING:
+    from pagetrail.schemas.details import Covered
 
 
 def ingest(
@@ -92,10 +94,7 @@ def ingest(
 
     dumps = api.dumps_in_order(sources, _ats(at or [], sources), boot_id=boot_id)
     if [source for source, _ in dumps] != sources:
-        say.print(
-            f"note: the dumps are stored in the order of their times: {', '.join(source for source, _ in dumps)}",
-            markup=False,
-        )
+        say(f"note: the dumps are stored in the order of their times: {', '.join(source for source, _ in dumps)}")
     for source, made in dumps:
         follows = stored[-1].last_ts if stored and boot_id is not None else None
         try:
@@ -110,7 +109,7 @@ def ingest(
         except InputError as error:
             refused[source] = error
             if len(sources) > 1:
-                say.print(f"pagetrail: {error}", markup=False)
+                say(f"pagetrail: {error}")
     if as_json and (stored or len(sources) > 1):
         out(json_text([_as_json(report) for report in stored]))
     if refused and len(sources) == 1:
@@ -138,34 +137,33 @@ def _report(report: "api.IngestReport") -> None:
         what += ", all stored before; nothing was added"
     elif report.duplicates:
         what += f"; {report.duplicates} of them were stored before"
-    say.print(f"{report.source}: {what}; stream {report.origin.host}/{report.origin.boot_id}", markup=False)
+    say(f"{report.source}: {what}; stream {report.origin.host}/{report.origin.boot_id}")
     account = report.end
     ignored = sum(account.ignored.values())
     if ignored:
-        say.print(f"  {ignored:,} events add nothing about ownership and were not stored: {', '.join(account.ignored)}")
+        say(f"  {ignored:,} events add nothing about ownership and were not stored: {', '.join(account.ignored)}")
     if account.lost_events:
-        say.print(
+        say(
             f"  the recording lost {account.lost_events:,} events, by its own count; answers take account of it",
-            markup=False,
         )
     if account.not_understood:
-        say.print(f"  {account.not_understood:,} lines were not understood; the first:", markup=False)
+        say(f"  {account.not_understood:,} lines were not understood; the first:")
         for example in account.examples[:3]:
-            say.print(f"    line {example.line}: {example.text}", markup=False)
+            say(f"    line {example.line}: {example.text}")
     if account.truncated:
-        say.print(f"  cut short: {account.truncated}; everything before that is stored", markup=False)
+        say(f"  cut short: {account.truncated}; everything before that is stored")
     if account.clamped:
         what = "timestamps went backwards and were clamped"
-        say.print(f"  {account.clamped:,} {what}: what happened around them is not certain", markup=False)
+        say(f"  {account.clamped:,} {what}: what happened around them is not certain")
     for note in report.notes:
         _note(note)
     if account.records_unread:
         read = account.records or 0
-        say.print(f"  {read:,} of {read + account.records_unread:,} records of page_owner were read")
+        say(f"  {read:,} of {read + account.records_unread:,} records of page_owner were read")
 
 
 def _note(text: str) -> None:
-    say.print(f"  note: {text}", markup=False)
+    say(f"  note: {text}")
 
 
 def _as_json(report: "api.IngestReport") -> dict[str, object]:
@@ -184,8 +182,10 @@ def _as_json(report: "api.IngestReport") -> dict[str, object]:
     }  # fmt: skip
 
 
-def _kinds(text: str) -> tuple[Covered, ...]:
+def _kinds(text: str) -> "tuple[Covered, ...]":
     kinds = tuple(kind.strip() for kind in text.split(",") if kind.strip())
+    from pagetrail.schemas.details import Covered  # here: models of events, which help does not need
+
     known = get_args(Covered)
     for kind in kinds:
         if kind not in known:

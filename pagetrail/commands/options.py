@@ -5,15 +5,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from pagetrail.schemas.errors import BadArgument
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 from pagetrail.schemas.log.address import EXPECTED, KafkaAddress, parse_log_address
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 def chosen_trail(context: typer.Context, value: Path | None) -> Path | None:
@@ -91,8 +92,10 @@ DEFAULT_TRAIL = Path("trail")
 
 _NUMBER: Final = re.compile(r"\d+|0[xX][0-9a-fA-F]+", re.ASCII)
 
-say = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-"""Diagnostics: stderr."""
+
+def say(text: str) -> None:
+    """Write a line of diagnostics to stderr."""
+    sys.stderr.write(f"{text}\n")
 
 
 def out(text: str) -> None:
@@ -133,8 +136,12 @@ def parse_log(log: str | None, kafka_config: Path | None) -> KafkaAddress | None
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Progress]:
+def progress(title: str) -> "Iterator[Progress]":
     """Show a progress bar on stderr while work goes on, if stderr is a terminal."""
+    from rich.console import Console  # here: it takes longer to load than most commands run
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    terminal = Console(stderr=True)
     columns = (
         TextColumn(title),
         BarColumn(),
@@ -142,5 +149,5 @@ def progress(title: str) -> Iterator[Progress]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=say, transient=True, disable=not say.is_terminal) as bar:
+    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
         yield bar

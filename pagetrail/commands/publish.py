@@ -60,15 +60,13 @@ def publish(
             trail, what, address, correct=correct, fold=fold, stream=stream, follow=follow, stop=lambda: bool(stopped)
         )
     for line in report.dropped:
-        say.print(line, markup=False)
+        say(line)
     if as_json:
         out(json_text({
             "to": str(address), "messages": report.messages, "rows": report.rows, "stopped": bool(stopped),
             "not_there": report.dropped,
         }))  # fmt: skip
     else:
-        say.print(
-            f"{report.rows:,} rows in {report.messages:,} messages of {what} published to {address}", markup=False
-        )
+        say(f"{report.rows:,} rows in {report.messages:,} messages of {what} published to {address}")
     if stopped and not follow:
         raise typer.Exit(130)

@@ -57,22 +57,21 @@ def replay(
         report = api.replay(
             trail, correct=not no_correct, rules=rules, follow=follow, log=address, group=group, stop=lambda: bool(stopped),
             on_progress=lambda done, total: bar.update(task, completed=done, total=max(total, done), note=f"{done} frames"),
-            on_trouble=lambda message: say.print(f"waiting: {message}", markup=False),
+            on_trouble=lambda message: say(f"waiting: {message}"),
         )  # fmt: skip
     for why in report.halted.values():
-        say.print(f"halted: {why}", markup=False)
+        say(f"halted: {why}")
     for why in report.refused.values():
-        say.print(f"refused: {why}", markup=False)
+        say(f"refused: {why}")
     for why in report.superseded.values():
-        say.print(f"superseded: {why}", markup=False)
+        say(f"superseded: {why}")
     for (host, boot_id), why in report.waiting.items():
-        say.print(f"waiting: {host}/{boot_id}: {why}", markup=False)
+        say(f"waiting: {host}/{boot_id}: {why}")
     for what in report.losses:
-        say.print(f"lost by the log: {what}", markup=False)
+        say(f"lost by the log: {what}")
     if report.foreign:
-        say.print(
+        say(
             f"skipped: {report.foreign} messages that are not frames, the last at {report.last_foreign}",
-            markup=False,
         )
     if as_json:
         out(json_text({
@@ -84,7 +83,7 @@ def replay(
             "foreign": report.foreign,
         }))  # fmt: skip
     else:
-        say.print(f"{report.events:,} events of {report.frames} frames folded, {report.segments} segments sealed")
+        say(f"{report.events:,} events of {report.frames} frames folded, {report.segments} segments sealed")
     if report.halted:
         raise typer.Exit(4)
     if stopped and not follow:

@@ -8,7 +8,6 @@ import typer
 
 from pagetrail import api
 from pagetrail.commands.options import JsonOption, out
-from pagetrail.schemas.columns import COLUMNS, SCHEMA_NAME, SCHEMA_VERSION
 from pagetrail.schemas.errors import BadArgument
 from pagetrail.text.json_text import json_text
 from pagetrail.text.tables import table_text
@@ -19,6 +18,8 @@ schema = typer.Typer(no_args_is_help=True, help="The published schemas of events
 @schema.command("list")
 def list_() -> None:
     """List the published versions."""
+    from pagetrail.schemas.columns import SCHEMA_NAME, SCHEMA_VERSION  # here: help needs no columns of events
+
     rows = [
         (SCHEMA_NAME, version, "current" if version == SCHEMA_VERSION else "read, and converted to the current version")
         for version in range(1, SCHEMA_VERSION + 1)
@@ -28,19 +29,21 @@ def list_() -> None:
 
 @schema.command()
 def show(
-    version: Annotated[int, typer.Argument(help="Version of the schema.")] = SCHEMA_VERSION,
+    version: Annotated[int | None, typer.Argument(help="Version of the schema (default: the current one).")] = None,
     columns: Annotated[
         bool, typer.Option("--columns", help="Show the columns of a batch instead, with units (current version).")
     ] = False,
 ) -> None:
     """Write a published JSON Schema."""
+    from pagetrail.schemas.columns import COLUMNS, SCHEMA_VERSION
+
     if columns:
         rows = [
             (column.name, column.type, "may be absent" if column.nullable else "", column.doc) for column in COLUMNS
         ]
         out(table_text(("column", "type", "", "meaning"), rows))
         return
-    found = api.published_schema(version)
+    found = api.published_schema(SCHEMA_VERSION if version is None else version)
     if found is None:
         raise BadArgument(f"schema version {version}: expected one of 1 to {SCHEMA_VERSION}")
     out(json_text(found))
@@ -72,6 +75,8 @@ def check_(
 
 
 def _schema(name: str) -> dict[str, Any]:
+    from pagetrail.schemas.columns import SCHEMA_VERSION
+
     if name in {f"v{version}" for version in range(1, SCHEMA_VERSION + 1)}:
         found = api.published_schema(int(name[1:]))
         assert found is not None

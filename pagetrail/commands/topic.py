@@ -71,7 +71,7 @@ def _milliseconds(text: str) -> int:
     return int(found[1]) * _UNITS[found[2]]
 
 
-def _show(report: api.TopicReport, *, as_json: bool) -> None:
+def _show(report: "api.TopicReport", *, as_json: bool) -> None:
     if not as_json:
         out(topic_text(report))
         return

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from pagetrail.api import as_text
+from pagetrail.schemas.times import as_text
 
 _HEX: Final = ("gfp_mask", "page_flags")
 _ELSEWHERE: Final = ("recording", "seq", "trace_ts_nsec", "kind", "stack", "detail")

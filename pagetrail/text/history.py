@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from pagetrail.api import as_text
+from pagetrail.schemas.times import as_text
 from pagetrail.text.tables import DUMP_COLUMNS, dump_cells, hex_text, table_text
 
 _SINCE: Final = re.compile(r" since \d+(\.\d+)?")  # the line itself has the begin of its span

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from pagetrail.api import as_text
 from pagetrail.schemas.linux.page_owner import MEMCG_OBJCG, MEMCG_OFFLINE, MEMCG_SLAB
+from pagetrail.schemas.times import as_text
 
 _MEMCG: Final = {MEMCG_SLAB: "slab page", MEMCG_OBJCG: "charged via objcg", MEMCG_OFFLINE: "cgroup offline"}
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from pagetrail.api import as_text
+from pagetrail.schemas.times import as_text
 from pagetrail.text.tables import size_text, table_text
 
 _ALIKE: Final = ("generation", "begin_ts", "end_ts", "how", "end_how")

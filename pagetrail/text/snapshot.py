@@ -1,12 +1,13 @@
 """All pages at an instant, a line a run."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import pyarrow as pa
-
-from pagetrail.api import as_text
+from pagetrail.schemas.times import as_text
 from pagetrail.text.tables import DUMP_COLUMNS, dump_cells, hex_text, stack_text, table_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SHOWN: Final = (
     "pfn", "nr_pages", "state", "order", "pid", "comm", "gfp_mask", "alloc_ts", "evidence", "certain", "uncertain",
@@ -15,7 +16,7 @@ SHOWN: Final = (
 """The columns of ``Trail.snapshot`` that the table shows."""
 
 
-def snapshot_text(rows: pa.Table, time: Callable[[int], str] = as_text) -> str:
+def snapshot_text(rows: "pa.Table", time: Callable[[int], str] = as_text) -> str:
     """Return a snapshot as a table; *time* makes text of a time of the trace clock."""
     columns = (
         "pfn", "pages", "state", "order", "pid", "comm", "gfp_mask", "since", "evidence", "certain", "kernel says",

@@ -1,14 +1,14 @@
 """The topic of a log: its settings with the reason for each, and its partitions."""
 
-from pagetrail.api import PARTITIONS_WHY, REPLICATION_WHY, SETTINGS_WHY, TopicReport
+from pagetrail import api
 
 
-def topic_text(report: TopicReport) -> str:
+def topic_text(report: "api.TopicReport") -> str:
     """Return what a topic is."""
     settings = [
-        ("partitions", str(len(report.partitions)), PARTITIONS_WHY),
-        ("replication", str(report.replication), REPLICATION_WHY),
-        *((name, report.settings[name], why) for name, why in SETTINGS_WHY.items() if name in report.settings),
+        ("partitions", str(len(report.partitions)), api.PARTITIONS_WHY),
+        ("replication", str(report.replication), api.REPLICATION_WHY),
+        *((name, report.settings[name], why) for name, why in api.SETTINGS_WHY.items() if name in report.settings),
     ]
     lines = [report.log, *(f"  {name} = {value}\n      {why}" for name, value, why in settings)]
     lines.append("  partition  leader  in sync  first offset  next offset")

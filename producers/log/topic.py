@@ -7,6 +7,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
 
+from pagetrail.producers.log.topic_plan import DEFAULT_REPLICATION, SETTINGS_WHY, TopicPlan
 from pagetrail.schemas.errors import BadArgument, LogUnreachable, TopicMissing
 from pagetrail.schemas.log.address import KafkaAddress
 from pagetrail.schemas.log.kafka import (
@@ -19,29 +20,11 @@ from pagetrail.schemas.log.kafka import (
     wait_for_brokers,
 )
 
-DEFAULT_PARTITIONS: Final = 8
-DEFAULT_REPLICATION: Final = 3
-MESSAGE_BYTES: Final = 1_048_588
-"""Kafka's own default: 1 MiB and the head of a batch. A full frame has about a third of it (5 B an event)."""
-
-FOREVER: Final = -1
-
 _ELECTING: Final = (
     KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError.OFFSET_NOT_AVAILABLE, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.FENCED_LEADER_EPOCH,
 )  # fmt: skip
 """Errors that brokers return for a moment, while a partition gets its leader."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TopicPlan:
-    """How a topic is to be made; null replication: 3, or as many brokers as there are. Times in ms, -1: no limit."""
-
-    partitions: int = DEFAULT_PARTITIONS
-    replication: int | None = None
-    retention_ms: int = FOREVER
-    retention_bytes: int = FOREVER
-    message_bytes: int = MESSAGE_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +103,7 @@ def describe_topic(address: KafkaAddress) -> TopicReport:
         )
         for part in found
     )  # fmt: skip
-    named = {name: facts.settings[name] for name in WHY if name in facts.settings}
+    named = {name: facts.settings[name] for name in SETTINGS_WHY if name in facts.settings}
     return TopicReport(log=str(address), topic_id=facts.topic_id, partitions=tuple(parts), settings=named)
 
 
@@ -175,23 +158,3 @@ def _explained(error: KafkaError, address: KafkaAddress, troubles: Troubles) -> 
     ):  # fmt: skip
         return BadArgument(f"{address}: expected numbers that the brokers take, found: {error.str()}; nothing was made")
     return unreachable(address, troubles, error.str())
-
-
-WHY: Final = {
-    "min.insync.replicas": "copies on which a frame is written before it counts as stored; with fewer in sync, nothing is taken",
-    "max.message.bytes": "a frame above it goes as parts; full frames of 65,536 events have about 330 kB",
-    "retention.ms": "-1: no limit; what retention removes, no fold can be made from again, and a replay that is later finds a gap",
-    "retention.bytes": "of each partition; -1: no limit; as above",
-    "cleanup.policy": "delete, never compact: compaction would keep the last frames of a host alone",
-    "compression.type": "producer: frames are zstd already, brokers are to leave them as they are",
-    "unclean.leader.election.enable": "false: a broker that was not in sync must not lead: acknowledged frames would be gone",
-}
-"""The settings that matter to a log, and why."""
-
-PARTITIONS_WHY: Final = (
-    "fixed: a host's frames are in one partition by the murmur2 hash of its name, and another number would move hosts and tear "
-    "their order; at most so many replayers work at once, so choose two to four times those that there will ever be"
-)
-REPLICATION_WHY: Final = (
-    "copies of each partition: with 3, one broker may be lost for good and another be down, and nothing is"
-)

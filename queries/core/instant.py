@@ -10,7 +10,7 @@ from typing import Final
 
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.schemas.errors import BadArgument
-from pagetrail.schemas.times import is_wall_time, parse_number, parse_wall_time
+from pagetrail.schemas.times import as_text, is_wall_time, parse_number, parse_wall_time
 
 FORMS: Final = (
     "an integer (ns of the trace clock), seconds with a decimal point or an 's' (19.5, 19s), @MARKER, "
@@ -110,13 +110,6 @@ def _wall(text: str, facts: Facts) -> int:
         )
     ts, real = next(((t, r) for t, r in reversed(readings) if r <= wall), readings[0])
     return ts + wall - real
-
-
-def as_text(ts: int, counting_clock: str | None = None) -> str:
-    """Return a trace time as text: seconds with nine digits; an integer where the clock only counts."""
-    if counting_clock is not None:
-        return str(ts)
-    return f"{'-' if ts < 0 else ''}{abs(ts) // 1_000_000_000}.{abs(ts) % 1_000_000_000:09d}"
 
 
 def wall_text(ts: int, facts: Facts) -> str | None:

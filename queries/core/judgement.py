@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pagetrail.queries.core.instant import as_text
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.schemas.owner import DOUBT_TEXT
+from pagetrail.schemas.times import as_text
 
 
 class Attribute(enum.IntFlag):

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pagetrail.queries.core.instant import Instant, as_text, parse_instant
+from pagetrail.queries.core.instant import Instant, parse_instant
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.as_of import facts_as_of
 from pagetrail.replay.facts.facts import Facts, from_plain, open_call_doubts
@@ -29,6 +29,7 @@ from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_LOST, DOUBT_RANGE, DOUBTS
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.folds import chosen_fold
 from pagetrail.schemas.store.names import StoreFile, fold_of, is_of_version, streams_among
+from pagetrail.schemas.times import as_text
 
 ROWS_AT_ONCE: Final = 1 << 16
 """Rows of an instant that a question reads at once, or those of one section: each takes half a kilobyte on its way."""

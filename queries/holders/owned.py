@@ -1,7 +1,7 @@
 """Owned pages, with the attribute by which a question adds them up."""
 
 from collections.abc import Iterator
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -12,14 +12,10 @@ from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.row_columns import ROW_SCHEMA
 from pagetrail.queries.core.rows import Asked, rows_in_parts
 from pagetrail.queries.core.stream import Stream
+from pagetrail.queries.holders.attributes import By
 from pagetrail.queries.holders.processes import UNKNOWN, processes
 from pagetrail.replay.facts.clock import owner_clock
 from pagetrail.schemas.owner import ABSENT32, ABSENT64
-
-By = Literal["stack", "comm", "pid", "tgid", "gfp", "order", "migratetype", "cgroup"]
-"""An attribute of an owner."""
-
-BY: Final = get_args(By)
 
 _COLUMN: Final = {"gfp": "gfp_mask"}
 

@@ -7,18 +7,16 @@ columns of ``sql/sums.sql``. Adding up is associative: sums of sums are those of
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Final, Generic, Literal, TypeVar
+from typing import Final, Generic, TypeVar
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pagetrail.queries.core.stream import Stream
-from pagetrail.queries.holders.owned import BESIDE, By, page_bytes
+from pagetrail.queries.holders.attributes import ByOfAll
+from pagetrail.queries.holders.owned import BESIDE, page_bytes
 from pagetrail.schemas.errors import BadArgument, NotFound
-
-ByOfAll = By | Literal["host"]
-"""What sums over streams are made by."""
 
 PARTS: Final = ("nr_pages", "block_pfn", "certain")
 """The columns of ``ROW_SCHEMA`` that a part has."""

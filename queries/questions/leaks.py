@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from pagetrail.queries.core.filters import NO_FILTER, Filters
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.stream import Stream, fetched
-from pagetrail.queries.holders.owned import BESIDE, By, born_at, owned_in_parts
+from pagetrail.queries.holders.attributes import By, ByOfAll
+from pagetrail.queries.holders.owned import BESIDE, born_at, owned_in_parts
 from pagetrail.queries.holders.sums import (
     PARTS,
-    ByOfAll,
     SumsOfAll,
     each_stream,
     named,

@@ -9,7 +9,6 @@ from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.run.lag import PartitionLag, lag_of
 from pagetrail.replay.store.cut import cuts, refused_of
 from pagetrail.schemas.log.contract import LogReader
-from pagetrail.schemas.log.kafka import partition_of
 
 STREAMS_SCHEMA: Final = pa.schema(
     [
@@ -60,6 +59,8 @@ class _Lags:
 
     def of(self, stream: Stream) -> dict[str, object]:
         """Return the columns of a stream that are about its lag."""
+        from pagetrail.schemas.log.kafka import partition_of  # here: it needs a client of Kafka, and few ask for a lag
+
         fold, partition = where = stream.fold, partition_of(stream.host, self._partitions)
         if where not in self._found:
             self._found[where] = lag_of(stream.place.store, fold, self._log, partition)

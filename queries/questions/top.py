@@ -8,8 +8,9 @@ import pyarrow as pa
 from pagetrail.queries.core.filters import NO_FILTER, Filters
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.stream import Stream
-from pagetrail.queries.holders.owned import By, owned_in_parts
-from pagetrail.queries.holders.sums import PARTS, ByOfAll, SumsOfAll, each_stream, of_all, shown, sums_of, together
+from pagetrail.queries.holders.attributes import By, ByOfAll
+from pagetrail.queries.holders.owned import owned_in_parts
+from pagetrail.queries.holders.sums import PARTS, SumsOfAll, each_stream, of_all, shown, sums_of, together
 
 _TIMES: Final = {"first_ns": "oldest_ts", "last_ns": "newest_ts"}
 

@@ -1,12 +1,8 @@
 """The types of the fields of events. The least value of each width means *absent* in a batch, so no event may have it."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
-import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
-
-TEXT: Final = pa.dictionary(pa.int32(), pa.utf8())
-"""Arrow type of texts that repeat."""
 
 
 class Contract(BaseModel):
@@ -25,8 +21,3 @@ Pfn = Annotated[int, Field(strict=True, ge=0, lt=2**52)]
 NrPages = Annotated[int, Field(strict=True, ge=0, le=2**52)]
 Order = Annotated[int, Field(strict=True, ge=0, le=63)]
 GfpMask = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
-
-
-def field(name: str, kind: pa.DataType, nullable: bool, doc: str) -> pa.Field:
-    """Return one column of an Arrow schema, with its doc."""
-    return pa.field(name, kind, nullable, metadata={"doc": doc})

@@ -5,47 +5,12 @@ A stack is one text from here on: frames innermost first, one a line; a last lin
 
 from typing import Annotated, Final, Literal
 
-import pyarrow as pa
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from pagetrail.schemas.versions.fields import (
-    TEXT,
-    Contract,
-    GfpMask,
-    Int8,
-    Int16,
-    Int32,
-    Int64,
-    NrPages,
-    Order,
-    Pfn,
-    Seq,
-    field,
-)
-
-VERSION: Final = 2
-KINDS: Final = {"alloc": 10, "free": 11, "hotplug": 20}
-
-ARROW_SCHEMA: Final = pa.schema(
-    [
-        field("seq", pa.int64(), False, "position in the recording: a total order, from 0, without holes"),
-        field("trace_ts_nsec", pa.int64(), False, "trace clock, ns"),
-        field("kind", pa.int8(), False, "what the event says: 10 alloc, 11 free, 20 hotplug"),
-        field("cpu", pa.int16(), True, "CPU on which it happened"),
-        field("node", pa.int16(), True, "NUMA node"),
-        field("pid", pa.int32(), True, "thread id (the kernel's task->pid)"),
-        field("tgid", pa.int32(), True, "process id (the kernel's task->tgid)"),
-        field("comm", TEXT, True, "command name; advisory: a trace looks it up late"),
-        field("pfn", pa.int64(), True, "alloc, free: page frame number of the block's first page"),
-        field("order", pa.int8(), True, "alloc, free: the block is 2^order pages"),
-        field("gfp_mask", pa.int64(), True, "alloc: gfp_t, as the bits of the recording's kernel"),
-        field("migratetype", pa.int8(), True, "alloc: MIGRATE_* as the number of the recording's kernel"),
-        field("stack", TEXT, True, "innermost first, one frame a line"),
-        field("action", pa.utf8(), True, "hotplug: online or offline"),
-        field("start_pfn", pa.int64(), True, "hotplug: first page frame number of the range"),
-        field("nr_pages", pa.int64(), True, "hotplug: pages of the range"),
-    ]
-)
+from pagetrail.schemas.versions.fields import Contract, GfpMask, Int8, Int16, Int32, Int64, NrPages, Order, Pfn, Seq
+from pagetrail.schemas.versions.v2_columns import ARROW_SCHEMA as ARROW_SCHEMA
+from pagetrail.schemas.versions.v2_columns import KINDS as KINDS
+from pagetrail.schemas.versions.v2_columns import VERSION as VERSION
 
 
 class Occurrence(Contract):

@@ -9,7 +9,7 @@ import pytest
 
 from pagetrail.api import Trail
 from pagetrail.queries.core.row_columns import ROW_SCHEMA
-from pagetrail.queries.holders.owned import BY, By
+from pagetrail.queries.holders.attributes import BY, By
 from pagetrail.replay.facts.clock import owner_clock
 from pagetrail.schemas.owner import State
 from tests.oracles.processes import process_of

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pagetrail.queries.core.instant import FORMS, as_text, parse_instant
+from pagetrail.queries.core.instant import FORMS, parse_instant
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.schemas.details import Clock
 from pagetrail.schemas.errors import BadArgument, NotFound
+from pagetrail.schemas.times import as_text
 
 END = 60_000_000_000
 REALTIME = 1_795_385_555_000_000_000  # 2026-11-22T22:12:35Z at trace time 10 s

@@ -66,8 +66,8 @@ def tree(tmp_path: Path) -> Path:
     package = tmp_path / "pagetrail"
     shutil.copytree(REPOSITORY / "pagetrail", package, ignore=shutil.ignore_patterns("__pycache__", "demo_data"))
     (package / "queries" / "questions" / "generations.py").write_text(QUESTION)
-    insert(package / "api.py", "    history,\n", "    generations,\n")
-    insert(package / "api.py", "    def quarantined(", METHOD)
+    insert(package / "trail.py", "    history,\n", "    generations,\n")
+    insert(package / "trail.py", "    def quarantined(", METHOD)
     (package / "commands" / "questions" / "generations.py").write_text(COMMAND)
     insert(package / "cli.py", '    "schema",\n', '    "questions.generations",\n')
     return tmp_path

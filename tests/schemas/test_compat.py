@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pagetrail.schemas.compat import check, check_published
+from pagetrail.schemas.compat import check_published_schemas, check_schema
 from pagetrail.schemas.events import parse_event
 from pagetrail.schemas.instances import UnknownKeyword, accepts, corners
 from tests.schemas.strategies import SCHEMAS, events, mutated
@@ -26,12 +26,12 @@ def changed(change: Change) -> dict[str, Any]:
 
 
 def test_the_tree_agrees_with_what_was_published() -> None:
-    assert check_published() == []
+    assert check_published_schemas() == []
 
 
 @pytest.mark.parametrize("version", SCHEMAS)
 def test_a_schema_is_compatible_with_itself(version: int) -> None:
-    assert check(SCHEMAS[version], SCHEMAS[version]) == []
+    assert check_schema(SCHEMAS[version], SCHEMAS[version]) == []
 
 
 @pytest.mark.slow
@@ -39,7 +39,7 @@ def test_a_schema_is_compatible_with_itself(version: int) -> None:
 def test_where_nothing_is_reported_every_old_event_is_valid_under_the_new_schema(
     new: dict[str, Any], data: st.DataObject
 ) -> None:
-    if check(V3, new) == []:
+    if check_schema(V3, new) == []:
         assert accepts(new, data.draw(events(3)), new)
 
 
@@ -47,7 +47,7 @@ def test_where_nothing_is_reported_every_old_event_is_valid_under_the_new_schema
 @given(mutated(V3))
 def test_where_a_corner_event_is_refused_something_is_reported(new: dict[str, Any]) -> None:
     if not all(accepts(new, event, new) for event in corners(V3, V3)):
-        assert check(V3, new)
+        assert check_schema(V3, new)
 
 
 COMPATIBLE: dict[str, Change] = {
@@ -69,12 +69,12 @@ INCOMPATIBLE: dict[str, Change] = {
 
 @pytest.mark.parametrize("change", COMPATIBLE.values(), ids=COMPATIBLE)
 def test_widening_is_compatible(change: Change) -> None:
-    assert check(V3, changed(change)) == []
+    assert check_schema(V3, changed(change)) == []
 
 
 @pytest.mark.parametrize("change", INCOMPATIBLE.values(), ids=INCOMPATIBLE)
 def test_narrowing_is_incompatible_and_says_where(change: Change) -> None:
-    found = check(V3, changed(change))
+    found = check_schema(V3, changed(change))
     assert found
     assert all(problem.path for problem in found)
 
@@ -82,21 +82,21 @@ def test_narrowing_is_incompatible_and_says_where(change: Change) -> None:
 def test_a_kind_less_is_incompatible_and_a_kind_more_is_not() -> None:
     fewer = copy.deepcopy(V3)
     fewer["oneOf"] = [branch for branch in V3["oneOf"] if not branch["$ref"].endswith(f"/{ALLOC}")]
-    assert [problem.path for problem in check(V3, fewer)] == ["alloc"]
-    assert check(fewer, V3) == []
+    assert [problem.path for problem in check_schema(V3, fewer)] == ["alloc"]
+    assert check_schema(fewer, V3) == []
 
 
 def test_a_version_may_not_fall() -> None:
-    assert check(SCHEMAS[3], SCHEMAS[2])
+    assert check_schema(SCHEMAS[3], SCHEMAS[2])
 
 
 def test_a_version_without_an_upcaster_is_incompatible() -> None:
-    assert "no upcaster" in check(V3, V3 | {"version": 5})[0].reason
+    assert "no upcaster" in check_schema(V3, V3 | {"version": 5})[0].reason
 
 
 def test_a_rise_is_judged_after_the_upcasters() -> None:
     refusing = changed(lambda d: d[HOTPLUG]["properties"]["phase"]["enum"].remove("notified"))
-    assert [problem.path for problem in check(SCHEMAS[1], refusing)] == ["hotplug"]
+    assert [problem.path for problem in check_schema(SCHEMAS[1], refusing)] == ["hotplug"]
 
 
 @pytest.mark.parametrize("version", SCHEMAS)
@@ -107,4 +107,4 @@ def test_corner_events_are_valid_for_the_models(version: int) -> None:
 
 def test_a_keyword_without_a_rule_is_an_error_not_ignored() -> None:
     with pytest.raises(UnknownKeyword):
-        check(V3, changed(lambda d: d[ALLOC]["properties"]["order"].update(multipleOf=2)))
+        check_schema(V3, changed(lambda d: d[ALLOC]["properties"]["order"].update(multipleOf=2)))

@@ -78,16 +78,16 @@ def audit(
     if records:
         out(differences_text(differing))
     elif dump is None and any(row["agree"] < row["records"] for row in rows):
-        say.print("'pagetrail audit --records' shows each record that differs, with both sides")
+        say("'pagetrail audit --records' shows each record that differs, with both sides")
 
 
-def _own(opened: api.Trail, view: str, name: str | None, stream: str | None) -> Rows:
+def _own(opened: "api.Trail", view: str, name: str | None, stream: str | None) -> Rows:
     """Return the audits of the recording's own dumps; of snapshot *name*, if it is given."""
     rows = opened.audits(view=view, stream=stream).to_pylist()
     return [row for row in rows if name in (None, row["name"])]
 
 
-def _foreign(opened: api.Trail, dump: Path, at: str, stream: str | None) -> tuple[Rows, Rows]:
+def _foreign(opened: "api.Trail", dump: Path, at: str, stream: str | None) -> tuple[Rows, Rows]:
     numbers, differences = opened.audit_dump(dump, at, stream=stream)
     rows = [row | {name: dict(row[name]) for name in ("classes", "sections")} for row in numbers.to_pylist()]
     return rows, differences.to_pylist()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from pagetrail.api import Filters, Trail
+from pagetrail import api
 from pagetrail.commands.options import parse_pfn, say
 from pagetrail.schemas.errors import BadArgument
 
@@ -70,9 +70,9 @@ def _filters(
             "--block-type", "NAME", "Only pages in pageblocks of this type, as the last dump has it: cma, movable, …"
         ),
     ] = None,
-) -> Filters:
+) -> "api.Filters":
     """Return what the options mean."""
-    return Filters(
+    return api.Filters(
         pfn=[parse_pfn_range(text) for text in pfn or ()],
         section=section or (),
         zone=zone or (),
@@ -105,13 +105,15 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def warn_of_pages_left_out(trail: Trail, filters: Filters, at: str, stream: str | None, as_of: str | None) -> None:
+def warn_of_pages_left_out(
+    trail: "api.Trail", filters: "api.Filters", at: str, stream: str | None, as_of: str | None
+) -> None:
     """Say on stderr which memory filters of zones and nodes cannot select at an instant."""
     if not (filters.zone or filters.node):
         return
     left_out = trail.outside_zones(at, stream=stream, as_of=as_of)
     if left_out:
-        say.print(
+        say(
             f"pagetrail: memory section {left_out} came online after the recording listed its zones: "
             "--zone and --node leave it out; ask for it with --section"
         )

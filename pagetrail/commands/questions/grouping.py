@@ -2,14 +2,16 @@
 
 import enum
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import pyarrow as pa
 import typer
 
 from pagetrail import api
 from pagetrail.commands.options import say
 from pagetrail.schemas.errors import BadArgument
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ByChoice = enum.StrEnum("ByChoice", {name.upper(): name for name in (*api.BY, "host")})  # type: ignore[misc]  # one list of names
 ByOption = Annotated[ByChoice, typer.Option("--by", help="The attribute to add up by.")]
@@ -33,13 +35,13 @@ def check_all(everywhere: bool, stream: str | None, wait: float) -> None:
 
 
 def added_up(
-    opened: api.Trail,
+    opened: "api.Trail",
     stream: str | None,
     *,
     everywhere: bool,
-    of_all: Callable[[], api.SumsOfAll],
-    of_one: Callable[[], pa.Table],
-) -> tuple[pa.Table, Sequence[str | None]]:
+    of_all: "Callable[[], api.SumsOfAll]",
+    of_one: "Callable[[], pa.Table]",
+) -> "tuple[pa.Table, Sequence[str | None]]":
     """Return the sums, and their streams: all if that is asked for, or if several hosts are there and none is chosen."""
     if not everywhere and (stream is not None or not opened.are_hosts()):
         return of_one(), [stream]
@@ -48,23 +50,23 @@ def added_up(
     return found.rows, found.streams
 
 
-def _note_streams(found: api.SumsOfAll) -> None:
+def _note_streams(found: "api.SumsOfAll") -> None:
     """Note of which streams something is the sum, and why others are left out."""
-    say.print(f"the sum of {len(found.streams)} streams: {', '.join(found.streams)}", markup=False)
+    say(f"the sum of {len(found.streams)} streams: {', '.join(found.streams)}")
     for name, why in found.left_out.items():
-        say.print(f"left out: {name}: {why}", markup=False)
+        say(f"left out: {name}: {why}")
 
 
-def gfp_texts(opened: api.Trail, streams: Sequence[str | None]) -> Callable[[int], str]:
+def gfp_texts(opened: "api.Trail", streams: Sequence[str | None]) -> Callable[[int], str]:
     """Return what makes names of gfp masks of some streams: all of them, where their kernels differ."""
     texts = [opened.gfp_text(stream) for stream in streams]
     return lambda mask: " or ".join(dict.fromkeys(text(mask) for text in texts))
 
 
-def note_page_size(opened: api.Trail, streams: Sequence[str | None]) -> None:
+def note_page_size(opened: "api.Trail", streams: Sequence[str | None]) -> None:
     """Note that sizes in bytes rest on a guess, where they do."""
     guessed = [stream for stream in streams if not opened.page_size_is_known(stream)]
     for size in sorted({opened.page_bytes(stream) >> 10 for stream in guessed}):
-        say.print(
+        say(
             f"note: sizes are those of pages of {size} KiB, which no recording says; see 'pagetrail ingest --page-size'"
         )

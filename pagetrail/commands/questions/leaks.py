@@ -35,7 +35,7 @@ def leaks(
     since: Annotated[str, typer.Option("--from", metavar="TIME", help="The window begins after this instant.")],
     until: Annotated[str, typer.Option("--to", metavar="TIME", help="The window ends here; pages are owned then.")],
     by: ByOption,
-    filters: api.Filters,
+    filters: "api.Filters",
     trail: TrailOption = DEFAULT_TRAIL,
     limit: LimitOption = 20,
     everywhere: AllOption = False,

@@ -5,9 +5,8 @@ import sys
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
-import pyarrow as pa
 import typer
 
 from pagetrail import api
@@ -26,6 +25,9 @@ from pagetrail.commands.questions.filtering import filtered, warn_of_pages_left_
 from pagetrail.text.json_text import json_rows
 from pagetrail.text.snapshot import SHOWN, snapshot_text
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 
 class Format(enum.StrEnum):
     """Forms of a snapshot."""
@@ -40,7 +42,7 @@ class Format(enum.StrEnum):
 @filtered
 def snapshot(
     at: AtOption,
-    filters: api.Filters,
+    filters: "api.Filters",
     trail: TrailOption = DEFAULT_TRAIL,
     form: Annotated[Format, typer.Option("--format", help="page_owner is the kernel's own text.")] = Format.TABLE,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
@@ -80,7 +82,7 @@ def _text(output: Path | None, parts: Iterable[str]) -> None:
         file.writelines(parts)
 
 
-def _binary(output: Path | None, schema: pa.Schema, parts: Iterable[pa.Table], form: Format) -> None:
+def _binary(output: Path | None, schema: "pa.Schema", parts: "Iterable[pa.Table]", form: Format) -> None:
     if output is None:
         _encode(sys.stdout.buffer, schema, parts, form)
         return
@@ -88,12 +90,14 @@ def _binary(output: Path | None, schema: pa.Schema, parts: Iterable[pa.Table], f
         _encode(file, schema, parts, form)
 
 
-def _encode(sink: BinaryIO, schema: pa.Schema, parts: Iterable[pa.Table], form: Format) -> None:
+def _encode(sink: BinaryIO, schema: "pa.Schema", parts: "Iterable[pa.Table]", form: Format) -> None:
     if form is Format.PARQUET:
         import pyarrow.parquet as pq  # here: it takes 4 MB, which no other command needs
 
         writer = pq.ParquetWriter(sink, schema, compression="zstd")
     else:
+        import pyarrow as pa  # here: help needs no Arrow
+
         writer = pa.ipc.new_stream(sink, schema)
     with writer:
         for part in parts:

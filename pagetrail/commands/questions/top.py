@@ -33,7 +33,7 @@ from pagetrail.text.json_text import json_text
 def top(
     at: AtOption,
     by: ByOption,
-    filters: api.Filters,
+    filters: "api.Filters",
     trail: TrailOption = DEFAULT_TRAIL,
     limit: LimitOption = 20,
     everywhere: AllOption = False,
