@@ -28,7 +28,8 @@ def reasons_of(text: bytes) -> dict[int, str | None]:
 
 @pytest.mark.parametrize(
     ("capture", "snapshot", "least"),
-    [("probes", "6-compact-cma-split", 7_000), ("probes", "8-unplugged", 1_500), ("k612-thpmig", "5-split-to-order-4", 28)],
+    [("probes", "6-compact-cma-split", 7_000), ("probes", "8-unplugged", 1_500), ("k612-thpmig", "5-split-to-order-4", 28),
+     pytest.param("k72-probes", "6-two-offline", 6_000, marks=pytest.mark.slow)],
 )  # fmt: skip
 def test_a_page_has_the_reason_that_the_kernel_says(
     replayed_capture: ReplayedCapture, kernel_dump: KernelDump, capture: str, snapshot: str, least: int
