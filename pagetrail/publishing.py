@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from pagetrail.producers.log.sink_feed import FeedWriter
-from pagetrail.queries.core.stream import choose, open_stream, open_streams, stream_places
+from pagetrail.queries.core.opening import choose, open_stream, open_streams, stream_places
 from pagetrail.queries.export.feed import dropped, messages
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import BadArgument, NotFound

@@ -7,10 +7,10 @@ import pyarrow as pa
 
 from pagetrail.queries.core.filters import NO_FILTER, Filters
 from pagetrail.queries.core.instant import Instant, wall_text
+from pagetrail.queries.core.opening import choose, open_streams, wait_for
 from pagetrail.queries.core.row_columns import ROW_SCHEMA
 from pagetrail.queries.core.rows import Asked, rows_in_parts
-from pagetrail.queries.core.stream import Stream, choose, open_streams
-from pagetrail.queries.core.waiting import wait_for
+from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.export.page_owner_text import page_owner_records
 from pagetrail.queries.export.parquet import export_spans
 from pagetrail.queries.holders.attributes import By, ByOfAll

@@ -7,15 +7,15 @@ from typing import Final
 
 import numpy as np
 
-from pagetrail.queries.core.frames import read_frame
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.stream import Stream, fetched
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind, absent
-from pagetrail.schemas.errors import NotFound, TrailError
+from pagetrail.schemas.errors import NotFound, OffsetGap, TrailError
+from pagetrail.schemas.frames import FrameHeader, decode_frame
 from pagetrail.schemas.linux.page_flags import KPF_BUDDY
-from pagetrail.schemas.log.contract import FramePlace, LogReader
+from pagetrail.schemas.log.contract import FramePlace, LogReader, LogRecord
 from pagetrail.schemas.owner import How
 
 HANDED_ON: Final = (How.SPLIT, How.SPLIT_IMPLIED, How.SPLIT_BY_PAGE_EXT, How.MIGRATE)
@@ -186,3 +186,24 @@ def _before(stream: Stream, position: int, spans: dict[int, SpanOrigin]) -> dict
         rows = fetched(db, _BEFORE.format(there=there), parameters).to_pylist()
     names = ("begin_seq", "how", "src_pfn", "evidence_ts")
     return {row["i"]: SpanOrigin(pfn=pages[row["i"]], **{name: row[name] for name in names}) for row in rows}
+
+
+def read_frame(reader: LogReader, partition: int, offset: int) -> tuple[FrameHeader, EventBatch]:
+    """Return the frame at an offset of the log.
+
+    Raises
+    ------
+    NotFound
+        The log has no frame there.
+    """
+    low, high = reader.low_watermark(partition), reader.high_watermark(partition)
+    if not low <= offset < high:
+        held = f"offsets {low} to {high - 1}" if low < high else "no frames"
+        raise NotFound(
+            f"log offset {offset}: the log holds {held}" + ("; older files were dropped" if offset < low else "")
+        )
+    try:
+        records: list[LogRecord] = reader.read(partition, offset, 1)
+    except OffsetGap as error:
+        raise NotFound(f"log offset {offset}: {error}") from error
+    return decode_frame(records[0].payload, f"log offset {offset}")

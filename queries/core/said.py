@@ -94,6 +94,10 @@ def said_texts_in(stream: Stream, file: StoreFile) -> pa.Array:
     """Return the texts that dumps said, as one file of the store has them."""
     if int(stream.piece(file).meta["format"]) < SAID_SINCE:
         return pa.nulls(0, pa.utf8())
+    return stream.once("said_texts", file.name, lambda: _read_said_texts(stream, file))
+
+
+def _read_said_texts(stream: Stream, file: StoreFile) -> pa.Array:
     with stream.opened(file) as db:
         return fetched(db, "SELECT text FROM said_texts ORDER BY id")["text"].combine_chunks()
 

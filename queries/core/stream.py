@@ -2,12 +2,12 @@
 
 import dataclasses
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import duckdb
 import numpy as np
@@ -15,27 +15,22 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.queries.core.instant import Instant, parse_instant
+from pagetrail.queries.core.pieces import PIECE_DTYPE, pieces_of, run_key
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.as_of import facts_as_of
 from pagetrail.replay.facts.facts import Facts, from_plain, open_call_doubts
-from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.store import read as stored
-from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.place import StreamPlace
-from pagetrail.schemas.errors import NotFound, SegmentGone, TrailMissing
+from pagetrail.schemas.errors import NotFound
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
-from pagetrail.schemas.log.contract import log_directory
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_LOST, DOUBT_RANGE, DOUBTS_OF_CALLS, OPEN_END
-from pagetrail.schemas.store.contract import Store
-from pagetrail.schemas.store.folds import chosen_fold
-from pagetrail.schemas.store.names import StoreFile, fold_of, is_of_version, streams_among
+from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.times import as_text
+
+Kept = TypeVar("Kept")
 
 ROWS_AT_ONCE: Final = 1 << 16
 """Rows of an instant that a question reads at once, or those of one section: each takes half a kilobyte on its way."""
-
-_LOOKS: Final = 5
-"""How often to try to open a tip: a replay may replace it meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +76,8 @@ class Stream:
     _held: stored.Held
     """Keeps the newest file readable: a replay removes a tip when there is a newer one."""
     _pieces: dict[str, Piece] = field(default_factory=dict)
+    _last: dict[str, tuple[object, Any]] = field(default_factory=dict)
+    """What ``once`` keeps, by kind."""
     believed: Instant | None = None
     """Only evidence up to this instant counts; null: all evidence."""
     _whole: "Stream | None" = None
@@ -99,16 +96,10 @@ class Stream:
         facts = facts_as_of(self.facts, at.ts, at.seq)
         return dataclasses.replace(self, files=files, facts=facts, believed=at, _whole=self)
 
-    def other_folds(self) -> "list[Stream]":
-        """Return the same stream as it stands in other folds of this version; a fold that is removed meanwhile is left out."""
-        there = [fold for fold in self.place.folds() if fold != self.fold and is_of_version(fold)]
-        places = (self.place.in_fold(fold) for fold in there)
-        return [stream for place in places if (stream := open_stream(self.trail, place)) is not None]
-
     def when_sealed(self, file: StoreFile) -> "Stream":
         """Return the stream as it was known when one of its segments was sealed."""
         with self.opened(file) as db:
-            facts = _facts(db)
+            facts = facts_of(db)
         files = self.files[: self.files.index(file) + 1]
         return dataclasses.replace(self, files=files, facts=facts, newest=self.piece(file))
 
@@ -191,22 +182,42 @@ class Stream:
         """
         file = self.files[self.holding(at)]
         what, value = ("ts", at.ts) if at.seq is None else ("seq", at.seq)
-        covers = f"begin_{what} <= $at AND end_{what} > $at"
-        parameters: dict[str, object] = {"at": value}
-        if pfns is not None:
-            pages = self.facts.pages_per_section
-            covers += " AND pfn >= $low AND pfn < $high"
-            parameters["low"] = min(pfns, default=0) // pages * pages
-            parameters["high"] = (max(pfns, default=0) // pages + 1) * pages
-            parameters["pfns"] = pfns
+        covers = f"begin_{what} <= {value:d} AND end_{what} > {value:d}"
         if sections is not None:
             ranges = [f"(pfn >= {start:d} AND pfn < {stop:d})" for start, stop in sections.tolist()]
             covers += f" AND ({' OR '.join(ranges) or 'false'})"
-        there = " UNION ALL ".join(f"SELECT * FROM {table} WHERE {covers}" for table in ("spans", "live"))
         with self.opened(file) as db:
-            query = f"SELECT * FROM ({there})" if pfns is None else _PIECES.format(there=there)
-            rows = fetched(db, f"{query} ORDER BY kernel_view, pfn", parameters)
-            return rows, Texts.read(db, texts)
+            if pfns is None:
+                rows = _covering(db, "*", f"{covers} ORDER BY kernel_view, pfn")
+            else:
+                rows = self._pieces_of(db, covers, np.asarray(pfns, np.int64))
+            return rows, self.once("texts", (file.name, frozenset(texts)), lambda: Texts.read(db, texts))
+
+    def _pieces_of(self, db: duckdb.DuckDBPyConnection, covers: str, pfns: NDArray[np.int64]) -> pa.Table:
+        """Return what ``rows_at`` does for sorted *pfns*. A few columns say which rows those are, and no others are read whole."""
+        if not pfns.size:
+            return _covering(db, "*", "false")
+        pages = self.facts.pages_per_section
+        low, high = int(pfns[0]) // pages * pages, (int(pfns[-1]) // pages + 1) * pages
+        there = _covering(db, ", ".join(PIECE_DTYPE.names or ()), f"{covers} AND pfn >= {low:d} AND pfn < {high:d}")
+        chosen = pieces_of(stored.columns(there, PIECE_DTYPE), pfns)
+        if not chosen.size:
+            return _covering(db, "*", "false")
+        among = f"{covers} AND pfn IN (SELECT unnest($pfns))"
+        rows = _covering(db, "*", f"{among} ORDER BY kernel_view, pfn", {"pfns": np.unique(chosen["pfn"]).tolist()})
+        found = stored.columns(rows, PIECE_DTYPE)
+        return rows.filter(pa.array(np.isin(run_key(found), run_key(chosen))))
+
+    def once(self, kind: str, key: object, make: Callable[[], Kept]) -> Kept:
+        """Return what *make* returns, or returned for the same *key* the last time that this *kind* was asked for.
+
+        Questions often follow each other at one instant, or in one file of the store.
+        """
+        last = self._last.get(kind)
+        if last is None or last[0] != key:
+            last = self._last[kind] = key, make()
+        found: Kept = last[1]
+        return found
 
     def parts_at(self, at: Instant) -> list[tuple[int, int]]:
         """Return ranges of pages, [start, stop), in whole sections, which together are all: few rows cover *at* in each."""
@@ -229,6 +240,9 @@ class Stream:
 
     def doubts_at(self, at: Instant) -> NDArray[np.void]:
         """Return every doubt that bears on *at*, in whichever file it is: later files may doubt it, earlier doubts may last."""
+        return self.once("doubts", (at, self.believed, self.files[-1].name), lambda: self._doubts_at(at))
+
+    def _doubts_at(self, at: Instant) -> NDArray[np.void]:
         first = self.holding(at)
         files = [file for file in self.files[:first] if self.casts_lasting_doubts(file)]
         files += [f for f in self.files[first:] if int(self.piece(f).meta["doubts_reach_back_to"]) <= at.ts]
@@ -310,15 +324,13 @@ class Stream:
         return np.concatenate(parts)
 
 
-_PIECES = """WITH there AS ({there}),
-    asked AS (
-        SELECT DISTINCT kernel_view, begin_seq, block_pfn FROM there
-        WHERE EXISTS (SELECT 1 FROM (SELECT unnest($pfns) AS p) WHERE p >= pfn AND p < pfn + nr_pages)),
-    pieces AS (SELECT there.* FROM there SEMI JOIN asked USING (kernel_view, begin_seq, block_pfn))
-    SELECT * FROM pieces UNION ALL (
-        SELECT t.* FROM there t ANTI JOIN asked USING (kernel_view, begin_seq, block_pfn)
-        WHERE kernel_view = 1 AND EXISTS (
-            SELECT 1 FROM pieces p WHERE p.pfn < t.pfn + t.nr_pages AND t.pfn < p.pfn + p.nr_pages))"""
+def _covering(
+    db: duckdb.DuckDBPyConnection, columns: str, where: str, parameters: dict[str, object] | None = None
+) -> pa.Table:
+    """Return *columns* of the rows of ``spans`` and ``live`` for which *where* holds; it may end with ORDER BY."""
+    where, _, order = where.partition(" ORDER BY ")
+    both = " UNION ALL ".join(f"SELECT {columns} FROM {table} WHERE {where}" for table in ("spans", "live"))
+    return fetched(db, f"SELECT * FROM ({both}) ORDER BY {order}" if order else both, parameters)
 
 
 def fetched(db: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, object] | None = None) -> pa.Table:
@@ -326,82 +338,8 @@ def fetched(db: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, obj
     return db.sql(query, params=parameters).to_arrow_table()
 
 
-def stream_places(
-    trail: Path, *, correct: bool | None = None, fold: str | None = None, store: Store | None = None
-) -> list[StreamPlace]:
-    """Return where the streams of *trail* stand, by host and boot, in the fold that is chosen: see ``chosen_fold``.
-
-    *store* is where the trail was replayed to; null: into itself.
-
-    Raises
-    ------
-    TrailMissing
-        There is no trail there.
-    NotFound
-        Nothing has been replayed yet, or not as *fold*.
-    """
-    store = _own_store(trail) if store is None else store
-    there = streams_among(store.list())
-    automatic = {kind: FoldOptions(correct=kind).name for kind in (True, False)}
-    chosen = chosen_fold({fold_of(name) for name in there}, trail, automatic, correct=correct, fold=fold)
-    return [StreamPlace(store, name) for name in there if fold_of(name) == chosen]
-
-
-def _own_store(trail: Path) -> Store:
-    store = store_of(trail)
-    if not trail.is_dir() or not (log_directory(trail).is_dir() or store.is_there()):
-        raise TrailMissing(path=str(trail))
-    return store
-
-
-def open_streams(
-    trail: Path, *, correct: bool | None = None, fold: str | None = None, store: Store | None = None
-) -> list[Stream]:
-    """Return the streams of *trail* that have been replayed; see ``stream_places``, whose errors it raises."""
-    places = stream_places(trail, correct=correct, fold=fold, store=store)
-    streams = [stream for place in places if (stream := open_stream(trail, place)) is not None]
-    if not streams:
-        raise NotFound(f"{trail}: the segments were removed; run 'pagetrail replay'")
-    return streams
-
-
-def open_stream(trail: Path, place: StreamPlace) -> Stream | None:
-    """Return the stream at *place*; null: it has no file. If its tip is replaced meanwhile, open the newer one."""
-    for attempt in range(_LOOKS):
-        files = place.chain()
-        if not files:
-            return None
-        try:
-            with stored.opened(place.store, files[-1].name) as db:
-                meta = stored.meta(db, place.store.where(files[-1].name))
-                facts = _facts(db)
-                held = stored.hold(place.store, files[-1].name)
-            break
-        except SegmentGone:
-            if attempt == _LOOKS - 1:
-                raise
-    newest = Piece(file=files[-1], meta=meta)
-    return Stream(meta["host"], meta["boot_id"], meta["fold"], trail, place, files, facts, newest, held)
-
-
-def _facts(db: duckdb.DuckDBPyConnection) -> Facts:
+def facts_of(db: duckdb.DuckDBPyConnection) -> Facts:
+    """Return the facts that one file of the store has."""
     row = db.execute("SELECT value FROM state WHERE name = 'facts'").fetchone()
     facts: dict[str, Any] = json.loads(row[0]) if row else {}
     return from_plain(facts)
-
-
-def choose(streams: list[Stream], wanted: str | None) -> Stream:
-    """Return the stream that HOST[/BOOT_ID] names; the only one, if *wanted* is null.
-
-    Raises
-    ------
-    NotFound
-        There is no such stream, or several; the message lists all.
-    """
-    found = [s for s in streams if wanted is None or wanted in (s.host, f"{s.host}/{s.boot_id}")]
-    if len(found) == 1:
-        return found[0]
-    listed = ", ".join(f"{s.host}/{s.boot_id}" for s in streams) or "none"
-    if found:
-        raise NotFound(f"expected one stream, found {len(found)}; choose one with --stream HOST[/BOOT_ID]: {listed}")
-    raise NotFound(f"no stream is called {wanted}; the trail has: {listed}")

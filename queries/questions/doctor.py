@@ -6,6 +6,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from pagetrail.queries.core.opening import other_folds
 from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.store.cut import cuts, refused_of
@@ -117,7 +118,7 @@ def _other_rules(stream: Stream) -> list[Finding]:
     """Return which other fold of the stream explains the dumps best, if it explains them better than this one."""
     best, finding = 0, []
     base = stream.fold.partition(RULES)[0]
-    for other in stream.other_folds():
+    for other in other_folds(stream):
         if other.fold.partition(RULES)[0] != base:
             continue  # dumps corrected the one and not the other
         own, their, records = _explained(stream, other)

@@ -6,7 +6,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from pagetrail.queries.core.frames import read_frame
+from pagetrail.queries.core.proof import read_frame
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.replay.store.local import store_of
 from pagetrail.schemas.batch import EventBatch, to_arrow

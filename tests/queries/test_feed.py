@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, TopicPartition
 from pagetrail import api
 from pagetrail.producers.log import sink_feed
 from pagetrail.producers.log.sink_kafka import KafkaLogWriter
-from pagetrail.queries.core.stream import open_streams
+from pagetrail.queries.core.opening import open_streams
 from pagetrail.queries.export.feed import messages
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.replay.store.local import store_of

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pagetrail.api import Trail
-from pagetrail.queries.core.stream import open_streams
+from pagetrail.queries.core.opening import open_streams
 from pagetrail.queries.export.feed import messages
 from pagetrail.queries.questions.doctor import findings
 from pagetrail.queries.questions.quarantined import quarantined

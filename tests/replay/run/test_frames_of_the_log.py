@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pagetrail.queries.core.stream import open_streams
+from pagetrail.queries.core.opening import open_streams
 from pagetrail.queries.questions.doctor import findings
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.owner import QUARANTINED, Anomaly, State

@@ -15,7 +15,7 @@ from pagetrail.producers.log.ingest import ingest, origin_of
 from pagetrail.producers.log.sink_kafka import KafkaLimits, KafkaLogWriter
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.producers.recordings import open_recording
-from pagetrail.queries.core.stream import open_streams
+from pagetrail.queries.core.opening import open_streams
 from pagetrail.queries.questions.doctor import findings
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.replay.log.kafka import KafkaLogReader

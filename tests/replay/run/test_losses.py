@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pagetrail.queries.core.stream import open_streams
+from pagetrail.queries.core.opening import open_streams
 from pagetrail.queries.questions.doctor import findings
 from pagetrail.replay.log.kafka import KafkaLogReader
 from pagetrail.replay.rules.fold_options import FoldOptions

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pagetrail import api
-from pagetrail.queries.core.stream import open_streams
+from pagetrail.queries.core.opening import open_streams
 from pagetrail.queries.questions.doctor import findings
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.errors import InputError

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pagetrail.producers.log.sink_sqlite import LogLimits, SqliteLogWriter
-from pagetrail.queries.core.stream import open_streams
+from pagetrail.queries.core.opening import open_streams
 from pagetrail.queries.questions.streams import streams
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.replay.log.kafka import KafkaLogReader

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
-from pagetrail.queries.core.stream import open_streams
+from pagetrail.queries.core.opening import open_streams
 from pagetrail.queries.questions.doctor import findings
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.replayer import Replayer
