@@ -14,7 +14,8 @@ READER: Final = 4
 3: a capture declares the probes of the kernel's command line from the start of init on; a probe's place that no kernel prints is a
 loss; reports of pages are read wherever they first stand.
 4: gfp flags of kernels before 5.10 have the bits of their own release; what stands before each line of a trace is taken away; what
-was written to trace_marker_raw is no loss, and what is left of a count of entries is one; the probe split_page is a split.
+was written to trace_marker_raw is no loss, and what is left of a count of entries is one; the probe split_page is a split, and
+migrate_reason is read.
 """
 
 
