@@ -1,14 +1,14 @@
 """Dumps alone: what the user says of them, and their place among the recordings of their boot."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.schemas.errors import BadArgument, InputError, TrailMissing
-from pagetrail.schemas.frames import FrameOrigin
+from pagetrail.schemas.frames import Frame, FrameOrigin
 from pagetrail.schemas.linux.trace_clock import DUMP_ORDER, WALL_CLOCK
 
 if TYPE_CHECKING:
@@ -33,6 +33,14 @@ def dumps_in_order(
     dumps = [(source, said_of_dump(source, at)) for source, at in zip(sources, ats, strict=True)]
     places = in_order_of_time(dumps) if boot_id is not None and len(dumps) > 1 else range(len(dumps))
     return [(sources[place], ats[place]) for place in places]
+
+
+def files_in_order(files: "Sequence[Source]") -> list[int]:
+    """Return the places of the *files* of one boot in an archive: dumps by their times, all else as it stands."""
+    from pagetrail.producers.dump_given import Given
+    from pagetrail.producers.formats.dump_order import in_order_of_time
+
+    return in_order_of_time([(file, Given()) for file in files])
 
 
 def dated(path: str | Path, at: str | None) -> str | None:
@@ -84,10 +92,29 @@ def as_given_before(recording: "Recording", found: "StoredRecording") -> "Record
     return dataclasses.replace(recording, info=dataclasses.replace(info, options={**info.options, **options}))
 
 
+def newest_in(trail: Path, origin: FrameOrigin) -> "StoredRecording | None":
+    """Return the recording of a boot that ends last in the log of *trail*; null: there is none."""
+    try:
+        with SqliteLogReader(trail) as log:
+            return log.newest(origin.host, origin.boot_id)
+    except TrailMissing:
+        return None
+
+
 def behind_others(
-    trail: Path, recording: "Recording", origin: FrameOrigin, found: "StoredRecording | None"
+    recording: "Recording",
+    found: "StoredRecording | None",
+    newest_of_boot: "Callable[[], StoredRecording | None]",
 ) -> "StoredRecording | None":
-    """Put a dump behind those of its boot that the log has; return the recording of that boot that ends last."""
+    """Put a dump behind those of its boot that the log has; return the recording of that boot that ends last.
+
+    Parameters
+    ----------
+    found
+        What the log holds of the dump itself.
+    newest_of_boot
+        Asks the log for the recording of that boot that ends last.
+    """
     from pagetrail.producers.formats.page_owner.alone import DUMPS
 
     dump = recording.dump
@@ -96,15 +123,29 @@ def behind_others(
     if found is not None:  # its ingest was stopped: it goes on at the same place
         dump.given = dataclasses.replace(dump.given, follows=found.first_ts - 1)
         return None
-    try:
-        with SqliteLogReader(trail) as log:
-            newest = log.newest(origin.host, origin.boot_id)
-    except TrailMissing:
-        return None
+    newest = newest_of_boot()
     if newest is not None and ((newest.begin is not None and newest.begin.format in DUMPS) or dump.given.in_order):
         behind = max(newest.last_ts, dump.given.follows or newest.last_ts)
         dump.given = dataclasses.replace(dump.given, follows=behind)
     return newest
+
+
+EARLIER: Final = (
+    "ingest it into another trail; or, if this dump is the later one, say so with --at order, or when it was made with "
+    "--at TIME"
+)
+"""What to do with a dump that begins before a recording of its boot ends."""
+
+
+def check_later(recording: "Recording", before: "StoredRecording | None", first: Frame) -> None:
+    """Raise if a dump that begins with the frame *first* is earlier than the end of the recording *before* it in a topic."""
+    if before is None or recording.dump is None or before.last_ts <= first.header.first_ts:
+        return
+    raise InputError(
+        f"{recording.info.source}: it begins at {first.header.first_ts} ns (trace clock), before recording {before.recording} of "
+        f"the same boot ({before.host} {before.boot_id}) ends ({before.last_ts} ns); recordings that overlap are not merged: "
+        f"{EARLIER}"
+    )
 
 
 def check_clock(recording: "Recording", before: "StoredRecording | None") -> None:

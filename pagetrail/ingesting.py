@@ -6,7 +6,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from pagetrail.dumps_alone import as_given_before, behind_others, check_clock, dated, said_of_dump
+from pagetrail.dumps_alone import (
+    EARLIER,
+    as_given_before,
+    behind_others,
+    check_clock,
+    check_later,
+    dated,
+    files_in_order,
+    newest_in,
+    said_of_dump,
+)
 from pagetrail.producers.log.sink_kafka import KafkaLogWriter
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.replay.log.embedded import SqliteLogReader
@@ -66,10 +76,11 @@ def ingest(
 ) -> "IngestReport":
     """Store one recording (a file, a capture directory, or ``-`` for stdin) in a trail's log; see ``open_recording``.
 
-    With *log*, store it in that topic, whose last messages say what of it is there; the trail is not touched. With *again*, a
-    recording that an older reader made of the same bytes does not stand in the way: this one takes its place when the log is
-    replayed. *cut*: see ``open_recording``. Of a page_owner dump alone, *at* says when it was made, and *whole* that nothing was
-    filtered from it; one without times comes behind the dumps of its boot that the log has, and behind the trace time *follows*.
+    With *log*, store it in that topic, whose last messages say what of it and of its boot is there; the trail is not touched.
+    With *again*, a recording that an older reader made of the same bytes does not stand in the way: this one takes its place when
+    the log is replayed. *cut*: see ``open_recording``. Of a page_owner dump alone, *at* says when it was made, and *whole* that
+    nothing was filtered from it; one without times comes behind the dumps of its boot that the log has, and behind the trace time
+    *follows*.
 
     Raises
     ------
@@ -101,7 +112,15 @@ def ingest(
                 else:
                     recording = _named(opened, found, again=again)
                 origin = _known_as(origin_of(recording, producer_version=__version__), recording, found)
-                return ingest_recording(recording, origin, topic, on_progress=on_progress)
+                if found is not None:
+                    recording = as_given_before(recording, found)
+                last = behind_others(recording, found, lambda: topic.newest(origin.host, origin.boot_id))
+
+                def fits(first: Frame) -> None:
+                    check_clock(recording, last)
+                    check_later(recording, last, first)
+
+                return ingest_recording(recording, origin, topic, accept=fits, on_progress=on_progress)
         found = _stored(Path(trail), opened)
         recording = _named(opened, found, again=again)
         origin = _known_as(origin_of(recording, producer_version=__version__), recording, found)
@@ -111,7 +130,9 @@ def ingest(
             return stored_before(
                 recording, origin, events=found.events, frames=found.frames, last_ts=found.last_ts, end=found.end
             )
-        before = found if recording.dump is None else behind_others(Path(trail), recording, origin, found)
+        before = (
+            found if recording.dump is None else behind_others(recording, found, lambda: newest_in(Path(trail), origin))
+        )
         with SqliteLogWriter(Path(trail)) as embedded:
 
             def accept(first: Frame) -> None:
@@ -176,7 +197,8 @@ def ingest_all(
                 f"{source.name}: --at says when one dump was made, and this is an archive; unpack it, and give each dump with "
                 "its time"
             )
-        unpacking = Unpacking(source, kind, spool)
+        unordered = boot_id is None or options.get("at") is not None
+        unpacking = Unpacking(source, kind, spool, order=None if unordered else files_in_order)
         for unpacked in unpacking.recordings():
             try:
                 store(unpacked.path, unpacked.cut)
@@ -302,9 +324,7 @@ def _check_no_overlap(trail: Path, recording: "Recording", first: Frame) -> None
         other = reader.later_recording(first.header, recording.info.supersedes)
     if other is None:
         return
-    remedy = "ingest it into another trail"
-    if recording.dump is not None:
-        remedy += "; or, if this dump is the later one, say so with --at order, or when it was made with --at TIME"
+    remedy = "ingest it into another trail" if recording.dump is None else EARLIER
     raise InputError(
         f"{recording.info.source}: it begins at {first.header.first_ts} ns (trace clock), before recording {other.recording} of "
         f"the same boot ({other.host} {other.boot_id}) ends ({other.last_ts} ns); recordings that overlap are not merged: {remedy}"

@@ -2,12 +2,16 @@
 
 import codecs
 import io
+import re
 from typing import TYPE_CHECKING, Final
 
 from pagetrail.producers.stepped import Stepped
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+ESCAPE: Final = re.compile(rb"\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
+"""What a terminal takes for a colour, a movement or its title (ECMA-48; xterm's OSC): ``script`` keeps it in a text."""
 
 SNIFFED_BYTES: Final = 1 << 17
 """Bytes of the beginning that are read at once: what recognises a format by its beginning sees as many of UTF-16."""

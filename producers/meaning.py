@@ -16,7 +16,7 @@ from pagetrail.schemas.linux import kmem_events, probes
 from pagetrail.schemas.linux.gfp import parse_gfp
 from pagetrail.schemas.linux.mmzone import MAX_FOLIO_ORDER, PFN_LIMIT
 from pagetrail.schemas.linux.releases import Either, GfpReading, gfp_of, rules_of
-from pagetrail.schemas.linux.vmemmap import KASLR_STEP_BYTES, STRUCT_PAGE_BYTES, VMEMMAP_BYTES
+from pagetrail.schemas.linux.vmemmap import KASLR_STEP_BYTES, STRUCT_PAGE_BYTES, VMEMMAP_BYTES, VMEMMAP_LOWEST
 
 Fields = Mapping[str, int | str]
 """An event's fields by name: numbers, and texts where the format has no number."""
@@ -59,6 +59,11 @@ class RecordedKernel:
         """Return what to tell the user if whose names of gfp flags the recording has is not known."""
         if self.gfp.known:
             return None
+        if self.gfp.twice:
+            return (
+                f"symbolic gfp masks are read as {self.gfp.read_for} prints them, and it prints two masks as {self.gfp.twice}: "
+                "they are not certain; ingest --gfp-table FILE says which is meant"
+            )
         what = f"of release {self.release}, which was not read" if self.release else "of a release that it does not say"
         return (
             f"symbolic gfp masks are read as {self.gfp.read_for} prints them, and the recording is {what}: they are not certain "
@@ -188,6 +193,14 @@ class Meaning:
         columns = {"pfn": self._page_to_pfn(fields, "new"), "src_pfn": self._page_to_pfn(fields, "old")}
         return Row(kind=Kind.MIGRATE, columns=columns)
 
+    def _migrate_reason(self, fields: Fields) -> Outcome:
+        """A page that was migrated to is told why: an event of this page alone, as the copy of its owner was one before.
+
+        Source: mm/page_owner.c, __set_page_owner_migrate_reason (Linux 6.1).
+        """
+        pfn, reason = self._page_to_pfn(fields, "page"), _within(fields, "reason", 0, 128)
+        return Row(kind=Kind.MIGRATE, columns={"pfn": pfn, "src_pfn": pfn, "migrate_reason": reason})
+
     def _split_owner(self, fields: Fields) -> Outcome:
         pfn, nr_pages, new_order = (
             self._page_to_pfn(fields, "page"),
@@ -209,6 +222,17 @@ class Meaning:
         if new > old or self._rules.split_has_new_order != Either.YES:
             raise _Bad(f"{self._rules.name} has no split from order {old} to order {new}")
         columns = {"pfn": self._page_to_pfn(fields, "page"), "nr_pages": 1 << old, "order": new, "old_order": old}
+        return Row(kind=Kind.SPLIT, columns=columns)
+
+    def _split_page(self, fields: Fields) -> Outcome:
+        """A block that is no folio becomes single pages.
+
+        Source: mm/page_alloc.c, __split_page (Linux 7.2). Before, the function has other arguments.
+        """
+        old, releases = _within(fields, "order", 0, MAX_FOLIO_ORDER + 1), (self._rules.release, *self._rules.others)
+        if any(probes.SPLIT_PAGE not in probes.PROBES_WITHOUT_PAGE_OWNER[release] for release in releases):
+            raise _Bad(f"{self._rules.name} has no {probes.SPLIT_PAGE.function} of one order")
+        columns = {"pfn": self._page_to_pfn(fields, "page"), "nr_pages": 1 << old, "order": 0, "old_order": old}
         return Row(kind=Kind.SPLIT, columns=columns)
 
     def _contig_range(self, fields: Fields) -> Outcome:
@@ -249,7 +273,8 @@ class Meaning:
         Source: include/asm-generic/memory_model.h (Linux 6.1), __page_to_pfn with SPARSEMEM_VMEMMAP.
         """
         pointer = _number(fields, name)
-        shown, base = f"struct page {pointer:#x}", self._vmemmap_base
+        shown, base = f"struct page {pointer:#x}", _own_base(fields, self._vmemmap_base)
+        told = base is not None
         if base is None:
             base = next((known for known, size in VMEMMAP_BYTES.items() if known <= pointer < known + size), None)
         if base is None:
@@ -257,9 +282,21 @@ class Meaning:
         pfn, rest = divmod(pointer - base, STRUCT_PAGE_BYTES)
         if rest or not 0 <= pfn < PFN_LIMIT:
             raise _Bad(f"no pfn for {shown}: it is no multiple of {STRUCT_PAGE_BYTES} above {base:#x}")
-        if self._vmemmap_base is None and pfn > 2 * self._highest_pfn() + _KASLR_STEP:
+        if not told and pfn > 2 * self._highest_pfn() + _KASLR_STEP:
             raise _Bad(f"no pfn for {shown}: from {base:#x} it would lie far beyond all pages named; give the base")
         return pfn
+
+
+def _own_base(fields: Fields, given: int | None) -> int | None:
+    """Return the base of the vmemmap that an event records; *given* if it records none."""
+    if probes.VMEMMAP_BASE not in fields:
+        return given
+    base = _number(fields, probes.VMEMMAP_BASE)
+    if base < VMEMMAP_LOWEST or base % KASLR_STEP_BYTES:
+        raise _Bad(
+            f"no base of struct pages is at {base:#x}: it is a multiple of {KASLR_STEP_BYTES:#x} from {VMEMMAP_LOWEST:#x} on"
+        )
+    return base
 
 
 def _number(fields: Fields, name: str) -> int:
@@ -320,9 +357,11 @@ _MEANINGS: Final[dict[str, Callable[[Meaning, Fields], Outcome]]] = {
     kmem_events.MM_PAGE_ALLOC_ZONE_LOCKED: Meaning._refill,
     kmem_events.MM_PAGE_ALLOC_EXTFRAG: Meaning._extfrag,
     probes.COPY_OWNER.name: Meaning._copy_owner,
+    probes.MIGRATE_REASON.name: Meaning._migrate_reason,
     probes.SPLIT_OWNER.name: Meaning._split_owner,
     probes.SPLIT_ORDERS.name: Meaning._split_orders,
     probes.ISO_OWNER.name: Meaning._iso_owner,
+    probes.SPLIT_PAGE.name: Meaning._split_page,
     probes.CONTIG_RANGE.name: Meaning._contig_range,
     probes.CONTIG_RANGE_RET.name: Meaning._contig_range_ret,
     probes.ONLINE_PAGES.name: lambda meaning, fields: meaning._entry("online_pages", fields),

@@ -7,12 +7,15 @@ from typing import BinaryIO, Final, Protocol, Self
 from pagetrail.producers.dump_given import Given
 from pagetrail.producers.parsed import Parser
 
-READER: Final = 3
+READER: Final = 4
 """Version of the meaning of all formats: it rises when a reader gives other events for bytes that were read before.
 
 2: a line that was not understood is a loss (1, which recordings do not name, counted it).
 3: a capture declares the probes of the kernel's command line from the start of init on; a probe's place that no kernel prints is a
 loss; reports of pages are read wherever they first stand.
+4: gfp flags of kernels before 5.10 have the bits of their own release; what stands before each line of a trace is taken away; what
+was written to trace_marker_raw is no loss, and what is left of a count of entries is one; the probe split_page is a split, and
+migrate_reason is read.
 """
 
 

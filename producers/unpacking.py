@@ -3,14 +3,14 @@
 import errno
 import re
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
 from pagetrail.producers.archives import Archive, ArchivedFile, ArchiveKind, archive_kind, open_archive
 from pagetrail.producers.formats.table import FORMATS
-from pagetrail.producers.inputs import PACKED_SUFFIX, UNCOMPRESSED_STEP, Source
+from pagetrail.producers.inputs import PACKED_SUFFIX, UNCOMPRESSED_STEP, Source, source_of
 from pagetrail.producers.spool import SPOOL_BYTES, filled, held, room_of
 from pagetrail.schemas.errors import InputError, StorageFull, TruncatedInput
 
@@ -82,6 +82,9 @@ class Unpacking:
         Where they are unpacked, or below which of its parents; null: where the system keeps temporary files.
     limit
         Bytes of one recording.
+    order
+        Returns the places of the files, capture directories aside, in the order in which they are to be given; all of them are
+        unpacked before the first is given. Null: as they lie in the archive, one at a time.
 
     Attributes
     ----------
@@ -91,28 +94,40 @@ class Unpacking:
         Why a recording, or the rest of the archive, could not be read.
     """
 
-    def __init__(self, source: Source, kind: ArchiveKind, folder: Path | None, *, limit: int = SPOOL_BYTES) -> None:
-        self._source, self._kind, self._folder, self._limit = source, kind, folder, limit
+    def __init__(
+        self,
+        source: Source,
+        kind: ArchiveKind,
+        folder: Path | None,
+        *,
+        limit: int = SPOOL_BYTES,
+        order: Callable[[Sequence[Source]], Sequence[int]] | None = None,
+    ) -> None:
+        self._source, self._kind, self._folder, self._limit, self._order = source, kind, folder, limit, order
         self.notes: list[str] = []
         self.refused: list[str] = []
 
     def recordings(self) -> Iterator[Unpacked]:
-        """Yield them: the files as they come, then the capture directories."""
+        """Yield them: the files as they come, or in their order, then the capture directories."""
         roots = self._capture_roots()
         archive = open_archive(self._source, self._kind)
         cut = False
         try:
             with tempfile.TemporaryDirectory(prefix=".pagetrail-unpacked-", dir=room_of(self._folder)) as place:
                 folders = {root: _Folder(path=Path(place, str(n), self._named(root))) for n, root in enumerate(roots)}
+                kept: list[tuple[str, Source]] = []
                 for file in archive.files():
                     root = _root_of(file.name, roots)
                     if root is not None:
                         self._keep(file, root, folders[root])
                     elif _OF_MACOS.search(file.name):
                         self.notes.append(f"{file.name} is left out: it is a file of macOS's archiver")
-                    else:
+                    elif self._order is None:
                         yield from self._alone(file)
+                    else:
+                        kept += self._kept(file, Path(place, f"file-{len(kept)}"))
                     cut = cut or file.truncated is not None
+                yield from self._ordered(kept)
                 for root, found in folders.items():
                     yield Unpacked(name=root or self._source.name, path=found.path, cut=found.cut)
         finally:
@@ -146,6 +161,28 @@ class Unpacking:
             return
         with kept:
             yield Unpacked(name=file.name, path=held(kept, _inside(file.name).name or "file", file.truncated))
+
+    def _kept(self, file: ArchivedFile, path: Path) -> Iterator[tuple[str, Source]]:
+        """Unpack a file of its own to *path*; yield its name in the archive, and itself."""
+        try:
+            with path.open("wb") as to:
+                self._copy(file, to)
+        except OSError as error:
+            raise StorageFull(path=str(path.parent), reason=str(error)) from error
+        except InputError as error:
+            path.unlink()
+            self.refused.append(str(error))
+            return
+        yield file.name, replace(source_of(path), name=_inside(file.name).name or "file", cut=file.truncated)
+
+    def _ordered(self, kept: Sequence[tuple[str, Source]]) -> Iterator[Unpacked]:
+        """Yield files of their own in their order."""
+        places = self._order([source for _, source in kept]) if self._order else ()
+        if list(places) != sorted(places):
+            names = ", ".join(kept[place][0] for place in places)
+            self.notes.append(f"the dumps of the archive are stored in the order of their times: {names}")
+        for name, source in (kept[place] for place in places):
+            yield Unpacked(name=name, path=source)
 
     def _keep(self, file: ArchivedFile, root: str, folder: _Folder) -> None:
         """Unpack a file of a capture directory. One that is cut is left out, unless it may be the trace."""

@@ -22,7 +22,14 @@ from pagetrail.producers.formats.text.stated import LOST_WORDS, ring_loss
 from pagetrail.producers.inputs import blocks, find_compressed, open_input, read_text
 from pagetrail.schemas.details import Coverage, Covered
 from pagetrail.schemas.linux.kmem_events import TRACEPOINTS
-from pagetrail.schemas.linux.probes import HOTPLUG_PROBES, PROBES_OF, Probe, registers
+from pagetrail.schemas.linux.probes import (
+    HOTPLUG_PROBES,
+    MIGRATE_REASON_OF,
+    PROBES_OF,
+    PROBES_WITHOUT_PAGE_OWNER,
+    Probe,
+    registers,
+)
 from pagetrail.schemas.linux.releases import Either, KernelRules, rules_of
 
 _LOST_LONGEST: Final = 64
@@ -106,11 +113,9 @@ def probes_of_boot(declared: Coverage, cmdline: str, rules: KernelRules, since: 
     words = [word.partition("=")[2] for word in cmdline.split() if word.startswith("kprobe_event=")]
     lines = "".join(f"{line.replace(',', ' ')}\n" for word in words for line in word.split(";"))
     there = probe_definitions(SideFile("cmdline.txt", lines))
-    wanted = (*(probe for release in (rules.release, *rules.others) for probe in PROBES_OF[release]), *HOTPLUG_PROBES)
-    unfiltered = {
-        event: found for event, found in there.items() if not any(p.filter for p in wanted if p.event == event)
-    }
-    kinds = tuple(kind for kind in _complete(wanted, set(unfiltered), unfiltered, None) if kind in declared.kinds)
+    filtered = {probe.event for probes in PROBES_OF.values() for probe in probes if probe.filter}
+    unfiltered = {event: found for event, found in there.items() if event not in filtered}
+    kinds = tuple(kind for kind in _probed(set(unfiltered), unfiltered, None, rules) if kind in declared.kinds)
     if not kinds or since >= until or declared.cpus is not None:
         return None
     by = f"kprobe_event= in cmdline.txt, {declared.declared_by}"
@@ -126,11 +131,23 @@ def _kinds(
     probes: bool,
 ) -> tuple[Covered, ...]:
     kinds: list[Covered] = [kind for kind, event in TRACEPOINTS.items() if event in events]
-    for release in (rules.release, *rules.others) if probes else ():
-        kinds += [kind for kind in _complete(PROBES_OF[release], events, there, misses) if kind not in kinds]
+    if probes:
+        return (*kinds, *_probed(events, there, misses, rules))
+    return (*kinds, *_complete(HOTPLUG_PROBES, events, there, misses))
+
+
+def _probed(
+    events: set[str], there: Mapping[str, Probed], misses: Mapping[str, int] | None, rules: KernelRules
+) -> list[Covered]:
+    """Return the kinds that probes show completely, on page_owner's functions or on those of kernels without it."""
+    releases = (rules.release, *rules.others)
+    complete = [_complete(PROBES_OF[release], events, there, misses) for release in releases]
+    kinds = list(dict.fromkeys(kind for found in complete for kind in found))
+    without = [_complete(PROBES_WITHOUT_PAGE_OWNER[release], events, there, misses) for release in releases]
+    kinds += [kind for kind in without[0] if kind not in kinds and all(kind in found for found in without)]
     if rules.split_has_new_order == Either.UNKNOWN:
         kinds = [kind for kind in kinds if kind != "split"]  # what the probe's arguments mean is not known
-    return (*kinds, *_complete(HOTPLUG_PROBES, events, there, misses))
+    return [*kinds, *_complete(HOTPLUG_PROBES, events, there, misses)]
 
 
 def _complete(
@@ -157,9 +174,11 @@ def _fits(probe: Probe, found: Probed) -> bool:
 def _misfits(events: set[str], there: Mapping[str, Probed], rules: KernelRules) -> list[str]:
     """Return a note on each probe that was on and whose definition is not the one for the recorded kernel."""
     wanted: dict[str, list[Probe]] = {}
-    for probe in (*(p for release in (rules.release, *rules.others) for p in PROBES_OF[release]), *HOTPLUG_PROBES):
+    tables = (PROBES_OF, PROBES_WITHOUT_PAGE_OWNER, {release: (probe,) for release, probe in MIGRATE_REASON_OF.items()})
+    releases = (rules.release, *rules.others)
+    for probe in (*(p for table in tables for release in releases for p in table[release]), *HOTPLUG_PROBES):
         wanted.setdefault(probe.event, []).append(probe)
-    known = {probe.event for probes in PROBES_OF.values() for probe in probes}
+    known = {probe.event for table in tables for probes in table.values() for probe in probes}
     notes = []
     for event, found in there.items():
         fitting = wanted.get(event, [])

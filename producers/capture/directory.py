@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.producers.arrangement import MERGED, SAVE_EACH, arrange
-from pagetrail.producers.capture.boot import BootFiles, saw_boot
+from pagetrail.producers.capture.boot import BootFiles, parse_zoneinfo, saw_boot
 from pagetrail.producers.capture.clock import Relation, SnapshotMarker, relation
 from pagetrail.producers.capture.coverage import boot_coverage, declared_coverage, probes_of_boot
 from pagetrail.producers.capture.missing import missing_entries, unknown_cpus
@@ -221,6 +221,7 @@ class Capture:
             self.info.notes,
             wanted=self._dumps,
             declared=self._coverage is not None,
+            zones=parse_zoneinfo(self._snapshots.first("zoneinfo") or ""),
         )
 
     def _timed_rows(self) -> Iterator[TimedRow]:

@@ -1,6 +1,8 @@
 """The kernel's files of each snapshot, bound to the markers of its begin and end: dump, kpageflags, vmstat."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from pagetrail.producers.capture.clock import SnapshotMarker
 from pagetrail.producers.capture.snapshots import Snapshots
@@ -13,7 +15,7 @@ from pagetrail.producers.inputs import open_input
 from pagetrail.producers.parsed import ReadAccount
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.details import BaselineBegin
+from pagetrail.schemas.details import BaselineBegin, Zone
 
 
 class Views:
@@ -29,11 +31,21 @@ class Views:
         Read page_owner dumps and kpageflags.
     declared
         The capture declares coverage: vmstat may add to it.
+    zones
+        Those of the machine, as zoneinfo has them.
     """
 
     def __init__(
-        self, snapshots: Snapshots, account: ReadAccount, notes: list[str], *, wanted: bool, declared: bool
+        self,
+        snapshots: Snapshots,
+        account: ReadAccount,
+        notes: list[str],
+        *,
+        wanted: bool,
+        declared: bool,
+        zones: Sequence[Zone] = (),
     ) -> None:
+        self._zones = zones
         self._snapshots, self._account, self._notes = snapshots, account, notes
         self._wanted, self._declared = wanted, declared
         self._due = list(snapshots.dumps) if wanted else []
@@ -82,6 +94,7 @@ class Views:
             why = f"none of its {unread} records could be read" if unread else "it is empty: page_owner was off"
             self._notes.append(f"the dump of snapshot {name} says nothing: {why}")
             return
+        self._notes += [f"the dump of snapshot {name} {said}" for said in nodes_left_out(entries, self._zones)]
         because = tally.partial_because(unfiltered=True)  # what is but suspected leaves its silence a doubt
         view = BaselineBegin(
             name=name, window_begin=self._begins[name], window_end=at, entries=sum(map(len, entries)), skipped=tally.missing,
@@ -127,3 +140,22 @@ class Views:
                 source=f"snapshots/{name}/kpageflags.bin",
             )  # fmt: skip
             yield from baseline([runs], end, view)
+
+
+def nodes_left_out(entries: Sequence[EventBatch], zones: Sequence[Zone]) -> list[str]:
+    """Return, as texts, the nodes of which a dump has no page: a filter to other nodes leaves no other mark."""
+    found = []
+    for node in sorted({zone.node for zone in zones}):
+        ranges = [(zone.start_pfn, zone.stop_pfn) for zone in zones if zone.node == node]
+        if not any(_any_in(entries, start, stop) for start, stop in ranges):
+            start, stop = min(start for start, _ in ranges), max(stop for _, stop in ranges)
+            found.append(
+                f"has no page of node {node}, which zoneinfo has from pfn {start} to {stop - 1}: it may be what a filter left, and "
+                "its silence on that node says nothing"
+            )
+    return found
+
+
+def _any_in(entries: Sequence[EventBatch], start: int, stop: int) -> bool:
+    pfns = (np.asarray(batch.columns["pfn"], np.int64) for batch in entries)
+    return any(bool(((pfn >= start) & (pfn < stop)).any()) for pfn in pfns)

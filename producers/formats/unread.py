@@ -71,9 +71,31 @@ PAGE_OWNER_STACKS: Final = Format(
 PERF_TRACE: Final = Format(
     name="output of perf trace, which has no time that can be compared and leaves out fields",
     line=re.compile(
-        rb"\s*\d+\.\d{3} (?:\(.*?\):? )?.*?/\d+ kmem:\w+\("
+        rb"\s*\d+\.\d{3} (?:\(.*?\):? )?(?:.*?/\d+ )?kmem:\w+\("
     ),  # tools/perf/builtin-trace.c, trace__event_handler
     instead=_TRACE_INSTEAD,
+)
+PERF_REPORT: Final = Format(
+    name="a report or a sum of perf's, which holds no event",
+    line=re.compile(
+        rb"# Overhead +|# To display the perf\.data header info| Performance counter stats for |\{\"headers\": "
+    ),
+    instead="give what 'perf script --ns' prints of the same perf.data",
+)
+LTTNG: Final = Format(
+    name="a trace of LTTng, as babeltrace prints it",
+    line=re.compile(rb"\[[\d:.]+\] \(\+[\d?.]+\) (?:\S+ )?kmem_mm_page_\w+: \{"),
+    instead=_TRACE_INSTEAD,
+)
+KERNELSHARK: Final = Format(
+    name="a table of KernelShark",
+    magics=(b"#,CPU,Time Stamp,",),
+    instead="give what 'trace-cmd report' prints of the same trace.dat",
+)
+GIT_LFS: Final = Format(
+    name="a pointer of Git LFS in place of the file",
+    magics=(b"version https://git-lfs.github.com/spec/",),
+    instead="run 'git lfs pull', and give the file itself",
 )
 PERF_KMEM: Final = Format(
     name="output of perf kmem, which holds sums and no page's owner",
@@ -82,16 +104,37 @@ PERF_KMEM: Final = Format(
 )
 BPFTRACE: Final = Format(
     name="output of bpftrace, whose form its script decides",
-    line=re.compile(rb"(?:Attaching|Attached) \d+ probes?|@\w*\[.*\]: "),
+    line=re.compile(
+        rb"(?:Attaching|Attached) \d+ probes?|@\w*\[.*\]: |\{\"type\": \"(?:attached_probes|map|printf|hist)\""
+    ),
     instead=_TRACE_INSTEAD,
 )
 COUNTERS: Final = Format(
     name="a file of the kernel's counters, which holds sums and no page",
     line=re.compile(
-        rb"allocinfo - version|slabinfo - version|MemTotal: +\d+ kB|nr_free_pages \d+$|Page block order: \d+$"
-        rb"|Node \d+, zone +\S+(?: +\d+){8,}\s*$|unreferenced object 0x"
+        rb"allocinfo - version|slabinfo - version|(?:Mem(?:Total|Free|Available)|Cached|Slab): +\d+ kB|nr_free_pages \d+$"
+        rb"|Page block order: \d+$|Node +\d+, zone +\S+(?: +\d+){8,}\s*$|unreferenced object 0x"
+        rb"|Node \d+, zone +\S+\s*$|0x[0-9a-f]+-0x[0-9a-f]+ +\d+ \S+\+0x|[0-9a-f]+-[0-9a-f]+ [r-][w-][x-][ps] "
+        rb"|Cache \S+\s*$|# event histogram|name: mm_page_\w+\s*$"
     ),
     instead=_DUMP_INSTEAD,
+)
+DIFF: Final = Format(
+    name="a difference of two texts, as diff prints it",
+    magics=(b"diff --git ", b"diff -", b"--- a/"),
+    line=re.compile(rb"@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@"),
+    within=True,
+    instead="its lines are of both, and lines that are the same may be left out: give the two texts, each as a file of its own",
+)
+CHROME_JSON: Final = Format(
+    name="a trace in the JSON of Chrome or Perfetto",
+    magics=(b'{"traceEvents":', b'{ "traceEvents":', b'{"displayTimeUnit":'),
+    instead="give the text of the trace itself, /sys/kernel/tracing/trace, or the page of HTML that atrace wrote",
+)
+JOURNAL_JSON: Final = Format(
+    name="journald's messages in JSON, without events or records",
+    line=re.compile(rb"\{.*\"(?:__REALTIME_TIMESTAMP|__CURSOR|MESSAGE)\" ?: ?"),
+    instead="give them as text: 'journalctl -k -o short-monotonic' or 'journalctl -o cat'",
 )
 VERBOSE_LATENCY: Final = Format(
     name="ftrace text with the options latency-format and verbose",

@@ -73,6 +73,10 @@ class KafkaLogWriter:
         found = [one for partition in sorted(partitions) for one in self._stored.recordings(partition, hosts, ids)]
         return min(found, key=lambda one: ids.index(one.recording), default=None)
 
+    def newest(self, host: str, boot_id: str) -> StoredRecording | None:
+        """Return the recording of a boot that ends last, of those in the last messages of its partition; null: there is none."""
+        return self._stored.newest(partition_of(host, self._delivery.partitions), host, boot_id)
+
     def flush(self) -> None:
         """Do nothing: an append is acknowledged when it returns."""
 

@@ -166,6 +166,22 @@ class StoredFrames:
         self._sought |= {(partition, recording): high for recording in ids}
         return [stored_recording(last if first is None else first, last) for first, last in ends.values()]
 
+    def newest(self, partition: int, host: str, boot_id: str) -> StoredRecording | None:
+        """Return the recording of a boot that ends last among those at the end of *partition*; null: there is none."""
+        ends: dict[str, tuple[bytes, bytes, int]] = {}  # first frame, last frame, time of its last event
+
+        def note(header: FrameHeader, payload: bytes, _: int) -> None:
+            if (header.host, header.boot_id) != (host, boot_id):
+                return
+            first, last, ts = ends.get(header.recording, (payload, payload, header.last_ts))
+            first = payload if header.first_seq == 0 else first
+            ends[header.recording] = (first, payload, header.last_ts) if header.last_ts >= ts else (first, last, ts)
+
+        low, high = watermarks(self._reader(), self._address, partition, self._troubles)
+        self._read(partition, max(low, high - self._look_back), high, note)
+        newest = max(ends.values(), key=lambda end: end[2], default=None)
+        return None if newest is None else stored_recording(newest[0], newest[1])
+
     def close(self) -> None:
         """Let go of the consumer that looks back."""
         if self._consumer is not None:

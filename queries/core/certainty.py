@@ -92,7 +92,7 @@ def judge(
         isolated &= coverage.covers("contig_range", begin, until)
     take(free & ~isolated, _STATE, Reason.ISOLATION)
     take(free & ~coverage.covers("hotplug", begin, until), _STATE, Reason.HOTPLUG)
-    take(free & (not _page_owner_on(facts)), _STATE, Reason.BULK)
+    take(free & (not page_owner_on(facts)), _STATE, Reason.BULK)
     inferred = records["evidence"] == Evidence.INFERRED
     take(inferred & (records["how"] == How.SPLIT_IMPLIED), _ORDER, Reason.INFERRED)
     derived = (
@@ -119,7 +119,7 @@ def last_instants(runs: NDArray[np.void], records: NDArray[np.void], horizon: in
     )
 
 
-def _page_owner_on(facts: Facts) -> bool:
+def page_owner_on(facts: Facts) -> bool:
     """Return whether page_owner is known to have started: its dump lists what was allocated in bulk before, without an event.
 
     Source: mm/page_alloc.c, __alloc_pages_bulk (Linux 6.1).

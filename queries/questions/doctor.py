@@ -6,15 +6,20 @@ from typing import Final
 
 import pyarrow as pa
 
+from pagetrail.queries.core.certainty import page_owner_on
 from pagetrail.queries.core.opening import other_folds
 from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.coverage import Coverage
+from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.store.cut import cuts, refused_of
 from pagetrail.schemas.details import Gap
-from pagetrail.schemas.linux.releases import was_read
+from pagetrail.schemas.linux.releases import Either, was_read
 from pagetrail.schemas.linux.trace_clock import DUMP_ORDER
 from pagetrail.schemas.owner import ANOMALY_TEXT, QUARANTINED, Anomaly
 from pagetrail.schemas.store.names import RULES
+
+_ALLOC_UNSEEN: Final = frozenset({Anomaly.FREE_OF_FREE, Anomaly.USE_OF_FREE})
+"""Contradictions that an allocation without an event explains."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,5 +183,40 @@ def _anomalies(stream: Stream) -> list[Finding]:
     for kind, events, pages, first_seq in rows:
         level = "quarantined" if kind in QUARANTINED else "inferred"
         text = f"{ANOMALY_TEXT[Anomaly(kind)]}; {pages:,} pages, first at event {first_seq:,}"
+        if causes := _causes(Anomaly(kind), stream.facts):
+            text += f"; possible causes: {'; '.join(causes)}"
         found.append(Finding(level=level, what=Anomaly(kind).name.lower().replace("_", " "), count=events, detail=text))
     return found
+
+
+def _causes(kind: Anomaly, facts: Facts) -> list[str]:
+    """Return what the kernel may have done, without an event in this stream, that an event of *kind* contradicted."""
+    if kind in _ALLOC_UNSEEN:
+        causes = _unseen_allocations(facts)
+    elif kind == Anomaly.ALLOC_OVER_OWNED:
+        causes = ["a free without an event (the kernels whose source was read have none)"]
+    else:
+        return []
+    if facts.gaps:
+        causes.append("events that were lost")
+    if facts.clock_skew():
+        causes.append("clocks of CPUs that differ")
+    return causes
+
+
+def _unseen_allocations(facts: Facts) -> list[str]:
+    """Return in which ways pages may have been taken without an event.
+
+    Source: mm/page_alloc.c, __alloc_pages_bulk (Linux 5.13 and later), alloc_contig_range; mm/compaction.c (Linux 5.10 to 7.2).
+    """
+    seen = Coverage(facts.coverage).kinds()
+    causes = []
+    if not page_owner_on(facts):
+        causes.append(
+            "pages taken in bulk, as vmalloc does for stacks of tasks: no tracepoint shows them while page_owner is off"
+        )
+    if "isolate" not in seen:
+        causes.append("free pages that compaction took")
+    if facts.rules.contig_has_own_mask != Either.NO and "contig_range" not in seen:
+        causes.append("a contiguous range (CMA, alloc_contig_range)")
+    return causes

@@ -51,6 +51,8 @@ class Admission:
         header, self._newest = record.header, max(self._newest, record.offset)
         if header.recording_key in self.refused:
             return Verdict.SKIP
+        if header.recording_key not in self.superseded:
+            self._remember(engine, header)
         if header.recording_key in self.superseded:
             return Verdict.SKIP if header.first_seq else Verdict.FOLD
         if header.recording_key in self.coming:
@@ -87,6 +89,8 @@ class Admission:
         key = (header.host, header.boot_id, old or "")
         if old is None or key in self.superseded or key in self.refused or header.recording in folded:
             return Verdict.FOLD
+        if self._names_another_kernel(engine, record, old):
+            return Verdict.SKIP
         if old in folded and old != [*folded][-1]:
             self.coming[header.recording_key] = Coming(old, header, record.offset)
             return self._come(engine, record)
@@ -176,6 +180,31 @@ class Admission:
             whole = f"recording {header.recording} of {header.host} {header.boot_id}: {why}; ingest it with another --boot-id"
             self._refuse(header.recording_key, whole)
         return bool(why)
+
+    def _names_another_kernel(self, engine: StreamEngine, record: LogRecord, old: str) -> bool:
+        """Whether what is to take the place of *old* names another kernel than the rest of the boot: it is refused, *old* stays."""
+        header, facts = record.header, engine.state.facts
+        place = next((known for known in facts.recordings if known.recording == old), None)
+        if place is None or place.first_ts is None or place.last_ts is None:
+            return False
+        rest = (boot.release for ts, boot in facts.boots if not place.first_ts <= ts <= place.last_ts)
+        why = other_kernel(release_of(record.payload), next((release for release in rest if release is not None), None))
+        if why:
+            whole = (
+                f"recording {header.recording} of {header.host} {header.boot_id} was to take the place of recording {old}, and "
+                f"{why.replace('earlier', 'other')}: recording {old} keeps its place; if that release is wrong, ingest it again "
+                "with the right one, --kernel-release"
+            )
+            self._refuse(header.recording_key, whole)
+        return bool(why)
+
+    def _remember(self, engine: StreamEngine, header: FrameHeader) -> None:
+        """Set aside again what a recording that is folded took the place of: only the cut knew it, and it may be lost."""
+        taken = next(
+            (r for r in engine.state.facts.recordings if r.supersedes == header.recording and r.complete), None
+        )
+        if taken is not None:
+            self._set_aside(header.recording_key, Successor(recording=taken.recording))
 
     def _refuse(self, recording: RecordingKey, why: str) -> None:
         self.refused[recording] = self._report.refused[recording] = why

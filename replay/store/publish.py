@@ -1,5 +1,7 @@
 """Segments and tips: made in DuckDB and published in the store; replaced tips are removed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from tempfile import gettempdir
@@ -105,21 +107,29 @@ def _write_tables(path: Path, content: Content) -> None:
         for name, batches in content.batches().items():
             first = next(batches, None)
             if first is not None:
-                _allow(db, first)
-                schema = arrow_schema(name)
-                db.register("incoming", pa.RecordBatchReader.from_batches(schema, chain((first,), batches)))
-                db.execute(f'INSERT INTO "{name}" SELECT * FROM incoming')
-                db.unregister("incoming")
+                incoming = pa.RecordBatchReader.from_batches(arrow_schema(name), chain((first,), batches))
+                with _allowed(db, first):
+                    _insert(db, name, incoming)
                 if large:
                     give_back()
         db.execute("COMMIT")
         db.execute("CHECKPOINT")
 
 
-def _allow(db: duckdb.DuckDBPyConnection, rows: pa.RecordBatch) -> None:
-    """Set the limit of memory, higher where rows are large: a text has to be there in one piece, and twice."""
+def _insert(db: duckdb.DuckDBPyConnection, name: str, incoming: pa.RecordBatchReader) -> None:  # noqa: ARG001
+    """Insert rows into a table: DuckDB finds *incoming* by its name. Registering it first would take as long as the insert."""
+    db.execute(f'INSERT INTO "{name}" SELECT * FROM incoming')
+
+
+@contextmanager
+def _allowed(db: duckdb.DuckDBPyConnection, rows: pa.RecordBatch) -> Iterator[None]:
+    """Raise the limit of memory while *rows* and their like are written: a large text has to be there in one piece, and twice."""
     more = 4 * rows.nbytes if rows.nbytes * 4 > _LEAST_MEMORY else 0
-    db.execute(f"SET memory_limit = '{_LEAST_MEMORY + more}B'")
+    if more:
+        db.execute(f"SET memory_limit = '{_LEAST_MEMORY + more}B'")
+    yield
+    if more:
+        db.execute(f"SET memory_limit = '{_LEAST_MEMORY}B'")
 
 
 def _check_same(store: Store, name: str, digest: str) -> None:

@@ -13,19 +13,21 @@ def parse_gfp_format(text: str) -> dict[str, int]:
     """Return the gfp flags of mm_page_alloc's format file, name to bits, in the order in which the kernel tries them.
 
     Their values stand there as C expressions of numbers, ``<<``, ``|``, ``&`` and ``~`` (6.12 writes ``((1UL)) << (11)`` where 6.1
-    writes ``0x800u``); anything else gives an empty table.
+    writes ``0x800u``); anything else gives an empty table. A name of two masks is left out: which of them a line means is unknown.
 
     Source: include/trace/events/mmflags.h, show_gfp_flags (Linux 6.1 and 6.12).
     """
-    flags = {}
+    flags: dict[str, int] = {}
+    twice = set()
     _, _, flags_text = text.partition("__print_flags(")
     for found in _FLAG.finditer(flags_text):
         expression = re.sub(r"(0x[0-9a-f]+|\d+)[uUlL]*", r"\1", _CAST.sub("", found[1]))
         value = _evaluate(re.findall(r"0x[0-9a-f]+|\d+|<<|\S", expression))
         if value is None:
             return {}
-        flags[found[2]] = value
-    return flags
+        if flags.setdefault(found[2], value) != value:
+            twice.add(found[2])
+    return {name: bits for name, bits in flags.items() if name not in twice}
 
 
 def _evaluate(tokens: list[str]) -> int | None:

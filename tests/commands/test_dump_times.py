@@ -2,11 +2,14 @@
 
 import json
 import os
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.commands.cli import Done, run
+from tests.kafka.client import Kafka
 
 FRAMES = " __alloc_pages+0x20/0x230\n vfs_write+0x23/0x230\n"
 
@@ -172,3 +175,42 @@ def test_dumps_without_a_boot_are_streams_of_their_own(tmp_path: Path) -> None:
     folder("ingest", tmp_path / "before.txt", tmp_path / "after.txt")
     streams = json.loads(folder.replay()("streams", "--json").out)
     assert sorted(row["host"] for row in streams) == ["after", "before"]
+
+
+@pytest.mark.parametrize("form", ["tar", "zip"])
+def test_dumps_in_an_archive_are_taken_in_the_order_of_their_times(tmp_path: Path, form: str) -> None:
+    folder = Folder(tmp_path, after=timed((1, 100), (3, 900)), before=timed((1, 100), (2, 200)))
+    archive = tmp_path / f"both.{form}"
+    with tarfile.open(archive, "w") if form == "tar" else zipfile.ZipFile(archive, "w") as packed:
+        for name in ("after.txt", "before.txt"):
+            (packed.add if isinstance(packed, tarfile.TarFile) else packed.write)(tmp_path / name, f"x/{name}")
+    done = folder("ingest", archive, "--boot-id", "b1")
+    assert done.code == 0, done.err
+    assert "in the order of their times: x/before.txt, x/after.txt" in done.err
+    assert folder.replay().pages("-0s") == [1, 3]
+    assert not list(tmp_path.rglob(".pagetrail-*"))
+
+
+def test_in_a_topic_dumps_of_one_boot_are_ordered_over_several_commands(
+    tmp_path: Path, kafka: Kafka, topic: str
+) -> None:
+    folder = Folder(
+        tmp_path,
+        first=untimed(1, 2),
+        second=untimed(1, 3),
+        third=untimed(4),
+        late=timed((1, 900)),
+        early=timed((1, 100)),
+    )
+    log = f"kafka://{kafka.bootstrap}/{topic}"
+    assert run("topic", "create", "--log", log, "--partitions", "1").code == 0
+    for name in ("first", "second", "second"):
+        said = folder.ingest(name, options=("--log", log))
+    assert "all stored before" in said
+    assert "its place in the order of the dumps" in folder.ingest("first", options=("--log", log))
+    assert "overlap" in folder.ingest("third", options=("--log", log, "--at", "0"), status=2)
+    assert folder("replay", "--log", log).code == 0
+    assert folder.pages("-0s") == [1, 3]
+    folder.ingest("late", options=("--log", log, "--host", "h2"))
+    assert "overlap" in folder.ingest("early", options=("--log", log, "--host", "h2", "--at", "150"), status=2)
+    folder.ingest("early", options=("--log", log, "--host", "h2", "--at", "order"))

@@ -200,3 +200,20 @@ def test_the_trail_may_be_named_before_the_command_and_behind_it_wins(
     monkeypatch.setenv("PAGETRAIL", str(tmp_path))
     assert here("--trail", demo_trail, "streams").out == expected
     assert here("streams").code == 4  # the environment's again
+
+
+def test_a_recording_without_dumps_is_held_against_kpageflags(run_fresh: Run, tmp_path: Path) -> None:
+    capture, buddy = tmp_path / "capture", 1 << 10
+    lines = ["mm_page_free: page=0 pfn=0x5 order=0"]
+    lines += [f"tracing_mark_write: SNAPSHOT 1-end {what}" for what in ("begin", "page_owner_end", "end")]
+    (capture / "snapshots/1-end").mkdir(parents=True)
+    (capture / "snapshots/1-end/kpageflags.bin").write_bytes(
+        b"".join(n.to_bytes(8, "little") for n in [0] * 5 + [buddy])
+    )
+    text = "".join(f"  a-7  [000] .....  {n}.000000: {line}\n" for n, line in enumerate(lines, 1))
+    (capture / "trace.txt").write_text("# tracer: nop\n" + text)
+    for command in (["ingest", capture], ["replay"]):
+        assert run_fresh(*command).returncode == 0
+    said = run_fresh("audit").stdout
+    assert said.startswith("pages that the kernel's kpageflags proves free:")
+    assert "100.00" in said

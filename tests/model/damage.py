@@ -113,6 +113,15 @@ def without_probes(history: History, missing: Iterable[Covered]) -> Damaged:
     return Damaged(events=events, origin=damaged.origin, lost=damaged.lost)
 
 
+def without_page_owner(history: History) -> Damaged:
+    """Leave out what only page_owner shows: its dumps, and what is isolated; up to 6.1, ranges that are taken as a whole, too."""
+    missing: tuple[Covered, ...] = ("isolate",) if history.config.since_6_12 else ("isolate", "contig_range")
+    damaged = without_probes(history, missing)
+    dumps = of_kinds(damaged.events, (Kind.BASELINE_BEGIN,))
+    rows = np.arange(int(np.argmax(dumps)) if dumps.any() else len(damaged.events))
+    return Damaged(events=pick(damaged.events, rows), origin=damaged.origin[rows], lost=damaged.lost)
+
+
 def lossy_ring(history: History, seed: int, *, longest: int = 200) -> Damaged:
     """Lose a stretch of one CPU's events without a word; the CPU's coverage ends before it, and begins again behind it.
 

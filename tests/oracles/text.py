@@ -31,11 +31,14 @@ PERF_RECORD_HEAD = re.compile(
 NAME = re.compile(rb"([A-Za-z0-9_.:+/]+?(?: <[0-9a-f]+>)?):(?= |$)(.*)", re.DOTALL)
 LOST = re.compile(rb"\s*CPU:(\d{1,5}) \[(?:LOST(?: (\d{1,18}))? EVENTS|(?:(\d{1,18}) )?EVENTS DROPPED)\]\s*")
 HEADER = re.compile(rb"# entries-in-buffer/entries-written: *(\d{1,18})/(\d{1,18}) +#P:(\d{1,5})\s*")
+COUNT = re.compile(rb"# ?entri|entries-in-buffer|entries-written")
 SECONDS, CPU_AND = rb"\d\.(?:\d{9}|\d{6})", rb"\[\d{1,5}\] +(?:[^ \d][^ ]* +)?"
 TIME = re.compile(b"(?:%b|%b\\d{1,18}): " % (SECONDS, CPU_AND))
 MARKER_AND_EVENT = re.compile(b"%b(?:\\d{0,9}%b|\\d{1,18}): " % (CPU_AND, SECONDS))
 FTRACE_CPU = re.compile(rb"-\d{1,9} +(?:\( *(?:-+|\d{1,9})\) *)?\[(\d{1,5})\] ")
 PERF_CPU = re.compile(rb" (?:-1|\d{1,9})(?:/(?:-1|\d{1,9}))? +\[(\d{1,5})\] ")
+OF_PERF = re.compile(rb".*%b: +(?:\d+ +)?kmem:mm_page_" % SECONDS, re.DOTALL)
+OF_FTRACE = re.compile(rb".{1,16}%b.*%b: +mm_page_" % (FTRACE_CPU.pattern, SECONDS), re.DOTALL)
 OTHERS = ("mm_page_free_batched", "kmalloc")
 TELLING = re.compile(r"mm_page|alloc|free|migrat", re.IGNORECASE)
 CALL = rb"[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?(?: <[0-9a-f]+>)? <-[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?(?: <[0-9a-f]+>)?"
@@ -73,6 +76,7 @@ PRINTED: dict[str, tuple[tuple[str, str], ...]] = {
     "mm_page_alloc_zone_locked": (*PAGE_FIELDS, ("migratetype", I), ("percpu_refill", I)),
     "mm_page_alloc_extfrag": (("pfn", N), *((name, I) for name in EXTFRAG)),
     "copy_owner": (("new", N), ("old", N)),
+    "migrate_reason": (("page", N), ("reason", I)),
     "split_owner": (("page", N), ("nr", N)),
     "iso_owner": (("page", N), ("order", N), ("gfp", N)),
     "online_pages": (("pfn", N), ("nr_pages", N)),
@@ -168,6 +172,15 @@ def rows_of(batches: Iterable[EventBatch]) -> list[Row]:
     return rows
 
 
+def of_no_time(line: bytes, other: re.Pattern[bytes]) -> str:
+    """Return why a line is a loss at no known time: it is an event of the *other* tool, or what is left of a count of entries."""
+    if other.match(line):
+        return "it has events as another tool writes them, and when they were is not read"
+    if other is OF_PERF and COUNT.search(line):
+        return "its header counts what was overwritten, and cannot be read"
+    return ""
+
+
 class Bad(Exception):
     """The line is not understood; of which CPU it is, and whether it may have been an event of pages."""
 
@@ -175,6 +188,7 @@ class Bad(Exception):
         self, cpu: int | None = None, *, loss: bool = True, cpu_field: re.Pattern[bytes] | None = None, line=b""
     ):
         self.cpu, self.loss = cpu, loss
+        self.elsewhere = ""  # why it is a loss at no known time
         self.pages: Row = {}
         if cpu_field is not None:
             found = list(cpu_field.finditer(line))
@@ -320,6 +334,9 @@ class Reference:
             return {"kind": Kind.EXTFRAG, "pfn": pfn(f[0]), "order": order(f[1]), "detail": detail} | types
         if name == "copy_owner":
             return {"kind": Kind.MIGRATE, "pfn": self.page(f[0]), "src_pfn": self.page(f[1])}
+        if name == "migrate_reason":
+            page = self.page(f[0])
+            return {"kind": Kind.MIGRATE, "pfn": page, "src_pfn": page, "migrate_reason": integer(f[1], 0, 128)}
         if name == "split_owner":
             return {"kind": Kind.SPLIT, "pfn": self.page(f[0]), "nr_pages": pfn(f[1]), "order": 0}
         if name == "iso_owner":
@@ -454,6 +471,8 @@ class Reference:
         self.reading.not_understood.append(number)
         self.reading.noted.append(number)
         self.reading.lines["not_understood"] += 1
+        if bad.elsewhere and (None, bad.elsewhere) not in self.everywhere:
+            self.lose_everywhere(None, bad.elsewhere)
         if bad.loss:
             self.entries += max(1, len(TIME.findall(line)))
             self.lose_line(bad.cpu, number, pages=bad.pages)
@@ -537,6 +556,11 @@ def ftrace_line(
                 reason = f"the header says entries-in-buffer/entries-written: {in_buffer}/{written}"
                 ref.begin = (cpus, set(), lost + (ref.begin[2] if ref.begin else 0), reason)
                 ref.reading.lost_events += lost
+        elif COUNT.search(line):
+            forget(waiting, None)
+            bad = Bad()
+            bad.elsewhere = of_no_time(line, OF_PERF)
+            raise bad
         lines_of["bookkeeping"] += 1
         return at
     lost = LOST.fullmatch(line)
@@ -563,9 +587,11 @@ def ftrace_line(
     head = (
         None if line.startswith(b"#") or b"\0" in line else FTRACE_ALIGNED.fullmatch(line) or FTRACE_ANY.fullmatch(line)
     )
-    bad = Bad(cpu_field=FTRACE_CPU, line=line)
+    elsewhere = of_no_time(line, OF_PERF)
+    bad = Bad() if elsewhere else Bad(cpu_field=FTRACE_CPU, line=line)
+    bad.elsewhere = elsewhere
     if head is None or len(head[1].lstrip(b" ")) > 15 or int(head[4]) >= 8192 or not line.strip():
-        bad.loss = not FRAME.fullmatch(line) or bool(TIME.search(line)) or b"\0" in line
+        bad.loss = bool(elsewhere) or not FRAME.fullmatch(line) or bool(TIME.search(line)) or b"\0" in line
         if bad.loss:
             forget(waiting, bad.cpu)
         raise bad
@@ -599,6 +625,10 @@ def ftrace_line(
         return at
     if name is None:
         if re.fullmatch(CALL, what) and not TIME.search(what) and len(comm.lstrip()) <= 15:
+            lines_of["nothing_new"] += 1
+            ref.entries += 1
+            return at
+        if re.fullmatch(rb"# [0-9a-f]{1,8} buf:(?: [0-9a-f]{2})*\s*", what) and len(comm.lstrip()) <= 15:
             lines_of["nothing_new"] += 1
             ref.entries += 1
             return at
@@ -718,6 +748,10 @@ def perf_odd(ref: Reference, line: bytes, chained: bool) -> None:
             raise Bad
     elif not joined and b"\0" not in line:
         raise Bad(loss=False)
+    if elsewhere := of_no_time(line, OF_FTRACE):
+        bad = Bad()
+        bad.elsewhere = elsewhere
+        raise bad
     raise Bad(cpu_field=PERF_CPU, line=line)
 
 

@@ -20,6 +20,7 @@ from tests.model.damage import (
     skew,
     start_late,
     withhold,
+    without_page_owner,
     without_probes,
 )
 from tests.model.kernel import History, ModelKernel
@@ -214,6 +215,28 @@ def test_no_answer_is_wrong_and_certain(case: str) -> None:
         for answer, truth in zip(found, history.journal.truths(rows_at(history, times)), strict=True):
             bad = {name: pages for name, pages in wrong_and_certain(answer, truth, config).items() if pages.any()}
             assert not bad, (case, seed, answer.ts, describe(bad, answer.said.proven, expected(truth)))
+
+
+@pytest.mark.parametrize("release", ["5.10.223", "6.1.192", "6.12.117", "7.2.13"])
+def test_without_page_owner_owners_are_certain_and_none_is_wrong(release: str) -> None:
+    """Pages are taken in bulk, and isolated, without an event; probes on functions that every kernel has show the rest."""
+    bulk = {} if release.startswith("5.10") else {"bulk": 6.0}
+    weights = {"migrate": 6.0, "huge": 4.0, "compact": 6.0, **bulk}
+    config = ModelConfig(release=release, page_owner_step=STEPS, weights=weights)
+    sure = owned = 0
+    for seed in range(-(-HISTORIES // 20)):
+        history = ModelKernel(seed, config=config).run(STEPS)
+        damaged = without_page_owner(history)
+        last = damaged.events.columns["trace_ts_nsec"][-1]
+        times = [ts for ts in instants(history, damaged, seed) if ts < last]
+        found, _ = answers(damaged.events, times, config)
+        for answer, truth in zip(found, history.journal.truths(rows_at(history, times)), strict=True):
+            bad = {name: pages for name, pages in wrong_and_certain(answer, truth, config).items() if pages.any()}
+            assert not bad, (seed, answer.ts, describe(bad, answer.said.proven, expected(truth)))
+            pages = answer.said.proven["state"] == State.OWNED
+            sure += int(answer.certain[pages].all(axis=1).sum())
+            owned += int(pages.sum())
+    assert sure > 0.5 * owned > 0
 
 
 @pytest.mark.parametrize("case", ["undamaged", "no drain"])

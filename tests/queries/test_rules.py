@@ -1,6 +1,7 @@
 """Whose rules a stream is replayed by, and who says so."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,3 +46,34 @@ def test_the_doctor_says_whose_rules_are_followed_where_the_kernels_own_were_not
 ) -> None:
     found = [row["detail"] for row in told(tmp_path / "trail", release).doctor().to_pylist() if row["what"] == "rules"]
     assert [detail.startswith(said or "") for detail in found] == ([] if said is None else [True])
+
+
+@pytest.mark.parametrize(
+    ("story", "causes"),
+    [
+        ({}, []),
+        ({"boot": BOOT.model_copy(update={"page_ext_clients": ()})}, ["taken in bulk"]),
+        ({"without": "isolate"}, ["compaction"]),
+        ({"boot": BOOT.model_copy(update={"release": "6.12.117"})}, ["contiguous range"]),
+        ({"skew": 1000}, ["clocks of CPUs"]),
+    ],
+)
+def test_the_doctor_names_what_may_have_taken_a_page_without_an_event(
+    tmp_path: Path, story: dict[str, Any], causes: list[str]
+) -> None:
+    tell = Story(**story)
+    for kind in (Kind.ALLOC, Kind.FREE, Kind.FREE):
+        tell(kind, 4)
+    (found,) = (row for row in tell.trail(tmp_path / "trail").doctor().to_pylist() if row["what"] == "free of free")
+    said = [cause for cause in found["detail"].partition("; possible causes: ")[2].split("; ") if cause]
+    assert len(said) == len(causes)
+    assert all(cause in text for cause, text in zip(causes, said, strict=True))
+
+
+def test_the_doctor_names_lost_events_where_there_were_some(tmp_path: Path) -> None:
+    tell = Story()
+    tell(Kind.ALLOC, 4)
+    tell.gap(tell(Kind.ALLOC, 8), tell.now + 1)
+    tell(Kind.ALLOC, 4)
+    (found,) = (row for row in tell.trail(tmp_path / "trail").doctor().to_pylist() if row["what"] == "alloc over owned")
+    assert found["detail"].endswith("; events that were lost")

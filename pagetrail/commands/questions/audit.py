@@ -65,16 +65,17 @@ def audit(
     else:
         name = at.removeprefix("@") if at else None
         rows, free = (_own(opened, view, name, stream) for view in ("page_owner", "kpageflags"))
-        if not rows:
+        if not rows and not free:
             raise NotFound(f"no dump {at or ''} was replayed with this stream; 'pagetrail streams' lists its snapshots")
         differing = opened.differences(name, stream=stream).to_pylist() if records or as_json else []
     if as_json:
         out(json_text({"dumps": rows, "free_pages": free, "differences": differing}))
         return
     time = opened.time_text(stream)
-    out(audits_text(rows, time=time))
+    if rows:
+        out(audits_text(rows, time=time))
     if free:
-        out("\npages that the kernel's kpageflags proves free:\n" + audits_text(free, "pages", time))
+        out("\n" * bool(rows) + "pages that the kernel's kpageflags proves free:\n" + audits_text(free, "pages", time))
     if records:
         out(differences_text(differing))
     elif dump is None and any(row["agree"] < row["records"] for row in rows):

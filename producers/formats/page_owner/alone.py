@@ -1,5 +1,6 @@
 """A page_owner dump alone, as a recording of its own: one baseline, or several where dumps were joined into one file."""
 
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.page_owner.dump import PageOwnerDump
 from pagetrail.producers.formats.page_owner.lines import PAGE_OWNER_DIALECT, TRACKING_DIALECT, Dialect
 from pagetrail.producers.formats.page_owner.tally import Tally
+from pagetrail.producers.formats.prefixed import JOURNAL, message_of
+from pagetrail.producers.formats.rewritten import rewritten
 from pagetrail.schemas.batch import EventBatch, from_arrow, to_arrow
 from pagetrail.schemas.details import BaselineBegin
 from pagetrail.schemas.errors import InputError
@@ -220,12 +223,21 @@ class PageOwnerFile:
         )
 
 
+_HEAD_BYTES: Final = 1 << 12
+
+
+def _plain(stream: BinaryIO) -> BinaryIO:
+    """Return *stream*, or of lines of ``journalctl -o json`` their texts."""
+    is_json = isinstance(stream, io.BufferedReader) and JOURNAL.match(stream.peek(_HEAD_BYTES)[:_HEAD_BYTES])
+    return rewritten(stream, message_of) if is_json else stream
+
+
 PAGE_OWNER: Final = Format(
     name="page_owner",
     phrase="a page_owner dump",
     line=re.compile(rb".*Page allocated via order \d+,"),
     within=True,
-    opens=lambda stream, kernel: PageOwnerFile(stream, source=stream.source),
+    opens=lambda stream, kernel: PageOwnerFile(_plain(stream), source=stream.source),
 )
 PAGE_TRACKING: Final = Format(
     name="page_tracking",

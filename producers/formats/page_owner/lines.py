@@ -80,6 +80,11 @@ _CHARGED: Final = re.compile(
     rb"(?P<slab>Slab cache page)|Charged (?P<objcg>\(via objcg\) )?to (?P<offline>offline )?memcg ?(?P<name>.*)"
 )
 _SORTED: Final = re.compile(rb"\d+ times(?:, \d+ pages.*)?:?")
+# What cat and its like, or a shell, print where reading a file ends early; mm/page_owner.c, read_page_owner, fails with ENOMEM.
+_STOPPED: Final = re.compile(
+    rb"[\w./-]+: .*(?:Cannot allocate memory|Input/output error|Interrupted system call|Bad address|No space left on device)"
+    rb"|\^C|Killed|Terminated|(?:.* )?Broken pipe"
+)
 _LEFT_OUT: Final = re.compile(rb"--+|\.\.\.|\[\.\.\.\]|\*\* \d+ printk messages dropped \*\*")
 
 
@@ -218,6 +223,11 @@ def other_fields(line: bytes) -> Fields | None:
 def is_sorted_line(line: bytes) -> bool:
     """Whether page_owner_sort wrote this line over a record. Source: tools/mm/page_owner_sort.c, main (Linux 6.1)."""
     return _SORTED.fullmatch(line) is not None
+
+
+def is_stopped_line(line: bytes) -> bool:
+    """Return whether a line says that reading the dump was stopped."""
+    return _STOPPED.fullmatch(line) is not None
 
 
 def is_left_out_line(line: bytes) -> bool:

@@ -8,17 +8,17 @@ import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 
+from pagetrail.producers.encodings import ESCAPE
+
 Strip = Callable[[bytes], bytes]
 """Returns a line without its prefix; a line that has none as it is."""
 
 _PART = re.compile(rb"[^\W_]+|\s+|.", re.DOTALL)
-_ESCAPE = re.compile(rb"\x1b\[[0-9;]*m")
-"""Colours of a terminal."""
 
 
 def stripper(prefix: bytes) -> Strip:
     """Return what takes a prefix in the form of *prefix* from lines; blanks alone are no prefix."""
-    prefix = _ESCAPE.sub(b"", prefix)
+    prefix = ESCAPE.sub(b"", prefix)
     if not prefix.strip():
         return _plain
     *parts, last = _PART.findall(prefix)
@@ -34,7 +34,7 @@ def stripper(prefix: bytes) -> Strip:
 
 
 def _plain(line: bytes) -> bytes:
-    return _ESCAPE.sub(b"", line) if b"\x1b" in line else line
+    return ESCAPE.sub(b"", line) if b"\x1b" in line else line
 
 
 def _shape(parts: Iterable[bytes]) -> bytes:

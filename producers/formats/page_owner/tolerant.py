@@ -17,6 +17,7 @@ from pagetrail.producers.formats.page_owner.lines import (
     is_left_out_line,
     is_pfn_line,
     is_sorted_line,
+    is_stopped_line,
     is_uneven,
     other_fields,
     pfn_fields,
@@ -285,6 +286,8 @@ class TolerantReader:
     def _other(self, number: int, bare: bytes) -> None:
         if self._tally.sorted_line is None and is_sorted_line(bare):
             self._tally.sorted_line = number
+        if is_stopped_line(bare):
+            self._tally.is_partial("reading it was stopped", number)
         self._tally.note(number, bare)
 
 

@@ -4,20 +4,16 @@ A form keeps the number of lines: a line that only the form has becomes a commen
 so that it is counted and shown as it was written.
 """
 
-import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from html import unescape
+from typing import Final
 
+from pagetrail.producers.formats.rewritten import Rewrite
 from pagetrail.producers.formats.text.text_jit import MAX_LINE
-from pagetrail.producers.stepped import Stepped
 from pagetrail.schemas.errors import InputError
 
-Rewrite = Callable[[bytes], bytes]
-"""Returns a line, without its newline, in the common form."""
-
-READ_BYTES: Final = 1 << 20
 _LINE_BYTES: Final = 1 << 12
 """How much of a line is looked at for its form."""
 COMMENT: Final = b"#"
@@ -59,6 +55,7 @@ _FILE: Final = re.compile(
     rb" *(?:(?P<file>[^\s:]*\.[^\s:]*):(?: |\d+:)?|\d+:)(?P<rest>.{16,}-\d+\s+(?:\(\s*[-\d]+\)\s+)?\[\d+\] .*)",
     re.DOTALL,
 )
+_FILE_COMMENT: Final = re.compile(rb" *(?:(?P<file>[^\s:]*\.[^\s:]*):(?: |\d+:)?|\d+:)(?P<rest>#.*)", re.DOTALL)
 # the same, trace_show_data: report --ts-diff
 _SINCE: Final = re.compile(rb"(?P<head>.*\[\d+\] .*\d\.\d{6}(?:\d{3})?:) +\(\+\d+\) +(?P<rest>[\w.]+: .*)", re.DOTALL)
 _HTML: Final = re.compile(rb"\s*(?:<!doctype html|<html)", re.IGNORECASE)
@@ -79,32 +76,6 @@ class Form:
 
     line: re.Pattern[bytes]
     rewrite: Callable[[str], Rewrite]
-
-
-class Rewritten(Stepped):
-    """The lines of *stream* as *rewrite* returns them; a last line without an end as it is."""
-
-    def __init__(self, stream: BinaryIO, rewrite: Rewrite) -> None:
-        super().__init__()
-        self._stream, self._rewrite = stream, rewrite
-        self._begun: list[bytes] = []  # the line that has no end yet
-
-    def _step(self) -> bytes:
-        data = self._stream.read(READ_BYTES)
-        if not data:
-            self._ended = True
-            return b"".join(self._begun)
-        *whole, tail = data.split(b"\n")
-        if whole:
-            whole[0] = b"".join([*self._begun, whole[0]])
-            self._begun = []
-        self._begun.append(tail)
-        return b"".join([self._rewrite(line) + b"\n" for line in whole])
-
-
-def rewritten(stream: BinaryIO, rewrite: Rewrite) -> BinaryIO:
-    """Return *stream* as ``Rewritten``, with a buffer."""
-    return io.BufferedReader(Rewritten(stream, rewrite), buffer_size=READ_BYTES)
 
 
 def form_of(head: bytes, common: re.Pattern[bytes]) -> Form | None:
@@ -163,7 +134,7 @@ class _OfFiles:
         self._file: bytes | None = None
 
     def __call__(self, line: bytes) -> bytes:
-        found = _matched(_FILE, line)
+        found = _matched(_FILE, line) or _matched(_FILE_COMMENT, line)
         if found is None:
             return line
         if found["file"] is not None and self._file not in (None, found["file"]):
@@ -206,21 +177,28 @@ class _InGraph:
 
 
 class _InHtml:
-    """The trace within a page of systrace; the rest of the page is scripts that show it."""
+    """The trace within a page: in a script of systrace, as it is; else with the entities of HTML. The rest of the page shows it."""
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self._inside = False
+        self._inside = self._in_script = False
 
     def __call__(self, line: bytes) -> bytes:
         if not self._inside:
             begins = _TRACE_BEGINS.match(line) if b"# tracer: " in line else None
             self._inside = begins is not None
+            if b"<script" in line or b"</script>" in line:
+                self._in_script = line.rfind(b"<script") > line.rfind(b"</script>")
             return line[begins.end() :] if begins else COMMENT
-        if b"</script>" in line:
-            self._inside = False
-            line = line.partition(b"</script>")[0].rstrip(b" ")
-        return line if line.strip() else COMMENT
+        end = b"</script>" if self._in_script else b"</pre>"
+        if end in line:
+            self._inside = self._in_script = False
+            line = line.partition(end)[0].rstrip(b" ")
+        if not line.strip():
+            return COMMENT
+        return (
+            line if self._in_script or b"&" not in line else unescape(line.decode("latin-1")).encode("utf-8", "replace")
+        )
 
 
 LATENCY: Final = Form(line=_LATENCY, rewrite=lambda _: _in_latency_format)

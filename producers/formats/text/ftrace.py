@@ -4,11 +4,21 @@ import re
 from typing import Final
 
 from pagetrail.producers.formats.format import Format, Opener, Origin
+from pagetrail.producers.formats.prefixed import ANY_PREFIX, JOURNAL, without_prefix
+from pagetrail.producers.formats.rewritten import rewritten
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.blocks import Survey
-from pagetrail.producers.formats.text.forms import KERNEL_LOG, LATENCY, LINES, Form, form_of, rewritten
+from pagetrail.producers.formats.text.forms import KERNEL_LOG, LATENCY, LINES, Form, form_of
 from pagetrail.producers.formats.text.ftrace_jit import scan_ftrace
-from pagetrail.producers.formats.text.odd_lines import COMMENT, LOSS_REPORT, Known, Odd, ftrace_line, is_joined
+from pagetrail.producers.formats.text.odd_lines import (
+    COMMENT,
+    COUNT_OF_ENTRIES,
+    LOSS_REPORT,
+    Known,
+    Odd,
+    ftrace_line,
+    is_joined,
+)
 from pagetrail.producers.formats.text.reader import TextReader
 from pagetrail.producers.formats.text.stated import Stated, ring_loss, ring_statistic
 from pagetrail.producers.formats.text.ticks import counts
@@ -56,7 +66,7 @@ class FtraceText(TextReader):
         entries = _ENTRIES.fullmatch(line)
         if entries is not None:
             self._begin(*(int(group) for group in entries.groups()))
-        return COMMENT
+        return None if entries is None and COUNT_OF_ENTRIES.search(line) else COMMENT
 
     def _begin(self, in_buffer: int, written: int, cpus: int) -> None:
         """Take a header's count of entries: those that are not in the buffer any more were lost before the first ones.
@@ -107,8 +117,11 @@ _COMMON: Final = re.compile(
 def _opened(stream: Input, kernel: RecordedKernel) -> FtraceText:
     head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
     form = form_of(head, _COMMON)
-    text = rewritten(stream, form.rewrite(stream.source)) if form else stream
-    return FtraceText(text, source=stream.source, kernel=kernel, ticks=form is None and counts(head))
+    prefix = None if form else without_prefix(head.split(b"\n"), _COMMON)
+    text = rewritten(stream, prefix) if prefix else stream
+    if form:
+        text = rewritten(stream, form.rewrite(stream.source))
+    return FtraceText(text, source=stream.source, kernel=kernel, ticks=not (form or prefix) and counts(head))
 
 
 def _origin(head: bytes) -> Origin:
@@ -126,7 +139,10 @@ FTRACE_TEXT: Final = Format(
     name="ftrace-text",
     phrase="ftrace text",
     magics=(b"<!DOCTYPE html", b"<!doctype html", b"<!DOCTYPE HTML", b"<html"),  # systrace
-    line=re.compile(b"|".join([_COMMON.pattern, *LINES]), re.DOTALL),
+    line=re.compile(
+        b"|".join([_COMMON.pattern, *LINES, b"(?:%b|%b)(?:%b)" % (ANY_PREFIX, JOURNAL.pattern, _COMMON.pattern)]),
+        re.DOTALL,
+    ),
     opens=_opened,
     origin=_origin,
     survey=Survey,

@@ -18,9 +18,21 @@ _CALL: Final = re.compile(
     rb"(?: <[0-9a-f]+>)? <-[\w.]+(?:\+0x[0-9a-f/x]+)?(?: \[\w+\])?(?: <[0-9a-f]+>)?",
     re.DOTALL,
 )
+# kernel/trace/trace_output.c (Linux 6.1), trace_raw_data: what was written to trace_marker_raw, without a name of an event
+_RAW_MARKER: Final = re.compile(
+    rb"\s*.{0,15}-(?:\?|\d{1,9}) +(?:\( *(?:-+|\d{1,9})\) *)?\[\d{1,5}\] +(?:[!-/:-~][!-~]* +)?\d{1,10}\.(?:\d{9}|\d{6}): +"
+    rb"# [0-9a-f]{1,8} buf:(?: [0-9a-f]{2})*\s*",
+    re.DOTALL,
+)
 # The thread and the CPU as the heads of both formats have them.
 _FTRACE_CPU: Final = re.compile(rb"-[0-9]{1,9} +(?:\( *(?:-+|[0-9]{1,9})\) *)?\[([0-9]{1,5})\] ")
 _PERF_CPU: Final = re.compile(rb" (?:-1|[0-9]{1,9})(?:/(?:-1|[0-9]{1,9}))? +\[([0-9]{1,5})\] ")
+
+COUNT_OF_ENTRIES: Final = re.compile(rb"# ?entri|entries-(?:in-buffer|written)")
+"""What is left of a header's line that counts entries (kernel/trace/trace.c, print_event_info, Linux 6.1)."""
+# An event as the other of the two tools writes it: two texts were joined.
+OF_FTRACE: Final = re.compile(rb".{1,16}" + _FTRACE_CPU.pattern + rb".*\d\.\d{6}(?:\d{3})?: +mm_page_", re.DOTALL)
+_OF_PERF: Final = re.compile(rb".*\d\.\d{6}(?:\d{3})?: +(?:\d+ +)?kmem:mm_page_", re.DOTALL)
 
 # What trace-cmd report prints beside events: tracecmd/trace-read.c, read_data_info; lib/trace-cmd/trace-input.c, init_cpu.
 # The last two are atrace's (frameworks/native/cmds/atrace).
@@ -57,12 +69,15 @@ class Unread:
         Whether it may have been an event that tells of a page.
     pages
         The columns that name the pages of which it tells; empty: it may be any.
+    elsewhere
+        Why it is a loss at an unknown time; empty: it is one where it stands.
     """
 
     kind: str
     cpu: int | None = None
     is_loss: bool = True
     pages: Pages = field(default_factory=dict)
+    elsewhere: str = ""
 
 
 Odd = Known | Unread
@@ -70,6 +85,14 @@ Odd = Known | Unread
 EMPTY_LINE: Final = Known(kind="empty line")
 LOSS_REPORT: Final = Known(kind="report of lost events")
 COMMENT: Final = Known(kind="comment")
+_OF_OTHERS: Final = Unread(
+    kind="event as another tool writes it",
+    elsewhere="it has events as another tool writes them, and when they were is not read",
+)
+_ENTRIES_LOST: Final = Unread(
+    kind="garbled count of entries",
+    elsewhere="its header counts what was overwritten, and cannot be read",
+)
 _TOO_LONG: Final = Unread(kind=f"longer than {tk.MAX_LINE:,} bytes")
 
 
@@ -93,6 +116,12 @@ def ftrace_line(line: bytes) -> Odd:
         return Known(kind="trace-cmd's own line")
     if _CALL.fullmatch(line) and events_in(line) == 1:
         return Known(kind="function call", what="nothing_new", entries=1)
+    if _RAW_MARKER.fullmatch(line):
+        return Known(kind="raw marker", what="nothing_new", entries=1)
+    if _OF_PERF.match(line):
+        return _OF_OTHERS
+    if COUNT_OF_ENTRIES.search(line):
+        return _ENTRIES_LOST
     return _unread(line, _FTRACE_CPU, None if _FRAME.fullmatch(line) is None else "frame of no stack")
 
 
@@ -104,6 +133,8 @@ def perf_line(line: bytes) -> Odd:
         return EMPTY_LINE
     if _PERF.fullmatch(line.strip()):
         return Known(kind="perf's own line")
+    if OF_FTRACE.match(line):
+        return _OF_OTHERS
     return _unread(line, _PERF_CPU, "call chain of no sample" if line.startswith(b"\t") else None)
 
 

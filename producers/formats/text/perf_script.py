@@ -6,10 +6,20 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from pagetrail.producers.formats.format import Format, Origin
+from pagetrail.producers.formats.prefixed import ANY_PREFIX, JOURNAL, without_prefix
+from pagetrail.producers.formats.rewritten import rewritten
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.blocks import Survey
-from pagetrail.producers.formats.text.forms import rewritten
-from pagetrail.producers.formats.text.odd_lines import COMMENT, LOSS_REPORT, Known, Odd, Unread, is_joined, perf_line
+from pagetrail.producers.formats.text.odd_lines import (
+    COMMENT,
+    LOSS_REPORT,
+    OF_FTRACE,
+    Known,
+    Odd,
+    Unread,
+    is_joined,
+    perf_line,
+)
 from pagetrail.producers.formats.text.perf_jit import LEAST_DIGITS, scan_perf
 from pagetrail.producers.formats.text.reader import TextReader
 from pagetrail.producers.formats.text.stated import Stated, perf_chunks, perf_record_loss, perf_samples, perf_warning
@@ -157,7 +167,7 @@ _HEAD_BYTES: Final = 1 << 16
 
 def _with_whole_head(line: bytes) -> bytes:
     """Return a sample's line with the head that ``scan_perf`` reads: a thread that is not named is -1, as one that is gone."""
-    found = None if line.startswith((b"\t", b"#")) else _SHORT_HEAD.fullmatch(line)
+    found = None if line.startswith((b"\t", b"#")) or OF_FTRACE.match(line) else _SHORT_HEAD.fullmatch(line)
     if found is None:
         return line
     return b"%b %b%b %b" % (found["comm"], (found["ids"] or b"-1").strip(), found["cpu"] or b"", found["rest"])
@@ -165,7 +175,11 @@ def _with_whole_head(line: bytes) -> bytes:
 
 def _opened(stream: Input, kernel: RecordedKernel) -> PerfScript:
     head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES].split(b"\n")
-    sample = next((line for line in head if not line.startswith((b"\t", b"#")) and _SHORT_HEAD.match(line)), b"")
+    prefix = without_prefix(head, _WHOLE_HEAD)
+    if prefix:
+        return PerfScript(rewritten(stream, prefix), source=stream.source, kernel=kernel)
+    samples = (line for line in head if not (line.startswith((b"\t", b"#")) or OF_FTRACE.match(line)))
+    sample = next((line for line in samples if _SHORT_HEAD.match(line)), b"")
     text = stream if _WHOLE_HEAD.match(sample) else rewritten(stream, _with_whole_head)
     return PerfScript(text, source=stream.source, kernel=kernel)
 
@@ -192,6 +206,7 @@ PERF_SCRIPT: Final = Format(
     line=re.compile(
         rb"\s{0,32}(?:.{1,16}?\s{1,32})??(?:%b\s{1,8})?(?:\[\d+\]\s{1,8})?(?:[A-Z]{1,3}[a-z]?\s{1,8})?(?:%b\s{1,8})?\s{0,8}%b%b"
         % (_IDS, _DATE, _TIME, _EVENT)
+        + b"|(?:%b|%b)%b" % (ANY_PREFIX, JOURNAL.pattern, _WHOLE_HEAD.pattern)
     ),
     opens=_opened,
     origin=_origin,

@@ -39,6 +39,7 @@ class TextReader(ABC):
     _scanner: ClassVar[Callable[..., int]]
     _late_stacks: ClassVar[bool]
     """Whether other lines may come between an event and its stack."""
+    _elsewhere: frozenset[str] = frozenset()
     _empty_is_loss: ClassVar[bool]
     """Whether the tool writes no empty lines: one between events is what is left of an event."""
 
@@ -155,6 +156,9 @@ class TextReader(ABC):
         line = int(self._state[tk.LINE])
         self.account.note_line(line, text)
         self.account.count_lines("not_understood", unread.kind, line, text=text)
+        if unread.elsewhere and unread.elsewhere not in self._elsewhere:
+            self._elsewhere |= {unread.elsewhere}
+            self._gaps.lose_everywhere(None, unread.elsewhere)
         if unread.is_loss:
             self.account.further_entries += max(1, events_in(self._line()))
             self._gaps.lose_line(unread.cpu, line, pages=unread.pages)

@@ -163,6 +163,18 @@ def test_reports_of_pages_in_dmesg_are_noted_as_they_are_not_read(make):
     assert not [note for note in Capture(make()).info.notes if "page_owner tracks" in note]
 
 
+def test_a_dump_without_a_page_of_one_of_the_nodes_is_noted(make):
+    zone = "Node {}, zone   Normal\n        spanned  1000\n        managed  900\n  start_pfn:           {}\n"
+    zones = zone.format(0, 0) + zone.format(1, 1000)
+    capture = open_recording(make("c", **{"snapshots/1-boot/zoneinfo": zones}))
+    rows_of(capture.parser)
+    noted = [note for note in capture.info.notes if "node 1" in note]
+    assert [note.partition(",")[0] for note in noted] == [
+        f"the dump of snapshot {name} has no page of node 1" for name in ("1-boot", "2-end")
+    ]
+    assert not any("node 0" in note for note in capture.info.notes)
+
+
 def test_an_empty_dump_says_nothing(make):
     capture = Capture(make(**{"snapshots/1-boot/page_owner.txt": ""}))
     assert len(of_kind(rows_of(capture), Kind.BASELINE_BEGIN)) == 1

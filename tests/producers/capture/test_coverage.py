@@ -144,6 +144,43 @@ def test_a_probe_declares_its_act_on_kernels_whose_function_has_its_arguments(de
     assert [note.split()[1] for note in said.notes] == misfits
 
 
+@pytest.mark.parametrize(("base", "shown"), [("@vmemmap_base", True), ("@vmalloc_base", False)])
+def test_a_probe_may_record_the_base_of_the_struct_pages_besides(declared, base, shown):
+    said = declared(kprobe_events=PROBES.replace("nr=%si:u32", f"nr=%si:u32 base={base}:x64"))
+    assert ("split" in said.coverage.kinds) == shown
+
+
+NR, NEW_ORDER = "page=%di:x64 nr=%si:u32", "page=%di:x64 old_order=%si:u32 new_order=%dx:u32"
+MIGRATE = "p:po/copy_owner folio_migrate_flags new=%di:x64 old=%si:x64\n"
+WITHOUT_PAGE_OWNER = {
+    "5.10.223": f"p:po/split_owner split_page_memcg {NR}\n" + MIGRATE.replace("folio_migrate_flags", "migrate_page_states"),
+    "6.1.192": f"p:po/split_owner split_page_memcg {NR}\n" + MIGRATE,
+    "6.12.117": f"p:po/split_orders split_page_memcg {NEW_ORDER}\n" + MIGRATE,
+    "7.2.13": f"p:po/split_orders folio_split_memcg_refs {NEW_ORDER}\n" + MIGRATE
+    + "p:po/split_page split_page_memcg page=%di:x64 order=%si:u32\n",
+}  # fmt: skip
+NAMES = ("split_owner", "split_orders", "split_page", "copy_owner")
+ALL_ON = {"set_event": EVENTS + "".join(f"po:{name}\n" for name in NAMES), "kprobe_profile": None}
+
+
+@pytest.mark.parametrize("release", [*WITHOUT_PAGE_OWNER, "6.18.44"])
+@pytest.mark.parametrize("set_for", WITHOUT_PAGE_OWNER)
+def test_without_page_owner_migration_and_splits_are_seen_by_functions_that_every_kernel_has(
+    declared, release, set_for
+):
+    said = declared(release=release, kprobe_events=WITHOUT_PAGE_OWNER[set_for], **ALL_ON)
+    moved = "folio" in MIGRATE and (release == "5.10.223") == (set_for == "5.10.223")
+    assert ("migrate" in said.coverage.kinds) == moved
+    assert ("split" in said.coverage.kinds) == (release == set_for or {release, set_for} <= {"5.10.223", "6.1.192"})
+
+
+@pytest.mark.parametrize("missing", ["split_orders", "split_page"])
+def test_folios_and_other_blocks_of_7_2_are_split_by_two_functions_and_both_are_needed(declared, missing):
+    lines = WITHOUT_PAGE_OWNER["7.2.13"].splitlines(keepends=True)
+    without = "".join(line for line in lines if missing not in line)
+    assert "split" not in declared(release="7.2.13", kprobe_events=without, **ALL_ON).coverage.kinds
+
+
 def test_a_probe_on_other_registers_declares_nothing_and_is_named(declared):
     said = declared(kprobe_events=PROBES.replace("nr=%si", "nr=%dx"))
     assert said.coverage.kinds == ("alloc", "free")

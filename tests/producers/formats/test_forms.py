@@ -1,6 +1,7 @@
 """Laws of the forms in which people have traces: vendors' fields, trace-cmd, latency format, graphs, logs, HTML, -F of perf."""
 
 import io
+import json
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from pagetrail.ingesting import ingest
 from pagetrail.producers.formats.recognise import opener, recognise
-from pagetrail.producers.formats.text.forms import rewritten
+from pagetrail.producers.formats.rewritten import rewritten
 from pagetrail.producers.formats.text.ftrace import FTRACE_TEXT, FtraceText
 from pagetrail.producers.formats.text.perf_script import PERF_SCRIPT, PerfScript
 from pagetrail.producers.inputs import Input
@@ -383,3 +384,100 @@ def test_a_trace_of_which_no_event_could_be_read_is_refused_with_what_was_seen(t
         "Record kmem:",
     ):
         assert said in str(refusal.value)
+
+
+# --- what stands before each line
+
+
+PREFIXES = [
+    "> ", ">> ", "\t", "   12\t", "2026-11-27 08:41:11.123 ", "2026-11-27T08:41:11+0000 web17 kernel: ",
+    "Nov 27 08:41:11 web17 kernel: ", "[08:41:11.123] ", "11-27 08:41:11.001  1234  1234 I kernel  : ", "I/kernel  ( 1234): ",
+    "[2026-11-27 08:41:11] ", "2026-11-27T08:41:11.123456789Z stdout F ", "2026-11-27T08:41:11.1+00:00 web17 kernel: [  1.23] ",
+    "12. ", "[  100.000001] ", "<6>[  100.000001][ T12] ", "\x1b[32m", "\x1b[?2004l\r",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_what_a_mail_a_console_or_a_log_puts_before_each_line_is_taken_away(prefix: str) -> None:
+    lines = ["# tracer: nop", "#", f"{HEAD}{ALLOC}", f"{HEAD}{FREE}"]
+    found = rows("".join(f"{prefix}{line}\n" for line in lines))
+    assert found[0] == TASK | BLOCK
+    assert [row["kind"] for row in found] == [Kind.ALLOC, Kind.FREE]
+
+
+def test_comments_of_an_indented_trace_are_comments() -> None:
+    assert rows(f"    # tracer: nop\n    #\n    {HEAD}{ALLOC}\n") == [TASK | BLOCK]
+
+
+def test_comments_behind_numbers_of_lines_are_comments() -> None:
+    lines = ["# tracer: nop", "# entries-in-buffer/entries-written: 1/9   #P:2", f"{HEAD}{ALLOC}"]
+    parser = opened("".join(f"{number}:{line}\n" for number, line in enumerate(lines, 1)))
+    assert Kind.GAP in {row["kind"] for row in rows_of(parser.batches())}
+    assert (parser.account.not_understood, parser.account.lost_events) == (0, 8)
+
+
+@pytest.mark.parametrize(
+    "count",
+    ["x# entries-in-buffer/entries-written: 1/9   #P:2", "# entries-in-buffer/entries-written: 1/", "# entries-in-b"],
+)
+def test_a_count_of_entries_that_cannot_be_read_leaves_nothing_sure(count: str) -> None:
+    parser = opened(f"{count}\n{HEAD}{ALLOC}\n")
+    found = [row for row in rows_of(parser.batches()) if row["kind"] == Kind.GAP]
+    assert any("cannot be read" in str(row["detail"]) for row in found)
+
+
+def test_a_quoted_sample_of_perf_has_its_own_name() -> None:
+    sample = f"            appd   500 [001]   100.000000: {PERF_ALLOC}"
+    assert rows(f"> {sample}\n> {sample}\n")[0]["comm"] == "appd"
+
+
+def test_an_event_of_ftrace_among_samples_of_perf_is_shown_as_it_was_written() -> None:
+    parser = opened(f"{HEAD}{FREE}\n" + f"appd 500 [001] 100.000000: {PERF_ALLOC}\n" * 3)
+    list(parser.batches())
+    assert [example.text for example in parser.account.examples] == [f"{HEAD}{FREE}"]
+
+
+def test_a_line_without_the_prefix_of_the_others_stays_as_it_is() -> None:
+    assert refused(f"> # tracer: nop\n> {HEAD}{ALLOC}\nI think that this is wrong.\n> {HEAD}{FREE}\n") == 1
+
+
+def test_messages_of_journald_in_json_are_read_as_text() -> None:
+    lines = ["# tracer: nop", *[f"{HEAD}{ALLOC}"] * 3]
+    text = "".join(json.dumps({"PRIORITY": "6", "MESSAGE": line, "_PID": "1"}) + "\n" for line in lines)
+    assert rows(text) == [TASK | BLOCK] * 3
+    assert refused(text + '{"MESSAGE": "cut\n{"MESSAGE": null}\n{"MESSAGE": [104, 105]}\n') == 3
+
+
+def test_in_a_page_that_is_no_script_entities_are_characters() -> None:
+    page = f"<html><pre>\n# tracer: nop\n{HEAD.replace('appd', '&lt;a&amp;')}{ALLOC}\n</pre></html>\n"
+    assert rows(page)[0]["comm"] == "<a&"
+
+
+def test_what_was_written_to_trace_marker_raw_is_no_loss() -> None:
+    assert rows(f"{HEAD}# 4d2 buf: 01 02 ff\n{HEAD}{ALLOC}\n") == [TASK | BLOCK]
+    assert refused(f"{HEAD}# 4d2 buf: 01 0\n{HEAD}{ALLOC}\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (f"--- a/trace\n+++ b/trace\n@@ -1,3 +1,4 @@\n {HEAD}{ALLOC}\n-{HEAD}{FREE}\n", "as diff prints it"),
+        ("@@ -1,3 +1,4 @@\n Page allocated via order 0, mask 0x0\n", "as diff prints it"),
+        ('{"traceEvents":[],"systemTraceEvents":"# tracer: nop"}', "JSON of Chrome"),
+        ('{"MESSAGE": "hello"}\n', "journald"),
+        ("     0.000 kmem:mm_page_alloc(pfn: 600000, order: 0)\n", "perf trace"),
+        ('{"type": "map", "data": {"@": {"appd": 5}}}\n', "bpftrace"),
+        ("# Overhead  Command\n", "perf"),
+        (" Performance counter stats for 'system wide':\n", "perf"),
+        ("[08:41:11.1] (+0.01) web17 kmem_mm_page_free: { cpu_id = 1 }, { pfn = 1 }\n", "LTTng"),
+        ("#,CPU,Time Stamp,Task,PID\n", "KernelShark"),
+        ("version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
+        ("MemFree:        100 kB\n", "counters"),
+        ("Node 0, zone      DMA\n  per-node stats\n", "counters"),
+        ("0xffffb0d800000000-0xffffb0d800005000   20480 f+0x114/0x1b0 vmap\n", "counters"),
+        ("# event histogram\n#\n", "counters"),
+    ],
+)
+def test_what_holds_no_pages_is_named(text: str, named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        opened(text)

@@ -351,3 +351,15 @@ def test_kinds_are_kept_with_their_first_line() -> None:
     assert kinds["bookkeeping", "stack"] == (3, 8)
     assert kinds["bookkeeping", "report of lost events"] == (2, 16)
     assert kinds["not_understood", "mm_page_fsee whose fields are not its own"] == (1, FTRACE.count(b"\n") + 1)
+
+
+@pytest.mark.parametrize(("reader", "text"), [("ftrace", sample(9) + BEFORE), ("perf", event(9) + PERF_BEFORE)])
+def test_an_event_as_another_tool_writes_it_is_a_loss_at_an_unknown_time(reader: str, text: bytes) -> None:
+    found = gaps(text * 2, reader)
+    assert len([gap for gap in found if "another tool" in str(gap["detail"])]) == 1
+    assert (None, 0, 2) in bounds(text * 2, reader)
+
+
+def test_the_line_of_another_tool_is_shown_as_it_was_written() -> None:
+    parser, _ = read(event(9) + PERF_BEFORE, "perf")
+    assert parser.account.examples[0].text == event(9).decode().rstrip("\n")

@@ -160,6 +160,13 @@ def test_a_dump_that_a_tool_wrote_is_partial(form):
     assert "line 1" in begin.partial_because
 
 
+@pytest.mark.parametrize("said", ["cat: /sys/kernel/debug/page_owner: Cannot allocate memory", "^C", "Killed"])
+def test_a_dump_whose_reading_was_stopped_is_partial(said):
+    rows, (begin,), _ = read(text([*PLAIN, said]))
+    assert len(rows) == len(ALL)
+    assert (begin.extent, begin.partial_because) == ("partial", f"reading it was stopped (line {len(PLAIN) + 1})")
+
+
 def test_records_without_empty_lines_are_read_and_the_last_stack_may_be_cut():
     rows, (begin,), parser = read(text(line for line in PLAIN if line))
     assert rows[:9] == ALL[:9]

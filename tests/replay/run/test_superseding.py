@@ -162,6 +162,43 @@ def test_one_that_does_not_fit_between_the_others_is_refused_and_what_to_do_is_s
     assert levels(trail, "recordings") == ["loss"]
 
 
+@pytest.mark.parametrize("old", [0, 1, 2])
+def test_one_that_names_another_kernel_than_the_rest_of_the_boot_is_refused_and_the_earlier_one_stays(
+    tmp_path: Path, old: int
+) -> None:
+    m = Machine()
+    for nr in range(3):
+        m.ts = 1_000 * (nr + 1)
+        m.begin(release="6.1.192")
+        m.emit(Kind.ALLOC, pfn=nr, order=0, gfp_mask=0, pid=1)
+        m.end()
+    log = [frame for nr, events in enumerate(m.recordings) for frame in frames(events, f"r{nr}")]
+    text = json.dumps(m.recordings[old]).replace("6.1.192", "6.12.1")
+    trail = trail_of(tmp_path / "trail", [*log, *frames(again(json.loads(text), f"r{old}"), "new")])
+    for _ in range(2):
+        report, _ = replay(trail)
+    assert names(trail) == ["r0", "r1", "r2"]
+    (why,) = report.refused.values()
+    assert "names Linux 6.12.1, and other recordings of the same boot name Linux 6.1.192" in why
+    assert f"recording r{old} keeps its place" in why
+
+
+@pytest.mark.parametrize("old", [0, 1, 2])
+def test_where_the_cut_is_lost_what_was_superseded_is_still_named_so(tmp_path: Path, old: int) -> None:
+    told = recordings()
+    log = [frame for nr, events in enumerate(told) for frame in frames(events, f"r{nr}")]
+    trail = trail_of(tmp_path / "trail", [*log, *frames(again(told[old], f"r{old}"), "new")])
+    replay(trail)
+    before = store(trail)
+    cuts = list(trail.rglob("*.cut.json"))
+    assert cuts
+    for cut in cuts:
+        cut.unlink()
+    report, _ = replay(trail)
+    assert (report.refused, list(report.superseded)) == ({}, [("host", "boot", f"r{old}")])
+    assert store(trail) == before
+
+
 def test_frames_that_two_readers_made_under_one_name_are_never_mixed(tmp_path: Path) -> None:
     (events,) = recordings(1)
     more = [*events[:-1], *({**events[-2], "seq": len(events) - 1 + i} for i in range(9))]
