@@ -18,8 +18,10 @@ PROBES = (
     *(probe for table in TABLES for found in table.values() for probe in found), *probes.MIGRATE_REASON_OF.values(),
     *probes.HOTPLUG_PROBES,
 )  # fmt: skip
-CALLS = {*memory_notify.CALL_OF_UEVENT.values(), probes.CONTIG_RANGE.name, probes.MIGRATE_REASON.name}
-"""Names that are also words of the events: which call was observed, which act, and why."""
+CALLS = {
+    *memory_notify.CALL_OF_UEVENT.values(), probes.CONTIG_RANGE.name, probes.MIGRATE_REASON.name, probes.SPLIT_PAGE.name
+}  # fmt: skip
+"""Names that are also words of the events (which call was observed, which act, and why), or of functions that rules cite."""
 
 FACTS: dict[object, str] = {
     **dict.fromkeys((probe.name for probe in PROBES), "probes"),
