@@ -19,7 +19,7 @@ STORE_FORMAT: Final = 3
 SAID_SINCE: Final = 3
 """The format since which segments have the tables ``said``, ``said_values``, ``said_stamps`` and ``said_texts``."""
 
-FOLD_VERSION: Final = 5
+FOLD_VERSION: Final = 6
 """Version of the rules of replay. Another version makes other segments, beside the old ones.
 
 3: when coverage ends for one CPU, it ends for all (2 ignored the CPUs of a declaration).
@@ -27,6 +27,7 @@ FOLD_VERSION: Final = 5
 an older reader that did not understand every line is a loss.
 5: doubts that last until new evidence are known in every later segment; contiguous ranges whose return was lost, or which a kernel
 may stamp in two ways, are in doubt; a migrated page has no earlier reason.
+6: a page that was migrated has the reason that its recording gives.
 """
 
 DIGEST_VERSION: Final = 2
@@ -66,7 +67,7 @@ _SPAN: Final = (
     ("ts_nsec", "BIGINT", "ns, page_owner's clock: its stamp of the allocation; null until a dump gives it"),
     ("free_ts_nsec", "BIGINT", "ns, page_owner's clock: last free before that, from a dump"),
     ("src_pfn", "BIGINT", "page frame number that the contents were migrated from"),
-    ("migrate_reason", "TINYINT", "MR_* of the last migration, from a dump"),
+    ("migrate_reason", "TINYINT", "MR_* of the last migration, from a dump or a probe"),
     ("free_pid", "INTEGER", "of a free run: thread id of the task that freed it"),
     ("free_tgid", "INTEGER", "of a free run: process id of the task that freed it"),
     ("free_comm", "INTEGER", "id in comms: of a free run, name of the task that freed it"),
