@@ -155,6 +155,10 @@ class Gaps:
         self._begin = _Begin(cpus=cpus, lost=lost + before, reason=reason)
         self._is_due[:] = 1
 
+    def are_due(self, cpu: int) -> bool:
+        """Return whether an event of *cpu* (absent: unknown) may end a gap."""
+        return bool(self._order[SOMEWHERE] or (cpu >= 0 and self._is_due[cpu]))
+
     def heard(self, cpu: int, ts: int) -> tuple[Row, ...]:
         """Note that an event of *cpu* (absent: unknown) was read at *ts*; return the gaps that it ends, before its own row."""
         rows: list[Row] = []

@@ -15,7 +15,8 @@ READER: Final = 4
 loss; reports of pages are read wherever they first stand.
 4: gfp flags of kernels before 5.10 have the bits of their own release; what stands before each line of a trace is taken away; what
 was written to trace_marker_raw is no loss, and what is left of a count of entries is one; the probe split_page is a split, and
-migrate_reason is read.
+migrate_reason is read. A line whose page and pfn contradict each other is a loss, and so are an event with a field of another one
+and what trace-cmd counts of its rings and its report does not have; an event that is there twice is stored once.
 """
 
 

@@ -141,6 +141,18 @@ class RowBuilder:
         self._count[0] = at + 1
         return at
 
+    def same_rest(self, left: int, right: int) -> bool:
+        """Return whether two rows are equal in what only rare events have."""
+        same = self._details.get(left) == self._details.get(right)
+        return same and all(values.get(left) == values.get(right) for values in self._extra.values())
+
+    def take_back(self) -> None:
+        """Take out the last row."""
+        self._count[0] -= 1
+        self._details.pop(len(self), None)
+        for values in self._extra.values():
+            values.pop(len(self), None)
+
     def forget_stacks(self, cpu: int | None) -> None:
         """Let no event of *cpu* (null: of any) wait for a stack: events were lost, and one that comes now may be a lost one's."""
         self._waiting[:, slice(None) if cpu is None else cpu] = NONE

@@ -37,6 +37,8 @@ TIME = re.compile(b"(?:%b|%b\\d{1,18}): " % (SECONDS, CPU_AND))
 MARKER_AND_EVENT = re.compile(b"%b(?:\\d{0,9}%b|\\d{1,18}): " % (CPU_AND, SECONDS))
 FTRACE_CPU = re.compile(rb"-\d{1,9} +(?:\( *(?:-+|\d{1,9})\) *)?\[(\d{1,5})\] ")
 PERF_CPU = re.compile(rb" (?:-1|\d{1,9})(?:/(?:-1|\d{1,9}))? +\[(\d{1,5})\] ")
+PAIR = re.compile(rb"\bpage=(?:0x)?([0-9a-f]{1,16}) pfn=(0x[0-9a-f]{1,15}|[0-9]{1,18})(?![^ \r\n])")
+MOST_COMPARED = 128
 OF_PERF = re.compile(rb".*%b: +(?:\d+ +)?kmem:mm_page_" % SECONDS, re.DOTALL)
 OF_FTRACE = re.compile(rb".{1,16}%b.*%b: +mm_page_" % (FTRACE_CPU.pattern, SECONDS), re.DOTALL)
 OTHERS = ("mm_page_free_batched", "kmalloc")
@@ -59,8 +61,8 @@ KERNEL_DSO = (
     "inlined",
 )
 
-N = r"(0x[0-9a-f]{1,16}|\d{1,20})"
-I = r"(-?\d{1,10}|0x[0-9a-f]{1,8})"  # noqa: E741 - short, to keep the table below readable
+N = r"(0x[0-9a-f]{1,16}|0|[1-9]\d{0,19})"
+I = r"(-?(?:0|[1-9]\d{0,9})|0x[0-9a-f]{1,8})"  # noqa: E741 - short, to keep the table below readable
 PROBE = r" *\([ -'*-~]*\)"
 PAGE_FIELDS = (("pfn", N), ("order", I))
 EXTFRAG = (
@@ -85,6 +87,8 @@ PRINTED: dict[str, tuple[tuple[str, str], ...]] = {
     "offline_pages_ret": (("ret", I),),
     "tracing_mark_write": (),
 }
+OTHER_PROBES = tuple((name, N) for name in ("old_order", "new_order", "start", "end"))
+JOINED_NAME = ".*[0-9A-Za-z](?:order|migratetype|gfp_flags|percpu_refill|nr_pages)"
 MARKED = r"(?: {8,}(?:(?:0x[0-9a-f]{4,16}s?|[0-9a-f]{8,16}|\[?tracing_mark_write[^: ]*): )?| ?)(.*)"
 SUFFIX = r"(?:\.(?:llvm|isra|constprop|part|cold|lto_priv)(?:\.[0-9]+)?)*(?:\+0x[0-9a-f/x]+)?(?: <[0-9a-f]+>)?$"
 
@@ -126,6 +130,11 @@ def printed(name: str, payload: str) -> list[str]:
             raise Bad
     values = {token.split("=")[0]: token.split("=", 1)[1] for token in tokens}
     wanted = dict(PRINTED[name])
+    for extra in set(values) - set(wanted) - {"page"}:
+        if any(extra in dict(fields) for fields in [*PRINTED.values(), OTHER_PROBES]) or re.fullmatch(
+            JOINED_NAME, extra
+        ):
+            raise Bad
     if name.startswith("mm_") and not unprinted and not values.get("page"):
         if set(values) != set(wanted):
             raise Bad
@@ -277,11 +286,36 @@ def edits(left: str, right: str) -> int:
     return rows[-1][-1]
 
 
+class Repeat(Exception):
+    """The event is in the text already."""
+
+
+def unsigned(text: bytes) -> int:
+    return int(text, 16 if text.startswith(b"0x") else 10)
+
+
+def size_and_base(head: bytes) -> tuple[int, int] | None:
+    """Return size and base of how most pages of a text follow from their pfns; None where it does not show that."""
+    pairs = {(int(page, 16), unsigned(number)) for page, number in PAIR.findall(head)} - {(0, 0)}
+    by_pfn = sorted(pairs, key=lambda pair: (pair[1], pair[0]))
+    steps = Counter(
+        (b[0] - a[0]) // (b[1] - a[1])
+        for a, b in itertools.pairwise(by_pfn)
+        if b[1] > a[1] and (b[0] - a[0]) % (b[1] - a[1]) == 0 and 0 < b[0] - a[0] <= 1024 * (b[1] - a[1])
+    )
+    size = steps.most_common(1)[0][0] if steps else 1
+    bases = Counter((page - number * size) % (1 << 64) for page, number in pairs)
+    base, agree = bases.most_common(1)[0] if bases else (0, 0)
+    firm = agree >= 8 and agree * 4 >= 3 * len(pairs) and len({number for _, number in pairs}) >= 8
+    return (size, base) if firm and ((size, base) == (1, 0) or (size > 1 and base >= 1 << 63)) else None
+
+
 class Reference:
     """Both formats share what stands behind an event's name."""
 
-    def __init__(self, vmemmap_base: int | None = None) -> None:
+    def __init__(self, vmemmap_base: int | None = None, head: bytes = b"") -> None:
         self.reading = Reading()
+        self.size_and_base = size_and_base(head)
         self.vmemmap_base = vmemmap_base
         self.highest_pfn = 0
         self.calls: dict[int, tuple[str, int, int]] = {}
@@ -364,15 +398,27 @@ class Reference:
         base = base_name(name)
         row: Row | None = None
         what = "event"
+        wrong = base.startswith("mm_page") and base in PRINTED and self.contradicts(payload)
         try:
+            if wrong:
+                raise Bad
             if base in PRINTED:
                 row = self.columns(base, payload, int(str(head["pid"])) if "pid" in head else -1)
             elif not payload or TIME.search(payload) or self.telling.setdefault(name, may_tell(base, payload)):
                 raise Bad
         except Bad as bad:
             bad.cpu = cpu if isinstance(cpu, int) else None
-            bad.pages = pages_named(base, payload.decode("latin-1"))
+            bad.pages = {} if wrong else pages_named(base, payload.decode("latin-1"))
             raise
+        of_cpu = isinstance(cpu, int) and (self.open.get(cpu) or (self.begin and cpu not in self.begin[1]))
+        due = of_cpu or self.open.get(None)
+        if due:
+            self.seen(cpu, int(str(head["trace_ts_nsec"])))
+        if row and self.is_repeat(head | row):
+            self.reading.lines["nothing_new"] += 1
+            raise Repeat
+        if not due:
+            self.seen(cpu, int(str(head["trace_ts_nsec"])))
         if base not in PRINTED:
             self.reading.ignored[name] += 1
             what = "nothing_new"
@@ -389,13 +435,38 @@ class Reference:
         self.reading.events[name] += 1
         self.reading.lines[what] += 1
         self.entries += 1
-        self.seen(cpu, int(str(head["trace_ts_nsec"])))
         if row is None:
             return None
         self.highest_pfn = max(self.highest_pfn, int(str(row.get("pfn", 0))))
         row = head | row
         self.reading.rows.append(row)
         return row
+
+    def contradicts(self, payload: bytes) -> bool:
+        """Return whether the page of *payload* is another one than its pfn."""
+        found = PAIR.search(payload)
+        if found is None or self.size_and_base is None:
+            return False
+        page, number = int(found[1], 16), unsigned(found[2])
+        size, base = self.size_and_base
+        return (page or number) != 0 and (base + number * size - page) % (1 << 64) != 0
+
+    def is_repeat(self, row: Row) -> bool:
+        """Return whether *row* was read already, at its time, and none since that has to do with its pages or is a gap."""
+
+        def pages(one: Row) -> range:
+            return range(int(str(one["pfn"])), int(str(one["pfn"])) + (1 << int(str(one.get("order", 0)))))
+
+        for other in self.reading.rows[: -MOST_COMPARED - 1 : -1]:
+            if other["trace_ts_nsec"] != row["trace_ts_nsec"] or other["kind"] == Kind.GAP:
+                return False
+            if "pfn" in row and "pfn" in other:
+                apart = pages(row).stop <= pages(other).start or pages(other).stop <= pages(row).start
+            else:
+                apart = "pfn" in row or "pfn" in other or row["kind"] != other["kind"]
+            if not apart:
+                return {**row, "stack": 0} == {**other, "stack": 0}
+        return False
 
     def seen(self, cpu: object, ts: int) -> None:
         """Note that *cpu* was heard of at *ts*: a loss before that ends."""
@@ -514,7 +585,7 @@ def head_row(ts: int, cpu: bytes | None, pid: bytes, tgid: bytes | None, comm: b
 
 def read_ftrace(data: bytes, vmemmap_base: int | None = None) -> Reading:
     """Read a whole trace."""
-    ref = Reference(vmemmap_base)
+    ref = Reference(vmemmap_base, data[: 1 << 18])
     lines, tail = whole_lines(data)
     waiting: dict[int, list[Row | None]] = {}  # per CPU: the last two events without a stack; None gave no row
     at = 0
@@ -634,11 +705,12 @@ def ftrace_line(
             return at
         forget(waiting, bad.cpu)
         raise bad
-    event: Row | None = None
+    waiting[number] = [*queue[-1:], None]
     try:
-        event = ref.event(at, row, name[1].decode(), name[2])
-    finally:
-        waiting[number] = [*queue[-1:], event]
+        waiting[number][-1] = ref.event(at, row, name[1].decode(), name[2])
+    except Repeat:
+        if queue and queue[-1] and queue[-1]["trace_ts_nsec"] == row["trace_ts_nsec"]:
+            waiting[number] = queue
     return at
 
 
@@ -650,7 +722,7 @@ def forget(waiting: dict[int, list[Row | None]], cpu: int | None) -> None:
 
 def read_perf(data: bytes, vmemmap_base: int | None = None) -> Reading:
     """Read the whole output of perf script."""
-    ref = Reference(vmemmap_base)
+    ref = Reference(vmemmap_base, data[: 1 << 18])
     lines, tail = whole_lines(data)
     at, odd, in_chain = 0, -1, False  # odd: the last line that was no sample; and whether it was of a chain
     while at < len(lines):
@@ -715,6 +787,8 @@ def perf_sample(ref: Reference, sample: tuple[Row, bytes, bytes], lines: list[by
         ref.event(at, row, name.decode(), payload)
     except Bad as bad:
         ref.not_understood(lines[at - 1], at, bad)
+    except Repeat:
+        pass
     return behind
 
 

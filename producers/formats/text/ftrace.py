@@ -1,6 +1,7 @@
 """ftrace text: what ``cat trace`` and ``cat trace_pipe`` of tracefs print, with and without stacks, TGID and flags."""
 
 import re
+from functools import cached_property
 from typing import Final
 
 from pagetrail.producers.formats.format import Format, Opener, Origin
@@ -20,7 +21,7 @@ from pagetrail.producers.formats.text.odd_lines import (
     is_joined,
 )
 from pagetrail.producers.formats.text.reader import TextReader
-from pagetrail.producers.formats.text.stated import Stated, ring_loss, ring_statistic
+from pagetrail.producers.formats.text.stated import RingCounts, Stated, ring_loss, ring_statistic
 from pagetrail.producers.formats.text.ticks import counts
 from pagetrail.producers.formats.tracer import FTRACE
 from pagetrail.producers.inputs import Input
@@ -46,6 +47,10 @@ class FtraceText(TextReader):
     _in_buffer = 0
     _overwritten = 0
 
+    @cached_property
+    def _ring_counts(self) -> RingCounts:
+        return RingCounts()
+
     def _odd(self, line: bytes) -> Odd | Stated:
         if len(line) <= tk.MAX_LINE:
             if line.startswith(b"#") and (comment := self._comment(line)):
@@ -56,6 +61,9 @@ class FtraceText(TextReader):
             if (statistic := ring_statistic(line)) is not None:
                 if statistic.lost:
                     self._lose_everywhere(statistic)
+                return LOSS_REPORT
+            if (left := self._ring_counts.take(line)) is not None:
+                self._lose_everywhere(left)
                 return LOSS_REPORT
         return ftrace_line(line)
 
@@ -92,9 +100,19 @@ class FtraceText(TextReader):
         self._gaps.begin_late(cpus, lost, reason)
 
     def _compare_counts(self) -> None:
+        self._compare_ring_counts()
         missing = self._in_buffer - self._entries()
         if missing > 0:
             reason = f"the header counts {self._in_buffer:,} entries, and {missing:,} of them are missing"
+            self._lose_everywhere(Stated(reason=reason, lost=missing))
+
+    def _compare_ring_counts(self) -> None:
+        """Hold the lines of each CPU against what trace-cmd says that it read of its ring."""
+        entries, counts = self._cpus[tk.ENTRIES], self._ring_counts.read
+        missing = sum(max(0, count - int(entries[cpu])) for cpu, count in counts.items() if cpu < tk.MAX_CPUS)
+        missing -= self.account.further_entries
+        if missing > 0:
+            reason = f"trace-cmd read {sum(counts.values()):,} events of the rings, and {missing:,} of them are missing"
             self._lose_everywhere(Stated(reason=reason, lost=missing))
 
     def _stack_text(self, raw: bytes) -> str:

@@ -18,6 +18,7 @@ from pagetrail.producers.formats.text.lines_jit import (
     may_hide_event,
     note_event,
     note_time,
+    take_repeat,
     wait_for_stack,
 )
 from pagetrail.producers.formats.text.text_jit import (
@@ -48,6 +49,7 @@ from pagetrail.producers.formats.text.text_jit import (
     PID,
     POS,
     RARE,
+    REPEAT,
     ROWS,
     STACK,
     STACKS,
@@ -284,6 +286,11 @@ def scan_ftrace(
             reason = page_event(data, action, state, slots, notes, arena, fill, rows)
             if reason > 0:
                 return reason
+            if reason == REPEAT:
+                take_repeat(cpus, rows, True, state)
+                state[POS] = state[NEXT]
+                state[LINE] += 1
+                continue
             if reason == NEED_DATA:
                 row = state[ROWS] - 1
         wait_for_stack(cpus, cpu, row)

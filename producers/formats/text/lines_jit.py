@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.producers.formats.interning_jit import COUNT, FIRST, at
+from pagetrail.producers.formats.rows import NO_ROW, R_TS
 from pagetrail.producers.formats.text.text_jit import (
     CPU,
     ENTRIES,
@@ -14,6 +15,8 @@ from pagetrail.producers.formats.text.text_jit import (
     LINE,
     NAME,
     ORDER_STATE,
+    REPEATS,
+    REPEATS_FIRST,
     STACK_FIRST,
     STACK_LINES,
     TS,
@@ -28,6 +31,17 @@ def wait_for_stack(cpus: NDArray[np.int64], cpu: int, row: int) -> None:
     """Remember *row* (or NO_ROW) as the last event of *cpu*."""
     cpus[INTERRUPTED, cpu] = cpus[WAITING, cpu]
     cpus[WAITING, cpu] = row
+
+
+@jit
+def take_repeat(cpus: NDArray[np.int64], rows: NDArray[np.int64], late_stacks: bool, state: NDArray[np.int64]) -> None:
+    """Count the event in the state as the repeat of another; a late stack is dropped, unless that one still waits for its own."""
+    cpu = state[CPU]
+    if late_stacks and (cpus[WAITING, cpu] < 0 or rows[R_TS, cpus[WAITING, cpu]] != state[TS]):
+        wait_for_stack(cpus, cpu, NO_ROW)
+    if state[REPEATS] == 0:
+        state[REPEATS_FIRST] = state[LINE]
+    state[REPEATS] += 1
 
 
 @inner

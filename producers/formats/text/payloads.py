@@ -24,8 +24,9 @@ from pagetrail.producers.meaning import Fields
 from pagetrail.schemas.linux import kmem_events, probes
 from pagetrail.schemas.linux.mmzone import MAX_ORDER, PFN_LIMIT
 
-_NUMBER: Final = r"0x[0-9a-f]{1,16}|[0-9]{1,20}"
-_SMALL: Final = r"-?[0-9]{1,10}|0x[0-9a-f]{1,8}"
+# No kernel prints a decimal number with zeros before it: such digits are the rest of another field.
+_NUMBER: Final = r"0x[0-9a-f]{1,16}|0|[1-9][0-9]{0,19}"
+_SMALL: Final = r"-?(?:0|[1-9][0-9]{0,9})|0x[0-9a-f]{1,8}"
 _WORDS: Final = r"[!-~]+"
 _PAGE: Final = "page"  # hashed by the kernel, and written in several ways
 _PROBE: Final = "probe"
@@ -72,7 +73,7 @@ class _Printed:
                 return None
             text = text[place.end() :]
         named = _named(_TWICE.sub(r"\1", _SAMPLE_PLACE.sub("", text)))
-        if named is None:
+        if named is None or any(_is_of_another(name) for name in named.keys() - self.values.keys() - {"page"}):
             return None
         if self.with_page and not unprinted and not named.get("page"):
             if named.keys() != self.values.keys():
@@ -142,6 +143,18 @@ _PRINTED: Final = {
     probes.OFFLINE_PAGES_RET.name: _printed(_PROBE, ret=_SMALL),
 }  # fmt: skip
 
+_FIELDS: Final = frozenset(name for printed in _PRINTED.values() for name in printed.values)
+_JOINED_NAME: Final = re.compile(r".*[0-9A-Za-z](?:order|migratetype|gfp_flags|percpu_refill|nr_pages)")
+
+
+def _is_of_another(name: str) -> bool:
+    """Return whether a field that an event does not have is one of another event: what lay between two lines is gone.
+
+    So it is where the beginning of a field's name stands before the whole name of one of the other line.
+    """
+    return name in _FIELDS or _JOINED_NAME.fullmatch(name) is not None
+
+
 _COMPILED: Final = {
     kmem_events.MM_PAGE_ALLOC: ALLOC,
     kmem_events.MM_PAGE_FREE: FREE,
@@ -187,6 +200,11 @@ def action_of(name: str, payload: str = "") -> int:
     """
     rare = name in _PRINTED or (name not in _COMPILED and may_tell_of_pages(name, payload))
     return _COMPILED.get(name, RARE if rare else IGNORE)
+
+
+def has_page(name: str) -> bool:
+    """Return whether the event *name* (without its group) prints the struct page and the pfn of one page."""
+    return name in _PRINTED and _PRINTED[name].with_page
 
 
 def is_no_measure(name: str, payload: str) -> bool:

@@ -17,6 +17,7 @@ from pagetrail.producers.formats.text.lines_jit import (
     has_nul,
     may_hide_event,
     note_event,
+    take_repeat,
 )
 from pagetrail.producers.formats.text.text_jit import (
     ABSENT_CPU,
@@ -47,6 +48,7 @@ from pagetrail.producers.formats.text.text_jit import (
     PID,
     POS,
     RARE,
+    REPEAT,
     ROWS,
     STACK,
     STOP,
@@ -350,7 +352,10 @@ def scan_perf(
             reason = page_event(data, action, state, slots, notes, arena, fill, rows)
             if reason > 0:
                 return reason
-        note_event(cpus, state, notes)
+        if reason == REPEAT:
+            take_repeat(cpus, rows, False, state)
+        else:
+            note_event(cpus, state, notes)
         count_stack_lines(state, state[LINE] + 1, state[LINES] - 1)
         state[POS] = state[NEXT]
         state[LINE] += state[LINES]

@@ -1,7 +1,7 @@
 """What the text parsers have in common: chunks in, lines to the jit function, rare lines to Python, batches out."""
 
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, ClassVar, Final
 
@@ -10,11 +10,20 @@ from numpy.typing import NDArray
 
 from pagetrail.producers.formats.interning import new_interner
 from pagetrail.producers.formats.interning_jit import ACTION, COUNT, FIRST, MASK, QUIET, QUIET_FIRST
+from pagetrail.producers.formats.page_pointers import PagePointers, pointers_of
+from pagetrail.producers.formats.repeats_jit import repeated
 from pagetrail.producers.formats.rows import NO_ROW, RowBuilder
 from pagetrail.producers.formats.text import text_jit as tk
-from pagetrail.producers.formats.text.lines_jit import wait_for_stack
+from pagetrail.producers.formats.text.lines_jit import take_repeat, wait_for_stack
 from pagetrail.producers.formats.text.odd_lines import EMPTY_LINE, LOSS_REPORT, Odd, Unread, events_in
-from pagetrail.producers.formats.text.payloads import action_of, bare_name, fields_of, is_no_measure, pages_named
+from pagetrail.producers.formats.text.payloads import (
+    action_of,
+    bare_name,
+    fields_of,
+    has_page,
+    is_no_measure,
+    pages_named,
+)
 from pagetrail.producers.formats.text.stated import Stated
 from pagetrail.producers.gaps import LATEST, ORDER_FIELDS, Gaps
 from pagetrail.producers.meaning import (
@@ -30,7 +39,17 @@ from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.errors import BadArgument
 
 CHUNK_BYTES: Final = 1 << 20  # stays in the cache; larger ones cost page faults and win nothing
+_HEAD_BYTES: Final = 1 << 18
+"""How much of a text shows how its pages and pfns relate."""
+_REPEAT: Final = "repeat of an event"
+_REPEATED: Final = -3  # no row, but that of another line
 _HEAD: Final = {"trace_ts_nsec": tk.TS, "cpu": tk.CPU, "pid": tk.PID, "tgid": tk.TGID, "stack": tk.STACK}
+
+
+REPEATED: Final = (
+    "{:,} lines, the first of them line {:,}, repeat an event of the same CPU and time in all of its fields: no page is freed or "
+    "allocated twice at once, and each of these events is stored once"
+)
 
 
 class TextReader(ABC):
@@ -73,6 +92,7 @@ class TextReader(ABC):
         )
         self._meaning = Meaning(kernel, self._rows.highest_pfn)
         self._partly: Counter[int] = Counter()  # by name: events that were understood in part
+        self._pointers: PagePointers | None = None
         self._undecided = -1  # a name that has been read in a joined line only
         self._data: NDArray[np.uint8] = np.zeros(0, np.uint8)
         self._newlines: NDArray[np.int64] = np.zeros(0, np.int64)
@@ -93,8 +113,7 @@ class TextReader(ABC):
         """Yield the events in the order of the source, without ``seq``."""
         carry, offset, dropping = b"", 0, 0
         final = False
-        while not final:
-            chunk = self._stream.read(self._chunk_bytes)
+        for chunk in self._pieces():
             final = not chunk
             if len(carry) - carry.rfind(b"\n") - 1 > tk.MAX_LINE:  # in the middle of a line that no kernel prints
                 newline = chunk.find(b"\n")
@@ -119,6 +138,28 @@ class TextReader(ABC):
             carry = buffer[consumed : whole + tk.MAX_LINE + 1]
             dropping += max(0, len(tail) - tk.MAX_LINE - 1)
         yield from self._finish()
+
+    def _pieces(self) -> Iterator[bytes]:
+        """Yield the text in chunks, the last of them empty, once its head has been looked at as a whole."""
+        head: deque[bytes] = deque()
+        size = 0
+        while size < _HEAD_BYTES and (not head or head[-1]):
+            head.append(self._stream.read(self._chunk_bytes))
+            size += len(head[-1])
+        self._relate(b"".join(head)[:_HEAD_BYTES])
+        while head:
+            chunk = head.popleft()
+            yield chunk
+        while chunk:
+            chunk = self._stream.read(self._chunk_bytes)
+            yield chunk
+
+    def _relate(self, head: bytes) -> None:
+        """Learn from the beginning of the text how its pages and pfns relate."""
+        self._pointers = pointers_of(head)
+        if self._pointers is not None:
+            size, base = self._pointers.size, self._pointers.base
+            self._state[tk.PAGE_SIZE], self._state[tk.PAGE_BASE] = size, base - ((base >> 63) << 64)
 
     def _draw(self, size: int, final: bool, cut: bool) -> Iterator[EventBatch]:
         """Read all whole lines of the buffer."""
@@ -205,28 +246,49 @@ class TextReader(ABC):
         if isinstance(outcome, Refused):
             text = noted(self._line())
             cpu = int(state[tk.CPU]) if state[tk.CPU] >= 0 else None
-            kind = f"{self._name()} whose fields are not its own"
-            pages = pages_named(self._name(), self._payload())
+            contradicts = self._contradicts()
+            kind = f"{self._name()} whose {'page and pfn contradict each other' if contradicts else 'fields are not its own'}"
+            pages = {} if contradicts else pages_named(self._name(), self._payload())
             self._not_understood(
                 Unread(kind=kind, cpu=cpu, pages=pages), f"{outcome.reason}: {text}" if outcome.reason else text
             )
         else:
-            yield from self._hear()
+            due = self._gaps.are_due(int(state[tk.CPU]))
+            if due:
+                yield from self._hear()
             if self._rows.full():
                 yield self._flush(final=False)
-            if isinstance(outcome, Row):
-                row = self._append(outcome)
-            else:
-                self._count_name(QUIET, QUIET_FIRST)
-            self._count_name(COUNT, FIRST)
-            if state[tk.CPU] >= 0:
-                self._cpus[tk.ENTRIES, state[tk.CPU]] += 1
+            row = self._take(outcome)
+            if row != _REPEATED and not due:
+                yield from self._hear()
         if state[tk.LINES] > 1:
             state[tk.STACK_FIRST] = state[tk.STACK_FIRST] or state[tk.LINE] + 1
             state[tk.STACK_LINES] += state[tk.LINES] - 1
-        if self._late_stacks:
+        if self._late_stacks and row != _REPEATED:
             wait_for_stack(self._cpus, int(state[tk.CPU]), row)
         self._next_line()
+
+    def _take(self, outcome: Outcome) -> int:
+        """Take an event that was understood; return its row, NO_ROW, or _REPEATED."""
+        state, row = self._state, NO_ROW
+        if isinstance(outcome, Row):
+            row = self._append(outcome)
+            if row == _REPEATED:
+                return row
+        else:
+            self._count_name(QUIET, QUIET_FIRST)
+        self._count_name(COUNT, FIRST)
+        if state[tk.CPU] >= 0:
+            self._cpus[tk.ENTRIES, state[tk.CPU]] += 1
+        return row
+
+    def _contradicts(self) -> bool:
+        """Return whether the event in the state prints the page of another pfn than its own."""
+        return (
+            self._pointers is not None
+            and has_page(self._name())
+            and self._pointers.contradict(self._payload().encode("latin-1"))
+        )
 
     def _count_name(self, count: int, first: int) -> None:
         notes, name = self._texts.notes, self._state[tk.NAME]
@@ -241,17 +303,23 @@ class TextReader(ABC):
 
     def _outcome(self) -> Outcome:
         name = self._name()
-        fields = fields_of(name, self._payload())
+        fields = None if self._contradicts() else fields_of(name, self._payload())
         return Refused() if fields is None else self._meaning.outcome(name, fields, pid=int(self._state[tk.PID]))
 
     def _append(self, row: Row) -> int:
-        """Append *row* with the head that is in the state; return its place."""
+        """Append *row* with the head that is in the state; return its place, or _REPEATED where there is such a row already."""
         state = self._state
-        if row.unknown_gfp:
-            self._unknown_gfp(row.unknown_gfp)
         head = {name: int(state[at]) for name, at in _HEAD.items()}
         comm = self._data[state[tk.COMM_START] : state[tk.COMM_STOP]].tobytes()
-        return self._rows.append(row, head | {"comm": self._texts.find(comm)})
+        place = self._rows.append(row, head | {"comm": self._texts.find(comm)})
+        other = int(repeated(self._rows.rows, place))
+        if other >= 0 and self._rows.same_rest(place, other):
+            self._rows.take_back()
+            take_repeat(self._cpus, self._rows.rows, self._late_stacks, self._state)
+            return _REPEATED
+        if row.unknown_gfp:
+            self._unknown_gfp(row.unknown_gfp)
+        return place
 
     def _unknown_gfp(self, why: str) -> None:
         """Count the event in the state as not understood, in part: its row has no mask."""
@@ -333,6 +401,10 @@ class TextReader(ABC):
         ):  # fmt: skip
             if state[count]:
                 account.count_lines("bookkeeping", kind, int(state[first]), lines=int(state[count]))
+        if repeats := int(state[tk.REPEATS]):
+            first_line = int(state[tk.REPEATS_FIRST])
+            account.count_lines("nothing_new", _REPEAT, first_line, lines=repeats)
+            account.notes.append(REPEATED.format(repeats, first_line))
 
     def _entries(self) -> int:
         """Return how many entries of a ring the lines are that were read, or may have been."""

@@ -12,6 +12,8 @@ LOST_WORDS: Final = (b" [LOST ", b"EVENTS DROPPED]")
 """One of these is in every such line."""
 # trace-cmd, tracecmd/trace-record.c, tracecmd_stat_cpu: from per_cpu/cpu*/stats
 _STATISTICS: Final = re.compile(rb"\s*(overrun|commit overrun|dropped events): ([0-9]{1,18})\s*")
+# the same, behind the number of a CPU: what was left in its ring when it was read for the last time, and what had been read
+_RING_COUNT: Final = re.compile(rb"\s*(CPU|entries|read events): ([0-9]{1,18})\s*")
 # tools/perf/util/session.c (Linux 6.1), perf_session__warn_about_errors
 _PERF_WARNINGS: Final = (
     re.compile(rb"Processed [0-9]{1,18} samples and lost [0-9.]{1,18}%!\s*"),
@@ -52,6 +54,33 @@ def ring_statistic(line: bytes) -> Stated | None:
     """Return the loss that a line of trace-cmd's statistics of a ring states, 0 events too; null if it is no such line."""
     found = _STATISTICS.fullmatch(line)
     return None if found is None else Stated(reason=f"trace-cmd says {line.strip().decode()}", lost=int(found[2]))
+
+
+class RingCounts:
+    """trace-cmd's statistics of each CPU's ring: what it counts there must be in its report.
+
+    Source: trace-cmd, lib/trace-cmd/trace-input.c, tracecmd_print_stats.
+    """
+
+    def __init__(self) -> None:
+        self.read: dict[int, int] = {}
+        self._cpu: int | None = None
+
+    def take(self, line: bytes) -> Stated | None:
+        """Take a line; return the loss that it states: events that stayed in the ring are not in the report."""
+        found = _RING_COUNT.fullmatch(line)
+        if found is None:
+            return None
+        name, count = found[1], int(found[2])
+        if name == b"CPU":
+            self._cpu = count
+        elif name == b"read events" and self._cpu is not None:
+            self.read[self._cpu] = self.read.get(self._cpu, 0) + count
+        elif name == b"entries" and self._cpu is not None and count:
+            return Stated(
+                reason=f"trace-cmd says that {count:,} entries of CPU {self._cpu} stayed in the ring", lost=count
+            )
+        return None
 
 
 def perf_record_loss(text: bytes) -> Stated | None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.producers.formats.interning_jit import ACTION, MASK, QUIET, QUIET_FIRST, at, intern
+from pagetrail.producers.formats.repeats_jit import repeated
 from pagetrail.producers.formats.rows import (
     R_COMM,
     R_CPU,
@@ -46,6 +47,10 @@ GAP_DUE: Final = 4  # the first event of a CPU after a loss: the gap's row comes
 NEW_NAME: Final = 5  # the first event of its name
 NEW_GFP: Final = 6  # the first use of a text of gfp flags
 GROW: Final = 7  # the table of texts is full
+
+# What came of an event, where Python is not needed.
+NO_ROW_MADE: Final = -1
+REPEAT: Final = -2  # an earlier row says the same
 
 # What to do with an event, by the id of its name.
 UNKNOWN: Final = 0
@@ -90,7 +95,11 @@ EMPTY_FIRST: Final = STACK_LINES + 4
 HAS_NUL: Final = STACK_LINES + 5  # 1: the buffer has bytes 0, which no line may hold
 HEARD: Final = STACK_LINES + 6  # number of the last line whose CPU Python has heard of
 TICKS: Final = STACK_LINES + 7  # 1: times are integers, of a clock that counts
-STATE_SIZE: Final = STACK_LINES + 8
+REPEATS: Final = STACK_LINES + 8  # lines that repeat an event
+REPEATS_FIRST: Final = STACK_LINES + 9
+PAGE_SIZE: Final = STACK_LINES + 10  # how page= follows from pfn=, see page_pointers.py; 0: not known
+PAGE_BASE: Final = STACK_LINES + 11  # as int64
+STATE_SIZE: Final = STACK_LINES + 12
 
 # See columns.absent.
 ABSENT_CPU: Final = absent("cpu")
@@ -101,6 +110,7 @@ ABSENT_MIGRATETYPE: Final = absent("migratetype")
 UNSEEN_GFP: Final = 0  # the note of a text of gfp flags is its mask plus one
 UNKNOWN_GFP: Final = -1
 
+_LOW: Final = (1 << 32) - 1
 _KIND_ALLOC: Final = int(Kind.ALLOC)
 _KIND_FREE: Final = int(Kind.FREE)
 _KIND_DRAIN: Final = int(Kind.DRAIN)
@@ -165,10 +175,12 @@ def decimal(data: NDArray[np.uint8], pos: int, stop: int, most: int) -> tuple[in
 
 @inner
 def number(data: NDArray[np.uint8], pos: int, stop: int) -> tuple[int, int]:
-    """Read 0x and 1 to 15 hexadecimal digits, or 1 to 18 decimal ones, as ``decimal`` does."""
+    """Read 0x and 1 to 15 hexadecimal digits, or 1 to 18 decimal ones without a zero before them, as ``decimal`` does."""
     if pos < 0:
         return np.int64(0), np.int64(-1)
     if pos + 1 >= stop or at(data, pos) != 48 or at(data, pos + 1) != 120:
+        if pos + 1 < stop and at(data, pos) == 48 and 48 <= at(data, pos + 1) <= 57:
+            return np.int64(0), np.int64(-1)
         return decimal(data, pos, stop, 18)
     value = np.int64(0)
     pos += 2
@@ -267,6 +279,32 @@ def is_page_byte(c: int) -> bool:
 
 
 @inner
+def is_page_of(data: NDArray[np.uint8], pos: int, stop: int, pfn: int, state: NDArray[np.int64]) -> bool:
+    """Return whether the pointer data[pos:stop] may be that of page *pfn*: see ``page_pointers.PagePointers.contradict``."""
+    if stop - pos > 2 and at(data, pos) == 48 and at(data, pos + 1) == 120:
+        pos += 2
+    if stop - pos > 16:
+        return True
+    low, high = np.int64(0), np.int64(0)  # 32 bits each: no sum overflows, with the JIT off too
+    while pos < stop:
+        c = at(data, pos)
+        if 48 <= c <= 57:
+            digit = c - 48
+        elif 97 <= c <= 102:
+            digit = c - 87
+        else:
+            return True  # hashed or not printed
+        high = (high * 16 + (low >> 28)) & _LOW
+        low = (low * 16 + digit) & _LOW
+        pos += 1
+    base = state[PAGE_BASE]
+    sum_low = pfn * state[PAGE_SIZE] + (base & _LOW)
+    sum_high = (sum_low >> 32) + ((base >> 32) & _LOW)
+    same = (sum_low & _LOW) == low and (sum_high & _LOW) == high
+    return bool(same or (pfn == 0 and low == 0 and high == 0))
+
+
+@inner
 def note_quiet(notes: NDArray[np.int64], state: NDArray[np.int64]) -> None:
     """Count the event in the state as one that says nothing new."""
     name = state[NAME]
@@ -292,8 +330,9 @@ def page_fields(data: NDArray[np.uint8], action: int, state: NDArray[np.int64]) 
         pos += 1
     if pos == first:
         return False
+    page_stop = pos
     pfn, pos = number(data, after_literal(data, pos, stop, _PFN), stop)
-    if pos < 0 or pfn >= PFN_LIMIT:
+    if pos < 0 or pfn >= PFN_LIMIT or (state[PAGE_SIZE] != 0 and not is_page_of(data, first, page_stop, pfn, state)):
         return False
     order, pos = number(data, after_literal(data, pos, stop, _ORDER), stop)
     if pos < 0 or order > 63:
@@ -307,7 +346,7 @@ def page_fields(data: NDArray[np.uint8], action: int, state: NDArray[np.int64]) 
         pos = after_literal(data, pos, stop, _PERCPU_REFILL)
         if pos < 0:
             return False
-        state[TO_PCP], pos = decimal(data, pos, stop, 10)
+        state[TO_PCP], pos = number(data, pos, stop)
         if pos < 0 or state[TO_PCP] > 1:
             return False
     if action == ALLOC:
@@ -337,9 +376,9 @@ def page_event(
 ) -> int:
     """Make the row of the alloc, free, drain or refill whose fields are in the state.
 
-    Returns NEED_DATA when there is a row, -1 when there is none because the allocation failed, or as a block off the free lists
-    goes straight to an allocation, which has an event of its own; otherwise nothing has
-    happened, and Python must do something first.
+    Returns NEED_DATA when there is a row, NO_ROW_MADE when there is none because the allocation failed, or as a block off the
+    free lists goes straight to an allocation, which has an event of its own, REPEAT when there is one already; otherwise nothing
+    has happened, and Python must do something first.
     """
     kind, gfp_mask, migratetype = _KIND_FREE, np.int64(ABSENT_GFP_MASK), np.int64(ABSENT_MIGRATETYPE)
     if action == DRAIN:
@@ -348,12 +387,12 @@ def page_event(
         kind, migratetype = _KIND_REFILL, state[MIGRATETYPE]
         if state[TO_PCP] == 0:
             note_quiet(notes, state)
-            return -1
+            return NO_ROW_MADE
     elif action == ALLOC:
         kind, migratetype = _KIND_ALLOC, state[MIGRATETYPE]
         if state[PFN] == 0:
             note_quiet(notes, state)
-            return -1
+            return NO_ROW_MADE
         gfp = intern(slots, notes, arena, fill, data, state[GFP_START], state[STOP])
         if gfp < 0:
             return GROW
@@ -378,5 +417,7 @@ def page_event(
     rows[R_GFP_MASK, row] = gfp_mask
     rows[R_MIGRATETYPE, row] = migratetype
     rows[R_STACK, row] = state[STACK]
+    if row > 0 and rows[R_TS, row - 1] == state[TS] and repeated(rows, row) >= 0:
+        return REPEAT
     state[ROWS] = row + 1
     return NEED_DATA

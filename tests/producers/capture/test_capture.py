@@ -521,10 +521,24 @@ def test_a_line_that_was_not_understood_is_not_missing_too(make):
     assert gap["line"] == 2
 
 
-def test_a_line_that_is_there_twice_does_not_fit_the_statistics(make):
+def test_a_line_more_than_the_statistics_count_does_not_fit_them(make):
     trace = TRACE.splitlines(keepends=True)
-    (gap,) = gaps_of(Capture(make(**{"trace.txt": "".join([*trace, trace[-1]])})))
+    (gap,) = gaps_of(Capture(make(**{"trace.txt": "".join([*trace, trace[-1].replace(".000000:", ".000001:")])})))
     assert "one of the two is not whole" in gap["reason"]
+
+
+def test_an_event_that_is_there_twice_is_stored_once_and_said_and_fits_the_statistics(make):
+    trace = TRACE.splitlines(keepends=True)
+    whole = rows_of(Capture(make()))
+    capture = Capture(make(**{"trace.txt": "".join([*trace, trace[-1]])}))
+    assert rows_of(capture) == whole
+    assert [note for note in capture.account.notes if "repeat an event" in note]
+
+
+def test_an_event_in_place_of_another_is_missed_by_the_statistics(make):
+    trace = TRACE.splitlines(keepends=True)
+    (gap,) = gaps_of(Capture(make(**{"trace.txt": "".join([*trace[:-1], trace[-2]])})))
+    assert gap["lost"] == 1
 
 
 def test_a_cpu_that_is_in_the_trace_and_not_in_the_statistics_leaves_nothing_certain(make):

@@ -353,6 +353,32 @@ def test_kinds_are_kept_with_their_first_line() -> None:
     assert kinds["not_understood", "mm_page_fsee whose fields are not its own"] == (1, FTRACE.count(b"\n") + 1)
 
 
+# -- what lay between two lines is gone
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        b"iso_owner: (f+0x0/0x50) page=0xffd4000000212000 order=4 gfp=003800",
+        b"iso_owner: (f+0x0/0x50) page=0xffd4000000212000 order=4 gfp=0x3800 nr=16",
+        ALLOC.replace(b"gfp_flags", b"gmigratetype=0 gfp_flags"),
+        ALLOC.replace(b"order=0", b"order=00"),
+        ALLOC.replace(b"migratetype=1", b"migratetype=01"),
+        FREE + b" migratetype=1 gfp_flags=GFP_KERNEL",
+        FREE.replace(b"pfn=0x10", b"pfn=016"),
+        b"mm_page_alloc_zone_locked: page=0 pfn=0x10 order=0 migratetype=1 percpu_refill=01",
+    ],
+)
+def test_the_fields_of_two_lines_are_those_of_none(what: bytes) -> None:
+    assert bounds(BEFORE + event(3, what) + AFTER) == [(1, 2, 6)]
+    assert read(event(3, what))[0].account.not_understood == 1
+
+
+def test_a_field_that_no_event_has_may_be_a_vendors() -> None:
+    vendors = b" nid=0 zone=Normal nr_free=3650 alloc_type=2 mtype=1"
+    assert bounds(BEFORE + event(3, ALLOC + vendors) + event(4, FREE + vendors) + AFTER) == []
+
+
 @pytest.mark.parametrize(("reader", "text"), [("ftrace", sample(9) + BEFORE), ("perf", event(9) + PERF_BEFORE)])
 def test_an_event_as_another_tool_writes_it_is_a_loss_at_an_unknown_time(reader: str, text: bytes) -> None:
     found = gaps(text * 2, reader)
