@@ -1,0 +1,124 @@
+"""Rows that are kept until they are needed again: compressed, and, beyond a MiB, in a file that has no name.
+
+A dump may have a record for every page of the machine, and each of them may differ from the state.
+"""
+
+import os
+import tempfile
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+
+from pagetrail.schemas.errors import StorageFull
+
+KEPT_BYTES: Final = 1 << 20
+"""So many bytes of rows stay in memory; later ones are written to the file."""
+
+
+_PACKED: Final = pa.ipc.IpcWriteOptions(compression="zstd")
+
+
+class _Place(NamedTuple):
+    """Where in the file a batch is."""
+
+    start: int
+    size: int
+
+
+class _File:
+    """A file without a name, where the system keeps temporary files: it vanishes when nobody needs it any more."""
+
+    def __init__(self) -> None:
+        with tempfile.TemporaryFile(prefix=".pagetrail-rows-") as made:
+            self._descriptor, self._end = os.dup(made.fileno()), 0
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def add(self, part: bytes) -> _Place:
+        """Write *part* behind what is there."""
+        place = _Place(self._end, len(part))
+        left = memoryview(part)
+        while left:
+            written = os.pwrite(self._descriptor, left, self._end)
+            self._end, left = self._end + written, left[written:]
+        return place
+
+    def part(self, place: _Place) -> bytes:
+        """Return what is at *place*."""
+        return os.pread(self._descriptor, place.size, place.start)
+
+
+@dataclass(slots=True)
+class KeptRows:
+    """Batches of rows, in the order in which they were added.
+
+    Raises
+    ------
+    StorageFull
+        No space is left for the file.
+    """
+
+    nbytes: int = 0
+    """Bytes of it that are in memory."""
+    _parts: list[bytes | _Place] = field(default_factory=list)
+    _file: _File | None = None
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def add(self, rows: pa.RecordBatch) -> int:
+        """Add a batch behind those that are there; return its number."""
+        self.add_packed(packed(rows))
+        return len(self) - 1
+
+    def add_packed(self, part: bytes) -> None:
+        """Add a batch as ``packed`` compressed it."""
+        if self.nbytes + len(part) <= KEPT_BYTES:
+            self.nbytes += len(part)
+            self._parts.append(part)
+        else:
+            self._parts.append(self._written(part))
+
+    def packed(self, index: int) -> bytes:
+        """Return batch number *index* as ``packed`` compressed it."""
+        part = self._parts[index]
+        if isinstance(part, bytes):
+            return part
+        assert self._file is not None  # the part is in it
+        return self._file.part(part)
+
+    def batch(self, index: int) -> pa.RecordBatch:
+        """Return batch number *index*."""
+        return unpacked(self.packed(index))
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the batches."""
+        return map(self.batch, range(len(self)))
+
+    def snapshot(self) -> "KeptRows":
+        """Return what is kept now; what is added later is in the original only, and nothing may be added to the snapshot."""
+        return KeptRows(self.nbytes, [*self._parts], self._file)
+
+    def _written(self, part: bytes) -> _Place:
+        try:
+            if self._file is None:
+                self._file = _File()
+            return self._file.add(part)
+        except OSError as error:
+            raise StorageFull(path=tempfile.gettempdir(), reason=str(error)) from error
+
+
+def packed(rows: pa.RecordBatch) -> bytes:
+    """Return Arrow rows compressed, to be kept for later: records of a dump take a tenth of the memory that way."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema, options=_PACKED) as writer:
+        writer.write_batch(rows)
+    return bytes(sink.getvalue().to_pybytes())  # the sink's own buffer may be twice as large
+
+
+def unpacked(rows: bytes) -> pa.RecordBatch:
+    """Return the Arrow rows that ``packed`` compressed."""
+    with pa.ipc.open_stream(pa.py_buffer(rows)) as reader:
+        return reader.read_next_batch()
