@@ -15,7 +15,8 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,11 @@ from pagetrail.schemas import details
 from pagetrail.schemas.columns import COLUMNS, Kind
 from pagetrail.schemas.feed import FEED_SCHEMAS, FEEDS, HEADER_MEANINGS
 from pagetrail.schemas.frames import FrameHeader
+from pagetrail.schemas.linux.page_owner import EarlyStamp
+from pagetrail.schemas.linux.releases import RELEASES, Either, between
+from pagetrail.schemas.linux.sources import rules
+from pagetrail.schemas.linux.sources.functions import FUNCTIONS
+from pagetrail.schemas.linux.sources.place import Place
 from pagetrail.schemas.log.contract import DDL
 from pagetrail.schemas.owner import ANOMALY_TEXT, DOUBT_TEXT, Evidence, How, State
 from pagetrail.schemas.store.tables import TABLES
@@ -134,6 +140,67 @@ def _anomalies() -> str:
     return table(("code", "kind", "meaning"), ((int(k), f"`{k.name}`", text) for k, text in ANOMALY_TEXT.items()))
 
 
+def _kernel_rules() -> str:
+    rows = []
+    for name, places in rules.PLACES.items():
+        values = [_shown(getattr(found, name), mask=name.startswith("gfp_")) for found in RELEASES]
+        read = {found.release: ", ".join(rules.READ[found.release]) for found in RELEASES}
+        cells = [
+            _placed(read[found.release] if name == "release" else value, places[found.release])
+            for found, value in zip(RELEASES, values, strict=True)
+        ]
+        rows.append((f"`{name}`", *cells, _between(name)))
+    return table(("field", *(found.release for found in RELEASES), "between two that differ"), rows)
+
+
+def _between(name: str) -> str:
+    """Return what a kernel between two releases has of a field in which they differ."""
+    pairs = [pair for pair in pairwise(RELEASES) if getattr(pair[0], name) != getattr(pair[1], name)]
+    if name in ("release", "gfp_flags"):
+        return "both are named" if name == "release" else "the older one's: not certain where they differ"
+    if not pairs:
+        return "they do not differ"
+    older, newer = pairs[0]
+    value = getattr(between(older, newer), name)
+    if value is None or value is Either.UNKNOWN:
+        return "not known" if value is None else "either: not certain"
+    return "the older one's" if value == getattr(older, name) else "either"
+
+
+def _shown(value: object, *, mask: bool = False) -> str:
+    """Return a value of a release's rules in short; a number that is a *mask* in hexadecimal."""
+    if mask and isinstance(value, int):
+        return hex(value)
+    match value:
+        case Either():
+            return value.name.lower()
+        case bool():
+            return "yes" if value else "no"
+        case Mapping():
+            return f"{len(value)} names"
+        case (EarlyStamp(), *_):
+            return " or ".join(
+                f"{s.order}, {s.gfp_mask:#x}, pid {s.pid}" if s.comm else "0, 0x0, no pid" for s in value
+            )
+        case tuple():
+            return f"{len(value)}, the last {value[-1]}"
+    return str(value)
+
+
+def _kernel_functions() -> str:
+    rows = (
+        (f"`{name}`", *(_placed("", places[found.release]) for found in RELEASES)) for name, places in FUNCTIONS.items()
+    )
+    return table(("function", *(found.release for found in RELEASES)), rows)
+
+
+def _placed(value: str, place: Place) -> str:
+    """Return a cell: a value, what the source does, and where."""
+    said = ": ".join(part for part in (value, place.does) if part)
+    where = f"{place.file}, " + ", ".join(f"`{name}`" for name in place.function.split(", "))
+    return f"{said} ({where})" if said else where
+
+
 def _doubts() -> str:
     own = {code: text for code, text in DOUBT_TEXT.items() if code not in {int(kind) for kind in ANOMALY_TEXT}}
     return table(("code", "why"), sorted(own.items()))
@@ -155,7 +222,7 @@ def _feeds() -> str:
 TABLES_BY_NAME: Final[dict[str, Callable[[], str]]] = {
     "columns": _columns, "kinds": _kinds, "details": _details, "header": _header, "log": _log,
     "segments": _segments, "words": _words, "anomalies": _anomalies, "doubts": _doubts,
-    "feed_headers": _feed_headers, "feeds": _feeds,
+    "feed_headers": _feed_headers, "feeds": _feeds, "kernel_rules": _kernel_rules, "kernel_functions": _kernel_functions,
 }  # fmt: skip
 
 

@@ -199,12 +199,14 @@ class Trail:
         at: Time,
         *,
         everything: bool = False,
+        columns: Sequence[str] = ROW_SCHEMA.names,
         filters: Filters = NO_FILTER,
         stream: str | None = None,
         as_of: Time | None = None,
     ) -> Iterator[pa.Table]:
         """Yield the table of ``snapshot`` in parts, by pfn: at least one, maybe without rows. It takes little memory."""
-        return self._snapshot_parts(at, Asked(everything=everything, filters=filters), stream, as_of)
+        asked = Asked(everything=everything, columns=columns, filters=filters)
+        return self._snapshot_parts(at, asked, stream, as_of)
 
     def _snapshot_parts(self, at: Time, asked: Asked, stream: str | None, as_of: Time | None) -> Iterator[pa.Table]:
         known = self._known(stream, as_of)

@@ -7,7 +7,7 @@ from typing import Final
 from pagetrail.schemas.details import Clock
 from pagetrail.schemas.errors import BadArgument, InputError
 from pagetrail.schemas.linux.trace_clock import DUMP_ORDER, WALL_CLOCK
-from pagetrail.schemas.times import is_wall_time, parse_number, parse_wall_time
+from pagetrail.schemas.times import in_range, is_wall_time, parse_number, parse_wall_time
 
 IN_ORDER: Final = "order"
 """``--at order``: the dump is later than those that were given before."""
@@ -83,17 +83,17 @@ def made_at(text: str) -> Given:
     Raises
     ------
     BadArgument
-        It has none of ``FORMS``.
+        It has none of ``FORMS``, or is out of range.
     """
     text = text.strip()
     if text == IN_ORDER:
         return Given(in_order=True)
     if is_wall_time(text):
-        return Given(made_at=MadeAt(ns=parse_wall_time(text), wall=True))
+        return Given(made_at=MadeAt(ns=in_range(parse_wall_time(text), text), wall=True))
     number = parse_number(text)
     if number is None or number[1]:
         raise BadArgument(f"--at {text}: expected when the dump was made: {FORMS}")
-    return Given(made_at=MadeAt(ns=number[0]))
+    return Given(made_at=MadeAt(ns=in_range(number[0], text)))
 
 
 def times_of(newest: Sequence[int], given: Given, source: str) -> Times:

@@ -16,7 +16,7 @@ from pagetrail.schemas.linux import kmem_events, probes
 from pagetrail.schemas.linux.gfp import parse_gfp
 from pagetrail.schemas.linux.mmzone import MAX_FOLIO_ORDER, PFN_LIMIT
 from pagetrail.schemas.linux.releases import Either, GfpReading, gfp_of, rules_of
-from pagetrail.schemas.linux.vmemmap import KASLR_STEP_BYTES, STRUCT_PAGE_BYTES, VMEMMAP_BYTES
+from pagetrail.schemas.linux.vmemmap import KASLR_STEP_BYTES, STRUCT_PAGE_BYTES, VMEMMAP_BYTES, VMEMMAP_LOWEST
 
 Fields = Mapping[str, int | str]
 """An event's fields by name: numbers, and texts where the format has no number."""
@@ -193,6 +193,14 @@ class Meaning:
         columns = {"pfn": self._page_to_pfn(fields, "new"), "src_pfn": self._page_to_pfn(fields, "old")}
         return Row(kind=Kind.MIGRATE, columns=columns)
 
+    def _migrate_reason(self, fields: Fields) -> Outcome:
+        """A page that was migrated to is told why: an event of this page alone, as the copy of its owner was one before.
+
+        Source: mm/page_owner.c, __set_page_owner_migrate_reason (Linux 6.1).
+        """
+        pfn, reason = self._page_to_pfn(fields, "page"), _within(fields, "reason", 0, 128)
+        return Row(kind=Kind.MIGRATE, columns={"pfn": pfn, "src_pfn": pfn, "migrate_reason": reason})
+
     def _split_owner(self, fields: Fields) -> Outcome:
         pfn, nr_pages, new_order = (
             self._page_to_pfn(fields, "page"),
@@ -265,7 +273,8 @@ class Meaning:
         Source: include/asm-generic/memory_model.h (Linux 6.1), __page_to_pfn with SPARSEMEM_VMEMMAP.
         """
         pointer = _number(fields, name)
-        shown, base = f"struct page {pointer:#x}", self._vmemmap_base
+        shown, base = f"struct page {pointer:#x}", _own_base(fields, self._vmemmap_base)
+        told = base is not None
         if base is None:
             base = next((known for known, size in VMEMMAP_BYTES.items() if known <= pointer < known + size), None)
         if base is None:
@@ -273,9 +282,21 @@ class Meaning:
         pfn, rest = divmod(pointer - base, STRUCT_PAGE_BYTES)
         if rest or not 0 <= pfn < PFN_LIMIT:
             raise _Bad(f"no pfn for {shown}: it is no multiple of {STRUCT_PAGE_BYTES} above {base:#x}")
-        if self._vmemmap_base is None and pfn > 2 * self._highest_pfn() + _KASLR_STEP:
+        if not told and pfn > 2 * self._highest_pfn() + _KASLR_STEP:
             raise _Bad(f"no pfn for {shown}: from {base:#x} it would lie far beyond all pages named; give the base")
         return pfn
+
+
+def _own_base(fields: Fields, given: int | None) -> int | None:
+    """Return the base of the vmemmap that an event records; *given* if it records none."""
+    if probes.VMEMMAP_BASE not in fields:
+        return given
+    base = _number(fields, probes.VMEMMAP_BASE)
+    if base < VMEMMAP_LOWEST or base % KASLR_STEP_BYTES:
+        raise _Bad(
+            f"no base of struct pages is at {base:#x}: it is a multiple of {KASLR_STEP_BYTES:#x} from {VMEMMAP_LOWEST:#x} on"
+        )
+    return base
 
 
 def _number(fields: Fields, name: str) -> int:
@@ -336,6 +357,7 @@ _MEANINGS: Final[dict[str, Callable[[Meaning, Fields], Outcome]]] = {
     kmem_events.MM_PAGE_ALLOC_ZONE_LOCKED: Meaning._refill,
     kmem_events.MM_PAGE_ALLOC_EXTFRAG: Meaning._extfrag,
     probes.COPY_OWNER.name: Meaning._copy_owner,
+    probes.MIGRATE_REASON.name: Meaning._migrate_reason,
     probes.SPLIT_OWNER.name: Meaning._split_owner,
     probes.SPLIT_ORDERS.name: Meaning._split_orders,
     probes.ISO_OWNER.name: Meaning._iso_owner,

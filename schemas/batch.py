@@ -2,15 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.schemas.columns import ARROW_SCHEMA, COLUMNS, NUMPY_DTYPES, TEXT_COLUMNS, absent
-
-_PACKED: Final = pa.ipc.IpcWriteOptions(compression="zstd")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,17 +154,3 @@ def _filled(array: pa.Array, fill: int, dtype: np.dtype[np.generic]) -> NDArray[
     if array.null_count:
         array = array.fill_null(pa.scalar(fill, type=array.type))
     return np.asarray(array.to_numpy(zero_copy_only=False), dtype=dtype)
-
-
-def packed(rows: pa.RecordBatch) -> bytes:
-    """Return Arrow rows compressed, to be kept for later: records of a dump take a tenth of the memory that way."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema, options=_PACKED) as writer:
-        writer.write_batch(rows)
-    return bytes(sink.getvalue().to_pybytes())  # the sink's own buffer may be twice as large
-
-
-def unpacked(rows: bytes) -> pa.RecordBatch:
-    """Return the Arrow rows that ``packed`` compressed."""
-    with pa.ipc.open_stream(pa.py_buffer(rows)) as reader:
-        return reader.read_next_batch()

@@ -7,8 +7,10 @@ from typing import Final
 from pagetrail.schemas.errors import BadArgument
 
 _UNITS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
-_NUMBER: Final = re.compile(r"([+-]?)(\d+)(?:\.(\d+))?(ns|us|ms|s|m|h)?")
+_NUMBER: Final = re.compile(r"([+-]?)(\d{1,99})(?:\.(\d+))?(ns|us|ms|s|m|h)?")
 _WALL: Final = re.compile(r"\d{4}-\d\d-\d\d")
+_LAST: Final = (1 << 63) - 2
+"""Times are 64 bits of ns, as in the kernel; the highest value stands for a span that is open, the lowest for no time."""
 
 
 def parse_number(text: str) -> tuple[int, str] | None:
@@ -24,6 +26,21 @@ def parse_number(text: str) -> tuple[int, str] | None:
         return int(whole), sign
     scale = _UNITS[unit or "s"]
     return int(whole) * scale + int((fraction or "0").ljust(18, "0")[:18]) * scale // 10**18, sign
+
+
+def in_range(ns: int, text: str) -> int:
+    """Return the time *ns* that *text* means.
+
+    Raises
+    ------
+    BadArgument
+        64 bits do not hold it.
+    """
+    if not -_LAST <= ns <= _LAST:
+        raise BadArgument(
+            f"TIME {text!r}: expected a time of 64 bits of ns, between {as_text(-_LAST)} and {as_text(_LAST)} seconds"
+        )
+    return ns
 
 
 def is_wall_time(text: str) -> bool:

@@ -90,7 +90,7 @@ WaitOption = Annotated[
 ]  # fmt: skip
 DEFAULT_TRAIL = Path("trail")
 
-_NUMBER: Final = re.compile(r"\d+|0[xX][0-9a-fA-F]+", re.ASCII)
+_NUMBER: Final = re.compile(r"\d{1,99}|0[xX][0-9a-fA-F]{1,99}", re.ASCII)
 
 
 def say(text: str) -> None:
@@ -113,11 +113,12 @@ def parse_pfn(text: str, *, page_shift: int | None = None) -> int:
     """
     value = -1
     if _NUMBER.fullmatch(text):
-        value = int(text, 16 if text[:2] in ("0x", "0X") else 10) >> (page_shift or 0)
-    if not 0 <= value < PFN_LIMIT:
+        value = int(text, 16 if text[:2] in ("0x", "0X") else 10)
+    limit = PFN_LIMIT << (page_shift or 0)
+    if not 0 <= value < limit:
         what = "a page frame number" if page_shift is None else "a physical address"
-        raise BadArgument(f"{text!r}: expected {what} of 64-bit memory, decimal or 0x hex; found something else")
-    return value
+        raise BadArgument(f"{text!r}: expected {what} of 64-bit memory, decimal or 0x hex: 0 to {limit - 1:#x}")
+    return value >> (page_shift or 0)
 
 
 def parse_log(log: str | None, kafka_config: Path | None) -> KafkaAddress | None:

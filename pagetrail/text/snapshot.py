@@ -1,10 +1,10 @@
 """All pages at an instant, a line a run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from pagetrail.schemas.times import as_text
-from pagetrail.text.tables import DUMP_COLUMNS, dump_cells, hex_text, stack_text, table_text
+from pagetrail.text.tables import DUMP_COLUMNS, dump_cells, hex_text, stack_text, table_parts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,8 +16,8 @@ SHOWN: Final = (
 """The columns of ``Trail.snapshot`` that the table shows."""
 
 
-def snapshot_text(rows: "pa.Table", time: Callable[[int], str] = as_text) -> str:
-    """Return a snapshot as a table; *time* makes text of a time of the trace clock."""
+def snapshot_text(parts: "Iterable[pa.Table]", time: Callable[[int], str] = as_text) -> Iterator[str]:
+    """Yield a snapshot, which comes in parts, as a table, in parts; *time* makes text of a time of the trace clock."""
     columns = (
         "pfn", "pages", "state", "order", "pid", "comm", "gfp_mask", "since", "evidence", "certain", "kernel says",
         *DUMP_COLUMNS, "stack",
@@ -30,9 +30,9 @@ def snapshot_text(rows: "pa.Table", time: Callable[[int], str] = as_text) -> str
             _kernel_says(r["kernel_says"]), *dump_cells(r),
             stack_text(r["stack"]) if r["stack"] else None,
         )
-        for r in rows.to_pylist()
+        for part in parts for r in part.to_pylist()
     )  # fmt: skip
-    return table_text(columns, cells, right=("pfn", "pages", "order", "pid", "since"), optional=DUMP_COLUMNS)
+    return table_parts(columns, cells, right=("pfn", "pages", "order", "pid", "since"), optional=DUMP_COLUMNS)
 
 
 def _kernel_says(record: dict[str, Any] | None) -> str | None:

@@ -1,7 +1,11 @@
 """Tables, and the words in their cells."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any, Final
+
+_ROWS_AT_ONCE: Final = 1 << 13
+"""Rows whose cells are in memory at once: a stack is half a kilobyte."""
 
 
 def table_text(
@@ -11,14 +15,28 @@ def table_text(
 
     *right* names the columns that are flush right, *optional* those that are left out where no row has a value.
     """
-    cells = [["" if value is None else str(value) for value in row] for row in rows]
-    shown = [i for i, name in enumerate(columns) if name not in optional or any(row[i] for row in cells)]
-    columns = [columns[i] for i in shown]
-    cells = [columns, *([row[i] for i in shown] for row in cells)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "".join(table_parts(columns, rows, right=right, optional=optional))
+
+
+def table_parts(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = (), optional: Sequence[str] = ()
+) -> Iterator[str]:
+    """Yield the text of ``table_text`` in parts, when all rows have been seen: they are not in memory together."""
+    import pyarrow as pa  # here: the help of commands needs none of it
+
+    from pagetrail.schemas.store.kept_rows import KeptRows
+
+    kept, widths, left = KeptRows(), [0 for _ in columns], iter(rows)
+    while some := list(islice(left, _ROWS_AT_ONCE)):
+        cells = [["" if value is None else str(value) for value in column] for column in zip(*some, strict=True)]
+        widths = [max(width, *map(len, column)) for width, column in zip(widths, cells, strict=True)]
+        kept.add(pa.RecordBatch.from_arrays([pa.array(column, pa.utf8()) for column in cells], [*columns]))
+    shown = [i for i, name in enumerate(columns) if name not in optional or widths[i]]
+    widths = [max(width, len(name)) for width, name in zip(widths, columns, strict=True)]
     flush = [str.rjust if name in right else str.ljust for name in columns]
-    lines = ("  ".join(f(cell, w) for f, cell, w in zip(flush, row, widths, strict=True)).rstrip() for row in cells)
-    return "\n".join(lines) + "\n"
+    of_rows = (zip(*(column.to_pylist() for column in batch.columns), strict=True) for batch in kept.batches())
+    for some_rows in chain([[columns]], of_rows):
+        yield "".join("  ".join(flush[i](row[i], widths[i]) for i in shown).rstrip() + "\n" for row in some_rows)
 
 
 def size_text(size: int) -> str:

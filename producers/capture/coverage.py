@@ -24,6 +24,7 @@ from pagetrail.schemas.details import Coverage, Covered
 from pagetrail.schemas.linux.kmem_events import TRACEPOINTS
 from pagetrail.schemas.linux.probes import (
     HOTPLUG_PROBES,
+    MIGRATE_REASON_OF,
     PROBES_OF,
     PROBES_WITHOUT_PAGE_OWNER,
     Probe,
@@ -173,7 +174,7 @@ def _fits(probe: Probe, found: Probed) -> bool:
 def _misfits(events: set[str], there: Mapping[str, Probed], rules: KernelRules) -> list[str]:
     """Return a note on each probe that was on and whose definition is not the one for the recorded kernel."""
     wanted: dict[str, list[Probe]] = {}
-    tables = (PROBES_OF, PROBES_WITHOUT_PAGE_OWNER)
+    tables = (PROBES_OF, PROBES_WITHOUT_PAGE_OWNER, {release: (probe,) for release, probe in MIGRATE_REASON_OF.items()})
     releases = (rules.release, *rules.others)
     for probe in (*(p for table in tables for release in releases for p in table[release]), *HOTPLUG_PROBES):
         wanted.setdefault(probe.event, []).append(probe)

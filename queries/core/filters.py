@@ -212,6 +212,19 @@ def listed(numbers: Iterable[int]) -> str:
     return ", ".join(str(start) if stop == start + 1 else f"{start}-{stop - 1}" for start, stop in parts)
 
 
+def check_pfns(pfns: Iterable[int]) -> None:
+    """Refuse page frame numbers that no page can have.
+
+    Raises
+    ------
+    BadArgument
+        There is one.
+    """
+    for pfn in pfns:
+        if not 0 <= pfn < PFN_LIMIT:
+            raise BadArgument(f"pfn {pfn}: expected a page frame number of 64-bit memory: 0 to {PFN_LIMIT - 1:#x}")
+
+
 def _check(filters: Filters) -> None:
     """Refuse values that no page can have."""
     for text in filters.stack:

@@ -10,7 +10,7 @@ from typing import Final
 
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.schemas.errors import BadArgument
-from pagetrail.schemas.times import as_text, is_wall_time, parse_number, parse_wall_time
+from pagetrail.schemas.times import as_text, in_range, is_wall_time, parse_number, parse_wall_time
 
 FORMS: Final = (
     "an integer (ns of the trace clock), seconds with a decimal point or an 's' (19.5, 19s), @MARKER, "
@@ -35,7 +35,8 @@ def parse_instant(text: str, facts: Facts, horizon: int) -> Instant:
     Raises
     ------
     BadArgument
-        It has none of ``FORMS``, or names a marker that does not exist or is not the only one; the message lists what there is.
+        It has none of ``FORMS``, is out of range, or names a marker that does not exist or is not the only one; the message lists
+        what there is.
     """
     text = text.strip()
     if facts.counting_clock is not None:
@@ -44,9 +45,9 @@ def parse_instant(text: str, facts: Facts, horizon: int) -> Instant:
         return _marker(text[1:], facts)
     if number := parse_number(text):
         value, sign = number
-        return Instant(ts=horizon - value if sign == "-" else value, text=text)
+        return Instant(ts=in_range(horizon - value if sign == "-" else value, text), text=text)
     if is_wall_time(text):
-        return Instant(ts=_wall(text, facts), text=text)
+        return Instant(ts=in_range(_wall(text, facts), text), text=text)
     raise BadArgument(f"TIME {text!r}: expected {FORMS}")
 
 

@@ -272,7 +272,7 @@ ROW_FIELDS: Final[tuple[Field[JudgedRows], ...]] = (
     Field(
         "free_stack", pa.utf8(), "of a free run: stack of the free", _free_text("free_stack", "frames"), ("frames",)
     ),
-    Field("migrate_reason", pa.int8(), "MR_* of the last migration, from a dump", _migrate_reason, said=True),
+    Field("migrate_reason", pa.int8(), "MR_* of the last migration, from a dump or a probe", _migrate_reason, said=True),
     Field(
         "free_ts_nsec", pa.int64(), "ns, page_owner's clock: the free before this allocation, from a dump",
         _of_owned("free_ts_nsec"),

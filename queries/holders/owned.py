@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Final, Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,9 +12,8 @@ from pagetrail.queries.core.row_columns import ROW_SCHEMA
 from pagetrail.queries.core.rows import Asked, rows_in_parts
 from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.holders.attributes import By
-from pagetrail.queries.holders.processes import UNKNOWN, processes
+from pagetrail.queries.holders.of_processes import with_processes
 from pagetrail.replay.facts.clock import owner_clock
-from pagetrail.schemas.owner import ABSENT32, ABSENT64
 
 _COLUMN: Final = {"gfp": "gfp_mask"}
 
@@ -33,8 +31,8 @@ def owned_in_parts(
 ) -> Iterator[pa.Table]:
     """Yield *columns* of the runs that are owned at an instant and selected, ``key``, the value of *by*, and ``BESIDE``, by pfn.
 
-    What is beside the key is null unless it tells processes apart: then it is that of the process, see ``processes``. No page is
-    certain of its cgroup: a dump told of it once, and it changes without an event.
+    What is beside the key is null unless it tells processes apart: then it is that of the process, see ``with_processes``. No page
+    is certain of its cgroup: a dump told of it once, and it changes without an event.
     """
     if by == "host":
         yield from _of_host(stream, at, columns, filters)
@@ -43,17 +41,13 @@ def owned_in_parts(
     asked = dict.fromkeys((*columns, *((*BESIDE, "alloc_ts", "ts_nsec") if by == "pid" else ())))
     found = rows_in_parts(stream, at, Asked(columns=("state", *asked, key), filters=filters))
     parts = (_owned(part.rename_columns(["state", *asked, "key"])) for part in found)
-    if by == "pid":  # it takes all rows to know which are of one process
-        parts = (whole for whole in [pa.concat_tables(parts).unify_dictionaries()])
-    for rows in parts:
+    for rows in with_processes(parts, owner_clock(stream.facts.clocks)) if by == "pid" else parts:
         if by == "cgroup":
             place = rows.column_names.index("certain")
             rows = rows.set_column(place, "certain", pa.repeat(False, rows.num_rows))
-        beside = (
-            _of_processes(stream, rows)
-            if by == "pid"
-            else [pa.nulls(rows.num_rows, ROW_SCHEMA.field(name).type) for name in BESIDE]
-        )
+        beside = [
+            rows[name] if by == "pid" else pa.nulls(rows.num_rows, ROW_SCHEMA.field(name).type) for name in BESIDE
+        ]
         rows = rows.select([*columns, "key"])
         for name, column in zip(BESIDE, beside, strict=True):
             rows = rows.append_column(name, column)
@@ -77,28 +71,3 @@ def _owned(rows: pa.Table) -> pa.Table:
         if pa.types.is_string(field.type):
             rows = rows.set_column(index, field.name, rows[field.name].dictionary_encode())
     return rows
-
-
-def born_at(stream: Stream, rows: pa.Table) -> pa.ChunkedArray:
-    """Return when the pages of rows with ``alloc_ts`` and ``ts_nsec`` were allocated, on the trace clock; null: it is not known."""
-    clock = owner_clock(stream.facts.clocks)
-    born = rows["alloc_ts"]
-    return born if clock is None else pc.coalesce(born, pc.subtract(rows["ts_nsec"], clock.offset))
-
-
-def _of_processes(stream: Stream, rows: pa.Table) -> list[pa.Array]:
-    """Return the name and the tgid of the process of each row, as far as they are known."""
-    comms = rows["comm"].combine_chunks().dictionary_encode()
-    born = pc.coalesce(born_at(stream, rows), rows["ts_nsec"])
-    columns = (
-        pc.fill_null(column, nothing).to_numpy().astype(np.int64)
-        for column, nothing in (
-            (rows["key"], ABSENT32),
-            (rows["tgid"], UNKNOWN),
-            (comms.indices, UNKNOWN),
-            (born, ABSENT64),
-        )
-    )
-    tgid, name = processes(*columns)
-    names = comms.dictionary.take(pa.array(name, mask=name == UNKNOWN))
-    return [names, pa.array(tgid, rows["tgid"].type, mask=tgid == UNKNOWN)]

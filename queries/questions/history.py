@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from pagetrail.queries.core.certainty import judge, last_instants
+from pagetrail.queries.core.filters import check_pfns
 from pagetrail.queries.core.row_columns import HOW_WORDS, ROW_SCHEMA, JudgedRows, texts_of, to_table
 from pagetrail.queries.core.rows import ABSENT_WHY
 from pagetrail.queries.core.runs import Rows
@@ -48,6 +49,7 @@ def history(stream: Stream, pfn: int, *, since: int | None = None, until: int | 
     A span that a dump confirmed is one row with the span before. Between two generations of its section the page is absent.
     *since* and *until* are ns of the trace clock, both included.
     """
+    check_pfns([pfn])
     lo = since if since is not None else -OPEN_END
     hi = until if until is not None else OPEN_END
     parts = [HISTORY_SCHEMA.empty_table()]

@@ -12,7 +12,8 @@ from pagetrail.queries.core.filters import NO_FILTER, Filters
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.stream import Stream, fetched
 from pagetrail.queries.holders.attributes import By, ByOfAll
-from pagetrail.queries.holders.owned import BESIDE, born_at, owned_in_parts
+from pagetrail.queries.holders.of_processes import born_at
+from pagetrail.queries.holders.owned import BESIDE, owned_in_parts
 from pagetrail.queries.holders.sums import (
     PARTS,
     SumsOfAll,
@@ -23,6 +24,7 @@ from pagetrail.queries.holders.sums import (
     sums_of,
     together,
 )
+from pagetrail.replay.facts.clock import owner_clock
 from pagetrail.schemas.owner import ABSENT64, How, State
 
 _ORIGINS: Final = f"""SELECT pfn, nr_pages, begin_seq, begin_ts, how, src_pfn
@@ -88,8 +90,9 @@ def _born(
     stream: Stream, since: Instant, until: Instant, by: ByOfAll, filters: Filters, ages: list[pa.Table]
 ) -> Iterator[pa.Table]:
     """Yield the runs that were allocated in a window, in parts, and add their ages to *ages*."""
+    clock = owner_clock(stream.facts.clocks)
     for part in owned_in_parts(stream, until, by, ("pfn", *PARTS, "alloc_ts", "ts_nsec", "begin_seq"), filters):
-        owned = part.append_column("born_ts", born_at(stream, part))
+        owned = part.append_column("born_ts", born_at(part, clock))
         listed = _first_listed(stream, owned, since, until)
         came = pc.coalesce(owned["born_ts"], pa.array(listed, mask=listed == ABSENT64))
         owned = owned.filter(pc.greater(came, since.ts))

@@ -9,6 +9,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from pagetrail.queries.core.filters import check_pfns
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.rows import Asked, rows_at
 from pagetrail.queries.core.stream import Stream
@@ -52,6 +53,7 @@ def lineage(stream: Stream, pfn: int, at: Instant) -> pa.Table:
     NotFound
         Nobody owned the page at that instant.
     """
+    check_pfns([pfn])
     pages = _Pages(stream)
     row = pages.at(pfn, at)
     if row is None or row["state"] != "owned":

@@ -6,6 +6,7 @@ from contextlib import closing
 import numpy as np
 import pyarrow as pa
 
+from pagetrail.queries.core.filters import check_pfns
 from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.page_values import PAGE_EXT, page_values_at
 from pagetrail.queries.core.proof import LoggedEvent, Proofs, SpanOrigin
@@ -43,6 +44,7 @@ def owners_at(stream: Stream, pfns: Sequence[int], at: Instant) -> pa.Table:
 
 
 def _owners_at(stream: Stream, pfns: Sequence[int], at: Instant, proofs: Proofs) -> pa.Table:
+    check_pfns(pfns)
     found = rows_at(stream, at, Asked(pfns=pfns))
     starts = found["pfn"].to_numpy()
     ends = starts + found["nr_pages"].to_numpy()

@@ -27,11 +27,12 @@ class Events(NamedTuple):
     gfp_mask: Array  # int64
     migratetype: Array  # int8
     stack: Array  # int32
+    migrate_reason: Array  # int8
 
 
 def no_events() -> Events:
     """Return no events, in the types of a batch."""
-    small = {"kind": np.int8, "order": np.int8, "migratetype": np.int8}
+    small = {"kind": np.int8, "order": np.int8, "migratetype": np.int8, "migrate_reason": np.int8}
     middle = dict.fromkeys(("pid", "tgid", "comm", "stack"), np.int32)
     dtypes = {"cpu": np.int16, **small, **middle}
     return Events(**{name: np.zeros(0, dtypes.get(name, np.int64)) for name in Events._fields})
@@ -115,6 +116,7 @@ def decode(batch: EventBatch, comms: TextTable, stacks: StackTable) -> Events:
         gfp_mask=_as(batch, "gfp_mask", np.int64),
         migratetype=_as(batch, "migratetype", np.int8),
         stack=_dense(batch, "stack", stacks),
+        migrate_reason=_as(batch, "migrate_reason", np.int8),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from pagetrail.replay.fold.block_jit import alloc_block, free_block, split_block
 from pagetrail.replay.fold.ghost_jit import step_over_ghosts
-from pagetrail.replay.fold.migrate_jit import migrate_head
+from pagetrail.replay.fold.migrate_jit import migrate_head, set_reason
 from pagetrail.replay.fold.notice_jit import doubt, quarantine
 from pagetrail.replay.fold.options import OPT_FLOOR, OPT_MAX_PFN, OPT_REFILL_COVERED, OPT_SKEW
 from pagetrail.replay.fold.room_jit import has_room, reach
@@ -117,15 +117,20 @@ def fold(t, o, e, base_seq, start, room_pages):
             split_block(t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order)
         elif kind == _MIGRATE:
             src = e.src_pfn[i]
-            migrate_head(
-                t, o, slot, first, pfn, generation, t.slot[src_section], src - src_section * pages, src, seq, ts, e.cpu[i]
-            )  # fmt: skip
+            reason = e.migrate_reason[i]
+            if src != pfn or reason == ABSENT8:
+                migrate_head(
+                    t, o, slot, first, pfn, generation, t.slot[src_section], src - src_section * pages, src, seq, ts, e.cpu[i]
+                )  # fmt: skip
+            if reason != ABSENT8:
+                set_reason(t, slot, first, base, generation, seq, ts, reason)
         elif kind == _ISOLATE:
             alloc_block(
                 t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order, e.pid[i], e.tgid[i], e.comm[i],
                 e.gfp_mask[i], e.migratetype[i], e.stack[i], _H_ISOLATE,
             )  # fmt: skip
-        if o[OPT_SKEW] > 0 and kind <= _REFILL:
+        only_says_why = kind == _MIGRATE and e.src_pfn[i] == pfn and e.migrate_reason[i] != ABSENT8
+        if o[OPT_SKEW] > 0 and kind <= _REFILL and not only_says_why:
             recheck_moves(t, o, pfn, nr, seq, ts, e.cpu[i])
             if kind == _MIGRATE:
                 remember_move(t, o, seq, ts, e.cpu[i], e.src_pfn[i], pfn)

@@ -8,7 +8,7 @@ import numpy as np
 from pagetrail.replay.fold.end_jit import used_unseen
 from pagetrail.replay.fold.notice_jit import note
 from pagetrail.replay.fold.options import OPT_MIGRATION_WRITES_TAILS, OPT_SKEW
-from pagetrail.replay.fold.record_jit import blank, close, forget_kernel_view, run_length, take_record
+from pagetrail.replay.fold.record_jit import blank, close, forget_kernel_view, release, run_length, take_record
 from pagetrail.replay.fold.skew_jit import races
 from pagetrail.schemas.jit import inner
 from pagetrail.schemas.linux.releases import Either
@@ -63,6 +63,7 @@ def migrate_head(t, o, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, 
             1,
             True,
         )
+        note_reason(t, t.kernel[slot], i, ABSENT8)
     sure = nr == 1 or source < 0 or np.int64(1) << np.int64(max(t.records[source]["order"], 0)) == nr
     copy_owner(t, t.owner[src_slot], src_i, row, i, nr, pfn, src_pfn, generation, seq, ts, cpu, unordered, 0, sure)
     if nr > surely:
@@ -72,6 +73,39 @@ def migrate_head(t, o, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, 
         t.records[tails]["pages"] = nr - surely
         t.records[row[i]]["pages"] = surely
         row[i + surely : i + nr] = tails
+    # the old block's is of an earlier migration: the kernel writes this one's afterwards
+    note_reason(t, row, i, ABSENT8)
+
+
+@inner
+def set_reason(t, slot, i, base, generation, seq, ts, reason):
+    """Note why the page was migrated, as a part of what it has been since; that it was shows that it is in use.
+
+    Source: mm/page_owner.c, __set_page_owner_migrate_reason (Linux 5.10 to 6.12; 7.2: __folio_set_owner_migrate_reason) writes it
+    for the first page of a block alone. __set_page_owner clears it on all pages of a block.
+    """
+    row = t.owner[slot]
+    if row[i] >= 0 and t.records[row[i]]["state"] == _FREED:
+        used_unseen(t, row, i, 1, base, generation, seq, ts)
+    for view in range(2):
+        row = t.owner[slot] if view == 0 else t.kernel[slot]
+        if row[i] >= 0 and t.records[row[i]]["state"] == _OWNED:
+            note_reason(t, row, i, reason)
+
+
+@inner
+def note_reason(t, row, i, reason):
+    """Set the reason of one page, whose neighbours keep theirs."""
+    handle = row[i]
+    if t.records[handle]["migrate_reason"] == reason:
+        return
+    if t.records[handle]["pages"] > 1:
+        target = take_record(t)
+        t.records[target] = t.records[handle]
+        t.records[target]["pages"] = 1
+        release(t, handle, 1)
+        row[i] = target
+    t.records[row[i]]["migrate_reason"] = reason
 
 
 @inner
@@ -112,7 +146,6 @@ def copy_owner(t, from_row, from_i, row, i, nr, block_pfn, src_pfn, generation, 
     if unordered:
         r["unordered"] = 1
     r["free_ts_nsec"] = r["ts_nsec"]
-    r["migrate_reason"] = ABSENT8  # the source's is of an earlier migration; the kernel writes this one's afterwards
     r["begin_seq"] = seq
     r["begin_ts"] = ts
     j = i

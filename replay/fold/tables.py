@@ -117,7 +117,7 @@ def with_records(tables: Tables, unused: int) -> Tables:
 class LivePiece(NamedTuple):
     """Some open spans, of one section and view: the first page of each in it, its number of pages, the handle of its record.
 
-    It takes a quarter of what the same spans take as rows, so all of a state can be kept while it is digested and written.
+    It takes a quarter of what the same spans take as rows.
     """
 
     base: int

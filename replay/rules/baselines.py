@@ -1,6 +1,7 @@
 """Baselines: audit the state with each dump or reading of kpageflags, then apply it where it may correct the state."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,9 @@ from pagetrail.replay.fold.tables import LIVE, ROWS_A_PAGE, ROWS_BESIDES, with_r
 from pagetrail.replay.rules.dumped.noting import Dump, Known, said_by
 from pagetrail.replay.rules.dumped.said import with_parts
 from pagetrail.replay.rules.dumps.audit import DumpAudit, differences_of
-from pagetrail.replay.rules.dumps.in_sections import by_pfn, in_whole_sections, joined
+from pagetrail.replay.rules.dumps.in_order import in_order
+from pagetrail.replay.rules.dumps.in_sections import in_whole_sections
+from pagetrail.replay.rules.dumps.page_set import PageSet
 from pagetrail.replay.rules.event_row import EventRow
 from pagetrail.replay.rules.free_baseline import compare_free, free_runs, set_free
 from pagetrail.replay.rules.open_baseline import OpenBaseline
@@ -34,6 +37,9 @@ from pagetrail.replay.rules.state import StreamState
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.details import BaselineBegin
 from pagetrail.schemas.owner import ABSENT64, DOUBT_BASELINE, OPEN_END, Anomaly
+
+_DIFFERENCES_AT_ONCE: Final = 1 << 13
+"""Rows that are kept together, and taken out together later."""
 
 
 def begin_baseline(state: StreamState, event: EventRow) -> None:
@@ -86,39 +92,40 @@ def renew_before(state: StreamState) -> int:
 
 def _page_owner(state: StreamState, opened: OpenBaseline, seq: int, ts: int, applied: bool) -> None:
     """Take a page_owner dump, some sections after others: no rule looks beyond a section."""
+    _quarantine_impossible(state, opened, seq, ts)
+    opened = in_order(opened)
     audit = DumpAudit(pages_per_section=state.facts.pages_per_section)
     clock = owner_clock(state.facts.clocks)
     swappers = [state.comms.intern(stamp.comm) for stamp in state.facts.rules.early_stamps if stamp.comm is not None]
     state.tables = with_records(state.tables, _new_records(state, opened))
-    untouched = [np.zeros(0, np.int64)]
-    pieces = _entries(state, opened, seq, ts)
+    untouched = PageSet(pages_per_section=state.facts.pages_per_section)
+    pieces = (_possible(state, batch) for batch in opened.batches())
     for sections, listed in in_whole_sections(pieces, int(state.opts[OPT_GFP_COMP]), state.facts.pages_per_section):
         entries = _in_sections(state, listed, opened.since, seq, ts)
         seen = compare(state.tables, state.opts, entries, opened.since, clock, swappers, sections)
         kinds = difference_class(seen, entries, int(state.opts[OPT_GFP_ISOLATED]))
         audit.add(entries, seen, kinds)
-        state.differences += differences_of(seen, entries, kinds, clock, seq=seq, name=opened.begin.name)
+        differences = differences_of(seen, entries, kinds, clock, seq=seq, name=opened.begin.name)
+        for first in range(0, differences.num_rows, _DIFFERENCES_AT_ONCE):
+            state.differences.add(differences.slice(first, _DIFFERENCES_AT_ONCE))
         if applied:
             _apply(state, opened, entries, seen, seq, ts)
-            untouched.append(entries.pfn[heads_of(entries) & ~seen.touched])
+            untouched.add(entries.pfn[heads_of(entries) & ~seen.touched])
     whole = applied and _is_whole(opened, audit)
     state.facts.audits.append(audit.audit(seq=seq, ts=ts, name=opened.begin.name, applied=applied, whole=whole))
     if applied:
         state.tables = split_own_blocks(state.tables, state.facts.boot, state.facts.rules, seq, ts)
         _apply_silence(state, opened, audit, seq, ts)
-        _note_said(state, opened, np.concatenate(untouched), seq, ts)
+        _note_said(state, opened, untouched, seq, ts)
 
 
-def _note_said(state: StreamState, opened: OpenBaseline, pages: NDArray[np.int64], seq: int, ts: int) -> None:
-    """Note what the dump says of *pages*, by pfn, beside their owners: those that were not touched while it was read."""
+def _note_said(state: StreamState, opened: OpenBaseline, pages: PageSet, seq: int, ts: int) -> None:
+    """Note what the dump says of *pages* beside their owners: those that were not touched while it was read."""
     known = Known(tables=state.tables, comms=state.comms, stacks=state.stacks)
-    in_parts = opened.rises and not opened.repeats
     parts = []
-    for batch in opened.taken() if in_parts or not opened.entries else (concat(list(opened.taken())),):
+    for batch in opened.batches():
         dump = Dump(batch=batch, seq=seq, ts=ts, window_begin=opened.begin.window_begin)
-        pfn = batch.column("pfn")
-        near = slice(*np.searchsorted(pages, [pfn[0], pfn[-1] + 1]).tolist()) if in_parts else slice(None)
-        parts.append(said_by(dump, pages[near], known, state.said.texts))
+        parts.append(said_by(dump, pages, known, state.said.texts))
     if parts:
         state.said = with_parts(state.said, parts)
 
@@ -132,20 +139,22 @@ def _new_records(state: StreamState, opened: OpenBaseline) -> int:
     return new + ROWS_A_PAGE * state.facts.pages_per_section + ROWS_BESIDES
 
 
-def _entries(state: StreamState, opened: OpenBaseline, seq: int, ts: int) -> Iterator[Entries]:
-    """Yield the dump's records by page frame number, some at a time; quarantine those of impossible blocks."""
-    found = (_possible(state, batch, seq, ts) for batch in opened.batches())
-    if opened.rises:
-        yield from found
-    elif parts := list(found):
-        yield by_pfn(joined(parts))
+def _quarantine_impossible(state: StreamState, opened: OpenBaseline, seq: int, ts: int) -> None:
+    """Quarantine the records of impossible blocks, in the order of the dump."""
+    for pfn, order in opened.blocks():
+        why = _why_impossible(state, pfn, order)
+        for row in np.flatnonzero(why).tolist():
+            state.quarantine(Anomaly(int(why[row])), seq, ts, int(pfn[row]), int(order[row]))
 
 
-def _possible(state: StreamState, batch: EventBatch, seq: int, ts: int) -> Entries:
+def _why_impossible(state: StreamState, pfn: NDArray[np.int64], order: NDArray[np.int8]) -> NDArray[np.int64]:
+    return impossible_entries(pfn, order, state.facts.pages_per_section, int(state.opts[OPT_MAX_PFN]))
+
+
+def _possible(state: StreamState, batch: EventBatch) -> Entries:
+    """Return records of a dump without those of impossible blocks."""
     e = decode(batch, state.comms, state.stacks)
-    why = impossible_entries(e.pfn, e.order, state.facts.pages_per_section, int(state.opts[OPT_MAX_PFN]))
-    for row in np.flatnonzero(why).tolist():
-        state.quarantine(Anomaly(int(why[row])), seq, ts, int(e.pfn[row]), int(e.order[row]))
+    why = _why_impossible(state, e.pfn, e.order)
     columns = {
         "pfn": e.pfn, "order": e.order, "pid": e.pid, "tgid": e.tgid, "comm": e.comm, "gfp_mask": e.gfp_mask,
         "migratetype": e.migratetype, "stack": e.stack, "ts_nsec": batch.column("ts_nsec"),
@@ -218,7 +227,7 @@ def end_unlisted(state: StreamState, listed: Mapping[int, NDArray[np.uint8]], se
 
 def _kpageflags(state: StreamState, opened: OpenBaseline, seq: int, ts: int, applied: bool) -> None:
     """Audit with a reading of kpageflags, and apply it: only the BUDDY bit proves that a page is free."""
-    batch = concat(list(opened.taken())) if opened.entries else None
+    batch = concat(list(opened.batches())) if opened.entries else None
     runs = []
     if batch is not None:
         pfn, nr_pages, flags = (batch.column(name) for name in ("pfn", "nr_pages", "page_flags"))

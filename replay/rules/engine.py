@@ -26,6 +26,7 @@ from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Gap
 from pagetrail.schemas.frames import FrameHeader
 from pagetrail.schemas.owner import ABSENT64, OPEN_END, Anomaly
+from pagetrail.schemas.store.kept_rows import KeptRows
 
 _KINDS: Final = frozenset(int(kind) for kind in Kind)
 
@@ -166,7 +167,7 @@ class StreamEngine:
         counts = self.state.tables.counts
         counts[EVENTS] = counts[RUNS] = counts[DOUBTS] = counts[QUARANTINE] = 0
         self.state.values.begin_segment()
-        self.state.differences.clear()
+        self.state.differences = KeptRows()
         self.state.said = without_ended(self.state.said, self.state.tables)
         self.segment_first_seq = self.last_seq + 1
         self.segment_first_ts = None

@@ -1,15 +1,19 @@
 """A baseline that has begun and not ended: its records so far, which a tip keeps too."""
 
-import base64
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from pagetrail.schemas.batch import EventBatch, concat, from_arrow, packed, to_arrow, unpacked
+from pagetrail.schemas.batch import EventBatch, concat, from_arrow, to_arrow
+from pagetrail.schemas.columns import ARROW_SCHEMA
 from pagetrail.schemas.details import BaselineBegin
+from pagetrail.schemas.store.kept_rows import KeptRows, unpacked
+
+_BLOCK: Final = tuple(map(ARROW_SCHEMA.get_field_index, ("kind", "pfn", "order")))
 
 
 @dataclass(slots=True)
@@ -30,6 +34,8 @@ class OpenBaseline:
         Whether their page frame numbers rise: then they can be taken one part after another.
     repeats
         Whether a part begins with the page with which the one before it ends.
+    rows
+        Its records, in batches of the events' schema.
     """
 
     begin: BaselineBegin
@@ -40,14 +46,8 @@ class OpenBaseline:
     larger: int = 0
     rises: bool = True
     repeats: bool = False
-    _packed: list[bytes] = field(default_factory=list)
-    """Batches of the events' schema, compressed: a dump may have a record for every page of the machine."""
+    rows: KeptRows = field(default_factory=KeptRows)
     _last: int = -1
-
-    @property
-    def nbytes(self) -> int:
-        """Return the approximate size of its records, in bytes."""
-        return sum(map(len, self._packed))
 
     def add(self, batch: EventBatch) -> None:
         """Add records behind those that are there."""
@@ -57,33 +57,31 @@ class OpenBaseline:
         self._last = int(pfn[-1])
         self.entries += len(batch)
         self.larger += int(np.count_nonzero(np.asarray(batch.column("order"), np.int8) > 0))
-        self._packed.append(packed(to_arrow(batch)))
+        self.rows.add(to_arrow(batch))
 
     def batches(self) -> Iterator[EventBatch]:
         """Yield its records in their order."""
-        for rows in self._packed:
-            yield from_arrow(unpacked(rows))
+        return map(from_arrow, self.rows.batches())
 
-    def taken(self) -> Iterator[EventBatch]:
-        """Yield its records in their order; each batch is dropped when the next one is drawn."""
-        self._packed.reverse()
-        while self._packed:
-            yield from_arrow(unpacked(self._packed.pop()))
+    def blocks(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int8]]]:
+        """Yield the pfn and order of its records in their order, some at a time."""
+        for rows in self.rows.batches(_BLOCK):
+            batch = from_arrow(rows)
+            yield np.asarray(batch.column("pfn"), np.int64), np.asarray(batch.column("order"), np.int8)
 
     def records(self) -> pa.RecordBatch | None:
         """Return its records as one batch of the events' schema; null: there are none yet."""
-        return to_arrow(concat(list(self.batches()))) if self._packed else None
+        return to_arrow(concat(list(self.batches()))) if self.rows else None
 
     def plain(self) -> dict[str, Any]:
-        """Return it as values of JSON."""
+        """Return it as values of JSON, without its records: earlier formats of the store have them in ``records``."""
         begin = self.begin.model_dump(mode="json")
-        records = [base64.b64encode(rows).decode() for rows in self._packed]
-        return {"begin": begin, "seq": self.seq, "floor": self.floor, "since": self.since, "records": records}
+        return {"begin": begin, "seq": self.seq, "floor": self.floor, "since": self.since, "records": []}
 
     @classmethod
-    def from_plain(cls, saved: dict[str, Any]) -> "OpenBaseline":
-        """Return the baseline that ``plain`` saved."""
+    def from_plain(cls, saved: dict[str, Any], records: Iterable[bytes]) -> "OpenBaseline":
+        """Return the baseline that ``plain`` saved, with its *records*: batches as ``packed`` compressed them."""
         opened = cls(BaselineBegin.model_validate(saved["begin"]), saved["seq"], saved["floor"], saved["since"])
-        for rows in saved["records"]:
-            opened.add(from_arrow(unpacked(base64.b64decode(rows))))
+        for rows in records:
+            opened.add(from_arrow(unpacked(rows)))
         return opened

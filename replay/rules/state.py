@@ -27,6 +27,7 @@ from pagetrail.schemas.details import Boot, Gap
 from pagetrail.schemas.details import Coverage as CoverageDetail
 from pagetrail.schemas.linux.releases import KernelRules
 from pagetrail.schemas.owner import ABSENT64, DOUBT_LOST, Anomaly
+from pagetrail.schemas.store.kept_rows import KeptRows
 
 
 class StreamState:
@@ -54,7 +55,7 @@ class StreamState:
     baseline
         The baseline that has begun and not ended; null: there is none.
     differences
-        The differences between baselines of this stretch and the state, with both sides of each: packed rows of the table
+        The differences between baselines of this stretch and the state, with both sides of each: rows of the table
         ``audit_differences``.
     said
         What dumps said of pages beside their owners, as far as it counts for this stretch.
@@ -68,7 +69,7 @@ class StreamState:
         self.tables: Tables = new_tables(X86_64_PAGES_PER_SECTION)
         self.values = PageValues(clients, X86_64_PAGES_PER_SECTION)
         self.baseline: OpenBaseline | None = None
-        self.differences: list[bytes] = []
+        self.differences = KeptRows()
         self.said: Said = nothing_said()
         self.opts = np.zeros(OPTIONS, np.int64)
         write_rules(self.opts, self.facts.rules, None)
@@ -88,8 +89,8 @@ class StreamState:
 
     @property
     def nbytes(self) -> int:
-        """Return the bytes of the arrays, unused rows included, of what dumps said, and of an open baseline."""
-        held = 0 if self.baseline is None else self.baseline.nbytes
+        """Return the bytes of the arrays, unused rows included, of what dumps said, and of what is kept of dumps in memory."""
+        held = self.differences.nbytes + (0 if self.baseline is None else self.baseline.rows.nbytes)
         held += sum(array.nbytes for array in (*self.said.rows, self.said.values, self.said.stamps))
         return sum(array.nbytes for array in self.tables) + held
 

@@ -15,6 +15,7 @@ from pagetrail.replay.fold.options import OPT_SKEW, STATE_OPTIONS
 from pagetrail.replay.fold.tables import DOUBTS, QUARANTINE, RUNS, Tables, recent_moves
 from pagetrail.replay.rules.dumped.said import Said
 from pagetrail.replay.rules.state import StreamState
+from pagetrail.schemas.store.kept_rows import KeptRows
 from pagetrail.schemas.structs import copied
 
 
@@ -66,11 +67,13 @@ class Stretch:
     quarantined
         (k, 4) seq, pfn, order, Anomaly of each quarantined event of the stretch.
     differences
-        Differences between baselines of the stretch and the state, as packed rows of ``audit_differences``.
+        Differences between baselines of the stretch and the state: rows of ``audit_differences``.
     said
         What dumps said of pages whose allocation lasted into the stretch.
     comms, stacks
         The texts behind the ids; they only grow, so they are shared with the state.
+    open_records
+        The records of a dump that has begun and not ended.
     resume
         Values that only a resume needs, by name, as in JSON.
     """
@@ -87,8 +90,9 @@ class Stretch:
     live_values: NDArray[np.void]
     anomalies: NDArray[np.int64]
     quarantined: NDArray[np.int64]
-    differences: tuple[bytes, ...]
+    differences: KeptRows
     said: Said
+    open_records: KeptRows
     resume: dict[str, object]
 
 
@@ -109,8 +113,9 @@ def stretch_of(state: StreamState, origin: StretchOrigin) -> Stretch:
         live_values=state.values.live(t),
         anomalies=t.anomalies[:, :3].copy(),
         quarantined=t.quarantine[: t.counts[QUARANTINE]].copy(),
-        differences=tuple(state.differences),
+        differences=state.differences.snapshot(),
         said=state.said,
+        open_records=KeptRows() if state.baseline is None else state.baseline.rows.snapshot(),
         resume={
             "counts": t.counts.tolist(),
             "moves": recent_moves(t, int(state.opts[OPT_SKEW])).tolist(),

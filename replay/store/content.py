@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.facts import open_call_doubts, plain
-from pagetrail.replay.fold.tables import ANOMALY_ROWS, live_pieces
+from pagetrail.replay.fold.tables import ANOMALY_ROWS, LIVE, live_pieces
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said
 from pagetrail.replay.rules.stretch import Stretch
 from pagetrail.replay.store.digest import (
@@ -22,6 +22,7 @@ from pagetrail.replay.store.digest import (
     spans_digest,
     values_digest,
 )
+from pagetrail.replay.store.open_records import open_records_rows
 from pagetrail.replay.store.state_digest import (
     EndedSums,
     doubts_sum,
@@ -30,7 +31,6 @@ from pagetrail.replay.store.state_digest import (
     spans_sum,
     values_sum,
 )
-from pagetrail.schemas.batch import unpacked
 from pagetrail.schemas.owner import (
     ABSENT8,
     ABSENT16,
@@ -45,14 +45,14 @@ from pagetrail.schemas.owner import (
     How,
     State,
 )
-from pagetrail.schemas.store.tables import FOLD_VERSION, STORE_FORMAT, TABLE, arrow_schema
+from pagetrail.schemas.store.tables import FOLD_VERSION, OPEN_RECORDS_SINCE, SAID_SINCE, TABLE, arrow_schema
 from pagetrail.schemas.structs import taken
 
 _SMALLEST = {
     np.dtype(np.int64): ABSENT64, np.dtype(np.int32): ABSENT32, np.dtype(np.int16): ABSENT16, np.dtype(np.int8): ABSENT8,
 }  # fmt: skip
 _SPAN = arrow_schema("live")
-_ROWS_AT_ONCE = 1 << 13
+_ROWS_AT_ONCE = 1 << 12
 """Spans that are made into rows of the store at once."""
 _RUN_FIELDS = ("pfn", "nr_pages", "end_seq", "end_ts", "generation", "end_how", "kernel_view")
 
@@ -80,7 +80,6 @@ class Content:
         s = self.stretch = stretch
         self.parent = parent
         self.doubts = np.concatenate([s.doubts, open_call_doubts(s.facts)])
-        self._live = list(live_pieces(s.tables))
         self.digest = self._digest()
         ended = parent.ended.plus(self._ended())
         self.state_digest = self._state_digest(ended)
@@ -92,7 +91,7 @@ class Content:
             self.parent.digest.encode(),
             f"{o.host}\0{o.boot_id}\0{o.digest_name}\0{o.first_seq}\0{o.last_seq}".encode(),
             spans_digest(s.runs, s.records, s.comms, s.stacks.ids),
-            live_digest(self._live, s.tables.records, s.comms, s.stacks.ids),
+            live_digest(s.tables, s.comms, s.stacks.ids),
             rows_digest(self.doubts),
             s.anomalies.tobytes(),
             facts_digest(s.facts),
@@ -112,7 +111,7 @@ class Content:
 
     def _state_digest(self, ended: EndedSums) -> str:
         s = self.stretch
-        live = live_sum(self._live, s.tables.records, s.comms, s.stacks.ids)
+        live = live_sum(s.tables, s.comms, s.stacks.ids)
         return join_digests(
             json.dumps(ended.plain()).encode(),
             f"{live:032x} {values_sum(s.live_values, s.facts.fields):032x}".encode(),
@@ -128,9 +127,14 @@ class Content:
         """Return the rows of every table of the file, by name; those of spans and differences are made while they are drawn."""
         large = {
             "spans": self._ended_spans(), "live": self._live_spans(),
-            "audit_differences": map(unpacked, self.stretch.differences),
+            "audit_differences": self._differences(), "state": self._state_rows(),
         }  # fmt: skip
         return large | {name: iter(table.to_batches(_ROWS_AT_ONCE)) for name, table in self._small().items()}
+
+    @property
+    def nr_spans(self) -> int:
+        """How many spans the file has, about: those that ended, and a record of each that is open."""
+        return int(self.stretch.runs.size + self.stretch.tables.counts[LIVE])
 
     def _small(self) -> dict[str, pa.Table]:
         s, facts = self.stretch, self.stretch.facts
@@ -151,8 +155,12 @@ class Content:
                 for i, d in enumerate(self._stacks.tolist())]),
             "comms": _rows("comms", [(i, s.comms[d]) for i, d in enumerate(self._comms.tolist())]),
             **_said(s.said),
-            "state": _rows("state", [(name, json.dumps(value)) for name, value in self._state().items()]),
         }  # fmt: skip
+
+    def _differences(self) -> Iterator[pa.RecordBatch]:
+        for batch in self.stretch.differences.batches():
+            for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
+                yield batch.slice(start, _ROWS_AT_ONCE)
 
     def _ended_spans(self) -> Iterator[pa.RecordBatch]:
         s = self.stretch
@@ -164,7 +172,7 @@ class Content:
 
     def _live_spans(self) -> Iterator[pa.RecordBatch]:
         records = self.stretch.tables.records
-        for piece in self._live:
+        for piece in live_pieces(self.stretch.tables):
             for start in range(0, piece.handles.size, _ROWS_AT_ONCE):
                 stop = start + _ROWS_AT_ONCE
                 handles = piece.handles[start:stop]
@@ -185,7 +193,8 @@ class Content:
         live = self.stretch.tables.records
         for name in fields:
             used[self.stretch.records[name]] = True
-            for piece in self._live:
+        for piece in live_pieces(self.stretch.tables):
+            for name in fields:
                 used[live[name][piece.handles]] = True
         return np.flatnonzero(used[:-1])
 
@@ -193,12 +202,12 @@ class Content:
         s, o = self.stretch, self.stretch.origin
         reach = min((int(ts) for ts in self.doubts["from_ts"]), default=OPEN_END)
         values = {
-            "format": STORE_FORMAT, "fold_version": FOLD_VERSION, "fold": o.fold,
+            "format": OPEN_RECORDS_SINCE if s.open_records else SAID_SINCE, "fold_version": FOLD_VERSION, "fold": o.fold,
             "rules": s.facts.rules.name, "host": o.host, "boot_id": o.boot_id, "tip": int(o.tip), "first_seq": o.first_seq,
             "last_seq": o.last_seq, "first_ts": o.last_ts if o.first_ts is None else o.first_ts, "last_ts": o.last_ts,
             "digest": self.digest, "state_digest": self.state_digest, "parent_digest": self.parent.digest,
             "doubts_reach_back_to": reach,
-            "live_pages": int(np.count_nonzero(s.tables.owner[s.tables.slot[s.tables.slot >= 0]] >= 0)),
+            "live_pages": sum(int(piece.nr_pages.sum()) for piece in live_pieces(s.tables) if piece.view == 0),
         }  # fmt: skip
         return {key: "" if value is None else str(value) for key, value in values.items()}
 
@@ -206,8 +215,10 @@ class Content:
         counts = self.stretch.anomalies
         return [(k, *(int(x) for x in counts[k])) for k in range(ANOMALY_ROWS) if counts[k, 0]]
 
-    def _state(self) -> dict[str, object]:
-        return {"facts": plain(self.stretch.facts), "ended": self.link.ended.plain(), **self.stretch.resume}
+    def _state_rows(self) -> Iterator[pa.RecordBatch]:
+        values = {"facts": plain(self.stretch.facts), "ended": self.link.ended.plain(), **self.stretch.resume}
+        yield from _rows("state", [(name, json.dumps(value)) for name, value in values.items()]).to_batches()
+        yield from open_records_rows(self.stretch.open_records)
 
 
 def _rows(name: str, rows: Sequence[Sequence[object]]) -> pa.Table:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.facts import Facts, plain
-from pagetrail.replay.fold.tables import LivePiece
+from pagetrail.replay.fold.tables import Tables, live_pieces
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said
 from pagetrail.schemas.linux.releases import rules_of
 from pagetrail.schemas.owner import RUN_DTYPE, VALUE_DTYPE
@@ -25,6 +25,9 @@ _MODELS_AT: Final[Mapping[str, Mapping[str, Any]]] = {
 """Facts whose models have fields that version 4 of the events added, and what these are when they were not recorded."""
 
 _HOW_IT_CAME = ("lines", "lines_of_kinds", "line")
+_ROWS_AT_ONCE: Final = 1 << 16
+"""Rows of a column that are hashed at once."""
+
 _VALUE_FACTS = tuple(name for name in VALUE_DTYPE.names or () if name != "field")
 
 
@@ -36,42 +39,44 @@ def spans_digest(
     found = blake2b(digest_size=32)
     for name in runs.dtype.names or ():
         found.update(np.ascontiguousarray(runs[name][order]).tobytes())
-    _add_records(found, records, order, comms, stack_ids)
+    _add_records(found, records, [order], comms, stack_ids)
     return found.digest()
 
 
-def live_digest(
-    live: Sequence[LivePiece], records: NDArray[np.void], comms: Sequence[str], stack_ids: Sequence[int]
-) -> bytes:
-    """Return ``spans_digest`` of the open spans of a state: they are in its order, so no copy of them has to be made."""
+def live_digest(tables: Tables, comms: Sequence[str], stack_ids: Sequence[int]) -> bytes:
+    """Return ``spans_digest`` of the open spans of a state: they are in its order, so they are found anew for each column.
+
+    All of them at once would take as much memory as a copy of the state.
+    """
     found = blake2b(digest_size=32)
     for name in RUN_DTYPE.names or ():
-        for piece in live:
+        for piece in live_pieces(tables):
             found.update(piece.runs()[name].tobytes())
-    handles = np.concatenate([np.zeros(0, np.int32), *(piece.handles for piece in live)])
-    _add_records(found, records, handles, comms, stack_ids)
+    handles = [np.zeros(0, np.int32), *(piece.handles for piece in live_pieces(tables))]
+    _add_records(found, tables.records, handles, comms, stack_ids)
     return found.digest()
 
 
 def _add_records(
     found: blake2b,
     records: NDArray[np.void],
-    order: NDArray[np.integer],
+    order: Sequence[NDArray[np.integer]],
     comms: Sequence[str],
     stack_ids: Sequence[int],
 ) -> None:
-    """Add ``records[order]`` to a digest, column by column."""
+    """Add the *records* that *order* names, some after others, to a digest, column by column."""
     text = np.array([_text_id(comm) for comm in comms] + [0], np.int64)
     stack = np.array([*stack_ids, 0], np.int64)
     for name in records.dtype.names or ():
         if name in _NO_FACT:
             continue
-        column = records[name][order]
-        if name in _TEXT_FIELDS:
-            column = text[column]
-        elif name in _STACK_FIELDS:
-            column = stack[column]
-        found.update(column.tobytes())
+        for some in order:
+            column = records[name][some]
+            if name in _TEXT_FIELDS:
+                column = text[column]
+            elif name in _STACK_FIELDS:
+                column = stack[column]
+            found.update(column.tobytes())
 
 
 def rows_digest(rows: NDArray[np.void]) -> bytes:
@@ -97,12 +102,13 @@ def said_digest(said: Said) -> list[bytes]:
     """Return the BLAKE2b-256 of what dumps said of pages, row by row, with texts by their content; nothing if there is no row."""
     if not said.rows.pfn.size:
         return []
-    found = blake2b(said.rows.pfn.tobytes(), digest_size=32)
+    found = blake2b(np.ascontiguousarray(said.rows.pfn).data, digest_size=32)
     text = np.array([*map(_text_id, said.texts.texts), 0], np.int64)
     for name in said.values.dtype.names or ():
         column = said.values[name]
         column = text[column] if name in SAID_TEXTS else column
-        found.update(np.ascontiguousarray(column[said.rows.said]).tobytes())
+        for start in range(0, said.rows.said.size, _ROWS_AT_ONCE):
+            found.update(np.ascontiguousarray(column[said.rows.said[start : start + _ROWS_AT_ONCE]]).tobytes())
     return [found.digest(), rows_digest(said.stamps)]
 
 

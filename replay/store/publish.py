@@ -1,6 +1,5 @@
 """Segments and tips: made in DuckDB and published in the store; replaced tips are removed."""
 
-from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from tempfile import gettempdir
@@ -18,7 +17,14 @@ from pagetrail.replay.store.read import meta, opened
 from pagetrail.schemas.errors import SegmentGone, StorageFull, TrailError
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.names import overtaken, segment_name, tip_name
-from pagetrail.schemas.store.tables import BLOCK_SIZE, ROW_GROUP_SIZE, arrow_schema, ddl
+from pagetrail.schemas.store.tables import (
+    BLOCK_SIZE,
+    LARGE_BLOCK_SIZE,
+    LARGE_SPANS,
+    ROW_GROUP_SIZE,
+    arrow_schema,
+    ddl,
+)
 
 
 def write(place: StreamPlace, content: Content) -> str:
@@ -38,7 +44,7 @@ def write(place: StreamPlace, content: Content) -> str:
         else segment_name(place.name, stretch.first_seq, stretch.last_seq)
     )
     try:
-        if not place.store.publish_if_absent(name, lambda draft: _write_tables(draft, content.batches())):
+        if not place.store.publish_if_absent(name, lambda draft: _write_tables(draft, content)):
             _check_same(place.store, name, content.digest)
     except duckdb.Error as error:
         if _is_full(error):
@@ -88,22 +94,27 @@ _WRITERS: Final = Instance(
 )
 
 
-def _write_tables(path: Path, tables: dict[str, Iterator[pa.RecordBatch]]) -> None:
+def _write_tables(path: Path, content: Content) -> None:
     give_back()
     limit = _LEAST_MEMORY
+    large = content.nr_spans >= LARGE_SPANS
+    block_size = LARGE_BLOCK_SIZE if large else BLOCK_SIZE
     try:
-        with _WRITERS.attached(path, f"BLOCK_SIZE {BLOCK_SIZE}, ROW_GROUP_SIZE {ROW_GROUP_SIZE}") as db:
+        with _WRITERS.attached(path, f"BLOCK_SIZE {block_size}, ROW_GROUP_SIZE {ROW_GROUP_SIZE}") as db:
             segment = db.execute("SELECT current_database()").fetchall()[0][0]
             db.execute("BEGIN")
             db.execute(f"COPY FROM DATABASE empty TO {segment} (SCHEMA)")
-            for name, batches in tables.items():
+            for name, batches in content.batches().items():
                 first = next(batches, None)
                 if first is not None:
                     limit = _allow(db, first, limit)
-                    schema = arrow_schema(name)
-                    db.register("incoming", pa.RecordBatchReader.from_batches(schema, chain((first,), batches)))
+                    db.register(
+                        "incoming", pa.RecordBatchReader.from_batches(arrow_schema(name), chain((first,), batches))
+                    )
                     db.execute(f'INSERT INTO "{name}" SELECT * FROM incoming')
                     db.unregister("incoming")
+                if large:
+                    give_back()
             db.execute("COMMIT")
             db.execute("CHECKPOINT")
     finally:

@@ -35,13 +35,14 @@ from pagetrail.replay.rules.open_baseline import OpenBaseline
 from pagetrail.replay.rules.sections import Sections, place
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.replay.store.content import Link
+from pagetrail.replay.store.open_records import SELECT_VALUES, open_records
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import arrays, columns, meta, opened
 from pagetrail.replay.store.state_digest import EndedSums
-from pagetrail.schemas.batch import packed
 from pagetrail.schemas.errors import SegmentGone
 from pagetrail.schemas.owner import DOUBT_DTYPE, OPEN_END, STAMP_DTYPE, VALUE_DTYPE, VALUE_SAID_DTYPE
 from pagetrail.schemas.store.contract import Store
+from pagetrail.schemas.store.kept_rows import KeptRows
 from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.store.tables import SAID_SINCE
 from pagetrail.schemas.structs import whole
@@ -105,8 +106,10 @@ def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:
     state = engine.state
     with opened(store, file.name) as db:
         header = meta(db, store.where(file.name))
-        saved = {name: json.loads(value) for name, value in db.execute("SELECT name, value FROM state").fetchall()}
+        saved = {name: json.loads(value) for name, value in db.execute(SELECT_VALUES).fetchall()}
         _restore_facts(state, saved)
+        if (view := saved["view"]) is not None:
+            state.baseline = OpenBaseline.from_plain(view, open_records(db, view))
         _restore_texts(state, db)
         _restore_live(state, db, saved)
         if file.tip:
@@ -130,7 +133,6 @@ def _restore_facts(state: StreamState, saved: dict[str, Any]) -> None:
     state.set_section_size(state.facts.pages_per_section)
     state.opts[:STATE_OPTIONS] = saved["options"]
     write_rules(state.opts, state.facts.rules, state.facts.boot)
-    state.baseline = None if saved["view"] is None else OpenBaseline.from_plain(saved["view"])
 
 
 def _restore_texts(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
@@ -192,9 +194,12 @@ def _restore_closed(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
     state.differences = _restore_differences(db)
 
 
-def _restore_differences(db: duckdb.DuckDBPyConnection) -> list[bytes]:
-    rows = db.sql("SELECT * FROM audit_differences").to_arrow_reader(_ROWS_AT_ONCE)
-    return [packed(batch) for batch in rows if batch.num_rows]
+def _restore_differences(db: duckdb.DuckDBPyConnection) -> KeptRows:
+    found = KeptRows()
+    for batch in db.sql("SELECT * FROM audit_differences").to_arrow_reader(_ROWS_AT_ONCE):
+        if batch.num_rows:
+            found.add(batch)
+    return found
 
 
 def _restore_anomalies(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.replay.fold.tables import LivePiece
+from pagetrail.replay.fold.tables import Tables, live_pieces
 from pagetrail.schemas.owner import DOUBT_DTYPE, RECORD_DTYPE, RUN_DTYPE, VALUE_DTYPE
 from pagetrail.schemas.structs import taken
 
@@ -87,11 +87,9 @@ def spans_sum(runs: NDArray[np.void], records: NDArray[np.void], comms: Sequence
     return _spans_sum(((runs[piece], records[piece]) for piece in pieces), comms, stack_ids)
 
 
-def live_sum(
-    live: Sequence[LivePiece], records: NDArray[np.void], comms: Sequence[str], stack_ids: Sequence[int]
-) -> int:
+def live_sum(tables: Tables, comms: Sequence[str], stack_ids: Sequence[int]) -> int:
     """Return ``spans_sum`` of the open spans of a state."""
-    pieces = ((piece.runs(), taken(records, piece.handles)) for piece in live)
+    pieces = ((piece.runs(), taken(tables.records, piece.handles)) for piece in live_pieces(tables))
     return _spans_sum(pieces, comms, stack_ids)
 
 

@@ -13,7 +13,7 @@ MIGRATE_REASON_NAMES: Final = (
 """MR_*, by number. Source: mm/debug.c, migrate_reason_names; include/trace/events/migrate.h, MIGRATE_REASON (Linux 6.1)."""
 
 MIGRATE_REASON_NAMES_5_10: Final = MIGRATE_REASON_NAMES[:7]
-"""Source: include/linux/migrate_mode.h, enum migrate_reason (Linux 5.10)."""
+"""Source: include/linux/migrate.h, enum migrate_reason (Linux 5.10)."""
 
 MIGRATE_REASON_NAMES_6_12: Final = (*MIGRATE_REASON_NAMES, "damon")
 """Source: include/linux/migrate_mode.h, enum migrate_reason (Linux 6.12, 7.2)."""

@@ -40,9 +40,9 @@ EARLY_STAMP_5_10: Final = EarlyStamp(order=0, gfp_mask=0, pid=None, comm=None)
 """Source: mm/page_owner.c, init_pages_in_zone (Linux 5.10); its records have no pid and no comm."""
 
 BOOT_STAMP: Final = EarlyStamp(order=0, gfp_mask=0, pid=0, comm="swapper")
-"""Where struct pages are not deferred, page_ext starts before there are threads, at time 0.
+"""Where struct pages are not deferred, page_ext starts before there are threads, at time 0; in 6.1, where early_page_ext says so.
 
-Source: mm/mm_init.c, mm_core_init; mm/page_owner.c, init_page_owner (Linux 6.12, 7.2).
+Source: mm/mm_init.c, mm_core_init; mm/page_owner.c, init_page_owner (Linux 6.12, 7.2); init/main.c, mm_init (Linux 6.1).
 """
 
 MEMCG_SLAB: Final = 1

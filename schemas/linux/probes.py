@@ -13,6 +13,12 @@ from typing import Final
 from pagetrail.schemas.linux.gfp import GFP_MOVABLE
 from pagetrail.schemas.linux.kmem_events import PageAct
 
+VMEMMAP_BASE: Final = "base"
+"""An argument that probes may record besides, as ``base=@vmemmap_base:x64``: where the struct page of pfn 0 is, for pointers that
+KASLR moved."""
+_VMEMMAP_BASE_AT: Final = "@vmemmap_base"
+"""Memory at a symbol. Source: Documentation/trace/kprobetrace.rst; arch/x86/kernel/head64.c, vmemmap_base (Linux 6.1)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
@@ -43,8 +49,12 @@ class Probe:
     filter: str = ""
 
     def fits(self, function: str, arguments: Mapping[str, str]) -> bool:
-        """Return whether a probe on *function* that records *arguments* (name to register) is this one."""
-        return function == self.function and arguments == registers(self.arguments)
+        """Return whether a probe on *function* that records *arguments* (name to register) is this one.
+
+        It may record the base of the vmemmap too.
+        """
+        own = {name: source for name, source in arguments.items() if (name, source) != (VMEMMAP_BASE, _VMEMMAP_BASE_AT)}
+        return function == self.function and own == registers(self.arguments)
 
     @property
     def event(self) -> str:
@@ -90,6 +100,14 @@ SPLIT_ORDERS: Final = Probe(
     arguments="page=%di:x64 old_order=%si:u32 new_order=%dx:u32", shows="split",
 )  # fmt: skip
 """Source: mm/page_owner.c (Linux 6.12, 7.2)."""
+
+MIGRATE_REASON: Final = Probe(
+    group=PAGE_OWNER_GROUP, name="migrate_reason", function="__set_page_owner_migrate_reason",
+    arguments="page=%di:x64 reason=%si:s32", shows="migrate",
+)  # fmt: skip
+"""Why the page that was migrated to was migrated; beside ``COPY_OWNER``. Source: mm/page_owner.c (Linux 5.10, 6.1, 6.12)."""
+MIGRATE_REASON_7_2: Final = dataclasses.replace(MIGRATE_REASON, function="__folio_set_owner_migrate_reason")
+"""Source: mm/page_owner.c (Linux 7.2)."""
 
 # Source: mm/page_alloc.c (Linux 6.12, 7.2). Pages of a contiguous range are stamped without a tracepoint.
 CONTIG_RANGE: Final = Probe(
@@ -144,6 +162,11 @@ PROBES_OF: Final[Mapping[str, tuple[Probe, ...]]] = MappingProxyType(
     }
 )
 """By release: the probes that show what it does without a tracepoint."""
+
+MIGRATE_REASON_OF: Final[Mapping[str, Probe]] = MappingProxyType(
+    dict.fromkeys(("5.10", "6.1", "6.12"), MIGRATE_REASON) | {"7.2": MIGRATE_REASON_7_2}
+)
+"""By release: the probe on why a page is migrated. Migrations are seen without it, so it is needed for nothing else."""
 
 # Functions that a kernel without page_owner has too. Their events have the names, arguments and meaning of those above.
 MIGRATE_FLAGS: Final = dataclasses.replace(COPY_OWNER, function="folio_migrate_flags")

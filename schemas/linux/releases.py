@@ -73,7 +73,7 @@ class KernelRules:
         MIGRATE_* and MR_*, by number.
     early_stamps
         The stamps that page_owner may give pages that were allocated before it started: one, or two where it depends on the
-        machine when page_ext starts.
+        machine, or on its command line, when page_ext starts.
     page_owner_bytes, page_ext_bytes
         Sizes of struct page_owner (null: not known) and of struct page_ext: every page has the latter's flags beside the clients'
         data.
@@ -143,7 +143,10 @@ LINUX_6_1: Final = KernelRules(
     gfp_page_ext=PAGE_EXT_GFP,
     migratetype_names=MIGRATETYPE_NAMES,
     migrate_reason_names=MIGRATE_REASON_NAMES,
-    early_stamps=(EARLY_STAMP,),
+    early_stamps=(
+        EARLY_STAMP,
+        BOOT_STAMP,
+    ),  # init/main.c, mm_init: with early_page_ext, page_ext starts before there are threads
     page_owner_bytes=PAGE_OWNER_BYTES,
     page_ext_bytes=PAGE_EXT_BYTES,
     max_order=MAX_ORDER,
@@ -161,6 +164,7 @@ LINUX_5_10: Final = dataclasses.replace(
     early_stamps=(EARLY_STAMP_5_10,),
     page_owner_bytes=PAGE_OWNER_BYTES_5_10,
     page_owner_has_times=False,  # mm/page_owner.c, print_page_owner
+    page_owner_has_free_ts=False,  # mm/page_owner.c, print_page_owner
 )
 """Read in Linux 5.10.223."""
 
@@ -306,6 +310,7 @@ def between(older: KernelRules, newer: KernelRules) -> KernelRules:
         early_stamps=tuple(dict.fromkeys((*newer.early_stamps, *older.early_stamps))),
         page_owner_bytes=size,
         page_owner_has_times=older.page_owner_has_times or newer.page_owner_has_times,
+        page_owner_has_free_ts=older.page_owner_has_free_ts or newer.page_owner_has_free_ts,
         **unsure,  # type: ignore[arg-type]
     )
 

@@ -10,16 +10,20 @@ from typing import Final
 
 import pyarrow as pa
 
-STORE_FORMAT: Final = 3
-"""Version of these tables. A pagetrail refuses segments of a later one.
+STORE_FORMAT: Final = 4
+"""The latest version of these tables. A pagetrail refuses files of a later one; a file has the first version that can hold it.
 
 3: what dumps said of pages beside their owners.
+4: a file that ends within a dump has the dump's records so far in rows of their own.
 """
 
 SAID_SINCE: Final = 3
 """The format since which segments have the tables ``said``, ``said_values``, ``said_stamps`` and ``said_texts``."""
 
-FOLD_VERSION: Final = 5
+OPEN_RECORDS_SINCE: Final = 4
+"""The format of files that end within a dump: earlier ones have all its records so far in one value of the table ``state``."""
+
+FOLD_VERSION: Final = 6
 """Version of the rules of replay. Another version makes other segments, beside the old ones.
 
 3: when coverage ends for one CPU, it ends for all (2 ignored the CPUs of a declaration).
@@ -27,6 +31,7 @@ FOLD_VERSION: Final = 5
 an older reader that did not understand every line is a loss.
 5: doubts that last until new evidence are known in every later segment; contiguous ranges whose return was lost, or which a kernel
 may stamp in two ways, are in doubt; a migrated page has no earlier reason.
+6: a page that was migrated has the reason that its recording gives.
 """
 
 DIGEST_VERSION: Final = 2
@@ -36,6 +41,12 @@ same digests.
 
 BLOCK_SIZE: Final = 16_384
 """DuckDB's smallest block: a tip of an idle host takes tens of kilobytes, not megabytes."""
+
+LARGE_BLOCK_SIZE: Final = 65_536
+"""The blocks of a segment of many spans. It is a third smaller than with small blocks, of each of which DuckDB keeps a kilobyte."""
+
+LARGE_SPANS: Final = 1 << 17
+"""From so many spans on, a segment has large blocks."""
 
 ROW_GROUP_SIZE: Final = 16_384
 """Rows of a table that DuckDB writes, and reads, at once: a writer holds some row groups of each of its threads."""
@@ -66,7 +77,7 @@ _SPAN: Final = (
     ("ts_nsec", "BIGINT", "ns, page_owner's clock: its stamp of the allocation; null until a dump gives it"),
     ("free_ts_nsec", "BIGINT", "ns, page_owner's clock: last free before that, from a dump"),
     ("src_pfn", "BIGINT", "page frame number that the contents were migrated from"),
-    ("migrate_reason", "TINYINT", "MR_* of the last migration, from a dump"),
+    ("migrate_reason", "TINYINT", "MR_* of the last migration, from a dump or a probe"),
     ("free_pid", "INTEGER", "of a free run: thread id of the task that freed it"),
     ("free_tgid", "INTEGER", "of a free run: process id of the task that freed it"),
     ("free_comm", "INTEGER", "id in comms: of a free run, name of the task that freed it"),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pagetrail.text.tables import table_parts, table_text
 from tests.commands.cli import run
 
 OWNER = "Page allocated via order 0, mask 0xcc0(GFP_KERNEL), pid 7, tgid 7 (sh), ts 5 ns, free_ts 0 ns\n"
@@ -41,3 +42,25 @@ def test_columns_that_no_row_has_are_left_out(tmp_path: Path, question: str) -> 
     (tmp_path / "other").mkdir()
     head, *_ = table(tmp_path / "other", OWNER + PAGE.format(9, "Unmovable", "0x0()") + STACK + "\n", question)
     assert [name in head for name in ("cgroup", "block type", "page flags")] == [False, True, True]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 20_000])
+def test_a_table_that_is_made_in_parts_is_the_table_of_all_rows(rows: int) -> None:
+    columns, right, optional = ("pfn", "comm", "", "cgroup"), ("pfn",), ("cgroup", "comm")
+    cells = [
+        (str(i * 7), ["sh", "", "a longer name"][i % 3], None, "x" if i == rows - 1 else None) for i in range(rows)
+    ]
+    shown = [0, 1, 2, 3] if rows else [0, 2]
+    table = [columns, *([cell or "" for cell in row] for row in cells)]
+    widths = [max(len(row[i]) for row in table) for i in range(4)]
+    lines = [
+        "  ".join(row[i].rjust(widths[i]) if i == 0 else row[i].ljust(widths[i]) for i in shown).rstrip()
+        for row in table
+    ]
+    parts = list(table_parts(columns, cells, right=right, optional=optional))
+    assert (
+        "".join(parts)
+        == "".join(line + "\n" for line in lines)
+        == table_text(columns, cells, right=right, optional=optional)
+    )
+    assert max(part.count("\n") for part in parts) <= 1 << 13

@@ -206,6 +206,8 @@ class Machine:
         """Let *old*'s user go on with *new*, which gets its record; return what is left: old pages of *task*."""
         row = self.trace(Kind.MIGRATE, task, pfn=new.pfn, src_pfn=old.pfn)
         self.op(row, "copy_owner", new.pfn, old.pfn, 1 << old.order if self.config.since_6_12 else 1)
+        if self.config.since_6_12:  # recordings of these have the probe on the reason
+            row = self.trace(Kind.MIGRATE, task, pfn=new.pfn, src_pfn=new.pfn, migrate_reason=reason)
         self.op(row, "migrated", new.pfn, reason)
         self.drop(new)
         self.drop(old)

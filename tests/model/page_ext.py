@@ -145,7 +145,7 @@ class PageExt:
         rows["event"] = event
 
     def migrated(self, event: int, pfn: int, reason: int) -> None:
-        """Write why a page was migrated (__set_page_owner_migrate_reason); no event tells of it."""
+        """Write why a page was migrated (__set_page_owner_migrate_reason)."""
         self.pages["migrate_reason"][pfn] = reason
 
     def set_flag(self, event: int, pfn: int, nr_pages: int, flag: str, on: bool) -> None:

@@ -169,6 +169,30 @@ MUTATIONS = (
         old='    doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_USE)\n', new="    pass\n",
     ),
     Mutation(
+        name="a-reason-is-not-noted", module=MIGRATE,
+        rule="the reason of a migration belongs to the first page of the new block; other pages that a migration writes have the "
+        "old block's; it shows that the page is in use",
+        old='    t.records[row[i]]["migrate_reason"] = reason\n', new='    pass\n',
+    ),
+    Mutation(
+        name="a-reason-is-every-pages", module=MIGRATE,
+        rule="the reason of a migration belongs to the first page of the new block; other pages that a migration writes have the "
+        "old block's; it shows that the page is in use",
+        old='    if t.records[handle]["pages"] > 1:\n', new='    if False:\n',
+    ),
+    Mutation(
+        name="an-earlier-reason-is-the-heads-too", module=MIGRATE,
+        rule="the reason of a migration belongs to the first page of the new block; other pages that a migration writes have the "
+        "old block's; it shows that the page is in use",
+        old="    note_reason(t, row, i, ABSENT8)\n", new="    pass\n",
+    ),
+    Mutation(
+        name="a-reason-copies-too", module=FOLD,
+        rule="the reason of a migration belongs to the first page of the new block; other pages that a migration writes have the "
+        "old block's; it shows that the page is in use",
+        old="            if src != pfn or reason == ABSENT8:\n", new="            if True:\n",
+    ),
+    Mutation(
         name="a-split-makes-surer", module=RECORD,
         rule="a split and a migration pass on the evidence with its original time",
         old='    r["begin_ts"] = ts\n    r["cpu"] = cpu\n    if unordered:\n        r["unordered"] = 1\n    if order > 0:\n',

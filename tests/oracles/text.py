@@ -78,6 +78,7 @@ PRINTED: dict[str, tuple[tuple[str, str], ...]] = {
     "mm_page_alloc_zone_locked": (*PAGE_FIELDS, ("migratetype", I), ("percpu_refill", I)),
     "mm_page_alloc_extfrag": (("pfn", N), *((name, I) for name in EXTFRAG)),
     "copy_owner": (("new", N), ("old", N)),
+    "migrate_reason": (("page", N), ("reason", I)),
     "split_owner": (("page", N), ("nr", N)),
     "iso_owner": (("page", N), ("order", N), ("gfp", N)),
     "online_pages": (("pfn", N), ("nr_pages", N)),
@@ -395,6 +396,9 @@ class Reference:
             return {"kind": Kind.EXTFRAG, "pfn": pfn(f[0]), "order": order(f[1]), "detail": detail} | types
         if name == "copy_owner":
             return {"kind": Kind.MIGRATE, "pfn": self.page(f[0]), "src_pfn": self.page(f[1])}
+        if name == "migrate_reason":
+            page = self.page(f[0])
+            return {"kind": Kind.MIGRATE, "pfn": page, "src_pfn": page, "migrate_reason": integer(f[1], 0, 128)}
         if name == "split_owner":
             return {"kind": Kind.SPLIT, "pfn": self.page(f[0]), "nr_pages": pfn(f[1]), "order": 0}
         if name == "iso_owner":

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pagetrail.producers.formats.text import text_jit
-from pagetrail.producers.formats.text.payloads import action_of
+from pagetrail.producers.formats.text.payloads import action_of, fields_of
 from pagetrail.producers.gaps import Gaps, gap_of_unknown_cpu
 from pagetrail.producers.meaning import (
     EVENTS,
@@ -110,6 +110,35 @@ def test_a_return_of_another_call_ends_the_open_one_and_has_no_range() -> None:
 def test_pointers_to_struct_pages_become_pfns() -> None:
     row = outcome("copy_owner", new=BASE + 64 * 300, old=BASE + 64 * 200)
     assert row == Row(kind=Kind.MIGRATE, columns={"pfn": 300, "src_pfn": 200})
+
+
+def test_the_reason_of_a_migration_is_an_event_of_its_page_alone() -> None:
+    row = outcome("migrate_reason", page=BASE + 64 * 300, reason=2)
+    assert row == Row(kind=Kind.MIGRATE, columns={"pfn": 300, "src_pfn": 300, "migrate_reason": 2})
+    assert isinstance(outcome("migrate_reason", page=BASE + 64 * 300, reason=128), Refused)
+
+
+MOVED = 0xFFFFF0C180000000
+"""Where KASLR put the vmemmap."""
+
+
+@pytest.mark.parametrize("kernel", [UNKNOWN_KERNEL, RecordedKernel(vmemmap_base=BASE)])
+def test_a_probe_may_record_where_the_struct_pages_are(kernel: RecordedKernel) -> None:
+    row = outcome("copy_owner", kernel=kernel, highest_pfn=0, new=MOVED + 64 * 300, old=MOVED + 64 * 200, base=MOVED)
+    assert row == Row(kind=Kind.MIGRATE, columns={"pfn": 300, "src_pfn": 200})
+
+
+@pytest.mark.parametrize("base", [0, 64, MOVED + 64, MOVED + (1 << 40)])
+def test_a_base_that_cannot_be_the_struct_pages_is_refused(base: int) -> None:
+    assert isinstance(outcome("copy_owner", new=MOVED + 64 * 300, old=MOVED + 64 * 200, base=base), Refused)
+
+
+@pytest.mark.parametrize(
+    ("more", "read"), [("", {}), (f" base={MOVED:#x}", {"base": MOVED}), (" base=0x", None), (" base=(fault)", None)]
+)
+def test_the_base_is_read_where_a_probe_prints_it(more: str, read: dict[str, int] | None) -> None:
+    found = fields_of("migrate_reason", f" (f+0x0/0x30) page={MOVED:#x} reason=2{more}")
+    assert found == (None if read is None else {"page": MOVED, "reason": 2} | read)
 
 
 @pytest.mark.parametrize(

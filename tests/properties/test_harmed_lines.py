@@ -58,6 +58,8 @@ def printed(row: dict[str, int]) -> str | None:
             return f"mm_page_alloc_zone_locked: page=0 pfn={pfn:#x} order={order} {fields}"
         case Kind.SPLIT if order == 0:
             return f"split_owner: (f+0x0/0x50) page={BASE + 64 * pfn:#x} nr={row['nr_pages']}"
+        case Kind.MIGRATE if row["src_pfn"] == pfn:
+            return f"migrate_reason: (f+0x0/0x30) page={BASE + 64 * pfn:#x} reason={row['migrate_reason']}"
         case Kind.MIGRATE:
             return f"copy_owner: (f+0x0/0x50) new={BASE + 64 * pfn:#x} old={BASE + 64 * row['src_pfn']:#x}"
         case Kind.ISOLATE:
@@ -70,6 +72,7 @@ def as_text(history: History) -> bytes:
     batch = history.events
     columns = {name: batch.column(name).tolist() for name in (
         "kind", "trace_ts_nsec", "cpu", "pid", "pfn", "order", "migratetype", "gfp_mask", "nr_pages", "src_pfn",
+        "migrate_reason",
     )}  # fmt: skip
     lines = []
     for at in range(len(batch)):

@@ -5,7 +5,7 @@ import pytest
 
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import ContigRange
-from pagetrail.schemas.owner import State
+from pagetrail.schemas.owner import ABSENT8, State
 from tests.stories import BOOT, SECOND, Story, certain
 
 
@@ -61,6 +61,56 @@ def test_a_migration_after_a_gap_proves_no_owner() -> None:
     tell(Kind.ISOLATE, 20)
     tell(Kind.MIGRATE, 20, src_pfn=8)
     assert not certain(tell.answer(), 20, "pid")
+
+
+def test_a_migration_tells_why_and_only_of_its_first_page() -> None:
+    """Linux 6.12 copies the owner to all pages of the new block, and notes the reason for the first one alone."""
+    tell = Story(boot=BOOT.model_copy(update={"release": "6.12.117"}))
+    tell(Kind.ALLOC, 8, order=1)
+    tell(Kind.ALLOC, 20, order=1, pid=9)
+    tell(Kind.MIGRATE, 20, src_pfn=8)
+    tell(Kind.MIGRATE, 20, src_pfn=20, migrate_reason=2)
+    tell(Kind.SPLIT, 20, nr_pages=2)
+    proven = tell.answer().said.proven
+    assert proven["pid"][20:22].tolist() == [5, 5]
+    assert proven["migrate_reason"][20:22].tolist() == [2, ABSENT8]
+    assert proven["src_pfn"][20] == 8
+
+
+def test_the_tails_of_a_block_that_moved_twice_have_the_reason_of_the_first_time() -> None:
+    tell = Story(boot=BOOT.model_copy(update={"release": "6.12.117"}))
+    for pfn in (8, 20, 30):
+        tell(Kind.ALLOC, pfn, order=1)
+    for source, target, reason in ((8, 20, 2), (20, 30, 0)):
+        tell(Kind.MIGRATE, target, src_pfn=source)
+        assert tell.answer().said.proven["migrate_reason"][target] == ABSENT8
+        tell(Kind.MIGRATE, target, src_pfn=target, migrate_reason=reason)
+    tell(Kind.SPLIT, 30, nr_pages=2)
+    assert tell.answer().said.proven["migrate_reason"][30:32].tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(("kind", "columns"), [(Kind.ALLOC, {}), (Kind.MIGRATE, {"src_pfn": 30})])
+def test_a_page_that_is_used_anew_has_no_earlier_reason(kind: Kind, columns: dict[str, int]) -> None:
+    tell = Story()
+    tell(Kind.ALLOC, 8)
+    tell(Kind.ALLOC, 30)
+    tell(Kind.ISOLATE, 20)
+    tell(Kind.MIGRATE, 20, src_pfn=8)
+    tell(Kind.MIGRATE, 20, src_pfn=20, migrate_reason=2)
+    assert tell.answer().said.proven["migrate_reason"][20] == 2
+    tell(Kind.FREE, 20)
+    tell(kind, 20, **columns)
+    assert tell.answer().said.proven["migrate_reason"][20] == ABSENT8
+
+
+def test_a_page_that_is_told_why_it_was_migrated_is_in_use() -> None:
+    tell = Story()
+    tell(Kind.FREE, 20)
+    assert certain(tell.answer(), 20)
+    tell(Kind.MIGRATE, 20, src_pfn=20, migrate_reason=2)
+    answer = tell.answer()
+    assert answer.said.proven["state"][20] != State.FREE
+    assert not certain(answer, 20)
 
 
 def test_a_block_that_was_split_while_a_dump_was_read_has_not_the_order_that_was_read() -> None:

@@ -154,7 +154,7 @@ def visited(events: EventBatch) -> dict[int, list[int]]:
                 trails.pop(page, None)
         elif kind == Kind.SPLIT:
             order.update(dict.fromkeys(range(pfn, pfn + nr_pages), 0))
-        elif kind == Kind.MIGRATE:
+        elif kind == Kind.MIGRATE and src != pfn:
             for i in range(1 << order.get(src, 0)):
                 before = trails.pop(src + i, None)
                 trails.pop(pfn + i, None)

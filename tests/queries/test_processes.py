@@ -1,10 +1,14 @@
 """Processes that had one pid are told apart, and a process is one row whatever it is called."""
 
+from itertools import pairwise
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pagetrail.queries.holders.of_processes import with_processes
 from pagetrail.queries.holders.processes import UNKNOWN, processes
 from pagetrail.schemas.owner import ABSENT64
 from tests.oracles.processes import process_of
@@ -71,3 +75,35 @@ def test_they_are_those_that_are_found_row_by_row(rows: Rows) -> None:
     names = ("pid", "tgid", "comm", "alloc_ts")
     asked = [dict(zip(names, row, strict=True)) | {"ts_nsec": None} for row in rows]
     assert told_apart(rows) == process_of(asked, 0)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([None, 5, 6, 7]),
+            st.sampled_from([None, 5, 6]),
+            st.sampled_from([None, "c", "a", "b"]),
+            st.one_of(st.none(), st.integers(0, 20)),
+        ),
+        max_size=20,
+    ),
+    st.lists(st.integers(0, 6), max_size=5),
+)
+def test_they_are_the_same_however_the_rows_come_in_parts(rows: Rows, sizes: list[int]) -> None:
+    schema = pa.schema([("key", pa.int32()), ("tgid", pa.int32()), ("comm", pa.utf8()), ("alloc_ts", pa.int64())])
+    table = pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema)
+    table = table.append_column("ts_nsec", table["alloc_ts"])
+    cuts = [0, *np.cumsum(sizes).tolist(), len(rows)]
+    parts = [in_words(table.slice(start, max(stop - start, 0))) for start, stop in pairwise(sorted(cuts))]
+    whole, found = (pa.concat_tables(with_processes(some, None)) for some in ([in_words(table)], parts))
+    assert found.to_pylist() == whole.to_pylist()
+    assert found.schema == whole.schema
+    if len({row[3] for row in rows}) == len(rows):  # the order of those of one time is open
+        known = [(-1 if pid is None else pid, *others) for pid, *others in rows]
+        said = [(row["key"], row["comm"], row["tgid"]) for row in found.to_pylist()]
+        assert [(-1 if pid is None else pid, *others) for pid, *others in said] == told_apart(known)
+
+
+def in_words(rows: pa.Table) -> pa.Table:
+    """Return rows as questions have them: names are kept once each."""
+    return rows.set_column(2, "comm", rows["comm"].combine_chunks().dictionary_encode())

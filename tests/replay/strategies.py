@@ -185,7 +185,9 @@ def _migrate(m: Machine, a: int, b: int) -> None:
     source, target = _pick(m, a), _pick(m, b, None)
     src = source.block_pfn if source is not None and b % 5 else (a * 3) % (4 * PAGES)
     pfn = target.block_pfn if target is not None and a % 3 else (b * 7) % (4 * PAGES)
-    m.emit(Kind.MIGRATE, pfn=pfn, src_pfn=src)
+    m.emit(Kind.MIGRATE, pfn=pfn, src_pfn=src, **({"migrate_reason": a % 9} if a % 5 == 4 else {}))
+    if b % 2:
+        m.emit(Kind.MIGRATE, pfn=pfn, src_pfn=pfn, migrate_reason=b % 9)
 
 
 def _isolate(m: Machine, a: int, b: int) -> None:

@@ -13,7 +13,7 @@ from pagetrail.commands.options import parse_pfn, say
 from pagetrail.schemas.errors import BadArgument
 
 _PANEL: Final = "Filters (all must hold; of one that is repeated, any)"
-_NUMBER: Final = re.compile(r"\d+|0[xX][0-9a-fA-F]+", re.ASCII)
+_NUMBER: Final = re.compile(r"\d{1,99}|0[xX][0-9a-fA-F]{1,99}", re.ASCII)
 
 
 def _numbers(name: str, text: str) -> Any:

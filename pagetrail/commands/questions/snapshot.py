@@ -61,8 +61,11 @@ def snapshot(
     if form is Format.PAGE_OWNER:
         _text(output, opened.page_owner_records(at, filters=filters, stream=stream, as_of=as_of))
     elif form is Format.TABLE:
-        rows = opened.snapshot(at, everything=everything, columns=SHOWN, filters=filters, stream=stream, as_of=as_of)
-        _text(output, [snapshot_text(rows, opened.time_text(stream))])
+        rows = opened.snapshot_parts(
+            at, everything=everything, columns=SHOWN, filters=filters, stream=stream, as_of=as_of
+        )
+        lines = snapshot_text(rows, opened.time_text(stream))
+        _text(output, chain([next(lines)], lines))  # what cannot be answered leaves no file
     else:
         found = opened.snapshot_parts(at, everything=everything, filters=filters, stream=stream, as_of=as_of)
         first = next(found)  # before there is a file: what cannot be answered leaves none

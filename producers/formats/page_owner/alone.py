@@ -17,10 +17,11 @@ from pagetrail.producers.formats.page_owner.lines import PAGE_OWNER_DIALECT, TRA
 from pagetrail.producers.formats.page_owner.tally import Tally
 from pagetrail.producers.formats.prefixed import JOURNAL, message_of
 from pagetrail.producers.formats.rewritten import rewritten
-from pagetrail.schemas.batch import EventBatch, from_arrow, packed, to_arrow, unpacked
+from pagetrail.schemas.batch import EventBatch, from_arrow, to_arrow
 from pagetrail.schemas.details import BaselineBegin
 from pagetrail.schemas.errors import InputError
 from pagetrail.schemas.linux.trace_clock import DUMP_ORDER
+from pagetrail.schemas.store.kept_rows import packed, unpacked
 
 LEAST_RECORDS_A_PART: Final = 3
 """Joined dumps have more records on average; fewer show that the records are in another order than the kernel's."""

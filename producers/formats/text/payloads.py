@@ -49,11 +49,15 @@ _SAMPLE_PLACE: Final = re.compile(r" +[0-9a-f]{8,16} [!-~]+(?: \([^()]*\))?$")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Printed:
-    """The fields that an event prints, name to pattern; and whether ``page=`` or a probe's place is printed with them."""
+    """The fields that an event prints, name to pattern; and whether ``page=`` or a probe's place is printed with them.
+
+    A probe may print *more* fields; they are read too.
+    """
 
     with_page: bool
     with_place: bool
     values: Mapping[str, re.Pattern[str]]
+    more: Mapping[str, re.Pattern[str]]
 
     def fields(self, payload: str, added: frozenset[str]) -> Fields | None:
         """Return each field of *payload* by its name; null unless each is there, whole and once.
@@ -80,7 +84,8 @@ class _Printed:
         elif self.with_page and not unprinted and not _PAGES.fullmatch(named["page"]):
             return None
         found: dict[str, int | str] = {}
-        for name, pattern in self.values.items():
+        wanted = self.values if self.more.keys().isdisjoint(named) else {**self.values, **self.more}
+        for name, pattern in wanted.items():
             value = named.get(name)
             if value is None or not (_RAW if unprinted else pattern).fullmatch(value):
                 return None
@@ -120,7 +125,8 @@ def _named(text: str) -> dict[str, str] | None:
 def _printed(head: str, **fields: str) -> _Printed:
     """Return what an event prints: *head*, and its *fields*, name to pattern."""
     values = {name: re.compile(value) for name, value in fields.items()}
-    return _Printed(with_page=head == _PAGE, with_place=head == _PROBE, values=values)
+    more = {probes.VMEMMAP_BASE: re.compile(_NUMBER)} if head == _PROBE else {}
+    return _Printed(with_page=head == _PAGE, with_place=head == _PROBE, values=values, more=more)
 
 
 _PRINTED: Final = {
@@ -138,6 +144,7 @@ _PRINTED: Final = {
         fallback_migratetype=_SMALL, fragmenting=_SMALL, change_ownership=_SMALL,
     ),
     probes.COPY_OWNER.name: _printed(_PROBE, new=_NUMBER, old=_NUMBER),
+    probes.MIGRATE_REASON.name: _printed(_PROBE, page=_NUMBER, reason=_SMALL),
     probes.SPLIT_OWNER.name: _printed(_PROBE, page=_NUMBER, nr=_NUMBER),
     probes.SPLIT_ORDERS.name: _printed(_PROBE, page=_NUMBER, old_order=_NUMBER, new_order=_NUMBER),
     probes.SPLIT_PAGE.name: _printed(_PROBE, page=_NUMBER, order=_NUMBER),

@@ -11,6 +11,7 @@ from pagetrail.replay.fold.decode import StackTable, TextTable
 from pagetrail.replay.fold.tables import Tables
 from pagetrail.replay.rules.dumped.attribution import ATTRIBUTED_BY, head_of, is_of_the_same_allocation
 from pagetrail.replay.rules.dumped.said import Said, SaidRows, distinct_rows, interned, kept, latest, no_values
+from pagetrail.replay.rules.dumps.page_set import PageSet
 from pagetrail.replay.rules.page_owner_baseline import handles_of
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import absent
@@ -39,7 +40,7 @@ class Known:
     stacks: StackTable
 
 
-def said_by(dump: Dump, pages: NDArray[np.int64], known: Known, own: TextTable) -> Said:
+def said_by(dump: Dump, pages: PageSet, known: Known, own: TextTable) -> Said:
     """Return what *dump* says of *pages*: those whose record in it is the one that their owner had at its end.
 
     Its texts are taken into *own*. A page that the dump lists twice is left out. What the span of a page says too is not said
@@ -88,13 +89,13 @@ def _lasts(said: Said, some: slice, tables: Tables) -> NDArray[np.bool_]:
     return lasting
 
 
-def _listed_once(listed: NDArray[np.int64], pages: NDArray[np.int64]) -> NDArray[np.int64]:
+def _listed_once(listed: NDArray[np.int64], pages: PageSet) -> NDArray[np.int64]:
     """Return the rows of *pages* in the order of their pfn, without those that are listed twice."""
     order = np.argsort(listed, kind="stable")
     again = listed[order][1:] == listed[order][:-1]
     once = ~(np.append(again, False) | np.append(False, again)) if order.size else np.zeros(0, np.bool_)
     rows = order[once]
-    return np.asarray(rows[np.isin(listed[rows], pages)])
+    return np.asarray(rows[pages.has(listed[rows])])
 
 
 def _record_of(t: Tables, pfn: NDArray[np.int64]) -> NDArray[np.int64]:

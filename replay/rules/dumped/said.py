@@ -58,21 +58,25 @@ def no_values(size: int) -> NDArray[np.void]:
     return values
 
 
-def with_parts(said: Said, parts: Sequence[Said]) -> Said:
-    """Return what is said with the *parts* of a later dump, which have the same texts; equal values are kept once."""
-    starts = np.cumsum([said.values.size, *(part.values.size for part in parts)])
+def with_parts(said: Said, parts: list[Said]) -> Said:
+    """Return what is said with the *parts* of a later dump, which have the same texts; equal values are kept once.
+
+    The list is emptied on the way: all rows are never there twice.
+    """
     distinct, index = distinct_rows(np.concatenate([part.values for part in parts]))
-    index = np.concatenate([np.arange(said.values.size, dtype=np.int32), index + np.int32(said.values.size)])
-    rows = SaidRows(
-        np.concatenate([said.rows.pfn, *(part.rows.pfn for part in parts)]),
-        index[
-            np.concatenate(
-                [said.rows.said, *(p.rows.said + np.int32(start) for p, start in zip(parts, starts[:-1], strict=True))]
-            )
-        ],
-    )
     stamps = np.concatenate([said.stamps, *(part.stamps for part in parts)])
-    joined = Said(rows, np.concatenate([said.values, distinct]), stamps, said.texts)
+    size = said.rows.pfn.size + sum(part.rows.pfn.size for part in parts)
+    pfn, of_row = np.empty(size, np.int64), np.empty(size, np.int32)
+    done, value = said.rows.pfn.size, 0
+    pfn[:done], of_row[:done] = said.rows
+    parts.reverse()
+    while parts:
+        part = parts.pop()
+        stop = done + part.rows.pfn.size
+        pfn[done:stop] = part.rows.pfn
+        of_row[done:stop] = index[part.rows.said + np.int32(value)] + np.int32(said.values.size)
+        done, value = stop, value + part.values.size
+    joined = Said(SaidRows(pfn, of_row), np.concatenate([said.values, distinct]), stamps, said.texts)
     return _by_page(joined)
 
 

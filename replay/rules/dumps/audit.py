@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from pagetrail.replay.facts.clock import OwnerClock, owner_ts
 from pagetrail.replay.facts.facts import Audit
 from pagetrail.replay.rules.page_owner_baseline import CLASSES, Comparison, Entries, heads_of
-from pagetrail.schemas.batch import packed
 from pagetrail.schemas.owner import ABSENT64, State
 from pagetrail.schemas.store.tables import arrow_schema
 from pagetrail.schemas.structs import concatenated, taken
@@ -99,15 +98,13 @@ class DumpAudit:
 
 def differences_of(
     seen: Comparison, entries: Entries, kinds: NDArray[np.int8], clock: OwnerClock | None, *, seq: int, name: str
-) -> list[bytes]:
-    """Return the records that differ with both sides, packed rows of the table ``audit_differences``: none, or one batch.
+) -> pa.RecordBatch:
+    """Return the records that differ with both sides, as rows of the table ``audit_differences``.
 
     The blocks that the dump does not list come behind its records.
     """
     differs = np.flatnonzero(~seen.agree & heads_of(entries))
     rows, more = differs.size + seen.extra.size, seen.extra.size
-    if not rows:
-        return []
     ours = concatenated([taken(seen.ours, differs), seen.extra_ours])
     owned, stamps = ours["state"] == State.OWNED, owner_ts(ours, clock)
     columns: dict[str, pa.Array] = {
@@ -126,7 +123,7 @@ def differences_of(
     for field_name in _OURS:
         column = np.ascontiguousarray(ours[field_name])
         columns[field_name] = pa.array(column, mask=~owned | (column == _absent(column)))
-    return [packed(pa.RecordBatch.from_arrays([columns[one] for one in _SCHEMA.names], schema=_SCHEMA))]
+    return pa.RecordBatch.from_arrays([columns[one] for one in _SCHEMA.names], schema=_SCHEMA)
 
 
 def _absent(column: NDArray[np.signedinteger]) -> int:

@@ -16,7 +16,7 @@ class Kernel:
     """Whether a migration writes the tails of the new block: no, yes or either."""
     contig: str = "isolated"
     """How pages of a contiguous range are stamped: isolated, by the caller, or either."""
-    early: frozenset[tuple[int | None, str | None]] = frozenset({(1, "swapper/0")})
+    early: frozenset[tuple[int | None, str | None]] = frozenset({(1, "swapper/0"), (0, "swapper")})
     """pid and comm of the stamps of early pages."""
 
 
@@ -34,7 +34,7 @@ def kernel_of(release: str | None) -> Kernel:
     if version <= (5, 10):
         return NO_TIMES
     if version < (6, 1):
-        return Kernel(early=BEFORE_6_12.early | NO_TIMES.early)
+        return Kernel(early=frozenset({(1, "swapper/0"), (None, None)}))
     if version == (6, 1):
         return BEFORE_6_12
     if version < (6, 12):

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from pagetrail.schemas.owner import DOUBT_ORDER, Anomaly, Evidence, How, State
 from tests.oracles.fold.blocks import is_free, races_with, used_unseen
-from tests.oracles.fold.values import Owner, nothing
+from tests.oracles.fold.values import Event, Owner, nothing
 
 if TYPE_CHECKING:
     from tests.oracles.fold.oracle import Reference
@@ -29,7 +29,7 @@ def migrate(oracle: "Reference", pfn: int, src_pfn: int) -> None:
     if src_pfn in oracle.kernel:
         viewed = copy_of(oracle, oracle.kernel[src_pfn], pfn, src_pfn, races)
         for page in written:
-            oracle.kernel[page] = viewed
+            oracle.kernel[page] = without_reason(viewed) if page == pfn else viewed
     same_size = source is None or len(block) in (1, 2 ** max(source.order or 0, 0))
     copied = copy_of(oracle, source, pfn, src_pfn, races, sure=same_size)
     perhaps = copy_of(oracle, source, pfn, src_pfn, races, sure=False)
@@ -38,7 +38,26 @@ def migrate(oracle: "Reference", pfn: int, src_pfn: int) -> None:
             used_unseen(oracle, page)
         if page in oracle.proven:
             oracle.end(page, How.MIGRATE)
-        oracle.proven[page] = copied if page in written else perhaps
+        oracle.proven[page] = without_reason(copied) if page == pfn else copied if page in written else perhaps
+
+
+def says_only_why(event: Event) -> bool:
+    """Whether a migration only says why its page was migrated: the page is its own source."""
+    return event.get("migrate_reason") is not None and event["pfn"] == event["src_pfn"]
+
+
+def set_reason(oracle: "Reference", pfn: int, reason: int) -> None:
+    """Why a page was migrated belongs to what it is already; its neighbours have none."""
+    if is_free(oracle, pfn):
+        used_unseen(oracle, pfn)
+    for view in (oracle.proven, oracle.kernel):
+        if pfn in view and view[pfn].state == State.OWNED and view[pfn].migrate_reason != reason:
+            view[pfn] = view[pfn].but(migrate_reason=reason)
+
+
+def without_reason(owner: Owner) -> Owner:
+    """Why the first page of the new block was migrated is written later; what it has until then is of an earlier migration."""
+    return owner if owner.migrate_reason is None else owner.but(migrate_reason=None)
 
 
 def block_there(oracle: "Reference", pfn: int) -> range:
@@ -59,7 +78,7 @@ def copy_of(
     return source.but(
         state=State.OWNED, evidence=Evidence.OBSERVED if proven else Evidence.INFERRED, how=How.MIGRATE,
         block_pfn=pfn, src_pfn=src_pfn, free_ts_nsec=source.ts_nsec, begin_seq=oracle.seq, begin_ts=oracle.ts,
-        cpu=oracle.cpu, unordered=max(races, source.unordered), migrate_reason=None,
+        cpu=oracle.cpu, unordered=max(races, source.unordered),
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from tests.oracles.fold.contig_range import take_contig_range
 from tests.oracles.fold.dumps import begin_dump, end_dump
 from tests.oracles.fold.hotplug import take_call
 from tests.oracles.fold.kernels import BEFORE_6_12, Kernel
-from tests.oracles.fold.moves import migrate, recheck_moves
+from tests.oracles.fold.moves import migrate, recheck_moves, says_only_why, set_reason
 from tests.oracles.fold.recording import (
     covered,
     take_clock,
@@ -146,8 +146,12 @@ class Reference:
                 self.quarantine(Anomaly.SECTION_GONE, pfn, order, *named)
                 return
             open_section_of(self, page)
+        only_why = kind == Kind.MIGRATE and says_only_why(event)
         if kind == Kind.MIGRATE:
-            migrate(self, pfn, event["src_pfn"])
+            if not only_why:
+                migrate(self, pfn, event["src_pfn"])
+            if event.get("migrate_reason") is not None:
+                set_reason(self, pfn, event["migrate_reason"])
         elif kind == Kind.SPLIT:
             split(self, range(pfn, pfn + nr), order)
         elif kind in (Kind.ALLOC, Kind.ISOLATE):
@@ -160,7 +164,7 @@ class Reference:
             field, value = FLAGS[kind]
             for page in range(pfn, pfn + (2**order if nr is None else nr)):
                 self.set_flag(page, field, value, Evidence.OBSERVED)
-        if self.skew and kind not in FLAGS:
+        if self.skew and kind not in FLAGS and not only_why:
             touched = range(pfn, pfn + (nr if nr is not None else 1 if kind == Kind.MIGRATE else 2**order))
             recheck_moves(self, touched)
             if kind == Kind.MIGRATE:

@@ -144,6 +144,12 @@ def test_a_probe_declares_its_act_on_kernels_whose_function_has_its_arguments(de
     assert [note.split()[1] for note in said.notes] == misfits
 
 
+@pytest.mark.parametrize(("base", "shown"), [("@vmemmap_base", True), ("@vmalloc_base", False)])
+def test_a_probe_may_record_the_base_of_the_struct_pages_besides(declared, base, shown):
+    said = declared(kprobe_events=PROBES.replace("nr=%si:u32", f"nr=%si:u32 base={base}:x64"))
+    assert ("split" in said.coverage.kinds) == shown
+
+
 NR, NEW_ORDER = "page=%di:x64 nr=%si:u32", "page=%di:x64 old_order=%si:u32 new_order=%dx:u32"
 MIGRATE = "p:po/copy_owner folio_migrate_flags new=%di:x64 old=%si:x64\n"
 WITHOUT_PAGE_OWNER = {

@@ -14,9 +14,14 @@ from pagetrail.schemas.linux.vm_event_item import VM_EVENTS
 from tests.conftest import REPOSITORY
 
 TABLES = (probes.PROBES_OF, probes.PROBES_WITHOUT_PAGE_OWNER)
-PROBES = (*(probe for table in TABLES for found in table.values() for probe in found), *probes.HOTPLUG_PROBES)
-CALLS = {*memory_notify.CALL_OF_UEVENT.values(), probes.CONTIG_RANGE.name}
-"""Names that are also words of the events: which call was observed, and which act."""
+PROBES = (
+    *(probe for table in TABLES for found in table.values() for probe in found), *probes.MIGRATE_REASON_OF.values(),
+    *probes.HOTPLUG_PROBES,
+)  # fmt: skip
+CALLS = {
+    *memory_notify.CALL_OF_UEVENT.values(), probes.CONTIG_RANGE.name, probes.MIGRATE_REASON.name, probes.SPLIT_PAGE.name
+}  # fmt: skip
+"""Names that are also words of the events (which call was observed, which act, and why), or of functions that rules cite."""
 
 FACTS: dict[object, str] = {
     **dict.fromkeys((probe.name for probe in PROBES), "probes"),

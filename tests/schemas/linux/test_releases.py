@@ -124,7 +124,7 @@ def test_the_rules_are_written_behind_the_state_and_leave_it_alone() -> None:
     given = np.full(options.OPTIONS, -7, np.int64)
     options.write_rules(given, LINUX_6_1, None)
     assert given[: options.STATE_OPTIONS].tolist() == [-7] * options.STATE_OPTIONS
-    assert given[options.STATE_OPTIONS :].tolist() == list(LINUX_6_1.packed({})) == [0x40000, 0x8, 0, 0, 1, 1, 0]
+    assert given[options.STATE_OPTIONS :].tolist() == list(LINUX_6_1.packed({})) == [0x40000, 0x8, 0, 0, 1, 0, 0]
 
 
 def test_the_bits_that_a_recordings_own_kernel_prints_count_first() -> None:
