@@ -1,6 +1,5 @@
 """The embedded log's writing end: SQLite files that take frames, each append in one transaction."""
 
-import errno
 import os
 import shutil
 import sqlite3
@@ -27,6 +26,7 @@ from pagetrail.schemas.log.contract import (
     log_file,
     log_files,
 )
+from pagetrail.schemas.store.space import explained
 
 _LOOKUP = "SELECT digest FROM frames WHERE recording = ? AND frame = ?"
 _INSERT = "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -183,7 +183,8 @@ class SqliteLogWriter:
     def _explained(self) -> Iterator[None]:
         """Turn what SQLite and the system say into our own errors."""
         try:
-            yield
+            with explained(str(self._directory)):
+                yield
         except sqlite3.DatabaseError as error:
             code = getattr(error, "sqlite_errorcode", None)
             primary = None if code is None else code & 0xFF  # the rest of an extended code is its detail
@@ -195,10 +196,6 @@ class SqliteLogWriter:
                 raise TrailBusy(path=str(self._directory), what="writer", holder=holder) from error
             if primary in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
                 raise FrameDamaged(where=str(self._directory), reason=f"a log file SQLite rejects ({error})") from error
-            raise
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise StorageFull(path=str(self._directory), reason=str(error)) from error
             raise
 
     def _no_space(self) -> bool:

@@ -1,6 +1,6 @@
 """Baselines: audit the state with each dump or reading of kpageflags, then apply it where it may correct the state."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -92,13 +92,14 @@ def renew_before(state: StreamState) -> int:
 
 def _page_owner(state: StreamState, opened: OpenBaseline, seq: int, ts: int, applied: bool) -> None:
     """Take a page_owner dump, some sections after others: no rule looks beyond a section."""
+    _quarantine_impossible(state, opened, seq, ts)
     opened = in_order(opened)
     audit = DumpAudit(pages_per_section=state.facts.pages_per_section)
     clock = owner_clock(state.facts.clocks)
     swappers = [state.comms.intern(stamp.comm) for stamp in state.facts.rules.early_stamps if stamp.comm is not None]
     state.tables = with_records(state.tables, _new_records(state, opened))
     untouched = PageSet(pages_per_section=state.facts.pages_per_section)
-    pieces = _entries(state, opened, seq, ts)
+    pieces = (_possible(state, batch) for batch in opened.batches())
     for sections, listed in in_whole_sections(pieces, int(state.opts[OPT_GFP_COMP]), state.facts.pages_per_section):
         entries = _in_sections(state, listed, opened.since, seq, ts)
         seen = compare(state.tables, state.opts, entries, opened.since, clock, swappers, sections)
@@ -138,16 +139,22 @@ def _new_records(state: StreamState, opened: OpenBaseline) -> int:
     return new + ROWS_A_PAGE * state.facts.pages_per_section + ROWS_BESIDES
 
 
-def _entries(state: StreamState, opened: OpenBaseline, seq: int, ts: int) -> Iterator[Entries]:
-    """Yield the dump's records by page frame number, some at a time; quarantine those of impossible blocks."""
-    return (_possible(state, batch, seq, ts) for batch in opened.batches())
+def _quarantine_impossible(state: StreamState, opened: OpenBaseline, seq: int, ts: int) -> None:
+    """Quarantine the records of impossible blocks, in the order of the dump."""
+    for pfn, order in opened.blocks():
+        why = _why_impossible(state, pfn, order)
+        for row in np.flatnonzero(why).tolist():
+            state.quarantine(Anomaly(int(why[row])), seq, ts, int(pfn[row]), int(order[row]))
 
 
-def _possible(state: StreamState, batch: EventBatch, seq: int, ts: int) -> Entries:
+def _why_impossible(state: StreamState, pfn: NDArray[np.int64], order: NDArray[np.int8]) -> NDArray[np.int64]:
+    return impossible_entries(pfn, order, state.facts.pages_per_section, int(state.opts[OPT_MAX_PFN]))
+
+
+def _possible(state: StreamState, batch: EventBatch) -> Entries:
+    """Return records of a dump without those of impossible blocks."""
     e = decode(batch, state.comms, state.stacks)
-    why = impossible_entries(e.pfn, e.order, state.facts.pages_per_section, int(state.opts[OPT_MAX_PFN]))
-    for row in np.flatnonzero(why).tolist():
-        state.quarantine(Anomaly(int(why[row])), seq, ts, int(e.pfn[row]), int(e.order[row]))
+    why = _why_impossible(state, e.pfn, e.order)
     columns = {
         "pfn": e.pfn, "order": e.order, "pid": e.pid, "tgid": e.tgid, "comm": e.comm, "gfp_mask": e.gfp_mask,
         "migratetype": e.migratetype, "stack": e.stack, "ts_nsec": batch.column("ts_nsec"),

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pagetrail.schemas.batch import EventBatch, concat, from_arrow, to_arrow
+from pagetrail.schemas.columns import ARROW_SCHEMA
 from pagetrail.schemas.details import BaselineBegin
 from pagetrail.schemas.store.kept_rows import KeptRows, unpacked
+
+_BLOCK: Final = tuple(map(ARROW_SCHEMA.get_field_index, ("kind", "pfn", "order")))
 
 
 @dataclass(slots=True)
@@ -59,14 +63,20 @@ class OpenBaseline:
         """Yield its records in their order."""
         return map(from_arrow, self.rows.batches())
 
+    def blocks(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int8]]]:
+        """Yield the pfn and order of its records in their order, some at a time."""
+        for rows in self.rows.batches(_BLOCK):
+            batch = from_arrow(rows)
+            yield np.asarray(batch.column("pfn"), np.int64), np.asarray(batch.column("order"), np.int8)
+
     def records(self) -> pa.RecordBatch | None:
         """Return its records as one batch of the events' schema; null: there are none yet."""
         return to_arrow(concat(list(self.batches()))) if self.rows else None
 
     def plain(self) -> dict[str, Any]:
-        """Return it as values of JSON, without its records."""
+        """Return it as values of JSON, without its records: earlier formats of the store have them in ``records``."""
         begin = self.begin.model_dump(mode="json")
-        return {"begin": begin, "seq": self.seq, "floor": self.floor, "since": self.since}
+        return {"begin": begin, "seq": self.seq, "floor": self.floor, "since": self.since, "records": []}
 
     @classmethod
     def from_plain(cls, saved: dict[str, Any], records: Iterable[bytes]) -> "OpenBaseline":

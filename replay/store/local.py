@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pagetrail.schemas.errors import StorageFull
 from pagetrail.schemas.store.contract import LocalFile, check_name, is_name
+from pagetrail.schemas.store.space import explained
 
 STORE_DIRECTORY: Final = "segments"
 """Folder of a trail's store."""
@@ -31,24 +31,11 @@ LEFT_SECONDS: Final = 3600.0
 
 _DRAFT: Final = ".writing-"
 _DRAFT_OF = re.compile(re.escape(_DRAFT) + r"(.*)\.\d+-[0-9a-f]{12}.*", re.DOTALL)
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""The system's errors when there is no space: on the disk, in the quota, or below the limit of a file's size."""
 
 
 def store_of(trail: Path) -> "LocalStore":
     """Return the store of a trail on this machine."""
     return LocalStore(trail / STORE_DIRECTORY)
-
-
-@contextmanager
-def explained(where: str) -> Iterator[None]:
-    """Raise ``StorageFull`` when the system reports that there is no space to write *where*."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise StorageFull(path=where, reason=str(error)) from error
-        raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pagetrail.replay.store.local import LOCK_SUFFIX, explained, store_of
+from pagetrail.replay.store.local import LOCK_SUFFIX, store_of
 from pagetrail.schemas.errors import TrailBusy
+from pagetrail.schemas.store.space import explained
 
 
 @contextmanager

@@ -6,53 +6,63 @@ A dump may have a record for every page of the machine, and each of them may dif
 import os
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
 import pyarrow as pa
 
-from pagetrail.schemas.errors import StorageFull
+from pagetrail.schemas.store.space import explained
 
 KEPT_BYTES: Final = 1 << 20
 """So many bytes of rows stay in memory; later ones are written to the file."""
 
+_ADVICE: Final = ": rows of a large dump or table are kept there meanwhile; $TMPDIR names another folder"
 
 _PACKED: Final = pa.ipc.IpcWriteOptions(compression="zstd")
 
 
-class _Place(NamedTuple):
-    """Where in the file a batch is."""
-
-    start: int
-    size: int
-
-
 class _File:
-    """A file without a name, where the system keeps temporary files: it vanishes when nobody needs it any more."""
+    """A file without a name, where the system keeps temporary files: it vanishes when nobody needs it any more.
+
+    Only the process that made it writes to it: a forked one would write to the same place.
+    """
 
     def __init__(self) -> None:
         with tempfile.TemporaryFile(prefix=".pagetrail-rows-") as made:
             self._descriptor, self._end = os.dup(made.fileno()), 0
+        self.pid = os.getpid()
         weakref.finalize(self, os.close, self._descriptor)
 
-    def add(self, part: bytes) -> _Place:
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be copied: a descriptor means nothing elsewhere."""
+        raise TypeError("a file without a name cannot be copied: copy the rows")
+
+    def add(self, part: bytes) -> "_Place":
         """Write *part* behind what is there."""
-        place = _Place(self._end, len(part))
+        place = _Place(self, self._end, len(part))
         left = memoryview(part)
         while left:
             written = os.pwrite(self._descriptor, left, self._end)
             self._end, left = self._end + written, left[written:]
         return place
 
-    def part(self, place: _Place) -> bytes:
-        """Return what is at *place*."""
-        return os.pread(self._descriptor, place.size, place.start)
+    def part(self, start: int, size: int) -> bytes:
+        """Return *size* bytes from *start* on."""
+        return os.pread(self._descriptor, size, start)
+
+
+class _Place(NamedTuple):
+    """Where a batch is."""
+
+    file: _File
+    start: int
+    size: int
 
 
 @dataclass(slots=True)
 class KeptRows:
-    """Batches of rows, in the order in which they were added.
+    """Batches of rows, in the order in which they were added. A copy, also one of another process, has all of them in memory.
 
     Raises
     ------
@@ -84,30 +94,34 @@ class KeptRows:
     def packed(self, index: int) -> bytes:
         """Return batch number *index* as ``packed`` compressed it."""
         part = self._parts[index]
-        if isinstance(part, bytes):
-            return part
-        assert self._file is not None  # the part is in it
-        return self._file.part(part)
+        return part if isinstance(part, bytes) else part.file.part(part.start, part.size)
 
     def batch(self, index: int) -> pa.RecordBatch:
         """Return batch number *index*."""
         return unpacked(self.packed(index))
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the batches."""
-        return map(self.batch, range(len(self)))
+    def batches(self, columns: Sequence[int] = ()) -> Iterator[pa.RecordBatch]:
+        """Yield the batches, with all columns or those of these numbers."""
+        return (unpacked(self.packed(index), columns) for index in range(len(self)))
 
     def snapshot(self) -> "KeptRows":
         """Return what is kept now; what is added later is in the original only, and nothing may be added to the snapshot."""
         return KeptRows(self.nbytes, [*self._parts], self._file)
 
+    def __reduce__(self) -> tuple[Callable[[list[bytes]], "KeptRows"], tuple[list[bytes]]]:
+        """Return what makes a copy."""
+        return _in_memory, ([self.packed(index) for index in range(len(self))],)
+
     def _written(self, part: bytes) -> _Place:
-        try:
-            if self._file is None:
+        with explained(tempfile.gettempdir(), _ADVICE):
+            if self._file is None or self._file.pid != os.getpid():
                 self._file = _File()
             return self._file.add(part)
-        except OSError as error:
-            raise StorageFull(path=tempfile.gettempdir(), reason=str(error)) from error
+
+
+def _in_memory(parts: list[bytes]) -> KeptRows:
+    """Return *parts* as they were packed, all of them in memory."""
+    return KeptRows(sum(map(len, parts)), [*parts])
 
 
 def packed(rows: pa.RecordBatch) -> bytes:
@@ -118,7 +132,8 @@ def packed(rows: pa.RecordBatch) -> bytes:
     return bytes(sink.getvalue().to_pybytes())  # the sink's own buffer may be twice as large
 
 
-def unpacked(rows: bytes) -> pa.RecordBatch:
-    """Return the Arrow rows that ``packed`` compressed."""
-    with pa.ipc.open_stream(pa.py_buffer(rows)) as reader:
+def unpacked(rows: bytes, columns: Sequence[int] = ()) -> pa.RecordBatch:
+    """Return the Arrow rows that ``packed`` compressed, with all columns or those of these numbers."""
+    options = pa.ipc.IpcReadOptions(included_fields=[*columns])
+    with pa.ipc.open_stream(pa.py_buffer(rows), options=options) as reader:
         return reader.read_next_batch()

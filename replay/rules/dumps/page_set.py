@@ -1,6 +1,8 @@
 """A set of pages: a bit for each page of the sections that have any."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +17,16 @@ class PageSet:
 
     def add(self, pfn: NDArray[np.int64]) -> None:
         """Add pages."""
-        section = pfn // self.pages_per_section
-        for section_nr in np.unique(section).tolist():
+        for section_nr, rows in _by_section(pfn // self.pages_per_section):
             there = self._section(section_nr)
-            there[pfn[section == section_nr] % self.pages_per_section] = True
+            there[pfn[rows] % self.pages_per_section] = True
             self._bits[section_nr] = np.packbits(there)
 
     def has(self, pfn: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which pages are in it."""
-        section, found = pfn // self.pages_per_section, np.zeros(pfn.size, np.bool_)
-        for section_nr in np.unique(section).tolist():
-            of_it = np.flatnonzero(section == section_nr)
-            found[of_it] = self._section(section_nr)[pfn[of_it] % self.pages_per_section]
+        found = np.zeros(pfn.size, np.bool_)
+        for section_nr, rows in _by_section(pfn // self.pages_per_section):
+            found[rows] = self._section(section_nr)[pfn[rows] % self.pages_per_section]
         return found
 
     def _section(self, section_nr: int) -> NDArray[np.bool_]:
@@ -34,3 +34,11 @@ class PageSet:
         if bits is None:
             return np.zeros(self.pages_per_section, np.bool_)
         return np.unpackbits(bits, count=self.pages_per_section).view(np.bool_)
+
+
+def _by_section(section: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Yield each section, and the rows that are in it."""
+    order = np.argsort(section, kind="stable")
+    borders = np.flatnonzero(np.diff(section[order])) + 1
+    for start, stop in pairwise([0, *borders.tolist(), section.size] if section.size else []):
+        yield int(section[order[start]]), order[start:stop]

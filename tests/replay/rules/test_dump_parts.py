@@ -1,7 +1,9 @@
 """A dump of any size is taken in parts: in whatever order its records come, and wherever a replay stops within it."""
 
 import base64
+import json
 import random
+import time
 from pathlib import Path
 
 import duckdb
@@ -16,11 +18,12 @@ from pagetrail.replay.rules.open_baseline import OpenBaseline
 from pagetrail.replay.store.open_records import open_records
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.details import BaselineBegin
+from pagetrail.schemas.details import BaselineBegin, BaselineEnd
 from pagetrail.schemas.store.kept_rows import packed
 from pagetrail.schemas.store.tables import OPEN_RECORDS_SINCE, SAID_SINCE
 from tests.large_dumps import write_dump
-from tests.replay.states import replay, store, store_of
+from tests.replay.states import folded, replay, store, store_of, trail_of
+from tests.replay.strategies import Machine, to_frames
 
 BATCH = 50
 
@@ -80,6 +83,39 @@ def test_a_set_of_pages_has_those_that_were_added() -> None:
     assert np.array_equal(pages.has(np.arange(2_000)), np.isin(np.arange(2_000), added))
 
 
+def test_a_set_of_pages_in_many_sections_takes_time_for_its_pages_alone() -> None:
+    """Twice as many sections take about twice as long: where each looked at all pages, they took four times as long."""
+    few, many = (cpu_time_of_pages_in(sections) for sections in (4_000, 16_000))
+    assert many < 10 * few + 0.05
+
+
+def cpu_time_of_pages_in(sections: int) -> float:
+    """Return the least CPU time, in seconds, of adding and looking up four pages of each section."""
+    pfn = np.arange(0, sections * 64, 16)
+    took = []
+    for _ in range(3):
+        began, pages = time.process_time(), PageSet(pages_per_section=64)
+        pages.add(pfn)
+        assert pages.has(pfn + 1).sum() == 0
+        took.append(time.process_time() - began)
+    return min(took)
+
+
+def test_impossible_records_are_quarantined_in_the_order_of_the_dump() -> None:
+    """GIVEN a dump out of order WHEN it names blocks that cannot be THEN they are set aside as it lists them."""
+    m = Machine()
+    m.begin()
+    m.emit(Kind.BASELINE_BEGIN, BaselineBegin(name="dump", window_begin=0, window_end=0, entries=5))
+    for pfn, order in ((9, 1), (64, 0), (5, 2), (1 << 50, 0), (3, 1)):
+        m.emit(Kind.BASELINE_ENTRY, pfn=pfn, order=order, pid=1, gfp_mask=0)
+    m.emit(Kind.BASELINE_END, BaselineEnd(name="dump", entries=5))
+    m.end()
+    run = folded(to_frames(m.recordings), kept=False)
+    assert (
+        [pfn for _, pfn, *_ in run.quarantined] == [9, 5, 1 << 50, 3] == [pfn for _, pfn, *_ in m.reference.quarantined]
+    )
+
+
 def test_a_stop_within_a_large_dump_keeps_its_records_in_small_rows(tmp_path: Path) -> None:
     """GIVEN a dump of many frames WHEN replay stops in it THEN no value of its tip is large, and the next takes it as a whole."""
     dump = write_dump(tmp_path / "dump.txt", 140_000, stacks=300)
@@ -89,15 +125,44 @@ def test_a_stop_within_a_large_dump_keeps_its_records_in_small_rows(tmp_path: Pa
     replay(stopped, frames=2)
     (tip,) = store_of(stopped).root.rglob("*.duckdb")
     with duckdb.connect(str(tip), read_only=True) as db:
-        largest, in_all = db.execute("SELECT max(length(value)), sum(length(value)) FROM state").fetchall()[0]
-        assert largest < 1 << 11 < 1 << 20 < in_all
-        assert db.execute("SELECT value FROM meta WHERE key = 'format'").fetchall() == [(str(OPEN_RECORDS_SINCE),)]
+        (largest,) = db.execute("SELECT max(length(value)) FROM state").fetchall()[0]
+        assert largest < 1 << 11
+        (view,) = db.execute("SELECT value FROM state WHERE name = 'view'").fetchall()[0]
+        opened = OpenBaseline.from_plain(json.loads(view), open_records(db, json.loads(view)))
+        (last,) = db.execute("SELECT value FROM meta WHERE key = 'last_seq'").fetchall()[0]
+    assert opened.entries == int(last) - opened.seq > 100_000, "what the dump said so far is not in the tip"
+    assert format_of(tip) == OPEN_RECORDS_SINCE
     replay(stopped)
     replay(whole)
     assert store(stopped) == store(whole)
     (segment,) = store_of(whole).root.rglob("*.duckdb")
-    with duckdb.connect(str(segment), read_only=True) as db:
-        assert db.execute("SELECT value FROM meta WHERE key = 'format'").fetchall() == [(str(SAID_SINCE),)]
+    assert format_of(segment) == SAID_SINCE
+
+
+def test_a_stop_before_the_first_record_of_a_dump_leaves_a_file_that_earlier_versions_read(tmp_path: Path) -> None:
+    """Format 3 has the records in the dump's own values: none of them is an empty list there, and no key that is missing."""
+    m = Machine()
+    m.begin()
+    m.emit(Kind.BASELINE_BEGIN, BaselineBegin(name="dump", window_begin=0, window_end=0, entries=1))
+    before = len(m.recordings[-1])
+    m.emit(Kind.BASELINE_ENTRY, pfn=8, order=0, pid=1, gfp_mask=0)
+    m.emit(Kind.BASELINE_END, BaselineEnd(name="dump", entries=1))
+    m.end()
+    frames = to_frames(m.recordings, [before, 1])
+    stopped, whole = trail_of(tmp_path / "stopped", frames), trail_of(tmp_path / "whole", frames)
+    replay(stopped, frames=1)
+    (tip,) = store_of(stopped).root.rglob("*.duckdb")
+    with duckdb.connect(str(tip), read_only=True) as db:
+        (view,) = db.execute("SELECT value FROM state WHERE name = 'view'").fetchall()[0]
+    assert (json.loads(view)["records"], format_of(tip)) == ([], SAID_SINCE)
+    replay(stopped)
+    replay(whole)
+    assert store(stopped) == store(whole)
+
+
+def format_of(file: Path) -> int:
+    with duckdb.connect(str(file), read_only=True) as db:
+        return int(db.execute("SELECT value FROM meta WHERE key = 'format'").fetchall()[0][0])
 
 
 def test_records_that_an_earlier_format_has_in_one_value_are_read() -> None:
