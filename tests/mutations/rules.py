@@ -227,6 +227,7 @@ MUTATIONS = (
         rule="the reason of a migration belongs to the owner of the first page of the new block, from its event on; other pages "
         "that a migration writes have the old block's; a page that is free again stays free",
         old=" and not only_says_why:\n", new=":\n",
+        tests=STORIES,
     ),
     Mutation(
         name="a-split-makes-surer", module=RECORD,

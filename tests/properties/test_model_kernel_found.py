@@ -126,6 +126,22 @@ def test_a_page_has_the_reason_of_its_migration_from_the_event_on_that_notes_it(
     assert certain(tell.answer(), 20)
 
 
+def test_the_reason_of_a_migration_moves_nothing() -> None:
+    tell = Story(skew=10 * SECOND)
+    tell(Kind.ALLOC, 20)
+    tell(Kind.ALLOC, 30)
+    tell(Kind.MIGRATE, 30, src_pfn=20)
+    tell(Kind.MIGRATE, 20, cpu=1, src_pfn=20, migrate_reason=2)
+    assert certain(tell.answer(), 30)
+
+
+def test_which_owner_a_reason_of_another_cpu_belongs_to_is_unsure_within_the_skew() -> None:
+    tell = Story(skew=2 * SECOND)
+    tell(Kind.ALLOC, 20)
+    tell(Kind.MIGRATE, 20, cpu=1, src_pfn=20, migrate_reason=2)
+    assert not certain(tell.answer(), 20)
+
+
 def test_a_block_that_was_split_while_a_dump_was_read_has_not_the_order_that_was_read() -> None:
     tell = Story()
     begin = tell.now
