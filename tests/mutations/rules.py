@@ -281,8 +281,15 @@ MUTATIONS = (
         tests=(*ORACLE, *LOSSES),
     ),
     Mutation(
-        name="ranges-are-followed", module=RARE, rule="the pages of a range that is allocated as a whole are in doubt",
-        old="    state.lose_pages(pfn, nr_pages, event.seq, event.ts, gap)\n", new="    pass\n",
+        name="ranges-are-never-taken", module=RARE,
+        rule="the pages of a range that is allocated as a whole are in doubt until the call returns",
+        old="    state.facts.open_ranges = [*(o for o in state.facts.open_ranges if o.pid != pid), opened]\n", new="    pass\n",
+        tests=(*ORACLE, *LOSSES),
+    ),
+    Mutation(
+        name="ranges-of-6-1-need-their-return", module=RARE,
+        rule="the pages of a range that is allocated as a whole are in doubt until the call returns",
+        old="    if state.facts.rules.contig_has_own_mask == Either.NO:\n", new="    if False:\n",
         tests=(*ORACLE, *LOSSES),
     ),
     Mutation(
