@@ -49,11 +49,11 @@ if TYPE_CHECKING:
     from pagetrail.queries.holders.attributes import ByOfAll as ByOfAll
     from pagetrail.queries.holders.sums import SumsOfAll as SumsOfAll
     from pagetrail.replay.run.report import ReplayReport as ReplayReport
-    from pagetrail.replay.store.memory import give_back_at_once as give_back_at_once
     from pagetrail.replaying import replay as replay
     from pagetrail.schemas.compat import check_published_schemas as check_published_schemas
     from pagetrail.schemas.compat import check_schema as check_schema
     from pagetrail.schemas.publish import published_schema as published_schema
+    from pagetrail.schemas.store.memory import give_back_at_once as give_back_at_once
     from pagetrail.trail import Time as Time
     from pagetrail.trail import Trail as Trail
     from pagetrail.trail import open as open  # noqa: A004  # pagetrail.open reads well
@@ -71,7 +71,7 @@ _FILES: Final = {
     "queries.holders.attributes": ("BY", "By", "ByOfAll"),
     "queries.holders.sums": ("SumsOfAll",),
     "replay.run.report": ("ReplayReport",),
-    "replay.store.memory": ("give_back_at_once",),
+    "schemas.store.memory": ("give_back_at_once",),
     "replaying": ("replay",),
     "schemas.compat": ("check_published_schemas", "check_schema"),
     "schemas.publish": ("published_schema",),

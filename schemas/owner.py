@@ -46,6 +46,7 @@ class How(enum.IntEnum):
     UNORDERED = 18
     UNLISTED = 19
     CONTIG_RANGE = 21
+    MIGRATE_REASON = 22
 
 
 class Anomaly(enum.IntEnum):

@@ -36,10 +36,13 @@ def records(count: int, *, stacks: int, seed: int = 5) -> Iterator[str]:
         pfn += pages
 
 
-def write_dump(path: Path, count: int, *, stacks: int = 3000) -> Path:
-    """Write a dump of *count* records to *path*; return it."""
+def write_dump(path: Path, count: int, *, stacks: int = 3000, seed: int = 5, mixed: bool = False) -> Path:
+    """Write a dump of *count* records to *path*; return it. *mixed*: its page frame numbers do not rise."""
+    made = records(count, stacks=stacks, seed=seed)
+    if mixed:
+        made = iter(random.Random(seed).sample(list(made), count))
     with path.open("w") as file:
-        file.writelines(records(count, stacks=stacks))
+        file.writelines(made)
     return path
 
 
@@ -54,15 +57,17 @@ def peak(*command: str) -> int:
     return used.ru_maxrss << 10  # Linux counts in KiB
 
 
-def commands(dump: Path, trail: Path) -> dict[str, tuple[str, ...]]:
-    """Return ingest, replay and questions of a dump, by name: arguments for ``peak``, to be run in this order."""
+def commands(*dumps: Path, trail: Path) -> dict[str, tuple[str, ...]]:
+    """Return ingest, replay and questions of the dumps of one boot, by name: arguments for ``peak``, to be run in this order."""
     to = ("--trail", str(trail))
     rows = ("-o", str(trail / "rows.parquet"))
     return {
-        "ingest": ("-m", "pagetrail", "ingest", str(dump), *to),
+        "ingest": ("-m", "pagetrail", "ingest", *map(str, dumps), "--host", "h", "--boot-id", "b", *to),
         "replay": ("-m", "pagetrail", "replay", *to),
         "top": ("-m", "pagetrail", "top", "--by", "stack", "--at", "-0s", *to),
         "leaks": ("-m", "pagetrail", "leaks", "--by", "stack", "--from", "0", "--to", "-0s", *to),
+        "top by pid": ("-m", "pagetrail", "top", "--by", "pid", "--at", "-0s", *to),
+        "table": ("-m", "pagetrail", "snapshot", "--at", "-0s", *to),
         "snapshot": ("-m", "pagetrail", "snapshot", "--all", "--format", "parquet", "--at", "-0s", *rows, *to),
     }
 

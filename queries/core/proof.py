@@ -18,7 +18,7 @@ from pagetrail.schemas.linux.page_flags import KPF_BUDDY
 from pagetrail.schemas.log.contract import FramePlace, LogReader, LogRecord
 from pagetrail.schemas.owner import How
 
-HANDED_ON: Final = (How.SPLIT, How.SPLIT_IMPLIED, How.SPLIT_BY_PAGE_EXT, How.MIGRATE)
+HANDED_ON: Final = (How.SPLIT, How.SPLIT_IMPLIED, How.SPLIT_BY_PAGE_EXT, How.MIGRATE, How.MIGRATE_REASON)
 """What begins a span that keeps the evidence of the span before it."""
 
 FROM_A_DUMP: Final = (How.BASELINE, How.EARLY, How.CONFIRMED, How.SPLIT_BY_PAGE_EXT)

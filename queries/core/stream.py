@@ -23,7 +23,7 @@ from pagetrail.replay.store import read as stored
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import NotFound
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
-from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_LOST, DOUBT_RANGE, DOUBTS_OF_CALLS, OPEN_END
+from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_RANGE, DOUBTS_OF_CALLS, OPEN_END
 from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.times import as_text
 
@@ -295,20 +295,14 @@ class Stream:
         return found[self._known(found)]
 
     def _entries(self, ranges: NDArray[np.void]) -> list[int]:
-        """Return the stream_seq of the call of each range: where it began, what was known of its pages became doubtful, too."""
+        """Return the stream_seq of the call of each range: its entry left a doubt of its own, of that instant alone."""
         if not ranges.size:
             return []
         times = ", ".join(map(str, ranges["from_ts"].tolist()))
-        lost = self._stored(self.files, f"reason = {DOUBT_LOST} AND noticed_ts IN ({times})", {})
-        inside = [
-            lost[
-                (lost["noticed_ts"] == r["from_ts"])
-                & (lost["pfn"] >= r["pfn"])
-                & (lost["pfn"] < r["pfn"] + r["nr_pages"])
-            ]
-            for r in ranges
-        ]
-        return [int(rows["seq"].max(initial=-1)) for rows in inside]
+        where = f"reason = {DOUBT_RANGE} AND from_ts = to_ts AND from_ts IN ({times})"
+        begun = self._stored(self.files, where, {})
+        same = [np.all([begun[name] == r[name] for name in ("from_ts", "pfn", "nr_pages")], axis=0) for r in ranges]
+        return [int(begun["seq"][rows].min(initial=OPEN_END)) for rows in same]
 
     def _known(self, doubts: NDArray[np.void]) -> NDArray[np.bool_]:
         return np.array([self.knows(int(d["noticed_ts"]), int(d["seq"])) for d in doubts], np.bool_)

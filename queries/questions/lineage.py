@@ -22,12 +22,13 @@ LINEAGE_SCHEMA: Final = HISTORY_SCHEMA.append(
 )
 """A row a stay, from when the contents came to when they went; ``src_pfn`` and ``dst_pfn`` are the pages before and after."""
 
-_SAME_PAGE: Final = ("split", "split implied", "split by page ext", "confirmed")
+_SAME_PAGE: Final = ("split", "split implied", "split by page ext", "confirmed", "migrate reason")
 """What begins a span that has the owner of the span before it."""
 
 _LINKS: Final = {
     "alloc": "allocated", "isolate": "isolated", "split": "split", "split implied": "split, as a part was freed",
     "split by page ext": "split, as page_ext's own blocks are", "confirmed": "confirmed by a dump",
+    "migrate reason": "the reason of its migration noted",
 }  # fmt: skip
 
 

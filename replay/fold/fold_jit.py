@@ -123,7 +123,7 @@ def fold(t, o, e, base_seq, start, room_pages):
                     t, o, slot, first, pfn, generation, t.slot[src_section], src - src_section * pages, src, seq, ts, e.cpu[i]
                 )  # fmt: skip
             if reason != ABSENT8:
-                set_reason(t, slot, first, base, generation, seq, ts, reason)
+                set_reason(t, o, slot, first, base, generation, seq, ts, e.cpu[i], reason)
         elif kind == _ISOLATE:
             alloc_block(
                 t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order, e.pid[i], e.tgid[i], e.comm[i],

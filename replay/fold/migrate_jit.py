@@ -16,7 +16,7 @@ from pagetrail.schemas.owner import ABSENT8, Anomaly, Evidence, How, State
 
 _OWNED, _FREED = int(State.OWNED), int(State.FREE)
 _OBSERVED, _INFERRED = int(Evidence.OBSERVED), int(Evidence.INFERRED)
-_H_MIGRATE = int(How.MIGRATE)
+_H_MIGRATE, _H_REASON = int(How.MIGRATE), int(How.MIGRATE_REASON)
 _A_SOURCE = int(Anomaly.MIGRATE_FROM_UNKNOWN)
 _NO, _YES = int(Either.NO), int(Either.YES)
 
@@ -78,19 +78,36 @@ def migrate_head(t, o, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, 
 
 
 @inner
-def set_reason(t, slot, i, base, generation, seq, ts, reason):
-    """Note why the page was migrated, as a part of what it has been since; that it was shows that it is in use.
+def set_reason(t, o, slot, i, base, generation, seq, ts, cpu, reason):
+    """Begin a span in which the owner of a page has the reason of its migration; a page without an owner stays as it is.
 
     Source: mm/page_owner.c, __set_page_owner_migrate_reason (Linux 5.10 to 6.12; 7.2: __folio_set_owner_migrate_reason) writes it
-    for the first page of a block alone. __set_page_owner clears it on all pages of a block.
+    for the first page of a block alone, whether or not the page is allocated: mm/migrate.c, migrate_folio_move (6.1;
+    5.10: unmap_and_move) calls it after the reference to the new page was dropped, so the page may be free again.
+    __set_page_owner clears it on all pages of a block.
     """
-    row = t.owner[slot]
-    if row[i] >= 0 and t.records[row[i]]["state"] == _FREED:
-        used_unseen(t, row, i, 1, base, generation, seq, ts)
     for view in range(2):
         row = t.owner[slot] if view == 0 else t.kernel[slot]
-        if row[i] >= 0 and t.records[row[i]]["state"] == _OWNED:
+        handle = row[i]
+        if handle < 0 or t.records[handle]["state"] != _OWNED or t.records[handle]["migrate_reason"] == reason:
+            continue
+        if t.records[handle]["begin_seq"] == seq:  # the same event copied the owner
             note_reason(t, row, i, reason)
+            continue
+        unordered = races(t, o, row, i, i + 1, ts, cpu)
+        target = take_record(t)
+        t.records[target] = t.records[handle]
+        close(t, handle, base + i, 1, generation, seq, ts, _H_REASON, view)
+        r = t.records[target]
+        r["pages"] = 1
+        r["how"] = _H_REASON
+        r["migrate_reason"] = reason
+        r["begin_seq"] = seq
+        r["begin_ts"] = ts
+        r["cpu"] = cpu
+        if unordered:
+            r["unordered"] = 1
+        row[i] = target
 
 
 @inner

@@ -37,6 +37,7 @@ from pagetrail.replay.rules.state import StreamState
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.details import BaselineBegin
 from pagetrail.schemas.owner import ABSENT64, DOUBT_BASELINE, OPEN_END, Anomaly
+from pagetrail.schemas.store.memory import give_back
 
 _DIFFERENCES_AT_ONCE: Final = 1 << 13
 """Rows that are kept together, and taken out together later."""
@@ -111,6 +112,7 @@ def _page_owner(state: StreamState, opened: OpenBaseline, seq: int, ts: int, app
         if applied:
             _apply(state, opened, entries, seen, seq, ts)
             untouched.add(entries.pfn[heads_of(entries) & ~seen.touched])
+        give_back()
     whole = applied and _is_whole(opened, audit)
     state.facts.audits.append(audit.audit(seq=seq, ts=ts, name=opened.begin.name, applied=applied, whole=whole))
     if applied:
@@ -126,6 +128,7 @@ def _note_said(state: StreamState, opened: OpenBaseline, pages: PageSet, seq: in
     for batch in opened.batches():
         dump = Dump(batch=batch, seq=seq, ts=ts, window_begin=opened.begin.window_begin)
         parts.append(said_by(dump, pages, known, state.said.texts))
+        give_back()
     if parts:
         state.said = with_parts(state.said, parts)
 

@@ -103,35 +103,39 @@ def _named_pages(state: StreamState, pfn: int, order: int | None, nr_pages: int 
 
 
 def take_contig_range(state: StreamState, event: EventRow) -> None:
-    """Doubt the pages of a range that is being taken; after a call that succeeded, all of them have its caller as owner.
+    """Doubt the pages of a range until the call returns; after one that succeeded, its caller owns them from 6.12 on.
 
-    Up to Linux 6.1 they are isolated with a mask of their own, which a probe sees. From 6.12 on they have the caller's mask. Of a
-    kernel that may do either, they stay in doubt when the call returns.
+    Up to Linux 6.1 they are isolated with a mask of their own, which a probe sees, so the return tells nothing new. From 6.12 on
+    they have the caller's mask. Of a kernel that may do either, they stay in doubt when the call returns.
     """
-    detail, is_followed = event.detail(ContigRange), state.facts.rules.contig_has_own_mask != Either.NO
-    pfn, nr_pages = event.value("pfn"), event.value("nr_pages")
-    if detail.phase == "return" and is_followed:
+    detail, pfn, nr_pages = event.detail(ContigRange), event.value("pfn"), event.value("nr_pages")
+    if detail.phase == "return":
         _end_range(state, event)
         return
     if pfn is None or nr_pages is None:
         return
-    gap = Gap(t_lo=event.ts, t_hi=event.ts, reason=f"{detail.call} is not followed")
-    state.lose_pages(pfn, nr_pages, event.seq, event.ts, gap)
-    if is_followed:
-        mask, pid, largest = event.value("gfp_mask"), event.value("pid"), max_order_nr_pages(state.facts.boot)
-        for unreturned in [opened for opened in state.facts.open_ranges if opened.pid == pid]:
-            _lose_return(state, event, unreturned)
-        opened = OpenRange(
-            pfn=pfn, nr_pages=nr_pages, seq=event.seq, ts=event.ts, gfp_mask=mask, pid=pid, first=pfn // largest * largest,
-            stop=min(-(-(pfn + nr_pages) // largest) * largest, int(state.opts[OPT_MAX_PFN])),
-        )  # fmt: skip
-        state.facts.open_ranges = [*(o for o in state.facts.open_ranges if o.pid != pid), opened]
+    mask, pid, seen = event.value("gfp_mask"), event.value("pid"), state.facts.rules.contig_has_own_mask == Either.NO
+    largest = 1 if seen else max_order_nr_pages(state.facts.boot)  # blocks around it are isolated too, and freed again
+    for unreturned in [opened for opened in state.facts.open_ranges if opened.pid == pid]:
+        _lose_return(state, event, unreturned)
+    beyond = int(state.opts[OPT_MAX_PFN])
+    if not 0 <= pfn < min(pfn + nr_pages, beyond):
+        gap = Gap(t_lo=event.ts, t_hi=event.ts, reason=f"{detail.call} took pages that the machine does not have")
+        state.lose(event.seq, event.ts, None, gap)
+    opened = OpenRange(
+        pfn=pfn, nr_pages=nr_pages, seq=event.seq, ts=event.ts, gfp_mask=mask, pid=pid, first=pfn // largest * largest,
+        stop=min(-(-(pfn + nr_pages) // largest) * largest, beyond),
+    )  # fmt: skip
+    state.facts.open_ranges = [*(o for o in state.facts.open_ranges if o.pid != pid), opened]
+    if opened.first < opened.stop:  # as of a time within the call, its doubt is that of its entry
+        state.tables = with_room(state.tables, 1)
+        doubt(state.tables, opened.first, opened.stop - opened.first, event.ts, event.ts, event.seq, DOUBT_RANGE)
 
 
 def _lose_return(state: StreamState, event: EventRow, call: OpenRange) -> None:
     """Doubt what is known of a range whose call has returned unseen: its process calls again, and may have got it."""
     reason = "the return of alloc_contig_range was not seen"
-    if call.first < call.stop:
+    if call.first < call.stop and state.facts.rules.contig_has_own_mask != Either.NO:
         gap = Gap(t_lo=call.ts, t_hi=event.ts, reason=reason)
         state.lose_pages(call.first, call.stop - call.first, event.seq, event.ts, gap)
     _doubt_meanwhile(state, event, call)
@@ -145,6 +149,10 @@ def _end_range(state: StreamState, event: EventRow) -> None:
     pid, ret = event.value("pid"), event.value("ret")
     call = next((opened for opened in state.facts.open_ranges if opened.pid == pid), None)
     state.facts.open_ranges = [opened for opened in state.facts.open_ranges if opened is not call]
+    if state.facts.rules.contig_has_own_mask == Either.NO:
+        if call is not None:
+            _doubt_meanwhile(state, event, call)
+        return
     if call is None or any(gap.t_hi >= call.ts for _, _, gap in state.facts.gaps):
         # the entry, or its own return, may be lost, and this return belong to another call
         reason = "alloc_contig_range returned whose range was not seen"

@@ -57,6 +57,14 @@ class Instance:
                 self._prepare(self._root)
             return self._root
 
+    def give_back(self) -> None:
+        """Let the instance end, and with it what it holds, when nothing is attached any more: the next use creates another.
+
+        DuckDB keeps for later what it took to read or write a file: after a large one, 90 MB.
+        """
+        with self._lock:
+            self._root = None
+
     def retire(self, root: _Connection) -> None:
         """Stop using an instance, if it is the present one; files that are attached to it remain usable if they can be."""
         with self._lock:

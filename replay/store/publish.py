@@ -1,5 +1,6 @@
 """Segments and tips: made in DuckDB and published in the store; replaced tips are removed."""
 
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from tempfile import gettempdir
@@ -11,11 +12,11 @@ import pyarrow as pa
 
 from pagetrail.replay.store.content import Content
 from pagetrail.replay.store.databases import Instance
-from pagetrail.replay.store.memory import give_back
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import meta, opened
 from pagetrail.schemas.errors import SegmentGone, StorageFull, TrailError
 from pagetrail.schemas.store.contract import Store
+from pagetrail.schemas.store.memory import give_back
 from pagetrail.schemas.store.names import overtaken, segment_name, tip_name
 from pagetrail.schemas.store.tables import (
     BLOCK_SIZE,
@@ -43,8 +44,9 @@ def write(place: StreamPlace, content: Content) -> str:
         if stretch.tip
         else segment_name(place.name, stretch.first_seq, stretch.last_seq)
     )
+    large = content.nr_spans >= LARGE_SPANS
     try:
-        if not place.store.publish_if_absent(name, lambda draft: _write_tables(draft, content)):
+        if not place.store.publish_if_absent(name, lambda draft: _write_tables(draft, content.batches(), large=large)):
             _check_same(place.store, name, content.digest)
     except duckdb.Error as error:
         if _is_full(error):
@@ -97,17 +99,16 @@ _WRITERS: Final = Instance(
 )
 
 
-def _write_tables(path: Path, content: Content) -> None:
+def _write_tables(path: Path, tables: Mapping[str, Iterator[pa.RecordBatch]], *, large: bool = False) -> None:
     give_back()
     limit = _LEAST_MEMORY
-    large = content.nr_spans >= LARGE_SPANS
     block_size = LARGE_BLOCK_SIZE if large else BLOCK_SIZE
     try:
         with _WRITERS.attached(path, f"BLOCK_SIZE {block_size}, ROW_GROUP_SIZE {ROW_GROUP_SIZE}") as db:
             segment = db.execute("SELECT current_database()").fetchall()[0][0]
             db.execute("BEGIN")
             db.execute(f"COPY FROM DATABASE empty TO {segment} (SCHEMA)")
-            for name, batches in content.batches().items():
+            for name, batches in tables.items():
                 first = next(batches, None)
                 if first is not None:
                     limit = _allow(db, first, limit)
@@ -119,7 +120,10 @@ def _write_tables(path: Path, content: Content) -> None:
             db.execute("COMMIT")
             db.execute("CHECKPOINT")
     finally:
-        if limit > _LEAST_MEMORY:
+        if large:
+            _WRITERS.give_back()
+            give_back()
+        elif limit > _LEAST_MEMORY:
             _WRITERS.root().execute(f"SET memory_limit = '{_LEAST_MEMORY}B'")
 
 

@@ -100,6 +100,11 @@ def hold(store: Store, name: str) -> Held:
     return held
 
 
+def give_back() -> None:
+    """Give back what DuckDB keeps of large files that have been read."""
+    _DATABASES.give_back()
+
+
 def _damaged(store: Store, name: str, error: duckdb.Error) -> SegmentDamaged:
     """Return the error for an error of DuckDB: the file is damaged, or was removed before DuckDB opened it."""
     where = store.where(name)

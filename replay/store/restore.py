@@ -37,14 +37,14 @@ from pagetrail.replay.rules.state import StreamState
 from pagetrail.replay.store.content import Link
 from pagetrail.replay.store.open_records import SELECT_VALUES, open_records
 from pagetrail.replay.store.place import StreamPlace
-from pagetrail.replay.store.read import arrays, columns, meta, opened
+from pagetrail.replay.store.read import arrays, columns, give_back, meta, opened
 from pagetrail.replay.store.state_digest import EndedSums
 from pagetrail.schemas.errors import SegmentGone
 from pagetrail.schemas.owner import DOUBT_DTYPE, OPEN_END, STAMP_DTYPE, VALUE_DTYPE, VALUE_SAID_DTYPE
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.kept_rows import KeptRows
 from pagetrail.schemas.store.names import StoreFile
-from pagetrail.schemas.store.tables import SAID_SINCE
+from pagetrail.schemas.store.tables import LARGE_SPANS, SAID_SINCE
 from pagetrail.schemas.structs import whole
 
 _LOOKS: Final = 5
@@ -122,6 +122,8 @@ def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:
         _restore_values(state, db, tip=file.tip)
         if int(header["format"]) >= SAID_SINCE:
             _restore_said(state, db, tip=file.tip)
+    if state.baseline is not None or state.tables.counts[LIVE] >= LARGE_SPANS:
+        give_back()
     digest = header["parent_digest" if file.tip else "digest"]
     return Link(digest=digest, ended=EndedSums.from_plain(saved["ended"]))
 

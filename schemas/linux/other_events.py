@@ -33,7 +33,7 @@ NOTHING_NEW: Final = frozenset(
         "page_ref_unfreeze",
         # vmalloc.h, percpu.h: ranges of addresses
         "alloc_vmap_area", "free_vmap_area_noflush", "percpu_alloc_percpu", "percpu_alloc_percpu_fail", "percpu_free_percpu",
-        # mm/page_owner.c, __set_page_owner_migrate_reason: a probe of that name is read; readers before version 4 ignored it
+        # mm/page_owner.c, __set_page_owner_migrate_reason: a probe of that name is read; readers before version 5 ignored it
         "migrate_reason",
         # other subsystems, whose names have no prefix of their own
         "alloc_extent_state", "free_extent_state", "find_free_extent", "kfree_skb", "kmem_alloc", "module_free",

@@ -170,27 +170,64 @@ MUTATIONS = (
     ),
     Mutation(
         name="a-reason-is-not-noted", module=MIGRATE,
-        rule="the reason of a migration belongs to the first page of the new block; other pages that a migration writes have the "
-        "old block's; it shows that the page is in use",
-        old='    t.records[row[i]]["migrate_reason"] = reason\n', new='    pass\n',
+        rule="the reason of a migration belongs to the owner of the first page of the new block, from its event on; other pages "
+        "that a migration writes have the old block's; a page that is free again stays free",
+        old='        r["migrate_reason"] = reason\n', new="        pass\n",
+    ),
+    Mutation(
+        name="a-reason-is-not-noted-with-the-copy", module=MIGRATE,
+        rule="the reason of a migration belongs to the owner of the first page of the new block, from its event on; other pages "
+        "that a migration writes have the old block's; a page that is free again stays free",
+        old="            note_reason(t, row, i, reason)\n", new="            pass\n",
     ),
     Mutation(
         name="a-reason-is-every-pages", module=MIGRATE,
-        rule="the reason of a migration belongs to the first page of the new block; other pages that a migration writes have the "
-        "old block's; it shows that the page is in use",
-        old='    if t.records[handle]["pages"] > 1:\n', new='    if False:\n',
+        rule="the reason of a migration belongs to the owner of the first page of the new block, from its event on; other pages "
+        "that a migration writes have the old block's; a page that is free again stays free",
+        old='    if t.records[handle]["pages"] > 1:\n', new="    if False:\n",
+    ),
+    Mutation(
+        name="a-reason-began-with-its-owner", module=MIGRATE,
+        rule="the reason of a migration belongs to the owner of the first page of the new block, from its event on; other pages "
+        "that a migration writes have the old block's; a page that is free again stays free",
+        old='        if t.records[handle]["begin_seq"] == seq:', new="        if True:",
+    ),
+    Mutation(
+        name="a-reason-gives-a-free-page-an-owner", module=MIGRATE,
+        rule="the reason of a migration belongs to the owner of the first page of the new block, from its event on; other pages "
+        "that a migration writes have the old block's; a page that is free again stays free",
+        old='if handle < 0 or t.records[handle]["state"] != _OWNED or t', new="if handle < 0 or t",
+    ),
+    Mutation(
+        name="a-reason-hides-that-clocks-differ", module=MIGRATE,
+        rule="the reason of a migration belongs to the owner of the first page of the new block, from its event on; other pages "
+        "that a migration writes have the old block's; a page that is free again stays free",
+        old='        if unordered:\n', new="        if False:\n",
     ),
     Mutation(
         name="an-earlier-reason-is-the-heads-too", module=MIGRATE,
-        rule="the reason of a migration belongs to the first page of the new block; other pages that a migration writes have the "
-        "old block's; it shows that the page is in use",
+        rule="the reason of a migration belongs to the owner of the first page of the new block, from its event on; other pages "
+        "that a migration writes have the old block's; a page that is free again stays free",
         old="    note_reason(t, row, i, ABSENT8)\n", new="    pass\n",
     ),
     Mutation(
+        name="an-earlier-reason-is-the-kernels-heads-too", module=MIGRATE,
+        rule="the reason of a migration belongs to the owner of the first page of the new block, from its event on; other pages "
+        "that a migration writes have the old block's; a page that is free again stays free",
+        old="        note_reason(t, t.kernel[slot], i, ABSENT8)\n", new="        pass\n",
+    ),
+    Mutation(
         name="a-reason-copies-too", module=FOLD,
-        rule="the reason of a migration belongs to the first page of the new block; other pages that a migration writes have the "
-        "old block's; it shows that the page is in use",
+        rule="the reason of a migration belongs to the owner of the first page of the new block, from its event on; other pages "
+        "that a migration writes have the old block's; a page that is free again stays free",
         old="            if src != pfn or reason == ABSENT8:\n", new="            if True:\n",
+    ),
+    Mutation(
+        name="a-reason-is-a-move", module=FOLD,
+        rule="the reason of a migration belongs to the owner of the first page of the new block, from its event on; other pages "
+        "that a migration writes have the old block's; a page that is free again stays free",
+        old=" and not only_says_why:\n", new=":\n",
+        tests=STORIES,
     ),
     Mutation(
         name="a-split-makes-surer", module=RECORD,
@@ -244,8 +281,15 @@ MUTATIONS = (
         tests=(*ORACLE, *LOSSES),
     ),
     Mutation(
-        name="ranges-are-followed", module=RARE, rule="the pages of a range that is allocated as a whole are in doubt",
-        old="    state.lose_pages(pfn, nr_pages, event.seq, event.ts, gap)\n", new="    pass\n",
+        name="ranges-are-never-taken", module=RARE,
+        rule="the pages of a range that is allocated as a whole are in doubt until the call returns",
+        old="    state.facts.open_ranges = [*(o for o in state.facts.open_ranges if o.pid != pid), opened]\n", new="    pass\n",
+        tests=(*ORACLE, *LOSSES),
+    ),
+    Mutation(
+        name="ranges-of-6-1-need-their-return", module=RARE,
+        rule="the pages of a range that is allocated as a whole are in doubt until the call returns",
+        old="    if state.facts.rules.contig_has_own_mask == Either.NO:\n", new="    if False:\n",
         tests=(*ORACLE, *LOSSES),
     ),
     Mutation(

@@ -103,14 +103,43 @@ def test_a_page_that_is_used_anew_has_no_earlier_reason(kind: Kind, columns: dic
     assert tell.answer().said.proven["migrate_reason"][20] == ABSENT8
 
 
-def test_a_page_that_is_told_why_it_was_migrated_is_in_use() -> None:
+def test_the_reason_of_a_migration_leaves_a_page_free_that_was_freed_before() -> None:
+    """Linux 5.10 and 6.1 note the reason after the reference to the new page was dropped."""
     tell = Story()
+    tell(Kind.ALLOC, 8)
+    tell(Kind.ISOLATE, 20)
+    tell(Kind.MIGRATE, 20, src_pfn=8)
     tell(Kind.FREE, 20)
-    assert certain(tell.answer(), 20)
     tell(Kind.MIGRATE, 20, src_pfn=20, migrate_reason=2)
     answer = tell.answer()
-    assert answer.said.proven["state"][20] != State.FREE
-    assert not certain(answer, 20)
+    assert (answer.said.proven["state"][20], answer.said.proven["migrate_reason"][20]) == (State.FREE, ABSENT8)
+    assert certain(answer, 20)
+
+
+def test_a_page_has_the_reason_of_its_migration_from_the_event_on_that_notes_it() -> None:
+    tell = Story()
+    tell(Kind.ALLOC, 8)
+    tell(Kind.ISOLATE, 20)
+    copied = tell(Kind.MIGRATE, 20, src_pfn=8)
+    noted = tell(Kind.MIGRATE, 20, src_pfn=20, migrate_reason=2)
+    assert [tell.answer(at).said.proven["migrate_reason"][20] for at in (copied, noted)] == [ABSENT8, 2]
+    assert certain(tell.answer(), 20)
+
+
+def test_the_reason_of_a_migration_moves_nothing() -> None:
+    tell = Story(skew=10 * SECOND)
+    tell(Kind.ALLOC, 20)
+    tell(Kind.ALLOC, 30)
+    tell(Kind.MIGRATE, 30, src_pfn=20)
+    tell(Kind.MIGRATE, 20, cpu=1, src_pfn=20, migrate_reason=2)
+    assert certain(tell.answer(), 30)
+
+
+def test_which_owner_a_reason_of_another_cpu_belongs_to_is_unsure_within_the_skew() -> None:
+    tell = Story(skew=2 * SECOND)
+    tell(Kind.ALLOC, 20)
+    tell(Kind.MIGRATE, 20, cpu=1, src_pfn=20, migrate_reason=2)
+    assert not certain(tell.answer(), 20)
 
 
 def test_a_block_that_was_split_while_a_dump_was_read_has_not_the_order_that_was_read() -> None:

@@ -94,6 +94,23 @@ def range_call(tell: Story, phase: Literal["entry", "return"], **columns: int) -
     )
 
 
+@pytest.mark.parametrize(("release", "ret"), [("5.10.223", -16), ("5.10.223", 0), ("6.1.192", 0), ("6.12.117", -16)])
+def test_what_was_known_of_a_range_counts_again_when_the_call_has_returned(
+    tmp_path: Path, release: str, ret: int
+) -> None:
+    tell = Story(boot=BOOT.model_copy(update={"release": release}))
+    for pfn in (8, 40):
+        tell(Kind.ALLOC, pfn)
+    range_call(tell, "entry", pfn=0, nr_pages=32, gfp_mask=0xCC0)
+    within = tell(Kind.ALLOC, 90)
+    range_call(tell, "return", ret=ret)
+    tell(Kind.ALLOC, 20)
+    tell(Kind.MIGRATE, 20, src_pfn=40)
+    trail = tell.trail(tmp_path / "trail")
+    assert [sure(trail, pfn) for pfn in (8, 20)] == [True, True]
+    assert not sure(trail, 8, within)
+
+
 @pytest.mark.parametrize("returned", [False, True])
 def test_until_the_call_returns_what_is_freed_in_a_range_is_in_doubt(tmp_path: Path, returned: bool) -> None:
     tell = Story(boot=RELEASE)

@@ -16,28 +16,33 @@ Call = tuple[int, range, int | None]
 
 
 def take_contig_range(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
-    stamps = oracle.kernel_does.contig != "isolated"
-    if said["phase"] == "return" and stamps:
+    if said["phase"] == "return":
         end_range(oracle, event)
     elif "pfn" in event and "nr_pages" in event:
         pages = range(event["pfn"], event["pfn"] + event["nr_pages"])
-        lose_pages(oracle, pages, oracle.ts, oracle.ts)
-        if stamps:
-            lose_return(oracle, oracle.ranges.get(event.get("pid")))
-            oracle.ranges[event.get("pid")] = (oracle.ts, pages, event.get("gfp_mask"))
+        lose_return(oracle, oracle.ranges.get(event.get("pid")))
+        if not pages or not 0 <= pages.start < oracle.beyond:
+            oracle.gap_ends.append(oracle.ts)
+        oracle.ranges[event.get("pid")] = (oracle.ts, pages, event.get("gfp_mask"))
+        for page in largest_blocks(oracle, pages):
+            oracle.doubt(page, oracle.ts, oracle.ts, DOUBT_RANGE)
 
 
 def lose_return(oracle: "Reference", call: Call | None) -> None:
     """The process calls again, so that it has returned, nobody knows when and with what."""
     if call is not None:
         around = largest_blocks(oracle, call[1])
-        if around:
+        if around and oracle.kernel_does.contig != "isolated":
             lose_pages(oracle, around, call[0], oracle.ts)
         doubt_meanwhile(oracle, call)
 
 
 def end_range(oracle: "Reference", event: Event) -> None:
     call = oracle.ranges.pop(event.get("pid"), None)
+    if oracle.kernel_does.contig == "isolated":
+        if call is not None:
+            doubt_meanwhile(oracle, call)
+        return
     if call is None or any(end >= call[0] for end in oracle.gap_ends):
         oracle.gap_ends.append(oracle.ts)
         if call is not None:
@@ -59,7 +64,8 @@ def doubt_meanwhile(oracle: "Reference", call: Call) -> None:
 
 
 def largest_blocks(oracle: "Reference", pages: range) -> range:
-    around = range(pages.start // oracle.largest * oracle.largest, -(-pages.stop // oracle.largest) * oracle.largest)
+    largest = 1 if oracle.kernel_does.contig == "isolated" else oracle.largest
+    around = range(pages.start // largest * largest, -(-pages.stop // largest) * largest)
     return around[: max(oracle.beyond - around.start, 0)]
 
 

@@ -47,12 +47,19 @@ def says_only_why(event: Event) -> bool:
 
 
 def set_reason(oracle: "Reference", pfn: int, reason: int) -> None:
-    """Why a page was migrated belongs to what it is already; its neighbours have none."""
-    if is_free(oracle, pfn):
-        used_unseen(oracle, pfn)
+    """Who owns a page goes on as its owner, with the reason of the migration; nobody's page and its neighbours have none."""
     for view in (oracle.proven, oracle.kernel):
-        if pfn in view and view[pfn].state == State.OWNED and view[pfn].migrate_reason != reason:
-            view[pfn] = view[pfn].but(migrate_reason=reason)
+        there = view.get(pfn)
+        if there is None or there.state != State.OWNED or there.migrate_reason == reason:
+            continue
+        after = there.but(migrate_reason=reason)
+        if there.begin_seq < oracle.seq:
+            unordered = max(races_with(oracle, pfn, view), there.unordered)
+            after = after.but(
+                how=How.MIGRATE_REASON, begin_seq=oracle.seq, begin_ts=oracle.ts, cpu=oracle.cpu, unordered=unordered
+            )
+            oracle.end(pfn, How.MIGRATE_REASON, view)
+        view[pfn] = after
 
 
 def without_reason(owner: Owner) -> Owner:
