@@ -50,7 +50,10 @@ def replay(
     kafka_config: KafkaConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fold the log into segments, continuing where the last replay stopped."""
+    """Fold the log into segments, continuing where the last replay stopped.
+
+    Records of a large dump wait in a temporary file, in $TMPDIR: up to 150 bytes a record.
+    """
     address = parse_log(log, kafka_config)
     with signals_noted() as stopped, progress("replay") as bar:
         task = bar.add_task("", total=None, note="")

@@ -72,16 +72,20 @@ def new_tables(pages_per_section: int) -> Tables:
     return tables
 
 
-def grown(array: Array, size: int) -> Array:
-    """Return *array* with at least *size* rows, doubling; new rows are zero."""
-    return array if array.shape[0] >= size else extended(array, max(size, 2 * array.shape[0]))
+def grown(array: Array, size: int, used: int | None = None) -> Array:
+    """Return *array* with at least *size* rows, doubling; see ``extended``."""
+    return array if array.shape[0] >= size else extended(array, max(size, 2 * array.shape[0]), used)
 
 
-def extended(array: Array, rows: int) -> Array:
-    """Return *array* with *rows* rows; new rows are zero, and take no memory until they are written."""
+def extended(array: Array, rows: int, used: int | None = None) -> Array:
+    """Return *array* with *rows* rows, the first *used* of which, null: all, are those of it.
+
+    The others are zero, and take no memory until they are written.
+    """
     larger = np.zeros((rows, *array.shape[1:]), array.dtype)
     source, target = (whole(array), whole(larger)) if array.dtype.names else (array, larger)
-    target[: array.shape[0]] = source
+    kept = array.shape[0] if used is None else used
+    target[:kept] = source[:kept]
     return larger
 
 
@@ -92,11 +96,20 @@ def with_room(tables: Tables, pages: int) -> Tables:
     if counts[SPARE] < need:
         tables = with_records(tables, int(counts[SPARE]) + max(need, tables.records.shape[0]))
     return tables._replace(
-        runs=grown(tables.runs, int(counts[RUNS]) + need),
-        closed=grown(tables.closed, int(counts[RUNS]) + need),
-        doubts=grown(tables.doubts, int(counts[DOUBTS]) + need),
-        quarantine=grown(tables.quarantine, int(counts[QUARANTINE]) + QUARANTINE_ROWS),
+        runs=_with_rows(tables.runs, int(counts[RUNS]), need),
+        closed=_with_rows(tables.closed, int(counts[RUNS]), need),
+        doubts=_with_rows(tables.doubts, int(counts[DOUBTS]), need),
+        quarantine=_with_rows(tables.quarantine, int(counts[QUARANTINE]), QUARANTINE_ROWS),
     )
+
+
+def with_doubts(tables: Tables, rows: int) -> Tables:
+    """Return *tables* with room for so many doubts."""
+    return tables._replace(doubts=_with_rows(tables.doubts, int(tables.counts[DOUBTS]), rows))
+
+
+def _with_rows(array: Array, used: int, more: int) -> Array:
+    return grown(array, used + more, used)
 
 
 def with_records(tables: Tables, unused: int) -> Tables:

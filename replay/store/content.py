@@ -80,7 +80,8 @@ class Content:
     def __init__(self, stretch: Stretch, parent: Link) -> None:
         s = self.stretch = stretch
         self.parent = parent
-        self.doubts = np.concatenate([s.doubts, open_call_doubts(s.facts)])
+        of_calls = open_call_doubts(s.facts)
+        self.doubts = np.concatenate([s.doubts, of_calls]) if of_calls.size else s.doubts
         self.digest = self._digest()
         ended = parent.ended.plus(self._ended())
         self.state_digest = self._state_digest(ended)

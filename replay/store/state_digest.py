@@ -36,7 +36,7 @@ _VALUE: Final = tuple(n for n in (VALUE_DTYPE.names or ()) if n not in (*_RANGE,
 _QUARANTINED: Final = ("seq", "order", "kind")
 
 _AT_ONCE: Final = 1 << 15
-"""Ended spans that are summed at once: their columns as 64 bits take twice as much as they do."""
+"""Ended spans, or doubts, that are summed at once: their columns as 64 bits take twice as much as they do."""
 
 _MASK: Final = (1 << 64) - 1
 _ABSENT: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -98,9 +98,13 @@ def _spans_sum(
 ) -> int:
     texts = np.array([*(_name(comm) for comm in comms), 0], np.uint64)
     stacks = np.array([*(stack_id & _MASK for stack_id in stack_ids), 0], np.uint64)
+    return _in_all(_some_spans_sum(runs, records, texts, stacks) for runs, records in pieces)
+
+
+def _in_all(sums: Iterable[int]) -> int:
+    """Return the sum of sums over some rows each: of both halves by itself."""
     low = high = 0
-    for runs, records in pieces:
-        more = _some_spans_sum(runs, records, texts, stacks)
+    for more in sums:
         low, high = (low + more) & _MASK, (high + (more >> 64)) & _MASK
     return low | high << 64
 
@@ -130,7 +134,10 @@ def values_sum(rows: NDArray[np.void], fields: Sequence[str]) -> int:
 
 def doubts_sum(rows: NDArray[np.void]) -> int:
     """Return the sum over doubts: DOUBT_DTYPE."""
-    return _ranges_sum({name: _wide(rows[name]) for name in _DOUBT}, rows["pfn"], rows["nr_pages"])
+    pieces = (rows[start : start + _AT_ONCE] for start in range(0, rows.size, _AT_ONCE))
+    return _in_all(
+        _ranges_sum({name: _wide(some[name]) for name in _DOUBT}, some["pfn"], some["nr_pages"]) for some in pieces
+    )
 
 
 def quarantined_sum(rows: NDArray[np.int64]) -> int:
