@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from pagetrail.dumps_alone import dumps_in_order as dumps_in_order
+    from pagetrail.dumps_alone import stack_handles_among as stack_handles_among
     from pagetrail.ingesting import ingest as ingest
     from pagetrail.ingesting import ingest_all as ingest_all
     from pagetrail.log_events import events as events
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
 
 
 _FILES: Final = {
-    "dumps_alone": ("dumps_in_order",),
+    "dumps_alone": ("dumps_in_order", "stack_handles_among"),
     "ingesting": ("ingest", "ingest_all"),
     "log_events": ("events", "events_of", "time_text_of"),
     "producers.log.ingest": ("IngestReport",),

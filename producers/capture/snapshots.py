@@ -11,6 +11,11 @@ from pagetrail.producers.inputs import PACKED_SUFFIX, Input, find_compressed, op
 
 DUMP: Final = "page_owner.txt"
 ARCHIVE: Final = "page_owner_dumps.tar"
+_STACK_HANDLES: Final = (
+    "show_stacks_handles.txt",
+    "show_stacks_handles",
+    "page_owner_stacks/show_stacks_handles",
+)
 _MEMBER: Final = re.compile(rf"(?:.*/)?snapshots/([^/]+)/page_owner\.txt{PACKED_SUFFIX}?$")
 
 
@@ -52,6 +57,11 @@ class Snapshots:
     def file(self, name: str, file: str) -> Path | None:
         """Return the path of *file* of snapshot *name*, plain or compressed, if it is there."""
         return find_compressed(self._directory / name, file)
+
+    def stack_handles(self) -> list[Path]:
+        """Return the files that say which stack a handle of this boot is: of any snapshot, and of the capture itself."""
+        folders = [self._directory.parent, *(self._directory / name for name in self.names)]
+        return [path for folder in folders for name in _STACK_HANDLES if (path := find_compressed(folder, name))]
 
     def first(self, file: str) -> str | None:
         """Return *file* of the first snapshot, if it is there."""

@@ -66,7 +66,9 @@ PAGE_OWNER_STACKS: Final = Format(
     line=re.compile(
         rb"\s*(?:nr_base_pages|stack_count|handle): \d+\s*$"
     ),  # mm/page_owner.c, stack_print (Linux 6.9 to 7.2)
-    instead=_DUMP_INSTEAD + "; 'pagetrail audit --show-stacks FILE --at TIME' compares the sums with a replay",
+    instead=_DUMP_INSTEAD
+    + "; give show_stacks_handles in one command with a dump that has handles in place of stacks; "
+    "'pagetrail audit --show-stacks FILE --at TIME' compares the sums with a replay",
 )
 PERF_TRACE: Final = Format(
     name="output of perf trace, which has no time that can be compared and leaves out fields",

@@ -1,7 +1,7 @@
 """Jit functions of the page_owner parser: plain arrays in, plain arrays out.
 
 A record is what ``print_page_owner`` of mm/page_owner.c prints, in any of its forms since Linux 3.19: a header line, a
-PFN line, a stack (lines that begin with a space), maybe lines on migration and memory cgroup, and an empty line.
+PFN line, a stack (lines that begin with a space) or its handle, maybe lines on migration and memory cgroup, and an empty line.
 
 A *region* reaches from a line with the marker (the beginning of a header, anywhere in the line) to the next such line. A region
 that is exactly one record is read here. Any other is listed as odd, and ``tolerant`` reads it.
@@ -38,7 +38,8 @@ ABSENT: Final = np.iinfo(np.int64).min
 # Rows of the field matrix, and of the tables of distinct texts (COMM, STACK, CGROUP, FLAG_NAMES minus COMM).
 PFN, ORDER, GFP, PID, TGID, TS, FREE_TS, MIGRATETYPE, BLOCK_MIGRATETYPE, REASON, FLAGS, MEMCG = range(12)
 COMM, STACK, CGROUP, FLAG_NAMES = range(12, 16)
-FIELDS: Final = 16
+HANDLE: Final = 16
+FIELDS: Final = 17
 TEXTS: Final = 4
 
 # What the parser is doing, and the slots of its state.
@@ -71,6 +72,7 @@ _TYPE: Final = _word(b" type ")
 _BLOCK: Final = _word(b" Block ")
 _FLAGS: Final = _word(b" Flags ")
 _MIGRATED: Final = _word(b"Page has been migrated, last migrate reason: ")
+_STACK_HANDLE: Final = _word(b"handle: ")
 _SLAB: Final = _word(b"Slab cache page")
 _CHARGED: Final = _word(b"Charged ")
 _OBJCG: Final = _word(b"(via objcg) ")
@@ -354,6 +356,19 @@ def _other_line(buf: Bytes, pos: int, end: int, row: int, out: Ints, slots: Ints
 
 
 @inner
+def _handle_line(buf: Bytes, pos: int, end: int, row: int, out: Ints) -> bool:
+    """Read the handle of a stack, which is said once.
+
+    Source: mm/page_owner.c, print_page_owner (a series of May 2026, "add print_mode filter": mode=handle, mode=stack_handle).
+    """
+    value, behind = _decimal(buf, _at(buf, pos, end, _STACK_HANDLE), end)
+    if behind != end or out[HANDLE, row] != ABSENT:
+        return False
+    out[HANDLE, row] = value
+    return True
+
+
+@inner
 def _hexadecimal_begin(buf: Bytes, pos: int, end: int) -> int:
     """Return where the 0x is of the hexadecimal number that ends [pos, end), or -1."""
     i = end - 1
@@ -429,6 +444,8 @@ def _record(buf: Bytes, pos: int, stop: int, row: int, out: Ints, slots: Ints, s
         elif buf[line] == _SPACE and not others:
             stack = line if stack < 0 else stack
             stack_end = end
+        elif buf[line] == _STACK_HANDLE[0]:
+            good = _handle_line(buf, line, end, row, out)
         else:
             others = True
             good = _other_line(buf, line, end, row, out, slots, spans)
