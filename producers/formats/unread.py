@@ -119,7 +119,7 @@ COUNTERS: Final = Format(
         rb"|Node \d+, zone +\S+\s*$|0x[0-9a-f]+-0x[0-9a-f]+ +\d+ \S+\+0x|[0-9a-f]+-[0-9a-f]+ [r-][w-][x-][ps] "
         rb"|Cache \S+\s*$|# event histogram|name: mm_page_\w+\s*$"
     ),
-    instead=_DUMP_INSTEAD,
+    instead=_DUMP_INSTEAD + "; 'pagetrail audit --allocinfo FILE --at TIME' compares /proc/allocinfo with a replay",
 )
 DIFF: Final = Format(
     name="a difference of two texts, as diff prints it",

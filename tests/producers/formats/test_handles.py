@@ -106,6 +106,7 @@ def test_the_command_takes_the_list_beside_the_dump_and_says_what_stays_unknown(
     assert "2 of its records name their stack by a handle that only show_stacks_handles" in alone.err
     run("replay", "--trail", tmp_path / "without")
     assert stacks_of(tmp_path / "without") == {8: None, 9: None}
+    assert "stack     (not recorded)" in run("owner", "8", "--at", "-0s", "--trail", tmp_path / "without").out
     later = run("ingest", dump, listed, "--trail", tmp_path / "without")
     assert later.code == 2
     assert "no show_stacks_handles" in later.err
