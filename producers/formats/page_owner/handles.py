@@ -1,9 +1,10 @@
 """Handles in place of stacks: what page_owner prints in mode=handle, and which stack each means, as show_stacks_handles says.
 
-A handle is of one boot: that of another is another stack, or none. The list of stacks only grows while a kernel runs, so one
-that was read later than a dump has all of its handles.
+A handle is of one boot: that of another is another stack, or none. The list of stacks only grows while a kernel runs: it should be
+read after the dump. It lacks the stack of pages from before page_owner started, and stacks for which it got no memory.
 
-Source: mm/page_owner.c, stack_print and add_stack_record_to_list (Linux 7.2); print_page_owner (a series of May 2026).
+Source: mm/page_owner.c, stack_print, init_pages_in_zone and add_stack_record_to_list (Linux 7.2); print_page_owner (a series of May
+2026).
 """
 
 from collections.abc import Mapping
