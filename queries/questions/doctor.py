@@ -195,6 +195,10 @@ def _causes(kind: Anomaly, facts: Facts) -> list[str]:
         causes = _unseen_allocations(facts)
     elif kind == Anomaly.ALLOC_OVER_OWNED:
         causes = ["a free without an event (the kernels whose source was read have none)"]
+        if facts.rules.contig_has_own_mask != Either.NO and Coverage(facts.coverage).now("contig_range"):
+            causes.append(
+                "a contiguous range, whose blocks are split before its call returns (CMA, alloc_contig_range)"
+            )
     else:
         return []
     if facts.gaps:

@@ -82,6 +82,17 @@ def test_the_doctor_names_compaction_where_vmstat_shows_of_other_times_alone_tha
     assert found["detail"].endswith("; possible causes: free pages that compaction took")
 
 
+def test_the_doctor_names_contiguous_ranges_where_their_pages_were_owned_before_their_calls_returned(
+    tmp_path: Path,
+) -> None:
+    tell = Story(boot=BOOT.model_copy(update={"release": "6.12.117"}))
+    tell.log.say(Kind.COVERAGE, tell.now, Coverage(kinds=("contig_range",), declared_by="the story"))
+    for _ in range(2):
+        tell(Kind.ALLOC, 4)
+    (found,) = (row for row in tell.trail(tmp_path / "trail").doctor().to_pylist() if row["what"] == "alloc over owned")
+    assert "a contiguous range, whose blocks are split" in found["detail"]
+
+
 def test_the_doctor_names_lost_events_where_there_were_some(tmp_path: Path) -> None:
     tell = Story()
     tell(Kind.ALLOC, 4)
