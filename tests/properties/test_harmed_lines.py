@@ -21,7 +21,7 @@ from tests.model.config import ModelConfig
 from tests.model.events import pick
 from tests.model.kernel import History, ModelKernel
 from tests.oracles.answers import answers, describe, expected, wrong_and_certain
-from tests.oracles.text import Row, rows_of
+from tests.oracles.text.reading import Row, rows_of
 from tests.producers.formats.text_samples import slices
 from tests.properties.harm import harmed, swapped
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pagetrail.producers.formats import interning_jit
-from pagetrail.producers.formats.page_owner import page_owner_jit
+from pagetrail.producers.formats.page_owner import page_owner_jit, record_lines_jit, scan_jit
 from pagetrail.producers.formats.text import ftrace_jit, perf_jit, text_jit
 from pagetrail.replay.fold import fold_jit, record_jit
 from pagetrail.schemas.jit import inlined_digest
@@ -139,8 +139,8 @@ def test_code_on_disk_that_cannot_be_read_is_compiled_again(runs_after_damage: l
         (ftrace_jit.scan_ftrace, text_jit, "_PFN"),
         (perf_jit.scan_perf, text_jit, "page_event"),
         (perf_jit.scan_perf, text_jit, "R_PFN"),
-        (page_owner_jit.parse, page_owner_jit, "_decimal"),
-        (page_owner_jit.parse, page_owner_jit, "_REASONS"),
+        (page_owner_jit.parse, scan_jit, "read_decimal"),
+        (page_owner_jit.parse, record_lines_jit, "_REASONS"),
         (fold_jit.fold, record_jit, "close"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.producers.formats.page_owner import page_owner_jit as dump_jit
+from pagetrail.producers.formats.page_owner import layout, page_owner_jit
 from pagetrail.producers.formats.page_owner.filter_marks import FilterMarks
 from pagetrail.producers.formats.page_owner.handles import Handles, NamedStacks
 from pagetrail.producers.formats.page_owner.lines import PAGE_OWNER_DIALECT, Dialect, Fields
@@ -26,24 +26,24 @@ _MAX_ODD: Final = 1 << 11
 _SLOTS: Final = 1 << 16
 
 _NUMBERS: Final = {
-    "pfn": dump_jit.PFN,
-    "order": dump_jit.ORDER,
-    "gfp_mask": dump_jit.GFP,
-    "pid": dump_jit.PID,
-    "tgid": dump_jit.TGID,
-    "ts_nsec": dump_jit.TS,
-    "free_ts_nsec": dump_jit.FREE_TS,
-    "migratetype": dump_jit.MIGRATETYPE,
-    "block_migratetype": dump_jit.BLOCK_MIGRATETYPE,
-    "migrate_reason": dump_jit.REASON,
-    "page_flags": dump_jit.FLAGS,
-    "memcg_flags": dump_jit.MEMCG,
+    "pfn": layout.PFN,
+    "order": layout.ORDER,
+    "gfp_mask": layout.GFP,
+    "pid": layout.PID,
+    "tgid": layout.TGID,
+    "ts_nsec": layout.TS,
+    "free_ts_nsec": layout.FREE_TS,
+    "migratetype": layout.MIGRATETYPE,
+    "block_migratetype": layout.BLOCK_MIGRATETYPE,
+    "migrate_reason": layout.REASON,
+    "page_flags": layout.FLAGS,
+    "memcg_flags": layout.MEMCG,
 }
 _TEXTS: Final = {
-    "comm": dump_jit.COMM,
-    "stack": dump_jit.STACK,
-    "cgroup": dump_jit.CGROUP,
-    "page_flag_names": dump_jit.FLAG_NAMES,
+    "comm": layout.COMM,
+    "stack": layout.STACK,
+    "cgroup": layout.CGROUP,
+    "page_flag_names": layout.FLAG_NAMES,
 }
 
 
@@ -91,12 +91,12 @@ class PageOwnerDump:
         self._stream, self._source, self._chunk = stream, source, chunk_bytes
         self._buffer = np.empty(chunk_bytes, dtype=np.uint8)
         self._carriage_return = b""
-        self._state = np.zeros(dump_jit.STATE, dtype=np.int64)
-        self._state[dump_jit.LINE] = 1
-        self._out = np.empty((dump_jit.FIELDS, _MAX_ROWS), dtype=np.int64)
-        self._slots = np.empty((dump_jit.TEXTS, _SLOTS), dtype=np.int64)
-        self._spans = np.empty((dump_jit.TEXTS, 2, _MAX_ROWS + _MAX_ODD + 1), dtype=np.int64)
-        self._odd = np.empty((dump_jit.ODD_FIELDS, _MAX_ODD), dtype=np.int64)
+        self._state = np.zeros(layout.STATE, dtype=np.int64)
+        self._state[layout.LINE] = 1
+        self._out = np.empty((layout.FIELDS, _MAX_ROWS), dtype=np.int64)
+        self._slots = np.empty((layout.TEXTS, _SLOTS), dtype=np.int64)
+        self._spans = np.empty((layout.TEXTS, 2, _MAX_ROWS + _MAX_ODD + 1), dtype=np.int64)
+        self._odd = np.empty((layout.ODD_FIELDS, _MAX_ODD), dtype=np.int64)
 
     def batches(self) -> Iterator[EventBatch]:
         """Yield BASELINE_ENTRY rows."""
@@ -109,7 +109,7 @@ class PageOwnerDump:
                 held = self._keep_rest(held)
         yield from self._parse_end(held)
         self._marks.note(self.tally)
-        self.tally.finish(int(self._state[dump_jit.LINE]) - 1)
+        self.tally.finish(int(self._state[layout.LINE]) - 1)
         cut = getattr(self._stream, "truncated", None)
         if cut is not None:
             self.account.truncated = str(cut)
@@ -137,26 +137,26 @@ class PageOwnerDump:
             self._buffer = grown
 
     def _keep_rest(self, held: int) -> int:
-        rest = held - int(self._state[dump_jit.POSITION])
+        rest = held - int(self._state[layout.POSITION])
         self._buffer[:rest] = self._buffer[held - rest : held].copy()
-        self._state[dump_jit.POSITION] = 0
+        self._state[layout.POSITION] = 0
         return rest
 
     def _parse(self, held: int, *, within_line: bool = False) -> Iterator[EventBatch]:
         """Yield the whole records within the first *held* bytes of the buffer, from the state's position on."""
         while True:
-            self._state[dump_jit.ROWS] = self._state[dump_jit.ODD] = 0
+            self._state[layout.ROWS] = self._state[layout.ODD] = 0
             self._slots.fill(-1)
             self._spans[:, 0, -1] = 0
-            dump_jit.parse(
+            page_owner_jit.parse(
                 self._buffer, held, self._state, self._out, self._slots, self._spans, self._odd, self._marker
             )
-            rows, odd = int(self._state[dump_jit.ROWS]), int(self._state[dump_jit.ODD])
-            places, found, first = self._odd_records(odd, held if self._state[dump_jit.AT_END] else -1, within_line)
+            rows, odd = int(self._state[layout.ROWS]), int(self._state[layout.ODD])
+            places, found, first = self._odd_records(odd, held if self._state[layout.AT_END] else -1, within_line)
             self._odd_reader.empty_lines_end |= rows > 0
             self._count_lines()
             if rows or found:
-                firsts = [line for line in (first, int(self._state[dump_jit.FIRST])) if line]
+                firsts = [line for line in (first, int(self._state[layout.FIRST])) if line]
                 self.tally.read(rows + len(found), min(firsts))
                 batch = self._batch(rows, places, found)
                 self._marks.see_owners(batch)
@@ -166,7 +166,7 @@ class PageOwnerDump:
 
     def _parse_end(self, held: int) -> Iterator[EventBatch]:
         """Deal with what is left at the end of the stream."""
-        self._state[dump_jit.AT_END] = 1
+        self._state[layout.AT_END] = 1
         within_line = bool(held) and self._buffer[held - 1] != ord("\n")
         if within_line:
             self._make_room(held + 1)
@@ -174,9 +174,9 @@ class PageOwnerDump:
         yield from self._parse(held + within_line, within_line=within_line)
 
     def _count_lines(self) -> None:
-        self.tally.empty_lines += int(self._state[dump_jit.EMPTY])
-        self.tally.skip(int(self._state[dump_jit.SKIPPED]), int(self._state[dump_jit.LINE]))
-        self._state[dump_jit.EMPTY] = self._state[dump_jit.SKIPPED] = 0
+        self.tally.empty_lines += int(self._state[layout.EMPTY])
+        self.tally.skip(int(self._state[layout.SKIPPED]), int(self._state[layout.LINE]))
+        self._state[layout.EMPTY] = self._state[layout.SKIPPED] = 0
 
     def _odd_records(self, odd: int, end: int, within_line: bool) -> tuple[list[int], list[Fields], int]:
         """Read the odd regions of the buffer; return how many rows lie before each record, the records, and the first line."""
@@ -202,7 +202,7 @@ class PageOwnerDump:
         texts: dict[str, list[str]] = {}
         for name, field in _NUMBERS.items():
             values = self._numbers(field, name, rows, places, found)
-            there = values != dump_jit.ABSENT
+            there = values != layout.ABSENT
             if there.any():
                 columns[name] = np.where(there, values, absent(name)).astype(NUMPY_DTYPES[name])
         for table, (name, field) in enumerate(_TEXTS.items()):
@@ -217,9 +217,8 @@ class PageOwnerDump:
                 own = [numbers.setdefault(str(f[name]), len(numbers)) if name in f else -1 for f in found]
                 indices, known = np.insert(remap[indices], places, own), list(numbers)
             if name == "stack":
-                indices, known = self.named.fill(
-                    indices, known, self._numbers(dump_jit.HANDLE, "handle", rows, places, found)
-                )
+                handles = self._numbers(layout.HANDLE, "handle", rows, places, found)
+                indices, known = self.named.fill(indices, known, handles)
             if known:
                 columns[name], texts[name] = indices, known
         return EventBatch(columns=columns, texts=texts)
@@ -227,7 +226,7 @@ class PageOwnerDump:
     def _numbers(self, field: int, name: str, rows: int, places: list[int], found: list[Fields]) -> NDArray[np.int64]:
         """Return a field of *rows* rows of the table of numbers, with that of the records *found* before the rows *places*."""
         values = self._out[field, :rows]
-        return np.insert(values, places, [fields.get(name, dump_jit.ABSENT) for fields in found]) if found else values
+        return np.insert(values, places, [fields.get(name, layout.ABSENT) for fields in found]) if found else values
 
     def _text(self, begin: int, end: int) -> str:
         return self._buffer[begin:end].tobytes().decode(errors="backslashreplace")

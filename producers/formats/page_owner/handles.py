@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.producers.formats.page_owner.page_owner_jit import ABSENT
+from pagetrail.producers.formats.page_owner.layout import ABSENT
 
 Handles = Mapping[int, str]
 """The stack of each handle of a boot: a frame a line."""

@@ -9,7 +9,9 @@ from pagetrail.producers.formats.text.ftrace import FtraceText
 from pagetrail.producers.formats.text.perf_script import PerfScript
 from pagetrail.producers.formats.text.reader import TextReader
 from pagetrail.schemas.columns import Kind
-from tests.oracles.text import Row, read_ftrace, read_perf, rows_of
+from tests.oracles.text.ftrace import read_ftrace
+from tests.oracles.text.perf import read_perf
+from tests.oracles.text.reading import Row, rows_of
 from tests.producers.formats.text_samples import classes, expected, outcome
 
 BASE = 0xFFD4000000000000

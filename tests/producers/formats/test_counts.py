@@ -7,7 +7,7 @@ import pytest
 from pagetrail.producers.formats.text.ftrace import FtraceText
 from pagetrail.producers.formats.text.perf_script import PerfScript
 from pagetrail.schemas.columns import Kind
-from tests.oracles.text import Row, rows_of
+from tests.oracles.text.reading import Row, rows_of
 from tests.producers.formats.text_samples import classes
 
 HEADER = b"# tracer: nop\n#\n# entries-in-buffer/entries-written: 4/4   #P:2\n#\n"

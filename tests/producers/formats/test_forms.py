@@ -20,7 +20,9 @@ from pagetrail.producers.recordings import open_recording
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.errors import InputError
 from pagetrail.schemas.stacks import canonical_stack
-from tests.oracles.text import Row, read_ftrace, read_perf, rows_of
+from tests.oracles.text.ftrace import read_ftrace
+from tests.oracles.text.perf import read_perf
+from tests.oracles.text.reading import Row, rows_of
 from tests.producers.formats.text_samples import expected, mutated, outcome, trickle
 
 ALLOC = "mm_page_alloc: page=00000000d2be5665 pfn=0x7a120 order=2 migratetype=1 gfp_flags=GFP_KERNEL"

@@ -21,7 +21,8 @@ from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import DETAIL_MODELS
 from pagetrail.schemas.linux.gfp import GFP_FLAGS_6_1
 from tests.conftest import REPOSITORY
-from tests.oracles.text import Row, read_ftrace, rows_of
+from tests.oracles.text.ftrace import read_ftrace
+from tests.oracles.text.reading import Row, rows_of
 from tests.producers.formats.text_samples import (
     FTRACE,
     batch_rows,

@@ -13,7 +13,7 @@ from pagetrail.producers.formats.text.reader import TextReader
 from pagetrail.producers.gaps import MOST_GAPS
 from pagetrail.producers.meaning import EVENTS
 from pagetrail.schemas.columns import Kind
-from tests.oracles.text import Row, rows_of
+from tests.oracles.text.reading import Row, rows_of
 from tests.producers.formats.text_samples import FTRACE, PERF, mutated
 
 READERS = {"ftrace": FtraceText, "perf": PerfScript}

@@ -16,7 +16,7 @@ from pagetrail.producers.parsed import ReadAccount
 from pagetrail.producers.recording_info import Recording
 from pagetrail.producers.recordings import open_recording
 from pagetrail.schemas.errors import InputError, UnrecognisedInput
-from tests.oracles.text import Row, rows_of
+from tests.oracles.text.reading import Row, rows_of
 
 FORMAT = '''
 """Kmem lines: a made-up text with one event a line: "kmem NSEC CPU PID COMM EVENT FIELD=NUMBER ...", or "kmem lost CPU COUNT"."""

@@ -12,9 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pagetrail.producers.archives import TarMembers
-from pagetrail.producers.formats.page_owner import page_owner_jit
 from pagetrail.producers.formats.page_owner.alone import PageOwnerFile
 from pagetrail.producers.formats.page_owner.dump import PageOwnerDump
+from pagetrail.producers.formats.page_owner.layout import MAX_RECORD
 from pagetrail.producers.inputs import open_input
 from pagetrail.schemas.batch import to_arrow
 from pagetrail.schemas.columns import Kind, absent
@@ -201,7 +201,7 @@ def test_a_record_cut_within_a_line_is_dropped_and_the_cut_is_told(size):
 @pytest.mark.parametrize("filler", [b" frame+0x1/0x2\n", b" without any end "])
 def test_what_is_longer_than_any_record_is_passed_over(chunk_bytes, filler):
     head = b"\n".join(FORMS.split(b"\n")[:2]) + b"\n"
-    data = head + filler * (2 * page_owner_jit.MAX_RECORD // len(filler)) + b"\n\n" + FORMS
+    data = head + filler * (2 * MAX_RECORD // len(filler)) + b"\n\n" + FORMS
     rows, account = read(data, chunk_bytes=chunk_bytes)
     assert [row["pfn"] for row in rows] == [1147041, 256, 9, 257, 4096]
     assert [note.line for note in account.examples] == [1]
@@ -225,7 +225,7 @@ def test_what_a_record_says_a_second_time_is_not_understood(line):
 
 
 def test_a_dump_of_which_lines_were_passed_over_is_partial():
-    filler = b" frame+0x1/0x2\n" * (2 * page_owner_jit.MAX_RECORD // 15)
+    filler = b" frame+0x1/0x2\n" * (2 * MAX_RECORD // 15)
     dump = PageOwnerDump(io.BytesIO(FORMS + filler + b"\n" + FORMS), source="dump")
     assert sum(len(batch) for batch in dump.batches()) == 10
     assert dump.tally.partial

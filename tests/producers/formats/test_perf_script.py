@@ -15,7 +15,8 @@ from pagetrail.producers.formats.text.perf_script import PerfScript
 from pagetrail.producers.parsed import Lines
 from pagetrail.schemas.columns import Kind
 from tests.conftest import REPOSITORY
-from tests.oracles.text import Row, read_perf, rows_of
+from tests.oracles.text.perf import read_perf
+from tests.oracles.text.reading import Row, rows_of
 from tests.producers.formats.text_samples import PERF, expected, mutated, outcome, slices, trickle, unpacked
 
 SAMPLES = {"perf-plain": 186_578, "perf-g": 66_211, "perf-lost": 127_434}

@@ -13,7 +13,7 @@ from pagetrail.producers.formats.text.reader import TextReader
 from pagetrail.producers.parsed import ReadAccount
 from pagetrail.schemas.batch import EventBatch
 from tests.conftest import WINDOW_SIZE
-from tests.oracles.text import Row, rows_of
+from tests.oracles.text.reading import Row, rows_of
 
 FTRACE = b"""\
 # tracer: nop
