@@ -162,7 +162,7 @@ DOUBT_DTYPE: Final = np.dtype(
         ("to_ts", np.int64),  # end of the doubt: the time at which it was noticed, or open
         ("noticed_ts", np.int64),  # time at which it was noticed
         ("seq", np.int64),  # stream_seq of the event that showed it
-        ("reason", np.int8),  # Anomaly, or one of the two below
+        ("reason", np.int8),  # Anomaly, or one of those below
     ],
     align=True,
 )
@@ -180,6 +180,9 @@ DOUBT_LOST: Final = 103
 DOUBT_RANGE: Final = 105
 """Doubt's reason: a range of pages was being taken as a whole, by alloc_contig_range."""
 
+DOUBT_MIGRATED: Final = 106
+"""Doubt's reason: the owner was copied by a migration from a page that was in doubt."""
+
 DOUBTS_OF_CALLS: Final = (DOUBT_HOTPLUG, DOUBT_RANGE)
 """Those of a call; where they have no end, it had not returned when they were stored, and newer facts say how it went on."""
 
@@ -189,6 +192,7 @@ DOUBT_TEXT: Final = {
     DOUBT_HOTPLUG: "memory was being onlined or offlined",
     DOUBT_LOST: "an event of this page was lost",
     DOUBT_RANGE: "a range of pages around it was being allocated as a whole",
+    DOUBT_MIGRATED: "its owner was migrated from a page that was in doubt",
 } | {int(kind): text for kind, text in ANOMALY_TEXT.items()}
 
 ABSENT64: Final = int(np.iinfo(np.int64).min)

@@ -116,10 +116,10 @@ def fold(t, o, e, base_seq, start, room_pages):
         elif kind == _SPLIT:
             split_block(t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order)
         elif kind == _MIGRATE:
-            src = e.src_pfn[i]
+            src, written = e.src_pfn[i], np.int64(0)
             reason = e.migrate_reason[i]
             if src != pfn or reason == ABSENT8:
-                migrate_head(
+                written = migrate_head(
                     t, o, slot, first, pfn, generation, t.slot[src_section], src - src_section * pages, src, seq, ts, e.cpu[i]
                 )  # fmt: skip
             if reason != ABSENT8:
@@ -132,8 +132,8 @@ def fold(t, o, e, base_seq, start, room_pages):
         only_says_why = kind == _MIGRATE and e.src_pfn[i] == pfn and e.migrate_reason[i] != ABSENT8
         if o[OPT_SKEW] > 0 and kind <= _REFILL and not only_says_why:
             recheck_moves(t, o, pfn, nr, seq, ts, e.cpu[i])
-            if kind == _MIGRATE:
-                remember_move(t, o, seq, ts, e.cpu[i], e.src_pfn[i], pfn)
+        if kind == _MIGRATE and not only_says_why:
+            remember_move(t, o, seq, ts, e.cpu[i], e.src_pfn[i], pfn, written)
     return n, DONE
 
 

@@ -6,7 +6,7 @@ Dimensions as in ``tables.py``.
 import numpy as np
 
 from pagetrail.replay.fold.end_jit import used_unseen
-from pagetrail.replay.fold.notice_jit import note
+from pagetrail.replay.fold.notice_jit import doubt_copy, is_doubted, note
 from pagetrail.replay.fold.options import OPT_MIGRATION_WRITES_TAILS, OPT_SKEW
 from pagetrail.replay.fold.record_jit import blank, close, forget_kernel_view, release, run_length, take_record
 from pagetrail.replay.fold.skew_jit import races
@@ -26,9 +26,11 @@ def migrate_head(t, o, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, 
     """Copy the owner of the old block to the new one: to its head page, whose tails keep the migrator's record, or to all pages.
 
     Source: mm/page_owner.c, __folio_copy_owner (Linux 6.1: the head; 6.12: every page of the block) copies pid, tgid, comm, ts,
-    gfp_mask, order and the stack. Of a kernel between the two, the tails are not certain.
+    gfp_mask, order and the stack. Of a kernel between the two, the tails are not certain. A doubt of the old page that lasts is
+    copied too. Return how many pages may have been written.
     """
     source = t.owner[src_slot, src_i]
+    doubted = is_doubted(t, src_slot, src_i)
     row = t.owner[slot]
     nr = new_pages(t, o, row, i, pfn)
     unordered = races(t, o, row, i, i + nr, ts, cpu) or races(t, o, t.owner[src_slot], src_i, src_i + 1, ts, cpu)
@@ -75,6 +77,8 @@ def migrate_head(t, o, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, 
         row[i + surely : i + nr] = tails
     # the old block's is of an earlier migration: the kernel writes this one's afterwards
     note_reason(t, row, i, ABSENT8)
+    doubt_copy(t, slot, i, nr, pfn, seq, ts, doubted)
+    return nr
 
 
 @inner

@@ -8,7 +8,16 @@ import numpy as np
 from pagetrail.replay.fold.notice_jit import doubt
 from pagetrail.replay.fold.options import OPT_SKEW
 from pagetrail.replay.fold.record_jit import close, run_length, take_record
-from pagetrail.replay.fold.tables import MOVES
+from pagetrail.replay.fold.tables import (
+    MOVE_CPU,
+    MOVE_DOUBTED,
+    MOVE_PAGES,
+    MOVE_PFN,
+    MOVE_SRC,
+    MOVE_TS,
+    MOVE_UNORDERED,
+    MOVES,
+)
 from pagetrail.schemas.jit import inner
 from pagetrail.schemas.owner import ABSENT64, DOUBT_ORDER, How
 
@@ -40,31 +49,36 @@ def recheck_moves(t, o, pfn, nr, seq, ts, cpu):
     """Doubt the copies of recent migrations from the pages of an event: another CPU's event may precede the migration."""
     rows = t.moves.shape[0]
     first = t.counts[MOVES]
-    while first > max(t.counts[MOVES] - rows, 0) and ts - t.moves[(first - 1) % rows, 0] <= o[OPT_SKEW]:
+    while first > max(t.counts[MOVES] - rows, 0) and ts - t.moves[(first - 1) % rows, MOVE_TS] <= o[OPT_SKEW]:
         first -= 1
     for n in range(first, t.counts[MOVES]):
         m = t.moves[n % rows]
-        unsure = pfn <= m[2] < pfn + nr and (cpu < 0 or m[1] != cpu)
+        unsure = pfn <= m[MOVE_SRC] < pfn + nr and (cpu < 0 or m[MOVE_CPU] != cpu)
         for k in range(first, n):  # it may have copied from a page whose own copy is not sure
             before = t.moves[k % rows]
-            unsure = unsure or (before[4] != 0 and before[3] == m[2])
+            unsure = unsure or (before[MOVE_UNORDERED] != 0 and before[MOVE_PFN] == m[MOVE_SRC])
         if unsure:
-            m[4] = 1
+            m[MOVE_UNORDERED] = 1
             unsure_copy(t, m, seq, ts)
 
 
 @inner
-def remember_move(t, o, seq, ts, cpu, src_pfn, pfn):
-    """Remember a migration while an earlier event may still follow; one that the full ring drops sooner is no longer sure."""
+def remember_move(t, o, seq, ts, cpu, src_pfn, pfn, nr):
+    """Remember a migration that wrote *nr* pages: an earlier event, or a loss, may still follow.
+
+    If the full ring drops one sooner than another CPU's event may follow, its copy is no longer sure.
+    """
     rows = t.moves.shape[0]
     i = t.counts[MOVES] % rows
-    if t.counts[MOVES] >= rows and ts - t.moves[i, 0] <= o[OPT_SKEW]:
+    if o[OPT_SKEW] > 0 and t.counts[MOVES] >= rows and ts - t.moves[i, MOVE_TS] <= o[OPT_SKEW]:
         unsure_copy(t, t.moves[i], seq, ts)
-    t.moves[i, 0] = ts
-    t.moves[i, 1] = cpu
-    t.moves[i, 2] = src_pfn
-    t.moves[i, 3] = pfn
-    t.moves[i, 4] = 0
+    t.moves[i, MOVE_TS] = ts
+    t.moves[i, MOVE_CPU] = cpu
+    t.moves[i, MOVE_SRC] = src_pfn
+    t.moves[i, MOVE_PFN] = pfn
+    t.moves[i, MOVE_UNORDERED] = 0
+    t.moves[i, MOVE_PAGES] = nr
+    t.moves[i, MOVE_DOUBTED] = 0
     t.counts[MOVES] += 1
 
 
@@ -72,13 +86,13 @@ def remember_move(t, o, seq, ts, cpu, src_pfn, pfn):
 def unsure_copy(t, move, seq, ts):
     """Make a migrated page's owner uncertain, if it still has that owner: the source's owner at the migration is not sure."""
     pages = t.owner.shape[1]
-    pfn = move[3]
+    pfn = move[MOVE_PFN]
     section_nr = pfn // pages
     slot = t.slot[section_nr]
     handle = t.owner[slot, pfn % pages] if slot >= 0 else np.int32(-1)
     if handle < 0 or t.records[handle]["src_pfn"] == ABSENT64 or t.records[handle]["unordered"] != 0:
         return
-    doubt(t, pfn, 1, move[0], ts, seq, DOUBT_ORDER)
+    doubt(t, pfn, 1, move[MOVE_TS], ts, seq, DOUBT_ORDER)
     target = take_record(t)
     t.records[target] = t.records[handle]
     close(t, handle, pfn, 1, t.generation[section_nr], seq, ts, _H_UNORDERED, 0)

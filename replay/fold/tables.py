@@ -30,16 +30,18 @@ class Tables(NamedTuple):
     doubts: Array  # void DOUBT_DTYPE
     quarantine: Array  # int64 (k, 4): seq, pfn, order, Anomaly
     anomalies: Array  # int64 (128, 4) by Anomaly: events, pages, seq of the first, 1 + seq of the last
-    moves: (
-        Array  # int64 (MOVE_ROWS, 5) ring of the last migrations: ts, cpu, src_pfn, pfn, 1 where its order is not sure
-    )
+    doubted: Array  # int64 (s or 0, p) up to when the evidence of each page is in a doubt that lasts; NO_EVENT: it is in none
+    moves: Array  # int64 (MOVE_ROWS, MOVE_COLUMNS) ring of the last migrations, see the columns below
     counts: Array  # int64 see the indices below
 
 
 SPARE, LIVE, RUNS, DOUBTS, QUARANTINE, EVENTS, LAST_TS, LAST_SEQ, MOVES = range(9)
 COUNTS = 9
 MOVE_ROWS = 1 << 10
-"""Migrations that are remembered for the length of the clock skew: events on their sources may turn out to have come first."""
+"""Migrations that are remembered: events on their sources, and losses of them, may turn out to have come first."""
+MOVE_TS, MOVE_CPU, MOVE_SRC, MOVE_PFN, MOVE_UNORDERED, MOVE_PAGES, MOVE_DOUBTED = range(7)
+MOVE_COLUMNS = 7
+"""MOVE_UNORDERED is 1 where the order of a migration is not sure, MOVE_DOUBTED where a loss put its copy in doubt afterwards."""
 ANOMALY_ROWS = 128
 NO_EVENT = np.iinfo(np.int64).min
 
@@ -63,7 +65,8 @@ def new_tables(pages_per_section: int) -> Tables:
         doubts=np.zeros(1 << 12, DOUBT_DTYPE),
         quarantine=np.zeros((1 << 8, 4), np.int64),
         anomalies=np.zeros((ANOMALY_ROWS, 4), np.int64),
-        moves=np.zeros((MOVE_ROWS, 5), np.int64),
+        doubted=np.zeros((0, pages_per_section), np.int64),
+        moves=np.zeros((MOVE_ROWS, MOVE_COLUMNS), np.int64),
         counts=np.zeros(COUNTS, np.int64),
     )
     tables.counts[SPARE] = records
@@ -106,6 +109,17 @@ def with_room(tables: Tables, pages: int) -> Tables:
 def with_doubts(tables: Tables, rows: int) -> Tables:
     """Return *tables* with room for so many doubts."""
     return tables._replace(doubts=_with_rows(tables.doubts, int(tables.counts[DOUBTS]), rows))
+
+
+def with_doubted(tables: Tables) -> Tables:
+    """Return *tables* in which every section has room for the doubts of its pages that last: no recording without one needs it."""
+    slots, pages = tables.owner.shape
+    known = tables.doubted.shape[0]
+    if known >= slots:
+        return tables
+    doubted = np.full((slots, pages), NO_EVENT, np.int64)
+    doubted[:known] = tables.doubted
+    return tables._replace(doubted=doubted)
 
 
 def _with_rows(array: Array, used: int, more: int) -> Array:
@@ -175,8 +189,25 @@ def live_rows(tables: Tables) -> tuple[NDArray[np.void], NDArray[np.void], NDArr
     return runs, taken(tables.records, handles), handles
 
 
-def recent_moves(tables: Tables, skew: int) -> Array:
-    """Return the rows of ``moves``, oldest first, that are within the skew of the last event: later events may precede them."""
+def remembered_moves(tables: Tables) -> Array:
+    """Return the rows of ``moves``, oldest first."""
     rows, count = tables.moves.shape[0], int(tables.counts[MOVES])
-    kept = tables.moves[[n % rows for n in range(max(count - rows, 0), count)]]
-    return np.asarray(kept[kept[:, 0] >= tables.counts[LAST_TS] - skew] if skew else kept[:0])
+    return np.asarray(tables.moves[[n % rows for n in range(max(count - rows, 0), count)]])
+
+
+def lasting_doubts(tables: Tables) -> NDArray[np.int64]:
+    """Return (n, 3) pfn, nr_pages, end: runs of pages of which evidence up to *end* (trace clock, ns) is in a doubt that lasts.
+
+    Those are left out whose evidence is later, and whose evidence to come is: a doubt of them no longer bears on anything.
+    """
+    found = [np.zeros((0, 3), np.int64)]
+    pages, last = tables.owner.shape[1], tables.counts[LAST_TS]
+    for section_nr in np.flatnonzero(tables.slot >= 0).tolist() if tables.doubted.shape[0] else ():
+        slot = tables.slot[section_nr]
+        until, handles = tables.doubted[slot], tables.owner[slot]
+        past = (handles >= 0) & (tables.records["evidence_ts"][handles] > until) & (until < last)
+        until = np.where(past, NO_EVENT, until)
+        starts = np.flatnonzero(np.concatenate(([True], until[1:] != until[:-1])))
+        runs = np.stack([starts + section_nr * pages, np.diff(np.append(starts, pages)), until[starts]], axis=1)
+        found.append(runs[runs[:, 2] != NO_EVENT])
+    return np.concatenate(found)

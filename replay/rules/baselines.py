@@ -12,7 +12,15 @@ from pagetrail.replay.fold.decode import decode
 from pagetrail.replay.fold.notice_jit import doubt_each
 from pagetrail.replay.fold.options import OPT_FLOOR, OPT_GFP_COMP, OPT_GFP_ISOLATED, OPT_MAX_PFN, OPT_SKEW
 from pagetrail.replay.fold.section_jit import apply_baseline, apply_silence
-from pagetrail.replay.fold.tables import LIVE, ROWS_A_PAGE, ROWS_BESIDES, with_doubts, with_records, with_room
+from pagetrail.replay.fold.tables import (
+    LIVE,
+    ROWS_A_PAGE,
+    ROWS_BESIDES,
+    with_doubted,
+    with_doubts,
+    with_records,
+    with_room,
+)
 from pagetrail.replay.rules.dumped.noting import Dump, Known, said_by
 from pagetrail.replay.rules.dumped.said import with_parts
 from pagetrail.replay.rules.dumps.audit import DumpAudit, differences_of
@@ -202,7 +210,8 @@ def _apply_silence(state: StreamState, opened: OpenBaseline, audit: DumpAudit, s
         extra = extra[
             handles_of(state.tables, state.tables.owner, extra["pfn"]) >= 0
         ]  # what was ended is in no further doubt
-    state.tables = with_doubts(state.tables, int(extra.size))
+    if extra.size:
+        state.tables = with_doubted(with_doubts(state.tables, int(extra.size)))
     doubt_each(
         state.tables, extra["pfn"].copy(), extra["nr_pages"].copy(), extra["from_ts"].copy(), ts, seq, DOUBT_BASELINE
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from pagetrail.replay.facts.extension import Extension
 from pagetrail.replay.fold.section_jit import close_section
-from pagetrail.replay.fold.tables import Tables, grown, with_room
+from pagetrail.replay.fold.tables import NO_EVENT, Tables, grown, with_doubted, with_room
 from pagetrail.schemas.linux.mmzone import PAGE_SHIFT, SECTION_SIZE_BITS, pages_per_section
 from pagetrail.schemas.owner import OPEN_END, How
 
@@ -64,6 +64,9 @@ def place(tables: Tables, section_nr: int, generation: int) -> Tables:
     if free is None:
         free = tables.owner.shape[0]
         tables = tables._replace(owner=grown(tables.owner, free + 1), kernel=grown(tables.kernel, free + 1))
+    if tables.doubted.shape[0]:
+        tables = with_doubted(tables)
+        tables.doubted[free] = NO_EVENT
     tables.owner[free] = -1
     tables.kernel[free] = -1
     tables.slot[section_nr] = free

@@ -7,7 +7,7 @@ import numpy as np
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.fold.decode import StackTable, TextTable
-from pagetrail.replay.fold.notice_jit import doubt, doubt_on, note, quarantine
+from pagetrail.replay.fold.notice_jit import doubt, doubt_moves, doubt_on, keep_doubt, note, quarantine
 from pagetrail.replay.fold.options import (
     OPT_LOSS,
     OPT_MAX_PFN,
@@ -16,7 +16,17 @@ from pagetrail.replay.fold.options import (
     OPTIONS,
     write_rules,
 )
-from pagetrail.replay.fold.tables import LAST_SEQ, LAST_TS, NO_EVENT, Tables, new_tables, with_room
+from pagetrail.replay.fold.tables import (
+    LAST_SEQ,
+    LAST_TS,
+    MOVE_ROWS,
+    NO_EVENT,
+    Tables,
+    new_tables,
+    with_doubted,
+    with_doubts,
+    with_room,
+)
 from pagetrail.replay.rules.clients.client import Client
 from pagetrail.replay.rules.dumped.said import Said, nothing_said
 from pagetrail.replay.rules.open_baseline import OpenBaseline
@@ -102,15 +112,28 @@ class StreamState:
         self.opts[OPT_LOSS] += 1
 
     def lose_pages(self, pfn: int, nr_pages: int, seq: int, ts: int, gap: Gap) -> None:
-        """Record a loss that concerns named pages and was reported at *ts*: what is known of them from before is in doubt."""
+        """Record a loss that concerns named pages and was reported at *ts*: what is known of them from before is in doubt.
+
+        So is what a migration copies from them, before the report too. If not all migrations since the loss are remembered, or
+        if the clocks of CPUs may differ and the section of a page is not open yet, the loss concerns all pages.
+        """
         stop = min(pfn + nr_pages, int(self.opts[OPT_MAX_PFN]))
         if not 0 <= pfn < stop:
             self.lose(seq, ts, None, gap)
             return
-        self.tables = with_room(self.tables, 1)
-        doubt_on(self.tables, pfn, stop - pfn, gap.t_lo - self.facts.clock_skew(), ts, seq, DOUBT_LOST)
+        self.tables = with_doubted(with_doubts(self.tables, 1 + MOVE_ROWS))
+        skew, nr_pages = self.facts.clock_skew(), stop - pfn
+        doubt_on(self.tables, pfn, nr_pages, gap.t_lo - skew, ts, seq, DOUBT_LOST)
+        keep_doubt(self.tables, pfn, nr_pages, ts + skew)
+        forgotten = doubt_moves(self.tables, pfn, nr_pages, gap.t_lo - skew, ts, seq)
+        if forgotten or (skew and not self._all_open(pfn, stop)):
+            self.lose(seq, ts, None, gap)
         self.facts.lost_until = max(gap.t_hi, self.facts.lost_until or gap.t_hi)
         self.opts[OPT_LOSS] += 1
+
+    def _all_open(self, start: int, stop: int) -> bool:
+        pages = self.facts.pages_per_section
+        return all(self.sections.is_open(nr) for nr in range(start // pages, -(-stop // pages)))
 
     def quarantine(self, why: Anomaly, seq: int, ts: int, pfn: int, order: int, nr_pages: int = 1) -> None:
         """Set an impossible event aside; cast doubt on the pages that it names, as far as the machine has them."""
@@ -174,7 +197,8 @@ class StreamState:
         self.opts[OPT_MAX_PFN] = pages * MAX_SECTIONS
         if self.tables.owner.shape[1] != pages:
             empty = np.full((0, pages), -1, np.int32)
-            self.tables = self.tables._replace(owner=empty, kernel=empty.copy())
+            none_doubted = np.zeros((0, pages), np.int64)
+            self.tables = self.tables._replace(owner=empty, kernel=empty.copy(), doubted=none_doubted)
             self.values.set_section_size(pages)
 
     def ask_clients(self, boot: Boot | None, ts: int) -> None:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.fold.decode import StackTable
-from pagetrail.replay.fold.options import OPT_SKEW, STATE_OPTIONS
-from pagetrail.replay.fold.tables import DOUBTS, QUARANTINE, RUNS, Tables, recent_moves
+from pagetrail.replay.fold.options import STATE_OPTIONS
+from pagetrail.replay.fold.tables import DOUBTS, QUARANTINE, RUNS, Tables, lasting_doubts, remembered_moves
 from pagetrail.replay.rules.dumped.said import Said
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.schemas.store.kept_rows import KeptRows
@@ -118,7 +118,8 @@ def stretch_of(state: StreamState, origin: StretchOrigin) -> Stretch:
         open_records=KeptRows() if state.baseline is None else state.baseline.rows.snapshot(),
         resume={
             "counts": t.counts.tolist(),
-            "moves": recent_moves(t, int(state.opts[OPT_SKEW])).tolist(),
+            "moves": remembered_moves(t).tolist(),
+            "doubted": lasting_doubts(t).tolist(),
             "options": state.opts[:STATE_OPTIONS].tolist(),
             "segment_first_seq": origin.first_seq,
             "segment_first_ts": origin.first_ts,

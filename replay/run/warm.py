@@ -7,7 +7,7 @@ import numpy as np
 
 from pagetrail.replay.fold.decode import Events, no_events
 from pagetrail.replay.fold.fold_jit import fold
-from pagetrail.replay.fold.notice_jit import doubt, doubt_each, doubt_on, note
+from pagetrail.replay.fold.notice_jit import doubt, doubt_each, doubt_moves, doubt_on, keep_doubt, note
 from pagetrail.replay.fold.options import OPTIONS
 from pagetrail.replay.fold.range_jit import stamp_range
 from pagetrail.replay.fold.section_jit import apply_baseline, apply_split, close_section, place_runs
@@ -29,6 +29,8 @@ def compile_jit_functions() -> None:
     doubt(tables, 0, 0, 0, 0, 0, 0)
     doubt_on(tables, 0, 0, 0, 0, 0, 0)
     doubt_each(tables, none, none, none, 0, 0, 0)
+    keep_doubt(tables, 0, 0, 0)
+    doubt_moves(tables, 0, 0, 0, 0, 0)
     tables = tables._replace(owner=np.full((1, 1), -1, np.int32), kernel=np.full((1, 1), -1, np.int32))
     close_section(tables, 0, 0, 0, 0, 0, 0)
     apply_split(tables, 0, 0, 0, 0, 0, 0, 0, 0)

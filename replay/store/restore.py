@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import from_plain, is_of_an_open_call
 from pagetrail.replay.fold.decode import TextTable
+from pagetrail.replay.fold.notice_jit import keep_doubt
 from pagetrail.replay.fold.options import STATE_OPTIONS, write_rules
 from pagetrail.replay.fold.section_jit import place_runs
 from pagetrail.replay.fold.tables import (
@@ -25,6 +26,7 @@ from pagetrail.replay.fold.tables import (
     RUNS,
     SPARE,
     Tables,
+    with_doubted,
     with_records,
 )
 from pagetrail.replay.rules.dumped.noting import without_ended
@@ -166,6 +168,10 @@ def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, saved: dict
     moves = np.array(saved["moves"], np.int64).reshape(-1, t.moves.shape[1])
     t.moves[: moves.shape[0]] = moves
     t.counts[MOVES] = moves.shape[0]
+    if saved["doubted"]:
+        t = with_doubted(t)
+        for pfn, nr_pages, until in saved["doubted"]:
+            keep_doubt(t, pfn, nr_pages, until)
     state.tables = t
 
 

@@ -11,7 +11,19 @@ import pyarrow as pa
 
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.replay.facts.facts import plain
-from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, QUARANTINE, RUNS, SPARE, live_rows
+from pagetrail.replay.fold.tables import (
+    DOUBTS,
+    EVENTS,
+    LAST_SEQ,
+    LAST_TS,
+    LIVE,
+    QUARANTINE,
+    RUNS,
+    SPARE,
+    lasting_doubts,
+    live_rows,
+    remembered_moves,
+)
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.replay.rules.engine import StreamEngine
 from pagetrail.replay.rules.fold_options import FoldOptions
@@ -213,7 +225,9 @@ def semantic(engine: StreamEngine, link: Link) -> dict[str, Any]:
         "baseline": open_baseline(state), "pages": live_state(engine), "records": [renumbered[h] for h in handles],
         "sizes": [int(t.records[h]["pages"]) for h in renumbered], "slots": (t.slot >= 0).tolist(),
         "generation": t.generation.tolist(), "anomalies": anomalies(engine), "spans": closed_spans(engine),
-        "doubts": doubts(engine), "quarantine": t.quarantine[: t.counts[QUARANTINE]].tolist(),
+        "doubts": doubts(engine),
+        "doubted": lasting_doubts(t).tolist(), "moves": remembered_moves(t).tolist(),
+        "quarantine": t.quarantine[: t.counts[QUARANTINE]].tolist(),
         "counts": {i: int(t.counts[i]) for i in (LIVE, RUNS, DOUBTS, QUARANTINE, EVENTS, LAST_TS, LAST_SEQ)},
         "unused": int(t.counts[SPARE]) + int(t.counts[LIVE]) == t.records.shape[0],
         "types": {name: (array.dtype, array.shape[1:]) for name, array in t._asdict().items()},

@@ -224,8 +224,21 @@ def _flag(m: Machine, a: int, b: int) -> None:
 
 
 def _gap(m: Machine, a: int, b: int) -> None:
-    """Mostly of all pages; now and then of a block that it names, or of both of a migration."""
+    """Mostly of all pages; now and then of a block that it names, which has moved or will soon, or of both of a migration."""
     named: dict[str, int] = {}
+    block = _pick(m, a)
+    if a % 3 == 1 and block is not None:
+        moved = {"pfn": (a * 7 + b) % (4 * PAGES), "src_pfn": block.block_pfn}
+        if b % 4 == 0:
+            m.emit(Kind.MIGRATE, **moved)
+            m.ts += b
+        t_lo = max(m.ts - 10 * b, 0)
+        named = {"pfn": block.block_pfn, "order": max(block.order, 0)}
+        m.emit(Kind.GAP, Gap(t_lo=t_lo, t_hi=m.ts, reason="a history"), cpu=b % 2, **named)
+        if b % 4 == 1:
+            m.ts += a % 3
+            m.emit(Kind.MIGRATE, **moved)
+        return
     if a % 3 == 2:
         pfn, order = _aligned(a, b)
         named = (

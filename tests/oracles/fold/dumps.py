@@ -9,6 +9,7 @@ from pagetrail.schemas.linux.mmzone import MAX_FOLIO_ORDER
 from pagetrail.schemas.owner import DOUBT_BASELINE, OPEN_END, Anomaly, Evidence, How, State
 from tests.oracles.fold.comparison import action_of, agrees_with, is_early
 from tests.oracles.fold.page_flags import free_by_flags
+from tests.oracles.fold.recording import keep_doubt
 from tests.oracles.fold.sections import has_node, impossible, open_section_of
 from tests.oracles.fold.values import Audit, Dump, Event, Owner
 
@@ -69,6 +70,7 @@ def end_dump(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
                 continue  # it was ended: nothing is known of it
             for named in range(page, page + 2**owner.order):
                 oracle.doubt(named, owner.evidence_ts, OPEN_END, DOUBT_BASELINE)
+                keep_doubt(oracle, named, owner.evidence_ts)
 
 
 def rests_on_a_dump(owner: Owner) -> bool:

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from pagetrail.schemas.owner import DOUBT_ORDER, Anomaly, Evidence, How, State
+from pagetrail.schemas.owner import DOUBT_MIGRATED, DOUBT_ORDER, OPEN_END, Anomaly, Evidence, How, State
 from tests.oracles.fold.blocks import is_free, races_with, used_unseen
+from tests.oracles.fold.recording import keep_doubt
 from tests.oracles.fold.values import Event, Owner, nothing
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 def migrate(oracle: "Reference", pfn: int, src_pfn: int) -> None:
     source = oracle.proven.get(src_pfn)
+    unsure = source is not None and source.state == State.OWNED and is_doubted(oracle, src_pfn, source)
     block = block_there(oracle, pfn)
     races = max(*(races_with(oracle, page) for page in block), races_with(oracle, src_pfn))
     if len(block) > 1 and oracle.skew:
@@ -39,6 +41,18 @@ def migrate(oracle: "Reference", pfn: int, src_pfn: int) -> None:
         if page in oracle.proven:
             oracle.end(page, How.MIGRATE)
         oracle.proven[page] = without_reason(copied) if page == pfn else copied if page in written else perhaps
+        if oracle.doubted.get(page, oracle.ts) < oracle.ts:
+            del oracle.doubted[page]  # that was of its old contents
+        if unsure:
+            oracle.doubt(page, oracle.ts, OPEN_END, DOUBT_MIGRATED)
+            keep_doubt(oracle, page, oracle.ts)
+    oracle.moved.append({"ts": oracle.ts, "src": src_pfn, "pages": block, "doubted": False})
+
+
+def is_doubted(oracle: "Reference", page: int, owner: Owner) -> bool:
+    """Whether the evidence of an owner is in a doubt that lasts, so that a copy of it is no surer."""
+    until = oracle.doubted.get(page)
+    return until is not None and (owner.evidence_ts is None or owner.evidence_ts <= until)
 
 
 def says_only_why(event: Event) -> bool:

@@ -84,6 +84,8 @@ class Reference:
         self.clock: tuple[int, int] | None = None
         self.skew = 0
         self.moves: list[dict[str, Any]] = []
+        self.moved: list[dict[str, Any]] = []  # all migrations, with what of them was put in doubt afterwards
+        self.doubted: dict[int, int] = {}  # page: up to when its evidence is in a doubt that lasts
         self.flatmem = False
         self.beyond = self.pages_per_section * MAX_SECTIONS
         self.booted = False

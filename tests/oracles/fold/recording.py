@@ -2,11 +2,15 @@
 
 from typing import TYPE_CHECKING, Any
 
-from pagetrail.schemas.owner import DOUBT_LOST, OPEN_END
+from pagetrail.schemas.owner import DOUBT_LOST, DOUBT_MIGRATED, OPEN_END
 from tests.oracles.fold.values import Event
 
 if TYPE_CHECKING:
     from tests.oracles.fold.oracle import Reference
+
+
+REMEMBERED = 1024
+"""Migrations; where more may have followed a loss, the loss is of all pages."""
 
 
 def take_recording_begin(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:
@@ -73,6 +77,30 @@ def lose_pages(oracle: "Reference", pages: range, since: int, until: int) -> Non
     oracle.page_losses.append(until)
     for page in there:
         oracle.doubt(page, since - oracle.skew, OPEN_END, DOUBT_LOST)
+        keep_doubt(oracle, page, oracle.ts + oracle.skew)
+    doubt_what_moved(oracle, there, since - oracle.skew, until)
+    if oracle.skew and any(page // oracle.pages_per_section not in oracle.open for page in there):
+        oracle.gap_ends.append(until)  # its first event may have come within the skew
+
+
+def keep_doubt(oracle: "Reference", page: int, until: int) -> None:
+    """What is known of a page up to *until* is in doubt, and so is what others will have from it."""
+    if page // oracle.pages_per_section in oracle.open:
+        oracle.doubted[page] = max(oracle.doubted.get(page, until), until)
+
+
+def doubt_what_moved(oracle: "Reference", lost: range, since: int, until: int) -> None:
+    """What migrations took from pages after an event of theirs, of which it turns out now that it was lost."""
+    if len(oracle.moved) >= REMEMBERED and oracle.moved[-REMEMBERED]["ts"] >= since:
+        oracle.gap_ends.append(until)
+    unsure = set(lost)
+    for move in oracle.moved[-REMEMBERED:]:
+        if move["ts"] >= since and not move["doubted"] and move["src"] in unsure:
+            move["doubted"] = True
+            unsure |= set(move["pages"])
+            for page in move["pages"]:
+                oracle.doubt(page, move["ts"], OPEN_END, DOUBT_MIGRATED)
+                keep_doubt(oracle, page, move["ts"])
 
 
 def take_marker(oracle: "Reference", event: Event, said: dict[str, Any]) -> None:

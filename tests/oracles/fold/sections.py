@@ -64,6 +64,8 @@ def open_section_of(oracle: "Reference", pfn: int) -> None:
 
 def online(oracle: "Reference", section_nr: int) -> None:
     oracle.open.add(section_nr)
+    for page in range(section_nr * oracle.pages_per_section, (section_nr + 1) * oracle.pages_per_section):
+        oracle.doubted.pop(page, None)
     oracle.generation[section_nr] = oracle.generation.get(section_nr, 0) + 1
 
 

@@ -70,7 +70,7 @@ class Layout:
         tables.counts[SPARE], tables.counts[LIVE] = 0, int((records["pages"] > 0).sum())
         tables.counts[MOVES] = self.random.choice((0, 3, 4, 9))
         records["pages"][NOBODYS] = UNTOUCHED
-        moves = [(90, self.random.randrange(3), *self._pages(), 0) for _ in range(4)]
+        moves = [(90, self.random.randrange(3), *self._pages(), 0, 1, 0) for _ in range(4)]
         return tables._replace(
             owner=self.owner, kernel=self.kernel, slot=np.arange(SECTIONS, dtype=np.int32),
             generation=np.ones(SECTIONS, np.int32), records=records, spare=np.zeros(0, np.int32), runs=tables.runs[:0],
