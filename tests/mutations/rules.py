@@ -9,6 +9,7 @@ BLOCK = "pagetrail.replay.fold.block_jit"
 MIGRATE = "pagetrail.replay.fold.migrate_jit"
 END = "pagetrail.replay.fold.end_jit"
 SKEW = "pagetrail.replay.fold.skew_jit"
+NOTICE = "pagetrail.replay.fold.notice_jit"
 RECORD = "pagetrail.replay.fold.record_jit"
 SECTIONS = "pagetrail.replay.fold.section_jit"
 BASELINE = "pagetrail.replay.rules.page_owner_baseline"
@@ -20,6 +21,7 @@ CALLS = "pagetrail.replay.rules.hotplug"
 NOTIFIER = "pagetrail.schemas.linux.memory_notify"
 HOTPLUG = ("tests/replay/rules/test_memory_notifier.py",)
 LOSSES = ("tests/queries/test_losses.py",)
+MOVED_LOSSES = ("tests/queries/test_losses_that_move.py",)
 DUMPS = ("tests/queries/test_dumps.py",)
 FRAMES = ("tests/replay/run/test_frames_of_the_log.py::test_missing_frames_are_a_gap_between_their_neighbours",)
 
@@ -279,6 +281,30 @@ MUTATIONS = (
         name="named-losses-are-nothing", module=RARE, rule="a loss that names its pages puts these in doubt, and no others",
         old="        state.lose_pages(first, nr_pages, event.seq, event.ts, gap)\n", new="        pass\n",
         tests=(*ORACLE, *LOSSES),
+    ),
+    Mutation(
+        name="copies-are-sure", module=MIGRATE,
+        rule="a migration copies a doubt that lasts with the owner: of a loss that names the old page, or a dump without it",
+        old="    doubted = is_doubted(t, src_slot, src_i)\n", new="    doubted = False\n", tests=(*MOVED_LOSSES, *ORACLE),
+    ),
+    Mutation(
+        name="doubts-outlive-what-they-concern", module=NOTICE,
+        rule="a migration copies a doubt that lasts with the owner: of a loss that names the old page, or a dump without it",
+        old="            row[j] = ts if unsure else NO_EVENT\n", new="            row[j] = ts if unsure else row[j]\n",
+        tests=(*MOVED_LOSSES, *ORACLE),
+    ),
+    Mutation(
+        name="losses-come-when-they-are-told", module=STATE,
+        rule="a loss that names its pages may have come before migrations that were read before its report: their copies are in "
+        "doubt; where not all of them are remembered, all pages are",
+        old="        forgotten = doubt_moves(self.tables, pfn, nr_pages, gap.t_lo - skew, ts, seq)\n",
+        new="        forgotten = False\n", tests=(*MOVED_LOSSES, *ORACLE),
+    ),
+    Mutation(
+        name="all-migrations-are-remembered", module=NOTICE,
+        rule="a loss that names its pages may have come before migrations that were read before its report: their copies are in "
+        "doubt; where not all of them are remembered, all pages are",
+        old="    return last >= rows and first == last - rows\n", new="    return False\n", tests=MOVED_LOSSES,
     ),
     Mutation(
         name="ranges-are-never-taken", module=RARE,
