@@ -84,6 +84,27 @@ def lose_stretches(history: History, seed: int, *, stretches: int = 2, longest: 
     return _with_rows(history, keep, gaps)
 
 
+def lose_lines(history: History, seed: int, kinds: Iterable[Kind], *, lines: int = 6) -> Damaged:
+    """Lose single events; a GAP names the pages of each, just before the next event of its CPU."""
+    rng = random.Random(seed)
+    columns = history.events.columns
+    ts, cpu = columns["trace_ts_nsec"], columns["cpu"]
+    traced, lost = _traced(history), np.flatnonzero(_traced(history) & of_kinds(history.events, kinds)).tolist()
+    keep = np.ones(len(history.events), np.bool_)
+    gaps: list[tuple[int, EventBatch]] = []
+    for row in sorted(rng.sample(lost, min(lines, len(lost)))):
+        same = np.flatnonzero(traced & (cpu == cpu[row]))
+        at = int(np.searchsorted(same, row))
+        if 0 < at < same.size - 1:
+            keep[row] = False
+            before, behind = int(same[at - 1]), int(same[at + 1])
+            gap = Gap(t_lo=int(ts[before]), t_hi=int(ts[behind]), reason="a line that was not understood")
+            names = ("cpu", "pfn", *(("src_pfn",) if columns["kind"][row] == Kind.MIGRATE else ("order",)))
+            named = {name: columns[name][row : row + 1] for name in names}
+            gaps.append((behind, with_columns(single(Kind.GAP, gap.t_hi, gap), named)))
+    return _with_rows(history, keep, gaps)
+
+
 def _with_rows(history: History, keep: NDArray[np.bool_], extra: list[tuple[int, EventBatch]]) -> Damaged:
     """Keep some rows, and put others in before rows of the history."""
     parts, origin, done = [], [], 0

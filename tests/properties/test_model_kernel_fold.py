@@ -15,6 +15,7 @@ from tests.model.config import ModelConfig
 from tests.model.damage import (
     Damaged,
     covered_late,
+    lose_lines,
     lose_stretches,
     lossy_ring,
     skew,
@@ -67,6 +68,8 @@ MACHINES = {
 }
 NO_HOTPLUG = ModelConfig(hotplug_sections=0)
 FOUR_CPUS = ModelConfig(hotplug_sections=0, cpus=4)
+MOVING = ModelConfig(hotplug_sections=0, cpus=4, weights={"migrate": 12, "compact": 6})
+NEW_MOVING = ModelConfig(hotplug_sections=0, cpus=4, release="6.12.117", weights={"migrate": 12, "compact": 6})
 ALREADY_RUNNING = ModelConfig(untraced_steps=150)
 
 Damage = Callable[[History, int], Damaged]
@@ -79,6 +82,10 @@ def undamaged(history: History, seed: int) -> Damaged:
 
 def without(*kinds: str) -> Damage:
     return lambda history, seed: without_probes(history, kinds)  # type: ignore[arg-type]
+
+
+def lost_lines(*kinds: Kind) -> Damage:
+    return lambda history, seed: lose_lines(history, seed, kinds)
 
 
 def seeds(part: int, of: int = HISTORIES) -> range:
@@ -199,6 +206,9 @@ CASES: dict[str, tuple[ModelConfig, Damage]] = {
     "Linux 6.12, no isolate": (NEW, without("isolate")),
     "Linux 6.12, tracepoints only": (NEW, without("split", "migrate", "isolate", "hotplug", "contig_range")),
     "Linux 6.12, gaps": (NEW, lambda history, seed: lose_stretches(history, seed)),
+    "lost lines of allocations and frees": (MOVING, lost_lines(Kind.ALLOC, Kind.FREE, Kind.ISOLATE)),
+    "lost lines of migrations": (MOVING, lost_lines(Kind.MIGRATE)),
+    "Linux 6.12, lost lines of migrations": (NEW_MOVING, lost_lines(Kind.MIGRATE)),
     "late page_owner": (LATE, undamaged),
     "late page_owner, no drain": (LATE, without("drain")),
 }
