@@ -8,8 +8,9 @@ runs: 2 n
     freed or allocated in part: they are split. ``closed`` has the same rows.
 records: 2 n, and temporarily one more
     A page gets one new record in each view. The new one may be taken before the old one is given back.
-doubts: n + 1
-    A page is doubted once, and its copy by a migration once more. An impossible migration casts doubt on two pages.
+doubts: n + 2
+    A page is doubted once, and its copy by a migration once more; a migration copies one doubt. An impossible migration casts
+    doubt on two pages.
 quarantine: 1
     The event itself.
 """
