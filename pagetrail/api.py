@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from pagetrail.dumps_alone import dumps_in_order as dumps_in_order
+    from pagetrail.dumps_alone import stack_handles_among as stack_handles_among
     from pagetrail.ingesting import ingest as ingest
     from pagetrail.ingesting import ingest_all as ingest_all
     from pagetrail.log_events import events as events
     from pagetrail.log_events import events_of as events_of
     from pagetrail.log_events import time_text_of as time_text_of
+    from pagetrail.producers.capture.snapshots import sums_of as sums_of
     from pagetrail.producers.log.ingest import IngestReport as IngestReport
     from pagetrail.producers.log.topic import (
         TopicReport as TopicReport,
@@ -60,9 +62,10 @@ if TYPE_CHECKING:
 
 
 _FILES: Final = {
-    "dumps_alone": ("dumps_in_order",),
+    "dumps_alone": ("dumps_in_order", "stack_handles_among"),
     "ingesting": ("ingest", "ingest_all"),
     "log_events": ("events", "events_of", "time_text_of"),
+    "producers.capture.snapshots": ("sums_of",),
     "producers.log.ingest": ("IngestReport",),
     "producers.log.topic": ("TopicReport", "create_topic", "describe_topic"),
     "producers.log.topic_plan": ("PARTITIONS_WHY", "REPLICATION_WHY", "SETTINGS_WHY", "TopicPlan"),

@@ -1,7 +1,7 @@
 """Dumps alone: what the user says of them, and their place among the recordings of their boot."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -35,6 +35,30 @@ def dumps_in_order(
     return [(sources[place], ats[place]) for place in places]
 
 
+def stack_handles_among(sources: Sequence[str], *, boot_id: str | None) -> tuple[list[str], dict[int, str]]:
+    """Return *sources* without the files of show_stacks_handles, and the stacks of these: those of the dumps given with them.
+
+    Raises
+    ------
+    BadArgument
+        Nobody says that the dumps are of one boot: a handle of another boot is another stack.
+    InputError
+        The files are of several boots.
+    """
+    from pagetrail.producers.formats.page_owner.stack_sums import has_stack_handles, read_stack_handles
+
+    files = [source for source in sources if source != "-" and has_stack_handles(Path(source))]
+    rest = [source for source in sources if source not in files]
+    if not files or not rest:
+        return list(sources), {}
+    if len(rest) > 1 and boot_id is None:
+        raise BadArgument(
+            f"{files[0]} explains the handles of one boot, and {len(rest)} other files are given: say with --boot-id that they are "
+            "of that boot, or give each with its own show_stacks_handles"
+        )
+    return rest, read_stack_handles([Path(file) for file in files])
+
+
 def files_in_order(files: "Sequence[Source]") -> list[int]:
     """Return the places of *files*, the dumps of one boot in an archive, by their times; as they stand, if one has no time."""
     from pagetrail.producers.dump_given import Given
@@ -58,14 +82,22 @@ def dated(path: str | Path, at: str | None) -> str | None:
 
 
 def said_of_dump(
-    path: "str | Path | Source", at: str | None, *, whole: bool = False, follows: int | None = None
+    path: "str | Path | Source",
+    at: str | None,
+    *,
+    whole: bool = False,
+    follows: int | None = None,
+    stacks: Mapping[int, str] | None = None,
 ) -> "Given":
     """Return what the user says of a dump."""
     from pagetrail.producers.dump_given import Given, made_at
 
     time = dated(path, at) if isinstance(path, str | Path) else at
     said = Given() if time is None else made_at(time)
-    return dataclasses.replace(said, unfiltered=whole, follows=follows)
+    return dataclasses.replace(said, unfiltered=whole, follows=follows, stacks=stacks or {})
+
+
+_SAID_OF_DUMPS: Final = ("at", "whole")
 
 
 def as_given_before(recording: "Recording", found: "StoredRecording") -> "Recording":
@@ -80,15 +112,18 @@ def as_given_before(recording: "Recording", found: "StoredRecording") -> "Record
     if recording.dump is None or found.begin is None or found.begin.reader != info.reader:
         return recording
     before = found.begin.options
-    for name in ("at", "whole"):
+    from pagetrail.producers.dump_given import STACK_HANDLES
+
+    for name in (*_SAID_OF_DUMPS, STACK_HANDLES):
         said, was = info.options.get(name), before.get(name)
         if said != was and (said is not None or found.end is None):
-            with_what = f"--{name} {was}" if was else f"no --{name}"
+            given = f"--{name}" if name != STACK_HANDLES else "show_stacks_handles"
+            with_what = f"{given} {was}" if was else f"no {given}"
             raise InputError(
                 f"{info.source}: recording {found.recording} is in the log with {with_what}, and what is in the log never "
                 "changes; say the same, or ingest it into another trail"
             )
-    options: dict[str, str] = {name: before[name] for name in ("at", "whole") if name in before}
+    options: dict[str, str] = {name: before[name] for name in (*_SAID_OF_DUMPS, STACK_HANDLES) if name in before}
     return dataclasses.replace(recording, info=dataclasses.replace(info, options={**info.options, **options}))
 
 

@@ -49,6 +49,7 @@ class IngestOptions(TypedDict, total=False):
     at: str | None
     whole: bool
     follows: int | None
+    stacks: Mapping[int, str] | None
     again: bool
     on_progress: Callable[[int], None]
 
@@ -70,6 +71,7 @@ def ingest(
     at: str | None = None,
     whole: bool = False,
     follows: int | None = None,
+    stacks: Mapping[int, str] | None = None,
     again: bool = False,
     cut: "TruncatedInput | None" = None,
     on_progress: Callable[[int], None] = lambda events: None,
@@ -79,8 +81,8 @@ def ingest(
     With *log*, store it in that topic, whose last messages say what of it and of its boot is there; the trail is not touched.
     With *again*, a recording that an older reader made of the same bytes does not stand in the way: this one takes its place when
     the log is replayed. *cut*: see ``open_recording``. Of a page_owner dump alone, *at* says when it was made, and *whole* that
-    nothing was filtered from it; one without times comes behind the dumps of its boot that the log has, and behind the trace time
-    *follows*.
+    nothing was filtered from it; *stacks* are those of the handles that it has in their place. A dump without times comes behind
+    the dumps of its boot that the log has, and behind the trace time *follows*.
 
     Raises
     ------
@@ -102,7 +104,7 @@ def ingest(
     with open_recording(
         path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base, clock_skew=clock_skew,
         page_shift=page_shift, spool=None if log is not None else Path(trail), cut=cut, kernel_release=kernel_release,
-        gfp_table=gfp_table, dump=said_of_dump(path, at, whole=whole, follows=follows),
+        gfp_table=gfp_table, dump=said_of_dump(path, at, whole=whole, follows=follows, stacks=stacks),
     ) as opened:  # fmt: skip
         if log is not None:
             with KafkaLogWriter(log) as topic:

@@ -18,7 +18,6 @@ from pagetrail.queries.holders.owned import page_bytes
 from pagetrail.queries.holders.sums import SumsOfAll
 from pagetrail.queries.questions import (
     audit_dump,
-    audit_stacks,
     audits,
     differences,
     doctor,
@@ -33,6 +32,7 @@ from pagetrail.queries.questions import (
     streams,
     top,
 )
+from pagetrail.queries.questions.sums import by_site, by_stack
 from pagetrail.schemas.log.address import KafkaAddress
 
 Time = str | int
@@ -297,12 +297,17 @@ class Trail:
         return audit_dump.audit_dump(known, Path(dump), _instant(known, at))
 
     def audit_stacks(self, files: Sequence[str | Path], at: Time, *, stream: str | None = None) -> pa.Table:
-        """Return the kernel's sums of pages by stack against replay at an instant: ``questions.audit_stacks.STACK_AUDIT_SCHEMA``.
+        """Return the kernel's sums of pages by stack against replay at an instant: ``sums.by_stack.STACK_AUDIT_SCHEMA``.
 
         *files* are page_owner_stacks/show_stacks, or show_handles and show_stacks_handles.
         """
         known = self.stream(stream)
-        return audit_stacks.audit_stacks(known, [Path(file) for file in files], _instant(known, at))
+        return by_stack.audit_stacks(known, [Path(file) for file in files], _instant(known, at))
+
+    def audit_sites(self, file: str | Path, at: Time, *, stream: str | None = None) -> pa.Table:
+        """Return /proc/allocinfo's sums of bytes by call site against replay at an instant: ``sums.by_site.SITE_AUDIT_SCHEMA``."""
+        known = self.stream(stream)
+        return by_site.audit_sites(known, Path(file), _instant(known, at))
 
     def doctor(self, stream: str | None = None) -> pa.Table:
         """Return what makes answers of a stream less sure, the worst first: ``questions.doctor.FINDINGS_SCHEMA``."""

@@ -1,7 +1,9 @@
 """What the user knows of a dump alone and the dump does not say: when it was made, and that nothing was filtered from it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
+from types import MappingProxyType
 from typing import Final
 
 from pagetrail.schemas.details import Clock
@@ -14,6 +16,9 @@ IN_ORDER: Final = "order"
 
 FILE_TIME: Final = "mtime"
 """``--at mtime``: when the file was last changed."""
+
+STACK_HANDLES: Final = "stack_handles"
+"""The option of a recording that tells show_stacks_handles from another one."""
 
 FORMS: Final = (
     "seconds since the boot with a decimal point or an 's' (120.5, 120s), an integer (ns since the boot), an RFC 3339 time "
@@ -43,19 +48,24 @@ class Given:
         The time of the latest dump that was given before; null: there is none.
     unfiltered
         Nothing was filtered from it.
+    stacks
+        Those of the handles of its boot, a frame a line.
     """
 
     made_at: MadeAt | None = None
     in_order: bool = False
     follows: int | None = None
     unfiltered: bool = False
+    stacks: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def options(self) -> dict[str, str]:
         """Return what the user says, as options of a recording."""
         at = IN_ORDER if self.in_order else ""
         if self.made_at is not None:
             at = f"{self.made_at.ns} ns" + (" since 1970" if self.made_at.wall else "")
-        return ({"at": at} if at else {}) | ({"whole": "yes"} if self.unfiltered else {})
+        whole = {"whole": "yes"} if self.unfiltered else {}
+        handles = {STACK_HANDLES: _digest(self.stacks)} if self.stacks else {}
+        return ({"at": at} if at else {}) | whole | handles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,3 +149,8 @@ def _made_at(newest: Sequence[int], given: MadeAt, source: str) -> Times:
         clock = Clock(realtime=given.ns, source=f"{source}: --at")
         return Times(ats=[given.ns], clock=clock, trace_clock=WALL_CLOCK)
     return Times(ats=[given.ns], clock=Clock(ts_nsec=given.ns, source=f"{source}: --at"))
+
+
+def _digest(stacks: Mapping[int, str]) -> str:
+    text = "\0".join(f"{handle}\0{stack}" for handle, stack in sorted(stacks.items()))
+    return blake2b(text.encode(), digest_size=8).hexdigest()

@@ -8,7 +8,7 @@ from pathlib import Path
 from pagetrail.producers.arrangement import MERGED, arrange
 from pagetrail.producers.capture.directory import Capture
 from pagetrail.producers.detail_rows import coverage_row, detail_row
-from pagetrail.producers.dump_given import Given
+from pagetrail.producers.dump_given import STACK_HANDLES, Given
 from pagetrail.producers.formats.format import Format, Origin
 from pagetrail.producers.formats.page_owner.alone import PageOwnerFile
 from pagetrail.producers.formats.recognise import opener
@@ -196,7 +196,7 @@ def open_recording(
 def _only_of_dumps(source: str, what: str, given: Given | None) -> None:
     """Refuse what the user says of a dump, of something else."""
     if given is not None and (said := given.options()):
-        names = " and ".join(f"--{name}" for name in said)
+        names = " and ".join("show_stacks_handles" if name == STACK_HANDLES else f"--{name}" for name in said)
         raise BadArgument(f"{source}: expected a page_owner dump alone with {names}, found {what}")
 
 

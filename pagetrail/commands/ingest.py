@@ -92,6 +92,7 @@ def ingest(
         stored.append(report)
         _report(report)
 
+    sources, stacks = api.stack_handles_among(sources, boot_id=boot_id)
     dumps = api.dumps_in_order(sources, _ats(at or [], sources), boot_id=boot_id)
     if [source for source, _ in dumps] != sources:
         say(f"note: the dumps are stored in the order of their times: {', '.join(source for source, _ in dumps)}")
@@ -103,8 +104,8 @@ def ingest(
                 api.ingest_all(
                     trail, source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base, log=address,
                     clock_skew=clock_skew, page_shift=shift, kernel_release=kernel_release, gfp_table=table, again=again,
-                    split_boots=split_boots, at=made, whole=whole, follows=follows, on_report=on_report, on_note=_note,
-                    on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
+                    split_boots=split_boots, at=made, whole=whole, follows=follows, stacks=stacks, on_report=on_report,
+                    on_note=_note, on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
                 )  # fmt: skip
         except InputError as error:
             refused[source] = error

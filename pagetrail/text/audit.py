@@ -1,14 +1,12 @@
 """Replay against the kernel's dumps: a line a dump, and a line a page_owner record that differs."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from pagetrail.schemas.times import as_text
-from pagetrail.text.tables import hex_text, stack_text, table_text
+from pagetrail.text.tables import hex_text, table_text
 
 Row = dict[str, Any]
-
-_STACKS_SHOWN: Final = 10
 
 
 def audits_text(rows: list[Row], counted: str = "records", time: Callable[[int], str] = as_text) -> str:
@@ -38,26 +36,3 @@ def differences_text(rows: list[Row]) -> str:
         for r in rows
     ]  # fmt: skip
     return table_text(columns, table)
-
-
-def stack_audit_text(rows: list[Row], *, records: bool) -> str:
-    """Return rows of ``Trail.audit_stacks``: a line a class, and a line a stack that differs; with *records*, all of them."""
-    classes = dict.fromkeys(row["class"] for row in rows)
-    sums = [
-        (
-            name,
-            len(mine),
-            *(sum(row[column] or 0 for row in mine) for column in ("kernel_pages", "pages", "certain_pages")),
-        )
-        for name in classes
-        if (mine := [row for row in rows if row["class"] == name])
-    ]
-    head = ("stacks", "kernel: pages", "replay: pages", "certain")
-    text = table_text(("class", *head), sums, right=head)
-    differing = [row for row in rows if row["class"] != "agree"]
-    shown = differing if records else differing[:_STACKS_SHOWN]
-    cells = [(r["kernel_pages"], r["pages"], r["certain_pages"], r["class"], stack_text(r["stack"])) for r in shown]
-    if cells:
-        text += "\n" + table_text((*head[1:], "class", "stack"), cells, right=head)
-    hidden = len(differing) - len(shown)
-    return text + (f"{hidden} more; --records shows all\n" if hidden else "")

@@ -62,6 +62,8 @@ def _owner_lines(row: Row, time: Time) -> list[str]:
     lines += _dump_lines(row, time)
     if row["stack"]:
         lines += _named("stack", row["stack"].split("\n"))
+    elif row["dump_ts"] is not None:  # a dump names the stack of each record: where it is not there, it is unknown
+        lines += _named("stack", ["(not recorded)"])
     return lines
 
 

@@ -11,6 +11,9 @@ from pagetrail.producers.inputs import PACKED_SUFFIX, Input, find_compressed, op
 
 DUMP: Final = "page_owner.txt"
 ARCHIVE: Final = "page_owner_dumps.tar"
+_NAMED: Final = ("{}.txt", "{}", "page_owner_stacks/{}")
+"""How people name a copy of a file of the kernel."""
+
 _MEMBER: Final = re.compile(rf"(?:.*/)?snapshots/([^/]+)/page_owner\.txt{PACKED_SUFFIX}?$")
 
 
@@ -53,6 +56,29 @@ class Snapshots:
         """Return the path of *file* of snapshot *name*, plain or compressed, if it is there."""
         return find_compressed(self._directory / name, file)
 
+    def stack_handles(self) -> list[Path]:
+        """Return the files that say which stack a handle of this boot is: of any snapshot, and of the capture itself."""
+        folders = [self._directory.parent, *(self._directory / name for name in self.names)]
+        names = [form.format("show_stacks_handles") for form in _NAMED]
+        return [path for folder in folders for name in names if (path := find_compressed(folder, name))]
+
+    def sums(self) -> "dict[str, tuple[list[Path], Path | None]]":
+        """Return by snapshot the files of its sums, if it has any: of pages by stack, and of bytes by call site."""
+        found = {}
+        for name in self.names:
+            by_stack = self._one_of(name, "show_stacks")
+            both = [self._one_of(name, "show_handles"), self._one_of(name, "show_stacks_handles")]
+            stacks = [by_stack] if by_stack else [path for path in both if path] if all(both) else []
+            sites = self._one_of(name, "allocinfo")
+            if stacks or sites:
+                found[name] = stacks, sites
+        return found
+
+    def _one_of(self, name: str, file: str) -> Path | None:
+        """Return the path of *file* of snapshot *name*, in one of the ways in which people name such files."""
+        folder = self._directory / name
+        return next((path for form in _NAMED if (path := find_compressed(folder, form.format(file)))), None)
+
     def first(self, file: str) -> str | None:
         """Return *file* of the first snapshot, if it is there."""
         return self.text(self.names[0], file) if self.names else None
@@ -84,6 +110,15 @@ class Snapshots:
                 self._openers[found[1]] = _member_opener(archive, member)
         if archive.truncated:
             self.notes.append(archive.truncated)
+
+
+def sums_of(directory: Path) -> dict[str, tuple[list[Path], Path | None]]:
+    """Return by snapshot of a capture directory the files of its sums: of pages by stack, and of bytes by call site."""
+    snapshots = Snapshots(directory)
+    try:
+        return snapshots.sums()
+    finally:
+        snapshots.close()
 
 
 def _file_opener(path: Path) -> Callable[[], Input]:

@@ -10,12 +10,14 @@ from pagetrail.producers.capture.vmstat import Reading, parse_vmstat, unmoved
 from pagetrail.producers.detail_rows import baseline, detail_row
 from pagetrail.producers.formats.kpageflags import read_kpageflags
 from pagetrail.producers.formats.page_owner.dump import PageOwnerDump
+from pagetrail.producers.formats.page_owner.stack_sums import read_stack_handles
 from pagetrail.producers.formats.page_owner.tally import Tally
 from pagetrail.producers.inputs import open_input
 from pagetrail.producers.parsed import ReadAccount
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import BaselineBegin, Zone
+from pagetrail.schemas.errors import InputError
 
 
 class Views:
@@ -52,6 +54,7 @@ class Views:
         self._begins: dict[str, int] = {}
         self._dump_ends: dict[str, int] = {}
         self._vmstat: list[Reading] = []
+        self._stacks = self._stack_handles() if wanted else {}
 
     def behind(self, marker: SnapshotMarker, at: int, first_ts: int) -> Iterator[EventBatch]:
         """Yield what was read up to *marker*, which was read at trace time *at*; the recording begins at *first_ts*."""
@@ -106,8 +109,10 @@ class Views:
         """Return the entries of a dump, and what was read of it."""
         source = f"snapshot {name}"
         with self._snapshots.open_dump(name) as stream:
-            dump = PageOwnerDump(stream, source=source)
+            dump = PageOwnerDump(stream, source=source, stacks=self._stacks)
             entries = list(dump.batches())
+        if said := dump.named.said("keep that file as snapshots/NAME/show_stacks_handles.txt"):
+            self._notes.append(f"the dump of {source}: {said}")
         account = dump.account
         self._account.events.update(account.events)
         self._account.unread += account.unread
@@ -117,6 +122,14 @@ class Views:
         if account.truncated:
             self._account.truncated = account.truncated
         return entries, dump.tally
+
+    def _stack_handles(self) -> dict[int, str]:
+        """Return the stacks of this boot's handles; none where the files cannot be of one boot."""
+        try:
+            return read_stack_handles(self._snapshots.stack_handles())
+        except InputError as error:
+            self._notes.append(f"the stacks of handles are left unknown: {error}")
+            return {}
 
     def _counters(self, name: str, begin: int, end: int, first_ts: int) -> Iterator[EventBatch]:
         """Yield the coverage that vmstat, read in [begin, end], shows together with earlier readings."""

@@ -66,7 +66,9 @@ PAGE_OWNER_STACKS: Final = Format(
     line=re.compile(
         rb"\s*(?:nr_base_pages|stack_count|handle): \d+\s*$"
     ),  # mm/page_owner.c, stack_print (Linux 6.9 to 7.2)
-    instead=_DUMP_INSTEAD + "; 'pagetrail audit --show-stacks FILE --at TIME' compares the sums with a replay",
+    instead=_DUMP_INSTEAD
+    + "; give show_stacks_handles in one command with a dump that has handles in place of stacks; "
+    "'pagetrail audit --show-stacks FILE --at TIME' compares the sums with a replay",
 )
 PERF_TRACE: Final = Format(
     name="output of perf trace, which has no time that can be compared and leaves out fields",
@@ -117,7 +119,7 @@ COUNTERS: Final = Format(
         rb"|Node \d+, zone +\S+\s*$|0x[0-9a-f]+-0x[0-9a-f]+ +\d+ \S+\+0x|[0-9a-f]+-[0-9a-f]+ [r-][w-][x-][ps] "
         rb"|Cache \S+\s*$|# event histogram|name: mm_page_\w+\s*$"
     ),
-    instead=_DUMP_INSTEAD,
+    instead=_DUMP_INSTEAD + "; 'pagetrail audit --allocinfo FILE --at TIME' compares /proc/allocinfo with a replay",
 )
 DIFF: Final = Format(
     name="a difference of two texts, as diff prints it",

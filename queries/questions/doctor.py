@@ -195,6 +195,10 @@ def _causes(kind: Anomaly, facts: Facts) -> list[str]:
         causes = _unseen_allocations(facts)
     elif kind == Anomaly.ALLOC_OVER_OWNED:
         causes = ["a free without an event (the kernels whose source was read have none)"]
+        if facts.rules.contig_has_own_mask != Either.NO and Coverage(facts.coverage).now("contig_range"):
+            causes.append(
+                "a contiguous range, whose blocks are split before its call returns (CMA, alloc_contig_range)"
+            )
     else:
         return []
     if facts.gaps:
@@ -209,14 +213,14 @@ def _unseen_allocations(facts: Facts) -> list[str]:
 
     Source: mm/page_alloc.c, __alloc_pages_bulk (Linux 5.13 and later), alloc_contig_range; mm/compaction.c (Linux 5.10 to 7.2).
     """
-    seen = Coverage(facts.coverage).kinds()
+    coverage = Coverage(facts.coverage)
     causes = []
     if not page_owner_on(facts):
         causes.append(
             "pages taken in bulk, as vmalloc does for stacks of tasks: no tracepoint shows them while page_owner is off"
         )
-    if "isolate" not in seen:
+    if not coverage.now("isolate"):  # vmstat shows of some stretches that compaction took none
         causes.append("free pages that compaction took")
-    if facts.rules.contig_has_own_mask != Either.NO and "contig_range" not in seen:
+    if facts.rules.contig_has_own_mask != Either.NO and not coverage.now("contig_range"):
         causes.append("a contiguous range (CMA, alloc_contig_range)")
     return causes

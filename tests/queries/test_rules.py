@@ -7,6 +7,7 @@ import pytest
 
 from pagetrail import api
 from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.details import Coverage
 from tests.stories import BOOT, Story
 
 
@@ -68,6 +69,28 @@ def test_the_doctor_names_what_may_have_taken_a_page_without_an_event(
     said = [cause for cause in found["detail"].partition("; possible causes: ")[2].split("; ") if cause]
     assert len(said) == len(causes)
     assert all(cause in text for cause, text in zip(causes, said, strict=True))
+
+
+def test_the_doctor_names_compaction_where_vmstat_shows_of_other_times_alone_that_it_took_none(tmp_path: Path) -> None:
+    tell = Story(without="isolate")
+    tell(Kind.ALLOC, 4)
+    quiet = Coverage(kinds=("isolate",), since=tell.now - 10, until=tell.now, declared_by="vmstat")
+    tell.log.say(Kind.COVERAGE, tell.now, quiet)
+    for kind in (Kind.FREE, Kind.FREE):
+        tell(kind, 4)
+    (found,) = (row for row in tell.trail(tmp_path / "trail").doctor().to_pylist() if row["what"] == "free of free")
+    assert found["detail"].endswith("; possible causes: free pages that compaction took")
+
+
+def test_the_doctor_names_contiguous_ranges_where_their_pages_were_owned_before_their_calls_returned(
+    tmp_path: Path,
+) -> None:
+    tell = Story(boot=BOOT.model_copy(update={"release": "6.12.117"}))
+    tell.log.say(Kind.COVERAGE, tell.now, Coverage(kinds=("contig_range",), declared_by="the story"))
+    for _ in range(2):
+        tell(Kind.ALLOC, 4)
+    (found,) = (row for row in tell.trail(tmp_path / "trail").doctor().to_pylist() if row["what"] == "alloc over owned")
+    assert "a contiguous range, whose blocks are split" in found["detail"]
 
 
 def test_the_doctor_names_lost_events_where_there_were_some(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from pagetrail.commands.options import (
     out,
     say,
 )
+from pagetrail.commands.questions.audit_sums import Sums, audit_sums
 from pagetrail.schemas.errors import BadArgument, NotFound
-from pagetrail.text.audit import audits_text, differences_text, stack_audit_text
+from pagetrail.text.audit import audits_text, differences_text
 from pagetrail.text.json_text import json_text
 
 Rows = list[dict[str, Any]]
@@ -37,6 +38,13 @@ def audit(
             help="page_owner_stacks/show_stacks as it was --at TIME; or once show_handles and once show_stacks_handles.",
         ),
     ] = None,
+    allocinfo: Annotated[
+        Path | None, typer.Option("--allocinfo", metavar="FILE", help="/proc/allocinfo as it was --at TIME.")
+    ] = None,
+    sums: Annotated[
+        Path | None,
+        typer.Option("--sums", metavar="DIR", help="A capture directory: such files of each of its snapshots."),
+    ] = None,
     records: Annotated[
         bool, typer.Option("--records", help="Show each page_owner record that differs, with both sides.")
     ] = False,
@@ -46,16 +54,17 @@ def audit(
     fold: FoldOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare replay with the kernel's own dumps, or its sums of pages by stack, by class of difference.
+    """Compare replay with the kernel's own dumps, or its sums of pages by stack or call site, by class of difference.
 
     A record agrees if it has the same pfn, order, pid and gfp mask, and a ts within 20 ms.
     """
     opened = api.open(trail, correct=correct, fold=fold)
-    if show_stacks:
-        if at is None or dump is not None:
-            raise BadArgument("--show-stacks requires --at TIME, the instant at which the files were read, and no DUMP")
-        found = opened.audit_stacks(show_stacks, at, stream=stream)
-        out(json_text(found) if as_json else stack_audit_text(found.to_pylist(), records=records))
+    if dump is not None and (show_stacks or allocinfo is not None or sums is not None):
+        raise BadArgument(
+            "audit DUMP cannot be used with --show-stacks, --allocinfo or --sums: ask one after the other"
+        )
+    if show_stacks or allocinfo is not None or sums is not None:
+        audit_sums(opened, Sums(show_stacks or [], allocinfo, sums, at), stream, records=records, as_json=as_json)
         return
     if dump is not None:
         if at is None:

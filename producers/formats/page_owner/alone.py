@@ -13,6 +13,7 @@ from pagetrail.producers.detail_rows import baseline_begin, baseline_end, baseli
 from pagetrail.producers.dump_given import Given, Times, times_of
 from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.page_owner.dump import PageOwnerDump
+from pagetrail.producers.formats.page_owner.handles import NamedStacks
 from pagetrail.producers.formats.page_owner.lines import PAGE_OWNER_DIALECT, TRACKING_DIALECT, Dialect
 from pagetrail.producers.formats.page_owner.tally import Tally
 from pagetrail.producers.formats.prefixed import JOURNAL, message_of
@@ -128,6 +129,7 @@ class PageOwnerFile:
         InputError
             No record could be read, or the records are no dump's.
         """
+        self._dump.named = NamedStacks(self.given.stacks)
         kept = _Kept()
         for batch in self._dump.batches():
             kept.add(batch)
@@ -191,6 +193,8 @@ class PageOwnerFile:
                 else ""
             )
             self.account.notes.append(f"the dump is not taken as whole: {because}{remedy}")
+        if said := self._dump.named.said("give that file in the same command"):
+            self.account.notes.append(said)
         if times.trace_clock == DUMP_ORDER:
             self.account.notes.append(
                 f"its records have no times: {times.ats[-1]} is its place in the order of the dumps, and when it was made is "

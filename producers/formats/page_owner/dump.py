@@ -4,6 +4,7 @@ What is exactly as the kernel prints it is read by jit functions, the rest by ``
 """
 
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import BinaryIO, Final
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from pagetrail.producers.formats.page_owner import layout, page_owner_jit
 from pagetrail.producers.formats.page_owner.filter_marks import FilterMarks
+from pagetrail.producers.formats.page_owner.handles import Handles, NamedStacks
 from pagetrail.producers.formats.page_owner.lines import PAGE_OWNER_DIALECT, Dialect, Fields
 from pagetrail.producers.formats.page_owner.tally import Tally
 from pagetrail.producers.formats.page_owner.tolerant import Region, TolerantReader
@@ -62,6 +64,13 @@ class PageOwnerDump:
         How much is read at once. The entries do not depend on it, only how they are cut into batches.
     dialect
         How its records are written.
+    stacks
+        Those of the handles of its boot.
+
+    Attributes
+    ----------
+    named
+        What became of records that have a handle in place of a stack.
     """
 
     def __init__(
@@ -71,8 +80,10 @@ class PageOwnerDump:
         source: str,
         chunk_bytes: int = CHUNK_BYTES,
         dialect: Dialect = PAGE_OWNER_DIALECT,
+        stacks: Handles = MappingProxyType({}),
     ) -> None:
         self.tally = Tally()
+        self.named = NamedStacks(stacks)
         self.account = self.tally.account
         self._marks = FilterMarks()
         self._odd_reader = TolerantReader(dialect, self.tally)
@@ -190,9 +201,7 @@ class PageOwnerDump:
         columns: dict[str, NDArray[np.generic]] = {"kind": kinds}
         texts: dict[str, list[str]] = {}
         for name, field in _NUMBERS.items():
-            values = self._out[field, :rows]
-            if found:
-                values = np.insert(values, places, [fields.get(name, layout.ABSENT) for fields in found])
+            values = self._numbers(field, name, rows, places, found)
             there = values != layout.ABSENT
             if there.any():
                 columns[name] = np.where(there, values, absent(name)).astype(NUMPY_DTYPES[name])
@@ -207,9 +216,17 @@ class PageOwnerDump:
                 remap = np.array([numbers.setdefault(text, len(numbers)) for text in known] + [-1], dtype=np.int32)
                 own = [numbers.setdefault(str(f[name]), len(numbers)) if name in f else -1 for f in found]
                 indices, known = np.insert(remap[indices], places, own), list(numbers)
+            if name == "stack":
+                handles = self._numbers(layout.HANDLE, "handle", rows, places, found)
+                indices, known = self.named.fill(indices, known, handles)
             if known:
                 columns[name], texts[name] = indices, known
         return EventBatch(columns=columns, texts=texts)
+
+    def _numbers(self, field: int, name: str, rows: int, places: list[int], found: list[Fields]) -> NDArray[np.int64]:
+        """Return a field of *rows* rows of the table of numbers, with that of the records *found* before the rows *places*."""
+        values = self._out[field, :rows]
+        return np.insert(values, places, [fields.get(name, layout.ABSENT) for fields in found]) if found else values
 
     def _text(self, begin: int, end: int) -> str:
         return self._buffer[begin:end].tobytes().decode(errors="backslashreplace")

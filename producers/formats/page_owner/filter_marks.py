@@ -1,6 +1,7 @@
 """What may come from a filter: a dump in which all pages are of one process, or of one node that is not the first.
 
-A filter leaves no other mark. Where there is no node but node 0, the machine may have no other.
+A filter leaves no other mark. Where there is no node but node 0, the machine may have no other; but a kernel that prints handles in
+place of stacks was told so in the same way as it is told to filter nodes, and there node 0 alone is in doubt, too.
 
 Source: mm/page_owner.c, print_page_owner (Linux 5.11: pid, 5.18: tgid); lib/vsprintf.c, format_page_flags (Linux 5.12: node=).
 """
@@ -16,6 +17,8 @@ from pagetrail.schemas.columns import absent
 
 _NODE: Final = re.compile(rb"[(|]node=(\d+)\D")
 """A number is whole where something follows it: pieces of a text end anywhere."""
+
+_HANDLE: Final = b"\nhandle: "
 
 _LONGEST: Final = 24
 """Bytes of a node's number with its name, at most."""
@@ -36,7 +39,7 @@ class FilterMarks:
         self._end = data[-_LONGEST:]
         if self._node is None:
             found = _NODE.search(data)
-            if found is None or int(found[1]) == 0:  # nothing follows from node 0
+            if found is None or (int(found[1]) == 0 and _HANDLE not in data):  # nothing follows from node 0
                 self._node = None if found is None else b"0"
                 return
             self._node = found[1]

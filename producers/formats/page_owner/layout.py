@@ -15,7 +15,8 @@ ABSENT: Final = np.iinfo(np.int64).min
 # Rows of the field matrix, and of the tables of distinct texts (COMM, STACK, CGROUP, FLAG_NAMES minus COMM).
 PFN, ORDER, GFP, PID, TGID, TS, FREE_TS, MIGRATETYPE, BLOCK_MIGRATETYPE, REASON, FLAGS, MEMCG = range(12)
 COMM, STACK, CGROUP, FLAG_NAMES = range(12, 16)
-FIELDS: Final = 16
+HANDLE: Final = 16
+FIELDS: Final = 17
 TEXTS: Final = 4
 
 # What the parser is doing, and the slots of its state.

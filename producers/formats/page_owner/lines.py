@@ -79,6 +79,8 @@ _MIGRATED: Final = re.compile(rb"[Pp]age has been migrated, last migrate reason:
 _CHARGED: Final = re.compile(
     rb"(?P<slab>Slab cache page)|Charged (?P<objcg>\(via objcg\) )?to (?P<offline>offline )?memcg ?(?P<name>.*)"
 )
+# print_page_owner in mode=handle and mode=stack_handle (a series of May 2026)
+_HANDLE: Final = re.compile(rb"handle: (-?\d{1,10})")
 _SORTED: Final = re.compile(rb"\d+ times(?:, \d+ pages.*)?:?")
 # What cat and its like, or a shell, print where reading a file ends early; mm/page_owner.c, read_page_owner, fails with ENOMEM.
 _STOPPED: Final = re.compile(
@@ -212,6 +214,8 @@ def other_fields(line: bytes) -> Fields | None:
         if name == MR_CONTIG_RANGE_BEFORE_5_10:
             return {"migrate_reason": MR_CONTIG_RANGE}
         return {"migrate_reason": MIGRATE_REASON_NAMES.index(name)} if name in MIGRATE_REASON_NAMES else {}
+    if found := _HANDLE.fullmatch(line):
+        return {"handle": int(found[1])}
     if found := _CHARGED.fullmatch(line):
         if found["slab"]:
             return {"memcg_flags": MEMCG_SLAB}

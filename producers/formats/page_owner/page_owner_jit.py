@@ -1,7 +1,7 @@
 """Jit functions of the page_owner parser: plain arrays in, plain arrays out.
 
 A record is what ``print_page_owner`` of mm/page_owner.c prints, in any of its forms since Linux 3.19: a header line, a
-PFN line, a stack (lines that begin with a space), maybe lines on migration and memory cgroup, and an empty line.
+PFN line, a stack (lines that begin with a space) or its handle, maybe lines on migration and memory cgroup, and an empty line.
 
 A *region* reaches from a line with the marker (the beginning of a header, anywhere in the line) to the next such line. A region
 that is exactly one record is read here. Any other is listed as odd, and ``tolerant`` reads it.
@@ -39,7 +39,14 @@ from pagetrail.producers.formats.page_owner.layout import (
     Bytes,
     Ints,
 )
-from pagetrail.producers.formats.page_owner.record_lines_jit import header_line, other_line, pfn_line, stack_line
+from pagetrail.producers.formats.page_owner.record_lines_jit import (
+    STACK_HANDLE,
+    handle_line,
+    header_line,
+    other_line,
+    pfn_line,
+    stack_line,
+)
 from pagetrail.producers.formats.page_owner.scan_jit import behind_word, intern, line_end
 from pagetrail.schemas.jit import inner, jit
 
@@ -71,6 +78,8 @@ def _record(buf: Bytes, pos: int, stop: int, row: int, out: Ints, slots: Ints, s
         elif buf[line] == SPACE and not others:
             stack = line if stack < 0 else stack
             stack_end = end
+        elif buf[line] == STACK_HANDLE[0]:
+            good = handle_line(buf, line, end, row, out)
         else:
             others = True
             good = other_line(buf, line, end, row, out, slots, spans)

@@ -16,6 +16,7 @@ from pagetrail.producers.formats.page_owner.layout import (
     FLAGS,
     FREE_TS,
     GFP,
+    HANDLE,
     MEMCG,
     MIGRATETYPE,
     NEWLINE,
@@ -69,6 +70,7 @@ _TYPE: Final = _word(b" type ")
 _BLOCK: Final = _word(b" Block ")
 _FLAGS: Final = _word(b" Flags ")
 _MIGRATED: Final = _word(b"Page has been migrated, last migrate reason: ")
+STACK_HANDLE: Final = _word(b"handle: ")
 _SLAB: Final = _word(b"Slab cache page")
 _CHARGED: Final = _word(b"Charged ")
 _OBJCG: Final = _word(b"(via objcg) ")
@@ -230,6 +232,19 @@ def other_line(buf: Bytes, pos: int, end: int, row: int, out: Ints, slots: Ints,
     if pos < 0 or _has_header(buf, pos, end) or out[CGROUP, row] != ABSENT:
         return False
     out[CGROUP, row] = intern(buf, pos, end, slots[2], spans[2])
+    return True
+
+
+@inner
+def handle_line(buf: Bytes, pos: int, end: int, row: int, out: Ints) -> bool:
+    """Read the handle of a stack, which is said once.
+
+    Source: mm/page_owner.c, print_page_owner (a series of May 2026, "add print_mode filter": mode=handle, mode=stack_handle).
+    """
+    value, behind = read_decimal(buf, behind_word(buf, pos, end, STACK_HANDLE), end)
+    if behind != end or out[HANDLE, row] != ABSENT:
+        return False
+    out[HANDLE, row] = value
     return True
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pagetrail.producers.inputs import read_text
+from pagetrail.producers.inputs import open_input, read_text
 from pagetrail.schemas.errors import InputError
 from pagetrail.schemas.stacks import canonical_stack
 
@@ -19,7 +19,16 @@ _LINE: Final = re.compile(r"(nr_base_pages|stack_count|handle): (\d+)")
 _NAMED: Final = re.compile(r"(?:nr_base_pages|stack_count|handle)\b")
 """A line that begins so is no frame of a stack."""
 
+_NAMED_BYTES: Final = re.compile(rb"(nr_base_pages|stack_count|handle): \d+$")
+_FRAME: Final = re.compile(rb"\S+(?: \[[^\]]*\])?")
+"""Source: lib/vsprintf.c, symbol_string (%pS): a symbol with offset and size, maybe its module."""
+
+_HEAD_BYTES: Final = 1 << 14
+
 _GIVE: Final = "give /sys/kernel/debug/page_owner_stacks/show_stacks, or show_handles and show_stacks_handles"
+
+
+_HANDLES: Final = "/sys/kernel/debug/page_owner_stacks/show_stacks_handles"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,6 +62,41 @@ def read_stack_sums(paths: Sequence[Path]) -> dict[str, int]:
     if not sums:
         raise InputError(f"{', '.join(map(str, paths))}: expected pages by stack, found no nr_base_pages; {_GIVE}")
     return sums
+
+
+def read_stack_handles(paths: Sequence[Path]) -> dict[int, str]:
+    """Return the stack of each handle, a frame a line, as files of one boot say together.
+
+    Raises
+    ------
+    InputError
+        A file has no stacks of handles, or two files have two stacks for one: they are of several boots.
+    """
+    stacks: dict[int, str] = {}
+    for path in paths:
+        found = {r.handle: r.stack for r in _records(path) if r.handle is not None and r.stack is not None}
+        if not found:
+            raise InputError(f"{path}: expected stacks with their handles, found none; give {_HANDLES}")
+        for handle, stack in found.items():
+            if stacks.setdefault(handle, stack) != stack:
+                raise InputError(
+                    f"{path}: handle {handle} has another stack in another file: they are of several boots"
+                )
+    return stacks
+
+
+def has_stack_handles(path: Path) -> bool:
+    """Whether a file begins as show_stacks_handles does: stacks with their handles, without numbers of pages."""
+    try:
+        if path.is_dir():
+            return False
+        with open_input(path, text=True) as stream:
+            lines = [line.strip() for line in stream.read(_HEAD_BYTES).splitlines()[:-1]]
+    except (InputError, OSError):
+        return False  # whoever reads it says why
+    named = [found for line in lines if (found := _NAMED_BYTES.match(line))]
+    others = [line for line in lines if line and not _NAMED_BYTES.match(line)]
+    return bool(named) and all(found[1] == b"handle" for found in named) and all(map(_FRAME.fullmatch, others))
 
 
 def _records(path: Path) -> Iterable[_Record]:

@@ -216,7 +216,7 @@ class TolerantReader:
         if fields is not None and not fields.keys() & (rest.fields.keys() - {"memcg_flags"}):  # the kernel says it once
             flags = int(rest.fields.get("memcg_flags", 0)) | int(fields.get("memcg_flags", 0))
             rest.fields |= fields | ({"memcg_flags": flags} if "memcg_flags" in fields else {})
-            rest.others = True
+            rest.others |= "handle" not in fields  # a stack may follow its handle
             return True
         return False
 

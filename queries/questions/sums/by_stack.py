@@ -57,7 +57,7 @@ def audit_stacks(stream: Stream, files: Sequence[Path], at: Instant) -> pa.Table
         The files do not have such sums.
     """
     theirs = read_stack_sums(files)
-    ours = _sums(stream, at)
+    ours = pages_by_stack(stream, at)
     rows = [
         _row(stack, theirs.get(stack) if stack is not None else None, *ours.get(stack, (0, 0)))
         for stack in dict.fromkeys([*theirs, *ours])
@@ -68,7 +68,7 @@ def audit_stacks(stream: Stream, files: Sequence[Path], at: Instant) -> pa.Table
     return pa.Table.from_pylist(rows, schema=STACK_AUDIT_SCHEMA)
 
 
-def _sums(stream: Stream, at: Instant) -> dict[str | None, tuple[int, int]]:
+def pages_by_stack(stream: Stream, at: Instant) -> dict[str | None, tuple[int, int]]:
     """Return (pages, certain pages) by stack, as the kernel has them: where its own record is known to be wrong, that one."""
     sums: dict[str | None, tuple[int, int]] = {}
     for part in rows_in_parts(stream, at, Asked(columns=_COLUMNS)):

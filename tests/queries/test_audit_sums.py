@@ -1,4 +1,4 @@
-"""The kernel's sums of pages by stack, held against those of a replay."""
+"""The kernel's sums of pages by stack and by call site, held against those of a replay."""
 
 import json
 from pathlib import Path
@@ -115,3 +115,74 @@ def test_the_command_shows_sums_by_class_and_the_stacks_that_differ(trail: Path,
 def test_files_without_pages_by_stack_are_refused(trail: Path, tmp_path: Path, text: str) -> None:
     (tmp_path / "sums").write_text(text)
     assert run("audit", "--show-stacks", tmp_path / "sums", "--at", "-0s", "--trail", trail).code == 2
+
+
+ALLOCINFO = """\
+allocinfo - version: 1.0
+#     <size>  <calls> <tag info>
+       49152       12 fs/pipe.c:512 func:pipe_write
+       20480        5 mm/memory.c:100 func:handle_mm_fault
+        8192        2 mm/memory.c:140 func:handle_mm_fault
+         704        1 mm/slub.c:3055 func:allocate_slab
+        4096        1 drivers/a.c:7 [a] func:inlined
+           0        0 drivers/a.c:9 [a] func:idle
+""".replace("\n", " \n")
+
+
+def test_sums_by_call_site_are_those_of_the_innermost_function_that_has_lines(trail: Path, tmp_path: Path) -> None:
+    (tmp_path / "allocinfo").write_text(ALLOCINFO)
+    rows = api.open(trail).audit_sites(tmp_path / "allocinfo", "-0s").to_pylist()
+    found = {(row["function"], row["module"]): (row["kernel_bytes"], row["bytes"], row["class"]) for row in rows}
+    assert found == {
+        ("pipe_write", None): (49152, 12 << 12, "agree"),
+        ("handle_mm_fault", None): (28672, 8 << 12, "fewer in the kernel: as many may be wrong here"),
+        ("allocate_slab", None): (704, 4 << 12, "objects of slabs: not pages alone"),
+        ("inlined", "a"): (4096, 0, "in no stack: inlined, or objects of slabs"),
+        (None, None): (0, 1 << 12, "stack not recorded, or no function of it has lines"),
+    }
+    (places,) = (row["places"] for row in rows if row["function"] == "handle_mm_fault")
+    assert places == "mm/memory.c:100\nmm/memory.c:140"
+
+
+@pytest.mark.parametrize("text", ["", "slabinfo - version: 2.1\n", ALLOCINFO + " 12 what\n"])
+def test_another_file_or_a_damaged_one_gives_no_sums_by_call_site(trail: Path, tmp_path: Path, text: str) -> None:
+    (tmp_path / "allocinfo").write_text(text)
+    assert run("audit", "--allocinfo", tmp_path / "allocinfo", "--at", "-0s", "--trail", trail).code == 2
+
+
+MARKER = "     snapd-9 [000] ..... {}.000000: tracing_mark_write: SNAPSHOT 1-a {} mono={}998900000\n"
+
+
+def test_the_sums_of_a_capture_directory_are_those_of_its_snapshots(tmp_path: Path) -> None:
+    capture = tmp_path / "capture"
+    snapshot = capture / "snapshots" / "1-a"
+    snapshot.mkdir(parents=True)
+    markers = "".join(MARKER.format(at, what, at - 1) for at, what in ((2, "begin"), (3, "page_owner_end"), (4, "end")))
+    (capture / "trace.txt").write_text(
+        "# tracer: nop\n     sh-7 [000] ..... 1.000000: mm_page_alloc: page=0 pfn=0x8 order=3 migratetype=0 gfp_flags=0x0\n"
+        "     sh-7 [000] ..... 1.000000: <stack trace>\n => __alloc_pages\n => pipe_write\n => vfs_write\n" + markers
+    )
+    (snapshot / "show_stacks.txt").write_text(f"{stack('pipe')}nr_base_pages: 8\n\n")
+    (snapshot / "allocinfo.txt").write_text(ALLOCINFO)
+    trail = tmp_path / "trail"
+    run("ingest", capture, "--trail", trail)
+    run("replay", "--trail", trail)
+    rows = json.loads(run("audit", "--sums", capture, "--json", "--trail", trail).out)
+    assert {row["snapshot"] for row in rows} == {"1-a"}
+    by_stack = [row for row in rows if row["of"] == "pages by stack"]
+    assert [(row["kernel_pages"], row["pages"]) for row in by_stack] == [(8, 8)]
+    assert {row["function"]: row["bytes"] for row in rows if row["of"] == "bytes by call site"}["pipe_write"] == 8 << 12
+    shown = run("audit", "--sums", capture, "--at", "@1-a", "--trail", trail).out
+    assert "snapshot 1-a, pages by stack:" in shown
+    assert "fs/pipe.c:512" in shown
+    assert run("audit", "--sums", capture, "--at", "@2", "--trail", trail).code != 0
+    assert run("audit", "--sums", tmp_path, "--trail", trail).code != 0
+
+
+def test_one_file_is_asked_at_a_time(trail: Path, tmp_path: Path) -> None:
+    (tmp_path / "allocinfo").write_text(ALLOCINFO)
+    both = ("--allocinfo", tmp_path / "allocinfo", "--show-stacks", tmp_path / "allocinfo")
+    assert run("audit", *both, "--at", "-0s", "--trail", trail).code == 2
+    assert run("audit", "--allocinfo", tmp_path / "allocinfo", "--trail", trail).code == 2
+    assert run("audit", tmp_path / "allocinfo", *both, "--trail", trail).code == 2
+    assert run("audit", "--sums", tmp_path, *both, "--trail", trail).code == 2
