@@ -76,6 +76,8 @@ class Stream:
     _held: stored.Held
     """Keeps the newest file readable: a replay removes a tip when there is a newer one."""
     _pieces: dict[str, Piece] = field(default_factory=dict)
+    _recent: stored.Held | None = None
+    """The file that was read last: questions open the same one again and again, which would take longer than to read it."""
     _last: dict[str, tuple[object, Any]] = field(default_factory=dict)
     """What ``once`` keeps, by kind."""
     believed: Instant | None = None
@@ -137,7 +139,8 @@ class Stream:
         return as_text(ts, self.facts.counting_clock)
 
     def opened(self, file: StoreFile) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Open one of its files for reading: see ``replay.store.read.opened``."""
+        """Open one of its files for reading: see ``replay.store.read.opened``. It stays open until another one is."""
+        self._recent = stored.hold(self.place.store, file.name)
         return stored.opened(self.place.store, file.name)
 
     def where(self, file: StoreFile) -> str:

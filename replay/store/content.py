@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, fields
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -95,7 +96,7 @@ class Content:
             live_digest(s.tables, s.comms, s.stacks.ids),
             rows_digest(self.doubts),
             s.anomalies.tobytes(),
-            facts_digest(s.facts),
+            self._facts_digest,
             *values_digest(s.values, s.live_values, s.facts.fields),
             *said_digest(s.said),
         )
@@ -117,8 +118,12 @@ class Content:
             json.dumps(ended.plain()).encode(),
             f"{live:032x} {values_sum(s.live_values, s.facts.fields):032x}".encode(),
             s.anomalies.tobytes(),
-            facts_digest(s.facts),
+            self._facts_digest,
         )
+
+    @cached_property
+    def _facts_digest(self) -> bytes:
+        return facts_digest(self.stretch.facts)
 
     def tables(self) -> dict[str, pa.Table]:
         """Return every table of the file, by name."""
@@ -141,16 +146,16 @@ class Content:
         s, facts = self.stretch, self.stretch.facts
         return {
             "meta": _rows("meta", list(self._meta().items())),
-            "words": _rows("words", _words()),
-            "sections": _rows("sections", [tuple(asdict(e).values()) for e in facts.sections]),
+            "words": _words(),
+            "sections": _rows("sections", [_fields(e) for e in facts.sections]),
             "page_ext": _values(np.concatenate([s.values, s.live_values]), facts.fields),
             "gaps": _rows("gaps", [(seq, cpu, g.t_lo, g.t_hi, g.lost, g.reason) for seq, cpu, g in facts.gaps]),
             "doubts": pa.table({n: np.ascontiguousarray(self.doubts[n]) for n in DOUBT_DTYPE.names or ()}),
             "anomalies": _rows("anomalies", self._anomalies()),
             "quarantined": _rows("quarantined", s.quarantined.tolist()),
-            "audits": _rows("audits", [tuple(asdict(a).values())[:10] for a in facts.audits]),
+            "audits": _rows("audits", [_fields(a)[:10] for a in facts.audits]),
             "markers": _rows("markers", facts.markers),
-            "hotplug": _rows("hotplug", [tuple(asdict(h).values()) for h in facts.hotplug]),
+            "hotplug": _rows("hotplug", [_fields(h) for h in facts.hotplug]),
             "stacks": _rows("stacks", [
                 (i, s.stacks.ids[d], s.stacks.frames[d], s.stacks.raw[d], s.stacks.truncated[d])
                 for i, d in enumerate(self._stacks.tolist())]),
@@ -284,10 +289,17 @@ def _said(said: Said) -> dict[str, pa.Table]:
     }
 
 
-def _words() -> list[tuple[str, int, str]]:
+def _fields(one: Any) -> tuple[object, ...]:
+    """Return the values of a dataclass in their order; ``astuple`` copies each."""
+    return tuple(getattr(one, field.name) for field in fields(one))
+
+
+@cache
+def _words() -> pa.Table:
     def of(field: str, words: type[State] | type[Evidence] | type[How]) -> list[tuple[str, int, str]]:
         return [(field, int(word), word.name.lower().replace("_", " ")) for word in words]
 
     anomalies = [("kind", int(kind), ANOMALY_TEXT[Anomaly(kind)]) for kind in ANOMALY_TEXT]
     reasons = [("reason", code, text) for code, text in DOUBT_TEXT.items()]
-    return [*of("state", State), *of("evidence", Evidence), *of("how", How), *of("end_how", How), *anomalies, *reasons]
+    words = [*of("state", State), *of("evidence", Evidence), *of("how", How), *of("end_how", How), *anomalies, *reasons]
+    return _rows("words", words)

@@ -96,6 +96,9 @@ _WRITERS: Final = Instance(
     _add_empty,
     threads=1,
     memory_limit=f"{_LEAST_MEMORY}B",
+    enable_optimizer=False,  # inserts of all columns of all rows: there is nothing to choose
+    auto_checkpoint_skip_wal_threshold=0,
+    checkpoint_threshold="1B",  # with the line above: a commit writes into the file itself, and no log that it is read from again
     temp_directory=str(Path(gettempdir()) / f"pagetrail-{uuid4().hex}"),
 )
 
@@ -114,11 +117,9 @@ def _write_tables(path: Path, tables: Mapping[str, Iterator[pa.RecordBatch]], *,
                 first = next(batches, None)
                 if first is not None:
                     limit = _allow(db, first, limit)
-                    db.register(
-                        "incoming", pa.RecordBatchReader.from_batches(arrow_schema(name), chain((first,), batches))
-                    )
+                    # DuckDB finds these rows by the name of the variable. Registering them first would take as long as the insert.
+                    incoming = pa.RecordBatchReader.from_batches(arrow_schema(name), chain((first,), batches))  # noqa: F841
                     db.execute(f'INSERT INTO "{name}" SELECT * FROM incoming')
-                    db.unregister("incoming")
                 if large:
                     give_back()
             db.execute("COMMIT")

@@ -6,6 +6,7 @@ instant of the segment, which is (last event of its parent, own last event]. A r
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import pyarrow as pa
@@ -217,6 +218,7 @@ _ARROW: Final = {
 }  # fmt: skip
 
 
+@cache
 def arrow_schema(name: str) -> pa.Schema:
     """Return the columns of a table in Arrow's types."""
     return pa.schema([(column, _ARROW[kind]) for column, kind, _ in TABLE[name].columns])

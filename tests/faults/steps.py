@@ -5,6 +5,7 @@ thread. Prints how many steps there were before a copy came to its end.
 """
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,12 @@ def die_at(steps: int, trail: Path) -> None:
     deadline = Deadline(steps)
     count_calls(deadline)
     connect = duckdb.connect
-    duckdb.connect = lambda *a, **k: Connection(connect(*a, **k), deadline)  # type: ignore[assignment, return-value]
+
+    def connected(*arguments: Any, config: Mapping[str, Any], **more: Any) -> Connection:
+        # rows are found by the name of a variable in the frame of the caller, which here is that of Connection.execute
+        return Connection(connect(*arguments, config={**config, "python_scan_all_frames": True}, **more), deadline)
+
+    duckdb.connect = connected  # type: ignore[assignment]
     replay(trail)
 
 
