@@ -60,9 +60,10 @@ def peak(*command: str) -> int:
 def commands(*dumps: Path, trail: Path) -> dict[str, tuple[str, ...]]:
     """Return ingest, replay and questions of the dumps of one boot, by name: arguments for ``peak``, to be run in this order."""
     to = ("--trail", str(trail))
+    of_one_boot = ("--boot-id", "b", "--host", "h") if len(dumps) > 1 else ()
     rows = ("-o", str(trail / "rows.parquet"))
     return {
-        "ingest": ("-m", "pagetrail", "ingest", *map(str, dumps), "--host", "h", "--boot-id", "b", *to),
+        "ingest": ("-m", "pagetrail", "ingest", *map(str, dumps), *of_one_boot, *to),
         "replay": ("-m", "pagetrail", "replay", *to),
         "top": ("-m", "pagetrail", "top", "--by", "stack", "--at", "-0s", *to),
         "leaks": ("-m", "pagetrail", "leaks", "--by", "stack", "--from", "0", "--to", "-0s", *to),

@@ -44,9 +44,10 @@ def write(place: StreamPlace, content: Content) -> str:
         if stretch.tip
         else segment_name(place.name, stretch.first_seq, stretch.last_seq)
     )
-    large = content.nr_spans >= LARGE_SPANS
     try:
-        if not place.store.publish_if_absent(name, lambda draft: _write_tables(draft, content.batches(), large=large)):
+        if not place.store.publish_if_absent(
+            name, lambda draft: _write_tables(draft, content.batches(), spans=content.nr_spans)
+        ):
             _check_same(place.store, name, content.digest)
     except duckdb.Error as error:
         if _is_full(error):
@@ -88,6 +89,9 @@ def _add_empty(db: duckdb.DuckDBPyConnection) -> None:
 _LEAST_MEMORY: Final = 8 << 20
 """Bytes. DuckDB would keep all blocks that it has written in memory, up to most of the machine's; nobody reads them here."""
 
+_GIVEN_BACK_SPANS: Final = 1 << 19
+"""From so many spans on, what DuckDB keeps of a segment is worth more than the 0.1 s that another instance takes to begin."""
+
 _WRITERS: Final = Instance(
     _add_empty,
     threads=1,
@@ -99,9 +103,10 @@ _WRITERS: Final = Instance(
 )
 
 
-def _write_tables(path: Path, tables: Mapping[str, Iterator[pa.RecordBatch]], *, large: bool = False) -> None:
+def _write_tables(path: Path, tables: Mapping[str, Iterator[pa.RecordBatch]], *, spans: int = 0) -> None:
     give_back()
     limit = _LEAST_MEMORY
+    large = spans >= LARGE_SPANS
     block_size = LARGE_BLOCK_SIZE if large else BLOCK_SIZE
     try:
         with _WRITERS.attached(path, f"BLOCK_SIZE {block_size}, ROW_GROUP_SIZE {ROW_GROUP_SIZE}") as db:
@@ -120,7 +125,7 @@ def _write_tables(path: Path, tables: Mapping[str, Iterator[pa.RecordBatch]], *,
             db.execute("COMMIT")
             db.execute("CHECKPOINT")
     finally:
-        if large:
+        if spans >= _GIVEN_BACK_SPANS:
             _WRITERS.give_back()
             give_back()
         elif limit > _LEAST_MEMORY:
