@@ -228,7 +228,8 @@ MUTATIONS = (
         name="a-reason-is-a-move", module=FOLD,
         rule="the reason of a migration belongs to the owner of the first page of the new block, from its event on; other pages "
         "that a migration writes have the old block's; a page that is free again stays free",
-        old=" and not only_says_why:\n", new=":\n",
+        old="        only_says_why = kind == _MIGRATE and e.src_pfn[i] == pfn and e.migrate_reason[i] != ABSENT8\n",
+        new="        only_says_why = False\n",
         tests=STORIES,
     ),
     Mutation(
