@@ -21,7 +21,8 @@ def test_a_migrated_page_has_the_owner_that_the_kernel_had_where_it_came_from(
     before, after = (read_dump(kernel_dump("probes", name).read_bytes()) for name in (BEFORE, AFTER))
     moved = [
         row for row in trail.snapshot(f"@{AFTER}").to_pylist()
-        if row["how"] == "migrate" and row["alloc_ts"] is not None and row["alloc_ts"] < since.ts < row["begin_ts"]
+        if row["how"] in ("migrate", "migrate reason")
+        and row["alloc_ts"] is not None and row["alloc_ts"] < since.ts < row["begin_ts"]
     ]  # fmt: skip
     followed = 0
     for row in moved[:: max(1, len(moved) // 6)]:
