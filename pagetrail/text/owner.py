@@ -58,7 +58,8 @@ def _owner_lines(row: Row, time: Time) -> list[str]:
     if row["ts_nsec"] is not None:
         lines.append(f"  ts_nsec   {row['ts_nsec']} (page_owner's clock)")
     if row["src_pfn"] is not None:
-        lines.append(f"  migrated  from pfn {row['src_pfn']}")
+        told = row["migrate_reason_name"] if row["dump_ts"] is None else None  # what a dump said stands with the dump
+        lines.append(f"  migrated  from pfn {row['src_pfn']}{f' because of {told}' if told else ''}")
     lines += _dump_lines(row, time)
     if row["stack"]:
         lines += _named("stack", row["stack"].split("\n"))

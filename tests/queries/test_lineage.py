@@ -12,6 +12,7 @@ from pagetrail.api import Trail
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.errors import NotFound
+from pagetrail.text.owner import owner_text
 from tests.model.config import ModelConfig
 from tests.model.kernel import ModelKernel
 from tests.oracles.answers import numbered
@@ -188,3 +189,13 @@ def test_contents_of_the_model_kernel_were_where_its_events_put_them(seed: int, 
         rows = trail.lineage(pfn, "-0s").to_pylist()
         assert list(pages(rows)) == known[pfn], (seed, pfn)
         assert all(a["end_seq"] == b["begin_seq"] for a, b in pairwise(rows))
+
+
+def test_an_owner_that_was_migrated_is_shown_with_the_reason(tmp_path: Path) -> None:
+    tell = Story()
+    tell(Kind.ALLOC, 8)
+    tell(Kind.ALLOC, 20, pid=40)
+    tell(Kind.MIGRATE, 20, src_pfn=8)
+    tell(Kind.MIGRATE, 20, src_pfn=20, migrate_reason=0)
+    (row,) = tell.trail(tmp_path / "trail").owner([20], "-0s").to_pylist()
+    assert "\n  migrated  from pfn 8 because of compaction\n" in owner_text(row, None)
