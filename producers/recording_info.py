@@ -17,7 +17,7 @@ loss; reports of pages are read wherever they first stand.
 was written to trace_marker_raw is no loss, and what is left of a count of entries is one; the probe split_page is a split. A line
 whose page and pfn contradict each other is a loss, and so are an event with a field of another one and what trace-cmd counts of its
 rings and its report does not have; an event that is there twice is stored once.
-5: the probe migrate_reason is read.
+5: the probe migrate_reason is read, and so is what a probe says of the base of struct pages; a handle names the stack of a record.
 """
 
 
