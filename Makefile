@@ -38,7 +38,7 @@ SLOW_ROOMS := captures commands contracts faults kafka kernel mutations properti
 check: $(DEV)  ## lint, types, layers, and the tests that take seconds
 	@$(LINT_AND_COMPILE) && $(BIN)/pytest $(PYTEST_ARGS) -m 'not slow and not captures' \
 	    $(foreach room,$(SLOW_ROOMS),--ignore tests/$(room)) --ignore tests/test_docs.py \
-	    --ignore tests/queries/test_feed.py --ignore tests/queries/test_log_elsewhere.py
+	    --ignore tests/queries/test_feed.py --ignore tests/queries/test_log_elsewhere.py --ignore tests/queries/test_other_store.py
 
 # What takes hours: each property with 2,000 examples or 10,000 histories, each rule disabled, brokers killed at random instants.
 nightly: lint boundscheck mutations kafka-faults  ## the long searches

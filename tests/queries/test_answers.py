@@ -73,6 +73,7 @@ def test_a_history_tiles_time_and_says_what_owner_says_at_every_instant_of_it(au
             assert {n: then[n] for n in SAME_IN_A_HISTORY} == {n: span[n] for n in SAME_IN_A_HISTORY}
 
 
+@pytest.mark.slow
 def test_a_history_is_as_sure_of_each_span_as_owner_is_at_the_end_of_it(audited: Trail) -> None:
     rows = audited.snapshot("@3-t3", everything=True)
     viewed = rows.filter(pc.is_valid(rows["kernel_says"]))["pfn"].to_pylist()

@@ -56,6 +56,7 @@ def test_contents_are_followed_from_their_allocation_to_their_end(tmp_path: Path
     assert all(row["certain"] for row in found)
 
 
+@pytest.mark.slow
 def test_wherever_contents_are_met_the_same_is_told_of_them(tmp_path: Path) -> None:
     tell, when = moved_twice()
     trail = tell.trail(tmp_path / "trail", floor=4)

@@ -183,6 +183,7 @@ def test_a_named_loss_reaches_further_by_the_skew_of_the_clocks(tmp_path: Path) 
     assert not sure(tell.trail(tmp_path / "trail"), 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("floor", [1 << 40, 4])
 def test_a_named_loss_stays_in_doubt_in_every_later_segment(tmp_path: Path, floor: int) -> None:
     tell = Story()
@@ -203,6 +204,7 @@ def test_a_named_loss_stays_in_doubt_in_every_later_segment(tmp_path: Path, floo
     assert not sure(api.open(tmp_path / "trail"), 8)
 
 
+@pytest.mark.slow
 def test_the_range_of_a_call_that_returned_later_is_in_doubt_as_of_a_time_within_it(tmp_path: Path) -> None:
     for floor in (1 << 40, 2):
         tell = Story(boot=RELEASE.model_copy(update={"max_order": 6}))

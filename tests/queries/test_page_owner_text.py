@@ -89,6 +89,7 @@ def by_page(text: str) -> dict[int, str]:
     return {int(record.split("PFN ")[1].split()[0], 0): record for record in records}
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(
     st.sampled_from([*FORMS]),

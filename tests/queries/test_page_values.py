@@ -37,6 +37,7 @@ def trail(tmp_path_factory: pytest.TempPathFactory) -> api.Trail:
     return opened
 
 
+@pytest.mark.slow
 def test_flags_of_any_instant_are_those_that_the_pages_had_then(trail: api.Trail, told: History) -> None:
     times = sorted(random.Random(1).sample(np.unique(told.events.columns["trace_ts_nsec"]).tolist(), 25))
     rows = [int(np.searchsorted(told.events.columns["trace_ts_nsec"], ts, side="right")) - 1 for ts in times]

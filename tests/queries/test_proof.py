@@ -52,6 +52,7 @@ def check(trail: Trail, row: dict[str, Any]) -> tuple[str, str]:
     return began["kind"], evidence["kind"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_the_event_that_an_answer_names_is_where_it_says_and_says_what_is_answered(seed: int, tmp_path: Path) -> None:
     history = ModelKernel(seed, config=CONFIG).run(400)

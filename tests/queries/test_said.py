@@ -88,6 +88,7 @@ def signed(m: Machine) -> Machine:
 ACTS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 63), st.integers(0, 5)), min_size=1, max_size=25)
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(ACTS, st.sampled_from((3, 12, 1 << 40)))
 def test_a_page_is_said_of_what_the_last_dump_said_of_its_present_allocation(

@@ -47,6 +47,7 @@ def path_of(trail: Trail, file: StoreFile) -> Path:
     return store_of(trail.path).root / file.name
 
 
+@pytest.mark.slow
 def test_one_segment_or_many_answer_alike(audited: Trail, tmp_path: Path) -> None:
     api.ingest(tmp_path / "whole", DEMO)
     api.replay(tmp_path / "whole", correct=False)

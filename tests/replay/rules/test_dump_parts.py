@@ -116,6 +116,7 @@ def test_impossible_records_are_quarantined_in_the_order_of_the_dump() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_stop_within_a_large_dump_keeps_its_records_in_small_rows(tmp_path: Path) -> None:
     """GIVEN a dump of many frames WHEN replay stops in it THEN no value of its tip is large, and the next takes it as a whole."""
     dump = write_dump(tmp_path / "dump.txt", 140_000, stacks=300)

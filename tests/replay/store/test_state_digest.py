@@ -16,6 +16,7 @@ from tests.replay.strategies import History, Machine, histories, to_frames
 COMMS, STACKS, FIELDS = ["a", "b"], [7, -7], ["debug.poison", "debug.guard"]
 
 
+@pytest.mark.slow
 @given(histories(), st.integers(0, 60))
 def test_the_state_digest_does_not_depend_on_where_segments_end(told: History, floor: int) -> None:
     frames = to_frames(told.recordings, [1 << 16])
