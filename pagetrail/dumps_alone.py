@@ -97,9 +97,6 @@ def said_of_dump(
     return dataclasses.replace(said, unfiltered=whole, follows=follows, stacks=stacks or {})
 
 
-_SAID_OF_DUMPS: Final = ("at", "whole")
-
-
 def as_given_before(recording: "Recording", found: "StoredRecording") -> "Recording":
     """Return a dump as the user gave it before, where nothing else is said now.
 
@@ -108,13 +105,14 @@ def as_given_before(recording: "Recording", found: "StoredRecording") -> "Record
     InputError
         Something else is said now: what is in the log never changes.
     """
+    from pagetrail.producers.dump_given import STACK_HANDLES
+
     info = recording.info
     if recording.dump is None or found.begin is None or found.begin.reader != info.reader:
         return recording
     before = found.begin.options
-    from pagetrail.producers.dump_given import STACK_HANDLES
-
-    for name in (*_SAID_OF_DUMPS, STACK_HANDLES):
+    said_of_dumps = ("at", "whole", STACK_HANDLES)
+    for name in said_of_dumps:
         said, was = info.options.get(name), before.get(name)
         if said != was and (said is not None or found.end is None):
             given = f"--{name}" if name != STACK_HANDLES else "show_stacks_handles"
@@ -123,7 +121,7 @@ def as_given_before(recording: "Recording", found: "StoredRecording") -> "Record
                 f"{info.source}: recording {found.recording} is in the log with {with_what}, and what is in the log never "
                 "changes; say the same, or ingest it into another trail"
             )
-    options: dict[str, str] = {name: before[name] for name in (*_SAID_OF_DUMPS, STACK_HANDLES) if name in before}
+    options: dict[str, str] = {name: before[name] for name in said_of_dumps if name in before}
     return dataclasses.replace(recording, info=dataclasses.replace(info, options={**info.options, **options}))
 
 

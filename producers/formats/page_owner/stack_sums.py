@@ -26,8 +26,6 @@ _FRAME: Final = re.compile(rb"\S+(?: \[[^\]]*\])?")
 _HEAD_BYTES: Final = 1 << 14
 
 _GIVE: Final = "give /sys/kernel/debug/page_owner_stacks/show_stacks, or show_handles and show_stacks_handles"
-
-
 _HANDLES: Final = "/sys/kernel/debug/page_owner_stacks/show_stacks_handles"
 
 
