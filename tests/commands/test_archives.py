@@ -125,6 +125,18 @@ def test_an_encrypted_file_of_a_zip_is_refused(run_fresh: Run, tmp_path: Path) -
     assert len(streams(run_fresh)) == 1
 
 
+def test_a_file_that_cannot_be_unpacked_is_named_and_stops_no_other(run_fresh: Run, tmp_path: Path) -> None:
+    """A file where an earlier one of the archive would have to be a folder: no disk is full."""
+    inner = "box/trace.txt/notes.txt"
+    (tmp_path / "po.tar").write_bytes(
+        tar_of({"box/hostname.txt": b"box", "box/trace.txt": TRACE.encode(), inner: b"-"})
+    )
+    done = run_fresh("ingest", "po.tar")
+    assert done.returncode == 2
+    assert f"{inner}: expected a file that can be unpacked, found: " in done.stderr
+    assert len(streams(run_fresh)) == 1
+
+
 @pytest.mark.parametrize("name", ["host-b.tar.xz", "host-b.zip"])
 def test_a_capture_directory_in_an_archive_is_read_as_one(run: Run, run_fresh: Run, tmp_path: Path, name: str) -> None:
     files = {
