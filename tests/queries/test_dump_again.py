@@ -90,3 +90,5 @@ def test_a_page_with_another_stack_in_a_later_dump_without_times_has_the_later_o
         assert [row["stack"] for row in printed(tmp_path / "trail", f"@{name}")] == [
             row["stack"] for row in rows_of(text)
         ]
+    owners = [row["stack"] for row in api.open(tmp_path / "trail").history(8).to_pylist() if row["state"] == "owned"]
+    assert owners == ["pipe_write\nvfs_write", "handle_mm_fault\ndo_user_addr_fault"]
