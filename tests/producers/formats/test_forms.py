@@ -292,6 +292,58 @@ def test_a_sample_is_read_whatever_f_leaves_out(head: str, known: set[str], name
     assert row == BLOCK | {key: PERF_TASK[key] for key in ("trace_ts_nsec", *known)}
 
 
+@pytest.mark.parametrize(
+    ("head", "known"),
+    [
+        ("    appd     500   1     22.498450: ", {"cpu", "pid", "comm"}),
+        ("    appd     400/500       1     22.498450:          1 ", {"cpu", "pid", "comm"}),
+        ("appd     500   1     22.498450: ", {"cpu", "pid", "comm"}),
+        ("    500   1     22.498450: ", {"cpu", "pid"}),
+        ("    appd   1     22.498450: ", {"cpu", "comm"}),
+        ("  1     22.498450: ", {"cpu"}),
+        ("appd 500 1 22.498450: ", set()),
+        ("500 1 22.498450: ", set()),
+        ("            appd 500   1     22.498450: ", set()),
+        ("> appd     500   1     22.498450: ", {"cpu", "pid", "comm"}),
+    ],
+)
+def test_the_cpu_of_perf_script_l_has_no_brackets_and_is_no_thread(head: str, known: set[str]) -> None:
+    (row,) = rows(f"{head}{PERF_ALLOC}\n")
+    row.pop("tgid", None)
+    assert row == BLOCK | {key: PERF_TASK[key] for key in ("trace_ts_nsec", *known)}
+
+
+def test_a_task_whose_name_ends_in_a_number_keeps_its_thread() -> None:
+    (row,) = rows(f"        Worker 1     500    22.498450: {PERF_ALLOC}\n")
+    assert (row["comm"], row["pid"]) == ("Worker 1", 500)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "page-faults",
+        "cpu-clock:pppH",
+        "cpu-migrations",
+        "L1-dcache-load-misses:u",
+        "cpu/event=0x3c,umask=0x1/",
+        "cpu_core/cycles/P",
+    ],
+)
+def test_perfs_own_events_say_nothing_of_pages(name: str) -> None:
+    sample = f"            appd   500 [001]    22.498450: {PERF_ALLOC}\n"
+    other = f"            appd   500 [001]    22.498451:     250000 {name}: \n\tffffffff81000000 f+0x1 ([kernel.kallsyms])\n\n"
+    parser = opened(sample + other)
+    assert [row["kind"] for row in rows_of(parser.batches())] == [Kind.ALLOC]
+    assert (parser.account.not_understood, parser.account.ignored[name]) == (0, 1)
+
+
+def test_a_record_that_perf_made_of_no_cpu_is_a_record() -> None:
+    sample = f"            appd   500 [001]    22.498450: {PERF_ALLOC}\n"
+    parser = opened(f"            perf     0 [-01]     0.000000: PERF_RECORD_FINISHED_INIT\n{sample}")
+    assert [row["kind"] for row in rows_of(parser.batches())] == [Kind.ALLOC]
+    assert parser.account.ignored == {"PERF_RECORD_FINISHED_INIT": 1}
+
+
 @pytest.mark.parametrize("head", ["            appd   500 [001] ", "", "            appd "])
 def test_samples_without_a_time_are_refused_with_what_to_do(head: str) -> None:
     with pytest.raises(InputError, match=r"no time: .*-F \+time"):
