@@ -7,7 +7,7 @@ from typing import BinaryIO, Final
 
 from pagetrail.producers.formats.format import Format, Origin
 from pagetrail.producers.formats.prefixed import ANY_PREFIX, JOURNAL, without_prefix
-from pagetrail.producers.formats.rewritten import Rewrite, rewritten
+from pagetrail.producers.formats.rewritten import Rewrite, other_blanks, rewritten, with_blanks
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.blocks import Survey
 from pagetrail.producers.formats.text.odd_lines import (
@@ -228,13 +228,37 @@ def _head_rewrite(head: list[bytes]) -> Rewrite | None:
     return None if samples and _WHOLE_HEAD.match(samples[0]) else _with_whole_head
 
 
+def _with_blanks(line: bytes) -> bytes:
+    """Return a line with plain blanks, and with the tab before a frame at its beginning."""
+    plain, behind = with_blanks(line), line.lstrip(b" ")
+    return b"\t" + with_blanks(behind[1:]) if behind.startswith(b"\t") and not _SHORT_HEAD.match(plain) else plain
+
+
+_SURE_FRAME: Final = re.compile(rb" *[0-9a-f]{8,16} \S| *\S+ \(\S*\)$")
+
+
+def _with_blanks_before_samples(line: bytes) -> bytes:
+    """Return the same where samples begin with a tab too: what may be left of one is no frame."""
+    plain = _with_blanks(line)
+    return plain[1:] if plain.startswith(b"\t") and not _SURE_FRAME.match(plain, 1) else plain
+
+
 def _opened(stream: Input, kernel: RecordedKernel) -> PerfScript:
     head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES].split(b"\n")
-    prefix = without_prefix(head, _WHOLE_HEAD)
-    rewrite = _head_rewrite([prefix(line) for line in head] if prefix else head)
     text: BinaryIO = stream
-    for step in (prefix, rewrite):
-        text = rewritten(text, step) if step else text
+    prefix = without_prefix(head, _WHOLE_HEAD)
+    if prefix and (
+        prefix(b"\t") or sum(line.startswith(b"\t\t") for line in head) * 2 > len(head)
+    ):  # frames have a tab
+        head, text = [prefix(line) for line in head], rewritten(text, prefix)
+    frames = [line.startswith(b" ") for line in head if line.lstrip(b" ").startswith(b"\t")]
+    if other_blanks(head, _SHORT_HEAD) or 2 * sum(frames) > len(frames):
+        samples = [line for line in head if _SHORT_HEAD.match(with_blanks(line))]
+        tabbed = any(line.startswith((b"\t", b" \t")) for line in samples)
+        plain = _with_blanks_before_samples if tabbed else _with_blanks
+        head, text = [plain(line) for line in head], rewritten(text, plain)
+    if rewrite := _head_rewrite(head):
+        text = rewritten(text, rewrite)
     parser = PerfScript(text, source=stream.source, kernel=kernel)
     if rewrite is _without_thread:
         parser.account.notes.append(_UNSURE_THREADS)

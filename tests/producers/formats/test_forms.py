@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -465,6 +467,50 @@ def test_what_a_mail_a_console_or_a_log_puts_before_each_line_is_taken_away(pref
     found = rows("".join(f"{prefix}{line}\n" for line in lines))
     assert found[0] == TASK | BLOCK
     assert [row["kind"] for row in found] == [Kind.ALLOC, Kind.FREE]
+
+
+OTHER_BLANKS = [
+    lambda text: re.sub(r"(?<=\S) {2,}", "\t", text),
+    lambda text: re.sub(r" +", "\t", text),
+    lambda text: text.replace("        ", "\t"),
+    lambda text: text.replace(" ", "\u00a0"),
+    lambda text: re.sub(r"(?<= ) ", "\u00a0", text),
+    lambda text: text.replace("\n", "   \n"),
+    lambda text: text.replace("\n", "\t\r\n"),
+    lambda text: re.sub(r"(?m)^", "    ", text),
+    lambda text: "".join(f"{number}:{line}\n" for number, line in enumerate(text.splitlines(), 1)),
+]
+
+
+@pytest.mark.parametrize("other", OTHER_BLANKS)
+def test_a_trace_with_other_blanks_than_its_tool_writes_is_read_with_its_stacks(other: Callable[[str], str]) -> None:
+    stack = f"{HEAD}<stack trace>\n => __alloc_pages\n => ext4_grow [ext4]\n"
+    parser = opened(other(f"# tracer: nop\n#\n{HEAD}{ALLOC}\n{stack}{HEAD}{FREE}\n"))
+    found = rows_of(parser.batches())
+    assert [row["kind"] for row in found] == [Kind.ALLOC, Kind.FREE]
+    assert found[0] == TASK | BLOCK | {"stack": "__alloc_pages\next4_grow [ext4]"}
+    assert parser.account.not_understood == 0
+
+
+@pytest.mark.parametrize("other", OTHER_BLANKS)
+def test_samples_with_other_blanks_than_perf_writes_are_read_with_their_chains(other: Callable[[str], str]) -> None:
+    frames = "".join(f"\tffffffff8110{place}00 {name} ([kernel.kallsyms])\n" for place, name in enumerate(CHAIN))
+    parser = opened(
+        other("".join(f"            appd   500 [001]    22.49845{at}: {PERF_ALLOC}\n{frames}\n" for at in range(3)))
+    )
+    found = rows_of(parser.batches())
+    assert found[0] == PERF_TASK | BLOCK | {"stack": "\n".join(CHAIN)}
+    assert (len(found), parser.account.not_understood) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    "left", ["            appd", "            appd   500 [00", "            appd   500 [001]    22.498452: kmem:mm_p"]
+)
+def test_what_is_left_of_a_sample_behind_a_tab_is_no_frame(left: str) -> None:
+    frame = "\tffffffff81101000 __alloc_pages+0x10 ([kernel.kallsyms])\n"
+    text = "".join(f"            appd   500 [001]    22.49845{at}: {PERF_ALLOC}\n{frame}\n" for at in range(2))
+    assert refused(re.sub(r" +", "\t", f"{text}{left}\n")) == 1
+    assert refused(re.sub(r" +", "\t", f"{text.rstrip()}\n{left}\n{text}")) == 1
 
 
 def test_comments_of_an_indented_trace_are_comments() -> None:
