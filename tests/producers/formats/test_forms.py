@@ -352,6 +352,12 @@ def test_samples_without_a_time_are_refused_with_what_to_do(head: str) -> None:
         opened(f"{head}{PERF_ALLOC}\n" * 3)
 
 
+@pytest.mark.parametrize("head", ["            appd   500 [001]    22.498450: ", "    22.498450123:          1 "])
+def test_samples_without_the_event_are_refused_with_what_to_do(head: str) -> None:
+    with pytest.raises(InputError, match=r"allocated or freed is not said: .*-F \+event"):
+        opened(f"{head}{PERF_ALLOC.partition(': ')[2]}\n" * 3)
+
+
 @pytest.mark.parametrize(
     "frame",
     [
