@@ -21,6 +21,7 @@ _KINDS: Final = (
     rb"\t+",
     _INDENTED,
     rb" {0,8}\d{1,9}(?:\t|\. )",  # cat -n; a list
+    rb"\d{1,9}[:-]",  # grep -n
     # a terminal's program, ts, docker and its like, syslog, journald
     rb"\[?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\]? (?:std(?:out|err) F )?(?:%b)?(?:%b)?"
     % (_PROGRAM, _PRINTK),

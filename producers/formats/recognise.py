@@ -4,6 +4,7 @@ from typing import Final
 
 from pagetrail.producers.archives import archive_kind
 from pagetrail.producers.formats.format import Format, Opener
+from pagetrail.producers.formats.rewritten import with_blanks
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.inputs import HEAD_BYTES, Source
 from pagetrail.schemas.errors import InputError, UnrecognisedInput
@@ -60,19 +61,27 @@ def recognise(head: bytes, name: str, formats: tuple[Format, ...] = FORMATS) -> 
     if b"\0" in head[:BINARY_BYTES]:
         raise _unrecognised(name, f"binary data that begins with {head[:8].hex(' ')}", formats)
     lines = _lines(head)
+    winner = _most_voted(lines, formats)
+    if winner is None or not winner.tracer:
+        winner = next((found for found in formats if found.within and _lines_of(found, lines)), winner)
+    if winner is None:
+        traces = tuple(found for found in formats if found.tracer and found.opens)
+        winner = _most_voted([with_blanks(line) for line in lines], traces)
+    if winner is None:
+        raise _unrecognised(name, f"text that begins with {_first_line(head)!r}", formats)
+    return winner
+
+
+def _most_voted(lines: list[bytes], formats: tuple[Format, ...]) -> Format | None:
+    """Return the one of *formats* that the most of *lines* are of; null: none of them is of any."""
     votes = [0] * len(formats)
     for line in lines[:LINES_LOOKED_AT]:
         for place, candidate in enumerate(formats):
             if candidate.line and candidate.line.match(line):
                 votes[place] += 1
                 break
-    most = max(votes)
-    winner = formats[votes.index(most)] if most else None
-    if winner is None or not winner.tracer:
-        winner = next((found for found in formats if found.within and _lines_of(found, lines)), winner)
-    if winner is None:
-        raise _unrecognised(name, f"text that begins with {_first_line(head)!r}", formats)
-    return winner
+    most = max(votes, default=0)
+    return formats[votes.index(most)] if most else None
 
 
 def _behind_head(source: Source, head: bytes, formats: tuple[Format, ...]) -> Format | None:

@@ -1,7 +1,8 @@
 """A text whose lines are rewritten one by one into the form that its reader takes: it keeps the number of lines."""
 
 import io
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from typing import BinaryIO, Final
 
 from pagetrail.producers.stepped import Stepped
@@ -10,6 +11,24 @@ Rewrite = Callable[[bytes], bytes]
 """Returns a line, without its newline, in the common form."""
 
 READ_BYTES: Final = 1 << 20
+
+_NO_BREAK: Final = "\u00a0".encode()
+
+
+def with_blanks(line: bytes) -> bytes:
+    """Return *line* with a blank for each tab and each no-break space, and without those that pad its end.
+
+    No tool that records writes them: an editor, a page or a chat did. Behind a colon a blank stays: it ends the name of an event.
+    """
+    line = line.replace(_NO_BREAK, b" ").replace(b"\t", b" ")
+    kept = line.rstrip(b" \r")
+    return kept + b" " if kept.endswith(b":") and kept != line else kept
+
+
+def other_blanks(lines: Iterable[bytes], common: re.Pattern[bytes]) -> bool:
+    """Return whether of the *lines* that match *common* once they have plain blanks many, one of eight at least, have others."""
+    changed = [plain != line.rstrip(b"\r") for line in lines if common.match(plain := with_blanks(line))]
+    return any(changed) and 8 * sum(changed) >= len(changed)
 
 
 class Rewritten(Stepped):

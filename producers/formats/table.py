@@ -25,6 +25,7 @@ from pagetrail.producers.formats.unread import (
     PERF_KMEM,
     PERF_REPORT,
     PERF_TRACE,
+    PERF_WITHOUT_EVENT,
     TRACE_DAT,
     VERBOSE_LATENCY,
 )
@@ -52,6 +53,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     VERBOSE_LATENCY,
     PAGE_OWNER_STACKS,
     PERF_TRACE,
+    PERF_WITHOUT_EVENT,
     PERF_KMEM,
     PERF_REPORT,
     LTTNG,

@@ -77,6 +77,11 @@ PERF_TRACE: Final = Format(
     ),  # tools/perf/builtin-trace.c, trace__event_handler
     instead=_TRACE_INSTEAD,
 )
+PERF_WITHOUT_EVENT: Final = Format(
+    name="output of perf script without the names of the events",
+    line=re.compile(rb".{0,200}?\d\.\d{6}(?:\d{3})?: +(?:\d+ +)?page=\S+ pfn=\S+ order=\d"),
+    instead="whether a page was allocated or freed is not said: add it with 'perf script -F +event' and give that output",
+)
 PERF_REPORT: Final = Format(
     name="a report or a sum of perf's, which holds no event",
     line=re.compile(

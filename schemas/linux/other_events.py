@@ -35,6 +35,8 @@ NOTHING_NEW: Final = frozenset(
         "alloc_vmap_area", "free_vmap_area_noflush", "percpu_alloc_percpu", "percpu_alloc_percpu_fail", "percpu_free_percpu",
         # mm/page_owner.c, __set_page_owner_migrate_reason: a probe of that name is read; readers before version 5 ignored it
         "migrate_reason",
+        # tools/perf/util/parse-events.c, event_symbols_sw: threads that change the CPU
+        "cpu-migrations", "migrations",
         # other subsystems, whose names have no prefix of their own
         "alloc_extent_state", "free_extent_state", "find_free_extent", "kfree_skb", "kmem_alloc", "module_free",
         "sched_migrate_task", "sched_process_free", "svc_alloc_arg_err", "qgroup_meta_free_all_pertrans", "rpc_buf_alloc",

@@ -55,7 +55,9 @@ _FILE: Final = re.compile(
     rb" *(?:(?P<file>[^\s:]*\.[^\s:]*):(?: |\d+:)?|\d+:)(?P<rest>.{16,}-\d+\s+(?:\(\s*[-\d]+\)\s+)?\[\d+\] .*)",
     re.DOTALL,
 )
-_FILE_COMMENT: Final = re.compile(rb" *(?:(?P<file>[^\s:]*\.[^\s:]*):(?: |\d+:)?|\d+:)(?P<rest>#.*)", re.DOTALL)
+_FILE_COMMENT: Final = re.compile(
+    rb" *(?:(?P<file>[^\s:]*\.[^\s:]*):(?: |\d+:)?|\d+:)(?P<rest>#.*|[ \t]*=>.*|)", re.DOTALL
+)
 # the same, trace_show_data: report --ts-diff
 _SINCE: Final = re.compile(rb"(?P<head>.*\[\d+\] .*\d\.\d{6}(?:\d{3})?:) +\(\+\d+\) +(?P<rest>[\w.]+: .*)", re.DOTALL)
 _HTML: Final = re.compile(rb"\s*(?:<!doctype html|<html)", re.IGNORECASE)

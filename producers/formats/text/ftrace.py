@@ -2,11 +2,11 @@
 
 import re
 from functools import cached_property
-from typing import Final
+from typing import BinaryIO, Final
 
 from pagetrail.producers.formats.format import Format, Opener, Origin
 from pagetrail.producers.formats.prefixed import ANY_PREFIX, JOURNAL, without_prefix
-from pagetrail.producers.formats.rewritten import rewritten
+from pagetrail.producers.formats.rewritten import other_blanks, rewritten, with_blanks
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.blocks import Survey
 from pagetrail.producers.formats.text.forms import KERNEL_LOG, LATENCY, LINES, Form, form_of
@@ -137,8 +137,14 @@ def _opened(stream: Input, kernel: RecordedKernel) -> FtraceText:
     head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES]
     form = form_of(head, _COMMON)
     rewrite = form.rewrite(stream.source) if form else without_prefix(head.split(b"\n"), _COMMON)
-    text = rewritten(stream, rewrite) if rewrite else stream
-    return FtraceText(text, source=stream.source, kernel=kernel, ticks=rewrite is None and counts(head))
+    text: BinaryIO = rewritten(stream, rewrite) if rewrite else stream
+    ticks = rewrite is None and counts(head)
+    if form is None:
+        lines = head.split(b"\n") if rewrite is None else [rewrite(line) for line in head.split(b"\n")]
+        if other_blanks(lines, _COMMON):
+            text = rewritten(text, with_blanks)
+            ticks = counts(b"\n".join([with_blanks(line) for line in lines]))
+    return FtraceText(text, source=stream.source, kernel=kernel, ticks=ticks)
 
 
 def _origin(head: bytes) -> Origin:

@@ -3,11 +3,11 @@
 import re
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Final
+from typing import BinaryIO, Final
 
 from pagetrail.producers.formats.format import Format, Origin
 from pagetrail.producers.formats.prefixed import ANY_PREFIX, JOURNAL, without_prefix
-from pagetrail.producers.formats.rewritten import rewritten
+from pagetrail.producers.formats.rewritten import Rewrite, other_blanks, rewritten, with_blanks
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.blocks import Survey
 from pagetrail.producers.formats.text.odd_lines import (
@@ -40,7 +40,7 @@ _ENTRIES: Final = re.compile(
 )
 _RECORD: Final = re.compile(rb"(PERF_RECORD_[A-Z_0-9]+)\b.*", re.DOTALL)
 _HEAD: Final = re.compile(
-    rb"((?:.*? )??)(?:-1|[0-9]{1,9})(?:/(?:-1|[0-9]{1,9}))? +(?:\[([0-9]{1,5})\] +)?([0-9]{1,10})\.([0-9]{9}|[0-9]{6}): +",
+    rb"((?:.*? )??)(?:-1|[0-9]{1,9})(?:/(?:-1|[0-9]{1,9}))? +(?:\[(?:-0?1|([0-9]{1,5}))\] +)?([0-9]{1,10})\.([0-9]{9}|[0-9]{6}): +",
     re.DOTALL,
 )
 _LOST: Final = "PERF_RECORD_LOST"
@@ -154,7 +154,7 @@ def _frame(address: str, symbol: str, dso: str) -> str:
 _IDS: Final = rb"-?\d+(?:/-?\d+)?"
 _DATE: Final = rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+"
 _TIME: Final = rb"\d+\.\d{6}(?:\d{3})?:"
-_EVENT: Final = rb" +(?:\d+ +)?(?:[\w-]+:)?\w+(?::[a-zA-Z]+)?: "
+_EVENT: Final = rb" +(?:\d+ +)?(?:[\w-]+:)?[\w/,=-]+(?::[a-zA-Z]+)?: "
 _SHORT_HEAD: Final = re.compile(
     rb"(?P<comm>.{0,64}?)(?P<ids>(?:\A|\s)\s*%b)?(?P<cpu>\s+\[\d+\])?(?:(?<=[\]\d])\s+[A-Z]{1,3}[a-z]?)?(?:\s+%b)?"
     rb"(?:\A|\s)\s*(?P<rest>%b%b.*)" % (_IDS, _DATE, _TIME, _EVENT),
@@ -173,15 +173,96 @@ def _with_whole_head(line: bytes) -> bytes:
     return b"%b %b%b %b" % (found["comm"], (found["ids"] or b"-1").strip(), found["cpu"] or b"", found["rest"])
 
 
+# The same by perf script -L: "%8.8s %7d %3d ", the CPU without brackets; what precedes it may be stripped of its blanks
+_LATENCY_IDS: Final = rb"(?:%b)(?:/\d+ *)?" % b"|".join(
+    [b" " * (7 - n) + rb"\d{%d}" % n for n in range(1, 7)] + [rb"\d{7,10}"]
+)
+_LATENCY_HEAD: Final = re.compile(
+    rb"(?:(?P<comm>.{8}) )?(?:(?P<ids>%b) )?(?P<cpu>  \d| \d\d|\d{3,5}) +(?P<rest>%b%b.*)"
+    % (_LATENCY_IDS, _TIME, _EVENT),
+    re.DOTALL,
+)
+_LATENCY_STRIPPED: Final = re.compile(
+    rb"(?P<comm>\S.{0,7}) (?P<ids>%b) (?P<cpu>  \d| \d\d|\d{3,5}) +(?P<rest>%b%b.*)" % (_LATENCY_IDS, _TIME, _EVENT),
+    re.DOTALL,
+)
+_TWO_NUMBERS: Final = re.compile(
+    rb"\s*(?:\S.{0,15}? +)?\d{1,10}(?:/\d+)? (?: {0,5}\d| {0,4}\d\d| {0,3}\d{3}) +(?P<rest>%b%b.*)" % (_TIME, _EVENT),
+    re.DOTALL,
+)
+"""What is left of such a head where blanks were lost: the last number is a CPU, or, behind a task's name, a thread."""
+
+
+def _latency(line: bytes) -> re.Match[bytes] | None:
+    return _LATENCY_HEAD.fullmatch(line) or _LATENCY_STRIPPED.fullmatch(line)
+
+
+def _from_latency(line: bytes) -> bytes:
+    """Return a sample's line of ``perf script -L`` with the head that ``scan_perf`` reads."""
+    found = _latency(line)
+    if found is None:
+        return line
+    ids = (found["ids"] or b"-1").strip()
+    return b"%b %b [%b] %b" % (found["comm"] or b"", ids, found["cpu"].strip(), found["rest"])
+
+
+def _without_thread(line: bytes) -> bytes:
+    """Return a sample's line without its thread and CPU, where nothing tells which of two numbers is which."""
+    found = _TWO_NUMBERS.fullmatch(line)
+    return b" -1 " + found["rest"] if found else line
+
+
+_UNSURE_THREADS: Final = (
+    "its samples have two numbers before the time, and which of them is the thread cannot be told: none has a thread; give the "
+    "output of perf script as it was printed, with its blanks, or run it with -F comm,pid,tid,cpu,time,event,trace"
+)
+
+
+def _head_rewrite(head: list[bytes]) -> Rewrite | None:
+    """Return what gives samples, the first of which are among *head*, the head that ``scan_perf`` reads; null: they have it."""
+    samples = [line for line in head if not (line.startswith((b"\t", b"#")) or OF_FTRACE.match(line))]
+    samples = [line for line in samples if _SHORT_HEAD.match(line)]
+    for match, rewrite in ((_latency, _from_latency), (_TWO_NUMBERS.fullmatch, _without_thread)):
+        if 2 * sum(match(line) is not None for line in samples) > len(samples):
+            return rewrite
+    return None if samples and _WHOLE_HEAD.match(samples[0]) else _with_whole_head
+
+
+def _with_blanks(line: bytes) -> bytes:
+    """Return a line with plain blanks, and with the tab before a frame at its beginning."""
+    plain, behind = with_blanks(line), line.lstrip(b" ")
+    return b"\t" + with_blanks(behind[1:]) if behind.startswith(b"\t") and not _SHORT_HEAD.match(plain) else plain
+
+
+_SURE_FRAME: Final = re.compile(rb" *[0-9a-f]{8,16} \S| *\S+ \(\S*\)$")
+
+
+def _with_blanks_before_samples(line: bytes) -> bytes:
+    """Return the same where samples begin with a tab too: what may be left of one is no frame."""
+    plain = _with_blanks(line)
+    return plain[1:] if plain.startswith(b"\t") and not _SURE_FRAME.match(plain, 1) else plain
+
+
 def _opened(stream: Input, kernel: RecordedKernel) -> PerfScript:
     head = stream.peek(_HEAD_BYTES)[:_HEAD_BYTES].split(b"\n")
+    text: BinaryIO = stream
     prefix = without_prefix(head, _WHOLE_HEAD)
-    if prefix:
-        return PerfScript(rewritten(stream, prefix), source=stream.source, kernel=kernel)
-    samples = (line for line in head if not (line.startswith((b"\t", b"#")) or OF_FTRACE.match(line)))
-    sample = next((line for line in samples if _SHORT_HEAD.match(line)), b"")
-    text = stream if _WHOLE_HEAD.match(sample) else rewritten(stream, _with_whole_head)
-    return PerfScript(text, source=stream.source, kernel=kernel)
+    if prefix and (
+        prefix(b"\t") or sum(line.startswith(b"\t\t") for line in head) * 2 > len(head)
+    ):  # frames have a tab
+        head, text = [prefix(line) for line in head], rewritten(text, prefix)
+    frames = [line.startswith(b" ") for line in head if line.lstrip(b" ").startswith(b"\t")]
+    if other_blanks(head, _SHORT_HEAD) or 2 * sum(frames) > len(frames):
+        samples = [line for line in head if _SHORT_HEAD.match(with_blanks(line))]
+        tabbed = any(line.startswith((b"\t", b" \t")) for line in samples)
+        plain = _with_blanks_before_samples if tabbed else _with_blanks
+        head, text = [plain(line) for line in head], rewritten(text, plain)
+    if rewrite := _head_rewrite(head):
+        text = rewritten(text, rewrite)
+    parser = PerfScript(text, source=stream.source, kernel=kernel)
+    if rewrite is _without_thread:
+        parser.account.notes.append(_UNSURE_THREADS)
+    return parser
 
 
 def _origin(head: bytes) -> Origin:

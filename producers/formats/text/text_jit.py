@@ -240,8 +240,8 @@ def name_stop(data: NDArray[np.uint8], pos: int, stop: int) -> int:
             return pos
         if c == 32 and pos > first and pos + 1 < stop and at(data, pos + 1) == 60:
             return address_stop(data, pos + 2, stop)
-        # letters, digits, ':', '_', '.', '+', '/'
-        if not (97 <= c <= 122 or 65 <= c <= 90 or 46 <= c <= 58 or c == 95 or c == 43):
+        # letters, digits, ':', '_', '.', '+', '/'; and of perf's own events, ',', '-', '=': cpu-clock, cpu/event=0x3c,umask=0/
+        if not (97 <= c <= 122 or 65 <= c <= 90 or 43 <= c <= 58 or c == 95 or c == 61):
             return -1
         pos += 1
     return -1

@@ -21,7 +21,7 @@ from tests.oracles.text.payload import (
 from tests.oracles.text.reading import NOTHING_NEW, Reading, Row
 
 MAX_LINE = 65536
-NAME = re.compile(rb"([A-Za-z0-9_.:+/]+?(?: <[0-9a-f]+>)?):(?= |$)(.*)", re.DOTALL)
+NAME = re.compile(rb"([A-Za-z0-9_.:+/,=-]+?(?: <[0-9a-f]+>)?):(?= |$)(.*)", re.DOTALL)
 COUNT = re.compile(rb"# ?entri|entries-in-buffer|entries-written")
 SECONDS, CPU_AND = rb"\d\.(?:\d{9}|\d{6})", rb"\[\d{1,5}\] +(?:[^ \d][^ ]* +)?"
 TIME = re.compile(b"(?:%b|%b\\d{1,18}): " % (SECONDS, CPU_AND))

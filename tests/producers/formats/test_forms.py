@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -292,10 +294,68 @@ def test_a_sample_is_read_whatever_f_leaves_out(head: str, known: set[str], name
     assert row == BLOCK | {key: PERF_TASK[key] for key in ("trace_ts_nsec", *known)}
 
 
+@pytest.mark.parametrize(
+    ("head", "known"),
+    [
+        ("    appd     500   1     22.498450: ", {"cpu", "pid", "comm"}),
+        ("    appd     400/500       1     22.498450:          1 ", {"cpu", "pid", "comm"}),
+        ("appd     500   1     22.498450: ", {"cpu", "pid", "comm"}),
+        ("    500   1     22.498450: ", {"cpu", "pid"}),
+        ("    appd   1     22.498450: ", {"cpu", "comm"}),
+        ("  1     22.498450: ", {"cpu"}),
+        ("appd 500 1 22.498450: ", set()),
+        ("500 1 22.498450: ", set()),
+        ("            appd 500   1     22.498450: ", set()),
+        ("> appd     500   1     22.498450: ", {"cpu", "pid", "comm"}),
+    ],
+)
+def test_the_cpu_of_perf_script_l_has_no_brackets_and_is_no_thread(head: str, known: set[str]) -> None:
+    (row,) = rows(f"{head}{PERF_ALLOC}\n")
+    row.pop("tgid", None)
+    assert row == BLOCK | {key: PERF_TASK[key] for key in ("trace_ts_nsec", *known)}
+
+
+def test_a_task_whose_name_ends_in_a_number_keeps_its_thread() -> None:
+    (row,) = rows(f"        Worker 1     500    22.498450: {PERF_ALLOC}\n")
+    assert (row["comm"], row["pid"]) == ("Worker 1", 500)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "page-faults",
+        "cpu-clock:pppH",
+        "cpu-migrations",
+        "L1-dcache-load-misses:u",
+        "cpu/event=0x3c,umask=0x1/",
+        "cpu_core/cycles/P",
+    ],
+)
+def test_perfs_own_events_say_nothing_of_pages(name: str) -> None:
+    sample = f"            appd   500 [001]    22.498450: {PERF_ALLOC}\n"
+    other = f"            appd   500 [001]    22.498451:     250000 {name}: \n\tffffffff81000000 f+0x1 ([kernel.kallsyms])\n\n"
+    parser = opened(sample + other)
+    assert [row["kind"] for row in rows_of(parser.batches())] == [Kind.ALLOC]
+    assert (parser.account.not_understood, parser.account.ignored[name]) == (0, 1)
+
+
+def test_a_record_that_perf_made_of_no_cpu_is_a_record() -> None:
+    sample = f"            appd   500 [001]    22.498450: {PERF_ALLOC}\n"
+    parser = opened(f"            perf     0 [-01]     0.000000: PERF_RECORD_FINISHED_INIT\n{sample}")
+    assert [row["kind"] for row in rows_of(parser.batches())] == [Kind.ALLOC]
+    assert parser.account.ignored == {"PERF_RECORD_FINISHED_INIT": 1}
+
+
 @pytest.mark.parametrize("head", ["            appd   500 [001] ", "", "            appd "])
 def test_samples_without_a_time_are_refused_with_what_to_do(head: str) -> None:
     with pytest.raises(InputError, match=r"no time: .*-F \+time"):
         opened(f"{head}{PERF_ALLOC}\n" * 3)
+
+
+@pytest.mark.parametrize("head", ["            appd   500 [001]    22.498450: ", "    22.498450123:          1 "])
+def test_samples_without_the_event_are_refused_with_what_to_do(head: str) -> None:
+    with pytest.raises(InputError, match=r"allocated or freed is not said: .*-F \+event"):
+        opened(f"{head}{PERF_ALLOC.partition(': ')[2]}\n" * 3)
 
 
 @pytest.mark.parametrize(
@@ -413,6 +473,50 @@ def test_what_a_mail_a_console_or_a_log_puts_before_each_line_is_taken_away(pref
     found = rows("".join(f"{prefix}{line}\n" for line in lines))
     assert found[0] == TASK | BLOCK
     assert [row["kind"] for row in found] == [Kind.ALLOC, Kind.FREE]
+
+
+OTHER_BLANKS = [
+    lambda text: re.sub(r"(?<=\S) {2,}", "\t", text),
+    lambda text: re.sub(r" +", "\t", text),
+    lambda text: text.replace("        ", "\t"),
+    lambda text: text.replace(" ", "\u00a0"),
+    lambda text: re.sub(r"(?<= ) ", "\u00a0", text),
+    lambda text: text.replace("\n", "   \n"),
+    lambda text: text.replace("\n", "\t\r\n"),
+    lambda text: re.sub(r"(?m)^", "    ", text),
+    lambda text: "".join(f"{number}:{line}\n" for number, line in enumerate(text.splitlines(), 1)),
+]
+
+
+@pytest.mark.parametrize("other", OTHER_BLANKS)
+def test_a_trace_with_other_blanks_than_its_tool_writes_is_read_with_its_stacks(other: Callable[[str], str]) -> None:
+    stack = f"{HEAD}<stack trace>\n => __alloc_pages\n => ext4_grow [ext4]\n"
+    parser = opened(other(f"# tracer: nop\n#\n{HEAD}{ALLOC}\n{stack}{HEAD}{FREE}\n"))
+    found = rows_of(parser.batches())
+    assert [row["kind"] for row in found] == [Kind.ALLOC, Kind.FREE]
+    assert found[0] == TASK | BLOCK | {"stack": "__alloc_pages\next4_grow [ext4]"}
+    assert parser.account.not_understood == 0
+
+
+@pytest.mark.parametrize("other", OTHER_BLANKS)
+def test_samples_with_other_blanks_than_perf_writes_are_read_with_their_chains(other: Callable[[str], str]) -> None:
+    frames = "".join(f"\tffffffff8110{place}00 {name} ([kernel.kallsyms])\n" for place, name in enumerate(CHAIN))
+    parser = opened(
+        other("".join(f"            appd   500 [001]    22.49845{at}: {PERF_ALLOC}\n{frames}\n" for at in range(3)))
+    )
+    found = rows_of(parser.batches())
+    assert found[0] == PERF_TASK | BLOCK | {"stack": "\n".join(CHAIN)}
+    assert (len(found), parser.account.not_understood) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    "left", ["            appd", "            appd   500 [00", "            appd   500 [001]    22.498452: kmem:mm_p"]
+)
+def test_what_is_left_of_a_sample_behind_a_tab_is_no_frame(left: str) -> None:
+    frame = "\tffffffff81101000 __alloc_pages+0x10 ([kernel.kallsyms])\n"
+    text = "".join(f"            appd   500 [001]    22.49845{at}: {PERF_ALLOC}\n{frame}\n" for at in range(2))
+    assert refused(re.sub(r" +", "\t", f"{text}{left}\n")) == 1
+    assert refused(re.sub(r" +", "\t", f"{text.rstrip()}\n{left}\n{text}")) == 1
 
 
 def test_comments_of_an_indented_trace_are_comments() -> None:
