@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pagetrail.replay.facts.clock import owner_clock
 from pagetrail.replay.facts.facts import Audit
 from pagetrail.replay.fold.decode import decode
+from pagetrail.replay.fold.ended import MOST_ENDED_BY_A_DUMP
 from pagetrail.replay.fold.notice_jit import doubt_each
 from pagetrail.replay.fold.options import OPT_FLOOR, OPT_GFP_COMP, OPT_GFP_ISOLATED, OPT_MAX_PFN, OPT_SKEW
 from pagetrail.replay.fold.section_jit import apply_baseline, apply_silence
@@ -19,7 +20,6 @@ from pagetrail.replay.fold.tables import (
     with_doubted,
     with_doubts,
     with_records,
-    with_room,
 )
 from pagetrail.replay.rules.dumped.noting import Dump, Known, said_by
 from pagetrail.replay.rules.dumped.said import with_parts
@@ -49,6 +49,9 @@ from pagetrail.schemas.store.memory import give_back
 
 _DIFFERENCES_AT_ONCE: Final = 1 << 13
 """Rows that are kept together, and taken out together later."""
+
+_DOUBTS_AT_ONCE: Final = 1 << 15
+"""Blocks that are put in doubt at once."""
 
 
 def begin_baseline(state: StreamState, event: EventRow) -> None:
@@ -144,7 +147,7 @@ def _note_said(state: StreamState, opened: OpenBaseline, pages: PageSet, seq: in
 def _new_records(state: StreamState, opened: OpenBaseline) -> int:
     """Return for how many records a dump needs room, at most: where a page is owned already, it replaces the record.
 
-    Tables that grow while a dump is applied are there twice for a moment; a dump may have a record for every page.
+    Tables that grow while a dump is applied would have to be moved again and again; a dump may have a record for every page.
     """
     new = max(opened.entries + opened.larger - int(state.tables.counts[LIVE]), 0)
     return new + ROWS_A_PAGE * state.facts.pages_per_section + ROWS_BESIDES
@@ -197,7 +200,7 @@ def _apply(state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, 
             state.tables, state.opts, b, action, c.early, seq, ts, opened.begin.window_begin, opened.since, done
         )
         if done < b.pfn.size:
-            state.tables = with_room(state.tables, min(1 << int(b.order[done]), state.facts.pages_per_section))
+            state.make_room(min(1 << int(b.order[done]), state.facts.pages_per_section), MOST_ENDED_BY_A_DUMP)
 
 
 def _apply_silence(state: StreamState, opened: OpenBaseline, audit: DumpAudit, seq: int, ts: int) -> None:
@@ -210,11 +213,12 @@ def _apply_silence(state: StreamState, opened: OpenBaseline, audit: DumpAudit, s
         extra = extra[
             handles_of(state.tables, state.tables.owner, extra["pfn"]) >= 0
         ]  # what was ended is in no further doubt
-    if extra.size:
-        state.tables = with_doubted(with_doubts(state.tables, int(extra.size)))
-    doubt_each(
-        state.tables, extra["pfn"].copy(), extra["nr_pages"].copy(), extra["from_ts"].copy(), ts, seq, DOUBT_BASELINE
-    )
+    for start in range(0, extra.size, _DOUBTS_AT_ONCE):
+        some = extra[start : start + _DOUBTS_AT_ONCE]
+        state.ended.take(state.tables, MOST_ENDED_BY_A_DUMP)
+        state.tables = with_doubted(with_doubts(state.tables, int(some.size)))
+        pfn, nr_pages, from_ts = (some[name].copy() for name in ("pfn", "nr_pages", "from_ts"))
+        doubt_each(state.tables, pfn, nr_pages, from_ts, ts, seq, DOUBT_BASELINE)
 
 
 def _is_whole(opened: OpenBaseline, audit: DumpAudit) -> bool:
@@ -229,7 +233,7 @@ def end_unlisted(state: StreamState, listed: Mapping[int, NDArray[np.uint8]], se
     for section_nr in np.flatnonzero(state.tables.slot >= 0).tolist():
         bits = listed.get(section_nr)
         there = nothing if bits is None else np.unpackbits(bits, count=pages).view(np.bool_)
-        state.tables = with_room(state.tables, pages)
+        state.make_room(pages, MOST_ENDED_BY_A_DUMP)
         slot, generation = int(state.tables.slot[section_nr]), int(state.tables.generation[section_nr])
         apply_silence(state.tables, slot, section_nr * pages, generation, there, seq, ts)
 
