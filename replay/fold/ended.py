@@ -16,7 +16,7 @@ from pagetrail.schemas.store.sorted_rows import SortedRows
 MOST_ENDED: Final = 1 << 19
 """Spans, or doubts, that wait in the tables: segments end before there are so many, but for dumps."""
 
-MOST_ENDED_BY_A_DUMP: Final = 1 << 16
+MOST_ENDED_BY_A_DUMP: Final = 1 << 14
 """The same while a dump is applied."""
 
 

@@ -95,8 +95,10 @@ def extended(array: Array, rows: int, used: int | None = None) -> Array:
     at_once = max(_MOVED_BYTES * array.shape[0] // max(array.nbytes, 1), 1)
     for start in range(0, kept, at_once):
         moved = source[start : min(start + at_once, kept)]
-        target[start : start + moved.shape[0]] = moved
-        if array.nbytes > _MOVED_BYTES and array.flags.owndata:
+        large = array.nbytes > _MOVED_BYTES
+        if not large or moved.view(np.uint8).any():  # what was never written stays so
+            target[start : start + moved.shape[0]] = moved
+        if large and array.flags.owndata:
             forget(moved)
     return larger
 
