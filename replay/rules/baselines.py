@@ -236,6 +236,7 @@ def _apply_silence(state: StreamState, opened: OpenBaseline, audit: DumpAudit, s
         state.tables = with_doubted(with_doubts(state.tables, int(some.size)))
         pfn, nr_pages, from_ts = (some[name].copy() for name in ("pfn", "nr_pages", "from_ts"))
         doubt_each(state.tables, pfn, nr_pages, from_ts, ts, seq, DOUBT_BASELINE)
+        give_back()
 
 
 def _is_whole(opened: OpenBaseline, audit: DumpAudit) -> bool:
