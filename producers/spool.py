@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from pagetrail.producers.inputs import UNCOMPRESSED_STEP, Source, source_of, unreadable
-from pagetrail.schemas.errors import InputError, StorageFull, TruncatedInput
+from pagetrail.schemas.errors import InputError, TruncatedInput
+from pagetrail.schemas.store.space import explained
 
 SPOOL_BYTES: Final = 64 << 30
 """More than this is not taken from stdin."""
@@ -49,7 +50,7 @@ def filled(fill: Callable[[BinaryIO], object], folder: Path | None, what: str) -
         No space is left for it.
     """
     place = room_of(folder)
-    try:
+    with explained(str(place or tempfile.gettempdir())):
         file = tempfile.TemporaryFile(dir=place, prefix=f".pagetrail-{what}-")  # noqa: SIM115  # the caller closes it
         try:
             fill(file)
@@ -57,8 +58,6 @@ def filled(fill: Callable[[BinaryIO], object], folder: Path | None, what: str) -
         except BaseException:
             file.close()
             raise
-    except OSError as error:
-        raise StorageFull(path=str(place or tempfile.gettempdir()), reason=str(error)) from error
     file.seek(0)
     return file
 

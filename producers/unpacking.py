@@ -1,9 +1,9 @@
 """What an archive holds: files, each a recording of its own, and capture directories."""
 
-import errno
 import re
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
@@ -13,10 +13,10 @@ from pagetrail.producers.formats.dump_order import is_dump
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.inputs import PACKED_SUFFIX, UNCOMPRESSED_STEP, Source, source_of
 from pagetrail.producers.spool import SPOOL_BYTES, filled, held, room_of
-from pagetrail.schemas.errors import InputError, StorageFull, TruncatedInput
+from pagetrail.schemas.errors import InputError, TruncatedInput
+from pagetrail.schemas.store.space import explained
 
 _HEAD_BYTES: Final = 512
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 _BESIDE_A_TRACE: Final = frozenset({
     "snapshots", "formats", "page_owner_dumps.tar", "set_event.txt", "kprobe_events.txt", "ring_stats.txt", "kprobe_profile.txt",
@@ -184,16 +184,27 @@ class Unpacking:
 
     def _kept(self, file: ArchivedFile, path: Path) -> Iterator[tuple[str, Source]]:
         """Unpack a file of its own to *path*; yield its name in the archive, and itself."""
-        try:
-            with path.open("wb") as to:
-                self._copy(file, to)
-        except OSError as error:
-            raise StorageFull(path=str(path.parent), reason=str(error)) from error
-        except InputError as error:
-            path.unlink()
-            self.refused.append(str(error))
+        if not self._unpacked(file, path):
             return
         yield file.name, replace(source_of(path), name=_inside(file.name).name or "file", cut=file.truncated)
+
+    def _unpacked(self, file: ArchivedFile, path: Path) -> bool:
+        """Unpack a file to *path*; return whether that was possible, else say why it was not."""
+        try:
+            with explained(str(path.parent)):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("wb") as to:
+                    self._copy(file, to)
+        except OSError as error:
+            why = f"{file.name}: expected a file that can be unpacked, found: {error.strerror}; unpack it, and give it"
+        except InputError as error:
+            why = str(error)
+        else:
+            return True
+        with suppress(OSError):  # it may never have been made
+            path.unlink()
+        self.refused.append(why)
+        return False
 
     def _ordered(self, kept: Sequence[tuple[str, Source]]) -> Iterator[Unpacked]:
         """Yield files of their own in their order."""
@@ -207,20 +218,7 @@ class Unpacking:
     def _keep(self, file: ArchivedFile, root: str, folder: _Folder) -> None:
         """Unpack a file of a capture directory. One that is cut is left out, unless it may be the trace."""
         path = folder.path / _inside(file.name).relative_to(root)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as to:
-                self._copy(file, to)
-        except OSError as error:
-            if error.errno in _FULL:
-                raise StorageFull(path=str(folder.path), reason=str(error)) from error
-            self.refused.append(
-                f"{file.name}: expected a file that can be unpacked, found: {error.strerror}; unpack it, and give it"
-            )
-            return
-        except InputError as error:
-            path.unlink()
-            self.refused.append(str(error))
+        if not self._unpacked(file, path):
             return
         if file.truncated and path.parent == folder.path and _PACKED.sub("", path.name) in _TRACES:
             folder.cut = file.truncated

@@ -1,4 +1,4 @@
-"""Rows that are kept until they are needed again: compressed, and, beyond a MiB, in a file that has no name.
+"""Rows that are kept until they are needed again: compressed where they are many, and, beyond a MiB, in a file that has no name.
 
 A dump may have a record for every page of the machine, and each of them may differ from the state.
 """
@@ -19,6 +19,10 @@ KEPT_BYTES: Final = 1 << 20
 
 _ADVICE: Final = ": rows of a large dump or table are kept there meanwhile; $TMPDIR names another folder"
 
+_SMALL_BYTES: Final = 1 << 16
+"""Rows of fewer bytes are kept as they are: to make and read a compressed stream takes a millisecond, whatever is in it."""
+
+_PLAIN: Final = pa.ipc.IpcWriteOptions()
 _PACKED: Final = pa.ipc.IpcWriteOptions(compression="zstd")
 
 
@@ -125,15 +129,16 @@ def _in_memory(parts: list[bytes]) -> KeptRows:
 
 
 def packed(rows: pa.RecordBatch) -> bytes:
-    """Return Arrow rows compressed, to be kept for later: records of a dump take a tenth of the memory that way."""
+    """Return Arrow rows, compressed unless they are few, to be kept for later: records of a dump take a tenth of the memory."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema, options=_PACKED) as writer:
+    options = _PLAIN if rows.nbytes < _SMALL_BYTES else _PACKED
+    with pa.ipc.new_stream(sink, rows.schema, options=options) as writer:
         writer.write_batch(rows)
     return bytes(sink.getvalue().to_pybytes())  # the sink's own buffer may be twice as large
 
 
 def unpacked(rows: bytes, columns: Sequence[int] = ()) -> pa.RecordBatch:
-    """Return the Arrow rows that ``packed`` compressed, with all columns or those of these numbers."""
+    """Return the Arrow rows that ``packed`` was given, with all columns or those of these numbers."""
     options = pa.ipc.IpcReadOptions(included_fields=[*columns])
     with pa.ipc.open_stream(pa.py_buffer(rows), options=options) as reader:
         return reader.read_next_batch()
