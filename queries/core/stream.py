@@ -36,6 +36,10 @@ FILES_KEPT_OPEN: Final = 32
 """Files of a stream that stay open between questions: each takes a descriptor and what DuckDB knows of its tables."""
 
 
+_DOUBT_ORDER: Final = ("seq", "pfn", "from_ts", "reason", "nr_pages", "to_ts", "noticed_ts")
+"""The order of doubts in answers: by these fields, the first one before all."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
     """One file of the chain, and its table ``meta``."""
@@ -265,7 +269,8 @@ class Stream:
             low, high = min(pfns) // pages * pages, (max(pfns) // pages + 1) * pages
             where += f" AND pfn < {high:d} AND pfn + nr_pages > {low:d}"
         found = self.doubts(files, where, {"ts": at.ts})
-        return found[found["from_ts"] <= at.ts]
+        known = found["from_ts"] <= at.ts
+        return found if known.all() else found[known]
 
     def casts_lasting_doubts(self, file: StoreFile) -> bool:
         """Return whether doubts that *file* casts last until there is other evidence, also in later files."""
@@ -282,7 +287,7 @@ class Stream:
         which calls are; of those that returned behind the time of ``as_of``, the doubts that their return left.
         """
         noticed, now = self.noticed(files, where, parameters), open_call_doubts(self.facts)
-        return np.concatenate([noticed, now, self._returned_later(files, where, parameters, now)])
+        return _joined([noticed, now, self._returned_later(files, where, parameters, now)])
 
     def noticed(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
         """Return the same without the calls that are under way."""
@@ -322,18 +327,31 @@ class Stream:
         return np.array([self.knows(int(d["noticed_ts"]), int(d["seq"])) for d in doubts], np.bool_)
 
     def _stored(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
-        parts = [np.zeros(0, DOUBT_DTYPE)]
-        query = f"SELECT * FROM doubts WHERE {where}"
+        parts = []
         for file in files:
             with self.opened(file) as db:
-                found = fetched(
-                    db, f"{query} ORDER BY seq, pfn, from_ts, reason, nr_pages, to_ts, noticed_ts", parameters
-                )
-            part = np.zeros(found.num_rows, DOUBT_DTYPE)
-            for name in DOUBT_DTYPE.names or ():
-                part[name] = found[name].to_numpy()
-            parts.append(part)
-        return np.concatenate(parts)
+                parts.append(_doubts(db, f"SELECT * FROM doubts WHERE {where}", parameters))
+        return _joined(parts)
+
+
+def _joined(parts: list[NDArray[np.void]]) -> NDArray[np.void]:
+    """Return doubts one part after another: the only part that has any itself, as there may be one of every page."""
+    parts = [part for part in parts if part.size]
+    return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, DOUBT_DTYPE), *parts])
+
+
+def _doubts(db: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, object]) -> NDArray[np.void]:
+    """Return the doubts that a query finds, in a fixed order, without all of them in another form beside that."""
+    found = np.zeros(0, DOUBT_DTYPE)
+    for batch in db.sql(query, params=parameters).to_arrow_reader(ROWS_AT_ONCE):
+        done = found.size
+        found.resize(done + batch.num_rows, refcheck=False)  # large arrays are moved to another address, and not copied
+        for name in DOUBT_DTYPE.names or ():
+            found[name][done:] = batch.column(name).to_numpy()
+    order = np.lexsort([found[name] for name in reversed(_DOUBT_ORDER)])
+    for name in DOUBT_DTYPE.names or ():
+        found[name] = found[name][order]
+    return found
 
 
 def _covering(

@@ -4,12 +4,13 @@ Dimensions: s = slots (sections that have an extension), p = pages a section, r 
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.schemas.owner import DOUBT_DTYPE, OPEN_END, RECORD_DTYPE, RUN_DTYPE
+from pagetrail.schemas.store.memory import forget
 from pagetrail.schemas.structs import concatenated, taken, whole
 
 Array = NDArray[Any]
@@ -49,6 +50,9 @@ ROWS_A_PAGE, ROWS_BESIDES = 2, 8
 """An event on n pages gets room for 2 n + 8 rows in each table; ``room_jit.py`` gives the number that it may write."""
 QUARANTINE_ROWS = 2
 
+_MOVED_BYTES: Final = 1 << 22
+"""So much of an array is moved at once to a larger one: both are never there as a whole."""
+
 
 def new_tables(pages_per_section: int) -> Tables:
     """Return the tables of a stream before its first event."""
@@ -81,14 +85,21 @@ def grown(array: Array, size: int, used: int | None = None) -> Array:
 
 
 def extended(array: Array, rows: int, used: int | None = None) -> Array:
-    """Return *array* with *rows* rows, the first *used* of which, null: all, are those of it.
+    """Return *array* with *rows* rows, the first *used* of which, null: all, are those of it. A large one is lost meanwhile.
 
     The others are zero, and take no memory until they are written.
     """
     larger = np.zeros((rows, *array.shape[1:]), array.dtype)
     source, target = (whole(array), whole(larger)) if array.dtype.names else (array, larger)
     kept = array.shape[0] if used is None else used
-    target[:kept] = source[:kept]
+    at_once = max(_MOVED_BYTES * array.shape[0] // max(array.nbytes, 1), 1)
+    for start in range(0, kept, at_once):
+        moved = source[start : min(start + at_once, kept)]
+        large = array.nbytes > _MOVED_BYTES
+        if not large or moved.view(np.uint8).any():  # what was never written stays so
+            target[start : start + moved.shape[0]] = moved
+        if large and array.flags.owndata:
+            forget(moved)
     return larger
 
 

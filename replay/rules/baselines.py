@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pagetrail.replay.facts.clock import owner_clock
 from pagetrail.replay.facts.facts import Audit
 from pagetrail.replay.fold.decode import decode
+from pagetrail.replay.fold.ended import MOST_ENDED_BY_A_DUMP
 from pagetrail.replay.fold.notice_jit import doubt_each
 from pagetrail.replay.fold.options import OPT_FLOOR, OPT_GFP_COMP, OPT_GFP_ISOLATED, OPT_MAX_PFN, OPT_SKEW
 from pagetrail.replay.fold.section_jit import apply_baseline, apply_silence
@@ -19,7 +20,6 @@ from pagetrail.replay.fold.tables import (
     with_doubted,
     with_doubts,
     with_records,
-    with_room,
 )
 from pagetrail.replay.rules.dumped.noting import Dump, Known, said_by
 from pagetrail.replay.rules.dumped.said import with_parts
@@ -101,7 +101,8 @@ def renew_before(state: StreamState) -> int:
 
 def _page_owner(state: StreamState, opened: OpenBaseline, seq: int, ts: int, applied: bool) -> None:
     """Take a page_owner dump, some sections after others: no rule looks beyond a section."""
-    _quarantine_impossible(state, opened, seq, ts)
+    possible = _quarantine_impossible(state, opened, seq, ts)
+    early = applied and possible and _all_taken(state, opened)
     opened = in_order(opened)
     audit = DumpAudit(pages_per_section=state.facts.pages_per_section)
     clock = owner_clock(state.facts.clocks)
@@ -119,6 +120,8 @@ def _page_owner(state: StreamState, opened: OpenBaseline, seq: int, ts: int, app
             state.differences.add(differences.slice(first, _DIFFERENCES_AT_ONCE))
         if applied:
             _apply(state, opened, entries, seen, seq, ts)
+            if early:
+                end_unlisted(state, audit.listed, sections, seq, ts)
             untouched.add(entries.pfn[heads_of(entries) & ~seen.touched])
         give_back()
     whole = applied and _is_whole(opened, audit)
@@ -144,18 +147,35 @@ def _note_said(state: StreamState, opened: OpenBaseline, pages: PageSet, seq: in
 def _new_records(state: StreamState, opened: OpenBaseline) -> int:
     """Return for how many records a dump needs room, at most: where a page is owned already, it replaces the record.
 
-    Tables that grow while a dump is applied are there twice for a moment; a dump may have a record for every page.
+    Tables that grow while a dump is applied would have to be moved again and again; a dump may have a record for every page.
     """
     new = max(opened.entries + opened.larger - int(state.tables.counts[LIVE]), 0)
     return new + ROWS_A_PAGE * state.facts.pages_per_section + ROWS_BESIDES
 
 
-def _quarantine_impossible(state: StreamState, opened: OpenBaseline, seq: int, ts: int) -> None:
-    """Quarantine the records of impossible blocks, in the order of the dump."""
+def _all_taken(state: StreamState, opened: OpenBaseline) -> bool:
+    """Return whether it is known before that a whole dump will be whole, and that only its own sections will need what it ends.
+
+    Then what it does not list can end with each of its parts. Sections that are gone may leave records out; ``split_own_blocks``
+    looks at all sections.
+    """
+    facts = state.facts
+    gone = any(opened.since <= e.end_ts < OPEN_END for e in facts.sections)
+    elsewhere = facts.boot is not None and (
+        facts.boot.page_ext_bytes is not None or facts.boot.memory_model == "FLATMEM"
+    )
+    return opened.begin.extent == "whole" and not opened.begin.skipped and not gone and not elsewhere
+
+
+def _quarantine_impossible(state: StreamState, opened: OpenBaseline, seq: int, ts: int) -> bool:
+    """Quarantine the records of impossible blocks, in the order of the dump; return whether there are none."""
+    found = False
     for pfn, order in opened.blocks():
         why = _why_impossible(state, pfn, order)
         for row in np.flatnonzero(why).tolist():
             state.quarantine(Anomaly(int(why[row])), seq, ts, int(pfn[row]), int(order[row]))
+        found = found or bool(why.any())
+    return not found
 
 
 def _why_impossible(state: StreamState, pfn: NDArray[np.int64], order: NDArray[np.int8]) -> NDArray[np.int64]:
@@ -197,24 +217,26 @@ def _apply(state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, 
             state.tables, state.opts, b, action, c.early, seq, ts, opened.begin.window_begin, opened.since, done
         )
         if done < b.pfn.size:
-            state.tables = with_room(state.tables, min(1 << int(b.order[done]), state.facts.pages_per_section))
+            state.make_room(min(1 << int(b.order[done]), state.facts.pages_per_section), MOST_ENDED_BY_A_DUMP)
 
 
 def _apply_silence(state: StreamState, opened: OpenBaseline, audit: DumpAudit, seq: int, ts: int) -> None:
     """Cast doubt on blocks that a complete dump does not list; a whole one also ends what rests on earlier dumps alone."""
     if opened.begin.skipped or opened.begin.extent == "partial":
         return  # in an incomplete dump, a missing record proves nothing
-    extra = audit.extra()
-    if _is_whole(opened, audit):
-        end_unlisted(state, audit.listed, seq, ts)
-        extra = extra[
-            handles_of(state.tables, state.tables.owner, extra["pfn"]) >= 0
-        ]  # what was ended is in no further doubt
-    if extra.size:
-        state.tables = with_doubted(with_doubts(state.tables, int(extra.size)))
-    doubt_each(
-        state.tables, extra["pfn"].copy(), extra["nr_pages"].copy(), extra["from_ts"].copy(), ts, seq, DOUBT_BASELINE
-    )
+    whole = _is_whole(opened, audit)
+    if whole:
+        end_unlisted(state, audit.listed, range(state.tables.slot.size), seq, ts)
+    for extra in audit.take_extra():
+        there = handles_of(state.tables, state.tables.owner, extra["pfn"]) >= 0
+        some = extra[there] if whole else extra  # what was ended is in no further doubt
+        if not some.size:
+            continue
+        state.ended.take(state.tables, MOST_ENDED_BY_A_DUMP)
+        state.tables = with_doubted(with_doubts(state.tables, int(some.size)))
+        pfn, nr_pages, from_ts = (some[name].copy() for name in ("pfn", "nr_pages", "from_ts"))
+        doubt_each(state.tables, pfn, nr_pages, from_ts, ts, seq, DOUBT_BASELINE)
+        give_back()
 
 
 def _is_whole(opened: OpenBaseline, audit: DumpAudit) -> bool:
@@ -222,16 +244,22 @@ def _is_whole(opened: OpenBaseline, audit: DumpAudit) -> bool:
     return opened.begin.extent == "whole" and not opened.begin.skipped and audit.records == opened.entries
 
 
-def end_unlisted(state: StreamState, listed: Mapping[int, NDArray[np.uint8]], seq: int, ts: int) -> None:
-    """End what rests on earlier dumps alone, on pages that a whole dump does not list: *listed* has a bit a page, by section."""
+def end_unlisted(
+    state: StreamState, listed: Mapping[int, NDArray[np.uint8]], sections: range, seq: int, ts: int
+) -> None:
+    """End what rests on earlier dumps alone, on pages of *sections* that a whole dump does not list.
+
+    *listed* has a bit a page, by section.
+    """
     pages = state.facts.pages_per_section
     nothing = np.zeros(pages, np.bool_)
-    for section_nr in np.flatnonzero(state.tables.slot >= 0).tolist():
+    there = state.tables.slot[sections.start : sections.stop] >= 0
+    for section_nr in (sections.start + np.flatnonzero(there)).tolist():
         bits = listed.get(section_nr)
-        there = nothing if bits is None else np.unpackbits(bits, count=pages).view(np.bool_)
-        state.tables = with_room(state.tables, pages)
+        names = nothing if bits is None else np.unpackbits(bits, count=pages).view(np.bool_)
+        state.make_room(pages, MOST_ENDED_BY_A_DUMP)
         slot, generation = int(state.tables.slot[section_nr]), int(state.tables.generation[section_nr])
-        apply_silence(state.tables, slot, section_nr * pages, generation, there, seq, ts)
+        apply_silence(state.tables, slot, section_nr * pages, generation, names, seq, ts)
 
 
 # -- kpageflags ----------------------------------------------------------------------------------------------------------

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from pagetrail.replay.facts.facts import MISSING_FRAMES
 from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.replay.fold.decode import Events, decode
+from pagetrail.replay.fold.ended import EndedAside
 from pagetrail.replay.fold.fold_jit import DONE, RARE, ROOM, SEAL, SECTION, fold, is_rare
 from pagetrail.replay.fold.notice_jit import doubt
 from pagetrail.replay.fold.options import OPT_FLOOR, OPT_MAX_PFN
-from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT, QUARANTINE, RUNS, with_room
+from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT, QUARANTINE, RUNS
 from pagetrail.replay.rules.baselines import drop_baseline
 from pagetrail.replay.rules.dumped.noting import without_ended
 from pagetrail.replay.rules.event_row import EventRow
@@ -117,7 +118,7 @@ class StreamEngine:
             if why == SEAL:
                 yield
             elif why == ROOM:
-                state.tables = with_room(state.tables, int(self._room[0]))
+                state.make_room(int(self._room[0]))
             elif why == SECTION and (gone := state.not_there(int(self._room[0]))) is not None:
                 self._refuse(recording, e, i, gone)
                 self._count(e.kind[i : i + 1])
@@ -160,14 +161,14 @@ class StreamEngine:
     def _note_doubts_that_last(self) -> None:
         """Note that the segment which ends here casts doubts until new evidence comes, if it does."""
         t = self.state.tables
-        if (t.doubts["to_ts"][: t.counts[DOUBTS]] == OPEN_END).any():
+        if self.state.ended.lasting or (t.doubts["to_ts"][: t.counts[DOUBTS]] == OPEN_END).any():
             self.state.facts.doubtful.append(self.last_seq)
 
     def _begin_segment(self) -> None:
         counts = self.state.tables.counts
         counts[EVENTS] = counts[RUNS] = counts[DOUBTS] = counts[QUARANTINE] = 0
         self.state.values.begin_segment()
-        self.state.differences = KeptRows()
+        self.state.differences, self.state.ended = KeptRows(), EndedAside()
         self.state.said = without_ended(self.state.said, self.state.tables)
         self.segment_first_seq = self.last_seq + 1
         self.segment_first_ts = None

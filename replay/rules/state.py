@@ -7,6 +7,7 @@ import numpy as np
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.fold.decode import StackTable, TextTable
+from pagetrail.replay.fold.ended import MOST_ENDED, EndedAside
 from pagetrail.replay.fold.notice_jit import doubt, doubt_moves, doubt_on, keep_doubt, note, quarantine
 from pagetrail.replay.fold.options import (
     OPT_LOSS,
@@ -69,6 +70,8 @@ class StreamState:
         ``audit_differences``.
     said
         What dumps said of pages beside their owners, as far as it counts for this stretch.
+    ended
+        Spans that ended in this stretch, and its doubts, as far as they are no longer in ``tables``.
     """
 
     def __init__(self, *, correct: bool, clients: Sequence[Client], rules: KernelRules | None = None) -> None:
@@ -81,6 +84,7 @@ class StreamState:
         self.baseline: OpenBaseline | None = None
         self.differences = KeptRows()
         self.said: Said = nothing_said()
+        self.ended = EndedAside()
         self.opts = np.zeros(OPTIONS, np.int64)
         write_rules(self.opts, self.facts.rules, None)
         self.set_section_size(X86_64_PAGES_PER_SECTION)
@@ -100,9 +104,14 @@ class StreamState:
     @property
     def nbytes(self) -> int:
         """Return the bytes of the arrays, unused rows included, of what dumps said, and of what is kept of dumps in memory."""
-        held = self.differences.nbytes + (0 if self.baseline is None else self.baseline.rows.nbytes)
+        held = self.differences.nbytes + self.ended.nbytes + (0 if self.baseline is None else self.baseline.rows.nbytes)
         held += sum(array.nbytes for array in (*self.said.rows, self.said.values, self.said.stamps))
         return sum(array.nbytes for array in self.tables) + held
+
+    def make_room(self, pages: int, most_ended: int = MOST_ENDED) -> None:
+        """Make room for an event on *pages* pages: ended rows leave the tables first, if they are more than *most_ended*."""
+        self.ended.take(self.tables, most_ended)
+        self.tables = with_room(self.tables, pages)
 
     # -- losses and quarantine -------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.fold.decode import StackTable
+from pagetrail.replay.fold.ended import EndedAside
 from pagetrail.replay.fold.options import STATE_OPTIONS
 from pagetrail.replay.fold.tables import DOUBTS, QUARANTINE, RUNS, Tables, lasting_doubts, remembered_moves
 from pagetrail.replay.rules.dumped.said import Said
@@ -56,10 +57,13 @@ class Stretch:
     ----------
     runs, records
         (n,) RUN_DTYPE and RECORD_DTYPE: spans that ended within the stretch, row by row; valid until the next event is folded.
+        Where *ended* has any, it has all of them.
     tables
         The state at its end, with the spans that are open; valid as long.
     doubts
-        DOUBT_DTYPE: doubts cast within the stretch, without those of hotplug calls in progress.
+        DOUBT_DTYPE: doubts cast within the stretch, without those of hotplug calls in progress. Where *ended* has any, it has all.
+    ended
+        Spans and doubts that are not in memory.
     values, live_values
         VALUE_DTYPE: values that page_ext's clients held (ended) and hold (open) for pages.
     anomalies
@@ -86,6 +90,7 @@ class Stretch:
     records: NDArray[np.void]
     tables: Tables
     doubts: NDArray[np.void]
+    ended: EndedAside
     values: NDArray[np.void]
     live_values: NDArray[np.void]
     anomalies: NDArray[np.int64]
@@ -99,6 +104,8 @@ class Stretch:
 def stretch_of(state: StreamState, origin: StretchOrigin) -> Stretch:
     """Return the stretch that ends with the last event folded."""
     t = state.tables
+    if state.ended:
+        state.ended.take(t, 0)
     ended = int(t.counts[RUNS])
     return Stretch(
         origin=origin,
@@ -109,6 +116,7 @@ def stretch_of(state: StreamState, origin: StretchOrigin) -> Stretch:
         records=t.closed[:ended],
         tables=t,
         doubts=copied(t.doubts[: t.counts[DOUBTS]]),
+        ended=state.ended.snapshot(),
         values=copied(state.values.closed()),
         live_values=state.values.live(t),
         anomalies=t.anomalies[:, :3].copy(),

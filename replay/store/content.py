@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pagetrail.replay.facts.facts import open_call_doubts, plain
+from pagetrail.replay.facts.facts import plain
 from pagetrail.replay.fold.tables import ANOMALY_ROWS, LIVE, live_pieces
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said
 from pagetrail.replay.rules.stretch import Stretch
@@ -18,18 +18,15 @@ from pagetrail.replay.store.digest import (
     facts_digest,
     join_digests,
     live_digest,
-    rows_digest,
     said_digest,
-    spans_digest,
     values_digest,
 )
+from pagetrail.replay.store.ended_rows import ROWS_AT_ONCE, EndedRows
 from pagetrail.replay.store.open_records import open_records_rows
 from pagetrail.replay.store.state_digest import (
     EndedSums,
-    doubts_sum,
     live_sum,
     quarantined_sum,
-    spans_sum,
     values_sum,
 )
 from pagetrail.schemas.owner import (
@@ -38,9 +35,7 @@ from pagetrail.schemas.owner import (
     ABSENT32,
     ABSENT64,
     ANOMALY_TEXT,
-    DOUBT_DTYPE,
     DOUBT_TEXT,
-    OPEN_END,
     Anomaly,
     Evidence,
     How,
@@ -53,8 +48,6 @@ _SMALLEST = {
     np.dtype(np.int64): ABSENT64, np.dtype(np.int32): ABSENT32, np.dtype(np.int16): ABSENT16, np.dtype(np.int8): ABSENT8,
 }  # fmt: skip
 _SPAN = arrow_schema("live")
-_ROWS_AT_ONCE = 1 << 12
-"""Spans that are made into rows of the store at once."""
 _RUN_FIELDS = ("pfn", "nr_pages", "end_seq", "end_ts", "generation", "end_how", "kernel_view")
 
 
@@ -80,8 +73,7 @@ class Content:
     def __init__(self, stretch: Stretch, parent: Link) -> None:
         s = self.stretch = stretch
         self.parent = parent
-        of_calls = open_call_doubts(s.facts)
-        self.doubts = np.concatenate([s.doubts, of_calls]) if of_calls.size else s.doubts
+        self._ended_rows = EndedRows(s)
         self.digest = self._digest()
         ended = parent.ended.plus(self._ended())
         self.state_digest = self._state_digest(ended)
@@ -92,9 +84,9 @@ class Content:
         return join_digests(
             self.parent.digest.encode(),
             f"{o.host}\0{o.boot_id}\0{o.digest_name}\0{o.first_seq}\0{o.last_seq}".encode(),
-            spans_digest(s.runs, s.records, s.comms, s.stacks.ids),
+            self._ended_rows.spans_digest(),
             live_digest(s.tables, s.comms, s.stacks.ids),
-            rows_digest(self.doubts),
+            self._ended_rows.doubts_digest(),
             s.anomalies.tobytes(),
             self._facts_digest,
             *values_digest(s.values, s.live_values, s.facts.fields),
@@ -105,9 +97,9 @@ class Content:
         """Return the sums over the rows that ended in the stretch."""
         s = self.stretch
         return EndedSums(
-            spans=spans_sum(s.runs, s.records, s.comms, s.stacks.ids),
+            spans=self._ended_rows.spans_sum(),
             values=values_sum(s.values, s.facts.fields),
-            doubts=doubts_sum(s.doubts),
+            doubts=self._ended_rows.doubts_sum(),
             quarantined=quarantined_sum(s.quarantined),
         )
 
@@ -133,14 +125,14 @@ class Content:
         """Return the rows of every table of the file, by name; those of spans and differences are made while they are drawn."""
         large = {
             "spans": self._ended_spans(), "live": self._live_spans(),
-            "audit_differences": self._differences(), "state": self._state_rows(),
+            "doubts": self._ended_rows.doubts(), "audit_differences": self._differences(), "state": self._state_rows(),
         }  # fmt: skip
-        return large | {name: iter(table.to_batches(_ROWS_AT_ONCE)) for name, table in self._small().items()}
+        return large | {name: iter(table.to_batches(ROWS_AT_ONCE)) for name, table in self._small().items()}
 
     @property
     def nr_spans(self) -> int:
         """How many spans the file has, about: those that ended, and a record of each that is open."""
-        return int(self.stretch.runs.size + self.stretch.tables.counts[LIVE])
+        return self._ended_rows.nr_spans + int(self.stretch.tables.counts[LIVE])
 
     def _small(self) -> dict[str, pa.Table]:
         s, facts = self.stretch, self.stretch.facts
@@ -150,7 +142,6 @@ class Content:
             "sections": _rows("sections", [_fields(e) for e in facts.sections]),
             "page_ext": _values(np.concatenate([s.values, s.live_values]), facts.fields),
             "gaps": _rows("gaps", [(seq, cpu, g.t_lo, g.t_hi, g.lost, g.reason) for seq, cpu, g in facts.gaps]),
-            "doubts": pa.table({n: np.ascontiguousarray(self.doubts[n]) for n in DOUBT_DTYPE.names or ()}),
             "anomalies": _rows("anomalies", self._anomalies()),
             "quarantined": _rows("quarantined", s.quarantined.tolist()),
             "audits": _rows("audits", [_fields(a)[:10] for a in facts.audits]),
@@ -165,22 +156,19 @@ class Content:
 
     def _differences(self) -> Iterator[pa.RecordBatch]:
         for batch in self.stretch.differences.batches():
-            for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
-                yield batch.slice(start, _ROWS_AT_ONCE)
+            for start in range(0, batch.num_rows, ROWS_AT_ONCE):
+                yield batch.slice(start, ROWS_AT_ONCE)
 
     def _ended_spans(self) -> Iterator[pa.RecordBatch]:
-        s = self.stretch
-        closed = np.lexsort((s.records["begin_seq"], s.runs["pfn"]))
-        for start in range(0, closed.size, _ROWS_AT_ONCE):
-            some = closed[start : start + _ROWS_AT_ONCE]
-            nothing = np.full(some.size, -1, np.int32)
-            yield _spans(taken(s.runs, some), taken(s.records, some), nothing, self._comms, self._stacks)
+        for runs, records in self._ended_rows.spans():
+            nothing = np.full(runs.size, -1, np.int32)
+            yield _spans(runs, records, nothing, self._comms, self._stacks)
 
     def _live_spans(self) -> Iterator[pa.RecordBatch]:
         records = self.stretch.tables.records
         for piece in live_pieces(self.stretch.tables):
-            for start in range(0, piece.handles.size, _ROWS_AT_ONCE):
-                stop = start + _ROWS_AT_ONCE
+            for start in range(0, piece.handles.size, ROWS_AT_ONCE):
+                stop = start + ROWS_AT_ONCE
                 handles = piece.handles[start:stop]
                 yield _spans(piece.runs(start, stop), taken(records, handles), handles, self._comms, self._stacks)
 
@@ -198,7 +186,7 @@ class Content:
         used = np.zeros(known + 1, np.bool_)  # the last one stands for -1
         live = self.stretch.tables.records
         for name in fields:
-            used[self.stretch.records[name]] = True
+            self._ended_rows.mark_used(used, name)
         for piece in live_pieces(self.stretch.tables):
             for name in fields:
                 used[live[name][piece.handles]] = True
@@ -206,13 +194,12 @@ class Content:
 
     def _meta(self) -> dict[str, str]:
         s, o = self.stretch, self.stretch.origin
-        reach = min((int(ts) for ts in self.doubts["from_ts"]), default=OPEN_END)
         values = {
             "format": OPEN_RECORDS_SINCE if s.open_records else SAID_SINCE, "fold_version": FOLD_VERSION, "fold": o.fold,
             "rules": s.facts.rules.name, "host": o.host, "boot_id": o.boot_id, "tip": int(o.tip), "first_seq": o.first_seq,
             "last_seq": o.last_seq, "first_ts": o.last_ts if o.first_ts is None else o.first_ts, "last_ts": o.last_ts,
             "digest": self.digest, "state_digest": self.state_digest, "parent_digest": self.parent.digest,
-            "doubts_reach_back_to": reach,
+            "doubts_reach_back_to": self._ended_rows.doubts_reach_back_to(),
             "live_pages": sum(int(piece.nr_pages.sum()) for piece in live_pieces(s.tables) if piece.view == 0),
         }  # fmt: skip
         return {key: "" if value is None else str(value) for key, value in values.items()}

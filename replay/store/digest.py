@@ -1,7 +1,7 @@
 """The digests that make up a chain digest: over facts only, never over their transport (offsets, dense ids, frames, batches)."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -12,7 +12,8 @@ from pagetrail.replay.facts.facts import Facts, plain
 from pagetrail.replay.fold.tables import Tables, live_pieces
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said
 from pagetrail.schemas.linux.releases import rules_of
-from pagetrail.schemas.owner import RUN_DTYPE, VALUE_DTYPE
+from pagetrail.schemas.owner import RECORD_DTYPE, RUN_DTYPE, VALUE_DTYPE
+from pagetrail.schemas.store.sorted_rows import SortedRows
 
 _TEXT_FIELDS = ("comm", "free_comm")
 _STACK_FIELDS = ("stack", "free_stack")
@@ -39,7 +40,27 @@ def spans_digest(
     found = blake2b(digest_size=32)
     for name in runs.dtype.names or ():
         found.update(np.ascontiguousarray(runs[name][order]).tobytes())
-    _add_records(found, records, [order], comms, stack_ids)
+    _add_records(found, lambda name: [records[name][order]], comms, stack_ids)
+    return found.digest()
+
+
+def kept_spans_digest(spans: SortedRows, comms: Sequence[str], stack_ids: Sequence[int]) -> bytes:
+    """Return ``spans_digest`` of spans that are kept in one part, by pfn, begin_seq and end_seq."""
+    views = [view for view in (0, 1) if any((column == view).any() for column in spans.column("kernel_view"))]
+
+    def columns(name: str) -> Iterable[NDArray[Any]]:
+        for view in views:
+            if len(views) == 1:
+                yield from spans.column(name)
+            else:
+                pairs = zip(spans.column(name), spans.column("kernel_view"), strict=True)
+                yield from (column[of == view] for column, of in pairs)
+
+    found = blake2b(digest_size=32)
+    for name in RUN_DTYPE.names or ():
+        for column in columns(name):
+            found.update(column.tobytes())
+    _add_records(found, columns, comms, stack_ids)
     return found.digest()
 
 
@@ -53,30 +74,26 @@ def live_digest(tables: Tables, comms: Sequence[str], stack_ids: Sequence[int]) 
         for piece in live_pieces(tables):
             found.update(piece.runs()[name].tobytes())
     handles = [np.zeros(0, np.int32), *(piece.handles for piece in live_pieces(tables))]
-    _add_records(found, tables.records, handles, comms, stack_ids)
+    _add_records(found, lambda name: (tables.records[name][some] for some in handles), comms, stack_ids)
     return found.digest()
 
 
 def _add_records(
-    found: blake2b,
-    records: NDArray[np.void],
-    order: Sequence[NDArray[np.integer]],
-    comms: Sequence[str],
-    stack_ids: Sequence[int],
+    found: blake2b, columns: Callable[[str], Iterable[NDArray[Any]]], comms: Sequence[str], stack_ids: Sequence[int]
 ) -> None:
-    """Add the *records* that *order* names, some after others, to a digest, column by column."""
+    """Add records to a digest, column by column: *columns* gives the values of a field, some after others."""
     text = np.array([_text_id(comm) for comm in comms] + [0], np.int64)
     stack = np.array([*stack_ids, 0], np.int64)
-    for name in records.dtype.names or ():
+    for name in RECORD_DTYPE.names or ():
         if name in _NO_FACT:
             continue
-        for some in order:
-            column = records[name][some]
+        for column in columns(name):
             if name in _TEXT_FIELDS:
-                column = text[column]
+                found.update(text[column].tobytes())
             elif name in _STACK_FIELDS:
-                column = stack[column]
-            found.update(column.tobytes())
+                found.update(stack[column].tobytes())
+            else:
+                found.update(column.tobytes())
 
 
 def rows_digest(rows: NDArray[np.void]) -> bytes:
@@ -86,6 +103,15 @@ def rows_digest(rows: NDArray[np.void]) -> bytes:
     found = blake2b(digest_size=32)
     for name in names:
         found.update(np.ascontiguousarray(rows[name][order]).tobytes())
+    return found.digest()
+
+
+def kept_rows_digest(rows: SortedRows) -> bytes:
+    """Return ``rows_digest`` of rows that are kept in one part, by all their fields, the last one first."""
+    found = blake2b(digest_size=32)
+    for name in rows.dtypes[0].names or ():
+        for column in rows.column(name):
+            found.update(column.tobytes())
     return found.digest()
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import from_plain, is_of_an_open_call
 from pagetrail.replay.fold.decode import TextTable
+from pagetrail.replay.fold.ended import MOST_ENDED
 from pagetrail.replay.fold.notice_jit import keep_doubt
 from pagetrail.replay.fold.options import STATE_OPTIONS, write_rules
 from pagetrail.replay.fold.section_jit import place_runs
@@ -42,7 +43,15 @@ from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import arrays, columns, give_back, meta, opened
 from pagetrail.replay.store.state_digest import EndedSums
 from pagetrail.schemas.errors import SegmentGone
-from pagetrail.schemas.owner import DOUBT_DTYPE, OPEN_END, STAMP_DTYPE, VALUE_DTYPE, VALUE_SAID_DTYPE
+from pagetrail.schemas.owner import (
+    DOUBT_DTYPE,
+    OPEN_END,
+    RECORD_DTYPE,
+    RUN_DTYPE,
+    STAMP_DTYPE,
+    VALUE_DTYPE,
+    VALUE_SAID_DTYPE,
+)
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.kept_rows import KeptRows
 from pagetrail.schemas.store.names import StoreFile
@@ -189,9 +198,12 @@ def _restore_spans(t: Tables, db: duckdb.DuckDBPyConnection, found: NDArray[np.i
 
 def _restore_closed(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
     t = state.tables
-    runs, records = arrays(db.sql("SELECT * FROM spans").to_arrow_table())
-    doubts = columns(db.sql("SELECT * FROM doubts").to_arrow_table(), DOUBT_DTYPE)
-    doubts = doubts[~is_of_an_open_call(doubts)]
+    if _is_large(db):
+        _restore_aside(state, db)
+        runs, records, doubts = np.zeros(0, RUN_DTYPE), np.zeros(0, RECORD_DTYPE), np.zeros(0, DOUBT_DTYPE)
+    else:
+        runs, records = arrays(db.sql("SELECT * FROM spans").to_arrow_table())
+        doubts = _without_open_calls(columns(db.sql("SELECT * FROM doubts").to_arrow_table(), DOUBT_DTYPE))
     quarantined = np.array(db.execute("SELECT * FROM quarantined").fetchall(), np.int64).reshape(-1, 4)
     t = t._replace(
         runs=np.concatenate([runs, t.runs]), closed=np.concatenate([records, t.closed]),
@@ -200,6 +212,23 @@ def _restore_closed(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
     t.counts[RUNS], t.counts[DOUBTS], t.counts[QUARANTINE] = runs.size, doubts.size, quarantined.shape[0]
     state.tables = t
     state.differences = _restore_differences(db)
+
+
+def _is_large(db: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether so much has ended that it is not taken into memory."""
+    counts = db.execute("SELECT (SELECT count(*) FROM spans), (SELECT count(*) FROM doubts)").fetchall()[0]
+    return bool(max(counts) > MOST_ENDED)
+
+
+def _restore_aside(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
+    for batch in db.sql("SELECT * FROM spans").to_arrow_reader(_ROWS_AT_ONCE):
+        state.ended.spans.add(*arrays(pa.Table.from_batches([batch])))
+    for batch in db.sql("SELECT * FROM doubts").to_arrow_reader(_ROWS_AT_ONCE):
+        state.ended.add_doubts(_without_open_calls(columns(pa.Table.from_batches([batch]), DOUBT_DTYPE)))
+
+
+def _without_open_calls(doubts: NDArray[np.void]) -> NDArray[np.void]:
+    return doubts[~is_of_an_open_call(doubts)]
 
 
 def _restore_differences(db: duckdb.DuckDBPyConnection) -> KeptRows:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from pagetrail.replay.fold.tables import Tables, live_pieces
 from pagetrail.schemas.owner import DOUBT_DTYPE, RECORD_DTYPE, RUN_DTYPE, VALUE_DTYPE
+from pagetrail.schemas.store.sorted_rows import SortedRows
 from pagetrail.schemas.structs import taken
 
 _U64 = NDArray[np.uint64]
@@ -88,6 +89,11 @@ def spans_sum(runs: NDArray[np.void], records: NDArray[np.void], comms: Sequence
     return _spans_sum(((runs[piece], records[piece]) for piece in pieces), comms, stack_ids)
 
 
+def kept_spans_sum(spans: SortedRows, comms: Sequence[str], stack_ids: Sequence[int]) -> int:
+    """Return ``spans_sum`` of kept spans."""
+    return _spans_sum(((runs, records) for runs, records in spans.pieces()), comms, stack_ids)
+
+
 def live_sum(tables: Tables, comms: Sequence[str], stack_ids: Sequence[int]) -> int:
     """Return ``spans_sum`` of the open spans of a state."""
     pieces = ((piece.runs(), taken(tables.records, piece.handles)) for piece in live_pieces(tables))
@@ -139,6 +145,11 @@ def doubts_sum(rows: NDArray[np.void]) -> int:
     return _in_all(
         _ranges_sum({name: _wide(some[name]) for name in _DOUBT}, some["pfn"], some["nr_pages"]) for some in pieces
     )
+
+
+def kept_doubts_sum(doubts: SortedRows) -> int:
+    """Return ``doubts_sum`` of kept doubts."""
+    return _in_all(doubts_sum(rows) for (rows,) in doubts.pieces())
 
 
 def quarantined_sum(rows: NDArray[np.int64]) -> int:

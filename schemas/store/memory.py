@@ -1,11 +1,14 @@
 """How this process gives memory back: at once, not when it ends. Large dumps take memory for a moment again and again."""
 
 import ctypes
+import mmap
 import sys
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
@@ -40,6 +43,18 @@ def give_back() -> None:
     malloc_trim = _of_glibc("malloc_trim")
     if malloc_trim is not None:
         malloc_trim(0)
+
+
+def forget(rows: NDArray[np.generic]) -> None:
+    """Return the memory of *rows* to the system, and lose what they say: for rows that were copied, and that nobody reads again.
+
+    They are of an array that has its memory for itself. The pages at both ends stay, as they may have other rows too.
+    """
+    madvise = _of_glibc("madvise") if sys.platform == "linux" else None
+    first = -(-rows.ctypes.data // mmap.PAGESIZE) * mmap.PAGESIZE
+    stop = (rows.ctypes.data + rows.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+    if madvise is not None and stop > first:
+        madvise(ctypes.c_void_p(first), ctypes.c_size_t(stop - first), mmap.MADV_DONTNEED)
 
 
 def _of_glibc(name: str) -> Callable[..., int] | None:

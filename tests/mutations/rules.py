@@ -266,7 +266,7 @@ MUTATIONS = (
     Mutation(
         name="silence-says-nothing", module="pagetrail.replay.rules.baselines",
         rule="a page that a dump does not list is not set free; it is put in doubt, unless the dump is partial",
-        old="    extra = audit.extra()\n", new="    extra = audit.extra()[:0]\n",
+        old="        some = extra[there] if whole else extra", new="        some = extra[:0]",
     ),
     Mutation(
         name="a-partial-dump-is-no-other", module="pagetrail.replay.rules.baselines",
@@ -276,7 +276,8 @@ MUTATIONS = (
     Mutation(
         name="a-whole-dump-is-silent", module="pagetrail.replay.rules.baselines",
         rule="what only an earlier dump listed is unknown after a whole dump that does not list it",
-        old="        end_unlisted(state, audit.listed, seq, ts)\n", new="        pass\n", tests=(*ORACLE, *DUMPS),
+        old="        apply_silence(state.tables, slot, section_nr * pages, generation, names, seq, ts)\n", new="        pass\n",
+        tests=(*ORACLE, *DUMPS),
     ),
     Mutation(
         name="named-losses-are-nothing", module=RARE, rule="a loss that names its pages puts these in doubt, and no others",

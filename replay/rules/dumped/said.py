@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from pagetrail.replay.fold.decode import StackTable, TextTable
 from pagetrail.schemas.owner import ABSENT8, ABSENT32, ABSENT64, STAMP_DTYPE, VALUE_SAID_DTYPE
 
+_ROWS_AT_ONCE: Final = 1 << 16
+"""Rows that are merged at once."""
+
 SAID_TEXTS: Final = ("page_flag_names", "cgroup", "comm", "stack")
 """The fields of VALUE_SAID_DTYPE that are texts."""
 
@@ -37,11 +40,6 @@ class Said(NamedTuple):
     stamps: NDArray[np.void]
     texts: TextTable
 
-    @property
-    def seq(self) -> NDArray[np.int64]:
-        """stream_seq of the end of the dump of each row."""
-        return np.asarray(self.values["seq"][self.rows.said])
-
 
 def nothing_said(texts: TextTable | None = None) -> Said:
     """Return what is said before the first dump."""
@@ -61,14 +59,13 @@ def no_values(size: int) -> NDArray[np.void]:
 def with_parts(said: Said, parts: list[Said]) -> Said:
     """Return what is said with the *parts* of a later dump, which have the same texts; equal values are kept once.
 
-    The list is emptied on the way: all rows are never there twice.
+    The list is emptied on the way: the rows of the dump are never there twice.
     """
     distinct, index = distinct_rows(np.concatenate([part.values for part in parts]))
     stamps = np.concatenate([said.stamps, *(part.stamps for part in parts)])
-    size = said.rows.pfn.size + sum(part.rows.pfn.size for part in parts)
+    size = sum(part.rows.pfn.size for part in parts)
     pfn, of_row = np.empty(size, np.int64), np.empty(size, np.int32)
-    done, value = said.rows.pfn.size, 0
-    pfn[:done], of_row[:done] = said.rows
+    done = value = 0
     parts.reverse()
     while parts:
         part = parts.pop()
@@ -76,19 +73,28 @@ def with_parts(said: Said, parts: list[Said]) -> Said:
         pfn[done:stop] = part.rows.pfn
         of_row[done:stop] = index[part.rows.said + np.int32(value)] + np.int32(said.values.size)
         done, value = stop, value + part.values.size
-    joined = Said(SaidRows(pfn, of_row), np.concatenate([said.values, distinct]), stamps, said.texts)
-    return _by_page(joined)
-
-
-def _by_page(said: Said) -> Said:
-    """Return the rows and the times by (pfn, seq of the dump)."""
-    rows, stamps = said.rows, said.stamps
-    if not (rows.pfn[1:] > rows.pfn[:-1]).all():  # those of a first dump are in order
-        order = np.lexsort((said.seq, rows.pfn))
-        rows = SaidRows(rows.pfn[order], rows.said[order])
     if stamps.size:
         stamps = stamps[np.lexsort((stamps["seq"], stamps["pfn"]))]
-    return said._replace(rows=rows, stamps=stamps)
+    values = np.concatenate([said.values, distinct])
+    return Said(_merged(said.rows, SaidRows(pfn, of_row)), values, stamps, said.texts)
+
+
+def _merged(earlier: SaidRows, later: SaidRows) -> SaidRows:
+    """Return the rows by (pfn, seq of the dump): *earlier* ones are in this order, and *later* ones are of one dump."""
+    if not (later.pfn[1:] > later.pfn[:-1]).all():  # the records of a dump mostly are in order
+        order = np.argsort(later.pfn, kind="stable")
+        later = SaidRows(later.pfn[order], later.said[order])
+    if not earlier.pfn.size:
+        return later
+    size = earlier.pfn.size + later.pfn.size
+    found = SaidRows(np.empty(size, np.int64), np.empty(size, np.int32))
+    for rows, others, side in ((earlier, later, "left"), (later, earlier, "right")):
+        for start in range(0, rows.pfn.size, _ROWS_AT_ONCE):
+            some = slice(start, start + _ROWS_AT_ONCE)
+            before = np.searchsorted(others.pfn, rows.pfn[some], side=side)  # type: ignore[call-overload]
+            place = before + np.arange(start, start + before.size)
+            found.pfn[place], found.said[place] = rows.pfn[some], rows.said[some]
+    return found
 
 
 def kept(said: Said, which: NDArray[np.bool_]) -> Said:

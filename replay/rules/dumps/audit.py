@@ -1,6 +1,7 @@
 """A dump against the state, added up over its sections; and the records in which they differ, as rows of the store."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
@@ -47,7 +48,7 @@ class DumpAudit:
     _counts: Counter[str] = field(default_factory=Counter)
     _kinds: Counter[int] = field(default_factory=Counter)
     _sections: Counter[int] = field(default_factory=Counter)
-    _extra: list[NDArray[np.void]] = field(default_factory=lambda: [np.zeros(0, EXTRA_DTYPE)])
+    _extra: list[NDArray[np.void]] = field(default_factory=list)
 
     def add(self, entries: Entries, seen: Comparison, kinds: NDArray[np.int8]) -> None:
         """Add some sections: their records, compared with the state; *kinds* are the classes of their differences."""
@@ -63,13 +64,15 @@ class DumpAudit:
         self._add_extra(seen)
         self._add_listed(entries, pages)
 
-    def extra(self) -> NDArray[np.void]:
-        """Return the blocks that replay has as owned and the dump does not list: EXTRA_DTYPE, by pfn."""
-        return np.concatenate(self._extra)
+    def take_extra(self) -> Iterator[NDArray[np.void]]:
+        """Yield the blocks that replay has as owned and the dump does not list, EXTRA_DTYPE, by pfn; drop them on the way."""
+        self._extra.reverse()
+        while self._extra:
+            yield self._extra.pop()
 
     def audit(self, *, seq: int, ts: int, name: str, applied: bool, whole: bool) -> Audit:
         """Return the dump in numbers; *whole*: its silence counts too."""
-        extra = int(self.extra().size)
+        extra = sum(part.size for part in self._extra)
         classes = {CLASSES[kind]: count for kind, count in sorted(self._kinds.items())}
         classes |= {NOT_LISTED: extra} if extra else {}
         return Audit(
