@@ -7,7 +7,7 @@ from typing import BinaryIO, Final, Protocol, Self
 from pagetrail.producers.dump_given import Given
 from pagetrail.producers.parsed import Parser
 
-READER: Final = 5
+READER: Final = 6
 """Version of the meaning of all formats: it rises when a reader gives other events for bytes that were read before.
 
 2: a line that was not understood is a loss (1, which recordings do not name, counted it).
@@ -18,6 +18,7 @@ was written to trace_marker_raw is no loss, and what is left of a count of entri
 whose page and pfn contradict each other is a loss, and so are an event with a field of another one and what trace-cmd counts of its
 rings and its report does not have; an event that is there twice is stored once.
 5: the probe migrate_reason is read, and so is what a probe says of the base of struct pages; a handle names the stack of a record.
+6: lines of a dump's record that were split are put together, and a number at the cut end of one is not read.
 """
 
 

@@ -24,7 +24,7 @@ _INT64_MAX: Final = (1 << 63) - 1
 
 # print_page_owner (mm/page_owner.c, Linux 3.19 to 7.2); drgn's and gdb's scripts write "gfp_mask: 0x1, pid: 2"
 _ALLOCATED: Final = (
-    rb"Page allocated via order (?P<order>-?\d{1,18}), (?:gfp_)?mask:? 0x(?P<gfp>[0-9a-f]{1,16})(?:\([^)]*\))?"
+    rb"Page allocated via order (?P<order>-?\d{1,18}), (?:gfp_)?mask:? 0x(?P<gfp>[0-9a-f]{1,16})(?:\([^)\s]*\))?"
 )
 _PID: Final = rb", pid:? (?P<pid>-?\d{1,18})(?:, tgid:? (?P<tgid>-?\d{1,18}))?"
 _TIMES: Final = rb", ts (?P<ts>-?\d{1,18}) ns(?:, free_ts (?P<free_ts>-?\d{1,18}) ns)?"
@@ -53,10 +53,12 @@ _TYPE_OF_OWNER: Final = re.compile(rb"PFN:? " + _NUMBER + rb" type ([^ ]+) Block
 _TYPE_OF_BLOCK: Final = re.compile(
     rb"PFN:? " + _NUMBER + rb"(?: type [^ ]+)? Block " + _BLOCK + rb" type ([^ ]+)(?: |$)"
 )
-_FLAGS: Final = re.compile(rb" Flags:? 0x([0-9a-f]{1,16})(?:\((.*)\))?$")
+_FLAGS: Final = re.compile(
+    rb" Flags 0x([0-9a-f]{1,16})\((.*)\)$|, Flags: 0x([0-9a-f]{1,16})$"
+)  # names follow a whole number
 _WHOLE_PFN: Final = re.compile(
     rb"PFN:? " + _NUMBER + rb"(?:"
-    rb"(?: type [^ ]+)? Block " + _BLOCK + rb" type [^ ]+ Flags 0x[0-9a-f]{1,16}(?:\([^ ]*\))?"  # Linux 4.6 to 7.2
+    rb"(?: type [^ ]+)? Block " + _BLOCK + rb" type [^ ]+ Flags 0x[0-9a-f]{1,16}\([^ ]*\)"  # Linux 4.6 to 7.2
     rb"| Block " + _BLOCK + rb" type [^ ]+(?: [A-Za-z ]*)? Flags(?: [A-Za-z ]*)?"  # Linux 3.19 to 4.5: flags as letters
     rb"|(?: type \.\.\.)? Block " + _BLOCK + rb""  # the script of the crash extension, without types
     rb"|, Flags: 0x[0-9a-f]{1,16}"  # drgn's and gdb's scripts
@@ -168,7 +170,7 @@ def pfn_fields(line: bytes) -> tuple[Fields, bool] | None:
         if (word := pattern.match(line)) and (number := migratetype_number(word[1])) is not None:
             fields[name] = number
     if (word := _FLAGS.search(line)) and (b" Block " not in line or _TYPE_OF_OWNER.match(line)):
-        flags = int(word[1], 16)
+        flags = int(word[1] or word[3], 16)
         fields["page_flags"] = flags - (flags >> 63 << 64)
         if word[2] is not None:
             fields["page_flag_names"] = readable(word[2])

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pagetrail.producers.formats.page_owner.lines import (
-    MOST_COMM_BYTES,
     Dialect,
     Fields,
     frame_text,
@@ -20,17 +19,14 @@ from pagetrail.producers.formats.page_owner.lines import (
     is_stopped_line,
     is_uneven,
     other_fields,
-    pfn_fields,
 )
 from pagetrail.producers.formats.page_owner.prefixes import Strip, stripper
+from pagetrail.producers.formats.page_owner.split_lines import whole_header, whole_pfn_line
 from pagetrail.producers.formats.page_owner.tally import Tally
 from pagetrail.schemas.stacks import CUT_OFF
 
 MOST_LINES_BETWEEN: Final = 16
 """So many unknown lines may stand between a header and its PFN line."""
-
-MOST_WRAPPED: Final = 4
-"""A header that was wrapped has at most so many lines."""
 
 _BLANK: Final = b" \t"
 
@@ -70,6 +66,8 @@ class _Head:
     fields: Fields
     behind: int
     odd: tuple[int, ...]
+    joined: bool = False
+    """The first frame of its stack was joined with the PFN line."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -124,40 +122,28 @@ class TolerantReader:
 
     def _head(self, lines: Sequence[bytes]) -> _Head | int:
         """Return the head of a record, or which line is wrong."""
-        fields, count = self._header(lines)
-        if fields is None:
+        header = whole_header(self._dialect.header, lines)
+        if header is None:
             return 0
-        odd = [0] if fields.pop("more", None) is not None else []
+        fields, odd = dict(header.fields), [*header.odd]
+        odd = [0, *odd] if fields.pop("more", None) is not None else odd
         if self._dialect.names_page:
-            return _Head(fields=fields, behind=count, odd=tuple(odd))
-        for place in range(count, min(len(lines), count + MOST_LINES_BETWEEN)):
+            return _Head(fields=fields, behind=header.stop, odd=tuple(odd))
+        for place in range(header.stop, min(len(lines), header.stop + MOST_LINES_BETWEEN)):
             line = lines[place].strip()
             if is_pfn_line(line):
-                page = pfn_fields(line)
+                page = whole_pfn_line(lines, place)
                 if page is None:
                     return place
-                odd += [] if page[1] else [place]
-                return _Head(fields=fields | page[0], behind=place + 1, odd=tuple(odd))
+                odd += page.odd if page.understood else [place]
+                if "pid" not in fields and any(map(_is_of_header, map(lines.__getitem__, odd))):
+                    fields.pop("gfp_mask", None)  # the header's line was cut, maybe within this number
+                joined = not page.understood and b"+0x" in line
+                return _Head(fields=fields | page.fields, behind=page.stop, odd=tuple(odd), joined=joined)
             if not line or b"PFN" in line or is_left_out_line(line) or _is_known(line, lines[place]):
                 return place
             odd.append(place)
-        return min(count, len(lines) - 1)
-
-    def _header(self, lines: Sequence[bytes]) -> tuple[Fields | None, int]:
-        """Return the fields of the header, and how many lines it has: a comm may have newlines, and a mail wraps long lines."""
-        fields = self._dialect.header(lines[0].strip())
-        if fields is not None:
-            return fields, 1
-        for count in range(2, min(MOST_COMM_BYTES, len(lines)) + 1):
-            if is_pfn_line(lines[count - 1].strip()):
-                break
-            fields = self._dialect.header(b"\n".join(line.rstrip(b"\r") for line in lines[:count]).strip())
-            if fields is not None:
-                return fields, count
-            fields = self._dialect.header(b" ".join(line.strip() for line in lines[:count]))
-            if fields is not None and count <= MOST_WRAPPED:
-                return fields, count
-        return None, 1
+        return min(header.stop, len(lines) - 1)
 
     # -- what follows --------------------------------------------------------------------------------------------------------
 
@@ -191,7 +177,7 @@ class TolerantReader:
         return head.fields | rest.fields | _stack(rest)
 
     def _rest(self, numbers: Sequence[int], lines: Sequence[bytes], head: _Head) -> _Rest:
-        rest = _Rest()
+        rest = _Rest(broken=head.joined)
         for number, line in list(zip(numbers, lines, strict=True))[head.behind :]:
             bare = line.strip()
             if not bare:
@@ -306,6 +292,11 @@ def _single_spaced(numbers: Sequence[int], lines: list[bytes]) -> tuple[Sequence
 
 def _is_known(bare: bytes, line: bytes) -> bool:
     return frame_text(bare, indented=line[0] in _BLANK) is not None or other_fields(bare) is not None
+
+
+def _is_of_header(line: bytes) -> bool:
+    """Whether a line may be a piece of a header whose beginning was cut off: it has the names of a mask, or what follows it."""
+    return b"GFP_" in line or b", pid " in line
 
 
 def _ends_record(line: bytes) -> bool:
