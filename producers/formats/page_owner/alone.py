@@ -1,6 +1,5 @@
 """A page_owner dump alone, as a recording of its own: one baseline, or several where dumps were joined into one file."""
 
-import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,12 +11,11 @@ from numpy.typing import NDArray
 from pagetrail.producers.detail_rows import baseline_begin, baseline_end, baseline_entries, clock_row
 from pagetrail.producers.dump_given import Given, Times, times_of
 from pagetrail.producers.formats.format import Format
+from pagetrail.producers.formats.page_owner.disguises import HEADER, HTML_PAGE, undisguised
 from pagetrail.producers.formats.page_owner.dump import PageOwnerDump
 from pagetrail.producers.formats.page_owner.handles import NamedStacks
 from pagetrail.producers.formats.page_owner.lines import PAGE_OWNER_DIALECT, TRACKING_DIALECT, Dialect
 from pagetrail.producers.formats.page_owner.tally import Tally
-from pagetrail.producers.formats.prefixed import JOURNAL, message_of
-from pagetrail.producers.formats.rewritten import rewritten
 from pagetrail.schemas.batch import EventBatch, from_arrow, to_arrow
 from pagetrail.schemas.details import BaselineBegin
 from pagetrail.schemas.errors import InputError
@@ -227,21 +225,22 @@ class PageOwnerFile:
         )
 
 
-_HEAD_BYTES: Final = 1 << 12
-
-
-def _plain(stream: BinaryIO) -> BinaryIO:
-    """Return *stream*, or of lines of ``journalctl -o json`` their texts."""
-    is_json = isinstance(stream, io.BufferedReader) and JOURNAL.match(stream.peek(_HEAD_BYTES)[:_HEAD_BYTES])
-    return rewritten(stream, message_of) if is_json else stream
+def _opened(stream: BinaryIO, source: str) -> PageOwnerFile:
+    """Return the parser of a dump, whatever another program made of it."""
+    plain, changed = undisguised(stream)
+    found = PageOwnerFile(plain, source=source)
+    if changed is not None:
+        found.tally.may_be_filtered(changed)
+    return found
 
 
 PAGE_OWNER: Final = Format(
     name="page_owner",
     phrase="a page_owner dump",
-    line=re.compile(rb".*Page allocated via order \d+,"),
+    begins=HTML_PAGE,
+    line=re.compile(rb".*" + HEADER),
     within=True,
-    opens=lambda stream, kernel: PageOwnerFile(_plain(stream), source=stream.source),
+    opens=lambda stream, kernel: _opened(stream, stream.source),
 )
 PAGE_TRACKING: Final = Format(
     name="page_tracking",

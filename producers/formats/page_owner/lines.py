@@ -89,7 +89,23 @@ _STOPPED: Final = re.compile(
     rb"[\w./-]+: .*(?:Cannot allocate memory|Input/output error|Interrupted system call|Bad address|No space left on device)"
     rb"|\^C|Killed|Terminated|(?:.* )?Broken pipe"
 )
-_LEFT_OUT: Final = re.compile(rb"--+|\.\.\.|\[\.\.\.\]|\*\* \d+ printk messages dropped \*\*")
+_DOTS: Final = rb"(?:\.\.\.+|\. \. \.|\xe2\x80\xa6)"  # the last is one character for three dots
+_LEFT_OUT: Final = re.compile(
+    rb"(?!-+\[ cut here)(?:--+|[^\w\s]?"
+    + _DOTS
+    + rb"(?:.*"
+    + _DOTS
+    + rb")?[^\w\s]?|[- ]*(?:8<|>8)(?:[- ].*)?|--More--.*"
+    rb"|\*\* \d+ printk messages dropped \*\*"
+    rb"|[<\[({ -]*(?:snip|snipped|cut|skipped|truncated|omitted|output omitted|etc)\b[\w .,:]*[>\])} -]*)",
+    re.IGNORECASE,
+)
+_PROMPT: Final = re.compile(rb"(?:.*[#$>] ?)?(?:sudo )?(?:cat|zcat|xzcat|bzcat|zstdcat) \S*page_owner\S*(?: ?>.*)?")
+# A shell's lines, a text's markup, and messages of the kernel on a console.
+_SESSION: Final = re.compile(
+    rb"Script (?:started|done)\b.*|.*[#$] ?(?:exit)?|exit|logout|```\w*|~~~\w*|\{(?:noformat|code)[^}]*\}|\[/?code\]"
+    rb"|(?:<\d+>)?\[ *\d+\.\d+\].*"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +258,11 @@ def is_left_out_line(line: bytes) -> bool:
     Source: kernel/printk/printk.c, console_emit_next_record (Linux 6.1).
     """
     return _LEFT_OUT.fullmatch(line) is not None
+
+
+def is_shell_line(line: bytes) -> bool:
+    """Whether a line is what a shell, or a text's markup, writes around the whole output of a command that reads a dump."""
+    return _PROMPT.fullmatch(line) is not None or _SESSION.fullmatch(line) is not None
 
 
 def readable(text: bytes) -> str:

@@ -15,12 +15,13 @@ from pagetrail.producers.formats.page_owner.lines import (
     frame_text,
     is_left_out_line,
     is_pfn_line,
+    is_shell_line,
     is_sorted_line,
     is_stopped_line,
     is_uneven,
     other_fields,
 )
-from pagetrail.producers.formats.page_owner.prefixes import Strip, stripper
+from pagetrail.producers.formats.page_owner.prefixes import Strip, plain, stripper, without_suffix
 from pagetrail.producers.formats.page_owner.split_lines import whole_header, whole_pfn_line
 from pagetrail.producers.formats.page_owner.tally import Tally
 from pagetrail.schemas.stacks import CUT_OFF
@@ -107,12 +108,16 @@ class TolerantReader:
             return None
         wrong = 0
         for strip in _strippers(prefix):
-            lines = [region.lines[0][at:], *map(strip, region.lines[1:])]
+            bare = [plain(region.lines[0][at:]), *map(strip, region.lines[1:])]
+            lines = without_suffix(bare)
+            suffixed = lines is not bare
             numbers, lines = _single_spaced(range(region.first_line, region.first_line + len(lines)), lines)
             head = self._head(lines)
             if isinstance(head, _Head):
                 if prefix.strip():
                     self._tally.may_be_filtered("a console or a tool wrote before its lines", region.first_line)
+                elif suffixed:
+                    self._tally.may_be_filtered("a tool wrote behind its lines", region.first_line)
                 return self._whole(region, numbers, lines, head)
             wrong = wrong or head
         self._leave(region, region.first_line + wrong)
@@ -231,7 +236,7 @@ class TolerantReader:
         elif not rest.foreign and frame_text(bare, indented=line[0] in _BLANK) is not None:
             rest.cut = True
             self._tally.is_partial("a line belongs to no record", number)
-        self._other(number, bare)
+        self._other(number, bare, outside=True)
 
     def _cut_line(self, region: Region, number: int, bare: bytes) -> None:
         """Note that the dump ends within a line behind a record."""
@@ -255,7 +260,9 @@ class TolerantReader:
             self._tally.account.unread += is_pfn_line(bare)
             if is_pfn_line(bare) or _is_known(bare, line):
                 self._tally.is_partial("it begins within a record", number)
-            self._other(number, bare)
+            if is_left_out_line(bare):
+                self._tally.is_partial("lines are left out", number)
+            self._other(number, bare, outside=True)
 
     def _leave(self, region: Region, wrong: int) -> None:
         """Count a record that cannot be read, and all of its lines; *wrong* is the number of the one that says why."""
@@ -269,11 +276,14 @@ class TolerantReader:
             elif number != wrong:
                 self._tally.count(number, line)
 
-    def _other(self, number: int, bare: bytes) -> None:
+    def _other(self, number: int, bare: bytes, *, outside: bool = False) -> None:
+        """Count a line that is of no record; *outside*: it stands before, between or behind them."""
         if self._tally.sorted_line is None and is_sorted_line(bare):
             self._tally.sorted_line = number
         if is_stopped_line(bare):
             self._tally.is_partial("reading it was stopped", number)
+        elif outside and not is_shell_line(bare):
+            self._tally.may_be_filtered("other text stands outside of its records", number)
         self._tally.note(number, bare)
 
 
