@@ -91,7 +91,7 @@ class _Reader:
 
     def __init__(self, stream: Stream, at: Instant, asked: Asked, selected: Selection) -> None:
         self._stream, self._at, self._asked, self._selected = stream, at, asked, selected
-        self._doubts = stream.doubts_at(at)
+        self._doubts = stream.doubts_at(at, asked.pfns)
         self._texts: Texts | None = None
         self._said_texts: pa.Array | None = None
         self._asks_dumps = selected.asks_dumps or not SAID.isdisjoint(asked.columns)

@@ -32,6 +32,9 @@ Kept = TypeVar("Kept")
 ROWS_AT_ONCE: Final = 1 << 16
 """Rows of an instant that a question reads at once, or those of one section: each takes half a kilobyte on its way."""
 
+FILES_KEPT_OPEN: Final = 32
+"""Files of a stream that stay open between questions: each takes a descriptor and what DuckDB knows of its tables."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
@@ -76,8 +79,8 @@ class Stream:
     _held: stored.Held
     """Keeps the newest file readable: a replay removes a tip when there is a newer one."""
     _pieces: dict[str, Piece] = field(default_factory=dict)
-    _recent: stored.Held | None = None
-    """The file that was read last: questions open the same one again and again, which would take longer than to read it."""
+    _recent: dict[str, stored.Held] = field(default_factory=dict)
+    """The files that were read last, the latest at the end: to open one again takes longer than to read it."""
     _last: dict[str, tuple[object, Any]] = field(default_factory=dict)
     """What ``once`` keeps, by kind."""
     believed: Instant | None = None
@@ -139,8 +142,12 @@ class Stream:
         return as_text(ts, self.facts.counting_clock)
 
     def opened(self, file: StoreFile) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Open one of its files for reading: see ``replay.store.read.opened``. It stays open until another one is."""
-        self._recent = stored.hold(self.place.store, file.name)
+        """Open one of its files for reading: see ``replay.store.read.opened``. ``FILES_KEPT_OPEN`` of them stay open."""
+        held = stored.hold(self.place.store, file.name)
+        self._recent.pop(file.name, None)
+        self._recent[file.name] = held
+        if len(self._recent) > FILES_KEPT_OPEN:
+            self._recent.pop(next(iter([*self._recent])), None)
         return stored.opened(self.place.store, file.name)
 
     def where(self, file: StoreFile) -> str:
@@ -245,12 +252,19 @@ class Stream:
             rows += more
         return list(pairwise([*borders, PFN_LIMIT]))
 
-    def doubts_at(self, at: Instant) -> NDArray[np.void]:
-        """Return every doubt that bears on *at*, in whichever file it is: later files may doubt it, earlier doubts may last."""
+    def doubts_at(self, at: Instant, pfns: Collection[int] | None = None) -> NDArray[np.void]:
+        """Return every doubt that bears on *at*, in whichever file it is: later files may doubt it, earlier doubts may last.
+
+        With *pfns*, stored doubts may be left out that concern no page from the section of the first to that of the last.
+        """
         first = self.holding(at)
         files = [file for file in self.files[:first] if self.casts_lasting_doubts(file)]
         files += [f for f in self.files[first:] if int(self.piece(f).meta["doubts_reach_back_to"]) <= at.ts]
-        found = self.doubts(files, "from_ts <= $ts AND to_ts >= $ts", {"ts": at.ts})
+        where, pages = "from_ts <= $ts AND to_ts >= $ts", self.facts.pages_per_section
+        if pfns and pages:
+            low, high = min(pfns) // pages * pages, (max(pfns) // pages + 1) * pages
+            where += f" AND pfn < {high:d} AND pfn + nr_pages > {low:d}"
+        found = self.doubts(files, where, {"ts": at.ts})
         return found[found["from_ts"] <= at.ts]
 
     def casts_lasting_doubts(self, file: StoreFile) -> bool:

@@ -90,6 +90,7 @@ class Attachment:
 
     def __init__(self, instance: Instance, path: Path, options: str) -> None:
         self._instance, self._root = instance, instance.root()
+        self._idle: list[_Connection] = []
         self.name = f"file_{uuid.uuid4().hex}"
         quoted = str(path).replace("'", "''")
         try:
@@ -97,23 +98,40 @@ class Attachment:
         except duckdb.Error:
             instance.retire(self._root)
             raise
-        self.release = weakref.finalize(self, _detach, self._root, self.name, os.getpid())
+        self.release = weakref.finalize(self, _detach, self._root, self.name, self._idle, os.getpid())
         self.release.atexit = False
 
     @contextmanager
     def connection(self) -> Iterator[_Connection]:
-        """Give a new connection for which the file is the database."""
+        """Give a connection for which the file is the database: one that nobody uses meanwhile, and that was left as it began."""
         try:
-            with self._root.cursor() as db:
-                db.execute(f"USE {self.name}")
-                yield db
+            db = self._idle.pop() if self._idle else self._another()
+        except IndexError:  # another thread took the last one
+            db = self._another()
+        try:
+            yield db
+            db.abort()  # of a result that was not read to its end
+        except BaseException as error:
+            db.close()
+            if isinstance(error, duckdb.Error):
+                self._instance.retire(self._root)
+            raise
+        self._idle.append(db)
+
+    def _another(self) -> _Connection:
+        try:
+            db = self._root.cursor()
+            db.execute(f"USE {self.name}")
         except duckdb.Error:
             self._instance.retire(self._root)
             raise
+        return db
 
 
-def _detach(root: _Connection, name: str, pid: int) -> None:
+def _detach(root: _Connection, name: str, idle: list[_Connection], pid: int) -> None:
     if os.getpid() != pid:
         return  # it was attached before this process forked
+    while idle:
+        idle.pop().close()
     with suppress(duckdb.Error):  # an earlier error may have made the instance unusable
         root.cursor().execute(f"DETACH {name}")

@@ -50,7 +50,7 @@ class Held:
 
     @contextmanager
     def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Give a new connection for which the file is the database."""
+        """Give a connection for which the file is the database: see ``Attachment.connection``."""
         with self._attachment.connection() as db:
             yield db
 

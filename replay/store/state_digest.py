@@ -1,8 +1,9 @@
 """The state digest of a stream: of its facts, its live spans and every span that has ended, wherever segments end.
 
 A chain digest (``digest``) is over files: it depends on where segments end. The state digest is over facts only, so it can be used
-to compare two layouts of the store, two divisions into segments, or two machines. Spans are summed page by page, modulo 2^128: a
-sum depends on no order and no borders, so each segment adds the spans that ended in it, and no others need to be kept.
+to compare two layouts of the store, two divisions into segments, or two machines. Spans are summed page by page. A sum is two
+halves, each modulo 2^64, and nothing is carried from one to the other: it depends on no order and no borders, so each segment adds
+the spans that ended in it, and no others need to be kept.
 
 The sums find differences, not forgery: a row's hash is 64 bits of integer mixing; the chain digest is the cryptographic one.
 
@@ -45,7 +46,7 @@ _INVERSE_OF_3: Final = np.uint64(pow(3, -1, 1 << 64))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndedSums:
-    """Sums over rows that have ended and are no longer in memory: 128 bits each.
+    """Sums over rows that have ended and are no longer in memory: two halves of 64 bits each.
 
     Attributes
     ----------
@@ -66,7 +67,7 @@ class EndedSums:
 
     def plus(self, more: "EndedSums") -> "EndedSums":
         """Return the sums over both."""
-        return EndedSums(**{name: (getattr(self, name) + getattr(more, name)) % (1 << 128) for name in self.__slots__})
+        return EndedSums(**{name: _in_all((getattr(self, name), getattr(more, name))) for name in self.__slots__})
 
     def plain(self) -> dict[str, str]:
         """Return the sums as values of JSON: hex by name."""

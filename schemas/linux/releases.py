@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -33,6 +34,9 @@ from pagetrail.schemas.linux.page_owner import (
 
 _NO_PID: Final = -(1 << 31)
 """The pid of a record without one: ``schemas.owner.ABSENT32``, which is above this file."""
+
+_KEPT: Final = 64
+"""Answers about a release that are kept: each question asks for them again, and recordings name few releases."""
 
 
 class Either(IntEnum):
@@ -213,6 +217,7 @@ class GfpReading:
     twice: str | None = None
 
 
+@lru_cache(maxsize=_KEPT)
 def gfp_of(release: str | None) -> GfpReading:
     """Return how the names of the kernel *release* (``uname -r``; null: not recorded) are read.
 
@@ -237,6 +242,7 @@ def gfp_read_as(read_for: str) -> Mapping[str, int]:
     return GFP_TABLES[next(named, "6.1")]
 
 
+@lru_cache(maxsize=_KEPT)
 def gfp_agreed(mask: int, read_for: str) -> bool:
     """Return whether *mask* is the same whichever of the releases in *read_for* printed its flags; false of one release."""
     tables = [GFP_TABLES[name] for name in re.findall(r"\d+\.\d+", read_for) if name in GFP_TABLES]
@@ -253,6 +259,7 @@ RELEASES: Final[tuple[KernelRules, ...]] = (LINUX_5_10, LINUX_6_1, LINUX_6_12, L
 """The releases whose source was read, the oldest first. Another one is a value, and a line here."""
 
 
+@lru_cache(maxsize=_KEPT)
 def rules_of(release: str | None) -> KernelRules:
     """Return the rules for the kernel *release* (``uname -r``; null: not recorded).
 
@@ -320,6 +327,7 @@ def _version(release: str) -> tuple[int, int]:
     return _numbers(release)[:2]
 
 
+@lru_cache(maxsize=_KEPT)
 def _numbers(release: str) -> tuple[int, int, int]:
     """Return the three numbers of a release; 0 for the third, or for all, if it has none."""
     found = re.match(r"(\d{1,4})\.(\d{1,4})(?!\d)(?:\.(\d{1,4})(?!\d))?", release)

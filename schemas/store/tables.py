@@ -24,7 +24,7 @@ SAID_SINCE: Final = 3
 OPEN_RECORDS_SINCE: Final = 4
 """The format of files that end within a dump: earlier ones have all its records so far in one value of the table ``state``."""
 
-FOLD_VERSION: Final = 6
+FOLD_VERSION: Final = 7
 """Version of the rules of replay. Another version makes other segments, beside the old ones.
 
 3: when coverage ends for one CPU, it ends for all (2 ignored the CPUs of a declaration).
@@ -33,6 +33,8 @@ an older reader that did not understand every line is a loss.
 5: doubts that last until new evidence are known in every later segment; contiguous ranges whose return was lost, or which a kernel
 may stamp in two ways, are in doubt; a migrated page has no earlier reason.
 6: a page that was migrated has the reason that its recording gives.
+7: the same rules; the sums of the state digest no longer depend on where segments end (a carry went from one half to the other
+where two segments were added), so sums of version 6 cannot be continued.
 """
 
 DIGEST_VERSION: Final = 2

@@ -18,8 +18,8 @@ from tests.commands.conftest import DEMO, Run
 from tests.commands.test_again import DUMP, RECORD, TRACE, streams
 
 PACKED = {
-    "po.gz": gzip.compress, "po.zst": lambda data: zstandard.ZstdCompressor().compress(data), "po.xz": lzma.compress,
-    "po.bz2": bz2.compress,
+    "po.gz": gzip.compress, "po.zst": lambda data: zstandard.ZstdCompressor().compress(data), "po.bz2": bz2.compress,
+    "po.xz": lambda data: lzma.compress(data, preset=1),
 }  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def zip_of(files: Mapping[str, bytes]) -> bytes:
 
 ARCHIVES = {
     "po.tar": tar_of, "po.zip": zip_of, "po.tgz": lambda files: gzip.compress(tar_of(files)),
-    "po.txz": lambda files: lzma.compress(tar_of(files)), "po.tbz": lambda files: bz2.compress(tar_of(files)),
+    "po.txz": lambda files: lzma.compress(tar_of(files), preset=1), "po.tbz": lambda files: bz2.compress(tar_of(files)),
 }  # fmt: skip
 archives = pytest.mark.parametrize("name", sorted(ARCHIVES))
 
@@ -142,7 +142,7 @@ def test_a_capture_directory_in_an_archive_is_read_as_one(run: Run, run_fresh: R
     files = {
         f"host-b/{path.relative_to(DEMO)}": path.read_bytes() for path in sorted(DEMO.rglob("*")) if path.is_file()
     }
-    packed = lzma.compress(tar_of(files)) if name.endswith("xz") else zip_of(files)
+    packed = lzma.compress(tar_of(files), preset=1) if name.endswith("xz") else zip_of(files)
     (tmp_path / name).write_bytes(packed)
     done = run_fresh("ingest", name)
     assert done.returncode == 0, done.stderr

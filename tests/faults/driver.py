@@ -7,7 +7,6 @@ called, not the command line, as a test wants small frames and segments.
 import sys
 from pathlib import Path
 
-from pagetrail.producers.log import framing
 from pagetrail.producers.log.ingest import ingest, origin_of
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.producers.recordings import open_recording
@@ -15,17 +14,16 @@ from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.replayer import Replayer
 from pagetrail.schemas.errors import PagetrailError
+from tests.faults.small_frames import small_frames
 
-FRAME_EVENTS = 500
 FLOOR = 2_000
 
 
 def ingest_file(trail: str, file: str) -> None:
     """Ingest *file* in small frames, each appended by itself."""
-    framing.Framer.__init__.__kwdefaults__["frame_events"] = FRAME_EVENTS
     sys.modules[ingest.__module__].APPEND_FRAMES = 1  # type: ignore[attr-defined]
     recording = open_recording(file)
-    with SqliteLogWriter(Path(trail)) as log:
+    with SqliteLogWriter(Path(trail)) as log, small_frames():
         ingest(recording, origin_of(recording, producer_version="0"), log)
 
 

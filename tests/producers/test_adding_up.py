@@ -145,7 +145,7 @@ def zip_of(data: bytes) -> bytes:
 CONTAINERS: dict[str, Callable[[bytes], bytes]] = {
     "plain": lambda data: data,
     "gz": gzip.compress,
-    "xz": lzma.compress,
+    "xz": lambda data: lzma.compress(data, preset=1),
     "bz2": bz2.compress,
     "zst": zstandard.ZstdCompressor().compress,
     "tar": tar_of,

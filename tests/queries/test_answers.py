@@ -43,6 +43,7 @@ def test_an_owner_is_the_row_of_the_snapshot_that_holds_the_page(audited: Trail,
         assert {name: answer[name] for name in same} == {name: row[name] for name in same}
 
 
+@pytest.mark.slow
 def test_many_pairs_are_answered_as_one_by_one_and_in_their_order(audited: Trail) -> None:
     rng = np.random.default_rng(7)
     pfns = sample(audited, 40, seed=1)
@@ -58,6 +59,7 @@ def test_no_pairs_are_answered_with_no_rows(audited: Trail) -> None:
     assert audited.owner([], "@2-t2").num_rows == 0
 
 
+@pytest.mark.slow
 def test_a_history_tiles_time_and_says_what_owner_says_at_every_instant_of_it(audited: Trail) -> None:
     rng = np.random.default_rng(3)
     for pfn in sample(audited, 8, seed=2)[:-1]:

@@ -107,6 +107,7 @@ FILTERS = st.builds(
 
 @given(at=st.sampled_from(INSTANTS), filters=FILTERS, everything=st.booleans())
 # to shrink a failure would take many minutes
+@pytest.mark.slow
 @settings(max_examples=max(settings().max_examples // 4, 8), phases=[Phase.explicit, Phase.generate])
 def test_the_pages_of_a_filtered_snapshot_are_those_of_the_whole_that_the_filters_select(
     audited: Trail, at: str, filters: Filters, everything: bool
@@ -125,6 +126,7 @@ def test_the_pages_of_a_filtered_snapshot_are_those_of_the_whole_that_the_filter
     assert all(known(found[pfn]) == known(row) for pfn, row in expected.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["comm", "order"])
 def test_parts_of_memory_add_up_to_the_whole(audited: Trail, by: By) -> None:
     edges = [0, 1, 6_145, 6_146, 20_735, 0x8000, 0x8001, 100_003, 1 << 40]  # one of them within a block of order 1

@@ -147,6 +147,7 @@ def test_columns_that_are_asked_for_are_those_of_all(audited: api.Trail, at: str
     assert rows_at(stream, stream.instant(at), Asked(pfns=pfns, columns=["nr_pages"])).equals(some.select(["nr_pages"]))
 
 
+@pytest.mark.slow
 def test_a_question_reads_the_texts_that_it_shows_and_no_others(chained: Path, tmp_path: Path) -> None:
     """GIVEN segments that have lost their texts THEN whatever shows none is answered as before."""
     trail = tmp_path / "trail"

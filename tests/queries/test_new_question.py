@@ -73,6 +73,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_question_and_its_command_are_a_file_and_a_line_each(tree: Path, chained: Path) -> None:
     expected = {e.section_nr: e.generation for e in api.open(chained).stream().facts.sections}
 

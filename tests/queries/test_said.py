@@ -117,6 +117,7 @@ def test_a_page_is_said_of_what_the_last_dump_said_of_its_present_allocation(
             assert [r["cgroup"] for r in last] == [(told.said.get(page) or nothing)["cgroup"]] * len(last)
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(ACTS, st.integers(1, 40))
 def test_a_stream_that_is_resumed_from_its_files_says_the_same(acts: list[tuple[int, int, int]], size: int) -> None:

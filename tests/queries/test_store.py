@@ -59,6 +59,7 @@ def test_one_segment_or_many_answer_alike(audited: Trail, tmp_path: Path) -> Non
         assert whole.history(pfn).to_pylist() == audited.history(pfn).to_pylist()
 
 
+@pytest.mark.slow
 def test_a_stream_that_has_only_a_tip_answers(audited: Trail, chained: Path, tmp_path: Path) -> None:
     """GIVEN a replay that was stopped before anything was sealed WHEN asked THEN the tip answers, up to its horizon."""
     reframed(chained, tmp_path / "trail", frame_events=4_096)
@@ -73,6 +74,7 @@ def test_a_stream_that_has_only_a_tip_answers(audited: Trail, chained: Path, tmp
         trail.owner([300], audited.stream().horizon)
 
 
+@pytest.mark.slow
 def test_a_trail_that_was_opened_answers_after_its_tip_was_replaced(chained: Path, tmp_path: Path) -> None:
     reframed(chained, tmp_path / "trail", frame_events=4_096)
     fold(tmp_path / "trail", correct=False, floor=10**9, stop=after(FRAMES))
@@ -103,6 +105,7 @@ def test_a_corrected_fold_is_never_less_sure(chained: Path) -> None:
     assert shares[True] >= shares[False]
 
 
+@pytest.mark.slow
 def test_questions_are_answered_while_a_replay_follows_the_log(ingested: Path, audited: Trail) -> None:
     """GIVEN a replay at work in another process WHEN asked again and again THEN answers grow, and are never wrong."""
     command = [sys.executable, "-m", "pagetrail", "replay", "--no-correct", "--follow", "--trail", str(ingested)]

@@ -73,6 +73,7 @@ def programs() -> Iterator[Programs]:
         yield process
 
 
+@pytest.mark.slow
 def test_a_function_whose_inner_function_has_changed_is_compiled_again(tmp_path: Path) -> None:
     """GIVEN compiled code on disk WHEN only what is inlined into it changes THEN the new rule runs, not the old one."""
     changes = ((1, "+"), (1, "+"), (5, "+"), (5, "-"))
@@ -171,6 +172,7 @@ def test_only_the_ground_floor_knows_how_functions_are_compiled() -> None:
     assert direct == []
 
 
+@pytest.mark.slow
 def test_an_inner_function_is_called_by_compiled_functions_alone() -> None:
     """It has no way in from Python: the call would end the process."""
     inners = {

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pagetrail.producers.log import framing
 from pagetrail.producers.log.ingest import ingest, origin_of
 from pagetrail.producers.log.sink_kafka import KafkaLogWriter
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
@@ -24,6 +23,7 @@ from tests.faults.forked import Forked
 from tests.faults.kafka import worker
 from tests.faults.kafka.worker import FLOOR, frames_of
 from tests.faults.recording import write_trace
+from tests.faults.small_frames import small_frames
 from tests.kafka.cluster import Cluster
 from tests.replay.states import replay, store
 
@@ -61,7 +61,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.source = self.folder / "source"
-        _ingest_hosts(self.folder, self.source)
+        ingest_hosts(self.folder, self.source)
         replay(self.source, floor=FLOOR)
         self.whole = store(self.source)
         assert len(self.whole) > 3 * HOSTS
@@ -124,16 +124,15 @@ class Place:
     group: str
 
 
-def _ingest_hosts(folder: Path, trail: Path) -> None:
+def ingest_hosts(folder: Path, trail: Path) -> None:
     """Ingest a recording of each host, in frames of 500 events, in turns as a fleet sends them."""
-    framing.Framer.__init__.__kwdefaults__["frame_events"] = 500
     frames = []
     for host in range(HOSTS):
         file = write_trace(folder / f"trace-{host}.txt", events=EVENTS, seed=host)
         recording = open_recording(file, host=f"host-{host}", boot_id=f"boot-{host}")
         own = folder / f"ingested-{host}"
         own.mkdir()
-        with SqliteLogWriter(own) as log:
+        with SqliteLogWriter(own) as log, small_frames():
             ingest(recording, origin_of(recording, producer_version="0"), log)
         frames.append(frames_of(own))
     trail.mkdir()

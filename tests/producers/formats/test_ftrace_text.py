@@ -108,6 +108,7 @@ def test_kernel_equals_reference_on_the_sample() -> None:
     assert read(FTRACE) == expected(read_ftrace(FTRACE))
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(st.integers(0, 1 << 32), st.integers(1, 40))
 def test_kernel_equals_reference_on_damaged_lines(seed: int, changes: int) -> None:

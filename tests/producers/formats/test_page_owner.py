@@ -157,6 +157,7 @@ def without_stacks(rows, cut):
     return [plain(row | ({"stack": None} if is_cut else {})) for row, is_cut in zip(rows, cut, strict=True)]
 
 
+@pytest.mark.slow
 @given(mutated())
 @example(b"\xc2\x80" + FORMS)  # a line is noted by its first bytes, not by its first characters
 @example(b"\xff" * 100 + FORMS)

@@ -10,6 +10,7 @@ from pagetrail.schemas.stacks import canonical_stack, stack_id
 from tests.schemas.test_stacks import STACKS
 
 
+@pytest.mark.slow
 @given(st.lists(STACKS.map("\n".join), min_size=1, max_size=10))
 def test_stacks_have_dense_ids_in_order_of_first_sight(raws: list[str]) -> None:
     table = StackTable()
@@ -18,6 +19,7 @@ def test_stacks_have_dense_ids_in_order_of_first_sight(raws: list[str]) -> None:
     assert [table.intern(raw) for raw in raws] == dense
 
 
+@pytest.mark.slow
 @given(st.lists(STACKS.map("\n".join), min_size=1, max_size=10))
 def test_stacks_share_an_id_when_their_canonical_form_is_one(raws: list[str]) -> None:
     table = StackTable()

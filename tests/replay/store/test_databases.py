@@ -107,3 +107,22 @@ def test_a_file_is_let_go_of_when_it_is_read(files: list[Path]) -> None:
     with opened(*called(files[0])):
         assert str(files[0]) in held()
     assert str(files[0]) not in held()
+
+
+def test_a_connection_that_was_given_back_is_given_again_without_what_was_left_unread(files: list[Path]) -> None:
+    held = hold(*called(files[0]))
+    with held.connection() as first, held.connection() as other:
+        assert first is not other
+        first.execute("FROM spans").fetchone()
+    with held.connection() as again, held.connection() as both:
+        assert {id(again), id(both)} == {id(first), id(other)}
+        for db in (again, both):
+            assert meta(db, files[0].name)["digest"] == digest(files[0])
+
+
+def test_a_connection_that_met_an_error_is_not_given_again(files: list[Path]) -> None:
+    held = hold(*called(files[0]))
+    with pytest.raises(ValueError, match="of the caller"), held.connection() as db:
+        raise ValueError("of the caller")
+    with held.connection() as next_one:
+        assert next_one is not db

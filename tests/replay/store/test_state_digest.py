@@ -4,20 +4,21 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pagetrail.replay.store.state_digest import EndedSums, doubts_sum, quarantined_sum, spans_sum, values_sum
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.owner import DOUBT_DTYPE, RECORD_DTYPE, RUN_DTYPE, VALUE_DTYPE
 from tests.replay.states import folded
-from tests.replay.strategies import History, Machine, histories, to_frames
+from tests.replay.strategies import History, Machine, histories, history, to_frames
 
 COMMS, STACKS, FIELDS = ["a", "b"], [7, -7], ["debug.poison", "debug.guard"]
 
 
 @pytest.mark.slow
 @given(histories(), st.integers(0, 60))
+@example(history(b"\x07\x8d\x00\x00\x00\x00\x14\x01\x03", correct=False), 0)  # two segments set one event aside each
 def test_the_state_digest_does_not_depend_on_where_segments_end(told: History, floor: int) -> None:
     frames = to_frames(told.recordings, [1 << 16])
     cut, whole = (folded(frames, correct=told.correct, floor=f) for f in (floor, 1 << 40))
@@ -119,7 +120,31 @@ def test_what_was_set_aside_counts_by_every_column() -> None:
     )
 
 
-def test_sums_add_up_and_survive_json() -> None:
-    one = EndedSums(spans=(1 << 128) - 1, values=2, doubts=3, quarantined=4)
-    assert one.plus(EndedSums(spans=2)) == dataclasses.replace(one, spans=1)
+def test_sums_add_up_by_halves_and_survive_json() -> None:
+    most = (1 << 64) - 1
+    one = EndedSums(spans=most | most << 64, values=2, doubts=3, quarantined=4)
+    assert one.plus(EndedSums(spans=2)) == dataclasses.replace(one, spans=1 | most << 64), (
+        "a half was carried to the other"
+    )
+    assert one.plus(EndedSums(spans=2 << 64)) == dataclasses.replace(one, spans=most | 1 << 64)
     assert EndedSums.from_plain(one.plain()) == one
+
+
+@given(st.integers(0, 1 << 50), st.integers(2, 40), st.data())
+def test_rows_of_two_segments_add_up_to_what_those_of_one_are(first: int, count: int, data: st.DataObject) -> None:
+    """Carries showed in this: whether one was made depends on the hashes, so many rows are asked for each kind of sum."""
+    cut = data.draw(st.integers(1, count - 1))
+    pages = np.arange(first, first + count)
+    values = rows(VALUE_DTYPE, count, field=np.arange(count) % 2, pfn=pages, nr_pages=1)
+    doubted = rows(DOUBT_DTYPE, count, pfn=pages, nr_pages=1)
+    set_aside = np.stack([pages, pages + 1, pages % 7, pages % 3], axis=1)
+    runs = rows(RUN_DTYPE, count, pfn=pages, nr_pages=1)
+    records = rows(RECORD_DTYPE, count, comm=0, free_comm=1, stack=0, free_stack=1)
+
+    def sums(which: slice) -> EndedSums:
+        return EndedSums(
+            spans=spans_sum(runs[which], records[which], COMMS, STACKS), values=values_sum(values[which], FIELDS),
+            doubts=doubts_sum(doubted[which]), quarantined=quarantined_sum(set_aside[which]),
+        )  # fmt: skip
+
+    assert sums(slice(cut)).plus(sums(slice(cut, None))) == sums(slice(None))
