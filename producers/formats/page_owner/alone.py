@@ -25,6 +25,9 @@ from pagetrail.schemas.store.kept_rows import packed, unpacked
 LEAST_RECORDS_A_PART: Final = 3
 """Joined dumps have more records on average; fewer show that the records are in another order than the kernel's."""
 
+LEAST_UNPREFIXED: Final = 2
+"""One pfn with a letter in it may be damage."""
+
 FEW_PARTS: Final = 8
 """So many parts are dumps that were joined, however small they are."""
 
@@ -210,6 +213,12 @@ class PageOwnerFile:
             raise InputError(
                 f"{self._source}: found pages that were free when the memory was dumped, each with its last owner; give "
                 "page_tracking.txt, which lists the owners"
+            )
+        if tally.unprefixed >= max(LEAST_UNPREFIXED, kept.rows // 4):
+            raise InputError(
+                f"{self._source}: expected page frame numbers that are decimal, or hexadecimal with 0x; found {tally.unprefixed} "
+                "that are hexadecimal without it, so that others of this dump only look like decimal ones; nothing was stored: "
+                "put 0x before the number of each PFN line, and give it again"
             )
         if kept.rows:
             return

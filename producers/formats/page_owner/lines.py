@@ -49,6 +49,7 @@ _TRACKED: Final = re.compile(
 _NUMBER: Final = rb"(?:0x[0-9a-f]{1,16}|\d{1,18})"
 _BLOCK: Final = rb"(?:0x[0-9a-f]{1,16}|-?\d{1,18})"
 _PFN: Final = re.compile(rb"PFN:? (?P<pfn>" + _NUMBER + rb")(?:,? (?:type|Block|Flags)\b.*)")
+_UNPREFIXED: Final = re.compile(rb"PFN:? (?=\d*[a-f])[0-9a-f]{1,16},? (?:type|Block|Flags)\b", re.IGNORECASE)
 _TYPE_OF_OWNER: Final = re.compile(rb"PFN:? " + _NUMBER + rb" type ([^ ]+) Block ")
 _TYPE_OF_BLOCK: Final = re.compile(
     rb"PFN:? " + _NUMBER + rb"(?: type [^ ]+)? Block " + _BLOCK + rb" type ([^ ]+)(?: |$)"
@@ -170,6 +171,11 @@ TRACKING_DIALECT: Final = Dialect(marker=b"PFN : 0x", header=tracked_fields, nam
 def is_pfn_line(line: bytes) -> bool:
     """Whether a line is, or was, the second one of a record."""
     return line.startswith(b"PFN")
+
+
+def has_unprefixed_pfn(line: bytes) -> bool:
+    """Whether the pfn of a PFN line is hexadecimal without ``0x``."""
+    return _UNPREFIXED.match(line) is not None
 
 
 def pfn_fields(line: bytes) -> tuple[Fields, bool] | None:

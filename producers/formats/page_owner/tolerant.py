@@ -13,6 +13,7 @@ from pagetrail.producers.formats.page_owner.lines import (
     Dialect,
     Fields,
     frame_text,
+    has_unprefixed_pfn,
     is_left_out_line,
     is_pfn_line,
     is_shell_line,
@@ -139,6 +140,7 @@ class TolerantReader:
             if is_pfn_line(line):
                 page = whole_pfn_line(lines, place)
                 if page is None:
+                    self._tally.unprefixed += has_unprefixed_pfn(line)
                     return place
                 odd += page.odd if page.understood else [place]
                 if "pid" not in fields and any(map(_is_of_header, map(lines.__getitem__, odd))):

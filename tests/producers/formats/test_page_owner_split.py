@@ -1,13 +1,15 @@
 """Lines of page_owner records that were split: by a mail, by a console's width, or by another message."""
 
 import io
+import re
 
 import pytest
 
 from pagetrail.producers.formats.page_owner.dump import PageOwnerDump
 from pagetrail.schemas.columns import absent
+from pagetrail.schemas.errors import InputError
 from pagetrail.schemas.stacks import CUT_OFF
-from tests.producers.formats.test_page_owner_odd import ALL, PLAIN, expected, read, text
+from tests.producers.formats.test_page_owner_odd import ALL, PLAIN, expected, read, record, text
 
 JUNK = b"\n[   12.000000] usb 1-1: new device\n"
 FOURTH = b"pid 504, tgid 604"
@@ -82,3 +84,17 @@ def test_a_stack_whose_first_frame_was_joined_with_the_line_before_it_may_have_l
     rows, _, _ = read(data)
     assert rows[0]["stack"].startswith(f"{CUT_OFF}\nalloc_pages")
     assert rows[1:] == [expected(number) for number in range(1, 10)]
+
+
+def test_pfns_that_are_hexadecimal_without_a_prefix_are_refused_since_some_look_like_decimal_ones():
+    data = text(line for number in range(10) for line in record(number, pfn=0x2005 + number))
+    with pytest.raises(InputError, match="put 0x before"):
+        read(re.sub(rb"PFN (\d+)", lambda found: b"PFN %x" % int(found[1]), data))
+    rows, _, _ = read(re.sub(rb"PFN (\d+)", lambda found: b"PFN 0x%x" % int(found[1]), data))
+    assert [row["pfn"] for row in rows] == [0x2005 + number for number in range(10)]
+
+
+def test_one_pfn_with_a_letter_in_it_is_damage():
+    rows, _, parser = read(text(PLAIN).replace(b"PFN 8196 ", b"PFN 81a6 "))
+    assert rows == ALL[:4] + ALL[5:]
+    assert parser.account.unread == 1
