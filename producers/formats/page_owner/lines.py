@@ -38,6 +38,12 @@ _HEADERS: Final = tuple(
         _PID + _TIMES + rb"(?P<more>, [a-z_]+.*)",
     )
 )
+# Vendors' headers have other fields between those, or name the comm.
+_VENDORS: Final = re.compile(_ALLOCATED + rb"(?P<rest>(?:, [^,]+)+ ns)")
+_FIELD: Final = re.compile(
+    rb"(?:(?P<name>pid|tgid|ts|free_ts)[ =:]+(?P<value>-?\d{1,18})(?P<comm>(?: \([^()]*\))?)(?P<unit> ns)?"
+    rb"|comm[ =:]+(?P<named>[^,]{0,15})|(?!(?:pid|tgid|ts|free_ts|comm)\b)[a-z_]+[ =:]+[\w./:+-]+(?: ns)?)"
+)
 # page_tracking.py of Qualcomm's linux-ramdump-parser-v2
 _TRACKED: Final = re.compile(
     rb"PFN : 0x(?P<pfn>[0-9a-f]{1,13})-0x(?P<last>[0-9a-f]{1,13}) Page : 0x[0-9a-f]+ Order : (?P<order>\d{1,2})"
@@ -131,7 +137,26 @@ class Dialect:
 def header_fields(line: bytes) -> Fields | None:
     """Return what a header of print_page_owner says; null where it is damaged. ``more`` is what it has beyond known fields."""
     found = next((match for pattern in _HEADERS if (match := pattern.fullmatch(line))), None)
-    return None if found is None else owner_fields(found.groupdict())
+    return _vendors_fields(line) if found is None else owner_fields(found.groupdict())
+
+
+def _vendors_fields(line: bytes) -> Fields | None:
+    """Return what a header with a vendor's fields says; null where one of them is not whole, or is there twice."""
+    found = _VENDORS.fullmatch(line)
+    if found is None:
+        return None
+    texts: dict[str, bytes | None] = {"order": found["order"], "gfp": found["gfp"], "more": found["rest"]}
+    for part in found["rest"].removeprefix(b", ").split(b", "):
+        field = _FIELD.fullmatch(part)
+        if field is None or (field["name"] and field["name"].endswith(b"ts") != bool(field["unit"])):
+            return None
+        said = {readable(field["name"]): field["value"]} if field["name"] else {}
+        comm = field["named"] if field["named"] is not None else (field["comm"] or b"")[2:-1] or None
+        said |= {} if comm is None else {"comm": comm}
+        if said.keys() & texts.keys():
+            return None
+        texts |= said
+    return owner_fields(texts)
 
 
 def tracked_fields(line: bytes) -> Fields | None:

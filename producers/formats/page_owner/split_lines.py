@@ -72,7 +72,7 @@ def whole_pfn_line(lines: Sequence[bytes], place: int) -> Found | None:
 
 def _known(fields: Fields, text: bytes) -> int:
     """Return how much a header says: more than one that ends within a number, or before the names of its gfp mask."""
-    return len(fields.keys() - {"more"}) + (b"(" in text)
+    return 2 * (len(fields.keys() - {"more"}) + (b"(" in text)) + ("more" not in fields)
 
 
 def _headers(lines: Sequence[bytes], stop: int) -> Iterator[tuple[bytes, int, tuple[int, ...]]]:

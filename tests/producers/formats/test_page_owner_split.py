@@ -98,3 +98,38 @@ def test_one_pfn_with_a_letter_in_it_is_damage():
     rows, _, parser = read(text(PLAIN).replace(b"PFN 8196 ", b"PFN 81a6 "))
     assert rows == ALL[:4] + ALL[5:]
     assert parser.account.unread == 1
+
+
+VENDORS = {
+    "a comm with its name": "pid {pid}, tgid {tgid}, comm appd, ts {ts} ns, free_ts 7 ns",
+    "signs between names and numbers": "pid={pid}, tgid={tgid}, comm=appd, ts={ts} ns, free_ts=7 ns",
+    "another order": "tgid {tgid}, pid {pid} (appd), ts {ts} ns, free_ts 7 ns",
+    "a field between": "pid {pid}, tgid {tgid} (appd), cpu 3, ts {ts} ns, free_ts 7 ns",
+}
+
+
+def of_vendor(form):
+    lines = [re.sub("pid .*", form.format(pid=500 + n // 7, tgid=600 + n // 7, ts=10**9 + n // 7), line)
+             if line.startswith("Page") else line for n, line in enumerate(PLAIN)]  # fmt: skip
+    return text(lines)
+
+
+@pytest.mark.parametrize("form", VENDORS)
+def test_a_vendors_header_is_read_by_the_names_of_its_fields(form):
+    rows, _, parser = read(of_vendor(VENDORS[form]))
+    assert rows == ALL
+    assert parser.account.not_understood == 10
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "pid {pid}, pid 7, ts {ts} ns",
+        "pid {pid}, cpu 3, ts {ts}",
+        "pid {pid}, cpu 3, ts 99999999999999999999 ns",
+        "pid {pid}x, ts 1 ns",
+    ],
+)
+def test_a_vendors_header_with_a_field_that_is_not_whole_is_not_read(form):
+    with pytest.raises(InputError, match="none of them could be read"):
+        read(of_vendor(form))
