@@ -18,7 +18,8 @@ was written to trace_marker_raw is no loss, and what is left of a count of entri
 whose page and pfn contradict each other is a loss, and so are an event with a field of another one and what trace-cmd counts of its
 rings and its report does not have; an event that is there twice is stored once.
 5: the probe migrate_reason is read, and so is what a probe says of the base of struct pages; a handle names the stack of a record.
-6: the last number before the time of perf script -L is a CPU, not a thread; perf's own events (page-faults, cpu-clock) are no loss.
+6: the last number before the time of perf script -L is a CPU, not a thread; perf's own events (page-faults, cpu-clock) are no loss;
+lines of a dump's record that were split are put together, and a number at the cut end of one is not read.
 """
 
 

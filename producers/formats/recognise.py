@@ -50,7 +50,10 @@ def recognise(head: bytes, name: str, formats: tuple[Format, ...] = FORMATS) -> 
         It has none of them; the message says what it looks like.
     """
     for found in formats:
-        if head.startswith(found.magics) or (found.begins and found.begins.match(head)):
+        if found.begins and found.begins.match(head):
+            return found
+    for found in formats:
+        if head.startswith(found.magics):
             return found
     if not head:
         raise _unrecognised(name, "nothing: was the recording stopped too early?", formats)

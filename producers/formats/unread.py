@@ -29,6 +29,8 @@ PACKED: Final = tuple(
         ("a 7z archive", "7z x", (b"7z\xbc\xaf\x27\x1c",)),
         ("a rar archive", "unrar x", (b"Rar!\x1a\x07",)),
         ("lz4 data", "lz4 -d", (b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18")),
+        ("lzma data", "lzma -d", (b"\x5d\0\0",)),
+        ("zlib data", "zlib-flate -uncompress", (b"\x78\x9c", b"\x78\xda", b"\x78\x01")),
         ("lzip data", "lzip -d", (b"LZIP",)),
         ("lzop data", "lzop -d", (b"\x89LZO\0\r\n\x1a\n",)),
         ("compress data", "gzip -d", (b"\x1f\x9d",)),

@@ -50,6 +50,51 @@ def test_a_dump_of_which_the_user_says_that_it_is_whole_ends_what_it_does_not_li
     assert "not taken as whole" not in said
 
 
+BETWEEN = {
+    "a reader's question": "Do you see node 1?",
+    "another file": "==> after.txt <==",
+    "a filter": "# grep -A9 nginx /sys/kernel/debug/page_owner",
+}
+
+
+@pytest.mark.parametrize("where", ["before", "between", "behind"])
+@pytest.mark.parametrize("what", BETWEEN)
+def test_a_dump_with_other_text_outside_of_its_records_is_an_excerpt_unless_the_user_knows_better(
+    tmp_path: Path, what: str, where: str
+) -> None:
+    words = {where: f"{BETWEEN[what]}\n"}
+    text = words.get("before", "") + of((9, 5, 0)) + words.get("between", "") + of((20, 6, 0)) + words.get("behind", "")
+    found, said = pages(tmp_path, text)
+    assert found == [8, 9, 10, 20]
+    assert "--whole" in said
+    (tmp_path / "known").mkdir()
+    assert pages(tmp_path / "known", text, "--whole")[0] == [9, 20]
+
+
+LEFT_OUT = ["...", "....", "[...]", "(...)", "\N{HORIZONTAL ELLIPSIS}", "<snip>", "[snip]", "[cut]", "--- 8< ---", "[truncated]",
+            "... 500 lines omitted ...", "--More--(12%)"]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", LEFT_OUT)
+def test_a_dump_that_says_that_lines_are_left_out_is_partial_whatever_the_user_says(tmp_path: Path, words: str) -> None:
+    found, said = pages(tmp_path, of((9, 5, 0)) + f"{words}\n\n" + of((20, 6, 0)), "--whole")
+    assert found == [8, 9, 10, 20]
+    assert "lines are left out" in said
+
+
+SESSIONS = {
+    "a shell": "root@host:~# cat /sys/kernel/debug/page_owner\n{}root@host:~#\n",
+    "script": "Script started on 2026-11-26\n$ sudo cat /sys/kernel/debug/page_owner\n{}$ exit\n\nScript done on 2026-11-26\n",
+    "markup": "```text\n{}```\n",
+    "the console": "[   12.000000] usb 1-1: new device\n{}",
+}
+
+
+@pytest.mark.parametrize("what", SESSIONS)
+def test_what_a_shell_or_the_console_writes_around_a_dump_leaves_it_whole(tmp_path: Path, what: str) -> None:
+    assert pages(tmp_path, SESSIONS[what].format(of((9, 5, 0), (20, 6, 0))))[0] == [9, 20]
+
+
 WHOLE = {
     "two processes": of((9, 5, 0), (20, 6, 0)),
     "two nodes": of((9, 5, 1), (20, 6, 2)),

@@ -23,13 +23,13 @@ REASONS = [
 ]
 NUMBER = rb"(-?[0-9]{1,18})"
 FIRST = re.compile(
-    HEADER + NUMBER + rb", mask 0x([0-9a-f]{1,16})(?:\([^)]*\))?"
+    HEADER + NUMBER + rb", mask 0x([0-9a-f]{1,16})(?:\([^)\s]*\))?"
     rb"(?:, pid " + NUMBER + rb"(?:, tgid " + NUMBER + rb" \((.*)\))?"
     rb", ts " + NUMBER + rb" ns(?:, free_ts " + NUMBER + rb" ns)?)?"
 )
 PFN = rb"PFN (0x[0-9a-f]{1,16}|-?[0-9]{1,18})"
 BLOCK = rb" Block (?:0x[0-9a-f]{1,16}|-?[0-9]{1,18}) type ([^ ]+)"
-SECOND = re.compile(PFN + rb" type ([^ ]+)" + BLOCK + rb" Flags 0x([0-9a-f]{1,16})(?:\((.*)\))?")
+SECOND = re.compile(PFN + rb" type ([^ ]+)" + BLOCK + rb" Flags 0x([0-9a-f]{1,16})\((.*)\)")
 SECOND_OLD = re.compile(PFN + BLOCK + rb".*? Flags .*")
 REASON = re.compile(rb"Page has been migrated, last migrate reason: (.+)")
 CHARGED = re.compile(rb"Charged (?:\(via objcg\) )?to (?:offline )?memcg (.*)")

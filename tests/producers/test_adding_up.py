@@ -121,7 +121,8 @@ def test_the_lines_of_every_reader_add_up_whatever_the_harm(tmp_path: Path, name
             account = recording.parser.account
             assert sum(classes(account).values()) == account.lines, (harm, seed)
             assert classes(account).get("not_understood", 0) == account.not_understood
-            assert account.lines in (data.count(b"\n"), data.count(b"\n") + 1), (harm, seed)
+            ends = {data.count(b"\n"), *([data.count(b"\r")] if b"\n" not in data else [])}  # a dump may have CR alone
+            assert any(account.lines in (count, count + 1) for count in ends), (harm, seed)
             read += 1
     assert read > len(HARMS)
 

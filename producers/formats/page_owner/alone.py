@@ -1,6 +1,5 @@
 """A page_owner dump alone, as a recording of its own: one baseline, or several where dumps were joined into one file."""
 
-import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,12 +11,11 @@ from numpy.typing import NDArray
 from pagetrail.producers.detail_rows import baseline_begin, baseline_end, baseline_entries, clock_row
 from pagetrail.producers.dump_given import Given, Times, times_of
 from pagetrail.producers.formats.format import Format
+from pagetrail.producers.formats.page_owner.disguises import HEADER, HTML_PAGE, undisguised
 from pagetrail.producers.formats.page_owner.dump import PageOwnerDump
 from pagetrail.producers.formats.page_owner.handles import NamedStacks
 from pagetrail.producers.formats.page_owner.lines import PAGE_OWNER_DIALECT, TRACKING_DIALECT, Dialect
 from pagetrail.producers.formats.page_owner.tally import Tally
-from pagetrail.producers.formats.prefixed import JOURNAL, message_of
-from pagetrail.producers.formats.rewritten import rewritten
 from pagetrail.schemas.batch import EventBatch, from_arrow, to_arrow
 from pagetrail.schemas.details import BaselineBegin
 from pagetrail.schemas.errors import InputError
@@ -26,6 +24,9 @@ from pagetrail.schemas.store.kept_rows import packed, unpacked
 
 LEAST_RECORDS_A_PART: Final = 3
 """Joined dumps have more records on average; fewer show that the records are in another order than the kernel's."""
+
+LEAST_UNPREFIXED: Final = 2
+"""One pfn with a letter in it may be damage."""
 
 FEW_PARTS: Final = 8
 """So many parts are dumps that were joined, however small they are."""
@@ -213,6 +214,12 @@ class PageOwnerFile:
                 f"{self._source}: found pages that were free when the memory was dumped, each with its last owner; give "
                 "page_tracking.txt, which lists the owners"
             )
+        if tally.unprefixed >= max(LEAST_UNPREFIXED, kept.rows // 4):
+            raise InputError(
+                f"{self._source}: expected page frame numbers that are decimal, or hexadecimal with 0x; found {tally.unprefixed} "
+                "that are hexadecimal without it, so that others of this dump only look like decimal ones; nothing was stored: "
+                "put 0x before the number of each PFN line, and give it again"
+            )
         if kept.rows:
             return
         first = f"; the first: line {note.line}: {note.text}" if (note := next(iter(account.examples), None)) else ""
@@ -227,21 +234,22 @@ class PageOwnerFile:
         )
 
 
-_HEAD_BYTES: Final = 1 << 12
-
-
-def _plain(stream: BinaryIO) -> BinaryIO:
-    """Return *stream*, or of lines of ``journalctl -o json`` their texts."""
-    is_json = isinstance(stream, io.BufferedReader) and JOURNAL.match(stream.peek(_HEAD_BYTES)[:_HEAD_BYTES])
-    return rewritten(stream, message_of) if is_json else stream
+def _opened(stream: BinaryIO, source: str) -> PageOwnerFile:
+    """Return the parser of a dump, whatever another program made of it."""
+    plain, changed = undisguised(stream)
+    found = PageOwnerFile(plain, source=source)
+    if changed is not None:
+        found.tally.may_be_filtered(changed)
+    return found
 
 
 PAGE_OWNER: Final = Format(
     name="page_owner",
     phrase="a page_owner dump",
-    line=re.compile(rb".*Page allocated via order \d+,"),
+    begins=HTML_PAGE,
+    line=re.compile(rb".*" + HEADER),
     within=True,
-    opens=lambda stream, kernel: PageOwnerFile(_plain(stream), source=stream.source),
+    opens=lambda stream, kernel: _opened(stream, stream.source),
 )
 PAGE_TRACKING: Final = Format(
     name="page_tracking",

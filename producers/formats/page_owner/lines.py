@@ -24,7 +24,7 @@ _INT64_MAX: Final = (1 << 63) - 1
 
 # print_page_owner (mm/page_owner.c, Linux 3.19 to 7.2); drgn's and gdb's scripts write "gfp_mask: 0x1, pid: 2"
 _ALLOCATED: Final = (
-    rb"Page allocated via order (?P<order>-?\d{1,18}), (?:gfp_)?mask:? 0x(?P<gfp>[0-9a-f]{1,16})(?:\([^)]*\))?"
+    rb"Page allocated via order (?P<order>-?\d{1,18}), (?:gfp_)?mask:? 0x(?P<gfp>[0-9a-f]{1,16})(?:\([^)\s]*\))?"
 )
 _PID: Final = rb", pid:? (?P<pid>-?\d{1,18})(?:, tgid:? (?P<tgid>-?\d{1,18}))?"
 _TIMES: Final = rb", ts (?P<ts>-?\d{1,18}) ns(?:, free_ts (?P<free_ts>-?\d{1,18}) ns)?"
@@ -38,6 +38,12 @@ _HEADERS: Final = tuple(
         _PID + _TIMES + rb"(?P<more>, [a-z_]+.*)",
     )
 )
+# Vendors' headers have other fields between those, or name the comm.
+_VENDORS: Final = re.compile(_ALLOCATED + rb"(?P<rest>(?:, [^,]+)+ ns)")
+_FIELD: Final = re.compile(
+    rb"(?:(?P<name>pid|tgid|ts|free_ts)[ =:]+(?P<value>-?\d{1,18})(?P<comm>(?: \([^()]*\))?)(?P<unit> ns)?"
+    rb"|comm[ =:]+(?P<named>[^,]{0,15})|(?!(?:pid|tgid|ts|free_ts|comm)\b)[a-z_]+[ =:]+[\w./:+-]+(?: ns)?)"
+)
 # page_tracking.py of Qualcomm's linux-ramdump-parser-v2
 _TRACKED: Final = re.compile(
     rb"PFN : 0x(?P<pfn>[0-9a-f]{1,13})-0x(?P<last>[0-9a-f]{1,13}) Page : 0x[0-9a-f]+ Order : (?P<order>\d{1,2})"
@@ -49,14 +55,17 @@ _TRACKED: Final = re.compile(
 _NUMBER: Final = rb"(?:0x[0-9a-f]{1,16}|\d{1,18})"
 _BLOCK: Final = rb"(?:0x[0-9a-f]{1,16}|-?\d{1,18})"
 _PFN: Final = re.compile(rb"PFN:? (?P<pfn>" + _NUMBER + rb")(?:,? (?:type|Block|Flags)\b.*)")
+_UNPREFIXED: Final = re.compile(rb"PFN:? (?=\d*[a-f])[0-9a-f]{1,16},? (?:type|Block|Flags)\b", re.IGNORECASE)
 _TYPE_OF_OWNER: Final = re.compile(rb"PFN:? " + _NUMBER + rb" type ([^ ]+) Block ")
 _TYPE_OF_BLOCK: Final = re.compile(
     rb"PFN:? " + _NUMBER + rb"(?: type [^ ]+)? Block " + _BLOCK + rb" type ([^ ]+)(?: |$)"
 )
-_FLAGS: Final = re.compile(rb" Flags:? 0x([0-9a-f]{1,16})(?:\((.*)\))?$")
+_FLAGS: Final = re.compile(
+    rb" Flags 0x([0-9a-f]{1,16})\((.*)\)$|, Flags: 0x([0-9a-f]{1,16})$"
+)  # names follow a whole number
 _WHOLE_PFN: Final = re.compile(
     rb"PFN:? " + _NUMBER + rb"(?:"
-    rb"(?: type [^ ]+)? Block " + _BLOCK + rb" type [^ ]+ Flags 0x[0-9a-f]{1,16}(?:\([^ ]*\))?"  # Linux 4.6 to 7.2
+    rb"(?: type [^ ]+)? Block " + _BLOCK + rb" type [^ ]+ Flags 0x[0-9a-f]{1,16}\([^ ]*\)"  # Linux 4.6 to 7.2
     rb"| Block " + _BLOCK + rb" type [^ ]+(?: [A-Za-z ]*)? Flags(?: [A-Za-z ]*)?"  # Linux 3.19 to 4.5: flags as letters
     rb"|(?: type \.\.\.)? Block " + _BLOCK + rb""  # the script of the crash extension, without types
     rb"|, Flags: 0x[0-9a-f]{1,16}"  # drgn's and gdb's scripts
@@ -87,7 +96,23 @@ _STOPPED: Final = re.compile(
     rb"[\w./-]+: .*(?:Cannot allocate memory|Input/output error|Interrupted system call|Bad address|No space left on device)"
     rb"|\^C|Killed|Terminated|(?:.* )?Broken pipe"
 )
-_LEFT_OUT: Final = re.compile(rb"--+|\.\.\.|\[\.\.\.\]|\*\* \d+ printk messages dropped \*\*")
+_DOTS: Final = rb"(?:\.\.\.+|\. \. \.|\xe2\x80\xa6)"  # the last is one character for three dots
+_LEFT_OUT: Final = re.compile(
+    rb"(?!-+\[ cut here)(?:--+|[^\w\s]?"
+    + _DOTS
+    + rb"(?:.*"
+    + _DOTS
+    + rb")?[^\w\s]?|[- ]*(?:8<|>8)(?:[- ].*)?|--More--.*"
+    rb"|\*\* \d+ printk messages dropped \*\*"
+    rb"|[<\[({ -]*(?:snip|snipped|cut|skipped|truncated|omitted|output omitted|etc)\b[\w .,:]*[>\])} -]*)",
+    re.IGNORECASE,
+)
+_PROMPT: Final = re.compile(rb"(?:.*[#$>] ?)?(?:sudo )?(?:cat|zcat|xzcat|bzcat|zstdcat) \S*page_owner\S*(?: ?>.*)?")
+# A shell's lines, a text's markup, and messages of the kernel on a console.
+_SESSION: Final = re.compile(
+    rb"Script (?:started|done)\b.*|.*[#$] ?(?:exit)?|exit|logout|```\w*|~~~\w*|\{(?:noformat|code)[^}]*\}|\[/?code\]"
+    rb"|(?:<\d+>)?\[ *\d+\.\d+\].*"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +137,26 @@ class Dialect:
 def header_fields(line: bytes) -> Fields | None:
     """Return what a header of print_page_owner says; null where it is damaged. ``more`` is what it has beyond known fields."""
     found = next((match for pattern in _HEADERS if (match := pattern.fullmatch(line))), None)
-    return None if found is None else owner_fields(found.groupdict())
+    return _vendors_fields(line) if found is None else owner_fields(found.groupdict())
+
+
+def _vendors_fields(line: bytes) -> Fields | None:
+    """Return what a header with a vendor's fields says; null where one of them is not whole, or is there twice."""
+    found = _VENDORS.fullmatch(line)
+    if found is None:
+        return None
+    texts: dict[str, bytes | None] = {"order": found["order"], "gfp": found["gfp"], "more": found["rest"]}
+    for part in found["rest"].removeprefix(b", ").split(b", "):
+        field = _FIELD.fullmatch(part)
+        if field is None or (field["name"] and field["name"].endswith(b"ts") != bool(field["unit"])):
+            return None
+        said = {readable(field["name"]): field["value"]} if field["name"] else {}
+        comm = field["named"] if field["named"] is not None else (field["comm"] or b"")[2:-1] or None
+        said |= {} if comm is None else {"comm": comm}
+        if said.keys() & texts.keys():
+            return None
+        texts |= said
+    return owner_fields(texts)
 
 
 def tracked_fields(line: bytes) -> Fields | None:
@@ -154,6 +198,11 @@ def is_pfn_line(line: bytes) -> bool:
     return line.startswith(b"PFN")
 
 
+def has_unprefixed_pfn(line: bytes) -> bool:
+    """Whether the pfn of a PFN line is hexadecimal without ``0x``."""
+    return _UNPREFIXED.match(line) is not None
+
+
 def pfn_fields(line: bytes) -> tuple[Fields, bool] | None:
     """Return what a PFN line says, and whether all of it was understood; null where no whole pfn is in it."""
     found = _PFN.fullmatch(line)
@@ -168,7 +217,7 @@ def pfn_fields(line: bytes) -> tuple[Fields, bool] | None:
         if (word := pattern.match(line)) and (number := migratetype_number(word[1])) is not None:
             fields[name] = number
     if (word := _FLAGS.search(line)) and (b" Block " not in line or _TYPE_OF_OWNER.match(line)):
-        flags = int(word[1], 16)
+        flags = int(word[1] or word[3], 16)
         fields["page_flags"] = flags - (flags >> 63 << 64)
         if word[2] is not None:
             fields["page_flag_names"] = readable(word[2])
@@ -240,6 +289,11 @@ def is_left_out_line(line: bytes) -> bool:
     Source: kernel/printk/printk.c, console_emit_next_record (Linux 6.1).
     """
     return _LEFT_OUT.fullmatch(line) is not None
+
+
+def is_shell_line(line: bytes) -> bool:
+    """Whether a line is what a shell, or a text's markup, writes around the whole output of a command that reads a dump."""
+    return _PROMPT.fullmatch(line) is not None or _SESSION.fullmatch(line) is not None
 
 
 def readable(text: bytes) -> str:

@@ -15,25 +15,36 @@ Strip = Callable[[bytes], bytes]
 
 _PART = re.compile(rb"[^\W_]+|\s+|.", re.DOTALL)
 
+_SUFFIX = re.compile(rb"\s*(?:\^M|[$\"',;|\\])+\s*\Z")  # cat -A; strings of JSON and of programs; tables
+
 
 def stripper(prefix: bytes) -> Strip:
     """Return what takes a prefix in the form of *prefix* from lines; blanks alone are no prefix."""
     prefix = ESCAPE.sub(b"", prefix)
     if not prefix.strip():
-        return _plain
+        return plain
     *parts, last = _PART.findall(prefix)
     end = rb"\s{0,%d}" % len(last) if last.isspace() else b""  # what is more is the indent of a stack's line
     pattern = _pattern(_shape(parts if end else [*parts, last]) + end)
 
     def strip(line: bytes) -> bytes:
-        line = _plain(line)
+        line = plain(line)
         found = pattern.match(line)
         return line[found.end() :] if found else line
 
     return strip
 
 
-def _plain(line: bytes) -> bytes:
+def without_suffix(lines: list[bytes]) -> list[bytes]:
+    """Return the lines of a record without what a tool wrote behind each of them: signs with which no header ends."""
+    found = _SUFFIX.search(lines[0])
+    if found is None or not any(line.endswith(found[0]) for line in lines[1:]):
+        return lines
+    return [line.removesuffix(found[0]) for line in lines]
+
+
+def plain(line: bytes) -> bytes:
+    """Return a line without a terminal's escapes."""
     return ESCAPE.sub(b"", line) if b"\x1b" in line else line
 
 

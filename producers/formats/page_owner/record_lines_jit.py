@@ -113,8 +113,10 @@ def header_line(buf: Bytes, pos: int, end: int, row: int, out: Ints, slots: Ints
         return False
     out[GFP, row] = value
     if pos < end and buf[pos] == _OPEN:
-        while pos < end and buf[pos] != _CLOSE:
+        while pos < end and buf[pos] != _CLOSE and buf[pos] > SPACE:
             pos += 1
+        if pos == end or buf[pos] != _CLOSE:
+            return False
         pos += 1
     if pos == end:
         return True
@@ -188,7 +190,7 @@ def pfn_line(buf: Bytes, pos: int, end: int, row: int, out: Ints, slots: Ints, s
     if pos < 0:
         return False
     out[FLAGS, row] = value
-    if pos < end and (buf[pos] != _OPEN or buf[end - 1] != _CLOSE):
+    if pos >= end or buf[pos] != _OPEN or buf[end - 1] != _CLOSE:  # without names the number may be cut
         return False
     first = pos + 1
     while pos < end and buf[pos] != SPACE:

@@ -131,7 +131,10 @@ class PageReports:
             rest = line
             while not rest.endswith(b"\n") and (rest := self._stream.readline(_LONGEST_LINE)):
                 pass
+            before = self._open.fields if self._open else None
             yield from self._take(number, line.rstrip())
+            if self._open and self._open.fields is not before:  # a number at the cut end of the text is not read
+                self._open.doubtful |= not (line + rest).endswith(b"\n")
         yield from self._close()
         self.account.lines = number
         cut = getattr(self._stream, "truncated", None)

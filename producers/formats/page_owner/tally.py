@@ -33,6 +33,8 @@ class Tally:
         What may come from a filter, and then records are missing; the number of the first line that shows it, 0 for none.
     sorted_line
         Number of the first line that only page_owner_sort writes.
+    unprefixed
+        How many pfns are hexadecimal without ``0x``: of those, some look like decimal ones.
     """
 
     account: ReadAccount = field(default_factory=ReadAccount)
@@ -42,6 +44,7 @@ class Tally:
     partial: dict[str, int] = field(default_factory=dict)
     filtered: dict[str, int] = field(default_factory=dict)
     sorted_line: int | None = None
+    unprefixed: int = 0
 
     @property
     def missing(self) -> int:

@@ -10,27 +10,25 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pagetrail.producers.formats.page_owner.lines import (
-    MOST_COMM_BYTES,
     Dialect,
     Fields,
     frame_text,
+    has_unprefixed_pfn,
     is_left_out_line,
     is_pfn_line,
+    is_shell_line,
     is_sorted_line,
     is_stopped_line,
     is_uneven,
     other_fields,
-    pfn_fields,
 )
-from pagetrail.producers.formats.page_owner.prefixes import Strip, stripper
+from pagetrail.producers.formats.page_owner.prefixes import Strip, plain, stripper, without_suffix
+from pagetrail.producers.formats.page_owner.split_lines import whole_header, whole_pfn_line
 from pagetrail.producers.formats.page_owner.tally import Tally
 from pagetrail.schemas.stacks import CUT_OFF
 
 MOST_LINES_BETWEEN: Final = 16
 """So many unknown lines may stand between a header and its PFN line."""
-
-MOST_WRAPPED: Final = 4
-"""A header that was wrapped has at most so many lines."""
 
 _BLANK: Final = b" \t"
 
@@ -70,6 +68,8 @@ class _Head:
     fields: Fields
     behind: int
     odd: tuple[int, ...]
+    joined: bool = False
+    """The first frame of its stack was joined with the PFN line."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,12 +109,16 @@ class TolerantReader:
             return None
         wrong = 0
         for strip in _strippers(prefix):
-            lines = [region.lines[0][at:], *map(strip, region.lines[1:])]
+            bare = [plain(region.lines[0][at:]), *map(strip, region.lines[1:])]
+            lines = without_suffix(bare)
+            suffixed = lines is not bare
             numbers, lines = _single_spaced(range(region.first_line, region.first_line + len(lines)), lines)
             head = self._head(lines)
             if isinstance(head, _Head):
                 if prefix.strip():
                     self._tally.may_be_filtered("a console or a tool wrote before its lines", region.first_line)
+                elif suffixed:
+                    self._tally.may_be_filtered("a tool wrote behind its lines", region.first_line)
                 return self._whole(region, numbers, lines, head)
             wrong = wrong or head
         self._leave(region, region.first_line + wrong)
@@ -124,40 +128,29 @@ class TolerantReader:
 
     def _head(self, lines: Sequence[bytes]) -> _Head | int:
         """Return the head of a record, or which line is wrong."""
-        fields, count = self._header(lines)
-        if fields is None:
+        header = whole_header(self._dialect.header, lines)
+        if header is None:
             return 0
-        odd = [0] if fields.pop("more", None) is not None else []
+        fields, odd = dict(header.fields), [*header.odd]
+        odd = [0, *odd] if fields.pop("more", None) is not None else odd
         if self._dialect.names_page:
-            return _Head(fields=fields, behind=count, odd=tuple(odd))
-        for place in range(count, min(len(lines), count + MOST_LINES_BETWEEN)):
+            return _Head(fields=fields, behind=header.stop, odd=tuple(odd))
+        for place in range(header.stop, min(len(lines), header.stop + MOST_LINES_BETWEEN)):
             line = lines[place].strip()
             if is_pfn_line(line):
-                page = pfn_fields(line)
+                page = whole_pfn_line(lines, place)
                 if page is None:
+                    self._tally.unprefixed += has_unprefixed_pfn(line)
                     return place
-                odd += [] if page[1] else [place]
-                return _Head(fields=fields | page[0], behind=place + 1, odd=tuple(odd))
+                odd += page.odd if page.understood else [place]
+                if "pid" not in fields and any(map(_is_of_header, map(lines.__getitem__, odd))):
+                    fields.pop("gfp_mask", None)  # the header's line was cut, maybe within this number
+                joined = not page.understood and b"+0x" in line
+                return _Head(fields=fields | page.fields, behind=page.stop, odd=tuple(odd), joined=joined)
             if not line or b"PFN" in line or is_left_out_line(line) or _is_known(line, lines[place]):
                 return place
             odd.append(place)
-        return min(count, len(lines) - 1)
-
-    def _header(self, lines: Sequence[bytes]) -> tuple[Fields | None, int]:
-        """Return the fields of the header, and how many lines it has: a comm may have newlines, and a mail wraps long lines."""
-        fields = self._dialect.header(lines[0].strip())
-        if fields is not None:
-            return fields, 1
-        for count in range(2, min(MOST_COMM_BYTES, len(lines)) + 1):
-            if is_pfn_line(lines[count - 1].strip()):
-                break
-            fields = self._dialect.header(b"\n".join(line.rstrip(b"\r") for line in lines[:count]).strip())
-            if fields is not None:
-                return fields, count
-            fields = self._dialect.header(b" ".join(line.strip() for line in lines[:count]))
-            if fields is not None and count <= MOST_WRAPPED:
-                return fields, count
-        return None, 1
+        return min(header.stop, len(lines) - 1)
 
     # -- what follows --------------------------------------------------------------------------------------------------------
 
@@ -191,7 +184,7 @@ class TolerantReader:
         return head.fields | rest.fields | _stack(rest)
 
     def _rest(self, numbers: Sequence[int], lines: Sequence[bytes], head: _Head) -> _Rest:
-        rest = _Rest()
+        rest = _Rest(broken=head.joined)
         for number, line in list(zip(numbers, lines, strict=True))[head.behind :]:
             bare = line.strip()
             if not bare:
@@ -245,7 +238,7 @@ class TolerantReader:
         elif not rest.foreign and frame_text(bare, indented=line[0] in _BLANK) is not None:
             rest.cut = True
             self._tally.is_partial("a line belongs to no record", number)
-        self._other(number, bare)
+        self._other(number, bare, outside=True)
 
     def _cut_line(self, region: Region, number: int, bare: bytes) -> None:
         """Note that the dump ends within a line behind a record."""
@@ -269,7 +262,9 @@ class TolerantReader:
             self._tally.account.unread += is_pfn_line(bare)
             if is_pfn_line(bare) or _is_known(bare, line):
                 self._tally.is_partial("it begins within a record", number)
-            self._other(number, bare)
+            if is_left_out_line(bare):
+                self._tally.is_partial("lines are left out", number)
+            self._other(number, bare, outside=True)
 
     def _leave(self, region: Region, wrong: int) -> None:
         """Count a record that cannot be read, and all of its lines; *wrong* is the number of the one that says why."""
@@ -283,11 +278,14 @@ class TolerantReader:
             elif number != wrong:
                 self._tally.count(number, line)
 
-    def _other(self, number: int, bare: bytes) -> None:
+    def _other(self, number: int, bare: bytes, *, outside: bool = False) -> None:
+        """Count a line that is of no record; *outside*: it stands before, between or behind them."""
         if self._tally.sorted_line is None and is_sorted_line(bare):
             self._tally.sorted_line = number
         if is_stopped_line(bare):
             self._tally.is_partial("reading it was stopped", number)
+        elif outside and not is_shell_line(bare):
+            self._tally.may_be_filtered("other text stands outside of its records", number)
         self._tally.note(number, bare)
 
 
@@ -306,6 +304,11 @@ def _single_spaced(numbers: Sequence[int], lines: list[bytes]) -> tuple[Sequence
 
 def _is_known(bare: bytes, line: bytes) -> bool:
     return frame_text(bare, indented=line[0] in _BLANK) is not None or other_fields(bare) is not None
+
+
+def _is_of_header(line: bytes) -> bool:
+    """Whether a line may be a piece of a header whose beginning was cut off: it has the names of a mask, or what follows it."""
+    return b"GFP_" in line or b", pid " in line
 
 
 def _ends_record(line: bytes) -> bool:

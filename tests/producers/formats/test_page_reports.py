@@ -224,3 +224,14 @@ def test_every_report_of_a_real_boot_is_read(captures: Path, name: str) -> None:
     owned = [entry for entry in found if entry["view"] == "page_owner"]
     assert all((entry["pid"] is None) == (name == "k510-basic") and entry["stack"] for entry in owned)
     assert not any("..." in entry["stack"] for entry in owned)
+
+
+@pytest.mark.parametrize("kept", ["ts 50", "free_ts 7"])
+def test_a_number_at_the_cut_end_of_the_messages_is_not_believed(kept: str) -> None:
+    whole = text(report(7)) + text(report(8, ts=5_001))
+    cut = whole[: whole.rindex(kept.encode()) + len(kept)]
+    reports = PageReports(io.BytesIO(cut), source="dmesg.txt")
+    batch = concat(list(reports.batches()))
+    entries = batch.column("kind") == Kind.BASELINE_ENTRY
+    assert batch.column("pfn")[entries].tolist() == [7]
+    assert (reports.account.records, reports.account.unread) == (1, 1)

@@ -1,6 +1,8 @@
 """Recognising a file by its content."""
 
 import contextlib
+import lzma
+import zlib
 
 import pytest
 from hypothesis import given
@@ -92,6 +94,16 @@ def test_anything_else_is_refused_and_the_message_says_what_it_looks_like(head, 
         recognise(head, "letter.txt")
     assert says in str(refused.value)
     assert "letter.txt" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("head", "says"),
+    [(lzma.compress(b"a", format=lzma.FORMAT_ALONE), "lzma -d"), (zlib.compress(b"a"), "zlib-flate")],
+    ids=["lzma", "zlib"],
+)
+def test_a_compression_that_is_not_read_is_named(head, says):
+    with pytest.raises(InputError, match=says):
+        opener(recognise(head, "file"), "file")
 
 
 @given(st.binary(max_size=300))
