@@ -151,7 +151,7 @@ class Stream:
         self._recent.pop(file.name, None)
         self._recent[file.name] = held
         if len(self._recent) > FILES_KEPT_OPEN:
-            self._recent.pop(next(iter([*self._recent])), None)
+            del self._recent[next(iter(self._recent))]
         return stored.opened(self.place.store, file.name)
 
     def where(self, file: StoreFile) -> str:

@@ -105,8 +105,8 @@ class Attachment:
     def connection(self) -> Iterator[_Connection]:
         """Give a connection for which the file is the database: one that nobody uses meanwhile, and that was left as it began."""
         try:
-            db = self._idle.pop() if self._idle else self._another()
-        except IndexError:  # another thread took the last one
+            db = self._idle.pop()
+        except IndexError:
             db = self._another()
         try:
             yield db

@@ -1,0 +1,1 @@
+"""Laws of the forms in which people have traces."""
