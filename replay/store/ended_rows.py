@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from pagetrail.replay.facts.facts import open_call_doubts
 from pagetrail.replay.fold.ended import doubt_rows
 from pagetrail.replay.rules.stretch import Stretch
-from pagetrail.replay.store.digest import kept_rows_digest, kept_spans_digest, rows_digest, spans_digest
-from pagetrail.replay.store.state_digest import doubts_sum, kept_doubts_sum, kept_spans_sum, spans_sum
+from pagetrail.replay.store.digest import kept_rows_digest, rows_digest
+from pagetrail.replay.store.packed.packer import order_of_spans
+from pagetrail.replay.store.state_digest import doubts_sum, kept_doubts_sum
 from pagetrail.schemas.owner import DOUBT_DTYPE, OPEN_END
 from pagetrail.schemas.store.sorted_rows import SortedRows, merged
-from pagetrail.schemas.structs import taken
 
 ROWS_AT_ONCE: Final = 1 << 12
 """Rows of a large table that are made into rows of the store at once."""
@@ -33,20 +33,6 @@ class EndedRows:
         """How many spans ended."""
         return int(self._stretch.runs.size) + self._stretch.ended.spans.size
 
-    def spans_digest(self) -> bytes:
-        """Return the digest of the spans."""
-        s = self._stretch
-        if s.ended:
-            return kept_spans_digest(self._kept_spans, s.comms, s.stacks.ids)
-        return spans_digest(s.runs, s.records, s.comms, s.stacks.ids)
-
-    def spans_sum(self) -> int:
-        """Return the sum over the spans."""
-        s = self._stretch
-        if s.ended:
-            return kept_spans_sum(s.ended.spans, s.comms, s.stacks.ids)
-        return spans_sum(s.runs, s.records, s.comms, s.stacks.ids)
-
     def doubts_digest(self) -> bytes:
         """Return the digest of the doubts."""
         return kept_rows_digest(self._kept_doubts) if self._stretch.ended else rows_digest(self._doubts)
@@ -56,16 +42,13 @@ class EndedRows:
         s = self._stretch
         return kept_doubts_sum(s.ended.doubts) if s.ended else doubts_sum(s.doubts)
 
-    def spans(self) -> Iterator[tuple[NDArray[np.void], NDArray[np.void]]]:
-        """Yield the spans, runs and records, by (pfn, begin_seq)."""
+    def spans(self) -> Iterator[tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]]:
+        """Yield the spans: runs, records, and the order of their rows by (pfn, begin_seq, end_seq)."""
         s = self._stretch
         if s.ended:
-            yield from ((runs, records) for runs, records in self._kept_spans.pieces())
+            yield from ((runs, records, np.arange(runs.size)) for runs, records in self._kept_spans.pieces())
         else:
-            order = np.lexsort((s.records["begin_seq"], s.runs["pfn"]))
-            for start in range(0, order.size, ROWS_AT_ONCE):
-                some = order[start : start + ROWS_AT_ONCE]
-                yield taken(s.runs, some), taken(s.records, some)
+            yield s.runs, s.records, order_of_spans(s.runs, s.records)
 
     def doubts(self) -> Iterator[pa.RecordBatch]:
         """Yield the doubts as rows of the store."""
@@ -76,12 +59,6 @@ class EndedRows:
     def doubts_reach_back_to(self) -> int:
         """Return the first time that is in doubt (trace clock, ns); OPEN_END: none is."""
         return min((int(rows["from_ts"].min()) for rows in self._doubt_pieces() if rows.size), default=OPEN_END)
-
-    def mark_used(self, used: NDArray[np.bool_], name: str) -> None:
-        """Mark the ids of texts that a field of the spans has."""
-        for column in self._stretch.ended.spans.column(name):
-            used[column] = True
-        used[self._stretch.records[name]] = True
 
     def _doubt_pieces(self) -> Iterator[NDArray[np.void]]:
         if self._stretch.ended:

@@ -1,6 +1,7 @@
 """Restoring a stream from its last file, so that replay can resume."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -39,8 +40,9 @@ from pagetrail.replay.rules.sections import Sections, place
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.replay.store.content import Link
 from pagetrail.replay.store.open_records import SELECT_VALUES, open_records
+from pagetrail.replay.store.packed.unpack import Kinds, arrays_of, unpacked
 from pagetrail.replay.store.place import StreamPlace
-from pagetrail.replay.store.read import arrays, columns, give_back, meta, opened
+from pagetrail.replay.store.read import columns, give_back, meta, opened
 from pagetrail.replay.store.state_digest import EndedSums
 from pagetrail.schemas.errors import SegmentGone
 from pagetrail.schemas.owner import (
@@ -55,8 +57,8 @@ from pagetrail.schemas.owner import (
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.kept_rows import KeptRows
 from pagetrail.schemas.store.names import StoreFile
-from pagetrail.schemas.store.tables import LARGE_SPANS, SAID_SINCE
-from pagetrail.schemas.structs import whole
+from pagetrail.schemas.store.tables import LARGE_SPANS
+from pagetrail.schemas.structs import concatenated, whole
 
 _LOOKS: Final = 5
 """How often the last file is looked up again when a tip is replaced during the lookup."""
@@ -122,17 +124,17 @@ def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:
         if (view := saved["view"]) is not None:
             state.baseline = OpenBaseline.from_plain(view, open_records(db, view))
         _restore_texts(state, db)
-        _restore_live(state, db, saved)
+        kinds = Kinds.read(db)
+        _restore_live(state, db, kinds, saved)
         if file.tip:
-            _restore_closed(state, db)
+            _restore_closed(state, db, kinds)
             engine.segment_first_seq, engine.segment_first_ts = saved["segment_first_seq"], saved["segment_first_ts"]
         else:
             state.tables.counts[EVENTS] = 0
             engine.segment_first_seq, engine.segment_first_ts = int(header["last_seq"]) + 1, None
         _restore_anomalies(state, db)
         _restore_values(state, db, tip=file.tip)
-        if int(header["format"]) >= SAID_SINCE:
-            _restore_said(state, db, tip=file.tip)
+        _restore_said(state, db, tip=file.tip)
     if state.baseline is not None or state.tables.counts[LIVE] >= LARGE_SPANS:
         give_back()
     digest = header["parent_digest" if file.tip else "digest"]
@@ -155,7 +157,7 @@ def _restore_texts(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
         state.stacks.add(*row)
 
 
-def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, saved: dict[str, Any]) -> None:
+def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, kinds: Kinds, saved: dict[str, Any]) -> None:
     for section in state.facts.sections:
         if section.end_seq == OPEN_END:
             state.tables = place(state.tables, section.section_nr, section.generation)
@@ -165,12 +167,12 @@ def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, saved: dict
         generation=generation,
         slot=np.concatenate([t.slot, np.full(generation.size - t.slot.size, -1, np.int32)]),
     )
-    found = db.sql("SELECT DISTINCT record FROM live ORDER BY record").to_arrow_table()["record"].to_numpy()
+    found = db.sql("SELECT DISTINCT begin_event FROM open_runs ORDER BY begin_event").to_arrow_table()[0].to_numpy()
     size = int(found.size)
     t = with_records(t, size + _SPARE_RECORDS)
     t.counts[SPARE], t.counts[LIVE] = t.records.shape[0] - size, size
     t.spare[: t.counts[SPARE]] = np.arange(t.records.shape[0] - 1, size - 1, -1, dtype=np.int32)
-    _restore_spans(t, db, found)
+    _restore_spans(t, db, kinds, found)
     counts = saved["counts"]
     for index in (EVENTS, LAST_TS, LAST_SEQ):
         t.counts[index] = counts[index]
@@ -184,11 +186,13 @@ def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, saved: dict
     state.tables = t
 
 
-def _restore_spans(t: Tables, db: duckdb.DuckDBPyConnection, found: NDArray[np.int32]) -> None:
-    """Restore the open spans, some at a time; *found* are the numbers of their records in the file."""
-    for batch in db.sql("SELECT * FROM live").to_arrow_reader(_ROWS_AT_ONCE):
-        runs, records = arrays(pa.Table.from_batches([batch]))
-        handles = np.searchsorted(found, batch["record"].to_numpy()).astype(np.int32)
+def _restore_spans(t: Tables, db: duckdb.DuckDBPyConnection, kinds: Kinds, found: NDArray[np.int32]) -> None:
+    """Restore the open spans, some at a time; *found* are the numbers of the events that began them, one a record."""
+    for start in range(0, _count(db, "open_runs"), _ROWS_AT_ONCE):
+        index = arrays_of(_rows_from(db, "open_runs", start))
+        index["end_event"] = np.full(index["pfn"].size, -1, np.int32)
+        runs, records = unpacked(db, kinds, index)
+        handles = np.searchsorted(found, index["begin_event"]).astype(np.int32)
         before = t.records["pages"][handles]
         whole(t.records)[handles] = whole(records)
         t.records["pages"][handles] = before
@@ -196,13 +200,29 @@ def _restore_spans(t: Tables, db: duckdb.DuckDBPyConnection, found: NDArray[np.i
         place_runs(t, pfn, nr_pages, kernel_view, handles)
 
 
-def _restore_closed(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
+def _ended_parts(db: duckdb.DuckDBPyConnection, kinds: Kinds) -> Iterator[tuple[NDArray[np.void], NDArray[np.void]]]:
+    """Yield the spans that ended, some at a time."""
+    for start in range(0, _count(db, "ended_runs"), _ROWS_AT_ONCE):
+        yield unpacked(db, kinds, arrays_of(_rows_from(db, "ended_runs", start)))
+
+
+def _rows_from(db: duckdb.DuckDBPyConnection, table: str, start: int) -> pa.Table:
+    where = f"rowid >= {start:d} AND rowid < {start + _ROWS_AT_ONCE:d}"
+    return db.sql(f"SELECT * FROM {table} WHERE {where} ORDER BY rowid").to_arrow_table()
+
+
+def _count(db: duckdb.DuckDBPyConnection, table: str) -> int:
+    return int(db.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
+
+
+def _restore_closed(state: StreamState, db: duckdb.DuckDBPyConnection, kinds: Kinds) -> None:
     t = state.tables
     if _is_large(db):
-        _restore_aside(state, db)
+        _restore_aside(state, db, kinds)
         runs, records, doubts = np.zeros(0, RUN_DTYPE), np.zeros(0, RECORD_DTYPE), np.zeros(0, DOUBT_DTYPE)
     else:
-        runs, records = arrays(db.sql("SELECT * FROM spans").to_arrow_table())
+        parts = [(np.zeros(0, RUN_DTYPE), np.zeros(0, RECORD_DTYPE)), *_ended_parts(db, kinds)]
+        runs, records = (concatenated([*some]) for some in zip(*parts, strict=True))
         doubts = _without_open_calls(columns(db.sql("SELECT * FROM doubts").to_arrow_table(), DOUBT_DTYPE))
     quarantined = np.array(db.execute("SELECT * FROM quarantined").fetchall(), np.int64).reshape(-1, 4)
     t = t._replace(
@@ -216,13 +236,13 @@ def _restore_closed(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
 
 def _is_large(db: duckdb.DuckDBPyConnection) -> bool:
     """Return whether so much has ended that it is not taken into memory."""
-    counts = db.execute("SELECT (SELECT count(*) FROM spans), (SELECT count(*) FROM doubts)").fetchall()[0]
+    counts = db.execute("SELECT (SELECT count(*) FROM ended_runs), (SELECT count(*) FROM doubts)").fetchall()[0]
     return bool(max(counts) > MOST_ENDED)
 
 
-def _restore_aside(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
-    for batch in db.sql("SELECT * FROM spans").to_arrow_reader(_ROWS_AT_ONCE):
-        state.ended.spans.add(*arrays(pa.Table.from_batches([batch])))
+def _restore_aside(state: StreamState, db: duckdb.DuckDBPyConnection, kinds: Kinds) -> None:
+    for runs, records in _ended_parts(db, kinds):
+        state.ended.spans.add(runs, records)
     for batch in db.sql("SELECT * FROM doubts").to_arrow_reader(_ROWS_AT_ONCE):
         state.ended.add_doubts(_without_open_calls(columns(pa.Table.from_batches([batch]), DOUBT_DTYPE)))
 

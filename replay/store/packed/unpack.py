@@ -1,0 +1,187 @@
+"""Spans from the runs and events of a file. Nothing here loads the compiler: questions read this way, too."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64, OPEN_END, RECORD_DTYPE, RUN_DTYPE
+
+_RUN_COLUMNS: Final = "pfn, nr_pages, begin_event, generation, kernel_view"
+_FEW_EVENTS: Final = 8
+"""Up to so many events are looked up one by one: DuckDB finds a row by its number without a scan, but not several."""
+
+_IDS: Final = ("comm", "stack")
+"""What the names of columns that hold ids of texts end with."""
+
+Columns = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kinds:
+    """The acts and owners of a file, by id: few rows, which many events share."""
+
+    acts: Columns
+    owners: Columns
+
+    @classmethod
+    def read(cls, db: duckdb.DuckDBPyConnection) -> "Kinds":
+        """Read them from a file."""
+        return cls(acts=_by_id(db, "acts"), owners=_by_id(db, "owners"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class At:
+    """A point of a stream: after every event up to *value*, a trace clock in ns, or, with *what* "seq", a stream_seq."""
+
+    what: str
+    value: int
+
+
+def runs_of(
+    db: duckdb.DuckDBPyConnection,
+    kinds: Kinds,
+    *,
+    tables: Collection[str] = ("spans", "live"),
+    where: str = "true",
+    at: At | None = None,
+    parameters: dict[str, object] | None = None,
+) -> tuple[NDArray[np.void], NDArray[np.void]]:
+    """Return spans of a file as runs and records: those that ended, then the open ones, each in the order of the file.
+
+    *where* is a condition on the columns of ``ended_runs`` and ``open_runs``; with *at*, only spans that cover that point.
+    """
+    known = None if at is None else events_until(db, at)
+    found = [_index(db, table, where, known, parameters) for table in ("spans", "live") if table in tables]
+    index = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    return unpacked(db, kinds, index)
+
+
+def events_until(db: duckdb.DuckDBPyConnection, at: At) -> int:
+    """Return how many events of a file happened up to a point: they are in order."""
+    row = db.execute(f"SELECT count(*) FROM events WHERE {at.what} <= {at.value:d}").fetchone()
+    return int(row[0]) if row else 0
+
+
+def unpacked(db: duckdb.DuckDBPyConnection, kinds: Kinds, index: Columns) -> tuple[NDArray[np.void], NDArray[np.void]]:
+    """Return the spans of rows of ``ended_runs`` and ``open_runs``; *index*["end_event"] is -1 where they are open."""
+    begin, end = index["begin_event"], index["end_event"]
+    events = _events(db, begin, end[end >= 0])
+    runs = np.zeros(begin.size, RUN_DTYPE)
+    for name in ("pfn", "nr_pages", "generation", "kernel_view"):
+        runs[name] = index[name]
+    runs["end_seq"], runs["end_ts"] = OPEN_END, OPEN_END
+    ended = np.flatnonzero(end >= 0)
+    if ended.size:
+        last = events.rows_of(end[ended])
+        for name, value in (("end_seq", events.columns["seq"][last]), ("end_ts", events.columns["ts"][last])):
+            runs[name][ended] = value
+        runs["end_how"][ended] = kinds.acts["how"][events.columns["act"][last]]
+    return runs, _records(
+        db, kinds, {name: column[events.rows_of(begin)] for name, column in events.columns.items()}, runs["pfn"]
+    )
+
+
+def _records(db: duckdb.DuckDBPyConnection, kinds: Kinds, begun: Columns, pfn: NDArray[np.int64]) -> NDArray[np.void]:
+    """Return the records of spans of which each began with one of these events."""
+    records = np.zeros(pfn.size, RECORD_DTYPE)
+    for of, columns in ((begun["act"], kinds.acts), (begun["owner"], kinds.owners)):
+        for name, column in columns.items():
+            records[name] = column[of]
+    ts = begun["ts"]
+    records["begin_seq"], records["begin_ts"], records["evidence_ts"] = begun["seq"], ts, ts
+    records["alloc_ts"] = np.where(begun["age"] == ABSENT64, ABSENT64, ts - begun["age"])
+    order = np.maximum(records["order"], 0).astype(np.int64)
+    records["block_pfn"] = pfn >> order << order
+    for name in ("ts_nsec", "free_ts_nsec", "src_pfn"):
+        records[name] = ABSENT64
+    detailed = np.flatnonzero(begun["detail"] >= 0)
+    if detailed.size:
+        _add_details(records, detailed, _details(db, begun["detail"][detailed]))
+    return records
+
+
+def _add_details(records: NDArray[np.void], which: NDArray[np.int64], details: Columns) -> None:
+    for name in ("ts_nsec", "free_ts_nsec", "src_pfn"):
+        records[name][which] = details[name]
+    for name in ("block_pfn", "evidence_ts"):
+        given = details[name] != ABSENT64
+        records[name][which[given]] = details[name][given]
+
+
+def _index(
+    db: duckdb.DuckDBPyConnection, table: str, where: str, known: int | None, parameters: dict[str, object] | None
+) -> Columns:
+    ended = table == "spans"
+    columns = f"{_RUN_COLUMNS}{', end_event' if ended else ''}"
+    if known is not None:
+        where = f"begin_event < {known:d}{f' AND end_event >= {known:d}' if ended else ''} AND ({where})"
+    query = f"SELECT {columns} FROM {'ended_runs' if ended else 'open_runs'} WHERE {where}"
+    found = arrays_of(db.sql(query, params=parameters).to_arrow_table())
+    if not ended:
+        found["end_event"] = np.full(found["pfn"].size, -1, np.int32)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Events:
+    """Some events: all from *first* on, or, where *numbers* are given, those."""
+
+    columns: Columns
+    first: int
+    numbers: NDArray[np.int32] | None = None
+
+    def rows_of(self, numbers: NDArray[np.int32]) -> NDArray[np.int64]:
+        if self.numbers is None:
+            return numbers.astype(np.int64) - self.first
+        return np.searchsorted(self.numbers, numbers)
+
+
+def _events(db: duckdb.DuckDBPyConnection, begin: NDArray[np.int32], end: NDArray[np.int32]) -> _Events:
+    """Return the events with these numbers, and perhaps others."""
+    columns = "seq, ts, act, owner, age, detail"
+    low = min(int(begin.min(initial=np.iinfo(np.int32).max)), int(end.min(initial=np.iinfo(np.int32).max)))
+    high = max(int(begin.max(initial=-1)), int(end.max(initial=-1)))
+    if begin.size + end.size <= _FEW_EVENTS:
+        numbers = np.unique(np.concatenate([begin, end]))
+        query = " UNION ALL ".join(f"SELECT {columns} FROM events WHERE rowid = {n:d}" for n in numbers.tolist())
+        query = query or f"SELECT {columns} FROM events WHERE false"
+        return _Events(arrays_of(db.sql(query).to_arrow_table()), 0, numbers)
+    query = f"SELECT {columns} FROM events WHERE rowid >= {low:d} AND rowid <= {high:d} ORDER BY rowid"
+    return _Events(arrays_of(db.sql(query).to_arrow_table()), low)
+
+
+def _details(db: duckdb.DuckDBPyConnection, ids: NDArray[np.int32]) -> Columns:
+    low, high = int(ids.min()), int(ids.max())
+    columns = "block_pfn, evidence_ts, ts_nsec, free_ts_nsec, src_pfn"
+    query = f"SELECT {columns} FROM details WHERE rowid >= {low:d} AND rowid <= {high:d} ORDER BY rowid"
+    found = arrays_of(db.sql(query).to_arrow_table())
+    return {name: column[ids - low] for name, column in found.items()}
+
+
+def _by_id(db: duckdb.DuckDBPyConnection, table: str) -> Columns:
+    """Return the columns of *table* by id, with a row of nothing behind them: it has the id -1."""
+    found = arrays_of(db.sql(f"SELECT * EXCLUDE (id) FROM {table} ORDER BY id").to_arrow_table())
+    return {name: np.append(column, _absent(name, column.dtype)).astype(column.dtype) for name, column in found.items()}
+
+
+def arrays_of(rows: pa.Table) -> Columns:
+    """Return columns as arrays; null becomes absent, and -1 where it stands for an id or the number of a row."""
+    found = {}
+    for name in rows.column_names:
+        column = rows[name].combine_chunks()
+        if column.null_count:
+            kind = column.type.to_pandas_dtype()
+            column = column.fill_null(_absent(name, np.dtype(kind)))
+        found[name] = column.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _absent(name: str, dtype: np.dtype[Any]) -> int:
+    if name in ("owner", "detail") or name.endswith(_IDS):
+        return -1
+    return {8: ABSENT64, 4: ABSENT32, 2: ABSENT16, 1: ABSENT8}[dtype.itemsize]
