@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from pagetrail.queries.core.instant import Instant
-from pagetrail.queries.core.stream import Stream, fetched
+from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind, absent
@@ -16,18 +16,13 @@ from pagetrail.schemas.errors import NotFound, OffsetGap, TrailError
 from pagetrail.schemas.frames import FrameHeader, decode_frame
 from pagetrail.schemas.linux.page_flags import KPF_BUDDY
 from pagetrail.schemas.log.contract import FramePlace, LogReader, LogRecord
-from pagetrail.schemas.owner import How
+from pagetrail.schemas.owner import ABSENT64, How
 
 HANDED_ON: Final = (How.SPLIT, How.SPLIT_IMPLIED, How.SPLIT_BY_PAGE_EXT, How.MIGRATE, How.MIGRATE_REASON)
 """What begins a span that keeps the evidence of the span before it."""
 
 FROM_A_DUMP: Final = (How.BASELINE, How.EARLY, How.CONFIRMED, How.SPLIT_BY_PAGE_EXT)
 """What begins a span at the end of a baseline."""
-
-_BEFORE: Final = """SELECT asked.i, s.* FROM ({there}) s JOIN (
-        SELECT unnest($rows) AS i, unnest($pfns) AS p, unnest($seqs) AS q) asked
-    ON s.pfn <= asked.p AND asked.p < s.pfn + s.nr_pages AND s.begin_seq <= asked.q AND asked.q < s.end_seq"""
-_SPAN: Final = "pfn, nr_pages, begin_seq, end_seq, how, src_pfn, evidence_ts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,14 +173,19 @@ def _origins(stream: Stream, spans: list[SpanOrigin]) -> list[SpanOrigin]:
 def _before(stream: Stream, position: int, spans: dict[int, SpanOrigin]) -> dict[int, SpanOrigin]:
     """Return the span just before each span began: of its page, or of the page that it was migrated from."""
     pages = {i: s.src_pfn if s.how == How.MIGRATE and s.src_pfn is not None else s.pfn for i, s in spans.items()}
-    there = " UNION ALL ".join(f"SELECT {_SPAN} FROM {table} WHERE kernel_view = 0" for table in ("spans", "live"))
-    parameters: dict[str, object] = {
-        "rows": list(spans), "pfns": list(pages.values()), "seqs": [s.begin_seq - 1 for s in spans.values()],
-    }  # fmt: skip
-    with stream.opened(stream.files[position]) as db:
-        rows = fetched(db, _BEFORE.format(there=there), parameters).to_pylist()
-    names = ("begin_seq", "how", "src_pfn", "evidence_ts")
-    return {row["i"]: SpanOrigin(pfn=pages[row["i"]], **{name: row[name] for name in names}) for row in rows}
+    where = " OR ".join(map(stream.holding_page, sorted(set(pages.values()))))
+    runs, records = stream.spans(stream.files[position], f"kernel_view = 0 AND ({where})")
+    found = {}
+    for i, pfn in pages.items():
+        seq = spans[i].begin_seq - 1
+        holds = (runs["pfn"] <= pfn) & (pfn < runs["pfn"] + runs["nr_pages"])
+        for record in records[holds & (records["begin_seq"] <= seq) & (seq < runs["end_seq"])]:
+            source = int(record["src_pfn"])
+            found[i] = SpanOrigin(
+                pfn=pfn, begin_seq=int(record["begin_seq"]), how=int(record["how"]),
+                src_pfn=None if source == ABSENT64 else source, evidence_ts=int(record["evidence_ts"]),
+            )  # fmt: skip
+    return found
 
 
 def read_frame(reader: LogReader, partition: int, offset: int) -> tuple[FrameHeader, EventBatch]:

@@ -35,7 +35,6 @@ from pagetrail.queries.core.said import (
 from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.facts import Facts
-from pagetrail.replay.store.read import arrays
 from pagetrail.schemas.owner import OPEN_END, RUN_DTYPE, State
 from pagetrail.schemas.structs import concatenated, taken
 
@@ -98,8 +97,8 @@ class _Reader:
 
     def part(self, sections: PfnRanges | None) -> Iterator[pa.Table]:
         """Yield the rows of some sections, null: of all; at least one table."""
-        found, texts = self._read(sections)
-        rows, kernel_records, judged = self._judged(found, sections)
+        runs, records, texts = self._read(sections)
+        rows, kernel_records, judged = self._judged(runs, records, sections)
         chosen = self._chosen(rows, texts)
         rows, judged = rows.take(chosen, taken(rows.runs, chosen)), judged.take(chosen)
         said = nothing_said_of(chosen.size)
@@ -111,18 +110,20 @@ class _Reader:
         for first in range(0, max(rows.runs.size, 1), _TABLE_ROWS):
             yield to_table(known.slice(first, first + _TABLE_ROWS), self._asked.columns)
 
-    def _read(self, sections: PfnRanges | None) -> tuple[pa.Table, Texts]:
+    def _read(self, sections: PfnRanges | None) -> tuple[NDArray[np.void], NDArray[np.void], Texts]:
         """Return what the store has of some sections, and the texts of its ids, which are read with the first part."""
         pfns = None if self._asked.pfns is None else sorted(set(self._asked.pfns))
         wanted = texts_of(self._asked.columns) | self._selected.texts if self._texts is None else ()
-        found, read = self._stream.rows_at(self._at, pfns, sections=sections, texts=wanted)
+        runs, records, read = self._stream.rows_at(self._at, pfns, sections=sections, texts=wanted)
         self._texts = read if self._texts is None else self._texts
-        return found, self._texts
+        return runs, records, self._texts
 
-    def _judged(self, found: pa.Table, sections: PfnRanges | None) -> tuple[Rows, NDArray[np.void], Judgement]:
+    def _judged(
+        self, runs: NDArray[np.void], records: NDArray[np.void], sections: PfnRanges | None
+    ) -> tuple[Rows, NDArray[np.void], Judgement]:
         """Return the runs, the kernel's records, and how sure each run is; runs are cut to the pages that are selected."""
         stream, pfns = self._stream, self._asked.pfns
-        runs, records, kernel_row, kernel_records = _listed(found)
+        runs, records, kernel_row, kernel_records = _listed(runs, records)
         if self._asked.everything or pfns is not None:
             there = sections_at(stream.facts, self._at, within_pages=sections)
             runs, records, kernel_row = _with_unknown(stream.facts, there, runs, records, kernel_row, pfns)
@@ -169,10 +170,9 @@ def parts_of(stream: Stream, at: Instant, sections: PfnRanges | None) -> list[Pf
 
 
 def _listed(
-    found: pa.Table,
+    runs: NDArray[np.void], records: NDArray[np.void]
 ) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64], NDArray[np.void]]:
     """Return proven runs, their records, and the row of the kernel's own record of each, or -1, among these records."""
-    runs, records = arrays(found)
     kernel = runs["kernel_view"] == 1
     listed = ~(kernel & (records["state"] == State.FREE))  # the others are stamps that no dump lists
     runs, records, kernel = taken(runs, listed), taken(records, listed), kernel[listed]

@@ -20,7 +20,6 @@ from pagetrail.replay.rules.dumped.attribution import head_of, is_of_the_same_al
 from pagetrail.replay.store.read import columns
 from pagetrail.schemas.owner import OPEN_END, STAMP_DTYPE, VALUE_SAID_DTYPE, State
 from pagetrail.schemas.store.names import StoreFile
-from pagetrail.schemas.store.tables import SAID_SINCE
 from pagetrail.schemas.structs import taken
 
 _FOUND_DTYPE: Final = np.dtype(
@@ -92,8 +91,6 @@ def said_texts(stream: Stream, at: Instant) -> pa.Array:
 
 def said_texts_in(stream: Stream, file: StoreFile) -> pa.Array:
     """Return the texts that dumps said, as one file of the store has them."""
-    if int(stream.piece(file).meta["format"]) < SAID_SINCE:
-        return pa.nulls(0, pa.utf8())
     return stream.once("said_texts", file, None, lambda: _read_said_texts(stream, file))
 
 
@@ -119,7 +116,7 @@ def said_in(
     texts: pa.Array,
 ) -> SaidOf:
     """Return the same of one file of the store, up to an instant; null: of all dumps."""
-    if not runs.size or int(stream.piece(file).meta["format"]) < SAID_SINCE:
+    if not runs.size:
         return nothing_said_of(0)
     what, value = ("ts", OPEN_END) if at is None else ("ts", at.ts) if at.seq is None else ("seq", at.seq)
     low, high = int(heads_of_runs(runs, records).min()), int((runs["pfn"] + runs["nr_pages"]).max())

@@ -49,7 +49,7 @@ def _spans(segment: Segment, first_row: int) -> RowsFrom:
     since = known.newest.first_ts if before is None else before.horizon
     casting = [file for file in known.files[:-1] if known.casts_lasting_doubts(file)]
     doubts = known.doubts([*casting, segment.file], "to_ts >= $since", {"since": since})
-    return _counted(segment, "spans"), span_batches(known, segment.file, doubts, first_row=first_row)
+    return _counted(segment, "ended_runs"), span_batches(known, segment.file, doubts, first_row=first_row)
 
 
 def _counted(segment: Segment, table: str) -> int:

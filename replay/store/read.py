@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS
 from pagetrail.replay.store.databases import Attachment, Instance
+from pagetrail.replay.store.packed.unpack import Kinds
 from pagetrail.schemas.errors import SegmentDamaged, SegmentGone, TrailTooNew
-from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64, RECORD_DTYPE, RUN_DTYPE
+from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64
 from pagetrail.schemas.store.contract import LocalFile, Store
 from pagetrail.schemas.store.tables import STORE_FORMAT
 
@@ -48,11 +49,19 @@ class Held:
         with self.connection() as db:
             _check_size(db, file, store.where(name))
 
+        self._kinds: Kinds | None = None
+
     @contextmanager
     def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Give a connection for which the file is the database: see ``Attachment.connection``."""
         with self._attachment.connection() as db:
             yield db
+
+    def kinds(self, db: duckdb.DuckDBPyConnection) -> Kinds:
+        """Return the acts and owners of the file, which are read once."""
+        if self._kinds is None:
+            self._kinds = Kinds.read(db)
+        return self._kinds
 
 
 _HELD: Final[weakref.WeakValueDictionary[str, Held]] = weakref.WeakValueDictionary()
@@ -129,12 +138,11 @@ def meta(db: duckdb.DuckDBPyConnection, where: str) -> dict[str, str]:
         raise SegmentDamaged(path=where, reason="no format in its table meta")
     if int(found["format"]) > STORE_FORMAT:
         raise TrailTooNew(path=where, found=int(found["format"]), supported=STORE_FORMAT)
+    if int(found["format"]) < STORE_FORMAT:
+        raise SegmentDamaged(
+            path=where, reason=f"its format is {found['format']}, and its place is of format {STORE_FORMAT}"
+        )
     return found
-
-
-def arrays(rows: pa.Table) -> tuple[NDArray[np.void], NDArray[np.void]]:
-    """Return rows of ``spans`` or ``live`` as runs and records; null becomes absent."""
-    return columns(rows, RUN_DTYPE), columns(rows, RECORD_DTYPE)
 
 
 def columns(rows: pa.Table, dtype: np.dtype[np.void]) -> NDArray[np.void]:

@@ -155,13 +155,11 @@ def span_rows(name: str) -> str:
             found = f'{"a" if field in _FROM_ACTS else "d" if field in _FROM_DETAILS else "o"}."{field}"'
         return f'{found} AS "{field}"'
 
-    ends = " JOIN events e ON e.rowid = r.end_event JOIN acts w ON w.id = e.act" if name == "spans" else ""
     columns = ", ".join(column(field) for field, _, _ in _SPAN)
-    runs = "ended_runs" if name == "spans" else "open_runs"
-    return (
-        f"SELECT {columns} FROM {runs} r JOIN events b ON b.rowid = r.begin_event "
-        f"JOIN acts a ON a.id = b.act LEFT JOIN owners o ON o.id = b.owner LEFT JOIN details d ON d.id = b.detail{ends}"
-    )
+    kinds = "JOIN acts a ON a.id = b.act LEFT JOIN owners o ON o.id = b.owner LEFT JOIN details d ON d.id = b.detail"
+    ended = "ended_runs r JOIN events e ON e.rowid = r.end_event JOIN acts w ON w.id = e.act"
+    runs = ended if name == "spans" else "open_runs r"
+    return f"SELECT {columns} FROM {runs} JOIN events b ON b.rowid = r.begin_event {kinds}"  # noqa: S608 (names of ours)
 
 
 TABLES: Final = (

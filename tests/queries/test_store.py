@@ -22,7 +22,7 @@ from pagetrail.replay.store.local import store_of
 from pagetrail.schemas.errors import NotFound
 from pagetrail.schemas.owner import Evidence, How, State
 from pagetrail.schemas.store.names import StoreFile
-from pagetrail.schemas.store.tables import TABLES
+from pagetrail.schemas.store.tables import STORED, TABLES
 from tests.queries.conftest import DEMO, fold, reframed
 
 INSTANTS = ("12.5", "@2-t2", "23.75", "@4-t4")
@@ -144,13 +144,15 @@ def segment(request: pytest.FixtureRequest, audited: Trail) -> Path:
 def test_each_table_and_column_of_a_segment_says_what_it_is(segment: Path) -> None:
     with duckdb.connect(str(segment), read_only=True) as db:
         tables = dict(db.execute("SELECT table_name, comment FROM duckdb_tables()").fetchall())
+        views = dict(db.execute("SELECT view_name, comment FROM duckdb_views() WHERE NOT internal").fetchall())
         columns = db.execute(
-            "SELECT table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal"
+            "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal ORDER BY column_index"
         ).fetchall()
-    assert set(tables) == {table.name for table in TABLES}
-    assert all(tables.values())
-    assert [(table, column) for table, column, comment in columns if not comment] == []
-    assert {table for table, _, _ in columns} == set(tables)
+    assert set(tables) == set(STORED)
+    assert set(views) == {"spans", "live"}
+    assert tables | views == {table.name: table.doc for table in TABLES}
+    for table in TABLES:
+        assert tuple(column[1:] for column in columns if column[0] == table.name) == table.columns
 
 
 def test_times_say_their_unit_and_clock(segment: Path) -> None:

@@ -1,7 +1,8 @@
 """Packed spans as rows of a file, with the ids that its texts have there."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -96,7 +97,7 @@ def _runs(name: str, runs: PackedRuns) -> Iterator[pa.RecordBatch]:
     return _batches(name, columns)
 
 
-def _batches(name: str, columns: dict[str, NDArray[np.generic]]) -> Iterator[pa.RecordBatch]:
+def _batches(name: str, columns: Mapping[str, NDArray[Any]]) -> Iterator[pa.RecordBatch]:
     schema = arrow_schema(name)
     rows = len(columns[schema.names[0]])
     for start in range(0, rows, ROWS_AT_ONCE):
@@ -104,7 +105,7 @@ def _batches(name: str, columns: dict[str, NDArray[np.generic]]) -> Iterator[pa.
         yield pa.RecordBatch.from_arrays([_array(f, columns[f.name][some]) for f in schema], schema=schema)
 
 
-def _array(field: pa.Field, column: NDArray[np.generic]) -> pa.Array:
+def _array(field: pa.Field, column: NDArray[Any]) -> pa.Array:
     """Return a column as Arrow's array: absent becomes null."""
     absent = -1 if field.name in _UNSAID or field.name.endswith(_IDS) else ABSENT64
     mask = column == absent

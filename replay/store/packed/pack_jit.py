@@ -241,13 +241,33 @@ def _event_of(p, r, block_follows, alone):
     return found
 
 
+class Rows(NamedTuple):
+    """n spans that ended."""
+
+    pfn: Array  # int64
+    nr_pages: Array  # int32
+    generation: Array  # int32
+    kernel_view: Array  # int8
+    begin: Array  # int32 the event that began it
+    end_seq: Array  # int64
+    end_ts: Array  # int64
+    end_how: Array  # int8
+
+
 @jit
-def begin_ended(p, runs, records, order, begin):
-    """Write into *begin* (n,) the event that began each ended span, in the order of *order* (n,)."""
-    for i in range(order.size):
-        row = order[i]
-        r = records[row]
-        begin[i] = _event_of(p, r, follows(r, runs[row]["pfn"], runs[row]["nr_pages"]), False)
+def begin_ended(p, runs, records, order, start, stop, rows, to):
+    """Write into *rows*, from *to* on, the spans of *order* from *start* on, before *stop*, and what began each."""
+    for i in range(start, stop):
+        row, at = order[i], to + i
+        r, run = records[row], runs[row]
+        rows.pfn[at] = run["pfn"]
+        rows.nr_pages[at] = run["nr_pages"]
+        rows.generation[at] = run["generation"]
+        rows.kernel_view[at] = run["kernel_view"]
+        rows.end_seq[at] = run["end_seq"]
+        rows.end_ts[at] = run["end_ts"]
+        rows.end_how[at] = run["end_how"]
+        rows.begin[at] = _event_of(p, r, follows(r, run["pfn"], run["nr_pages"]), False)
 
 
 @jit
@@ -261,9 +281,12 @@ def mark_blocks(records, base, first, nr_pages, handles, unlike):
 
 
 @jit
-def begin_open(p, records, handles, unlike, event_of, begin):
-    """Write into *begin* (n,) the event that began each open span; *event_of* (r,) has that of each record, or -1."""
-    for i in range(handles.size):
+def begin_open(p, records, handles, start, stop, unlike, event_of, begin):
+    """Write into *begin* the event that began each open span from *start* on, before *stop*.
+
+    *event_of* (r,) has that of each record, or -1.
+    """
+    for i in range(start, stop):
         handle = handles[i]
         if event_of[handle] < 0:
             event_of[handle] = _event_of(p, records[handle], unlike[handle] == 0, True)
@@ -271,19 +294,21 @@ def begin_open(p, records, handles, unlike, event_of, begin):
 
 
 @jit
-def end_ended(p, runs, order, end):
-    """Write into *end* (n,) the event that ended each span: one that began others in the same way, or one of its own."""
-    for i in range(order.size):
-        run = runs[order[i]]
+def end_ended(p, rows, start, stop, end):
+    """Write into *end* the event that ended each span from *start* on, before *stop*.
+
+    It is one that began others in the same way, or, if there is none, one of its own.
+    """
+    for i in range(start, stop):
         found = np.int32(-1)
-        event = _first_of(p, run["end_seq"])
+        event = _first_of(p, rows.end_seq[i])
         while event >= 0:
-            if p.acts[p.act[event], 2] == run["end_how"] and p.ts[event] == run["end_ts"]:
+            if p.acts[p.act[event], 2] == rows.end_how[i] and p.ts[event] == rows.end_ts[i]:
                 found = event
             event = p.next[event]
         if found < 0:
-            act = _ending_act(p, np.int64(run["end_how"]))
-            found = _add_event(p, run["end_seq"], run["end_ts"], ABSENT64, act, np.int32(-1), np.int32(-1))
+            act = _ending_act(p, np.int64(rows.end_how[i]))
+            found = _add_event(p, rows.end_seq[i], rows.end_ts[i], ABSENT64, act, np.int32(-1), np.int32(-1))
         end[i] = found
 
 

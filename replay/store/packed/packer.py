@@ -3,7 +3,7 @@
 Dimensions: n = spans that ended, m = runs that are open, e = events.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -24,6 +24,7 @@ from pagetrail.replay.store.packed.pack_jit import (
     WINDOW,
     Array,
     Pack,
+    Rows,
     begin_ended,
     begin_open,
     end_ended,
@@ -33,7 +34,6 @@ from pagetrail.replay.store.packed.pack_jit import (
     rehash_seqs,
 )
 from pagetrail.replay.store.packed.radix_jit import order_of
-from pagetrail.schemas.structs import concatenated
 
 ROWS_AT_ONCE: Final = 1 << 14
 """Rows that are packed at once: hash tables have room for so many more, and stay in the processor's caches."""
@@ -41,12 +41,6 @@ ROWS_AT_ONCE: Final = 1 << 14
 _LEAST_TABLE: Final = 1 << 4
 _WINDOW_A_ROW: Final = 4
 """The window has at most so many stream_seqs for each row: lost frames may leave a hole of any size between two events."""
-
-_RUN_ROW: Final = np.dtype(
-    [("pfn", np.int64), ("end_seq", np.int64), ("end_ts", np.int64), ("nr_pages", np.int64), ("generation", np.int32),
-     ("end_how", np.int8), ("kernel_view", np.int8)], align=True,
-)  # fmt: skip
-"""What is kept of a span that ended until its end is packed."""
 
 Spans = Iterable[tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]]
 """Runs, records, and the order of their rows by (pfn, begin_seq, end_seq); one part after another, in that order."""
@@ -101,8 +95,8 @@ class Packed:
 def pack(ended: Spans, tables: Tables, first_seq: int, rows: int) -> Packed:
     """Return the spans that *ended*, which are *rows*, and the open ones of *tables*; the stretch begins with *first_seq*."""
     packer = _Packer(first_seq, rows + int(tables.counts[LIVE]))
-    runs = packer.ended(ended)
-    return packer.done(runs, packer.open(tables))
+    found = packer.ended(ended, rows)
+    return packer.done(found, packer.open(tables))
 
 
 def order_of_spans(runs: NDArray[np.void], records: NDArray[np.void]) -> NDArray[np.int64]:
@@ -129,20 +123,14 @@ class _Packer:
             key=np.zeros(len(ACT_FIELDS), np.int64), counts=counts,
         )  # fmt: skip
 
-    def ended(self, spans: Spans) -> "_EndedRuns":
+    def ended(self, spans: Spans, rows: int) -> Rows:
         """Pack spans that ended: first what began them, as an end is most often the beginning of another one."""
-        kept: list[NDArray[np.void]] = [np.zeros(0, _RUN_ROW)]
-        begins: list[NDArray[np.int32]] = [np.zeros(0, np.int32)]
+        found, done = _rows(rows), 0
         for runs, records, order in spans:
-            begin = np.zeros(order.size, np.int32)
-            self._in_parts(order.size, lambda part, r=runs, s=records, o=order, b=begin: begin_ended(
-                self._pack, r, s, o[part], b[part]))  # fmt: skip
-            row = np.zeros(order.size, _RUN_ROW)
-            for name in _RUN_ROW.names or ():
-                row[name] = runs[name][order]
-            kept.append(row)
-            begins.append(begin)
-        return _EndedRuns(concatenated(kept), np.concatenate(begins))
+            for start, stop in self._parts(order.size):
+                begin_ended(self._pack, runs, records, order, start, stop, found, done)
+            done += order.size
+        return found
 
     def open(self, tables: Tables) -> PackedRuns:
         """Pack the open spans."""
@@ -153,35 +141,32 @@ class _Packer:
         found = [_no_runs()]
         for piece in live_pieces(tables):
             begin = np.zeros(piece.handles.size, np.int32)
-            self._in_parts(begin.size, lambda part, p=piece, b=begin: begin_open(
-                self._pack, records, p.handles[part], unlike, event_of, b[part]))  # fmt: skip
+            for start, stop in self._parts(begin.size):
+                begin_open(self._pack, records, piece.handles, start, stop, unlike, event_of, begin)
             found.append(_open_runs(piece, begin))
         return PackedRuns(*map(np.concatenate, zip(*found, strict=True)))
 
-    def done(self, ended: "_EndedRuns", opened: PackedRuns) -> Packed:
+    def done(self, rows: Rows, opened: PackedRuns) -> Packed:
         """Return all that was packed, its events in order."""
-        rows = ended.rows
-        end, order = np.zeros(rows.size, np.int32), np.arange(rows.size)
-        self._in_parts(rows.size, lambda part: end_ended(self._pack, rows, order[part], end[part]))
+        end = np.zeros(rows.pfn.size, np.int32)
+        for start, stop in self._parts(end.size):
+            end_ended(self._pack, rows, start, stop, end)
         p, counts = self._pack, self._pack.counts
         by_seq = order_of(p.seq[: counts[EVENTS]])
         number = np.empty(by_seq.size, np.int32)
         number[by_seq] = np.arange(by_seq.size, dtype=np.int32)
         return Packed(
-            ended=PackedRuns(
-                pfn=np.ascontiguousarray(rows["pfn"]), nr_pages=rows["nr_pages"].astype(np.int32),
-                begin=number[ended.begin], end=number[end], generation=np.ascontiguousarray(rows["generation"]),
-                kernel_view=np.ascontiguousarray(rows["kernel_view"]),
-            ),
+            ended=PackedRuns(rows.pfn, rows.nr_pages, number[rows.begin], number[end], rows.generation, rows.kernel_view),
             open=opened._replace(begin=number[opened.begin]),
             events=PackedEvents(*(array[by_seq] for array in (p.seq, p.ts, p.act, p.owner, p.age, p.detail))),
             acts=p.acts[: counts[ACTS]], owners=p.owners[: counts[OWNERS]], details=p.details[: counts[DETAILS]],
         )  # fmt: skip
 
-    def _in_parts(self, rows: int, pack: Callable[[slice], None]) -> None:
+    def _parts(self, rows: int) -> Iterator[tuple[int, int]]:
+        """Yield the parts, from and to, in which *rows* are packed, with room for each."""
         for start in range(0, rows, self._at_once):
             self._make_room()
-            pack(slice(start, start + self._at_once))
+            yield start, min(start + self._at_once, rows)
 
     def _make_room(self) -> None:
         """Make room for ``_at_once`` more of everything."""
@@ -206,11 +191,9 @@ class _Packer:
         self._pack = p._replace(**more)
 
 
-class _EndedRuns(NamedTuple):
-    """Spans that ended: _RUN_ROW, and the event that began each, by its number so far."""
-
-    rows: NDArray[np.void]
-    begin: NDArray[np.int32]
+def _rows(size: int) -> Rows:
+    dtypes = {"pfn": np.int64, "end_seq": np.int64, "end_ts": np.int64, "kernel_view": np.int8, "end_how": np.int8}
+    return Rows(**{name: np.zeros(size, dtypes.get(name, np.int32)) for name in Rows._fields})
 
 
 def _open_runs(piece: LivePiece, begin: NDArray[np.int32]) -> PackedRuns:

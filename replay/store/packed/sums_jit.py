@@ -31,8 +31,8 @@ def of_field(value, name):
 def event_hashes(seq, ts, age, act, owner, detail, of_acts, of_owners, of_details, evidence, names, found):
     """Write into *found* (e,) what each event adds to the hash of a span that it begins, without its block.
 
-    *evidence* (d,) are the times of details, ABSENT64: the event's own; *of_details* has what no detail adds at its end. *names* are of
-    begin_seq, begin_ts, alloc_ts and evidence_ts.
+    *evidence* (d,) are the times of details, ABSENT64: the event's own. *of_details* has what no detail adds at its end. *names*
+    are the hashes of begin_seq, begin_ts, alloc_ts and evidence_ts.
     """
     for i in range(seq.size):
         at = ts[i]

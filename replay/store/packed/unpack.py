@@ -10,8 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64, OPEN_END, RECORD_DTYPE, RUN_DTYPE
+from pagetrail.schemas.store.tables import arrow_schema
 
 _RUN_COLUMNS: Final = "pfn, nr_pages, begin_event, generation, kernel_view"
+_OF_RUNS: Final = frozenset(RUN_DTYPE.names or ())
 _FEW_EVENTS: Final = 8
 """Up to so many events are looked up one by one: DuckDB finds a row by its number without a scan, but not several."""
 
@@ -63,8 +65,7 @@ def runs_of(
 
 def events_until(db: duckdb.DuckDBPyConnection, at: At) -> int:
     """Return how many events of a file happened up to a point: they are in order."""
-    row = db.execute(f"SELECT count(*) FROM events WHERE {at.what} <= {at.value:d}").fetchone()
-    return int(row[0]) if row else 0
+    return int(db.execute(f"SELECT count(*) FROM events WHERE {at.what} <= {at.value:d}").fetchall()[0][0])
 
 
 def unpacked(db: duckdb.DuckDBPyConnection, kinds: Kinds, index: Columns) -> tuple[NDArray[np.void], NDArray[np.void]]:
@@ -84,6 +85,20 @@ def unpacked(db: duckdb.DuckDBPyConnection, kinds: Kinds, index: Columns) -> tup
     return runs, _records(
         db, kinds, {name: column[events.rows_of(begin)] for name, column in events.columns.items()}, runs["pfn"]
     )
+
+
+def span_table(runs: NDArray[np.void], records: NDArray[np.void]) -> pa.Table:
+    """Return spans as the columns of ``spans``: what is absent is null."""
+    columns = {}
+    for field in arrow_schema("spans"):
+        rows = runs if field.name in _OF_RUNS else records
+        if field.name not in (rows.dtype.names or ()):
+            columns[field.name] = pa.nulls(runs.size, field.type)  # the number of a record
+            continue
+        column = np.ascontiguousarray(rows[field.name])
+        mask = column == _absent(field.name, column.dtype)
+        columns[field.name] = pa.array(column, mask=mask if mask.any() else None)
+    return pa.table(columns, schema=arrow_schema("spans"))
 
 
 def _records(db: duckdb.DuckDBPyConnection, kinds: Kinds, begun: Columns, pfn: NDArray[np.int64]) -> NDArray[np.void]:

@@ -7,9 +7,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pagetrail.replay.store.state_digest import EndedSums, doubts_sum, quarantined_sum, spans_sum, values_sum
+from pagetrail.replay.fold.tables import new_tables
+from pagetrail.replay.store.packed.packer import order_of_spans, pack
+from pagetrail.replay.store.packed.sums import spans_sums
+from pagetrail.replay.store.state_digest import EndedSums, doubts_sum, quarantined_sum, values_sum
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.owner import DOUBT_DTYPE, RECORD_DTYPE, RUN_DTYPE, VALUE_DTYPE
+from tests.oracles import span_sums
 from tests.replay.states import folded
 from tests.replay.strategies import History, Machine, histories, history, to_frames
 
@@ -35,6 +39,14 @@ def test_the_state_digest_does_not_name_the_fold() -> None:
     correct, audited = (folded(to_frames(m.recordings, [4]), correct=value) for value in (True, False))
     assert correct.state_digests == audited.state_digests
     assert correct.digests != audited.digests
+
+
+def spans_sum(runs: np.ndarray, records: np.ndarray, comms: list[str], stack_ids: list[int]) -> int:
+    """Return the sum over packed spans, which is that over their columns."""
+    packed = pack([(runs, records, order_of_spans(runs, records))], new_tables(1), 0, runs.size)
+    found, _ = spans_sums(packed, comms, stack_ids)
+    assert found == span_sums.spans_sum(runs, records, comms, stack_ids)
+    return found
 
 
 def rows(dtype: np.dtype[np.void], size: int, **columns: object) -> np.ndarray:
