@@ -7,6 +7,7 @@ and no order is larger than a section.
 import numpy as np
 
 from pagetrail.replay.fold.block_jit import alloc_block, free_block, split_block
+from pagetrail.replay.fold.event_jit import settled
 from pagetrail.replay.fold.ghost_jit import step_over_ghosts
 from pagetrail.replay.fold.migrate_jit import migrate_head, set_reason
 from pagetrail.replay.fold.notice_jit import doubt, quarantine
@@ -134,6 +135,7 @@ def fold(t, o, e, base_seq, start, room_pages):
             recheck_moves(t, o, pfn, nr, seq, ts, e.cpu[i])
         if kind == _MIGRATE and not only_says_why:
             remember_move(t, o, seq, ts, e.cpu[i], e.src_pfn[i], pfn, written)
+        settled(t, seq, ts)
     return n, DONE
 
 

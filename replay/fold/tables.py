@@ -9,9 +9,20 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.schemas.owner import DOUBT_DTYPE, OPEN_END, RECORD_DTYPE, RUN_DTYPE
+from pagetrail.schemas.owner import (
+    ACT_FIELDS,
+    DETAIL_FIELDS,
+    DOUBT_DTYPE,
+    ENDED_RUN_DTYPE,
+    EVENT_DTYPE,
+    OPEN_END,
+    OWNER_FIELDS,
+    RECORD_DTYPE,
+    RUN_DTYPE,
+)
 from pagetrail.schemas.store.memory import forget
 from pagetrail.schemas.structs import concatenated, taken, whole
+from pagetrail.schemas.unique_rows_jit import rehash
 
 Array = NDArray[Any]
 """An array; a comment gives its dtype. NumPy's types have no structured dtypes, and mypy allows no casts between the others."""
@@ -26,8 +37,16 @@ class Tables(NamedTuple):
     generation: Array  # int32 (q,) number of extensions that the section has had
     records: Array  # void (r,) RECORD_DTYPE
     spare: Array  # int32 (r,) stack of unused records
-    runs: Array  # void closed spans: where and when (RUN_DTYPE) ...
-    closed: Array  # void ... and their records (RECORD_DTYPE), row by row
+    fresh: Array  # int32 (r,) records that the present event began
+    runs: Array  # void closed spans (ENDED_RUN_DTYPE)
+    events: Array  # void what began and ended spans (EVENT_DTYPE)
+    acts: Array  # int64 (a, 10) by ACT_FIELDS
+    owners: Array  # int64 (o, 7) by OWNER_FIELDS
+    details: Array  # int64 (d, 5) by DETAIL_FIELDS
+    act_table: Array  # int32 (power of 2,) hash table of rows of acts; -1: empty
+    owner_table: Array  # int32 likewise
+    detail_table: Array  # int32 likewise
+    key: Array  # int64 (10,) room for a row that is looked up
     doubts: Array  # void DOUBT_DTYPE
     quarantine: Array  # int64 (k, 4): seq, pfn, order, Anomaly
     anomalies: Array  # int64 (128, 4) by Anomaly: events, pages, seq of the first, 1 + seq of the last
@@ -37,7 +56,8 @@ class Tables(NamedTuple):
 
 
 SPARE, LIVE, RUNS, DOUBTS, QUARANTINE, EVENTS, LAST_TS, LAST_SEQ, MOVES = range(9)
-COUNTS = 9
+FRESH, EVENT_ROWS, ACTS, OWNERS, DETAILS, SETTLED_RUNS, SETTLED_EVENTS = range(9, 16)
+COUNTS = 16
 MOVE_ROWS = 1 << 10
 """Migrations that are remembered: events on their sources, and losses of them, may turn out to have come first."""
 MOVE_TS, MOVE_CPU, MOVE_SRC, MOVE_PFN, MOVE_UNORDERED, MOVE_PAGES, MOVE_DOUBTED = range(7)
@@ -49,6 +69,10 @@ NO_EVENT = np.iinfo(np.int64).min
 ROWS_A_PAGE, ROWS_BESIDES = 2, 8
 """An event on n pages gets room for 2 n + 8 rows in each table; ``room_jit.py`` gives the number that it may write."""
 QUARANTINE_ROWS = 2
+EVENTS_A_ROW = 3
+"""For each row of room so many of events: for a record that it begins, and for the beginning and the end of a span that it ends."""
+TAKES_A_ROW = 2
+"""For each row of room, so many records may be taken in an event: some are given back before it is over."""
 
 _MOVED_BYTES: Final = 1 << 22
 """So much of an array is moved at once to a larger one: both are never there as a whole."""
@@ -64,8 +88,9 @@ def new_tables(pages_per_section: int) -> Tables:
         generation=np.zeros(0, np.int32),
         records=np.zeros(records, RECORD_DTYPE),
         spare=np.arange(records - 1, -1, -1, dtype=np.int32),
-        runs=np.zeros(1 << 13, RUN_DTYPE),
-        closed=np.zeros(1 << 13, RECORD_DTYPE),
+        fresh=np.zeros(records, np.int32),
+        runs=np.zeros(1 << 13, ENDED_RUN_DTYPE),
+        **_no_events(),
         doubts=np.zeros(1 << 12, DOUBT_DTYPE),
         quarantine=np.zeros((1 << 8, 4), np.int64),
         anomalies=np.zeros((ANOMALY_ROWS, 4), np.int64),
@@ -77,6 +102,40 @@ def new_tables(pages_per_section: int) -> Tables:
     tables.counts[LAST_TS] = NO_EVENT
     tables.counts[LAST_SEQ] = -1
     return tables
+
+
+def _no_events() -> dict[str, Array]:
+    """Return the arrays of events before the first one."""
+    sizes = {"acts": len(ACT_FIELDS), "owners": len(OWNER_FIELDS), "details": len(DETAIL_FIELDS)}
+    tables = {name: np.full(1 << 8, -1, np.int32) for name in ("act_table", "owner_table", "detail_table")}
+    rows = {name: np.zeros((1 << 7, width), np.int64) for name, width in sizes.items()}
+    return {"events": np.zeros(1 << 13, EVENT_DTYPE), **rows, **tables, "key": np.zeros(len(ACT_FIELDS), np.int64)}
+
+
+def with_events(
+    tables: Tables,
+    *,
+    runs: NDArray[np.void],
+    events: NDArray[np.void],
+    acts: NDArray[np.int64],
+    owners: NDArray[np.int64],
+    details: NDArray[np.int64],
+) -> Tables:
+    """Return *tables* with these runs that ended, events, and what those refer to, in place of its own."""
+    counts = tables.counts
+    counts[[RUNS, EVENT_ROWS, ACTS, OWNERS, DETAILS]] = [len(rows) for rows in (runs, events, acts, owners, details)]
+    counts[[FRESH, SETTLED_RUNS, SETTLED_EVENTS]] = 0, len(runs), len(events)
+    small = np.full(1, -1, np.int32)
+    tables = tables._replace(
+        runs=runs, events=events, acts=acts, owners=owners, details=details, act_table=small, owner_table=small, detail_table=small
+    )  # fmt: skip
+    return with_event_rows(tables, EVENTS_A_ROW * ROWS_BESIDES)
+
+
+def without_ended(tables: Tables) -> Tables:
+    """Return *tables* with new arrays for what ended and for events, which have none: the old ones are a segment's."""
+    tables.counts[[RUNS, FRESH, EVENT_ROWS, ACTS, OWNERS, DETAILS, SETTLED_RUNS, SETTLED_EVENTS]] = 0
+    return tables._replace(runs=np.zeros(1 << 13, ENDED_RUN_DTYPE), **_no_events())
 
 
 def grown(array: Array, size: int, used: int | None = None) -> Array:
@@ -109,12 +168,27 @@ def with_room(tables: Tables, pages: int) -> Tables:
     counts = tables.counts
     if counts[SPARE] < need:
         tables = with_records(tables, int(counts[SPARE]) + max(need, tables.records.shape[0]))
+    tables = with_event_rows(tables, EVENTS_A_ROW * need)
     return tables._replace(
         runs=_with_rows(tables.runs, int(counts[RUNS]), need),
-        closed=_with_rows(tables.closed, int(counts[RUNS]), need),
+        fresh=_with_rows(tables.fresh, int(counts[FRESH]), TAKES_A_ROW * need),
         doubts=_with_rows(tables.doubts, int(counts[DOUBTS]), need),
         quarantine=_with_rows(tables.quarantine, int(counts[QUARANTINE]), QUARANTINE_ROWS),
     )
+
+
+def with_event_rows(tables: Tables, rows: int) -> Tables:
+    """Return *tables* with room for so many events, and for as many acts, owners and details; hash tables stay half empty."""
+    counts = tables.counts
+    more: dict[str, Array] = {"events": _with_rows(tables.events, int(counts[EVENT_ROWS]), rows)}
+    kinds = (("acts", "act_table", ACTS), ("owners", "owner_table", OWNERS), ("details", "detail_table", DETAILS))
+    for name, table, which in kinds:
+        used = int(counts[which])
+        more[name] = _with_rows(getattr(tables, name), used, rows)
+        if 2 * (used + rows) > getattr(tables, table).size:
+            more[table] = np.full(1 << (4 * (used + rows)).bit_length(), -1, np.int32)
+            rehash(more[name], used, more[table])
+    return tables._replace(**more)
 
 
 def with_doubts(tables: Tables, rows: int) -> Tables:
@@ -190,6 +264,21 @@ def live_pieces(tables: Tables) -> Iterator[LivePiece]:
                 first, nr_pages = starts[known].astype(np.int32), lengths[known].astype(np.int32)
                 generation = int(tables.generation[section_nr])
                 yield LivePiece(section_nr * handles.size, generation, view, first, nr_pages, handles[starts[known]])
+
+
+def open_runs(tables: Tables) -> NDArray[np.void]:
+    """Return the open spans of ``live_pieces`` as ENDED_RUN_DTYPE; they have no *end_event*."""
+    pieces = list(live_pieces(tables))
+    runs = np.zeros(sum(piece.handles.size for piece in pieces), ENDED_RUN_DTYPE)
+    runs["end_event"] = -1
+    done = 0
+    for piece in pieces:
+        some = runs[done : done + piece.handles.size]
+        some["pfn"], some["nr_pages"] = piece.first.astype(np.int64) + piece.base, piece.nr_pages
+        some["begin_event"] = tables.records["event"][piece.handles]
+        some["generation"], some["kernel_view"] = piece.generation, piece.view
+        done += some.size
+    return runs
 
 
 def live_rows(tables: Tables) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:

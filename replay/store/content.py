@@ -11,11 +11,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.facts import plain
-from pagetrail.replay.fold.tables import ANOMALY_ROWS, live_pieces
+from pagetrail.replay.fold.tables import ANOMALY_ROWS
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said
 from pagetrail.replay.rules.stretch import Stretch
 from pagetrail.replay.store.digest import facts_digest, join_digests, packed_digest, said_digest, values_digest
-from pagetrail.replay.store.ended_rows import ROWS_AT_ONCE, EndedRows
+from pagetrail.replay.store.doubts import ROWS_AT_ONCE, Doubts
 from pagetrail.replay.store.open_records import open_records_rows
 from pagetrail.replay.store.packed.file_rows import FileTexts, packed_batches
 from pagetrail.replay.store.packed.packer import pack
@@ -62,8 +62,8 @@ class Content:
     def __init__(self, stretch: Stretch, parent: Link) -> None:
         s = self.stretch = stretch
         self.parent = parent
-        self._ended_rows = EndedRows(s)
-        self._packed = pack(self._ended_rows.spans(), s.tables, s.origin.first_seq, self._ended_rows.nr_spans)
+        self._doubts = Doubts(s)
+        self._packed = pack(s)
         self._texts = FileTexts.of(self._packed, s.comms, s.stacks)
         self._ended_sum, self._live_sum = spans_sums(self._packed, s.comms, s.stacks.ids)
         self.digest = self._digest()
@@ -77,7 +77,7 @@ class Content:
             self.parent.digest.encode(),
             f"{o.host}\0{o.boot_id}\0{o.digest_name}\0{o.first_seq}\0{o.last_seq}".encode(),
             packed_digest(self._packed, self._texts),
-            self._ended_rows.doubts_digest(),
+            self._doubts.digest(),
             s.anomalies.tobytes(),
             self._facts_digest,
             *values_digest(s.values, s.live_values, s.facts.fields),
@@ -90,7 +90,7 @@ class Content:
         return EndedSums(
             spans=self._ended_sum,
             values=values_sum(s.values, s.facts.fields),
-            doubts=self._ended_rows.doubts_sum(),
+            doubts=self._doubts.sum(),
             quarantined=quarantined_sum(s.quarantined),
         )
 
@@ -115,7 +115,7 @@ class Content:
         """Return the rows of every table of the file, by name; those of spans and differences are made while they are drawn."""
         large = {
             **packed_batches(self._packed, self._texts),
-            "doubts": self._ended_rows.doubts(), "audit_differences": self._differences(), "state": self._state_rows(),
+            "doubts": self._doubts.batches(), "audit_differences": self._differences(), "state": self._state_rows(),
         }  # fmt: skip
         return large | {name: iter(table.to_batches(ROWS_AT_ONCE)) for name, table in self._small().items()}
 
@@ -156,8 +156,8 @@ class Content:
             "rules": s.facts.rules.name, "host": o.host, "boot_id": o.boot_id, "tip": int(o.tip), "first_seq": o.first_seq,
             "last_seq": o.last_seq, "first_ts": o.last_ts if o.first_ts is None else o.first_ts, "last_ts": o.last_ts,
             "digest": self.digest, "state_digest": self.state_digest, "parent_digest": self.parent.digest,
-            "doubts_reach_back_to": self._ended_rows.doubts_reach_back_to(),
-            "live_pages": sum(int(piece.nr_pages.sum()) for piece in live_pieces(s.tables) if piece.view == 0),
+            "doubts_reach_back_to": self._doubts.reach_back_to(),
+            "live_pages": int(s.open_runs["nr_pages"][s.open_runs["kernel_view"] == 0].sum()),
         }  # fmt: skip
         return {key: "" if value is None else str(value) for key, value in values.items()}
 

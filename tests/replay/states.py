@@ -20,6 +20,7 @@ from pagetrail.replay.fold.tables import (
     QUARANTINE,
     RUNS,
     SPARE,
+    Tables,
     lasting_doubts,
     live_rows,
     remembered_moves,
@@ -36,7 +37,17 @@ from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.frames import Frame, decode_frame
 from pagetrail.schemas.log.contract import MAX_READ_BYTES
-from pagetrail.schemas.owner import OPEN_END, RECORD_DTYPE, Anomaly, Evidence
+from pagetrail.schemas.owner import (
+    ABSENT64,
+    ACT_FIELDS,
+    DETAIL_FIELDS,
+    OPEN_END,
+    OWNER_FIELDS,
+    RECORD_DTYPE,
+    RUN_DTYPE,
+    Anomaly,
+    Evidence,
+)
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.names import fold_name, stream_name
 from tests.oracles.fold.oracle import Reference
@@ -77,11 +88,42 @@ def live_state(engine: StreamEngine) -> State:
     return state
 
 
+def ended_spans(t: Tables) -> tuple[np.ndarray, np.ndarray]:
+    """Return the spans that ended in the present stretch, in that order: RUN_DTYPE and RECORD_DTYPE."""
+    ended = t.runs[: t.counts[RUNS]]
+    runs, records = np.zeros(ended.size, RUN_DTYPE), np.zeros(ended.size, RECORD_DTYPE)
+    for run, record, row in zip(runs, records, ended, strict=True):
+        begun, over = t.events[row["begin_event"]], t.events[row["end_event"]]
+        for name in ("pfn", "nr_pages", "generation", "kernel_view"):
+            run[name] = row[name]
+        run["end_seq"], run["end_ts"], run["end_how"] = (
+            over["seq"],
+            over["ts"],
+            t.acts[over["act"], ACT_FIELDS.index("how")],
+        )
+        for fields, values in ((ACT_FIELDS, t.acts[begun["act"]]), (OWNER_FIELDS, t.owners[begun["owner"]])):
+            for name, value in zip(fields, values.tolist(), strict=True):
+                record[name] = np.iinfo(record[name].dtype).min if value == ABSENT64 else value
+        detail = (
+            dict(zip(DETAIL_FIELDS, t.details[begun["detail"]].tolist(), strict=True)) if begun["detail"] >= 0 else {}
+        )
+        for name in ("ts_nsec", "free_ts_nsec", "src_pfn"):
+            record[name] = detail.get(name, ABSENT64)
+        record["begin_seq"], record["begin_ts"], record["evidence_ts"] = begun["seq"], begun["ts"], begun["ts"]
+        if detail.get("evidence_ts", ABSENT64) != ABSENT64:
+            record["evidence_ts"] = detail["evidence_ts"]
+        record["alloc_ts"] = ABSENT64 if begun["age"] == ABSENT64 else begun["ts"] - begun["age"]
+        order = max(int(record["order"]), 0)
+        record["block_pfn"] = row["pfn"] >> order << order
+        if detail.get("block_pfn", ABSENT64) != ABSENT64:
+            record["block_pfn"] = detail["block_pfn"]
+    return runs, records
+
+
 def closed_spans(engine: StreamEngine) -> Counter[Span]:
     """Return the spans that ended in the present stretch, page by page, without those that covered no instant."""
-    t = engine.state.tables
     spans: Counter[Span] = Counter()
-    for run, record in zip(t.runs[: t.counts[RUNS]], t.closed[: t.counts[RUNS]], strict=True):
+    for run, record in zip(*ended_spans(engine.state.tables), strict=True):
         if record["begin_seq"] == run["end_seq"]:
             continue
         content = said(engine, record)

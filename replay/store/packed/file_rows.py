@@ -9,10 +9,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.replay.fold.decode import StackTable
-from pagetrail.replay.store.packed.pack_jit import ACT_FIELDS, DETAIL_FIELDS, OWNER_FIELDS
-from pagetrail.replay.store.packed.packer import Packed, PackedRuns
+from pagetrail.replay.store.packed.packer import Packed
 from pagetrail.replay.store.text_id import text_id
-from pagetrail.schemas.owner import ABSENT64
+from pagetrail.schemas.owner import ABSENT64, ACT_FIELDS, DETAIL_FIELDS, OWNER_FIELDS
 from pagetrail.schemas.store.tables import arrow_schema
 
 ROWS_AT_ONCE = 1 << 17
@@ -66,8 +65,8 @@ def packed_batches(packed: Packed, texts: FileTexts) -> dict[str, Iterator[pa.Re
     """Return the rows of the tables of spans, by name."""
     acts, owners = texts.of_file(packed)
     return {
-        "ended_runs": _runs("ended_runs", packed.ended),
-        "open_runs": _runs("open_runs", packed.open),
+        "ended_runs": _batches("ended_runs", packed.ended._asdict()),
+        "open_runs": _batches("open_runs", packed.open._asdict()),
         "events": _batches("events", packed.events._asdict()),
         "acts": _batches("acts", _by_id(acts, ACT_FIELDS)),
         "owners": _batches("owners", _by_id(owners, OWNER_FIELDS)),
@@ -88,13 +87,6 @@ def _used(packed: Packed, kind: str) -> list[int]:
 
 def _by_id(rows: NDArray[np.int64], fields: Sequence[str]) -> dict[str, NDArray[np.int64]]:
     return {"id": np.arange(rows.shape[0])} | {name: np.ascontiguousarray(rows[:, i]) for i, name in enumerate(fields)}
-
-
-def _runs(name: str, runs: PackedRuns) -> Iterator[pa.RecordBatch]:
-    columns = {
-        ("begin_event" if n == "begin" else "end_event" if n == "end" else n): c for n, c in runs._asdict().items()
-    }
-    return _batches(name, columns)
 
 
 def _batches(name: str, columns: Mapping[str, NDArray[Any]]) -> Iterator[pa.RecordBatch]:

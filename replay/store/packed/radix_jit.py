@@ -1,4 +1,4 @@
-"""Sorting 64-bit keys in a few passes over them, 11 bits at a time."""
+"""Sorting by 64-bit keys in a few passes over them, 11 bits at a time."""
 
 from typing import Final
 
@@ -28,6 +28,19 @@ def _pass(keys, order, to_order, counts, low, shift):
         bucket = ((keys[row] - low) >> shift) & (_BUCKETS - 1)
         to_order[counts[bucket]] = row
         counts[bucket] += 1
+
+
+@jit
+def runs_by_page(runs, order, columns):
+    """Write runs (ENDED_RUN_DTYPE) into *columns*, an array for each field by its name, in the order of *order* (n,)."""
+    for i in range(order.size):
+        run = runs[order[i]]
+        columns.pfn[i] = run["pfn"]
+        columns.nr_pages[i] = run["nr_pages"]
+        columns.begin_event[i] = run["begin_event"]
+        columns.end_event[i] = run["end_event"]
+        columns.generation[i] = run["generation"]
+        columns.kernel_view[i] = run["kernel_view"]
 
 
 def order_of(keys: NDArray[np.int64]) -> NDArray[np.int64]:

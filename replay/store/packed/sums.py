@@ -6,10 +6,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.replay.store.packed.pack_jit import ACT_FIELDS, DETAIL_FIELDS, OWNER_FIELDS
 from pagetrail.replay.store.packed.packer import Packed, PackedRuns
 from pagetrail.replay.store.packed.sums_jit import event_hashes, rows_sum
 from pagetrail.replay.store.state_digest import ABSENT_HASHED, mixed, name_hash, wide
+from pagetrail.schemas.owner import ACT_FIELDS, DETAIL_FIELDS, OWNER_FIELDS
 
 _TEXTS: Final = ("comm", "free_comm")
 _STACKS: Final = ("stack", "free_stack")

@@ -73,7 +73,7 @@ def rows_sum(
     lanes,
     found,
 ):
-    """Add to *found* (2,) the sums over runs; *end* is empty where they are open.
+    """Add to *found* (2,) the sums over runs; *end* is -1 where they are open.
 
     *orders* and *hows* (a,) are those of acts, *blocks* (d,) those of details. *names* are those of block_pfn, end_seq, end_ts,
     generation, end_how and kernel_view, *lanes* (6,) those of the coefficients of both halves.
@@ -82,7 +82,7 @@ def rows_sum(
     for i in range(pfn.size):
         b = begin[i]
         end_seq, end_ts, end_how = open_end, open_end, np.int64(0)
-        if end.size > 0:
+        if end[i] >= 0:
             end_seq, end_ts, end_how = seq[end[i]], ts[end[i]], hows[act[end[i]]]
             if end_seq == seq[b]:
                 continue
