@@ -216,19 +216,6 @@ ENDED_RUN_DTYPE: Final = np.dtype(
     align=True,
 )
 
-# What began or ended spans.
-EVENT_DTYPE: Final = np.dtype(
-    [
-        ("seq", np.int64),
-        ("ts", np.int64),
-        ("age", np.int64),  # ns since the owner allocated
-        ("act", np.int32),  # row of acts
-        ("owner", np.int32),  # row of owners; -1: it began no span
-        ("detail", np.int32),  # row of details; -1: none
-    ],
-    align=True,
-)
-
 ACT_FIELDS: Final = (
     "state", "evidence", "how", "cpu", "order", "unordered", "free_pid", "free_tgid", "free_comm", "free_stack",
 )  # fmt: skip

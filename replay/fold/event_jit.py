@@ -84,7 +84,7 @@ def _detail_of(t, r):
     The first page of a block that was allocated or freed follows from any of its pages, and its order: the fold takes no other.
     """
     how = r["how"]
-    whole = how == _H_ALLOC or how == _H_FREE or how == _H_DRAIN or how == _H_REFILL or how == _H_ISOLATE
+    whole = how in (_H_ALLOC, _H_FREE, _H_DRAIN, _H_REFILL, _H_ISOLATE)
     follows = whole and r["order"] >= 0 and r["block_pfn"] & ((np.int64(1) << r["order"]) - 1) == 0
     same_time = r["evidence_ts"] == r["begin_ts"]
     none = r["ts_nsec"] == ABSENT64 and r["free_ts_nsec"] == ABSENT64 and r["src_pfn"] == ABSENT64
@@ -118,13 +118,13 @@ def _ending_act(t, how):
 def _add_event(t, seq, ts, age, act, owner, detail):
     event = np.int32(t.counts[EVENT_ROWS])
     t.counts[EVENT_ROWS] = event + 1
-    e = t.events[event]
-    e["seq"] = seq
-    e["ts"] = ts
-    e["age"] = age
-    e["act"] = act
-    e["owner"] = owner
-    e["detail"] = detail
+    e = t.events
+    e.seq[event] = seq
+    e.ts[event] = ts
+    e.age[event] = age
+    e.act[event] = act
+    e.owner[event] = owner
+    e.detail[event] = detail
     return event
 
 
@@ -156,7 +156,7 @@ def settled(t, seq, ts):
         how = np.int64(_ENDED_BY) - t.runs[i]["end_event"]
         found = np.int32(-1)
         for event in range(first, t.counts[EVENT_ROWS]):
-            if t.events[event]["seq"] == seq and t.acts[t.events[event]["act"], _HOW] == how:
+            if t.events.seq[event] == seq and t.acts[t.events.act[event], _HOW] == how:
                 found = np.int32(event)
                 break
         if found < 0:
@@ -189,21 +189,20 @@ def carry(old, t, used, number):
     for event in range(used.size):
         if used[event] == 0:
             continue
-        e = old.events[event]
-        key = t.key
+        e, key = old.events, t.key
         for i in range(t.acts.shape[1]):
-            key[i] = old.acts[e["act"], i]
+            key[i] = old.acts[e.act[event], i]
         act = row_of(t.acts, t.act_table, key, t.acts.shape[1], t.counts, ACTS)
         owner, detail = np.int32(-1), np.int32(-1)
-        if e["owner"] >= 0:
+        if e.owner[event] >= 0:
             for i in range(t.owners.shape[1]):
-                key[i] = old.owners[e["owner"], i]
+                key[i] = old.owners[e.owner[event], i]
             owner = row_of(t.owners, t.owner_table, key, t.owners.shape[1], t.counts, OWNERS)
-        if e["detail"] >= 0:
+        if e.detail[event] >= 0:
             for i in range(t.details.shape[1]):
-                key[i] = old.details[e["detail"], i]
+                key[i] = old.details[e.detail[event], i]
             detail = row_of(t.details, t.detail_table, key, t.details.shape[1], t.counts, DETAILS)
-        number[event] = _add_event(t, e["seq"], e["ts"], e["age"], act, owner, detail)
+        number[event] = _add_event(t, e.seq[event], e.ts[event], e.age[event], act, owner, detail)
     for handle in range(t.records.shape[0]):
         if t.records[handle]["pages"] > 0:
             t.records[handle]["event"] = number[t.records[handle]["event"]]

@@ -65,7 +65,7 @@ def has_room(t, nr):
         c[SPARE] >= need
         and t.runs.shape[0] - c[RUNS] >= need
         and t.fresh.shape[0] - c[FRESH] >= TAKES_A_ROW * need
-        and t.events.shape[0] - c[EVENT_ROWS] >= events
+        and t.events.seq.shape[0] - c[EVENT_ROWS] >= events
         and t.acts.shape[0] - c[ACTS] >= events
         and t.owners.shape[0] - c[OWNERS] >= events
         and t.details.shape[0] - c[DETAILS] >= events

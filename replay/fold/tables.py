@@ -14,7 +14,6 @@ from pagetrail.schemas.owner import (
     DETAIL_FIELDS,
     DOUBT_DTYPE,
     ENDED_RUN_DTYPE,
-    EVENT_DTYPE,
     OPEN_END,
     OWNER_FIELDS,
     RECORD_DTYPE,
@@ -28,6 +27,23 @@ Array = NDArray[Any]
 """An array; a comment gives its dtype. NumPy's types have no structured dtypes, and mypy allows no casts between the others."""
 
 
+class EventColumns(NamedTuple):
+    """What began and ended spans, by stream_seq: e events."""
+
+    seq: Array  # int64 stream_seq
+    ts: Array  # int64 trace clock, ns
+    act: Array  # int32 row of acts
+    owner: Array  # int32 row of owners; -1: it began no span
+    age: Array  # int64 ns since the owner allocated; ABSENT64: unknown
+    detail: Array  # int32 row of details; -1: none
+
+
+def no_events(size: int) -> EventColumns:
+    """Return columns for so many events."""
+    wide = {name: np.zeros(size, np.int64) for name in ("seq", "ts", "age")}
+    return EventColumns(**wide, **{name: np.zeros(size, np.int32) for name in ("act", "owner", "detail")})
+
+
 class Tables(NamedTuple):
     """The arrays that the jit functions work on. When one has to grow, the whole tuple is replaced."""
 
@@ -39,7 +55,7 @@ class Tables(NamedTuple):
     spare: Array  # int32 (r,) stack of unused records
     fresh: Array  # int32 (r,) records that the present event began
     runs: Array  # void closed spans (ENDED_RUN_DTYPE)
-    events: Array  # void what began and ended spans (EVENT_DTYPE)
+    events: EventColumns  # (e,) what began and ended spans
     acts: Array  # int64 (a, 10) by ACT_FIELDS
     owners: Array  # int64 (o, 7) by OWNER_FIELDS
     details: Array  # int64 (d, 5) by DETAIL_FIELDS
@@ -56,8 +72,8 @@ class Tables(NamedTuple):
 
 
 SPARE, LIVE, RUNS, DOUBTS, QUARANTINE, EVENTS, LAST_TS, LAST_SEQ, MOVES = range(9)
-FRESH, EVENT_ROWS, ACTS, OWNERS, DETAILS, SETTLED_RUNS, SETTLED_EVENTS = range(9, 16)
-COUNTS = 16
+FRESH, EVENT_ROWS, ACTS, OWNERS, DETAILS, SETTLED_RUNS, SETTLED_EVENTS, MET = range(9, 17)
+COUNTS = 17
 MOVE_ROWS = 1 << 10
 """Migrations that are remembered: events on their sources, and losses of them, may turn out to have come first."""
 MOVE_TS, MOVE_CPU, MOVE_SRC, MOVE_PFN, MOVE_UNORDERED, MOVE_PAGES, MOVE_DOUBTED = range(7)
@@ -73,6 +89,7 @@ EVENTS_A_ROW = 3
 """For each row of room so many of events: for a record that it begins, and for the beginning and the end of a span that it ends."""
 TAKES_A_ROW = 2
 """For each row of room, so many records may be taken in an event: some are given back before it is over."""
+_FIRST_ROWS: Final = 1 << 13
 
 _MOVED_BYTES: Final = 1 << 22
 """So much of an array is moved at once to a larger one: both are never there as a whole."""
@@ -89,8 +106,7 @@ def new_tables(pages_per_section: int) -> Tables:
         records=np.zeros(records, RECORD_DTYPE),
         spare=np.arange(records - 1, -1, -1, dtype=np.int32),
         fresh=np.zeros(records, np.int32),
-        runs=np.zeros(1 << 13, ENDED_RUN_DTYPE),
-        **_no_events(),
+        **_nothing_ended(_FIRST_ROWS, _FIRST_ROWS),
         doubts=np.zeros(1 << 12, DOUBT_DTYPE),
         quarantine=np.zeros((1 << 8, 4), np.int64),
         anomalies=np.zeros((ANOMALY_ROWS, 4), np.int64),
@@ -104,27 +120,30 @@ def new_tables(pages_per_section: int) -> Tables:
     return tables
 
 
-def _no_events() -> dict[str, Array]:
-    """Return the arrays of events before the first one."""
+def _nothing_ended(runs: int, events: int) -> dict[str, Any]:
+    """Return the arrays of what ended, and of events, before the first one, with room for so many."""
     sizes = {"acts": len(ACT_FIELDS), "owners": len(OWNER_FIELDS), "details": len(DETAIL_FIELDS)}
     tables = {name: np.full(1 << 8, -1, np.int32) for name in ("act_table", "owner_table", "detail_table")}
     rows = {name: np.zeros((1 << 7, width), np.int64) for name, width in sizes.items()}
-    return {"events": np.zeros(1 << 13, EVENT_DTYPE), **rows, **tables, "key": np.zeros(len(ACT_FIELDS), np.int64)}
+    ended = {"runs": np.zeros(runs, ENDED_RUN_DTYPE), "events": no_events(events)}
+    return {**ended, **rows, **tables, "key": np.zeros(len(ACT_FIELDS), np.int64)}
 
 
 def with_events(
     tables: Tables,
     *,
     runs: NDArray[np.void],
-    events: NDArray[np.void],
+    events: EventColumns,
     acts: NDArray[np.int64],
     owners: NDArray[np.int64],
     details: NDArray[np.int64],
 ) -> Tables:
     """Return *tables* with these runs that ended, events, and what those refer to, in place of its own."""
     counts = tables.counts
-    counts[[RUNS, EVENT_ROWS, ACTS, OWNERS, DETAILS]] = [len(rows) for rows in (runs, events, acts, owners, details)]
-    counts[[FRESH, SETTLED_RUNS, SETTLED_EVENTS]] = 0, len(runs), len(events)
+    counts[[RUNS, EVENT_ROWS, ACTS, OWNERS, DETAILS]] = [
+        len(rows) for rows in (runs, events.seq, acts, owners, details)
+    ]
+    counts[[FRESH, SETTLED_RUNS, SETTLED_EVENTS]] = 0, len(runs), len(events.seq)
     small = np.full(1, -1, np.int32)
     tables = tables._replace(
         runs=runs, events=events, acts=acts, owners=owners, details=details, act_table=small, owner_table=small, detail_table=small
@@ -133,9 +152,13 @@ def with_events(
 
 
 def without_ended(tables: Tables) -> Tables:
-    """Return *tables* with new arrays for what ended and for events, which have none: the old ones are a segment's."""
+    """Return *tables* with new arrays for what ended and for events, which have none: the old ones are a segment's.
+
+    They have room for as many as the old ones had, and some more, so that they need not grow: memory is taken when it is written.
+    """
+    used = [int(tables.counts[index]) for index in (RUNS, EVENT_ROWS)]
     tables.counts[[RUNS, FRESH, EVENT_ROWS, ACTS, OWNERS, DETAILS, SETTLED_RUNS, SETTLED_EVENTS]] = 0
-    return tables._replace(runs=np.zeros(1 << 13, ENDED_RUN_DTYPE), **_no_events())
+    return tables._replace(**_nothing_ended(*(size + size // 8 + _FIRST_ROWS for size in used)))
 
 
 def grown(array: Array, size: int, used: int | None = None) -> Array:
@@ -180,7 +203,8 @@ def with_room(tables: Tables, pages: int) -> Tables:
 def with_event_rows(tables: Tables, rows: int) -> Tables:
     """Return *tables* with room for so many events, and for as many acts, owners and details; hash tables stay half empty."""
     counts = tables.counts
-    more: dict[str, Array] = {"events": _with_rows(tables.events, int(counts[EVENT_ROWS]), rows)}
+    events = EventColumns(*(_with_rows(column, int(counts[EVENT_ROWS]), rows) for column in tables.events))
+    more: dict[str, Any] = {"events": events}
     kinds = (("acts", "act_table", ACTS), ("owners", "owner_table", OWNERS), ("details", "detail_table", DETAILS))
     for name, table, which in kinds:
         used = int(counts[which])

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from pagetrail.replay.facts.facts import MISSING_FRAMES
 from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.replay.fold.decode import Events, decode
-from pagetrail.replay.fold.fold_jit import DONE, RARE, ROOM, SEAL, SECTION, fold, is_rare
+from pagetrail.replay.fold.fold_jit import DONE, RARE, ROOM, SEAL, SECTION, fold, is_full, is_rare
 from pagetrail.replay.fold.notice_jit import doubt
 from pagetrail.replay.fold.options import OPT_FLOOR, OPT_MAX_PFN
-from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT
+from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, NO_EVENT
 from pagetrail.replay.rules.baselines import drop_baseline
 from pagetrail.replay.rules.dumped.noting import without_ended
 from pagetrail.replay.rules.event_row import EventRow
@@ -154,7 +154,7 @@ class StreamEngine:
         """Return whether the segment ends before an event at *ts*: a function of the events alone (as in ``fold``)."""
         counts = self.state.tables.counts
         rises = counts[LAST_TS] != NO_EVENT and ts > counts[LAST_TS]
-        return bool(rises and counts[EVENTS] > max(self.state.opts[OPT_FLOOR], counts[LIVE]))
+        return bool(rises and is_full(self.state.tables, self.state.opts))
 
     def _note_doubts_that_last(self) -> None:
         """Note that the segment which ends here casts doubts until new evidence comes, if it does."""

@@ -9,8 +9,8 @@ from pagetrail.schemas.linux.releases import KernelRules
 from pagetrail.schemas.store.names import fold_name
 from pagetrail.schemas.store.tables import DIGEST_VERSION, FOLD_VERSION
 
-SEGMENT_FLOOR: Final = 131_072
-"""Least number of events in a segment: with fewer, the fixed size of the file would exceed theirs."""
+SEGMENT_FLOOR: Final = 1 << 20
+"""Least number of events in a segment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

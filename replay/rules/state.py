@@ -121,7 +121,8 @@ class StreamState:
             + (0 if self.baseline is None else self.baseline.rows.nbytes)
         )
         held += sum(array.nbytes for array in (*self.said.rows, self.said.values, self.said.stamps))
-        return sum(array.nbytes for array in self.tables) + held
+        arrays = [array for array in self.tables if isinstance(array, np.ndarray)]
+        return sum(array.nbytes for array in (*arrays, *self.tables.events)) + held
 
     def make_room(self, pages: int, most_doubts: int = MOST_DOUBTS) -> None:
         """Make room for an event on *pages* pages: doubts leave the tables first, if they are more than *most_doubts*."""

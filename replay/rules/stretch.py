@@ -21,6 +21,7 @@ from pagetrail.replay.fold.tables import (
     OWNERS,
     QUARANTINE,
     RUNS,
+    EventColumns,
     lasting_doubts,
     open_runs,
     remembered_moves,
@@ -71,7 +72,7 @@ class Stretch:
     open_runs
         (m,) ENDED_RUN_DTYPE: runs whose spans are open at its end, by (kernel_view, pfn).
     events, acts, owners, details
-        (e,) EVENT_DTYPE: what began and ended these spans, by stream_seq. (a, 10), (o, 7), (d, 5) int64: what events refer to, by
+        (e,): what began and ended these spans, by stream_seq. (a, 10), (o, 7), (d, 5) int64: what events refer to, by
         ACT_FIELDS, OWNER_FIELDS and DETAIL_FIELDS.
     doubts
         DOUBT_DTYPE: doubts cast within the stretch, without those of hotplug calls in progress; if *doubts_aside* has any, all.
@@ -101,7 +102,7 @@ class Stretch:
     stacks: StackTable
     runs: NDArray[np.void]
     open_runs: NDArray[np.void]
-    events: NDArray[np.void]
+    events: EventColumns
     acts: NDArray[np.int64]
     owners: NDArray[np.int64]
     details: NDArray[np.int64]
@@ -130,7 +131,7 @@ def stretch_of(state: StreamState, origin: StretchOrigin) -> Stretch:
         stacks=state.stacks,
         runs=t.runs[: counts[RUNS]],
         open_runs=open_runs(t),
-        events=t.events[: counts[EVENT_ROWS]],
+        events=EventColumns(*(column[: counts[EVENT_ROWS]] for column in t.events)),
         acts=t.acts[: counts[ACTS]],
         owners=t.owners[: counts[OWNERS]],
         details=t.details[: counts[DETAILS]],

@@ -65,7 +65,7 @@ class Content:
         self._doubts = Doubts(s)
         self._packed = pack(s)
         self._texts = FileTexts.of(self._packed, s.comms, s.stacks)
-        self._ended_sum, self._live_sum = spans_sums(self._packed, s.comms, s.stacks.ids)
+        self._ended_sum, self._live_sum = spans_sums(s)
         self.digest = self._digest()
         ended = parent.ended.plus(self._ended())
         self.state_digest = self._state_digest(ended)

@@ -1,7 +1,7 @@
 """Restoring a stream from its last file, so that replay can resume."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from pagetrail.replay.fold.tables import (
     QUARANTINE,
     SPARE,
     Tables,
+    no_events,
     with_doubted,
     with_events,
     with_records,
@@ -51,7 +52,6 @@ from pagetrail.schemas.owner import (
     DETAIL_FIELDS,
     DOUBT_DTYPE,
     ENDED_RUN_DTYPE,
-    EVENT_DTYPE,
     OPEN_END,
     OWNER_FIELDS,
     STAMP_DTYPE,
@@ -208,9 +208,9 @@ def _restore_spans(t: Tables, db: duckdb.DuckDBPyConnection, kinds: Kinds, found
 def _restore_events(state: StreamState, db: duckdb.DuckDBPyConnection, kinds: Kinds, *, tip: bool) -> None:
     """Restore the events of the file; from a tip, also the runs that ended: their segment is not sealed yet."""
     runs = np.zeros(_count(db, "ended_runs") if tip else 0, ENDED_RUN_DTYPE)
-    _fill(runs, db, "ended_runs")
-    events = np.zeros(_count(db, "events"), EVENT_DTYPE)
-    _fill(events, db, "events")
+    _fill(runs, db, "ended_runs", runs.size)
+    events = no_events(_count(db, "events"))
+    _fill(events._asdict(), db, "events", events.seq.size)
     names = ", ".join(DETAIL_FIELDS)
     details = arrays_of(db.sql(f"SELECT {names} FROM details ORDER BY rowid").to_arrow_table())
     state.tables = with_events(
@@ -219,9 +219,11 @@ def _restore_events(state: StreamState, db: duckdb.DuckDBPyConnection, kinds: Ki
     )  # fmt: skip
 
 
-def _fill(rows: NDArray[np.void], db: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Fill *rows* with those of a table, some at a time."""
-    for start in range(0, rows.size, _ROWS_AT_ONCE):
+def _fill(
+    rows: NDArray[np.void] | Mapping[str, NDArray[Any]], db: duckdb.DuckDBPyConnection, table: str, size: int
+) -> None:
+    """Fill the columns of *rows* with those of a table, some at a time."""
+    for start in range(0, size, _ROWS_AT_ONCE):
         for name, column in arrays_of(_rows_from(db, table, start)).items():
             rows[name][start : start + column.size] = column
 

@@ -41,13 +41,13 @@ same digests.
 BLOCK_SIZE: Final = 16_384
 """DuckDB's smallest block: a tip of an idle host takes tens of kilobytes, not megabytes."""
 
-LARGE_BLOCK_SIZE: Final = 65_536
+LARGE_BLOCK_SIZE: Final = 262_144
 """The blocks of a segment of many spans. It is a third smaller than with small blocks, of each of which DuckDB keeps a kilobyte."""
 
 LARGE_SPANS: Final = 1 << 17
 """From so many spans on, a segment has large blocks."""
 
-ROW_GROUP_SIZE: Final = 16_384
+ROW_GROUP_SIZE: Final = 122_880
 """Rows of a table that DuckDB writes, and reads, at once: a writer holds some row groups of each of its threads."""
 
 

@@ -93,7 +93,10 @@ def ended_spans(t: Tables) -> tuple[np.ndarray, np.ndarray]:
     ended = t.runs[: t.counts[RUNS]]
     runs, records = np.zeros(ended.size, RUN_DTYPE), np.zeros(ended.size, RECORD_DTYPE)
     for run, record, row in zip(runs, records, ended, strict=True):
-        begun, over = t.events[row["begin_event"]], t.events[row["end_event"]]
+        begun, over = (
+            {name: column[row[which]] for name, column in t.events._asdict().items()}
+            for which in ("begin_event", "end_event")
+        )
         for name in ("pfn", "nr_pages", "generation", "kernel_view"):
             run[name] = row[name]
         run["end_seq"], run["end_ts"], run["end_how"] = (
@@ -272,7 +275,7 @@ def semantic(engine: StreamEngine, link: Link) -> dict[str, Any]:
         "quarantine": t.quarantine[: t.counts[QUARANTINE]].tolist(),
         "counts": {i: int(t.counts[i]) for i in (LIVE, RUNS, DOUBTS, QUARANTINE, EVENTS, LAST_TS, LAST_SEQ)},
         "unused": int(t.counts[SPARE]) + int(t.counts[LIVE]) == t.records.shape[0],
-        "types": {name: (array.dtype, array.shape[1:]) for name, array in t._asdict().items()},
+        "types": [(array.dtype, array.shape[1:]) for array in (*t, *t.events) if isinstance(array, np.ndarray)],
         "values": (live_flags(engine), flags(engine, state.values.closed())),
         "clients": [client.name for client in state.values.needed], "fields": state.values.fields,
         "differences": content.tables()["audit_differences"].to_pylist(),

@@ -4,25 +4,14 @@ Dimensions: n = spans that ended, m = runs that are open, e = events.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pagetrail.replay.fold.tables import EventColumns
 from pagetrail.replay.rules.stretch import Stretch
 from pagetrail.replay.store.packed.radix_jit import order_of, runs_by_page
-from pagetrail.schemas.owner import EVENT_DTYPE
-
-
-class PackedEvents(NamedTuple):
-    """Events in the order of their stream_seq, and what their numbers refer to."""
-
-    seq: NDArray[np.int64]
-    ts: NDArray[np.int64]
-    act: NDArray[np.int32]
-    owner: NDArray[np.int32]
-    age: NDArray[np.int64]
-    detail: NDArray[np.int32]
 
 
 class PackedRuns(NamedTuple):
@@ -52,7 +41,7 @@ class Packed:
 
     ended: PackedRuns
     open: PackedRuns
-    events: PackedEvents
+    events: EventColumns
     acts: NDArray[np.int64]
     owners: NDArray[np.int64]
     details: NDArray[np.int64]
@@ -64,14 +53,9 @@ def pack(stretch: Stretch) -> Packed:
     return Packed(
         ended=_columns(runs, order_of(np.ascontiguousarray(runs["pfn"]))),
         open=_columns(stretch.open_runs, np.arange(stretch.open_runs.size)),
-        events=PackedEvents(*(_column(stretch.events, name) for name in PackedEvents._fields)),
+        events=stretch.events,
         acts=stretch.acts, owners=stretch.owners, details=stretch.details,
     )  # fmt: skip
-
-
-def _column(events: NDArray[np.void], name: str) -> NDArray[Any]:
-    column: NDArray[Any] = np.ascontiguousarray(events[name], EVENT_DTYPE[name])
-    return column
 
 
 def _columns(runs: NDArray[np.void], order: NDArray[np.int64]) -> PackedRuns:

@@ -6,10 +6,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.replay.store.packed.packer import Packed, PackedRuns
-from pagetrail.replay.store.packed.sums_jit import event_hashes, rows_sum
+from pagetrail.replay.rules.stretch import Stretch
+from pagetrail.replay.store.packed.sums_jit import OF_EVENT_DTYPE, add_runs, hash_events
 from pagetrail.replay.store.state_digest import ABSENT_HASHED, mixed, name_hash, wide
-from pagetrail.schemas.owner import ACT_FIELDS, DETAIL_FIELDS, OWNER_FIELDS
+from pagetrail.schemas.owner import ABSENT64, ACT_FIELDS, DETAIL_FIELDS, OWNER_FIELDS
 
 _TEXTS: Final = ("comm", "free_comm")
 _STACKS: Final = ("stack", "free_stack")
@@ -19,14 +19,13 @@ _MASK: Final = (1 << 64) - 1
 _LANES: Final = tuple(f"{lane} {power}" for lane in ("low", "high") for power in range(3))
 
 
-def spans_sums(packed: Packed, comms: Sequence[str], stack_ids: Sequence[int]) -> tuple[int, int]:
+def spans_sums(stretch: Stretch) -> tuple[int, int]:
     """Return the sums over spans that ended and over open ones, without those that cover no instant.
 
     Comms are hashed by their text and stacks by their 64-bit id, because dense ids differ from replay to replay.
     """
-    e = packed.events
-    texts = np.array([*(name_hash(comm) for comm in comms), 0], np.uint64)
-    stacks = np.array([*(stack_id & _MASK for stack_id in stack_ids), 0], np.uint64)
+    texts = np.array([*(name_hash(comm) for comm in stretch.comms), 0], np.uint64)
+    stacks = np.array([*(stack_id & _MASK for stack_id in stretch.stacks.ids), 0], np.uint64)
 
     def of(rows: NDArray[np.int64], fields: Sequence[str], left_out: Sequence[str] = ()) -> NDArray[np.uint64]:
         found = np.zeros(rows.shape[0], np.uint64)
@@ -41,25 +40,22 @@ def spans_sums(packed: Packed, comms: Sequence[str], stack_ids: Sequence[int]) -
             found += mixed(value ^ np.uint64(name_hash(name)))
         return found
 
-    none = np.full((1, len(DETAIL_FIELDS)), np.iinfo(np.int64).min)
-    details = np.concatenate([packed.details, none])  # the last one is that of events without
-    hashes = np.zeros(e.seq.size, np.uint64)
-    with np.errstate(over="ignore"):
-        event_hashes(
-        e.seq, e.ts, e.age, e.act, e.owner, e.detail, of(packed.acts, ACT_FIELDS), of(packed.owners, OWNER_FIELDS),
-        of(details, DETAIL_FIELDS, ("block_pfn", "evidence_ts")), _column(details, DETAIL_FIELDS, "evidence_ts"), _names(_OF_EVENT),
-        hashes,
-    )  # fmt: skip
-    orders, hows = (_column(packed.acts, ACT_FIELDS, name) for name in ("order", "how"))
-    blocks, names, lanes = _column(details, DETAIL_FIELDS, "block_pfn"), _names(_OF_ROW), _names(_LANES)
-
-    def total(runs: PackedRuns) -> int:
-        found = np.zeros(2, np.uint64)
-        with np.errstate(over="ignore"):  # as compiled code does
-            rows_sum(*runs, e.seq, e.ts, e.act, e.detail, hashes, orders, blocks, hows, names, lanes, found)
-        return int(found[0]) | int(found[1]) << 64
-
-    return total(packed.ended), total(packed.open)
+    none = np.full((1, len(DETAIL_FIELDS)), ABSENT64)
+    details = np.concatenate([stretch.details, none])  # the last one is that of events without
+    e, acts = stretch.events, stretch.acts
+    of_event = np.zeros(e.seq.size, OF_EVENT_DTYPE)
+    orders, hows = (_column(acts, ACT_FIELDS, name) for name in ("order", "how"))
+    blocks, evidence = (_column(details, DETAIL_FIELDS, name) for name in ("block_pfn", "evidence_ts"))
+    of_owners, of_details = of(stretch.owners, OWNER_FIELDS), of(details, DETAIL_FIELDS, ("block_pfn", "evidence_ts"))
+    found = np.zeros((2, 2), np.uint64)
+    with np.errstate(over="ignore"):  # as compiled code does
+        hash_events(
+            e, of(acts, ACT_FIELDS), of_owners, of_details, orders, blocks, evidence, _names(_OF_EVENT), of_event
+        )
+        for runs, sums in zip((stretch.runs, stretch.open_runs), found, strict=True):
+            add_runs(runs, e, of_event, hows, _names(_OF_ROW), _names(_LANES), sums)
+    ended, opened = (int(low) | int(high) << 64 for low, high in found)
+    return ended, opened
 
 
 def _column(rows: NDArray[np.int64], fields: Sequence[str], name: str) -> NDArray[np.int64]:

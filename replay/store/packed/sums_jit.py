@@ -8,6 +8,11 @@ import numpy as np
 from pagetrail.schemas.jit import inner, jit
 from pagetrail.schemas.owner import ABSENT64
 
+OF_EVENT_DTYPE = np.dtype(
+    [("hash", np.uint64), ("block_pfn", np.int64), ("seq", np.int64), ("order", np.int64)], align=True
+)
+"""What a span has of the event that began it: what that adds to its hash, without its block; that block, or its order."""
+
 _ABSENT = np.uint64(0x9E3779B97F4A7C15)
 _INVERSE_OF_3 = np.uint64(pow(3, -1, 1 << 64))
 
@@ -28,70 +33,54 @@ def of_field(value, name):
 
 
 @jit
-def event_hashes(seq, ts, age, act, owner, detail, of_acts, of_owners, of_details, evidence, names, found):
-    """Write into *found* (e,) what each event adds to the hash of a span that it begins, without its block.
+def hash_events(e, of_acts, of_owners, of_details, orders, blocks, evidence, names, found):
+    """Write into *found* (e,) OF_EVENT_DTYPE what each event (EventColumns) adds to the hash of a span that it begins.
 
-    *evidence* (d,) are the times of details, ABSENT64: the event's own. *of_details* has what no detail adds at its end. *names*
-    are the hashes of begin_seq, begin_ts, alloc_ts and evidence_ts.
+    *orders* (a,) are those of acts; *blocks* and *evidence* (d,) those of details, ABSENT64: they follow from others. *of_details*
+    has what no detail adds at its end. *names* are the hashes of begin_seq, begin_ts, alloc_ts and evidence_ts.
     """
-    for i in range(seq.size):
-        at = ts[i]
+    for i in range(e.seq.size):
+        at = e.ts[i]
         since = at
-        if detail[i] >= 0 and evidence[detail[i]] != ABSENT64:
-            since = evidence[detail[i]]
-        born = ABSENT64 if age[i] == ABSENT64 else at - age[i]
-        x = of_field(seq[i], names[0]) + of_field(at, names[1]) + of_field(born, names[2]) + of_field(since, names[3])
-        if owner[i] >= 0:
-            x += of_owners[owner[i]]
-        found[i] = x + of_acts[act[i]] + of_details[detail[i]]
-
-
-@inner
-def _block_of(pfn, order, block):
-    if block != ABSENT64:
-        return block
-    return (pfn >> order) << order if order > 0 else pfn
+        detail = e.detail[i]
+        block = ABSENT64
+        if detail >= 0:
+            block = blocks[detail]
+            if evidence[detail] != ABSENT64:
+                since = evidence[detail]
+        born = ABSENT64 if e.age[i] == ABSENT64 else at - e.age[i]
+        x = of_field(e.seq[i], names[0]) + of_field(at, names[1]) + of_field(born, names[2]) + of_field(since, names[3])
+        if e.owner[i] >= 0:
+            x += of_owners[e.owner[i]]
+        found[i]["hash"] = x + of_acts[e.act[i]] + of_details[detail]
+        found[i]["block_pfn"] = block
+        found[i]["seq"] = e.seq[i]
+        found[i]["order"] = max(orders[e.act[i]], 0)
 
 
 @jit
-def rows_sum(
-    pfn,
-    nr_pages,
-    begin,
-    end,
-    generation,
-    kernel_view,
-    seq,
-    ts,
-    act,
-    detail,
-    hashes,
-    orders,
-    blocks,
-    hows,
-    names,
-    lanes,
-    found,
-):
-    """Add to *found* (2,) the sums over runs; *end* is -1 where they are open.
+def add_runs(runs, e, of_event, hows, names, lanes, found):
+    """Add to *found* (2,) the sums over *runs* (ENDED_RUN_DTYPE), without those that cover no instant.
 
-    *orders* and *hows* (a,) are those of acts, *blocks* (d,) those of details. *names* are those of block_pfn, end_seq, end_ts,
-    generation, end_how and kernel_view, *lanes* (6,) those of the coefficients of both halves.
+    *of_event* (e,) is OF_EVENT_DTYPE, *hows* (a,) those of acts. *names* are the hashes of block_pfn, end_seq, end_ts, generation,
+    end_how and kernel_view, *lanes* (6,) those of the coefficients of both halves.
     """
     open_end = np.int64(0x7FFFFFFFFFFFFFFF)
-    for i in range(pfn.size):
-        b = begin[i]
-        end_seq, end_ts, end_how = open_end, open_end, np.int64(0)
-        if end[i] >= 0:
-            end_seq, end_ts, end_how = seq[end[i]], ts[end[i]], hows[act[end[i]]]
-            if end_seq == seq[b]:
+    one, two = np.uint64(1), np.uint64(2)
+    for i in range(runs.size):
+        run = runs[i]
+        begun = of_event[run["begin_event"]]
+        end, end_seq, end_ts, end_how = run["end_event"], open_end, open_end, np.int64(0)
+        if end >= 0:
+            end_seq, end_ts, end_how = e.seq[end], e.ts[end], hows[e.act[end]]
+            if end_seq == begun["seq"]:
                 continue
-        block = blocks[detail[b]] if detail[b] >= 0 else ABSENT64
-        x = hashes[b] + of_field(_block_of(pfn[i], orders[act[b]], block), names[0])
-        x += of_field(end_seq, names[1]) + of_field(end_ts, names[2]) + of_field(np.int64(generation[i]), names[3])
-        x += of_field(end_how, names[4]) + of_field(np.int64(kernel_view[i]), names[5])
-        first, count = np.uint64(pfn[i]), np.uint64(nr_pages[i])
-        one, two = np.uint64(1), np.uint64(2)
+        pfn, order = run["pfn"], begun["order"]
+        block = begun["block_pfn"] if begun["block_pfn"] != ABSENT64 else (pfn >> order) << order
+        x = begun["hash"] + of_field(block, names[0]) + of_field(end_seq, names[1]) + of_field(end_ts, names[2])
+        x += of_field(np.int64(run["generation"]), names[3]) + of_field(end_how, names[4])
+        x += of_field(np.int64(run["kernel_view"]), names[5])
+        first, count = np.uint64(pfn), np.uint64(run["nr_pages"])
         before = count - one
         pairs = (count // two) * before if count % two == 0 else count * (before // two)
         squares = pairs * (count + before) * _INVERSE_OF_3
