@@ -79,6 +79,9 @@ MOVE_ROWS = 1 << 10
 MOVE_TS, MOVE_CPU, MOVE_SRC, MOVE_PFN, MOVE_UNORDERED, MOVE_PAGES, MOVE_DOUBTED = range(7)
 MOVE_COLUMNS = 7
 """MOVE_UNORDERED is 1 where the order of a migration is not sure, MOVE_DOUBTED where a loss put its copy in doubt afterwards."""
+_KINDS: Final = (("acts", "act_table", ACTS), ("owners", "owner_table", OWNERS), ("details", "detail_table", DETAILS))
+"""What events refer to: rows, their hash table, and their count."""
+
 ANOMALY_ROWS = 128
 NO_EVENT = np.iinfo(np.int64).min
 
@@ -205,14 +208,27 @@ def with_event_rows(tables: Tables, rows: int) -> Tables:
     counts = tables.counts
     events = EventColumns(*(_with_rows(column, int(counts[EVENT_ROWS]), rows) for column in tables.events))
     more: dict[str, Any] = {"events": events}
-    kinds = (("acts", "act_table", ACTS), ("owners", "owner_table", OWNERS), ("details", "detail_table", DETAILS))
-    for name, table, which in kinds:
+    for name, table, which in _KINDS:
         used = int(counts[which])
         more[name] = _with_rows(getattr(tables, name), used, rows)
         if 2 * (used + rows) > getattr(tables, table).size:
-            more[table] = np.full(1 << (4 * (used + rows)).bit_length(), -1, np.int32)
-            rehash(more[name], used, more[table])
+            more[table] = _hash_table(more[name], used, used + rows)
     return tables._replace(**more)
+
+
+def with_small_tables(tables: Tables) -> Tables:
+    """Return *tables* with hash tables that fit what they have, so that they stay in the processor's caches."""
+    more: dict[str, Any] = {}
+    for name, table, which in _KINDS:
+        used = int(tables.counts[which])
+        more[table] = _hash_table(getattr(tables, name), used, used + EVENTS_A_ROW * ROWS_BESIDES)
+    return tables._replace(**more)
+
+
+def _hash_table(rows: Array, used: int, room: int) -> Array:
+    table = np.full(1 << (4 * room).bit_length(), -1, np.int32)
+    rehash(rows, used, table)
+    return table
 
 
 def with_doubts(tables: Tables, rows: int) -> Tables:

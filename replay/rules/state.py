@@ -1,6 +1,7 @@
 """The state of one stream, which the rules read and change. It depends on no events, engine or store."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -37,6 +38,7 @@ from pagetrail.replay.fold.tables import (
     with_doubts,
     with_event_rows,
     with_room,
+    with_small_tables,
     without_ended,
 )
 from pagetrail.replay.rules.clients.client import Client
@@ -50,6 +52,9 @@ from pagetrail.schemas.details import Coverage as CoverageDetail
 from pagetrail.schemas.linux.releases import KernelRules
 from pagetrail.schemas.owner import ABSENT64, DOUBT_LOST, Anomaly
 from pagetrail.schemas.store.kept_rows import KeptRows
+
+_MANY_EVENTS: Final = 1 << 12
+"""So many rows of events at once leave hash tables that are far too large for the next ones."""
 
 
 class StreamState:
@@ -136,6 +141,8 @@ class StreamState:
         if rows:
             self.tables = with_event_rows(self.tables, rows)
             settle(self.tables, seq, ts)
+            if rows > _MANY_EVENTS:
+                self.tables = with_small_tables(self.tables)
 
     def begin_segment(self) -> None:
         """Give what ended, and the events, to the segment that ended; the open spans' events are carried over."""
@@ -143,6 +150,7 @@ class StreamState:
         events = int(old.counts[EVENT_ROWS])
         self.tables = with_event_rows(without_ended(old), int(old.counts[LIVE]))
         carry(old, self.tables, np.zeros(events, np.int8), np.zeros(events, np.int32))
+        self.tables = with_small_tables(self.tables)
         counts = self.tables.counts
         counts[EVENTS] = counts[DOUBTS] = counts[QUARANTINE] = 0
         self.values.begin_segment()
