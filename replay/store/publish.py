@@ -86,7 +86,7 @@ def _add_empty(db: duckdb.DuckDBPyConnection) -> None:
             tables.execute(statement)
 
 
-_LEAST_MEMORY: Final = 64 << 20
+_LEAST_MEMORY: Final = 8 << 20
 """Bytes. DuckDB would keep all blocks that it has written in memory, up to most of the machine's; nobody reads them here."""
 
 _GIVEN_BACK_SPANS: Final = 1 << 19

@@ -233,7 +233,8 @@ def _wide(columns: Columns, fields: Sequence[str]) -> NDArray[np.int64]:
     found = np.zeros((columns[fields[0]].size - 1, len(fields)), np.int64)
     for i, name in enumerate(fields):
         column = columns[name][:-1]
-        found[:, i] = np.where(column == np.iinfo(column.dtype).min, ABSENT64, column)
+        found[:, i] = column
+        found[column == np.iinfo(column.dtype).min, i] = ABSENT64
     return found
 
 

@@ -12,10 +12,10 @@ from pagetrail.schemas.structs import taken
 
 _TEXTS: Final = ("comm", "free_comm")
 _STACKS: Final = ("stack", "free_stack")
-_SPAN: Final = tuple(n for n in (RECORD_DTYPE.names or ()) if n != "pages") + tuple(
+_SPAN: Final = tuple(n for n in (RECORD_DTYPE.names or ()) if n not in ("pages", "event")) + tuple(
     n for n in (RUN_DTYPE.names or ()) if n not in ("pfn", "nr_pages")
 )
-"""The fields of a span that are hashed for each of its pages: without ``pages``, which counts references to a record."""
+"""The fields of a span that are hashed for each of its pages: without those that only the fold needs."""
 
 
 def spans_sum(runs: NDArray[np.void], records: NDArray[np.void], comms: Sequence[str], stack_ids: Sequence[int]) -> int:

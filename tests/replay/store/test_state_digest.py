@@ -7,12 +7,23 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pagetrail.replay.fold.tables import new_tables
-from pagetrail.replay.store.packed.packer import order_of_spans, pack
+from pagetrail.replay.fold.decode import StackTable
+from pagetrail.replay.fold.tables import EventColumns
+from pagetrail.replay.rules.stretch import Stretch
 from pagetrail.replay.store.packed.sums import spans_sums
 from pagetrail.replay.store.state_digest import EndedSums, doubts_sum, quarantined_sum, values_sum
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.owner import DOUBT_DTYPE, RECORD_DTYPE, RUN_DTYPE, VALUE_DTYPE
+from pagetrail.schemas.owner import (
+    ABSENT64,
+    ACT_FIELDS,
+    DETAIL_FIELDS,
+    DOUBT_DTYPE,
+    ENDED_RUN_DTYPE,
+    OWNER_FIELDS,
+    RECORD_DTYPE,
+    RUN_DTYPE,
+    VALUE_DTYPE,
+)
 from tests.oracles import span_sums
 from tests.replay.states import folded
 from tests.replay.strategies import History, Machine, histories, history, to_frames
@@ -41,10 +52,45 @@ def test_the_state_digest_does_not_name_the_fold() -> None:
     assert correct.digests != audited.digests
 
 
+def stretch_with(runs: np.ndarray, records: np.ndarray, comms: list[str], stack_ids: list[int]) -> Stretch:
+    """Return a stretch with spans that ended: each has events, acts and so on of its own."""
+    n = runs.size
+    rows = np.arange(n, dtype=np.int32)
+    ended = np.zeros(n, ENDED_RUN_DTYPE)
+    for name in ("pfn", "nr_pages", "generation", "kernel_view"):
+        ended[name] = runs[name]
+    ended["begin_event"], ended["end_event"] = rows, rows + n
+
+    def wide(name: str) -> np.ndarray:
+        column = records[name].astype(np.int64)
+        column[records[name] == np.iinfo(records[name].dtype).min] = ABSENT64
+        return column
+
+    acts, owners, details = (np.stack([wide(n) for n in f], 1) for f in (ACT_FIELDS, OWNER_FIELDS, DETAIL_FIELDS))
+    ends = np.full_like(acts, -1)
+    ends[:, ACT_FIELDS.index("how")] = runs["end_how"]
+    begun, over = [records["begin_seq"], records["begin_ts"]], [runs["end_seq"], runs["end_ts"]]
+    seq, ts = (np.concatenate(both) for both in zip(begun, over, strict=True))
+    born = records["alloc_ts"]
+    age = np.where(born == ABSENT64, ABSENT64, records["begin_ts"] - born)
+    none = np.full(n, -1, np.int32)
+    events = EventColumns(
+        seq=seq, ts=ts, act=np.concatenate([rows, rows + n]), owner=np.concatenate([rows, none]),
+        age=np.concatenate([age, np.full(n, ABSENT64)]), detail=np.concatenate([rows, none]),
+    )  # fmt: skip
+    given: dict[str, object] = dict.fromkeys(Stretch.__dataclass_fields__)
+    stacks = StackTable()
+    stacks.ids = stack_ids
+    given |= {
+        "runs": ended, "open_runs": ended[:0], "events": events, "acts": np.concatenate([acts, ends]), "owners": owners,
+        "details": details, "comms": comms, "stacks": stacks,
+    }  # fmt: skip
+    return Stretch(**given)  # type: ignore[arg-type]
+
+
 def spans_sum(runs: np.ndarray, records: np.ndarray, comms: list[str], stack_ids: list[int]) -> int:
     """Return the sum over packed spans, which is that over their columns."""
-    packed = pack([(runs, records, order_of_spans(runs, records))], new_tables(1), 0, runs.size)
-    found, _ = spans_sums(packed, comms, stack_ids)
+    found, _ = spans_sums(stretch_with(runs, records, comms, stack_ids))
     assert found == span_sums.spans_sum(runs, records, comms, stack_ids)
     return found
 
