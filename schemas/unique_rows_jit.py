@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from pagetrail.schemas.jit import inner, jit
+from pagetrail.schemas.jit import apart, inner, jit
 
 _MASK32: Final = 0xFFFFFFFF
 _MULTIPLIER: Final = 0x45D9F3B3  # odd and below 2^31: a product with 32 bits stays below 2^63, with the JIT off too
@@ -21,7 +21,7 @@ def _hashed(value, found):
     return (product ^ (product >> 29)) & _MASK32
 
 
-@inner
+@apart
 def row_of(rows, table, key, width, counts, which):
     """Return the row of *rows* (r, w) that equals the first *width* values of *key*, which is added if there is none.
 

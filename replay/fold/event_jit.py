@@ -10,6 +10,7 @@ import numpy as np
 
 from pagetrail.replay.fold.tables import (
     ACTS,
+    BRIEF,
     DETAILS,
     EVENT_ROWS,
     FRESH,
@@ -27,6 +28,9 @@ NO_EVENT_YET: Final = -1
 
 _ENDED_BY: Final = -2
 """``end_event`` of a run, less ``end_how``, until its event is complete."""
+
+_BRIEF: Final = -2
+"""``begin_event`` of a run, less the row of ``brief``, until its event is complete, if the same event ended it."""
 
 _HOW: Final = 2  # the column of acts
 _H_ALLOC, _H_FREE, _H_DRAIN = int(How.ALLOC), int(How.FREE), int(How.DRAIN)
@@ -129,12 +133,22 @@ def _add_event(t, seq, ts, age, act, owner, detail):
 
 
 @inner
-def begun_by(t, handle):
-    """Add the event that began a record, as the record is now; return its number."""
-    r = t.records[handle]
+def _begun_by(t, r):
+    """Add the event that began a record; return its number."""
     act, owner, detail = _act_of(t, r), _owner_of(t, r), _detail_of(t, r)
     age = ABSENT64 if r["alloc_ts"] == ABSENT64 else r["begin_ts"] - r["alloc_ts"]
     return _add_event(t, r["begin_seq"], r["begin_ts"], age, act, owner, detail)
+
+
+@inner
+def began(t, handle, seq):
+    """Return the event that began a record, or what stands for it until it is complete: see ``settle``."""
+    if t.records[handle]["begin_seq"] != seq:
+        return t.records[handle]["event"]
+    row = t.counts[BRIEF]
+    t.brief[row] = t.records[handle]
+    t.counts[BRIEF] = row + 1
+    return np.int32(_BRIEF - row)
 
 
 @inner
@@ -146,13 +160,22 @@ def ended_by(how):
 @inner
 def settled(t, seq, ts):
     """See ``settle``."""
-    for i in range(t.counts[FRESH]):
-        handle = t.fresh[i]
-        if t.records[handle]["pages"] > 0 and t.records[handle]["begin_seq"] == seq:
-            t.records[handle]["event"] = begun_by(t, handle)
+    lasting = t.counts[FRESH]
+    for i in range(lasting + t.counts[BRIEF]):
+        handle = t.fresh[i] if i < lasting else np.int32(-1)
+        if handle >= 0 and (t.records[handle]["pages"] == 0 or t.records[handle]["begin_seq"] != seq):
+            continue  # it was given back
+        event = _begun_by(t, t.records[handle] if handle >= 0 else t.brief[i - lasting])
+        if handle >= 0:
+            t.records[handle]["event"] = event
+        else:
+            t.brief[i - lasting]["event"] = event
     t.counts[FRESH] = 0
+    t.counts[BRIEF] = 0
     first = t.counts[SETTLED_EVENTS]
     for i in range(t.counts[SETTLED_RUNS], t.counts[RUNS]):
+        if t.runs[i]["begin_event"] < 0:
+            t.runs[i]["begin_event"] = t.brief[_BRIEF - t.runs[i]["begin_event"]]["event"]
         how = np.int64(_ENDED_BY) - t.runs[i]["end_event"]
         found = np.int32(-1)
         for event in range(first, t.counts[EVENT_ROWS]):

@@ -5,7 +5,7 @@ Dimensions as in ``tables.py``. Pages are counted within their section; a run is
 
 import numpy as np
 
-from pagetrail.replay.fold.event_jit import begun_by, ended_by
+from pagetrail.replay.fold.event_jit import began, ended_by
 from pagetrail.replay.fold.tables import FRESH, LIVE, RUNS, SPARE
 from pagetrail.schemas.jit import inner
 from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64, Evidence, State
@@ -42,7 +42,7 @@ def close(t, handle, pfn, nr_pages, generation, seq, how, kernel_view):
     run = t.runs[i]
     run["pfn"] = pfn
     run["nr_pages"] = nr_pages
-    run["begin_event"] = begun_by(t, handle) if t.records[handle]["begin_seq"] == seq else t.records[handle]["event"]
+    run["begin_event"] = began(t, handle, seq)
     run["end_event"] = ended_by(how)
     run["generation"] = generation
     run["kernel_view"] = kernel_view

@@ -53,7 +53,8 @@ class Tables(NamedTuple):
     generation: Array  # int32 (q,) number of extensions that the section has had
     records: Array  # void (r,) RECORD_DTYPE
     spare: Array  # int32 (r,) stack of unused records
-    fresh: Array  # int32 (r,) records that the present event began
+    fresh: Array  # int32 records that the present event began
+    brief: Array  # void records that it began and ended (RECORD_DTYPE)
     runs: Array  # void closed spans (ENDED_RUN_DTYPE)
     events: EventColumns  # (e,) what began and ended spans
     acts: Array  # int64 (a, 10) by ACT_FIELDS
@@ -72,8 +73,8 @@ class Tables(NamedTuple):
 
 
 SPARE, LIVE, RUNS, DOUBTS, QUARANTINE, EVENTS, LAST_TS, LAST_SEQ, MOVES = range(9)
-FRESH, EVENT_ROWS, ACTS, OWNERS, DETAILS, SETTLED_RUNS, SETTLED_EVENTS, MET = range(9, 17)
-COUNTS = 17
+FRESH, EVENT_ROWS, ACTS, OWNERS, DETAILS, SETTLED_RUNS, SETTLED_EVENTS, BRIEF, MET = range(9, 18)
+COUNTS = 18
 MOVE_ROWS = 1 << 10
 """Migrations that are remembered: events on their sources, and losses of them, may turn out to have come first."""
 MOVE_TS, MOVE_CPU, MOVE_SRC, MOVE_PFN, MOVE_UNORDERED, MOVE_PAGES, MOVE_DOUBTED = range(7)
@@ -109,6 +110,7 @@ def new_tables(pages_per_section: int) -> Tables:
         records=np.zeros(records, RECORD_DTYPE),
         spare=np.arange(records - 1, -1, -1, dtype=np.int32),
         fresh=np.zeros(records, np.int32),
+        brief=np.zeros(1 << 6, RECORD_DTYPE),
         **_nothing_ended(_FIRST_ROWS, _FIRST_ROWS),
         doubts=np.zeros(1 << 12, DOUBT_DTYPE),
         quarantine=np.zeros((1 << 8, 4), np.int64),
@@ -146,7 +148,7 @@ def with_events(
     counts[[RUNS, EVENT_ROWS, ACTS, OWNERS, DETAILS]] = [
         len(rows) for rows in (runs, events.seq, acts, owners, details)
     ]
-    counts[[FRESH, SETTLED_RUNS, SETTLED_EVENTS]] = 0, len(runs), len(events.seq)
+    counts[[FRESH, BRIEF, SETTLED_RUNS, SETTLED_EVENTS]] = 0, 0, len(runs), len(events.seq)
     small = np.full(1, -1, np.int32)
     tables = tables._replace(
         runs=runs, events=events, acts=acts, owners=owners, details=details, act_table=small, owner_table=small, detail_table=small
@@ -198,6 +200,7 @@ def with_room(tables: Tables, pages: int) -> Tables:
     return tables._replace(
         runs=_with_rows(tables.runs, int(counts[RUNS]), need),
         fresh=_with_rows(tables.fresh, int(counts[FRESH]), TAKES_A_ROW * need),
+        brief=_with_rows(tables.brief, int(counts[BRIEF]), need),
         doubts=_with_rows(tables.doubts, int(counts[DOUBTS]), need),
         quarantine=_with_rows(tables.quarantine, int(counts[QUARANTINE]), QUARANTINE_ROWS),
     )

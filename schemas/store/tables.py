@@ -20,7 +20,7 @@ STORE_FORMAT: Final = 5
 5: spans are runs of pages and the events that begin and end them; ``spans`` and ``live`` are views.
 """
 
-FOLD_VERSION: Final = 7
+FOLD_VERSION: Final = 8
 """Version of the rules of replay. Another version makes other segments, beside the old ones.
 
 3: when coverage ends for one CPU, it ends for all (2 ignored the CPUs of a declaration).
@@ -31,6 +31,7 @@ may stamp in two ways, are in doubt; a migrated page has no earlier reason.
 6: a page that was migrated has the reason that its recording gives.
 7: the same rules; the sums of the state digest no longer depend on where segments end (a carry went from one half to the other
 where two segments were added), so sums of version 6 cannot be continued.
+8: the same rules; a segment ends where its events are more than a million, and more than four times the open spans.
 """
 
 DIGEST_VERSION: Final = 2

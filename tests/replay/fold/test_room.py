@@ -87,8 +87,8 @@ class Layout:
         return tables._replace(
             owner=self.owner, kernel=self.kernel, slot=np.arange(SECTIONS, dtype=np.int32),
             generation=np.ones(SECTIONS, np.int32), records=records, spare=np.zeros(0, np.int32), runs=tables.runs[:0],
-            fresh=tables.fresh[:0], events=no_event_rows(0), doubts=tables.doubts[:0], quarantine=tables.quarantine[:0],
-            moves=np.array(moves, np.int64),
+            fresh=tables.fresh[:0], brief=tables.brief[:0], events=no_event_rows(0), doubts=tables.doubts[:0],
+            quarantine=tables.quarantine[:0], moves=np.array(moves, np.int64),
         )  # fmt: skip
 
     def _pages(self) -> tuple[int, int]:
