@@ -42,8 +42,8 @@ def stream_places(
     there = streams_among(store.list())
     if not there and has_store_of_another_format(trail):
         raise NotFound(
-            f"{trail}: its segments are of another format than this pagetrail's ({STORE_FORMAT}); run 'pagetrail replay', which makes "
-            "them anew from the log, beside the others"
+            f"{trail}: its segments are of another format than this pagetrail's ({STORE_FORMAT}); run 'pagetrail replay', "
+            "which makes them anew from the log, beside the others"
         )
     automatic = {kind: FoldOptions(correct=kind).name for kind in (True, False)}
     chosen = chosen_fold({fold_of(name) for name in there}, trail, automatic, correct=correct, fold=fold)
