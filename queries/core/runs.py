@@ -1,15 +1,22 @@
 """Runs of pages: split where pages come to differ, and joined where they do not."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.queries.core.instant import Instant
+from pagetrail.queries.core.instant import Instants
 from pagetrail.queries.core.judgement import Judgement
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.schemas.owner import DOUBT_BASELINE, OPEN_END, State
 from pagetrail.schemas.structs import taken
+
+_RANGE_DTYPE: Final = np.dtype([("pfn", np.int64), ("nr_pages", np.int64)])
+
+_AT_ONCE: Final = 1 << 20
+"""Pairs of ranges in memory at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,15 +29,23 @@ class Rows:
         (n,) RUN_DTYPE and RECORD_DTYPE, by pfn.
     kernel_row
         (n,) index of the kernel's own record where it differs from what is proven; else -1.
+    question
+        (n,) which of several questions each run answers; the runs are in this order, and by pfn within. Null: all answer one.
     """
 
     runs: NDArray[np.void]
     records: NDArray[np.void]
     kernel_row: NDArray[np.int64]
+    question: NDArray[np.int64] | None = None
 
     def take(self, which: NDArray[np.int64], runs: NDArray[np.void]) -> "Rows":
         """Return rows *which*, as *runs*."""
-        return Rows(runs=runs, records=taken(self.records, which), kernel_row=self.kernel_row[which])
+        question = None if self.question is None else self.question[which]
+        return Rows(runs=runs, records=taken(self.records, which), kernel_row=self.kernel_row[which], question=question)
+
+    def instants(self, at: Instants) -> Instants:
+        """Return the instant of each run: *at* has that of each question, or of the only one."""
+        return at.take(np.zeros(self.runs.size, np.int64) if self.question is None else self.question)
 
 
 def split(runs: NDArray[np.void], edges: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
@@ -63,6 +78,8 @@ def joined(
         return rows, judged
     same = runs["pfn"][1:] == runs["pfn"][:-1] + runs["nr_pages"][:-1]
     same &= (runs["pfn"][1:] % pages_per_section != 0) & ~np.isin(runs["pfn"][1:], borders)
+    if rows.question is not None:
+        same &= rows.question[1:] == rows.question[:-1]
     same &= runs["generation"][1:] == runs["generation"][:-1]
     same &= rows.records[1:] == rows.records[:-1]
     viewed = rows.kernel_row >= 0
@@ -75,6 +92,35 @@ def joined(
     found = taken(runs, first)
     found["nr_pages"] = np.add.reduceat(runs["nr_pages"], first)
     return rows.take(first, found), judged.take(first)
+
+
+def overlaps(runs: NDArray[np.void], others: NDArray[np.void]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield (index of a run, index of another) for each two that have a page in common, some at a time, each once.
+
+    Both have ``pfn`` and ``nr_pages``, in any order. Of two that overlap, one begins within the other.
+    """
+    start, stop = runs["pfn"], runs["pfn"] + runs["nr_pages"]
+    other_start, other_stop = others["pfn"], others["pfn"] + others["nr_pages"]
+    order = np.argsort(other_start, kind="stable")
+    begins = other_start[order]
+    low, high = np.searchsorted(begins, start, side="left"), np.searchsorted(begins, stop, side="left")
+    for row, place in _slices(low, high):
+        yield row, order[place]
+    order = np.argsort(start, kind="stable")
+    begins = start[order]
+    low, high = np.searchsorted(begins, other_start, side="right"), np.searchsorted(begins, other_stop, side="left")
+    for other, place in _slices(low, high):
+        yield order[place], other
+
+
+def _slices(low: NDArray[np.int64], high: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield (slice, place) for each place in the slices [low, high), ``_AT_ONCE`` at a time."""
+    ends = np.cumsum(np.maximum(high - low, 0))
+    total = int(ends[-1]) if ends.size else 0
+    for first in range(0, total, _AT_ONCE):
+        nth = np.arange(first, min(first + _AT_ONCE, total))
+        which = np.searchsorted(ends, nth, side="right")
+        yield which, high[which] - ends[which] + nth
 
 
 def heads(runs: NDArray[np.void], records: NDArray[np.void]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -95,12 +141,12 @@ def heads(runs: NDArray[np.void], records: NDArray[np.void]) -> tuple[NDArray[np
 
 
 def unlisted(
-    pfn: NDArray[np.int64], records: NDArray[np.void], at: Instant, facts: Facts, doubts: NDArray[np.void]
+    pfn: NDArray[np.int64], records: NDArray[np.void], at: Instants, facts: Facts, doubts: NDArray[np.void]
 ) -> NDArray[np.bool_]:
-    """Return which pages (sorted) have no record in the kernel's view at an instant, although *records* prove an owner.
+    """Return which pages have no record in the kernel's view at an instant, although *records* prove an owner.
 
     A whole dump lists every page that page_owner knows: its silence casts an open doubt on what is proven. It holds until an event
-    or a dump says something new of the page.
+    or a dump says something new of the page. *at* has the instant of each page.
 
     Source: mm/page_owner.c, read_page_owner (Linux 6.1).
     """
@@ -108,12 +154,14 @@ def unlisted(
     whole = [audit.seq for audit in facts.audits if audit.whole]
     if not whole or not doubts.size:
         return found
-    known = doubts["noticed_ts"] <= at.ts if at.seq is None else doubts["seq"] <= at.seq
     silent = (doubts["reason"] == DOUBT_BASELINE) & (doubts["to_ts"] == OPEN_END) & np.isin(doubts["seq"], whole)
-    silent = doubts[silent & known]
-    first = np.searchsorted(pfn, silent["pfn"], side="left")
-    last = np.searchsorted(pfn, silent["pfn"] + silent["nr_pages"], side="left")
-    owned, since = records["state"] == State.OWNED, records["evidence_ts"]
-    for start, stop, until in zip(first.tolist(), last.tolist(), silent["from_ts"].tolist(), strict=True):
-        found[start:stop] |= owned[start:stop] & (since[start:stop] <= until)
+    silent = doubts[silent]
+    since, noticed, seq = (np.ascontiguousarray(silent[name]) for name in ("from_ts", "noticed_ts", "seq"))
+    owned, evidence = records["state"] == State.OWNED, records["evidence_ts"]
+    pages = np.zeros(pfn.size, _RANGE_DTYPE)
+    pages["pfn"], pages["nr_pages"] = pfn, 1
+    for row, doubt in overlaps(pages, silent):
+        holds = owned[row] & (evidence[row] <= since[doubt]) & (since[doubt] <= at.ts[row])
+        holds &= at.take(row).include(noticed[doubt], seq[doubt])
+        found[row[holds]] = True
     return found

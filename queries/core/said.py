@@ -128,9 +128,11 @@ def said_in(
     return SaidOf(found=columns(rows, _FOUND_DTYPE), index=np.zeros(0, np.int64), texts=texts)
 
 
-def heads_of_runs(runs: NDArray[np.void], records: NDArray[np.void]) -> NDArray[np.int64]:
-    """Return the page of which a dump has the record of the first page of each run."""
-    return head_of(runs["pfn"], records["order"])
+def heads_of_runs(
+    runs: NDArray[np.void], records: NDArray[np.void], shift: NDArray[np.int64] | int = 0
+) -> NDArray[np.int64]:
+    """Return the page of which a dump has the record of the first page of each run; *shift* has been added to all pages."""
+    return np.asarray(head_of(np.asarray(runs["pfn"] - shift, np.int64), records["order"]) + shift)
 
 
 def said_of(
@@ -174,16 +176,20 @@ def edges_within(runs: NDArray[np.void], records: NDArray[np.void], said: SaidOf
 
 
 def split_by_said(
-    runs: NDArray[np.void], records: NDArray[np.void], said: SaidOf
+    runs: NDArray[np.void], records: NDArray[np.void], said: SaidOf, shift: NDArray[np.int64] | int = 0
 ) -> tuple[NDArray[np.void], NDArray[np.int64]]:
-    """Return *runs*, split so that each is of one block or of blocks of which nothing was said, and where each comes from."""
+    """Return *runs*, split so that each is of one block or of blocks of which nothing was said, and where each comes from.
+
+    *shift* was added to the pages of each run, and to the pages of *said* as well: see ``runs.Apart``.
+    """
     edges = edges_within(runs, records, said)
     pieces, parent = split(runs, edges)
     if parent.size == runs.size:
         return runs, parent
-    index = said_of(said, heads_of_runs(pieces, taken(records, parent)), taken(records, parent)).index
+    shifts, kept = np.broadcast_to(shift, runs.shape)[parent], taken(records, parent)
+    index = said_of(said, heads_of_runs(pieces, kept, shifts), kept).index
     apart = np.ones(parent.size, np.bool_)
-    apart[1:] = (parent[1:] != parent[:-1]) | (index[1:] >= 0) | (index[:-1] >= 0)
+    apart[1:] = (parent[1:] != parent[:-1]) | (index[1:] != index[:-1])
     first = np.flatnonzero(apart)
     found = taken(pieces, first)
     found["nr_pages"] = np.add.reduceat(pieces["nr_pages"], first)
