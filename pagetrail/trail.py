@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from pagetrail.queries.core.filters import NO_FILTER, Filters
-from pagetrail.queries.core.instant import Instant, wall_text
+from pagetrail.queries.core.instant import Instant, Instants, wall_text
 from pagetrail.queries.core.opening import choose, open_streams, wait_for
 from pagetrail.queries.core.row_columns import ROW_SCHEMA
 from pagetrail.queries.core.rows import Asked, rows_in_parts
@@ -147,7 +148,8 @@ class Trail:
     ) -> pa.Table:
         """Return who owned each page at its own instant, for many (pfn, time) pairs at once."""
         known = self._known(stream, as_of)
-        return owner.owners(known, [(pfn, _instant(known, at)) for pfn, at in pairs])
+        at = Instants.of([_instant(known, at) for _, at in pairs])
+        return owner.owners(known, np.array([pfn for pfn, _ in pairs], np.int64), at)
 
     def history(
         self,

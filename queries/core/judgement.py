@@ -1,7 +1,7 @@
 """The judgement of n rows as codes: which attributes are not certain, and why. Words are made when they are read."""
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -131,6 +131,13 @@ class Judgement:
             lost=self.lost[which], reasons=self.reasons[which], gap=self.gap[which], doubt=self.doubt[which],
             begin=self.begin[which], facts=self.facts, doubts=self.doubts,
         )  # fmt: skip
+
+    @classmethod
+    def together(cls, parts: "Sequence[Judgement]") -> "Judgement":
+        """Return the judgements of all rows of *parts*, one after another; the first says what their indexes mean."""
+        names = ("lost", "reasons", "gap", "doubt", "begin")
+        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        return cls(facts=parts[0].facts, doubts=parts[0].doubts, **columns)
 
     def alike(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return whether ``uncertain`` and ``why`` of each of *rows* are, word for word, those of the one of *others*."""

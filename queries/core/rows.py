@@ -305,6 +305,13 @@ def _with_unknown(
     extra = np.zeros(len(missing), RUN_DTYPE)
     for row, (pfn, count, generation) in zip(extra, missing, strict=True):
         row["pfn"], row["nr_pages"], row["generation"], row["end_ts"] = pfn, count, generation, OPEN_END
+    return with_unknown(runs, records, kernel_row, extra)
+
+
+def with_unknown(
+    runs: NDArray[np.void], records: NDArray[np.void], kernel_row: NDArray[np.int64], extra: NDArray[np.void]
+) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:
+    """Return the rows and those of *extra* runs, of which nothing is known, by pfn."""
     merged = concatenated([runs, extra])
     all_records = concatenated([records, unknown_records(extra.size)])
     rows = np.concatenate([kernel_row, np.full(extra.size, -1)])

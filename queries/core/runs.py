@@ -1,6 +1,6 @@
 """Runs of pages: split where pages come to differ, and joined where they do not."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,7 @@ from pagetrail.queries.core.instant import Instants
 from pagetrail.queries.core.judgement import Judgement
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.schemas.owner import DOUBT_BASELINE, OPEN_END, State
-from pagetrail.schemas.structs import taken
+from pagetrail.schemas.structs import concatenated, copied, taken
 
 _RANGE_DTYPE: Final = np.dtype([("pfn", np.int64), ("nr_pages", np.int64)])
 
@@ -43,9 +43,75 @@ class Rows:
         question = None if self.question is None else self.question[which]
         return Rows(runs=runs, records=taken(self.records, which), kernel_row=self.kernel_row[which], question=question)
 
+    @classmethod
+    def together(cls, parts: "Sequence[Rows]") -> "Rows":
+        """Return the rows of all *parts*, one after another; they answer several questions."""
+        return cls(
+            runs=concatenated([part.runs for part in parts]), records=concatenated([part.records for part in parts]),
+            kernel_row=np.concatenate([part.kernel_row for part in parts]),
+            question=np.concatenate([part.of_questions for part in parts]),
+        )  # fmt: skip
+
+    @property
+    def of_questions(self) -> NDArray[np.int64]:
+        """Which question each run answers, by number."""
+        return np.zeros(self.runs.size, np.int64) if self.question is None else self.question
+
     def instants(self, at: Instants) -> Instants:
         """Return the instant of each run: *at* has that of each question, or of the only one."""
-        return at.take(np.zeros(self.runs.size, np.int64) if self.question is None else self.question)
+        return at.take(self.of_questions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apart:
+    """Places in one order for the pages of several questions: none is next to a place of another question.
+
+    What is made for the runs of one question is so made for those of many: a place is a page, moved by a *shift*.
+
+    Attributes
+    ----------
+    low
+        The lowest page of each question.
+    width
+        Places that each question has.
+    """
+
+    low: NDArray[np.int64]
+    width: int
+
+    @classmethod
+    def of(
+        cls, asked: NDArray[np.int64], question: NDArray[np.int64], first: NDArray[np.int64], stop: NDArray[np.int64]
+    ) -> "Apart":
+        """Return places for the page that each question asks for (*asked*), and for [first, stop) of some of them."""
+        low, high = asked.copy(), asked + 1
+        np.minimum.at(low, question, first)
+        np.maximum.at(high, question, stop)
+        return cls(low=low, width=int((high - low).max(initial=0)) + 1)
+
+    def shift(self, question: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return what is to be added to a page of each question for its place."""
+        return np.asarray(question * self.width - self.low[question])
+
+    def question(self, place: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the question of each place."""
+        return np.asarray(place // self.width)
+
+
+def row_holding(runs: NDArray[np.void], pfns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the index of the run that holds each of *pfns*; -1: there is none. The runs rise and do not overlap."""
+    if not runs.size:
+        return np.full(pfns.size, -1, np.int64)
+    row = np.searchsorted(runs["pfn"], pfns, side="right") - 1
+    stop = (runs["pfn"] + runs["nr_pages"])[np.maximum(row, 0)]
+    return np.where((row >= 0) & (pfns < stop), row, -1)
+
+
+def moved(runs: NDArray[np.void], shift: NDArray[np.int64]) -> NDArray[np.void]:
+    """Return *runs*, each moved by *shift* pages."""
+    found = copied(runs)
+    found["pfn"] += shift
+    return found
 
 
 def split(runs: NDArray[np.void], edges: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray[np.int64]]:

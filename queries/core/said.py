@@ -23,10 +23,11 @@ from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.store.tables import SAID_SINCE
 from pagetrail.schemas.structs import taken
 
-_FOUND_DTYPE: Final = np.dtype(
+SAID_DTYPE: Final = np.dtype(
     [("pfn", np.int64), *((name, VALUE_SAID_DTYPE[name]) for name in VALUE_SAID_DTYPE.names or ()),
      *((name, STAMP_DTYPE[name]) for name in ("ts_nsec", "free_ts_nsec"))], align=True,
 )  # fmt: skip
+"""What one dump said of one page: the fields of VALUE_SAID_DTYPE, the page, and its times."""
 
 _QUERY: Final = """SELECT s.pfn, v.* EXCLUDE (id), t.ts_nsec, t.free_ts_nsec
     FROM said s JOIN said_values v ON v.id = s.said LEFT JOIN said_stamps t ON t.pfn = s.pfn AND t.seq = v.seq
@@ -73,11 +74,11 @@ class SaidOf:
 
     def _column(self, name: str) -> NDArray[Any]:
         if not self.found.size:
-            return np.zeros(self.index.size, _FOUND_DTYPE[name])
+            return np.zeros(self.index.size, SAID_DTYPE[name])
         return np.ascontiguousarray(self.found[name][self.index])
 
 
-NOTHING: Final = np.zeros(0, _FOUND_DTYPE)
+NOTHING: Final = np.zeros(0, SAID_DTYPE)
 
 
 def nothing_said_of(size: int) -> SaidOf:
@@ -125,7 +126,7 @@ def said_in(
     low, high = int(heads_of_runs(runs, records).min()), int((runs["pfn"] + runs["nr_pages"]).max())
     with stream.opened(file) as db:
         rows = fetched(db, _QUERY.format(what=what), {"low": low, "high": high, "at": value})
-    return SaidOf(found=columns(rows, _FOUND_DTYPE), index=np.zeros(0, np.int64), texts=texts)
+    return SaidOf(found=columns(rows, SAID_DTYPE), index=np.zeros(0, np.int64), texts=texts)
 
 
 def heads_of_runs(

@@ -1,0 +1,242 @@
+"""What one file of the store has of (pfn, time) pairs. Its tables are read for them here, and nowhere else."""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pagetrail.queries.core.instant import Instants
+from pagetrail.queries.core.runs import overlaps
+from pagetrail.queries.core.said import SAID_DTYPE
+from pagetrail.queries.core.stream import Stream, fetched
+from pagetrail.replay.store.read import arrays, columns
+from pagetrail.schemas.owner import ABSENT64, RECORD_DTYPE, RUN_DTYPE, How
+from pagetrail.schemas.store.names import StoreFile
+from pagetrail.schemas.structs import concatenated, taken
+
+_SIZE: Final = "CAST(ceil(log2(nr_pages)) AS BIGINT)"
+"""A run of so large a size has 2^size pages at most, so it begins in a page's own bucket of 2^size pages, or in the one before."""
+
+_COVERING: Final = """WITH sizes AS (SELECT DISTINCT {size} AS size FROM {table}),
+    keys AS (
+        SELECT a.*, size, (a.pfn >> size) - back AS bucket FROM asked a, sizes, (VALUES (0), (1)) buckets(back)
+        WHERE back = 0 OR size > 0)
+    SELECT k.pair, {columns} FROM (SELECT *, {size} AS size FROM {table} WHERE pfn >= {low} AND pfn <= {high}) s
+    JOIN keys k ON s.size = k.size AND s.pfn >> s.size = k.bucket
+    WHERE s.pfn <= k.pfn AND k.pfn < s.pfn + s.nr_pages AND s.begin_{what} <= k.at AND s.end_{what} > k.at"""
+"""Rows that cover a page at an instant. Equal buckets make it a hash join: DuckDB takes far longer to join by ranges."""
+
+_PIECES: Final = """SELECT k.pair, s.* FROM {table} s
+    JOIN asked k ON s.begin_seq = k.begin_seq AND s.kernel_view = k.kernel_view
+    WHERE coalesce(s.block_pfn, {absent}) = k.block_pfn AND s.pfn >= k.low AND s.pfn < k.high
+        AND s.begin_{what} <= k.at AND s.end_{what} > k.at"""
+
+_VIEWS: Final = """SELECT rowid AS "row", pfn, nr_pages, begin_{what} AS begin, end_{what} AS "end" FROM {table}
+    WHERE kernel_view = 1 AND pfn < {high} AND pfn + nr_pages > {low}"""
+
+_SAID: Final = """SELECT k.pair, s.pfn, v.* EXCLUDE (id), t.ts_nsec, t.free_ts_nsec
+    FROM said s JOIN asked k ON s.pfn = k.pfn JOIN said_values v ON v.id = s.said
+    LEFT JOIN said_stamps t ON t.pfn = s.pfn AND t.seq = v.seq WHERE v.{what} <= k.at"""
+
+_TABLES: Final = ("spans", "live")
+
+PAGE_VALUES: Final = ("client", "field", "value", "evidence", "begin_ts", "begin_seq")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """m rows of the store, and the pair that each belongs to.
+
+    Attributes
+    ----------
+    runs, records
+        (m,) RUN_DTYPE and RECORD_DTYPE; ids of texts are those of the file.
+    pair
+        (m,) index of a pair.
+    """
+
+    runs: NDArray[np.void]
+    records: NDArray[np.void]
+    pair: NDArray[np.int64]
+
+
+def rows_of_pairs(stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: Instants) -> Found:
+    """Return every row of *file* that covers a pair: its page (*pfns*) at its instant (*at*), in both views."""
+    if not pfns.size:
+        return _nothing()
+    pages = stream.facts.pages_per_section
+    low, high = int(pfns.min()) // pages * pages, int(pfns.max())  # no row crosses the border of a section
+    found = []
+    with stream.opened(file) as db:
+        for what, which, instants in _kinds(at):
+            asked = {"pair": which, "pfn": pfns[which], "at": instants}
+            for table in _TABLES:
+                names = {"table": table, "size": _SIZE, "what": what, "low": low, "high": high}
+                query = _COVERING.format(columns="s.* EXCLUDE (size)", **names)
+                found.append(_found(_joined_with(db, "asked", asked, query)))
+    return together(found)
+
+
+def with_pieces(stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: Instants, found: Found) -> Found:
+    """Return the rows of ``rows_of_pairs`` and all that belong to them at the same instant, each once.
+
+    These are the other pieces of the same records in the same section, and the kernel's own records of any of their pages.
+    """
+    parts = np.flatnonzero(~_is_whole(found))
+    if not parts.size:
+        return found
+    pieces = _unique(together([found, _pieces(stream, file, pfns, at, found, parts)]))
+    several = np.flatnonzero(pieces.runs["nr_pages"] > 1)
+    return _unique(together([pieces, _views_over(stream, file, at, pieces, several)]))
+
+
+def _is_whole(found: Found) -> NDArray[np.bool_]:
+    """Return which rows are one page and a whole record: one that an event began has a block of 2^order pages."""
+    began = np.isin(found.records["how"], (int(How.ALLOC), int(How.FREE)))
+    return np.asarray(began & (found.records["order"] == 0) & (found.runs["nr_pages"] == 1))
+
+
+def _pieces(
+    stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: Instants, found: Found, rows: NDArray[np.int64]
+) -> Found:
+    """Return all pieces of the records of some rows, each in the section of the page that is asked for."""
+    pages, pieces = stream.facts.pages_per_section, [_nothing()]
+    pair = found.pair[rows]
+    section = pfns[pair] // pages * pages
+    with stream.opened(file) as db:
+        for what, which, instants in _kinds(at.take(pair)):
+            asked = {
+                "pair": pair[which], "at": instants, "low": section[which], "high": section[which] + pages,
+                "kernel_view": found.runs["kernel_view"][rows[which]],
+                **{name: found.records[name][rows[which]] for name in ("begin_seq", "block_pfn")},
+            }  # fmt: skip
+            for table in _TABLES:
+                query = _PIECES.format(table=table, what=what, absent=ABSENT64)
+                pieces.append(_found(_joined_with(db, "asked", asked, query)))
+    return together(pieces)
+
+
+def _views_over(stream: Stream, file: StoreFile, at: Instants, pieces: Found, rows: NDArray[np.int64]) -> Found:
+    """Return the kernel's own records of any page of some pieces."""
+    found = [_nothing()]
+    if not rows.size:
+        return found[0]
+    runs = taken(pieces.runs, rows)
+    pair = pieces.pair[rows]
+    low, high = int(runs["pfn"].min()), int((runs["pfn"] + runs["nr_pages"]).max())
+    with stream.opened(file) as db:
+        for what, which, instants in _kinds(at.take(pair)):
+            for table in _TABLES:
+                views = fetched(db, _VIEWS.format(table=table, what=what, low=low, high=high))
+                if not views.num_rows:
+                    continue
+                begin, end = views["begin"].to_numpy(), views["end"].to_numpy()
+                ranges = np.zeros(views.num_rows, RUN_DTYPE)
+                ranges["pfn"], ranges["nr_pages"] = views["pfn"].to_numpy(), views["nr_pages"].to_numpy()
+                touching = [np.zeros((0, 2), np.int64)]
+                for row, view in overlaps(taken(runs, which), ranges):
+                    there = (begin[view] <= instants[row]) & (end[view] > instants[row])
+                    touching.append(np.stack([pair[which[row[there]]], view[there]], axis=1))
+                both = np.unique(np.concatenate(touching), axis=0)
+                asked = {"pair": both[:, 0], "row": views["row"].to_numpy()[both[:, 1]]}
+                query = f'SELECT k.pair, s.* FROM {table} s JOIN asked k ON s.rowid = k."row"'
+                found.append(_found(_joined_with(db, "asked", asked, query)))
+    return together(found)
+
+
+def said_of_pairs(
+    stream: Stream, file: StoreFile, pages: NDArray[np.int64], pair: NDArray[np.int64], at: Instants
+) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+    """Return what dumps up to its instant (*at*) said of each of *pages*, and the *pair* that the page belongs to.
+
+    What is said is by pair, page and dump.
+    """
+    found = [(np.zeros(0, SAID_DTYPE), np.zeros(0, np.int64))]
+    with stream.opened(file) as db:
+        for what, which, instants in _kinds(at):
+            asked = {"pair": pair[which], "pfn": pages[which], "at": instants}
+            rows = _joined_with(db, "asked", asked, _SAID.format(what=what))
+            found.append((columns(rows, SAID_DTYPE), rows["pair"].to_numpy().astype(np.int64)))
+    said, pairs = concatenated([said for said, _ in found]), np.concatenate([pairs for _, pairs in found])
+    order = np.lexsort((said["seq"], said["pfn"], pairs))
+    return taken(said, order), pairs[order]
+
+
+def page_values_of_pairs(stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: Instants) -> pa.Table:
+    """Return what clients of page_ext held of the pairs: the columns ``pair`` and ``PAGE_VALUES`` of ``page_ext``."""
+    values, found = ", ".join(f"s.{name}" for name in PAGE_VALUES), []
+    with stream.opened(file) as db:
+        for what, which, instants in _kinds(at):
+            asked = {"pair": which, "pfn": pfns[which], "at": instants}
+            names = {"table": "page_ext", "size": _SIZE, "what": what, "low": 0, "high": int(pfns.max())}
+            found.append(_joined_with(db, "asked", asked, _COVERING.format(columns=values, **names)))
+    return pa.concat_tables(found)
+
+
+def texts_of_ids(
+    stream: Stream, file: StoreFile, table: str, names: Collection[str], ids: NDArray[np.int64]
+) -> list[pa.Array]:
+    """Return the columns *names* of ``comms``, ``stacks`` or ``said_texts``: the texts of *ids*, which rise, in their order."""
+    query = (
+        f"SELECT {', '.join(f's.{name}' for name in names)} FROM {table} s JOIN asked k ON s.id = k.id ORDER BY s.id"
+    )
+    with stream.opened(file) as db:
+        found = _joined_with(db, "asked", {"id": ids}, query)
+    return [found[name].combine_chunks() for name in names]
+
+
+def _kinds(at: Instants) -> Iterator[tuple[str, NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield (the end of the columns' names, which instants they are for, these): times, and places between two events."""
+    times = at.times()
+    for what, which, values in (("ts", np.flatnonzero(times), at.ts), ("seq", np.flatnonzero(~times), at.seq)):
+        if which.size:
+            yield what, which, values[which]
+
+
+def _joined_with(
+    db: duckdb.DuckDBPyConnection, name: str, rows: Mapping[str, NDArray[np.generic]], query: str
+) -> pa.Table:
+    with _registered(db, name, pa.table({key: np.ascontiguousarray(values) for key, values in rows.items()})):
+        return fetched(db, query)
+
+
+@contextmanager
+def _registered(db: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> Iterator[None]:
+    db.register(name, rows)
+    try:
+        yield
+    finally:
+        db.unregister(name)
+
+
+def _found(rows: pa.Table) -> Found:
+    runs, records = arrays(rows)
+    return Found(runs=runs, records=records, pair=rows["pair"].to_numpy().astype(np.int64))
+
+
+def _nothing() -> Found:
+    return Found(runs=np.zeros(0, RUN_DTYPE), records=np.zeros(0, RECORD_DTYPE), pair=np.zeros(0, np.int64))
+
+
+def together(parts: list[Found]) -> Found:
+    """Return the rows of all *parts*, one after another."""
+    parts = [_nothing(), *parts]
+    return Found(
+        runs=concatenated([part.runs for part in parts]), records=concatenated([part.records for part in parts]),
+        pair=np.concatenate([part.pair for part in parts]),
+    )  # fmt: skip
+
+
+def _unique(found: Found) -> Found:
+    """Return each row once: a page is in one run of each view at an instant."""
+    keys = np.stack([found.pair, found.runs["kernel_view"].astype(np.int64), found.runs["pfn"]])
+    order = np.lexsort(keys[::-1])
+    kept = np.ones(order.size, np.bool_)
+    kept[1:] = np.any(keys[:, order[1:]] != keys[:, order[:-1]], axis=0)
+    chosen = order[kept]
+    return Found(runs=taken(found.runs, chosen), records=taken(found.records, chosen), pair=found.pair[chosen])
