@@ -129,7 +129,9 @@ class _Reader:
         rows = Rows(runs=runs, records=records, kernel_row=kernel_row)
         near = self._doubts if sections is None else self._doubts[touching(self._doubts, sections)]
         at = Instants.of([self._at])
-        rows, kernel_records, judged = judged_rows(stream.facts, at, rows, kernel_records, near)
+        rows, kernel_records, judged = judged_rows(
+            stream.facts, at, rows, kernel_records, Doubts.of(near, stream.facts)
+        )
         if self._selected.ranges is not None:
             rows, judged = _cut(rows, judged, self._selected.ranges)
         return rows, kernel_records, judged
@@ -182,30 +184,48 @@ def both_views(
     return *_both_views(runs, records, kernel), records
 
 
-def edges_of(facts: Facts, doubts: NDArray[np.void]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the pfns at which ``judged_rows`` splits runs, sorted, and those at which it joins none: the borders of zones."""
-    borders = np.array([pfn for zone in facts.zones for pfn in (zone.start_pfn, zone.stop_pfn)], np.int64)
-    return np.unique(np.concatenate([doubts["pfn"], doubts["pfn"] + doubts["nr_pages"], borders])), borders
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubts:
+    """What runs are judged by, beside the facts of their stream.
+
+    Attributes
+    ----------
+    rows
+        DOUBT_DTYPE: the doubts of the pages that are asked for, and maybe others.
+    borders
+        The pfns at which no runs are joined: the borders of zones.
+    edges
+        The pfns at which runs are split, sorted: where a doubt or a zone begins or ends.
+    """
+
+    rows: NDArray[np.void]
+    borders: NDArray[np.int64]
+    edges: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, rows: NDArray[np.void], facts: Facts) -> "Doubts":
+        """Return the doubts *rows* of a stream with these facts."""
+        borders = np.array([pfn for zone in facts.zones for pfn in (zone.start_pfn, zone.stop_pfn)], np.int64)
+        edges = np.unique(np.concatenate([rows["pfn"], rows["pfn"] + rows["nr_pages"], borders]))
+        return cls(rows=rows, borders=borders, edges=edges)
 
 
 def judged_rows(
-    facts: Facts, at: Instants, rows: Rows, kernel_records: NDArray[np.void], doubts: NDArray[np.void]
+    facts: Facts, at: Instants, rows: Rows, kernel_records: NDArray[np.void], doubts: Doubts
 ) -> tuple[Rows, NDArray[np.void], Judgement]:
     """Return how sure each run is, and the kernel's records; runs are split where a doubt or a zone begins or ends.
 
-    *at* has the instant of each question, *doubts* are those of their pages, and maybe others. The kernel's records are those
-    given, and at most one behind them.
+    *at* has the instant of each question. The kernel's records are those given, and at most one behind them.
     """
-    edges, borders = edges_of(facts, doubts)
-    pieces, parent = split(rows.runs, edges)
+    pieces, parent = split(rows.runs, doubts.edges)
     rows = rows.take(parent, pieces)
     then = rows.instants(at)
-    judged = judge(rows.runs, rows.records, rows.kernel_row >= 0, then.ts, facts, doubts)
-    silent = unlisted(rows.runs["pfn"], rows.records, then, facts, doubts) & (rows.kernel_row < 0)
+    judged = judge(rows.runs, rows.records, rows.kernel_row >= 0, then.ts, facts, doubts.rows)
+    silent = unlisted(rows.runs["pfn"], rows.records, then, facts, doubts.rows) & (rows.kernel_row < 0)
     if silent.any():
         rows = replace(rows, kernel_row=np.where(silent, kernel_records.size, rows.kernel_row))
         kernel_records = concatenated([kernel_records, unknown_records(1)])
-    rows, judged = joined(rows, kernel_records, judged, facts.pages_per_section, borders)
+    rows, judged = joined(rows, kernel_records, judged, facts.pages_per_section, doubts.borders)
     return rows, kernel_records, judged
 
 

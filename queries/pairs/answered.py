@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pagetrail.queries.core.judgement import Judgement
 from pagetrail.queries.core.row_columns import SAID, JudgedRows, texts_of
-from pagetrail.queries.core.rows import both_views, edges_of, judged_rows, with_unknown
+from pagetrail.queries.core.rows import Doubts, both_views, judged_rows, with_unknown
 from pagetrail.queries.core.runs import Apart, Rows, moved, row_holding
 from pagetrail.queries.core.said import nothing_said_of
 from pagetrail.queries.core.stream import Stream
@@ -86,7 +86,7 @@ def _judged(
     chosen: list[Rows] = []
     judged: list[Judgement] = []
     kept = kernel_records
-    for part in _parts(rows, edges_of(stream.facts, doubts)[0]):
+    for part in _parts(rows, doubts.edges):
         found, with_none, judgement = judged_rows(stream.facts, pairs.at, part, kernel_records, doubts)
         holding = _holding(pairs, found)
         chosen.append(found.take(holding, taken(found.runs, holding)))
@@ -95,9 +95,13 @@ def _judged(
     return Rows.together(chosen), kept, Judgement.together(judged)
 
 
-def doubts_of(stream: Stream) -> NDArray[np.void]:
+def doubts_of(stream: Stream) -> Doubts:
     """Return all doubts of a stream, in the order of ``Stream.doubts_at``; they are read once."""
-    return stream.once("doubts", stream.files[-1], stream.believed, lambda: stream.doubts(stream.casting(), "true", {}))
+
+    def read() -> Doubts:
+        return Doubts.of(stream.doubts(stream.casting(), "true", {}), stream.facts)
+
+    return stream.once("doubts", stream.files[-1], stream.believed, read)
 
 
 def _parts(rows: Rows, edges: NDArray[np.int64]) -> Iterator[Rows]:

@@ -11,11 +11,10 @@ from pagetrail.queries.core.runs import Apart, Rows, moved
 from pagetrail.queries.core.said import SAID_DTYPE, SaidOf, heads_of_runs, nothing_said_of, said_of, split_by_said
 from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.pairs.asked import Pairs, in_parts
-from pagetrail.queries.pairs.stored import said_of_pairs, texts_of_ids
+from pagetrail.queries.pairs.stored import said_of_pairs, says_anything, texts_of_ids
 from pagetrail.queries.pairs.texts import known_ids, new_ids
 from pagetrail.schemas.owner import State
 from pagetrail.schemas.store.names import StoreFile
-from pagetrail.schemas.store.tables import SAID_SINCE
 from pagetrail.schemas.structs import concatenated, copied, taken
 
 _TEXTS: Final = ("cgroup", "page_flag_names")
@@ -27,7 +26,7 @@ def with_said(stream: Stream, pairs: Pairs, rows: Rows) -> tuple[Rows, SaidOf]:
     runs, found, index = copied(rows.runs), [np.zeros(0, SAID_DTYPE)], np.full(files.size, -1, np.int64)
     for number in np.unique(files).tolist():
         mine = np.flatnonzero(files == number)
-        if int(stream.piece(stream.files[number]).meta["format"]) < SAID_SINCE:
+        if not says_anything(stream, stream.files[number]):
             continue
         for which in in_parts(mine, _blocks(rows, mine)):
             some, said = _of_file(stream, stream.files[number], pairs, rows.take(which, taken(rows.runs, which)), texts)

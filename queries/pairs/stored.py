@@ -17,6 +17,7 @@ from pagetrail.queries.core.stream import Stream, fetched
 from pagetrail.replay.store.read import arrays, columns
 from pagetrail.schemas.owner import ABSENT64, RECORD_DTYPE, RUN_DTYPE, How
 from pagetrail.schemas.store.names import StoreFile
+from pagetrail.schemas.store.tables import SAID_SINCE
 from pagetrail.schemas.structs import concatenated, taken
 
 _SIZE: Final = "CAST(ceil(log2(nr_pages)) AS BIGINT)"
@@ -147,6 +148,14 @@ def _views_over(stream: Stream, file: StoreFile, at: Instants, pieces: Found, ro
                 query = f'SELECT k.pair, s.* FROM {table} s JOIN asked k ON s.rowid = k."row"'
                 found.append(_found(_joined_with(db, "asked", asked, query)))
     return together(found)
+
+
+def says_anything(stream: Stream, file: StoreFile) -> bool:
+    """Return whether dumps said anything beside owners that *file* has."""
+    if int(stream.piece(file).meta["format"]) < SAID_SINCE:
+        return False
+    with stream.opened(file) as db:
+        return bool(db.execute("SELECT EXISTS (FROM said)").fetchall()[0][0])
 
 
 def said_of_pairs(

@@ -98,8 +98,10 @@ def _answer(
     stream: Stream, pairs: Pairs, found: pa.Table, row: NDArray[np.int64], proofs: Proofs, columns: Sequence[str]
 ) -> pa.Table:
     """Return *columns* of the answer; *row* is the index in *found* of the row of each pair, -1: the page is absent."""
-    rows = pa.concat_tables([found, _ABSENT.select(found.column_names)])
-    taken = rows.take(pa.array(np.where(row < 0, found.num_rows, row)))
+    taken = found
+    if not np.array_equal(row, np.arange(found.num_rows)):
+        rows = pa.concat_tables([found, _ABSENT.select(found.column_names)])
+        taken = rows.take(pa.array(np.where(row < 0, found.num_rows, row)))
     made: dict[str, pa.Array] = {name: taken[name] for name in found.column_names}
     made["asked_pfn"], made["asked_ts"] = pa.array(pairs.pfns), pa.array(pairs.at.ts)
     made["horizon"] = pa.array(np.full(row.size, stream.horizon))
