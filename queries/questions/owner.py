@@ -45,6 +45,9 @@ ANSWER_SCHEMA: Final = pa.schema(
 )
 """A row a question, in the order asked; a page of no section has state "absent"."""
 
+ANSWER_COLUMNS: Final = tuple(ANSWER_SCHEMA.names)
+"""Their names."""
+
 _ABSENT: Final = pa.Table.from_pylist(
     [{"state": "absent", "evidence": "none", "why": ABSENT_WHY, "certain": False, "uncertain": ["state"]}], ROW_SCHEMA
 )
