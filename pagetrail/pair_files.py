@@ -1,12 +1,13 @@
 """Files of (pfn, time) pairs, read a part at a time: CSV with a header line, or Parquet."""
 
 import csv
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from io import TextIOWrapper
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Final, Protocol, TextIO
 
@@ -16,6 +17,8 @@ from pagetrail.schemas.errors import BadArgument
 
 PAIRS_AT_ONCE: Final = 1 << 17
 """Pairs in memory at once: the store is read once for each such part, and an answer takes about a kilobyte on its way."""
+
+_LINE_ENDS: Final = re.compile(r"\r\n|\r|\n")
 
 STDIN: Final = Path("-")
 
@@ -28,14 +31,15 @@ class PairsRead:
     ----------
     pairs
         The columns of the file; text, if it is CSV.
-    places
-        Where each row is in the file, for messages.
+    place, numbers
+        Where each row is in the file, for messages: the file, and the number of the row's last line, or of the row.
     refused
         What is wrong with some rows, by their index: they are not read as pairs.
     """
 
     pairs: pa.Table
-    places: Sequence[str]
+    place: str
+    numbers: Sequence[int]
     refused: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -46,6 +50,8 @@ class _Lines(Protocol):
     def line_num(self) -> int: ...
 
     def __iter__(self) -> Iterator[list[str]]: ...
+
+    def __next__(self) -> list[str]: ...
 
 
 def read_pairs(path: Path, *, rows: int = PAIRS_AT_ONCE) -> Iterator[PairsRead]:
@@ -73,11 +79,11 @@ def _parquet(path: Path, rows: int) -> Iterator[PairsRead]:
         with pq.ParquetFile(path) as file:
             first, schema = 1, file.schema_arrow
             for batch in file.iter_batches(rows):
-                places = [f"{path}: row {number}" for number in range(first, first + batch.num_rows)]
-                yield PairsRead(pairs=pa.Table.from_batches([batch]), places=places)
+                numbers = range(first, first + batch.num_rows)
+                yield PairsRead(pairs=pa.Table.from_batches([batch]), place=f"{path}: row ", numbers=numbers)
                 first += batch.num_rows
             if first == 1:
-                yield PairsRead(pairs=schema.empty_table(), places=[])
+                yield PairsRead(pairs=schema.empty_table(), place=f"{path}: row ", numbers=())
     except pa.ArrowInvalid as error:
         raise BadArgument(f"{path}: expected a Parquet file, found: {error}") from error
 
@@ -93,11 +99,13 @@ def _csv(path: Path, rows: int) -> Iterator[PairsRead]:
                 found = ", ".join(names) or "nothing"
                 raise BadArgument(f"{name}: expected a header line with the columns pfn and time, found: {found}")
             part = _next_part(reader, names, name, rows)
-            yield part
-            while part.places:
+            if part is None:
+                yield PairsRead(
+                    pairs=pa.Table.from_arrays([_texts((), {}) for _ in names], names), place=name, numbers=()
+                )
+            while part is not None:
+                yield part
                 part = _next_part(reader, names, name, rows)
-                if part.places:
-                    yield part
         except csv.Error as error:
             raise BadArgument(f"{name}:{reader.line_num}: expected a line of CSV, found: {error}") from error
 
@@ -109,20 +117,27 @@ def _text(path: Path) -> "TextIO | nullcontext[TextIO]":
     return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
-def _next_part(reader: _Lines, names: list[str], name: str, rows: int) -> PairsRead:
-    """Return the next rows, up to *rows*; a line that is empty is none."""
-    found: list[list[str]] = []
-    places: list[str] = []
+def _next_part(reader: _Lines, names: list[str], name: str, rows: int) -> PairsRead | None:
+    """Return the next rows, up to *rows*; a line that is empty is none. Null: there are no more."""
+    before = reader.line_num
+    found = list(islice(reader, rows))
+    if not found:
+        return None
+    lines: Sequence[int] = range(before + 1, reader.line_num + 1)
+    if len(lines) != len(found) or not all(found):
+        ends = accumulate((1 + sum(len(_LINE_ENDS.findall(cell)) for cell in row) for row in found), initial=before)
+        last = list(ends)[1:]
+        lines = [line for line, row in zip(last, found, strict=True) if row]
+        found = [row for row in found if row]
     refused: dict[int, str] = {}
-    for row in islice((row for row in reader if row), rows):
-        if len(row) != len(names):
-            refused[len(found)] = f"expected {len(names)} fields, found {len(row)}"
-            row = [*row, *[""] * len(names)][: len(names)]
-        found.append(row)
-        places.append(f"{name}:{reader.line_num}")
+    if any(len(row) != len(names) for row in found):
+        for index, row in enumerate(found):
+            if len(row) != len(names):
+                refused[index] = f"expected {len(names)} fields, found {len(row)}"
+                found[index] = [*row, *[""] * len(names)][: len(names)]
     columns = list(zip(*found, strict=True)) or [()] * len(names)
     arrays = [_texts(column, refused) for column in columns]
-    return PairsRead(pairs=pa.Table.from_arrays(arrays, names), places=places, refused=refused)
+    return PairsRead(pairs=pa.Table.from_arrays(arrays, names), place=f"{name}:", numbers=lines, refused=refused)
 
 
 def _texts(column: Sequence[str], refused: dict[int, str]) -> pa.Array:

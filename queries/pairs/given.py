@@ -18,6 +18,7 @@ Errors = dict[int, str]
 """What is wrong with a row, by its index."""
 
 _DIGITS: Final = "^[0-9]{1,18}$"
+_HEX: Final = "^0[xX][0-9a-fA-F]{1,15}$"
 _SECONDS: Final = r"^(?P<whole>[0-9]{1,9})(?:\.(?P<part>[0-9]{1,9})s?|s)$"
 
 
@@ -35,6 +36,10 @@ def pfns_of(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], Errors]:
 
     column = _plain(column, "pfn")
     values, rest = _whole_numbers(column)
+    if pa.types.is_string(column.type):
+        there = pc.fill_null(pc.match_substring_regex(column, _HEX), False)
+        values[there.to_numpy()] = [int(text, 16) for text in column.filter(there).to_pylist()]
+        rest &= ~there.to_numpy()
     which = np.flatnonzero(rest | (values < 0) | (values >= PFN_LIMIT))
     found, errors = _asked(column, which, ask)
     values[which] = found[:, 0]

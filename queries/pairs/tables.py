@@ -71,9 +71,9 @@ def answered_table(
     answers = pa.concat_tables(found)
     if not np.array_equal(place, np.arange(answers.num_rows)):
         answers = answers.take(pa.array(place, mask=place < 0))
-    texts = pa.array(
-        [errors.get(row) for row in range(pairs.num_rows)] if errors else [None] * pairs.num_rows, pa.utf8()
-    )
+    texts = pa.nulls(pairs.num_rows, pa.utf8())
+    if errors:
+        texts = pa.array([errors.get(row) for row in range(pairs.num_rows)], pa.utf8())
     return pa.table([*given.columns, *answers.columns, texts], schema=pa.schema([*given.schema, *answer, ERROR]))
 
 

@@ -123,5 +123,5 @@ def test_parts_of_a_file_are_the_file(pairs: Path, tmp_path: Path, rows: int) ->
         (whole,) = api.read_pairs(file)
         parts = list(api.read_pairs(file, rows=rows))
         assert pa.concat_tables([part.pairs for part in parts]).equals(whole.pairs)
-        assert [place for part in parts for place in part.places] == whole.places
+        assert [number for part in parts for number in part.numbers] == [*whole.numbers]
         assert max(part.pairs.num_rows for part in parts) <= rows

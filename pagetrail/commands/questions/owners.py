@@ -89,12 +89,12 @@ class _Answers:
             self.rows += found.num_rows
             errors = found["error"]
             if errors.null_count < len(errors):
-                self._name(errors.to_pylist(), read.places)
+                self._name(errors.to_pylist(), read)
             yield found
 
-    def _name(self, errors: list[str | None], places: Sequence[str]) -> None:
+    def _name(self, errors: list[str | None], read: "api.PairsRead") -> None:
         for row, error in enumerate(errors):
             if error is not None:
                 if self.wrong < _SHOWN:
-                    say(f"{places[row]}: {error}")
+                    say(f"{read.place}{read.numbers[row]}: {error}")
                 self.wrong += 1
