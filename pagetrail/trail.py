@@ -151,9 +151,7 @@ class Trail:
         self, pairs: Sequence[tuple[int, Time]], *, stream: str | None = None, as_of: Time | None = None
     ) -> pa.Table:
         """Return who owned each page at its own instant, for many (pfn, time) pairs at once."""
-        known = self._known(stream, as_of)
-        at = Instants.of([_instant(known, at) for _, at in pairs])
-        return owner.owners(known, np.array([pfn for pfn, _ in pairs], np.int64), at)
+        return owner.owners_of_pairs(self._known(stream, as_of), pairs)
 
     def owners_of(
         self,

@@ -16,6 +16,7 @@ from pagetrail.queries.core.rows import ABSENT_WHY, Asked, rows_at
 from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.pairs.answered import answered
 from pagetrail.queries.pairs.asked import Pairs
+from pagetrail.queries.pairs.given import instants_of
 from pagetrail.queries.pairs.proofs import ORIGIN_DTYPE, Proofs
 from pagetrail.queries.pairs.values import PAGE_EXT, page_values_of
 from pagetrail.schemas.owner import ABSENT64
@@ -69,6 +70,21 @@ def owners_at(stream: Stream, pfns: Sequence[int], at: Instant) -> pa.Table:
     pairs = Pairs.of(stream, asked, Instants.of([at] * asked.size))
     with closing(Proofs(stream)) as proofs:
         return _answer(stream, pairs, found, np.where(inside, row, -1), proofs, ANSWER_SCHEMA.names)
+
+
+def owners_of_pairs(stream: Stream, pairs: Sequence[tuple[int, int | str]]) -> pa.Table:
+    """Return who owned each page at its own instant: ns of the trace clock, or TIME. See ``owners``.
+
+    Raises
+    ------
+    BadArgument, NotFound
+        Of the first page or instant that ``owners_at`` would refuse.
+    """
+    check_pfns([pfn for pfn, _ in pairs])
+    at, errors = instants_of(stream, pa.chunked_array([pa.array([str(at) for _, at in pairs], pa.utf8())]))
+    if errors:
+        stream.instant(str(pairs[min(errors)][1]))
+    return owners(stream, np.array([pfn for pfn, _ in pairs], np.int64), at)
 
 
 def owners(
