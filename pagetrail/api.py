@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pagetrail.log_events import events as events
     from pagetrail.log_events import events_of as events_of
     from pagetrail.log_events import time_text_of as time_text_of
+    from pagetrail.pair_files import PairsRead as PairsRead
+    from pagetrail.pair_files import read_pairs as read_pairs
     from pagetrail.producers.capture.snapshots import sums_of as sums_of
     from pagetrail.producers.log.ingest import IngestReport as IngestReport
     from pagetrail.producers.log.topic import (
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from pagetrail.queries.holders.attributes import By as By
     from pagetrail.queries.holders.attributes import ByOfAll as ByOfAll
     from pagetrail.queries.holders.sums import SumsOfAll as SumsOfAll
+    from pagetrail.queries.questions.owner import ANSWER_COLUMNS as ANSWER_COLUMNS
     from pagetrail.replay.run.report import ReplayReport as ReplayReport
     from pagetrail.replaying import replay as replay
     from pagetrail.schemas.compat import check_published_schemas as check_published_schemas
@@ -69,10 +72,12 @@ _FILES: Final = {
     "producers.log.ingest": ("IngestReport",),
     "producers.log.topic": ("TopicReport", "create_topic", "describe_topic"),
     "producers.log.topic_plan": ("PARTITIONS_WHY", "REPLICATION_WHY", "SETTINGS_WHY", "TopicPlan"),
+    "pair_files": ("PairsRead", "read_pairs"),
     "publishing": ("PublishReport", "publish"),
     "queries.core.filters": ("NO_FILTER", "Filters"),
     "queries.holders.attributes": ("BY", "By", "ByOfAll"),
     "queries.holders.sums": ("SumsOfAll",),
+    "queries.questions.owner": ("ANSWER_COLUMNS",),
     "replay.run.report": ("ReplayReport",),
     "schemas.store.memory": ("give_back_at_once",),
     "replaying": ("replay",),

@@ -22,6 +22,7 @@ COMMANDS: Final = (
     "ingest",
     "replay",
     "questions.owner",
+    "questions.owners",
     "questions.event",
     "questions.history",
     "questions.snapshot",

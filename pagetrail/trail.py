@@ -1,12 +1,15 @@
 """A trail that is opened for questions: the one object that answers them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pagetrail.queries.core.filters import NO_FILTER, Filters
-from pagetrail.queries.core.instant import Instant, wall_text
+from pagetrail.queries.core.instant import Instant, Instants, wall_text
 from pagetrail.queries.core.opening import choose, open_streams, wait_for
 from pagetrail.queries.core.row_columns import ROW_SCHEMA
 from pagetrail.queries.core.rows import Asked, rows_in_parts
@@ -16,6 +19,7 @@ from pagetrail.queries.export.parquet import export_spans
 from pagetrail.queries.holders.attributes import By, ByOfAll
 from pagetrail.queries.holders.owned import page_bytes
 from pagetrail.queries.holders.sums import SumsOfAll
+from pagetrail.queries.pairs.tables import answered_table
 from pagetrail.queries.questions import (
     audit_dump,
     audits,
@@ -32,6 +36,7 @@ from pagetrail.queries.questions import (
     streams,
     top,
 )
+from pagetrail.queries.questions.owner import ANSWER_SCHEMA
 from pagetrail.queries.questions.sums import by_site, by_stack
 from pagetrail.schemas.log.address import KafkaAddress
 
@@ -146,8 +151,49 @@ class Trail:
         self, pairs: Sequence[tuple[int, Time]], *, stream: str | None = None, as_of: Time | None = None
     ) -> pa.Table:
         """Return who owned each page at its own instant, for many (pfn, time) pairs at once."""
-        known = self._known(stream, as_of)
-        return owner.owners(known, [(pfn, _instant(known, at)) for pfn, at in pairs])
+        return owner.owners_of_pairs(self._known(stream, as_of), pairs)
+
+    def owners_of(
+        self,
+        pairs: pa.Table,
+        *,
+        columns: Sequence[str] = ANSWER_SCHEMA.names,
+        refused: Mapping[int, str] = MappingProxyType({}),
+        stream: str | None = None,
+        as_of: Time | None = None,
+    ) -> pa.Table:
+        """Return who owned each page of a table of pairs at its own instant, a row a pair, in their order.
+
+        Parameters
+        ----------
+        pairs
+            Columns ``pfn`` (integers, or text: decimal or 0x hex) and ``time`` (integers: ns of the trace clock; or text: TIME);
+            maybe ``stream`` or ``host`` (HOST[/BOOT_ID]), null or empty for *stream*. Other columns are kept.
+        columns
+            Columns of ``questions.owner.ANSWER_SCHEMA`` that are made: only the texts that they show are read.
+        refused
+            Why some rows, by their index, are not asked: their ``error``.
+
+        Returns
+        -------
+        pa.Table
+            The columns of *pairs*; *columns*; and ``error``: why a row is not answered, its answer is null then. A column of
+            *pairs* that is named as one of the answer is called ``given_`` and its name.
+
+        Raises
+        ------
+        BadArgument
+            There are no such columns, or they hold something else.
+        """
+        schema = pa.schema([ANSWER_SCHEMA.field(name) for name in columns])
+
+        def ask(known: Stream, pfns: NDArray[np.int64], at: Instants) -> pa.Table:
+            return owner.owners(known, pfns, at, columns=columns)
+
+        def choose(name: str | None) -> Stream:
+            return self._known(name or stream, as_of)
+
+        return answered_table(pairs, choose, ask, schema, refused)
 
     def history(
         self,

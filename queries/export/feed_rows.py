@@ -60,11 +60,12 @@ def _counted(segment: Segment, table: str) -> int:
 def _doubts(segment: Segment, first_row: int) -> RowsFrom:
     """Return doubts and losses that were noticed in the segment: they may concern spans that were published before."""
     noticed = segment.known.noticed([segment.file], "true", {})
+    until = evidence_until(noticed, segment.known.facts.clock_skew()).tolist()
     rows: list[dict[str, Any]] = [
         {name: int(doubt[name]) for name in ("pfn", "nr_pages", "from_ts", "to_ts", "noticed_ts", "seq")}
-        | {"evidence_until_ts": evidence_until(doubt, segment.known.facts.clock_skew())}
+        | {"evidence_until_ts": evidence}
         | {"reason": DOUBT_TEXT[int(doubt["reason"])]}
-        for doubt in noticed
+        for doubt, evidence in zip(noticed, until, strict=True)
     ]
     before = set() if segment.before is None else _losses(segment.before)
     rows += [

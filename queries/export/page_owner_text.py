@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.queries.core.filters import NO_FILTER, Filters, Selection, select, touching, within
-from pagetrail.queries.core.instant import Instant
+from pagetrail.queries.core.instant import Instant, Instants
 from pagetrail.queries.core.rows import parts_of
 from pagetrail.queries.core.runs import heads, unlisted
 from pagetrail.queries.core.said import SaidOf, said_at, said_of, said_texts
@@ -64,7 +64,7 @@ def _with_records(
     pfns, rows = heads(runs, records)
     kept = selected.keeps(records, texts)[rows]
     proven = runs["kernel_view"][rows] == 0
-    kept &= ~(proven & unlisted(pfns, taken(records, rows), at, stream.facts, doubts))
+    kept &= ~(proven & unlisted(pfns, taken(records, rows), Instants.of([at] * pfns.size), stream.facts, doubts))
     if selected.ranges is not None:
         kept &= within(pfns, selected.ranges)
     return pfns[kept], rows[kept]

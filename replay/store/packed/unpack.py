@@ -9,7 +9,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64, OPEN_END, RECORD_DTYPE, RUN_DTYPE
+from pagetrail.schemas.owner import (
+    ABSENT8,
+    ABSENT16,
+    ABSENT32,
+    ABSENT64,
+    ENDED_RUN_DTYPE,
+    OPEN_END,
+    RECORD_DTYPE,
+    RUN_DTYPE,
+)
 from pagetrail.schemas.store.tables import arrow_schema
 
 _RUN_COLUMNS: Final = "pfn, nr_pages, begin_event, generation, kernel_view"
@@ -61,6 +70,15 @@ def runs_of(
     found = [_index(db, table, where, known, parameters) for table in ("spans", "live") if table in tables]
     index = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     return unpacked(db, kinds, index)
+
+
+def index_of(db: duckdb.DuckDBPyConnection, where: str) -> NDArray[np.void]:
+    """Return the runs of a file, those that ended and then the open ones: ENDED_RUN_DTYPE; see ``runs_of``."""
+    found = [_index(db, table, where, None, None) for table in ("spans", "live")]
+    index = np.zeros(sum(part["pfn"].size for part in found), ENDED_RUN_DTYPE)
+    for name in ENDED_RUN_DTYPE.names or ():
+        index[name] = np.concatenate([part[name] for part in found])
+    return index
 
 
 def events_until(db: duckdb.DuckDBPyConnection, at: At) -> int:
