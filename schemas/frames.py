@@ -19,8 +19,8 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from pagetrail.schemas.batch import EventBatch, from_arrow, from_wire, to_wire
-from pagetrail.schemas.columns import SCHEMA_NAME
+from pagetrail.schemas.batch import EventBatch, from_arrow, from_wire, to_arrow, to_wire
+from pagetrail.schemas.columns import SCHEMA_NAME, SCHEMA_VERSION
 from pagetrail.schemas.errors import FrameDamaged, SchemaTooNew
 from pagetrail.schemas.upcast import WIRE_SCHEMAS, upcast_batch
 from pagetrail.schemas.versions import v5_frames
@@ -46,13 +46,17 @@ _ARROW_ERRORS = (pa.ArrowException, OSError, ValueError)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameOrigin:
-    """The recording and producer of a frame: the fields that all frames of a recording share."""
+    """The recording, producer and version of a frame: the fields that all frames of a recording share.
+
+    A recording that an earlier pagetrail began has its frames in version 4 to its end: they are the same whoever makes them.
+    """
 
     host: str
     boot_id: str
     recording: str
     producer: str
     producer_version: str
+    version: int = FRAME_VERSION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +118,6 @@ def header_of(batch: EventBatch, origin: FrameOrigin, frame: int) -> FrameHeader
     """Return the header of *batch* as frame number *frame* of the recording of *origin*."""
     seq, ts = batch.column("seq"), batch.column("trace_ts_nsec")
     return FrameHeader(
-        version=FRAME_VERSION,
         frame=frame,
         rows=len(batch),
         first_seq=int(seq[0]),
@@ -128,12 +131,14 @@ def header_of(batch: EventBatch, origin: FrameOrigin, frame: int) -> FrameHeader
 def encode_frame(batch: EventBatch, header: FrameHeader) -> bytes:
     """Return *batch* (current version, at least one event) under *header* as bytes; equal input gives equal bytes.
 
+    The header has version 5, or 4 for what an earlier pagetrail began.
+
     Raises
     ------
     ValueError
         Its seq has a hole.
     """
-    return encode_record_batch(to_wire(batch), header)
+    return encode_record_batch(to_arrow(batch) if header.version == SCHEMA_VERSION else to_wire(batch), header)
 
 
 def encode_record_batch(table: pa.RecordBatch, header: FrameHeader) -> bytes:

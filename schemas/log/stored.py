@@ -6,10 +6,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from pagetrail.schemas.batch import EventBatch
-from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.columns import SCHEMA_VERSION, Kind
 from pagetrail.schemas.details import Boot, RecordingBegin, RecordingEnd
 from pagetrail.schemas.errors import FrameDamaged, SchemaTooNew
-from pagetrail.schemas.frames import FRAME_VERSION, decode_frame
+from pagetrail.schemas.frames import decode_frame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +44,8 @@ class StoredRecording:
     frames: int
 
     def is_made_by(self, reader: int) -> bool:
-        """Return whether *reader* made it, in frames of the version that this pagetrail makes: else it cannot go on with it."""
-        return self.version == FRAME_VERSION and (self.begin is None or self.begin.reader == reader)
+        """Return whether *reader* made it; where its first event is gone, whether its events are as new as those of *reader*."""
+        return self.version >= SCHEMA_VERSION if self.begin is None else self.begin.reader == reader
 
 
 def superseded_by(first: bytes) -> str | None:
