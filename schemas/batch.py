@@ -145,7 +145,7 @@ def _present(batch: EventBatch, column: Column) -> tuple[NDArray[np.generic], ND
 def _text_column(
     batch: EventBatch, name: str, indices: NDArray[np.generic], mask: NDArray[np.bool_] | None
 ) -> pa.DictionaryArray:
-    used, kept = _compact(indices, mask)
+    used, kept = _compact(indices)
     texts = batch.texts.get(name, ())
     return pa.DictionaryArray.from_arrays(
         pa.array(kept, mask=mask), pa.array([texts[int(i)] for i in used], type=pa.utf8())
@@ -161,22 +161,16 @@ def _sparse(details: Mapping[int, str], size: int) -> pa.Array:
     return pa.array(values, type=pa.utf8())
 
 
-def _compact(
-    indices: NDArray[np.generic], mask: NDArray[np.bool_] | None
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return the used entries in order of first use, and the indices into them (0 where masked)."""
-    safe = np.asarray(indices, dtype=np.int64)
-    if mask is not None:
-        safe = np.where(mask, 0, safe)
-    rows = np.flatnonzero(~mask) if mask is not None else np.arange(safe.size)
-    kept = safe[rows]
-    first = np.full(int(safe.max(initial=0)) + 1, -1, dtype=np.int64)
-    first[kept[::-1]] = rows[::-1]  # the last write stays: the first use of each
-    met = np.flatnonzero(first >= 0)
-    used = met[np.argsort(first[met], kind="stable")]
+def _compact(indices: NDArray[np.generic]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return the used entries in order of first use, and the indices into them (0 where they are absent)."""
+    slots = np.asarray(indices, dtype=np.int32) + 1  # the first slot is for what is absent
+    first = np.full(int(slots.max(initial=0)) + 1, -1, dtype=np.int64)
+    first[slots[::-1]] = np.arange(slots.size - 1, -1, -1)  # the last write stays: the first use of each
+    met = np.flatnonzero(first[1:] >= 0)
+    used = met[np.argsort(first[1:][met], kind="stable")]
     remap = np.zeros(first.size, dtype=np.int32)
-    remap[used] = np.arange(used.size, dtype=np.int32)
-    return used, remap[safe] if mask is None else np.where(mask, 0, remap[safe]).astype(np.int32)
+    remap[1:][used] = np.arange(used.size, dtype=np.int32)
+    return used, remap[slots]
 
 
 def from_arrow(table: pa.RecordBatch) -> EventBatch:
@@ -199,7 +193,7 @@ def from_wire(table: pa.RecordBatch, first_seq: int, first_ts: int) -> EventBatc
         if column.name in there:
             columns[column.name] = _filled(table, column)
         elif f"{column.name}.0" in there:
-            columns[column.name] = _rejoined(table, column)
+            columns[column.name] = wire.joined(column.name, NUMPY_DTYPES[column.name], table)
     return _batch(columns, table)
 
 
@@ -222,18 +216,10 @@ def _filled(table: pa.RecordBatch, column: Column) -> NDArray[np.generic] | None
     array = table.column(column.name)
     if column.name == "detail" or (column.nullable and array.null_count == len(array)):
         return None
-    if column.name in TEXT_COLUMNS:
-        array = array.indices
-    empty = wire.nulls(array)
-    values = wire.told_apart(array) if pa.types.is_dictionary(array.type) else wire.numbers(array)
+    if column.name not in TEXT_COLUMNS and pa.types.is_dictionary(array.type):
+        return wire.told_apart(array, absent(column.name))
+    array = array.indices if column.name in TEXT_COLUMNS else array
+    values, empty = wire.numbers(array), wire.nulls(array)
     if empty is not None:
-        values = np.where(empty, values.dtype.type(absent(column.name)), values)
+        values = wire.replaced(values, empty, absent(column.name))
     return np.asarray(values, dtype=NUMPY_DTYPES[column.name])
-
-
-def _rejoined(table: pa.RecordBatch, column: Column) -> NDArray[np.generic]:
-    values = wire.joined(column.name, NUMPY_DTYPES[column.name], table)
-    empty = wire.nulls(table.column(f"{column.name}.0"))
-    if empty is not None:
-        np.copyto(values, absent(column.name), where=empty)
-    return values

@@ -28,6 +28,8 @@ FEW: Final = ("pid", "tgid", "gfp_mask", "page_flags")
 """
 
 _MOST_FEW: Final = 1 << 15
+_BLOCK: Final = 1 << 13
+"""Rows that are looked up at once: what that takes meanwhile stays in the processor's cache."""
 _INDEX_TYPES: Final = (pa.int8(), pa.int16(), pa.int32())
 _STEP_BYTES: Final = 8
 
@@ -82,19 +84,24 @@ def _is_indexed(field: pa.Field, found: pa.DataType) -> bool:
 def split(
     name: str, values: Ints, absent: Bools | None = None, *, nullable: bool = False
 ) -> list[tuple[pa.Field, pa.Array]]:
-    """Return the columns of a frame that hold *values*, shape (n,), of several bytes each; those where *absent* are null."""
-    little = values.astype(values.dtype.newbyteorder("<"), copy=False)
-    if absent is not None:
-        little = np.where(absent, little.dtype.type(0), little)
-    seen = int(np.bitwise_or.reduce(little)) & ((1 << 8 * little.itemsize) - 1)
-    used = (seen.bit_length() + 7) // 8
-    rows = np.ascontiguousarray(little).view(np.uint8).reshape(-1, little.itemsize)
-    found = [
-        (f"{name}.{i}", np.ascontiguousarray(rows[:, i])) for i in range(max(used, 1)) if not i or seen >> 8 * i & 0xFF
-    ]
+    """Return the columns of a frame that hold *values*, shape (n,), of several bytes each.
+
+    Those where *absent* are the smallest of their type: its highest byte alone is not 0. They become null.
+    """
+    little = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False))
+    rows = little.view(np.uint8).reshape(-1, little.itemsize)
+    seen = int(np.bitwise_or.reduce(little))
+    planes: dict[int, Ints] = {
+        i: np.ascontiguousarray(rows[:, i]) for i in range(little.itemsize) if not i or seen >> 8 * i & 0xFF
+    }
+    highest = little.itemsize - 1
+    if absent is not None and highest in planes:
+        planes[highest] = replaced(planes[highest], absent, 0)
+        if not planes[highest].any():
+            del planes[highest]
     return [
-        (pa.field(plane, pa.uint8(), nullable and not i), pa.array(column, mask=None if i else absent))
-        for i, (plane, column) in enumerate(found)
+        (pa.field(f"{name}.{i}", pa.uint8(), nullable and not i), pa.array(plane, mask=None if i else absent))
+        for i, plane in planes.items()
     ]
 
 
@@ -103,26 +110,36 @@ def few(values: Ints, absent: Bools | None = None) -> pa.Array | None:
     found = pa.array(values, mask=absent).dictionary_encode()
     if len(found.dictionary) > min(max(1 << 7, len(values) // 16), _MOST_FEW):
         return None
-    indices = numbers(found.indices)
-    if absent is not None:
-        indices = np.where(absent, 0, indices)
-    return pa.DictionaryArray.from_arrays(narrow(indices, len(found.dictionary), absent), found.dictionary)
+    return pa.DictionaryArray.from_arrays(
+        narrow(numbers(found.indices), len(found.dictionary), absent), found.dictionary
+    )
 
 
-def told_apart(array: pa.Array) -> NDArray[np.integer]:
-    """Return the values, shape (n,), of a column that is a dictionary; where it is null, any of them."""
-    values: NDArray[np.integer] = numbers(array.dictionary)
-    return values.take(numbers(array.indices), mode="clip")  # an index that is null may be any number
+def told_apart(array: pa.Array, absent: int) -> Ints:
+    """Return the values, shape (n,), of a column that is a dictionary; *absent* where it is null."""
+    values, indices, empty = numbers(array.dictionary), numbers(array.indices), nulls(array)
+    if empty is not None:
+        indices = replaced(indices.astype(np.int32), empty, len(values))
+    values = np.append(values, values.dtype.type(absent))
+    found = np.empty(len(array), values.dtype)
+    for start in range(0, len(array), _BLOCK):
+        stop = start + _BLOCK
+        values.take(indices[start:stop].astype(np.intp), out=found[start:stop], mode="clip")
+    return found
 
 
 def joined(name: str, dtype: np.dtype[np.generic], table: pa.RecordBatch) -> Ints:
-    """Return the values, shape (n,), of a column that was split; 0 where it is null."""
+    """Return the values, shape (n,), of a column that was split; the smallest of its type where it is null."""
     there = set(table.schema.names)
     found = np.zeros(table.num_rows, dtype.newbyteorder("<"))
     rows = found.view(np.uint8).reshape(-1, dtype.itemsize)
+    empty = nulls(table.column(f"{name}.0"))
     for i in range(dtype.itemsize):
         if f"{name}.{i}" in there:
-            rows[:, i] = numbers(table.column(f"{name}.{i}"))
+            plane = numbers(table.column(f"{name}.{i}"))
+            rows[:, i] = plane if empty is None else replaced(plane, empty, 0)
+    if empty is not None:
+        rows[:, -1] |= empty.view(np.uint8) << 7
     whole: Ints = found.astype(dtype, copy=False)
     return whole
 
@@ -130,22 +147,35 @@ def joined(name: str, dtype: np.dtype[np.generic], table: pa.RecordBatch) -> Int
 def steps_of(times: Ints) -> list[tuple[pa.Field, pa.Array]]:
     """Return the columns of a frame that hold *times*, shape (n,), ns, beside the header's first one."""
     steps = np.diff(times, prepend=times[:1])
-    name = next(name for name, unit in STEP_UNITS.items() if not np.any(steps % unit))
-    return split(name, steps // STEP_UNITS[name])
+    whole = {name: steps // unit for name, unit in STEP_UNITS.items() if unit == 1 or _are_whole(steps, unit)}
+    return split(*next(iter(whole.items())))
+
+
+def _are_whole(steps: Ints, unit: int) -> bool:
+    return np.array_equal(steps // unit * unit, steps)
 
 
 def times_of(table: pa.RecordBatch, first: int) -> Ints:
     """Return the times of a frame, shape (n,), ns, the first of which its header has."""
     name = next(name for name in STEP_UNITS if f"{name}.0" in table.schema.names)
-    steps = joined(name, np.dtype(np.int64), table) * STEP_UNITS[name]
+    steps = joined(name, np.dtype(np.int64), table)
+    steps *= STEP_UNITS[name]
     steps[0] += first
-    return np.cumsum(steps)
+    return np.cumsum(steps, out=steps)
 
 
 def narrow(indices: NDArray[np.integer], entries: int, absent: Bools | None) -> pa.Array:
     """Return indices into a dictionary of so many *entries*, shape (n,), in the narrowest type that has room for them."""
     wide = next(t for t in _INDEX_TYPES if entries <= 1 << (t.bit_width - 1))
-    return pa.array(indices.astype(wide.to_pandas_dtype()), mask=absent)
+    found = indices.astype(wide.to_pandas_dtype())
+    return pa.array(found if absent is None else replaced(found, absent, 0), mask=absent)
+
+
+def replaced(values: Ints, where: Bools, by: int) -> Ints:
+    """Return *values* with *by* in the rows *where*, in arithmetic: a branch that nothing predicts takes many times as long."""
+    kept = (where.view(np.int8) - 1).astype(values.dtype)
+    found: Ints = values & kept
+    return found | (~kept & values.dtype.type(by)) if by else found
 
 
 def numbers(array: pa.Array) -> NDArray[np.integer]:
