@@ -27,6 +27,7 @@ from pagetrail.producers.formats.text.payloads import (
     is_no_measure,
     pages_named,
 )
+from pagetrail.producers.formats.text.probes_jit import PROBE_ACTIONS
 from pagetrail.producers.formats.text.stated import Stated
 from pagetrail.producers.gaps import LATEST, ORDER_FIELDS, Gaps
 from pagetrail.producers.meaning import (
@@ -81,6 +82,9 @@ class TextReader(ABC):
         self._cpus[[tk.GAP_IS_DUE, tk.ENTRIES]] = 0
         self._state = np.zeros(tk.STATE_SIZE, np.int64)
         self._state[tk.LINE], self._state[tk.TICKS] = 1, ticks
+        if kernel.vmemmap_base is not None:
+            base = kernel.vmemmap_base
+            self._state[tk.VMEMMAP_GIVEN : tk.VMEMMAP_LOW + 1] = 1, base >> 32, base & 0xFFFFFFFF
         self._gaps = Gaps(
             last_ts=self._cpus[tk.LAST_TS],
             is_due=self._cpus[tk.GAP_IS_DUE],
@@ -91,6 +95,8 @@ class TextReader(ABC):
             count=self._state[tk.ROWS : tk.ROWS + 1],
             waiting=self._cpus[tk.WAITING : tk.INTERRUPTED + 1],
             stack_text=self._stack_text,
+            side_count=self._state[tk.SIDE_ROWS : tk.SIDE_ROWS + 1],
+            highest=self._state[tk.HIGHEST : tk.HIGHEST + 1],
         )
         self._meaning = Meaning(kernel, self._rows.highest_pfn)
         self._partly: Counter[int] = Counter()  # by name: events that were understood in part
@@ -216,7 +222,7 @@ class TextReader(ABC):
         """Run the jit function over the buffer; return why it stopped."""
         texts = self._texts
         where = (self._data, self._newlines, size, final, cut, self._state)
-        into = (texts.slots, texts.notes, texts.arena, texts.fill, self._cpus, self._rows.rows)
+        into = (texts.slots, texts.notes, texts.arena, texts.fill, self._cpus, self._rows.rows, self._rows.side)
         return int(self._scanner(*where, *into))
 
     def _next_line(self) -> None:
@@ -232,6 +238,8 @@ class TextReader(ABC):
             if is_no_measure(bare, payload):  # a loss, which says nothing of the other events of that name
                 self._undecided = name
                 texts.notes[ACTION, name] = tk.RARE
+            elif bare in PROBE_ACTIONS and self._meaning.is_plain(bare):
+                texts.notes[ACTION, name] = PROBE_ACTIONS[bare]
             else:
                 texts.notes[ACTION, name] = action_of(bare, payload)
         elif reason == tk.NEW_GFP:
