@@ -52,6 +52,8 @@ HOLD: Final = 1 << 15
 """A stack is looked for within this many rows behind its event. The kernel writes it within microseconds."""
 
 CAPACITY: Final = 4 * HOLD
+_APART: Final = 72
+"""So many rows more have room: columns at a distance of a power of two would share the same few lines of the processor's cache."""
 _UNKNOWN_COMM: Final = ("", "<...>")  # "<...>": the trace no longer knew the name (kernel/trace/trace.c)
 
 
@@ -126,7 +128,7 @@ class RowBuilder:
         side_count: NDArray[np.int64] | None = None,
         highest: NDArray[np.int64] | None = None,
     ) -> None:
-        self.rows: NDArray[np.int64] = np.empty((len(ROW_COLUMNS), CAPACITY), np.int64)
+        self.rows: NDArray[np.int64] = np.empty((len(ROW_COLUMNS), CAPACITY + _APART), np.int64)
         self.side: NDArray[np.int64] = np.empty((1 + len(SIDE_COLUMNS), CAPACITY), np.int64)
         self._side_count = np.zeros(1, np.int64) if side_count is None else side_count
         self._highest = np.zeros(1, np.int64) if highest is None else highest

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.producers.formats.interning_jit import ACTION, at, intern
-from pagetrail.producers.formats.rows import HOLD, NO_ROW, NONE, R_PID, R_STACK
+from pagetrail.producers.formats.rows import CAPACITY, HOLD, NO_ROW, NONE, R_PID, R_STACK
 from pagetrail.producers.formats.text.lines_jit import (
     count_stack_lines,
     gap_is_due,
@@ -239,7 +239,7 @@ def scan_ftrace(
         line = state[LINE] - state[FIRST_LINE]
         if line >= newlines.size:
             return NEED_DATA
-        if state[ROWS] + 2 > rows.shape[1]:  # an event that ends a gap needs two
+        if state[ROWS] + 2 > CAPACITY:  # an event that ends a gap needs two
             return FULL
         start, newline = state[POS], newlines[line]
         stop = line_stop(data, start, newline)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.producers.formats.interning_jit import ACTION, at, intern
+from pagetrail.producers.formats.rows import CAPACITY
 from pagetrail.producers.formats.text.lines_jit import (
     count_stack_lines,
     gap_is_due,
@@ -309,7 +310,7 @@ def scan_perf(
         line = state[LINE] - state[FIRST_LINE]
         if line >= newlines.size:
             return NEED_DATA
-        if state[ROWS] + 2 > rows.shape[1]:
+        if state[ROWS] + 2 > CAPACITY:
             return FULL
         start, newline = state[POS], newlines[line]
         stop = line_stop(data, start, newline)
