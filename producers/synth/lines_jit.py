@@ -35,9 +35,10 @@ _32_BITS: Final = (1 << 32) - 1
 @inner
 def put(out: NDArray[np.uint8], pos: int, table: NDArray[np.uint8], sizes: NDArray[np.int64], row: int) -> int:
     """Write a row of a table of texts; return the position behind."""
-    for i in range(sizes[row]):
-        out[pos + i] = table[row, i]
-    return pos + sizes[row]
+    size = sizes[row]
+    for i in range(size):
+        out[np.uint64(pos + i)] = table[np.uint64(row), np.uint64(i)]
+    return pos + size
 
 
 @inner
@@ -49,10 +50,10 @@ def put_digits(out: NDArray[np.uint8], pos: int, value: int, digits: int, filler
         width += 1
         rest //= 10
     for _ in range(width, digits):
-        out[pos] = filler
+        out[np.uint64(pos)] = filler
         pos += 1
     for i in range(pos + width - 1, pos - 1, -1):
-        out[i] = _ZERO + value % 10
+        out[np.uint64(i)] = _ZERO + value % 10
         value //= 10
     return pos + width
 
@@ -65,7 +66,7 @@ def put_hex(out: NDArray[np.uint8], pos: int, value: int, digits: int) -> int:
         width += 1
     for i in range(pos + width - 1, pos - 1, -1):
         digit = _ZERO + (value & 15)
-        out[i] = digit if digit <= _NINE else digit + _TO_LETTER
+        out[np.uint64(i)] = digit if digit <= _NINE else digit + _TO_LETTER
         value >>= 4
     return pos + width
 
