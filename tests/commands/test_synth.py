@@ -49,7 +49,7 @@ def test_all_is_certain_and_what_lives_is_what_a_plain_count_says(tmp_path: Path
     assert all(row["certain"] and not row["uncertain"] for row in rows)
     by_comm = api.open(tmp_path / "trail").top("-0s", "comm").to_pylist()
     assert {row["key"]: row["pages"] for row in by_comm} == Counter(comm for _, comm in expected.values())
-    assert json.loads(run("doctor", "--json", "--trail", tmp_path / "trail").out) == []
+    assert api.open(tmp_path / "trail").doctor().num_rows == 0
 
 
 @pytest.mark.parametrize("form", ["ftrace", "perf"])
