@@ -84,7 +84,10 @@ class Results:
 def read_results(file: Path) -> Results:
     """Return what ``Results.write`` kept."""
     kept: dict[str, Any] = json.loads(file.read_text())
-    lines = [Line(**{**line, "goals": {unit: tuple(goal) for unit, goal in line["goals"].items()}}) for line in kept.pop("lines")]
+    lines = [
+        Line(**{**line, "goals": {unit: tuple(goal) for unit, goal in line["goals"].items()}})
+        for line in kept.pop("lines")
+    ]
     return Results(**kept, lines=lines)
 
 
@@ -104,7 +107,7 @@ def rows_of(line: Line, results: Results) -> list[tuple[str, str]]:
         rows.append((f"{number(line.median(unit))} {unit}", "; ".join(part for part in (spread, wanted) if part)))
     for other in line.beside:
         times = line.median(SECONDS) / results.line(other).median(SECONDS)
-        rows.append((f"{number(times)} × {other}", ""))
+        rows.append((f"{number(times)} times {other}", ""))
     return rows
 
 
@@ -117,15 +120,15 @@ def number(value: float) -> str:
 
 def machine() -> dict[str, str]:
     """Return what the figures depend on."""
-    cpu = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")),
-        platform.processor(),
-    )  # fmt: skip
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    cpu = models[0].partition(":")[2].strip() if models else platform.processor()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    ).stdout.strip()
     return {
-        "processor": f"{len(os.sched_getaffinity(0))} × {cpu}",
+        "processors": f"{len(os.sched_getaffinity(0))} of {cpu}",
         "memory": f"{memory} GiB",
         "system": f"Linux {platform.release()}",
         "Python": f"{platform.python_version()}, {packages}",

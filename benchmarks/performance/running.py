@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +47,9 @@ def run(*command: str | Path, to: Path | None = None, folder: Path | None = None
         own.seek(0)
         errors.seek(0)
         if child.returncode:
-            raise subprocess.CalledProcessError(child.returncode, command, stderr=errors.read().decode(errors="replace"))
+            raise subprocess.CalledProcessError(
+                child.returncode, command, stderr=errors.read().decode(errors="replace")
+            )
         return Used(
             wall=wall, cpu=usage.ru_utime + usage.ru_stime, memory=usage.ru_maxrss << 10, out=own.read().decode()
         )
@@ -76,15 +78,14 @@ def repeated(
     return figures
 
 
+def unpack(packed: Path, to: Path) -> None:
+    """Write the uncompressed bytes of a .zst file to another file."""
+    run(sys.executable, "-m", "benchmarks.performance.unpacked", packed, to=to)
+
+
 def size_of(folder: Path) -> int:
     """Return the bytes of all files in a folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-
-
-def command_text(command: Sequence[str | Path], names: Mapping[Path, str]) -> str:
-    """Return a command as a user types it, with plain names in place of the paths here."""
-    known = {str(path): name for path, name in names.items()}
-    return " ".join(known.get(str(word), str(word)) for word in command)
 
 
 def _environment() -> dict[str, str]:
