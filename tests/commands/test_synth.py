@@ -10,6 +10,7 @@ import pytest
 from pagetrail import api
 from pagetrail.schemas.columns import Kind
 from tests.commands.cli import process, run
+from tests.kafka.client import Kafka
 from tests.large_dumps import peak
 
 SIZE = ("--events", "30k", "--pages", "9k")
@@ -99,6 +100,18 @@ def test_a_load_is_not_stored_beside_its_own_text(tmp_path: Path) -> None:
     done = run("synth", *SIZE, "--trail", tmp_path / "trail")
     assert done.code == 2
     assert "its text was ingested; use another trail, or another --seed" in done.err
+
+
+def test_a_topic_takes_a_load_once_and_replays_to_the_same_state(kafka: Kafka, topic: str, tmp_path: Path) -> None:
+    kafka.create_topic(topic)
+    log = ("--log", f"kafka://{kafka.bootstrap}/{topic}")
+    assert "1 frames, stored; stream host-1/" in run("synth", *SIZE, *log).err
+    assert "1 frames, nothing was added: all were stored before" in run("synth", *SIZE, *log).err
+    assert run("synth", *SIZE, "--trail", tmp_path / "embedded").code == 0
+    assert run("replay", "--trail", tmp_path / "topic", *log).code == 0
+    assert run("replay", "--trail", tmp_path / "embedded").code == 0
+    digests = [api.open(tmp_path / name).streams()["state_digest"].to_pylist() for name in ("topic", "embedded")]
+    assert digests[0] == digests[1]
 
 
 def test_every_event_of_the_log_is_an_allocation_a_free_or_a_declaration(tmp_path: Path) -> None:
