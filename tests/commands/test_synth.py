@@ -154,16 +154,17 @@ def test_a_count_may_be_grouped_and_have_a_unit(tmp_path: Path) -> None:
         assert "2,000 events" in done.err
 
 
-def test_a_reader_may_stop_reading(tmp_path: Path) -> None:
-    done = process("synth", "--events", "300k", "--format", "ftrace", cwd=tmp_path)
+def test_text_goes_to_stdout_and_what_to_do_with_it_to_stderr(tmp_path: Path) -> None:
+    done = process("synth", "--events", "30k", "--format", "ftrace", cwd=tmp_path)
     assert done.returncode == 0
-    assert done.stdout.count(b"\n") == 300_012
+    assert done.stdout.count(b"\n") == 30_012
     assert b"to store it: pagetrail ingest - --host host-1 --kernel-release 6.1.0 --boot-id" in done.stderr
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_with_the_events(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """GIVEN 30 times the events WHEN a load is stored, or written THEN it takes the memory that the first frames take."""
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "0")  # 3 million events
     for where in (("--trail", str(tmp_path / "trail")), ("-o", str(tmp_path / "text"))):
         made = ("-m", "pagetrail", "synth", "--pages", "100k", *where, "--events")
         peak(*made, "1k")  # the first run may have to compile

@@ -1,6 +1,9 @@
 """A synthetic load as text and as a recording: the same events, to the last column."""
 
 import io
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,6 +22,7 @@ from pagetrail.producers.synth.text import TextFormat, text_blocks
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.columns import NUMPY_DTYPES, TEXT_COLUMNS, Kind
 from pagetrail.schemas.frames import decode_frame
+from tests.conftest import REPOSITORY
 from tests.producers.synth.test_events import loads
 
 LOAD = Load(events=70_000, pages=10_000, live=4_000, max_order=2)
@@ -82,6 +86,24 @@ def test_frames_do_not_depend_on_how_many_events_are_made_at_once() -> None:
         framed.append([frame.digest for frame in (*frames, *framer.finish())])
     assert framed[0] == framed[1]
     assert len(framed[0]) == 2
+
+
+def test_the_jit_changes_no_byte() -> None:
+    """Random numbers wrap at 64 bits, with the JIT and without it."""
+    code = (
+        "from pagetrail.producers.synth.load import Load; from pagetrail.producers.synth.text import text_blocks; import hashlib; "
+        "load = Load(events=2_000, pages=600, live=250, max_order=3, seed=9); "
+        "print([hashlib.sha256(b''.join(map(bytes, text_blocks(load.host(1), form)))).hexdigest() for form in ('ftrace', 'perf')])"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-W", "error", "-c", code],
+            cwd=REPOSITORY, env=os.environ | {"NUMBA_DISABLE_JIT": jit_off}, check=True, capture_output=True, text=True,
+        ).stdout
+        for jit_off in ("0", "1")
+    ]  # fmt: skip
+    assert said[0] == said[1]
+    assert said[0].count("'") == 4
 
 
 def test_lines_are_those_of_the_tools() -> None:
