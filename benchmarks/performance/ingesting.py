@@ -52,7 +52,7 @@ def _ingest(
     bench.results.add(
         Line(
             part=INGEST, name=name, command=f"pagetrail ingest {text.name} --trail ingested", figures=figures,
-            goals={RATE: ("at least", goal)} if goal else {}, beside=[beside] if beside else (),
+            goals={RATE: ("at least", goal)} if goal else {}, beside=[beside] if beside else [],
         )
     )  # fmt: skip
 

@@ -45,7 +45,7 @@ class Line:
     command: str
     figures: Mapping[str, Sequence[float]]
     goals: Mapping[str, Bound] = field(default_factory=dict)
-    beside: Sequence[str] = ()
+    beside: Sequence[str] = field(default_factory=list)
 
     def median(self, unit: str) -> float:
         """Return the median of the runs."""
