@@ -15,7 +15,22 @@ from tests.conftest import REPOSITORY
 
 RESULTS = REPOSITORY / "benchmarks" / "results" / "performance.json"
 PAGE = REPOSITORY / "docs" / "performance.md"
-TINY = ("--events", "2k", "--pages", "1k", "--live", "400", "--runs", "1", "--copies", "1", "--sizes", "1k,2k")
+TINY = (
+    "--events",
+    "2k",
+    "--pages",
+    "1k",
+    "--live",
+    "400",
+    "--runs",
+    "1",
+    "--copies",
+    "1",
+    "--questions",
+    "20",
+    "--sizes",
+    "1k,2k",
+)
 
 
 @pytest.fixture(scope="module")

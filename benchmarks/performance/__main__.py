@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
         bench = Bench(
             results=results, folder=Path(folder), events=events, runs=asked.runs, pages=pages, live=live,
-            sizes=tuple(counts), copies=asked.copies, captures=_captures(),
+            sizes=tuple(counts), questions=asked.questions, copies=asked.copies, captures=_captures(),
         )  # fmt: skip
         compile_all(bench.folder)
         _measure(bench, asked.parts.split(","), demo=asked.demo)
@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--copies", type=int, default=10, help="hosts that the recording of a real kernel is given to (10)"
     )
+    parser.add_argument("--questions", type=int, default=1_000, help="single questions of each run (1000)")
     parser.add_argument("--parts", default=",".join(PARTS), help="of " + ", ".join(PARTS))
     parser.add_argument("--demo", action="store_true", help="measure make demo with its installation too")
     parser.add_argument("--output", type=Path, default=None, help="file of the results")

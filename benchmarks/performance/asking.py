@@ -1,4 +1,4 @@
-"""``python -m benchmarks.performance.asking TRAIL QUESTION RUNS``: seconds of questions in process, as JSON.
+"""``python -m benchmarks.performance.asking TRAIL QUESTION RUNS PAGES QUESTIONS``: seconds of questions in process, as JSON.
 
 The pages and instants are random, over all pages that the load has and all the time that was replayed, the same in each run.
 """
@@ -13,7 +13,8 @@ from pathlib import Path
 import pagetrail
 
 FIRST_PFN = 1 << 12
-OWNERS, WARM = 1_000, 100
+WARM = 100
+"""Of single questions, so many at most are not counted."""
 SEGMENTS_OPEN = 32
 """Single questions are about instants of so many segments, the last ones: they stay open."""
 SECONDS_OF_OWNERS = 20.0
@@ -36,12 +37,12 @@ def pairs(trail: pagetrail.Trail, count: int, pages: int, *, segments: int | Non
     return [(FIRST_PFN + draw.randrange(pages), draw.randint(first, last)) for _ in range(count)]
 
 
-def owner(path: Path, runs: int, pages: int) -> Figures:
+def owner(path: Path, runs: int, pages: int, questions: int) -> Figures:
     """Return the median and the 99th percentile of single questions, and what the first one takes, all in ms."""
     figures: Figures = {MEDIAN: [], P99: [], FIRST: []}
     for _ in range(runs):
         fresh = pagetrail.open(path)
-        asked = pairs(fresh, OWNERS + WARM, pages, segments=SEGMENTS_OPEN)
+        asked = pairs(fresh, questions, pages, segments=SEGMENTS_OPEN)
         figures[FIRST].append(_milliseconds(lambda: fresh.owner([asked[0][0]], asked[0][1])))  # noqa: B023
         taken: list[float] = []
         until = time.perf_counter() + SECONDS_OF_OWNERS
@@ -55,7 +56,7 @@ def owner(path: Path, runs: int, pages: int) -> Figures:
     return figures
 
 
-def owners(path: Path, runs: int, pages: int) -> Figures:
+def owners(path: Path, runs: int, pages: int, _questions: int) -> Figures:
     """Return pairs a second, of as many pairs as take half a second."""
     trail = pagetrail.open(path)
     count, seconds = 100, 0.0
@@ -69,21 +70,21 @@ def owners(path: Path, runs: int, pages: int) -> Figures:
     return {PAIRS: [count / one for one in taken], "pairs": [float(count)]}
 
 
-def snapshot(path: Path, runs: int, _pages: int) -> Figures:
+def snapshot(path: Path, runs: int, _pages: int, _questions: int) -> Figures:
     """Return seconds of a snapshot, and its rows."""
     trail = pagetrail.open(path)
     rows = trail.snapshot("-0s").num_rows
     return {"s": [_milliseconds(lambda: trail.snapshot("-0s")) / 1e3 for _ in range(runs)], "rows": [float(rows)]}
 
 
-def top(path: Path, runs: int, _pages: int) -> Figures:
+def top(path: Path, runs: int, _pages: int, _questions: int) -> Figures:
     """Return seconds of top by comm."""
     trail = pagetrail.open(path)
     trail.top("-0s", "comm")
     return {"s": [_milliseconds(lambda: trail.top("-0s", "comm")) / 1e3 for _ in range(runs)]}
 
 
-def leaks(path: Path, runs: int, _pages: int) -> Figures:
+def leaks(path: Path, runs: int, _pages: int, _questions: int) -> Figures:
     """Return seconds of leaks by comm, since the middle of the recording."""
     trail = pagetrail.open(path)
     stream = trail.streams().to_pylist()[0]
@@ -92,7 +93,7 @@ def leaks(path: Path, runs: int, _pages: int) -> Figures:
     return {"s": [_milliseconds(lambda: trail.leaks(middle, "-0s", "comm")) / 1e3 for _ in range(runs)]}
 
 
-QUESTIONS: dict[str, Callable[[Path, int, int], Figures]] = {
+QUESTIONS: dict[str, Callable[[Path, int, int, int], Figures]] = {
     "owner": owner,
     "owners": owners,
     "snapshot": snapshot,
@@ -108,5 +109,5 @@ def _milliseconds(ask: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    path, question, runs, pages = sys.argv[1:]
-    print(json.dumps(QUESTIONS[question](Path(path), int(runs), int(pages))))
+    path, question, runs, pages, questions = sys.argv[1:]
+    print(json.dumps(QUESTIONS[question](Path(path), int(runs), int(pages), int(questions))))

@@ -21,6 +21,8 @@ class Bench:
         Of the load.
     sizes
         Counts of events that the cost is compared at.
+    questions
+        Single questions of each run.
     copies
         Hosts that the recording of a real kernel is given to.
     captures
@@ -34,6 +36,7 @@ class Bench:
     pages: int
     live: int
     sizes: tuple[int, ...]
+    questions: int
     copies: int
     captures: Path | None
 

@@ -33,6 +33,14 @@ def measure(bench: Bench, trail: Path) -> None:
 
 def asked(bench: Bench, trail: Path, question: str) -> dict[str, list[float]]:
     """Return the figures of a question to a replayed trail."""
-    command = ("-m", "benchmarks.performance.asking", trail, question, str(bench.runs), str(bench.pages))
+    command = (
+        "-m",
+        "benchmarks.performance.asking",
+        trail,
+        question,
+        str(bench.runs),
+        str(bench.pages),
+        str(bench.questions),
+    )
     figures: dict[str, list[float]] = json.loads(run(sys.executable, *command).out)
     return figures
