@@ -36,6 +36,7 @@ COMMANDS: Final = (
     "questions.doctor",
     "schema",
     "topic",
+    "synth",
 )
 """Files of ``pagetrail/commands``, in the order of the help. Each has a function, or a group of functions, of its own name."""
 
