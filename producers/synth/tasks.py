@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.schemas.linux.gfp import parse_gfp
-from pagetrail.schemas.linux.mmzone import MIGRATETYPE_NAMES
+from pagetrail.schemas.linux.mmzone import MIGRATE_MOVABLE, MIGRATE_RECLAIMABLE, MIGRATE_UNMOVABLE
 from pagetrail.schemas.linux.releases import gfp_of
 
 RELEASE: Final = "6.1.0"
@@ -23,7 +23,6 @@ _COMMS: Final = (
     "java", "postgres", "nginx", "cc1plus", "redis-server", "python3", "kworker/u16:3", "rustc", "ld.lld", "etcd", "containerd",
     "node", "ksoftirqd/0", "systemd-journal", "git", "sshd",
 )  # fmt: skip
-_UNMOVABLE, _MOVABLE, _RECLAIMABLE = (MIGRATETYPE_NAMES.index(name) for name in ("Unmovable", "Movable", "Reclaimable"))
 _FIRST_PID: Final = 300
 _PID_STEP: Final = 37
 
@@ -43,22 +42,22 @@ class Mask:
 
 
 _SINGLE: Final = (
-    Mask(text="GFP_HIGHUSER_MOVABLE|__GFP_COMP|__GFP_ZERO", migratetype=_MOVABLE, weight=20),
-    Mask(text="GFP_HIGHUSER_MOVABLE|__GFP_COMP", migratetype=_MOVABLE, weight=18),
-    Mask(text="GFP_KERNEL_ACCOUNT|__GFP_ZERO", migratetype=_UNMOVABLE, weight=8),
-    Mask(text="GFP_KERNEL", migratetype=_UNMOVABLE, weight=6),
-    Mask(text="GFP_HIGHUSER|__GFP_ACCOUNT", migratetype=_UNMOVABLE, weight=4),
-    Mask(text="GFP_KERNEL|__GFP_NOWARN|__GFP_NORETRY|__GFP_RECLAIMABLE", migratetype=_RECLAIMABLE, weight=4),
-    Mask(text="GFP_NOWAIT|__GFP_NOWARN", migratetype=_UNMOVABLE, weight=2),
-    Mask(text="GFP_ATOMIC", migratetype=_UNMOVABLE, weight=2),
+    Mask(text="GFP_HIGHUSER_MOVABLE|__GFP_COMP|__GFP_ZERO", migratetype=MIGRATE_MOVABLE, weight=20),
+    Mask(text="GFP_HIGHUSER_MOVABLE|__GFP_COMP", migratetype=MIGRATE_MOVABLE, weight=18),
+    Mask(text="GFP_KERNEL_ACCOUNT|__GFP_ZERO", migratetype=MIGRATE_UNMOVABLE, weight=8),
+    Mask(text="GFP_KERNEL", migratetype=MIGRATE_UNMOVABLE, weight=6),
+    Mask(text="GFP_HIGHUSER|__GFP_ACCOUNT", migratetype=MIGRATE_UNMOVABLE, weight=4),
+    Mask(text="GFP_KERNEL|__GFP_NOWARN|__GFP_NORETRY|__GFP_RECLAIMABLE", migratetype=MIGRATE_RECLAIMABLE, weight=4),
+    Mask(text="GFP_NOWAIT|__GFP_NOWARN", migratetype=MIGRATE_UNMOVABLE, weight=2),
+    Mask(text="GFP_ATOMIC", migratetype=MIGRATE_UNMOVABLE, weight=2),
 )
 """Of single pages."""
 _BLOCKS: Final = (
-    Mask(text="GFP_KERNEL|__GFP_NOWARN|__GFP_NORETRY|__GFP_COMP", migratetype=_UNMOVABLE, weight=28),
-    Mask(text="GFP_HIGHUSER_MOVABLE|__GFP_NOWARN|__GFP_NORETRY|__GFP_COMP", migratetype=_MOVABLE, weight=24),
+    Mask(text="GFP_KERNEL|__GFP_NOWARN|__GFP_NORETRY|__GFP_COMP", migratetype=MIGRATE_UNMOVABLE, weight=28),
+    Mask(text="GFP_HIGHUSER_MOVABLE|__GFP_NOWARN|__GFP_NORETRY|__GFP_COMP", migratetype=MIGRATE_MOVABLE, weight=24),
     Mask(
         text="GFP_KERNEL|__GFP_NOWARN|__GFP_NORETRY|__GFP_COMP|__GFP_RECLAIMABLE",
-        migratetype=_RECLAIMABLE,
+        migratetype=MIGRATE_RECLAIMABLE,
         weight=12,
     ),
 )
