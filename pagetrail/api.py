@@ -1,9 +1,10 @@
 """The Python API, and the one door: commands, pages for people and programs call this module, and nothing behind it.
 
 ``open`` gives a ``Trail``, which answers questions; ``ingest`` and ``replay`` fill one; ``publish`` sends what it holds to
-others. Answers are Arrow tables or plain values. Instants are what TIME is on the command line: a string, or an int of
-nanoseconds of the trace clock. With *as_of*, an answer is what was believed at that time: it uses only evidence up to then.
-That time lies at or after the instant asked for (else ``NotFound``).
+others; ``synth`` makes a load to measure with. Answers are Arrow tables or plain values. Instants are what TIME is on the command
+line: a string, or an int of nanoseconds of the trace clock. With *as_of*, an answer is what was believed at that time: it uses
+only evidence up to then. That time lies at or after the instant asked for (else
+``NotFound``).
 
 Each name is loaded when it is first asked for: ``pagetrail --help`` needs no DuckDB, and a question no client of Kafka.
 """
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from pagetrail.producers.log.topic_plan import (
         TopicPlan as TopicPlan,
     )
+    from pagetrail.producers.synth.load import Load as Load
+    from pagetrail.producers.synth.load import LoadHost as LoadHost
     from pagetrail.publishing import PublishReport as PublishReport
     from pagetrail.publishing import publish as publish
     from pagetrail.queries.core.filters import NO_FILTER as NO_FILTER
@@ -59,6 +62,9 @@ if TYPE_CHECKING:
     from pagetrail.schemas.compat import check_schema as check_schema
     from pagetrail.schemas.publish import published_schema as published_schema
     from pagetrail.schemas.store.memory import give_back_at_once as give_back_at_once
+    from pagetrail.synthesizing import ingest_arguments as ingest_arguments
+    from pagetrail.synthesizing import synth as synth
+    from pagetrail.synthesizing import synth_text as synth_text
     from pagetrail.trail import Time as Time
     from pagetrail.trail import Trail as Trail
     from pagetrail.trail import open as open  # noqa: A004  # pagetrail.open reads well
@@ -73,6 +79,7 @@ _FILES: Final = {
     "producers.log.topic": ("TopicReport", "create_topic", "describe_topic"),
     "producers.log.topic_plan": ("PARTITIONS_WHY", "REPLICATION_WHY", "SETTINGS_WHY", "TopicPlan"),
     "pair_files": ("PairsRead", "read_pairs"),
+    "producers.synth.load": ("Load", "LoadHost"),
     "publishing": ("PublishReport", "publish"),
     "queries.core.filters": ("NO_FILTER", "Filters"),
     "queries.holders.attributes": ("BY", "By", "ByOfAll"),
@@ -83,6 +90,7 @@ _FILES: Final = {
     "replaying": ("replay",),
     "schemas.compat": ("check_published_schemas", "check_schema"),
     "schemas.publish": ("published_schema",),
+    "synthesizing": ("ingest_arguments", "synth", "synth_text"),
     "trail": ("Time", "Trail", "open"),
 }
 """The file of each name, the same that type checkers read above."""

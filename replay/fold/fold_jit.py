@@ -13,7 +13,7 @@ from pagetrail.replay.fold.event_jit import settled
 from pagetrail.replay.fold.ghost_jit import step_over_ghosts
 from pagetrail.replay.fold.migrate_jit import migrate_head, set_reason
 from pagetrail.replay.fold.notice_jit import doubt, quarantine
-from pagetrail.replay.fold.options import OPT_FLOOR, OPT_MAX_PFN, OPT_REFILL_COVERED, OPT_SKEW
+from pagetrail.replay.fold.options import OPT_EVENTS_A_LIVE, OPT_FLOOR, OPT_MAX_PFN, OPT_REFILL_COVERED, OPT_SKEW
 from pagetrail.replay.fold.room_jit import has_room, reach
 from pagetrail.replay.fold.skew_jit import recheck_moves, remember_move
 from pagetrail.replay.fold.tables import EVENTS, LAST_SEQ, LAST_TS, LIVE, MET, NO_EVENT
@@ -23,9 +23,6 @@ from pagetrail.schemas.owner import ABSENT8, Anomaly, How
 
 # Why ``fold`` stopped before the batch ended.
 DONE, RARE, ROOM, SECTION, SEAL = range(5)
-
-EVENTS_A_LIVE: Final = 4
-"""A segment has so many events for each span that is open at its end, and that the next one has again; at least."""
 
 _AHEAD: Final = 12
 """So many events ahead their records are looked at."""
@@ -167,7 +164,7 @@ def coming(t, e, i, pages):
 @jit
 def is_full(t, o):
     """Return whether a segment ends where the time rises: its events are several times the open spans, which it has, too."""
-    return t.counts[EVENTS] > max(o[OPT_FLOOR], EVENTS_A_LIVE * t.counts[LIVE])
+    return t.counts[EVENTS] > max(o[OPT_FLOOR], o[OPT_EVENTS_A_LIVE] * t.counts[LIVE])
 
 
 @inner

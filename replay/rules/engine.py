@@ -11,7 +11,7 @@ from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.replay.fold.decode import Events, decode
 from pagetrail.replay.fold.fold_jit import DONE, RARE, ROOM, SEAL, SECTION, fold, is_full, is_rare
 from pagetrail.replay.fold.notice_jit import doubt
-from pagetrail.replay.fold.options import OPT_FLOOR, OPT_MAX_PFN
+from pagetrail.replay.fold.options import OPT_EVENTS_A_LIVE, OPT_FLOOR, OPT_MAX_PFN
 from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, NO_EVENT
 from pagetrail.replay.rules.baselines import drop_baseline
 from pagetrail.replay.rules.dumped.noting import without_ended
@@ -36,7 +36,7 @@ class StreamEngine:
     def __init__(self, *, host: str, boot_id: str, options: FoldOptions) -> None:
         self.host, self.boot_id, self.options = host, boot_id, options
         self.state = StreamState(correct=options.correct, clients=options.clients, rules=options.rules)
-        self.state.opts[OPT_FLOOR] = options.floor
+        self.state.opts[OPT_FLOOR], self.state.opts[OPT_EVENTS_A_LIVE] = options.floor, options.events_a_live
         self.segment_first_seq = 0
         self.segment_first_ts: int | None = None
         self._room = np.zeros(1, np.int64)

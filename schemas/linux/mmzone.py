@@ -52,6 +52,11 @@ MIGRATETYPE_NAMES: Final = ("Unmovable", "Movable", "Reclaimable", "HighAtomic",
 Source: include/linux/mmzone.h, enum migratetype; mm/page_alloc.c, migratetype_names (Linux 6.1).
 """
 
+MIGRATE_UNMOVABLE: Final = 0
+MIGRATE_MOVABLE: Final = 1
+MIGRATE_RECLAIMABLE: Final = 2
+"""Numbers of the first three of ``MIGRATETYPE_NAMES``, which gfp flags ask for. Source: include/linux/mmzone.h (Linux 6.1)."""
+
 MemoryModel = Literal["SPARSEMEM", "FLATMEM"]
 
 

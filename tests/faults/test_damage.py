@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pagetrail.replay.store.lock import replay_lock
-from pagetrail.schemas.columns import SCHEMA_VERSION, Kind
+from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.errors import SegmentDamaged, TrailBusy, TrailTooNew
-from pagetrail.schemas.frames import Frame, encode_frame, frame_digest
+from pagetrail.schemas.frames import FRAME_VERSION, Frame, encode_frame, frame_digest
 from pagetrail.schemas.log.contract import log_directory
 from pagetrail.schemas.store.names import fold_name
 from tests.replay.states import chained, litter, replay, store, stream, trail_of
@@ -121,7 +121,7 @@ def two_hosts(folder: Path, spoil: Callable[[Frame], Frame]) -> tuple[Path, Fram
 
 def newer(frame: Frame) -> Frame:
     """Return a frame that says it is of the next version of the schema."""
-    header = dataclasses.replace(frame.header, version=SCHEMA_VERSION + 1)
+    header = dataclasses.replace(frame.header, version=FRAME_VERSION + 1)
     batch = to_batch(machine().recordings[0][header.first_seq : header.last_seq + 1])
     payload = encode_frame(batch, header)
     return dataclasses.replace(frame, header=header, payload=payload, digest=frame_digest(payload))

@@ -30,7 +30,7 @@ def history(release: str, seed: int) -> EventBatch:
 
 def agreeing(events: EventBatch, rules: KernelRules | None) -> int:
     """Return how many records of the dumps a fold by *rules* explains, none of which but the first corrects it."""
-    options = FoldOptions(correct=False, rules=rules, floor=1 << 40)
+    options = FoldOptions(correct=False, rules=rules, floor=1 << 40, events_a_live=1)
     (engine,) = folded(events, [len(events) - 1], options)
     return sum(audit.agree for audit in engine.state.facts.audits if audit.view == "page_owner")
 

@@ -227,7 +227,7 @@ class Run:
 
 def new_engine(*, correct: bool = True, floor: int = FLOOR) -> StreamEngine:
     """Return the engine of a stream of which nothing is known."""
-    return StreamEngine(host="host", boot_id="boot", options=FoldOptions(correct=correct, floor=floor))
+    return StreamEngine(host="host", boot_id="boot", options=FoldOptions(correct=correct, floor=floor, events_a_live=1))
 
 
 def folded(frames: Iterable[Frame], *, correct: bool = True, floor: int = FLOOR, kept: bool = True) -> Run:
@@ -306,7 +306,7 @@ def replay(
 ) -> tuple[ReplayReport, Replayer]:
     """Replay a trail to the end of its log, or stop after so many frames; *into* another store than its own."""
     with SqliteLogReader(trail) as reader:
-        options = FoldOptions(correct=correct, floor=floor)
+        options = FoldOptions(correct=correct, floor=floor, events_a_live=1)
         replayer = Replayer(trail, reader, store=into, options=options, read_bytes=read_bytes)
         stop = (lambda: False) if frames is None else (lambda: replayer.report.frames >= frames)
         return replayer.run(stop=stop), replayer

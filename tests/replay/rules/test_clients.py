@@ -35,7 +35,7 @@ THIRD = Client(
     name="last_user", size=0, need=lambda boot: True, fields=("pid", "freed_order"),
     kinds=frozenset({Kind.ALLOC, Kind.FREE, Kind.DRAIN}), says=last_user,
 )  # fmt: skip
-WITH_THIRD = FoldOptions(floor=FLOOR, clients=(*CLIENTS, THIRD))
+WITH_THIRD = FoldOptions(floor=FLOOR, events_a_live=1, clients=(*CLIENTS, THIRD))
 
 
 def told() -> list[Frame]:
@@ -85,7 +85,7 @@ def expected() -> set[tuple[str, int, int, int]]:
 def test_a_new_client_is_filled_by_a_new_replay_of_an_old_log(tmp_path: Path) -> None:
     """GIVEN a log that was replayed WHEN a client is added THEN a replay fills it, beside what there was."""
     trail = trail_of(tmp_path / "trail", told())
-    old = replayed(trail, FoldOptions(floor=FLOOR))
+    old = replayed(trail, FoldOptions(floor=FLOOR, events_a_live=1))
     before = store(trail)
     new = replayed(trail, WITH_THIRD)
     assert held(new, "last_user") == expected()
