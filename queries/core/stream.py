@@ -15,12 +15,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.queries.core.instant import Instant, parse_instant
-from pagetrail.queries.core.pieces import PIECE_DTYPE, pieces_of, run_key
+from pagetrail.queries.core.pieces import PIECE_DTYPE, is_whole, pieces_of, run_key
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.as_of import facts_as_of
 from pagetrail.replay.facts.facts import Facts, from_plain, open_call_doubts
 from pagetrail.replay.store import read as stored
-from pagetrail.replay.store.packed.unpack import At, events_until, runs_of
+from pagetrail.replay.store.packed.unpack import At, runs_of
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import NotFound
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
@@ -37,6 +37,9 @@ ROWS_AT_ONCE: Final = 1 << 16
 FILES_KEPT_OPEN: Final = 32
 """Files of a stream that stay open between questions: each takes a descriptor and what DuckDB knows of its tables."""
 
+
+_FEW_PAGES: Final = 64
+"""Up to so many pages, the runs that hold them are looked up before those of their sections."""
 
 _DOUBT_ORDER: Final = ("seq", "pfn", "from_ts", "reason", "nr_pages", "to_ts", "noticed_ts")
 """The order of doubts in answers: by these fields, the first one before all."""
@@ -220,8 +223,8 @@ class Stream:
         *where* is a condition on the columns of ``ended_runs`` and ``open_runs``; with *at*, only spans that cover that instant.
         """
         with self.opened(file) as db:
-            kinds = stored.hold(self.place.store, file.name).kinds(db)
-            return runs_of(db, kinds, tables=tables, where=where, at=None if at is None else _point(at))
+            rows = stored.hold(self.place.store, file.name).rows(db)
+            return runs_of(db, rows, tables=tables, where=where, at=None if at is None else _point(at))
 
     def holding_page(self, pfn: int) -> str:
         """Return the condition on runs that hold a page: none crosses the border of a section."""
@@ -234,6 +237,11 @@ class Stream:
         """Return what ``rows_at`` does for sorted *pfns*."""
         if not pfns.size:
             return self.spans(file, "false")
+        if pfns.size <= _FEW_PAGES:
+            pages_of = " OR ".join(map(self.holding_page, pfns.tolist()))
+            runs, records = self.spans(file, f"{where} AND ({pages_of})", at=at)
+            if is_whole(runs, records).all():
+                return runs, records
         pages = self.facts.pages_per_section
         low, high = int(pfns[0]) // pages * pages, (int(pfns[-1]) // pages + 1) * pages
         runs, records = self.spans(file, f"{where} AND pfn >= {low:d} AND pfn < {high:d}", at=at)
@@ -261,11 +269,12 @@ class Stream:
     def parts_at(self, at: Instant) -> list[tuple[int, int]]:
         """Return ranges of pages, [start, stop), in whole sections, which together are all: few rows cover *at* in each."""
         pages = self.facts.pages_per_section
-        with self.opened(self.files[self.holding(at)]) as db:
+        file = self.files[self.holding(at)]
+        with self.opened(file) as db:
             row = db.execute("SELECT (SELECT count(*) FROM ended_runs) + (SELECT count(*) FROM open_runs)").fetchone()
             if row is None or row[0] <= ROWS_AT_ONCE:
                 return [(0, PFN_LIMIT)]
-            known = events_until(db, _point(at))
+            known = stored.hold(self.place.store, file.name).rows(db).events_until(db, _point(at))
             there = f"""SELECT pfn FROM ended_runs WHERE begin_event < {known:d} AND end_event >= {known:d}
                 UNION ALL SELECT pfn FROM open_runs WHERE begin_event < {known:d}"""
             found = db.execute(f"SELECT pfn // {pages:d}, count(*) FROM ({there}) GROUP BY 1 ORDER BY 1").fetchall()

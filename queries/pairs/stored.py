@@ -11,13 +11,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.queries.core.instant import Instants
+from pagetrail.queries.core.pieces import is_whole
 from pagetrail.queries.core.runs import overlaps
 from pagetrail.queries.core.said import SAID_DTYPE
 from pagetrail.queries.core.stream import Stream, fetched
 from pagetrail.replay.store import read as stored
 from pagetrail.replay.store.packed.unpack import arrays_of, index_of, unpacked
 from pagetrail.replay.store.read import columns
-from pagetrail.schemas.owner import RECORD_DTYPE, RUN_DTYPE, How
+from pagetrail.schemas.owner import RECORD_DTYPE, RUN_DTYPE
 from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.structs import concatenated, taken
 
@@ -77,18 +78,12 @@ def with_pieces(stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: In
 
     These are the other pieces of the same records in the same section, and the kernel's own records of any of their pages.
     """
-    parts = np.flatnonzero(~_is_whole(found))
+    parts = np.flatnonzero(~is_whole(found.runs, found.records))
     if not parts.size:
         return found
     pieces = _unique(together([found, _pieces(stream, file, pfns, at, found, parts)]))
     several = np.flatnonzero(pieces.runs["nr_pages"] > 1)
     return _unique(together([pieces, _views_over(stream, file, pfns, at, pieces, several)]))
-
-
-def _is_whole(found: Found) -> NDArray[np.bool_]:
-    """Return which rows are one page and a whole record: one that an event began has a block of 2^order pages."""
-    began = np.isin(found.records["how"], (int(How.ALLOC), int(How.FREE)))
-    return np.asarray(began & (found.records["order"] == 0) & (found.runs["nr_pages"] == 1))
 
 
 def _pieces(
@@ -174,8 +169,10 @@ def _unpacked(
         return _nothing()
     some = taken(index, rows)
     with stream.opened(file) as db:
-        kinds = stored.hold(stream.place.store, file.name).kinds(db)
-        runs, records = unpacked(db, kinds, {name: np.ascontiguousarray(some[name]) for name in some.dtype.names or ()})
+        rows_of = stored.hold(stream.place.store, file.name).rows(db)
+        runs, records = unpacked(
+            db, rows_of, {name: np.ascontiguousarray(some[name]) for name in some.dtype.names or ()}
+        )
     return Found(runs=runs, records=records, pair=pair)
 
 

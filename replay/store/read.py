@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS
 from pagetrail.replay.store.databases import Attachment, Instance
-from pagetrail.replay.store.packed.unpack import Kinds
+from pagetrail.replay.store.packed.unpack import FileRows
 from pagetrail.schemas.errors import SegmentDamaged, SegmentGone, TrailTooNew
 from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64
 from pagetrail.schemas.store.contract import LocalFile, Store
@@ -49,7 +49,7 @@ class Held:
         with self.connection() as db:
             _check_size(db, file, store.where(name))
 
-        self._kinds: Kinds | None = None
+        self._rows: FileRows | None = None
 
     @contextmanager
     def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -57,11 +57,11 @@ class Held:
         with self._attachment.connection() as db:
             yield db
 
-    def kinds(self, db: duckdb.DuckDBPyConnection) -> Kinds:
-        """Return the acts and owners of the file, which are read once."""
-        if self._kinds is None:
-            self._kinds = Kinds.read(db)
-        return self._kinds
+    def rows(self, db: duckdb.DuckDBPyConnection) -> FileRows:
+        """Return what is read once of the rows of the file."""
+        if self._rows is None:
+            self._rows = FileRows(db)
+        return self._rows
 
 
 _HELD: Final[weakref.WeakValueDictionary[str, Held]] = weakref.WeakValueDictionary()

@@ -41,7 +41,7 @@ from pagetrail.replay.rules.sections import Sections, place
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.replay.store.content import Link
 from pagetrail.replay.store.open_records import SELECT_VALUES, open_records
-from pagetrail.replay.store.packed.unpack import Columns, Kinds, arrays_of, unpacked
+from pagetrail.replay.store.packed.unpack import Columns, FileRows, arrays_of, unpacked
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import columns, give_back, meta, opened
 from pagetrail.replay.store.state_digest import EndedSums
@@ -128,7 +128,7 @@ def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:
         if (view := saved["view"]) is not None:
             state.baseline = OpenBaseline.from_plain(view, open_records(db, view))
         _restore_texts(state, db)
-        kinds = Kinds.read(db)
+        kinds = FileRows(db)
         _restore_events(state, db, kinds, tip=file.tip)
         _restore_live(state, db, kinds, saved)
         if file.tip:
@@ -162,7 +162,7 @@ def _restore_texts(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
         state.stacks.add(*row)
 
 
-def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, kinds: Kinds, saved: dict[str, Any]) -> None:
+def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, kinds: FileRows, saved: dict[str, Any]) -> None:
     for section in state.facts.sections:
         if section.end_seq == OPEN_END:
             state.tables = place(state.tables, section.section_nr, section.generation)
@@ -191,7 +191,7 @@ def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, kinds: Kind
     state.tables = t
 
 
-def _restore_spans(t: Tables, db: duckdb.DuckDBPyConnection, kinds: Kinds, found: NDArray[np.int32]) -> None:
+def _restore_spans(t: Tables, db: duckdb.DuckDBPyConnection, kinds: FileRows, found: NDArray[np.int32]) -> None:
     """Restore the open spans, some at a time; *found* are the numbers of the events that began them, one a record."""
     for start in range(0, _count(db, "open_runs"), _ROWS_AT_ONCE):
         index = arrays_of(_rows_from(db, "open_runs", start))
@@ -205,7 +205,7 @@ def _restore_spans(t: Tables, db: duckdb.DuckDBPyConnection, kinds: Kinds, found
         place_runs(t, pfn, nr_pages, kernel_view, handles)
 
 
-def _restore_events(state: StreamState, db: duckdb.DuckDBPyConnection, kinds: Kinds, *, tip: bool) -> None:
+def _restore_events(state: StreamState, db: duckdb.DuckDBPyConnection, kinds: FileRows, *, tip: bool) -> None:
     """Restore the events of the file; from a tip, also the runs that ended: their segment is not sealed yet."""
     runs = np.zeros(_count(db, "ended_runs") if tip else 0, ENDED_RUN_DTYPE)
     _fill(runs, db, "ended_runs", runs.size)

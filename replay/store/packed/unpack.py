@@ -1,5 +1,6 @@
 """Spans from the runs and events of a file. Nothing here loads the compiler: questions read this way, too."""
 
+import weakref
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,6 +24,13 @@ from pagetrail.schemas.store.tables import arrow_schema
 
 _RUN_COLUMNS: Final = "pfn, nr_pages, begin_event, generation, kernel_view"
 _OF_RUNS: Final = frozenset(RUN_DTYPE.names or ())
+_EVENT: Final = "seq, ts, act, owner, age, detail"
+_SAMPLED_EVERY: Final = 2048
+"""Of so many events, the time of one is kept in memory: DuckDB has as many rows in a vector."""
+
+_MANY_ROWS: Final = 1 << 12
+"""From so many rows on, all events of a file are read, if they are of most of it."""
+
 _FEW_EVENTS: Final = 8
 """Up to so many events are looked up one by one: DuckDB finds a row by its number without a scan, but not several."""
 
@@ -32,17 +40,67 @@ _IDS: Final = ("comm", "stack")
 Columns = dict[str, NDArray[Any]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kinds:
-    """The acts and owners of a file, by id: few rows, which many events share."""
+class FileRows:
+    """What is read once of a file: acts and owners by id, which are few rows that many events share; and times of some events.
 
-    acts: Columns
-    owners: Columns
+    Attributes
+    ----------
+    acts, owners
+        Their columns, by id; the last row is that of nothing, which has the id -1.
+    """
 
-    @classmethod
-    def read(cls, db: duckdb.DuckDBPyConnection) -> "Kinds":
-        """Read them from a file."""
-        return cls(acts=_by_id(db, "acts"), owners=_by_id(db, "owners"))
+    def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
+        self.acts, self.owners = _by_id(db, "acts"), _by_id(db, "owners")
+        some = db.sql(f"SELECT seq, ts FROM events WHERE rowid % {_SAMPLED_EVERY} = 0 ORDER BY rowid")
+        self._sampled = arrays_of(some.to_arrow_table())
+        self._size = _count(db, "true")
+
+    def events_until(self, db: duckdb.DuckDBPyConnection, at: "At") -> int:
+        """Return how many events of the file happened up to a point: they are in order."""
+        behind = int(np.searchsorted(self._sampled[at.what], at.value, side="right"))
+        if not behind:
+            return 0
+        first = (behind - 1) * _SAMPLED_EVERY
+        return first + _count(
+            db, f"rowid >= {first} AND rowid < {first + _SAMPLED_EVERY} AND {at.what} <= {at.value:d}"
+        )
+
+    def events(self, db: duckdb.DuckDBPyConnection, begin: NDArray[np.int32], end: NDArray[np.int32]) -> "_Events":
+        """Return the events with these numbers, and perhaps others."""
+        low = min(int(begin.min(initial=self._size)), int(end.min(initial=self._size)))
+        high = max(int(begin.max(initial=-1)), int(end.max(initial=-1)))
+        if begin.size + end.size <= _FEW_EVENTS:
+            numbers = np.unique(np.concatenate([begin, end]))
+            each = [f"SELECT {_EVENT} FROM events WHERE rowid = {n:d}" for n in numbers.tolist()]
+            query = " UNION ALL ".join(each) or f"SELECT {_EVENT} FROM events WHERE false"
+            return _Events(arrays_of(db.sql(query).to_arrow_table()), 0, numbers)
+        if begin.size >= _MANY_ROWS and 2 * (high - low) >= self._size:
+            return _Events(_LATEST.of(self, db), 0)
+        query = f"SELECT {_EVENT} FROM events WHERE rowid >= {low:d} AND rowid <= {high:d} ORDER BY rowid"
+        return _Events(arrays_of(db.sql(query).to_arrow_table()), low)
+
+
+class _Latest:
+    """All events of the file of which they were wanted last: a question reads the rows of an instant part by part."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[weakref.ref[FileRows], Columns] | None = None
+
+    def of(self, rows: FileRows, db: duckdb.DuckDBPyConnection) -> Columns:
+        kept = self._kept
+        if kept is not None and kept[0]() is rows:
+            return kept[1]
+        self._kept = None
+        columns = arrays_of(db.sql(f"SELECT {_EVENT} FROM events ORDER BY rowid").to_arrow_table())
+        self._kept = weakref.ref(rows), columns
+        return columns
+
+
+_LATEST: Final = _Latest()
+
+
+def _count(db: duckdb.DuckDBPyConnection, where: str) -> int:
+    return int(db.execute(f"SELECT count(*) FROM events WHERE {where}").fetchall()[0][0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +113,7 @@ class At:
 
 def runs_of(
     db: duckdb.DuckDBPyConnection,
-    kinds: Kinds,
+    rows: FileRows,
     *,
     tables: Collection[str] = ("spans", "live"),
     where: str = "true",
@@ -66,10 +124,10 @@ def runs_of(
 
     *where* is a condition on the columns of ``ended_runs`` and ``open_runs``; with *at*, only spans that cover that point.
     """
-    known = None if at is None else events_until(db, at)
+    known = None if at is None else rows.events_until(db, at)
     found = [_index(db, table, where, known, parameters) for table in ("spans", "live") if table in tables]
     index = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
-    return unpacked(db, kinds, index)
+    return unpacked(db, rows, index)
 
 
 def index_of(db: duckdb.DuckDBPyConnection, where: str) -> NDArray[np.void]:
@@ -81,15 +139,12 @@ def index_of(db: duckdb.DuckDBPyConnection, where: str) -> NDArray[np.void]:
     return index
 
 
-def events_until(db: duckdb.DuckDBPyConnection, at: At) -> int:
-    """Return how many events of a file happened up to a point: they are in order."""
-    return int(db.execute(f"SELECT count(*) FROM events WHERE {at.what} <= {at.value:d}").fetchall()[0][0])
-
-
-def unpacked(db: duckdb.DuckDBPyConnection, kinds: Kinds, index: Columns) -> tuple[NDArray[np.void], NDArray[np.void]]:
+def unpacked(
+    db: duckdb.DuckDBPyConnection, rows: FileRows, index: Columns
+) -> tuple[NDArray[np.void], NDArray[np.void]]:
     """Return the spans of rows of ``ended_runs`` and ``open_runs``; *index*["end_event"] is -1 where they are open."""
     begin, end = index["begin_event"], index["end_event"]
-    events = _events(db, begin, end[end >= 0])
+    events = rows.events(db, begin, end[end >= 0])
     runs = np.zeros(begin.size, RUN_DTYPE)
     for name in ("pfn", "nr_pages", "generation", "kernel_view"):
         runs[name] = index[name]
@@ -99,9 +154,9 @@ def unpacked(db: duckdb.DuckDBPyConnection, kinds: Kinds, index: Columns) -> tup
         last = events.rows_of(end[ended])
         for name, value in (("end_seq", events.columns["seq"][last]), ("end_ts", events.columns["ts"][last])):
             runs[name][ended] = value
-        runs["end_how"][ended] = kinds.acts["how"][events.columns["act"][last]]
+        runs["end_how"][ended] = rows.acts["how"][events.columns["act"][last]]
     return runs, _records(
-        db, kinds, {name: column[events.rows_of(begin)] for name, column in events.columns.items()}, runs["pfn"]
+        db, rows, {name: column[events.rows_of(begin)] for name, column in events.columns.items()}, runs["pfn"]
     )
 
 
@@ -119,10 +174,10 @@ def span_table(runs: NDArray[np.void], records: NDArray[np.void]) -> pa.Table:
     return pa.table(columns, schema=arrow_schema("spans"))
 
 
-def _records(db: duckdb.DuckDBPyConnection, kinds: Kinds, begun: Columns, pfn: NDArray[np.int64]) -> NDArray[np.void]:
+def _records(db: duckdb.DuckDBPyConnection, rows: FileRows, begun: Columns, pfn: NDArray[np.int64]) -> NDArray[np.void]:
     """Return the records of spans of which each began with one of these events."""
     records = np.zeros(pfn.size, RECORD_DTYPE)
-    for of, columns in ((begun["act"], kinds.acts), (begun["owner"], kinds.owners)):
+    for of, columns in ((begun["act"], rows.acts), (begun["owner"], rows.owners)):
         for name, column in columns.items():
             records[name] = column[of]
     ts = begun["ts"]
@@ -172,20 +227,6 @@ class _Events:
         if self.numbers is None:
             return numbers.astype(np.int64) - self.first
         return np.searchsorted(self.numbers, numbers)
-
-
-def _events(db: duckdb.DuckDBPyConnection, begin: NDArray[np.int32], end: NDArray[np.int32]) -> _Events:
-    """Return the events with these numbers, and perhaps others."""
-    columns = "seq, ts, act, owner, age, detail"
-    low = min(int(begin.min(initial=np.iinfo(np.int32).max)), int(end.min(initial=np.iinfo(np.int32).max)))
-    high = max(int(begin.max(initial=-1)), int(end.max(initial=-1)))
-    if begin.size + end.size <= _FEW_EVENTS:
-        numbers = np.unique(np.concatenate([begin, end]))
-        query = " UNION ALL ".join(f"SELECT {columns} FROM events WHERE rowid = {n:d}" for n in numbers.tolist())
-        query = query or f"SELECT {columns} FROM events WHERE false"
-        return _Events(arrays_of(db.sql(query).to_arrow_table()), 0, numbers)
-    query = f"SELECT {columns} FROM events WHERE rowid >= {low:d} AND rowid <= {high:d} ORDER BY rowid"
-    return _Events(arrays_of(db.sql(query).to_arrow_table()), low)
 
 
 def _details(db: duckdb.DuckDBPyConnection, ids: NDArray[np.int32]) -> Columns:
