@@ -271,8 +271,8 @@ class Stream:
         pages = self.facts.pages_per_section
         file = self.files[self.holding(at)]
         with self.opened(file) as db:
-            row = db.execute("SELECT (SELECT count(*) FROM ended_runs) + (SELECT count(*) FROM open_runs)").fetchone()
-            if row is None or row[0] <= ROWS_AT_ONCE:
+            row = db.execute("SELECT (SELECT count(*) FROM ended_runs) + (SELECT count(*) FROM open_runs)").fetchall()
+            if row[0][0] <= ROWS_AT_ONCE:
                 return [(0, PFN_LIMIT)]
             known = stored.hold(self.place.store, file.name).rows(db).events_until(db, _point(at))
             there = f"""SELECT pfn FROM ended_runs WHERE begin_event < {known:d} AND end_event >= {known:d}

@@ -19,9 +19,9 @@ from pagetrail.replay.fold.tables import (
     SETTLED_EVENTS,
     SETTLED_RUNS,
 )
+from pagetrail.replay.fold.unique_rows_jit import row_of
 from pagetrail.schemas.jit import inner, jit
 from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64, How
-from pagetrail.schemas.unique_rows_jit import row_of
 
 NO_EVENT_YET: Final = -1
 """Number of the event that began a record which is not complete."""

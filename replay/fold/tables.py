@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pagetrail.replay.fold.unique_rows_jit import rehash
 from pagetrail.schemas.owner import (
     ACT_FIELDS,
     DETAIL_FIELDS,
@@ -21,7 +22,6 @@ from pagetrail.schemas.owner import (
 )
 from pagetrail.schemas.store.memory import forget
 from pagetrail.schemas.structs import concatenated, taken, whole
-from pagetrail.schemas.unique_rows_jit import rehash
 
 Array = NDArray[Any]
 """An array; a comment gives its dtype. NumPy's types have no structured dtypes, and mypy allows no casts between the others."""

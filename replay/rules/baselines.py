@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.clock import owner_clock
+from pagetrail.replay.facts.doubts_aside import MOST_DOUBTS_OF_A_DUMP
 from pagetrail.replay.facts.facts import Audit
 from pagetrail.replay.fold.decode import decode
-from pagetrail.replay.fold.doubts_aside import MOST_DOUBTS_OF_A_DUMP
 from pagetrail.replay.fold.notice_jit import doubt_each
 from pagetrail.replay.fold.options import OPT_FLOOR, OPT_GFP_COMP, OPT_GFP_ISOLATED, OPT_MAX_PFN, OPT_SKEW
 from pagetrail.replay.fold.section_jit import apply_baseline, apply_silence

@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 
 from pagetrail.replay.facts.coverage import Coverage
+from pagetrail.replay.facts.doubts_aside import MOST_DOUBTS, DoubtsAside
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.fold.decode import StackTable, TextTable
-from pagetrail.replay.fold.doubts_aside import MOST_DOUBTS, DoubtsAside
 from pagetrail.replay.fold.event_jit import carry, settle
 from pagetrail.replay.fold.notice_jit import doubt, doubt_moves, doubt_on, keep_doubt, note, quarantine
 from pagetrail.replay.fold.options import (

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pagetrail.replay.facts.doubts_aside import DoubtsAside
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.fold.decode import StackTable
-from pagetrail.replay.fold.doubts_aside import DoubtsAside
 from pagetrail.replay.fold.options import STATE_OPTIONS
 from pagetrail.replay.fold.tables import (
     ACTS,

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pagetrail.replay.facts.doubts_aside import doubt_rows
 from pagetrail.replay.facts.facts import open_call_doubts
-from pagetrail.replay.fold.doubts_aside import doubt_rows
 from pagetrail.replay.rules.stretch import Stretch
 from pagetrail.replay.store.digest import kept_rows_digest, rows_digest
 from pagetrail.replay.store.state_digest import doubts_sum, kept_doubts_sum

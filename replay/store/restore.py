@@ -11,9 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.coverage import Coverage
+from pagetrail.replay.facts.doubts_aside import MOST_DOUBTS
 from pagetrail.replay.facts.facts import from_plain, is_of_an_open_call
 from pagetrail.replay.fold.decode import TextTable
-from pagetrail.replay.fold.doubts_aside import MOST_DOUBTS
 from pagetrail.replay.fold.notice_jit import keep_doubt
 from pagetrail.replay.fold.options import STATE_OPTIONS, write_rules
 from pagetrail.replay.fold.section_jit import place_runs
