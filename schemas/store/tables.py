@@ -34,9 +34,11 @@ where two segments were added), so sums of version 6 cannot be continued.
 8: the same rules; a segment ends where its events are more than a million, and more than four times the open spans.
 """
 
-DIGEST_VERSION: Final = 2
+DIGEST_VERSION: Final = 3
 """Version of what a chain digest covers, and how. It is not the rules' version: rules that find the same facts in a log make the
 same digests.
+
+3: runs and events, as they are in the file.
 """
 
 BLOCK_SIZE: Final = 16_384
@@ -167,7 +169,7 @@ TABLES: Final = (
     Table("meta", "Properties of this file, as text by key.", (("key", "VARCHAR", "name"), ("value", "VARCHAR", "value"))),
     Table("words", "The codes of the columns state, evidence, how, end_how and reason.", (
         ("field", "VARCHAR", "column"), ("code", "INTEGER", "value in the column"), ("word", "VARCHAR", "its meaning"))),
-    Table("ended_runs", "Every run of pages whose span ended within the segment, sorted by (pfn, begin).", (
+    Table("ended_runs", "Every run of pages whose span ended within the segment, sorted by (pfn, end).", (
         *_RUN, ("end_event", "INTEGER", "row of events: what ended the span"))),
     Table("open_runs", "Every run of pages whose span is open at the segment's end, sorted by (kernel_view, pfn).", _RUN),
     Table("events", "What began and ended spans, in the order of their events; other tables have the numbers of these rows.", (

@@ -23,6 +23,7 @@ from pagetrail.schemas.errors import NotFound
 from pagetrail.schemas.owner import Evidence, How, State
 from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.store.tables import STORED, TABLES
+from tests.oracles.packed import spans_of
 from tests.queries.conftest import DEMO, fold, reframed
 
 INSTANTS = ("12.5", "@2-t2", "23.75", "@4-t4")
@@ -153,6 +154,20 @@ def test_each_table_and_column_of_a_segment_says_what_it_is(segment: Path) -> No
     assert tables | views == {table.name: table.doc for table in TABLES}
     for table in TABLES:
         assert tuple(column[1:] for column in columns if column[0] == table.name) == table.columns
+
+
+def test_views_show_what_runs_and_events_say(segment: Path) -> None:
+    with duckdb.connect(str(segment), read_only=True) as db:
+        tables = {name: db.sql(f"FROM {name}").to_arrow_table() for name in STORED}
+        views = {name: db.sql(f"FROM {name}").to_arrow_table().to_pylist() for name in ("spans", "live")}
+    said = spans_of(tables)
+    assert sum(map(len, said)) > 100
+    for name, rows in zip(("spans", "live"), said, strict=True):
+        assert sorted(map(_words_of, views[name])) == sorted(map(_words_of, rows))
+
+
+def _words_of(row: dict[str, object]) -> list[str]:
+    return [f"{name} {row[name]}" for name in sorted(row)]
 
 
 def test_times_say_their_unit_and_clock(segment: Path) -> None:
