@@ -16,7 +16,7 @@ from pagetrail.replay.store.packed.unpack import FileRows
 from pagetrail.schemas.errors import SegmentDamaged, SegmentGone, TrailTooNew
 from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64
 from pagetrail.schemas.store.contract import LocalFile, Store
-from pagetrail.schemas.store.tables import STORE_FORMAT
+from pagetrail.schemas.store.tables import STORE_FORMAT, VIEWS
 
 _HEADER_BYTES = 3 * 4096
 """Bytes before a DuckDB file's first block: the main header and two database headers."""
@@ -48,6 +48,7 @@ class Held:
             self._attachment = Attachment(_DATABASES, file.path, "READ_ONLY")
         with self.connection() as db:
             _check_size(db, file, store.where(name))
+            _check_views(db, store.where(name))
 
         self._rows: FileRows | None = None
 
@@ -129,6 +130,14 @@ def _check_size(db: duckdb.DuckDBPyConnection, file: LocalFile, where: str) -> N
     whole = _HEADER_BYTES + blocks * block_bytes
     if file.size < whole:
         raise SegmentDamaged(path=where, reason=f"{file.size} bytes of {whole}: it is cut short")
+
+
+def _check_views(db: duckdb.DuckDBPyConnection, where: str) -> None:
+    """Check that nothing is a view but what a segment has as one: a view in place of a table would be asked whatever it says."""
+    query = "SELECT view_name FROM duckdb_views() WHERE database_name = current_database() AND NOT internal"
+    others = sorted(name for (name,) in db.execute(query).fetchall() if name not in VIEWS)
+    if others:
+        raise SegmentDamaged(path=where, reason=f"{', '.join(others)}: expected tables, found views")
 
 
 def meta(db: duckdb.DuckDBPyConnection, where: str) -> dict[str, str]:

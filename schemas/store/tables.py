@@ -300,6 +300,9 @@ def arrow_schema(name: str) -> pa.Schema:
     return pa.schema([(column, _ARROW[kind]) for column, kind, _ in TABLE[name].columns])
 
 
+VIEWS: Final = tuple(table.name for table in TABLES if table.select)
+"""The views."""
+
 STORED: Final = tuple(table.name for table in TABLES if not table.select)
 """The tables that are no views."""
 

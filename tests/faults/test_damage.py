@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pagetrail import api
 from pagetrail.replay.store.lock import replay_lock
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.errors import SegmentDamaged, TrailBusy, TrailTooNew
@@ -90,6 +91,19 @@ def test_a_segment_of_a_newer_format_is_refused(trail: Path) -> None:
     (stream(trail).parents[2] / f"{fold_name(correct=True)}.cut.json").unlink()
     with pytest.raises(TrailTooNew, match="99"):
         replay(trail)
+
+
+def test_a_view_in_place_of_a_table_is_not_asked(trail: Path) -> None:
+    import duckdb
+
+    secret = trail / "secret.txt"
+    secret.write_text("not for answers")
+    last = chained(trail)[-1]
+    with duckdb.connect(str(last)) as db:
+        db.execute("DROP TABLE comms")
+        db.execute(f"CREATE VIEW comms AS SELECT 0 AS id, content AS comm FROM read_text('{secret}')")
+    with pytest.raises(SegmentDamaged, match="comms: expected tables, found views"):
+        api.open(trail).snapshot("-0s")
 
 
 def test_two_replays_at_once_are_one_too_many(trail: Path) -> None:
