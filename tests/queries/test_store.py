@@ -1,6 +1,7 @@
 """Questions while the store grows and changes shape: chains and tips, folds side by side, a replay at work; and without us."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -240,3 +241,15 @@ def test_a_chain_has_no_hole_and_no_overlap(chained: Path) -> None:
         files = api.open(chained, correct=correct).stream().place.chain()
         assert files[0].first_seq == 0
         assert all(later.first_seq == earlier.last_seq + 1 for earlier, later in pairwise(files))
+
+
+def test_a_store_of_another_format_is_left_alone_and_replay_makes_one_beside_it(ingested: Path, tmp_path: Path) -> None:
+    shutil.copytree(ingested, trail := tmp_path / "trail")
+    older = trail / "segments" / "host" / "boot" / "fold7" / "0-1.duckdb"
+    older.parent.mkdir(parents=True)
+    older.write_bytes(b"of format 4")
+    with pytest.raises(NotFound, match=r"of another format .* run 'pagetrail replay'"):
+        api.open(trail)
+    api.replay(trail)
+    assert api.open(trail).streams().num_rows == 1
+    assert older.read_bytes() == b"of format 4"
