@@ -37,6 +37,7 @@ COMMANDS: Final = (
     "questions.doctor",
     "schema",
     "topic",
+    "gc",
     "synth",
 )
 """Files of ``pagetrail/commands``, in the order of the help. Each has a function, or a group of functions, of its own name."""
