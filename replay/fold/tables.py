@@ -9,7 +9,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.replay.fold.unique_rows_jit import rehash
 from pagetrail.schemas.owner import (
     ACT_FIELDS,
     DETAIL_FIELDS,
@@ -229,6 +228,8 @@ def with_small_tables(tables: Tables) -> Tables:
 
 
 def _hash_table(rows: Array, used: int, room: int) -> Array:
+    from pagetrail.replay.fold.unique_rows_jit import rehash  # here: questions use these types, and load no compiler
+
     table = np.full(1 << (4 * room).bit_length(), -1, np.int32)
     rehash(rows, used, table)
     return table
