@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?= -n auto --dist loadfile
+BENCH_ARGS ?= --demo --output benchmarks/results/performance.json --page docs
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -72,7 +73,8 @@ layers: $(DEV)  ## layers only
 coverage: $(DEV)  ## branch coverage, with the JIT off so that jit functions count
 	@NUMBA_DISABLE_JIT=1 $(BIN)/pytest $(PYTEST_ARGS) --cov
 
-bench: $(DEV)  ## benchmarks, beside their peers
+bench: $(DEV)  ## benchmarks, beside their peers and limits; writes docs/performance.md (BENCH_ARGS='--events 1M --runs 1' does not)
+	@$(BIN)/python -m benchmarks.performance $(BENCH_ARGS)
 	@for name in ftrace_text kafka; do echo "== $$name"; $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 kafka: $(RUNTIME)  ## Apache Kafka on loopback until Ctrl-C (BROKERS=3, PORT=9092, DATA=DIR): see kafka/README.md

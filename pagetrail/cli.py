@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 an error of pagetrail's own; 2 bad input or arguments; 3 t
 (missing, newer, busy, damaged, full disk); 130 stopped on request.
 """
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -22,6 +23,7 @@ COMMANDS: Final = (
     "ingest",
     "replay",
     "questions.owner",
+    "questions.owners",
     "questions.event",
     "questions.history",
     "questions.snapshot",
@@ -35,8 +37,13 @@ COMMANDS: Final = (
     "questions.doctor",
     "schema",
     "topic",
+    "gc",
+    "synth",
 )
 """Files of ``pagetrail/commands``, in the order of the help. Each has a function, or a group of functions, of its own name."""
+
+UNUSED: Final = {"OPENBLAS_NUM_THREADS": "1", "PYDANTIC_DISABLE_PLUGINS": "__all__"}
+"""Settings of libraries, in the environment: without threads for algebra and a search for plugins they load faster."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -81,6 +88,8 @@ def root(
 
 def main() -> None:
     """Run the command line; every error that can be explained becomes one line on stderr and an exit code."""
+    for setting, value in UNUSED.items():
+        os.environ.setdefault(setting, value)
     try:
         app()
     except PagetrailError as error:
@@ -101,6 +110,8 @@ def main() -> None:
         raise SystemExit(InputError.exit_code) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    finally:
+        gc.freeze()  # the process ends here: to look through all that was imported for garbage takes longer than a question
 
 
 def _end_quietly() -> NoReturn:

@@ -286,12 +286,18 @@ def _named(opened: "Recording", found: "StoredRecording | None", *, again: bool)
 
 
 def _known_as(origin: FrameOrigin, recording: "Recording", found: "StoredRecording | None") -> FrameOrigin:
-    """Return the origin of a recording; where nobody names its host and boot, as the log has them: files may be renamed."""
+    """Return the origin of a recording; where nobody names its host and boot, as the log has them: files may be renamed.
+
+    Frames of a recording that the log has are made in the version of those that are there.
+    """
     info = recording.info
     if found is None:
         return origin
     return dataclasses.replace(
-        origin, host=origin.host if info.host else found.host, boot_id=origin.boot_id if info.boot_id else found.boot_id
+        origin,
+        host=origin.host if info.host else found.host,
+        boot_id=origin.boot_id if info.boot_id else found.boot_id,
+        version=found.version if found.recording == origin.recording else origin.version,
     )
 
 

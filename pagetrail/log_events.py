@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from pagetrail.queries.core.opening import open_streams
 from pagetrail.queries.questions import events as questions
 from pagetrail.replay.log.embedded import SqliteLogReader
-from pagetrail.replay.log.kafka import KafkaLogReader
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import RecordingBegin
 from pagetrail.schemas.errors import NotFound, TrailMissing
@@ -17,6 +17,9 @@ from pagetrail.schemas.linux.trace_clock import counts_only
 from pagetrail.schemas.log.address import KafkaAddress
 from pagetrail.schemas.log.contract import EMBEDDED_PARTITION
 from pagetrail.schemas.times import as_text
+
+if TYPE_CHECKING:
+    from pagetrail.replay.log.kafka import KafkaLogReader
 
 
 def events(
@@ -76,5 +79,9 @@ def _begin_of(trail: str | Path, recording: str, shown: pa.Table, log: KafkaAddr
         return questions.begin_of(reader, recording)
 
 
-def _log_reader(trail: str | Path, log: KafkaAddress | None) -> KafkaLogReader | SqliteLogReader:
-    return questions.own_log(Path(trail)) if log is None else KafkaLogReader(log)
+def _log_reader(trail: str | Path, log: KafkaAddress | None) -> "KafkaLogReader | SqliteLogReader":
+    if log is None:
+        return questions.own_log(Path(trail))
+    from pagetrail.replay.log.kafka import KafkaLogReader  # here: a trail's own log needs no client of Kafka
+
+    return KafkaLogReader(log)

@@ -12,6 +12,7 @@ import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
@@ -253,20 +254,29 @@ def _open_file(path: Path) -> BinaryIO:
 
 
 def stream_id(stream: Input, also: Callable[[memoryview], None] = lambda block: None) -> str:
-    """Return a recording's id, BLAKE2b of 128 bits in hex of the rest of *stream*, uncompressed; give its blocks to *also*, too."""
+    """Return a recording's id, BLAKE2b of 128 bits in hex of the rest of *stream*, uncompressed; give its blocks to *also*, too.
+
+    A second thread hashes each block, while *also* looks at it and the next one is read.
+    """
     digest = hashlib.blake2b(digest_size=16)
-    for block in blocks(stream):
-        digest.update(block)
-        also(block)
+    with ThreadPoolExecutor(1, "pagetrail-hashing") as hashing:
+        hashed: Future[None] | None = None
+        for block in blocks(stream):
+            if hashed is not None:
+                hashed.result()  # the block before: its place is filled next
+            hashed = hashing.submit(digest.update, block)
+            also(block)
+        if hashed is not None:
+            hashed.result()
     return digest.hexdigest()
 
 
 def blocks(stream: io.BufferedReader) -> Iterator[memoryview]:
-    """Yield the rest of *stream* in blocks; each is valid until the next."""
-    buffer = bytearray(UNCOMPRESSED_STEP)
-    view = memoryview(buffer)
-    while size := stream.readinto(view):
-        yield view[:size]
+    """Yield the rest of *stream* in blocks; each is valid until the next but one is asked for."""
+    views = [memoryview(bytearray(UNCOMPRESSED_STEP)) for _ in range(2)]
+    while size := stream.readinto(views[0]):
+        yield views[0][:size]
+        views.reverse()
 
 
 def find_compressed(directory: Path, name: str) -> Path | None:

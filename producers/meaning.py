@@ -136,6 +136,15 @@ class Meaning:
         except _Bad as bad:
             return Refused(bad.reason)
 
+    def is_plain(self, name: str) -> bool:
+        """Return whether the fields of an event *name* alone say what it means, as the recorded kernel is known to write it so."""
+        new_order = self._rules.split_has_new_order
+        if name == probes.SPLIT_OWNER.name:
+            return new_order == Either.NO
+        if name == probes.SPLIT_ORDERS.name:
+            return new_order == Either.YES
+        return name != probes.SPLIT_PAGE.name or self._has_split_page()
+
     def gfp_mask(self, text: str) -> int:
         """Return the mask that *text* names in the words of the recorded kernel.
 
@@ -229,11 +238,15 @@ class Meaning:
 
         Source: mm/page_alloc.c, __split_page (Linux 7.2). Before, the function has other arguments.
         """
-        old, releases = _within(fields, "order", 0, MAX_FOLIO_ORDER + 1), (self._rules.release, *self._rules.others)
-        if any(probes.SPLIT_PAGE not in probes.PROBES_WITHOUT_PAGE_OWNER[release] for release in releases):
+        old = _within(fields, "order", 0, MAX_FOLIO_ORDER + 1)
+        if not self._has_split_page():
             raise _Bad(f"{self._rules.name} has no {probes.SPLIT_PAGE.function} of one order")
         columns = {"pfn": self._page_to_pfn(fields, "page"), "nr_pages": 1 << old, "order": 0, "old_order": old}
         return Row(kind=Kind.SPLIT, columns=columns)
+
+    def _has_split_page(self) -> bool:
+        releases = (self._rules.release, *self._rules.others)
+        return all(probes.SPLIT_PAGE in probes.PROBES_WITHOUT_PAGE_OWNER[release] for release in releases)
 
     def _contig_range(self, fields: Fields) -> Outcome:
         start, end = _below_limit(fields, "start"), _below_limit(fields, "end")

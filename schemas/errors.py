@@ -186,11 +186,11 @@ class TopicUnfit(LogError):
 
 
 class SchemaTooNew(TrailError):
-    """A frame of a schema version that this pagetrail does not read. It stays in the log."""
+    """A frame, or an event, of a later version than this pagetrail reads. It stays in the log."""
 
     def __init__(self, *, where: str, found: int, supported: int) -> None:
         super().__init__(
-            f"{where}: expected event schema version {supported} or older, found {found}; upgrade this pagetrail: "
+            f"{where}: expected version {supported} or older, found {found}; upgrade this pagetrail: "
             "the frame stays in the log, and its stream continues after the upgrade"
         )
         self.where, self.found, self.supported = where, found, supported

@@ -4,6 +4,9 @@ A frame is one Arrow IPC stream of one record batch (buffers compressed with zst
 CRC-32 of all bytes before them (little-endian). Any Arrow reader reads the stream and stops at its end, before the checksum.
 The schema's metadata is the frame's header: see ``FrameHeader``. A frame contains every text that it uses, so a reader can
 start at any frame. It leaves out columns in which none of its events has a value: most frames use half of the columns.
+
+Up to version 4, a frame has the version of its events, and their columns. Frames of version 5 have events of version 4, whose
+columns are split into bytes: see ``versions.v5_frames``.
 """
 
 import dataclasses
@@ -16,19 +19,24 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from pagetrail.schemas.batch import EventBatch, from_arrow, to_arrow
+from pagetrail.schemas.batch import EventBatch, from_arrow, from_wire, to_arrow, to_wire
 from pagetrail.schemas.columns import SCHEMA_NAME, SCHEMA_VERSION
 from pagetrail.schemas.errors import FrameDamaged, SchemaTooNew
 from pagetrail.schemas.upcast import WIRE_SCHEMAS, upcast_batch
+from pagetrail.schemas.versions import v5_frames
 
 FRAME_EVENTS: Final = 65_536
 """Events in a full frame. Files are divided into frames by this count alone, so that every ingest makes the same frames."""
+
+FRAME_VERSION: Final = v5_frames.VERSION
+"""The version of the frames that this pagetrail makes, and the last one that it reads."""
 
 CHECKSUM_BYTES: Final = 4
 
 RecordingKey = tuple[str, str, str]
 """(host, boot_id, recording)."""
 
+_BEYOND: Final = 2**63
 _KEY = "pagetrail."
 _CODEC = pa.Codec("zstd", compression_level=1)
 _WRITE = pa.ipc.IpcWriteOptions(compression=_CODEC)
@@ -38,13 +46,17 @@ _ARROW_ERRORS = (pa.ArrowException, OSError, ValueError)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameOrigin:
-    """The recording and producer of a frame: the fields that all frames of a recording share."""
+    """The recording, producer and version of a frame: the fields that all frames of a recording share.
+
+    A recording that an earlier pagetrail began has its frames in version 4 to its end: they are the same whoever makes them.
+    """
 
     host: str
     boot_id: str
     recording: str
     producer: str
     producer_version: str
+    version: int = FRAME_VERSION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +66,7 @@ class FrameHeader:
     Attributes
     ----------
     version
-        Version of the event schema.
+        Version of the frame: it says which version its events have, and how they are written.
     frame
         Its number in the recording: from 0, without holes.
     rows
@@ -106,7 +118,6 @@ def header_of(batch: EventBatch, origin: FrameOrigin, frame: int) -> FrameHeader
     """Return the header of *batch* as frame number *frame* of the recording of *origin*."""
     seq, ts = batch.column("seq"), batch.column("trace_ts_nsec")
     return FrameHeader(
-        version=SCHEMA_VERSION,
         frame=frame,
         rows=len(batch),
         first_seq=int(seq[0]),
@@ -118,12 +129,20 @@ def header_of(batch: EventBatch, origin: FrameOrigin, frame: int) -> FrameHeader
 
 
 def encode_frame(batch: EventBatch, header: FrameHeader) -> bytes:
-    """Return *batch* (current version, at least one event) under *header* as bytes; equal input gives equal bytes."""
-    return encode_record_batch(to_arrow(batch), header)
+    """Return *batch* (current version, at least one event) under *header* as bytes; equal input gives equal bytes.
+
+    The header has version 5, or 4 for what an earlier pagetrail began.
+
+    Raises
+    ------
+    ValueError
+        Its seq has a hole.
+    """
+    return encode_record_batch(to_arrow(batch) if header.version == SCHEMA_VERSION else to_wire(batch), header)
 
 
 def encode_record_batch(table: pa.RecordBatch, header: FrameHeader) -> bytes:
-    """Return an Arrow batch of ``header.version``'s schema as the bytes of a frame."""
+    """Return an Arrow batch with the columns of frames of ``header.version`` as the bytes of a frame."""
     if header.rows != table.num_rows or header.rows == 0:
         raise ValueError(f"a frame of {header.rows} rows cannot hold a batch of {table.num_rows}")
     used = [(f, a) for f, a in zip(table.schema, table.columns, strict=True) if not f.nullable or a.null_count < len(a)]
@@ -153,7 +172,7 @@ def decode_header(payload: bytes, where: str = "frame") -> FrameHeader:
 
 def is_readable(header: FrameHeader) -> bool:
     """Return whether this pagetrail reads frames of that version."""
-    return header.version <= SCHEMA_VERSION
+    return header.version <= FRAME_VERSION
 
 
 def decode_frame(payload: bytes, where: str = "frame") -> tuple[FrameHeader, EventBatch]:
@@ -168,9 +187,8 @@ def decode_frame(payload: bytes, where: str = "frame") -> tuple[FrameHeader, Eve
     """
     header = decode_header(payload, where)
     if not is_readable(header):
-        raise SchemaTooNew(where=where, found=header.version, supported=SCHEMA_VERSION)
-    table = _read(payload, header, where)
-    batch = from_arrow(table)
+        raise SchemaTooNew(where=where, found=header.version, supported=FRAME_VERSION)
+    batch = _read(payload, header, where)
     _check(batch, header, where)
     return header, batch
 
@@ -191,21 +209,32 @@ def read_record_batch(payload: bytes, where: str = "frame") -> pa.RecordBatch:
     return batches[0]
 
 
-def _read(payload: bytes, header: FrameHeader, where: str) -> pa.RecordBatch:
+def _read(payload: bytes, header: FrameHeader, where: str) -> EventBatch:
     table = read_record_batch(payload, where)
     try:
-        names = table.schema.names
+        known = _are_columns(table.schema, header.version)
     except UnicodeDecodeError as error:
         raise FrameDamaged(where=where, reason=f"a column whose name is not text ({_line(error)})") from error
-    expected = [field for field in WIRE_SCHEMAS[header.version] if field.name in names or not field.nullable]
-    if not table.schema.equals(pa.schema(expected), check_metadata=False):
+    if not known:
         raise FrameDamaged(where=where, reason=f"columns that are not those of version {header.version}")
     if table.num_rows != header.rows or header.rows == 0:
         raise FrameDamaged(where=where, reason=f"{table.num_rows} rows and a header that says {header.rows}")
+    if header.version == v5_frames.VERSION:
+        if abs(header.first_ts) >= _BEYOND or not 0 <= header.first_seq < _BEYOND - header.rows:
+            raise FrameDamaged(where=where, reason="a header whose seq or times no event can have")
+        return from_wire(table, header.first_seq, header.first_ts)
     try:
-        return upcast_batch(table, header.version)
+        return from_arrow(upcast_batch(table, header.version))
     except pa.ArrowException as error:  # a value that no event of its version may have: a time too large for int64 ns
         raise FrameDamaged(where=where, reason=f"values that cannot be lifted ({_line(error)})") from error
+
+
+def _are_columns(found: pa.Schema, version: int) -> bool:
+    if version == v5_frames.VERSION:
+        return v5_frames.are_columns(found)
+    names = found.names
+    expected = [field for field in WIRE_SCHEMAS[version] if field.name in names or not field.nullable]
+    return bool(found.equals(pa.schema(expected), check_metadata=False))
 
 
 def _check(batch: EventBatch, header: FrameHeader, where: str) -> None:

@@ -1,6 +1,6 @@
 """How jit functions are compiled: the options of all of them, in one place, and how long compiled code on disk is valid.
 
-A jit function allocates nothing and raises nothing, so it needs no reference counts (``_nrt=False``). Inner functions are always
+A jit function allocates nothing and raises nothing, so it needs no reference counts (``_nrt=False``). Inner functions are
 inlined, because each call would otherwise copy a tuple of a dozen arrays (measured in the fold: 10 times slower).
 
 NUMBA_DISABLE_JIT=1 leaves every function as Python, with equal results. NUMBA_BOUNDSCHECK=1 compiles them with a check of every
@@ -42,6 +42,12 @@ def jit(function: _F) -> _F:
 def inner(function: _F) -> _F:
     """Compile a function that only jit functions call."""
     typed: _F = _compiled(function, _INNER)
+    return typed
+
+
+def apart(function: _F) -> _F:
+    """Compile a function that only jit functions call, and that is not inlined: it is long, and takes few arguments."""
+    typed: _F = _compiled(function, _INNER | {"forceinline": False})
     return typed
 
 

@@ -128,6 +128,7 @@ RECORD_DTYPE: Final = np.dtype(
         ("free_comm", np.int32),
         ("free_stack", np.int32),
         ("pages", np.int32),  # pages that still refer to this record
+        ("event", np.int32),  # row of the events of its stretch: what began it
         ("order", np.int8),
         ("cpu", np.int16),  # of the event that began it; absent: no event of a CPU began it
         ("migratetype", np.int8),
@@ -201,6 +202,30 @@ ABSENT16: Final = int(np.iinfo(np.int16).min)
 ABSENT8: Final = int(np.iinfo(np.int8).min)
 OPEN_END: Final = int(np.iinfo(np.int64).max)
 """end_seq and end_ts of a span that has not ended."""
+
+# A run of pages whose span ended, as the jit functions keep it.
+ENDED_RUN_DTYPE: Final = np.dtype(
+    [
+        ("pfn", np.int64),
+        ("nr_pages", np.int32),
+        ("begin_event", np.int32),  # rows of the events of the stretch
+        ("end_event", np.int32),
+        ("generation", np.int32),
+        ("kernel_view", np.int8),
+    ],
+    align=True,
+)
+
+ACT_FIELDS: Final = (
+    "state", "evidence", "how", "cpu", "order", "unordered", "free_pid", "free_tgid", "free_comm", "free_stack",
+)  # fmt: skip
+"""What an act says: what happened, and by whose free. These fields of a record have few values together."""
+
+OWNER_FIELDS: Final = ("pid", "tgid", "comm", "gfp_mask", "migratetype", "stack", "migrate_reason")
+"""What an owner says: whose pages they are, and how they were asked for."""
+
+DETAIL_FIELDS: Final = ("block_pfn", "evidence_ts", "ts_nsec", "free_ts_nsec", "src_pfn")
+"""What only some events have: a value is absent where it follows from others."""
 
 # A value that a page_ext client (other than owner) held for a run of pages, and its beginning and end.
 VALUE_DTYPE: Final = np.dtype(

@@ -1,5 +1,5 @@
 """The published schemas: JSON Schema, Arrow schema and a golden frame of every version, in ``schemas/published/``; and the
-Arrow schemas of the messages of ``pagetrail publish``, ``NAME-vN.arrow``.
+Arrow schemas of the messages of ``pagetrail publish``, ``NAME-vN.arrow``. ``v5.frame`` has the events of version 4.
 
 ``python -m pagetrail.schemas.publish`` lists files that differ from the models; with ``--write`` it writes missing files. A
 published version never changes: a file that differs is refused. The exception, before release 1.0, are files of the current
@@ -20,9 +20,10 @@ from typing import Any, Final
 import pyarrow as pa
 from pydantic import BaseModel
 
+from pagetrail.schemas.batch import from_arrow
 from pagetrail.schemas.columns import SCHEMA_NAME, SCHEMA_VERSION
 from pagetrail.schemas.feed import FEED_SCHEMAS
-from pagetrail.schemas.frames import FrameHeader, encode_record_batch
+from pagetrail.schemas.frames import FRAME_VERSION, FrameHeader, encode_frame, encode_record_batch
 from pagetrail.schemas.upcast import WIRE_SCHEMAS
 from pagetrail.schemas.versions import v1, v2, v3, v4
 
@@ -66,8 +67,9 @@ def golden_events(version: int) -> list[dict[str, Any]]:
 
 
 def golden_frame(version: int) -> bytes:
-    """Return the golden frame of *version*, encoded again from its events."""
-    table = record_batch(version, golden_events(version))
+    """Return the golden frame of *version*, encoded again from its events: those of version 4, if it is later."""
+    of_events = min(version, SCHEMA_VERSION)
+    table = record_batch(of_events, golden_events(of_events))
     first, last = (table.slice(row, 1).to_pylist()[0] for row in (0, table.num_rows - 1))
     (clock,) = _NANOSECONDS.keys() & first.keys()
     header = FrameHeader(
@@ -84,7 +86,7 @@ def golden_frame(version: int) -> bytes:
         producer="pagetrail.schemas.publish",
         producer_version="1",
     )
-    return encode_record_batch(table, header)
+    return encode_record_batch(table, header) if version == of_events else encode_frame(from_arrow(table), header)
 
 
 def record_batch(version: int, events: Sequence[dict[str, Any]]) -> pa.RecordBatch:
@@ -108,10 +110,11 @@ def record_batch(version: int, events: Sequence[dict[str, Any]]) -> pa.RecordBat
 def documents(version: int) -> dict[str, bytes]:
     """Return the files that publish *version*, by name, made from the models."""
     text = json.dumps(json_schema(version), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+    frames = range(version, (FRAME_VERSION if version == SCHEMA_VERSION else version) + 1)
     return {
         f"v{version}.json": text.encode(),
         f"v{version}.arrow": VERSIONS[version].ARROW_SCHEMA.serialize().to_pybytes(),
-        f"v{version}.frame": golden_frame(version),
+        **{f"v{frame}.frame": golden_frame(frame) for frame in frames},
     }
 
 

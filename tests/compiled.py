@@ -15,6 +15,8 @@ from pagetrail.producers.formats.page_owner.alone import PageOwnerFile
 from pagetrail.producers.formats.text.blocks import MergedBlocks, Survey
 from pagetrail.producers.formats.text.ftrace import FtraceText
 from pagetrail.producers.formats.text.perf_script import PerfScript
+from pagetrail.producers.synth.load import Load
+from pagetrail.producers.synth.text import text_blocks
 from pagetrail.replay.run.warm import compile_jit_functions
 from tests.producers.formats.test_page_owner import FORMS
 from tests.producers.formats.text_samples import FTRACE, PERF
@@ -40,6 +42,7 @@ def producers() -> None:
     Survey(FTRACE).feed(memoryview(FTRACE))
     MergedBlocks(io.BytesIO(FTRACE), [Block(start=0, stop=None)]).read()
     new_interner(1, 1).grow()
+    list(text_blocks(Load(events=1).host(1), "ftrace"))
 
 
 def jit_functions() -> dict[str, bool]:

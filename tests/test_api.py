@@ -123,14 +123,31 @@ def test_the_api_has_each_name_that_type_checkers_read() -> None:
         _ = api.asnwer  # type: ignore[attr-defined]
 
 
+HEAVY = {"numpy", "pyarrow", "duckdb", "pydantic", "numba", "confluent_kafka"}
+"""Packages that take long to load."""
+
+OF_NO_QUESTION = {"numba", "llvmlite", "confluent_kafka", "rich", "pagetrail.schemas.jit", "pagetrail.ingesting"}
+QUESTIONS = {
+    "owner": "owner 256 --at 1.01 --stream a",
+    "event": "event 0 1",
+    "history": "history 256 --stream a",
+    "snapshot": "snapshot --at -0s --stream a",
+    "top": "top --at -0s --by comm --stream a",
+    "leaks": "leaks --from 1.01 --to -0s --by comm --stream a",
+    "sections": "sections --stream a",
+    "doctor": "doctor --stream a",
+}
+
+
 @pytest.mark.parametrize(
     ("asked", "not_loaded"),
     [
-        (["--help"], {"numpy", "pyarrow", "duckdb", "pydantic", "numba", "confluent_kafka"}),
-        (["--version"], {"numpy", "pyarrow", "duckdb", "pydantic", "numba", "confluent_kafka", "rich"}),
-        (["owner", "256", "--at", "1.01", "--stream", "a"], {"numba", "confluent_kafka", "rich"}),
+        (["--help"], HEAVY),
+        (["--version"], {*HEAVY, "rich"}),
+        (["streams"], OF_NO_QUESTION),
+        *((text.split(), OF_NO_QUESTION) for text in QUESTIONS.values()),
     ],
-    ids=["help", "version", "owner"],
+    ids=["help", "version", "streams", *QUESTIONS],
 )
 def test_a_command_loads_what_it_needs(trail: api.Trail, asked: list[str], not_loaded: set[str]) -> None:
     code = (

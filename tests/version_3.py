@@ -1,4 +1,4 @@
-"""Frames and trails as pagetrail wrote them before version 4 of the events."""
+"""Frames and trails as pagetrail wrote them before version 4 of the events, and before version 5 of the frames."""
 
 import dataclasses
 import json
@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.replay.log.embedded import SqliteLogReader
-from pagetrail.schemas.frames import Frame, encode_record_batch, frame_digest, read_record_batch
+from pagetrail.schemas.batch import to_arrow
+from pagetrail.schemas.frames import Frame, decode_frame, encode_frame, encode_record_batch, frame_digest
 from pagetrail.schemas.upcast import WIRE_SCHEMAS
 
 _NEW = {
@@ -19,7 +20,7 @@ _NEW = {
 
 def in_version_3(payload: bytes, header: object) -> Frame:
     """Return a frame as version 3 would hold it."""
-    table = read_record_batch(payload)
+    table = to_arrow(decode_frame(payload)[1])
     there = table.schema.names
     columns = [
         table.column(field.name) if field.name in there else pa.nulls(table.num_rows, field.type)
@@ -45,3 +46,10 @@ def old_copy(trail: Path, into: Path) -> None:
         for offset in range(reader.high_watermark(0)):
             (record,) = reader.read(0, offset, 1)
             writer.append([in_version_3(record.payload, record.header)])
+
+
+def in_version_4(frame: Frame) -> Frame:
+    """Return a frame as pagetrail wrote it before version 5 of the frames."""
+    header, batch = decode_frame(frame.payload)
+    content = encode_frame(batch, old := dataclasses.replace(header, version=4))
+    return Frame(header=old, payload=content, digest=frame_digest(content))

@@ -28,4 +28,4 @@ def export(
     written = api.open(trail, correct=correct, fold=fold).export_spans(output)
     for path in written:
         out(f"{path}\n")
-    say(f"{len(written)} files")
+    say("1 file" if len(written) == 1 else f"{len(written)} files")

@@ -1,16 +1,15 @@
 """Options that several commands share, and what they mean."""
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pagetrail.schemas.errors import BadArgument
-from pagetrail.schemas.linux.mmzone import PFN_LIMIT
+from pagetrail.schemas.linux.mmzone import parse_pfn as parse_pfn
 from pagetrail.schemas.log.address import EXPECTED, KafkaAddress, parse_log_address
 
 if TYPE_CHECKING:
@@ -90,8 +89,6 @@ WaitOption = Annotated[
 ]  # fmt: skip
 DEFAULT_TRAIL = Path("trail")
 
-_NUMBER: Final = re.compile(r"\d{1,99}|0[xX][0-9a-fA-F]{1,99}", re.ASCII)
-
 
 def say(text: str) -> None:
     """Write a line of diagnostics to stderr."""
@@ -101,24 +98,6 @@ def say(text: str) -> None:
 def out(text: str) -> None:
     """Write data to stdout."""
     sys.stdout.write(text)
-
-
-def parse_pfn(text: str, *, page_shift: int | None = None) -> int:
-    """Return a page frame number: *text* is one, decimal or 0x hex; with *page_shift* it is a physical address.
-
-    Raises
-    ------
-    BadArgument
-        It is neither.
-    """
-    value = -1
-    if _NUMBER.fullmatch(text):
-        value = int(text, 16 if text[:2] in ("0x", "0X") else 10)
-    limit = PFN_LIMIT << (page_shift or 0)
-    if not 0 <= value < limit:
-        what = "a page frame number" if page_shift is None else "a physical address"
-        raise BadArgument(f"{text!r}: expected {what} of 64-bit memory, decimal or 0x hex: 0 to {limit - 1:#x}")
-    return value >> (page_shift or 0)
 
 
 def parse_log(log: str | None, kafka_config: Path | None) -> KafkaAddress | None:

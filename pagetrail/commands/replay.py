@@ -86,8 +86,12 @@ def replay(
             "foreign": report.foreign,
         }))  # fmt: skip
     else:
-        say(f"{report.events:,} events of {report.frames} frames folded, {report.segments} segments sealed")
+        say(f"{report.events:,} events of {report.frames} frames folded, {_segments(report.segments)} sealed")
     if report.halted:
         raise typer.Exit(4)
     if stopped and not follow:
         raise typer.Exit(130)
+
+
+def _segments(count: int) -> str:
+    return "1 segment" if count == 1 else f"{count} segments"

@@ -38,12 +38,22 @@ R_GFP_MASK: Final = 8
 R_MIGRATETYPE: Final = 9
 R_STACK: Final = 10
 
+# What few rows have besides, at most one entry a row, in the order of their rows: these by entries, int64.
+SIDE_COLUMNS: Final = ("src_pfn", "nr_pages", "migrate_reason", "old_order")
+S_ROW: Final = 0
+S_SRC_PFN: Final = 1
+S_NR_PAGES: Final = 2
+S_MIGRATE_REASON: Final = 3
+S_OLD_ORDER: Final = 4
+
 NONE: Final = -1  # no event waits for a stack
 NO_ROW: Final = -2  # one waits that gave no row: its stack is dropped
 HOLD: Final = 1 << 15
 """A stack is looked for within this many rows behind its event. The kernel writes it within microseconds."""
 
 CAPACITY: Final = 4 * HOLD
+_APART: Final = 72
+"""So many rows more have room: columns at a distance of a power of two would share the same few lines of the processor's cache."""
 _UNKNOWN_COMM: Final = ("", "<...>")  # "<...>": the trace no longer knew the name (kernel/trace/trace.c)
 
 
@@ -87,6 +97,8 @@ def _nothing(name: str) -> int:
 
 _NOTHING: Final = np.array([_nothing(name) for name in ROW_COLUMNS], np.int64)
 _ROW: Final = {name: row for row, name in enumerate(ROW_COLUMNS)}
+_SIDE: Final = {name: row for row, name in enumerate(SIDE_COLUMNS, 1)}
+_NOTHING_BESIDES: Final = np.array([absent(name) for name in SIDE_COLUMNS], np.int64)
 
 
 class RowBuilder:
@@ -102,6 +114,8 @@ class RowBuilder:
         Shape (2, c), by CPU: row of the last event and of the one before it, if its stack may come yet; else NONE or NO_ROW.
     stack_text
         Returns a stack as the column holds it, from the bytes of the recording.
+    side_count, highest
+        Shapes (1,): how many entries of ``side`` there are, and the highest pfn of the rows looked at so far. Both may be shared.
     """
 
     def __init__(
@@ -111,13 +125,18 @@ class RowBuilder:
         count: NDArray[np.int64],
         waiting: NDArray[np.int64],
         stack_text: Callable[[bytes], str | None],
+        side_count: NDArray[np.int64] | None = None,
+        highest: NDArray[np.int64] | None = None,
     ) -> None:
-        self.rows: NDArray[np.int64] = np.empty((len(ROW_COLUMNS), CAPACITY), np.int64)
+        self.rows: NDArray[np.int64] = np.empty((len(ROW_COLUMNS), CAPACITY + _APART), np.int64)
+        self.side: NDArray[np.int64] = np.empty((1 + len(SIDE_COLUMNS), CAPACITY), np.int64)
+        self._side_count = np.zeros(1, np.int64) if side_count is None else side_count
+        self._highest = np.zeros(1, np.int64) if highest is None else highest
         self._interner, self._count, self._waiting = texts, count, waiting
         self._texts = {"comm": _Texts(_comm_text), "stack": _Texts(stack_text)}
         self._details: dict[int, str] = {}
         self._extra: dict[str, dict[int, int]] = {}  # columns of rare events, by row
-        self._highest, self._searched = 0, 0
+        self._searched = 0
 
     def __len__(self) -> int:
         return int(self._count[0])
@@ -131,24 +150,30 @@ class RowBuilder:
         at = len(self)
         self.rows[:, at] = _NOTHING
         self.rows[R_KIND, at] = row.kind
+        besides = self.side[:, int(self._side_count[0])]
+        besides[S_ROW], besides[S_SRC_PFN:] = at, _NOTHING_BESIDES
         for name, value in (*head.items(), *row.columns.items()):
             if name in _ROW:
                 self.rows[_ROW[name], at] = value
+            elif name in _SIDE:
+                besides[_SIDE[name]] = value
             else:
                 self._extra.setdefault(name, {})[at] = value
         if row.detail is not None:
             self._details[at] = row.detail
         self._count[0] = at + 1
+        self._side_count[0] += not _SIDE.keys().isdisjoint(row.columns)
         return at
 
     def same_rest(self, left: int, right: int) -> bool:
         """Return whether two rows are equal in what only rare events have."""
-        same = self._details.get(left) == self._details.get(right)
+        same = self._details.get(left) == self._details.get(right) and self._besides(left) == self._besides(right)
         return same and all(values.get(left) == values.get(right) for values in self._extra.values())
 
     def take_back(self) -> None:
         """Take out the last row."""
         self._count[0] -= 1
+        self._side_count[0] = self._sides_before(len(self))
         self._details.pop(len(self), None)
         for values in self._extra.values():
             values.pop(len(self), None)
@@ -161,9 +186,9 @@ class RowBuilder:
         """Return the highest pfn of any row so far."""
         size = len(self)
         if size > self._searched:
-            self._highest = max(self._highest, int(self.rows[R_PFN, self._searched : size].max()))
+            self._highest[0] = max(self._highest[0], self.rows[R_PFN, self._searched : size].max())
             self._searched = size
-        return self._highest
+        return int(self._highest[0])
 
     def flush(self, *, final: bool) -> EventBatch:
         """Take out the rows, except, unless *final*, from the first one on whose stack may come yet."""
@@ -173,12 +198,27 @@ class RowBuilder:
         stop = size if final or not open_rows.size else int(open_rows.min())
         batch = self._batch(stop)
         self.rows[:, : size - stop] = self.rows[:, stop:size]
+        first, count = self._sides_before(stop), int(self._side_count[0])
+        self.side[:, : count - first] = self.side[:, first:count]
+        self.side[S_ROW, : count - first] -= stop
+        self._side_count[0] = count - first
         self._details = {row - stop: text for row, text in self._details.items() if row >= stop}
         for name, values in self._extra.items():
             self._extra[name] = {row - stop: value for row, value in values.items() if row >= stop}
         waiting[:] = np.where(waiting >= stop, waiting - stop, np.where(waiting >= 0, NO_ROW, waiting))
         self._count[0] = self._searched = size - stop
         return batch
+
+    def _sides_before(self, row: int) -> int:
+        """Return how many entries of ``side`` are of rows before *row*."""
+        return int(np.searchsorted(self.side[S_ROW, : self._side_count[0]], row))
+
+    def _besides(self, row: int) -> list[int]:
+        """Return the values of ``SIDE_COLUMNS`` in *row*."""
+        place = self._sides_before(row)
+        there = place < self._side_count[0] and self.side[S_ROW, place] == row
+        found: list[int] = (self.side[S_SRC_PFN:, place] if there else _NOTHING_BESIDES).tolist()
+        return found
 
     def _batch(self, stop: int) -> EventBatch:
         columns: dict[str, NDArray[np.generic]] = {}
@@ -187,6 +227,11 @@ class RowBuilder:
                 columns[name] = self._texts[name].settle(self._interner, values)
             else:
                 columns[name] = values.astype(NUMPY_DTYPES[name])
+        sides = self.side[:, : self._sides_before(stop)]
+        for name, values in zip(SIDE_COLUMNS, sides[S_SRC_PFN:], strict=True):
+            if sides.size:
+                columns[name] = np.full(stop, absent(name), NUMPY_DTYPES[name])
+                columns[name][sides[S_ROW]] = values
         for name, found in self._extra.items():
             columns[name] = np.full(stop, absent(name), NUMPY_DTYPES[name])
             for row, value in found.items():

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from pagetrail.producers.formats.page_owner.alone import DUMPS
 from pagetrail.producers.formats.page_owner.reports import PAGE_REPORTS
+from pagetrail.producers.log.ahead import drawn_ahead
 from pagetrail.producers.log.framing import Framer, single
 from pagetrail.producers.parsed import ReadAccount
 from pagetrail.producers.recording_info import Recording
@@ -90,19 +92,20 @@ def ingest(
     info = recording.info
     begun = False
     before: list[EventBatch] = []
-    for batch in recording.parser.batches():
-        before.append(batch)
-        if not begun and not np.isin(batch.columns["kind"], _OF_THE_RECORDING, invert=True).any():
-            continue
-        if not begun:
-            first_ts = next(int(held.columns["trace_ts_nsec"][0]) for held in before if len(held))
-            sending.send(framer.add(single(Kind.RECORDING_BEGIN, first_ts, _begin(recording))))
-            begun = True
-        for held in before:
-            if len(held):
-                sending.send(framer.add(held))
-        before = []
-        on_progress(framer.seq)
+    with closing(drawn_ahead(recording.parser.batches())) as batches:
+        for batch in batches:
+            before.append(batch)
+            if not begun and not np.isin(batch.columns["kind"], _OF_THE_RECORDING, invert=True).any():
+                continue
+            if not begun:
+                first_ts = next(int(held.columns["trace_ts_nsec"][0]) for held in before if len(held))
+                sending.send(framer.add(single(Kind.RECORDING_BEGIN, first_ts, _begin(recording))))
+                begun = True
+            for held in before:
+                if len(held):
+                    sending.send(framer.add(held))
+            before = []
+            on_progress(framer.seq)
     account = recording.parser.account
     if not begun:
         raise InputError(

@@ -21,7 +21,7 @@ def fitting(frame: Frame, limit: int) -> list[Frame]:
     header, batch = decode_frame(frame.payload)
     origin = FrameOrigin(
         host=header.host, boot_id=header.boot_id, recording=header.recording,
-        producer=header.producer, producer_version=header.producer_version,
+        producer=header.producer, producer_version=header.producer_version, version=header.version,
     )  # fmt: skip
     return _halves(batch, origin, header.frame, limit)
 

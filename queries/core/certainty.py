@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.queries.core.judgement import Attribute, Judgement, Reason
+from pagetrail.queries.core.runs import overlaps
 from pagetrail.replay.facts.clock import owner_clock
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import Facts
@@ -27,6 +28,7 @@ from pagetrail.schemas.owner import (
     How,
     State,
 )
+from pagetrail.schemas.structs import taken
 
 _STATE, _ORDER, _TS = int(Attribute.STATE), int(Attribute.ORDER), int(Attribute.TS_NSEC)
 _OWNER: Final = int(Attribute.PID | Attribute.TGID | Attribute.GFP_MASK | Attribute.TS_NSEC)
@@ -212,7 +214,7 @@ def gap_reaches(facts: Facts) -> NDArray[np.int64]:
 def _doubt(
     runs: NDArray[np.void], begin: NDArray[np.int64], until: NDArray[np.int64], doubts: NDArray[np.void], skew: int
 ) -> NDArray[np.int64]:
-    """Return the index of a doubt that concerns a page of each run; -1: there is none.
+    """Return the index of the last doubt that concerns a page of each run; -1: there is none.
 
     A contradiction doubts the evidence that it contradicts, and no later evidence. Hotplug that is under way and impossible
     events doubt all evidence of their pages.
@@ -220,30 +222,24 @@ def _doubt(
     found = np.full(runs.size, -1, np.int64)
     if not doubts.size or not runs.size:
         return found
-    start, stop = runs["pfn"], runs["pfn"] + runs["nr_pages"]
-    by_start = np.argsort(start, kind="stable")
-    starts = start[by_start]
-    longest = int(runs["nr_pages"].max())
-    first = np.searchsorted(starts, doubts["pfn"] - longest, side="right")
-    last = np.searchsorted(starts, doubts["pfn"] + doubts["nr_pages"], side="left")
-    for i, (low, high) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
-        rows = by_start[low:high]
-        rows = rows[stop[rows] > doubts["pfn"][i]]
-        rows = rows[(doubts["from_ts"][i] <= until[rows]) & (until[rows] <= doubts["to_ts"][i])]
-        if doubts["reason"][i] not in DOUBT_ALL:
-            rows = rows[begin[rows] <= evidence_until(doubts[i], skew)]
-        found[rows] = i
+    bearing = np.flatnonzero((doubts["from_ts"] <= until.max()) & (doubts["to_ts"] >= until.min()))
+    some = taken(doubts, bearing)
+    from_ts, to_ts = np.ascontiguousarray(some["from_ts"]), np.ascontiguousarray(some["to_ts"])
+    evidence = evidence_until(some, skew)
+    for row, doubt in overlaps(runs, some):
+        holds = (from_ts[doubt] <= until[row]) & (until[row] <= to_ts[doubt]) & (begin[row] <= evidence[doubt])
+        np.maximum.at(found, row[holds], bearing[doubt[holds]])
     return found
 
 
-def evidence_until(doubt: np.void, skew: int) -> int:
-    """Return up to which time evidence must have begun to be in a doubt (DOUBT_DTYPE); trace clock, ns.
+def evidence_until(doubts: NDArray[np.void], skew: int) -> NDArray[np.int64]:
+    """Return up to which time evidence must have begun to be in each doubt (DOUBT_DTYPE); trace clock, ns.
 
     A loss reaches further by the *skew* of the CPUs' clocks, in both directions: see ``gap_reaches``.
     """
-    if doubt["reason"] in DOUBT_ALL:
-        return int(doubt["to_ts"])
-    return int(doubt["noticed_ts"]) + skew if doubt["reason"] == DOUBT_LOST else int(doubt["from_ts"])
+    reason = doubts["reason"]
+    contradicted = np.where(reason == DOUBT_LOST, doubts["noticed_ts"] + skew, doubts["from_ts"])
+    return np.asarray(np.where(np.isin(reason, sorted(DOUBT_ALL)), doubts["to_ts"], contradicted))
 
 
 def _clock_unsure(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:

@@ -4,12 +4,17 @@ An instant is a trace time, and includes every event up to that time; a marker m
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.schemas.errors import BadArgument
+from pagetrail.schemas.owner import OPEN_END
 from pagetrail.schemas.times import as_text, in_range, is_wall_time, parse_number, parse_wall_time
 
 FORMS: Final = (
@@ -27,6 +32,40 @@ class Instant:
     ts: int
     seq: int | None = None
     text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instants:
+    """Instants of one stream, of n questions.
+
+    Attributes
+    ----------
+    ts
+        (n,) trace clock, ns.
+    seq
+        (n,) the stream_seq just behind which the place is that is meant; OPEN_END where the instant is a time.
+    """
+
+    ts: NDArray[np.int64]
+    seq: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, instants: Sequence[Instant]) -> "Instants":
+        """Return the instants of a list."""
+        seqs = [OPEN_END if at.seq is None else at.seq for at in instants]
+        return cls(ts=np.array([at.ts for at in instants], np.int64), seq=np.array(seqs, np.int64))
+
+    def take(self, which: NDArray[np.int64]) -> "Instants":
+        """Return those of the questions *which*."""
+        return Instants(ts=self.ts[which], seq=self.seq[which])
+
+    def times(self) -> NDArray[np.bool_]:
+        """Return which are times; the others are places between two events."""
+        return np.asarray(self.seq == OPEN_END)
+
+    def include(self, ts: NDArray[np.int64], seq: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return whether each includes the event at *ts* with stream_seq *seq*, one of each."""
+        return np.asarray(np.where(self.times(), ts <= self.ts, seq <= self.seq))
 
 
 def parse_instant(text: str, facts: Facts, horizon: int) -> Instant:

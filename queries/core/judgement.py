@@ -1,13 +1,14 @@
 """The judgement of n rows as codes: which attributes are not certain, and why. Words are made when they are read."""
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.facts import Facts
@@ -67,6 +68,8 @@ _TEXT: Final = {
 _SINCE: Final = sum(int(reason) for reason, text in _TEXT.items() if "{begin}" in text)
 """Reasons whose text names the beginning of the evidence."""
 
+_EMPTY: Final = pa.array([""], pa.utf8())
+
 _GAP, _DOUBT, _GFP = int(Reason.GAP), int(Reason.DOUBT), int(Reason.GFP)
 
 
@@ -113,13 +116,14 @@ class Judgement:
 
     def why(self) -> pa.Array:
         """Return why each row is not certain: text, empty where no reason is known."""
-        codes = zip(self.reasons.tolist(), self.begin.tolist(), self.gap.tolist(), self.doubt.tolist(), strict=True)
-        read_for = [names.read_for for names in self.facts.gfp_names()]
-        where = self.facts.recording_at(self.begin).tolist()
-        texts = [
-            self._text(*code, read_for[place]) if code[0] else "" for code, place in zip(codes, where, strict=True)
-        ]
-        return pa.array(texts, pa.utf8())
+        given = np.flatnonzero(self.reasons)
+        some = self if given.size == self.reasons.size else self.take(given)
+        texts = pc.binary_join_element_wise(some._forms(), some._named(), "; ", null_handling="skip")
+        if some is self:
+            return texts
+        place = np.full(self.reasons.size, given.size)
+        place[given] = np.arange(given.size)
+        return pa.concat_arrays([texts, _EMPTY]).take(pa.array(place))
 
     def take(self, which: NDArray[np.int64]) -> "Judgement":
         """Return the judgement of rows *which*."""
@@ -127,6 +131,13 @@ class Judgement:
             lost=self.lost[which], reasons=self.reasons[which], gap=self.gap[which], doubt=self.doubt[which],
             begin=self.begin[which], facts=self.facts, doubts=self.doubts,
         )  # fmt: skip
+
+    @classmethod
+    def together(cls, parts: "Sequence[Judgement]") -> "Judgement":
+        """Return the judgements of all rows of *parts*, one after another; the first says what their indexes mean."""
+        names = ("lost", "reasons", "gap", "doubt", "begin")
+        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        return cls(facts=parts[0].facts, doubts=parts[0].doubts, **columns)
 
     def alike(self, rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return whether ``uncertain`` and ``why`` of each of *rows* are, word for word, those of the one of *others*."""
@@ -139,16 +150,44 @@ class Judgement:
             same[asked] = _same_text(index[rows[asked]], index[others[asked]], text)
         return np.asarray(same)
 
-    def _text(self, reasons: int, begin: int, gap: int, doubt: int, read_for: str | None) -> str:
-        form = _form(reasons)
-        parts = [form.format(begin=self._time(begin))] if form else []
-        if reasons & _GFP:
-            parts.append(_gfp_text(read_for))
-        if reasons & _GAP:
-            parts.append(self._gap(gap))
-        if reasons & _DOUBT:
-            parts.append(self._doubt(doubt))
-        return "; ".join(parts)
+    def _forms(self) -> pa.Array:
+        """Return the text of each row's reasons, without those of a gap, a doubt and gfp flags; null: it has no others."""
+        codes, places = np.unique(self.reasons, return_inverse=True)
+        forms = [_form(int(code)).split("{begin}") for code in codes]
+        if all(len(parts) == 1 for parts in forms):
+            return pa.array([parts[0] or None for parts in forms], pa.utf8()).take(pa.array(places))
+        begins = _as_texts(self.begin, self.facts.counting_clock)
+        found = []
+        for nth in range(max(map(len, forms))):
+            parts = pa.array([parts[nth] if nth < len(parts) else "" for parts in forms], pa.utf8())
+            if nth:
+                follows = np.array([nth < len(parts) for parts in forms])[places]
+                found.append(pc.if_else(pa.array(follows), begins, ""))
+            found.append(parts.take(pa.array(places)))
+        joined = pc.binary_join_element_wise(*found, "")
+        some = np.array([parts != [""] for parts in forms])[places]
+        return pc.if_else(pa.array(some), joined, pa.scalar(None, pa.utf8()))
+
+    def _named(self) -> pa.Array:
+        """Return which gfp flags, which gap and which doubt are meant: null where none of these is a reason of the row."""
+        asked = [np.where(self.reasons & bit != 0, which, -1) for bit, which in (
+            (_GFP, self.facts.recording_at(self.begin)), (_GAP, self.gap), (_DOUBT, self.doubt),
+        )]  # fmt: skip
+        order = np.lexsort(asked)
+        starts = np.ones(order.size, np.bool_)
+        starts[1:] = np.any([which[order[1:]] != which[order[:-1]] for which in asked], axis=0)
+        distinct = zip(*(which[order[starts]].tolist() for which in asked), strict=True)
+        read_for = [names.read_for for names in self.facts.gfp_names()]
+        texts = pa.array([self._names(read_for, *which) for which in distinct], pa.utf8())
+        place = np.zeros(order.size, np.int64)
+        place[order] = np.cumsum(starts) - 1
+        return texts.take(pa.array(place))
+
+    def _names(self, read_for: list[str | None], gfp: int, gap: int, doubt: int) -> str | None:
+        parts = [] if gfp < 0 else [_gfp_text(read_for[gfp])]
+        parts += [] if gap < 0 else [self._gap(gap)]
+        parts += [] if doubt < 0 else [self._doubt(doubt)]
+        return "; ".join(parts) if parts else None
 
     def _read_for(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return, as a number, for which releases the gfp flags of each row were read: rows of one number are named alike."""
@@ -175,6 +214,17 @@ _NAMES: Final = pa.array(
     pa.list_(pa.utf8()),
 )
 """The attributes of each ``lost``."""
+
+
+def _as_texts(ts: NDArray[np.int64], counting_clock: str | None) -> pa.Array:
+    """Return what ``as_text`` makes of each time."""
+    if counting_clock is not None:
+        return pc.cast(pa.array(ts), pa.utf8())
+    count = np.abs(ts).view(np.uint64)  # the lowest value has no positive one, and the right bits
+    seconds, rest = (pc.cast(pa.array(part), pa.utf8()) for part in np.divmod(count, np.uint64(1_000_000_000)))
+    sign = pa.array(["", "-"], pa.utf8()).take(pa.array((ts < 0).astype(np.int8)))
+    whole = pc.binary_join_element_wise(sign, seconds, "")
+    return pc.binary_join_element_wise(whole, pc.utf8_lpad(rest, 9, "0"), ".")
 
 
 def _gfp_text(read_for: str | None) -> str:

@@ -8,13 +8,14 @@ from typing import Final
 from pagetrail.queries.core.stream import Piece, Stream, facts_of
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.store import read as stored
-from pagetrail.replay.store.local import store_of
+from pagetrail.replay.store.local import has_store_of_another_format, store_of
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import BadArgument, NotFound, SegmentGone, TrailMissing
 from pagetrail.schemas.log.contract import log_directory
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.folds import chosen_fold
 from pagetrail.schemas.store.names import fold_of, is_of_version, streams_among
+from pagetrail.schemas.store.tables import STORE_FORMAT
 
 _LOOKS: Final = 5
 """How often to try to open a tip: a replay may replace it meanwhile."""
@@ -39,6 +40,11 @@ def stream_places(
     """
     store = _own_store(trail) if store is None else store
     there = streams_among(store.list())
+    if not there and has_store_of_another_format(trail):
+        raise NotFound(
+            f"{trail}: its segments are of another format than this pagetrail's ({STORE_FORMAT}); run 'pagetrail replay', "
+            "which makes them anew from the log, beside the others"
+        )
     automatic = {kind: FoldOptions(correct=kind).name for kind in (True, False)}
     chosen = chosen_fold({fold_of(name) for name in there}, trail, automatic, correct=correct, fold=fold)
     return [StreamPlace(store, name) for name in there if fold_of(name) == chosen]

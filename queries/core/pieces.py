@@ -6,11 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
+from pagetrail.schemas.owner import How
 
 PIECE_DTYPE: Final = np.dtype(
     [("pfn", "i8"), ("nr_pages", "i8"), ("begin_seq", "i8"), ("block_pfn", "i8"), ("kernel_view", "i1")]
 )
 """The columns that say of which record a row is a piece."""
+
+
+def is_whole(runs: NDArray[np.void], records: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Return which runs are one page and a whole record: one that an event began has a block of 2^order pages."""
+    began = np.isin(records["how"], (int(How.ALLOC), int(How.FREE)))
+    return np.asarray(began & (records["order"] == 0) & (runs["nr_pages"] == 1))
 
 
 def pieces_of(there: NDArray[np.void], pfns: NDArray[np.int64]) -> NDArray[np.void]:

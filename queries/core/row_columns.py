@@ -168,11 +168,11 @@ KERNEL_SAYS: Final = pa.struct([pa.field(field.name, field.type) for field in OW
 def _gfp_flags(rows: JudgedRows) -> pa.Array:
     names, where = rows.facts.gfp_names(), rows.facts.recording_at(rows.records["evidence_ts"])
     masks = np.where(rows.owned, rows.records["gfp_mask"], ABSENT64)
-    known, places = np.unique(np.stack([where, masks]), axis=1, return_inverse=True)
-    texts = [
-        None if mask == ABSENT64 else format_gfp(mask, names[index].flags) or "none" for index, mask in known.T.tolist()
-    ]
-    return pa.array(texts, pa.utf8()).take(pa.array(places.ravel()))
+    known, places = np.unique(masks, return_inverse=True)
+    both, places = np.unique(places * len(names) + where, return_inverse=True)
+    read = [(int(known[code // len(names)]), names[code % len(names)].flags) for code in both.tolist()]
+    texts = [None if mask == ABSENT64 else format_gfp(mask, flags) or "none" for mask, flags in read]
+    return pa.array(texts, pa.utf8()).take(pa.array(places))
 
 
 def _proven_ts_nsec(rows: JudgedRows) -> pa.Array:
@@ -189,6 +189,8 @@ def _proven(field: Field[View]) -> Field[JudgedRows]:
 
 
 def _kernel_says(rows: JudgedRows) -> pa.Array:
+    if not (rows.rows.kernel_row >= 0).any():
+        return pa.nulls(rows.rows.runs.size, KERNEL_SAYS)
     kernel = rows.kernel
     columns = [field.make(kernel) for field in OWNER_FIELDS]
     return pa.StructArray.from_arrays(columns, fields=list(KERNEL_SAYS), mask=pa.array(rows.rows.kernel_row < 0))

@@ -1,7 +1,7 @@
 """The pages at an instant: a row a run, with how sure it is, and with both views where the kernel is known to be wrong."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -19,7 +19,7 @@ from pagetrail.queries.core.filters import (
     touching,
     within,
 )
-from pagetrail.queries.core.instant import Instant
+from pagetrail.queries.core.instant import Instant, Instants
 from pagetrail.queries.core.judgement import Judgement
 from pagetrail.queries.core.row_columns import ROW_SCHEMA, SAID, JudgedRows, texts_of, to_table, unknown_records
 from pagetrail.queries.core.runs import Rows, joined, split, unlisted
@@ -35,7 +35,6 @@ from pagetrail.queries.core.said import (
 from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.facts import Facts
-from pagetrail.replay.store.read import arrays
 from pagetrail.schemas.owner import OPEN_END, RUN_DTYPE, State
 from pagetrail.schemas.structs import concatenated, taken
 
@@ -98,8 +97,8 @@ class _Reader:
 
     def part(self, sections: PfnRanges | None) -> Iterator[pa.Table]:
         """Yield the rows of some sections, null: of all; at least one table."""
-        found, texts = self._read(sections)
-        rows, kernel_records, judged = self._judged(found, sections)
+        runs, records, texts = self._read(sections)
+        rows, kernel_records, judged = self._judged(runs, records, sections)
         chosen = self._chosen(rows, texts)
         rows, judged = rows.take(chosen, taken(rows.runs, chosen)), judged.take(chosen)
         said = nothing_said_of(chosen.size)
@@ -111,24 +110,29 @@ class _Reader:
         for first in range(0, max(rows.runs.size, 1), _TABLE_ROWS):
             yield to_table(known.slice(first, first + _TABLE_ROWS), self._asked.columns)
 
-    def _read(self, sections: PfnRanges | None) -> tuple[pa.Table, Texts]:
+    def _read(self, sections: PfnRanges | None) -> tuple[NDArray[np.void], NDArray[np.void], Texts]:
         """Return what the store has of some sections, and the texts of its ids, which are read with the first part."""
         pfns = None if self._asked.pfns is None else sorted(set(self._asked.pfns))
         wanted = texts_of(self._asked.columns) | self._selected.texts if self._texts is None else ()
-        found, read = self._stream.rows_at(self._at, pfns, sections=sections, texts=wanted)
+        runs, records, read = self._stream.rows_at(self._at, pfns, sections=sections, texts=wanted)
         self._texts = read if self._texts is None else self._texts
-        return found, self._texts
+        return runs, records, self._texts
 
-    def _judged(self, found: pa.Table, sections: PfnRanges | None) -> tuple[Rows, NDArray[np.void], Judgement]:
+    def _judged(
+        self, runs: NDArray[np.void], records: NDArray[np.void], sections: PfnRanges | None
+    ) -> tuple[Rows, NDArray[np.void], Judgement]:
         """Return the runs, the kernel's records, and how sure each run is; runs are cut to the pages that are selected."""
         stream, pfns = self._stream, self._asked.pfns
-        runs, records, kernel_row, kernel_records = _listed(found)
+        runs, records, kernel_row, kernel_records = both_views(runs, records)
         if self._asked.everything or pfns is not None:
             there = sections_at(stream.facts, self._at, within_pages=sections)
             runs, records, kernel_row = _with_unknown(stream.facts, there, runs, records, kernel_row, pfns)
         rows = Rows(runs=runs, records=records, kernel_row=kernel_row)
         near = self._doubts if sections is None else self._doubts[touching(self._doubts, sections)]
-        rows, kernel_records, judged = _judged(stream, self._at, rows, kernel_records, near)
+        at = Instants.of([self._at])
+        rows, kernel_records, judged = judged_rows(
+            stream.facts, at, rows, kernel_records, Doubts.of(near, stream.facts)
+        )
         if self._selected.ranges is not None:
             rows, judged = _cut(rows, judged, self._selected.ranges)
         return rows, kernel_records, judged
@@ -168,36 +172,61 @@ def parts_of(stream: Stream, at: Instant, sections: PfnRanges | None) -> list[Pf
     return [both for part in ranges if (both := intersection(sections, part)).size] or [sections]
 
 
-def _listed(
-    found: pa.Table,
+def both_views(
+    runs: NDArray[np.void], records: NDArray[np.void]
 ) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64], NDArray[np.void]]:
-    """Return proven runs, their records, and the row of the kernel's own record of each, or -1, among these records."""
-    runs, records = arrays(found)
+    """Return proven runs, their records, the row of the kernel's own record of each, or -1, and the records of these rows.
+
+    *runs* and *records* are those of the store, by pfn in each view.
+    """
     kernel = runs["kernel_view"] == 1
     listed = ~(kernel & (records["state"] == State.FREE))  # the others are stamps that no dump lists
     runs, records, kernel = taken(runs, listed), taken(records, listed), kernel[listed]
     return *_both_views(runs, records, kernel), records
 
 
-def _judged(
-    stream: Stream, at: Instant, rows: Rows, kernel_records: NDArray[np.void], doubts: NDArray[np.void]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubts:
+    """What runs are judged by, beside the facts of their stream.
+
+    Attributes
+    ----------
+    rows
+        DOUBT_DTYPE: the doubts of the pages that are asked for, and maybe others.
+    borders
+        The pfns at which no runs are joined: the borders of zones.
+    edges
+        The pfns at which runs are split, sorted: where a doubt or a zone begins or ends.
+    """
+
+    rows: NDArray[np.void]
+    borders: NDArray[np.int64]
+    edges: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, rows: NDArray[np.void], facts: Facts) -> "Doubts":
+        """Return the doubts *rows* of a stream with these facts."""
+        borders = np.array([pfn for zone in facts.zones for pfn in (zone.start_pfn, zone.stop_pfn)], np.int64)
+        edges = np.unique(np.concatenate([rows["pfn"], rows["pfn"] + rows["nr_pages"], borders]))
+        return cls(rows=rows, borders=borders, edges=edges)
+
+
+def judged_rows(
+    facts: Facts, at: Instants, rows: Rows, kernel_records: NDArray[np.void], doubts: Doubts
 ) -> tuple[Rows, NDArray[np.void], Judgement]:
     """Return how sure each run is, and the kernel's records; runs are split where a doubt or a zone begins or ends.
 
-    *doubts* are those of its pages.
+    *at* has the instant of each question. The kernel's records are those given, and at most one behind them.
     """
-    zones = stream.facts.zones
-    borders = np.array([pfn for zone in zones for pfn in (zone.start_pfn, zone.stop_pfn)], np.int64)
-    edges = np.unique(np.concatenate([doubts["pfn"], doubts["pfn"] + doubts["nr_pages"], borders]))
-    pieces, parent = split(rows.runs, edges)
+    pieces, parent = split(rows.runs, doubts.edges)
     rows = rows.take(parent, pieces)
-    judged = judge(rows.runs, rows.records, rows.kernel_row >= 0, at.ts, stream.facts, doubts)
-    silent = unlisted(rows.runs["pfn"], rows.records, at, stream.facts, doubts) & (rows.kernel_row < 0)
+    then = rows.instants(at)
+    judged = judge(rows.runs, rows.records, rows.kernel_row >= 0, then.ts, facts, doubts.rows)
+    silent = unlisted(rows.runs["pfn"], rows.records, then, facts, doubts.rows) & (rows.kernel_row < 0)
     if silent.any():
-        kernel_row = np.where(silent, kernel_records.size, rows.kernel_row)
-        rows = Rows(runs=rows.runs, records=rows.records, kernel_row=kernel_row)
+        rows = replace(rows, kernel_row=np.where(silent, kernel_records.size, rows.kernel_row))
         kernel_records = concatenated([kernel_records, unknown_records(1)])
-    rows, judged = joined(rows, kernel_records, judged, stream.facts.pages_per_section, borders)
+    rows, judged = joined(rows, kernel_records, judged, facts.pages_per_section, doubts.borders)
     return rows, kernel_records, judged
 
 
@@ -297,6 +326,13 @@ def _with_unknown(
     extra = np.zeros(len(missing), RUN_DTYPE)
     for row, (pfn, count, generation) in zip(extra, missing, strict=True):
         row["pfn"], row["nr_pages"], row["generation"], row["end_ts"] = pfn, count, generation, OPEN_END
+    return with_unknown(runs, records, kernel_row, extra)
+
+
+def with_unknown(
+    runs: NDArray[np.void], records: NDArray[np.void], kernel_row: NDArray[np.int64], extra: NDArray[np.void]
+) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:
+    """Return the rows and those of *extra* runs, of which nothing is known, by pfn."""
     merged = concatenated([runs, extra])
     all_records = concatenated([records, unknown_records(extra.size)])
     rows = np.concatenate([kernel_row, np.full(extra.size, -1)])

@@ -20,13 +20,13 @@ from pagetrail.replay.rules.dumped.attribution import head_of, is_of_the_same_al
 from pagetrail.replay.store.read import columns
 from pagetrail.schemas.owner import OPEN_END, STAMP_DTYPE, VALUE_SAID_DTYPE, State
 from pagetrail.schemas.store.names import StoreFile
-from pagetrail.schemas.store.tables import SAID_SINCE
 from pagetrail.schemas.structs import taken
 
-_FOUND_DTYPE: Final = np.dtype(
+SAID_DTYPE: Final = np.dtype(
     [("pfn", np.int64), *((name, VALUE_SAID_DTYPE[name]) for name in VALUE_SAID_DTYPE.names or ()),
      *((name, STAMP_DTYPE[name]) for name in ("ts_nsec", "free_ts_nsec"))], align=True,
 )  # fmt: skip
+"""What one dump said of one page: the fields of VALUE_SAID_DTYPE, the page, and its times."""
 
 _QUERY: Final = """SELECT s.pfn, v.* EXCLUDE (id), t.ts_nsec, t.free_ts_nsec
     FROM said s JOIN said_values v ON v.id = s.said LEFT JOIN said_stamps t ON t.pfn = s.pfn AND t.seq = v.seq
@@ -73,11 +73,11 @@ class SaidOf:
 
     def _column(self, name: str) -> NDArray[Any]:
         if not self.found.size:
-            return np.zeros(self.index.size, _FOUND_DTYPE[name])
+            return np.zeros(self.index.size, SAID_DTYPE[name])
         return np.ascontiguousarray(self.found[name][self.index])
 
 
-NOTHING: Final = np.zeros(0, _FOUND_DTYPE)
+NOTHING: Final = np.zeros(0, SAID_DTYPE)
 
 
 def nothing_said_of(size: int) -> SaidOf:
@@ -92,8 +92,6 @@ def said_texts(stream: Stream, at: Instant) -> pa.Array:
 
 def said_texts_in(stream: Stream, file: StoreFile) -> pa.Array:
     """Return the texts that dumps said, as one file of the store has them."""
-    if int(stream.piece(file).meta["format"]) < SAID_SINCE:
-        return pa.nulls(0, pa.utf8())
     return stream.once("said_texts", file, None, lambda: _read_said_texts(stream, file))
 
 
@@ -119,18 +117,20 @@ def said_in(
     texts: pa.Array,
 ) -> SaidOf:
     """Return the same of one file of the store, up to an instant; null: of all dumps."""
-    if not runs.size or int(stream.piece(file).meta["format"]) < SAID_SINCE:
+    if not runs.size:
         return nothing_said_of(0)
     what, value = ("ts", OPEN_END) if at is None else ("ts", at.ts) if at.seq is None else ("seq", at.seq)
     low, high = int(heads_of_runs(runs, records).min()), int((runs["pfn"] + runs["nr_pages"]).max())
     with stream.opened(file) as db:
         rows = fetched(db, _QUERY.format(what=what), {"low": low, "high": high, "at": value})
-    return SaidOf(found=columns(rows, _FOUND_DTYPE), index=np.zeros(0, np.int64), texts=texts)
+    return SaidOf(found=columns(rows, SAID_DTYPE), index=np.zeros(0, np.int64), texts=texts)
 
 
-def heads_of_runs(runs: NDArray[np.void], records: NDArray[np.void]) -> NDArray[np.int64]:
-    """Return the page of which a dump has the record of the first page of each run."""
-    return head_of(runs["pfn"], records["order"])
+def heads_of_runs(
+    runs: NDArray[np.void], records: NDArray[np.void], shift: NDArray[np.int64] | int = 0
+) -> NDArray[np.int64]:
+    """Return the page of which a dump has the record of the first page of each run; *shift* has been added to all pages."""
+    return np.asarray(head_of(np.asarray(runs["pfn"] - shift, np.int64), records["order"]) + shift)
 
 
 def said_of(
@@ -174,16 +174,20 @@ def edges_within(runs: NDArray[np.void], records: NDArray[np.void], said: SaidOf
 
 
 def split_by_said(
-    runs: NDArray[np.void], records: NDArray[np.void], said: SaidOf
+    runs: NDArray[np.void], records: NDArray[np.void], said: SaidOf, shift: NDArray[np.int64] | int = 0
 ) -> tuple[NDArray[np.void], NDArray[np.int64]]:
-    """Return *runs*, split so that each is of one block or of blocks of which nothing was said, and where each comes from."""
+    """Return *runs*, split so that each is of one block or of blocks of which nothing was said, and where each comes from.
+
+    *shift* was added to the pages of each run, and to the pages of *said* as well: see ``runs.Apart``.
+    """
     edges = edges_within(runs, records, said)
     pieces, parent = split(runs, edges)
     if parent.size == runs.size:
         return runs, parent
-    index = said_of(said, heads_of_runs(pieces, taken(records, parent)), taken(records, parent)).index
+    shifts, kept = np.broadcast_to(shift, runs.shape)[parent], taken(records, parent)
+    index = said_of(said, heads_of_runs(pieces, kept, shifts), kept).index
     apart = np.ones(parent.size, np.bool_)
-    apart[1:] = (parent[1:] != parent[:-1]) | (index[1:] >= 0) | (index[:-1] >= 0)
+    apart[1:] = (parent[1:] != parent[:-1]) | (index[1:] != index[:-1])
     first = np.flatnonzero(apart)
     found = taken(pieces, first)
     found["nr_pages"] = np.add.reduceat(pieces["nr_pages"], first)

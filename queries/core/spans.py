@@ -13,26 +13,27 @@ from numpy.typing import NDArray
 from pagetrail.queries.core.certainty import judge, last_instants
 from pagetrail.queries.core.judgement import Attribute, Judgement
 from pagetrail.queries.core.row_columns import EVIDENCE_WORDS, HOW_WORDS, STATE_WORDS, words
-from pagetrail.queries.core.stream import Stream, fetched
+from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.clock import owner_clock, owner_ts
 from pagetrail.replay.facts.facts import Facts
-from pagetrail.replay.store.read import arrays
+from pagetrail.replay.store.packed.unpack import span_table
 from pagetrail.schemas.feed import SPAN_FIELDS
 from pagetrail.schemas.owner import ABSENT64, OPEN_END, State
 from pagetrail.schemas.store.names import StoreFile
+from pagetrail.schemas.store.tables import span_rows
 
 SPAN_SCHEMA: Final = pa.schema([pa.field(name, kind, metadata={"doc": doc}) for name, kind, doc in SPAN_FIELDS])
 
 _BATCH_ROWS: Final = 65_536
 """Rows in memory at once: a segment may have many millions."""
 
-_VIEWED = """
+_VIEWED = f"""
 WITH s AS (
     SELECT *, unnest(range(pfn >> 6, (pfn + nr_pages - 1 >> 6) + 1)) AS bucket FROM asked
 ), v AS (
     SELECT pfn, nr_pages, begin_ts, end_ts, unnest(range(pfn >> 6, (pfn + nr_pages - 1 >> 6) + 1)) AS bucket
-    FROM (SELECT * FROM spans UNION ALL SELECT * FROM live) WHERE kernel_view = 1 AND state <> $free
+    FROM ({span_rows("spans")} UNION ALL {span_rows("live")}) WHERE kernel_view = 1 AND state <> $free
 )
 SELECT DISTINCT s."row" FROM s JOIN v USING (bucket)
 WHERE v.pfn < s.pfn + s.nr_pages AND s.pfn < v.pfn + v.nr_pages AND v.begin_ts <= s.until AND s.until < v.end_ts
@@ -50,18 +51,23 @@ def span_batches(
     with stream.opened(file) as db:
         texts = Texts.read(db, ("comms", "frames", "stack_ids"))
         while True:
-            where = f"rowid >= {first_row} AND rowid < {first_row + _BATCH_ROWS}"
-            found = fetched(db, f"SELECT * FROM {table} WHERE {where} ORDER BY rowid")
-            if not found.num_rows:
+            where = f"rowid >= {first_row:d} AND rowid < {first_row + _BATCH_ROWS:d}"
+            runs, records = stream.spans(file, where, tables=(table,))
+            if not runs.size:
                 return
-            yield _batch(stream, db, found, texts, doubts)
-            first_row += found.num_rows
+            yield _batch(stream, db, runs, records, texts, doubts)
+            first_row += runs.size
 
 
 def _batch(
-    stream: Stream, db: duckdb.DuckDBPyConnection, found: pa.Table, texts: Texts, doubts: NDArray[np.void]
+    stream: Stream,
+    db: duckdb.DuckDBPyConnection,
+    runs: NDArray[np.void],
+    records: NDArray[np.void],
+    texts: Texts,
+    doubts: NDArray[np.void],
 ) -> pa.Table:
-    runs, records = arrays(found)
+    found = span_table(runs, records)
     until = last_instants(runs, records, stream.horizon)
     viewed = _viewed(db, runs, until)
     judged = judge(runs, records, viewed, until, stream.facts, doubts)

@@ -15,16 +15,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.queries.core.instant import Instant, parse_instant
-from pagetrail.queries.core.pieces import PIECE_DTYPE, pieces_of, run_key
+from pagetrail.queries.core.pieces import PIECE_DTYPE, is_whole, pieces_of, run_key
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.as_of import facts_as_of
 from pagetrail.replay.facts.facts import Facts, from_plain, open_call_doubts
 from pagetrail.replay.store import read as stored
+from pagetrail.replay.store.packed.unpack import At, runs_of
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import NotFound
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
-from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_RANGE, DOUBTS_OF_CALLS, OPEN_END
+from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_RANGE, DOUBTS_OF_CALLS, OPEN_END, RUN_DTYPE
 from pagetrail.schemas.store.names import StoreFile
+from pagetrail.schemas.structs import taken
 from pagetrail.schemas.times import as_text
 
 Kept = TypeVar("Kept")
@@ -35,6 +37,9 @@ ROWS_AT_ONCE: Final = 1 << 16
 FILES_KEPT_OPEN: Final = 32
 """Files of a stream that stay open between questions: each takes a descriptor and what DuckDB knows of its tables."""
 
+
+_FEW_PAGES: Final = 64
+"""Up to so many pages, the runs that hold them are looked up before those of their sections."""
 
 _DOUBT_ORDER: Final = ("seq", "pfn", "from_ts", "reason", "nr_pages", "to_ts", "noticed_ts")
 """The order of doubts in answers: by these fields, the first one before all."""
@@ -188,39 +193,63 @@ class Stream:
         *,
         sections: NDArray[np.int64] | None = None,
         texts: Collection[str] = (),
-    ) -> tuple[pa.Table, Texts]:
-        """Return the rows of ``spans`` and ``live`` that cover *at*, and *texts*: those arrays of ``Texts``.
+    ) -> tuple[NDArray[np.void], NDArray[np.void], Texts]:
+        """Return the spans that cover *at*, by (kernel_view, pfn): runs, records, and *texts*: those arrays of ``Texts``.
 
         With *pfns*, return rows that contain one of these pages, all other pieces of the same records, and the kernel's own
         records of them. With *sections*, (n, 2) ranges of pages, return the rows that begin in one of these whole sections.
         """
         file = self.files[self.holding(at)]
-        what, value = ("ts", at.ts) if at.seq is None else ("seq", at.seq)
-        covers = f"begin_{what} <= {value:d} AND end_{what} > {value:d}"
+        where = "true"
         if sections is not None:
             ranges = [f"(pfn >= {start:d} AND pfn < {stop:d})" for start, stop in sections.tolist()]
-            covers += f" AND ({' OR '.join(ranges) or 'false'})"
+            where = f"({' OR '.join(ranges) or 'false'})"
+        asked = None if pfns is None else np.unique(np.asarray(pfns, np.int64))
+        runs, records = self.spans(file, where, at=at) if asked is None else self._pieces_of(file, at, where, asked)
+        order = np.lexsort((runs["pfn"], runs["kernel_view"]))
         with self.opened(file) as db:
-            if pfns is None:
-                rows = _covering(db, "*", f"{covers} ORDER BY kernel_view, pfn")
-            else:
-                rows = self._pieces_of(db, covers, np.unique(np.asarray(pfns, np.int64)))
-            return rows, self._texts_of(db, file, texts)
+            return taken(runs, order), taken(records, order), self._texts_of(db, file, texts)
 
-    def _pieces_of(self, db: duckdb.DuckDBPyConnection, covers: str, pfns: NDArray[np.int64]) -> pa.Table:
-        """Return what ``rows_at`` does for sorted *pfns*. A few columns say which rows those are, and no others are read whole."""
+    def spans(
+        self,
+        file: StoreFile,
+        where: str = "true",
+        *,
+        tables: Collection[str] = ("spans", "live"),
+        at: Instant | None = None,
+    ) -> tuple[NDArray[np.void], NDArray[np.void]]:
+        """Return spans of one of its files, as runs and records: those that ended, then the open ones, each by their place there.
+
+        *where* is a condition on the columns of ``ended_runs`` and ``open_runs``; with *at*, only spans that cover that instant.
+        """
+        with self.opened(file) as db:
+            rows = stored.hold(self.place.store, file.name).rows(db)
+            return runs_of(db, rows, tables=tables, where=where, at=None if at is None else _point(at))
+
+    def holding_page(self, pfn: int) -> str:
+        """Return the condition on runs that hold a page: none crosses the border of a section."""
+        low = pfn // self.facts.pages_per_section * self.facts.pages_per_section
+        return f"(pfn >= {low:d} AND pfn <= {pfn:d} AND pfn + nr_pages > {pfn:d})"
+
+    def _pieces_of(
+        self, file: StoreFile, at: Instant, where: str, pfns: NDArray[np.int64]
+    ) -> tuple[NDArray[np.void], NDArray[np.void]]:
+        """Return what ``rows_at`` does for sorted *pfns*."""
         if not pfns.size:
-            return _covering(db, "*", "false")
+            return self.spans(file, "false")
+        if pfns.size <= _FEW_PAGES:
+            pages_of = " OR ".join(map(self.holding_page, pfns.tolist()))
+            runs, records = self.spans(file, f"{where} AND ({pages_of})", at=at)
+            if is_whole(runs, records).all():
+                return runs, records
         pages = self.facts.pages_per_section
         low, high = int(pfns[0]) // pages * pages, (int(pfns[-1]) // pages + 1) * pages
-        there = _covering(db, ", ".join(PIECE_DTYPE.names or ()), f"{covers} AND pfn >= {low:d} AND pfn < {high:d}")
-        chosen = pieces_of(stored.columns(there, PIECE_DTYPE), pfns)
-        if not chosen.size:
-            return _covering(db, "*", "false")
-        among = f"{covers} AND pfn IN (SELECT unnest($pfns))"
-        rows = _covering(db, "*", f"{among} ORDER BY kernel_view, pfn", {"pfns": np.unique(chosen["pfn"]).tolist()})
-        found = stored.columns(rows, PIECE_DTYPE)
-        return rows.filter(pa.array(np.isin(run_key(found), run_key(chosen))))
+        runs, records = self.spans(file, f"{where} AND pfn >= {low:d} AND pfn < {high:d}", at=at)
+        there = np.zeros(runs.size, PIECE_DTYPE)
+        for name in PIECE_DTYPE.names or ():
+            there[name] = (runs if name in (RUN_DTYPE.names or ()) else records)[name]
+        chosen = np.flatnonzero(np.isin(run_key(there), run_key(pieces_of(there, pfns))))
+        return taken(runs, chosen), taken(records, chosen)
 
     def _texts_of(self, db: duckdb.DuckDBPyConnection, file: StoreFile, wanted: Collection[str]) -> Texts:
         return self.once("texts", file, frozenset(wanted), lambda: Texts.read(db, wanted)) if wanted else Texts()
@@ -240,14 +269,15 @@ class Stream:
     def parts_at(self, at: Instant) -> list[tuple[int, int]]:
         """Return ranges of pages, [start, stop), in whole sections, which together are all: few rows cover *at* in each."""
         pages = self.facts.pages_per_section
-        with self.opened(self.files[self.holding(at)]) as db:
-            row = db.execute("SELECT (SELECT count(*) FROM spans) + (SELECT count(*) FROM live)").fetchone()
-            if row is None or row[0] <= ROWS_AT_ONCE:
+        file = self.files[self.holding(at)]
+        with self.opened(file) as db:
+            row = db.execute("SELECT (SELECT count(*) FROM ended_runs) + (SELECT count(*) FROM open_runs)").fetchall()
+            if row[0][0] <= ROWS_AT_ONCE:
                 return [(0, PFN_LIMIT)]
-            what, value = ("ts", at.ts) if at.seq is None else ("seq", at.seq)
-            there = " UNION ALL ".join(f"SELECT pfn, begin_{what} b, end_{what} e FROM {t}" for t in ("spans", "live"))
-            query = f"SELECT pfn // {pages:d}, count(*) FROM ({there}) WHERE b <= $at AND e > $at GROUP BY 1 ORDER BY 1"
-            found = db.execute(query, {"at": value}).fetchall()
+            known = stored.hold(self.place.store, file.name).rows(db).events_until(db, _point(at))
+            there = f"""SELECT pfn FROM ended_runs WHERE begin_event < {known:d} AND end_event >= {known:d}
+                UNION ALL SELECT pfn FROM open_runs WHERE begin_event < {known:d}"""
+            found = db.execute(f"SELECT pfn // {pages:d}, count(*) FROM ({there}) GROUP BY 1 ORDER BY 1").fetchall()
         borders, rows = [0], 0
         for section_nr, more in found:
             if rows and rows + more > ROWS_AT_ONCE:
@@ -354,13 +384,8 @@ def _doubts(db: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, obj
     return found
 
 
-def _covering(
-    db: duckdb.DuckDBPyConnection, columns: str, where: str, parameters: dict[str, object] | None = None
-) -> pa.Table:
-    """Return *columns* of the rows of ``spans`` and ``live`` for which *where* holds; it may end with ORDER BY."""
-    where, _, order = where.partition(" ORDER BY ")
-    both = " UNION ALL ".join(f"SELECT {columns} FROM {table} WHERE {where}" for table in ("spans", "live"))
-    return fetched(db, f"SELECT * FROM ({both}) ORDER BY {order}" if order else both, parameters)
+def _point(at: Instant) -> At:
+    return At(what="ts", value=at.ts) if at.seq is None else At(what="seq", value=at.seq)
 
 
 def fetched(db: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, object] | None = None) -> pa.Table:

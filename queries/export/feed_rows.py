@@ -49,7 +49,7 @@ def _spans(segment: Segment, first_row: int) -> RowsFrom:
     since = known.newest.first_ts if before is None else before.horizon
     casting = [file for file in known.files[:-1] if known.casts_lasting_doubts(file)]
     doubts = known.doubts([*casting, segment.file], "to_ts >= $since", {"since": since})
-    return _counted(segment, "spans"), span_batches(known, segment.file, doubts, first_row=first_row)
+    return _counted(segment, "ended_runs"), span_batches(known, segment.file, doubts, first_row=first_row)
 
 
 def _counted(segment: Segment, table: str) -> int:
@@ -60,11 +60,12 @@ def _counted(segment: Segment, table: str) -> int:
 def _doubts(segment: Segment, first_row: int) -> RowsFrom:
     """Return doubts and losses that were noticed in the segment: they may concern spans that were published before."""
     noticed = segment.known.noticed([segment.file], "true", {})
+    until = evidence_until(noticed, segment.known.facts.clock_skew()).tolist()
     rows: list[dict[str, Any]] = [
         {name: int(doubt[name]) for name in ("pfn", "nr_pages", "from_ts", "to_ts", "noticed_ts", "seq")}
-        | {"evidence_until_ts": evidence_until(doubt, segment.known.facts.clock_skew())}
+        | {"evidence_until_ts": evidence}
         | {"reason": DOUBT_TEXT[int(doubt["reason"])]}
-        for doubt in noticed
+        for doubt, evidence in zip(noticed, until, strict=True)
     ]
     before = set() if segment.before is None else _losses(segment.before)
     rows += [

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.queries.core.filters import NO_FILTER, Filters, Selection, select, touching, within
-from pagetrail.queries.core.instant import Instant
+from pagetrail.queries.core.instant import Instant, Instants
 from pagetrail.queries.core.rows import parts_of
 from pagetrail.queries.core.runs import heads, unlisted
 from pagetrail.queries.core.said import SaidOf, said_at, said_of, said_texts
@@ -23,7 +23,6 @@ from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.clock import owner_clock, owner_ts
 from pagetrail.replay.facts.facts import Facts
-from pagetrail.replay.store.read import arrays
 from pagetrail.schemas.linux.gfp import format_gfp, gfp_migratetype
 from pagetrail.schemas.linux.migrate import migrate_reason_name
 from pagetrail.schemas.linux.page_owner import memcg_lines
@@ -44,9 +43,8 @@ def page_owner_records(stream: Stream, at: Instant, filters: Filters = NO_FILTER
     printer, texts = _Printer(stream.facts), None
     for sections in parts_of(stream, at, selected.sections):
         wanted = {"comms", "raw"} | selected.texts if texts is None else ()
-        found, read = stream.rows_at(at, sections=sections, texts=wanted)
+        runs, records, read = stream.rows_at(at, sections=sections, texts=wanted)
         texts = read if texts is None else texts
-        runs, records = arrays(found)
         near = doubts if sections is None else doubts[touching(doubts, sections)]
         pfns, rows = _with_records(stream, at, selected, texts, runs, records, near)
         said = said_of(said_at(stream, at, runs, records, said_words), pfns, taken(records, rows))
@@ -66,7 +64,7 @@ def _with_records(
     pfns, rows = heads(runs, records)
     kept = selected.keeps(records, texts)[rows]
     proven = runs["kernel_view"][rows] == 0
-    kept &= ~(proven & unlisted(pfns, taken(records, rows), at, stream.facts, doubts))
+    kept &= ~(proven & unlisted(pfns, taken(records, rows), Instants.of([at] * pfns.size), stream.facts, doubts))
     if selected.ranges is not None:
         kept &= within(pfns, selected.ranges)
     return pfns[kept], rows[kept]

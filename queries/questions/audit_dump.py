@@ -12,7 +12,6 @@ from pagetrail.queries.core.instant import Instant
 from pagetrail.queries.core.runs import heads
 from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.clock import owner_clock, owner_ts
-from pagetrail.replay.store.read import arrays
 from pagetrail.schemas.batch import concat
 from pagetrail.schemas.columns import absent
 from pagetrail.schemas.errors import InputError
@@ -48,8 +47,7 @@ def audit_dump(stream: Stream, dump: Path, at: Instant) -> tuple[pa.Table, pa.Ta
         The file holds no page_owner record.
     """
     theirs = _read(dump)
-    found, _ = stream.rows_at(at)
-    runs, records = arrays(found)
+    runs, records, _ = stream.rows_at(at)
     pfn, row = heads(runs, records)
     where = np.searchsorted(pfn, theirs["pfn"])
     there = np.isin(theirs["pfn"], pfn)

@@ -12,11 +12,11 @@ from pagetrail.queries.core.row_columns import HOW_WORDS, ROW_SCHEMA, JudgedRows
 from pagetrail.queries.core.rows import ABSENT_WHY
 from pagetrail.queries.core.runs import Rows
 from pagetrail.queries.core.said import heads_of_runs, said_in, said_of, said_texts_in
-from pagetrail.queries.core.stream import Stream, fetched
+from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.core.texts import Texts
-from pagetrail.replay.store.read import arrays
 from pagetrail.schemas.owner import OPEN_END, How, State
 from pagetrail.schemas.store.names import StoreFile
+from pagetrail.schemas.store.tables import span_rows
 from pagetrail.schemas.structs import taken
 
 HISTORY_FIELDS: Final = (
@@ -32,13 +32,6 @@ HISTORY_FIELDS: Final = (
 HISTORY_SCHEMA: Final = pa.schema(
     [*ROW_SCHEMA, *(pa.field(name, kind, metadata={"doc": doc}) for name, kind, doc in HISTORY_FIELDS)]
 )
-
-_VIEWS = " UNION ALL ".join(
-    f"SELECT begin_ts, end_ts FROM {table} WHERE pfn <= $pfn AND $pfn < pfn + nr_pages AND kernel_view = 1 "
-    f"AND state <> {int(State.FREE)}"  # a stamp that no dump lists
-    for table in ("spans", "live")
-)
-"""The times when the kernel's own record of a page differs from what is proven."""
 
 Row = dict[str, Any]
 
@@ -72,25 +65,22 @@ def _open_at_the_end_of(stream: Stream, position: int, pfn: int, hi: int) -> boo
     """Return whether a span that began by *hi* ends after a file: its row is in a later file."""
     if position < 0:
         return False
-    where = "pfn <= $pfn AND $pfn < pfn + nr_pages AND kernel_view = 0 AND begin_ts <= $hi"
-    with stream.opened(stream.files[position]) as db:
-        found = db.execute(f"SELECT 1 FROM live WHERE {where} LIMIT 1", {"pfn": pfn, "hi": hi}).fetchone()
-    return found is not None
+    where = f"{stream.holding_page(pfn)} AND kernel_view = 0"
+    _, records = stream.spans(stream.files[position], where, tables=("live",))
+    return bool((records["begin_ts"] <= hi).any())
 
 
 def _of_file(
     stream: Stream, file: StoreFile, tables: tuple[str, ...], pfn: int, window: tuple[int, int], doubts: np.ndarray
 ) -> pa.Table:
-    where = (
-        "pfn <= $pfn AND $pfn < pfn + nr_pages AND kernel_view = 0 AND begin_seq < end_seq "
-        "AND begin_ts <= $hi AND end_ts >= $lo"
-    )
-    query = " UNION ALL ".join(f"SELECT * FROM {table} WHERE {where}" for table in tables)
+    runs, records = stream.spans(file, stream.holding_page(pfn))
+    differs = (runs["kernel_view"] == 1) & (records["state"] != State.FREE)  # a free one is a stamp that no dump lists
+    views = zip(records["begin_ts"][differs].tolist(), runs["end_ts"][differs].tolist(), strict=True)
+    shown = (runs["kernel_view"] == 0) & (records["begin_seq"] < runs["end_seq"]) & (records["begin_ts"] <= window[1])
+    shown &= (runs["end_ts"] >= window[0]) & ((runs["end_seq"] != OPEN_END) | ("live" in tables))
     with stream.opened(file) as db:
-        found = fetched(db, query, {"pfn": pfn, "lo": window[0], "hi": window[1]})
-        views = db.execute(_VIEWS, {"pfn": pfn}).fetchall()
         texts = Texts.read(db, texts_of(ROW_SCHEMA.names))
-    runs, records = _as_known(stream, *arrays(found))
+    runs, records = _as_known(stream, taken(runs, shown), taken(records, shown))
     runs["pfn"], runs["nr_pages"] = (
         pfn,
         1,
@@ -188,7 +178,7 @@ def _add_destinations(stream: Stream, pfn: int, rows: list[Row]) -> None:
 def _moves(stream: Stream, file: StoreFile, sources: list[int]) -> set[tuple[int, int, int, int]]:
     """Return the migrations from *sources* that a file has: (stream_seq, trace clock ns, from, to)."""
     query = " UNION ".join(
-        f"SELECT begin_seq, begin_ts, src_pfn, pfn FROM {table} "
+        f"SELECT begin_seq, begin_ts, src_pfn, pfn FROM ({span_rows(table)}) "
         f"WHERE list_contains($sources, src_pfn) AND how = {int(How.MIGRATE)} AND kernel_view = 0"
         for table in ("spans", "live")
     )

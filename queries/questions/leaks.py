@@ -26,9 +26,10 @@ from pagetrail.queries.holders.sums import (
 )
 from pagetrail.replay.facts.clock import owner_clock
 from pagetrail.schemas.owner import ABSENT64, How, State
+from pagetrail.schemas.store.tables import span_rows
 
 _ORIGINS: Final = f"""SELECT pfn, nr_pages, begin_seq, begin_ts, how, src_pfn
-    FROM (SELECT * FROM spans UNION ALL SELECT * FROM live)
+    FROM ({span_rows("spans")} UNION ALL {span_rows("live")})
     WHERE kernel_view = 0 AND state = {int(State.OWNED)} AND how IN ({int(How.BASELINE)}, {int(How.MIGRATE)})
     AND alloc_ts IS NULL AND begin_ts > $since AND begin_ts <= $until AND pfn + nr_pages > $low AND pfn <= $high"""
 """Where allocations without a time began, as far as replay knows: a dump was the first to list them, or they were migrated.

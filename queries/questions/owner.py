@@ -1,112 +1,151 @@
-"""Who owned pages at an instant, or many (pfn, time) pairs at once."""
+"""Who owned pages at an instant, or many (pfn, time) pairs, each at its own."""
 
 from collections.abc import Sequence
 from contextlib import closing
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pagetrail.queries.core.filters import check_pfns
-from pagetrail.queries.core.instant import Instant
-from pagetrail.queries.core.page_values import PAGE_EXT, page_values_at
-from pagetrail.queries.core.proof import LoggedEvent, Proofs, SpanOrigin
-from pagetrail.queries.core.row_columns import ROW_SCHEMA
+from pagetrail.queries.core.instant import Instant, Instants
+from pagetrail.queries.core.row_columns import HOW_WORDS, ROW_SCHEMA, to_table
 from pagetrail.queries.core.rows import ABSENT_WHY, Asked, rows_at
 from pagetrail.queries.core.stream import Stream
-from pagetrail.schemas.owner import How
+from pagetrail.queries.pairs.answered import answered
+from pagetrail.queries.pairs.asked import Pairs
+from pagetrail.queries.pairs.given import instants_of
+from pagetrail.queries.pairs.proofs import ORIGIN_DTYPE, Proofs
+from pagetrail.queries.pairs.values import PAGE_EXT, page_values_of
+from pagetrail.schemas.owner import ABSENT64
 
 _EVIDENCE = "the event that the evidence goes back to: before a split or a migration, or a dump's record of the page"
 
-ANSWER_SCHEMA = pa.schema(
+_PROOF_FIELDS: Final = (
+    pa.field("recording", pa.utf8(), metadata={"doc": "recording of the event with which this state began"}),
+    pa.field("event", pa.int64(), metadata={"doc": "number (seq) of that event in its recording"}),
+    pa.field("log_partition", pa.int32(), metadata={"doc": "where the log holds that event; null: not any more"}),
+    pa.field("log_offset", pa.int64(), metadata={"doc": "offset of the frame that holds it"}),
+    pa.field("evidence_recording", pa.utf8(), metadata={"doc": f"recording of {_EVIDENCE}"}),
+    pa.field("evidence_event", pa.int64(), metadata={"doc": "number (seq) of that event in its recording"}),
+    pa.field("evidence_log_partition", pa.int32(), metadata={"doc": "where the log holds it; null: not any more"}),
+    pa.field("evidence_log_offset", pa.int64(), metadata={"doc": "offset of the frame that holds it"}),
+)
+
+ANSWER_SCHEMA: Final = pa.schema(
     [
         pa.field("asked_pfn", pa.int64(), metadata={"doc": "the page that was asked for"}),
         pa.field("asked_ts", pa.int64(), metadata={"doc": "ns, trace clock: the instant that was asked for"}),
         *ROW_SCHEMA,
         pa.field("horizon", pa.int64(), metadata={"doc": "ns, trace clock: how far the log had been replayed"}),
-        pa.field("recording", pa.utf8(), metadata={"doc": "recording of the event with which this state began"}),
-        pa.field("event", pa.int64(), metadata={"doc": "number (seq) of that event in its recording"}),
-        pa.field("log_partition", pa.int32(), metadata={"doc": "where the log holds that event; null: not any more"}),
-        pa.field("log_offset", pa.int64(), metadata={"doc": "offset of the frame that holds it"}),
-        pa.field("evidence_recording", pa.utf8(), metadata={"doc": f"recording of {_EVIDENCE}"}),
-        pa.field("evidence_event", pa.int64(), metadata={"doc": "number (seq) of that event in its recording"}),
-        pa.field("evidence_log_partition", pa.int32(), metadata={"doc": "where the log holds it; null: not any more"}),
-        pa.field("evidence_log_offset", pa.int64(), metadata={"doc": "offset of the frame that holds it"}),
+        *_PROOF_FIELDS,
         pa.field("page_ext", PAGE_EXT, metadata={"doc": "what other clients of page_ext held of the page; advisory"}),
     ]
 )
 """A row a question, in the order asked; a page of no section has state "absent"."""
 
+ANSWER_COLUMNS: Final = tuple(ANSWER_SCHEMA.names)
+"""Their names."""
+
+_ABSENT: Final = pa.Table.from_pylist(
+    [{"state": "absent", "evidence": "none", "why": ABSENT_WHY, "certain": False, "uncertain": ["state"]}], ROW_SCHEMA
+)
+"""The row of a page that no section has."""
+
+_PROVEN_BY: Final = ("begin_seq", "how", "src_pfn", "evidence_ts")
+"""The columns that tell which events prove a row."""
+
 
 def owners_at(stream: Stream, pfns: Sequence[int], at: Instant) -> pa.Table:
     """Return who owned each of *pfns* at an instant: ``ANSWER_SCHEMA``, one row each, in their order."""
-    with closing(Proofs(stream)) as proofs:
-        return _owners_at(stream, pfns, at, proofs)
-
-
-def _owners_at(stream: Stream, pfns: Sequence[int], at: Instant, proofs: Proofs) -> pa.Table:
     check_pfns(pfns)
     found = rows_at(stream, at, Asked(pfns=pfns))
+    asked = np.asarray(pfns, np.int64)
     starts = found["pfn"].to_numpy()
     ends = starts + found["nr_pages"].to_numpy()
-    asked = np.asarray(pfns, np.int64)
     row = np.searchsorted(starts, asked, side="right") - 1
     inside = (row >= 0) & (asked < ends[np.maximum(row, 0)]) if starts.size else np.zeros(asked.size, np.bool_)
-    taken = found.take(pa.array(np.where(inside, row, 0), mask=~inside))
-    columns = {name: taken[name] for name in ROW_SCHEMA.names}
-    absent = ~inside
-    columns["state"] = _where(absent, "absent", taken["state"])
-    columns["evidence"] = _where(absent, "none", taken["evidence"])
-    columns["why"] = _where(absent, ABSENT_WHY, taken["why"])
-    columns["certain"] = _where(absent, False, taken["certain"])
-    columns["uncertain"] = pa.array(
-        [["state"] if gone else value for gone, value in zip(absent, taken["uncertain"].to_pylist(), strict=True)],
-        pa.list_(pa.utf8()),
-    )
-    return pa.table(
-        [
-            pa.array(asked), pa.array(np.full(asked.size, at.ts)), *columns.values(),
-            pa.array(np.full(asked.size, stream.horizon)), *_proven(proofs, asked.tolist(), taken),
-            pa.array(page_values_at(stream, pfns, at), PAGE_EXT),
-        ],
-        schema=ANSWER_SCHEMA,
-    )  # fmt: skip
-
-
-def owners(stream: Stream, pairs: Sequence[tuple[int, Instant]]) -> pa.Table:
-    """Return who owned each pfn at its instant, in the order of *pairs*; the store is read once for each instant."""
-    groups: dict[tuple[int, int | None], list[int]] = {}
-    for i, (_, at) in enumerate(pairs):
-        groups.setdefault((at.ts, at.seq), []).append(i)
-    tables, order = [ANSWER_SCHEMA.empty_table()], []
+    pairs = Pairs.of(stream, asked, Instants.of([at] * asked.size))
     with closing(Proofs(stream)) as proofs:
-        for rows in groups.values():
-            tables.append(_owners_at(stream, [pairs[i][0] for i in rows], pairs[rows[0]][1], proofs))
-            order += rows
-    return pa.concat_tables(tables).take(pa.array(np.argsort(np.array(order, np.int64))))
+        return _answer(stream, pairs, found, np.where(inside, row, -1), proofs, ANSWER_SCHEMA.names)
 
 
-def _where(mask: np.ndarray, value: object, column: pa.ChunkedArray) -> pa.Array:
-    return pa.array(
-        [value if chosen else other for chosen, other in zip(mask, column.to_pylist(), strict=True)], column.type
-    )
+def owners_of_pairs(stream: Stream, pairs: Sequence[tuple[int, int | str]]) -> pa.Table:
+    """Return who owned each page at its own instant: ns of the trace clock, or TIME. See ``owners``.
+
+    Raises
+    ------
+    BadArgument, NotFound
+        Of the first page or instant that ``owners_at`` would refuse.
+    """
+    check_pfns([pfn for pfn, _ in pairs])
+    at, errors = instants_of(stream, pa.chunked_array([pa.array([str(at) for _, at in pairs], pa.utf8())]))
+    if errors:
+        stream.instant(str(pairs[min(errors)][1]))
+    return owners(stream, np.array([pfn for pfn, _ in pairs], np.int64), at)
 
 
-def _proven(proofs: Proofs, pfns: list[int], taken: pa.Table) -> list[pa.Array]:
+def owners(
+    stream: Stream,
+    pfns: NDArray[np.int64],
+    at: Instants,
+    *,
+    columns: Sequence[str] = ANSWER_SCHEMA.names,
+    proofs: Proofs | None = None,
+) -> pa.Table:
+    """Return who owned each page (*pfns*) at its own instant: *columns* of ``ANSWER_SCHEMA``, a row a pair, in their order.
+
+    The row of a pair is that of ``owners_at`` for it alone. The store is read once for all pairs of a file. *proofs* remembers
+    what it found in the log; null: nothing is remembered.
+    """
+    check_pfns([int(pfns.min()), int(pfns.max())] if pfns.size else [])
+    if proofs is None:
+        with closing(Proofs(stream)) as proofs:
+            return owners(stream, pfns, at, columns=columns, proofs=proofs)
+    pairs = Pairs.of(stream, pfns, at)
+    needed = {*columns, *(_PROVEN_BY if any(field.name in columns for field in _PROOF_FIELDS) else ())}
+    known = answered(stream, pairs, [name for name in ROW_SCHEMA.names if name in needed])
+    found = to_table(known, [name for name in ROW_SCHEMA.names if name in needed])
+    row = np.full(pfns.size, -1, np.int64)
+    row[known.rows.of_questions] = np.arange(known.rows.runs.size)
+    return _answer(stream, pairs, found, row, proofs, columns)
+
+
+def _answer(
+    stream: Stream, pairs: Pairs, found: pa.Table, row: NDArray[np.int64], proofs: Proofs, columns: Sequence[str]
+) -> pa.Table:
+    """Return *columns* of the answer; *row* is the index in *found* of the row of each pair, -1: the page is absent."""
+    taken = found
+    if not np.array_equal(row, np.arange(found.num_rows)):
+        rows = pa.concat_tables([found, _ABSENT.select(found.column_names)])
+        taken = rows.take(pa.array(np.where(row < 0, found.num_rows, row)))
+    made: dict[str, pa.Array] = {name: taken[name] for name in found.column_names}
+    made["asked_pfn"], made["asked_ts"] = pa.array(pairs.pfns), pa.array(pairs.at.ts)
+    made["horizon"] = pa.array(np.full(row.size, stream.horizon))
+    if any(field.name in columns for field in _PROOF_FIELDS):
+        names = (field.name for field in _PROOF_FIELDS)
+        made |= zip(names, _proven(proofs, pairs.pfns, taken), strict=True)
+    if "page_ext" in columns:
+        made["page_ext"] = page_values_of(stream, pairs)
+    schema = pa.schema([ANSWER_SCHEMA.field(name) for name in columns])
+    return pa.table([made[name] for name in columns], schema=schema)
+
+
+def _proven(proofs: Proofs, pfns: NDArray[np.int64], taken: pa.Table) -> list[pa.Array]:
     """Return the columns that name the events that prove each answer, and where the log holds them."""
-    names = ("begin_seq", "how", "src_pfn", "evidence_ts")
-    rows = list(zip(pfns, *(taken[name].to_pylist() for name in names), strict=True))
-    known = [i for i, row in enumerate(rows) if row[1] is not None]
-    spans = [
-        SpanOrigin(pfn=pfn, begin_seq=seq, how=int(How[how.upper().replace(" ", "_")]), src_pfn=src, evidence_ts=ts)
-        for pfn, seq, how, src, ts in (rows[i] for i in known)
-    ]
-    began, evidence = [LoggedEvent()] * len(rows), [LoggedEvent()] * len(rows)
-    for i, span, event in zip(known, spans, proofs.evidence(spans), strict=True):
-        began[i], evidence[i] = proofs.event(span.begin_seq), event
-    columns = []
-    for events in (began, evidence):
-        columns += [
-            pa.array([e.recording for e in events], pa.utf8()), pa.array([e.event for e in events], pa.int64()),
-            pa.array([e.partition for e in events], pa.int32()), pa.array([e.offset for e in events], pa.int64()),
-        ]  # fmt: skip
-    return columns
+    known = np.flatnonzero(pc.is_valid(taken["begin_seq"]).to_numpy())
+    spans = np.zeros(known.size, ORIGIN_DTYPE)
+    spans["pfn"] = pfns[known]
+    for name in ("begin_seq", "src_pfn", "evidence_ts"):
+        spans[name] = pc.fill_null(taken[name], ABSENT64).to_numpy()[known]
+    codes = np.array(list(HOW_WORDS), np.int8)
+    how = pc.index_in(taken["how"], pa.array(list(HOW_WORDS.values()), pa.utf8()))
+    spans["how"] = codes[pc.fill_null(how, 0).to_numpy()[known]]
+    seqs = np.full(pfns.size, -1, np.int64)
+    seqs[known] = spans["begin_seq"]
+    began = proofs.events(seqs)
+    evidence = began.copy()
+    evidence[known] = proofs.evidence(spans)
+    return [*proofs.columns(began), *proofs.columns(evidence)]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from pagetrail.schemas.columns import SCHEMA_VERSION
+from pagetrail.schemas.frames import FRAME_VERSION
 
 _LOSSES_TOLD_SINCE: Final = 4
 
@@ -22,8 +22,8 @@ class StreamRecording:
     format: str = ""
     source: str = ""
     clock_skew: int = 0
-    version: int = SCHEMA_VERSION
-    """Version of the events of its frames."""
+    version: int = FRAME_VERSION
+    """Version of its frames."""
     supersedes: str | None = None
     """The recording whose place it takes."""
     gfp_read_for: str | None = None

@@ -19,15 +19,15 @@ from pagetrail.replay.fold.record_jit import (
     take_record,
 )
 from pagetrail.replay.fold.skew_jit import races
-from pagetrail.replay.fold.tables import RUNS
-from pagetrail.schemas.jit import inner
+from pagetrail.schemas.jit import inner, jit
 from pagetrail.schemas.owner import ABSENT64, Anomaly, Evidence, How, State
 
 _OWNED, _FREED = int(State.OWNED), int(State.FREE)
 _OBSERVED, _INFERRED = int(Evidence.OBSERVED), int(Evidence.INFERRED)
 _H_ALLOC, _H_FREE, _H_DRAIN = int(How.ALLOC), int(How.FREE), int(How.DRAIN)
 _H_SPLIT, _H_ISOLATE, _H_LOST_FREE = int(How.SPLIT), int(How.ISOLATE), int(How.LOST_FREE)
-_H_LOST_ALLOC = int(How.LOST_ALLOC)
+_H_LOST_ALLOC, _H_RANGE = int(How.LOST_ALLOC), int(How.CONTIG_RANGE)
+_NO_OTHER_EVENT = np.int32(-2)
 _A_BOOT, _A_ONLINING, _A_LOSS = (
     int(Anomaly.FREE_UNSEEN_BOOT),
     int(Anomaly.FREE_UNSEEN_ONLINING),
@@ -77,7 +77,7 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid
     row = t.owner[slot]
     drain = how != _H_FREE
     if not drain:
-        forget_kernel_view(t, slot, first, first + nr, base, generation, seq, ts, _H_FREE)
+        forget_kernel_view(t, slot, first, first + nr, base, generation, seq, _H_FREE)
     stop = first + nr
     i = first
     while i < stop:
@@ -94,7 +94,7 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid
                     kind = _A_LOSS
                 note(t, kind, length, seq)
         elif t.records[handle]["state"] == _OWNED:
-            last = t.counts[RUNS]
+            last = np.int64(handle)
             if drain:
                 why = _A_DRAIN if how == _H_DRAIN else _A_REFILL
                 note(t, why, length, seq)
@@ -110,7 +110,7 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid
         else:
             note(t, _A_FREE_OF_FREE, length, seq)
             doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_FREE_OF_FREE)
-            close(t, handle, base + i, length, generation, seq, ts, _H_LOST_ALLOC, 0)
+            close(t, handle, base + i, length, generation, seq, _H_LOST_ALLOC, 0)
         freed = new_free(t, last, seq, ts, cpu, base + first, order, pid, tgid, comm, stack, how)
         t.records[freed]["unordered"] = unordered
         t.records[freed]["pages"] = length
@@ -120,10 +120,13 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid
 
 @inner
 def new_free(t, last, seq, ts, cpu, pfn, order, pid, tgid, comm, stack, how):
-    """Return the record of a block that becomes free; *last* is the row of ``closed`` with its last owner, or -1."""
+    """Return the record of a block that becomes free; *last* was the record of its last owner, or is -1.
+
+    If that record was given back, it is the one that is taken.
+    """
     handle = take_record(t)
     if last >= 0:
-        t.records[handle] = t.closed[last]
+        t.records[handle] = t.records[last]
         t.records[handle]["pages"] = 0
     else:
         blank(t, handle)
@@ -171,7 +174,7 @@ def split_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order):
                 target = take_record(t)
                 t.records[target] = t.records[handle]
                 t.records[target]["how"] = _H_SPLIT
-                close(t, handle, base + i, length, generation, seq, ts, _H_SPLIT, view)
+                close(t, handle, base + i, length, generation, seq, _H_SPLIT, view)
                 begin_at(t, target, base + i, length, order, seq, ts, cpu, unordered)
                 row[i : i + length] = target
             elif handle < 0 and view == 0:
@@ -185,3 +188,22 @@ def split_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order):
                 begin_at(t, target, base + i, length, order, seq, ts, cpu, unordered)
                 row[i : i + length] = target
             i += length
+
+
+@jit
+def stamp_range(
+    t, o, slot, base, generation, first, stop, order, block_pfn, seq, ts, cpu, pid, tgid, comm, gfp, alloc_ts
+):
+    """Give pages [first, stop) of a section a new owner: single pages, or their part of one block of an order above 0.
+
+    Source: mm/page_alloc.c, alloc_contig_range_noprof: split_free_pages, or prep_new_page with __GFP_COMP (Linux 6.12).
+    """
+    nr = stop - first
+    clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, cpu, _H_RANGE, _NO_OTHER_EVENT)
+    row = t.owner[slot]
+    i = first
+    while i < stop:
+        length = nr if order > 0 else np.int64(1)
+        pfn = block_pfn if order > 0 else base + i
+        row[i : i + length] = new_owner(t, pfn, length, order, seq, ts, cpu, pid, tgid, comm, gfp, alloc_ts, _H_RANGE)
+        i += length

@@ -24,7 +24,7 @@ def end_owner(t, o, row, i, length, lo, hi, base, generation, seq, ts, cpu, how)
     handle = row[i]
     rest = t.records[handle]["pages"] - length
     whole = t.records[handle]["order"] > 0
-    close(t, handle, base + i, length, generation, seq, ts, how, 0)
+    close(t, handle, base + i, length, generation, seq, how, 0)
     row[i : i + length] = -1
     if rest > 0 and whole and o[OPT_SPLIT_COVERED] == 0:
         for j in range(i + length, hi):
@@ -55,19 +55,19 @@ def imply_split(t, row, handle, lo, hi, base, generation, seq, ts, cpu):
     t.records[target]["cpu"] = cpu
     t.records[target]["begin_seq"] = seq
     t.records[target]["begin_ts"] = ts
-    move(t, row, first, lo, base, generation, handle, target, seq, ts, _H_IMPLIED)
-    move(t, row, hi, stop, base, generation, handle, target, seq, ts, _H_IMPLIED)
+    move(t, row, first, lo, base, generation, handle, target, seq, _H_IMPLIED)
+    move(t, row, hi, stop, base, generation, handle, target, seq, _H_IMPLIED)
     if (
         t.records[handle]["pages"] > 0 and t.records[handle]["how"] == _H_MIGRATE
     ):  # it may have written more pages than the block has that it came from
-        move(t, row, max(hi, stop), np.int64(row.size), base, generation, handle, target, seq, ts, _H_IMPLIED)
+        move(t, row, max(hi, stop), np.int64(row.size), base, generation, handle, target, seq, _H_IMPLIED)
 
 
 @inner
 def clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, cpu, how, quiet):
     """End every span on a range that gets a new owner; *quiet* is the record of an earlier event of the same act, or negative."""
     row = t.owner[slot]
-    forget_kernel_view(t, slot, first, first + nr, base, generation, seq, ts, how)
+    forget_kernel_view(t, slot, first, first + nr, base, generation, seq, how)
     stop = first + nr
     i = first
     while i < stop:
@@ -75,7 +75,7 @@ def clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, cpu, how, 
         handle = row[i]
         if handle >= 0:
             if t.records[handle]["state"] == _FREED or handle == quiet:
-                close(t, handle, base + i, length, generation, seq, ts, how, 0)
+                close(t, handle, base + i, length, generation, seq, how, 0)
                 row[i : i + length] = -1
             else:
                 note(t, _A_OVER_OWNED, length, seq)
@@ -90,5 +90,5 @@ def used_unseen(t, row, i, length, base, generation, seq, ts):
     handle = row[i]
     note(t, _A_USE, length, seq)
     doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_USE)
-    close(t, handle, base + i, length, generation, seq, ts, _H_LOST_ALLOC, 0)
+    close(t, handle, base + i, length, generation, seq, _H_LOST_ALLOC, 0)
     row[i : i + length] = -1

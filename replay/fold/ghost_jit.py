@@ -59,7 +59,7 @@ def step_over_ghosts(t, slot, first, nr, base, generation, seq, ts, cpu, how):
         if handle >= 0 and t.records[handle]["state"] != state:
             target = take_record(t)
             t.records[target] = t.records[handle]
-            close(t, handle, base + i, length, generation, seq, ts, how, 1)
+            close(t, handle, base + i, length, generation, seq, how, 1)
             r = t.records[target]
             r["pages"] = length
             r["state"] = state

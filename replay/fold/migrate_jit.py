@@ -45,7 +45,7 @@ def migrate_head(t, o, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, 
             if row[j] >= 0 and t.records[row[j]]["state"] == _FREED:
                 used_unseen(t, row, j, length, pfn - i, generation, seq, ts)
             j += length
-    forget_kernel_view(t, slot, i, i + nr, pfn - i, generation, seq, ts, _H_MIGRATE)
+    forget_kernel_view(t, slot, i, i + nr, pfn - i, generation, seq, _H_MIGRATE)
     surely = nr if o[OPT_MIGRATION_WRITES_TAILS] == _YES else np.int64(1)
     if t.kernel[src_slot, src_i] >= 0:
         copy_owner(
@@ -101,7 +101,7 @@ def set_reason(t, o, slot, i, base, generation, seq, ts, cpu, reason):
         unordered = races(t, o, row, i, i + 1, ts, cpu)
         target = take_record(t)
         t.records[target] = t.records[handle]
-        close(t, handle, base + i, 1, generation, seq, ts, _H_REASON, view)
+        close(t, handle, base + i, 1, generation, seq, _H_REASON, view)
         r = t.records[target]
         r["pages"] = 1
         r["how"] = _H_REASON
@@ -175,6 +175,6 @@ def copy_owner(t, from_row, from_i, row, i, nr, block_pfn, src_pfn, generation, 
         if view == 0 and row[j] >= 0 and t.records[row[j]]["state"] == _FREED:
             used_unseen(t, row, j, length, base, generation, seq, ts)
         if row[j] >= 0:
-            close(t, row[j], base + j, length, generation, seq, ts, _H_MIGRATE, view)
+            close(t, row[j], base + j, length, generation, seq, _H_MIGRATE, view)
         row[j : j + length] = target
         j += length

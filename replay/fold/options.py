@@ -17,8 +17,9 @@ from pagetrail.schemas.linux.releases import KernelRules, PackedRules
     OPT_MAX_PFN,
     OPT_SKEW,
     OPT_REFILL_COVERED,
-) = range(8)
-STATE_OPTIONS: Final = 8
+    OPT_EVENTS_A_LIVE,
+) = range(9)
+STATE_OPTIONS: Final = 9
 """The first options are state: segments keep them. The others follow from the boot, and are derived from it again."""
 
 (

@@ -5,7 +5,8 @@ Dimensions as in ``tables.py``. Pages are counted within their section; a run is
 
 import numpy as np
 
-from pagetrail.replay.fold.tables import LIVE, RUNS, SPARE
+from pagetrail.replay.fold.event_jit import began, ended_by
+from pagetrail.replay.fold.tables import FRESH, LIVE, RUNS, SPARE
 from pagetrail.schemas.jit import inner
 from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64, Evidence, State
 
@@ -19,6 +20,8 @@ def take_record(t):
     t.counts[LIVE] += 1
     handle = t.spare[t.counts[SPARE]]
     t.records[handle]["pages"] = 0
+    t.fresh[t.counts[FRESH]] = handle
+    t.counts[FRESH] += 1
     return handle
 
 
@@ -33,17 +36,16 @@ def release(t, handle, pages):
 
 
 @inner
-def close(t, handle, pfn, nr_pages, generation, seq, ts, how, kernel_view):
+def close(t, handle, pfn, nr_pages, generation, seq, how, kernel_view):
     """Write the end of the span that *handle* had on a run of pages, and drop their references to it."""
     i = t.counts[RUNS]
-    t.closed[i] = t.records[handle]
-    t.runs[i]["pfn"] = pfn
-    t.runs[i]["nr_pages"] = nr_pages
-    t.runs[i]["end_seq"] = seq
-    t.runs[i]["end_ts"] = ts
-    t.runs[i]["generation"] = generation
-    t.runs[i]["end_how"] = how
-    t.runs[i]["kernel_view"] = kernel_view
+    run = t.runs[i]
+    run["pfn"] = pfn
+    run["nr_pages"] = nr_pages
+    run["begin_event"] = began(t, handle, seq)
+    run["end_event"] = ended_by(how)
+    run["generation"] = generation
+    run["kernel_view"] = kernel_view
     t.counts[RUNS] = i + 1
     release(t, handle, nr_pages)
 
@@ -59,7 +61,7 @@ def run_length(row, first, stop):
 
 
 @inner
-def move(t, row, first, stop, base, generation, source, target, seq, ts, how):
+def move(t, row, first, stop, base, generation, source, target, seq, how):
     """Move the pages of [first, stop) that refer to *source* to *target*, run by run."""
     i = first
     while i < stop:
@@ -67,14 +69,14 @@ def move(t, row, first, stop, base, generation, source, target, seq, ts, how):
             i += 1
             continue
         length = run_length(row, i, stop)
-        close(t, source, base + i, length, generation, seq, ts, how, 0)
+        close(t, source, base + i, length, generation, seq, how, 0)
         row[i : i + length] = target
         t.records[target]["pages"] += length
         i += length
 
 
 @inner
-def forget_kernel_view(t, slot, first, stop, base, generation, seq, ts, how):
+def forget_kernel_view(t, slot, first, stop, base, generation, seq, how):
     """End the kernel's differing records on pages [first, stop) of a section: the event made both views equal."""
     row = t.kernel[slot]
     i = first
@@ -83,7 +85,7 @@ def forget_kernel_view(t, slot, first, stop, base, generation, seq, ts, how):
             i += 1
             continue
         length = run_length(row, i, stop)
-        close(t, row[i], base + i, length, generation, seq, ts, how, 1)
+        close(t, row[i], base + i, length, generation, seq, how, 1)
         row[i : i + length] = -1
         i += length
 

@@ -10,7 +10,7 @@ from pagetrail.replay.fold.notice_jit import doubt
 from pagetrail.replay.fold.options import OPT_GFP_COMP
 from pagetrail.replay.fold.record_jit import blank, close, run_length, take_record
 from pagetrail.replay.fold.room_jit import has_room
-from pagetrail.replay.fold.tables import LIVE, RUNS, SPARE
+from pagetrail.replay.fold.tables import LIVE, SPARE
 from pagetrail.schemas.jit import inner, jit
 from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT64, DOUBT_BASELINE, Evidence, How, State
 
@@ -38,7 +38,7 @@ def place_runs(t, pfn, nr_pages, kernel_view, handle):
 
 
 @jit
-def close_section(t, slot, base, generation, seq, ts, how):
+def close_section(t, slot, base, generation, seq, how):
     """End every span of a section whose extension ends.
 
     Source: mm/page_ext.c, offline_page_ext (Linux 6.1).
@@ -51,7 +51,7 @@ def close_section(t, slot, base, generation, seq, ts, how):
                 i += 1
                 continue
             length = run_length(row, i, row.size)
-            close(t, row[i], base + i, length, generation, seq, ts, how, view)
+            close(t, row[i], base + i, length, generation, seq, how, view)
             row[i : i + length] = -1
             i += length
 
@@ -86,7 +86,7 @@ def apply_baseline(t, o, b, action, early, seq, ts, window_begin, since, start):
             while j < stop:
                 length = run_length(kernel_row, j, stop)
                 if kernel_row[j] >= 0:
-                    close(t, kernel_row[j], base + j, length, generation, seq, ts, _H_CORRECTED, 1)
+                    close(t, kernel_row[j], base + j, length, generation, seq, _H_CORRECTED, 1)
                     kernel_row[j : j + length] = -1
                 j += length
             handle = from_entry(t, b, i, seq, ts, window_begin, _H_EARLY)
@@ -145,7 +145,7 @@ def confirm(t, o, b, i, row, first, stop, base, generation, seq, ts, window_begi
     while j < stop:
         length = run_length(row, j, stop)
         if row[j] == handle:
-            close(t, handle, base + j, length, generation, seq, ts, _H_CONFIRMED, 0)
+            close(t, handle, base + j, length, generation, seq, _H_CONFIRMED, 0)
             row[j : j + length] = target
             r["pages"] += length
         j += length
@@ -214,10 +214,10 @@ def set_owner(t, o, b, i, row, kernel_row, first, stop, base, generation, seq, t
             continue
         if there >= 0:
             doubt(t, base + j, length, t.records[there]["evidence_ts"], ts, seq, DOUBT_BASELINE)
-            close(t, there, base + j, length, generation, seq, ts, _H_CORRECTED, 0)
+            close(t, there, base + j, length, generation, seq, _H_CORRECTED, 0)
         for k in range(j, j + length):
             if kernel_row[k] >= 0:
-                close(t, kernel_row[k], base + k, 1, generation, seq, ts, _H_CORRECTED, 1)
+                close(t, kernel_row[k], base + k, 1, generation, seq, _H_CORRECTED, 1)
                 kernel_row[k] = -1
         row[j : j + length] = mine
         t.records[mine]["pages"] += length
@@ -268,7 +268,7 @@ def apply_silence(t, slot, base, generation, listed, seq, ts):
             if not listed[i]:
                 if view == 0:
                     doubt(t, base + i, stop - i, t.records[handle]["evidence_ts"], ts, seq, DOUBT_BASELINE)
-                close(t, handle, base + i, stop - i, generation, seq, ts, _H_UNLISTED, view)
+                close(t, handle, base + i, stop - i, generation, seq, _H_UNLISTED, view)
                 row[i:stop] = -1
             i = stop
 
@@ -294,11 +294,11 @@ def apply_free(t, o, slot, base, generation, first, stop, seq, ts, window_begin,
                 doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, DOUBT_BASELINE)
                 if is_early_stamp(o, t.records[handle]):
                     keep_ghost(t, slot, i, length, handle, seq, ts)
-            last = t.counts[RUNS]
-            close(t, handle, base + i, length, generation, seq, ts, how, 0)
-        target = take_record(t)
+            last = np.int64(handle)
+            close(t, handle, base + i, length, generation, seq, how, 0)
+        target = take_record(t)  # the one of before, if it was given back
         if last >= 0:
-            t.records[target] = t.closed[last]
+            t.records[target] = t.records[last]
         else:
             blank(t, target)
             t.records[target]["order"] = ABSENT8
@@ -338,6 +338,6 @@ def apply_split(t, slot, base, generation, first, stop, seq, ts, how):
             r["cpu"] = ABSENT16
             r["begin_seq"] = seq
             r["begin_ts"] = ts
-            close(t, handle, base + i, length, generation, seq, ts, how, 0)
+            close(t, handle, base + i, length, generation, seq, how, 0)
             row[i : i + length] = target
         i += length

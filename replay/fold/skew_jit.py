@@ -95,7 +95,7 @@ def unsure_copy(t, move, seq, ts):
     doubt(t, pfn, 1, move[MOVE_TS], ts, seq, DOUBT_ORDER)
     target = take_record(t)
     t.records[target] = t.records[handle]
-    close(t, handle, pfn, 1, t.generation[section_nr], seq, ts, _H_UNORDERED, 0)
+    close(t, handle, pfn, 1, t.generation[section_nr], seq, _H_UNORDERED, 0)
     r = t.records[target]
     r["pages"] = 1
     r["how"] = _H_UNORDERED

@@ -9,12 +9,38 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.schemas.owner import DOUBT_DTYPE, OPEN_END, RECORD_DTYPE, RUN_DTYPE
+from pagetrail.schemas.owner import (
+    ACT_FIELDS,
+    DETAIL_FIELDS,
+    DOUBT_DTYPE,
+    ENDED_RUN_DTYPE,
+    OPEN_END,
+    OWNER_FIELDS,
+    RECORD_DTYPE,
+    RUN_DTYPE,
+)
 from pagetrail.schemas.store.memory import forget
 from pagetrail.schemas.structs import concatenated, taken, whole
 
 Array = NDArray[Any]
 """An array; a comment gives its dtype. NumPy's types have no structured dtypes, and mypy allows no casts between the others."""
+
+
+class EventColumns(NamedTuple):
+    """What began and ended spans, by stream_seq: e events."""
+
+    seq: Array  # int64 stream_seq
+    ts: Array  # int64 trace clock, ns
+    act: Array  # int32 row of acts
+    owner: Array  # int32 row of owners; -1: it began no span
+    age: Array  # int64 ns since the owner allocated; ABSENT64: unknown
+    detail: Array  # int32 row of details; -1: none
+
+
+def no_events(size: int) -> EventColumns:
+    """Return columns for so many events."""
+    wide = {name: np.zeros(size, np.int64) for name in ("seq", "ts", "age")}
+    return EventColumns(**wide, **{name: np.zeros(size, np.int32) for name in ("act", "owner", "detail")})
 
 
 class Tables(NamedTuple):
@@ -26,8 +52,17 @@ class Tables(NamedTuple):
     generation: Array  # int32 (q,) number of extensions that the section has had
     records: Array  # void (r,) RECORD_DTYPE
     spare: Array  # int32 (r,) stack of unused records
-    runs: Array  # void closed spans: where and when (RUN_DTYPE) ...
-    closed: Array  # void ... and their records (RECORD_DTYPE), row by row
+    fresh: Array  # int32 records that the present event began
+    brief: Array  # void records that it began and ended (RECORD_DTYPE)
+    runs: Array  # void closed spans (ENDED_RUN_DTYPE)
+    events: EventColumns  # (e,) what began and ended spans
+    acts: Array  # int64 (a, 10) by ACT_FIELDS
+    owners: Array  # int64 (o, 7) by OWNER_FIELDS
+    details: Array  # int64 (d, 5) by DETAIL_FIELDS
+    act_table: Array  # int32 (power of 2,) hash table of rows of acts; -1: empty
+    owner_table: Array  # int32 likewise
+    detail_table: Array  # int32 likewise
+    key: Array  # int64 (10,) room for a row that is looked up
     doubts: Array  # void DOUBT_DTYPE
     quarantine: Array  # int64 (k, 4): seq, pfn, order, Anomaly
     anomalies: Array  # int64 (128, 4) by Anomaly: events, pages, seq of the first, 1 + seq of the last
@@ -37,18 +72,27 @@ class Tables(NamedTuple):
 
 
 SPARE, LIVE, RUNS, DOUBTS, QUARANTINE, EVENTS, LAST_TS, LAST_SEQ, MOVES = range(9)
-COUNTS = 9
+FRESH, EVENT_ROWS, ACTS, OWNERS, DETAILS, SETTLED_RUNS, SETTLED_EVENTS, BRIEF, MET = range(9, 18)
+COUNTS = 18
 MOVE_ROWS = 1 << 10
 """Migrations that are remembered: events on their sources, and losses of them, may turn out to have come first."""
 MOVE_TS, MOVE_CPU, MOVE_SRC, MOVE_PFN, MOVE_UNORDERED, MOVE_PAGES, MOVE_DOUBTED = range(7)
 MOVE_COLUMNS = 7
 """MOVE_UNORDERED is 1 where the order of a migration is not sure, MOVE_DOUBTED where a loss put its copy in doubt afterwards."""
+_KINDS: Final = (("acts", "act_table", ACTS), ("owners", "owner_table", OWNERS), ("details", "detail_table", DETAILS))
+"""What events refer to: rows, their hash table, and their count."""
+
 ANOMALY_ROWS = 128
 NO_EVENT = np.iinfo(np.int64).min
 
 ROWS_A_PAGE, ROWS_BESIDES = 2, 8
 """An event on n pages gets room for 2 n + 8 rows in each table; ``room_jit.py`` gives the number that it may write."""
 QUARANTINE_ROWS = 2
+EVENTS_A_ROW = 3
+"""For each row of room so many of events: for a record that it begins, and for the beginning and the end of a span that it ends."""
+TAKES_A_ROW = 2
+"""For each row of room, so many records may be taken in an event: some are given back before it is over."""
+_FIRST_ROWS: Final = 1 << 13
 
 _MOVED_BYTES: Final = 1 << 22
 """So much of an array is moved at once to a larger one: both are never there as a whole."""
@@ -64,8 +108,9 @@ def new_tables(pages_per_section: int) -> Tables:
         generation=np.zeros(0, np.int32),
         records=np.zeros(records, RECORD_DTYPE),
         spare=np.arange(records - 1, -1, -1, dtype=np.int32),
-        runs=np.zeros(1 << 13, RUN_DTYPE),
-        closed=np.zeros(1 << 13, RECORD_DTYPE),
+        fresh=np.zeros(records, np.int32),
+        brief=np.zeros(1 << 6, RECORD_DTYPE),
+        **_nothing_ended(_FIRST_ROWS, _FIRST_ROWS),
         doubts=np.zeros(1 << 12, DOUBT_DTYPE),
         quarantine=np.zeros((1 << 8, 4), np.int64),
         anomalies=np.zeros((ANOMALY_ROWS, 4), np.int64),
@@ -77,6 +122,47 @@ def new_tables(pages_per_section: int) -> Tables:
     tables.counts[LAST_TS] = NO_EVENT
     tables.counts[LAST_SEQ] = -1
     return tables
+
+
+def _nothing_ended(runs: int, events: int) -> dict[str, Any]:
+    """Return the arrays of what ended, and of events, before the first one, with room for so many."""
+    sizes = {"acts": len(ACT_FIELDS), "owners": len(OWNER_FIELDS), "details": len(DETAIL_FIELDS)}
+    tables = {name: np.full(1 << 8, -1, np.int32) for name in ("act_table", "owner_table", "detail_table")}
+    rows = {name: np.zeros((1 << 7, width), np.int64) for name, width in sizes.items()}
+    ended = {"runs": np.zeros(runs, ENDED_RUN_DTYPE), "events": no_events(events)}
+    return {**ended, **rows, **tables, "key": np.zeros(len(ACT_FIELDS), np.int64)}
+
+
+def with_events(
+    tables: Tables,
+    *,
+    runs: NDArray[np.void],
+    events: EventColumns,
+    acts: NDArray[np.int64],
+    owners: NDArray[np.int64],
+    details: NDArray[np.int64],
+) -> Tables:
+    """Return *tables* with these runs that ended, events, and what those refer to, in place of its own."""
+    counts = tables.counts
+    counts[[RUNS, EVENT_ROWS, ACTS, OWNERS, DETAILS]] = [
+        len(rows) for rows in (runs, events.seq, acts, owners, details)
+    ]
+    counts[[FRESH, BRIEF, SETTLED_RUNS, SETTLED_EVENTS]] = 0, 0, len(runs), len(events.seq)
+    small = np.full(1, -1, np.int32)
+    tables = tables._replace(
+        runs=runs, events=events, acts=acts, owners=owners, details=details, act_table=small, owner_table=small, detail_table=small
+    )  # fmt: skip
+    return with_event_rows(tables, EVENTS_A_ROW * ROWS_BESIDES)
+
+
+def without_ended(tables: Tables) -> Tables:
+    """Return *tables* with new arrays for what ended and for events, which have none: the old ones are a segment's.
+
+    They have room for as many as the old ones had, and some more, so that they need not grow: memory is taken when it is written.
+    """
+    used = [int(tables.counts[index]) for index in (RUNS, EVENT_ROWS)]
+    tables.counts[[RUNS, FRESH, EVENT_ROWS, ACTS, OWNERS, DETAILS, SETTLED_RUNS, SETTLED_EVENTS]] = 0
+    return tables._replace(**_nothing_ended(*(size + size // 8 + _FIRST_ROWS for size in used)))
 
 
 def grown(array: Array, size: int, used: int | None = None) -> Array:
@@ -109,12 +195,44 @@ def with_room(tables: Tables, pages: int) -> Tables:
     counts = tables.counts
     if counts[SPARE] < need:
         tables = with_records(tables, int(counts[SPARE]) + max(need, tables.records.shape[0]))
+    tables = with_event_rows(tables, EVENTS_A_ROW * need)
     return tables._replace(
         runs=_with_rows(tables.runs, int(counts[RUNS]), need),
-        closed=_with_rows(tables.closed, int(counts[RUNS]), need),
+        fresh=_with_rows(tables.fresh, int(counts[FRESH]), TAKES_A_ROW * need),
+        brief=_with_rows(tables.brief, int(counts[BRIEF]), need),
         doubts=_with_rows(tables.doubts, int(counts[DOUBTS]), need),
         quarantine=_with_rows(tables.quarantine, int(counts[QUARANTINE]), QUARANTINE_ROWS),
     )
+
+
+def with_event_rows(tables: Tables, rows: int) -> Tables:
+    """Return *tables* with room for so many events, and for as many acts, owners and details; hash tables stay half empty."""
+    counts = tables.counts
+    events = EventColumns(*(_with_rows(column, int(counts[EVENT_ROWS]), rows) for column in tables.events))
+    more: dict[str, Any] = {"events": events}
+    for name, table, which in _KINDS:
+        used = int(counts[which])
+        more[name] = _with_rows(getattr(tables, name), used, rows)
+        if 2 * (used + rows) > getattr(tables, table).size:
+            more[table] = _hash_table(more[name], used, used + rows)
+    return tables._replace(**more)
+
+
+def with_small_tables(tables: Tables) -> Tables:
+    """Return *tables* with hash tables that fit what they have, so that they stay in the processor's caches."""
+    more: dict[str, Any] = {}
+    for name, table, which in _KINDS:
+        used = int(tables.counts[which])
+        more[table] = _hash_table(getattr(tables, name), used, used + EVENTS_A_ROW * ROWS_BESIDES)
+    return tables._replace(**more)
+
+
+def _hash_table(rows: Array, used: int, room: int) -> Array:
+    from pagetrail.replay.fold.unique_rows_jit import rehash  # here: questions use these types, and load no compiler
+
+    table = np.full(1 << (4 * room).bit_length(), -1, np.int32)
+    rehash(rows, used, table)
+    return table
 
 
 def with_doubts(tables: Tables, rows: int) -> Tables:
@@ -190,6 +308,21 @@ def live_pieces(tables: Tables) -> Iterator[LivePiece]:
                 first, nr_pages = starts[known].astype(np.int32), lengths[known].astype(np.int32)
                 generation = int(tables.generation[section_nr])
                 yield LivePiece(section_nr * handles.size, generation, view, first, nr_pages, handles[starts[known]])
+
+
+def open_runs(tables: Tables) -> NDArray[np.void]:
+    """Return the open spans of ``live_pieces`` as ENDED_RUN_DTYPE; they have no *end_event*."""
+    pieces = list(live_pieces(tables))
+    runs = np.zeros(sum(piece.handles.size for piece in pieces), ENDED_RUN_DTYPE)
+    runs["end_event"] = -1
+    done = 0
+    for piece in pieces:
+        some = runs[done : done + piece.handles.size]
+        some["pfn"], some["nr_pages"] = piece.first.astype(np.int64) + piece.base, piece.nr_pages
+        some["begin_event"] = tables.records["event"][piece.handles]
+        some["generation"], some["kernel_view"] = piece.generation, piece.view
+        done += some.size
+    return runs
 
 
 def live_rows(tables: Tables) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:

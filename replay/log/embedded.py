@@ -28,6 +28,7 @@ _BEGINS = """SELECT recording, min(first_ts) FROM frames WHERE host = ? AND boot
     GROUP BY recording"""
 _HOLDING = """SELECT offset, first_seq, last_seq FROM frames WHERE recording = ? AND first_seq <= ? AND last_seq >= ?
     ORDER BY frame LIMIT 1"""
+_PLACES = "SELECT offset, first_seq, last_seq FROM frames WHERE recording = ? ORDER BY frame"
 _ENDS_OF = """SELECT payload FROM frames WHERE recording = ? ORDER BY frame {order} LIMIT 1"""
 _FIRSTS = """SELECT payload FROM frames WHERE host = ? AND boot_id = ? AND recording NOT IN (?, ?) AND first_seq = 0
     ORDER BY offset"""
@@ -99,6 +100,18 @@ class SqliteLogReader:
                 offset, first_seq, last_seq = row
                 return FramePlace(partition=EMBEDDED_PARTITION, offset=offset, first_seq=first_seq, last_seq=last_seq)
         return None
+
+    def places(self, recording: str) -> list[FramePlace]:
+        """Return the places of all frames of a recording that the log holds, in their order."""
+        found = []
+        for file in self._files():
+            with self._explained(file):
+                rows = self._connect(file).execute(_PLACES, (recording,)).fetchall()
+            found += [
+                FramePlace(partition=EMBEDDED_PARTITION, offset=offset, first_seq=first, last_seq=last)
+                for offset, first, last in rows
+            ]
+        return sorted(found, key=lambda place: place.first_seq)
 
     def stored(self, recording: str) -> StoredRecording | None:
         """Return what the log holds of a recording; null: nothing."""

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.clock import owner_clock
+from pagetrail.replay.facts.doubts_aside import MOST_DOUBTS_OF_A_DUMP
 from pagetrail.replay.facts.facts import Audit
 from pagetrail.replay.fold.decode import decode
-from pagetrail.replay.fold.ended import MOST_ENDED_BY_A_DUMP
 from pagetrail.replay.fold.notice_jit import doubt_each
 from pagetrail.replay.fold.options import OPT_FLOOR, OPT_GFP_COMP, OPT_GFP_ISOLATED, OPT_MAX_PFN, OPT_SKEW
 from pagetrail.replay.fold.section_jit import apply_baseline, apply_silence
@@ -217,7 +217,7 @@ def _apply(state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, 
             state.tables, state.opts, b, action, c.early, seq, ts, opened.begin.window_begin, opened.since, done
         )
         if done < b.pfn.size:
-            state.make_room(min(1 << int(b.order[done]), state.facts.pages_per_section), MOST_ENDED_BY_A_DUMP)
+            state.make_room(min(1 << int(b.order[done]), state.facts.pages_per_section), MOST_DOUBTS_OF_A_DUMP)
 
 
 def _apply_silence(state: StreamState, opened: OpenBaseline, audit: DumpAudit, seq: int, ts: int) -> None:
@@ -232,7 +232,7 @@ def _apply_silence(state: StreamState, opened: OpenBaseline, audit: DumpAudit, s
         some = extra[there] if whole else extra  # what was ended is in no further doubt
         if not some.size:
             continue
-        state.ended.take(state.tables, MOST_ENDED_BY_A_DUMP)
+        state.doubts_aside.take(state.tables, MOST_DOUBTS_OF_A_DUMP)
         state.tables = with_doubted(with_doubts(state.tables, int(some.size)))
         pfn, nr_pages, from_ts = (some[name].copy() for name in ("pfn", "nr_pages", "from_ts"))
         doubt_each(state.tables, pfn, nr_pages, from_ts, ts, seq, DOUBT_BASELINE)
@@ -257,7 +257,7 @@ def end_unlisted(
     for section_nr in (sections.start + np.flatnonzero(there)).tolist():
         bits = listed.get(section_nr)
         names = nothing if bits is None else np.unpackbits(bits, count=pages).view(np.bool_)
-        state.make_room(pages, MOST_ENDED_BY_A_DUMP)
+        state.make_room(pages, MOST_DOUBTS_OF_A_DUMP)
         slot, generation = int(state.tables.slot[section_nr]), int(state.tables.generation[section_nr])
         apply_silence(state.tables, slot, section_nr * pages, generation, names, seq, ts)
 

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 from pagetrail.replay.facts.facts import MISSING_FRAMES
 from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.replay.fold.decode import Events, decode
-from pagetrail.replay.fold.ended import EndedAside
-from pagetrail.replay.fold.fold_jit import DONE, RARE, ROOM, SEAL, SECTION, fold, is_rare
+from pagetrail.replay.fold.fold_jit import DONE, RARE, ROOM, SEAL, SECTION, fold, is_full, is_rare
 from pagetrail.replay.fold.notice_jit import doubt
-from pagetrail.replay.fold.options import OPT_FLOOR, OPT_MAX_PFN
-from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT, QUARANTINE, RUNS
+from pagetrail.replay.fold.options import OPT_EVENTS_A_LIVE, OPT_FLOOR, OPT_MAX_PFN
+from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, NO_EVENT
 from pagetrail.replay.rules.baselines import drop_baseline
 from pagetrail.replay.rules.dumped.noting import without_ended
 from pagetrail.replay.rules.event_row import EventRow
@@ -27,7 +26,6 @@ from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Gap
 from pagetrail.schemas.frames import FrameHeader
 from pagetrail.schemas.owner import ABSENT64, OPEN_END, Anomaly
-from pagetrail.schemas.store.kept_rows import KeptRows
 
 _KINDS: Final = frozenset(int(kind) for kind in Kind)
 
@@ -38,7 +36,7 @@ class StreamEngine:
     def __init__(self, *, host: str, boot_id: str, options: FoldOptions) -> None:
         self.host, self.boot_id, self.options = host, boot_id, options
         self.state = StreamState(correct=options.correct, clients=options.clients, rules=options.rules)
-        self.state.opts[OPT_FLOOR] = options.floor
+        self.state.opts[OPT_FLOOR], self.state.opts[OPT_EVENTS_A_LIVE] = options.floor, options.events_a_live
         self.segment_first_seq = 0
         self.segment_first_ts: int | None = None
         self._room = np.zeros(1, np.int64)
@@ -156,19 +154,16 @@ class StreamEngine:
         """Return whether the segment ends before an event at *ts*: a function of the events alone (as in ``fold``)."""
         counts = self.state.tables.counts
         rises = counts[LAST_TS] != NO_EVENT and ts > counts[LAST_TS]
-        return bool(rises and counts[EVENTS] > max(self.state.opts[OPT_FLOOR], counts[LIVE]))
+        return bool(rises and is_full(self.state.tables, self.state.opts))
 
     def _note_doubts_that_last(self) -> None:
         """Note that the segment which ends here casts doubts until new evidence comes, if it does."""
         t = self.state.tables
-        if self.state.ended.lasting or (t.doubts["to_ts"][: t.counts[DOUBTS]] == OPEN_END).any():
+        if self.state.doubts_aside.lasting or (t.doubts["to_ts"][: t.counts[DOUBTS]] == OPEN_END).any():
             self.state.facts.doubtful.append(self.last_seq)
 
     def _begin_segment(self) -> None:
-        counts = self.state.tables.counts
-        counts[EVENTS] = counts[RUNS] = counts[DOUBTS] = counts[QUARANTINE] = 0
-        self.state.values.begin_segment()
-        self.state.differences, self.state.ended = KeptRows(), EndedAside()
+        self.state.begin_segment()
         self.state.said = without_ended(self.state.said, self.state.tables)
         self.segment_first_seq = self.last_seq + 1
         self.segment_first_ts = None
@@ -192,6 +187,7 @@ class StreamEngine:
         return stop
 
     def _folded(self, seq: int, ts: int, events: int) -> None:
+        self.state.settle(seq, ts)
         counts = self.state.tables.counts
         counts[EVENTS] += events
         counts[LAST_TS], counts[LAST_SEQ] = ts, seq

@@ -9,8 +9,11 @@ from pagetrail.schemas.linux.releases import KernelRules
 from pagetrail.schemas.store.names import fold_name
 from pagetrail.schemas.store.tables import DIGEST_VERSION, FOLD_VERSION
 
-SEGMENT_FLOOR: Final = 131_072
-"""Least number of events in a segment: with fewer, the fixed size of the file would exceed theirs."""
+SEGMENT_FLOOR: Final = 1 << 20
+"""Least number of events in a segment."""
+
+EVENTS_A_LIVE: Final = 4
+"""Least number of events in a segment for each span that is open at its end: the next segment has those again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +24,7 @@ class FoldOptions:
     rules: KernelRules | None = None
     """The rules to fold by, whatever kernel was recorded; null: those of its release."""
     floor: int = SEGMENT_FLOOR
+    events_a_live: int = EVENTS_A_LIVE
     clients: tuple[Client, ...] = field(default_factory=lambda: CLIENTS)
 
     @property

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from pagetrail.replay.facts.facts import OpenRange
+from pagetrail.replay.fold.block_jit import stamp_range
 from pagetrail.replay.fold.decode import decode
 from pagetrail.replay.fold.notice_jit import doubt
 from pagetrail.replay.fold.options import OPT_GFP_COMP, OPT_MAX_PFN, OPT_SKEW
-from pagetrail.replay.fold.range_jit import stamp_range
 from pagetrail.replay.fold.tables import with_room
 from pagetrail.replay.rules.baselines import begin_baseline, drop_baseline, end_baseline
 from pagetrail.replay.rules.boot import take_boot

@@ -1,13 +1,15 @@
 """The state of one stream, which the rules read and change. It depends on no events, engine or store."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from pagetrail.replay.facts.coverage import Coverage
+from pagetrail.replay.facts.doubts_aside import MOST_DOUBTS, DoubtsAside
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.fold.decode import StackTable, TextTable
-from pagetrail.replay.fold.ended import MOST_ENDED, EndedAside
+from pagetrail.replay.fold.event_jit import carry, settle
 from pagetrail.replay.fold.notice_jit import doubt, doubt_moves, doubt_on, keep_doubt, note, quarantine
 from pagetrail.replay.fold.options import (
     OPT_LOSS,
@@ -18,15 +20,26 @@ from pagetrail.replay.fold.options import (
     write_rules,
 )
 from pagetrail.replay.fold.tables import (
+    DOUBTS,
+    EVENT_ROWS,
+    EVENTS,
+    FRESH,
     LAST_SEQ,
     LAST_TS,
+    LIVE,
     MOVE_ROWS,
     NO_EVENT,
+    QUARANTINE,
+    RUNS,
+    SETTLED_RUNS,
     Tables,
     new_tables,
     with_doubted,
     with_doubts,
+    with_event_rows,
     with_room,
+    with_small_tables,
+    without_ended,
 )
 from pagetrail.replay.rules.clients.client import Client
 from pagetrail.replay.rules.dumped.said import Said, nothing_said
@@ -39,6 +52,9 @@ from pagetrail.schemas.details import Coverage as CoverageDetail
 from pagetrail.schemas.linux.releases import KernelRules
 from pagetrail.schemas.owner import ABSENT64, DOUBT_LOST, Anomaly
 from pagetrail.schemas.store.kept_rows import KeptRows
+
+_MANY_EVENTS: Final = 1 << 12
+"""So many rows of events at once leave hash tables that are far too large for the next ones."""
 
 
 class StreamState:
@@ -70,8 +86,8 @@ class StreamState:
         ``audit_differences``.
     said
         What dumps said of pages beside their owners, as far as it counts for this stretch.
-    ended
-        Spans that ended in this stretch, and its doubts, as far as they are no longer in ``tables``.
+    doubts_aside
+        The doubts of this stretch, as far as they are no longer in ``tables``.
     """
 
     def __init__(self, *, correct: bool, clients: Sequence[Client], rules: KernelRules | None = None) -> None:
@@ -84,7 +100,7 @@ class StreamState:
         self.baseline: OpenBaseline | None = None
         self.differences = KeptRows()
         self.said: Said = nothing_said()
-        self.ended = EndedAside()
+        self.doubts_aside = DoubtsAside()
         self.opts = np.zeros(OPTIONS, np.int64)
         write_rules(self.opts, self.facts.rules, None)
         self.set_section_size(X86_64_PAGES_PER_SECTION)
@@ -104,14 +120,41 @@ class StreamState:
     @property
     def nbytes(self) -> int:
         """Return the bytes of the arrays, unused rows included, of what dumps said, and of what is kept of dumps in memory."""
-        held = self.differences.nbytes + self.ended.nbytes + (0 if self.baseline is None else self.baseline.rows.nbytes)
+        held = (
+            self.differences.nbytes
+            + self.doubts_aside.nbytes
+            + (0 if self.baseline is None else self.baseline.rows.nbytes)
+        )
         held += sum(array.nbytes for array in (*self.said.rows, self.said.values, self.said.stamps))
-        return sum(array.nbytes for array in self.tables) + held
+        arrays = [array for array in self.tables if isinstance(array, np.ndarray)]
+        return sum(array.nbytes for array in (*arrays, *self.tables.events)) + held
 
-    def make_room(self, pages: int, most_ended: int = MOST_ENDED) -> None:
-        """Make room for an event on *pages* pages: ended rows leave the tables first, if they are more than *most_ended*."""
-        self.ended.take(self.tables, most_ended)
+    def make_room(self, pages: int, most_doubts: int = MOST_DOUBTS) -> None:
+        """Make room for an event on *pages* pages: doubts leave the tables first, if they are more than *most_doubts*."""
+        self.doubts_aside.take(self.tables, most_doubts)
         self.tables = with_room(self.tables, pages)
+
+    def settle(self, seq: int, ts: int) -> None:
+        """Complete what a rare event began and ended: see ``event_jit.settle``. The fold itself settles the frequent ones."""
+        counts = self.tables.counts
+        rows = int(counts[FRESH] + counts[RUNS] - counts[SETTLED_RUNS])
+        if rows:
+            self.tables = with_event_rows(self.tables, rows)
+            settle(self.tables, seq, ts)
+            if rows > _MANY_EVENTS:
+                self.tables = with_small_tables(self.tables)
+
+    def begin_segment(self) -> None:
+        """Give what ended, and the events, to the segment that ended; the open spans' events are carried over."""
+        old = self.tables
+        events = int(old.counts[EVENT_ROWS])
+        self.tables = with_event_rows(without_ended(old), int(old.counts[LIVE]))
+        carry(old, self.tables, np.zeros(events, np.int8), np.zeros(events, np.int32))
+        self.tables = with_small_tables(self.tables)
+        counts = self.tables.counts
+        counts[EVENTS] = counts[DOUBTS] = counts[QUARANTINE] = 0
+        self.values.begin_segment()
+        self.differences, self.doubts_aside = KeptRows(), DoubtsAside()
 
     # -- losses and quarantine -------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """A stretch of a stream: the state at its end and the spans that ended within it. It becomes a segment or a tip.
 
-Its spans are those of the state, not copies, since a copy would take as much memory as the state itself: a stretch is digested
-and written before the next event is folded. Everything else in it stays as it is.
+The arrays of a segment are its own: the state goes on with others. Those of a tip are the state's, as a copy would take as much
+memory: a tip is digested and written before the next event is folded.
 """
 
 from dataclasses import dataclass
@@ -9,11 +9,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pagetrail.replay.facts.doubts_aside import DoubtsAside
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.fold.decode import StackTable
-from pagetrail.replay.fold.ended import EndedAside
 from pagetrail.replay.fold.options import STATE_OPTIONS
-from pagetrail.replay.fold.tables import DOUBTS, QUARANTINE, RUNS, Tables, lasting_doubts, remembered_moves
+from pagetrail.replay.fold.tables import (
+    ACTS,
+    DETAILS,
+    DOUBTS,
+    EVENT_ROWS,
+    OWNERS,
+    QUARANTINE,
+    RUNS,
+    EventColumns,
+    lasting_doubts,
+    open_runs,
+    remembered_moves,
+)
 from pagetrail.replay.rules.dumped.said import Said
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.schemas.store.kept_rows import KeptRows
@@ -55,15 +67,17 @@ class Stretch:
 
     Attributes
     ----------
-    runs, records
-        (n,) RUN_DTYPE and RECORD_DTYPE: spans that ended within the stretch, row by row; valid until the next event is folded.
-        Where *ended* has any, it has all of them.
-    tables
-        The state at its end, with the spans that are open; valid as long.
+    runs
+        (n,) ENDED_RUN_DTYPE: runs of pages whose spans ended within the stretch, in that order.
+    open_runs
+        (m,) ENDED_RUN_DTYPE: runs whose spans are open at its end, by (kernel_view, pfn).
+    events, acts, owners, details
+        (e,): what began and ended these spans, by stream_seq. (a, 10), (o, 7), (d, 5) int64: what events refer to, by
+        ACT_FIELDS, OWNER_FIELDS and DETAIL_FIELDS.
     doubts
-        DOUBT_DTYPE: doubts cast within the stretch, without those of hotplug calls in progress. Where *ended* has any, it has all.
-    ended
-        Spans and doubts that are not in memory.
+        DOUBT_DTYPE: doubts cast within the stretch, without those of hotplug calls in progress; if *doubts_aside* has any, all.
+    doubts_aside
+        Doubts that are not in memory.
     values, live_values
         VALUE_DTYPE: values that page_ext's clients held (ended) and hold (open) for pages.
     anomalies
@@ -87,10 +101,13 @@ class Stretch:
     comms: list[str]
     stacks: StackTable
     runs: NDArray[np.void]
-    records: NDArray[np.void]
-    tables: Tables
+    open_runs: NDArray[np.void]
+    events: EventColumns
+    acts: NDArray[np.int64]
+    owners: NDArray[np.int64]
+    details: NDArray[np.int64]
     doubts: NDArray[np.void]
-    ended: EndedAside
+    doubts_aside: DoubtsAside
     values: NDArray[np.void]
     live_values: NDArray[np.void]
     anomalies: NDArray[np.int64]
@@ -104,19 +121,22 @@ class Stretch:
 def stretch_of(state: StreamState, origin: StretchOrigin) -> Stretch:
     """Return the stretch that ends with the last event folded."""
     t = state.tables
-    if state.ended:
-        state.ended.take(t, 0)
-    ended = int(t.counts[RUNS])
+    if state.doubts_aside:
+        state.doubts_aside.take(t, 0)
+    counts = t.counts
     return Stretch(
         origin=origin,
         facts=state.facts.copy(),
         comms=state.comms.texts,
         stacks=state.stacks,
-        runs=t.runs[:ended],
-        records=t.closed[:ended],
-        tables=t,
+        runs=t.runs[: counts[RUNS]],
+        open_runs=open_runs(t),
+        events=EventColumns(*(column[: counts[EVENT_ROWS]] for column in t.events)),
+        acts=t.acts[: counts[ACTS]],
+        owners=t.owners[: counts[OWNERS]],
+        details=t.details[: counts[DETAILS]],
         doubts=copied(t.doubts[: t.counts[DOUBTS]]),
-        ended=state.ended.snapshot(),
+        doubts_aside=state.doubts_aside.snapshot(),
         values=copied(state.values.closed()),
         live_values=state.values.live(t),
         anomalies=t.anomalies[:, :3].copy(),

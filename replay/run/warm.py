@@ -5,11 +5,11 @@ Otherwise the first replay after an installation spends its first ten seconds on
 
 import numpy as np
 
+from pagetrail.replay.fold.block_jit import stamp_range
 from pagetrail.replay.fold.decode import Events, no_events
 from pagetrail.replay.fold.fold_jit import fold
 from pagetrail.replay.fold.notice_jit import doubt, doubt_each, doubt_moves, doubt_on, keep_doubt, note
 from pagetrail.replay.fold.options import OPTIONS
-from pagetrail.replay.fold.range_jit import stamp_range
 from pagetrail.replay.fold.section_jit import apply_baseline, apply_split, close_section, place_runs
 from pagetrail.replay.fold.tables import new_tables
 from pagetrail.replay.fold.value_jit import FieldEvents, Values, end_section, set_values
@@ -32,7 +32,7 @@ def compile_jit_functions() -> None:
     keep_doubt(tables, 0, 0, 0)
     doubt_moves(tables, 0, 0, 0, 0, 0)
     tables = tables._replace(owner=np.full((1, 1), -1, np.int32), kernel=np.full((1, 1), -1, np.int32))
-    close_section(tables, 0, 0, 0, 0, 0, 0)
+    close_section(tables, 0, 0, 0, 0, 0)
     apply_split(tables, 0, 0, 0, 0, 0, 0, 0, 0)
     stamp_range(tables, options, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     place_runs(tables, none, none, np.zeros(0, np.int8), np.zeros(0, np.int32))

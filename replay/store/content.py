@@ -11,24 +11,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.facts import plain
-from pagetrail.replay.fold.tables import ANOMALY_ROWS, LIVE, live_pieces
+from pagetrail.replay.fold.tables import ANOMALY_ROWS
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said
 from pagetrail.replay.rules.stretch import Stretch
-from pagetrail.replay.store.digest import (
-    facts_digest,
-    join_digests,
-    live_digest,
-    said_digest,
-    values_digest,
-)
-from pagetrail.replay.store.ended_rows import ROWS_AT_ONCE, EndedRows
+from pagetrail.replay.store.digest import facts_digest, join_digests, packed_digest, said_digest, values_digest
+from pagetrail.replay.store.doubts import ROWS_AT_ONCE, Doubts
 from pagetrail.replay.store.open_records import open_records_rows
-from pagetrail.replay.store.state_digest import (
-    EndedSums,
-    live_sum,
-    quarantined_sum,
-    values_sum,
-)
+from pagetrail.replay.store.packed.file_rows import FileTexts, packed_batches
+from pagetrail.replay.store.packed.packer import pack
+from pagetrail.replay.store.packed.sums import spans_sums
+from pagetrail.replay.store.state_digest import EndedSums, quarantined_sum, values_sum
 from pagetrail.schemas.owner import (
     ABSENT8,
     ABSENT16,
@@ -41,14 +33,11 @@ from pagetrail.schemas.owner import (
     How,
     State,
 )
-from pagetrail.schemas.store.tables import FOLD_VERSION, OPEN_RECORDS_SINCE, SAID_SINCE, TABLE, arrow_schema
-from pagetrail.schemas.structs import taken
+from pagetrail.schemas.store.tables import FOLD_VERSION, STORE_FORMAT, TABLE, arrow_schema
 
 _SMALLEST = {
     np.dtype(np.int64): ABSENT64, np.dtype(np.int32): ABSENT32, np.dtype(np.int16): ABSENT16, np.dtype(np.int8): ABSENT8,
 }  # fmt: skip
-_SPAN = arrow_schema("live")
-_RUN_FIELDS = ("pfn", "nr_pages", "end_seq", "end_ts", "generation", "end_how", "kernel_view")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +62,10 @@ class Content:
     def __init__(self, stretch: Stretch, parent: Link) -> None:
         s = self.stretch = stretch
         self.parent = parent
-        self._ended_rows = EndedRows(s)
+        self._doubts = Doubts(s)
+        self._packed = pack(s)
+        self._texts = FileTexts.of(self._packed, s.comms, s.stacks)
+        self._ended_sum, self._live_sum = spans_sums(s)
         self.digest = self._digest()
         ended = parent.ended.plus(self._ended())
         self.state_digest = self._state_digest(ended)
@@ -84,9 +76,8 @@ class Content:
         return join_digests(
             self.parent.digest.encode(),
             f"{o.host}\0{o.boot_id}\0{o.digest_name}\0{o.first_seq}\0{o.last_seq}".encode(),
-            self._ended_rows.spans_digest(),
-            live_digest(s.tables, s.comms, s.stacks.ids),
-            self._ended_rows.doubts_digest(),
+            packed_digest(self._packed, self._texts),
+            self._doubts.digest(),
             s.anomalies.tobytes(),
             self._facts_digest,
             *values_digest(s.values, s.live_values, s.facts.fields),
@@ -97,18 +88,17 @@ class Content:
         """Return the sums over the rows that ended in the stretch."""
         s = self.stretch
         return EndedSums(
-            spans=self._ended_rows.spans_sum(),
+            spans=self._ended_sum,
             values=values_sum(s.values, s.facts.fields),
-            doubts=self._ended_rows.doubts_sum(),
+            doubts=self._doubts.sum(),
             quarantined=quarantined_sum(s.quarantined),
         )
 
     def _state_digest(self, ended: EndedSums) -> str:
         s = self.stretch
-        live = live_sum(s.tables, s.comms, s.stacks.ids)
         return join_digests(
             json.dumps(ended.plain()).encode(),
-            f"{live:032x} {values_sum(s.live_values, s.facts.fields):032x}".encode(),
+            f"{self._live_sum:032x} {values_sum(s.live_values, s.facts.fields):032x}".encode(),
             s.anomalies.tobytes(),
             self._facts_digest,
         )
@@ -124,15 +114,15 @@ class Content:
     def batches(self) -> dict[str, Iterator[pa.RecordBatch]]:
         """Return the rows of every table of the file, by name; those of spans and differences are made while they are drawn."""
         large = {
-            "spans": self._ended_spans(), "live": self._live_spans(),
-            "doubts": self._ended_rows.doubts(), "audit_differences": self._differences(), "state": self._state_rows(),
+            **packed_batches(self._packed, self._texts),
+            "doubts": self._doubts.batches(), "audit_differences": self._differences(), "state": self._state_rows(),
         }  # fmt: skip
         return large | {name: iter(table.to_batches(ROWS_AT_ONCE)) for name, table in self._small().items()}
 
     @property
     def nr_spans(self) -> int:
-        """How many spans the file has, about: those that ended, and a record of each that is open."""
-        return self._ended_rows.nr_spans + int(self.stretch.tables.counts[LIVE])
+        """How many rows the file has of spans."""
+        return int(self._packed.ended.pfn.size + self._packed.open.pfn.size)
 
     def _small(self) -> dict[str, pa.Table]:
         s, facts = self.stretch, self.stretch.facts
@@ -149,8 +139,8 @@ class Content:
             "hotplug": _rows("hotplug", [_fields(h) for h in facts.hotplug]),
             "stacks": _rows("stacks", [
                 (i, s.stacks.ids[d], s.stacks.frames[d], s.stacks.raw[d], s.stacks.truncated[d])
-                for i, d in enumerate(self._stacks.tolist())]),
-            "comms": _rows("comms", [(i, s.comms[d]) for i, d in enumerate(self._comms.tolist())]),
+                for i, d in enumerate(self._texts.stacks)]),
+            "comms": _rows("comms", [(i, s.comms[d]) for i, d in enumerate(self._texts.comms)]),
             **_said(s.said),
         }  # fmt: skip
 
@@ -159,48 +149,15 @@ class Content:
             for start in range(0, batch.num_rows, ROWS_AT_ONCE):
                 yield batch.slice(start, ROWS_AT_ONCE)
 
-    def _ended_spans(self) -> Iterator[pa.RecordBatch]:
-        for runs, records in self._ended_rows.spans():
-            nothing = np.full(runs.size, -1, np.int32)
-            yield _spans(runs, records, nothing, self._comms, self._stacks)
-
-    def _live_spans(self) -> Iterator[pa.RecordBatch]:
-        records = self.stretch.tables.records
-        for piece in live_pieces(self.stretch.tables):
-            for start in range(0, piece.handles.size, ROWS_AT_ONCE):
-                stop = start + ROWS_AT_ONCE
-                handles = piece.handles[start:stop]
-                yield _spans(piece.runs(start, stop), taken(records, handles), handles, self._comms, self._stacks)
-
-    @cached_property
-    def _comms(self) -> NDArray[np.int64]:
-        """The comms that the file uses, by their ids in the stretch; in the file, they are numbered in this order."""
-        return self._used(len(self.stretch.comms), "comm", "free_comm")
-
-    @cached_property
-    def _stacks(self) -> NDArray[np.int64]:
-        """The stacks that the file uses, likewise."""
-        return self._used(len(self.stretch.stacks), "stack", "free_stack")
-
-    def _used(self, known: int, *fields: str) -> NDArray[np.int64]:
-        used = np.zeros(known + 1, np.bool_)  # the last one stands for -1
-        live = self.stretch.tables.records
-        for name in fields:
-            self._ended_rows.mark_used(used, name)
-        for piece in live_pieces(self.stretch.tables):
-            for name in fields:
-                used[live[name][piece.handles]] = True
-        return np.flatnonzero(used[:-1])
-
     def _meta(self) -> dict[str, str]:
         s, o = self.stretch, self.stretch.origin
         values = {
-            "format": OPEN_RECORDS_SINCE if s.open_records else SAID_SINCE, "fold_version": FOLD_VERSION, "fold": o.fold,
+            "format": STORE_FORMAT, "fold_version": FOLD_VERSION, "fold": o.fold,
             "rules": s.facts.rules.name, "host": o.host, "boot_id": o.boot_id, "tip": int(o.tip), "first_seq": o.first_seq,
             "last_seq": o.last_seq, "first_ts": o.last_ts if o.first_ts is None else o.first_ts, "last_ts": o.last_ts,
             "digest": self.digest, "state_digest": self.state_digest, "parent_digest": self.parent.digest,
-            "doubts_reach_back_to": self._ended_rows.doubts_reach_back_to(),
-            "live_pages": sum(int(piece.nr_pages.sum()) for piece in live_pieces(s.tables) if piece.view == 0),
+            "doubts_reach_back_to": self._doubts.reach_back_to(),
+            "live_pages": int(s.open_runs["nr_pages"][s.open_runs["kernel_view"] == 0].sum()),
         }  # fmt: skip
         return {key: "" if value is None else str(value) for key, value in values.items()}
 
@@ -220,29 +177,6 @@ def _rows(name: str, rows: Sequence[Sequence[object]]) -> pa.Table:
     return pa.table(
         [pa.array(values, field.type) for field, values in zip(schema, by_column, strict=True)], schema=schema
     )
-
-
-def _spans(
-    runs: NDArray[np.void],
-    records: NDArray[np.void],
-    handles: NDArray[np.int32],
-    comms: NDArray[np.int64],
-    stacks: NDArray[np.int64],
-) -> pa.RecordBatch:
-    arrays = []
-    for name in _SPAN.names:
-        if name == "record":
-            arrays.append(pa.array(handles, mask=handles < 0))
-            continue
-        column = np.ascontiguousarray((runs if name in _RUN_FIELDS else records)[name])
-        if name in ("comm", "free_comm", "stack", "free_stack"):
-            used = comms if "comm" in name else stacks
-            mask = column < 0
-            column = np.searchsorted(used, column).astype(np.int32)
-        else:
-            mask = column == _SMALLEST[column.dtype]
-        arrays.append(pa.array(column, mask=mask))
-    return pa.RecordBatch.from_arrays(arrays, schema=_SPAN)
 
 
 def _values(rows: NDArray[np.void], fields: Sequence[str]) -> pa.Table:

@@ -1,7 +1,7 @@
 """The digests that make up a chain digest: over facts only, never over their transport (offsets, dense ids, frames, batches)."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -9,15 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.facts import Facts, plain
-from pagetrail.replay.fold.tables import Tables, live_pieces
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said
+from pagetrail.replay.store.packed.file_rows import FileTexts
+from pagetrail.replay.store.packed.packer import Packed
+from pagetrail.replay.store.text_id import text_id
 from pagetrail.schemas.linux.releases import rules_of
-from pagetrail.schemas.owner import RECORD_DTYPE, RUN_DTYPE, VALUE_DTYPE
+from pagetrail.schemas.owner import VALUE_DTYPE
 from pagetrail.schemas.store.sorted_rows import SortedRows
 
-_TEXT_FIELDS = ("comm", "free_comm")
-_STACK_FIELDS = ("stack", "free_stack")
-_NO_FACT = ("pages",)
 _MODELS_AT: Final[Mapping[str, Mapping[str, Any]]] = {
     "boots": {"deferred_struct_pages": None},
     "gaps": {"count": 1, "line": None},
@@ -32,68 +31,16 @@ _ROWS_AT_ONCE: Final = 1 << 16
 _VALUE_FACTS = tuple(name for name in VALUE_DTYPE.names or () if name != "field")
 
 
-def spans_digest(
-    runs: NDArray[np.void], records: NDArray[np.void], comms: Sequence[str], stack_ids: Sequence[int]
-) -> bytes:
-    """Return the BLAKE2b-256 of spans, independent of their order: stacks by their 64-bit id, comms by their text."""
-    order = np.lexsort((runs["end_seq"], records["begin_seq"], runs["pfn"], runs["kernel_view"]))
+def packed_digest(packed: Packed, texts: FileTexts) -> bytes:
+    """Return the BLAKE2b-256 of packed spans: of their columns, with the ids of the file, and of the texts behind those."""
     found = blake2b(digest_size=32)
-    for name in runs.dtype.names or ():
-        found.update(np.ascontiguousarray(runs[name][order]).tobytes())
-    _add_records(found, lambda name: [records[name][order]], comms, stack_ids)
+    for part in (packed.ended, packed.open, packed.events):
+        for column in part:
+            found.update(column.data)
+    for rows in (*texts.of_file(packed), packed.details):
+        found.update(np.ascontiguousarray(rows).data)
+    found.update(np.array(texts.identities, np.int64).data)
     return found.digest()
-
-
-def kept_spans_digest(spans: SortedRows, comms: Sequence[str], stack_ids: Sequence[int]) -> bytes:
-    """Return ``spans_digest`` of spans that are kept in one part, by pfn, begin_seq and end_seq."""
-    views = [view for view in (0, 1) if any((column == view).any() for column in spans.column("kernel_view"))]
-
-    def columns(name: str) -> Iterable[NDArray[Any]]:
-        for view in views:
-            if len(views) == 1:
-                yield from spans.column(name)
-            else:
-                pairs = zip(spans.column(name), spans.column("kernel_view"), strict=True)
-                yield from (column[of == view] for column, of in pairs)
-
-    found = blake2b(digest_size=32)
-    for name in RUN_DTYPE.names or ():
-        for column in columns(name):
-            found.update(column.tobytes())
-    _add_records(found, columns, comms, stack_ids)
-    return found.digest()
-
-
-def live_digest(tables: Tables, comms: Sequence[str], stack_ids: Sequence[int]) -> bytes:
-    """Return ``spans_digest`` of the open spans of a state: they are in its order, so they are found anew for each column.
-
-    All of them at once would take as much memory as a copy of the state.
-    """
-    found = blake2b(digest_size=32)
-    for name in RUN_DTYPE.names or ():
-        for piece in live_pieces(tables):
-            found.update(piece.runs()[name].tobytes())
-    handles = [np.zeros(0, np.int32), *(piece.handles for piece in live_pieces(tables))]
-    _add_records(found, lambda name: (tables.records[name][some] for some in handles), comms, stack_ids)
-    return found.digest()
-
-
-def _add_records(
-    found: blake2b, columns: Callable[[str], Iterable[NDArray[Any]]], comms: Sequence[str], stack_ids: Sequence[int]
-) -> None:
-    """Add records to a digest, column by column: *columns* gives the values of a field, some after others."""
-    text = np.array([_text_id(comm) for comm in comms] + [0], np.int64)
-    stack = np.array([*stack_ids, 0], np.int64)
-    for name in RECORD_DTYPE.names or ():
-        if name in _NO_FACT:
-            continue
-        for column in columns(name):
-            if name in _TEXT_FIELDS:
-                found.update(text[column].tobytes())
-            elif name in _STACK_FIELDS:
-                found.update(stack[column].tobytes())
-            else:
-                found.update(column.tobytes())
 
 
 def rows_digest(rows: NDArray[np.void]) -> bytes:
@@ -129,7 +76,7 @@ def said_digest(said: Said) -> list[bytes]:
     if not said.rows.pfn.size:
         return []
     found = blake2b(np.ascontiguousarray(said.rows.pfn).data, digest_size=32)
-    text = np.array([*map(_text_id, said.texts.texts), 0], np.int64)
+    text = np.array([*map(text_id, said.texts.texts), 0], np.int64)
     for name in said.values.dtype.names or ():
         column = said.values[name]
         column = text[column] if name in SAID_TEXTS else column
@@ -172,7 +119,3 @@ def _drop_absent(fields: dict[str, Any], added: Mapping[str, Any]) -> None:
 def join_digests(*digests: bytes) -> str:
     """Return the digest of digests, as hex."""
     return blake2b(b"".join(len(one).to_bytes(8, "little") + one for one in digests), digest_size=32).hexdigest()
-
-
-def _text_id(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)

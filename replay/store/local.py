@@ -19,9 +19,10 @@ from typing import Final
 
 from pagetrail.schemas.store.contract import LocalFile, check_name, is_name
 from pagetrail.schemas.store.space import explained
+from pagetrail.schemas.store.tables import STORE_FORMAT
 
-STORE_DIRECTORY: Final = "segments"
-"""Folder of a trail's store."""
+STORES_DIRECTORY: Final = "segments"
+"""Folder of a trail's stores: one for each format, and beside them the hosts of a store of a format before 5."""
 
 LOCK_SUFFIX: Final = ".lock"
 """Suffix of the locks beside the files (``replay.store.lock``): they are not listed or published."""
@@ -35,7 +36,13 @@ _DRAFT_OF = re.compile(re.escape(_DRAFT) + r"(.*)\.\d+-[0-9a-f]{12}.*", re.DOTAL
 
 def store_of(trail: Path) -> "LocalStore":
     """Return the store of a trail on this machine."""
-    return LocalStore(trail / STORE_DIRECTORY)
+    return LocalStore(trail / STORES_DIRECTORY / f"v{STORE_FORMAT}")
+
+
+def has_store_of_another_format(trail: Path) -> bool:
+    """Return whether a trail has a store that another version of pagetrail made, in a format of its own."""
+    stores = trail / STORES_DIRECTORY
+    return stores.is_dir() and any(one.is_dir() and one.name != f"v{STORE_FORMAT}" for one in stores.iterdir())
 
 
 @dataclass(frozen=True, slots=True)

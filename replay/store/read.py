@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS
 from pagetrail.replay.store.databases import Attachment, Instance
+from pagetrail.replay.store.packed.unpack import FileRows
 from pagetrail.schemas.errors import SegmentDamaged, SegmentGone, TrailTooNew
-from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64, RECORD_DTYPE, RUN_DTYPE
+from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64
 from pagetrail.schemas.store.contract import LocalFile, Store
-from pagetrail.schemas.store.tables import STORE_FORMAT
+from pagetrail.schemas.store.tables import STORE_FORMAT, VIEWS
 
 _HEADER_BYTES = 3 * 4096
 """Bytes before a DuckDB file's first block: the main header and two database headers."""
@@ -47,12 +48,21 @@ class Held:
             self._attachment = Attachment(_DATABASES, file.path, "READ_ONLY")
         with self.connection() as db:
             _check_size(db, file, store.where(name))
+            _check_views(db, store.where(name))
+
+        self._rows: FileRows | None = None
 
     @contextmanager
     def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Give a connection for which the file is the database: see ``Attachment.connection``."""
         with self._attachment.connection() as db:
             yield db
+
+    def rows(self, db: duckdb.DuckDBPyConnection) -> FileRows:
+        """Return what is read once of the rows of the file."""
+        if self._rows is None:
+            self._rows = FileRows(db)
+        return self._rows
 
 
 _HELD: Final[weakref.WeakValueDictionary[str, Held]] = weakref.WeakValueDictionary()
@@ -122,6 +132,14 @@ def _check_size(db: duckdb.DuckDBPyConnection, file: LocalFile, where: str) -> N
         raise SegmentDamaged(path=where, reason=f"{file.size} bytes of {whole}: it is cut short")
 
 
+def _check_views(db: duckdb.DuckDBPyConnection, where: str) -> None:
+    """Check that nothing is a view but what a segment has as one: a view in place of a table would be asked whatever it says."""
+    query = "SELECT view_name FROM duckdb_views() WHERE database_name = current_database() AND NOT internal"
+    others = sorted(name for (name,) in db.execute(query).fetchall() if name not in VIEWS)
+    if others:
+        raise SegmentDamaged(path=where, reason=f"{', '.join(others)}: expected tables, found views")
+
+
 def meta(db: duckdb.DuckDBPyConnection, where: str) -> dict[str, str]:
     """Return the table ``meta`` of a segment, after a check of its format; *where* is its place in messages."""
     found: dict[str, str] = dict(db.execute("SELECT key, value FROM meta").fetchall())
@@ -129,12 +147,11 @@ def meta(db: duckdb.DuckDBPyConnection, where: str) -> dict[str, str]:
         raise SegmentDamaged(path=where, reason="no format in its table meta")
     if int(found["format"]) > STORE_FORMAT:
         raise TrailTooNew(path=where, found=int(found["format"]), supported=STORE_FORMAT)
+    if int(found["format"]) < STORE_FORMAT:
+        raise SegmentDamaged(
+            path=where, reason=f"its format is {found['format']}, and its place is of format {STORE_FORMAT}"
+        )
     return found
-
-
-def arrays(rows: pa.Table) -> tuple[NDArray[np.void], NDArray[np.void]]:
-    """Return rows of ``spans`` or ``live`` as runs and records; null becomes absent."""
-    return columns(rows, RUN_DTYPE), columns(rows, RECORD_DTYPE)
 
 
 def columns(rows: pa.Table, dtype: np.dtype[np.void]) -> NDArray[np.void]:

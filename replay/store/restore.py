@@ -1,6 +1,7 @@
 """Restoring a stream from its last file, so that replay can resume."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,9 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.coverage import Coverage
+from pagetrail.replay.facts.doubts_aside import MOST_DOUBTS
 from pagetrail.replay.facts.facts import from_plain, is_of_an_open_call
 from pagetrail.replay.fold.decode import TextTable
-from pagetrail.replay.fold.ended import MOST_ENDED
 from pagetrail.replay.fold.notice_jit import keep_doubt
 from pagetrail.replay.fold.options import STATE_OPTIONS, write_rules
 from pagetrail.replay.fold.section_jit import place_runs
@@ -24,10 +25,11 @@ from pagetrail.replay.fold.tables import (
     LIVE,
     MOVES,
     QUARANTINE,
-    RUNS,
     SPARE,
     Tables,
+    no_events,
     with_doubted,
+    with_events,
     with_records,
 )
 from pagetrail.replay.rules.dumped.noting import without_ended
@@ -39,15 +41,19 @@ from pagetrail.replay.rules.sections import Sections, place
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.replay.store.content import Link
 from pagetrail.replay.store.open_records import SELECT_VALUES, open_records
+from pagetrail.replay.store.packed.unpack import Columns, FileRows, arrays_of, unpacked
 from pagetrail.replay.store.place import StreamPlace
-from pagetrail.replay.store.read import arrays, columns, give_back, meta, opened
+from pagetrail.replay.store.read import columns, give_back, meta, opened
 from pagetrail.replay.store.state_digest import EndedSums
 from pagetrail.schemas.errors import SegmentGone
 from pagetrail.schemas.owner import (
+    ABSENT64,
+    ACT_FIELDS,
+    DETAIL_FIELDS,
     DOUBT_DTYPE,
+    ENDED_RUN_DTYPE,
     OPEN_END,
-    RECORD_DTYPE,
-    RUN_DTYPE,
+    OWNER_FIELDS,
     STAMP_DTYPE,
     VALUE_DTYPE,
     VALUE_SAID_DTYPE,
@@ -55,7 +61,7 @@ from pagetrail.schemas.owner import (
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.kept_rows import KeptRows
 from pagetrail.schemas.store.names import StoreFile
-from pagetrail.schemas.store.tables import LARGE_SPANS, SAID_SINCE
+from pagetrail.schemas.store.tables import LARGE_SPANS
 from pagetrail.schemas.structs import whole
 
 _LOOKS: Final = 5
@@ -122,17 +128,18 @@ def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:
         if (view := saved["view"]) is not None:
             state.baseline = OpenBaseline.from_plain(view, open_records(db, view))
         _restore_texts(state, db)
-        _restore_live(state, db, saved)
+        kinds = FileRows(db)
+        _restore_events(state, db, kinds, tip=file.tip)
+        _restore_live(state, db, kinds, saved)
         if file.tip:
-            _restore_closed(state, db)
+            _restore_noted(state, db)
             engine.segment_first_seq, engine.segment_first_ts = saved["segment_first_seq"], saved["segment_first_ts"]
         else:
-            state.tables.counts[EVENTS] = 0
+            state.begin_segment()
             engine.segment_first_seq, engine.segment_first_ts = int(header["last_seq"]) + 1, None
         _restore_anomalies(state, db)
         _restore_values(state, db, tip=file.tip)
-        if int(header["format"]) >= SAID_SINCE:
-            _restore_said(state, db, tip=file.tip)
+        _restore_said(state, db, tip=file.tip)
     if state.baseline is not None or state.tables.counts[LIVE] >= LARGE_SPANS:
         give_back()
     digest = header["parent_digest" if file.tip else "digest"]
@@ -155,7 +162,7 @@ def _restore_texts(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
         state.stacks.add(*row)
 
 
-def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, saved: dict[str, Any]) -> None:
+def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, kinds: FileRows, saved: dict[str, Any]) -> None:
     for section in state.facts.sections:
         if section.end_seq == OPEN_END:
             state.tables = place(state.tables, section.section_nr, section.generation)
@@ -165,12 +172,12 @@ def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, saved: dict
         generation=generation,
         slot=np.concatenate([t.slot, np.full(generation.size - t.slot.size, -1, np.int32)]),
     )
-    found = db.sql("SELECT DISTINCT record FROM live ORDER BY record").to_arrow_table()["record"].to_numpy()
+    found = db.sql("SELECT DISTINCT begin_event FROM open_runs ORDER BY begin_event").to_arrow_table()[0].to_numpy()
     size = int(found.size)
     t = with_records(t, size + _SPARE_RECORDS)
     t.counts[SPARE], t.counts[LIVE] = t.records.shape[0] - size, size
     t.spare[: t.counts[SPARE]] = np.arange(t.records.shape[0] - 1, size - 1, -1, dtype=np.int32)
-    _restore_spans(t, db, found)
+    _restore_spans(t, db, kinds, found)
     counts = saved["counts"]
     for index in (EVENTS, LAST_TS, LAST_SEQ):
         t.counts[index] = counts[index]
@@ -184,47 +191,76 @@ def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, saved: dict
     state.tables = t
 
 
-def _restore_spans(t: Tables, db: duckdb.DuckDBPyConnection, found: NDArray[np.int32]) -> None:
-    """Restore the open spans, some at a time; *found* are the numbers of their records in the file."""
-    for batch in db.sql("SELECT * FROM live").to_arrow_reader(_ROWS_AT_ONCE):
-        runs, records = arrays(pa.Table.from_batches([batch]))
-        handles = np.searchsorted(found, batch["record"].to_numpy()).astype(np.int32)
+def _restore_spans(t: Tables, db: duckdb.DuckDBPyConnection, kinds: FileRows, found: NDArray[np.int32]) -> None:
+    """Restore the open spans, some at a time; *found* are the numbers of the events that began them, one a record."""
+    for start in range(0, _count(db, "open_runs"), _ROWS_AT_ONCE):
+        index = arrays_of(_rows_from(db, "open_runs", start))
+        index["end_event"] = np.full(index["pfn"].size, -1, np.int32)
+        runs, records = unpacked(db, kinds, index)
+        handles = np.searchsorted(found, index["begin_event"]).astype(np.int32)
         before = t.records["pages"][handles]
         whole(t.records)[handles] = whole(records)
-        t.records["pages"][handles] = before
+        t.records["pages"][handles], t.records["event"][handles] = before, index["begin_event"]
         pfn, nr_pages, kernel_view = (np.ascontiguousarray(runs[name]) for name in ("pfn", "nr_pages", "kernel_view"))
         place_runs(t, pfn, nr_pages, kernel_view, handles)
 
 
-def _restore_closed(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
+def _restore_events(state: StreamState, db: duckdb.DuckDBPyConnection, kinds: FileRows, *, tip: bool) -> None:
+    """Restore the events of the file; from a tip, also the runs that ended: their segment is not sealed yet."""
+    runs = np.zeros(_count(db, "ended_runs") if tip else 0, ENDED_RUN_DTYPE)
+    _fill(runs, db, "ended_runs", runs.size)
+    events = no_events(_count(db, "events"))
+    _fill(events._asdict(), db, "events", events.seq.size)
+    names = ", ".join(DETAIL_FIELDS)
+    details = arrays_of(db.sql(f"SELECT {names} FROM details ORDER BY rowid").to_arrow_table())
+    state.tables = with_events(
+        state.tables, runs=runs, events=events, acts=_wide(kinds.acts, ACT_FIELDS), owners=_wide(kinds.owners, OWNER_FIELDS),
+        details=np.ascontiguousarray(np.stack([details[name] for name in DETAIL_FIELDS], axis=1)),
+    )  # fmt: skip
+
+
+def _fill(
+    rows: NDArray[np.void] | Mapping[str, NDArray[Any]], db: duckdb.DuckDBPyConnection, table: str, size: int
+) -> None:
+    """Fill the columns of *rows* with those of a table, some at a time."""
+    for start in range(0, size, _ROWS_AT_ONCE):
+        for name, column in arrays_of(_rows_from(db, table, start)).items():
+            rows[name][start : start + column.size] = column
+
+
+def _wide(columns: Columns, fields: Sequence[str]) -> NDArray[np.int64]:
+    """Return the columns of acts or owners as rows of 64-bit numbers, without that of nothing, which is the last."""
+    found = np.zeros((columns[fields[0]].size - 1, len(fields)), np.int64)
+    for i, name in enumerate(fields):
+        column = columns[name][:-1]
+        found[:, i] = column
+        found[column == np.iinfo(column.dtype).min, i] = ABSENT64
+    return found
+
+
+def _rows_from(db: duckdb.DuckDBPyConnection, table: str, start: int) -> pa.Table:
+    where = f"rowid >= {start:d} AND rowid < {start + _ROWS_AT_ONCE:d}"
+    return db.sql(f"SELECT * FROM {table} WHERE {where} ORDER BY rowid").to_arrow_table()
+
+
+def _count(db: duckdb.DuckDBPyConnection, table: str) -> int:
+    return int(db.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
+
+
+def _restore_noted(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
+    """Restore the doubts, the quarantined events and the differences of a tip, whose segment is not sealed yet."""
     t = state.tables
-    if _is_large(db):
-        _restore_aside(state, db)
-        runs, records, doubts = np.zeros(0, RUN_DTYPE), np.zeros(0, RECORD_DTYPE), np.zeros(0, DOUBT_DTYPE)
+    doubts = np.zeros(0, DOUBT_DTYPE)
+    if _count(db, "doubts") > MOST_DOUBTS:
+        for batch in db.sql("SELECT * FROM doubts").to_arrow_reader(_ROWS_AT_ONCE):
+            state.doubts_aside.add(_without_open_calls(columns(pa.Table.from_batches([batch]), DOUBT_DTYPE)))
     else:
-        runs, records = arrays(db.sql("SELECT * FROM spans").to_arrow_table())
         doubts = _without_open_calls(columns(db.sql("SELECT * FROM doubts").to_arrow_table(), DOUBT_DTYPE))
     quarantined = np.array(db.execute("SELECT * FROM quarantined").fetchall(), np.int64).reshape(-1, 4)
-    t = t._replace(
-        runs=np.concatenate([runs, t.runs]), closed=np.concatenate([records, t.closed]),
-        doubts=np.concatenate([doubts, t.doubts]), quarantine=np.concatenate([quarantined, t.quarantine]),
-    )  # fmt: skip
-    t.counts[RUNS], t.counts[DOUBTS], t.counts[QUARANTINE] = runs.size, doubts.size, quarantined.shape[0]
+    t = t._replace(doubts=np.concatenate([doubts, t.doubts]), quarantine=np.concatenate([quarantined, t.quarantine]))
+    t.counts[DOUBTS], t.counts[QUARANTINE] = doubts.size, quarantined.shape[0]
     state.tables = t
     state.differences = _restore_differences(db)
-
-
-def _is_large(db: duckdb.DuckDBPyConnection) -> bool:
-    """Return whether so much has ended that it is not taken into memory."""
-    counts = db.execute("SELECT (SELECT count(*) FROM spans), (SELECT count(*) FROM doubts)").fetchall()[0]
-    return bool(max(counts) > MOST_ENDED)
-
-
-def _restore_aside(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
-    for batch in db.sql("SELECT * FROM spans").to_arrow_reader(_ROWS_AT_ONCE):
-        state.ended.spans.add(*arrays(pa.Table.from_batches([batch])))
-    for batch in db.sql("SELECT * FROM doubts").to_arrow_reader(_ROWS_AT_ONCE):
-        state.ended.add_doubts(_without_open_calls(columns(pa.Table.from_batches([batch]), DOUBT_DTYPE)))
 
 
 def _without_open_calls(doubts: NDArray[np.void]) -> NDArray[np.void]:

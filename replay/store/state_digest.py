@@ -18,21 +18,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.replay.fold.tables import Tables, live_pieces
-from pagetrail.schemas.owner import DOUBT_DTYPE, RECORD_DTYPE, RUN_DTYPE, VALUE_DTYPE
+from pagetrail.schemas.owner import DOUBT_DTYPE, VALUE_DTYPE
 from pagetrail.schemas.store.sorted_rows import SortedRows
-from pagetrail.schemas.structs import taken
 
 _U64 = NDArray[np.uint64]
 
-_TEXTS: Final = ("comm", "free_comm")
-_STACKS: Final = ("stack", "free_stack")
 _RANGE: Final = ("pfn", "nr_pages")
-_SPAN: Final = tuple(n for n in (RECORD_DTYPE.names or ()) if n != "pages") + tuple(
-    n for n in (RUN_DTYPE.names or ()) if n not in _RANGE
-)
-"""The fields of a span that are hashed for each of its pages: without ``pages``, which counts references to a record."""
-
 _DOUBT: Final = tuple(n for n in (DOUBT_DTYPE.names or ()) if n not in _RANGE)
 _VALUE: Final = tuple(n for n in (VALUE_DTYPE.names or ()) if n not in (*_RANGE, "field"))
 _QUARANTINED: Final = ("seq", "order", "kind")
@@ -41,7 +32,7 @@ _AT_ONCE: Final = 1 << 15
 """Ended spans, or doubts, that are summed at once: their columns as 64 bits take twice as much as they do."""
 
 _MASK: Final = (1 << 64) - 1
-_ABSENT: Final = np.uint64(0x9E3779B97F4A7C15)
+ABSENT_HASHED: Final = np.uint64(0x9E3779B97F4A7C15)
 _INVERSE_OF_3: Final = np.uint64(pow(3, -1, 1 << 64))
 
 
@@ -80,34 +71,6 @@ class EndedSums:
         return cls(**{name: int(text, 16) for name, text in saved.items()})
 
 
-def spans_sum(runs: NDArray[np.void], records: NDArray[np.void], comms: Sequence[str], stack_ids: Sequence[int]) -> int:
-    """Return the sum over spans, row by row RUN_DTYPE and RECORD_DTYPE, without those that cover no instant.
-
-    Comms are hashed by their text and stacks by their 64-bit id, because dense ids differ from replay to replay.
-    """
-    pieces = (slice(start, start + _AT_ONCE) for start in range(0, runs.size, _AT_ONCE))
-    return _spans_sum(((runs[piece], records[piece]) for piece in pieces), comms, stack_ids)
-
-
-def kept_spans_sum(spans: SortedRows, comms: Sequence[str], stack_ids: Sequence[int]) -> int:
-    """Return ``spans_sum`` of kept spans."""
-    return _spans_sum(((runs, records) for runs, records in spans.pieces()), comms, stack_ids)
-
-
-def live_sum(tables: Tables, comms: Sequence[str], stack_ids: Sequence[int]) -> int:
-    """Return ``spans_sum`` of the open spans of a state."""
-    pieces = ((piece.runs(), taken(tables.records, piece.handles)) for piece in live_pieces(tables))
-    return _spans_sum(pieces, comms, stack_ids)
-
-
-def _spans_sum(
-    pieces: Iterable[tuple[NDArray[np.void], NDArray[np.void]]], comms: Sequence[str], stack_ids: Sequence[int]
-) -> int:
-    texts = np.array([*(_name(comm) for comm in comms), 0], np.uint64)
-    stacks = np.array([*(stack_id & _MASK for stack_id in stack_ids), 0], np.uint64)
-    return _in_all(_some_spans_sum(runs, records, texts, stacks) for runs, records in pieces)
-
-
 def _in_all(sums: Iterable[int]) -> int:
     """Return the sum of sums over some rows each: of both halves by itself."""
     low = high = 0
@@ -116,26 +79,11 @@ def _in_all(sums: Iterable[int]) -> int:
     return low | high << 64
 
 
-def _some_spans_sum(runs: NDArray[np.void], records: NDArray[np.void], texts: _U64, stacks: _U64) -> int:
-    lasted = records["begin_seq"] != runs["end_seq"]
-    if not lasted.all():
-        runs, records = taken(runs, lasted), taken(records, lasted)
-    columns: dict[str, NDArray[Any]] = {}
-    for name in _SPAN:
-        column = (runs if name in (RUN_DTYPE.names or ()) else records)[name]
-        if name in _TEXTS or name in _STACKS:
-            hashes = (texts if name in _TEXTS else stacks)[column]
-            columns[name] = np.where(column < 0, _ABSENT, hashes)
-        else:
-            columns[name] = _wide(column)
-    return _ranges_sum(columns, runs["pfn"], runs["nr_pages"])
-
-
 def values_sum(rows: NDArray[np.void], fields: Sequence[str]) -> int:
     """Return the sum over spans of page_ext's clients, VALUE_DTYPE; *fields* are the names of their fields."""
     rows = rows[rows["begin_seq"] != rows["end_seq"]]
-    names = np.array([*(_name(field) for field in fields), 0], np.uint64)
-    columns = {name: _wide(rows[name]) for name in _VALUE} | {"field": names[rows["field"]]}
+    names = np.array([*(name_hash(field) for field in fields), 0], np.uint64)
+    columns = {name: wide(rows[name]) for name in _VALUE} | {"field": names[rows["field"]]}
     return _ranges_sum(columns, rows["pfn"], rows["nr_pages"])
 
 
@@ -143,7 +91,7 @@ def doubts_sum(rows: NDArray[np.void]) -> int:
     """Return the sum over doubts: DOUBT_DTYPE."""
     pieces = (rows[start : start + _AT_ONCE] for start in range(0, rows.size, _AT_ONCE))
     return _in_all(
-        _ranges_sum({name: _wide(some[name]) for name in _DOUBT}, some["pfn"], some["nr_pages"]) for some in pieces
+        _ranges_sum({name: wide(some[name]) for name in _DOUBT}, some["pfn"], some["nr_pages"]) for some in pieces
     )
 
 
@@ -155,7 +103,7 @@ def kept_doubts_sum(doubts: SortedRows) -> int:
 def quarantined_sum(rows: NDArray[np.int64]) -> int:
     """Return the sum over quarantined events: (n, 4) seq, pfn, order, Anomaly."""
     seq, pfn, order, kind = np.asarray(rows, np.int64).reshape(-1, 4).T
-    columns = dict(zip(_QUARANTINED, map(_wide, (seq, order, kind)), strict=True))
+    columns = dict(zip(_QUARANTINED, map(wide, (seq, order, kind)), strict=True))
     return _ranges_sum(columns, pfn, np.ones(pfn.size, np.int64))
 
 
@@ -167,14 +115,14 @@ def _ranges_sum(columns: Mapping[str, _U64], pfn: NDArray[np.int64], nr_pages: N
     """
     rows = np.zeros(pfn.size, np.uint64)
     for name, column in columns.items():
-        rows += _mixed(column ^ np.uint64(_name(name)))
+        rows += mixed(column ^ np.uint64(name_hash(name)))
     first, count = pfn.astype(np.uint64), nr_pages.astype(np.uint64)
     pairs, squares = _below(count)
     linear = count * first + pairs
     quadratic = count * first * first + np.uint64(2) * first * pairs + squares
     halves = []
     for lane in ("low", "high"):
-        a, b, c = (_mixed(rows + np.uint64(_name(f"{lane} {power}"))) for power in range(3))
+        a, b, c = (mixed(rows + np.uint64(name_hash(f"{lane} {power}"))) for power in range(3))
         halves.append(int(np.sum(a * count + b * linear + c * quadratic, dtype=np.uint64)))
     return halves[0] | halves[1] << 64
 
@@ -187,17 +135,18 @@ def _below(count: _U64) -> tuple[_U64, _U64]:
     return pairs, pairs * (count + before) * _INVERSE_OF_3
 
 
-def _wide(column: NDArray[Any]) -> _U64:
+def wide(column: NDArray[Any]) -> _U64:
     """Return integers as 64 bits; absent has the same value for every width."""
-    return np.where(column == np.iinfo(column.dtype).min, _ABSENT, column.astype(np.int64).view(np.uint64))
+    return np.where(column == np.iinfo(column.dtype).min, ABSENT_HASHED, column.astype(np.int64).view(np.uint64))
 
 
-def _mixed(x: _U64) -> _U64:
+def mixed(x: _U64) -> _U64:
     """Apply the finalizer of splitmix64 to each value."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(x ^ (x >> np.uint64(31)))
 
 
-def _name(text: str) -> int:
+def name_hash(text: str) -> int:
+    """Return the hash of a text: of the name of a field, or of a value that is one."""
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")

@@ -3,9 +3,12 @@
 Source: include/linux/mmzone.h, unless a line names another file.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
+
+from pagetrail.schemas.errors import BadArgument
 
 PAGE_SHIFT: Final = 12
 """log2 of a page's bytes on x86_64. Source: arch/x86/include/asm/page_types.h (Linux 6.1)."""
@@ -48,6 +51,11 @@ MIGRATETYPE_NAMES: Final = ("Unmovable", "Movable", "Reclaimable", "HighAtomic",
 
 Source: include/linux/mmzone.h, enum migratetype; mm/page_alloc.c, migratetype_names (Linux 6.1).
 """
+
+MIGRATE_UNMOVABLE: Final = 0
+MIGRATE_MOVABLE: Final = 1
+MIGRATE_RECLAIMABLE: Final = 2
+"""Numbers of the first three of ``MIGRATETYPE_NAMES``, which gfp flags ask for. Source: include/linux/mmzone.h (Linux 6.1)."""
 
 MemoryModel = Literal["SPARSEMEM", "FLATMEM"]
 
@@ -104,3 +112,24 @@ def node_spans(zones: Iterable[NodeSpan]) -> list[NodeSpan]:
         low, high = min(was.start_pfn, zone.start_pfn), max(was.stop_pfn, zone.stop_pfn)
         found[zone.node] = NodeSpan(zone.node, max(low, 0), high)
     return sorted(span for span in found.values() if span.start_pfn < span.stop_pfn)
+
+
+_NUMBER: Final = re.compile(r"\d{1,99}|0[xX][0-9a-fA-F]{1,99}", re.ASCII)
+
+
+def parse_pfn(text: str, *, page_shift: int | None = None) -> int:
+    """Return a page frame number: *text* is one, decimal or 0x hex; with *page_shift* it is a physical address.
+
+    Raises
+    ------
+    BadArgument
+        It is neither.
+    """
+    value = -1
+    if _NUMBER.fullmatch(text):
+        value = int(text, 16 if text[:2] in ("0x", "0X") else 10)
+    limit = PFN_LIMIT << (page_shift or 0)
+    if not 0 <= value < limit:
+        what = "a page frame number" if page_shift is None else "a physical address"
+        raise BadArgument(f"{text!r}: expected {what} of 64-bit memory, decimal or 0x hex: 0 to {limit - 1:#x}")
+    return value >> (page_shift or 0)

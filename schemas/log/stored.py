@@ -23,7 +23,7 @@ class StoredRecording:
     begin
         Its first event. Its ``reader`` is null where it is from before readers had versions. Null: the log no longer holds it.
     version
-        Version of the events of its frames.
+        Version of its frames.
     end
         Its last event; null: the log does not hold all of it.
     first_ts, last_ts
@@ -44,8 +44,8 @@ class StoredRecording:
     frames: int
 
     def is_made_by(self, reader: int) -> bool:
-        """Return whether *reader* made it; where its first event is gone, whether its frames are as new as those of *reader*."""
-        return self.version == SCHEMA_VERSION if self.begin is None else self.begin.reader == reader
+        """Return whether *reader* made it; where its first event is gone, whether its events are as new as those of *reader*."""
+        return self.version >= SCHEMA_VERSION if self.begin is None else self.begin.reader == reader
 
 
 def superseded_by(first: bytes) -> str | None:

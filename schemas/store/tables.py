@@ -1,8 +1,9 @@
 """The tables of a segment, column by column with units.
 
-A segment is one DuckDB file. ``spans`` and ``live`` have the same columns; together they hold every span that covers an
-instant of the segment, which is (last event of its parent, own last event]. A row covers stream_seq S if
-``begin_seq <= S < end_seq``, and instant T (every event up to and including T) if ``begin_ts <= T < end_ts``.
+A segment is one DuckDB file. It has each fact once: runs of pages, and the events that began and ended their spans. ``spans`` and
+``live`` are views over them with the same columns; together they hold every span that covers an instant of the segment, which is
+(last event of its parent, own last event]. A row covers stream_seq S if ``begin_seq <= S < end_seq``, and instant T (every event up
+to and including T) if ``begin_ts <= T < end_ts``.
 """
 
 from dataclasses import dataclass
@@ -11,20 +12,15 @@ from typing import Final
 
 import pyarrow as pa
 
-STORE_FORMAT: Final = 4
-"""The latest version of these tables. A pagetrail refuses files of a later one; a file has the first version that can hold it.
+STORE_FORMAT: Final = 5
+"""The version of these tables, which is also in the names of the store: a pagetrail reads no other.
 
 3: what dumps said of pages beside their owners.
 4: a file that ends within a dump has the dump's records so far in rows of their own.
+5: spans are runs of pages and the events that begin and end them; ``spans`` and ``live`` are views.
 """
 
-SAID_SINCE: Final = 3
-"""The format since which segments have the tables ``said``, ``said_values``, ``said_stamps`` and ``said_texts``."""
-
-OPEN_RECORDS_SINCE: Final = 4
-"""The format of files that end within a dump: earlier ones have all its records so far in one value of the table ``state``."""
-
-FOLD_VERSION: Final = 7
+FOLD_VERSION: Final = 8
 """Version of the rules of replay. Another version makes other segments, beside the old ones.
 
 3: when coverage ends for one CPU, it ends for all (2 ignored the CPUs of a declaration).
@@ -35,33 +31,37 @@ may stamp in two ways, are in doubt; a migrated page has no earlier reason.
 6: a page that was migrated has the reason that its recording gives.
 7: the same rules; the sums of the state digest no longer depend on where segments end (a carry went from one half to the other
 where two segments were added), so sums of version 6 cannot be continued.
+8: the same rules; a segment ends where its events are more than a million, and more than four times the open spans.
 """
 
-DIGEST_VERSION: Final = 2
+DIGEST_VERSION: Final = 3
 """Version of what a chain digest covers, and how. It is not the rules' version: rules that find the same facts in a log make the
 same digests.
+
+3: runs and events, as they are in the file.
 """
 
 BLOCK_SIZE: Final = 16_384
 """DuckDB's smallest block: a tip of an idle host takes tens of kilobytes, not megabytes."""
 
-LARGE_BLOCK_SIZE: Final = 65_536
+LARGE_BLOCK_SIZE: Final = 262_144
 """The blocks of a segment of many spans. It is a third smaller than with small blocks, of each of which DuckDB keeps a kilobyte."""
 
 LARGE_SPANS: Final = 1 << 17
 """From so many spans on, a segment has large blocks."""
 
-ROW_GROUP_SIZE: Final = 16_384
+ROW_GROUP_SIZE: Final = 122_880
 """Rows of a table that DuckDB writes, and reads, at once: a writer holds some row groups of each of its threads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table of a segment: (name, DuckDB type, comment) for each column."""
+    """One table of a segment: (name, DuckDB type, comment) for each column; with *select*, a view over others."""
 
     name: str
     doc: str
     columns: tuple[tuple[str, str, str], ...]
+    select: str = ""
 
 
 _SPAN: Final = (
@@ -108,12 +108,86 @@ _SPAN: Final = (
     ("record", "INTEGER", "runs with the same number belong to one span (live only; within this file)"),
 )
 
+_OF_SPAN: Final = {column[0]: column for column in _SPAN}
+
+
+def _of_span(*names: str) -> tuple[tuple[str, str, str], ...]:
+    return tuple(_OF_SPAN[name] for name in names)
+
+
+_RUN: Final = (
+    ("pfn", "BIGINT", "page frame number of the first page"),
+    ("nr_pages", "INTEGER", "pages"),
+    ("begin_event", "INTEGER", "row of events: what began the span"),
+    *_of_span("generation", "kernel_view"),
+)
+
+_DERIVED: Final = {
+    "pfn": "r.pfn", "nr_pages": "CAST(r.nr_pages AS BIGINT)", "generation": "r.generation", "kernel_view": "r.kernel_view",
+    "block_pfn": "coalesce(d.block_pfn, CASE WHEN a.\"order\" > 0 THEN (r.pfn >> a.\"order\") << a.\"order\" ELSE r.pfn END)",
+    "alloc_ts": "b.ts - b.age", "begin_seq": "b.seq", "begin_ts": "b.ts", "evidence_ts": "coalesce(d.evidence_ts, b.ts)",
+}  # fmt: skip
+_FROM_ACTS: Final = (
+    "order",
+    "state",
+    "free_pid",
+    "free_tgid",
+    "free_comm",
+    "free_stack",
+    "evidence",
+    "how",
+    "cpu",
+    "unordered",
+)
+_FROM_DETAILS: Final = ("ts_nsec", "free_ts_nsec", "src_pfn")
+_ENDS: Final = {
+    "spans": {"end_seq": "e.seq", "end_ts": "e.ts", "end_how": "w.how", "record": "CAST(NULL AS INTEGER)"},
+    "live": {
+        "end_seq": f"CAST({(1 << 63) - 1} AS BIGINT)", "end_ts": f"CAST({(1 << 63) - 1} AS BIGINT)",
+        "end_how": "CAST(0 AS TINYINT)", "record": "r.begin_event",
+    },
+}  # fmt: skip
+
+
+def span_rows(name: str) -> str:
+    """Return the query behind the view ``spans`` or ``live``. pagetrail itself asks it, and not the view of a file."""
+
+    def column(field: str) -> str:
+        found = (_DERIVED | _ENDS[name]).get(field)
+        if found is None:
+            found = f'{"a" if field in _FROM_ACTS else "d" if field in _FROM_DETAILS else "o"}."{field}"'
+        return f'{found} AS "{field}"'
+
+    columns = ", ".join(column(field) for field, _, _ in _SPAN)
+    kinds = "JOIN acts a ON a.id = b.act LEFT JOIN owners o ON o.id = b.owner LEFT JOIN details d ON d.id = b.detail"
+    ended = "ended_runs r JOIN events e ON e.rowid = r.end_event JOIN acts w ON w.id = e.act"
+    runs = ended if name == "spans" else "open_runs r"
+    return f"SELECT {columns} FROM {runs} JOIN events b ON b.rowid = r.begin_event {kinds}"  # noqa: S608 (names of ours)
+
+
 TABLES: Final = (
     Table("meta", "Properties of this file, as text by key.", (("key", "VARCHAR", "name"), ("value", "VARCHAR", "value"))),
     Table("words", "The codes of the columns state, evidence, how, end_how and reason.", (
         ("field", "VARCHAR", "column"), ("code", "INTEGER", "value in the column"), ("word", "VARCHAR", "its meaning"))),
-    Table("spans", "Every span that ended within the segment, sorted by (pfn, begin_seq).", _SPAN),
-    Table("live", "Every span open at the segment's end, sorted by (kernel_view, pfn).", _SPAN),
+    Table("ended_runs", "Every run of pages whose span ended within the segment, sorted by (pfn, end).", (
+        *_RUN, ("end_event", "INTEGER", "row of events: what ended the span"))),
+    Table("open_runs", "Every run of pages whose span is open at the segment's end, sorted by (kernel_view, pfn).", _RUN),
+    Table("events", "What began and ended spans, in the order of their events; other tables have the numbers of these rows.", (
+        ("seq", "BIGINT", "stream_seq of the event"), ("ts", "BIGINT", "ns, trace clock"),
+        ("act", "INTEGER", "id in acts: what happened"),
+        ("owner", "INTEGER", "id in owners: whose pages they became, or were last; null: no span began"),
+        ("age", "BIGINT", "ns since that owner allocated; null: unknown"),
+        ("detail", "INTEGER", "id in details; null: there is none"))),
+    Table("acts", "What happened to pages.", (("id", "INTEGER", "as in events"), *_of_span(
+        "state", "evidence", "how", "cpu", "order", "unordered", "free_pid", "free_tgid", "free_comm", "free_stack"))),
+    Table("owners", "Owners.", (("id", "INTEGER", "as in events"), *_of_span(
+        "pid", "tgid", "comm", "gfp_mask", "migratetype", "stack", "migrate_reason"))),
+    Table("details", "What only some events have.", (("id", "INTEGER", "as in events"),
+        ("block_pfn", "BIGINT", "first page of the block; null: that of the run, rounded down to its order"),
+        ("evidence_ts", "BIGINT", "ns, trace clock: time of the evidence; null: that of the event"),
+        *_of_span("ts_nsec", "free_ts_nsec", "src_pfn"))),
+    Table("spans", "Every span that ended within the segment.", _SPAN, span_rows("spans")),
+    Table("live", "Every span open at the segment's end.", _SPAN, span_rows("live")),
     Table("sections", "Sections and their page_ext extensions through time.", (
         ("section_nr", "BIGINT", "section: pfn divided by pages a section"),
         ("generation", "INTEGER", "number of extensions that the section has had, including this one"),
@@ -226,13 +300,25 @@ def arrow_schema(name: str) -> pa.Schema:
     return pa.schema([(column, _ARROW[kind]) for column, kind, _ in TABLE[name].columns])
 
 
+VIEWS: Final = tuple(table.name for table in TABLES if table.select)
+"""The views."""
+
+STORED: Final = tuple(table.name for table in TABLES if not table.select)
+"""The tables that are no views."""
+
+
 def ddl() -> list[str]:
-    """Return the statements that create a segment's tables, with a comment on each table and column."""
+    """Return the statements that create a segment's tables and views, with a comment on each of them and of their columns."""
     statements = []
     for table in TABLES:
-        columns = ", ".join(f'"{name}" {kind}' for name, kind, _ in table.columns)
-        statements.append(f'CREATE TABLE "{table.name}" ({columns})')
-        statements.append(f"COMMENT ON TABLE \"{table.name}\" IS '{_quoted(table.doc)}'")
+        if table.select:
+            kind = "VIEW"
+            statements.append(f'CREATE VIEW "{table.name}" AS {table.select}')
+        else:
+            kind = "TABLE"
+            columns = ", ".join(f'"{name}" {of}' for name, of, _ in table.columns)
+            statements.append(f'CREATE TABLE "{table.name}" ({columns})')
+        statements.append(f"COMMENT ON {kind} \"{table.name}\" IS '{_quoted(table.doc)}'")
         statements += [
             f'COMMENT ON COLUMN "{table.name}"."{name}" IS \'{_quoted(doc)}\'' for name, _, doc in table.columns
         ]

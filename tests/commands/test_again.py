@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 
 from pagetrail import api
+from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
+from pagetrail.replay.log.embedded import SqliteLogReader
+from pagetrail.schemas.frames import FRAME_EVENTS, Frame
+from pagetrail.schemas.log.contract import LogRecord
 from tests.commands.conftest import Run, run_in
-from tests.version_3 import old_copy
+from tests.version_3 import in_version_4, old_copy
 
 LINE = "  <idle>-0  [000] d....  {:.6f}: mm_page_alloc: page=0 pfn={:#x} order=0 migratetype=0 gfp_flags=GFP_KERNEL\n"
 TRACE = "# tracer: nop\n#\n" + "".join(LINE.format(1 + i / 1000, 256 + i) for i in range(50))
@@ -144,3 +148,30 @@ def test_a_dump_with_records_that_cannot_be_read_says_so_each_time(run_fresh: Ru
         assert done.returncode == 0, done.stderr
         assert done.stderr.strip().splitlines()[-1].strip() == "9 of 10 records of page_owner were read"
         assert ("nothing was added" in done.stderr) is not added
+
+
+def records(log: SqliteLogReader) -> list[LogRecord]:
+    return [record for offset in range(log.high_watermark(0)) for record in log.read(0, offset, 1)]
+
+
+def test_a_recording_that_an_earlier_pagetrail_began_is_continued_in_its_frames(tmp_path: Path) -> None:
+    lines = (LINE.format(1 + i / 1e6, 256 + i) for i in range(FRAME_EVENTS * 2))
+    (tmp_path / "trace").write_text("# tracer: nop\n#\n" + "".join(lines))
+    ingest = {"host": "a", "boot_id": "boot"}
+    api.ingest(tmp_path / "new", tmp_path / "trace", **ingest)
+    with SqliteLogReader(tmp_path / "new") as log:
+        frames = [Frame(header=r.header, payload=r.payload, digest=r.digest) for r in records(log)]
+    assert {frame.header.version for frame in frames} == {5}
+    earlier = [in_version_4(frame) for frame in frames]
+    with SqliteLogWriter(tmp_path / "old") as log:
+        log.append(earlier[:1])
+    for duplicates in (1, len(frames)):
+        report = api.ingest(tmp_path / "old", tmp_path / "trace", **ingest)
+        assert (report.frames, report.duplicates) == (len(frames), duplicates)
+        with SqliteLogReader(tmp_path / "old") as log:
+            assert [record.payload for record in records(log)] == [frame.payload for frame in earlier]
+    digests = {}
+    for name in ("old", "new"):
+        api.replay(tmp_path / name)
+        digests[name] = api.open(tmp_path / name).streams()["digest"].to_pylist()
+    assert digests["old"] == digests["new"]

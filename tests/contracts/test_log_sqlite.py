@@ -111,7 +111,7 @@ def test_a_reader_between_reads_does_not_keep_the_wal_growing(tmp_path: Path) ->
     with SqliteLogWriter(tmp_path) as writer, SqliteLogReader(tmp_path) as reader:
         wal = Path(f"{files_of(tmp_path)[0].path}-wal")
         largest = 0
-        for number in range(60):
+        for number in range(120):
             writer.append([a_frame("r", number, 20_000)])
             reader.read(0, number)
             largest = max(largest, wal.stat().st_size)

@@ -30,7 +30,7 @@ def ingest_file(trail: str, file: str) -> None:
 def replay(trail: str) -> None:
     """Replay in small segments and small reads, so that cuts are frequent."""
     with SqliteLogReader(Path(trail)) as log:
-        Replayer(Path(trail), log, options=FoldOptions(floor=FLOOR), read_bytes=100_000).run()
+        Replayer(Path(trail), log, options=FoldOptions(floor=FLOOR, events_a_live=1), read_bytes=100_000).run()
 
 
 COMMANDS = {"ingest": ingest_file, "replay": replay}

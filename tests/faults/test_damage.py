@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from pagetrail import api
 from pagetrail.replay.store.lock import replay_lock
-from pagetrail.schemas.columns import SCHEMA_VERSION, Kind
+from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.errors import SegmentDamaged, TrailBusy, TrailTooNew
-from pagetrail.schemas.frames import Frame, encode_frame, frame_digest
+from pagetrail.schemas.frames import FRAME_VERSION, Frame, encode_frame, frame_digest
 from pagetrail.schemas.log.contract import log_directory
 from pagetrail.schemas.store.names import fold_name
 from tests.replay.states import chained, litter, replay, store, stream, trail_of
@@ -92,6 +93,19 @@ def test_a_segment_of_a_newer_format_is_refused(trail: Path) -> None:
         replay(trail)
 
 
+def test_a_view_in_place_of_a_table_is_not_asked(trail: Path) -> None:
+    import duckdb
+
+    secret = trail / "secret.txt"
+    secret.write_text("not for answers")
+    last = chained(trail)[-1]
+    with duckdb.connect(str(last)) as db:
+        db.execute("DROP TABLE comms")
+        db.execute(f"CREATE VIEW comms AS SELECT 0 AS id, content AS comm FROM read_text('{secret}')")
+    with pytest.raises(SegmentDamaged, match="comms: expected tables, found views"):
+        api.open(trail).snapshot("-0s")
+
+
 def test_two_replays_at_once_are_one_too_many(trail: Path) -> None:
     before = store(trail)
     with replay_lock(trail, fold_name(correct=True)), pytest.raises(TrailBusy, match="another replay is running"):
@@ -121,7 +135,7 @@ def two_hosts(folder: Path, spoil: Callable[[Frame], Frame]) -> tuple[Path, Fram
 
 def newer(frame: Frame) -> Frame:
     """Return a frame that says it is of the next version of the schema."""
-    header = dataclasses.replace(frame.header, version=SCHEMA_VERSION + 1)
+    header = dataclasses.replace(frame.header, version=FRAME_VERSION + 1)
     batch = to_batch(machine().recordings[0][header.first_seq : header.last_seq + 1])
     payload = encode_frame(batch, header)
     return dataclasses.replace(frame, header=header, payload=payload, digest=frame_digest(payload))

@@ -49,7 +49,9 @@ def folded(
 ) -> Iterator[StreamEngine]:
     """Yield the engine as it stands just after each of *rows*, which rise: one frame up to each."""
     batch, done = numbered(events, skew), 0
-    engine = StreamEngine(host=ORIGIN.host, boot_id=ORIGIN.boot_id, options=options or FoldOptions(floor=1 << 40))
+    engine = StreamEngine(
+        host=ORIGIN.host, boot_id=ORIGIN.boot_id, options=options or FoldOptions(floor=1 << 40, events_a_live=1)
+    )
     for frame, row in enumerate(rows):
         part = batch.slice(done, row + 2)
         for _ in () if not len(part) else engine.apply(header_of(part, ORIGIN, frame), part):

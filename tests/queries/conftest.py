@@ -33,7 +33,9 @@ def fold(
 ) -> None:
     """Replay *trail* with segments of *floor* events; *into* another store than its own."""
     with SqliteLogReader(trail) as reader:
-        Replayer(trail, reader, store=into, options=FoldOptions(correct=correct, floor=floor)).run(stop=stop)
+        Replayer(trail, reader, store=into, options=FoldOptions(correct=correct, floor=floor, events_a_live=1)).run(
+            stop=stop
+        )
 
 
 def reframed(source: Path, target: Path, *, frame_events: int) -> None:

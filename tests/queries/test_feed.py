@@ -26,9 +26,11 @@ from pagetrail.replay.store.local import store_of
 from pagetrail.schemas.errors import BadArgument, LogUnreachable, TopicMissing, TrailError
 from pagetrail.schemas.feed import FEED_SCHEMAS, FEEDS, FeedMessage, Rows
 from pagetrail.schemas.log.address import KafkaAddress, parse_log_address
+from pagetrail.schemas.store.tables import STORED
 from tests.conftest import REPOSITORY
 from tests.contracts.topics import MakeTopic, topic_maker
 from tests.kafka.client import Kafka
+from tests.oracles.packed import spans_of
 from tests.replay.run.test_from_kafka import recorded, replayed
 from tests.replay.states import trail_of
 
@@ -99,8 +101,11 @@ def test_spans_are_all_those_of_the_sealed_segments(trail: Path) -> None:
         for file in stream.files:
             if not file.tip:
                 with duckdb.connect(stream.where(file), read_only=True) as db:
-                    query = "SELECT rowid, pfn, nr_pages, begin_seq, end_seq, pid, kernel_view = 1 FROM spans"
-                    stored += [(stream.host, file.last_seq, *row) for row in db.execute(query).fetchall()]
+                    tables = {name: db.sql(f"FROM {name}").to_arrow_table() for name in STORED}
+                ended, _ = spans_of(tables)
+                for number, row in enumerate(ended):
+                    said = [row[name] for name in ("pfn", "nr_pages", "begin_seq", "end_seq", "pid")]
+                    stored.append((stream.host, file.last_seq, number, *said, row["kernel_view"] == 1))
     names = ("host", "segment_last_seq", "row", "pfn", "nr_pages", "begin_seq", "end_seq", "pid", "kernel_view")
     spans = [row for row in expected(trail, "spans") if row["schema"] == "spans-v1"]
     assert sorted(tuple(row[name] for name in names) for row in spans) == sorted(stored)

@@ -33,6 +33,8 @@ def generations(stream: Stream) -> pa.Table:
 METHOD = '''\
     def generations(self, stream: str | None = None) -> pa.Table:
         """Return how many extensions each section of a stream has had."""
+        from pagetrail.queries.questions import generations
+
         return generations.generations(self.stream(stream))
 
 '''
@@ -66,7 +68,6 @@ def tree(tmp_path: Path) -> Path:
     package = tmp_path / "pagetrail"
     shutil.copytree(REPOSITORY / "pagetrail", package, ignore=shutil.ignore_patterns("__pycache__", "demo_data"))
     (package / "queries" / "questions" / "generations.py").write_text(QUESTION)
-    insert(package / "trail.py", "    history,\n", "    generations,\n")
     insert(package / "trail.py", "    def quarantined(", METHOD)
     (package / "commands" / "questions" / "generations.py").write_text(COMMAND)
     insert(package / "cli.py", '    "schema",\n', '    "questions.generations",\n')

@@ -238,7 +238,7 @@ def test_what_is_kept_of_many_dumps_is_no_more_than_what_is_owned() -> None:
     told = Tracked()
     for word in range(30):
         told.tell(0, 63, word % 6)
-    engine = StreamEngine(host="h", boot_id="b", options=FoldOptions(floor=8))
+    engine = StreamEngine(host="h", boot_id="b", options=FoldOptions(floor=8, events_a_live=1))
     for frame in to_frames(signed(told.machine).recordings):
         header, batch = decode_frame(frame.payload)
         for stretch in engine.apply(header, batch):

@@ -1,6 +1,7 @@
 """Questions while the store grows and changes shape: chains and tips, folds side by side, a replay at work; and without us."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,8 @@ from pagetrail.replay.store.local import store_of
 from pagetrail.schemas.errors import NotFound
 from pagetrail.schemas.owner import Evidence, How, State
 from pagetrail.schemas.store.names import StoreFile
-from pagetrail.schemas.store.tables import TABLES
+from pagetrail.schemas.store.tables import STORED, TABLES
+from tests.oracles.packed import spans_of
 from tests.queries.conftest import DEMO, fold, reframed
 
 INSTANTS = ("12.5", "@2-t2", "23.75", "@4-t4")
@@ -144,13 +146,29 @@ def segment(request: pytest.FixtureRequest, audited: Trail) -> Path:
 def test_each_table_and_column_of_a_segment_says_what_it_is(segment: Path) -> None:
     with duckdb.connect(str(segment), read_only=True) as db:
         tables = dict(db.execute("SELECT table_name, comment FROM duckdb_tables()").fetchall())
+        views = dict(db.execute("SELECT view_name, comment FROM duckdb_views() WHERE NOT internal").fetchall())
         columns = db.execute(
-            "SELECT table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal"
+            "SELECT table_name, column_name, data_type, comment FROM duckdb_columns() WHERE NOT internal ORDER BY column_index"
         ).fetchall()
-    assert set(tables) == {table.name for table in TABLES}
-    assert all(tables.values())
-    assert [(table, column) for table, column, comment in columns if not comment] == []
-    assert {table for table, _, _ in columns} == set(tables)
+    assert set(tables) == set(STORED)
+    assert set(views) == {"spans", "live"}
+    assert tables | views == {table.name: table.doc for table in TABLES}
+    for table in TABLES:
+        assert tuple(column[1:] for column in columns if column[0] == table.name) == table.columns
+
+
+def test_views_show_what_runs_and_events_say(segment: Path) -> None:
+    with duckdb.connect(str(segment), read_only=True) as db:
+        tables = {name: db.sql(f"FROM {name}").to_arrow_table() for name in STORED}
+        views = {name: db.sql(f"FROM {name}").to_arrow_table().to_pylist() for name in ("spans", "live")}
+    said = spans_of(tables)
+    assert sum(map(len, said)) > 100
+    for name, rows in zip(("spans", "live"), said, strict=True):
+        assert sorted(map(_words_of, views[name])) == sorted(map(_words_of, rows))
+
+
+def _words_of(row: dict[str, object]) -> list[str]:
+    return [f"{name} {row[name]}" for name in sorted(row)]
 
 
 def test_times_say_their_unit_and_clock(segment: Path) -> None:
@@ -223,3 +241,15 @@ def test_a_chain_has_no_hole_and_no_overlap(chained: Path) -> None:
         files = api.open(chained, correct=correct).stream().place.chain()
         assert files[0].first_seq == 0
         assert all(later.first_seq == earlier.last_seq + 1 for earlier, later in pairwise(files))
+
+
+def test_a_store_of_another_format_is_left_alone_and_replay_makes_one_beside_it(ingested: Path, tmp_path: Path) -> None:
+    shutil.copytree(ingested, trail := tmp_path / "trail")
+    older = trail / "segments" / "host" / "boot" / "fold7" / "0-1.duckdb"
+    older.parent.mkdir(parents=True)
+    older.write_bytes(b"of format 4")
+    with pytest.raises(NotFound, match=r"of another format .* run 'pagetrail replay'"):
+        api.open(trail)
+    api.replay(trail)
+    assert api.open(trail).streams().num_rows == 1
+    assert older.read_bytes() == b"of format 4"

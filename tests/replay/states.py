@@ -20,6 +20,7 @@ from pagetrail.replay.fold.tables import (
     QUARANTINE,
     RUNS,
     SPARE,
+    Tables,
     lasting_doubts,
     live_rows,
     remembered_moves,
@@ -36,7 +37,17 @@ from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.frames import Frame, decode_frame
 from pagetrail.schemas.log.contract import MAX_READ_BYTES
-from pagetrail.schemas.owner import OPEN_END, RECORD_DTYPE, Anomaly, Evidence
+from pagetrail.schemas.owner import (
+    ABSENT64,
+    ACT_FIELDS,
+    DETAIL_FIELDS,
+    OPEN_END,
+    OWNER_FIELDS,
+    RECORD_DTYPE,
+    RUN_DTYPE,
+    Anomaly,
+    Evidence,
+)
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.names import fold_name, stream_name
 from tests.oracles.fold.oracle import Reference
@@ -77,11 +88,45 @@ def live_state(engine: StreamEngine) -> State:
     return state
 
 
+def ended_spans(t: Tables) -> tuple[np.ndarray, np.ndarray]:
+    """Return the spans that ended in the present stretch, in that order: RUN_DTYPE and RECORD_DTYPE."""
+    ended = t.runs[: t.counts[RUNS]]
+    runs, records = np.zeros(ended.size, RUN_DTYPE), np.zeros(ended.size, RECORD_DTYPE)
+    for run, record, row in zip(runs, records, ended, strict=True):
+        begun, over = (
+            {name: column[row[which]] for name, column in t.events._asdict().items()}
+            for which in ("begin_event", "end_event")
+        )
+        for name in ("pfn", "nr_pages", "generation", "kernel_view"):
+            run[name] = row[name]
+        run["end_seq"], run["end_ts"], run["end_how"] = (
+            over["seq"],
+            over["ts"],
+            t.acts[over["act"], ACT_FIELDS.index("how")],
+        )
+        for fields, values in ((ACT_FIELDS, t.acts[begun["act"]]), (OWNER_FIELDS, t.owners[begun["owner"]])):
+            for name, value in zip(fields, values.tolist(), strict=True):
+                record[name] = np.iinfo(record[name].dtype).min if value == ABSENT64 else value
+        detail = (
+            dict(zip(DETAIL_FIELDS, t.details[begun["detail"]].tolist(), strict=True)) if begun["detail"] >= 0 else {}
+        )
+        for name in ("ts_nsec", "free_ts_nsec", "src_pfn"):
+            record[name] = detail.get(name, ABSENT64)
+        record["begin_seq"], record["begin_ts"], record["evidence_ts"] = begun["seq"], begun["ts"], begun["ts"]
+        if detail.get("evidence_ts", ABSENT64) != ABSENT64:
+            record["evidence_ts"] = detail["evidence_ts"]
+        record["alloc_ts"] = ABSENT64 if begun["age"] == ABSENT64 else begun["ts"] - begun["age"]
+        order = max(int(record["order"]), 0)
+        record["block_pfn"] = row["pfn"] >> order << order
+        if detail.get("block_pfn", ABSENT64) != ABSENT64:
+            record["block_pfn"] = detail["block_pfn"]
+    return runs, records
+
+
 def closed_spans(engine: StreamEngine) -> Counter[Span]:
     """Return the spans that ended in the present stretch, page by page, without those that covered no instant."""
-    t = engine.state.tables
     spans: Counter[Span] = Counter()
-    for run, record in zip(t.runs[: t.counts[RUNS]], t.closed[: t.counts[RUNS]], strict=True):
+    for run, record in zip(*ended_spans(engine.state.tables), strict=True):
         if record["begin_seq"] == run["end_seq"]:
             continue
         content = said(engine, record)
@@ -182,7 +227,7 @@ class Run:
 
 def new_engine(*, correct: bool = True, floor: int = FLOOR) -> StreamEngine:
     """Return the engine of a stream of which nothing is known."""
-    return StreamEngine(host="host", boot_id="boot", options=FoldOptions(correct=correct, floor=floor))
+    return StreamEngine(host="host", boot_id="boot", options=FoldOptions(correct=correct, floor=floor, events_a_live=1))
 
 
 def folded(frames: Iterable[Frame], *, correct: bool = True, floor: int = FLOOR, kept: bool = True) -> Run:
@@ -230,7 +275,7 @@ def semantic(engine: StreamEngine, link: Link) -> dict[str, Any]:
         "quarantine": t.quarantine[: t.counts[QUARANTINE]].tolist(),
         "counts": {i: int(t.counts[i]) for i in (LIVE, RUNS, DOUBTS, QUARANTINE, EVENTS, LAST_TS, LAST_SEQ)},
         "unused": int(t.counts[SPARE]) + int(t.counts[LIVE]) == t.records.shape[0],
-        "types": {name: (array.dtype, array.shape[1:]) for name, array in t._asdict().items()},
+        "types": [(array.dtype, array.shape[1:]) for array in (*t, *t.events) if isinstance(array, np.ndarray)],
         "values": (live_flags(engine), flags(engine, state.values.closed())),
         "clients": [client.name for client in state.values.needed], "fields": state.values.fields,
         "differences": content.tables()["audit_differences"].to_pylist(),
@@ -261,7 +306,7 @@ def replay(
 ) -> tuple[ReplayReport, Replayer]:
     """Replay a trail to the end of its log, or stop after so many frames; *into* another store than its own."""
     with SqliteLogReader(trail) as reader:
-        options = FoldOptions(correct=correct, floor=floor)
+        options = FoldOptions(correct=correct, floor=floor, events_a_live=1)
         replayer = Replayer(trail, reader, store=into, options=options, read_bytes=read_bytes)
         stop = (lambda: False) if frames is None else (lambda: replayer.report.frames >= frames)
         return replayer.run(stop=stop), replayer

@@ -11,11 +11,12 @@ from pagetrail.schemas import publish
 from pagetrail.schemas.columns import SCHEMA_VERSION
 from pagetrail.schemas.events import batch_row_to_event
 from pagetrail.schemas.feed import FEED_SCHEMAS
-from pagetrail.schemas.frames import decode_frame, decode_header, read_record_batch
+from pagetrail.schemas.frames import FRAME_VERSION, decode_frame, decode_header, read_record_batch
 from pagetrail.schemas.upcast import WIRE_SCHEMAS
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 VERSIONS = sorted(publish.VERSIONS)
+FRAMES = range(1, FRAME_VERSION + 1)
 PUBLISHED = Path(publish.__file__).parent / "published"
 
 
@@ -42,20 +43,20 @@ def test_the_published_schema_of_a_feed_is_the_one_in_use(name: str) -> None:
     assert found.equals(FEED_SCHEMAS[name], check_metadata=True)
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", FRAMES)
 def test_the_golden_frame_decodes_to_the_golden_events(version: int) -> None:
     _, batch = decode_frame(content(f"v{version}.frame"))
     found = [batch_row_to_event(batch, row).model_dump(mode="json", exclude_none=True) for row in range(len(batch))]
-    assert found == json.loads((GOLDEN / f"v{version}.decoded.json").read_text(encoding="utf-8"))
+    assert found == json.loads((GOLDEN / f"v{min(version, SCHEMA_VERSION)}.decoded.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", FRAMES)
 def test_the_golden_frame_holds_every_kind_of_its_version(version: int) -> None:
     kinds = set(read_record_batch(content(f"v{version}.frame")).column("kind").to_pylist())
-    assert kinds == set(publish.VERSIONS[version].KINDS.values())
+    assert kinds == set(publish.VERSIONS[min(version, SCHEMA_VERSION)].KINDS.values())
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", FRAMES)
 def test_encoding_the_golden_events_again_makes_the_golden_frame(version: int) -> None:
     # Decoding is the law. The bytes of an encoder may change with the Arrow library; then the content must not.
     golden, again = content(f"v{version}.frame"), publish.golden_frame(version)

@@ -1,11 +1,10 @@
 """pagetrail snapshot: all pages at an instant."""
 
 import enum
-import sys
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 
@@ -22,11 +21,9 @@ from pagetrail.commands.options import (
     out,
 )
 from pagetrail.commands.questions.filtering import filtered, warn_of_pages_left_out
+from pagetrail.commands.writing import Form, write_tables
 from pagetrail.text.json_text import json_rows
 from pagetrail.text.snapshot import SHOWN, snapshot_text
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 class Format(enum.StrEnum):
@@ -73,7 +70,7 @@ def snapshot(
         if form is Format.JSON:
             _text(output, json_rows(parts))
         else:
-            _binary(output, first.schema, parts, form)
+            write_tables(output, first.schema, parts, Form(form))
 
 
 def _text(output: Path | None, parts: Iterable[str]) -> None:
@@ -83,25 +80,3 @@ def _text(output: Path | None, parts: Iterable[str]) -> None:
         return
     with output.open("w") as file:
         file.writelines(parts)
-
-
-def _binary(output: Path | None, schema: "pa.Schema", parts: "Iterable[pa.Table]", form: Format) -> None:
-    if output is None:
-        _encode(sys.stdout.buffer, schema, parts, form)
-        return
-    with output.open("wb") as file:
-        _encode(file, schema, parts, form)
-
-
-def _encode(sink: BinaryIO, schema: "pa.Schema", parts: "Iterable[pa.Table]", form: Format) -> None:
-    if form is Format.PARQUET:
-        import pyarrow.parquet as pq  # here: it takes 4 MB, which no other command needs
-
-        writer = pq.ParquetWriter(sink, schema, compression="zstd")
-    else:
-        import pyarrow as pa  # here: help needs no Arrow
-
-        writer = pa.ipc.new_stream(sink, schema)
-    with writer:
-        for part in parts:
-            writer.write_table(part)

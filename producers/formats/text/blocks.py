@@ -41,7 +41,7 @@ class Survey:
 
     def feed(self, block: memoryview) -> None:
         """Take the next bytes, which may change afterwards."""
-        buffer = self._carry + bytes(block)
+        buffer = b"".join([self._carry, block])
         data = np.frombuffer(buffer, np.uint8)
         newlines = np.flatnonzero(data == ord("\n"))
         why, line = bk.BORDER, 0

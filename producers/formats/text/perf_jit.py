@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.producers.formats.interning_jit import ACTION, at, intern
+from pagetrail.producers.formats.rows import CAPACITY
 from pagetrail.producers.formats.text.lines_jit import (
     count_stack_lines,
     gap_is_due,
@@ -19,6 +20,7 @@ from pagetrail.producers.formats.text.lines_jit import (
     note_event,
     take_repeat,
 )
+from pagetrail.producers.formats.text.probes_jit import is_probe, probe_event, probe_fields
 from pagetrail.producers.formats.text.text_jit import (
     ABSENT_CPU,
     ABSENT_PID,
@@ -301,13 +303,14 @@ def scan_perf(
     fill: NDArray[np.int64],
     cpus: NDArray[np.int64],
     rows: NDArray[np.int64],
+    side: NDArray[np.int64],
 ) -> int:
     """Read lines from ``state[POS]`` on until Python is needed; return why. See ``scan_ftrace``."""
     while True:
         line = state[LINE] - state[FIRST_LINE]
         if line >= newlines.size:
             return NEED_DATA
-        if state[ROWS] + 2 > rows.shape[1]:
+        if state[ROWS] + 2 > CAPACITY:
             return FULL
         start, newline = state[POS], newlines[line]
         stop = line_stop(data, start, newline)
@@ -344,12 +347,19 @@ def scan_perf(
                 return GROW
         if action == RARE:
             return EVENT
-        if may_hide_event(data, state[PAYLOAD] - 1, stop) if action == IGNORE else not page_fields(data, action, state):
+        if action == IGNORE:
+            read = not may_hide_event(data, state[PAYLOAD] - 1, stop)
+        else:
+            read = probe_fields(data, action, state) if is_probe(action) else page_fields(data, action, state)
+        if not read:
             return EVENT
         if gap_is_due(cpus, state):
             return GAP_DUE
         if action != IGNORE:
-            reason = page_event(data, action, state, slots, notes, arena, fill, rows)
+            if is_probe(action):
+                reason = probe_event(data, action, state, slots, notes, arena, fill, rows, side)
+            else:
+                reason = page_event(data, action, state, slots, notes, arena, fill, rows)
             if reason > 0:
                 return reason
         if reason == REPEAT:

@@ -1,9 +1,10 @@
 """What the text parsers have in common: chunks in, lines to the jit function, rare lines to Python, batches out."""
 
+import io
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, ClassVar, Final
+from typing import BinaryIO, ClassVar, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from pagetrail.producers.formats.text.payloads import (
     is_no_measure,
     pages_named,
 )
+from pagetrail.producers.formats.text.probes_jit import PROBE_ACTIONS
 from pagetrail.producers.formats.text.stated import Stated
 from pagetrail.producers.gaps import LATEST, ORDER_FIELDS, Gaps
 from pagetrail.producers.meaning import (
@@ -75,12 +77,15 @@ class TextReader(ABC):
     ) -> None:
         self.account = ReadAccount()
         self.source = source
-        self._stream, self._chunk_bytes = stream, chunk_bytes
+        self._stream, self._chunk_bytes = cast(io.BufferedIOBase, stream), chunk_bytes  # as much of one as is used
         self._texts = new_interner(1 << 14, 1 << 22)
         self._cpus = np.full((tk.CPU_FIELDS, tk.MAX_CPUS), -1, np.int64)
         self._cpus[[tk.GAP_IS_DUE, tk.ENTRIES]] = 0
         self._state = np.zeros(tk.STATE_SIZE, np.int64)
         self._state[tk.LINE], self._state[tk.TICKS] = 1, ticks
+        if kernel.vmemmap_base is not None:
+            base = kernel.vmemmap_base
+            self._state[tk.VMEMMAP_GIVEN : tk.VMEMMAP_LOW + 1] = 1, base >> 32, base & 0xFFFFFFFF
         self._gaps = Gaps(
             last_ts=self._cpus[tk.LAST_TS],
             is_due=self._cpus[tk.GAP_IS_DUE],
@@ -91,6 +96,8 @@ class TextReader(ABC):
             count=self._state[tk.ROWS : tk.ROWS + 1],
             waiting=self._cpus[tk.WAITING : tk.INTERRUPTED + 1],
             stack_text=self._stack_text,
+            side_count=self._state[tk.SIDE_ROWS : tk.SIDE_ROWS + 1],
+            highest=self._state[tk.HIGHEST : tk.HIGHEST + 1],
         )
         self._meaning = Meaning(kernel, self._rows.highest_pfn)
         self._partly: Counter[int] = Counter()  # by name: events that were understood in part
@@ -101,6 +108,10 @@ class TextReader(ABC):
         self._undecided = -1  # a name that has been read in a joined line only
         self._data: NDArray[np.uint8] = np.zeros(0, np.uint8)
         self._newlines: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._room = bytearray()  # used again for each chunk: the pages of a new one would have to be cleared first
+        self._mask: NDArray[np.bool_] = np.zeros(0, np.bool_)
+        self._head: deque[bytes] = deque()  # what was read of the text to look at it
+        self._looked = False
 
     @abstractmethod
     def _odd(self, line: bytes) -> Odd | Stated:
@@ -116,48 +127,59 @@ class TextReader(ABC):
 
     def batches(self) -> Iterator[EventBatch]:
         """Yield the events in the order of the source, without ``seq``."""
-        carry, offset, dropping = b"", 0, 0
+        carried = offset = dropping = 0
         final = False
-        for chunk in self._pieces():
-            final = not chunk
-            if len(carry) - carry.rfind(b"\n") - 1 > tk.MAX_LINE:  # in the middle of a line that no kernel prints
-                newline = chunk.find(b"\n")
-                skipped = len(chunk) if newline < 0 else newline
-                chunk, dropping = chunk[skipped:], dropping + skipped
+        while not final:
+            count = self._fill(carried)
+            size, final = carried + count, not count
+            room = self._room
+            if (
+                carried - room.rfind(b"\n", 0, carried) - 1 > tk.MAX_LINE
+            ):  # in the middle of a line that no kernel prints
+                newline = room.find(b"\n", carried, size)
+                skipped = (size if newline < 0 else newline) - carried
+                room[carried : size - skipped] = room[carried + skipped : size]
+                size, dropping = size - skipped, dropping + skipped
                 if newline >= 0:
                     offset, dropping = offset + dropping, 0
-            buffer = carry + chunk
-            whole = buffer.rfind(b"\n") + 1
-            tail = buffer[whole:]
-            self._data = np.frombuffer(buffer, np.uint8)
-            self._newlines = np.flatnonzero(self._data == ord("\n"))
+            self._data = np.frombuffer(room, np.uint8, size)
+            self._newlines = np.flatnonzero(np.equal(self._data, ord("\n"), out=self._mask[:size]))
+            whole = int(self._newlines[-1]) + 1 if self._newlines.size else 0
             self._state[tk.FIRST_LINE] = self._state[tk.LINE]
-            self._state[tk.HAS_NUL] = b"\0" in buffer
-            yield from self._draw(whole if final else len(buffer), final, final and self._goes_on(tail))
-            if final and tail:
+            self._state[tk.HAS_NUL] = room.find(0, 0, size) >= 0
+            yield from self._draw(whole if final else size, final, final and self._goes_on(bytes(room[whole:size])))
+            if final and whole < size:
                 line = int(self._state[tk.LINE])
                 self.account.truncated = f"line {line}, at byte {offset + whole}, has no end; it was dropped"
             consumed = int(self._state[tk.POS])
             offset += consumed
             self._state[tk.POS] = 0
-            carry = buffer[consumed : whole + tk.MAX_LINE + 1]
-            dropping += max(0, len(tail) - tk.MAX_LINE - 1)
+            carried = min(size, whole + tk.MAX_LINE + 1) - consumed
+            room[:carried] = room[consumed : consumed + carried]
+            dropping += max(0, size - whole - tk.MAX_LINE - 1)
         yield from self._finish()
 
-    def _pieces(self) -> Iterator[bytes]:
-        """Yield the text in chunks, the last of them empty, once its head has been looked at as a whole."""
-        head: deque[bytes] = deque()
+    def _fill(self, carried: int) -> int:
+        """Read the next bytes of the text behind *carried* ones of the room; return how many there are, 0 at the end."""
+        if not self._looked:
+            self._looked = True
+            self._look()
+        wanted = len(self._head[0]) if self._head else self._chunk_bytes
+        if carried + wanted > len(self._room):
+            self._room = self._room[:carried] + bytes(carried + wanted)
+            self._mask = np.empty(len(self._room), np.bool_)
+        if self._head:
+            self._room[carried : carried + wanted] = self._head.popleft()
+            return wanted
+        return self._stream.readinto(memoryview(self._room)[carried : carried + wanted])
+
+    def _look(self) -> None:
+        """Look at the head of the text as a whole, before any of it is read."""
         size = 0
-        while size < _HEAD_BYTES and (not head or head[-1]):
-            head.append(self._stream.read(self._chunk_bytes))
-            size += len(head[-1])
-        self._relate(b"".join(head)[:_HEAD_BYTES])
-        while head:
-            chunk = head.popleft()
-            yield chunk
-        while chunk:
-            chunk = self._stream.read(self._chunk_bytes)
-            yield chunk
+        while size < _HEAD_BYTES and (piece := self._stream.read(self._chunk_bytes)):
+            self._head.append(piece)
+            size += len(piece)
+        self._relate(b"".join(self._head)[:_HEAD_BYTES])
 
     def _relate(self, head: bytes) -> None:
         """Learn from the beginning of the text how its pages and pfns relate, and which fields a vendor added to its events."""
@@ -216,7 +238,7 @@ class TextReader(ABC):
         """Run the jit function over the buffer; return why it stopped."""
         texts = self._texts
         where = (self._data, self._newlines, size, final, cut, self._state)
-        into = (texts.slots, texts.notes, texts.arena, texts.fill, self._cpus, self._rows.rows)
+        into = (texts.slots, texts.notes, texts.arena, texts.fill, self._cpus, self._rows.rows, self._rows.side)
         return int(self._scanner(*where, *into))
 
     def _next_line(self) -> None:
@@ -232,6 +254,8 @@ class TextReader(ABC):
             if is_no_measure(bare, payload):  # a loss, which says nothing of the other events of that name
                 self._undecided = name
                 texts.notes[ACTION, name] = tk.RARE
+            elif bare in PROBE_ACTIONS and self._meaning.is_plain(bare):
+                texts.notes[ACTION, name] = PROBE_ACTIONS[bare]
             else:
                 texts.notes[ACTION, name] = action_of(bare, payload)
         elif reason == tk.NEW_GFP:

@@ -23,6 +23,7 @@ from pagetrail.producers.formats.rows import (
     R_STACK,
     R_TGID,
     R_TS,
+    SIDE_COLUMNS,
 )
 from pagetrail.producers.gaps import ORDER_FIELDS
 from pagetrail.schemas.columns import Kind, absent
@@ -99,7 +100,14 @@ REPEATS: Final = STACK_LINES + 8  # lines that repeat an event
 REPEATS_FIRST: Final = STACK_LINES + 9
 PAGE_SIZE: Final = STACK_LINES + 10  # how page= follows from pfn=, see page_pointers.py; 0: not known
 PAGE_BASE: Final = STACK_LINES + 11  # as int64
-STATE_SIZE: Final = STACK_LINES + 12
+HIGHEST: Final = STACK_LINES + 12  # the highest pfn of rows that Python has looked at
+SIDE_ROWS: Final = STACK_LINES + 13  # rows that have entries beside them
+VMEMMAP_GIVEN: Final = STACK_LINES + 14  # 1: the user said where the struct page of pfn 0 is
+VMEMMAP_HIGH: Final = STACK_LINES + 15  # the upper and the lower 32 bits of its address
+VMEMMAP_LOW: Final = STACK_LINES + 16
+VALUES: Final = STACK_LINES + 17  # of a probe, three of two halves each, then the base and whether there is one
+MEANT: Final = VALUES + 9  # what the row of a probe has besides: see rows.SIDE_COLUMNS
+STATE_SIZE: Final = MEANT + 1 + len(SIDE_COLUMNS)
 
 # See columns.absent.
 ABSENT_CPU: Final = absent("cpu")

@@ -71,7 +71,7 @@ def replay(*, log: str, trail: str, group: str, follow: bool = False, floor: int
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     settings = ReplaySettings(
         store=store_of(Path(trail)),
-        options=FoldOptions(floor=floor),
+        options=FoldOptions(floor=floor, events_a_live=1),
         read_bytes=STEP_BYTES,
         tip_seconds=0.5,
         idle_seconds=1.0,

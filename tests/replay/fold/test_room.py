@@ -16,7 +16,20 @@ from pagetrail.replay.fold.options import (
     OPT_SPLIT_COVERED,
     OPTIONS,
 )
-from pagetrail.replay.fold.tables import DOUBTS, LIVE, MOVES, QUARANTINE, RUNS, SPARE, Tables, new_tables, with_room
+from pagetrail.replay.fold.tables import (
+    DOUBTS,
+    LIVE,
+    MOVES,
+    QUARANTINE,
+    RUNS,
+    SPARE,
+    Tables,
+    new_tables,
+    with_room,
+)
+from pagetrail.replay.fold.tables import (
+    no_events as no_event_rows,
+)
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.owner import ABSENT64, OPEN_END, RECORD_DTYPE, State
 
@@ -74,8 +87,8 @@ class Layout:
         return tables._replace(
             owner=self.owner, kernel=self.kernel, slot=np.arange(SECTIONS, dtype=np.int32),
             generation=np.ones(SECTIONS, np.int32), records=records, spare=np.zeros(0, np.int32), runs=tables.runs[:0],
-            closed=tables.closed[:0], doubts=tables.doubts[:0], quarantine=tables.quarantine[:0],
-            moves=np.array(moves, np.int64),
+            fresh=tables.fresh[:0], brief=tables.brief[:0], events=no_event_rows(0), doubts=tables.doubts[:0],
+            quarantine=tables.quarantine[:0], moves=np.array(moves, np.int64),
         )  # fmt: skip
 
     def _pages(self) -> tuple[int, int]:

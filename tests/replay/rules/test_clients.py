@@ -35,7 +35,7 @@ THIRD = Client(
     name="last_user", size=0, need=lambda boot: True, fields=("pid", "freed_order"),
     kinds=frozenset({Kind.ALLOC, Kind.FREE, Kind.DRAIN}), says=last_user,
 )  # fmt: skip
-WITH_THIRD = FoldOptions(floor=FLOOR, clients=(*CLIENTS, THIRD))
+WITH_THIRD = FoldOptions(floor=FLOOR, events_a_live=1, clients=(*CLIENTS, THIRD))
 
 
 def told() -> list[Frame]:
@@ -85,7 +85,7 @@ def expected() -> set[tuple[str, int, int, int]]:
 def test_a_new_client_is_filled_by_a_new_replay_of_an_old_log(tmp_path: Path) -> None:
     """GIVEN a log that was replayed WHEN a client is added THEN a replay fills it, beside what there was."""
     trail = trail_of(tmp_path / "trail", told())
-    old = replayed(trail, FoldOptions(floor=FLOOR))
+    old = replayed(trail, FoldOptions(floor=FLOOR, events_a_live=1))
     before = store(trail)
     new = replayed(trail, WITH_THIRD)
     assert held(new, "last_user") == expected()
@@ -137,9 +137,9 @@ def test_clients_change_nothing_of_what_others_say() -> None:
 
 
 def test_a_fold_that_knows_other_clients_has_another_name() -> None:
-    assert FoldOptions().name == fold_name(correct=True) == "fold7"
-    assert WITH_THIRD.name == "fold7+last_user"
-    assert FoldOptions(correct=False, clients=CLIENTS[:2]).name == "fold7-without-debug-no-correct"
+    assert FoldOptions().name == fold_name(correct=True) == "fold8"
+    assert WITH_THIRD.name == "fold8+last_user"
+    assert FoldOptions(correct=False, clients=CLIENTS[:2]).name == "fold8-without-debug-no-correct"
 
 
 def test_a_client_that_is_not_needed_holds_nothing() -> None:
@@ -213,4 +213,4 @@ def test_a_range_of_flags_is_of_pages_that_are_no_block() -> None:
 def test_a_replay_of_the_log_by_the_command_holds_the_flags(tmp_path: Path) -> None:
     trail = trail_of(tmp_path / "trail", told())
     replay(trail)
-    assert {page for field, page, value, _ in held(chained(trail, fold="fold7")[-1], "debug")} == set(range(40))
+    assert {page for field, page, value, _ in held(chained(trail, fold="fold8")[-1], "debug")} == set(range(40))

@@ -52,7 +52,7 @@ def recorded(host: str, seed: int, events: int = 2_000, frame_events: int = 150)
 
 def replayed(trail: Path, reader: LogReader, *, frames: int | None = None, read_bytes: int = 30_000) -> ReplayReport:
     with reader:  # type: ignore[attr-defined]
-        replayer = Replayer(trail, reader, options=FoldOptions(floor=FLOOR), read_bytes=read_bytes)
+        replayer = Replayer(trail, reader, options=FoldOptions(floor=FLOOR, events_a_live=1), read_bytes=read_bytes)
         stop = (lambda: False) if frames is None else (lambda: replayer.report.frames >= frames)
         return replayer.run(stop=stop)
 

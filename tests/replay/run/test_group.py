@@ -43,7 +43,9 @@ def expected(hosts: list[list[Frame]], tmp_path_factory: pytest.TempPathFactory)
 
 
 def settings(trail: Path, **more: float) -> ReplaySettings:
-    return ReplaySettings(store=store_of(trail), options=FoldOptions(floor=FLOOR), read_bytes=20_000, **more)  # type: ignore[arg-type]
+    return ReplaySettings(
+        store=store_of(trail), options=FoldOptions(floor=FLOOR, events_a_live=1), read_bytes=20_000, **more
+    )  # type: ignore[arg-type]
 
 
 def append(address: KafkaAddress, frames: Sequence[Frame]) -> None:

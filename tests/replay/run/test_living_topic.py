@@ -36,7 +36,7 @@ def make_topic(kafka: Kafka, topic: str) -> MakeTopic:
 @pytest.fixture
 def older(monkeypatch: pytest.MonkeyPatch) -> Older:
     """Make this pagetrail one that reads no later version than the given one, as an old release does."""
-    return lambda version: monkeypatch.setattr(frames_module, "SCHEMA_VERSION", version)
+    return lambda version: monkeypatch.setattr(frames_module, "FRAME_VERSION", version)
 
 
 def golden(version: int, host: str) -> Frame:
@@ -66,7 +66,7 @@ def test_what_is_too_new_halts_its_stream_alone_and_goes_on_after_the_upgrade(
     older(3)
     report = replayed(trail, KafkaLogReader(address))
     assert [key[0] for key in report.halted] == ["new"]
-    assert "expected event schema version 3 or older, found 4; upgrade" in next(iter(report.halted.values()))
+    assert "expected version 3 or older, found 5; upgrade" in next(iter(report.halted.values()))
     more = [golden(1, "oldest")]
     send(address, new[5:] + more)
     for _ in range(2):

@@ -24,7 +24,7 @@ FRAMES = 4  # of a recording
 
 
 def replayed(trail: Path, reader: LogReader) -> ReplayReport:
-    return Replayer(trail, reader, options=FoldOptions(floor=FLOOR)).run()
+    return Replayer(trail, reader, options=FoldOptions(floor=FLOOR, events_a_live=1)).run()
 
 
 def told() -> list[Frame]:

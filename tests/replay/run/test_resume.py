@@ -46,7 +46,7 @@ def test_every_field_of_an_engine_is_in_its_tip(told: History, size: int) -> Non
         return  # a tip counts only behind the segments before it: the next test
     with TemporaryDirectory() as folder:
         publish.write(place(Path(folder)), run.content())
-        options = FoldOptions(correct=told.correct, floor=FLOOR)
+        options = FoldOptions(correct=told.correct, floor=FLOOR, events_a_live=1)
         restored = restore.load(place(Path(folder)), host="host", boot_id="boot", options=options)
     assert semantic(restored.engine, restored.link) == semantic(run.engine, run.link)
 
@@ -63,7 +63,7 @@ def test_every_field_of_an_engine_is_in_its_last_segment(told: History, data: st
             run.apply([frame])
             if len(run.digests) == sealed or events[frame.header.frame]["kind"] != Kind.RECORDING_END:
                 continue
-            options = FoldOptions(correct=told.correct, floor=FLOOR)
+            options = FoldOptions(correct=told.correct, floor=FLOOR, events_a_live=1)
             restored = restore.load(place(Path(folder)), host="host", boot_id="boot", options=options)
             assert semantic(restored.engine, restored.link) == semantic(run.engine, run.link)
 
@@ -124,7 +124,9 @@ def test_the_rules_of_the_kernel_come_from_the_boot_again_and_are_not_kept(tmp_p
     m.emit(Kind.ALLOC, pfn=3, order=0, gfp_mask=0)
     run = Run(new_engine()).apply(to_frames(m.recordings))
     publish.write(place(tmp_path), run.content())
-    restored = restore.load(place(tmp_path), host="host", boot_id="boot", options=FoldOptions(floor=FLOOR))
+    restored = restore.load(
+        place(tmp_path), host="host", boot_id="boot", options=FoldOptions(floor=FLOOR, events_a_live=1)
+    )
     assert restored.engine.state.opts[OPT_GFP_COMP] == 0x80000
     assert semantic(restored.engine, restored.link) == semantic(run.engine, run.link)
     kept = dict(zip(*run.content().tables()["state"].to_pydict().values(), strict=True))

@@ -207,7 +207,7 @@ def test_frames_that_two_readers_made_under_one_name_are_never_mixed(tmp_path: P
     for name, before in (("whole", old), ("begun", old[:2])):
         trail = tmp_path / name
         reader = Held([*before, *frames(more, "r")])
-        report = Replayer(trail, reader, options=FoldOptions(floor=FLOOR)).run()
+        report = Replayer(trail, reader, options=FoldOptions(floor=FLOOR, events_a_live=1)).run()
         (stream,) = open_streams(trail)
         assert stream.newest.file.last_seq + 1 == sum(frame.header.rows for frame in before)
         (why,) = report.refused.values()
@@ -221,7 +221,7 @@ def append(trail: Path, more: Sequence[Frame]) -> None:
 
 
 def fold(trail: Path, log: Sequence[Frame]) -> ReplayReport:
-    return Replayer(trail, Held(log), options=FoldOptions(floor=FLOOR)).run()
+    return Replayer(trail, Held(log), options=FoldOptions(floor=FLOOR, events_a_live=1)).run()
 
 
 def two_readers() -> tuple[list[Frame], list[Frame]]:

@@ -26,7 +26,9 @@ def test_frames_that_an_election_lost_stay_known_and_those_nobody_read_are_a_gap
         topic, replication=2, settings={"unclean.leader.election.enable": "true", "min.insync.replicas": "1"}
     )
     address = parse_log_address(f"kafka://{kafka_cluster.bootstrap}/{topic}")
-    settings = ReplaySettings(store=store_of(tmp_path / "trail"), options=FoldOptions(floor=FLOOR), read_bytes=10_000)
+    settings = ReplaySettings(
+        store=store_of(tmp_path / "trail"), options=FoldOptions(floor=FLOOR, events_a_live=1), read_bytes=10_000
+    )
     send(address, frames[:10])
     leader = kafka.leader(topic)
     assert leader is not None

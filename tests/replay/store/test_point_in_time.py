@@ -1,22 +1,22 @@
 """A question about an instant is answered by one file."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
-import pyarrow as pa
 from hypothesis import given
 
 from tests.oracles.fold.oracle import Reference
 from tests.oracles.fold.values import FIELDS
+from tests.oracles.packed import spans_of
 from tests.replay.states import FLOOR, folded
 from tests.replay.strategies import History, histories, to_frames
 
 CHECKED = [name for name in FIELDS if not name.endswith(("comm", "stack"))]
 
 
-def expanded(table: pa.Table) -> list[tuple[tuple[int, int], tuple[Any, ...], dict[str, int]]]:
+def expanded(rows: list[dict[str, Any]]) -> list[tuple[tuple[int, int], tuple[Any, ...], dict[str, int]]]:
     """Return rows of spans or live, page by page: (page, view), what it says, and the row."""
-    rows = table.to_pylist()
     return [
         ((page, row["kernel_view"]), (row["generation"], *(row[name] for name in CHECKED)), row)
         for row in rows
@@ -47,10 +47,7 @@ def at(rows: list[Any], begin: str, end: str, point: int) -> dict[tuple[int, int
 @given(histories(max_events=60))
 def test_every_stream_seq_is_answered_by_the_one_file_that_holds_it(told: History) -> None:
     run = folded(to_frames(told.recordings), correct=told.correct, floor=FLOOR)
-    files = [
-        (digest[:2], expanded(t["spans"]) + expanded(t["live"]))
-        for digest, t in zip(run.digests, run.tables, strict=True)
-    ]
+    files = [(digest[:2], expanded([*chain(*spans_of(t))])) for digest, t in zip(run.digests, run.tables, strict=True)]
     for seq, _, state in states(told):
         (rows,) = [rows for (first, last), rows in files if first <= seq <= last]
         assert at(rows, "begin_seq", "end_seq", seq) == state
@@ -63,7 +60,7 @@ def test_every_instant_is_answered_by_the_one_file_that_holds_it(told: History) 
     files, since = [], -1
     for tables in run.tables:
         said = dict(zip(*tables["meta"].to_pydict().values(), strict=True))
-        files.append((since, int(said["last_ts"]), expanded(tables["spans"]) + expanded(tables["live"])))
+        files.append((since, int(said["last_ts"]), expanded([*chain(*spans_of(tables))])))
         since = int(said["last_ts"])
     for ts, state in last_ts.items():
         (rows,) = [rows for lo, hi, rows in files if lo < ts <= hi]

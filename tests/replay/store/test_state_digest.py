@@ -7,9 +7,24 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pagetrail.replay.store.state_digest import EndedSums, doubts_sum, quarantined_sum, spans_sum, values_sum
+from pagetrail.replay.fold.decode import StackTable
+from pagetrail.replay.fold.tables import EventColumns
+from pagetrail.replay.rules.stretch import Stretch
+from pagetrail.replay.store.packed.sums import spans_sums
+from pagetrail.replay.store.state_digest import EndedSums, doubts_sum, quarantined_sum, values_sum
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.owner import DOUBT_DTYPE, RECORD_DTYPE, RUN_DTYPE, VALUE_DTYPE
+from pagetrail.schemas.owner import (
+    ABSENT64,
+    ACT_FIELDS,
+    DETAIL_FIELDS,
+    DOUBT_DTYPE,
+    ENDED_RUN_DTYPE,
+    OWNER_FIELDS,
+    RECORD_DTYPE,
+    RUN_DTYPE,
+    VALUE_DTYPE,
+)
+from tests.oracles import span_sums
 from tests.replay.states import folded
 from tests.replay.strategies import History, Machine, histories, history, to_frames
 
@@ -35,6 +50,49 @@ def test_the_state_digest_does_not_name_the_fold() -> None:
     correct, audited = (folded(to_frames(m.recordings, [4]), correct=value) for value in (True, False))
     assert correct.state_digests == audited.state_digests
     assert correct.digests != audited.digests
+
+
+def stretch_with(runs: np.ndarray, records: np.ndarray, comms: list[str], stack_ids: list[int]) -> Stretch:
+    """Return a stretch with spans that ended: each has events, acts and so on of its own."""
+    n = runs.size
+    rows = np.arange(n, dtype=np.int32)
+    ended = np.zeros(n, ENDED_RUN_DTYPE)
+    for name in ("pfn", "nr_pages", "generation", "kernel_view"):
+        ended[name] = runs[name]
+    ended["begin_event"], ended["end_event"] = rows, rows + n
+
+    def wide(name: str) -> np.ndarray:
+        column = records[name].astype(np.int64)
+        column[records[name] == np.iinfo(records[name].dtype).min] = ABSENT64
+        return column
+
+    acts, owners, details = (np.stack([wide(n) for n in f], 1) for f in (ACT_FIELDS, OWNER_FIELDS, DETAIL_FIELDS))
+    ends = np.full_like(acts, -1)
+    ends[:, ACT_FIELDS.index("how")] = runs["end_how"]
+    begun, over = [records["begin_seq"], records["begin_ts"]], [runs["end_seq"], runs["end_ts"]]
+    seq, ts = (np.concatenate(both) for both in zip(begun, over, strict=True))
+    born = records["alloc_ts"]
+    age = np.where(born == ABSENT64, ABSENT64, records["begin_ts"] - born)
+    none = np.full(n, -1, np.int32)
+    events = EventColumns(
+        seq=seq, ts=ts, act=np.concatenate([rows, rows + n]), owner=np.concatenate([rows, none]),
+        age=np.concatenate([age, np.full(n, ABSENT64)]), detail=np.concatenate([rows, none]),
+    )  # fmt: skip
+    given: dict[str, object] = dict.fromkeys(Stretch.__dataclass_fields__)
+    stacks = StackTable()
+    stacks.ids = stack_ids
+    given |= {
+        "runs": ended, "open_runs": ended[:0], "events": events, "acts": np.concatenate([acts, ends]), "owners": owners,
+        "details": details, "comms": comms, "stacks": stacks,
+    }  # fmt: skip
+    return Stretch(**given)  # type: ignore[arg-type]
+
+
+def spans_sum(runs: np.ndarray, records: np.ndarray, comms: list[str], stack_ids: list[int]) -> int:
+    """Return the sum over packed spans, which is that over their columns."""
+    found, _ = spans_sums(stretch_with(runs, records, comms, stack_ids))
+    assert found == span_sums.spans_sum(runs, records, comms, stack_ids)
+    return found
 
 
 def rows(dtype: np.dtype[np.void], size: int, **columns: object) -> np.ndarray:
@@ -74,7 +132,7 @@ def test_a_range_counts_as_its_pages_one_by_one(first: int, count: int) -> None:
 
 @pytest.mark.parametrize("name", [*(RECORD_DTYPE.names or ()), *(RUN_DTYPE.names or ())])
 def test_every_fact_of_a_span_counts(name: str) -> None:
-    changed = {"pfn": spans(101, 8), "nr_pages": spans(100, 9), "pages": None}
+    changed = {"pfn": spans(101, 8), "nr_pages": spans(100, 9), "pages": None, "event": None}
     other = changed[name] if name in changed else spans(100, 8, **{name: 1 if name == "comm" else 0})
     other = spans(100, 8, free_comm=0) if name == "free_comm" else other
     other = spans(100, 8, free_stack=1) if name == "free_stack" else other

@@ -1,4 +1,4 @@
-"""A file says the same whether what ended within it waited in memory or not."""
+"""A file says the same whether its doubts waited in memory or not."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ from tests.replay.strategies import History, Machine, histories, to_frames
 
 
 def folded_aside(told: History) -> Run:
-    """Return the run over a history in which what ended leaves memory behind every few events."""
+    """Return the run over a history in which doubts leave memory behind every few events."""
     run = Run(new_engine(correct=told.correct))
     for frame in to_frames(told.recordings, [7]):
         for stretch in run.engine.apply(*decode_frame(frame.payload)):
             run._keep(stretch)
-        run.engine.state.ended.take(run.engine.state.tables, 0)
+        run.engine.state.doubts_aside.take(run.engine.state.tables, 0)
     run._keep(run.engine.stretch())
     return run
 
@@ -32,16 +32,14 @@ def rows(run: Run, table: str) -> list[list[str]]:
 def test_what_leaves_memory_is_digested_and_written_as_what_stays(told: History) -> None:
     stays, leaves = folded(to_frames(told.recordings, [7]), correct=told.correct), folded_aside(told)
     assert (leaves.digests, leaves.state_digests) == (stays.digests, stays.state_digests)
-    for table in ("spans", "doubts", "comms", "stacks"):
+    for table in ("ended_runs", "open_runs", "events", "acts", "owners", "details", "doubts", "comms", "stacks"):
         assert rows(leaves, table) == rows(stays, table)
     meta = [[tables["meta"].to_pylist() for tables in run.tables] for run in (stays, leaves)]
     assert meta[0] == meta[1]
 
 
-def test_a_replay_goes_on_from_a_tip_whose_ended_rows_do_not_fit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """GIVEN a stop between events WHEN replay goes on with what ended out of memory THEN its segments are those of one run."""
+def test_a_replay_goes_on_from_a_tip_whose_doubts_do_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GIVEN a stop between events WHEN replay goes on with its doubts out of memory THEN its segments are those of one run."""
     m = Machine()
     m.begin()
     for again in range(6):
@@ -52,6 +50,6 @@ def test_a_replay_goes_on_from_a_tip_whose_ended_rows_do_not_fit(
     replay(trails[0], floor=1 << 20)
     replay(trails[1], floor=1 << 20, frames=3)
     assert any("TIP" in name.upper() for name in store(trails[1]))
-    monkeypatch.setattr(restore, "MOST_ENDED", 0)
+    monkeypatch.setattr(restore, "MOST_DOUBTS", 0)
     replay(trails[1], floor=1 << 20)
     assert store(trails[1]) == store(trails[0])

@@ -1,0 +1,1 @@
+"""Many (pfn, time) pairs at once, as arrays."""

@@ -1,0 +1,270 @@
+"""What one file of the store has of (pfn, time) pairs. Its tables are read for them here, and nowhere else."""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pagetrail.queries.core.instant import Instants
+from pagetrail.queries.core.pieces import is_whole
+from pagetrail.queries.core.runs import overlaps
+from pagetrail.queries.core.said import SAID_DTYPE
+from pagetrail.queries.core.stream import Stream, fetched
+from pagetrail.replay.store import read as stored
+from pagetrail.replay.store.packed.unpack import arrays_of, index_of, unpacked
+from pagetrail.replay.store.read import columns
+from pagetrail.schemas.owner import RECORD_DTYPE, RUN_DTYPE
+from pagetrail.schemas.store.names import StoreFile
+from pagetrail.schemas.structs import concatenated, taken
+
+_SIZE: Final = "CAST(ceil(log2(nr_pages)) AS BIGINT)"
+"""A run of so large a size has 2^size pages at most, so it begins in a page's own bucket of 2^size pages, or in the one before."""
+
+_COVERING: Final = """WITH sizes AS (SELECT DISTINCT {size} AS size FROM {table}),
+    keys AS (
+        SELECT a.*, size, (a.pfn >> size) - back AS bucket FROM asked a, sizes, (VALUES (0), (1)) buckets(back)
+        WHERE back = 0 OR size > 0)
+    SELECT k.pair, {columns} FROM (SELECT *, {size} AS size FROM {table} WHERE pfn >= {low} AND pfn <= {high}) s
+    JOIN keys k ON s.size = k.size AND s.pfn >> s.size = k.bucket
+    WHERE s.pfn <= k.pfn AND k.pfn < s.pfn + s.nr_pages AND s.begin_{what} <= k.at AND s.end_{what} > k.at"""
+"""Rows of ``page_ext`` that cover a page at an instant. Equal buckets make it a hash join: by ranges it takes far longer."""
+
+_SAID: Final = """SELECT k.pair, s.pfn, v.* EXCLUDE (id), t.ts_nsec, t.free_ts_nsec
+    FROM said s JOIN asked k ON s.pfn = k.pfn JOIN said_values v ON v.id = s.said
+    LEFT JOIN said_stamps t ON t.pfn = s.pfn AND t.seq = v.seq WHERE v.{what} <= k.at"""
+
+PAGE_VALUES: Final = ("client", "field", "value", "evidence", "begin_ts", "begin_seq")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """m rows of the store, and the pair that each belongs to.
+
+    Attributes
+    ----------
+    runs, records
+        (m,) RUN_DTYPE and RECORD_DTYPE; ids of texts are those of the file.
+    pair
+        (m,) index of a pair.
+    """
+
+    runs: NDArray[np.void]
+    records: NDArray[np.void]
+    pair: NDArray[np.int64]
+
+
+def rows_of_pairs(stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: Instants) -> Found:
+    """Return every row of *file* that covers a pair: its page (*pfns*) at its instant (*at*), in both views."""
+    if not pfns.size:
+        return _nothing()
+    index = _index(stream, file, pfns)
+    known = _events_until(stream, file, at)
+    asked = np.zeros(pfns.size, RUN_DTYPE)
+    asked["pfn"], asked["nr_pages"] = pfns, 1
+    there = [np.zeros((0, 2), np.int64)]
+    for pair, row in overlaps(asked, index):
+        there.append(np.stack([pair, row], axis=1)[_covers(index, row, known[pair])])
+    pairs, rows = np.concatenate(there).T
+    return _unpacked(stream, file, index, rows, pairs)
+
+
+def with_pieces(stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: Instants, found: Found) -> Found:
+    """Return the rows of ``rows_of_pairs`` and all that belong to them at the same instant, each once.
+
+    These are the other pieces of the same records in the same section, and the kernel's own records of any of their pages.
+    """
+    parts = np.flatnonzero(~is_whole(found.runs, found.records))
+    if not parts.size:
+        return found
+    pieces = _unique(together([found, _pieces(stream, file, pfns, at, found, parts)]))
+    several = np.flatnonzero(pieces.runs["nr_pages"] > 1)
+    return _unique(together([pieces, _views_over(stream, file, pfns, at, pieces, several)]))
+
+
+def _pieces(
+    stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: Instants, found: Found, rows: NDArray[np.int64]
+) -> Found:
+    """Return all pieces of the records of some rows, each in the section of the page that is asked for."""
+    pages, pair = stream.facts.pages_per_section, found.pair[rows]
+    index, known = _index(stream, file, pfns), _events_until(stream, file, at)[pair]
+    seqs, section = found.records["begin_seq"][rows], pfns[pair] // pages
+    of_index = _events(stream, file)["seq"][index["begin_event"]]
+    some = np.flatnonzero(np.isin(of_index, seqs))
+    some = some[np.argsort(of_index[some], kind="stable")]
+    others = _unpacked(stream, file, index, some, some)
+    start = np.searchsorted(of_index[some], seqs, side="left")
+    count = np.searchsorted(of_index[some], seqs, side="right") - start
+    mine = np.repeat(np.arange(rows.size), count)
+    other = np.arange(mine.size) - np.repeat(np.cumsum(count) - count, count) + np.repeat(start, count)
+    same = _covers(index, some[other], known[mine]) & (others.runs["pfn"][other] // pages == section[mine])
+    same &= others.runs["kernel_view"][other] == found.runs["kernel_view"][rows[mine]]
+    same &= others.records["block_pfn"][other] == found.records["block_pfn"][rows[mine]]
+    chosen = other[same]
+    return Found(runs=taken(others.runs, chosen), records=taken(others.records, chosen), pair=pair[mine[same]])
+
+
+def _views_over(
+    stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: Instants, pieces: Found, rows: NDArray[np.int64]
+) -> Found:
+    """Return the kernel's own records of any page of some pieces."""
+    index = _index(stream, file, pfns)
+    views = np.flatnonzero(index["kernel_view"] == 1)
+    if not rows.size or not views.size:
+        return _nothing()
+    pair = pieces.pair[rows]
+    known, touching = _events_until(stream, file, at)[pair], [np.zeros((0, 2), np.int64)]
+    for row, view in overlaps(taken(pieces.runs, rows), taken(index, views)):
+        there = _covers(index, views[view], known[row])
+        touching.append(np.stack([pair[row[there]], views[view[there]]], axis=1))
+    both = np.unique(np.concatenate(touching), axis=0)
+    return _unpacked(stream, file, index, both[:, 1], both[:, 0])
+
+
+def _index(stream: Stream, file: StoreFile, pfns: NDArray[np.int64]) -> NDArray[np.void]:
+    """Return the runs of *file* in the sections from that of the first to that of the last of *pfns*: ENDED_RUN_DTYPE."""
+    pages = stream.facts.pages_per_section
+    low, high = int(pfns.min()) // pages * pages, (int(pfns.max()) // pages + 1) * pages
+
+    def read() -> NDArray[np.void]:
+        with stream.opened(file) as db:
+            return index_of(db, f"pfn >= {low:d} AND pfn < {high:d}")
+
+    return stream.once("index", file, (low, high), read)
+
+
+def _events(stream: Stream, file: StoreFile) -> dict[str, NDArray[np.int64]]:
+    """Return stream_seq and trace clock, ns, of the events of *file*."""
+
+    def read() -> dict[str, NDArray[np.int64]]:
+        with stream.opened(file) as db:
+            return arrays_of(fetched(db, "SELECT seq, ts FROM events ORDER BY rowid"))
+
+    return stream.once("events", file, None, read)
+
+
+def _events_until(stream: Stream, file: StoreFile, at: Instants) -> NDArray[np.int64]:
+    """Return how many events of *file* happened up to each instant."""
+    found = np.zeros(at.ts.size, np.int64)
+    for what, which, instants in _kinds(at):
+        found[which] = np.searchsorted(_events(stream, file)[what], instants, side="right")
+    return found
+
+
+def _covers(index: NDArray[np.void], rows: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return whether each of some rows covers an instant up to which so many events are *known*."""
+    end = index["end_event"][rows]
+    return np.asarray((index["begin_event"][rows] < known) & ((end >= known) | (end < 0)))
+
+
+def _unpacked(
+    stream: Stream, file: StoreFile, index: NDArray[np.void], rows: NDArray[np.int64], pair: NDArray[np.int64]
+) -> Found:
+    """Return some rows of the index with their records."""
+    if not rows.size:
+        return _nothing()
+    some = taken(index, rows)
+    with stream.opened(file) as db:
+        rows_of = stored.hold(stream.place.store, file.name).rows(db)
+        runs, records = unpacked(
+            db, rows_of, {name: np.ascontiguousarray(some[name]) for name in some.dtype.names or ()}
+        )
+    return Found(runs=runs, records=records, pair=pair)
+
+
+def says_anything(stream: Stream, file: StoreFile) -> bool:
+    """Return whether dumps said anything beside owners that *file* has."""
+    with stream.opened(file) as db:
+        return bool(db.execute("SELECT EXISTS (FROM said)").fetchall()[0][0])
+
+
+def said_of_pairs(
+    stream: Stream, file: StoreFile, pages: NDArray[np.int64], pair: NDArray[np.int64], at: Instants
+) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+    """Return what dumps up to its instant (*at*) said of each of *pages*, and the *pair* that the page belongs to.
+
+    What is said is by pair, page and dump.
+    """
+    found = [(np.zeros(0, SAID_DTYPE), np.zeros(0, np.int64))]
+    with stream.opened(file) as db:
+        for what, which, instants in _kinds(at):
+            asked = {"pair": pair[which], "pfn": pages[which], "at": instants}
+            rows = _joined_with(db, "asked", asked, _SAID.format(what=what))
+            found.append((columns(rows, SAID_DTYPE), rows["pair"].to_numpy().astype(np.int64)))
+    said, pairs = concatenated([said for said, _ in found]), np.concatenate([pairs for _, pairs in found])
+    order = np.lexsort((said["seq"], said["pfn"], pairs))
+    return taken(said, order), pairs[order]
+
+
+def page_values_of_pairs(stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: Instants) -> pa.Table:
+    """Return what clients of page_ext held of the pairs: the columns ``pair`` and ``PAGE_VALUES`` of ``page_ext``."""
+    values, found = ", ".join(f"s.{name}" for name in PAGE_VALUES), []
+    with stream.opened(file) as db:
+        for what, which, instants in _kinds(at):
+            asked = {"pair": which, "pfn": pfns[which], "at": instants}
+            names = {"table": "page_ext", "size": _SIZE, "what": what, "low": 0, "high": int(pfns.max())}
+            found.append(_joined_with(db, "asked", asked, _COVERING.format(columns=values, **names)))
+    return pa.concat_tables(found)
+
+
+def texts_of_ids(
+    stream: Stream, file: StoreFile, table: str, names: Collection[str], ids: NDArray[np.int64]
+) -> list[pa.Array]:
+    """Return the columns *names* of ``comms``, ``stacks`` or ``said_texts``: the texts of *ids*, which rise, in their order."""
+    query = (
+        f"SELECT {', '.join(f's.{name}' for name in names)} FROM {table} s JOIN asked k ON s.id = k.id ORDER BY s.id"
+    )
+    with stream.opened(file) as db:
+        found = _joined_with(db, "asked", {"id": ids}, query)
+    return [found[name].combine_chunks() for name in names]
+
+
+def _kinds(at: Instants) -> Iterator[tuple[str, NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield (the end of the columns' names, which instants they are for, these): times, and places between two events."""
+    times = at.times()
+    for what, which, values in (("ts", np.flatnonzero(times), at.ts), ("seq", np.flatnonzero(~times), at.seq)):
+        if which.size:
+            yield what, which, values[which]
+
+
+def _joined_with(
+    db: duckdb.DuckDBPyConnection, name: str, rows: Mapping[str, NDArray[np.generic]], query: str
+) -> pa.Table:
+    with _registered(db, name, pa.table({key: np.ascontiguousarray(values) for key, values in rows.items()})):
+        return fetched(db, query)
+
+
+@contextmanager
+def _registered(db: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> Iterator[None]:
+    db.register(name, rows)
+    try:
+        yield
+    finally:
+        db.unregister(name)
+
+
+def _nothing() -> Found:
+    return Found(runs=np.zeros(0, RUN_DTYPE), records=np.zeros(0, RECORD_DTYPE), pair=np.zeros(0, np.int64))
+
+
+def together(parts: list[Found]) -> Found:
+    """Return the rows of all *parts*, one after another."""
+    parts = [_nothing(), *parts]
+    return Found(
+        runs=concatenated([part.runs for part in parts]), records=concatenated([part.records for part in parts]),
+        pair=np.concatenate([part.pair for part in parts]),
+    )  # fmt: skip
+
+
+def _unique(found: Found) -> Found:
+    """Return each row once: a page is in one run of each view at an instant."""
+    keys = np.stack([found.pair, found.runs["kernel_view"].astype(np.int64), found.runs["pfn"]])
+    order = np.lexsort(keys[::-1])
+    kept = np.ones(order.size, np.bool_)
+    kept[1:] = np.any(keys[:, order[1:]] != keys[:, order[:-1]], axis=0)
+    chosen = order[kept]
+    return Found(runs=taken(found.runs, chosen), records=taken(found.records, chosen), pair=found.pair[chosen])

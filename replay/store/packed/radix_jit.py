@@ -1,0 +1,60 @@
+"""Sorting by 64-bit keys in a few passes over them, 11 bits at a time."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.schemas.jit import jit
+
+_BITS: Final = 11
+_BUCKETS: Final = 1 << _BITS
+
+
+@jit
+def _pass(keys, order, to_order, counts, low, shift):
+    """Move *order* to *to_order*, stably, by the 11 bits of ``key - low`` from *shift* on; *counts* (2048,) is room."""
+    counts[:] = 0
+    n = order.size
+    for i in range(n):
+        counts[((keys[order[i]] - low) >> shift) & (_BUCKETS - 1)] += 1
+    total = np.int64(0)
+    for bucket in range(_BUCKETS):
+        here = counts[bucket]
+        counts[bucket] = total
+        total += here
+    for i in range(n):
+        row = order[i]
+        bucket = ((keys[row] - low) >> shift) & (_BUCKETS - 1)
+        to_order[counts[bucket]] = row
+        counts[bucket] += 1
+
+
+@jit
+def runs_by_page(runs, order, columns):
+    """Write runs (ENDED_RUN_DTYPE) into *columns*, an array for each field by its name, in the order of *order* (n,)."""
+    for i in range(order.size):
+        run = runs[order[i]]
+        columns.pfn[i] = run["pfn"]
+        columns.nr_pages[i] = run["nr_pages"]
+        columns.begin_event[i] = run["begin_event"]
+        columns.end_event[i] = run["end_event"]
+        columns.generation[i] = run["generation"]
+        columns.kernel_view[i] = run["kernel_view"]
+
+
+def order_of(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the indexes that sort (n,) *keys*; equal keys stay in their order."""
+    order = np.arange(keys.size, dtype=np.int64)
+    if keys.size < 2:
+        return order
+    low = int(keys.min())
+    span, shift = int(keys.max()) - low, 0
+    if span >= 1 << 62:  # differences of such keys do not fit
+        return np.argsort(keys, kind="stable")
+    other, counts = np.empty_like(order), np.zeros(_BUCKETS, np.int64)
+    while span >> shift:
+        _pass(keys, order, other, counts, low, shift)
+        order, other = other, order
+        shift += _BITS
+    return order

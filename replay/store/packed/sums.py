@@ -1,0 +1,66 @@
+"""The sums over packed spans in a state digest: of those that ended, and of the open ones."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.replay.rules.stretch import Stretch
+from pagetrail.replay.store.packed.sums_jit import OF_EVENT_DTYPE, add_runs, hash_events
+from pagetrail.replay.store.state_digest import ABSENT_HASHED, mixed, name_hash, wide
+from pagetrail.schemas.owner import ABSENT64, ACT_FIELDS, DETAIL_FIELDS, OWNER_FIELDS
+
+_TEXTS: Final = ("comm", "free_comm")
+_STACKS: Final = ("stack", "free_stack")
+_OF_EVENT: Final = ("begin_seq", "begin_ts", "alloc_ts", "evidence_ts")
+_OF_ROW: Final = ("block_pfn", "end_seq", "end_ts", "generation", "end_how", "kernel_view")
+_MASK: Final = (1 << 64) - 1
+_LANES: Final = tuple(f"{lane} {power}" for lane in ("low", "high") for power in range(3))
+
+
+def spans_sums(stretch: Stretch) -> tuple[int, int]:
+    """Return the sums over spans that ended and over open ones, without those that cover no instant.
+
+    Comms are hashed by their text and stacks by their 64-bit id, because dense ids differ from replay to replay.
+    """
+    texts = np.array([*(name_hash(comm) for comm in stretch.comms), 0], np.uint64)
+    stacks = np.array([*(stack_id & _MASK for stack_id in stretch.stacks.ids), 0], np.uint64)
+
+    def of(rows: NDArray[np.int64], fields: Sequence[str], left_out: Sequence[str] = ()) -> NDArray[np.uint64]:
+        found = np.zeros(rows.shape[0], np.uint64)
+        for i, name in enumerate(fields):
+            if name in left_out:
+                continue
+            column = np.ascontiguousarray(rows[:, i])
+            if name in _TEXTS or name in _STACKS:
+                value = np.where(column < 0, ABSENT_HASHED, (texts if name in _TEXTS else stacks)[column])
+            else:
+                value = wide(column)
+            found += mixed(value ^ np.uint64(name_hash(name)))
+        return found
+
+    none = np.full((1, len(DETAIL_FIELDS)), ABSENT64)
+    details = np.concatenate([stretch.details, none])  # the last one is that of events without
+    e, acts = stretch.events, stretch.acts
+    of_event = np.zeros(e.seq.size, OF_EVENT_DTYPE)
+    orders, hows = (_column(acts, ACT_FIELDS, name) for name in ("order", "how"))
+    blocks, evidence = (_column(details, DETAIL_FIELDS, name) for name in ("block_pfn", "evidence_ts"))
+    of_owners, of_details = of(stretch.owners, OWNER_FIELDS), of(details, DETAIL_FIELDS, ("block_pfn", "evidence_ts"))
+    found = np.zeros((2, 2), np.uint64)
+    with np.errstate(over="ignore"):  # as compiled code does
+        hash_events(
+            e, of(acts, ACT_FIELDS), of_owners, of_details, orders, blocks, evidence, _names(_OF_EVENT), of_event
+        )
+        for runs, sums in zip((stretch.runs, stretch.open_runs), found, strict=True):
+            add_runs(runs, e, of_event, hows, _names(_OF_ROW), _names(_LANES), sums)
+    ended, opened = (int(low) | int(high) << 64 for low, high in found)
+    return ended, opened
+
+
+def _column(rows: NDArray[np.int64], fields: Sequence[str], name: str) -> NDArray[np.int64]:
+    return np.ascontiguousarray(rows[:, list(fields).index(name)])
+
+
+def _names(fields: Sequence[str]) -> NDArray[np.uint64]:
+    return np.array([name_hash(name) for name in fields], np.uint64)

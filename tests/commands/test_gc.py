@@ -1,0 +1,83 @@
+"""pagetrail gc removes what no question asks, where segments of this version hold as much, and nothing else."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pagetrail.replay.store.local import store_of
+from pagetrail.replay.store.lock import replay_lock
+from pagetrail.schemas.store.names import fold_name
+from pagetrail.schemas.store.tables import FOLD_VERSION
+from tests.commands.conftest import Run
+
+NOW = fold_name(correct=False)
+OLDER = fold_name(correct=False, version=FOLD_VERSION - 1)
+
+
+@pytest.fixture
+def trail(demo_trail: Path, tmp_path: Path) -> Path:
+    """Return a trail with a fold of this version, one of the last, and a store of an earlier format."""
+    shutil.copytree(demo_trail, copied := tmp_path / "trail")
+    (now,) = store_of(copied).root.glob(f"*/*/{NOW}")
+    shutil.copytree(now, now.with_name(OLDER))
+    shutil.copytree(now, copied / "segments" / now.relative_to(store_of(copied).root).with_name(OLDER))
+    return copied
+
+
+def folds(trail: Path) -> set[str]:
+    return {str(file.parent.relative_to(trail)) for file in (trail / "segments").rglob("*.duckdb")}
+
+
+def test_nothing_goes_before_it_is_asked_for(run: Run, trail: Path) -> None:
+    before = folds(trail)
+    done = run("gc", "--trail", trail)
+    assert done.returncode == 0
+    assert "another format of the store" in done.stdout
+    assert "another version of the fold" in done.stdout
+    assert "run it again with --yes" in done.stderr
+    assert folds(trail) == before
+
+
+def test_what_is_held_elsewhere_goes_and_the_rest_stays(run: Run, trail: Path) -> None:
+    before = folds(trail)
+    done = run("gc", "--yes", "--json", "--trail", trail)
+    told = json.loads(done.stdout)
+    assert told["removed"]
+    assert [one["kept"] for one in told["outdated"]] == [None, None]
+    assert told["bytes"] == sum(one["bytes"] for one in told["outdated"]) > 0
+    assert folds(trail) == {fold for fold in before if fold.endswith(NOW) and "/v" in fold}
+    assert run("streams", "--trail", trail).returncode == 0
+    assert "nothing to remove" in run("gc", "--yes", "--trail", trail).stderr
+
+
+def test_what_this_version_has_not_replayed_is_kept(run: Run, trail: Path) -> None:
+    """GIVEN older segments and none of this version WHEN gc runs THEN they stay: the log may have lost what they were made of."""
+    (now,) = store_of(trail).root.glob(f"*/*/{NOW}")
+    shutil.rmtree(now)
+    before = folds(trail)
+    done = run("gc", "--yes", "--trail", trail)
+    assert "kept: this version has not replayed all of it" in done.stdout
+    assert "nothing to remove" in done.stderr
+    assert folds(trail) == before
+
+
+def test_segments_that_begin_later_hold_less(run: Run, trail: Path) -> None:
+    for file in (trail / "segments").glob(f"*/*/{OLDER}/*.duckdb"):
+        file.rename(file.with_name(f"{0:019d}-{10**9:019d}.duckdb"))
+    run("gc", "--yes", "--trail", trail)
+    assert any("/v" not in fold for fold in folds(trail))
+
+
+def test_a_replay_at_work_there_is_not_disturbed(run: Run, trail: Path) -> None:
+    with replay_lock(trail, OLDER):
+        done = run("gc", "--yes", "--trail", trail)
+    assert done.returncode == 4
+    assert "another replay is" in done.stderr
+
+
+def test_no_trail_is_no_garbage(run: Run, tmp_path: Path) -> None:
+    done = run("gc", "--trail", tmp_path / "nowhere")
+    assert done.returncode == 4
+    assert "no trail at" in done.stderr
