@@ -23,9 +23,6 @@ from pagetrail.replay.fold.unique_rows_jit import row_of
 from pagetrail.schemas.jit import inner, jit
 from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64, How
 
-NO_EVENT_YET: Final = -1
-"""Number of the event that began a record which is not complete."""
-
 _ENDED_BY: Final = -2
 """``end_event`` of a run, less ``end_how``, until its event is complete."""
 
@@ -173,18 +170,19 @@ def settled(t, seq, ts):
     t.counts[FRESH] = 0
     t.counts[BRIEF] = 0
     first = t.counts[SETTLED_EVENTS]
+    for event in range(first, t.counts[EVENT_ROWS]):
+        how = t.acts[t.events.act[event], _HOW]
+        if t.by_how[how] < 0:
+            t.by_how[how] = event
     for i in range(t.counts[SETTLED_RUNS], t.counts[RUNS]):
         if t.runs[i]["begin_event"] < 0:
             t.runs[i]["begin_event"] = t.brief[_BRIEF - t.runs[i]["begin_event"]]["event"]
         how = np.int64(_ENDED_BY) - t.runs[i]["end_event"]
-        found = np.int32(-1)
-        for event in range(first, t.counts[EVENT_ROWS]):
-            if t.events.seq[event] == seq and t.acts[t.events.act[event], _HOW] == how:
-                found = np.int32(event)
-                break
-        if found < 0:
-            found = _add_event(t, seq, ts, ABSENT64, _ending_act(t, how), np.int32(-1), np.int32(-1))
-        t.runs[i]["end_event"] = found
+        if t.by_how[how] < 0:
+            t.by_how[how] = _add_event(t, seq, ts, ABSENT64, _ending_act(t, how), np.int32(-1), np.int32(-1))
+        t.runs[i]["end_event"] = t.by_how[how]
+    for event in range(first, t.counts[EVENT_ROWS]):
+        t.by_how[t.acts[t.events.act[event], _HOW]] = -1
     t.counts[SETTLED_RUNS] = t.counts[RUNS]
     t.counts[SETTLED_EVENTS] = t.counts[EVENT_ROWS]
 

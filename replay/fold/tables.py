@@ -63,6 +63,9 @@ class Tables(NamedTuple):
     owner_table: Array  # int32 likewise
     detail_table: Array  # int32 likewise
     key: Array  # int64 (10,) room for a row that is looked up
+    by_how: (
+        Array  # int32 (128,) by How: the first row of the present event that began or ended spans so; -1 between events
+    )
     doubts: Array  # void DOUBT_DTYPE
     quarantine: Array  # int64 (k, 4): seq, pfn, order, Anomaly
     anomalies: Array  # int64 (128, 4) by Anomaly: events, pages, seq of the first, 1 + seq of the last
@@ -110,6 +113,7 @@ def new_tables(pages_per_section: int) -> Tables:
         spare=np.arange(records - 1, -1, -1, dtype=np.int32),
         fresh=np.zeros(records, np.int32),
         brief=np.zeros(1 << 6, RECORD_DTYPE),
+        by_how=np.full(128, -1, np.int32),
         **_nothing_ended(_FIRST_ROWS, _FIRST_ROWS),
         doubts=np.zeros(1 << 12, DOUBT_DTYPE),
         quarantine=np.zeros((1 << 8, 4), np.int64),
