@@ -16,7 +16,7 @@ def gc(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove segments of other formats of the store, and of other versions of the fold. The log stays.
+    """Remove segments of other formats of the store, and of other versions of the fold; the log stays.
 
     They are kept where this version has not replayed all that they hold.
     """

@@ -20,7 +20,7 @@ from pagetrail.schemas.owner import (
     RUN_DTYPE,
 )
 from pagetrail.schemas.store.memory import forget
-from pagetrail.schemas.structs import concatenated, taken, whole
+from pagetrail.schemas.structs import whole
 
 Array = NDArray[Any]
 """An array; a comment gives its dtype. NumPy's types have no structured dtypes, and mypy allows no casts between the others."""
@@ -327,14 +327,6 @@ def open_runs(tables: Tables) -> NDArray[np.void]:
         some["generation"], some["kernel_view"] = piece.generation, piece.view
         done += some.size
     return runs
-
-
-def live_rows(tables: Tables) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:
-    """Return the open spans of ``live_pieces`` at once: runs, their records (row by row), and the handles of the records."""
-    pieces = list(live_pieces(tables))
-    runs = concatenated([np.zeros(0, RUN_DTYPE), *(piece.runs() for piece in pieces)])
-    handles = np.concatenate([np.zeros(0, np.int64), *(piece.handles for piece in pieces)])
-    return runs, taken(tables.records, handles), handles
 
 
 def remembered_moves(tables: Tables) -> Array:

@@ -245,6 +245,7 @@ def test_a_chain_has_no_hole_and_no_overlap(chained: Path) -> None:
 
 def test_a_store_of_another_format_is_left_alone_and_replay_makes_one_beside_it(ingested: Path, tmp_path: Path) -> None:
     shutil.copytree(ingested, trail := tmp_path / "trail")
+    shutil.rmtree(trail / "segments", ignore_errors=True)
     older = trail / "segments" / "host" / "boot" / "fold7" / "0-1.duckdb"
     older.parent.mkdir(parents=True)
     older.write_bytes(b"of format 4")

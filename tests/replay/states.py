@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.replay.facts.facts import plain
@@ -22,7 +23,7 @@ from pagetrail.replay.fold.tables import (
     SPARE,
     Tables,
     lasting_doubts,
-    live_rows,
+    live_pieces,
     remembered_moves,
 )
 from pagetrail.replay.log.embedded import SqliteLogReader
@@ -50,6 +51,7 @@ from pagetrail.schemas.owner import (
 )
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.names import fold_name, stream_name
+from pagetrail.schemas.structs import concatenated, taken
 from tests.oracles.fold.oracle import Reference
 from tests.oracles.fold.values import FIELDS, Flag, Owner, Span
 
@@ -74,6 +76,14 @@ def said(engine: StreamEngine, record: np.void) -> tuple[Any, ...]:
         else:
             values[name] = None if value == ABSENT[name] else value
     return tuple(values.values())
+
+
+def live_rows(tables: Tables) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:
+    """Return the open spans of ``live_pieces`` at once: runs, their records (row by row), and the handles of the records."""
+    pieces = list(live_pieces(tables))
+    runs = concatenated([np.zeros(0, RUN_DTYPE), *(piece.runs() for piece in pieces)])
+    handles = np.concatenate([np.zeros(0, np.int64), *(piece.handles for piece in pieces)])
+    return runs, taken(tables.records, handles), handles
 
 
 def live_state(engine: StreamEngine) -> State:

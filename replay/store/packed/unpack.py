@@ -118,21 +118,20 @@ def runs_of(
     tables: Collection[str] = ("spans", "live"),
     where: str = "true",
     at: At | None = None,
-    parameters: dict[str, object] | None = None,
 ) -> tuple[NDArray[np.void], NDArray[np.void]]:
     """Return spans of a file as runs and records: those that ended, then the open ones, each in the order of the file.
 
     *where* is a condition on the columns of ``ended_runs`` and ``open_runs``; with *at*, only spans that cover that point.
     """
     known = None if at is None else rows.events_until(db, at)
-    found = [_index(db, table, where, known, parameters) for table in ("spans", "live") if table in tables]
+    found = [_index(db, table, where, known) for table in ("spans", "live") if table in tables]
     index = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     return unpacked(db, rows, index)
 
 
 def index_of(db: duckdb.DuckDBPyConnection, where: str) -> NDArray[np.void]:
     """Return the runs of a file, those that ended and then the open ones: ENDED_RUN_DTYPE; see ``runs_of``."""
-    found = [_index(db, table, where, None, None) for table in ("spans", "live")]
+    found = [_index(db, table, where, None) for table in ("spans", "live")]
     index = np.zeros(sum(part["pfn"].size for part in found), ENDED_RUN_DTYPE)
     for name in ENDED_RUN_DTYPE.names or ():
         index[name] = np.concatenate([part[name] for part in found])
@@ -201,15 +200,13 @@ def _add_details(records: NDArray[np.void], which: NDArray[np.int64], details: C
         records[name][which[given]] = details[name][given]
 
 
-def _index(
-    db: duckdb.DuckDBPyConnection, table: str, where: str, known: int | None, parameters: dict[str, object] | None
-) -> Columns:
+def _index(db: duckdb.DuckDBPyConnection, table: str, where: str, known: int | None) -> Columns:
     ended = table == "spans"
     columns = f"{_RUN_COLUMNS}{', end_event' if ended else ''}"
     if known is not None:
         where = f"begin_event < {known:d}{f' AND end_event >= {known:d}' if ended else ''} AND ({where})"
     query = f"SELECT {columns} FROM {'ended_runs' if ended else 'open_runs'} WHERE {where}"
-    found = arrays_of(db.sql(query, params=parameters).to_arrow_table())
+    found = arrays_of(db.sql(query).to_arrow_table())
     if not ended:
         found["end_event"] = np.full(found["pfn"].size, -1, np.int32)
     return found
