@@ -78,6 +78,10 @@ def remove_outdated(trail: str | Path) -> list[Outdated]:
         for folder in path.parents[:2]:
             if not any(folder.iterdir()):
                 folder.rmdir()
+    for root, fold in {(path.parents[2], path.name) for path in gone}:
+        if not any(root.glob(f"*/*/{fold}")):
+            for file in (*root.glob(f"{fold}.*{LOCK_SUFFIX[1:]}"), *root.glob(f"{fold}.*cut.json")):
+                file.unlink()  # it said how far that fold has come
     return found
 
 

@@ -27,7 +27,7 @@ def gc(
         out(json_text({"removed": yes, "bytes": total, "outdated": rows}))
         return
     for one in found:
-        out(f"{one.size:>16,} bytes  {one.path}  {one.why}{'' if one.kept is None else f'; kept: {one.kept}'}")
+        out(f"{one.size:>16,} bytes  {one.path}  {one.why}{'' if one.kept is None else f'; kept: {one.kept}'}\n")
     if not total:
         say("nothing to remove")
     else:

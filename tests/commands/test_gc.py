@@ -23,6 +23,8 @@ def trail(demo_trail: Path, tmp_path: Path) -> Path:
     (now,) = store_of(copied).root.glob(f"*/*/{NOW}")
     shutil.copytree(now, now.with_name(OLDER))
     shutil.copytree(now, copied / "segments" / now.relative_to(store_of(copied).root).with_name(OLDER))
+    for name in (f"{OLDER}.cut.json", f"{OLDER}.lock"):
+        (copied / "segments" / name).touch()
     return copied
 
 
@@ -36,6 +38,7 @@ def test_nothing_goes_before_it_is_asked_for(run: Run, trail: Path) -> None:
     assert done.returncode == 0
     assert "another format of the store" in done.stdout
     assert "another version of the fold" in done.stdout
+    assert done.stdout.count("\n") == 2
     assert "run it again with --yes" in done.stderr
     assert folds(trail) == before
 
@@ -50,6 +53,8 @@ def test_what_is_held_elsewhere_goes_and_the_rest_stays(run: Run, trail: Path) -
     assert folds(trail) == {fold for fold in before if fold.endswith(NOW) and "/v" in fold}
     assert run("streams", "--trail", trail).returncode == 0
     assert "nothing to remove" in run("gc", "--yes", "--trail", trail).stderr
+    assert not [file for file in (trail / "segments").rglob("*") if file.name.startswith(f"{OLDER}.")]
+    assert (store_of(trail).root / f"{NOW}.cut.json").exists()
 
 
 def test_what_this_version_has_not_replayed_is_kept(run: Run, trail: Path) -> None:
