@@ -4,8 +4,6 @@ Dimensions: n = events of the batch; the rest as in ``tables.py``. A block lies 
 and no order is larger than a section.
 """
 
-from typing import Final
-
 import numpy as np
 
 from pagetrail.replay.fold.block_jit import alloc_block, free_block, split_block
@@ -16,16 +14,13 @@ from pagetrail.replay.fold.notice_jit import doubt, quarantine
 from pagetrail.replay.fold.options import OPT_EVENTS_A_LIVE, OPT_FLOOR, OPT_MAX_PFN, OPT_REFILL_COVERED, OPT_SKEW
 from pagetrail.replay.fold.room_jit import has_room, reach
 from pagetrail.replay.fold.skew_jit import recheck_moves, remember_move
-from pagetrail.replay.fold.tables import EVENTS, LAST_SEQ, LAST_TS, LIVE, MET, NO_EVENT
+from pagetrail.replay.fold.tables import EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.jit import inner, jit
 from pagetrail.schemas.owner import ABSENT8, Anomaly, How
 
 # Why ``fold`` stopped before the batch ended.
 DONE, RARE, ROOM, SECTION, SEAL = range(5)
-
-_AHEAD: Final = 12
-"""So many events ahead their records are looked at."""
 
 _ALLOC, _FREE, _SPLIT = int(Kind.ALLOC), int(Kind.FREE), int(Kind.SPLIT)
 _MIGRATE, _ISOLATE, _DRAIN = int(Kind.MIGRATE), int(Kind.ISOLATE), int(Kind.DRAIN)
@@ -52,9 +47,7 @@ def fold(t, o, e, base_seq, start, room_pages):
     """
     pages = t.owner.shape[1]
     n = e.kind.size
-    met = np.int64(0)
     for i in range(start, n):
-        met += coming(t, e, i + _AHEAD, pages)
         ts = e.ts[i]
         rises = ts > t.counts[LAST_TS] and t.counts[LAST_TS] != NO_EVENT
         if rises and is_full(t, o):
@@ -143,22 +136,7 @@ def fold(t, o, e, base_seq, start, room_pages):
         if kind == _MIGRATE and not only_says_why:
             remember_move(t, o, seq, ts, e.cpu[i], e.src_pfn[i], pfn, written)
         settled(t, seq, ts)
-    t.counts[MET] = met  # or the compiler would drop the look ahead
     return n, DONE
-
-
-@inner
-def coming(t, e, i, pages):
-    """Look at the record of the first page of an event that comes soon: memory is slow, and until then, it will be there."""
-    if i >= e.kind.size:
-        return np.int64(0)
-    section_nr = e.pfn[i] // pages
-    if section_nr < 0 or section_nr >= t.slot.size or t.slot[section_nr] < 0:
-        return np.int64(0)
-    handle = t.owner[t.slot[section_nr], e.pfn[i] - section_nr * pages]
-    if handle < 0:
-        return np.int64(0)
-    return np.int64(t.records[handle]["block_pfn"]) ^ np.int64(t.records[handle]["how"])
 
 
 @jit

@@ -75,8 +75,8 @@ class Tables(NamedTuple):
 
 
 SPARE, LIVE, RUNS, DOUBTS, QUARANTINE, EVENTS, LAST_TS, LAST_SEQ, MOVES = range(9)
-FRESH, EVENT_ROWS, ACTS, OWNERS, DETAILS, SETTLED_RUNS, SETTLED_EVENTS, BRIEF, MET = range(9, 18)
-COUNTS = 18
+FRESH, EVENT_ROWS, ACTS, OWNERS, DETAILS, SETTLED_RUNS, SETTLED_EVENTS, BRIEF = range(9, 17)
+COUNTS = 17
 MOVE_ROWS = 1 << 10
 """Migrations that are remembered: events on their sources, and losses of them, may turn out to have come first."""
 MOVE_TS, MOVE_CPU, MOVE_SRC, MOVE_PFN, MOVE_UNORDERED, MOVE_PAGES, MOVE_DOUBTED = range(7)

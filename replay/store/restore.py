@@ -61,15 +61,15 @@ from pagetrail.schemas.owner import (
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.kept_rows import KeptRows
 from pagetrail.schemas.store.names import StoreFile
-from pagetrail.schemas.store.tables import LARGE_SPANS
+from pagetrail.schemas.store.tables import LARGE_SPANS, ROW_GROUP_SIZE
 from pagetrail.schemas.structs import whole
 
 _LOOKS: Final = 5
 """How often the last file is looked up again when a tip is replaced during the lookup."""
 
 _SPARE_RECORDS: Final = 1024
-_ROWS_AT_ONCE: Final = 1 << 15
-"""Rows of a large table that are read at once."""
+_ROWS_AT_ONCE: Final = ROW_GROUP_SIZE
+"""Rows of a large table that are read at once: with fewer, each row group would be read several times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,7 @@ BLOCK_SIZE: Final = 16_384
 """DuckDB's smallest block: a tip of an idle host takes tens of kilobytes, not megabytes."""
 
 LARGE_BLOCK_SIZE: Final = 262_144
-"""The blocks of a segment of many spans. It is a third smaller than with small blocks, of each of which DuckDB keeps a kilobyte."""
+"""The blocks of a segment of many spans. DuckDB keeps a kilobyte of each block."""
 
 LARGE_SPANS: Final = 1 << 17
 """From so many spans on, a segment has large blocks."""

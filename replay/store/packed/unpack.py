@@ -92,8 +92,12 @@ class _Latest:
             return kept[1]
         self._kept = None
         columns = arrays_of(db.sql(f"SELECT {_EVENT} FROM events ORDER BY rowid").to_arrow_table())
-        self._kept = weakref.ref(rows), columns
+        self._kept = weakref.ref(rows, self._forget), columns
         return columns
+
+    def _forget(self, gone: weakref.ref[FileRows]) -> None:
+        if self._kept is not None and self._kept[0] is gone:
+            self._kept = None
 
 
 _LATEST: Final = _Latest()
