@@ -8,7 +8,7 @@ from typing import Final, Generic, TypeVar
 
 Item = TypeVar("Item")
 
-AHEAD: Final = 2
+AHEAD: Final = 1
 """Items that wait to be used, at most. One more is in the making."""
 
 

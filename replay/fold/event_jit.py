@@ -155,18 +155,20 @@ def ended_by(how):
 
 
 @inner
+def _begins(t, handle, seq):
+    """Return whether an event began this record, and has not given it back."""
+    return t.records[handle]["pages"] != 0 and t.records[handle]["begin_seq"] == seq
+
+
+@inner
 def settled(t, seq, ts):
     """See ``settle``."""
-    lasting = t.counts[FRESH]
-    for i in range(lasting + t.counts[BRIEF]):
-        handle = t.fresh[i] if i < lasting else np.int32(-1)
-        if handle >= 0 and (t.records[handle]["pages"] == 0 or t.records[handle]["begin_seq"] != seq):
-            continue  # it was given back
-        event = _begun_by(t, t.records[handle] if handle >= 0 else t.brief[i - lasting])
-        if handle >= 0:
-            t.records[handle]["event"] = event
-        else:
-            t.brief[i - lasting]["event"] = event
+    for i in range(t.counts[FRESH]):
+        handle = t.fresh[i]
+        if _begins(t, handle, seq):
+            t.records[handle]["event"] = _begun_by(t, t.records[handle])
+    for i in range(t.counts[BRIEF]):
+        t.brief[i]["event"] = _begun_by(t, t.brief[i])
     t.counts[FRESH] = 0
     t.counts[BRIEF] = 0
     first = t.counts[SETTLED_EVENTS]
@@ -188,6 +190,18 @@ def settled(t, seq, ts):
 
 
 @jit
+def settle_first(t, seq, most):
+    """Give the first *most* of the records that an event began the numbers of its rows: ``settle`` has those left to do."""
+    for i in range(most):
+        handle = t.fresh[i]
+        if _begins(t, handle, seq):
+            t.records[handle]["event"] = _begun_by(t, t.records[handle])
+    for i in range(most, t.counts[FRESH]):
+        t.fresh[i - most] = t.fresh[i]
+    t.counts[FRESH] -= most
+
+
+@jit
 def settle(t, seq, ts):
     """Give the records that an event began, and the runs that it ended, the numbers of its rows.
 
@@ -198,33 +212,23 @@ def settle(t, seq, ts):
 
 
 @jit
-def carry(old, t, used, number):
-    """Copy the events that open records of the state *old* began with to *t*, which has none, and renumber the records' events.
-
-    *used* (events of *old*,) int8 and *number* (likewise,) int32 are room.
-    """
-    used[:] = 0
+def mark_used(t, events, acts, owners, details):
+    """Mark, in arrays (e,), (a,), (o,) and (d,) of int8 that are zero, the events of open records, and what these refer to."""
+    e = t.events
     for handle in range(t.records.shape[0]):
         if t.records[handle]["pages"] > 0:
-            used[t.records[handle]["event"]] = 1
-    for event in range(used.size):
-        if used[event] == 0:
-            continue
-        e, key = old.events, t.key
-        for i in range(t.acts.shape[1]):
-            key[i] = old.acts[e.act[event], i]
-        act = row_of(t.acts, t.act_table, key, t.acts.shape[1], t.counts, ACTS)
-        owner, detail = np.int32(-1), np.int32(-1)
-        if e.owner[event] >= 0:
-            for i in range(t.owners.shape[1]):
-                key[i] = old.owners[e.owner[event], i]
-            owner = row_of(t.owners, t.owner_table, key, t.owners.shape[1], t.counts, OWNERS)
-        if e.detail[event] >= 0:
-            for i in range(t.details.shape[1]):
-                key[i] = old.details[e.detail[event], i]
-            detail = row_of(t.details, t.detail_table, key, t.details.shape[1], t.counts, DETAILS)
-        number[event] = _add_event(t, e.seq[event], e.ts[event], e.age[event], act, owner, detail)
+            event = t.records[handle]["event"]
+            events[event] = 1
+            acts[e.act[event]] = 1
+            if e.owner[event] >= 0:
+                owners[e.owner[event]] = 1
+            if e.detail[event] >= 0:
+                details[e.detail[event]] = 1
+
+
+@jit
+def renumber(t, number):
+    """Give open records the numbers that their events have now: *number* (by the old ones,) int32."""
     for handle in range(t.records.shape[0]):
         if t.records[handle]["pages"] > 0:
             t.records[handle]["event"] = number[t.records[handle]["event"]]
-    t.counts[SETTLED_EVENTS] = t.counts[EVENT_ROWS]

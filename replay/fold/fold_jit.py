@@ -18,6 +18,7 @@ from pagetrail.replay.fold.tables import EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVE
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.jit import inner, jit
 from pagetrail.schemas.owner import ABSENT8, Anomaly, How
+from pagetrail.schemas.prefetch_jit import prefetch
 
 # Why ``fold`` stopped before the batch ended.
 DONE, RARE, ROOM, SECTION, SEAL = range(5)
@@ -29,6 +30,9 @@ _POISON, _UNGUARD = int(Kind.POISON), int(Kind.UNGUARD)
 _H_ALLOC, _H_FREE, _H_DRAIN = int(How.ALLOC), int(How.FREE), int(How.DRAIN)
 _H_ISOLATE, _H_REFILL = int(How.ISOLATE), int(How.REFILL)
 _A_UNALIGNED, _A_BEYOND, _A_ORDER = int(Anomaly.UNALIGNED), int(Anomaly.BEYOND_MACHINE), int(Anomaly.BAD_ORDER)
+
+_FAR, _NEAR = 24, 12
+"""So many events ahead, a page's record number is requested, and its record: each takes about as long as ten events."""
 
 
 def is_rare(kind):
@@ -48,6 +52,7 @@ def fold(t, o, e, base_seq, start, room_pages):
     pages = t.owner.shape[1]
     n = e.kind.size
     for i in range(start, n):
+        look_ahead(t, e, i)
         ts = e.ts[i]
         rises = ts > t.counts[LAST_TS] and t.counts[LAST_TS] != NO_EVENT
         if rises and is_full(t, o):
@@ -137,6 +142,27 @@ def fold(t, o, e, base_seq, start, room_pages):
             remember_move(t, o, seq, ts, e.cpu[i], e.src_pfn[i], pfn, written)
         settled(t, seq, ts)
     return n, DONE
+
+
+@inner
+def look_ahead(t, e, i):
+    """Request what the events after row *i* will read: pages that they name have no order, so each read would wait for memory."""
+    far, near = i + _FAR, i + _NEAR
+    pages = t.owner.shape[1]
+    if far < e.kind.size:
+        pfn = e.pfn[far]
+        section_nr = pfn // pages
+        if 0 <= section_nr < t.slot.size and t.slot[section_nr] >= 0:
+            slot = t.slot[section_nr]
+            prefetch(t.owner[slot], pfn - section_nr * pages)
+            prefetch(t.kernel[slot], pfn - section_nr * pages)
+    if near < e.kind.size:
+        pfn = e.pfn[near]
+        section_nr = pfn // pages
+        if 0 <= section_nr < t.slot.size and t.slot[section_nr] >= 0:
+            handle = t.owner[t.slot[section_nr], pfn - section_nr * pages]
+            if handle >= 0:
+                prefetch(t.records, handle)
 
 
 @jit

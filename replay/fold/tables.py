@@ -3,7 +3,7 @@
 Dimensions: s = slots (sections that have an extension), p = pages a section, r = records, q = section numbers known so far.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -43,6 +43,22 @@ def no_events(size: int) -> EventColumns:
     return EventColumns(**wide, **{name: np.zeros(size, np.int32) for name in ("act", "owner", "detail")})
 
 
+class RunColumns(NamedTuple):
+    """Runs of pages, and the numbers of the events that began and ended their spans; *end_event* is -1 where they are open."""
+
+    pfn: NDArray[np.int64]
+    nr_pages: NDArray[np.int32]
+    begin_event: NDArray[np.int32]
+    end_event: NDArray[np.int32]
+    generation: NDArray[np.int32]
+    kernel_view: NDArray[np.int8]
+
+
+def run_columns(size: int) -> RunColumns:
+    """Return columns for so many runs; they hold anything."""
+    return RunColumns(**{name: np.empty(size, ENDED_RUN_DTYPE[name]) for name in RunColumns._fields})
+
+
 class Tables(NamedTuple):
     """The arrays that the jit functions work on. When one has to grow, the whole tuple is replaced."""
 
@@ -63,9 +79,7 @@ class Tables(NamedTuple):
     owner_table: Array  # int32 likewise
     detail_table: Array  # int32 likewise
     key: Array  # int64 (10,) room for a row that is looked up
-    by_how: (
-        Array  # int32 (128,) by How: the first row of the present event that began or ended spans so; -1 between events
-    )
+    by_how: Array  # int32 (HOWS,) by How: the first row of the present event that began or ended spans so; -1 between events
     doubts: Array  # void DOUBT_DTYPE
     quarantine: Array  # int64 (k, 4): seq, pfn, order, Anomaly
     anomalies: Array  # int64 (128, 4) by Anomaly: events, pages, seq of the first, 1 + seq of the last
@@ -82,8 +96,8 @@ MOVE_ROWS = 1 << 10
 MOVE_TS, MOVE_CPU, MOVE_SRC, MOVE_PFN, MOVE_UNORDERED, MOVE_PAGES, MOVE_DOUBTED = range(7)
 MOVE_COLUMNS = 7
 """MOVE_UNORDERED is 1 where the order of a migration is not sure, MOVE_DOUBTED where a loss put its copy in doubt afterwards."""
-_KINDS: Final = (("acts", "act_table", ACTS), ("owners", "owner_table", OWNERS), ("details", "detail_table", DETAILS))
-"""What events refer to: rows, their hash table, and their count."""
+KINDS: Final = {"acts": ACTS, "owners": OWNERS, "details": DETAILS}
+"""What events refer to: rows, and their count."""
 
 ANOMALY_ROWS = 128
 NO_EVENT = np.iinfo(np.int64).min
@@ -95,6 +109,8 @@ EVENTS_A_ROW = 3
 """For each row of room so many of events: for a record that it begins, and for the beginning and the end of a span that it ends."""
 TAKES_A_ROW = 2
 """For each row of room, so many records may be taken in an event: some are given back before it is over."""
+HOWS = 128
+"""So many ways in which spans begin and end, at most."""
 _FIRST_ROWS: Final = 1 << 13
 
 _MOVED_BYTES: Final = 1 << 22
@@ -113,8 +129,8 @@ def new_tables(pages_per_section: int) -> Tables:
         spare=np.arange(records - 1, -1, -1, dtype=np.int32),
         fresh=np.zeros(records, np.int32),
         brief=np.zeros(1 << 6, RECORD_DTYPE),
-        by_how=np.full(128, -1, np.int32),
-        **_nothing_ended(_FIRST_ROWS, _FIRST_ROWS),
+        by_how=np.full(HOWS, -1, np.int32),
+        **_nothing_ended(),
         doubts=np.zeros(1 << 12, DOUBT_DTYPE),
         quarantine=np.zeros((1 << 8, 4), np.int64),
         anomalies=np.zeros((ANOMALY_ROWS, 4), np.int64),
@@ -128,12 +144,12 @@ def new_tables(pages_per_section: int) -> Tables:
     return tables
 
 
-def _nothing_ended(runs: int, events: int) -> dict[str, Any]:
-    """Return the arrays of what ended, and of events, before the first one, with room for so many."""
+def _nothing_ended() -> dict[str, Any]:
+    """Return the arrays of what ended, and of events, before the first one."""
     sizes = {"acts": len(ACT_FIELDS), "owners": len(OWNER_FIELDS), "details": len(DETAIL_FIELDS)}
     tables = {name: np.full(1 << 8, -1, np.int32) for name in ("act_table", "owner_table", "detail_table")}
     rows = {name: np.zeros((1 << 7, width), np.int64) for name, width in sizes.items()}
-    ended = {"runs": np.zeros(runs, ENDED_RUN_DTYPE), "events": no_events(events)}
+    ended = {"runs": np.zeros(_FIRST_ROWS, ENDED_RUN_DTYPE), "events": no_events(_FIRST_ROWS)}
     return {**ended, **rows, **tables, "key": np.zeros(len(ACT_FIELDS), np.int64)}
 
 
@@ -159,14 +175,54 @@ def with_events(
     return with_event_rows(tables, EVENTS_A_ROW * ROWS_BESIDES)
 
 
-def without_ended(tables: Tables) -> Tables:
-    """Return *tables* with new arrays for what ended and for events, which have none: the old ones are a segment's.
+def rows_of_events(tables: Tables) -> dict[str, int]:
+    """Return how many rows there are of events, and of what they refer to, by name."""
+    return {name: int(tables.counts[which]) for name, which in (("events", EVENT_ROWS), *KINDS.items())}
 
-    They have room for as many as the old ones had, and some more, so that they need not grow: memory is taken when it is written.
+
+def numbers(used: NDArray[np.int8]) -> NDArray[np.int32]:
+    """Return for each row which of the *used* ones it is (n,), and -1 behind them, so that row -1 stays -1."""
+    found = np.full(used.size + 1, -1, np.int32)
+    np.cumsum(used, out=found[:-1], dtype=np.int32)
+    found[:-1] -= 1
+    return found
+
+
+def carried(tables: Tables, name: str, used: Mapping[str, NDArray[np.int8]]) -> Tables:
+    """Return *tables* with new arrays of one name for a new segment: the old ones are those of the segment that ended.
+
+    *name* is ``runs``, of which none are left, a column of events, or what events refer to; ``counts`` comes last, with hash tables
+    that fit. *used* has 1 where a row lasts: those stay in their order. There is room for as many events as there were, and some
+    more, so that they need not grow: memory is taken when it is written.
     """
-    used = [int(tables.counts[index]) for index in (RUNS, EVENT_ROWS)]
-    tables.counts[[RUNS, FRESH, EVENT_ROWS, ACTS, OWNERS, DETAILS, SETTLED_RUNS, SETTLED_EVENTS]] = 0
-    return tables._replace(**_nothing_ended(*(size + size // 8 + _FIRST_ROWS for size in used)))
+    counts, of_events = tables.counts, used["events"].view(bool)
+    if name == "runs":
+        return tables._replace(runs=np.zeros(_room(int(counts[RUNS])), ENDED_RUN_DTYPE))
+    if name == "counts":
+        left = {which: int(np.count_nonzero(used[kind])) for kind, which in (("events", EVENT_ROWS), *KINDS.items())}
+        counts[list(left)] = list(left.values())
+        counts[[RUNS, FRESH, SETTLED_RUNS, SETTLED_EVENTS]] = 0, 0, 0, left[EVENT_ROWS]
+        return with_small_tables(tables)
+    if name in KINDS:
+        rows: dict[str, Any] = {name: _lasting(getattr(tables, name), used[name].view(bool), _FIRST_ROWS)}
+        return tables._replace(**rows)
+    column = _lasting(getattr(tables.events, name), of_events, _room(of_events.size))
+    if f"{name}s" in KINDS:
+        refers = column[: np.count_nonzero(of_events)]
+        refers[:] = numbers(used[f"{name}s"])[refers]
+    return tables._replace(events=tables.events._replace(**{name: column}))
+
+
+def _room(before: int) -> int:
+    return before + before // 8 + _FIRST_ROWS
+
+
+def _lasting(rows: Array, used: NDArray[np.bool_], room: int) -> Array:
+    """Return the *used* rows, with room for more: so many in all, or so many more."""
+    kept = rows[: used.size][used]
+    found = np.zeros((max(room, kept.shape[0] + _FIRST_ROWS), *rows.shape[1:]), rows.dtype)
+    found[: kept.shape[0]] = kept
+    return found
 
 
 def grown(array: Array, size: int, used: int | None = None) -> Array:
@@ -214,8 +270,8 @@ def with_event_rows(tables: Tables, rows: int) -> Tables:
     counts = tables.counts
     events = EventColumns(*(_with_rows(column, int(counts[EVENT_ROWS]), rows) for column in tables.events))
     more: dict[str, Any] = {"events": events}
-    for name, table, which in _KINDS:
-        used = int(counts[which])
+    for name, which in KINDS.items():
+        table, used = _table_of(name), int(counts[which])
         more[name] = _with_rows(getattr(tables, name), used, rows)
         if 2 * (used + rows) > getattr(tables, table).size:
             more[table] = _hash_table(more[name], used, used + rows)
@@ -225,16 +281,20 @@ def with_event_rows(tables: Tables, rows: int) -> Tables:
 def with_small_tables(tables: Tables) -> Tables:
     """Return *tables* with hash tables that fit what they have, so that they stay in the processor's caches."""
     more: dict[str, Any] = {}
-    for name, table, which in _KINDS:
+    for name, which in KINDS.items():
         used = int(tables.counts[which])
-        more[table] = _hash_table(getattr(tables, name), used, used + EVENTS_A_ROW * ROWS_BESIDES)
+        more[_table_of(name)] = _hash_table(getattr(tables, name), used, used + EVENTS_A_ROW * ROWS_BESIDES)
     return tables._replace(**more)
+
+
+def _table_of(name: str) -> str:
+    return f"{name.removesuffix('s')}_table"
 
 
 def _hash_table(rows: Array, used: int, room: int) -> Array:
     from pagetrail.replay.fold.unique_rows_jit import rehash  # here: questions use these types, and load no compiler
 
-    table = np.full(1 << (4 * room).bit_length(), -1, np.int32)
+    table = np.full(1 << (2 * room).bit_length(), -1, np.int32)
     rehash(rows, used, table)
     return table
 
@@ -314,18 +374,18 @@ def live_pieces(tables: Tables) -> Iterator[LivePiece]:
                 yield LivePiece(section_nr * handles.size, generation, view, first, nr_pages, handles[starts[known]])
 
 
-def open_runs(tables: Tables) -> NDArray[np.void]:
-    """Return the open spans of ``live_pieces`` as ENDED_RUN_DTYPE; they have no *end_event*."""
+def open_runs(tables: Tables) -> RunColumns:
+    """Return the open spans of ``live_pieces``; they have no *end_event*."""
     pieces = list(live_pieces(tables))
-    runs = np.zeros(sum(piece.handles.size for piece in pieces), ENDED_RUN_DTYPE)
-    runs["end_event"] = -1
+    runs = run_columns(sum(piece.handles.size for piece in pieces))
+    runs.end_event[:] = -1
     done = 0
     for piece in pieces:
-        some = runs[done : done + piece.handles.size]
-        some["pfn"], some["nr_pages"] = piece.first.astype(np.int64) + piece.base, piece.nr_pages
-        some["begin_event"] = tables.records["event"][piece.handles]
-        some["generation"], some["kernel_view"] = piece.generation, piece.view
-        done += some.size
+        some = slice(done, done + piece.handles.size)
+        np.add(piece.first, piece.base, out=runs.pfn[some], casting="unsafe", dtype=np.int64)
+        runs.nr_pages[some], runs.begin_event[some] = piece.nr_pages, tables.records["event"][piece.handles]
+        runs.generation[some], runs.kernel_view[some] = piece.generation, piece.view
+        done += piece.handles.size
     return runs
 
 

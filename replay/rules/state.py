@@ -9,7 +9,7 @@ from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.doubts_aside import MOST_DOUBTS, DoubtsAside
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.fold.decode import StackTable, TextTable
-from pagetrail.replay.fold.event_jit import carry, settle
+from pagetrail.replay.fold.event_jit import mark_used, renumber, settle, settle_first
 from pagetrail.replay.fold.notice_jit import doubt, doubt_moves, doubt_on, keep_doubt, note, quarantine
 from pagetrail.replay.fold.options import (
     OPT_LOSS,
@@ -20,26 +20,30 @@ from pagetrail.replay.fold.options import (
     write_rules,
 )
 from pagetrail.replay.fold.tables import (
+    BRIEF,
     DOUBTS,
-    EVENT_ROWS,
     EVENTS,
     FRESH,
+    HOWS,
+    KINDS,
     LAST_SEQ,
     LAST_TS,
-    LIVE,
     MOVE_ROWS,
     NO_EVENT,
     QUARANTINE,
     RUNS,
     SETTLED_RUNS,
+    EventColumns,
     Tables,
+    carried,
     new_tables,
+    numbers,
+    rows_of_events,
     with_doubted,
     with_doubts,
     with_event_rows,
     with_room,
     with_small_tables,
-    without_ended,
 )
 from pagetrail.replay.rules.clients.client import Client
 from pagetrail.replay.rules.dumped.said import Said, nothing_said
@@ -53,8 +57,8 @@ from pagetrail.schemas.linux.releases import KernelRules
 from pagetrail.schemas.owner import ABSENT64, DOUBT_LOST, Anomaly
 from pagetrail.schemas.store.kept_rows import KeptRows
 
-_MANY_EVENTS: Final = 1 << 12
-"""So many rows of events at once leave hash tables that are far too large for the next ones."""
+_EVENTS_AT_ONCE: Final = 1 << 16
+"""Rows of events for which room is made at once: each could be an act, an owner and details of its own, and few are."""
 
 
 class StreamState:
@@ -137,20 +141,24 @@ class StreamState:
     def settle(self, seq: int, ts: int) -> None:
         """Complete what a rare event began and ended: see ``event_jit.settle``. The fold itself settles the frequent ones."""
         counts = self.tables.counts
-        rows = int(counts[FRESH] + counts[RUNS] - counts[SETTLED_RUNS])
-        if rows:
-            self.tables = with_event_rows(self.tables, rows)
+        ended = int(counts[RUNS] - counts[SETTLED_RUNS])
+        many = counts[FRESH] + ended > _EVENTS_AT_ONCE
+        while counts[FRESH] > _EVENTS_AT_ONCE:
+            self.tables = with_event_rows(self.tables, _EVENTS_AT_ONCE)
+            settle_first(self.tables, seq, _EVENTS_AT_ONCE)
+        if counts[FRESH] or ended:
+            self.tables = with_event_rows(self.tables, int(counts[FRESH] + counts[BRIEF]) + min(ended, HOWS))
             settle(self.tables, seq, ts)
-            if rows > _MANY_EVENTS:
-                self.tables = with_small_tables(self.tables)
+        if many:
+            self.tables = with_small_tables(self.tables)
 
     def begin_segment(self) -> None:
         """Give what ended, and the events, to the segment that ended; the open spans' events are carried over."""
-        old = self.tables
-        events = int(old.counts[EVENT_ROWS])
-        self.tables = with_event_rows(without_ended(old), int(old.counts[LIVE]))
-        carry(old, self.tables, np.zeros(events, np.int8), np.zeros(events, np.int32))
-        self.tables = with_small_tables(self.tables)
+        used = {name: np.zeros(rows, np.int8) for name, rows in rows_of_events(self.tables).items()}
+        mark_used(self.tables, *used.values())
+        renumber(self.tables, numbers(used["events"]))
+        for name in ("runs", *EventColumns._fields, *KINDS, "counts"):  # so that each old array leaves memory at once
+            self.tables = carried(self.tables, name, used)
         counts = self.tables.counts
         counts[EVENTS] = counts[DOUBTS] = counts[QUARANTINE] = 0
         self.values.begin_segment()

@@ -22,6 +22,7 @@ from pagetrail.replay.fold.tables import (
     QUARANTINE,
     RUNS,
     EventColumns,
+    RunColumns,
     lasting_doubts,
     open_runs,
     remembered_moves,
@@ -70,7 +71,7 @@ class Stretch:
     runs
         (n,) ENDED_RUN_DTYPE: runs of pages whose spans ended within the stretch, in that order.
     open_runs
-        (m,) ENDED_RUN_DTYPE: runs whose spans are open at its end, by (kernel_view, pfn).
+        (m,): runs whose spans are open at its end, by (kernel_view, pfn).
     events, acts, owners, details
         (e,): what began and ended these spans, by stream_seq. (a, 10), (o, 7), (d, 5) int64: what events refer to, by
         ACT_FIELDS, OWNER_FIELDS and DETAIL_FIELDS.
@@ -101,7 +102,7 @@ class Stretch:
     comms: list[str]
     stacks: StackTable
     runs: NDArray[np.void]
-    open_runs: NDArray[np.void]
+    open_runs: RunColumns
     events: EventColumns
     acts: NDArray[np.int64]
     owners: NDArray[np.int64]

@@ -99,6 +99,8 @@ class GroupReplayer:
             self._save(list(self.partitions))
         finally:
             self._assigned.clear()
+            for replayed in self.partitions.values():
+                replayed.close()
             self.partitions.clear()  # unsaved events are not saved on close: another member reads them again
             self._member.close()
         return self.report
@@ -173,7 +175,8 @@ class GroupReplayer:
     def _drop(self, partitions: list[TopicPartition]) -> None:
         for gone in partitions:
             self._assigned.discard(gone.partition)
-            self.partitions.pop(gone.partition, None)
+            if (replayed := self.partitions.pop(gone.partition, None)) is not None:
+                replayed.close()
             self._committed.pop(gone.partition, None)
             self.reader.release(gone.partition)
 

@@ -2,9 +2,11 @@
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 from pagetrail.replay.rules.engine import StreamEngine
 from pagetrail.replay.rules.stretch import Stretch
+from pagetrail.replay.run.sealing import Sealing
 from pagetrail.replay.store import publish
 from pagetrail.replay.store.content import Content, Link
 from pagetrail.replay.store.place import StreamPlace
@@ -28,6 +30,8 @@ class OpenStream:
         The last stream_seq in its files; whether the engine has gone beyond.
     waiting
         Frames behind a hole, in the order of the log: see ``holes``.
+    sealing
+        The thread that writes its segments, and those of the other streams of its partition.
     losses_known
         Number of losses of the log that had been found when it last moved.
     written, touched
@@ -38,6 +42,7 @@ class OpenStream:
     link: Link
     place: StreamPlace
     resume_offset: int
+    sealing: Sealing
     saved_seq: int = -1
     changed: bool = False
     waiting: list[LogRecord] = field(default_factory=list)
@@ -46,6 +51,7 @@ class OpenStream:
     touched: float = field(default_factory=time.monotonic)
     rate: float = 0.0
     _measured: tuple[float, int] = (0.0, -1)
+    _sealed_from: int | None = None
 
     def __post_init__(self) -> None:
         self._measured = (self.touched, self.engine.last_seq)
@@ -53,29 +59,41 @@ class OpenStream:
     @property
     def needs_offset(self) -> int | None:
         """The least offset that a resume of this stream has to read; null: its files hold everything."""
-        waits = [record.offset for record in self.waiting]
-        return min([self.resume_offset, *waits] if self.changed else waits, default=None)
+        needed = [record.offset for record in self.waiting]
+        needed += [self.resume_offset] if self.changed else []
+        sealed_from = self._sealed_from  # the thread may set it to null meanwhile
+        return min([*needed, *([] if sealed_from is None else [sealed_from])], default=None)
 
     @property
     def nbytes(self) -> int:
         """Return the approximate size in memory, in bytes."""
         return self.engine.state.nbytes
 
-    def seal(self, stretch: Stretch) -> None:
-        """Write a stretch that has ended as a segment."""
-        self._write(stretch)
+    def seal(self, stretch: Stretch, resume_offset: int) -> None:
+        """Write a stretch that has ended as a segment, in the thread of *sealing*; a resume from it reads from *resume_offset*.
+
+        At the end of a recording it is written at once: nothing may follow that is worth the memory of a segment.
+        """
+        self.sealing.finish()
+        self._sealed_from, self.resume_offset, self.changed = self.resume_offset, resume_offset, False
+        if stretch.facts.recordings[-1].complete:
+            self._write(stretch)
+        else:
+            self.sealing.begin(partial(self._write, stretch))
 
     def tip(self) -> None:
         """Write the state as a tip, unless a segment ends here."""
+        self.sealing.finish()
         if self.engine.last_seq >= self.engine.segment_first_seq:
             self._write(self.engine.stretch())
-        self.changed, self.saved_seq, self.written = False, self.engine.last_seq, time.monotonic()
+        self.changed, self.written = False, time.monotonic()
 
     def _write(self, stretch: Stretch) -> None:
         content = Content(stretch, self.link)
         publish.write(self.place, content)
         self.link = content.link
-        self.changed, self.saved_seq, self.written = False, stretch.origin.last_seq, time.monotonic()
+        self.saved_seq, self.written = stretch.origin.last_seq, time.monotonic()
+        self._sealed_from = None
 
     def measure(self, now: float) -> float:
         """Return events a second, measured over the last period of at least ``RATE_SECONDS``."""

@@ -13,6 +13,7 @@ from pagetrail.replay.run.admission import Admission, Verdict
 from pagetrail.replay.run.open_stream import OpenStream
 from pagetrail.replay.run.remaking import held_frames, intact_records
 from pagetrail.replay.run.report import ReplayReport, StreamKey
+from pagetrail.replay.run.sealing import Sealing
 from pagetrail.replay.run.superseding import last_successor
 from pagetrail.replay.store import publish, restore
 from pagetrail.replay.store.cut import Cut, Successor, cut_name, partition_suffix, read_cut, write_cut
@@ -74,6 +75,7 @@ class PartitionReplay:
         self._seen = self._cut.seen
         self._losses, self._lost = list(self._cut.losses), 0
         self._anew = False
+        self._sealing = Sealing()
         self._remade: set[StreamKey] = set()
         self.offset = self._cut.offset
         low = reader.low_watermark(partition)
@@ -114,6 +116,10 @@ class PartitionReplay:
     def save(self) -> None:
         """Write a tip of each stream that has changed, and the cut."""
         self._tips(everything=True)
+
+    def close(self) -> None:
+        """Return when nothing is being written any more. The partition's owner calls it before another one may follow."""
+        self._sealing.close()
 
     # -- reading ---------------------------------------------------------------------------------------------------------
 
@@ -246,9 +252,9 @@ class PartitionReplay:
         before = stream.engine.last_seq
         stream.resume_offset = min(stream.resume_offset, offset) if stream.changed else offset
         for stretch in stream.engine.apply(found, batch):
-            stream.seal(stretch)
+            stream.seal(stretch, offset)
+            del stretch  # it holds arrays that the state gives up next
             self.report.segments += 1
-            stream.resume_offset = offset
         stream.changed |= stream.engine.last_seq > before
         stream.losses_known, stream.touched = self._lost, time.monotonic()
         self.report.events += stream.engine.last_seq - before
@@ -260,6 +266,7 @@ class PartitionReplay:
         What was refused is found again.
         """
         stream.waiting.clear()
+        self._sealing.finish()
         publish.remove(stream.place)
         del self.streams[key]
         self._admission.begin_anew(*key)
@@ -303,7 +310,9 @@ class PartitionReplay:
             place = self._place(key)
             publish.sweep(place, alone=self._alone)
             found = restore.load(place, host=key[0], boot_id=key[1], options=self.settings.options)
-            self.streams[key] = stream = OpenStream(found.engine, found.link, place, offset, found.engine.last_seq)
+            self.streams[key] = stream = OpenStream(
+                found.engine, found.link, place, offset, self._sealing, found.engine.last_seq
+            )
             if key in self._remade and stream.engine.last_seq < 0:
                 stream.losses_known = (
                     -1
@@ -314,6 +323,8 @@ class PartitionReplay:
 
     def _tips(self, *, everything: bool) -> None:
         """Write due tips, drop idle streams, and write the cut with the offset from which a resume has to read."""
+        if everything:
+            self._sealing.finish()
         now = time.monotonic()
         for stream in self.streams.values():
             due = everything or now - stream.written > self.settings.tip_seconds
@@ -356,5 +367,6 @@ class PartitionReplay:
             stream = self.streams[key]
             if stream.changed:
                 stream.tip()
+            self._sealing.finish()
             taken -= stream.nbytes
             del self.streams[key]

@@ -66,6 +66,8 @@ class Replayer:
                 suffix = partition_suffix(self.reader.log_id, partition)
                 locks.enter_context(replay_lock(self._trail, self.settings.fold, suffix))
             self._partitions = [PartitionReplay(self.reader, p, self.settings, self.report) for p in partitions]
+            for replayed in self._partitions:
+                locks.callback(replayed.close)
             self._turns(follow, stop)
             for replayed in self._partitions:
                 replayed.save()

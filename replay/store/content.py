@@ -157,7 +157,7 @@ class Content:
             "last_seq": o.last_seq, "first_ts": o.last_ts if o.first_ts is None else o.first_ts, "last_ts": o.last_ts,
             "digest": self.digest, "state_digest": self.state_digest, "parent_digest": self.parent.digest,
             "doubts_reach_back_to": self._doubts.reach_back_to(),
-            "live_pages": int(s.open_runs["nr_pages"][s.open_runs["kernel_view"] == 0].sum()),
+            "live_pages": int(s.open_runs.nr_pages[s.open_runs.kernel_view == 0].sum()),
         }  # fmt: skip
         return {key: "" if value is None else str(value) for key, value in values.items()}
 

@@ -14,7 +14,7 @@ from pagetrail.replay.store.packed.file_rows import FileTexts
 from pagetrail.replay.store.packed.packer import Packed
 from pagetrail.replay.store.text_id import text_id
 from pagetrail.schemas.linux.releases import rules_of
-from pagetrail.schemas.owner import VALUE_DTYPE
+from pagetrail.schemas.owner import ACT_FIELDS, OWNER_FIELDS, VALUE_DTYPE
 from pagetrail.schemas.store.sorted_rows import SortedRows
 
 _MODELS_AT: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -37,8 +37,10 @@ def packed_digest(packed: Packed, texts: FileTexts) -> bytes:
     for part in (packed.ended, packed.open, packed.events):
         for column in part:
             found.update(column.data)
-    for rows in (*texts.of_file(packed), packed.details):
-        found.update(np.ascontiguousarray(rows).data)
+    for rows, fields in ((packed.acts, ACT_FIELDS), (packed.owners, OWNER_FIELDS)):
+        for some in texts.of_file(rows, fields):
+            found.update(some.data)
+    found.update(packed.details.data)
     found.update(np.array(texts.identities, np.int64).data)
     return found.digest()
 

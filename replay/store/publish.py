@@ -87,7 +87,10 @@ def _add_empty(db: duckdb.DuckDBPyConnection) -> None:
 
 
 _LEAST_MEMORY: Final = 8 << 20
-"""Bytes. DuckDB would keep all blocks that it has written in memory, up to most of the machine's; nobody reads them here."""
+_MOST_MEMORY: Final = 64 << 20
+_MEMORY_A_SPAN: Final = 24
+"""Bytes. DuckDB would keep all blocks that it has written in memory, up to most of the machine's; nobody reads them here. With the
+least, it writes rows twice, first into a temporary file: what large segments may take spares that."""
 
 _GIVEN_BACK_SPANS: Final = 1 << 19
 """From so many spans on, what DuckDB keeps of a segment is worth more than the 0.1 s that another instance takes to begin."""
@@ -105,11 +108,13 @@ _WRITERS: Final = Instance(
 
 def _write_tables(path: Path, tables: Mapping[str, Iterator[pa.RecordBatch]], *, spans: int = 0) -> None:
     give_back()
-    limit = _LEAST_MEMORY
+    limit = min(max(_MEMORY_A_SPAN * spans, _LEAST_MEMORY), _MOST_MEMORY)
     large = spans >= LARGE_SPANS
     block_size = LARGE_BLOCK_SIZE if large else BLOCK_SIZE
     try:
         with _WRITERS.attached(path, f"BLOCK_SIZE {block_size}, ROW_GROUP_SIZE {ROW_GROUP_SIZE}") as db:
+            if limit > _LEAST_MEMORY:
+                db.execute(f"SET memory_limit = '{limit}B'")
             segment = db.execute("SELECT current_database()").fetchall()[0][0]
             db.execute("BEGIN")
             db.execute(f"COPY FROM DATABASE empty TO {segment} (SCHEMA)")

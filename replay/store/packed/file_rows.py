@@ -14,7 +14,7 @@ from pagetrail.replay.store.text_id import text_id
 from pagetrail.schemas.owner import ABSENT64, ACT_FIELDS, DETAIL_FIELDS, OWNER_FIELDS
 from pagetrail.schemas.store.tables import arrow_schema
 
-ROWS_AT_ONCE = 1 << 17
+ROWS_AT_ONCE = 1 << 15
 """Rows that are handed to DuckDB at once."""
 
 _IDS = ("comm", "stack")
@@ -45,32 +45,36 @@ class FileTexts:
         identities = [*(text_id(comms[i]) for i in of_comms), *(stacks.ids[i] for i in of_stacks)]
         return cls(comms=of_comms, stacks=of_stacks, identities=identities)
 
-    def of_file(self, packed: Packed) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return acts and owners with the ids of the file."""
-        of_kind = {"comm": self.comms, "stack": self.stacks}
-        found = []
-        for rows, fields in ((packed.acts, ACT_FIELDS), (packed.owners, OWNER_FIELDS)):
-            mine = rows.copy()
-            for i, name in enumerate(fields):
-                for kind, ids in of_kind.items():
-                    if name.endswith(kind) and ids:
-                        number = np.full(max(ids) + 2, -1, np.int64)  # the last one is that of -1
-                        number[ids] = np.arange(len(ids))
-                        mine[:, i] = number[rows[:, i]]
-            found.append(mine)
-        return found[0], found[1]
+    def of_file(self, rows: NDArray[np.int64], fields: Sequence[str]) -> Iterator[NDArray[np.int64]]:
+        """Yield acts or owners with the ids of the file, some at once: all of them would take as much memory again."""
+        numbers = {"comm": _numbers(self.comms), "stack": _numbers(self.stacks)}
+        of_texts = [
+            (i, number) for i, name in enumerate(fields) for kind, number in numbers.items() if name.endswith(kind)
+        ]
+        for start in range(0, rows.shape[0], ROWS_AT_ONCE):
+            some = rows[start : start + ROWS_AT_ONCE].copy()
+            for i, number in of_texts:
+                some[:, i] = number[some[:, i]]
+            yield some
+
+
+def _numbers(ids: Sequence[int]) -> NDArray[np.int64]:
+    """Return the number in the file of each id; that of -1, which is the last one, is -1."""
+    number = np.full(max(ids, default=-1) + 2, -1, np.int64)
+    number[list(ids)] = np.arange(len(ids))
+    return number
 
 
 def packed_batches(packed: Packed, texts: FileTexts) -> dict[str, Iterator[pa.RecordBatch]]:
     """Return the rows of the tables of spans, by name."""
-    acts, owners = texts.of_file(packed)
+    details = (packed.details[i : i + ROWS_AT_ONCE] for i in range(0, packed.details.shape[0], ROWS_AT_ONCE))
     return {
         "ended_runs": _batches("ended_runs", packed.ended._asdict()),
         "open_runs": _batches("open_runs", packed.open._asdict()),
         "events": _batches("events", packed.events._asdict()),
-        "acts": _batches("acts", _by_id(acts, ACT_FIELDS)),
-        "owners": _batches("owners", _by_id(owners, OWNER_FIELDS)),
-        "details": _batches("details", _by_id(packed.details, DETAIL_FIELDS)),
+        "acts": _by_id("acts", texts.of_file(packed.acts, ACT_FIELDS), ACT_FIELDS),
+        "owners": _by_id("owners", texts.of_file(packed.owners, OWNER_FIELDS), OWNER_FIELDS),
+        "details": _by_id("details", details, DETAIL_FIELDS),
     }
 
 
@@ -85,16 +89,23 @@ def _used(packed: Packed, kind: str) -> list[int]:
     return [i for i in found if i >= 0]
 
 
-def _by_id(rows: NDArray[np.int64], fields: Sequence[str]) -> dict[str, NDArray[np.int64]]:
-    return {"id": np.arange(rows.shape[0])} | {name: np.ascontiguousarray(rows[:, i]) for i, name in enumerate(fields)}
+def _by_id(name: str, parts: Iterator[NDArray[np.int64]], fields: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    done = 0
+    for rows in parts:
+        columns = {field: np.ascontiguousarray(rows[:, i]) for i, field in enumerate(fields)}
+        yield _batch(name, {"id": np.arange(done, done + rows.shape[0]), **columns})
+        done += rows.shape[0]
 
 
 def _batches(name: str, columns: Mapping[str, NDArray[Any]]) -> Iterator[pa.RecordBatch]:
-    schema = arrow_schema(name)
-    rows = len(columns[schema.names[0]])
+    rows = len(next(iter(columns.values())))
     for start in range(0, rows, ROWS_AT_ONCE):
-        some = slice(start, start + ROWS_AT_ONCE)
-        yield pa.RecordBatch.from_arrays([_array(f, columns[f.name][some]) for f in schema], schema=schema)
+        yield _batch(name, {field: column[start : start + ROWS_AT_ONCE] for field, column in columns.items()})
+
+
+def _batch(name: str, columns: Mapping[str, NDArray[Any]]) -> pa.RecordBatch:
+    schema = arrow_schema(name)
+    return pa.RecordBatch.from_arrays([_array(field, columns[field.name]) for field in schema], schema=schema)
 
 
 def _array(field: pa.Field, column: NDArray[Any]) -> pa.Array:

@@ -4,25 +4,13 @@ Dimensions: n = spans that ended, m = runs that are open, e = events.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.replay.fold.tables import EventColumns
+from pagetrail.replay.fold.tables import EventColumns, RunColumns, run_columns
 from pagetrail.replay.rules.stretch import Stretch
 from pagetrail.replay.store.packed.radix_jit import order_of, runs_by_page
-
-
-class PackedRuns(NamedTuple):
-    """Runs of pages, and the numbers of the events that began and ended them; *end_event* is -1 where they are open."""
-
-    pfn: NDArray[np.int64]
-    nr_pages: NDArray[np.int32]
-    begin_event: NDArray[np.int32]
-    end_event: NDArray[np.int32]
-    generation: NDArray[np.int32]
-    kernel_view: NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +27,8 @@ class Packed:
         (a, 10), (o, 7), (d, 5) int64, by ACT_FIELDS, OWNER_FIELDS and DETAIL_FIELDS; texts are ids of the stretch.
     """
 
-    ended: PackedRuns
-    open: PackedRuns
+    ended: RunColumns
+    open: RunColumns
     events: EventColumns
     acts: NDArray[np.int64]
     owners: NDArray[np.int64]
@@ -52,13 +40,13 @@ def pack(stretch: Stretch) -> Packed:
     runs = stretch.runs
     return Packed(
         ended=_columns(runs, order_of(np.ascontiguousarray(runs["pfn"]))),
-        open=_columns(stretch.open_runs, np.arange(stretch.open_runs.size)),
+        open=stretch.open_runs,
         events=stretch.events,
         acts=stretch.acts, owners=stretch.owners, details=stretch.details,
     )  # fmt: skip
 
 
-def _columns(runs: NDArray[np.void], order: NDArray[np.int64]) -> PackedRuns:
-    columns = PackedRuns(**{name: np.empty(runs.size, runs.dtype[name]) for name in PackedRuns._fields})
+def _columns(runs: NDArray[np.void], order: NDArray[np.int64]) -> RunColumns:
+    columns = run_columns(runs.size)
     runs_by_page(runs, order, columns)
     return columns

@@ -6,34 +6,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.schemas.jit import jit
+from pagetrail.schemas.prefetch_jit import prefetch
 
 _BITS: Final = 11
 _BUCKETS: Final = 1 << _BITS
+_AHEAD: Final = 16
+"""So many rows ahead, what is read out of order is requested."""
 
 
 @jit
-def _pass(keys, order, to_order, counts, low, shift):
-    """Move *order* to *to_order*, stably, by the 11 bits of ``key - low`` from *shift* on; *counts* (2048,) is room."""
+def _pass(keys, order, to_keys, to_order, counts, shift):
+    """Move *keys* and *order* to *to_keys* and *to_order*, stably, by the 11 bits of the keys from *shift* on.
+
+    *counts* (2048,) is room. Keys move along: looking them up by *order* would read all over the memory.
+    """
     counts[:] = 0
     n = order.size
     for i in range(n):
-        counts[((keys[order[i]] - low) >> shift) & (_BUCKETS - 1)] += 1
+        counts[(keys[i] >> shift) & (_BUCKETS - 1)] += 1
     total = np.int64(0)
     for bucket in range(_BUCKETS):
         here = counts[bucket]
         counts[bucket] = total
         total += here
     for i in range(n):
-        row = order[i]
-        bucket = ((keys[row] - low) >> shift) & (_BUCKETS - 1)
-        to_order[counts[bucket]] = row
+        bucket = (keys[i] >> shift) & (_BUCKETS - 1)
+        to_keys[counts[bucket]] = keys[i]
+        to_order[counts[bucket]] = order[i]
         counts[bucket] += 1
 
 
 @jit
 def runs_by_page(runs, order, columns):
     """Write runs (ENDED_RUN_DTYPE) into *columns*, an array for each field by its name, in the order of *order* (n,)."""
-    for i in range(order.size):
+    n = order.size
+    for i in range(n):
+        if i + _AHEAD < n:
+            prefetch(runs, order[i + _AHEAD])
         run = runs[order[i]]
         columns.pfn[i] = run["pfn"]
         columns.nr_pages[i] = run["nr_pages"]
@@ -52,9 +61,12 @@ def order_of(keys: NDArray[np.int64]) -> NDArray[np.int64]:
     span, shift = int(keys.max()) - low, 0
     if span >= 1 << 62:  # differences of such keys do not fit
         return np.argsort(keys, kind="stable")
-    other, counts = np.empty_like(order), np.zeros(_BUCKETS, np.int64)
+    keys = keys - low
+    room = [(np.empty_like(keys), np.empty_like(order)) for _ in range(2 if span >> _BITS else 1)]
+    counts = np.zeros(_BUCKETS, np.int64)
     while span >> shift:
-        _pass(keys, order, other, counts, low, shift)
-        order, other = other, order
+        target = room[(shift // _BITS) % len(room)]
+        _pass(keys, order, *target, counts, shift)
+        keys, order = target
         shift += _BITS
     return order

@@ -1,21 +1,23 @@
 """The sums over packed spans in a state digest: of those that ended, and of the open ones."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pagetrail.replay.fold.tables import RunColumns
 from pagetrail.replay.rules.stretch import Stretch
 from pagetrail.replay.store.packed.sums_jit import OF_EVENT_DTYPE, add_runs, hash_events
 from pagetrail.replay.store.state_digest import ABSENT_HASHED, mixed, name_hash, wide
-from pagetrail.schemas.owner import ABSENT64, ACT_FIELDS, DETAIL_FIELDS, OWNER_FIELDS
+from pagetrail.schemas.owner import ABSENT64, ACT_FIELDS, DETAIL_FIELDS, ENDED_RUN_DTYPE, OWNER_FIELDS
 
 _TEXTS: Final = ("comm", "free_comm")
 _STACKS: Final = ("stack", "free_stack")
 _OF_EVENT: Final = ("begin_seq", "begin_ts", "alloc_ts", "evidence_ts")
 _OF_ROW: Final = ("block_pfn", "end_seq", "end_ts", "generation", "end_how", "kernel_view")
 _MASK: Final = (1 << 64) - 1
+_ROWS_AT_ONCE: Final = 1 << 14
 _LANES: Final = tuple(f"{lane} {power}" for lane in ("low", "high") for power in range(3))
 
 
@@ -52,10 +54,19 @@ def spans_sums(stretch: Stretch) -> tuple[int, int]:
         hash_events(
             e, of(acts, ACT_FIELDS), of_owners, of_details, orders, blocks, evidence, _names(_OF_EVENT), of_event
         )
-        for runs, sums in zip((stretch.runs, stretch.open_runs), found, strict=True):
+        for runs, sums in ((stretch.runs, found[0]), *((some, found[1]) for some in _some_at_once(stretch.open_runs))):
             add_runs(runs, e, of_event, hows, _names(_OF_ROW), _names(_LANES), sums)
     ended, opened = (int(low) | int(high) << 64 for low, high in found)
     return ended, opened
+
+
+def _some_at_once(columns: RunColumns) -> Iterator[NDArray[np.void]]:
+    for start in range(0, columns.pfn.size, _ROWS_AT_ONCE):
+        some = [column[start : start + _ROWS_AT_ONCE] for column in columns]
+        runs = np.zeros(some[0].size, ENDED_RUN_DTYPE)
+        for name, column in zip(RunColumns._fields, some, strict=True):
+            runs[name] = column
+        yield runs
 
 
 def _column(rows: NDArray[np.int64], fields: Sequence[str], name: str) -> NDArray[np.int64]:

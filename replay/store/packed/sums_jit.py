@@ -7,6 +7,7 @@ import numpy as np
 
 from pagetrail.schemas.jit import inner, jit
 from pagetrail.schemas.owner import ABSENT64
+from pagetrail.schemas.prefetch_jit import prefetch
 
 OF_EVENT_DTYPE = np.dtype(
     [("hash", np.uint64), ("block_pfn", np.int64), ("seq", np.int64), ("order", np.int64)], align=True
@@ -14,6 +15,8 @@ OF_EVENT_DTYPE = np.dtype(
 """What a span has of the event that began it: what that adds to its hash, without its block; that block, or its order."""
 
 _ABSENT = np.uint64(0x9E3779B97F4A7C15)
+_AHEAD = 16
+"""So many rows ahead, what is read out of order is requested."""
 _INVERSE_OF_3 = np.uint64(pow(3, -1, 1 << 64))
 
 
@@ -68,6 +71,8 @@ def add_runs(runs, e, of_event, hows, names, lanes, found):
     open_end = np.int64(0x7FFFFFFFFFFFFFFF)
     one, two = np.uint64(1), np.uint64(2)
     for i in range(runs.size):
+        if i + _AHEAD < runs.size:
+            prefetch(of_event, runs[i + _AHEAD]["begin_event"])
         run = runs[i]
         begun = of_event[run["begin_event"]]
         end, end_seq, end_ts, end_how = run["end_event"], open_end, open_end, np.int64(0)
