@@ -155,21 +155,24 @@ def ended_by(how):
 
 
 @inner
-def _begins(t, handle, seq):
-    """Return whether an event began this record, and has not given it back."""
-    return t.records[handle]["pages"] != 0 and t.records[handle]["begin_seq"] == seq
-
-
-@inner
-def settled(t, seq, ts):
+def settled(t, seq, ts, most):
     """See ``settle``."""
-    for i in range(t.counts[FRESH]):
-        handle = t.fresh[i]
-        if _begins(t, handle, seq):
-            t.records[handle]["event"] = _begun_by(t, t.records[handle])
-    for i in range(t.counts[BRIEF]):
-        t.brief[i]["event"] = _begun_by(t, t.brief[i])
-    t.counts[FRESH] = 0
+    lasting = t.counts[FRESH]
+    begun = min(lasting, most)
+    for i in range(begun + (t.counts[BRIEF] if begun == lasting else 0)):
+        handle = t.fresh[i] if i < begun else np.int32(-1)
+        if handle >= 0 and (t.records[handle]["pages"] == 0 or t.records[handle]["begin_seq"] != seq):
+            continue  # it was given back
+        event = _begun_by(t, t.records[handle] if handle >= 0 else t.brief[i - begun])
+        if handle >= 0:
+            t.records[handle]["event"] = event
+        else:
+            t.brief[i - begun]["event"] = event
+    t.counts[FRESH] = lasting - begun
+    if begun < lasting:
+        for i in range(begun, lasting):
+            t.fresh[i - begun] = t.fresh[i]
+        return
     t.counts[BRIEF] = 0
     first = t.counts[SETTLED_EVENTS]
     for event in range(first, t.counts[EVENT_ROWS]):
@@ -190,25 +193,13 @@ def settled(t, seq, ts):
 
 
 @jit
-def settle_first(t, seq, most):
-    """Give the first *most* of the records that an event began the numbers of its rows: ``settle`` has those left to do."""
-    for i in range(most):
-        handle = t.fresh[i]
-        if _begins(t, handle, seq):
-            t.records[handle]["event"] = _begun_by(t, t.records[handle])
-    for i in range(most, t.counts[FRESH]):
-        t.fresh[i - most] = t.fresh[i]
-    t.counts[FRESH] -= most
-
-
-@jit
-def settle(t, seq, ts):
+def settle(t, seq, ts, most):
     """Give the records that an event began, and the runs that it ended, the numbers of its rows.
 
     Rules change a record until the event is over, so it has no row before. A span ends with an event that began others in the same
-    way, or, if there is none, with a row of its own.
+    way, or, if there is none, with a row of its own. If there are more than *most* records, only so many are dealt with.
     """
-    settled(t, seq, ts)
+    settled(t, seq, ts, most)
 
 
 @jit

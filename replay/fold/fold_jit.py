@@ -14,11 +14,10 @@ from pagetrail.replay.fold.notice_jit import doubt, quarantine
 from pagetrail.replay.fold.options import OPT_EVENTS_A_LIVE, OPT_FLOOR, OPT_MAX_PFN, OPT_REFILL_COVERED, OPT_SKEW
 from pagetrail.replay.fold.room_jit import has_room, reach
 from pagetrail.replay.fold.skew_jit import recheck_moves, remember_move
-from pagetrail.replay.fold.tables import EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT
+from pagetrail.replay.fold.tables import EVENTS, FRESH, LAST_SEQ, LAST_TS, LIVE, NO_EVENT
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.jit import inner, jit
+from pagetrail.schemas.jit import inner, jit, prefetch
 from pagetrail.schemas.owner import ABSENT8, Anomaly, How
-from pagetrail.schemas.prefetch_jit import prefetch
 
 # Why ``fold`` stopped before the batch ended.
 DONE, RARE, ROOM, SECTION, SEAL = range(5)
@@ -140,7 +139,7 @@ def fold(t, o, e, base_seq, start, room_pages):
             recheck_moves(t, o, pfn, nr, seq, ts, e.cpu[i])
         if kind == _MIGRATE and not only_says_why:
             remember_move(t, o, seq, ts, e.cpu[i], e.src_pfn[i], pfn, written)
-        settled(t, seq, ts)
+        settled(t, seq, ts, t.counts[FRESH])
     return n, DONE
 
 

@@ -9,7 +9,7 @@ from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.doubts_aside import MOST_DOUBTS, DoubtsAside
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.fold.decode import StackTable, TextTable
-from pagetrail.replay.fold.event_jit import mark_used, renumber, settle, settle_first
+from pagetrail.replay.fold.event_jit import mark_used, renumber, settle
 from pagetrail.replay.fold.notice_jit import doubt, doubt_moves, doubt_on, keep_doubt, note, quarantine
 from pagetrail.replay.fold.options import (
     OPT_LOSS,
@@ -145,10 +145,10 @@ class StreamState:
         many = counts[FRESH] + ended > _EVENTS_AT_ONCE
         while counts[FRESH] > _EVENTS_AT_ONCE:
             self.tables = with_event_rows(self.tables, _EVENTS_AT_ONCE)
-            settle_first(self.tables, seq, _EVENTS_AT_ONCE)
+            settle(self.tables, seq, ts, _EVENTS_AT_ONCE)
         if counts[FRESH] or ended:
             self.tables = with_event_rows(self.tables, int(counts[FRESH] + counts[BRIEF]) + min(ended, HOWS))
-            settle(self.tables, seq, ts)
+            settle(self.tables, seq, ts, int(counts[FRESH]))
         if many:
             self.tables = with_small_tables(self.tables)
 

@@ -5,8 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.schemas.jit import jit
-from pagetrail.schemas.prefetch_jit import prefetch
+from pagetrail.schemas.jit import jit, prefetch
 
 _BITS: Final = 11
 _BUCKETS: Final = 1 << _BITS

@@ -5,9 +5,8 @@ The hash of a row is a sum over its fields. So what an act, an owner or a detail
 
 import numpy as np
 
-from pagetrail.schemas.jit import inner, jit
+from pagetrail.schemas.jit import inner, jit, prefetch
 from pagetrail.schemas.owner import ABSENT64
-from pagetrail.schemas.prefetch_jit import prefetch
 
 OF_EVENT_DTYPE = np.dtype(
     [("hash", np.uint64), ("block_pfn", np.int64), ("seq", np.int64), ("order", np.int64)], align=True

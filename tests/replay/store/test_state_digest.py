@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pagetrail.replay.fold.decode import StackTable
-from pagetrail.replay.fold.tables import EventColumns
+from pagetrail.replay.fold.tables import EventColumns, run_columns
 from pagetrail.replay.rules.stretch import Stretch
 from pagetrail.replay.store.packed.sums import spans_sums
 from pagetrail.replay.store.state_digest import EndedSums, doubts_sum, quarantined_sum, values_sum
@@ -82,7 +82,7 @@ def stretch_with(runs: np.ndarray, records: np.ndarray, comms: list[str], stack_
     stacks = StackTable()
     stacks.ids = stack_ids
     given |= {
-        "runs": ended, "open_runs": ended[:0], "events": events, "acts": np.concatenate([acts, ends]), "owners": owners,
+        "runs": ended, "open_runs": run_columns(0), "events": events, "acts": np.concatenate([acts, ends]), "owners": owners,
         "details": details, "comms": comms, "stacks": stacks,
     }  # fmt: skip
     return Stretch(**given)  # type: ignore[arg-type]
