@@ -191,9 +191,9 @@ def numbers(used: NDArray[np.int8]) -> NDArray[np.int32]:
 def carried(tables: Tables, name: str, used: Mapping[str, NDArray[np.int8]]) -> Tables:
     """Return *tables* with new arrays of one name for a new segment: the old ones are those of the segment that ended.
 
-    *name* is ``runs``, of which none are left, a column of events, or what events refer to; ``counts`` comes last, with hash tables
-    that fit. *used* has 1 where a row lasts: those stay in their order. There is room for as many events as there were, and some
-    more, so that they need not grow: memory is taken when it is written.
+    *name* is ``runs``, of which none are left, a column of events, or what events refer to; ``counts`` comes last, and takes the
+    hash tables. *used* has 1 where a row lasts: those stay in their order. There is room for as many events as there were, and
+    some more, so that they need not grow: memory is taken when it is written.
     """
     counts, of_events = tables.counts, used["events"].view(bool)
     if name == "runs":
@@ -202,7 +202,7 @@ def carried(tables: Tables, name: str, used: Mapping[str, NDArray[np.int8]]) -> 
         left = {which: int(np.count_nonzero(used[kind])) for kind, which in (("events", EVENT_ROWS), *KINDS.items())}
         counts[list(left)] = list(left.values())
         counts[[RUNS, FRESH, SETTLED_RUNS, SETTLED_EVENTS]] = 0, 0, 0, left[EVENT_ROWS]
-        return with_small_tables(tables)
+        return without_hash_tables(tables)
     if name in KINDS:
         rows: dict[str, Any] = {name: _lasting(getattr(tables, name), used[name].view(bool), _FIRST_ROWS)}
         return tables._replace(**rows)
@@ -278,13 +278,14 @@ def with_event_rows(tables: Tables, rows: int) -> Tables:
     return tables._replace(**more)
 
 
-def with_small_tables(tables: Tables) -> Tables:
-    """Return *tables* with hash tables that fit what they have, so that they stay in the processor's caches."""
-    more: dict[str, Any] = {}
-    for name, which in KINDS.items():
-        used = int(tables.counts[which])
-        more[_table_of(name)] = _hash_table(getattr(tables, name), used, used + EVENTS_A_ROW * ROWS_BESIDES)
-    return tables._replace(**more)
+def without_hash_tables(tables: Tables) -> Tables:
+    """Return *tables* with no hash tables: the next event finds no room, and ``with_event_rows`` makes some that fit.
+
+    So they are small enough for the processor's caches, and are not there while a segment is written.
+    """
+    counts = tables.counts
+    none = {_table_of(name): np.full(1, -1, np.int32) for name, which in KINDS.items() if counts[which]}
+    return tables._replace(**none)  # type: ignore[arg-type]
 
 
 def _table_of(name: str) -> str:

@@ -43,7 +43,7 @@ from pagetrail.replay.fold.tables import (
     with_doubts,
     with_event_rows,
     with_room,
-    with_small_tables,
+    without_hash_tables,
 )
 from pagetrail.replay.rules.clients.client import Client
 from pagetrail.replay.rules.dumped.said import Said, nothing_said
@@ -150,7 +150,7 @@ class StreamState:
             self.tables = with_event_rows(self.tables, int(counts[FRESH] + counts[BRIEF]) + min(ended, HOWS))
             settle(self.tables, seq, ts, int(counts[FRESH]))
         if many:
-            self.tables = with_small_tables(self.tables)
+            self.tables = without_hash_tables(self.tables)
 
     def begin_segment(self) -> None:
         """Give what ended, and the events, to the segment that ended; the open spans' events are carried over."""

@@ -44,7 +44,7 @@ same digests.
 BLOCK_SIZE: Final = 16_384
 """DuckDB's smallest block: a tip of an idle host takes tens of kilobytes, not megabytes."""
 
-LARGE_BLOCK_SIZE: Final = 262_144
+LARGE_BLOCK_SIZE: Final = 65_536
 """The blocks of a segment of many spans. DuckDB keeps a kilobyte of each block."""
 
 LARGE_SPANS: Final = 1 << 17

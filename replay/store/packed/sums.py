@@ -34,26 +34,28 @@ def spans_sums(stretch: Stretch) -> tuple[int, int]:
         for i, name in enumerate(fields):
             if name in left_out:
                 continue
-            column = np.ascontiguousarray(rows[:, i])
-            if name in _TEXTS or name in _STACKS:
-                value = np.where(column < 0, ABSENT_HASHED, (texts if name in _TEXTS else stacks)[column])
-            else:
-                value = wide(column)
-            found += mixed(value ^ np.uint64(name_hash(name)))
+            for start in range(0, rows.shape[0], _ROWS_AT_ONCE):
+                some = slice(start, start + _ROWS_AT_ONCE)
+                column = np.ascontiguousarray(rows[some, i])
+                if name in _TEXTS or name in _STACKS:
+                    value = np.where(column < 0, ABSENT_HASHED, (texts if name in _TEXTS else stacks)[column])
+                else:
+                    value = wide(column)
+                found[some] += mixed(value ^ np.uint64(name_hash(name)))
         return found
 
-    none = np.full((1, len(DETAIL_FIELDS)), ABSENT64)
-    details = np.concatenate([stretch.details, none])  # the last one is that of events without
+    def of_details(left_out: Sequence[str]) -> NDArray[np.uint64]:
+        none = np.full((1, len(DETAIL_FIELDS)), ABSENT64)  # what events without have comes last
+        return np.concatenate([of(rows, DETAIL_FIELDS, left_out) for rows in (stretch.details, none)])
+
     e, acts = stretch.events, stretch.acts
     of_event = np.zeros(e.seq.size, OF_EVENT_DTYPE)
     orders, hows = (_column(acts, ACT_FIELDS, name) for name in ("order", "how"))
-    blocks, evidence = (_column(details, DETAIL_FIELDS, name) for name in ("block_pfn", "evidence_ts"))
-    of_owners, of_details = of(stretch.owners, OWNER_FIELDS), of(details, DETAIL_FIELDS, ("block_pfn", "evidence_ts"))
+    blocks, evidence = (_column(stretch.details, DETAIL_FIELDS, name) for name in ("block_pfn", "evidence_ts"))
+    owners, details = of(stretch.owners, OWNER_FIELDS), of_details(("block_pfn", "evidence_ts"))
     found = np.zeros((2, 2), np.uint64)
     with np.errstate(over="ignore"):  # as compiled code does
-        hash_events(
-            e, of(acts, ACT_FIELDS), of_owners, of_details, orders, blocks, evidence, _names(_OF_EVENT), of_event
-        )
+        hash_events(e, of(acts, ACT_FIELDS), owners, details, orders, blocks, evidence, _names(_OF_EVENT), of_event)
         for runs, sums in ((stretch.runs, found[0]), *((some, found[1]) for some in _some_at_once(stretch.open_runs))):
             add_runs(runs, e, of_event, hows, _names(_OF_ROW), _names(_LANES), sums)
     ended, opened = (int(low) | int(high) << 64 for low, high in found)
