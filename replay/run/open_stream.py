@@ -9,6 +9,7 @@ from pagetrail.replay.rules.stretch import Stretch
 from pagetrail.replay.run.sealing import Sealing
 from pagetrail.replay.store import publish
 from pagetrail.replay.store.content import Content, Link
+from pagetrail.replay.store.packed.sums import spans_sums
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.log.contract import LogRecord
 
@@ -74,12 +75,13 @@ class OpenStream:
 
         At the end of a recording it is written at once: nothing may follow that is worth the memory of a segment.
         """
+        sums = spans_sums(stretch)  # here: writing takes longer than folding
         self.sealing.finish()
         self._sealed_from, self.resume_offset, self.changed = self.resume_offset, resume_offset, False
         if stretch.facts.recordings[-1].complete:
-            self._write(stretch)
+            self._write(stretch, sums)
         else:
-            self.sealing.begin(partial(self._write, stretch))
+            self.sealing.begin(partial(self._write, stretch, sums))
 
     def tip(self) -> None:
         """Write the state as a tip, unless a segment ends here."""
@@ -88,8 +90,8 @@ class OpenStream:
             self._write(self.engine.stretch())
         self.changed, self.written = False, time.monotonic()
 
-    def _write(self, stretch: Stretch) -> None:
-        content = Content(stretch, self.link)
+    def _write(self, stretch: Stretch, sums: tuple[int, int] | None = None) -> None:
+        content = Content(stretch, self.link, sums)
         publish.write(self.place, content)
         self.link = content.link
         self.saved_seq, self.written = stretch.origin.last_seq, time.monotonic()

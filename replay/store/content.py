@@ -49,7 +49,7 @@ class Link:
 
 
 class Content:
-    """The content of a file of the store: a stretch, and its place in the chain.
+    """The content of a file of the store: a stretch, and its place in the chain; *sums*, if they are known, are its ``spans_sums``.
 
     Attributes
     ----------
@@ -59,13 +59,13 @@ class Content:
         The link for the next file: to this segment, or, if this is a tip, to the same parent, because tips are not in the chain.
     """
 
-    def __init__(self, stretch: Stretch, parent: Link) -> None:
+    def __init__(self, stretch: Stretch, parent: Link, sums: tuple[int, int] | None = None) -> None:
         s = self.stretch = stretch
         self.parent = parent
         self._doubts = Doubts(s)
         self._packed = pack(s)
         self._texts = FileTexts.of(self._packed, s.comms, s.stacks)
-        self._ended_sum, self._live_sum = spans_sums(s)
+        self._ended_sum, self._live_sum = spans_sums(s) if sums is None else sums
         self.digest = self._digest()
         ended = parent.ended.plus(self._ended())
         self.state_digest = self._state_digest(ended)
