@@ -8,7 +8,7 @@ import numpy as np
 from pagetrail.replay.fold.notice_jit import doubt, note
 from pagetrail.replay.fold.options import OPT_SPLIT_COVERED
 from pagetrail.replay.fold.record_jit import close, forget_kernel_view, move, run_length, take_record
-from pagetrail.schemas.jit import inner
+from pagetrail.schemas.jit import apart, inner
 from pagetrail.schemas.owner import Anomaly, Evidence, How, State
 
 _FREED = int(State.FREE)
@@ -35,7 +35,7 @@ def end_owner(t, o, row, i, length, lo, hi, base, generation, seq, ts, cpu, how)
             imply_split(t, row, handle, lo, hi, base, generation, seq, ts, cpu)
 
 
-@inner
+@apart
 def imply_split(t, row, handle, lo, hi, base, generation, seq, ts, cpu):
     """Split the pages of a block that remain after its pages in [lo, hi) were freed: an unsplit block is freed as a whole.
 

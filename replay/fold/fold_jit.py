@@ -105,10 +105,10 @@ def fold(t, o, e, base_seq, start, room_pages):
         base = section_nr * pages
         first = pfn - base
         generation = t.generation[section_nr]
-        if kind == _ALLOC:
+        if kind in (_ALLOC, _ISOLATE):
             alloc_block(
                 t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order, e.pid[i], e.tgid[i], e.comm[i],
-                e.gfp_mask[i], e.migratetype[i], e.stack[i], _H_ALLOC,
+                e.gfp_mask[i], e.migratetype[i], e.stack[i], _H_ALLOC if kind == _ALLOC else _H_ISOLATE,
             )  # fmt: skip
         elif kind in (_FREE, _DRAIN, _REFILL):
             how = _H_FREE if kind == _FREE else _H_DRAIN if kind == _DRAIN else _H_REFILL
@@ -129,11 +129,6 @@ def fold(t, o, e, base_seq, start, room_pages):
                 )  # fmt: skip
             if reason != ABSENT8:
                 set_reason(t, o, slot, first, base, generation, seq, ts, e.cpu[i], reason)
-        elif kind == _ISOLATE:
-            alloc_block(
-                t, o, slot, base, generation, first, nr, seq, ts, e.cpu[i], order, e.pid[i], e.tgid[i], e.comm[i],
-                e.gfp_mask[i], e.migratetype[i], e.stack[i], _H_ISOLATE,
-            )  # fmt: skip
         only_says_why = kind == _MIGRATE and e.src_pfn[i] == pfn and e.migrate_reason[i] != ABSENT8
         if o[OPT_SKEW] > 0 and kind <= _REFILL and not only_says_why:
             recheck_moves(t, o, pfn, nr, seq, ts, e.cpu[i])
