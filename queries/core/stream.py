@@ -27,7 +27,7 @@ from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_RANGE, DOUBTS_OF_CALLS, OPEN_END, RUN_DTYPE
 from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.structs import taken
-from pagetrail.schemas.times import as_text
+from pagetrail.schemas.times import as_text, parse_number
 
 Kept = TypeVar("Kept")
 
@@ -84,6 +84,7 @@ class Stream:
     place: StreamPlace
     files: list[StoreFile]
     facts: Facts
+    """What its newest file knows: enough for instants in that file, and what the recordings say of the machine."""
     newest: Piece
     _held: stored.Held
     """Keeps the newest file readable: a replay removes a tip when there is a newer one."""
@@ -95,6 +96,8 @@ class Stream:
     believed: Instant | None = None
     """Only evidence up to this instant counts; null: all evidence."""
     _whole: "Stream | None" = None
+    _since: tuple[int, Facts] | None = None
+    """What ``facts_since`` has collected, and from which file on."""
 
     @property
     def horizon(self) -> int:
@@ -105,17 +108,41 @@ class Stream:
         """Return the stream as it was known at TIME *text*; null: as it is known now."""
         if text is None:
             return self
-        at = parse_instant(text, self.facts, self.horizon)
-        files = self.files[: self.holding(at) + 1]
-        facts = facts_as_of(self.facts, at.ts, at.seq)
-        return dataclasses.replace(self, files=files, facts=facts, believed=at, _whole=self)
+        at = parse_instant(text, self._facts_for(text), self.horizon)
+        holding = self.holding(at)
+        facts = facts_as_of(self.facts_since(holding), at.ts, at.seq)
+        return dataclasses.replace(
+            self, files=self.files[: holding + 1], facts=facts, believed=at, _whole=self, _since=None
+        )
 
     def when_sealed(self, file: StoreFile) -> "Stream":
         """Return the stream as it was known when one of its segments was sealed."""
         with self.opened(file) as db:
             facts = facts_of(db)
         files = self.files[: self.files.index(file) + 1]
-        return dataclasses.replace(self, files=files, facts=facts, newest=self.piece(file))
+        return dataclasses.replace(self, files=files, facts=facts, newest=self.piece(file), _since=None)
+
+    # -- facts -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def history(self) -> Facts:
+        """The facts since the stream began, or since its first file that is there: every marker, loss, dump and section."""
+        return self.facts_since(0)
+
+    def facts_at(self, at: Instant) -> Facts:
+        """Return the facts that an answer about an instant rests on; there may be others among them."""
+        return self.facts_since(self.holding(at))
+
+    def facts_since(self, index: int) -> Facts:
+        """Return the facts that answers about instants in the file with that index, or in later ones, rest on."""
+        if not 0 <= index < len(self.files):
+            raise IndexError(index)
+        return self.facts
+
+    def _facts_for(self, text: str) -> Facts:
+        """Return the facts that say what TIME *text* means: those of all times, where it is not a number."""
+        whole = self._whole or self
+        return whole.facts if parse_number(text.strip()) else whole.history
 
     def knows(self, ts: int, seq: int) -> bool:
         """Return whether an event counts: whether it happened by the time of ``as_of``."""
@@ -131,7 +158,7 @@ class Stream:
             It is after the horizon (replay has not reached it, or the recording ends before it), or after the time of
             ``as_of``.
         """
-        at = parse_instant(text, (self._whole or self).facts, self.horizon)
+        at = parse_instant(text, self._facts_for(text), self.horizon)
         limit = self.believed
         if limit is not None and (at.ts, OPEN_END if at.seq is None else at.seq) > (
             limit.ts,

@@ -77,7 +77,7 @@ def _log(stream: Stream) -> list[Finding]:
 
 def _losses(stream: Stream) -> list[Finding]:
     """Return the losses that the source counted, and those of unknown size; equal reasons are named once."""
-    gaps = [gap for _, _, gap in stream.facts.gaps]
+    gaps = [gap for _, _, gap in stream.history.gaps]
     counted = [gap for gap in gaps if gap.lost is not None]
     others = [gap for gap in gaps if gap.lost is None]
     found = []
@@ -96,7 +96,7 @@ def _reasons(gaps: list[Gap]) -> str:
 
 
 def _coverage(stream: Stream) -> list[Finding]:
-    kinds = Coverage(stream.facts.coverage).kinds()
+    kinds = Coverage(stream.history.coverage).kinds()
     if not kinds:
         text = (
             "nothing declares what was recorded completely, so nothing can be certain; see 'pagetrail ingest --covers'"
@@ -140,7 +140,9 @@ def _other_rules(stream: Stream) -> list[Finding]:
 
 def _explained(stream: Stream, other: Stream) -> tuple[int, int, int]:
     """Return how many records of the dumps that both folds have met each of them explains, and how many there are."""
-    mine, theirs = ({(a.seq, a.view): a for a in one.facts.audits if a.view == "page_owner"} for one in (stream, other))
+    mine, theirs = (
+        {(a.seq, a.view): a for a in one.history.audits if a.view == "page_owner"} for one in (stream, other)
+    )
     both = mine.keys() & theirs.keys()
     records = sum(mine[dump].records for dump in both)
     return sum(mine[dump].agree for dump in both), sum(theirs[dump].agree for dump in both), records
@@ -183,7 +185,7 @@ def _anomalies(stream: Stream) -> list[Finding]:
     for kind, events, pages, first_seq in rows:
         level = "quarantined" if kind in QUARANTINED else "inferred"
         text = f"{ANOMALY_TEXT[Anomaly(kind)]}; {pages:,} pages, first at event {first_seq:,}"
-        if causes := _causes(Anomaly(kind), stream.facts):
+        if causes := _causes(Anomaly(kind), stream.history):
             text += f"; possible causes: {'; '.join(causes)}"
         found.append(Finding(level=level, what=Anomaly(kind).name.lower().replace("_", " "), count=events, detail=text))
     return found

@@ -85,5 +85,5 @@ def _row(stream: Stream) -> dict[str, object]:
         "horizon_wall": wall_text(stream.horizon, facts), "segments": sum(not file.tip for file in stream.files),
         "tip": stream.files[-1].tip, "digest": stream.newest.meta["digest"],
         "state_digest": stream.newest.meta["state_digest"],
-        "snapshots": [name for _, _, text in facts.markers if (name := snapshot_end(text))],
+        "snapshots": [name for _, _, text in stream.history.markers if (name := snapshot_end(text))],
     }  # fmt: skip
