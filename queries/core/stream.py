@@ -18,6 +18,7 @@ from pagetrail.queries.core.instant import Instant, parse_instant
 from pagetrail.queries.core.pieces import PIECE_DTYPE, is_whole, pieces_of, run_key
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.as_of import facts_as_of
+from pagetrail.replay.facts.carried import collected
 from pagetrail.replay.facts.facts import Facts, from_plain, open_call_doubts
 from pagetrail.replay.store import read as stored
 from pagetrail.replay.store.packed.unpack import At, runs_of
@@ -63,6 +64,15 @@ class Piece:
         return int(self.meta["last_ts"])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Since:
+    """Facts from the file with an *index* on: as they were *read*, and with those of dumps before that are in doubts."""
+
+    index: int
+    read: Facts
+    facts: Facts
+
+
 @dataclass(slots=True)
 class Stream:
     """A stream as its newest file knows it. Files never change, so any number of these can read while a replay runs.
@@ -96,8 +106,8 @@ class Stream:
     believed: Instant | None = None
     """Only evidence up to this instant counts; null: all evidence."""
     _whole: "Stream | None" = None
-    _since: tuple[int, Facts] | None = None
-    """What ``facts_since`` has collected, and from which file on."""
+    _since: "_Since | None" = None
+    """What ``facts_since`` has collected."""
 
     @property
     def horizon(self) -> int:
@@ -126,18 +136,65 @@ class Stream:
 
     @property
     def history(self) -> Facts:
-        """The facts since the stream began, or since its first file that is there: every marker, loss, dump and section."""
-        return self.facts_since(0)
+        """The facts since the stream began, or since ``since_seq``: every marker, loss, dump and section."""
+        return self.facts_since(self._unbroken())
+
+    @property
+    def since_seq(self) -> int:
+        """The stream_seq of the first event that ``history`` knows of: 0, or files of the store were dropped."""
+        return self.files[self._unbroken()].first_seq
 
     def facts_at(self, at: Instant) -> Facts:
         """Return the facts that an answer about an instant rests on; there may be others among them."""
         return self.facts_since(self.holding(at))
 
     def facts_since(self, index: int) -> Facts:
-        """Return the facts that answers about instants in the file with that index, or in later ones, rest on."""
-        if not 0 <= index < len(self.files):
-            raise IndexError(index)
-        return self.facts
+        """Return the facts that answers about instants in the file with that index, or in later ones, rest on.
+
+        Raises
+        ------
+        NotFound
+            A later file is missing, and with it what it says of these instants.
+        """
+        if self._since is None or index < self._since.index:
+            self._since = self._collected(index)
+        return self._since.facts
+
+    def _collected(self, index: int) -> "_Since":
+        if self._whole is not None and self.believed is not None:
+            facts = facts_as_of(self._whole.facts_since(index), self.believed.ts, self.believed.seq)
+            return _Since(index=index, read=facts, facts=facts)
+        if index < self._unbroken():
+            before, behind = self.files[self._unbroken() - 1], self.files[self._unbroken()]
+            raise NotFound(
+                f"{self.where(before)}: the segment after it, of events {before.last_seq + 1} to {behind.first_seq - 1}, is "
+                "missing, and with it what it says of earlier instants; run 'pagetrail replay', which makes it anew from the log"
+            )
+        known = self._since or _Since(index=len(self.files) - 1, read=self.facts, facts=self.facts)
+        read = collected([*map(self._facts_of, self.files[index : known.index]), known.read])
+        # a whole dump before these files may be in doubts that last
+        dumps = [audit for file in self.lasting_before(index) for audit in self._facts_of(file).audits]
+        facts = dataclasses.replace(read, audits=[*dumps, *read.audits]) if dumps else read
+        return _Since(index=index, read=read, facts=facts)
+
+    def _facts_of(self, file: StoreFile) -> Facts:
+        with self.opened(file) as db:
+            return facts_of(db)
+
+    def _unbroken(self) -> int:
+        """Return the index of the first of its files from which on none is missing."""
+        pairs = enumerate(pairwise(self.files), 1)
+        return max((i for i, (file, after) in pairs if after.first_seq != file.last_seq + 1), default=0)
+
+    def lasting_before(self, index: int) -> list[StoreFile]:
+        """Return the files before one that cast doubts which last until there is other evidence, also in later files."""
+        there, found = {file.last_seq: file for file in self.files[:index]}, []
+        file: StoreFile | None = self.files[index]
+        while file is not None:
+            before = self.piece(file).meta["lasting_doubts_before"]
+            file = there.get(int(before)) if before else None
+            found += [] if file is None else [file]
+        return found[::-1]
 
     def _facts_for(self, text: str) -> Facts:
         """Return the facts that say what TIME *text* means: those of all times, where it is not a number."""
@@ -319,7 +376,7 @@ class Stream:
         With *pfns*, stored doubts may be left out that concern no page from the section of the first to that of the last.
         """
         first = self.holding(at)
-        files = [file for file in self.files[:first] if self.casts_lasting_doubts(file)]
+        files = self.lasting_before(first)
         files += [f for f in self.files[first:] if int(self.piece(f).meta["doubts_reach_back_to"]) <= at.ts]
         where, pages = "from_ts <= $ts AND to_ts >= $ts", self.facts.pages_per_section
         if pfns and pages:
@@ -328,10 +385,6 @@ class Stream:
         found = self.doubts(files, where, {"ts": at.ts})
         known = found["from_ts"] <= at.ts
         return found if known.all() else found[known]
-
-    def casts_lasting_doubts(self, file: StoreFile) -> bool:
-        """Return whether doubts that *file* casts last until there is other evidence, also in later files."""
-        return file.last_seq in self.facts.doubtful
 
     def casting(self) -> list[StoreFile]:
         """Return the files that have doubts."""

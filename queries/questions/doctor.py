@@ -9,7 +9,6 @@ import pyarrow as pa
 from pagetrail.queries.core.certainty import page_owner_on
 from pagetrail.queries.core.opening import other_folds
 from pagetrail.queries.core.stream import Stream
-from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.store.cut import cuts, refused_of
 from pagetrail.schemas.details import Gap
@@ -96,7 +95,7 @@ def _reasons(gaps: list[Gap]) -> str:
 
 
 def _coverage(stream: Stream) -> list[Finding]:
-    kinds = Coverage(stream.history.coverage).kinds()
+    kinds = stream.history.covered().kinds()
     if not kinds:
         text = (
             "nothing declares what was recorded completely, so nothing can be certain; see 'pagetrail ingest --covers'"
@@ -197,7 +196,7 @@ def _causes(kind: Anomaly, facts: Facts) -> list[str]:
         causes = _unseen_allocations(facts)
     elif kind == Anomaly.ALLOC_OVER_OWNED:
         causes = ["a free without an event (the kernels whose source was read have none)"]
-        if facts.rules.contig_has_own_mask != Either.NO and Coverage(facts.coverage).now("contig_range"):
+        if facts.rules.contig_has_own_mask != Either.NO and facts.covered().now("contig_range"):
             causes.append(
                 "a contiguous range, whose blocks are split before its call returns (CMA, alloc_contig_range)"
             )
@@ -215,7 +214,7 @@ def _unseen_allocations(facts: Facts) -> list[str]:
 
     Source: mm/page_alloc.c, __alloc_pages_bulk (Linux 5.13 and later), alloc_contig_range; mm/compaction.c (Linux 5.10 to 7.2).
     """
-    coverage = Coverage(facts.coverage)
+    coverage = facts.covered()
     causes = []
     if not page_owner_on(facts):
         causes.append(

@@ -36,6 +36,7 @@ def facts_as_of(facts: Facts, ts: int, seq: int | None = None) -> Facts:
         hotplug=[call for call in facts.hotplug if known(call.ts, call.seq)],
         open_ranges=[opened for opened in facts.open_ranges if known(opened.ts, opened.seq)],
         doubtful=facts.doubtful,
+        earlier=facts.earlier,
         audits=[audit for audit in facts.audits if known(audit.ts, audit.seq)],
         recordings=recordings,
         accounts=[account for account in facts.accounts if account[0] in complete],

@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from pagetrail.replay.facts.carried import carry_over
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.doubts_aside import MOST_DOUBTS, DoubtsAside
 from pagetrail.replay.facts.facts import Facts
@@ -50,7 +51,7 @@ from pagetrail.replay.rules.sections import MAX_SECTIONS, X86_64_PAGES_PER_SECTI
 from pagetrail.schemas.details import Boot, Gap
 from pagetrail.schemas.details import Coverage as CoverageDetail
 from pagetrail.schemas.linux.releases import KernelRules
-from pagetrail.schemas.owner import ABSENT64, DOUBT_LOST, Anomaly
+from pagetrail.schemas.owner import ABSENT64, DOUBT_LOST, OPEN_END, Anomaly
 from pagetrail.schemas.store.kept_rows import KeptRows
 
 _MANY_EVENTS: Final = 1 << 12
@@ -144,6 +145,11 @@ class StreamState:
             if rows > _MANY_EVENTS:
                 self.tables = with_small_tables(self.tables)
 
+    def casts_lasting_doubts(self) -> bool:
+        """Return whether a doubt of this stretch lasts until there is other evidence."""
+        t = self.tables
+        return self.doubts_aside.lasting or bool((t.doubts["to_ts"][: t.counts[DOUBTS]] == OPEN_END).any())
+
     def begin_segment(self) -> None:
         """Give what ended, and the events, to the segment that ended; the open spans' events are carried over."""
         old = self.tables
@@ -154,6 +160,8 @@ class StreamState:
         counts = self.tables.counts
         counts[EVENTS] = counts[DOUBTS] = counts[QUARANTINE] = 0
         self.values.begin_segment()
+        carry_over(self.facts, old.records["evidence_ts"][old.records["pages"] > 0], int(counts[LAST_TS]))
+        self.coverage = self.facts.covered()
         self.differences, self.doubts_aside = KeptRows(), DoubtsAside()
 
     # -- losses and quarantine -------------------------------------------------------------------------------------------

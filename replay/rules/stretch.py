@@ -78,6 +78,8 @@ class Stretch:
         DOUBT_DTYPE: doubts cast within the stretch, without those of hotplug calls in progress; if *doubts_aside* has any, all.
     doubts_aside
         Doubts that are not in memory.
+    casts_lasting_doubts
+        Whether one of them lasts until there is other evidence.
     values, live_values
         VALUE_DTYPE: values that page_ext's clients held (ended) and hold (open) for pages.
     anomalies
@@ -108,6 +110,7 @@ class Stretch:
     details: NDArray[np.int64]
     doubts: NDArray[np.void]
     doubts_aside: DoubtsAside
+    casts_lasting_doubts: bool
     values: NDArray[np.void]
     live_values: NDArray[np.void]
     anomalies: NDArray[np.int64]
@@ -137,6 +140,7 @@ def stretch_of(state: StreamState, origin: StretchOrigin) -> Stretch:
         details=t.details[: counts[DETAILS]],
         doubts=copied(t.doubts[: t.counts[DOUBTS]]),
         doubts_aside=state.doubts_aside.snapshot(),
+        casts_lasting_doubts=state.casts_lasting_doubts(),
         values=copied(state.values.closed()),
         live_values=state.values.live(t),
         anomalies=t.anomalies[:, :3].copy(),

@@ -12,12 +12,13 @@ from typing import Final
 
 import pyarrow as pa
 
-STORE_FORMAT: Final = 5
+STORE_FORMAT: Final = 6
 """The version of these tables, which is also in the names of the store: a pagetrail reads no other.
 
 3: what dumps said of pages beside their owners.
 4: a file that ends within a dump has the dump's records so far in rows of their own.
 5: spans are runs of pages and the events that begin and end them; ``spans`` and ``live`` are views.
+6: a file has the facts that were new in it, and of earlier ones those that it may still need; it names its parent.
 """
 
 FOLD_VERSION: Final = 8
@@ -34,11 +35,12 @@ where two segments were added), so sums of version 6 cannot be continued.
 8: the same rules; a segment ends where its events are more than a million, and more than four times the open spans.
 """
 
-DIGEST_VERSION: Final = 3
+DIGEST_VERSION: Final = 4
 """Version of what a chain digest covers, and how. It is not the rules' version: rules that find the same facts in a log make the
 same digests.
 
 3: runs and events, as they are in the file.
+4: the facts that the file has.
 """
 
 BLOCK_SIZE: Final = 16_384

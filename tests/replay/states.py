@@ -11,7 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
-from pagetrail.replay.facts.facts import plain
+from pagetrail.replay.facts.carried import collected
+from pagetrail.replay.facts.facts import Facts, plain
 from pagetrail.replay.fold.tables import (
     DOUBTS,
     EVENTS,
@@ -192,6 +193,8 @@ class Run:
     link: Link = field(default_factory=Link)
     digests: list[tuple[int, int, str]] = field(default_factory=list)
     state_digests: list[str] = field(default_factory=list)
+    passed: list[Facts] = field(default_factory=list)
+    """The facts of each sealed stretch."""
     tables: list[dict[str, pa.Table]] = field(default_factory=list)
     spans: Counter[Span] = field(default_factory=Counter)
     doubts: Expanded = field(default_factory=Counter)
@@ -204,7 +207,13 @@ class Run:
             for stretch in self.engine.apply(*decode_frame(frame.payload)):
                 self._keep(stretch)
                 self._gather()
+                self.passed.append(stretch.facts)
         return self
+
+    @property
+    def facts(self) -> Facts:
+        """The facts since the stream began."""
+        return collected([*self.passed, self.engine.state.facts])
 
     def _keep(self, stretch: Stretch) -> None:
         if not self.kept:
@@ -213,7 +222,7 @@ class Run:
         self.write(content)
         origin = content.stretch.origin
         self.digests.append((origin.first_seq, origin.last_seq, content.digest))
-        self.state_digests.append(content.state_digest)
+        self.state_digests.append(content.state_digest(collected([*self.passed, stretch.facts])))
         self.tables.append(content.tables())
         self.link = content.link
 
@@ -289,7 +298,7 @@ def semantic(engine: StreamEngine, link: Link) -> dict[str, Any]:
         "values": (live_flags(engine), flags(engine, state.values.closed())),
         "clients": [client.name for client in state.values.needed], "fields": state.values.fields,
         "differences": content.tables()["audit_differences"].to_pylist(),
-        "digest": (content.digest, content.state_digest),
+        "digest": (content.digest, content.state_digest(state.facts)),
         "derived": (sorted(set(vars(engine)) - {"_room", "state"}), sorted(set(vars(state)) - {"comms", "stacks", "tables"})),
     }  # fmt: skip
 
