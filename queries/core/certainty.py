@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pagetrail.queries.core.judgement import Attribute, Judgement, Reason
 from pagetrail.queries.core.runs import overlaps
 from pagetrail.replay.facts.clock import owner_clock
+from pagetrail.replay.facts.doubts import evidence_until
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.facts.losses import first_reaching, reaches_of
 from pagetrail.schemas.linux.gfp import GFP_MOVABLE
@@ -19,11 +20,7 @@ from pagetrail.schemas.linux.page_ext import OWNER
 from pagetrail.schemas.linux.releases import Either, gfp_agreed
 from pagetrail.schemas.owner import (
     ABSENT64,
-    DOUBT_HOTPLUG,
-    DOUBT_LOST,
-    DOUBT_RANGE,
     OPEN_END,
-    QUARANTINED,
     Evidence,
     How,
     State,
@@ -36,9 +33,6 @@ _ALL: Final = _STATE | _ORDER | _OWNER
 
 Instants: TypeAlias = NDArray[np.int64] | int
 """Trace clock, ns: one of each row, or one of all."""
-
-DOUBT_ALL: Final = frozenset({DOUBT_HOTPLUG, DOUBT_RANGE, *(int(kind) for kind in QUARANTINED)})
-"""Doubts about all evidence of their pages during a time; other doubts contradict one piece of evidence."""
 
 
 def judge(
@@ -217,16 +211,6 @@ def _doubt(
         holds = (from_ts[doubt] <= until[row]) & (until[row] <= to_ts[doubt]) & (begin[row] <= evidence[doubt])
         np.maximum.at(found, row[holds], bearing[doubt[holds]])
     return found
-
-
-def evidence_until(doubts: NDArray[np.void], skew: int) -> NDArray[np.int64]:
-    """Return up to which time evidence must have begun to be in each doubt (DOUBT_DTYPE); trace clock, ns.
-
-    A loss reaches further by the *skew* of the CPUs' clocks, in both directions: see ``gap_reaches``.
-    """
-    reason = doubts["reason"]
-    contradicted = np.where(reason == DOUBT_LOST, doubts["noticed_ts"] + skew, doubts["from_ts"])
-    return np.asarray(np.where(np.isin(reason, sorted(DOUBT_ALL)), doubts["to_ts"], contradicted))
 
 
 def _clock_unsure(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:

@@ -19,6 +19,7 @@ from pagetrail.queries.core.pieces import PIECE_DTYPE, is_whole, pieces_of, run_
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.as_of import facts_as_of
 from pagetrail.replay.facts.carried import collected
+from pagetrail.replay.facts.doubts import order_of
 from pagetrail.replay.facts.facts import Facts, from_plain, open_call_doubts
 from pagetrail.replay.store import read as stored
 from pagetrail.replay.store.packed.unpack import At, runs_of
@@ -42,9 +43,6 @@ FILES_KEPT_OPEN: Final = 32
 _FEW_PAGES: Final = 64
 """Up to so many pages, the runs that hold them are looked up before those of their sections."""
 
-_DOUBT_ORDER: Final = ("seq", "pfn", "from_ts", "reason", "nr_pages", "to_ts", "noticed_ts")
-"""The order of doubts in answers: by these fields, the first one before all."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
@@ -62,15 +60,6 @@ class Piece:
     def last_ts(self) -> int:
         """Trace clock of its last event, ns."""
         return int(self.meta["last_ts"])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Since:
-    """Facts from the file with an *index* on: as they were *read*, and with those of dumps before that are in doubts."""
-
-    index: int
-    read: Facts
-    facts: Facts
 
 
 @dataclass(slots=True)
@@ -106,8 +95,8 @@ class Stream:
     believed: Instant | None = None
     """Only evidence up to this instant counts; null: all evidence."""
     _whole: "Stream | None" = None
-    _since: "_Since | None" = None
-    """What ``facts_since`` has collected."""
+    _since: tuple[int, Facts] | None = None
+    """What ``facts_since`` has collected, and from which file on."""
 
     @property
     def horizon(self) -> int:
@@ -156,26 +145,22 @@ class Stream:
         NotFound
             A later file is missing, and with it what it says of these instants.
         """
-        if self._since is None or index < self._since.index:
+        if self._since is None or index < self._since[0]:
             self._since = self._collected(index)
-        return self._since.facts
+        return self._since[1]
 
-    def _collected(self, index: int) -> "_Since":
+    def _collected(self, index: int) -> tuple[int, Facts]:
         if self._whole is not None and self.believed is not None:
             facts = facts_as_of(self._whole.facts_since(index), self.believed.ts, self.believed.seq)
-            return _Since(index=index, read=facts, facts=facts)
+            return index, facts
         if index < self._unbroken():
             before, behind = self.files[self._unbroken() - 1], self.files[self._unbroken()]
             raise NotFound(
                 f"{self.where(before)}: the segment after it, of events {before.last_seq + 1} to {behind.first_seq - 1}, is "
                 "missing, and with it what it says of earlier instants; run 'pagetrail replay', which makes it anew from the log"
             )
-        known = self._since or _Since(index=len(self.files) - 1, read=self.facts, facts=self.facts)
-        read = collected([*map(self._facts_of, self.files[index : known.index]), known.read])
-        # a whole dump before these files may be in doubts that last
-        dumps = [audit for file in self.lasting_before(index) for audit in self._facts_of(file).audits]
-        facts = dataclasses.replace(read, audits=[*dumps, *read.audits]) if dumps else read
-        return _Since(index=index, read=read, facts=facts)
+        known, facts = self._since or (len(self.files) - 1, self.facts)
+        return index, collected([*map(self._facts_of, self.files[index:known]), facts])
 
     def _facts_of(self, file: StoreFile) -> Facts:
         with self.opened(file) as db:
@@ -185,16 +170,6 @@ class Stream:
         """Return the index of the first of its files from which on none is missing."""
         pairs = enumerate(pairwise(self.files), 1)
         return max((i for i, (file, after) in pairs if after.first_seq != file.last_seq + 1), default=0)
-
-    def lasting_before(self, index: int) -> list[StoreFile]:
-        """Return the files before one that cast doubts which last until there is other evidence, also in later files."""
-        there, found = {file.last_seq: file for file in self.files[:index]}, []
-        file: StoreFile | None = self.files[index]
-        while file is not None:
-            before = self.piece(file).meta["lasting_doubts_before"]
-            file = there.get(int(before)) if before else None
-            found += [] if file is None else [file]
-        return found[::-1]
 
     def _facts_for(self, text: str) -> Facts:
         """Return the facts that say what TIME *text* means: those of all times, where it is not a number."""
@@ -376,13 +351,12 @@ class Stream:
         With *pfns*, stored doubts may be left out that concern no page from the section of the first to that of the last.
         """
         first = self.holding(at)
-        files = self.lasting_before(first)
-        files += [f for f in self.files[first:] if int(self.piece(f).meta["doubts_reach_back_to"]) <= at.ts]
+        files = [f for f in self.files[first:] if int(self.piece(f).meta["doubts_reach_back_to"]) <= at.ts]
         where, pages = "from_ts <= $ts AND to_ts >= $ts", self.facts.pages_per_section
         if pfns and pages:
             low, high = min(pfns) // pages * pages, (max(pfns) // pages + 1) * pages
             where += f" AND pfn < {high:d} AND pfn + nr_pages > {low:d}"
-        found = self.doubts(files, where, {"ts": at.ts})
+        found = self.doubts(files, where, {"ts": at.ts}, into=self.files[first])
         known = found["from_ts"] <= at.ts
         return found if known.all() else found[known]
 
@@ -390,14 +364,18 @@ class Stream:
         """Return the files that have doubts."""
         return [file for file in self.files if int(self.piece(file).meta["doubts_reach_back_to"]) != OPEN_END]
 
-    def doubts(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
+    def doubts(
+        self, files: list[StoreFile], where: str, parameters: dict[str, object], *, into: StoreFile
+    ) -> NDArray[np.void]:
         """Return the doubts of *files* for which *where* holds, as far as they are known: DOUBT_DTYPE, in a fixed order.
 
+        Before them are those that were cast before the file *into*, and last into it.
         The range of a call (hotplug, alloc_contig_range) that is under way is in doubt. The facts, which are newer than files, tell
         which calls are; of those that returned behind the time of ``as_of``, the doubts that their return left.
         """
+        before = self._stored([into], where, parameters, "lasting_doubts")
         noticed, now = self.noticed(files, where, parameters), open_call_doubts(self.facts)
-        return _joined([noticed, now, self._returned_later(files, where, parameters, now)])
+        return _joined([before, noticed, now, self._returned_later(files, where, parameters, now)])
 
     def noticed(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
         """Return the same without the calls that are under way."""
@@ -431,16 +409,23 @@ class Stream:
         where = f"reason = {DOUBT_RANGE} AND from_ts = to_ts AND from_ts IN ({times})"
         begun = self._stored(self.files, where, {})
         same = [np.all([begun[name] == r[name] for name in ("from_ts", "pfn", "nr_pages")], axis=0) for r in ranges]
-        return [int(begun["seq"][rows].min(initial=OPEN_END)) for rows in same]
+        gone, first_ts = (
+            ranges["from_ts"],
+            self.piece(self.files[0]).first_ts,
+        )  # of a call before the first file that is left
+        least = np.where(gone < first_ts, -1, OPEN_END).tolist()
+        return [int(begun["seq"][rows].min(initial=otherwise)) for rows, otherwise in zip(same, least, strict=True)]
 
     def _known(self, doubts: NDArray[np.void]) -> NDArray[np.bool_]:
         return np.array([self.knows(int(d["noticed_ts"]), int(d["seq"])) for d in doubts], np.bool_)
 
-    def _stored(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
+    def _stored(
+        self, files: list[StoreFile], where: str, parameters: dict[str, object], table: str = "doubts"
+    ) -> NDArray[np.void]:
         parts = []
         for file in files:
             with self.opened(file) as db:
-                parts.append(_doubts(db, f"SELECT * FROM doubts WHERE {where}", parameters))
+                parts.append(_doubts(db, f"SELECT * FROM {table} WHERE {where}", parameters))
         return _joined(parts)
 
 
@@ -458,7 +443,7 @@ def _doubts(db: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, obj
         found.resize(done + batch.num_rows, refcheck=False)  # large arrays are moved to another address, and not copied
         for name in DOUBT_DTYPE.names or ():
             found[name][done:] = batch.column(name).to_numpy()
-    order = np.lexsort([found[name] for name in reversed(_DOUBT_ORDER)])
+    order = order_of(found)
     for name in DOUBT_DTYPE.names or ():
         found[name] = found[name][order]
     return found

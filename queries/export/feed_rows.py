@@ -6,9 +6,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from pagetrail.queries.core.certainty import evidence_until, gap_reaches
+from pagetrail.queries.core.certainty import gap_reaches
 from pagetrail.queries.core.spans import span_batches
 from pagetrail.queries.core.stream import Stream
+from pagetrail.replay.facts.doubts import evidence_until
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.schemas.feed import FEED_SCHEMAS
 from pagetrail.schemas.owner import ANOMALY_TEXT, DOUBT_TEXT, OPEN_END, QUARANTINED, Anomaly
@@ -51,8 +52,7 @@ def _spans(segment: Segment, first_row: int) -> RowsFrom:
     """Return every span that ended in the segment, as sure as it was when the segment was sealed."""
     known, before = segment.known, segment.before
     since = known.newest.first_ts if before is None else before.horizon
-    casting = known.lasting_before(len(known.files) - 1)
-    doubts = known.doubts([*casting, segment.file], "to_ts >= $since", {"since": since})
+    doubts = known.doubts([segment.file], "to_ts >= $since", {"since": since}, into=segment.file)
     return _counted(segment, "ended_runs"), span_batches(known, segment.file, doubts, first_row=first_row)
 
 

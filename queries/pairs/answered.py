@@ -98,7 +98,7 @@ def doubts_of(stream: Stream) -> Doubts:
     """Return all doubts of a stream, in the order of ``Stream.doubts_at``; they are read once."""
 
     def read() -> Doubts:
-        return Doubts.of(stream.doubts(stream.casting(), "true", {}), stream.facts)
+        return Doubts.of(stream.doubts(stream.casting(), "true", {}, into=stream.files[0]), stream.facts)
 
     return stream.once("doubts", stream.files[-1], stream.believed, read)
 

@@ -45,11 +45,19 @@ def doctor(stream: Stream) -> pa.Table:
 def findings(stream: Stream) -> list[Finding]:
     """Return what is known to be wrong or missing in a stream, the worst first."""
     found = [
-        *_log(stream), *_losses(stream), *_coverage(stream), *_rules(stream), *_other_rules(stream),
+        *_dropped(stream), *_log(stream), *_losses(stream), *_coverage(stream), *_rules(stream), *_other_rules(stream),
         *_recordings(stream), *_anomalies(stream),
     ]  # fmt: skip
     levels = ("loss", "quarantined", "unknown", "inferred", "note")
     return sorted(found, key=lambda finding: levels.index(finding.level))
+
+
+def _dropped(stream: Stream) -> list[Finding]:
+    """Return from when on the store knows of losses, dumps, markers and sections, where files of it were dropped."""
+    if not stream.since_seq:
+        return []
+    text = f"nothing is known of the first {stream.since_seq:,} events, but what still counts for later ones"
+    return [Finding(level="note", what="dropped segments", count=stream.since_seq, detail=text)]
 
 
 def _log(stream: Stream) -> list[Finding]:

@@ -47,7 +47,9 @@ def history(stream: Stream, pfn: int, *, since: int | None = None, until: int | 
     lo = since if since is not None else -OPEN_END
     hi = until if until is not None else OPEN_END
     parts = [HISTORY_SCHEMA.empty_table()]
-    doubts = stream.doubts(stream.casting(), "pfn <= $pfn AND $pfn < pfn + nr_pages", {"pfn": pfn})
+    doubts = stream.doubts(
+        stream.casting(), "pfn <= $pfn AND $pfn < pfn + nr_pages", {"pfn": pfn}, into=stream.files[0]
+    )
     first = next((i for i, file in enumerate(stream.files) if stream.piece(file).last_ts >= lo), len(stream.files))
     facts = stream.facts_since(min(first, len(stream.files) - 1))
     for position, file in enumerate(stream.files[first:], first):

@@ -35,7 +35,6 @@ def facts_as_of(facts: Facts, ts: int, seq: int | None = None) -> Facts:
         markers=[marker for marker in facts.markers if known(marker[1], marker[0])],
         hotplug=[call for call in facts.hotplug if known(call.ts, call.seq)],
         open_ranges=[opened for opened in facts.open_ranges if known(opened.ts, opened.seq)],
-        doubtful=facts.doubtful,
         earlier=facts.earlier,
         audits=[audit for audit in facts.audits if known(audit.ts, audit.seq)],
         recordings=recordings,

@@ -18,7 +18,7 @@ from pagetrail.schemas.details import Clock
 from pagetrail.schemas.owner import OPEN_END
 
 
-def carry_over(facts: Facts, evidence: NDArray[np.int64], last_ts: int) -> None:
+def carry_over(facts: Facts, evidence: NDArray[np.int64], last_ts: int, in_doubt: NDArray[np.int64]) -> None:
     """Leave in *facts* what the next file needs of them, at the end of a segment.
 
     Parameters
@@ -27,6 +27,8 @@ def carry_over(facts: Facts, evidence: NDArray[np.int64], last_ts: int) -> None:
         (n,) the time of the evidence of each live span; trace clock, ns.
     last_ts
         The time of the segment's last event.
+    in_doubt
+        The stream_seq of each event that cast a doubt which lasts into the next file.
     """
     gaps = still_needed(facts.gaps, facts.clock_skew(), evidence, last_ts)
     calls, clocks = facts.open_calls(), _clocks(facts.clocks)
@@ -34,6 +36,7 @@ def carry_over(facts: Facts, evidence: NDArray[np.int64], last_ts: int) -> None:
         gaps=len(gaps), clocks=len(clocks), hotplug=len(calls),
         coverage=facts.covered().plain(evidence) if facts.coverage or facts.earlier.coverage else None,
         audited=sorted({*facts.earlier.audited, *(audit.view for audit in facts.audits)}),
+        whole_dumps=sorted({*facts.whole_dumps()} & {*in_doubt.tolist()}),
         first_loss=facts.first_loss, last_call=facts.last_call, missing=facts.missing(),
     )  # fmt: skip
     facts.gaps, facts.gap_ts = [facts.gaps[i] for i in gaps], [facts.gap_ts[i] for i in gaps]

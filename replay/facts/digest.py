@@ -22,7 +22,7 @@ def facts_digest(facts: Facts) -> bytes:
     """Return the BLAKE2b-256 of facts; where a file begins, and what it was carried over, are no facts."""
     fields = plain(facts)
     del fields["clients"], fields["fields"]  # the values of clients are digested by field: see ``values_digest``
-    del fields["doubtful"], fields["earlier"]
+    del fields["earlier"]
     if facts.rules == rules_of(facts.release):  # whoever chose them
         fields["chosen_rules"] = None
     for recording in fields["recordings"]:

@@ -16,6 +16,8 @@ class Earlier:
         ``Coverage.plain`` of all declarations before; null: there was none.
     audited
         The views of which a dump was audited.
+    whole_dumps
+        The stream_seq of each whole dump that is in a doubt which lasts into the file.
     first_loss
         The earliest ``t_lo`` of all losses; null: there was none.
     last_call
@@ -29,6 +31,7 @@ class Earlier:
     hotplug: int = 0
     coverage: dict[str, Any] | None = None
     audited: list[str] = field(default_factory=list)
+    whole_dumps: list[int] = field(default_factory=list)
     first_loss: int | None = None
     last_call: int | None = None
     missing: list[tuple[int, int]] = field(default_factory=list)

@@ -33,7 +33,7 @@ NO_ACCOUNT: Final = "an older pagetrail read it, and had not yet told how many l
 MISSING_FRAMES: Final = "frames of the recording are missing from the log"
 """The reason of a gap that stands for frames that replay did not find."""
 
-_VALUES: Final = ("pages_per_section", "lost_until", "chosen_rules", "doubtful")
+_VALUES: Final = ("pages_per_section", "lost_until", "chosen_rules")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,9 +102,6 @@ class Facts:
         The latest time that a loss of named pages reaches to; null: there was none.
     open_ranges
         Calls of alloc_contig_range that have not returned, one for each pid.
-    doubtful
-        The last stream_seq of the last segment before that cast a doubt which lasts until new evidence: later segments are in it,
-        too. Null: there was none.
     chosen_rules
         The name of the rules that an option chose; null: they follow from the release.
     earlier
@@ -129,7 +126,6 @@ class Facts:
     client_ts: list[int] = field(default_factory=list)
     fields: list[str] = field(default_factory=list)
     open_ranges: list[OpenRange] = field(default_factory=list)
-    doubtful: int | None = None
     chosen_rules: str | None = None
     earlier: Earlier = field(default_factory=Earlier)
 
@@ -225,6 +221,10 @@ class Facts:
     def was_audited(self, view: str) -> bool:
         """Return whether a dump of a *view* has been compared with the state."""
         return view in self.earlier.audited or any(audit.view == view for audit in self.audits)
+
+    def whole_dumps(self) -> list[int]:
+        """Return the stream_seq of each whole dump, as far as it may be the reason of a doubt that lasts."""
+        return [*self.earlier.whole_dumps, *(audit.seq for audit in self.audits if audit.whole)]
 
     @property
     def first_loss(self) -> int | None:
@@ -327,7 +327,6 @@ def from_plain(saved: dict[str, Any]) -> Facts:
         client_ts=saved["client_ts"],
         fields=saved["fields"],
         open_ranges=[OpenRange(**opened) for opened in saved.get("open_ranges", ())],
-        doubtful=saved["doubtful"],
         chosen_rules=saved.get("chosen_rules"),
         earlier=_earlier(saved["earlier"]),
     )

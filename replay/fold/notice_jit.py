@@ -1,6 +1,6 @@
 """Counting anomalies, casting doubts, which migrations copy if they last, and quarantining impossible events.
 
-Dimensions as in ``tables.py``.
+Dimensions as in ``tables.py``; n = doubts, in order; p = stretches of pages between the borders of any of them.
 """
 
 from pagetrail.replay.fold.tables import (
@@ -138,3 +138,20 @@ def quarantine(t, seq, pfn, order, kind):
     t.quarantine[i, 3] = kind
     t.counts[QUARANTINE] = i + 1
     note(t, kind, 1, seq)
+
+
+@jit
+def mark_nameable(first, stop, until, silent, latest, kept):
+    """Mark in *kept* (n,) the doubts of stretches [first, stop), and of evidence up to *until*, that can still be named.
+
+    Of the doubts that concern a page, the last one is. A doubt is hidden where a later one concerns evidence that is as late.
+    The silence of a whole dump (*silent*) says more than other doubts: only silence hides it. *latest* is (2, p), without times.
+    """
+    for i in range(first.size - 1, -1, -1):
+        for page in range(first[i], stop[i]):
+            if until[i] > latest[0, page]:
+                latest[0, page] = until[i]
+                kept[i] = True
+            if silent[i] and until[i] > latest[1, page]:
+                latest[1, page] = until[i]
+                kept[i] = True

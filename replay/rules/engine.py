@@ -156,8 +156,6 @@ class StreamEngine:
         return bool(rises and is_full(self.state.tables, self.state.opts))
 
     def _begin_segment(self) -> None:
-        if self.state.casts_lasting_doubts():
-            self.state.facts.doubtful = self.last_seq
         self.state.begin_segment()
         self.state.said = without_ended(self.state.said, self.state.tables)
         self.segment_first_seq = self.last_seq + 1

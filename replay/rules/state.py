@@ -44,6 +44,7 @@ from pagetrail.replay.fold.tables import (
 )
 from pagetrail.replay.rules.clients.client import Client
 from pagetrail.replay.rules.dumped.said import Said, nothing_said
+from pagetrail.replay.rules.lasting import lasting_after
 from pagetrail.replay.rules.open_baseline import OpenBaseline
 from pagetrail.replay.rules.page_ext import node_spans
 from pagetrail.replay.rules.page_values import PageValues
@@ -51,7 +52,7 @@ from pagetrail.replay.rules.sections import MAX_SECTIONS, X86_64_PAGES_PER_SECTI
 from pagetrail.schemas.details import Boot, Gap
 from pagetrail.schemas.details import Coverage as CoverageDetail
 from pagetrail.schemas.linux.releases import KernelRules
-from pagetrail.schemas.owner import ABSENT64, DOUBT_LOST, OPEN_END, Anomaly
+from pagetrail.schemas.owner import ABSENT64, DOUBT_DTYPE, DOUBT_LOST, OPEN_END, Anomaly
 from pagetrail.schemas.store.kept_rows import KeptRows
 
 _MANY_EVENTS: Final = 1 << 12
@@ -89,6 +90,8 @@ class StreamState:
         What dumps said of pages beside their owners, as far as it counts for this stretch.
     doubts_aside
         The doubts of this stretch, as far as they are no longer in ``tables``.
+    lasting
+        Doubts that earlier stretches cast, and that last until there is other evidence: DOUBT_DTYPE.
     """
 
     def __init__(self, *, correct: bool, clients: Sequence[Client], rules: KernelRules | None = None) -> None:
@@ -102,6 +105,7 @@ class StreamState:
         self.differences = KeptRows()
         self.said: Said = nothing_said()
         self.doubts_aside = DoubtsAside()
+        self.lasting = np.zeros(0, DOUBT_DTYPE)
         self.opts = np.zeros(OPTIONS, np.int64)
         write_rules(self.opts, self.facts.rules, None)
         self.set_section_size(X86_64_PAGES_PER_SECTION)
@@ -124,6 +128,7 @@ class StreamState:
         held = (
             self.differences.nbytes
             + self.doubts_aside.nbytes
+            + self.lasting.nbytes
             + (0 if self.baseline is None else self.baseline.rows.nbytes)
         )
         held += sum(array.nbytes for array in (*self.said.rows, self.said.values, self.said.stamps))
@@ -145,11 +150,6 @@ class StreamState:
             if rows > _MANY_EVENTS:
                 self.tables = with_small_tables(self.tables)
 
-    def casts_lasting_doubts(self) -> bool:
-        """Return whether a doubt of this stretch lasts until there is other evidence."""
-        t = self.tables
-        return self.doubts_aside.lasting or bool((t.doubts["to_ts"][: t.counts[DOUBTS]] == OPEN_END).any())
-
     def begin_segment(self) -> None:
         """Give what ended, and the events, to the segment that ended; the open spans' events are carried over."""
         old = self.tables
@@ -157,12 +157,21 @@ class StreamState:
         self.tables = with_event_rows(without_ended(old), int(old.counts[LIVE]))
         carry(old, self.tables, np.zeros(events, np.int8), np.zeros(events, np.int32))
         self.tables = with_small_tables(self.tables)
+        self._carry_over(old)
         counts = self.tables.counts
         counts[EVENTS] = counts[DOUBTS] = counts[QUARANTINE] = 0
         self.values.begin_segment()
-        carry_over(self.facts, old.records["evidence_ts"][old.records["pages"] > 0], int(counts[LAST_TS]))
-        self.coverage = self.facts.covered()
         self.differences, self.doubts_aside = KeptRows(), DoubtsAside()
+
+    def _carry_over(self, old: Tables) -> None:
+        """Leave of facts and doubts what the next segment needs, at the end of one with the tables *old*."""
+        evidence = old.records["evidence_ts"][old.records["pages"] > 0]
+        self.lasting = lasting_after(
+            self.lasting, old.doubts[: old.counts[DOUBTS]], self.doubts_aside, skew=self.facts.clock_skew(),
+            dumps=self.facts.whole_dumps(), oldest=int(evidence.min(initial=OPEN_END)),
+        )  # fmt: skip
+        carry_over(self.facts, evidence, int(old.counts[LAST_TS]), np.unique(self.lasting["seq"]))
+        self.coverage = self.facts.covered()
 
     # -- losses and quarantine -------------------------------------------------------------------------------------------
 

@@ -15,8 +15,8 @@ from pagetrail.replay.facts.facts import Facts, plain
 from pagetrail.replay.fold.tables import ANOMALY_ROWS
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said
 from pagetrail.replay.rules.stretch import Stretch
-from pagetrail.replay.store.digest import packed_digest, said_digest, values_digest
-from pagetrail.replay.store.doubts import ROWS_AT_ONCE, Doubts
+from pagetrail.replay.store.digest import packed_digest, rows_digest, said_digest, values_digest
+from pagetrail.replay.store.doubts import ROWS_AT_ONCE, Doubts, doubt_batches
 from pagetrail.replay.store.open_records import open_records_rows
 from pagetrail.replay.store.packed.file_rows import FileTexts, packed_batches
 from pagetrail.replay.store.packed.packer import pack
@@ -83,6 +83,7 @@ class Content:
             f"{o.host}\0{o.boot_id}\0{o.digest_name}\0{o.first_seq}\0{o.last_seq}".encode(),
             packed_digest(self._packed, self._texts),
             self._doubts.digest(),
+            rows_digest(s.lasting),
             s.anomalies.tobytes(),
             facts_digest(s.facts),
             json.dumps(plain(s.facts.earlier), sort_keys=True).encode(),
@@ -120,9 +121,11 @@ class Content:
 
     def batches(self) -> dict[str, Iterator[pa.RecordBatch]]:
         """Return the rows of every table of the file, by name; those of spans and differences are made while they are drawn."""
+        lasting = doubt_batches(self.stretch.lasting)
         large = {
             **packed_batches(self._packed, self._texts),
-            "doubts": self._doubts.batches(), "audit_differences": self._differences(), "state": self._state_rows(),
+            "doubts": self._doubts.batches(), "lasting_doubts": lasting,
+            "audit_differences": self._differences(), "state": self._state_rows(),
         }  # fmt: skip
         return large | {name: iter(table.to_batches(ROWS_AT_ONCE)) for name, table in self._small().items()}
 
@@ -164,7 +167,6 @@ class Content:
             "last_seq": o.last_seq, "first_ts": o.last_ts if o.first_ts is None else o.first_ts, "last_ts": o.last_ts,
             "digest": self.digest, "parent": self.parent.name, "parent_digest": self.parent.digest,
             "ended_sums": json.dumps(self._ended.plain()), "live_sums": self._live_sums,
-            "lasting_doubts": int(s.casts_lasting_doubts), "lasting_doubts_before": s.facts.doubtful,
             "doubts_reach_back_to": self._doubts.reach_back_to(),
             "live_pages": int(s.open_runs["nr_pages"][s.open_runs["kernel_view"] == 0].sum()),
         }  # fmt: skip

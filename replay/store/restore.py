@@ -141,14 +141,13 @@ def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:
         kinds = FileRows(db)
         _restore_events(state, db, kinds, tip=file.tip)
         _restore_live(state, db, kinds, saved)
+        _restore_lasting(state, db, tip=file.tip)
         if file.tip:
             _restore_noted(state, db)
             engine.segment_first_seq, engine.segment_first_ts = saved["segment_first_seq"], saved["segment_first_ts"]
         else:
             state.begin_segment()
             engine.segment_first_seq, engine.segment_first_ts = int(header["last_seq"]) + 1, None
-            if header["lasting_doubts"] == "1":
-                state.facts.doubtful = int(header["last_seq"])
         _restore_anomalies(state, db)
         _restore_values(state, db, tip=file.tip)
         _restore_said(state, db, tip=file.tip)
@@ -273,6 +272,14 @@ def _restore_noted(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
     t.counts[DOUBTS], t.counts[QUARANTINE] = doubts.size, quarantined.shape[0]
     state.tables = t
     state.differences = _restore_differences(db)
+
+
+def _restore_lasting(state: StreamState, db: duckdb.DuckDBPyConnection, *, tip: bool) -> None:
+    """Restore the doubts that lasted into the file; of a segment also those that last beyond it, as the next one begins."""
+    state.lasting = columns(db.sql("SELECT * FROM lasting_doubts ORDER BY rowid").to_arrow_table(), DOUBT_DTYPE)
+    if not tip:
+        cast = columns(db.sql(f"SELECT * FROM doubts WHERE to_ts = {OPEN_END}").to_arrow_table(), DOUBT_DTYPE)
+        state.lasting = np.concatenate([state.lasting, _without_open_calls(cast)])
 
 
 def _without_open_calls(doubts: NDArray[np.void]) -> NDArray[np.void]:

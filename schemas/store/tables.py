@@ -167,6 +167,15 @@ def span_rows(name: str) -> str:
     return f"SELECT {columns} FROM {runs} JOIN events b ON b.rowid = r.begin_event {kinds}"  # noqa: S608 (names of ours)
 
 
+_DOUBT: Final = (
+    ("pfn", "BIGINT", "first page"), ("nr_pages", "BIGINT", "pages"),
+    ("from_ts", "BIGINT", "ns, trace clock: last evidence before the contradiction"),
+    ("to_ts", "BIGINT", "ns, trace clock: end of the doubt, which is when it was noticed; 2^63-1: not over yet"),
+    ("noticed_ts", "BIGINT", "ns, trace clock: when it was noticed; as of an earlier time there is no doubt"),
+    ("seq", "BIGINT", "stream_seq of the event that showed it"),
+    ("reason", "TINYINT", "see the table words")
+)  # fmt: skip
+
 TABLES: Final = (
     Table("meta", "Properties of this file, as text by key.", (("key", "VARCHAR", "name"), ("value", "VARCHAR", "value"))),
     Table("words", "The codes of the columns state, evidence, how, end_how and reason.", (
@@ -217,13 +226,9 @@ TABLES: Final = (
         ("t_hi", "BIGINT", "ns, trace clock: first event after it"),
         ("lost", "BIGINT", "events lost; null: unknown"),
         ("reason", "VARCHAR", "how they were lost"))),
-    Table("doubts", "Answers that later events showed to be unsafe: these pages, from from_ts to to_ts.", (
-        ("pfn", "BIGINT", "first page"), ("nr_pages", "BIGINT", "pages"),
-        ("from_ts", "BIGINT", "ns, trace clock: last evidence before the contradiction"),
-        ("to_ts", "BIGINT", "ns, trace clock: end of the doubt, which is when it was noticed; 2^63-1: not over yet"),
-        ("noticed_ts", "BIGINT", "ns, trace clock: when it was noticed; as of an earlier time there is no doubt"),
-        ("seq", "BIGINT", "stream_seq of the event that showed it"),
-        ("reason", "TINYINT", "see the table words"))),
+    Table("doubts", "Answers that later events showed to be unsafe: these pages, from from_ts to to_ts.", _DOUBT),
+    Table("lasting_doubts", "Doubts that earlier files cast, and that lasted into this one; without those that later ones hide.",
+        _DOUBT),
     Table("anomalies", "What replay noticed, by kind, from the beginning of the stream to the segment's end.", (
         ("kind", "INTEGER", "see the table words"), ("events", "BIGINT", "events that showed it"),
         ("pages", "BIGINT", "pages concerned"), ("first_seq", "BIGINT", "stream_seq of the first"))),
