@@ -19,6 +19,7 @@ from pagetrail.schemas.owner import DOUBT_MIGRATED, OPEN_END, State
 
 _OWNED = int(State.OWNED)
 _YES, _NEXT = 1, 2
+SILENCE, LOSS = 1, 2
 
 
 @jit
@@ -141,17 +142,18 @@ def quarantine(t, seq, pfn, order, kind):
 
 
 @jit
-def mark_nameable(first, stop, until, silent, latest, kept):
+def mark_nameable(first, stop, until, kind, latest, kept):
     """Mark in *kept* (n,) the doubts of stretches [first, stop), and of evidence up to *until*, that can still be named.
 
-    Of the doubts that concern a page, the last one is. A doubt is hidden where a later one concerns evidence that is as late.
-    The silence of a whole dump (*silent*) says more than other doubts: only silence hides it. *latest* is (2, p), without times.
+    Of the doubts that concern a page, the last one is: a later one hides a doubt of evidence that is no later. But only others of
+    their *kind* hide the SILENCE of a whole dump, which says more, and a LOSS, which reaches further when the skew of the clocks
+    turns out to be larger. *latest* is (3, p), without times.
     """
     for i in range(first.size - 1, -1, -1):
         for page in range(first[i], stop[i]):
-            if until[i] > latest[0, page]:
-                latest[0, page] = until[i]
+            if kind[i] != LOSS and until[i] > latest[0, page]:
                 kept[i] = True
-            if silent[i] and until[i] > latest[1, page]:
-                latest[1, page] = until[i]
+            if kind[i] != 0 and until[i] > latest[kind[i], page]:
+                latest[kind[i], page] = until[i]
                 kept[i] = True
+            latest[0, page] = max(latest[0, page], until[i])

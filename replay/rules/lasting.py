@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from pagetrail.replay.facts.doubts import evidence_until, order_of
 from pagetrail.replay.facts.doubts_aside import DoubtsAside
-from pagetrail.replay.fold.notice_jit import mark_nameable
-from pagetrail.schemas.owner import ABSENT64, DOUBT_BASELINE, DOUBT_DTYPE, OPEN_END
+from pagetrail.replay.fold.notice_jit import LOSS, SILENCE, mark_nameable
+from pagetrail.schemas.owner import ABSENT64, DOUBT_BASELINE, DOUBT_DTYPE, DOUBT_LOST, OPEN_END
 from pagetrail.schemas.structs import taken
 
 
@@ -37,7 +37,7 @@ def lasting_after(
     dumps
         The stream_seq of each whole dump.
     oldest
-        The time of the oldest evidence of a live span (trace clock, ns): earlier evidence is in no question about a later file.
+        The time of the oldest evidence of a live span (trace clock, ns): no later answer rests on earlier evidence.
     """
     parts = [before, cast[cast["to_ts"] == OPEN_END]]
     if aside.lasting:
@@ -48,10 +48,11 @@ def lasting_after(
     doubts = np.concatenate(parts)
     doubts = taken(doubts, order_of(doubts))
     until = evidence_until(doubts, skew)
+    lost = doubts["reason"] == DOUBT_LOST
     silent = (doubts["reason"] == DOUBT_BASELINE) & np.isin(doubts["seq"], list(dumps))
     stop = doubts["pfn"] + doubts["nr_pages"]
     borders = np.unique(np.concatenate([doubts["pfn"], stop]))
     first, last = np.searchsorted(borders, doubts["pfn"]), np.searchsorted(borders, stop)
-    kept, latest = np.zeros(doubts.size, np.bool_), np.full((2, borders.size), ABSENT64)
-    mark_nameable(first, last, until, silent, latest, kept)
-    return taken(doubts, np.flatnonzero(kept & (until >= oldest)))
+    kept, latest = np.zeros(doubts.size, np.bool_), np.full((3, borders.size), ABSENT64)
+    mark_nameable(first, last, until, np.where(lost, LOSS, np.where(silent, SILENCE, 0)), latest, kept)
+    return taken(doubts, np.flatnonzero(kept & (lost | (until >= oldest))))

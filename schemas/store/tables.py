@@ -199,7 +199,7 @@ TABLES: Final = (
         *_of_span("ts_nsec", "free_ts_nsec", "src_pfn"))),
     Table("spans", "Every span that ended within the segment.", _SPAN, span_rows("spans")),
     Table("live", "Every span open at the segment's end.", _SPAN, span_rows("live")),
-    Table("sections", "Sections and their page_ext extensions through time.", (
+    Table("sections", "Sections and their page_ext extensions in this file's time, and of each the last one before.", (
         ("section_nr", "BIGINT", "section: pfn divided by pages a section"),
         ("generation", "INTEGER", "number of extensions that the section has had, including this one"),
         ("begin_seq", "BIGINT", "stream_seq at which the extension was allocated"),
@@ -219,7 +219,7 @@ TABLES: Final = (
         ("end_seq", "BIGINT", "stream_seq of the next one, or of the extension's end; 2^63-1: open"),
         ("end_ts", "BIGINT", "ns, trace clock; 2^63-1: open"),
         ("generation", "INTEGER", "generation of the section"))),
-    Table("gaps", "Known losses: events between t_lo and t_hi may be missing from the log.", (
+    Table("gaps", "Known losses, new in this file or still of account: events between t_lo and t_hi may be missing from the log.", (
         ("seq", "BIGINT", "stream_seq of the event that reported it"),
         ("cpu", "INTEGER", "CPU that lost events; null: all"),
         ("t_lo", "BIGINT", "ns, trace clock: last event before the loss"),
@@ -235,7 +235,7 @@ TABLES: Final = (
     Table("quarantined", "Events of this segment that could not be folded.", (
         ("seq", "BIGINT", "stream_seq"), ("pfn", "BIGINT", "its page frame number"),
         ("order", "BIGINT", "its order"), ("kind", "INTEGER", "reason: see the table words"))),
-    Table("audits", "Comparisons of replay with baselines, before any correction.", (
+    Table("audits", "Comparisons of replay with baselines of this file, before any correction.", (
         ("seq", "BIGINT", "stream_seq of the dump"), ("ts", "BIGINT", "ns, trace clock: end of the dump"),
         ("name", "VARCHAR", "name of the snapshot"), ("records", "BIGINT", "records of the dump"),
         ("agree", "BIGINT", "of them: same pfn, order, pid, gfp_mask, and ts within 20 ms"),
@@ -252,9 +252,9 @@ TABLES: Final = (
         ("order", "TINYINT", "replay: order; null: no owner"), ("pid", "INTEGER", "replay: pid"),
         ("tgid", "INTEGER", "replay: tgid"), ("gfp_mask", "BIGINT", "replay: gfp_mask"),
         ("ts_nsec", "BIGINT", "replay: ns, page_owner's clock"))),
-    Table("markers", "Texts that were written into trace_marker.", (
+    Table("markers", "Texts that were written into trace_marker, within this file.", (
         ("seq", "BIGINT", "stream_seq"), ("ts", "BIGINT", "ns, trace clock"), ("text", "VARCHAR", "the marker"))),
-    Table("hotplug", "Hotplug calls and notifications.", (
+    Table("hotplug", "Hotplug calls and notifications within this file, and calls entered before that had not returned.", (
         ("seq", "BIGINT", "stream_seq"), ("ts", "BIGINT", "ns, trace clock"),
         ("call", "VARCHAR", "online_pages or offline_pages"), ("phase", "VARCHAR", "entry, return, notified"),
         ("pfn", "BIGINT", "start_pfn"), ("nr_pages", "BIGINT", "pages"), ("ret", "INTEGER", "result: 0 or -errno"),
