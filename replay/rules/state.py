@@ -9,6 +9,7 @@ from pagetrail.replay.facts.carried import carry_over
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.doubts_aside import MOST_DOUBTS, DoubtsAside
 from pagetrail.replay.facts.facts import Facts
+from pagetrail.replay.facts.lasting import lasting_after
 from pagetrail.replay.fold.decode import StackTable, TextTable
 from pagetrail.replay.fold.event_jit import carry, settle
 from pagetrail.replay.fold.notice_jit import doubt, doubt_moves, doubt_on, keep_doubt, note, quarantine
@@ -44,7 +45,6 @@ from pagetrail.replay.fold.tables import (
 )
 from pagetrail.replay.rules.clients.client import Client
 from pagetrail.replay.rules.dumped.said import Said, nothing_said
-from pagetrail.replay.rules.lasting import lasting_after
 from pagetrail.replay.rules.open_baseline import OpenBaseline
 from pagetrail.replay.rules.page_ext import node_spans
 from pagetrail.replay.rules.page_values import PageValues
