@@ -163,7 +163,9 @@ class Stream:
         return index, collected([*map(self._facts_of, self.files[index:known]), facts])
 
     def _facts_of(self, file: StoreFile) -> Facts:
+        """Return the facts that a file has; with them its table ``meta`` is read, which nearly every answer needs too."""
         with self.opened(file) as db:
+            self._pieces.setdefault(file.name, Piece(file=file, meta=stored.meta(db, self.where(file))))
             return facts_of(db)
 
     def _unbroken(self) -> int:
