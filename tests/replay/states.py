@@ -207,7 +207,6 @@ class Run:
             for stretch in self.engine.apply(*decode_frame(frame.payload)):
                 self._keep(stretch)
                 self._gather()
-                self.passed.append(stretch.facts)
         return self
 
     @property
@@ -216,13 +215,15 @@ class Run:
         return collected([*self.passed, self.engine.state.facts])
 
     def _keep(self, stretch: Stretch) -> None:
+        known = collected([*self.passed, stretch.facts])
+        self.passed += [] if stretch.origin.tip else [stretch.facts]
         if not self.kept:
             return
         content = Content(stretch, self.link)
         self.write(content)
         origin = content.stretch.origin
         self.digests.append((origin.first_seq, origin.last_seq, content.digest))
-        self.state_digests.append(content.state_digest(collected([*self.passed, stretch.facts])))
+        self.state_digests.append(content.state_digest(known))
         self.tables.append(content.tables())
         self.link = content.link
 
