@@ -42,11 +42,13 @@ def lasting_after(
     parts = [before, cast[cast["to_ts"] == OPEN_END]]
     if aside.lasting:
         parts += [rows[rows["to_ts"] == OPEN_END] for (rows,) in aside.rows.pieces()]
-    parts = [part for part in parts if part.size]
-    if not parts:
-        return np.zeros(0, DOUBT_DTYPE)
-    doubts = np.concatenate(parts)
-    doubts = taken(doubts, order_of(doubts))
+    doubts = np.concatenate([np.zeros(0, DOUBT_DTYPE), *parts])
+    del parts  # there may be a doubt of every page
+    if not doubts.size:
+        return doubts
+    order = order_of(doubts)
+    for name in DOUBT_DTYPE.names or ():
+        doubts[name] = doubts[name][order]
     until = evidence_until(doubts, skew)
     lost = doubts["reason"] == DOUBT_LOST
     silent = (doubts["reason"] == DOUBT_BASELINE) & np.isin(doubts["seq"], list(dumps))
@@ -55,4 +57,5 @@ def lasting_after(
     first, last = np.searchsorted(borders, doubts["pfn"]), np.searchsorted(borders, stop)
     kept, latest = np.zeros(doubts.size, np.bool_), np.full((3, borders.size), ABSENT64)
     mark_nameable(first, last, until, np.where(lost, LOSS, np.where(silent, SILENCE, 0)), latest, kept)
-    return taken(doubts, np.flatnonzero(kept & (lost | (until >= oldest))))
+    kept &= lost | (until >= oldest)
+    return doubts if kept.all() else taken(doubts, np.flatnonzero(kept))
