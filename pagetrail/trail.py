@@ -114,7 +114,8 @@ class Trail:
     def wall_time(self, at: Time, *, stream: str | None = None, as_of: Time | None = None) -> str | None:
         """Return the wall time (RFC 3339, UTC) of an instant; null where the recording did not read the wall clock."""
         known = self._known(stream, as_of)
-        return wall_text(_instant(known, at).ts, known.facts)
+        instant = _instant(known, at)
+        return wall_text(instant.ts, known.facts_at(instant))
 
     def page_shift(self, stream: str | None = None) -> int:
         """Return log2 of the bytes of a page on the machine of a stream."""

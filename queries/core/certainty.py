@@ -12,18 +12,15 @@ from numpy.typing import NDArray
 from pagetrail.queries.core.judgement import Attribute, Judgement, Reason
 from pagetrail.queries.core.runs import overlaps
 from pagetrail.replay.facts.clock import owner_clock
-from pagetrail.replay.facts.coverage import Coverage
+from pagetrail.replay.facts.doubts import evidence_until
 from pagetrail.replay.facts.facts import Facts
+from pagetrail.replay.facts.losses import first_reaching, reaches_of
 from pagetrail.schemas.linux.gfp import GFP_MOVABLE
 from pagetrail.schemas.linux.page_ext import OWNER
 from pagetrail.schemas.linux.releases import Either, gfp_agreed
 from pagetrail.schemas.owner import (
     ABSENT64,
-    DOUBT_HOTPLUG,
-    DOUBT_LOST,
-    DOUBT_RANGE,
     OPEN_END,
-    QUARANTINED,
     Evidence,
     How,
     State,
@@ -36,9 +33,6 @@ _ALL: Final = _STATE | _ORDER | _OWNER
 
 Instants: TypeAlias = NDArray[np.int64] | int
 """Trace clock, ns: one of each row, or one of all."""
-
-DOUBT_ALL: Final = frozenset({DOUBT_HOTPLUG, DOUBT_RANGE, *(int(kind) for kind in QUARANTINED)})
-"""Doubts about all evidence of their pages during a time; other doubts contradict one piece of evidence."""
 
 
 def judge(
@@ -73,7 +67,7 @@ def judge(
         reasons[where] |= int(reason)
 
     take(state == State.UNKNOWN, _ALL, Reason.UNKNOWN)
-    coverage = Coverage(facts.coverage)
+    coverage = facts.covered()
     complete = coverage.covers("alloc", begin, until) & coverage.covers("free", begin, until)
     take((owned | free) & ~complete, _ALL, Reason.NOT_COVERED)
     gap = _gap(facts, begin, until)
@@ -127,7 +121,7 @@ def page_owner_on(facts: Facts) -> bool:
     Source: mm/page_alloc.c, __alloc_pages_bulk (Linux 6.1).
     """
     on = facts.boot is not None and OWNER in facts.boot.page_ext_clients
-    return on and any(audit.view == "page_owner" for audit in facts.audits)
+    return on and facts.was_audited("page_owner")
 
 
 def _gfp_unsure(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
@@ -189,26 +183,13 @@ def _gap(facts: Facts, begin: NDArray[np.int64], until: NDArray[np.int64]) -> ND
     reaches = gap_reaches(facts)
     if not reaches.shape[0]:
         return np.full(begin.size, -1, np.int64)
-    by_end = np.argsort(reaches[:, 1], kind="stable")
-    low, high = reaches[by_end].T
-    # the place of the gap that begins first, among this one and those that end later
-    earliest = np.minimum.accumulate(low[::-1])[::-1]
-    place = np.where(low == earliest, np.arange(low.size), low.size)
-    place = np.minimum.accumulate(place[::-1])[::-1]
-    after = np.searchsorted(high, begin, side="left")
-    there = after < low.size
-    after = np.where(there, after, 0)
-    return np.where(there & (earliest[after] <= until), by_end[place[after]], -1)
+    found = first_reaching(reaches, begin)
+    return np.where((found >= 0) & (reaches[found, 0] <= until), found, -1)
 
 
 def gap_reaches(facts: Facts) -> NDArray[np.int64]:
-    """Return (gaps, 2): the begin and end of the time that each loss concerns; trace clock, ns.
-
-    It is wider than the gap by the skew: the clocks of two CPUs may differ by that much.
-    """
-    skew = facts.clock_skew()
-    reaches = [(gap.t_lo - skew, gap.t_hi + skew) for _, _, gap in facts.gaps]
-    return np.array(reaches, np.int64).reshape(-1, 2)
+    """Return (gaps, 2): the begin and end of the time that each loss concerns; trace clock, ns."""
+    return reaches_of(facts.gaps, facts.clock_skew())
 
 
 def _doubt(
@@ -230,16 +211,6 @@ def _doubt(
         holds = (from_ts[doubt] <= until[row]) & (until[row] <= to_ts[doubt]) & (begin[row] <= evidence[doubt])
         np.maximum.at(found, row[holds], bearing[doubt[holds]])
     return found
-
-
-def evidence_until(doubts: NDArray[np.void], skew: int) -> NDArray[np.int64]:
-    """Return up to which time evidence must have begun to be in each doubt (DOUBT_DTYPE); trace clock, ns.
-
-    A loss reaches further by the *skew* of the CPUs' clocks, in both directions: see ``gap_reaches``.
-    """
-    reason = doubts["reason"]
-    contradicted = np.where(reason == DOUBT_LOST, doubts["noticed_ts"] + skew, doubts["from_ts"])
-    return np.asarray(np.where(np.isin(reason, sorted(DOUBT_ALL)), doubts["to_ts"], contradicted))
 
 
 def _clock_unsure(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:

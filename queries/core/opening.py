@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from pagetrail.queries.core.stream import Piece, Stream, facts_of
+from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.store import read as stored
 from pagetrail.replay.store.local import has_store_of_another_format, store_of
@@ -14,7 +15,7 @@ from pagetrail.schemas.errors import BadArgument, NotFound, SegmentGone, TrailMi
 from pagetrail.schemas.log.contract import log_directory
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.folds import chosen_fold
-from pagetrail.schemas.store.names import fold_of, is_of_version, streams_among
+from pagetrail.schemas.store.names import StoreFile, fold_of, is_of_version, streams_among
 from pagetrail.schemas.store.tables import STORE_FORMAT
 
 _LOOKS: Final = 5
@@ -69,22 +70,39 @@ def open_streams(
 
 
 def open_stream(trail: Path, place: StreamPlace) -> Stream | None:
-    """Return the stream at *place*; null: it has no file. If its tip is replaced meanwhile, open the newer one."""
+    """Return the stream at *place*; null: it has no file. If its tip is replaced meanwhile, open the newer one.
+
+    A tip that does not go on from the last segment is not read.
+    """
     for attempt in range(_LOOKS):
+        last = attempt == _LOOKS - 1
         files = place.chain()
         if not files:
             return None
         try:
-            with stored.opened(place.store, files[-1].name) as db:
-                meta = stored.meta(db, place.store.where(files[-1].name))
-                facts = facts_of(db)
-                held = stored.hold(place.store, files[-1].name)
+            newest, facts, held = _newest(place, files[-1])
+            if not _goes_on(files, newest):
+                if not last:
+                    continue
+                files = files[:-1]
+                newest, facts, held = _newest(place, files[-1])
             break
         except SegmentGone:
-            if attempt == _LOOKS - 1:
+            if last:
                 raise
-    newest = Piece(file=files[-1], meta=meta)
+    meta = newest.meta
     return Stream(meta["host"], meta["boot_id"], meta["fold"], trail, place, files, facts, newest, held)
+
+
+def _newest(place: StreamPlace, file: StoreFile) -> tuple[Piece, Facts, stored.Held]:
+    with stored.opened(place.store, file.name) as db:
+        meta = stored.meta(db, place.store.where(file.name))
+        return Piece(file=file, meta=meta), facts_of(db), stored.hold(place.store, file.name)
+
+
+def _goes_on(files: Sequence[StoreFile], newest: Piece) -> bool:
+    """Return whether the last of *files* is a segment, or a tip after the segment before it; all segments may have been dropped."""
+    return not newest.file.tip or len(files) == 1 or newest.meta["parent"] == files[-2].stem
 
 
 def choose(streams: list[Stream], wanted: str | None) -> Stream:

@@ -90,6 +90,7 @@ class _Reader:
 
     def __init__(self, stream: Stream, at: Instant, asked: Asked, selected: Selection) -> None:
         self._stream, self._at, self._asked, self._selected = stream, at, asked, selected
+        self._facts = stream.facts_at(at)
         self._doubts = stream.doubts_at(at, asked.pfns)
         self._texts: Texts | None = None
         self._said_texts: pa.Array | None = None
@@ -105,7 +106,7 @@ class _Reader:
         if self._asks_dumps:
             rows, judged, said = self._with_said(rows, judged)
         known = JudgedRows(
-            rows=rows, kernel_records=kernel_records, judged=judged, texts=texts, facts=self._stream.facts, said=said
+            rows=rows, kernel_records=kernel_records, judged=judged, texts=texts, facts=self._facts, said=said
         )
         for first in range(0, max(rows.runs.size, 1), _TABLE_ROWS):
             yield to_table(known.slice(first, first + _TABLE_ROWS), self._asked.columns)
@@ -122,17 +123,15 @@ class _Reader:
         self, runs: NDArray[np.void], records: NDArray[np.void], sections: PfnRanges | None
     ) -> tuple[Rows, NDArray[np.void], Judgement]:
         """Return the runs, the kernel's records, and how sure each run is; runs are cut to the pages that are selected."""
-        stream, pfns = self._stream, self._asked.pfns
+        facts, pfns = self._facts, self._asked.pfns
         runs, records, kernel_row, kernel_records = both_views(runs, records)
         if self._asked.everything or pfns is not None:
-            there = sections_at(stream.facts, self._at, within_pages=sections)
-            runs, records, kernel_row = _with_unknown(stream.facts, there, runs, records, kernel_row, pfns)
+            there = sections_at(facts, self._at, within_pages=sections)
+            runs, records, kernel_row = _with_unknown(facts, there, runs, records, kernel_row, pfns)
         rows = Rows(runs=runs, records=records, kernel_row=kernel_row)
         near = self._doubts if sections is None else self._doubts[touching(self._doubts, sections)]
         at = Instants.of([self._at])
-        rows, kernel_records, judged = judged_rows(
-            stream.facts, at, rows, kernel_records, Doubts.of(near, stream.facts)
-        )
+        rows, kernel_records, judged = judged_rows(facts, at, rows, kernel_records, Doubts.of(near, facts))
         if self._selected.ranges is not None:
             rows, judged = _cut(rows, judged, self._selected.ranges)
         return rows, kernel_records, judged

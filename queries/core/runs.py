@@ -217,7 +217,7 @@ def unlisted(
     Source: mm/page_owner.c, read_page_owner (Linux 6.1).
     """
     found = np.zeros(pfn.size, np.bool_)
-    whole = [audit.seq for audit in facts.audits if audit.whole]
+    whole = facts.whole_dumps()
     if not whole or not doubts.size:
         return found
     silent = (doubts["reason"] == DOUBT_BASELINE) & (doubts["to_ts"] == OPEN_END) & np.isin(doubts["seq"], whole)

@@ -46,8 +46,9 @@ def span_batches(
 ) -> Iterator[pa.Table]:
     """Yield the rows of ``spans`` or ``live`` in their order in *file*, from *first_row* on: ``SPAN_SCHEMA``.
 
-    They are judged by the facts of *stream* and by *doubts* (DOUBT_DTYPE). A run is as sure as its least sure page.
+    They are judged by the facts of *stream* at that time and by *doubts* (DOUBT_DTYPE). A run is as sure as its least sure page.
     """
+    facts = stream.facts_since(stream.files.index(file))
     with stream.opened(file) as db:
         texts = Texts.read(db, ("comms", "frames", "stack_ids"))
         while True:
@@ -55,12 +56,13 @@ def span_batches(
             runs, records = stream.spans(file, where, tables=(table,))
             if not runs.size:
                 return
-            yield _batch(stream, db, runs, records, texts, doubts)
+            yield _batch(stream, facts, db, runs, records, texts, doubts)
             first_row += runs.size
 
 
 def _batch(
     stream: Stream,
+    facts: Facts,
     db: duckdb.DuckDBPyConnection,
     runs: NDArray[np.void],
     records: NDArray[np.void],
@@ -70,10 +72,10 @@ def _batch(
     found = span_table(runs, records)
     until = last_instants(runs, records, stream.horizon)
     viewed = _viewed(db, runs, until)
-    judged = judge(runs, records, viewed, until, stream.facts, doubts)
+    judged = judge(runs, records, viewed, until, facts, doubts)
     stamped_otherwise = viewed & (records["state"] == State.OWNED) & (records["ts_nsec"] == ABSENT64)
     columns = _as_stored(found) | _in_words(found, texts) | _judged(runs, judged, stamped_otherwise)
-    columns["ts_nsec"] = _ts_nsec(records, stream.facts, stamped_otherwise)
+    columns["ts_nsec"] = _ts_nsec(records, facts, stamped_otherwise)
     return pa.table([columns[name] for name in SPAN_SCHEMA.names], schema=SPAN_SCHEMA)
 
 

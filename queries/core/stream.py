@@ -18,6 +18,8 @@ from pagetrail.queries.core.instant import Instant, parse_instant
 from pagetrail.queries.core.pieces import PIECE_DTYPE, is_whole, pieces_of, run_key
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.as_of import facts_as_of
+from pagetrail.replay.facts.carried import collected
+from pagetrail.replay.facts.doubts import order_of
 from pagetrail.replay.facts.facts import Facts, from_plain, open_call_doubts
 from pagetrail.replay.store import read as stored
 from pagetrail.replay.store.packed.unpack import At, runs_of
@@ -27,7 +29,7 @@ from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_RANGE, DOUBTS_OF_CALLS, OPEN_END, RUN_DTYPE
 from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.structs import taken
-from pagetrail.schemas.times import as_text
+from pagetrail.schemas.times import as_text, parse_number
 
 Kept = TypeVar("Kept")
 
@@ -40,9 +42,6 @@ FILES_KEPT_OPEN: Final = 32
 
 _FEW_PAGES: Final = 64
 """Up to so many pages, the runs that hold them are looked up before those of their sections."""
-
-_DOUBT_ORDER: Final = ("seq", "pfn", "from_ts", "reason", "nr_pages", "to_ts", "noticed_ts")
-"""The order of doubts in answers: by these fields, the first one before all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +83,7 @@ class Stream:
     place: StreamPlace
     files: list[StoreFile]
     facts: Facts
+    """What its newest file knows: enough for instants in that file, and what the recordings say of the machine."""
     newest: Piece
     _held: stored.Held
     """Keeps the newest file readable: a replay removes a tip when there is a newer one."""
@@ -95,6 +95,8 @@ class Stream:
     believed: Instant | None = None
     """Only evidence up to this instant counts; null: all evidence."""
     _whole: "Stream | None" = None
+    _since: tuple[int, Facts] | None = None
+    """What ``facts_since`` has collected, and from which file on."""
 
     @property
     def horizon(self) -> int:
@@ -105,17 +107,76 @@ class Stream:
         """Return the stream as it was known at TIME *text*; null: as it is known now."""
         if text is None:
             return self
-        at = parse_instant(text, self.facts, self.horizon)
-        files = self.files[: self.holding(at) + 1]
-        facts = facts_as_of(self.facts, at.ts, at.seq)
-        return dataclasses.replace(self, files=files, facts=facts, believed=at, _whole=self)
+        at = parse_instant(text, self._facts_for(text), self.horizon)
+        holding = self.holding(at)
+        facts = facts_as_of(self.facts_since(holding), at.ts, at.seq)
+        return dataclasses.replace(
+            self, files=self.files[: holding + 1], facts=facts, believed=at, _whole=self, _since=None
+        )
 
     def when_sealed(self, file: StoreFile) -> "Stream":
         """Return the stream as it was known when one of its segments was sealed."""
         with self.opened(file) as db:
             facts = facts_of(db)
         files = self.files[: self.files.index(file) + 1]
-        return dataclasses.replace(self, files=files, facts=facts, newest=self.piece(file))
+        return dataclasses.replace(self, files=files, facts=facts, newest=self.piece(file), _since=None)
+
+    # -- facts -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def history(self) -> Facts:
+        """The facts since the stream began, or since ``since_seq``: every marker, loss, dump and section."""
+        return self.facts_since(self._unbroken())
+
+    @property
+    def since_seq(self) -> int:
+        """The stream_seq of the first event that ``history`` knows of: 0, or files of the store were dropped."""
+        return self.files[self._unbroken()].first_seq
+
+    def facts_at(self, at: Instant) -> Facts:
+        """Return the facts that an answer about an instant rests on; there may be others among them."""
+        return self.facts_since(self.holding(at))
+
+    def facts_since(self, index: int) -> Facts:
+        """Return the facts that answers about instants in the file with that index, or in later ones, rest on.
+
+        Raises
+        ------
+        NotFound
+            A later file is missing, and with it what it says of these instants.
+        """
+        if self._since is None or index < self._since[0]:
+            self._since = self._collected(index)
+        return self._since[1]
+
+    def _collected(self, index: int) -> tuple[int, Facts]:
+        if self._whole is not None and self.believed is not None:
+            facts = facts_as_of(self._whole.facts_since(index), self.believed.ts, self.believed.seq)
+            return index, facts
+        if index < self._unbroken():
+            before, behind = self.files[self._unbroken() - 1], self.files[self._unbroken()]
+            raise NotFound(
+                f"{self.where(before)}: the segment after it, of events {before.last_seq + 1} to {behind.first_seq - 1}, is "
+                "missing, and with it what it says of earlier instants; run 'pagetrail replay', which makes it anew from the log"
+            )
+        known, facts = self._since or (len(self.files) - 1, self.facts)
+        return index, collected([*map(self._facts_of, self.files[index:known]), facts])
+
+    def _facts_of(self, file: StoreFile) -> Facts:
+        """Return the facts that a file has; with them its table ``meta`` is read, which nearly every answer needs too."""
+        with self.opened(file) as db:
+            self._pieces.setdefault(file.name, Piece(file=file, meta=stored.meta(db, self.where(file))))
+            return facts_of(db)
+
+    def _unbroken(self) -> int:
+        """Return the index of the first of its files from which on none is missing."""
+        pairs = enumerate(pairwise(self.files), 1)
+        return max((i for i, (file, after) in pairs if after.first_seq != file.last_seq + 1), default=0)
+
+    def _facts_for(self, text: str) -> Facts:
+        """Return the facts that say what TIME *text* means: those of all times, where it is not a number."""
+        whole = self._whole or self
+        return whole.facts if parse_number(text.strip()) else whole.history
 
     def knows(self, ts: int, seq: int) -> bool:
         """Return whether an event counts: whether it happened by the time of ``as_of``."""
@@ -131,7 +192,7 @@ class Stream:
             It is after the horizon (replay has not reached it, or the recording ends before it), or after the time of
             ``as_of``.
         """
-        at = parse_instant(text, (self._whole or self).facts, self.horizon)
+        at = parse_instant(text, self._facts_for(text), self.horizon)
         limit = self.believed
         if limit is not None and (at.ts, OPEN_END if at.seq is None else at.seq) > (
             limit.ts,
@@ -292,32 +353,31 @@ class Stream:
         With *pfns*, stored doubts may be left out that concern no page from the section of the first to that of the last.
         """
         first = self.holding(at)
-        files = [file for file in self.files[:first] if self.casts_lasting_doubts(file)]
-        files += [f for f in self.files[first:] if int(self.piece(f).meta["doubts_reach_back_to"]) <= at.ts]
+        files = [f for f in self.files[first:] if int(self.piece(f).meta["doubts_reach_back_to"]) <= at.ts]
         where, pages = "from_ts <= $ts AND to_ts >= $ts", self.facts.pages_per_section
         if pfns and pages:
             low, high = min(pfns) // pages * pages, (max(pfns) // pages + 1) * pages
             where += f" AND pfn < {high:d} AND pfn + nr_pages > {low:d}"
-        found = self.doubts(files, where, {"ts": at.ts})
+        found = self.doubts(files, where, {"ts": at.ts}, into=self.files[first])
         known = found["from_ts"] <= at.ts
         return found if known.all() else found[known]
-
-    def casts_lasting_doubts(self, file: StoreFile) -> bool:
-        """Return whether doubts that *file* casts last until there is other evidence, also in later files."""
-        return file.last_seq in self.facts.doubtful
 
     def casting(self) -> list[StoreFile]:
         """Return the files that have doubts."""
         return [file for file in self.files if int(self.piece(file).meta["doubts_reach_back_to"]) != OPEN_END]
 
-    def doubts(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
+    def doubts(
+        self, files: list[StoreFile], where: str, parameters: dict[str, object], *, into: StoreFile
+    ) -> NDArray[np.void]:
         """Return the doubts of *files* for which *where* holds, as far as they are known: DOUBT_DTYPE, in a fixed order.
 
+        Before them are those that were cast before the file *into*, and last into it.
         The range of a call (hotplug, alloc_contig_range) that is under way is in doubt. The facts, which are newer than files, tell
         which calls are; of those that returned behind the time of ``as_of``, the doubts that their return left.
         """
+        before = self._stored([into], where, parameters, "lasting_doubts")
         noticed, now = self.noticed(files, where, parameters), open_call_doubts(self.facts)
-        return _joined([noticed, now, self._returned_later(files, where, parameters, now)])
+        return _joined([before, noticed, now, self._returned_later(files, where, parameters, now)])
 
     def noticed(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
         """Return the same without the calls that are under way."""
@@ -351,16 +411,23 @@ class Stream:
         where = f"reason = {DOUBT_RANGE} AND from_ts = to_ts AND from_ts IN ({times})"
         begun = self._stored(self.files, where, {})
         same = [np.all([begun[name] == r[name] for name in ("from_ts", "pfn", "nr_pages")], axis=0) for r in ranges]
-        return [int(begun["seq"][rows].min(initial=OPEN_END)) for rows in same]
+        gone, first_ts = (
+            ranges["from_ts"],
+            self.piece(self.files[0]).first_ts,
+        )  # of a call before the first file that is left
+        least = np.where(gone < first_ts, -1, OPEN_END).tolist()
+        return [int(begun["seq"][rows].min(initial=otherwise)) for rows, otherwise in zip(same, least, strict=True)]
 
     def _known(self, doubts: NDArray[np.void]) -> NDArray[np.bool_]:
         return np.array([self.knows(int(d["noticed_ts"]), int(d["seq"])) for d in doubts], np.bool_)
 
-    def _stored(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
+    def _stored(
+        self, files: list[StoreFile], where: str, parameters: dict[str, object], table: str = "doubts"
+    ) -> NDArray[np.void]:
         parts = []
         for file in files:
             with self.opened(file) as db:
-                parts.append(_doubts(db, f"SELECT * FROM doubts WHERE {where}", parameters))
+                parts.append(_doubts(db, f"SELECT * FROM {table} WHERE {where}", parameters))
         return _joined(parts)
 
 
@@ -378,7 +445,7 @@ def _doubts(db: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, obj
         found.resize(done + batch.num_rows, refcheck=False)  # large arrays are moved to another address, and not copied
         for name in DOUBT_DTYPE.names or ():
             found[name][done:] = batch.column(name).to_numpy()
-    order = np.lexsort([found[name] for name in reversed(_DOUBT_ORDER)])
+    order = order_of(found)
     for name in DOUBT_DTYPE.names or ():
         found[name] = found[name][order]
     return found

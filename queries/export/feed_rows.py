@@ -6,15 +6,20 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from pagetrail.queries.core.certainty import evidence_until, gap_reaches
+from pagetrail.queries.core.certainty import gap_reaches
 from pagetrail.queries.core.spans import span_batches
 from pagetrail.queries.core.stream import Stream
+from pagetrail.replay.facts.doubts import evidence_until
+from pagetrail.replay.facts.facts import Facts
 from pagetrail.schemas.feed import FEED_SCHEMAS
 from pagetrail.schemas.owner import ANOMALY_TEXT, DOUBT_TEXT, OPEN_END, QUARANTINED, Anomaly
 from pagetrail.schemas.store.names import StoreFile
 
 ALL_PAGES: Final = 1 << 52
 """As many pages as 64-bit addresses have."""
+
+_Loss = tuple[int, int, int, int, str]
+"""From, until, reported, seq, reason of a loss."""
 
 RowsFrom = tuple[int, Iterator[pa.Table]]
 """How many rows of a schema the segment has, and the rows from some row on."""
@@ -47,8 +52,7 @@ def _spans(segment: Segment, first_row: int) -> RowsFrom:
     """Return every span that ended in the segment, as sure as it was when the segment was sealed."""
     known, before = segment.known, segment.before
     since = known.newest.first_ts if before is None else before.horizon
-    casting = [file for file in known.files[:-1] if known.casts_lasting_doubts(file)]
-    doubts = known.doubts([*casting, segment.file], "to_ts >= $since", {"since": since})
+    doubts = known.doubts([segment.file], "to_ts >= $since", {"since": since}, into=segment.file)
     return _counted(segment, "ended_runs"), span_batches(known, segment.file, doubts, first_row=first_row)
 
 
@@ -67,18 +71,25 @@ def _doubts(segment: Segment, first_row: int) -> RowsFrom:
         | {"reason": DOUBT_TEXT[int(doubt["reason"])]}
         for doubt, evidence in zip(noticed, until, strict=True)
     ]
-    before = set() if segment.before is None else _losses(segment.before)
     rows += [
         {"pfn": 0, "nr_pages": ALL_PAGES, "from_ts": low, "to_ts": OPEN_END, "evidence_until_ts": high}
         | {"noticed_ts": ts, "seq": seq, "reason": f"events were lost: {reason}"}
-        for low, high, ts, seq, reason in sorted(_losses(segment.known) - before)
+        for low, high, ts, seq, reason in sorted(_new_losses(segment))
     ]
     return _whole("doubts-v1", rows, first_row)
 
 
-def _losses(known: Stream) -> set[tuple[int, int, int, int, str]]:
-    """Return (from, until, reported, seq, reason) of every loss that was known at the end of a segment."""
-    facts = known.facts
+def _new_losses(segment: Segment) -> set[_Loss]:
+    """Return the losses that were not known, or not so wide, at the end of the segment before."""
+    if segment.before is None:
+        return _losses(segment.known.facts)
+    facts, before = segment.known.facts, segment.before.facts
+    if facts.clock_skew() != before.clock_skew():  # a new recording widens those of all times
+        facts, before = segment.known.history, segment.before.history
+    return _losses(facts) - _losses(before)
+
+
+def _losses(facts: Facts) -> set[_Loss]:
     losses = zip(gap_reaches(facts).tolist(), facts.gap_ts, facts.gaps, strict=True)
     return {(low, high, ts, seq, gap.reason) for (low, high), ts, (seq, _, gap) in losses}
 

@@ -64,7 +64,7 @@ def _with_records(
     pfns, rows = heads(runs, records)
     kept = selected.keeps(records, texts)[rows]
     proven = runs["kernel_view"][rows] == 0
-    kept &= ~(proven & unlisted(pfns, taken(records, rows), Instants.of([at] * pfns.size), stream.facts, doubts))
+    kept &= ~(proven & unlisted(pfns, taken(records, rows), Instants.of([at] * pfns.size), stream.facts_at(at), doubts))
     if selected.ranges is not None:
         kept &= within(pfns, selected.ranges)
     return pfns[kept], rows[kept]

@@ -45,7 +45,9 @@ def _write(stream: Stream, file: StoreFile, target: Path) -> None:
 
 
 def _rows(stream: Stream, file: StoreFile) -> Iterator[pa.Table]:
-    doubts = stream.doubts(stream.casting(), "to_ts >= $since", {"since": stream.piece(file).first_ts})
+    doubts = stream.doubts(
+        stream.casting(), "to_ts >= $since", {"since": stream.piece(file).first_ts}, into=stream.files[0]
+    )
     tables = ("spans", "live") if file is stream.files[-1] else ("spans",)
     for table in tables:
         for rows in span_batches(stream, file, doubts, table=table):

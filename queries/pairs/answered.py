@@ -17,6 +17,7 @@ from pagetrail.queries.pairs.asked import NO_EXTENSION, Pairs, generations_at, i
 from pagetrail.queries.pairs.said import with_said
 from pagetrail.queries.pairs.stored import Found, rows_of_pairs, together, with_pieces
 from pagetrail.queries.pairs.texts import TextsOfFiles
+from pagetrail.replay.facts.facts import Facts
 from pagetrail.schemas.owner import OPEN_END, RUN_DTYPE
 from pagetrail.schemas.structs import taken
 
@@ -27,15 +28,14 @@ def answered(stream: Stream, pairs: Pairs, columns: Collection[str]) -> JudgedRo
     They are by pair, whose index is their ``question``; a pair whose page is absent has none.
     """
     found, texts = _read(stream, pairs, texts_of(columns))
-    section_nr = pairs.pfns // max(stream.facts.pages_per_section, 1)
-    rows, kernel_records = _listed(pairs, found, generations_at(stream.facts, section_nr, pairs.at))
-    rows, kernel_records, judged = _judged(stream, pairs, rows, kernel_records)
+    facts = pairs.facts(stream)
+    section_nr = pairs.pfns // max(facts.pages_per_section, 1)
+    rows, kernel_records = _listed(pairs, found, generations_at(facts, section_nr, pairs.at))
+    rows, kernel_records, judged = _judged(doubts_of(stream), facts, pairs, rows, kernel_records)
     said = nothing_said_of(rows.runs.size)
     if not SAID.isdisjoint(columns):
         rows, said = with_said(stream, pairs, rows)
-    return JudgedRows(
-        rows=rows, kernel_records=kernel_records, judged=judged, texts=texts, facts=stream.facts, said=said
-    )
+    return JudgedRows(rows=rows, kernel_records=kernel_records, judged=judged, texts=texts, facts=facts, said=said)
 
 
 def _read(stream: Stream, pairs: Pairs, wanted: Collection[str]) -> tuple[Found, Texts]:
@@ -79,15 +79,14 @@ def _holding(pairs: Pairs, rows: Rows) -> NDArray[np.int64]:
 
 
 def _judged(
-    stream: Stream, pairs: Pairs, rows: Rows, kernel_records: NDArray[np.void]
+    doubts: Doubts, facts: Facts, pairs: Pairs, rows: Rows, kernel_records: NDArray[np.void]
 ) -> tuple[Rows, NDArray[np.void], Judgement]:
     """Return the row of each pair that has one, how sure it is, and the kernel's records."""
-    doubts = doubts_of(stream)
     chosen: list[Rows] = []
     judged: list[Judgement] = []
     kept = kernel_records
     for part in _parts(rows, doubts.edges):
-        found, with_none, judgement = judged_rows(stream.facts, pairs.at, part, kernel_records, doubts)
+        found, with_none, judgement = judged_rows(facts, pairs.at, part, kernel_records, doubts)
         holding = _holding(pairs, found)
         chosen.append(found.take(holding, taken(found.runs, holding)))
         judged.append(judgement.take(holding))
@@ -99,7 +98,7 @@ def doubts_of(stream: Stream) -> Doubts:
     """Return all doubts of a stream, in the order of ``Stream.doubts_at``; they are read once."""
 
     def read() -> Doubts:
-        return Doubts.of(stream.doubts(stream.casting(), "true", {}), stream.facts)
+        return Doubts.of(stream.doubts(stream.casting(), "true", {}, into=stream.files[0]), stream.facts)
 
     return stream.once("doubts", stream.files[-1], stream.believed, read)
 

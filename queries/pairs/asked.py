@@ -40,6 +40,10 @@ class Pairs:
         """Return pairs of *stream*."""
         return cls(pfns=pfns, at=at, files=files_of(stream, at))
 
+    def facts(self, stream: Stream) -> Facts:
+        """Return the facts that their answers rest on."""
+        return stream.facts_since(int(self.files.min(initial=len(stream.files) - 1)))
+
 
 def in_parts(which: NDArray[np.int64], costs: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Yield *which* in parts that cost little memory: the costs of a part come to ``_AT_ONCE``, or it is a single one."""

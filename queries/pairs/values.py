@@ -37,7 +37,7 @@ def page_values_of(stream: Stream, pairs: Pairs) -> pa.Array:
     if not fields or not size:
         return pa.ListArray.from_arrays(np.zeros(size + 1, np.int32), pa.array([], PAGE_EXT.value_type), type=PAGE_EXT)
     pages = stream.facts.pages_per_section
-    there = generations_at(stream.facts, pairs.pfns // pages, pairs.at) != NO_EXTENSION
+    there = generations_at(pairs.facts(stream), pairs.pfns // pages, pairs.at) != NO_EXTENSION
     first = np.concatenate([[0], np.cumsum(there * len(fields))])
     row = np.full(first[-1], -1, np.int64)
     found = _found(stream, pairs)

@@ -28,7 +28,7 @@ def audits(stream: Stream, view: str = "page_owner") -> pa.Table:
             "extra": a.extra, "applied": a.applied, "view": a.view, "classes": list(a.classes.items()),
             "sections": list(a.sections.items()),
         }
-        for a in stream.facts.audits
+        for a in stream.history.audits
         if a.view == view
     ]  # fmt: skip
     return pa.Table.from_pylist(rows, schema=AUDITS_SCHEMA)

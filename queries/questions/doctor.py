@@ -9,7 +9,6 @@ import pyarrow as pa
 from pagetrail.queries.core.certainty import page_owner_on
 from pagetrail.queries.core.opening import other_folds
 from pagetrail.queries.core.stream import Stream
-from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.store.cut import cuts, refused_of
 from pagetrail.schemas.details import Gap
@@ -46,11 +45,19 @@ def doctor(stream: Stream) -> pa.Table:
 def findings(stream: Stream) -> list[Finding]:
     """Return what is known to be wrong or missing in a stream, the worst first."""
     found = [
-        *_log(stream), *_losses(stream), *_coverage(stream), *_rules(stream), *_other_rules(stream),
+        *_dropped(stream), *_log(stream), *_losses(stream), *_coverage(stream), *_rules(stream), *_other_rules(stream),
         *_recordings(stream), *_anomalies(stream),
     ]  # fmt: skip
     levels = ("loss", "quarantined", "unknown", "inferred", "note")
     return sorted(found, key=lambda finding: levels.index(finding.level))
+
+
+def _dropped(stream: Stream) -> list[Finding]:
+    """Return from when on the store knows of losses, dumps, markers and sections, where files of it were dropped."""
+    if not stream.since_seq:
+        return []
+    text = f"nothing is known of the first {stream.since_seq:,} events, but what still counts for later ones"
+    return [Finding(level="note", what="dropped segments", count=stream.since_seq, detail=text)]
 
 
 def _log(stream: Stream) -> list[Finding]:
@@ -77,7 +84,7 @@ def _log(stream: Stream) -> list[Finding]:
 
 def _losses(stream: Stream) -> list[Finding]:
     """Return the losses that the source counted, and those of unknown size; equal reasons are named once."""
-    gaps = [gap for _, _, gap in stream.facts.gaps]
+    gaps = [gap for _, _, gap in stream.history.gaps]
     counted = [gap for gap in gaps if gap.lost is not None]
     others = [gap for gap in gaps if gap.lost is None]
     found = []
@@ -96,7 +103,7 @@ def _reasons(gaps: list[Gap]) -> str:
 
 
 def _coverage(stream: Stream) -> list[Finding]:
-    kinds = Coverage(stream.facts.coverage).kinds()
+    kinds = stream.history.covered().kinds()
     if not kinds:
         text = (
             "nothing declares what was recorded completely, so nothing can be certain; see 'pagetrail ingest --covers'"
@@ -140,7 +147,9 @@ def _other_rules(stream: Stream) -> list[Finding]:
 
 def _explained(stream: Stream, other: Stream) -> tuple[int, int, int]:
     """Return how many records of the dumps that both folds have met each of them explains, and how many there are."""
-    mine, theirs = ({(a.seq, a.view): a for a in one.facts.audits if a.view == "page_owner"} for one in (stream, other))
+    mine, theirs = (
+        {(a.seq, a.view): a for a in one.history.audits if a.view == "page_owner"} for one in (stream, other)
+    )
     both = mine.keys() & theirs.keys()
     records = sum(mine[dump].records for dump in both)
     return sum(mine[dump].agree for dump in both), sum(theirs[dump].agree for dump in both), records
@@ -183,7 +192,7 @@ def _anomalies(stream: Stream) -> list[Finding]:
     for kind, events, pages, first_seq in rows:
         level = "quarantined" if kind in QUARANTINED else "inferred"
         text = f"{ANOMALY_TEXT[Anomaly(kind)]}; {pages:,} pages, first at event {first_seq:,}"
-        if causes := _causes(Anomaly(kind), stream.facts):
+        if causes := _causes(Anomaly(kind), stream.history):
             text += f"; possible causes: {'; '.join(causes)}"
         found.append(Finding(level=level, what=Anomaly(kind).name.lower().replace("_", " "), count=events, detail=text))
     return found
@@ -195,7 +204,7 @@ def _causes(kind: Anomaly, facts: Facts) -> list[str]:
         causes = _unseen_allocations(facts)
     elif kind == Anomaly.ALLOC_OVER_OWNED:
         causes = ["a free without an event (the kernels whose source was read have none)"]
-        if facts.rules.contig_has_own_mask != Either.NO and Coverage(facts.coverage).now("contig_range"):
+        if facts.rules.contig_has_own_mask != Either.NO and facts.covered().now("contig_range"):
             causes.append(
                 "a contiguous range, whose blocks are split before its call returns (CMA, alloc_contig_range)"
             )
@@ -213,7 +222,7 @@ def _unseen_allocations(facts: Facts) -> list[str]:
 
     Source: mm/page_alloc.c, __alloc_pages_bulk (Linux 5.13 and later), alloc_contig_range; mm/compaction.c (Linux 5.10 to 7.2).
     """
-    coverage = Coverage(facts.coverage)
+    coverage = facts.covered()
     causes = []
     if not page_owner_on(facts):
         causes.append(

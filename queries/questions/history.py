@@ -14,6 +14,7 @@ from pagetrail.queries.core.runs import Rows
 from pagetrail.queries.core.said import heads_of_runs, said_in, said_of, said_texts_in
 from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.core.texts import Texts
+from pagetrail.replay.facts.facts import Facts
 from pagetrail.schemas.owner import OPEN_END, How, State
 from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.store.tables import span_rows
@@ -46,18 +47,20 @@ def history(stream: Stream, pfn: int, *, since: int | None = None, until: int | 
     lo = since if since is not None else -OPEN_END
     hi = until if until is not None else OPEN_END
     parts = [HISTORY_SCHEMA.empty_table()]
-    doubts = stream.doubts(stream.casting(), "pfn <= $pfn AND $pfn < pfn + nr_pages", {"pfn": pfn})
-    for position, file in enumerate(stream.files):
-        if stream.piece(file).last_ts < lo:
-            continue
+    doubts = stream.doubts(
+        stream.casting(), "pfn <= $pfn AND $pfn < pfn + nr_pages", {"pfn": pfn}, into=stream.files[0]
+    )
+    first = next((i for i, file in enumerate(stream.files) if stream.piece(file).last_ts >= lo), len(stream.files))
+    facts = stream.facts_since(min(first, len(stream.files) - 1))
+    for position, file in enumerate(stream.files[first:], first):
         if stream.piece(file).first_ts > hi and not _open_at_the_end_of(stream, position - 1, pfn, hi):
             break
         tables = ("spans", "live") if position == len(stream.files) - 1 else ("spans",)
-        parts.append(_of_file(stream, file, tables, pfn, (lo, hi), doubts))
+        parts.append(_of_file(stream, file, tables, pfn, (lo, hi), facts, doubts))
     rows = pa.concat_tables(parts).sort_by([("begin_seq", "ascending"), ("end_ts", "ascending")]).to_pylist()
     rows = _joined(rows)
     _add_destinations(stream, pfn, rows)
-    rows = sorted(rows + _absent_times(stream, pfn, lo, hi), key=lambda row: int(row["begin_seq"]))
+    rows = sorted(rows + _absent_times(facts, pfn, lo, hi), key=lambda row: int(row["begin_seq"]))
     return pa.Table.from_pylist(rows, schema=HISTORY_SCHEMA)
 
 
@@ -71,7 +74,13 @@ def _open_at_the_end_of(stream: Stream, position: int, pfn: int, hi: int) -> boo
 
 
 def _of_file(
-    stream: Stream, file: StoreFile, tables: tuple[str, ...], pfn: int, window: tuple[int, int], doubts: np.ndarray
+    stream: Stream,
+    file: StoreFile,
+    tables: tuple[str, ...],
+    pfn: int,
+    window: tuple[int, int],
+    facts: Facts,
+    doubts: np.ndarray,
 ) -> pa.Table:
     runs, records = stream.spans(file, stream.holding_page(pfn))
     differs = (runs["kernel_view"] == 1) & (records["state"] != State.FREE)  # a free one is a stamp that no dump lists
@@ -89,12 +98,12 @@ def _of_file(
     viewed = np.zeros(runs.size, np.bool_)
     for begin, end in views:
         viewed |= (begin <= until) & (until < end)
-    judged = judge(runs, records, viewed, until, stream.facts, doubts)
+    judged = judge(runs, records, viewed, until, facts, doubts)
     proven = Rows(runs=runs, records=records, kernel_row=np.full(runs.size, -1))
     said = said_in(stream, file, stream.believed, runs, records, said_texts_in(stream, file))
     said = said_of(said, heads_of_runs(runs, records), records, runs["end_seq"])
     rows = to_table(
-        JudgedRows(rows=proven, kernel_records=records[:0], judged=judged, texts=texts, facts=stream.facts, said=said)
+        JudgedRows(rows=proven, kernel_records=records[:0], judged=judged, texts=texts, facts=facts, said=said)
     )
     still = runs["end_ts"] == OPEN_END
     hows = pa.array([HOW_WORDS[int(how)] if how else None for how in runs["end_how"]], pa.utf8())
@@ -126,9 +135,9 @@ def _joined(rows: list[Row]) -> list[Row]:
 # -- generations -------------------------------------------------------------------------------------------------------------
 
 
-def _absent_times(stream: Stream, pfn: int, lo: int, hi: int) -> list[Row]:
+def _absent_times(facts: Facts, pfn: int, lo: int, hi: int) -> list[Row]:
     """Return a row for each time in which the page's section had no extension, between two extensions and after the last."""
-    mine = [e for e in stream.facts.sections if e.section_nr == pfn // stream.facts.pages_per_section]
+    mine = [e for e in facts.sections if e.section_nr == pfn // facts.pages_per_section]
     mine.sort(key=lambda e: e.generation)
     rows = []
     for gone, back in zip_longest(mine, mine[1:]):

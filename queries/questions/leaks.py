@@ -112,8 +112,10 @@ def _first_listed(stream: Stream, owned: pa.Table, since: Instant, until: Instan
     """
     found = np.full(owned.num_rows, ABSENT64)
     rows = np.flatnonzero(owned["born_ts"].is_null().to_numpy())
-    dumps = [audit.ts for audit in stream.facts.audits if audit.view == "page_owner"]
-    if not rows.size or max(dumps, default=since.ts) <= max(since.ts, min(dumps, default=until.ts)):
+    if not rows.size:
+        return found
+    dumps = [audit.ts for audit in stream.history.audits if audit.view == "page_owner"]
+    if max(dumps, default=since.ts) <= max(since.ts, min(dumps, default=until.ts)):
         return found
     window = max(since.ts, min(dumps)), until.ts
     pages, seqs = (owned[name].to_numpy()[rows] for name in ("pfn", "begin_seq"))

@@ -11,5 +11,5 @@ MARKERS_SCHEMA: Final = pa.schema([("ts", pa.int64()), ("seq", pa.int64()), ("te
 
 def markers(stream: Stream) -> pa.Table:
     """Return the markers of a stream: ns of the trace clock, event (stream_seq), text."""
-    rows = [{"ts": ts, "seq": seq, "text": text} for seq, ts, text in stream.facts.markers]
+    rows = [{"ts": ts, "seq": seq, "text": text} for seq, ts, text in stream.history.markers]
     return pa.Table.from_pylist(rows, schema=MARKERS_SCHEMA)

@@ -37,7 +37,8 @@ def sections(stream: Stream, at: Instant | None = None) -> pa.Table:
     pages = stream.facts.pages_per_section
     each = bytes_a_page(stream.facts.boot, stream.facts.rules)
     rows = []
-    for e in sorted(stream.facts.sections, key=lambda e: (e.section_nr, e.generation)):
+    facts = stream.history if at is None else stream.facts_at(at)
+    for e in sorted(facts.sections, key=lambda e: (e.section_nr, e.generation)):
         if at is not None and not _covers(e.begin_ts, e.end_ts, e.begin_seq, e.end_seq, at):
             continue
         rows.append(

@@ -1,13 +1,18 @@
 """The streams of a trail, and how far each was replayed."""
 
+import json
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 
 from pagetrail.queries.core.instant import snapshot_end, wall_text
 from pagetrail.queries.core.stream import Stream
+from pagetrail.replay.facts.digest import facts_digest
+from pagetrail.replay.fold.tables import ANOMALY_ROWS
 from pagetrail.replay.run.lag import PartitionLag, lag_of
 from pagetrail.replay.store.cut import cuts, refused_of
+from pagetrail.replay.store.state_digest import EndedSums, state_digest
 from pagetrail.schemas.log.contract import LogReader
 
 STREAMS_SCHEMA: Final = pa.schema(
@@ -72,6 +77,18 @@ class _Lags:
         }  # fmt: skip
 
 
+def _state_digest(stream: Stream) -> str | None:
+    """Return the state digest; null: the store no longer has all facts since the stream began."""
+    if stream.since_seq:
+        return None
+    meta, counts = stream.newest.meta, np.zeros((ANOMALY_ROWS, 3), np.int64)
+    with stream.opened(stream.newest.file) as db:
+        for kind, *values in db.execute("SELECT kind, events, pages, first_seq FROM anomalies").fetchall():
+            counts[kind] = values
+    ended = EndedSums.from_plain(json.loads(meta["ended_sums"]))
+    return state_digest(ended, meta["live_sums"], counts, facts_digest(stream.history))
+
+
 def _row(stream: Stream) -> dict[str, object]:
     facts = stream.facts
     first = [part.first_ts for part in facts.recordings if part.first_ts is not None]
@@ -84,6 +101,6 @@ def _row(stream: Stream) -> dict[str, object]:
         "first_ts": min(first, default=None), "horizon": stream.horizon,
         "horizon_wall": wall_text(stream.horizon, facts), "segments": sum(not file.tip for file in stream.files),
         "tip": stream.files[-1].tip, "digest": stream.newest.meta["digest"],
-        "state_digest": stream.newest.meta["state_digest"],
-        "snapshots": [name for _, _, text in facts.markers if (name := snapshot_end(text))],
+        "state_digest": _state_digest(stream),
+        "snapshots": [name for _, _, text in stream.history.markers if (name := snapshot_end(text))],
     }  # fmt: skip

@@ -4,8 +4,9 @@ A kind is covered while all CPUs are covered: an event on any CPU may concern an
 coverage for the first time; it ends it, or resumes it when the last missing CPU is covered again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,14 +48,37 @@ class _Kind:
             self.since = None
 
     def stretches(self) -> list[Stretch]:
-        found = [*self.past] if self.since is None else [*self.past, (self.since, OPEN_END)]
-        joined: list[Stretch] = []
-        for start, stop in sorted(found):
-            if joined and start <= joined[-1][1]:
-                joined[-1] = (joined[-1][0], max(joined[-1][1], stop))
-            else:
-                joined.append((start, stop))
-        return joined
+        return _joined(self.past if self.since is None else [*self.past, (self.since, OPEN_END)])
+
+    def plain(self, evidence: NDArray[np.int64]) -> dict[str, Any]:
+        past = _joined(self.past)
+        if len(past) > 1:
+            starts, stops = np.array(past, np.int64).T
+            last = np.searchsorted(starts, evidence, side="right") - 1
+            held = np.bincount(last[(last >= 0) & (evidence <= stops[last])], minlength=len(past))
+            past = [stretch for stretch, count in zip(past[:-1], held.tolist(), strict=False) if count] + past[-1:]
+        return {
+            "declared": self.declared, "missing": sorted(self.missing), "since": self.since,
+            "past": [[start, stop] for start, stop in past],
+        }  # fmt: skip
+
+    @classmethod
+    def from_plain(cls, saved: Mapping[str, Any]) -> "_Kind":
+        return cls(
+            declared=saved["declared"], missing=set(saved["missing"]), since=saved["since"],
+            past=[(start, stop) for start, stop in saved["past"]],
+        )  # fmt: skip
+
+
+def _joined(stretches: Sequence[Stretch]) -> list[Stretch]:
+    """Return stretches in order, adjacent ones joined."""
+    joined: list[Stretch] = []
+    for start, stop in sorted(stretches):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], stop))
+        else:
+            joined.append((start, stop))
+    return joined
 
 
 class Coverage:
@@ -64,12 +88,19 @@ class Coverage:
     ----------
     declared
         (trace clock ns, detail) of each coverage event, in their order.
+    before
+        ``plain`` of what was declared before these; null: nothing was.
     """
 
-    def __init__(self, declared: Sequence[tuple[int, details.Coverage]] = ()) -> None:
+    def __init__(
+        self, declared: Sequence[tuple[int, details.Coverage]] = (), before: Mapping[str, Any] | None = None
+    ) -> None:
         self._kinds: dict[Covered, _Kind] = {}
         self.renewed: int | None = None
         """Trace clock, ns: time of the last declaration that left its kind covered; null: there was none."""
+        if before is not None:
+            self.renewed = before["renewed"]
+            self._kinds = {kind: _Kind.from_plain(saved) for kind, saved in before["kinds"].items()}
         for ts, detail in declared:
             self.declare(ts, detail)
 
@@ -80,6 +111,11 @@ class Coverage:
             kind.declare(ts, detail)
             if detail.begins and detail.since is None and kind.since is not None:
                 self.renewed = ts if self.renewed is None else max(self.renewed, ts)
+
+    def plain(self, evidence: NDArray[np.int64]) -> dict[str, Any]:
+        """Return it as values of JSON: of past stretches those that hold some of the *evidence*, and the last one of each kind."""
+        kinds = {kind: found.plain(evidence) for kind, found in sorted(self._kinds.items())}
+        return {"renewed": self.renewed, "kinds": kinds}
 
     def since(self, kind: Covered) -> int | None:
         """Return the time (trace clock, ns) since which *kind* is covered without a break; null: it is not covered now."""

@@ -1,4 +1,8 @@
-"""The facts of a stream: its state except the pages. They are kept from the beginning and written into every segment."""
+"""The facts of a stream: its state except the pages.
+
+A file of the store holds those that were new in it, and of earlier ones those that an answer within it, or the fold, may still
+need. The module ``carried`` says which these are, and puts the facts of files that follow one another together again.
+"""
 
 import dataclasses
 import json
@@ -10,10 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.boots import merged, says_of_machine
+from pagetrail.replay.facts.coverage import Coverage
+from pagetrail.replay.facts.earlier import Earlier
 from pagetrail.replay.facts.extension import Extension
 from pagetrail.replay.facts.gfp import GfpNames, names_of, names_of_boot
 from pagetrail.replay.facts.recording import StreamRecording
-from pagetrail.schemas.details import Boot, Clock, Coverage, Gap, RecordingEnd, Zone
+from pagetrail.schemas.details import Boot, Clock, Gap, RecordingEnd, Zone
+from pagetrail.schemas.details import Coverage as CoverageDetail
 from pagetrail.schemas.linux.gfp import format_gfp
 from pagetrail.schemas.linux.mmzone import PAGE_SHIFT, PAGEBLOCK_ORDER
 from pagetrail.schemas.linux.releases import KernelRules, rules_named, rules_of
@@ -95,16 +102,16 @@ class Facts:
         The latest time that a loss of named pages reaches to; null: there was none.
     open_ranges
         Calls of alloc_contig_range that have not returned, one for each pid.
-    doubtful
-        The last stream_seq of each segment that cast a doubt which lasts until new evidence: later segments are in it, too.
     chosen_rules
         The name of the rules that an option chose; null: they follow from the release.
+    earlier
+        What is known from before the file, beside what its lists have of it.
     """
 
     boots: list[tuple[int, Boot]] = field(default_factory=list)
     pages_per_section: int = 0
     clocks: list[tuple[int, Clock]] = field(default_factory=list)
-    coverage: list[tuple[int, Coverage]] = field(default_factory=list)
+    coverage: list[tuple[int, CoverageDetail]] = field(default_factory=list)
     gaps: list[tuple[int, int | None, Gap]] = field(default_factory=list)
     gap_ts: list[int] = field(default_factory=list)
     lost_until: int | None = None
@@ -119,8 +126,8 @@ class Facts:
     client_ts: list[int] = field(default_factory=list)
     fields: list[str] = field(default_factory=list)
     open_ranges: list[OpenRange] = field(default_factory=list)
-    doubtful: list[int] = field(default_factory=list)
     chosen_rules: str | None = None
+    earlier: Earlier = field(default_factory=Earlier)
 
     @property
     def boot(self) -> Boot | None:
@@ -129,12 +136,13 @@ class Facts:
 
     def copy(self) -> "Facts":
         """Return a copy of these facts: later events change only the original."""
-        lists = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in _VALUES}
+        others = ("earlier", *_VALUES)
+        lists = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in others}
         copies = {
             name: {**found} if isinstance(found, dict) else list(map(_copied, found)) for name, found in lists.items()
         }
         values = {name: getattr(self, name) for name in _VALUES}
-        return Facts(**values, **copies)  # type: ignore[arg-type]
+        return Facts(**values, **copies, earlier=self.earlier)  # type: ignore[arg-type]
 
     @property
     def zones(self) -> tuple[Zone, ...]:
@@ -206,6 +214,30 @@ class Facts:
         said &= not any(part.page_size_guessed for part in self.recordings)
         return said or any(part.page_size_given for part in self.recordings)
 
+    def covered(self) -> Coverage:
+        """Return the coverage that all declarations together say."""
+        return Coverage(self.coverage, self.earlier.coverage)
+
+    def was_audited(self, view: str) -> bool:
+        """Return whether a dump of a *view* has been compared with the state."""
+        return view in self.earlier.audited or any(audit.view == view for audit in self.audits)
+
+    def whole_dumps(self) -> list[int]:
+        """Return the stream_seq of each whole dump, as far as it may be the reason of a doubt that lasts."""
+        return [*self.earlier.whole_dumps, *(audit.seq for audit in self.audits if audit.whole)]
+
+    @property
+    def first_loss(self) -> int | None:
+        """The earliest time of a loss that concerns all pages; null: there was none."""
+        times = [gap.t_lo for _, _, gap in self.gaps]
+        return min(times if self.earlier.first_loss is None else [self.earlier.first_loss, *times], default=None)
+
+    @property
+    def last_call(self) -> int | None:
+        """The time of the last hotplug call's entry or return; null: none was seen."""
+        times = [call.ts for call in self.hotplug if call.phase != "notified"]
+        return max(times if self.earlier.last_call is None else [self.earlier.last_call, *times], default=None)
+
     def lose(self, seq: int, ts: int, cpu: int | None, gap: Gap) -> None:
         """Add a loss that was reported at *ts*."""
         self.gaps.append((seq, cpu, gap))
@@ -213,8 +245,13 @@ class Facts:
 
     def holes(self, recording: StreamRecording) -> list[tuple[int, int]]:
         """Return the events of a recording (first, and the one after the last) whose frames replay did not find, in order."""
-        ends = [(seq - recording.base_seq, gap.lost or 0) for seq, _, gap in self.gaps if gap.reason == MISSING_FRAMES]
+        ends = [(seq - recording.base_seq, lost) for seq, lost in self.missing()]
         return [(end - lost, end) for end, lost in ends if 0 <= end < recording.next_seq]
+
+    def missing(self) -> list[tuple[int, int]]:
+        """Return (stream_seq behind it, events) of each hole in the log that replay folded as a loss."""
+        here = {(seq, gap.lost or 0) for seq, _, gap in self.gaps if gap.reason == MISSING_FRAMES}
+        return sorted({*here, *self.earlier.missing})
 
     def presumed(self) -> "Facts":
         """Return these facts with the losses that are presumed: in recordings that tell theirs only in their end, and have none."""
@@ -275,7 +312,7 @@ def from_plain(saved: dict[str, Any]) -> Facts:
         boots=[(ts, Boot.model_validate_json(json.dumps(boot))) for ts, boot in saved["boots"]],
         pages_per_section=saved["pages_per_section"],
         clocks=[(ts, Clock(**clock)) for ts, clock in saved["clocks"]],
-        coverage=[(ts, Coverage.model_validate_json(json.dumps(cov))) for ts, cov in saved["coverage"]],
+        coverage=[(ts, CoverageDetail.model_validate_json(json.dumps(cov))) for ts, cov in saved["coverage"]],
         gaps=[(seq, cpu, Gap(**gap)) for seq, cpu, gap in saved["gaps"]],
         gap_ts=saved["gap_ts"],
         lost_until=saved["lost_until"],
@@ -290,9 +327,13 @@ def from_plain(saved: dict[str, Any]) -> Facts:
         client_ts=saved["client_ts"],
         fields=saved["fields"],
         open_ranges=[OpenRange(**opened) for opened in saved.get("open_ranges", ())],
-        doubtful=saved.get("doubtful", []),
         chosen_rules=saved.get("chosen_rules"),
+        earlier=_earlier(saved["earlier"]),
     )
+
+
+def _earlier(saved: dict[str, Any]) -> Earlier:
+    return Earlier(**saved | {"missing": [(seq, lost) for seq, lost in saved["missing"]]})
 
 
 def plain(value: Any) -> Any:

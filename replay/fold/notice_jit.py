@@ -1,6 +1,6 @@
 """Counting anomalies, casting doubts, which migrations copy if they last, and quarantining impossible events.
 
-Dimensions as in ``tables.py``.
+Dimensions as in ``tables.py``; n = doubts, in order; p = stretches of pages between the borders of any of them.
 """
 
 from pagetrail.replay.fold.tables import (
@@ -19,6 +19,7 @@ from pagetrail.schemas.owner import DOUBT_MIGRATED, OPEN_END, State
 
 _OWNED = int(State.OWNED)
 _YES, _NEXT = 1, 2
+SILENCE, LOSS = 1, 2
 
 
 @jit
@@ -138,3 +139,21 @@ def quarantine(t, seq, pfn, order, kind):
     t.quarantine[i, 3] = kind
     t.counts[QUARANTINE] = i + 1
     note(t, kind, 1, seq)
+
+
+@jit
+def mark_nameable(first, stop, until, kind, latest, kept):
+    """Mark in *kept* (n,) the doubts of stretches [first, stop), and of evidence up to *until*, that can still be named.
+
+    Of the doubts that concern a page, the last one is: a later one hides a doubt of evidence that is no later. But only others of
+    their *kind* hide the SILENCE of a whole dump, which says more, and a LOSS, which reaches further when the skew of the clocks
+    turns out to be larger. *latest* is (3, p), without times.
+    """
+    for i in range(first.size - 1, -1, -1):
+        for page in range(first[i], stop[i]):
+            if kind[i] != LOSS and until[i] > latest[0, page]:
+                kept[i] = True
+            if kind[i] != 0 and until[i] > latest[kind[i], page]:
+                latest[kind[i], page] = until[i]
+                kept[i] = True
+            latest[0, page] = max(latest[0, page], until[i])

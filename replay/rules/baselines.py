@@ -81,7 +81,7 @@ def take_baseline(state: StreamState, opened: OpenBaseline, seq: int, ts: int) -
     A fold without correction applies only the first baseline of each kind.
     """
     kind = opened.begin.view
-    applied = state.correct or not any(audit.view == kind for audit in state.facts.audits)
+    applied = state.correct or not state.facts.was_audited(kind)
     if kind == "page_owner":
         _page_owner(state, opened, seq, ts, applied)
     else:

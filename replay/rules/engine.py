@@ -12,7 +12,7 @@ from pagetrail.replay.fold.decode import Events, decode
 from pagetrail.replay.fold.fold_jit import DONE, RARE, ROOM, SEAL, SECTION, fold, is_full, is_rare
 from pagetrail.replay.fold.notice_jit import doubt
 from pagetrail.replay.fold.options import OPT_EVENTS_A_LIVE, OPT_FLOOR, OPT_MAX_PFN
-from pagetrail.replay.fold.tables import DOUBTS, EVENTS, LAST_SEQ, LAST_TS, NO_EVENT
+from pagetrail.replay.fold.tables import EVENTS, LAST_SEQ, LAST_TS, NO_EVENT
 from pagetrail.replay.rules.baselines import drop_baseline
 from pagetrail.replay.rules.dumped.noting import without_ended
 from pagetrail.replay.rules.event_row import EventRow
@@ -25,7 +25,7 @@ from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Gap
 from pagetrail.schemas.frames import FrameHeader
-from pagetrail.schemas.owner import ABSENT64, OPEN_END, Anomaly
+from pagetrail.schemas.owner import ABSENT64, Anomaly
 
 _KINDS: Final = frozenset(int(kind) for kind in Kind)
 
@@ -63,7 +63,6 @@ class StreamEngine:
         events = decode(batch, self.state.comms, self.state.stacks)
         for _ in self._rows(recording, events, batch, max(start, 0)):
             self._frame_done(recording, header)
-            self._note_doubts_that_last()
             yield self.stretch(tip=False)
             self._begin_segment()
         self._frame_done(recording, header)
@@ -155,12 +154,6 @@ class StreamEngine:
         counts = self.state.tables.counts
         rises = counts[LAST_TS] != NO_EVENT and ts > counts[LAST_TS]
         return bool(rises and is_full(self.state.tables, self.state.opts))
-
-    def _note_doubts_that_last(self) -> None:
-        """Note that the segment which ends here casts doubts until new evidence comes, if it does."""
-        t = self.state.tables
-        if self.state.doubts_aside.lasting or (t.doubts["to_ts"][: t.counts[DOUBTS]] == OPEN_END).any():
-            self.state.facts.doubtful.append(self.last_seq)
 
     def _begin_segment(self) -> None:
         self.state.begin_segment()

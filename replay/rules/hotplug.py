@@ -34,9 +34,10 @@ def take_call(state: StreamState, event: EventRow) -> None:
         state.quarantine(Anomaly.BEYOND_MACHINE, event.seq, event.ts, seen.pfn, absent("order"))
         return
     entry = next((c for c in state.facts.open_calls() if (c.call, c.pid) == (seen.call, seen.pid)), None)
+    last_call = state.facts.last_call
     state.facts.hotplug.append(seen)
     if seen.phase == "return":
-        _take_return(state, seen, entry)
+        _take_return(state, seen, entry, last_call)
     if state.facts.boot is not None and state.facts.boot.memory_model == "FLATMEM":
         pfn, nr_pages = _or(seen.pfn, ABSENT64), _or(seen.nr_pages, 1)
         state.quarantine(Anomaly.HOTPLUG_ON_FLATMEM, event.seq, event.ts, pfn, absent("order"), nr_pages)
@@ -53,32 +54,31 @@ def _is_beyond(pfn: int, nr_pages: int | None, pages_per_section: int) -> bool:
     return pfn < 0 or not 0 < nr_pages <= most or pfn > pages_per_section * MAX_SECTIONS - nr_pages
 
 
-def _take_return(state: StreamState, seen: HotplugCall, entry: HotplugCall | None) -> None:
+def _take_return(state: StreamState, seen: HotplugCall, entry: HotplugCall | None, last_call: int | None) -> None:
     """Pair a return with its entry, which may give the range."""
     if entry is None:
         note(state.tables, int(Anomaly.HOTPLUG_UNPAIRED), seen.nr_pages or 0, seen.seq)
         if seen.pfn is None:
-            _lose_all(state, seen.seq, seen.ts)
+            _lose_all(state, seen.seq, seen.ts, last_call)
         return
     if seen.pfn is None:
         seen.pfn, seen.nr_pages = entry.pfn, entry.nr_pages
     if seen.ret is None or any(gap.t_hi >= entry.ts for _, _, gap in state.facts.gaps):
         _lose_all(
-            state, seen.seq, seen.ts
+            state, seen.seq, seen.ts, last_call
         )  # the entry's own return may be lost, and this return belong to another call
 
 
-def _lose_all(state: StreamState, seq: int, ts: int) -> None:
+def _lose_all(state: StreamState, seq: int, ts: int, last_call: int | None) -> None:
     """Record a loss for all pages: some memory went online or offline, and its range is unknown.
 
     The loss begins no earlier than the first gap, in which the call may have been entered, and no earlier than the last recorded
-    call, because calls are serialized.
+    call before, *last_call*, because calls are serialized.
     Source: drivers/base/core.c, device_hotplug_lock; mm/memory_hotplug.c, online_pages and offline_pages (Linux 6.1).
     """
-    since = min((gap.t_lo for _, _, gap in state.facts.gaps), default=state.facts.recordings[-1].first_ts)
-    others = [call.ts for call in state.facts.hotplug[:-1] if call.phase != "notified"]
-    if since is not None and others:
-        since = max(since, others[-1])
+    since = state.facts.recordings[-1].first_ts if state.facts.first_loss is None else state.facts.first_loss
+    if since is not None and last_call is not None:
+        since = max(since, last_call)
     reason = "a hotplug call returned whose range was not seen"
     state.lose(seq, ts, None, Gap(t_lo=ts if since is None else since, t_hi=ts, reason=reason))
 

@@ -5,9 +5,11 @@ from typing import Final
 
 import numpy as np
 
+from pagetrail.replay.facts.carried import carry_over
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.doubts_aside import MOST_DOUBTS, DoubtsAside
 from pagetrail.replay.facts.facts import Facts
+from pagetrail.replay.facts.lasting import lasting_after
 from pagetrail.replay.fold.decode import StackTable, TextTable
 from pagetrail.replay.fold.event_jit import mark_used, renumber, settle
 from pagetrail.replay.fold.notice_jit import doubt, doubt_moves, doubt_on, keep_doubt, note, quarantine
@@ -54,7 +56,7 @@ from pagetrail.replay.rules.sections import MAX_SECTIONS, X86_64_PAGES_PER_SECTI
 from pagetrail.schemas.details import Boot, Gap
 from pagetrail.schemas.details import Coverage as CoverageDetail
 from pagetrail.schemas.linux.releases import KernelRules
-from pagetrail.schemas.owner import ABSENT64, DOUBT_LOST, Anomaly
+from pagetrail.schemas.owner import ABSENT64, DOUBT_DTYPE, DOUBT_LOST, OPEN_END, Anomaly
 from pagetrail.schemas.store.kept_rows import KeptRows
 
 _EVENTS_AT_ONCE: Final = 1 << 16
@@ -92,6 +94,8 @@ class StreamState:
         What dumps said of pages beside their owners, as far as it counts for this stretch.
     doubts_aside
         The doubts of this stretch, as far as they are no longer in ``tables``.
+    lasting
+        Doubts that earlier stretches cast, and that last until there is other evidence: DOUBT_DTYPE.
     """
 
     def __init__(self, *, correct: bool, clients: Sequence[Client], rules: KernelRules | None = None) -> None:
@@ -105,6 +109,7 @@ class StreamState:
         self.differences = KeptRows()
         self.said: Said = nothing_said()
         self.doubts_aside = DoubtsAside()
+        self.lasting = np.zeros(0, DOUBT_DTYPE)
         self.opts = np.zeros(OPTIONS, np.int64)
         write_rules(self.opts, self.facts.rules, None)
         self.set_section_size(X86_64_PAGES_PER_SECTION)
@@ -127,6 +132,7 @@ class StreamState:
         held = (
             self.differences.nbytes
             + self.doubts_aside.nbytes
+            + self.lasting.nbytes
             + (0 if self.baseline is None else self.baseline.rows.nbytes)
         )
         held += sum(array.nbytes for array in (*self.said.rows, self.said.values, self.said.stamps))
@@ -159,10 +165,22 @@ class StreamState:
         renumber(self.tables, numbers(used["events"]))
         for name in ("runs", *EventColumns._fields, *KINDS, "counts"):  # so that each old array leaves memory at once
             self.tables = carried(self.tables, name, used)
+        self._carry_over_facts()
         counts = self.tables.counts
         counts[EVENTS] = counts[DOUBTS] = counts[QUARANTINE] = 0
         self.values.begin_segment()
         self.differences, self.doubts_aside = KeptRows(), DoubtsAside()
+
+    def _carry_over_facts(self) -> None:
+        """Leave of facts and doubts what the next segment needs."""
+        t = self.tables
+        evidence = t.records["evidence_ts"][t.records["pages"] > 0]
+        self.lasting = lasting_after(
+            self.lasting, t.doubts[: t.counts[DOUBTS]], self.doubts_aside, skew=self.facts.clock_skew(),
+            dumps=self.facts.whole_dumps(), oldest=int(evidence.min(initial=OPEN_END)),
+        )  # fmt: skip
+        carry_over(self.facts, evidence, int(t.counts[LAST_TS]), np.unique(self.lasting["seq"]))
+        self.coverage = self.facts.covered()
 
     # -- losses and quarantine -------------------------------------------------------------------------------------------
 

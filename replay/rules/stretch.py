@@ -79,6 +79,8 @@ class Stretch:
         DOUBT_DTYPE: doubts cast within the stretch, without those of hotplug calls in progress; if *doubts_aside* has any, all.
     doubts_aside
         Doubts that are not in memory.
+    lasting
+        DOUBT_DTYPE: doubts that were cast before, and lasted into the stretch.
     values, live_values
         VALUE_DTYPE: values that page_ext's clients held (ended) and hold (open) for pages.
     anomalies
@@ -109,6 +111,7 @@ class Stretch:
     details: NDArray[np.int64]
     doubts: NDArray[np.void]
     doubts_aside: DoubtsAside
+    lasting: NDArray[np.void]
     values: NDArray[np.void]
     live_values: NDArray[np.void]
     anomalies: NDArray[np.int64]
@@ -138,6 +141,7 @@ def stretch_of(state: StreamState, origin: StretchOrigin) -> Stretch:
         details=t.details[: counts[DETAILS]],
         doubts=copied(t.doubts[: t.counts[DOUBTS]]),
         doubts_aside=state.doubts_aside.snapshot(),
+        lasting=state.lasting,
         values=copied(state.values.closed()),
         live_values=state.values.live(t),
         anomalies=t.anomalies[:, :3].copy(),

@@ -3,24 +3,25 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pagetrail.replay.facts.facts import plain
+from pagetrail.replay.facts.digest import facts_digest, join_digests
+from pagetrail.replay.facts.facts import Facts, plain
 from pagetrail.replay.fold.tables import ANOMALY_ROWS
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said
 from pagetrail.replay.rules.stretch import Stretch
-from pagetrail.replay.store.digest import facts_digest, join_digests, packed_digest, said_digest, values_digest
-from pagetrail.replay.store.doubts import ROWS_AT_ONCE, Doubts
+from pagetrail.replay.store.digest import packed_digest, rows_digest, said_digest, values_digest
+from pagetrail.replay.store.doubts import ROWS_AT_ONCE, Doubts, doubt_batches
 from pagetrail.replay.store.open_records import open_records_rows
 from pagetrail.replay.store.packed.file_rows import FileTexts, packed_batches
 from pagetrail.replay.store.packed.packer import pack
 from pagetrail.replay.store.packed.sums import spans_sums
-from pagetrail.replay.store.state_digest import EndedSums, quarantined_sum, values_sum
+from pagetrail.replay.store.state_digest import EndedSums, quarantined_sum, state_digest, values_sum
 from pagetrail.schemas.owner import (
     ABSENT8,
     ABSENT16,
@@ -33,6 +34,7 @@ from pagetrail.schemas.owner import (
     How,
     State,
 )
+from pagetrail.schemas.store.names import segment_stem
 from pagetrail.schemas.store.tables import FOLD_VERSION, STORE_FORMAT, TABLE, arrow_schema
 
 _SMALLEST = {
@@ -42,8 +44,12 @@ _SMALLEST = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """The link from the next file of a chain: the digest of the last segment, and the sums over the ended rows of all segments."""
+    """The link from the next file of a chain: name and digest of the last segment, and sums over the ended rows of all segments.
 
+    The name is the last part of its name in the store, without the suffix; empty: there is none.
+    """
+
+    name: str = ""
     digest: str = ""
     ended: EndedSums = field(default_factory=EndedSums)
 
@@ -53,8 +59,8 @@ class Content:
 
     Attributes
     ----------
-    digest, state_digest
-        The chain digest and the state digest; see the modules ``digest`` and ``state_digest``.
+    digest
+        The chain digest: see the module ``digest``.
     link
         The link for the next file: to this segment, or, if this is a tip, to the same parent, because tips are not in the chain.
     """
@@ -67,9 +73,8 @@ class Content:
         self._texts = FileTexts.of(self._packed, s.comms, s.stacks)
         self._ended_sum, self._live_sum = spans_sums(s) if sums is None else sums
         self.digest = self._digest()
-        ended = parent.ended.plus(self._ended())
-        self.state_digest = self._state_digest(ended)
-        self.link = parent if s.origin.tip else Link(digest=self.digest, ended=ended)
+        self._ended = parent.ended.plus(self._ended_here())
+        self.link = parent if s.origin.tip else self._next()
 
     def _digest(self) -> str:
         s, o = self.stretch, self.stretch.origin
@@ -78,13 +83,20 @@ class Content:
             f"{o.host}\0{o.boot_id}\0{o.digest_name}\0{o.first_seq}\0{o.last_seq}".encode(),
             packed_digest(self._packed, self._texts),
             self._doubts.digest(),
+            rows_digest(s.lasting),
             s.anomalies.tobytes(),
-            self._facts_digest,
+            facts_digest(s.facts),
+            json.dumps(plain(s.facts.earlier), sort_keys=True).encode(),
             *values_digest(s.values, s.live_values, s.facts.fields),
             *said_digest(s.said),
         )
 
-    def _ended(self) -> EndedSums:
+    def _next(self) -> Link:
+        origin = self.stretch.origin
+        name = segment_stem(origin.first_seq, origin.last_seq)
+        return Link(name=name, digest=self.digest, ended=self._ended)
+
+    def _ended_here(self) -> EndedSums:
         """Return the sums over the rows that ended in the stretch."""
         s = self.stretch
         return EndedSums(
@@ -94,18 +106,14 @@ class Content:
             quarantined=quarantined_sum(s.quarantined),
         )
 
-    def _state_digest(self, ended: EndedSums) -> str:
-        s = self.stretch
-        return join_digests(
-            json.dumps(ended.plain()).encode(),
-            f"{self._live_sum:032x} {values_sum(s.live_values, s.facts.fields):032x}".encode(),
-            s.anomalies.tobytes(),
-            self._facts_digest,
-        )
+    def state_digest(self, facts: Facts) -> str:
+        """Return the state digest at the end of the stretch; *facts* are those since the stream began."""
+        return state_digest(self._ended, self._live_sums, self.stretch.anomalies, facts_digest(facts))
 
-    @cached_property
-    def _facts_digest(self) -> bytes:
-        return facts_digest(self.stretch.facts)
+    @property
+    def _live_sums(self) -> str:
+        s = self.stretch
+        return f"{self._live_sum:032x} {values_sum(s.live_values, s.facts.fields):032x}"
 
     def tables(self) -> dict[str, pa.Table]:
         """Return every table of the file, by name."""
@@ -113,9 +121,11 @@ class Content:
 
     def batches(self) -> dict[str, Iterator[pa.RecordBatch]]:
         """Return the rows of every table of the file, by name; those of spans and differences are made while they are drawn."""
+        lasting = doubt_batches(self.stretch.lasting)
         large = {
             **packed_batches(self._packed, self._texts),
-            "doubts": self._doubts.batches(), "audit_differences": self._differences(), "state": self._state_rows(),
+            "doubts": self._doubts.batches(), "lasting_doubts": lasting,
+            "audit_differences": self._differences(), "state": self._state_rows(),
         }  # fmt: skip
         return large | {name: iter(table.to_batches(ROWS_AT_ONCE)) for name, table in self._small().items()}
 
@@ -155,7 +165,8 @@ class Content:
             "format": STORE_FORMAT, "fold_version": FOLD_VERSION, "fold": o.fold,
             "rules": s.facts.rules.name, "host": o.host, "boot_id": o.boot_id, "tip": int(o.tip), "first_seq": o.first_seq,
             "last_seq": o.last_seq, "first_ts": o.last_ts if o.first_ts is None else o.first_ts, "last_ts": o.last_ts,
-            "digest": self.digest, "state_digest": self.state_digest, "parent_digest": self.parent.digest,
+            "digest": self.digest, "parent": self.parent.name, "parent_digest": self.parent.digest,
+            "ended_sums": json.dumps(self._ended.plain()), "live_sums": self._live_sums,
             "doubts_reach_back_to": self._doubts.reach_back_to(),
             "live_pages": int(s.open_runs.nr_pages[s.open_runs.kernel_view == 0].sum()),
         }  # fmt: skip

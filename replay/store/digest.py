@@ -1,30 +1,19 @@
 """The digests that make up a chain digest: over facts only, never over their transport (offsets, dense ids, frames, batches)."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.replay.facts.facts import Facts, plain
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said
 from pagetrail.replay.store.packed.file_rows import FileTexts
 from pagetrail.replay.store.packed.packer import Packed
 from pagetrail.replay.store.text_id import text_id
-from pagetrail.schemas.linux.releases import rules_of
 from pagetrail.schemas.owner import ACT_FIELDS, OWNER_FIELDS, VALUE_DTYPE
 from pagetrail.schemas.store.sorted_rows import SortedRows
 
-_MODELS_AT: Final[Mapping[str, Mapping[str, Any]]] = {
-    "boots": {"deferred_struct_pages": None},
-    "gaps": {"count": 1, "line": None},
-    "accounts": {"lines": None, "lines_of_kinds": [], "records": None, "records_unread": None},
-}
-"""Facts whose models have fields that version 4 of the events added, and what these are when they were not recorded."""
-
-_HOW_IT_CAME = ("lines", "lines_of_kinds", "line")
 _ROWS_AT_ONCE: Final = 1 << 16
 """Rows of a column that are hashed at once."""
 
@@ -85,39 +74,3 @@ def said_digest(said: Said) -> list[bytes]:
         for start in range(0, said.rows.said.size, _ROWS_AT_ONCE):
             found.update(np.ascontiguousarray(column[said.rows.said[start : start + _ROWS_AT_ONCE]]).tobytes())
     return [found.digest(), rows_digest(said.stamps)]
-
-
-def facts_digest(facts: Facts) -> bytes:
-    """Return the BLAKE2b-256 of a stream's facts."""
-    fields = plain(facts)
-    del fields["clients"], fields["fields"]  # the values of clients are digested by field: see ``values_digest``
-    del fields["doubtful"]  # where segments end is no fact
-    if facts.rules == rules_of(facts.release):  # whoever chose them
-        fields["chosen_rules"] = None
-    for recording in fields["recordings"]:
-        del recording["next_frame"], recording["version"]
-        added = {"supersedes": None, "gfp_read_for": None, "counting_clock": None}
-        _drop_absent(recording, added | {"page_size_given": False, "page_size_guessed": False})
-    for audit in fields["audits"]:
-        _drop_absent(audit, {"whole": False})
-    for name, models in _MODELS_AT.items():
-        for fact in fields[name]:
-            for model in (part for part in fact if isinstance(part, dict)):
-                _drop_absent(model, models)
-    _drop_absent(fields, {"lost_until": None, "open_ranges": [], "chosen_rules": None})
-    return blake2b(json.dumps(fields, sort_keys=True).encode(), digest_size=32).digest()
-
-
-def _drop_absent(fields: dict[str, Any], added: Mapping[str, Any]) -> None:
-    """Remove those of the *added* fields that have no value, and those that say how facts came, whatever their value.
-
-    So digests of what older versions recorded, and of what was read whole, stay what they were.
-    """
-    for name, nothing in added.items():
-        if fields[name] == nothing or name in _HOW_IT_CAME:
-            del fields[name]
-
-
-def join_digests(*digests: bytes) -> str:
-    """Return the digest of digests, as hex."""
-    return blake2b(b"".join(len(one).to_bytes(8, "little") + one for one in digests), digest_size=32).hexdigest()

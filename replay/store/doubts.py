@@ -20,6 +20,12 @@ ROWS_AT_ONCE: Final = 1 << 12
 """Rows of a large table that are made into rows of the store at once."""
 
 
+def doubt_batches(doubts: NDArray[np.void]) -> Iterator[pa.RecordBatch]:
+    """Yield doubts (DOUBT_DTYPE) as rows of the store."""
+    columns = {name: np.ascontiguousarray(doubts[name]) for name in DOUBT_DTYPE.names or ()}
+    yield from pa.table(columns).to_batches(ROWS_AT_ONCE)
+
+
 class Doubts:
     """The doubts of the file of a stretch."""
 
@@ -39,8 +45,7 @@ class Doubts:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield them as rows of the store."""
         for rows in self._pieces():
-            columns = {name: np.ascontiguousarray(rows[name]) for name in DOUBT_DTYPE.names or ()}
-            yield from pa.table(columns).to_batches(ROWS_AT_ONCE)
+            yield from doubt_batches(rows)
 
     def reach_back_to(self) -> int:
         """Return the first time that is in doubt (trace clock, ns); OPEN_END: none is."""

@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.doubts_aside import MOST_DOUBTS
 from pagetrail.replay.facts.facts import from_plain, is_of_an_open_call
 from pagetrail.replay.fold.decode import TextTable
@@ -109,14 +108,25 @@ def resumable(place: StreamPlace) -> StoreFile | None:
 def _end_of_chain(place: StreamPlace) -> StoreFile | None:
     last, expected = None, 0
     for file in place.chain():
-        first_seq = file.first_seq
-        if file.tip:
-            with opened(place.store, file.name) as db:
-                first_seq = int(meta(db, place.store.where(file.name))["first_seq"])
-        if first_seq != expected:
+        if file.tip and not _follows(place, file, last):
+            break
+        if not file.tip and file.first_seq != expected:
             break
         last, expected = file, file.last_seq + 1
     return last
+
+
+def _follows(place: StreamPlace, tip: StoreFile, last: StoreFile | None) -> bool:
+    """Return whether a tip goes on from the *last* segment: it names it, and its digest."""
+    header = _header(place, tip)
+    if last is None:
+        return header["parent"] == ""
+    return header["parent"] == last.stem and header["parent_digest"] == _header(place, last)["digest"]
+
+
+def _header(place: StreamPlace, file: StoreFile) -> dict[str, str]:
+    with opened(place.store, file.name) as db:
+        return meta(db, place.store.where(file.name))
 
 
 def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:
@@ -131,6 +141,7 @@ def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:
         kinds = FileRows(db)
         _restore_events(state, db, kinds, tip=file.tip)
         _restore_live(state, db, kinds, saved)
+        _restore_lasting(state, db, tip=file.tip)
         if file.tip:
             _restore_noted(state, db)
             engine.segment_first_seq, engine.segment_first_ts = saved["segment_first_seq"], saved["segment_first_ts"]
@@ -142,13 +153,13 @@ def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:
         _restore_said(state, db, tip=file.tip)
     if state.baseline is not None or state.tables.counts[LIVE] >= LARGE_SPANS:
         give_back()
-    digest = header["parent_digest" if file.tip else "digest"]
-    return Link(digest=digest, ended=EndedSums.from_plain(saved["ended"]))
+    name, digest = (header["parent"], header["parent_digest"]) if file.tip else (file.stem, header["digest"])
+    return Link(name=name, digest=digest, ended=EndedSums.from_plain(saved["ended"]))
 
 
 def _restore_facts(state: StreamState, saved: dict[str, Any]) -> None:
     state.facts = from_plain(saved["facts"])
-    state.coverage = Coverage(state.facts.coverage)
+    state.coverage = state.facts.covered()
     state.sections = Sections(state.facts.sections)
     state.set_section_size(state.facts.pages_per_section)
     state.opts[:STATE_OPTIONS] = saved["options"]
@@ -261,6 +272,14 @@ def _restore_noted(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
     t.counts[DOUBTS], t.counts[QUARANTINE] = doubts.size, quarantined.shape[0]
     state.tables = t
     state.differences = _restore_differences(db)
+
+
+def _restore_lasting(state: StreamState, db: duckdb.DuckDBPyConnection, *, tip: bool) -> None:
+    """Restore the doubts that lasted into the file; of a segment also those that last beyond it, as the next one begins."""
+    state.lasting = columns(db.sql("SELECT * FROM lasting_doubts ORDER BY rowid").to_arrow_table(), DOUBT_DTYPE)
+    if not tip:
+        cast = columns(db.sql(f"SELECT * FROM doubts WHERE to_ts = {OPEN_END}").to_arrow_table(), DOUBT_DTYPE)
+        state.lasting = np.concatenate([state.lasting, _without_open_calls(cast)])
 
 
 def _without_open_calls(doubts: NDArray[np.void]) -> NDArray[np.void]:

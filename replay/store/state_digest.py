@@ -10,6 +10,7 @@ The sums find differences, not forgery: a row's hash is 64 bits of integer mixin
 Dimensions: n = rows.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -18,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pagetrail.replay.facts.digest import join_digests
 from pagetrail.schemas.owner import DOUBT_DTYPE, VALUE_DTYPE
 from pagetrail.schemas.store.sorted_rows import SortedRows
 
@@ -69,6 +71,21 @@ class EndedSums:
     def from_plain(cls, saved: Mapping[str, str]) -> "EndedSums":
         """Return the sums that ``plain`` saved."""
         return cls(**{name: int(text, 16) for name, text in saved.items()})
+
+
+def state_digest(ended: EndedSums, live: str, anomalies: NDArray[np.int64], facts: bytes) -> str:
+    """Return a state digest, as hex.
+
+    Parameters
+    ----------
+    ended, live
+        The sums over all rows that have ended, and over those that are open: of spans, and of values, each as hex.
+    anomalies
+        (kinds, 3) events, pages and first stream_seq of each kind, since the stream began.
+    facts
+        The digest of the facts since the stream began.
+    """
+    return join_digests(json.dumps(ended.plain()).encode(), live.encode(), anomalies.tobytes(), facts)
 
 
 def _in_all(sums: Iterable[int]) -> int:

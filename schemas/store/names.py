@@ -87,7 +87,12 @@ def fold_of(stream: str) -> str:
 
 def segment_name(stream: str, first_seq: int, last_seq: int) -> str:
     """Return the name of the segment of [first_seq, last_seq]."""
-    return f"{stream}/{first_seq:019d}-{last_seq:019d}.duckdb"
+    return f"{stream}/{segment_stem(first_seq, last_seq)}.duckdb"
+
+
+def segment_stem(first_seq: int, last_seq: int) -> str:
+    """Return the last part of the name of the segment of [first_seq, last_seq], without the suffix: ``StoreFile.stem``."""
+    return f"{first_seq:019d}-{last_seq:019d}"
 
 
 def tip_name(stream: str, last_seq: int) -> str:

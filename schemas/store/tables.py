@@ -12,12 +12,13 @@ from typing import Final
 
 import pyarrow as pa
 
-STORE_FORMAT: Final = 5
+STORE_FORMAT: Final = 6
 """The version of these tables, which is also in the names of the store: a pagetrail reads no other.
 
 3: what dumps said of pages beside their owners.
 4: a file that ends within a dump has the dump's records so far in rows of their own.
 5: spans are runs of pages and the events that begin and end them; ``spans`` and ``live`` are views.
+6: a file has the facts that were new in it, and of earlier ones those that it may still need; it names its parent.
 """
 
 FOLD_VERSION: Final = 8
@@ -34,11 +35,12 @@ where two segments were added), so sums of version 6 cannot be continued.
 8: the same rules; a segment ends where its events are more than a million, and more than four times the open spans.
 """
 
-DIGEST_VERSION: Final = 3
+DIGEST_VERSION: Final = 4
 """Version of what a chain digest covers, and how. It is not the rules' version: rules that find the same facts in a log make the
 same digests.
 
 3: runs and events, as they are in the file.
+4: the facts that the file has.
 """
 
 BLOCK_SIZE: Final = 16_384
@@ -165,6 +167,15 @@ def span_rows(name: str) -> str:
     return f"SELECT {columns} FROM {runs} JOIN events b ON b.rowid = r.begin_event {kinds}"  # noqa: S608 (names of ours)
 
 
+_DOUBT: Final = (
+    ("pfn", "BIGINT", "first page"), ("nr_pages", "BIGINT", "pages"),
+    ("from_ts", "BIGINT", "ns, trace clock: last evidence before the contradiction"),
+    ("to_ts", "BIGINT", "ns, trace clock: end of the doubt, which is when it was noticed; 2^63-1: not over yet"),
+    ("noticed_ts", "BIGINT", "ns, trace clock: when it was noticed; as of an earlier time there is no doubt"),
+    ("seq", "BIGINT", "stream_seq of the event that showed it"),
+    ("reason", "TINYINT", "see the table words")
+)  # fmt: skip
+
 TABLES: Final = (
     Table("meta", "Properties of this file, as text by key.", (("key", "VARCHAR", "name"), ("value", "VARCHAR", "value"))),
     Table("words", "The codes of the columns state, evidence, how, end_how and reason.", (
@@ -188,7 +199,7 @@ TABLES: Final = (
         *_of_span("ts_nsec", "free_ts_nsec", "src_pfn"))),
     Table("spans", "Every span that ended within the segment.", _SPAN, span_rows("spans")),
     Table("live", "Every span open at the segment's end.", _SPAN, span_rows("live")),
-    Table("sections", "Sections and their page_ext extensions through time.", (
+    Table("sections", "Sections and their page_ext extensions in this file's time, and of each the last one before.", (
         ("section_nr", "BIGINT", "section: pfn divided by pages a section"),
         ("generation", "INTEGER", "number of extensions that the section has had, including this one"),
         ("begin_seq", "BIGINT", "stream_seq at which the extension was allocated"),
@@ -208,27 +219,23 @@ TABLES: Final = (
         ("end_seq", "BIGINT", "stream_seq of the next one, or of the extension's end; 2^63-1: open"),
         ("end_ts", "BIGINT", "ns, trace clock; 2^63-1: open"),
         ("generation", "INTEGER", "generation of the section"))),
-    Table("gaps", "Known losses: events between t_lo and t_hi may be missing from the log.", (
+    Table("gaps", "Known losses, new in this file or still of account: events between t_lo and t_hi may be missing from the log.", (
         ("seq", "BIGINT", "stream_seq of the event that reported it"),
         ("cpu", "INTEGER", "CPU that lost events; null: all"),
         ("t_lo", "BIGINT", "ns, trace clock: last event before the loss"),
         ("t_hi", "BIGINT", "ns, trace clock: first event after it"),
         ("lost", "BIGINT", "events lost; null: unknown"),
         ("reason", "VARCHAR", "how they were lost"))),
-    Table("doubts", "Answers that later events showed to be unsafe: these pages, from from_ts to to_ts.", (
-        ("pfn", "BIGINT", "first page"), ("nr_pages", "BIGINT", "pages"),
-        ("from_ts", "BIGINT", "ns, trace clock: last evidence before the contradiction"),
-        ("to_ts", "BIGINT", "ns, trace clock: end of the doubt, which is when it was noticed; 2^63-1: not over yet"),
-        ("noticed_ts", "BIGINT", "ns, trace clock: when it was noticed; as of an earlier time there is no doubt"),
-        ("seq", "BIGINT", "stream_seq of the event that showed it"),
-        ("reason", "TINYINT", "see the table words"))),
+    Table("doubts", "Answers that later events showed to be unsafe: these pages, from from_ts to to_ts.", _DOUBT),
+    Table("lasting_doubts", "Doubts that earlier files cast, and that lasted into this one; without those that later ones hide.",
+        _DOUBT),
     Table("anomalies", "What replay noticed, by kind, from the beginning of the stream to the segment's end.", (
         ("kind", "INTEGER", "see the table words"), ("events", "BIGINT", "events that showed it"),
         ("pages", "BIGINT", "pages concerned"), ("first_seq", "BIGINT", "stream_seq of the first"))),
     Table("quarantined", "Events of this segment that could not be folded.", (
         ("seq", "BIGINT", "stream_seq"), ("pfn", "BIGINT", "its page frame number"),
         ("order", "BIGINT", "its order"), ("kind", "INTEGER", "reason: see the table words"))),
-    Table("audits", "Comparisons of replay with baselines, before any correction.", (
+    Table("audits", "Comparisons of replay with baselines of this file, before any correction.", (
         ("seq", "BIGINT", "stream_seq of the dump"), ("ts", "BIGINT", "ns, trace clock: end of the dump"),
         ("name", "VARCHAR", "name of the snapshot"), ("records", "BIGINT", "records of the dump"),
         ("agree", "BIGINT", "of them: same pfn, order, pid, gfp_mask, and ts within 20 ms"),
@@ -245,9 +252,9 @@ TABLES: Final = (
         ("order", "TINYINT", "replay: order; null: no owner"), ("pid", "INTEGER", "replay: pid"),
         ("tgid", "INTEGER", "replay: tgid"), ("gfp_mask", "BIGINT", "replay: gfp_mask"),
         ("ts_nsec", "BIGINT", "replay: ns, page_owner's clock"))),
-    Table("markers", "Texts that were written into trace_marker.", (
+    Table("markers", "Texts that were written into trace_marker, within this file.", (
         ("seq", "BIGINT", "stream_seq"), ("ts", "BIGINT", "ns, trace clock"), ("text", "VARCHAR", "the marker"))),
-    Table("hotplug", "Hotplug calls and notifications.", (
+    Table("hotplug", "Hotplug calls and notifications within this file, and calls entered before that had not returned.", (
         ("seq", "BIGINT", "stream_seq"), ("ts", "BIGINT", "ns, trace clock"),
         ("call", "VARCHAR", "online_pages or offline_pages"), ("phase", "VARCHAR", "entry, return, notified"),
         ("pfn", "BIGINT", "start_pfn"), ("nr_pages", "BIGINT", "pages"), ("ret", "INTEGER", "result: 0 or -errno"),

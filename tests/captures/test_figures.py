@@ -115,7 +115,7 @@ def test_nothing_that_a_gap_may_have_changed_is_certain(replayed_capture: Replay
     """A loss covers all pages, free ones too, from its t_lo on; only what began after its t_hi is safe from it."""
     opened = replayed_capture("lossy").opened()
     instant = opened.stream().instant(at).ts
-    gaps = [(gap.t_lo, gap.t_hi) for _, _, gap in opened.stream().facts.gaps]
+    gaps = [(gap.t_lo, gap.t_hi) for _, _, gap in opened.stream().history.gaps]
     safe_from = max(t_hi for t_lo, t_hi in gaps if t_lo <= instant)
     rows = opened.snapshot(at, everything=True)
     begin = rows["begin_ts"].fill_null(-OPEN_END).to_numpy()
@@ -126,6 +126,6 @@ def test_nothing_that_a_gap_may_have_changed_is_certain(replayed_capture: Replay
 
 
 def test_the_gaps_are_those_that_the_trace_names(replayed_capture: ReplayedCapture) -> None:
-    gaps = [gap for _, _, gap in replayed_capture("lossy").opened().stream().facts.gaps if gap.lost is not None]
+    gaps = [gap for _, _, gap in replayed_capture("lossy").opened().stream().history.gaps if gap.lost is not None]
     assert (len(gaps), sum(gap.lost or 0 for gap in gaps)) == (542, 849_759)
     assert all(gap.t_lo <= gap.t_hi for gap in gaps)

@@ -174,7 +174,7 @@ def test_a_snapshots_name_is_the_state_just_before_its_dump_ends(demo_trail) -> 
     stream = pagetrail.open(demo_trail).stream()
     at = stream.instant("@3-t3")
     assert any(
-        text.startswith("SNAPSHOT 3-t3 page_owner_end") and seq == at.seq + 1 for seq, _, text in stream.facts.markers
+        text.startswith("SNAPSHOT 3-t3 page_owner_end") and seq == at.seq + 1 for seq, _, text in stream.history.markers
     )
 
 

@@ -26,7 +26,7 @@ from pagetrail.queries.core.stream import Stream
 
 def generations(stream: Stream) -> pa.Table:
     """Return a row a section: its number, and how many extensions it has had."""
-    counts = Counter(extension.section_nr for extension in stream.facts.sections)
+    counts = Counter(extension.section_nr for extension in stream.history.sections)
     return pa.table({"section_nr": list(counts), "extensions": list(counts.values())})
 '''
 
@@ -76,7 +76,7 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_a_question_and_its_command_are_a_file_and_a_line_each(tree: Path, chained: Path) -> None:
-    expected = {e.section_nr: e.generation for e in api.open(chained).stream().facts.sections}
+    expected = {e.section_nr: e.generation for e in api.open(chained).stream().history.sections}
 
     def run(*arguments: str | Path) -> str:
         program = [sys.executable, "-m", "pagetrail", "--trail", str(chained), *arguments]

@@ -71,7 +71,7 @@ def pairs_of(trail: Trail, pages: int, seed: int, count: int) -> list[tuple[int,
     """Return pairs at random: also of pages that were never there, of markers, and from before the first event."""
     rng, stream = random.Random(seed), trail.stream()
     first = stream.piece(stream.files[0]).first_ts
-    dumps = [f"@{audit.name}" for audit in stream.facts.audits if audit.view == "page_owner"]
+    dumps = [f"@{audit.name}" for audit in stream.history.audits if audit.view == "page_owner"]
     marks = [mark for mark in {*dumps} if dumps.count(mark) == 1] or ["-0s"]
     events = [int(ts) for ts in np.linspace(first, stream.horizon, 9)]
     times: list[Callable[[], str | int]] = [

@@ -11,7 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
-from pagetrail.replay.facts.facts import plain
+from pagetrail.replay.facts.carried import collected
+from pagetrail.replay.facts.facts import Facts, plain
 from pagetrail.replay.fold.tables import (
     DOUBTS,
     EVENTS,
@@ -192,6 +193,8 @@ class Run:
     link: Link = field(default_factory=Link)
     digests: list[tuple[int, int, str]] = field(default_factory=list)
     state_digests: list[str] = field(default_factory=list)
+    passed: list[Facts] = field(default_factory=list)
+    """The facts of each sealed stretch."""
     tables: list[dict[str, pa.Table]] = field(default_factory=list)
     spans: Counter[Span] = field(default_factory=Counter)
     doubts: Expanded = field(default_factory=Counter)
@@ -206,14 +209,21 @@ class Run:
                 self._gather()
         return self
 
+    @property
+    def facts(self) -> Facts:
+        """The facts since the stream began."""
+        return collected([*self.passed, self.engine.state.facts])
+
     def _keep(self, stretch: Stretch) -> None:
+        known = collected([*self.passed, stretch.facts])
+        self.passed += [] if stretch.origin.tip else [stretch.facts]
         if not self.kept:
             return
         content = Content(stretch, self.link)
         self.write(content)
         origin = content.stretch.origin
         self.digests.append((origin.first_seq, origin.last_seq, content.digest))
-        self.state_digests.append(content.state_digest)
+        self.state_digests.append(content.state_digest(known))
         self.tables.append(content.tables())
         self.link = content.link
 
@@ -289,7 +299,7 @@ def semantic(engine: StreamEngine, link: Link) -> dict[str, Any]:
         "values": (live_flags(engine), flags(engine, state.values.closed())),
         "clients": [client.name for client in state.values.needed], "fields": state.values.fields,
         "differences": content.tables()["audit_differences"].to_pylist(),
-        "digest": (content.digest, content.state_digest),
+        "digest": (content.digest, content.state_digest(state.facts)),
         "derived": (sorted(set(vars(engine)) - {"_room", "state"}), sorted(set(vars(state)) - {"comms", "stacks", "tables"})),
     }  # fmt: skip
 

@@ -29,7 +29,7 @@ def test_what_is_noticed_is_what_the_oracle_notices(told: History) -> None:
 @given(histories())
 def test_every_dump_is_audited_as_the_oracle_audits_it(told: History) -> None:
     run, oracle = folded(to_frames(told.recordings), correct=told.correct, kept=False), told.oracle
-    ours = [(a.name, a.records, a.agree, a.extra, a.applied, a.view) for a in run.engine.state.facts.audits]
+    ours = [(a.name, a.records, a.agree, a.extra, a.applied, a.view) for a in run.facts.audits]
     assert ours == [(a.name, a.records, a.agree, a.extra, a.applied, a.view) for a in oracle.audits]
 
 

@@ -132,7 +132,7 @@ def call(
 
 
 def generations(run: Run) -> list[tuple[int, int, str, str | None]]:
-    return [(s.section_nr, s.generation, s.how, s.end_how) for s in run.engine.state.facts.sections if s.section_nr > 1]
+    return [(s.section_nr, s.generation, s.how, s.end_how) for s in run.facts.sections if s.section_nr > 1]
 
 
 def test_an_online_that_fails_at_once_leaves_its_range_absent() -> None:
@@ -181,4 +181,4 @@ def test_a_return_without_its_result_leaves_nothing_sure(name: str) -> None:
     call(m, name, "entry", 0, 1)
     call(m, name, "return")
     run = Run(new_engine()).apply(to_frames(m.recordings)).finish()
-    assert [gap.t_hi for _, _, gap in run.engine.state.facts.gaps] == [m.ts]
+    assert [gap.t_hi for _, _, gap in run.facts.gaps] == [m.ts]

@@ -31,9 +31,7 @@ def test_missing_frames_are_a_gap_between_their_neighbours(told: History, size: 
     missing = data.draw(st.integers(1, len(frames) - 2))
     run = folded(frames[:missing] + frames[missing + 1 :], correct=told.correct)
     before, after = frames[missing - 1].header, frames[missing + 1].header
-    found = [
-        (gap.t_lo, gap.t_hi, gap.lost) for _, _, gap in run.engine.state.facts.gaps if gap.reason.startswith("frames")
-    ]
+    found = [(gap.t_lo, gap.t_hi, gap.lost) for _, _, gap in run.facts.gaps if gap.reason.startswith("frames")]
     assert found == [(before.last_ts, after.first_ts, frames[missing].header.rows)]
     oracle = Reference(correct=told.correct)
     for event in told.recordings[0]:

@@ -46,7 +46,7 @@ def replay(trail: Path, address: KafkaAddress, *, frames: int | None = None) -> 
 
 def gaps(trail: Path) -> list[str]:
     """Return why there are gaps, of those that replay found."""
-    return [gap.reason for s in open_streams(trail) for _, _, gap in s.facts.gaps if gap.reason.startswith("frames")]
+    return [gap.reason for s in open_streams(trail) for _, _, gap in s.history.gaps if gap.reason.startswith("frames")]
 
 
 def doctor(trail: Path) -> str:

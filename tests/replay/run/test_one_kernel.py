@@ -111,5 +111,5 @@ def test_what_was_folded_by_other_rules_before_the_kernel_was_named_is_not_certa
     api.ingest(trail, traced(tmp_path, 2), covers=("alloc", "free"), kernel_release=release, **common)
     api.replay(trail)
     (stream,) = open_streams(trail)
-    found = [(gap.t_lo, gap.t_hi) for _, _, gap in stream.facts.gaps if gap.reason == OTHER_RULES]
+    found = [(gap.t_lo, gap.t_hi) for _, _, gap in stream.history.gaps if gap.reason == OTHER_RULES]
     assert found == [(1_000_000_000, 2_000_000_000)] * lost

@@ -80,7 +80,7 @@ def test_only_what_was_folded_of_others_is_needed(tmp_path: Path) -> None:
     report = replayed(tmp_path / "late", Held([*log, *new(2)], low=2))
     assert (names(tmp_path / "late"), report.refused, report.waiting) == (["r0", "r1", "new"], {}, {})
     (stream,) = open_streams(tmp_path / "late")
-    assert len([gap for _, _, gap in stream.facts.gaps if gap.lost]) == 1
+    assert len([gap for _, _, gap in stream.history.gaps if gap.lost]) == 1
 
 
 def test_frames_that_retention_removes_while_the_new_ones_come_are_asked_for_at_the_end(tmp_path: Path) -> None:
