@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pagetrail.queries.core.judgement import Attribute, Judgement, Reason
 from pagetrail.queries.core.runs import overlaps
 from pagetrail.replay.facts.clock import owner_clock
-from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import Facts
+from pagetrail.replay.facts.known import Stretches, once
 from pagetrail.schemas.linux.gfp import GFP_MOVABLE
 from pagetrail.schemas.linux.page_ext import OWNER
 from pagetrail.schemas.linux.releases import Either, gfp_agreed
@@ -69,11 +69,12 @@ def judge(
     reasons = np.zeros(runs.size, np.int32)
 
     def take(where: NDArray[np.bool_], attributes: int, reason: Reason) -> None:
-        lost[where] |= attributes
-        reasons[where] |= int(reason)
+        if where.any():
+            lost[where] |= attributes
+            reasons[where] |= int(reason)
 
     take(state == State.UNKNOWN, _ALL, Reason.UNKNOWN)
-    coverage = Coverage(facts.coverage)
+    coverage = once(facts, "stretches", lambda: Stretches(facts))
     complete = coverage.covers("alloc", begin, until) & coverage.covers("free", begin, until)
     take((owned | free) & ~complete, _ALL, Reason.NOT_COVERED)
     gap = _gap(facts, begin, until)
@@ -94,7 +95,7 @@ def judge(
         isolated &= coverage.covers("contig_range", begin, until)
     take(free & ~isolated, _STATE, Reason.ISOLATION)
     take(free & ~coverage.covers("hotplug", begin, until), _STATE, Reason.HOTPLUG)
-    take(free & (not page_owner_on(facts)), _STATE, Reason.BULK)
+    take(free & (not once(facts, "page_owner_on", lambda: page_owner_on(facts))), _STATE, Reason.BULK)
     inferred = records["evidence"] == Evidence.INFERRED
     take(inferred & (records["how"] == How.SPLIT_IMPLIED), _ORDER, Reason.INFERRED)
     derived = (
@@ -149,8 +150,10 @@ def _gfp_unsure(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
 
 
 def _bits(name: str, records: NDArray[np.void], facts: Facts) -> NDArray[np.int64]:
-    """Return the bit that the gfp flag *name* has in the mask of each record: recordings may have been read differently."""
-    bits = np.array([found.flags.get(name, 0) for found in facts.gfp_names()], np.int64)
+    """Return the bit that the gfp flag *name* has in the mask of each record, or in all; recordings may be read differently."""
+    bits = once(facts, name, lambda: np.array([found.flags.get(name, 0) for found in facts.gfp_names()], np.int64))
+    if bits.size == 1:
+        return bits
     return np.asarray(bits[facts.recording_at(records["evidence_ts"])])
 
 
@@ -186,19 +189,23 @@ def _gap(facts: Facts, begin: NDArray[np.int64], until: NDArray[np.int64]) -> ND
 
     A loss concerns all pages from its t_lo on: only evidence that begins after its t_hi is safe from it.
     """
-    reaches = gap_reaches(facts)
-    if not reaches.shape[0]:
+    if not facts.gaps:
         return np.full(begin.size, -1, np.int64)
+    high, earliest, first = once(facts, "gaps", lambda: _by_end(facts))
+    after = np.searchsorted(high, begin, side="left")
+    there = after < high.size
+    after = np.where(there, after, 0)
+    return np.where(there & (earliest[after] <= until), first[after], -1)
+
+
+def _by_end(facts: Facts) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return where each gap ends, in order; and of the gaps that end then or later, when the first begins, and which it is."""
+    reaches = gap_reaches(facts)
     by_end = np.argsort(reaches[:, 1], kind="stable")
     low, high = reaches[by_end].T
-    # the place of the gap that begins first, among this one and those that end later
     earliest = np.minimum.accumulate(low[::-1])[::-1]
     place = np.where(low == earliest, np.arange(low.size), low.size)
-    place = np.minimum.accumulate(place[::-1])[::-1]
-    after = np.searchsorted(high, begin, side="left")
-    there = after < low.size
-    after = np.where(there, after, 0)
-    return np.where(there & (earliest[after] <= until), by_end[place[after]], -1)
+    return high, earliest, by_end[np.minimum.accumulate(place[::-1])[::-1]]
 
 
 def gap_reaches(facts: Facts) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, cached_property, lru_cache
 from typing import Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -33,7 +34,7 @@ EVIDENCE_WORDS: Final = {int(e): e.name.lower() for e in Evidence}
 HOW_WORDS: Final = {int(h): h.name.lower().replace("_", " ") for h in How}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class JudgedRows:
     """n runs, how sure they are, and everything else that columns are made from.
 
@@ -67,17 +68,17 @@ class JudgedRows:
         """What is proven of each run: RECORD_DTYPE."""
         return self.rows.records
 
-    @property
+    @cached_property
     def owned(self) -> NDArray[np.bool_]:
         """Whether each run has an owner."""
         return np.asarray(self.records["state"] == State.OWNED)
 
-    @property
+    @cached_property
     def free(self) -> NDArray[np.bool_]:
         """Whether each run is free."""
         return np.asarray(self.records["state"] == State.FREE)
 
-    @property
+    @cached_property
     def proven(self) -> "View":
         """What is proven of each run."""
         return View(records=self.records, owned=self.owned, texts=self.texts, facts=self.facts)
@@ -93,6 +94,8 @@ class JudgedRows:
         """Return an attribute of the only zone that spans pages of each run, if it spans all of them; else null."""
         start, stop = self.rows.runs["pfn"], self.rows.runs["pfn"] + self.rows.runs["nr_pages"]
         zones = self.facts.zones
+        if not zones:
+            return pa.nulls(start.size, kind)
         which, touching = np.full(start.size, -1), np.zeros(start.size, np.int64)
         for index, zone in enumerate(zones):
             touching += (start < zone.stop_pfn) & (zone.start_pfn < stop)
@@ -177,6 +180,8 @@ def _gfp_flags(rows: JudgedRows) -> pa.Array:
 
 def _proven_ts_nsec(rows: JudgedRows) -> pa.Array:
     """Return null where page_owner stamped a page as early: it never stamped the allocation that was recorded."""
+    if not (rows.rows.kernel_row >= 0).any():
+        return _ts_nsec(rows.proven)
     stamped_so = (rows.rows.kernel_row >= 0) & (rows.kernel.records["state"] != State.UNKNOWN)
     unstamped = stamped_so & (rows.records["ts_nsec"] == ABSENT64)
     return pc.if_else(pa.array(unstamped), pa.scalar(None, pa.int64()), _ts_nsec(rows.proven))
@@ -214,10 +219,13 @@ def _free_text(name: str, array: str) -> Callable[[JudgedRows], pa.Array]:
 
 def _migrate_reason(rows: JudgedRows) -> pa.Array:
     """Return what the last dump says, or the record where no dump was later."""
-    return pc.coalesce(rows.said.number("migrate_reason"), rows.number("migrate_reason", rows.owned))
+    recorded = rows.number("migrate_reason", rows.owned)
+    return pc.coalesce(rows.said.number("migrate_reason"), recorded) if rows.said.found.size else recorded
 
 
 def _reason_names(reasons: pa.Array, names: Sequence[str]) -> pa.Array:
+    if reasons.null_count == len(reasons):
+        return pa.nulls(len(reasons), pa.utf8())
     known = pc.unique(reasons)
     words_of = [
         None if reason is None or reason < 0 else migrate_reason_name(reason, names) for reason in known.to_pylist()
@@ -330,13 +338,22 @@ ROW_SCHEMA: Final = pa.schema([pa.field(f.name, f.type, metadata={"doc": f.doc})
 
 def texts_of(columns: Collection[str]) -> frozenset[str]:
     """Return the arrays of ``Texts`` that *columns* of ``ROW_SCHEMA`` need."""
+    return _texts_of(tuple(columns))
+
+
+@lru_cache(16)
+def _texts_of(columns: tuple[str, ...]) -> frozenset[str]:
     return frozenset(name for column in columns for name in _FIELD[column].texts)
 
 
 def to_table(rows: JudgedRows, columns: Sequence[str] = ROW_SCHEMA.names) -> pa.Table:
     """Return *columns* of ``ROW_SCHEMA``, of judged runs."""
-    schema = pa.schema([ROW_SCHEMA.field(name) for name in columns])
-    return pa.table([_FIELD[name].make(rows) for name in columns], schema=schema)
+    return pa.table([_FIELD[name].make(rows) for name in columns], schema=_schema(tuple(columns)))
+
+
+@lru_cache(16)
+def _schema(columns: tuple[str, ...]) -> pa.Schema:
+    return pa.schema([ROW_SCHEMA.field(name) for name in columns])
 
 
 def unknown_records(size: int) -> NDArray[np.void]:
@@ -352,8 +369,13 @@ def unknown_records(size: int) -> NDArray[np.void]:
 
 def words(column: NDArray[np.int8], named: Mapping[int, str]) -> pa.Array:
     """Return the word of each code of a column: text."""
-    names = pa.array([named[code] for code in sorted(named)], pa.utf8())
-    return names.take(pa.array(np.searchsorted(np.array(sorted(named)), column)))
+    codes, names = _codes_and_names(tuple(named.items()))
+    return names.take(pa.array(np.searchsorted(codes, column)))
+
+
+@cache
+def _codes_and_names(named: tuple[tuple[int, str], ...]) -> tuple[NDArray[np.int64], pa.Array]:
+    return np.array([code for code, _ in sorted(named)]), pa.array([name for _, name in sorted(named)], pa.utf8())
 
 
 def _number(column: NDArray[np.generic], where: NDArray[np.bool_]) -> pa.Array:

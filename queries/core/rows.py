@@ -22,7 +22,7 @@ from pagetrail.queries.core.filters import (
 from pagetrail.queries.core.instant import Instant, Instants
 from pagetrail.queries.core.judgement import Judgement
 from pagetrail.queries.core.row_columns import ROW_SCHEMA, SAID, JudgedRows, texts_of, to_table, unknown_records
-from pagetrail.queries.core.runs import Rows, joined, split, unlisted
+from pagetrail.queries.core.runs import Rows, joined, row_holding, split, unlisted
 from pagetrail.queries.core.said import (
     SaidOf,
     heads_of_runs,
@@ -30,11 +30,13 @@ from pagetrail.queries.core.said import (
     said_at,
     said_of,
     said_texts,
+    says_anything,
     split_by_said,
 )
 from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.facts import Facts
+from pagetrail.replay.facts.known import once
 from pagetrail.schemas.owner import OPEN_END, RUN_DTYPE, State
 from pagetrail.schemas.structs import concatenated, taken
 
@@ -93,7 +95,8 @@ class _Reader:
         self._doubts = stream.doubts_at(at, asked.pfns)
         self._texts: Texts | None = None
         self._said_texts: pa.Array | None = None
-        self._asks_dumps = selected.asks_dumps or not SAID.isdisjoint(asked.columns)
+        asks_dumps = not SAID.isdisjoint(asked.columns) and says_anything(stream, at)
+        self._asks_dumps = selected.asks_dumps or asks_dumps
 
     def part(self, sections: PfnRanges | None) -> Iterator[pa.Table]:
         """Yield the rows of some sections, null: of all; at least one table."""
@@ -125,8 +128,7 @@ class _Reader:
         stream, pfns = self._stream, self._asked.pfns
         runs, records, kernel_row, kernel_records = both_views(runs, records)
         if self._asked.everything or pfns is not None:
-            there = sections_at(stream.facts, self._at, within_pages=sections)
-            runs, records, kernel_row = _with_unknown(stream.facts, there, runs, records, kernel_row, pfns)
+            runs, records, kernel_row = self._with_unknown(sections, runs, records, kernel_row)
         rows = Rows(runs=runs, records=records, kernel_row=kernel_row)
         near = self._doubts if sections is None else self._doubts[touching(self._doubts, sections)]
         at = Instants.of([self._at])
@@ -137,6 +139,20 @@ class _Reader:
             rows, judged = _cut(rows, judged, self._selected.ranges)
         return rows, kernel_records, judged
 
+    def _with_unknown(
+        self,
+        sections: PfnRanges | None,
+        runs: NDArray[np.void],
+        records: NDArray[np.void],
+        kernel_row: NDArray[np.int64],
+    ) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:
+        """Add rows of unknown state for pages that no row covers: see ``_with_unknown``."""
+        facts, pfns = self._stream.facts, self._asked.pfns
+        if pfns is not None and (row_holding(runs, np.asarray(pfns, np.int64)) >= 0).all():
+            return runs, records, kernel_row
+        there = sections_at(facts, self._at, within_pages=sections)
+        return _with_unknown(facts, there, runs, records, kernel_row, pfns)
+
     def _chosen(self, rows: Rows, texts: Texts) -> NDArray[np.int64]:
         """Return which runs are in the answer, as far as it does not depend on what dumps said."""
         if self._asked.pfns is not None:
@@ -145,6 +161,8 @@ class _Reader:
             chosen = np.arange(rows.runs.size)
         else:
             chosen = np.flatnonzero((rows.records["state"] == State.OWNED) | (rows.kernel_row >= 0))
+        if self._asked.filters == NO_FILTER:
+            return chosen
         return np.asarray(chosen[self._selected.keeps(taken(rows.records, chosen), texts)])
 
     def _with_said(self, rows: Rows, judged: Judgement) -> tuple[Rows, Judgement, SaidOf]:
@@ -152,9 +170,11 @@ class _Reader:
         if self._said_texts is None:
             self._said_texts = said_texts(self._stream, self._at)
         found = said_at(self._stream, self._at, rows.runs, rows.records, self._said_texts)
-        pieces, parent = split_by_said(rows.runs, rows.records, found)
-        rows, judged = rows.take(parent, pieces), judged.take(parent)
-        said = said_of(found, heads_of_runs(rows.runs, rows.records), rows.records)
+        said = nothing_said_of(rows.runs.size)
+        if found.found.size:
+            pieces, parent = split_by_said(rows.runs, rows.records, found)
+            rows, judged = rows.take(parent, pieces), judged.take(parent)
+            said = said_of(found, heads_of_runs(rows.runs, rows.records), rows.records)
         if not self._selected.asks_dumps:
             return rows, judged, said
         kept = np.flatnonzero(self._selected.keeps_said(said.text("cgroup"), said.number("block_migratetype")))
@@ -180,6 +200,8 @@ def both_views(
     *runs* and *records* are those of the store, by pfn in each view.
     """
     kernel = runs["kernel_view"] == 1
+    if not kernel.any():
+        return runs, records, np.full(runs.size, -1, np.int64), records
     listed = ~(kernel & (records["state"] == State.FREE))  # the others are stamps that no dump lists
     runs, records, kernel = taken(runs, listed), taken(records, listed), kernel[listed]
     return *_both_views(runs, records, kernel), records
@@ -194,7 +216,7 @@ class Doubts:
     rows
         DOUBT_DTYPE: the doubts of the pages that are asked for, and maybe others.
     borders
-        The pfns at which no runs are joined: the borders of zones.
+        The pfns at which no runs are joined: the borders of zones, sorted.
     edges
         The pfns at which runs are split, sorted: where a doubt or a zone begins or ends.
     """
@@ -206,9 +228,15 @@ class Doubts:
     @classmethod
     def of(cls, rows: NDArray[np.void], facts: Facts) -> "Doubts":
         """Return the doubts *rows* of a stream with these facts."""
-        borders = np.array([pfn for zone in facts.zones for pfn in (zone.start_pfn, zone.stop_pfn)], np.int64)
+        borders = once(facts, "borders", lambda: _borders(facts))
+        if not rows.size:
+            return cls(rows=rows, borders=borders, edges=borders)
         edges = np.unique(np.concatenate([rows["pfn"], rows["pfn"] + rows["nr_pages"], borders]))
         return cls(rows=rows, borders=borders, edges=edges)
+
+
+def _borders(facts: Facts) -> NDArray[np.int64]:
+    return np.unique(np.array([pfn for zone in facts.zones for pfn in (zone.start_pfn, zone.stop_pfn)], np.int64))
 
 
 def judged_rows(

@@ -116,6 +116,8 @@ def moved(runs: NDArray[np.void], shift: NDArray[np.int64]) -> NDArray[np.void]:
 
 def split(runs: NDArray[np.void], edges: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
     """Return *runs* split at each pfn of *edges* (sorted, without duplicates), and the run that each piece comes from."""
+    if not edges.size:
+        return runs, np.arange(runs.size)
     start, stop = runs["pfn"], runs["pfn"] + runs["nr_pages"]
     low, high = np.searchsorted(edges, start, side="right"), np.searchsorted(edges, stop, side="left")
     pieces = np.maximum(high - low, 0) + 1

@@ -2,8 +2,8 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -19,8 +19,10 @@ from pagetrail.queries.core.pieces import PIECE_DTYPE, is_whole, pieces_of, run_
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.as_of import facts_as_of
 from pagetrail.replay.facts.facts import Facts, from_plain, open_call_doubts
+from pagetrail.replay.facts.known import KnownFacts, once
 from pagetrail.replay.store import read as stored
-from pagetrail.replay.store.packed.unpack import At, runs_of
+from pagetrail.replay.store.packed.events import At
+from pagetrail.replay.store.packed.unpack import FileRows, runs_of, runs_of_page
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import NotFound
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
@@ -96,6 +98,10 @@ class Stream:
     """Only evidence up to this instant counts; null: all evidence."""
     _whole: "Stream | None" = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.facts, KnownFacts):
+            self.facts = KnownFacts.of(self.facts)
+
     @property
     def horizon(self) -> int:
         """Trace clock, ns, of the last event that was replayed and counts."""
@@ -152,12 +158,22 @@ class Stream:
 
     def opened(self, file: StoreFile) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """Open one of its files for reading: see ``replay.store.read.opened``. ``FILES_KEPT_OPEN`` of them stay open."""
+        return stored.used(self._hold(file), self.place.store, file.name)
+
+    @contextmanager
+    def reading(self, file: StoreFile) -> Iterator[tuple[duckdb.DuckDBPyConnection, FileRows]]:
+        """Open one of its files to read spans: see ``opened``."""
+        held = self._hold(file)
+        with stored.used(held, self.place.store, file.name) as db:
+            yield db, held.rows(db)
+
+    def _hold(self, file: StoreFile) -> stored.Held:
         held = stored.hold(self.place.store, file.name)
         self._recent.pop(file.name, None)
         self._recent[file.name] = held
         if len(self._recent) > FILES_KEPT_OPEN:
             del self._recent[next(iter(self._recent))]
-        return stored.opened(self.place.store, file.name)
+        return held
 
     def where(self, file: StoreFile) -> str:
         """Return the name of one of its files for messages."""
@@ -207,8 +223,8 @@ class Stream:
         asked = None if pfns is None else np.unique(np.asarray(pfns, np.int64))
         runs, records = self.spans(file, where, at=at) if asked is None else self._pieces_of(file, at, where, asked)
         order = np.lexsort((runs["pfn"], runs["kernel_view"]))
-        with self.opened(file) as db:
-            return taken(runs, order), taken(records, order), self._texts_of(db, file, texts)
+        runs, records = taken(runs, order), taken(records, order)
+        return runs, records, self._texts_of(file, records, frozenset(texts), few=asked is not None)
 
     def spans(
         self,
@@ -222,8 +238,7 @@ class Stream:
 
         *where* is a condition on the columns of ``ended_runs`` and ``open_runs``; with *at*, only spans that cover that instant.
         """
-        with self.opened(file) as db:
-            rows = stored.hold(self.place.store, file.name).rows(db)
+        with self.reading(file) as (db, rows):
             return runs_of(db, rows, tables=tables, where=where, at=None if at is None else _point(at))
 
     def holding_page(self, pfn: int) -> str:
@@ -238,8 +253,7 @@ class Stream:
         if not pfns.size:
             return self.spans(file, "false")
         if pfns.size <= _FEW_PAGES:
-            pages_of = " OR ".join(map(self.holding_page, pfns.tolist()))
-            runs, records = self.spans(file, f"{where} AND ({pages_of})", at=at)
+            runs, records = self._holding(file, at, pfns.tolist())
             if is_whole(runs, records).all():
                 return runs, records
         pages = self.facts.pages_per_section
@@ -251,15 +265,32 @@ class Stream:
         chosen = np.flatnonzero(np.isin(run_key(there), run_key(pieces_of(there, pfns))))
         return taken(runs, chosen), taken(records, chosen)
 
-    def _texts_of(self, db: duckdb.DuckDBPyConnection, file: StoreFile, wanted: Collection[str]) -> Texts:
-        return self.once("texts", file, frozenset(wanted), lambda: Texts.read(db, wanted)) if wanted else Texts()
+    def _holding(self, file: StoreFile, at: Instant, pfns: list[int]) -> tuple[NDArray[np.void], NDArray[np.void]]:
+        """Return the spans of a file that hold one of *pfns* at an instant, as ``spans`` does."""
+        if len(pfns) > 1:
+            return self.spans(file, " OR ".join(map(self.holding_page, pfns)), at=at)
+        pages, pfn = self.facts.pages_per_section, pfns[0]
+        with self.reading(file) as (db, rows):
+            return runs_of_page(db, rows, pfn, pfn // pages * pages, _point(at))
+
+    def _texts_of(self, file: StoreFile, records: NDArray[np.void], wanted: frozenset[str], *, few: bool) -> Texts:
+        """Return the texts that *records* need; of a *few*, only those, and their ids become those of the answer."""
+        if not wanted:
+            return Texts()
+        with self.reading(file) as (db, rows):
+            if few and records.size <= _FEW_PAGES:
+                return Texts.of_records(db, rows, records, wanted)
+            return self.once("texts", file, wanted, lambda: Texts.read(db, wanted))
 
     def once(self, kind: str, file: StoreFile, wanted: object, make: Callable[[], Kept]) -> Kept:
         """Return what *make* returns, or returned for the same *file* and *wanted* when this *kind* was asked for last.
 
         Questions often follow each other in one file of the store. One that was made again under the same name is another file.
         """
-        key = file.name, stored.hold(self.place.store, file.name).version, wanted
+        return self.kept(kind, (file.name, stored.hold(self.place.store, file.name).version, wanted), make)
+
+    def kept(self, kind: str, key: object, make: Callable[[], Kept]) -> Kept:
+        """Return what *make* returns, or returned for the same *key* when this *kind* was asked for last."""
         last = self._last.get(kind)
         if last is None or last[0] != key:
             last = self._last[kind] = key, make()
@@ -270,11 +301,11 @@ class Stream:
         """Return ranges of pages, [start, stop), in whole sections, which together are all: few rows cover *at* in each."""
         pages = self.facts.pages_per_section
         file = self.files[self.holding(at)]
-        with self.opened(file) as db:
+        with self.reading(file) as (db, of_file):
             row = db.execute("SELECT (SELECT count(*) FROM ended_runs) + (SELECT count(*) FROM open_runs)").fetchall()
             if row[0][0] <= ROWS_AT_ONCE:
                 return [(0, PFN_LIMIT)]
-            known = stored.hold(self.place.store, file.name).rows(db).events_until(db, _point(at))
+            known = of_file.events.until(db, _point(at))
             there = f"""SELECT pfn FROM ended_runs WHERE begin_event < {known:d} AND end_event >= {known:d}
                 UNION ALL SELECT pfn FROM open_runs WHERE begin_event < {known:d}"""
             found = db.execute(f"SELECT pfn // {pages:d}, count(*) FROM ({there}) GROUP BY 1 ORDER BY 1").fetchall()
@@ -316,7 +347,8 @@ class Stream:
         The range of a call (hotplug, alloc_contig_range) that is under way is in doubt. The facts, which are newer than files, tell
         which calls are; of those that returned behind the time of ``as_of``, the doubts that their return left.
         """
-        noticed, now = self.noticed(files, where, parameters), open_call_doubts(self.facts)
+        noticed = self.noticed(files, where, parameters)
+        now = once(self.facts, "open_calls", lambda: open_call_doubts(self.facts))
         return _joined([noticed, now, self._returned_later(files, where, parameters, now)])
 
     def noticed(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:

@@ -15,8 +15,7 @@ from pagetrail.queries.core.pieces import is_whole
 from pagetrail.queries.core.runs import overlaps
 from pagetrail.queries.core.said import SAID_DTYPE
 from pagetrail.queries.core.stream import Stream, fetched
-from pagetrail.replay.store import read as stored
-from pagetrail.replay.store.packed.unpack import arrays_of, index_of, unpacked
+from pagetrail.replay.store.packed.unpack import index_of, unpacked
 from pagetrail.replay.store.read import columns
 from pagetrail.schemas.owner import RECORD_DTYPE, RUN_DTYPE
 from pagetrail.schemas.store.names import StoreFile
@@ -93,7 +92,8 @@ def _pieces(
     pages, pair = stream.facts.pages_per_section, found.pair[rows]
     index, known = _index(stream, file, pfns), _events_until(stream, file, at)[pair]
     seqs, section = found.records["begin_seq"][rows], pfns[pair] // pages
-    of_index = _events(stream, file)["seq"][index["begin_event"]]
+    with stream.reading(file) as (db, rows_of):
+        of_index = rows_of.events.some(db, index["begin_event"])["seq"]
     some = np.flatnonzero(np.isin(of_index, seqs))
     some = some[np.argsort(of_index[some], kind="stable")]
     others = _unpacked(stream, file, index, some, some)
@@ -137,21 +137,12 @@ def _index(stream: Stream, file: StoreFile, pfns: NDArray[np.int64]) -> NDArray[
     return stream.once("index", file, (low, high), read)
 
 
-def _events(stream: Stream, file: StoreFile) -> dict[str, NDArray[np.int64]]:
-    """Return stream_seq and trace clock, ns, of the events of *file*."""
-
-    def read() -> dict[str, NDArray[np.int64]]:
-        with stream.opened(file) as db:
-            return arrays_of(fetched(db, "SELECT seq, ts FROM events ORDER BY rowid"))
-
-    return stream.once("events", file, None, read)
-
-
 def _events_until(stream: Stream, file: StoreFile, at: Instants) -> NDArray[np.int64]:
     """Return how many events of *file* happened up to each instant."""
     found = np.zeros(at.ts.size, np.int64)
-    for what, which, instants in _kinds(at):
-        found[which] = np.searchsorted(_events(stream, file)[what], instants, side="right")
+    with stream.reading(file) as (db, rows):
+        for what, which, instants in _kinds(at):
+            found[which] = rows.events.until_each(db, what, instants)
     return found
 
 
@@ -168,8 +159,7 @@ def _unpacked(
     if not rows.size:
         return _nothing()
     some = taken(index, rows)
-    with stream.opened(file) as db:
-        rows_of = stored.hold(stream.place.store, file.name).rows(db)
+    with stream.reading(file) as (db, rows_of):
         runs, records = unpacked(
             db, rows_of, {name: np.ascontiguousarray(some[name]) for name in some.dtype.names or ()}
         )
@@ -178,8 +168,8 @@ def _unpacked(
 
 def says_anything(stream: Stream, file: StoreFile) -> bool:
     """Return whether dumps said anything beside owners that *file* has."""
-    with stream.opened(file) as db:
-        return bool(db.execute("SELECT EXISTS (FROM said)").fetchall()[0][0])
+    with stream.reading(file) as (_, rows):
+        return bool(rows.says)
 
 
 def said_of_pairs(

@@ -67,7 +67,7 @@ def owners_at(stream: Stream, pfns: Sequence[int], at: Instant) -> pa.Table:
     ends = starts + found["nr_pages"].to_numpy()
     row = np.searchsorted(starts, asked, side="right") - 1
     inside = (row >= 0) & (asked < ends[np.maximum(row, 0)]) if starts.size else np.zeros(asked.size, np.bool_)
-    pairs = Pairs.of(stream, asked, Instants.of([at] * asked.size))
+    pairs = Pairs(pfns=asked, at=Instants.of([at] * asked.size), files=np.full(asked.size, stream.holding(at)))
     with closing(Proofs(stream)) as proofs:
         return _answer(stream, pairs, found, np.where(inside, row, -1), proofs, ANSWER_SCHEMA.names)
 
@@ -129,7 +129,11 @@ def _answer(
         made |= zip(names, _proven(proofs, pairs.pfns, taken), strict=True)
     if "page_ext" in columns:
         made["page_ext"] = page_values_of(stream, pairs)
-    schema = pa.schema([ANSWER_SCHEMA.field(name) for name in columns])
+    schema = (
+        ANSWER_SCHEMA
+        if len(columns) == len(ANSWER_COLUMNS)
+        else pa.schema([ANSWER_SCHEMA.field(name) for name in columns])
+    )
     return pa.table([made[name] for name in columns], schema=schema)
 
 
@@ -147,5 +151,5 @@ def _proven(proofs: Proofs, pfns: NDArray[np.int64], taken: pa.Table) -> list[pa
     seqs[known] = spans["begin_seq"]
     began = proofs.events(seqs)
     evidence = began.copy()
-    evidence[known] = proofs.evidence(spans)
+    evidence[known] = proofs.evidence(spans, began[known])
     return [*proofs.columns(began), *proofs.columns(evidence)]

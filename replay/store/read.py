@@ -79,9 +79,15 @@ def opened(store: Store, name: str) -> Iterator[duckdb.DuckDBPyConnection]:
     SegmentGone
         It no longer exists.
     """
-    file = hold(store, name)  # detached when the last reference is gone
+    with used(hold(store, name), store, name) as db:  # detached when the last reference is gone
+        yield db
+
+
+@contextmanager
+def used(held: Held, store: Store, name: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Read a file that is held; for errors, see ``opened``."""
     try:
-        with file.connection() as db:
+        with held.connection() as db:
             yield db
     except _DAMAGE as error:
         _HELD.pop(store.where(name), None)  # so that a repaired file is opened again
