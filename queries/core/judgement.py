@@ -130,7 +130,7 @@ class Judgement:
         place[given] = np.arange(given.size)
         return pa.concat_arrays([texts, _EMPTY]).take(pa.array(place))
 
-    def take(self, which: NDArray[np.int64]) -> "Judgement":
+    def take(self, which: NDArray[np.int64] | slice) -> "Judgement":
         """Return the judgement of rows *which*."""
         return Judgement(
             lost=self.lost[which], reasons=self.reasons[which], gap=self.gap[which], doubt=self.doubt[which],

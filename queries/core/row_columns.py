@@ -59,9 +59,8 @@ class JudgedRows:
         """Return the runs from *first* on, before *stop*."""
         if first == 0 and stop >= self.rows.runs.size:
             return self
-        which = np.arange(first, min(stop, self.rows.runs.size))
-        rows, judged = self.rows.take(which, self.rows.runs[first:stop]), self.judged.take(which)
-        return replace(self, rows=rows, judged=judged, said=self.said.take(which))
+        part = slice(first, stop)
+        return replace(self, rows=self.rows.part(part), judged=self.judged.take(part), said=self.said.take(part))
 
     @property
     def records(self) -> NDArray[np.void]:

@@ -103,7 +103,8 @@ class _Reader:
         runs, records, texts = self._read(sections)
         rows, kernel_records, judged = self._judged(runs, records, sections)
         chosen = self._chosen(rows, texts)
-        rows, judged = rows.take(chosen, taken(rows.runs, chosen)), judged.take(chosen)
+        if chosen.size < rows.runs.size:
+            rows, judged = rows.take(chosen, taken(rows.runs, chosen)), judged.take(chosen)
         said = nothing_said_of(chosen.size)
         if self._asks_dumps:
             rows, judged, said = self._with_said(rows, judged)
@@ -117,7 +118,9 @@ class _Reader:
         """Return what the store has of some sections, and the texts of its ids, which are read with the first part."""
         pfns = None if self._asked.pfns is None else sorted(set(self._asked.pfns))
         wanted = texts_of(self._asked.columns) | self._selected.texts if self._texts is None else ()
-        runs, records, read = self._stream.rows_at(self._at, pfns, sections=sections, texts=wanted)
+        runs, records, read = self._stream.rows_at(
+            self._at, pfns, sections=sections, texts=wanted, owned=not self._asked.everything
+        )
         self._texts = read if self._texts is None else self._texts
         return runs, records, self._texts
 
@@ -247,7 +250,8 @@ def judged_rows(
     *at* has the instant of each question. The kernel's records are those given, and at most one behind them.
     """
     pieces, parent = split(rows.runs, doubts.edges)
-    rows = rows.take(parent, pieces)
+    if parent.size > rows.runs.size:
+        rows = rows.take(parent, pieces)
     then = rows.instants(at)
     judged = judge(rows.runs, rows.records, rows.kernel_row >= 0, then.ts, facts, doubts.rows)
     silent = unlisted(rows.runs["pfn"], rows.records, then, facts, doubts.rows) & (rows.kernel_row < 0)

@@ -43,6 +43,13 @@ class Rows:
         question = None if self.question is None else self.question[which]
         return Rows(runs=runs, records=taken(self.records, which), kernel_row=self.kernel_row[which], question=question)
 
+    def part(self, which: slice) -> "Rows":
+        """Return a part of the rows."""
+        question = None if self.question is None else self.question[which]
+        return Rows(
+            runs=self.runs[which], records=self.records[which], kernel_row=self.kernel_row[which], question=question
+        )
+
     @classmethod
     def together(cls, parts: "Sequence[Rows]") -> "Rows":
         """Return the rows of all *parts*, one after another; they answer several questions."""
@@ -149,13 +156,17 @@ def joined(
     if rows.question is not None:
         same &= rows.question[1:] == rows.question[:-1]
     same &= runs["generation"][1:] == runs["generation"][:-1]
-    same &= rows.records[1:] == rows.records[:-1]
+    same &= rows.records["begin_seq"][1:] == rows.records["begin_seq"][:-1]
+    likely = np.flatnonzero(same)
+    same[likely] = taken(rows.records, likely + 1) == taken(rows.records, likely)
     viewed = rows.kernel_row >= 0
     same &= viewed[1:] == viewed[:-1]
     both = np.flatnonzero(same & viewed[1:])
     same[both] = kernel_records[rows.kernel_row[both + 1]] == kernel_records[rows.kernel_row[both]]
     alike = np.flatnonzero(same)
     same[alike] = judged.alike(alike, alike + 1)
+    if not same.any():
+        return rows, judged
     first = np.flatnonzero(np.concatenate([[True], ~same]))
     found = taken(runs, first)
     found["nr_pages"] = np.add.reduceat(runs["nr_pages"], first)

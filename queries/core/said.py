@@ -51,7 +51,7 @@ class SaidOf:
     index: NDArray[np.int64]
     texts: pa.Array
 
-    def take(self, which: NDArray[np.int64]) -> "SaidOf":
+    def take(self, which: NDArray[np.int64] | slice) -> "SaidOf":
         """Return what is said of the runs *which*."""
         return SaidOf(found=self.found, index=self.index[which], texts=self.texts)
 

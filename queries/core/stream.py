@@ -22,7 +22,7 @@ from pagetrail.replay.facts.facts import Facts, from_plain, open_call_doubts
 from pagetrail.replay.facts.known import KnownFacts, once
 from pagetrail.replay.store import read as stored
 from pagetrail.replay.store.packed.events import At
-from pagetrail.replay.store.packed.unpack import FileRows, runs_of, runs_of_page
+from pagetrail.replay.store.packed.unpack import FileRows, owned_runs_of, runs_of, runs_of_page
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import NotFound
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
@@ -33,7 +33,7 @@ from pagetrail.schemas.times import as_text
 
 Kept = TypeVar("Kept")
 
-ROWS_AT_ONCE: Final = 1 << 16
+ROWS_AT_ONCE: Final = 1 << 17
 """Rows of an instant that a question reads at once, or those of one section: each takes half a kilobyte on its way."""
 
 FILES_KEPT_OPEN: Final = 32
@@ -209,11 +209,13 @@ class Stream:
         *,
         sections: NDArray[np.int64] | None = None,
         texts: Collection[str] = (),
+        owned: bool = False,
     ) -> tuple[NDArray[np.void], NDArray[np.void], Texts]:
         """Return the spans that cover *at*, by (kernel_view, pfn): runs, records, and *texts*: those arrays of ``Texts``.
 
         With *pfns*, return rows that contain one of these pages, all other pieces of the same records, and the kernel's own
-        records of them. With *sections*, (n, 2) ranges of pages, return the rows that begin in one of these whole sections.
+        records of them. With *sections*, (n, 2) ranges of pages, return the rows that begin in one of these whole sections. With
+        *owned*, return only rows that are owned, if the file has no records of the kernel's own.
         """
         file = self.files[self.holding(at)]
         where = "true"
@@ -221,6 +223,11 @@ class Stream:
             ranges = [f"(pfn >= {start:d} AND pfn < {stop:d})" for start, stop in sections.tolist()]
             where = f"({' OR '.join(ranges) or 'false'})"
         asked = None if pfns is None else np.unique(np.asarray(pfns, np.int64))
+        if asked is None and owned:
+            with self.reading(file) as (db, rows):
+                if not rows.has_views:
+                    runs, records = owned_runs_of(db, rows, where, _point(at))
+                    return runs, records, self._texts_of(file, records, frozenset(texts), few=False)
         runs, records = self.spans(file, where, at=at) if asked is None else self._pieces_of(file, at, where, asked)
         order = np.lexsort((runs["pfn"], runs["kernel_view"]))
         runs, records = taken(runs, order), taken(records, order)

@@ -131,6 +131,12 @@ class FileEvents:
         places = np.searchsorted(rising, numbers)
         return {name: column[places] for name, column in found.items()}
 
+    def column(self, db: duckdb.DuckDBPyConnection, name: str, numbers: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Return a column of the events with these numbers: see ``some``."""
+        if numbers.size >= _MANY and self.size * _EVENT_BYTES <= _KEPT_BYTES:
+            return _KEPT.of(self, db, name)[numbers]
+        return self.some(db, numbers)[name]
+
     def _narrowed(self, db: duckdb.DuckDBPyConnection, at: At, width: int) -> tuple[int, int]:
         """Return the least and the most events up to a point, not more than *width* apart."""
         seen, when = self._seen, _PLACE[at.what]

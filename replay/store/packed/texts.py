@@ -18,7 +18,7 @@ _KEPT: Final = {"comms": 1 << 12, "stacks": 1 << 9}
 """Texts of each table that are remembered. A stack is half a kilobyte."""
 
 
-class FileTexts:
+class TextsById:
     """Looks up texts of a file, and remembers the last ones."""
 
     def __init__(self) -> None:

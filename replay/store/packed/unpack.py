@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from pagetrail.replay.store.packed.columns import Columns, absent_of, arrays_of
 from pagetrail.replay.store.packed.events import At, FileEvents
-from pagetrail.replay.store.packed.texts import FileTexts
+from pagetrail.replay.store.packed.texts import TextsById
 from pagetrail.replay.store.prepared import rows_of
-from pagetrail.schemas.owner import ABSENT64, ENDED_RUN_DTYPE, OPEN_END, RECORD_DTYPE, RUN_DTYPE
+from pagetrail.schemas.owner import ABSENT64, ENDED_RUN_DTYPE, OPEN_END, RECORD_DTYPE, RUN_DTYPE, State
 from pagetrail.schemas.store.tables import arrow_schema
+from pagetrail.schemas.structs import whole
 
 _RUN_COLUMNS: Final = "pfn, nr_pages, begin_event, generation, kernel_view"
 _OF_RUNS: Final = frozenset(RUN_DTYPE.names or ())
@@ -53,12 +54,25 @@ class FileRows:
         Whether dumps said anything beside owners.
     texts
         The texts.
+    alike, differing
+        RECORD_DTYPE: a record with what all records of the file have in common; and the fields of acts and owners that differ.
     """
 
     def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
         self.acts, self.owners = _by_id(db, "acts"), _by_id(db, "owners")
         size, self.says, self.has_views, self.most_pages = db.execute(_ABOUT).fetchall()[0]
-        self.events, self.texts = FileEvents(size), FileTexts()
+        self.events, self.texts = FileEvents(size), TextsById()
+        self.alike = np.zeros(1, RECORD_DTYPE)
+        self.differing = {
+            name
+            for columns in (self.acts, self.owners)
+            for name, column in columns.items()
+            if (column != column[0]).any()
+        }
+        for name, column in (*self.acts.items(), *self.owners.items()):
+            self.alike[name] = column[0]
+        for name in ("ts_nsec", "free_ts_nsec", "src_pfn"):
+            self.alike[name] = ABSENT64
 
 
 def runs_of(
@@ -78,6 +92,19 @@ def runs_of(
     found = [_index(db, table, where, known) for table in ("spans", "live") if table in tables]
     index = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     return unpacked(db, rows, index)
+
+
+def owned_runs_of(
+    db: duckdb.DuckDBPyConnection, rows: FileRows, where: str, at: At
+) -> tuple[NDArray[np.void], NDArray[np.void]]:
+    """Return the spans of ``runs_of`` that are owned, by pfn, of a file without runs of the kernel's own view."""
+    known = rows.events.until(db, at)
+    found = [_index(db, table, where, known) for table in ("spans", "live")]
+    index = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    act = rows.events.column(db, "act", index["begin_event"])
+    owned = np.flatnonzero(rows.acts["state"][act] == State.OWNED)
+    order = owned[np.argsort(index["pfn"][owned], kind="stable")]
+    return unpacked(db, rows, {name: column[order] for name, column in index.items()})
 
 
 def runs_of_page(
@@ -146,17 +173,17 @@ def span_table(runs: NDArray[np.void], records: NDArray[np.void]) -> pa.Table:
 
 def _records(db: duckdb.DuckDBPyConnection, rows: FileRows, begun: Columns, pfn: NDArray[np.int64]) -> NDArray[np.void]:
     """Return the records of spans of which each began with one of these events."""
-    records = np.zeros(pfn.size, RECORD_DTYPE)
+    records = np.empty(pfn.size, RECORD_DTYPE)
+    whole(records)[:] = whole(rows.alike)
     for of, columns in ((begun["act"], rows.acts), (begun["owner"], rows.owners)):
         for name, column in columns.items():
-            records[name] = column[of]
+            if name in rows.differing:
+                records[name] = column[of]
     ts = begun["ts"]
     records["begin_seq"], records["begin_ts"], records["evidence_ts"] = begun["seq"], ts, ts
     records["alloc_ts"] = np.where(begun["age"] == ABSENT64, ABSENT64, ts - begun["age"])
     order = np.maximum(records["order"], 0).astype(np.int64)
     records["block_pfn"] = pfn >> order << order
-    for name in ("ts_nsec", "free_ts_nsec", "src_pfn"):
-        records[name] = ABSENT64
     detailed = np.flatnonzero(begun["detail"] >= 0)
     if detailed.size:
         _add_details(records, detailed, _details(db, begun["detail"][detailed]))
