@@ -1,8 +1,8 @@
 """Runs of pages: split where pages come to differ, and joined where they do not."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from pagetrail.queries.core.judgement import Judgement
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.schemas.owner import DOUBT_BASELINE, OPEN_END, State
 from pagetrail.schemas.structs import concatenated, copied, taken
+
+Columns: TypeAlias = NDArray[np.void] | Mapping[str, NDArray[Any]]
+"""Columns by name."""
 
 _RANGE_DTYPE: Final = np.dtype([("pfn", np.int64), ("nr_pages", np.int64)])
 
@@ -173,7 +176,7 @@ def joined(
     return rows.take(first, found), judged.take(first)
 
 
-def overlaps(runs: NDArray[np.void], others: NDArray[np.void]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def overlaps(runs: Columns, others: Columns) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield (index of a run, index of another) for each two that have a page in common, some at a time, each once.
 
     Both have ``pfn`` and ``nr_pages``, in any order. Of two that overlap, one begins within the other.
@@ -183,16 +186,16 @@ def overlaps(runs: NDArray[np.void], others: NDArray[np.void]) -> Iterator[tuple
     order = np.argsort(other_start, kind="stable")
     begins = other_start[order]
     low, high = np.searchsorted(begins, start, side="left"), np.searchsorted(begins, stop, side="left")
-    for row, place in _slices(low, high):
+    for row, place in slices(low, high):
         yield row, order[place]
     order = np.argsort(start, kind="stable")
     begins = start[order]
     low, high = np.searchsorted(begins, other_start, side="right"), np.searchsorted(begins, other_stop, side="left")
-    for other, place in _slices(low, high):
+    for other, place in slices(low, high):
         yield order[place], other
 
 
-def _slices(low: NDArray[np.int64], high: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def slices(low: NDArray[np.int64], high: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield (slice, place) for each place in the slices [low, high), ``_AT_ONCE`` at a time."""
     ends = np.cumsum(np.maximum(high - low, 0))
     total = int(ends[-1]) if ends.size else 0

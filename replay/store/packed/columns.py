@@ -19,6 +19,10 @@ def arrays_of(rows: pa.Table) -> Columns:
     found = {}
     for name in rows.column_names:
         column = rows[name].combine_chunks()
+        if column.null_count == len(column) > 0:
+            kind = np.dtype(column.type.to_pandas_dtype())
+            found[name] = np.broadcast_to(np.array(absent_of(name, kind), kind), len(column))
+            continue
         if column.null_count:
             kind = column.type.to_pandas_dtype()
             column = column.fill_null(absent_of(name, np.dtype(kind)))

@@ -116,7 +116,10 @@ class FileEvents:
         """Return how many events happened up to each of some points: see ``At``."""
         if values.size <= _FEW:
             return np.array([self.until(db, At(what=what, value=value)) for value in values.tolist()], np.int64)
-        return np.searchsorted(_KEPT.of(self, db, what), values, side="right").astype(np.int64)
+        order = np.argsort(values, kind="stable")
+        found = np.zeros(values.size, np.int64)
+        found[order] = np.searchsorted(_KEPT.of(self, db, what), values[order], side="right")
+        return found
 
     def some(self, db: duckdb.DuckDBPyConnection, numbers: NDArray[np.int32]) -> Columns:
         """Return the columns of the events with these numbers, one each."""

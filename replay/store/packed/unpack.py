@@ -12,7 +12,7 @@ from pagetrail.replay.store.packed.columns import Columns, absent_of, arrays_of
 from pagetrail.replay.store.packed.events import At, FileEvents
 from pagetrail.replay.store.packed.texts import TextsById
 from pagetrail.replay.store.prepared import rows_of
-from pagetrail.schemas.owner import ABSENT64, ENDED_RUN_DTYPE, OPEN_END, RECORD_DTYPE, RUN_DTYPE, State
+from pagetrail.schemas.owner import ABSENT64, OPEN_END, RECORD_DTYPE, RUN_DTYPE, State
 from pagetrail.schemas.store.tables import arrow_schema
 from pagetrail.schemas.structs import whole
 
@@ -127,13 +127,17 @@ def runs_of_page(
     return unpacked(db, rows, columns | {"end_event": np.full(len(there), -1)})
 
 
-def index_of(db: duckdb.DuckDBPyConnection, where: str) -> NDArray[np.void]:
-    """Return the runs of a file, those that ended and then the open ones: ENDED_RUN_DTYPE; see ``runs_of``."""
-    found = [_index(db, table, where, None) for table in ("spans", "live")]
-    index = np.zeros(sum(part["pfn"].size for part in found), ENDED_RUN_DTYPE)
-    for name in ENDED_RUN_DTYPE.names or ():
-        index[name] = np.concatenate([part[name] for part in found])
-    return index
+def index_of(db: duckdb.DuckDBPyConnection, rows: FileRows, table: str, where: str) -> Columns:
+    """Return the runs of "spans", which ended, or "live", which are open (end_event -1): the columns of ``ended_runs``."""
+    constant = ({} if rows.has_views else {"kernel_view": np.int8(0)}) | (
+        {} if rows.most_pages > 1 else {"nr_pages": np.int32(1)}
+    )
+    names = [name for name in _OF_INDEX if name not in constant and (table == "spans" or name != "end_event")]
+    query = f"SELECT {', '.join(names)} FROM {'ended_runs' if table == 'spans' else 'open_runs'} WHERE {where}"
+    found = arrays_of(db.sql(query).to_arrow_table())
+    if table != "spans":
+        constant["end_event"] = np.int32(-1)
+    return found | {name: np.broadcast_to(value, found["pfn"].size) for name, value in constant.items()}
 
 
 def unpacked(
