@@ -261,7 +261,9 @@ class Stream:
             return self.spans(file, "false")
         if pfns.size <= _FEW_PAGES:
             runs, records = self._holding(file, at, pfns.tolist())
-            if is_whole(runs, records).all():
+            with self.reading(file) as (_, rows):
+                views = rows.has_views
+            if is_whole(runs, records, views=views).all():
                 return runs, records
         pages = self.facts.pages_per_section
         low, high = int(pfns[0]) // pages * pages, (int(pfns[-1]) // pages + 1) * pages

@@ -73,14 +73,14 @@ def sums_of(stream: Stream, parts: Iterable[pa.Table]) -> pa.Table:
     """Return the sums of parts of a stream's pages, which are in the order of their pfn."""
     sums: list[pa.Table] = []
     for owned in _whole_blocks(parts):
-        sums.append(_added_up(owned, page_bytes(stream)))
+        sums.append(added_up(owned, page_bytes(stream)))
         if len(sums) == _SUMS_AT_ONCE:
             sums = [together(sums).drop_columns("streams")]
     return together(sums).drop_columns("streams")
 
 
-def _added_up(owned: pa.Table, page_size: int) -> pa.Table:
-    """Return the sums of runs by their key, in no order."""
+def added_up(owned: pa.Table, page_size: int) -> pa.Table:
+    """Return the sums of runs by key, comm and tgid, in no order; *page_size* in bytes."""
     columns = {name: owned[name].combine_chunks() for name in owned.column_names}
     group, first = groups_of([columns[name] for name in _GROUPS])
     order = np.argsort(group, kind="stable")

@@ -99,7 +99,8 @@ def with_pieces(stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: In
 
     These are the other pieces of the same records in the same section, and the kernel's own records of any of their pages.
     """
-    parts = np.flatnonzero(~is_whole(found.runs, found.records))
+    with stream.reading(file) as (_, rows):
+        parts = np.flatnonzero(~is_whole(found.runs, found.records, views=rows.has_views))
     if not parts.size:
         return found
     pieces = _unique(together([found, _pieces(stream, file, pfns, at, found, parts)]))
