@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -47,22 +48,27 @@ _DOUBT_ORDER: Final = ("seq", "pfn", "from_ts", "reason", "nr_pages", "to_ts", "
 """The order of doubts in answers: by these fields, the first one before all."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Piece:
     """One file of the chain, and its table ``meta``."""
 
     file: StoreFile
     meta: dict[str, str]
 
-    @property
+    @cached_property
     def first_ts(self) -> int:
         """Trace clock of its first event, ns."""
         return int(self.meta["first_ts"])
 
-    @property
+    @cached_property
     def last_ts(self) -> int:
         """Trace clock of its last event, ns."""
         return int(self.meta["last_ts"])
+
+    @cached_property
+    def doubts_reach_back_to(self) -> int:
+        """Trace clock, ns, of the first instant that its doubts bear on; OPEN_END: it has none."""
+        return int(self.meta["doubts_reach_back_to"])
 
 
 @dataclass(slots=True)
@@ -113,7 +119,11 @@ class Stream:
             return self
         at = parse_instant(text, self.facts, self.horizon)
         files = self.files[: self.holding(at) + 1]
-        facts = facts_as_of(self.facts, at.ts, at.seq)
+        facts = self.kept(
+            "as_of",
+            (at, self.believed, self.newest.file),
+            lambda: KnownFacts.of(facts_as_of(self.facts, at.ts, at.seq)),
+        )
         return dataclasses.replace(self, files=files, facts=facts, believed=at, _whole=self)
 
     def when_sealed(self, file: StoreFile) -> "Stream":
@@ -333,7 +343,7 @@ class Stream:
         """
         first = self.holding(at)
         files = [file for file in self.files[:first] if self.casts_lasting_doubts(file)]
-        files += [f for f in self.files[first:] if int(self.piece(f).meta["doubts_reach_back_to"]) <= at.ts]
+        files += [f for f in self.files[first:] if self.piece(f).doubts_reach_back_to <= at.ts]
         where, pages = "from_ts <= $ts AND to_ts >= $ts", self.facts.pages_per_section
         if pfns and pages:
             low, high = min(pfns) // pages * pages, (max(pfns) // pages + 1) * pages
@@ -348,7 +358,7 @@ class Stream:
 
     def casting(self) -> list[StoreFile]:
         """Return the files that have doubts."""
-        return [file for file in self.files if int(self.piece(file).meta["doubts_reach_back_to"]) != OPEN_END]
+        return [file for file in self.files if self.piece(file).doubts_reach_back_to != OPEN_END]
 
     def doubts(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
         """Return the doubts of *files* for which *where* holds, as far as they are known: DOUBT_DTYPE, in a fixed order.
