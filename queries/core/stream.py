@@ -367,7 +367,7 @@ class Stream:
         which calls are; of those that returned behind the time of ``as_of``, the doubts that their return left.
         """
         noticed = self.noticed(files, where, parameters)
-        now = once(self.facts, "open_calls", lambda: open_call_doubts(self.facts))
+        now = once(self.facts, "open_calls", lambda: open_call_doubts(self.facts)).copy()
         return _joined([noticed, now, self._returned_later(files, where, parameters, now)])
 
     def noticed(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
