@@ -113,6 +113,8 @@ class Judgement:
 
     def uncertain(self) -> pa.Array:
         """Return which attributes of each row are not certain: lists of names."""
+        if self.lost.size == 1:
+            return _NAMES.slice(int(self.lost[0]), 1)
         return _NAMES.take(pa.array(self.lost))
 
     def why(self) -> pa.Array:

@@ -91,10 +91,10 @@ class JudgedRows:
 
     def of_zone(self, name: str, kind: pa.DataType) -> pa.Array:
         """Return an attribute of the only zone that spans pages of each run, if it spans all of them; else null."""
-        start, stop = self.rows.runs["pfn"], self.rows.runs["pfn"] + self.rows.runs["nr_pages"]
         zones = self.facts.zones
         if not zones:
-            return pa.nulls(start.size, kind)
+            return pa.nulls(self.rows.runs.size, kind)
+        start, stop = self.rows.runs["pfn"], self.rows.runs["pfn"] + self.rows.runs["nr_pages"]
         which, touching = np.full(start.size, -1), np.zeros(start.size, np.int64)
         for index, zone in enumerate(zones):
             touching += (start < zone.stop_pfn) & (zone.start_pfn < stop)
@@ -152,14 +152,14 @@ OWNER_FIELDS: Final[tuple[Field[View], ...]] = (
     ),
     Field(
         "comm", pa.utf8(), "command name of the owner; advisory",
-        lambda v: v.texts.comms.take(_index(v.records["comm"], v.owned)), ("comms",),
+        lambda v: _text(v.texts.comms, v.records["comm"], v.owned), ("comms",),
     ),
     Field("gfp_mask", pa.int64(), "gfp_t of the allocation", lambda v: v.number("gfp_mask")),
     Field("migratetype", pa.int8(), "MIGRATE_* of the allocation", lambda v: v.number("migratetype")),
     Field("ts_nsec", pa.int64(), "ns, page_owner's clock: when the owner allocated", _ts_nsec),
     Field(
         "stack", pa.utf8(), "stack of the allocation, canonical: innermost first, a frame a line",
-        lambda v: v.texts.frames.take(_index(v.records["stack"], v.owned)), ("frames",),
+        lambda v: _text(v.texts.frames, v.records["stack"], v.owned), ("frames",),
     ),
 )  # fmt: skip
 """The columns of each view."""
@@ -169,6 +169,8 @@ KERNEL_SAYS: Final = pa.struct([pa.field(field.name, field.type) for field in OW
 
 def _gfp_flags(rows: JudgedRows) -> pa.Array:
     names, where = rows.facts.gfp_names(), rows.facts.recording_at(rows.records["evidence_ts"])
+    if not rows.owned.any():
+        return pa.nulls(rows.owned.size, pa.utf8())
     masks = np.where(rows.owned, rows.records["gfp_mask"], ABSENT64)
     known, places = np.unique(masks, return_inverse=True)
     both, places = np.unique(places * len(names) + where, return_inverse=True)
@@ -213,7 +215,7 @@ def _of_free(name: str) -> Callable[[JudgedRows], pa.Array]:
 
 
 def _free_text(name: str, array: str) -> Callable[[JudgedRows], pa.Array]:
-    return lambda rows: getattr(rows.texts, array).take(_index(rows.records[name], rows.free))
+    return lambda rows: _text(getattr(rows.texts, array), rows.records[name], rows.free)
 
 
 def _migrate_reason(rows: JudgedRows) -> pa.Array:
@@ -253,7 +255,7 @@ ROW_FIELDS: Final[tuple[Field[JudgedRows], ...]] = (
     ),
     Field(
         "stack_id", pa.int64(), "64-bit id of the stack, the same on every host",
-        lambda r: r.texts.stack_ids.take(_index(r.records["stack"], r.owned)), ("stack_ids",),
+        lambda r: _text(r.texts.stack_ids, r.records["stack"], r.owned), ("stack_ids",),
     ),
     Field("block_pfn", pa.int64(), "first page of the block", _known("block_pfn")),
     Field(
@@ -368,6 +370,8 @@ def unknown_records(size: int) -> NDArray[np.void]:
 
 def words(column: NDArray[np.int8], named: Mapping[int, str]) -> pa.Array:
     """Return the word of each code of a column: text."""
+    if column.size == 1:
+        return pa.array([named[int(column[0])]], pa.utf8())
     codes, names = _codes_and_names(tuple(named.items()))
     return names.take(pa.array(np.searchsorted(codes, column)))
 
@@ -378,11 +382,17 @@ def _codes_and_names(named: tuple[tuple[int, str], ...]) -> tuple[NDArray[np.int
 
 
 def _number(column: NDArray[np.generic], where: NDArray[np.bool_]) -> pa.Array:
+    if not where.any():
+        return pa.nulls(where.size, pa.from_numpy_dtype(column.dtype))
     return pa.array(np.ascontiguousarray(column), mask=~where | (column == _absent_of(column.dtype)))
 
 
-def _index(column: NDArray[np.int32], where: NDArray[np.bool_]) -> pa.Array:
-    return pa.array(np.ascontiguousarray(column), mask=~where | (column < 0))
+def _text(texts: pa.Array, ids: NDArray[np.int32], where: NDArray[np.bool_]) -> pa.Array:
+    """Return the texts of some ids; null where there is none, and where *where* is false."""
+    there = where & (ids >= 0)
+    if not there.any() and texts.type != pa.null():
+        return pa.nulls(ids.size, texts.type)
+    return texts.take(pa.array(np.ascontiguousarray(ids), mask=~there))
 
 
 def _absent_of(dtype: np.dtype[np.generic]) -> int:

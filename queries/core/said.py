@@ -96,8 +96,7 @@ def said_texts(stream: Stream, at: Instant) -> pa.Array:
 
 def says_anything(stream: Stream, at: Instant) -> bool:
     """Return whether dumps said anything beside owners, as far as the file says that answers for an instant."""
-    with stream.reading(stream.files[stream.holding(at)]) as (_, rows):
-        return bool(rows.says)
+    return stream.about(stream.files[stream.holding(at)]).says
 
 
 def said_texts_in(stream: Stream, file: StoreFile) -> pa.Array:
@@ -106,9 +105,7 @@ def said_texts_in(stream: Stream, file: StoreFile) -> pa.Array:
 
 
 def _read_said_texts(stream: Stream, file: StoreFile) -> pa.Array:
-    with stream.reading(file) as (db, rows):
-        if not rows.says:
-            return pa.array([], pa.utf8())
+    with stream.opened(file) as db:
         return fetched(db, "SELECT text FROM said_texts ORDER BY id")["text"].combine_chunks()
 
 
@@ -133,9 +130,9 @@ def said_in(
         return nothing_said_of(0)
     what, value = ("ts", OPEN_END) if at is None else ("ts", at.ts) if at.seq is None else ("seq", at.seq)
     low, high = int(heads_of_runs(runs, records).min()), int((runs["pfn"] + runs["nr_pages"]).max())
-    with stream.reading(file) as (db, about):
-        if not about.says:
-            return replace(nothing_said_of(0), texts=texts)
+    if not stream.about(file).says:
+        return replace(nothing_said_of(0), texts=texts)
+    with stream.opened(file) as db:
         rows = fetched(db, _QUERY.format(what=what), {"low": low, "high": high, "at": value})
     return SaidOf(found=columns(rows, SAID_DTYPE), index=np.zeros(0, np.int64), texts=texts)
 

@@ -177,6 +177,14 @@ class Stream:
         with stored.used(held, self.place.store, file.name) as db:
             yield db, held.rows(db)
 
+    def about(self, file: StoreFile) -> FileRows:
+        """Return what is read once of one of its files."""
+        held = self._recent.get(file.name)
+        if held is not None and held.known is not None:
+            return held.known
+        with self.reading(file) as (_, rows):
+            return rows
+
     def _hold(self, file: StoreFile) -> stored.Held:
         held = stored.hold(self.place.store, file.name)
         self._recent.pop(file.name, None)
@@ -271,9 +279,7 @@ class Stream:
             return self.spans(file, "false")
         if pfns.size <= _FEW_PAGES:
             runs, records = self._holding(file, at, pfns.tolist())
-            with self.reading(file) as (_, rows):
-                views = rows.has_views
-            if is_whole(runs, records, views=views).all():
+            if is_whole(runs, records, views=self.about(file).has_views).all():
                 return runs, records
         pages = self.facts.pages_per_section
         low, high = int(pfns[0]) // pages * pages, (int(pfns[-1]) // pages + 1) * pages

@@ -83,7 +83,7 @@ class Proofs:
         part[seqs < 0] = -1
         known = np.flatnonzero(part >= 0)
         found["recording"][known], found["event"][known] = part[known], seqs[known] - base[part[known]]
-        for number in np.unique(part[known]).tolist():
+        for number in set(part[known].tolist()):
             rows = np.flatnonzero(part == number)
             self._locate(self._stream.facts.recordings[number].recording, found, rows)
         return found

@@ -79,8 +79,7 @@ def rows_of_pairs(stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: 
 
 def _few(stream: Stream, file: StoreFile) -> int:
     """Return how many pairs are looked up one by one: together they take as long as reading the file."""
-    with stream.reading(file) as (_, rows):
-        return max(rows.events.size // _EVENTS_A_PAIR, 1)
+    return max(stream.about(file).events.size // _EVENTS_A_PAIR, 1)
 
 
 def _looked_up(stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: Instants) -> Found:
@@ -99,8 +98,7 @@ def with_pieces(stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: In
 
     These are the other pieces of the same records in the same section, and the kernel's own records of any of their pages.
     """
-    with stream.reading(file) as (_, rows):
-        parts = np.flatnonzero(~is_whole(found.runs, found.records, views=rows.has_views))
+    parts = np.flatnonzero(~is_whole(found.runs, found.records, views=stream.about(file).has_views))
     if not parts.size:
         return found
     pieces = _unique(together([found, _pieces(stream, file, pfns, at, found, parts)]))
@@ -184,8 +182,7 @@ def _unpacked(stream: Stream, file: StoreFile, index: Index, rows: NDArray[np.in
 
 def says_anything(stream: Stream, file: StoreFile) -> bool:
     """Return whether dumps said anything beside owners that *file* has."""
-    with stream.reading(file) as (_, rows):
-        return bool(rows.says)
+    return stream.about(file).says
 
 
 def said_of_pairs(

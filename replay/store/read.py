@@ -36,6 +36,13 @@ _DATABASES: Final = Instance()
 class Held:
     """A file of the store that is attached, and remains readable as long as this object is kept.
 
+    Attributes
+    ----------
+    version
+        The version of the file: see ``Store.version``.
+    known
+        What was read of its rows; null: nothing yet.
+
     Raises
     ------
     FileNotFoundError, duckdb.Error
@@ -50,7 +57,7 @@ class Held:
             _check_size(db, file, store.where(name))
             _check_views(db, store.where(name))
 
-        self._rows: FileRows | None = None
+        self.known: FileRows | None = None
 
     @contextmanager
     def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -60,9 +67,9 @@ class Held:
 
     def rows(self, db: duckdb.DuckDBPyConnection) -> FileRows:
         """Return what is read once of the rows of the file."""
-        if self._rows is None:
-            self._rows = FileRows(db)
-        return self._rows
+        if self.known is None:
+            self.known = FileRows(db)
+        return self.known
 
 
 _HELD: Final[weakref.WeakValueDictionary[str, Held]] = weakref.WeakValueDictionary()

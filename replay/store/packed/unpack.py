@@ -60,7 +60,8 @@ class FileRows:
 
     def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
         self.acts, self.owners = _by_id(db, "acts"), _by_id(db, "owners")
-        size, self.says, self.has_views, self.most_pages = db.execute(_ABOUT).fetchall()[0]
+        size, says, views, most_pages = db.execute(_ABOUT).fetchall()[0]
+        self.says, self.has_views, self.most_pages = bool(says), bool(views), int(most_pages)
         self.events, self.texts = FileEvents(size), TextsById()
         self.alike = np.zeros(1, RECORD_DTYPE)
         self.differing = {
