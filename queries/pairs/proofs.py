@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -15,12 +14,12 @@ from pagetrail.queries.core.proof import read_frame
 from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.pairs.asked import Pairs
 from pagetrail.queries.pairs.stored import rows_of_pairs
-from pagetrail.replay.log.embedded import SqliteLogReader
+from pagetrail.replay.log.embedded import SqliteLogReader, files_there
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind, absent
 from pagetrail.schemas.errors import NotFound, TrailError
 from pagetrail.schemas.linux.page_flags import KPF_BUDDY
-from pagetrail.schemas.log.contract import FramePlace, log_directory, log_files
+from pagetrail.schemas.log.contract import FramePlace
 from pagetrail.schemas.owner import ABSENT64, How
 
 HANDED_ON: Final = (How.SPLIT, How.SPLIT_IMPLIED, How.SPLIT_BY_PAGE_EXT, How.MIGRATE, How.MIGRATE_REASON)
@@ -56,7 +55,7 @@ class Proofs:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        files = _files(stream.trail)
+        files = files_there(stream.trail)
         self._places: dict[str, NDArray[np.int64]] = stream.kept("places", files, dict)
         self._listed: dict[int, NDArray[np.int64]] = {}
         self._is_there, self._opened = bool(files), False
@@ -180,16 +179,6 @@ class Proofs:
             if first:
                 break
             number = first_seq - 1
-
-
-def _files(trail: Path) -> tuple[tuple[str, int, int], ...]:
-    """Return which files the log in a trail has, and that they are these."""
-    directory = log_directory(trail)
-    found = log_files(directory.iterdir()) if directory.is_dir() else []
-    with contextlib.suppress(FileNotFoundError):
-        stats = [(file.path.name, file.path.stat()) for file in found]
-        return tuple((name, stat.st_dev, stat.st_ino) for name, stat in stats)
-    return ()
 
 
 def _as_array(places: list[FramePlace]) -> NDArray[np.int64]:
