@@ -14,7 +14,8 @@ from pagetrail.queries.core.runs import overlaps
 from pagetrail.replay.facts.clock import owner_clock
 from pagetrail.replay.facts.doubts import evidence_until
 from pagetrail.replay.facts.facts import Facts
-from pagetrail.replay.facts.losses import first_reaching, reaches_of
+from pagetrail.replay.facts.known import Stretches, once
+from pagetrail.replay.facts.losses import Reaching, reaches_of
 from pagetrail.schemas.linux.gfp import GFP_MOVABLE
 from pagetrail.schemas.linux.page_ext import OWNER
 from pagetrail.schemas.linux.releases import Either, gfp_agreed
@@ -63,11 +64,12 @@ def judge(
     reasons = np.zeros(runs.size, np.int32)
 
     def take(where: NDArray[np.bool_], attributes: int, reason: Reason) -> None:
-        lost[where] |= attributes
-        reasons[where] |= int(reason)
+        if where.any():
+            lost[where] |= attributes
+            reasons[where] |= int(reason)
 
     take(state == State.UNKNOWN, _ALL, Reason.UNKNOWN)
-    coverage = facts.covered()
+    coverage = once(facts, "stretches", lambda: Stretches(facts.covered()))
     complete = coverage.covers("alloc", begin, until) & coverage.covers("free", begin, until)
     take((owned | free) & ~complete, _ALL, Reason.NOT_COVERED)
     gap = _gap(facts, begin, until)
@@ -88,7 +90,7 @@ def judge(
         isolated &= coverage.covers("contig_range", begin, until)
     take(free & ~isolated, _STATE, Reason.ISOLATION)
     take(free & ~coverage.covers("hotplug", begin, until), _STATE, Reason.HOTPLUG)
-    take(free & (not page_owner_on(facts)), _STATE, Reason.BULK)
+    take(free & (not once(facts, "page_owner_on", lambda: page_owner_on(facts))), _STATE, Reason.BULK)
     inferred = records["evidence"] == Evidence.INFERRED
     take(inferred & (records["how"] == How.SPLIT_IMPLIED), _ORDER, Reason.INFERRED)
     derived = (
@@ -143,8 +145,10 @@ def _gfp_unsure(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
 
 
 def _bits(name: str, records: NDArray[np.void], facts: Facts) -> NDArray[np.int64]:
-    """Return the bit that the gfp flag *name* has in the mask of each record: recordings may have been read differently."""
-    bits = np.array([found.flags.get(name, 0) for found in facts.gfp_names()], np.int64)
+    """Return the bit that the gfp flag *name* has in the mask of each record, or in all; recordings may be read differently."""
+    bits = once(facts, name, lambda: np.array([found.flags.get(name, 0) for found in facts.gfp_names()], np.int64))
+    if bits.size == 1:
+        return bits
     return np.asarray(bits[facts.recording_at(records["evidence_ts"])])
 
 
@@ -180,11 +184,11 @@ def _gap(facts: Facts, begin: NDArray[np.int64], until: NDArray[np.int64]) -> ND
 
     A loss concerns all pages from its t_lo on: only evidence that begins after its t_hi is safe from it.
     """
-    reaches = gap_reaches(facts)
-    if not reaches.shape[0]:
+    if not facts.gaps:
         return np.full(begin.size, -1, np.int64)
-    found = first_reaching(reaches, begin)
-    return np.where((found >= 0) & (reaches[found, 0] <= until), found, -1)
+    reaching = once(facts, "gaps", lambda: Reaching(gap_reaches(facts)))
+    found = reaching.first(begin)
+    return np.where((found >= 0) & (reaching.reaches[found, 0] <= until), found, -1)
 
 
 def gap_reaches(facts: Facts) -> NDArray[np.int64]:

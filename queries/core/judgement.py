@@ -69,6 +69,7 @@ _SINCE: Final = sum(int(reason) for reason, text in _TEXT.items() if "{begin}" i
 """Reasons whose text names the beginning of the evidence."""
 
 _EMPTY: Final = pa.array([""], pa.utf8())
+_BETWEEN: Final = pa.scalar("; ", pa.utf8())
 
 _GAP, _DOUBT, _GFP = int(Reason.GAP), int(Reason.DOUBT), int(Reason.GFP)
 
@@ -112,20 +113,26 @@ class Judgement:
 
     def uncertain(self) -> pa.Array:
         """Return which attributes of each row are not certain: lists of names."""
+        if self.lost.size == 1:
+            return _NAMES.slice(int(self.lost[0]), 1)
         return _NAMES.take(pa.array(self.lost))
 
     def why(self) -> pa.Array:
         """Return why each row is not certain: text, empty where no reason is known."""
         given = np.flatnonzero(self.reasons)
+        if not given.size:
+            return pa.repeat(_EMPTY[0], self.reasons.size)
         some = self if given.size == self.reasons.size else self.take(given)
-        texts = pc.binary_join_element_wise(some._forms(), some._named(), "; ", null_handling="skip")
+        texts = some._forms()
+        if (some.reasons & (_GFP | _GAP | _DOUBT)).any():
+            texts = pc.binary_join_element_wise(texts, some._named(), _BETWEEN, null_handling="skip")
         if some is self:
             return texts
         place = np.full(self.reasons.size, given.size)
         place[given] = np.arange(given.size)
         return pa.concat_arrays([texts, _EMPTY]).take(pa.array(place))
 
-    def take(self, which: NDArray[np.int64]) -> "Judgement":
+    def take(self, which: NDArray[np.int64] | slice) -> "Judgement":
         """Return the judgement of rows *which*."""
         return Judgement(
             lost=self.lost[which], reasons=self.reasons[which], gap=self.gap[which], doubt=self.doubt[which],

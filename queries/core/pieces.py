@@ -14,10 +14,15 @@ PIECE_DTYPE: Final = np.dtype(
 """The columns that say of which record a row is a piece."""
 
 
-def is_whole(runs: NDArray[np.void], records: NDArray[np.void]) -> NDArray[np.bool_]:
-    """Return which runs are one page and a whole record: one that an event began has a block of 2^order pages."""
-    began = np.isin(records["how"], (int(How.ALLOC), int(How.FREE)))
-    return np.asarray(began & (records["order"] == 0) & (runs["nr_pages"] == 1))
+def is_whole(runs: NDArray[np.void], records: NDArray[np.void], *, views: bool) -> NDArray[np.bool_]:
+    """Return which runs are whole records, whose pages have no others: one that an event began has a block of 2^order pages.
+
+    *views*: whether there may be records of the kernel's own; those of a run of one page are known with it.
+    """
+    began = (records["how"] == How.ALLOC) | (records["how"] == How.FREE)
+    size = np.int64(1) << np.clip(records["order"], 0, 62).astype(np.int64)
+    whole = began & (records["order"] >= 0) & (runs["nr_pages"] == size) & (runs["pfn"] == records["block_pfn"])
+    return np.asarray(whole & (size == 1) if views else whole)
 
 
 def pieces_of(there: NDArray[np.void], pfns: NDArray[np.int64]) -> NDArray[np.void]:

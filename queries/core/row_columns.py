@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, cached_property, lru_cache
 from typing import Final, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -33,7 +34,7 @@ EVIDENCE_WORDS: Final = {int(e): e.name.lower() for e in Evidence}
 HOW_WORDS: Final = {int(h): h.name.lower().replace("_", " ") for h in How}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class JudgedRows:
     """n runs, how sure they are, and everything else that columns are made from.
 
@@ -58,26 +59,25 @@ class JudgedRows:
         """Return the runs from *first* on, before *stop*."""
         if first == 0 and stop >= self.rows.runs.size:
             return self
-        which = np.arange(first, min(stop, self.rows.runs.size))
-        rows, judged = self.rows.take(which, self.rows.runs[first:stop]), self.judged.take(which)
-        return replace(self, rows=rows, judged=judged, said=self.said.take(which))
+        part = slice(first, stop)
+        return replace(self, rows=self.rows.part(part), judged=self.judged.take(part), said=self.said.take(part))
 
     @property
     def records(self) -> NDArray[np.void]:
         """What is proven of each run: RECORD_DTYPE."""
         return self.rows.records
 
-    @property
+    @cached_property
     def owned(self) -> NDArray[np.bool_]:
         """Whether each run has an owner."""
         return np.asarray(self.records["state"] == State.OWNED)
 
-    @property
+    @cached_property
     def free(self) -> NDArray[np.bool_]:
         """Whether each run is free."""
         return np.asarray(self.records["state"] == State.FREE)
 
-    @property
+    @cached_property
     def proven(self) -> "View":
         """What is proven of each run."""
         return View(records=self.records, owned=self.owned, texts=self.texts, facts=self.facts)
@@ -91,8 +91,10 @@ class JudgedRows:
 
     def of_zone(self, name: str, kind: pa.DataType) -> pa.Array:
         """Return an attribute of the only zone that spans pages of each run, if it spans all of them; else null."""
-        start, stop = self.rows.runs["pfn"], self.rows.runs["pfn"] + self.rows.runs["nr_pages"]
         zones = self.facts.zones
+        if not zones:
+            return pa.nulls(self.rows.runs.size, kind)
+        start, stop = self.rows.runs["pfn"], self.rows.runs["pfn"] + self.rows.runs["nr_pages"]
         which, touching = np.full(start.size, -1), np.zeros(start.size, np.int64)
         for index, zone in enumerate(zones):
             touching += (start < zone.stop_pfn) & (zone.start_pfn < stop)
@@ -150,14 +152,14 @@ OWNER_FIELDS: Final[tuple[Field[View], ...]] = (
     ),
     Field(
         "comm", pa.utf8(), "command name of the owner; advisory",
-        lambda v: v.texts.comms.take(_index(v.records["comm"], v.owned)), ("comms",),
+        lambda v: _text(v.texts.comms, v.records["comm"], v.owned), ("comms",),
     ),
     Field("gfp_mask", pa.int64(), "gfp_t of the allocation", lambda v: v.number("gfp_mask")),
     Field("migratetype", pa.int8(), "MIGRATE_* of the allocation", lambda v: v.number("migratetype")),
     Field("ts_nsec", pa.int64(), "ns, page_owner's clock: when the owner allocated", _ts_nsec),
     Field(
         "stack", pa.utf8(), "stack of the allocation, canonical: innermost first, a frame a line",
-        lambda v: v.texts.frames.take(_index(v.records["stack"], v.owned)), ("frames",),
+        lambda v: _text(v.texts.frames, v.records["stack"], v.owned), ("frames",),
     ),
 )  # fmt: skip
 """The columns of each view."""
@@ -167,6 +169,8 @@ KERNEL_SAYS: Final = pa.struct([pa.field(field.name, field.type) for field in OW
 
 def _gfp_flags(rows: JudgedRows) -> pa.Array:
     names, where = rows.facts.gfp_names(), rows.facts.recording_at(rows.records["evidence_ts"])
+    if not rows.owned.any():
+        return pa.nulls(rows.owned.size, pa.utf8())
     masks = np.where(rows.owned, rows.records["gfp_mask"], ABSENT64)
     known, places = np.unique(masks, return_inverse=True)
     both, places = np.unique(places * len(names) + where, return_inverse=True)
@@ -177,6 +181,8 @@ def _gfp_flags(rows: JudgedRows) -> pa.Array:
 
 def _proven_ts_nsec(rows: JudgedRows) -> pa.Array:
     """Return null where page_owner stamped a page as early: it never stamped the allocation that was recorded."""
+    if not (rows.rows.kernel_row >= 0).any():
+        return _ts_nsec(rows.proven)
     stamped_so = (rows.rows.kernel_row >= 0) & (rows.kernel.records["state"] != State.UNKNOWN)
     unstamped = stamped_so & (rows.records["ts_nsec"] == ABSENT64)
     return pc.if_else(pa.array(unstamped), pa.scalar(None, pa.int64()), _ts_nsec(rows.proven))
@@ -209,15 +215,18 @@ def _of_free(name: str) -> Callable[[JudgedRows], pa.Array]:
 
 
 def _free_text(name: str, array: str) -> Callable[[JudgedRows], pa.Array]:
-    return lambda rows: getattr(rows.texts, array).take(_index(rows.records[name], rows.free))
+    return lambda rows: _text(getattr(rows.texts, array), rows.records[name], rows.free)
 
 
 def _migrate_reason(rows: JudgedRows) -> pa.Array:
     """Return what the last dump says, or the record where no dump was later."""
-    return pc.coalesce(rows.said.number("migrate_reason"), rows.number("migrate_reason", rows.owned))
+    recorded = rows.number("migrate_reason", rows.owned)
+    return pc.coalesce(rows.said.number("migrate_reason"), recorded) if rows.said.found.size else recorded
 
 
 def _reason_names(reasons: pa.Array, names: Sequence[str]) -> pa.Array:
+    if reasons.null_count == len(reasons):
+        return pa.nulls(len(reasons), pa.utf8())
     known = pc.unique(reasons)
     words_of = [
         None if reason is None or reason < 0 else migrate_reason_name(reason, names) for reason in known.to_pylist()
@@ -246,7 +255,7 @@ ROW_FIELDS: Final[tuple[Field[JudgedRows], ...]] = (
     ),
     Field(
         "stack_id", pa.int64(), "64-bit id of the stack, the same on every host",
-        lambda r: r.texts.stack_ids.take(_index(r.records["stack"], r.owned)), ("stack_ids",),
+        lambda r: _text(r.texts.stack_ids, r.records["stack"], r.owned), ("stack_ids",),
     ),
     Field("block_pfn", pa.int64(), "first page of the block", _known("block_pfn")),
     Field(
@@ -330,13 +339,22 @@ ROW_SCHEMA: Final = pa.schema([pa.field(f.name, f.type, metadata={"doc": f.doc})
 
 def texts_of(columns: Collection[str]) -> frozenset[str]:
     """Return the arrays of ``Texts`` that *columns* of ``ROW_SCHEMA`` need."""
+    return _texts_of(tuple(columns))
+
+
+@lru_cache(16)
+def _texts_of(columns: tuple[str, ...]) -> frozenset[str]:
     return frozenset(name for column in columns for name in _FIELD[column].texts)
 
 
 def to_table(rows: JudgedRows, columns: Sequence[str] = ROW_SCHEMA.names) -> pa.Table:
     """Return *columns* of ``ROW_SCHEMA``, of judged runs."""
-    schema = pa.schema([ROW_SCHEMA.field(name) for name in columns])
-    return pa.table([_FIELD[name].make(rows) for name in columns], schema=schema)
+    return pa.table([_FIELD[name].make(rows) for name in columns], schema=_schema(tuple(columns)))
+
+
+@lru_cache(16)
+def _schema(columns: tuple[str, ...]) -> pa.Schema:
+    return pa.schema([ROW_SCHEMA.field(name) for name in columns])
 
 
 def unknown_records(size: int) -> NDArray[np.void]:
@@ -352,16 +370,29 @@ def unknown_records(size: int) -> NDArray[np.void]:
 
 def words(column: NDArray[np.int8], named: Mapping[int, str]) -> pa.Array:
     """Return the word of each code of a column: text."""
-    names = pa.array([named[code] for code in sorted(named)], pa.utf8())
-    return names.take(pa.array(np.searchsorted(np.array(sorted(named)), column)))
+    if column.size == 1:
+        return pa.array([named[int(column[0])]], pa.utf8())
+    codes, names = _codes_and_names(tuple(named.items()))
+    return names.take(pa.array(np.searchsorted(codes, column)))
+
+
+@cache
+def _codes_and_names(named: tuple[tuple[int, str], ...]) -> tuple[NDArray[np.int64], pa.Array]:
+    return np.array([code for code, _ in sorted(named)]), pa.array([name for _, name in sorted(named)], pa.utf8())
 
 
 def _number(column: NDArray[np.generic], where: NDArray[np.bool_]) -> pa.Array:
+    if not where.any():
+        return pa.nulls(where.size, pa.from_numpy_dtype(column.dtype))
     return pa.array(np.ascontiguousarray(column), mask=~where | (column == _absent_of(column.dtype)))
 
 
-def _index(column: NDArray[np.int32], where: NDArray[np.bool_]) -> pa.Array:
-    return pa.array(np.ascontiguousarray(column), mask=~where | (column < 0))
+def _text(texts: pa.Array, ids: NDArray[np.int32], where: NDArray[np.bool_]) -> pa.Array:
+    """Return the texts of some ids; null where there is none, and where *where* is false."""
+    there = where & (ids >= 0)
+    if not there.any() and texts.type != pa.null():
+        return pa.nulls(ids.size, texts.type)
+    return texts.take(pa.array(np.ascontiguousarray(ids), mask=~there))
 
 
 def _absent_of(dtype: np.dtype[np.generic]) -> int:

@@ -22,7 +22,7 @@ from pagetrail.queries.core.filters import (
 from pagetrail.queries.core.instant import Instant, Instants
 from pagetrail.queries.core.judgement import Judgement
 from pagetrail.queries.core.row_columns import ROW_SCHEMA, SAID, JudgedRows, texts_of, to_table, unknown_records
-from pagetrail.queries.core.runs import Rows, joined, split, unlisted
+from pagetrail.queries.core.runs import Rows, joined, row_holding, split, unlisted
 from pagetrail.queries.core.said import (
     SaidOf,
     heads_of_runs,
@@ -30,11 +30,13 @@ from pagetrail.queries.core.said import (
     said_at,
     said_of,
     said_texts,
+    says_anything,
     split_by_said,
 )
 from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.facts import Facts
+from pagetrail.replay.facts.known import once
 from pagetrail.schemas.owner import OPEN_END, RUN_DTYPE, State
 from pagetrail.schemas.structs import concatenated, taken
 
@@ -94,14 +96,16 @@ class _Reader:
         self._doubts = stream.doubts_at(at, asked.pfns)
         self._texts: Texts | None = None
         self._said_texts: pa.Array | None = None
-        self._asks_dumps = selected.asks_dumps or not SAID.isdisjoint(asked.columns)
+        asks_dumps = not SAID.isdisjoint(asked.columns) and says_anything(stream, at)
+        self._asks_dumps = selected.asks_dumps or asks_dumps
 
     def part(self, sections: PfnRanges | None) -> Iterator[pa.Table]:
         """Yield the rows of some sections, null: of all; at least one table."""
         runs, records, texts = self._read(sections)
         rows, kernel_records, judged = self._judged(runs, records, sections)
         chosen = self._chosen(rows, texts)
-        rows, judged = rows.take(chosen, taken(rows.runs, chosen)), judged.take(chosen)
+        if chosen.size < rows.runs.size:
+            rows, judged = rows.take(chosen, taken(rows.runs, chosen)), judged.take(chosen)
         said = nothing_said_of(chosen.size)
         if self._asks_dumps:
             rows, judged, said = self._with_said(rows, judged)
@@ -115,7 +119,9 @@ class _Reader:
         """Return what the store has of some sections, and the texts of its ids, which are read with the first part."""
         pfns = None if self._asked.pfns is None else sorted(set(self._asked.pfns))
         wanted = texts_of(self._asked.columns) | self._selected.texts if self._texts is None else ()
-        runs, records, read = self._stream.rows_at(self._at, pfns, sections=sections, texts=wanted)
+        runs, records, read = self._stream.rows_at(
+            self._at, pfns, sections=sections, texts=wanted, owned=not self._asked.everything
+        )
         self._texts = read if self._texts is None else self._texts
         return runs, records, self._texts
 
@@ -126,8 +132,7 @@ class _Reader:
         facts, pfns = self._facts, self._asked.pfns
         runs, records, kernel_row, kernel_records = both_views(runs, records)
         if self._asked.everything or pfns is not None:
-            there = sections_at(facts, self._at, within_pages=sections)
-            runs, records, kernel_row = _with_unknown(facts, there, runs, records, kernel_row, pfns)
+            runs, records, kernel_row = self._with_unknown(sections, runs, records, kernel_row)
         rows = Rows(runs=runs, records=records, kernel_row=kernel_row)
         near = self._doubts if sections is None else self._doubts[touching(self._doubts, sections)]
         at = Instants.of([self._at])
@@ -135,6 +140,20 @@ class _Reader:
         if self._selected.ranges is not None:
             rows, judged = _cut(rows, judged, self._selected.ranges)
         return rows, kernel_records, judged
+
+    def _with_unknown(
+        self,
+        sections: PfnRanges | None,
+        runs: NDArray[np.void],
+        records: NDArray[np.void],
+        kernel_row: NDArray[np.int64],
+    ) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:
+        """Add rows of unknown state for pages that no row covers: see ``_with_unknown``."""
+        facts, pfns = self._facts, self._asked.pfns
+        if pfns is not None and (row_holding(runs, np.asarray(pfns, np.int64)) >= 0).all():
+            return runs, records, kernel_row
+        there = sections_at(facts, self._at, within_pages=sections)
+        return _with_unknown(facts, there, runs, records, kernel_row, pfns)
 
     def _chosen(self, rows: Rows, texts: Texts) -> NDArray[np.int64]:
         """Return which runs are in the answer, as far as it does not depend on what dumps said."""
@@ -144,6 +163,8 @@ class _Reader:
             chosen = np.arange(rows.runs.size)
         else:
             chosen = np.flatnonzero((rows.records["state"] == State.OWNED) | (rows.kernel_row >= 0))
+        if self._asked.filters == NO_FILTER:
+            return chosen
         return np.asarray(chosen[self._selected.keeps(taken(rows.records, chosen), texts)])
 
     def _with_said(self, rows: Rows, judged: Judgement) -> tuple[Rows, Judgement, SaidOf]:
@@ -151,9 +172,11 @@ class _Reader:
         if self._said_texts is None:
             self._said_texts = said_texts(self._stream, self._at)
         found = said_at(self._stream, self._at, rows.runs, rows.records, self._said_texts)
-        pieces, parent = split_by_said(rows.runs, rows.records, found)
-        rows, judged = rows.take(parent, pieces), judged.take(parent)
-        said = said_of(found, heads_of_runs(rows.runs, rows.records), rows.records)
+        said = nothing_said_of(rows.runs.size)
+        if found.found.size:
+            pieces, parent = split_by_said(rows.runs, rows.records, found)
+            rows, judged = rows.take(parent, pieces), judged.take(parent)
+            said = said_of(found, heads_of_runs(rows.runs, rows.records), rows.records)
         if not self._selected.asks_dumps:
             return rows, judged, said
         kept = np.flatnonzero(self._selected.keeps_said(said.text("cgroup"), said.number("block_migratetype")))
@@ -179,6 +202,8 @@ def both_views(
     *runs* and *records* are those of the store, by pfn in each view.
     """
     kernel = runs["kernel_view"] == 1
+    if not kernel.any():
+        return runs, records, np.full(runs.size, -1, np.int64), records
     listed = ~(kernel & (records["state"] == State.FREE))  # the others are stamps that no dump lists
     runs, records, kernel = taken(runs, listed), taken(records, listed), kernel[listed]
     return *_both_views(runs, records, kernel), records
@@ -193,7 +218,7 @@ class Doubts:
     rows
         DOUBT_DTYPE: the doubts of the pages that are asked for, and maybe others.
     borders
-        The pfns at which no runs are joined: the borders of zones.
+        The pfns at which no runs are joined: the borders of zones, sorted.
     edges
         The pfns at which runs are split, sorted: where a doubt or a zone begins or ends.
     """
@@ -205,9 +230,15 @@ class Doubts:
     @classmethod
     def of(cls, rows: NDArray[np.void], facts: Facts) -> "Doubts":
         """Return the doubts *rows* of a stream with these facts."""
-        borders = np.array([pfn for zone in facts.zones for pfn in (zone.start_pfn, zone.stop_pfn)], np.int64)
+        borders = once(facts, "borders", lambda: _borders(facts))
+        if not rows.size:
+            return cls(rows=rows, borders=borders, edges=borders)
         edges = np.unique(np.concatenate([rows["pfn"], rows["pfn"] + rows["nr_pages"], borders]))
         return cls(rows=rows, borders=borders, edges=edges)
+
+
+def _borders(facts: Facts) -> NDArray[np.int64]:
+    return np.unique(np.array([pfn for zone in facts.zones for pfn in (zone.start_pfn, zone.stop_pfn)], np.int64))
 
 
 def judged_rows(
@@ -218,7 +249,8 @@ def judged_rows(
     *at* has the instant of each question. The kernel's records are those given, and at most one behind them.
     """
     pieces, parent = split(rows.runs, doubts.edges)
-    rows = rows.take(parent, pieces)
+    if parent.size > rows.runs.size:
+        rows = rows.take(parent, pieces)
     then = rows.instants(at)
     judged = judge(rows.runs, rows.records, rows.kernel_row >= 0, then.ts, facts, doubts.rows)
     silent = unlisted(rows.runs["pfn"], rows.records, then, facts, doubts.rows) & (rows.kernel_row < 0)

@@ -1,8 +1,8 @@
 """Runs of pages: split where pages come to differ, and joined where they do not."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from pagetrail.queries.core.judgement import Judgement
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.schemas.owner import DOUBT_BASELINE, OPEN_END, State
 from pagetrail.schemas.structs import concatenated, copied, taken
+
+Columns: TypeAlias = NDArray[np.void] | Mapping[str, NDArray[Any]]
+"""Columns by name."""
 
 _RANGE_DTYPE: Final = np.dtype([("pfn", np.int64), ("nr_pages", np.int64)])
 
@@ -42,6 +45,13 @@ class Rows:
         """Return rows *which*, as *runs*."""
         question = None if self.question is None else self.question[which]
         return Rows(runs=runs, records=taken(self.records, which), kernel_row=self.kernel_row[which], question=question)
+
+    def part(self, which: slice) -> "Rows":
+        """Return a part of the rows."""
+        question = None if self.question is None else self.question[which]
+        return Rows(
+            runs=self.runs[which], records=self.records[which], kernel_row=self.kernel_row[which], question=question
+        )
 
     @classmethod
     def together(cls, parts: "Sequence[Rows]") -> "Rows":
@@ -116,6 +126,8 @@ def moved(runs: NDArray[np.void], shift: NDArray[np.int64]) -> NDArray[np.void]:
 
 def split(runs: NDArray[np.void], edges: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
     """Return *runs* split at each pfn of *edges* (sorted, without duplicates), and the run that each piece comes from."""
+    if not edges.size:
+        return runs, np.arange(runs.size)
     start, stop = runs["pfn"], runs["pfn"] + runs["nr_pages"]
     low, high = np.searchsorted(edges, start, side="right"), np.searchsorted(edges, stop, side="left")
     pieces = np.maximum(high - low, 0) + 1
@@ -147,20 +159,24 @@ def joined(
     if rows.question is not None:
         same &= rows.question[1:] == rows.question[:-1]
     same &= runs["generation"][1:] == runs["generation"][:-1]
-    same &= rows.records[1:] == rows.records[:-1]
+    same &= rows.records["begin_seq"][1:] == rows.records["begin_seq"][:-1]
+    likely = np.flatnonzero(same)
+    same[likely] = taken(rows.records, likely + 1) == taken(rows.records, likely)
     viewed = rows.kernel_row >= 0
     same &= viewed[1:] == viewed[:-1]
     both = np.flatnonzero(same & viewed[1:])
     same[both] = kernel_records[rows.kernel_row[both + 1]] == kernel_records[rows.kernel_row[both]]
     alike = np.flatnonzero(same)
     same[alike] = judged.alike(alike, alike + 1)
+    if not same.any():
+        return rows, judged
     first = np.flatnonzero(np.concatenate([[True], ~same]))
     found = taken(runs, first)
     found["nr_pages"] = np.add.reduceat(runs["nr_pages"], first)
     return rows.take(first, found), judged.take(first)
 
 
-def overlaps(runs: NDArray[np.void], others: NDArray[np.void]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def overlaps(runs: Columns, others: Columns) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield (index of a run, index of another) for each two that have a page in common, some at a time, each once.
 
     Both have ``pfn`` and ``nr_pages``, in any order. Of two that overlap, one begins within the other.
@@ -170,16 +186,16 @@ def overlaps(runs: NDArray[np.void], others: NDArray[np.void]) -> Iterator[tuple
     order = np.argsort(other_start, kind="stable")
     begins = other_start[order]
     low, high = np.searchsorted(begins, start, side="left"), np.searchsorted(begins, stop, side="left")
-    for row, place in _slices(low, high):
+    for row, place in slices(low, high):
         yield row, order[place]
     order = np.argsort(start, kind="stable")
     begins = start[order]
     low, high = np.searchsorted(begins, other_start, side="right"), np.searchsorted(begins, other_stop, side="left")
-    for other, place in _slices(low, high):
+    for other, place in slices(low, high):
         yield order[place], other
 
 
-def _slices(low: NDArray[np.int64], high: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def slices(low: NDArray[np.int64], high: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield (slice, place) for each place in the slices [low, high), ``_AT_ONCE`` at a time."""
     ends = np.cumsum(np.maximum(high - low, 0))
     total = int(ends[-1]) if ends.size else 0

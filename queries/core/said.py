@@ -5,7 +5,7 @@ when it changes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -51,29 +51,33 @@ class SaidOf:
     index: NDArray[np.int64]
     texts: pa.Array
 
-    def take(self, which: NDArray[np.int64]) -> "SaidOf":
+    def take(self, which: NDArray[np.int64] | slice) -> "SaidOf":
         """Return what is said of the runs *which*."""
         return SaidOf(found=self.found, index=self.index[which], texts=self.texts)
 
     def number(self, name: str) -> pa.Array:
         """Return a number; null where nothing is said."""
+        if not self.found.size:
+            return pa.nulls(self.index.size, pa.from_numpy_dtype(SAID_DTYPE[name]))
         column = self._column(name)
         return pa.array(column, mask=(self.index < 0) | (column == np.iinfo(column.dtype).min))
 
     def text(self, name: str) -> pa.Array:
         """Return a text; null where nothing is said."""
+        if not self.found.size:
+            return pa.nulls(self.index.size, pa.utf8())
         column = self._column(name)
         return self.texts.take(pa.array(column, mask=(self.index < 0) | (column < 0)))
 
     def name(self, number: str, names: Sequence[str]) -> pa.Array:
         """Return the names of a number; null where nothing is said, or it has none of *names*."""
+        if not self.found.size:
+            return pa.nulls(self.index.size, pa.utf8())
         numbers = self.number(number)
         named = pc.and_(pc.greater_equal(numbers, 0), pc.less(numbers, len(names)))
         return pa.array([*names], pa.utf8()).take(pc.if_else(named, numbers, pa.scalar(None, numbers.type)))
 
     def _column(self, name: str) -> NDArray[Any]:
-        if not self.found.size:
-            return np.zeros(self.index.size, SAID_DTYPE[name])
         return np.ascontiguousarray(self.found[name][self.index])
 
 
@@ -88,6 +92,11 @@ def nothing_said_of(size: int) -> SaidOf:
 def said_texts(stream: Stream, at: Instant) -> pa.Array:
     """Return the texts that dumps said, as the file has them that answers for an instant."""
     return said_texts_in(stream, stream.files[stream.holding(at)])
+
+
+def says_anything(stream: Stream, at: Instant) -> bool:
+    """Return whether dumps said anything beside owners, as far as the file says that answers for an instant."""
+    return stream.about(stream.files[stream.holding(at)]).says
 
 
 def said_texts_in(stream: Stream, file: StoreFile) -> pa.Array:
@@ -121,6 +130,8 @@ def said_in(
         return nothing_said_of(0)
     what, value = ("ts", OPEN_END) if at is None else ("ts", at.ts) if at.seq is None else ("seq", at.seq)
     low, high = int(heads_of_runs(runs, records).min()), int((runs["pfn"] + runs["nr_pages"]).max())
+    if not stream.about(file).says:
+        return replace(nothing_said_of(0), texts=texts)
     with stream.opened(file) as db:
         rows = fetched(db, _QUERY.format(what=what), {"low": low, "high": high, "at": value})
     return SaidOf(found=columns(rows, SAID_DTYPE), index=np.zeros(0, np.int64), texts=texts)

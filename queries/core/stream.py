@@ -2,9 +2,10 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -21,8 +22,10 @@ from pagetrail.replay.facts.as_of import facts_as_of
 from pagetrail.replay.facts.carried import collected
 from pagetrail.replay.facts.doubts import order_of
 from pagetrail.replay.facts.facts import Facts, from_plain, open_call_doubts
+from pagetrail.replay.facts.known import KnownFacts, once
 from pagetrail.replay.store import read as stored
-from pagetrail.replay.store.packed.unpack import At, runs_of
+from pagetrail.replay.store.packed.events import At
+from pagetrail.replay.store.packed.unpack import FileRows, owned_runs_of, runs_of, runs_of_page
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import NotFound
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
@@ -33,7 +36,7 @@ from pagetrail.schemas.times import as_text, parse_number
 
 Kept = TypeVar("Kept")
 
-ROWS_AT_ONCE: Final = 1 << 16
+ROWS_AT_ONCE: Final = 1 << 17
 """Rows of an instant that a question reads at once, or those of one section: each takes half a kilobyte on its way."""
 
 FILES_KEPT_OPEN: Final = 32
@@ -44,22 +47,27 @@ _FEW_PAGES: Final = 64
 """Up to so many pages, the runs that hold them are looked up before those of their sections."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Piece:
     """One file of the chain, and its table ``meta``."""
 
     file: StoreFile
     meta: dict[str, str]
 
-    @property
+    @cached_property
     def first_ts(self) -> int:
         """Trace clock of its first event, ns."""
         return int(self.meta["first_ts"])
 
-    @property
+    @cached_property
     def last_ts(self) -> int:
         """Trace clock of its last event, ns."""
         return int(self.meta["last_ts"])
+
+    @cached_property
+    def doubts_reach_back_to(self) -> int:
+        """Trace clock, ns, of the first instant that its doubts bear on; OPEN_END: it has none."""
+        return int(self.meta["doubts_reach_back_to"])
 
 
 @dataclass(slots=True)
@@ -98,6 +106,10 @@ class Stream:
     _since: tuple[int, Facts] | None = None
     """What ``facts_since`` has collected, and from which file on."""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.facts, KnownFacts):
+            self.facts = KnownFacts.of(self.facts)
+
     @property
     def horizon(self) -> int:
         """Trace clock, ns, of the last event that was replayed and counts."""
@@ -109,7 +121,11 @@ class Stream:
             return self
         at = parse_instant(text, self._facts_for(text), self.horizon)
         holding = self.holding(at)
-        facts = facts_as_of(self.facts_since(holding), at.ts, at.seq)
+        facts = self.kept(
+            "as_of",
+            (at, self.believed, self.newest.file),
+            lambda: KnownFacts.of(facts_as_of(self.facts_since(holding), at.ts, at.seq)),
+        )
         return dataclasses.replace(
             self, files=self.files[: holding + 1], facts=facts, believed=at, _whole=self, _since=None
         )
@@ -152,7 +168,7 @@ class Stream:
     def _collected(self, index: int) -> tuple[int, Facts]:
         if self._whole is not None and self.believed is not None:
             facts = facts_as_of(self._whole.facts_since(index), self.believed.ts, self.believed.seq)
-            return index, facts
+            return index, KnownFacts.of(facts)
         if index < self._unbroken():
             before, behind = self.files[self._unbroken() - 1], self.files[self._unbroken()]
             raise NotFound(
@@ -160,7 +176,7 @@ class Stream:
                 "missing, and with it what it says of earlier instants; run 'pagetrail replay', which makes it anew from the log"
             )
         known, facts = self._since or (len(self.files) - 1, self.facts)
-        return index, collected([*map(self._facts_of, self.files[index:known]), facts])
+        return index, KnownFacts.of(collected([*map(self._facts_of, self.files[index:known]), facts]))
 
     def _facts_of(self, file: StoreFile) -> Facts:
         """Return the facts that a file has; with them its table ``meta`` is read, which nearly every answer needs too."""
@@ -213,12 +229,30 @@ class Stream:
 
     def opened(self, file: StoreFile) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """Open one of its files for reading: see ``replay.store.read.opened``. ``FILES_KEPT_OPEN`` of them stay open."""
+        return stored.used(self._hold(file), self.place.store, file.name)
+
+    @contextmanager
+    def reading(self, file: StoreFile) -> Iterator[tuple[duckdb.DuckDBPyConnection, FileRows]]:
+        """Open one of its files to read spans: see ``opened``."""
+        held = self._hold(file)
+        with stored.used(held, self.place.store, file.name) as db:
+            yield db, held.rows(db)
+
+    def about(self, file: StoreFile) -> FileRows:
+        """Return what is read once of one of its files."""
+        held = self._recent.get(file.name)
+        if held is not None and held.known is not None:
+            return held.known
+        with self.reading(file) as (_, rows):
+            return rows
+
+    def _hold(self, file: StoreFile) -> stored.Held:
         held = stored.hold(self.place.store, file.name)
         self._recent.pop(file.name, None)
         self._recent[file.name] = held
         if len(self._recent) > FILES_KEPT_OPEN:
             del self._recent[next(iter(self._recent))]
-        return stored.opened(self.place.store, file.name)
+        return held
 
     def where(self, file: StoreFile) -> str:
         """Return the name of one of its files for messages."""
@@ -254,11 +288,13 @@ class Stream:
         *,
         sections: NDArray[np.int64] | None = None,
         texts: Collection[str] = (),
+        owned: bool = False,
     ) -> tuple[NDArray[np.void], NDArray[np.void], Texts]:
         """Return the spans that cover *at*, by (kernel_view, pfn): runs, records, and *texts*: those arrays of ``Texts``.
 
         With *pfns*, return rows that contain one of these pages, all other pieces of the same records, and the kernel's own
-        records of them. With *sections*, (n, 2) ranges of pages, return the rows that begin in one of these whole sections.
+        records of them. With *sections*, (n, 2) ranges of pages, return the rows that begin in one of these whole sections. With
+        *owned*, return only rows that are owned, if the file has no records of the kernel's own.
         """
         file = self.files[self.holding(at)]
         where = "true"
@@ -266,10 +302,15 @@ class Stream:
             ranges = [f"(pfn >= {start:d} AND pfn < {stop:d})" for start, stop in sections.tolist()]
             where = f"({' OR '.join(ranges) or 'false'})"
         asked = None if pfns is None else np.unique(np.asarray(pfns, np.int64))
+        if asked is None and owned:
+            with self.reading(file) as (db, rows):
+                if not rows.has_views:
+                    runs, records = owned_runs_of(db, rows, where, _point(at))
+                    return runs, records, self._texts_of(file, records, frozenset(texts), few=False)
         runs, records = self.spans(file, where, at=at) if asked is None else self._pieces_of(file, at, where, asked)
         order = np.lexsort((runs["pfn"], runs["kernel_view"]))
-        with self.opened(file) as db:
-            return taken(runs, order), taken(records, order), self._texts_of(db, file, texts)
+        runs, records = taken(runs, order), taken(records, order)
+        return runs, records, self._texts_of(file, records, frozenset(texts), few=asked is not None)
 
     def spans(
         self,
@@ -283,8 +324,7 @@ class Stream:
 
         *where* is a condition on the columns of ``ended_runs`` and ``open_runs``; with *at*, only spans that cover that instant.
         """
-        with self.opened(file) as db:
-            rows = stored.hold(self.place.store, file.name).rows(db)
+        with self.reading(file) as (db, rows):
             return runs_of(db, rows, tables=tables, where=where, at=None if at is None else _point(at))
 
     def holding_page(self, pfn: int) -> str:
@@ -299,9 +339,8 @@ class Stream:
         if not pfns.size:
             return self.spans(file, "false")
         if pfns.size <= _FEW_PAGES:
-            pages_of = " OR ".join(map(self.holding_page, pfns.tolist()))
-            runs, records = self.spans(file, f"{where} AND ({pages_of})", at=at)
-            if is_whole(runs, records).all():
+            runs, records = self._holding(file, at, pfns.tolist())
+            if is_whole(runs, records, views=self.about(file).has_views).all():
                 return runs, records
         pages = self.facts.pages_per_section
         low, high = int(pfns[0]) // pages * pages, (int(pfns[-1]) // pages + 1) * pages
@@ -312,15 +351,32 @@ class Stream:
         chosen = np.flatnonzero(np.isin(run_key(there), run_key(pieces_of(there, pfns))))
         return taken(runs, chosen), taken(records, chosen)
 
-    def _texts_of(self, db: duckdb.DuckDBPyConnection, file: StoreFile, wanted: Collection[str]) -> Texts:
-        return self.once("texts", file, frozenset(wanted), lambda: Texts.read(db, wanted)) if wanted else Texts()
+    def _holding(self, file: StoreFile, at: Instant, pfns: list[int]) -> tuple[NDArray[np.void], NDArray[np.void]]:
+        """Return the spans of a file that hold one of *pfns* at an instant, as ``spans`` does."""
+        if len(pfns) > 1:
+            return self.spans(file, " OR ".join(map(self.holding_page, pfns)), at=at)
+        pages, pfn = self.facts.pages_per_section, pfns[0]
+        with self.reading(file) as (db, rows):
+            return runs_of_page(db, rows, pfn, pfn // pages * pages, _point(at))
+
+    def _texts_of(self, file: StoreFile, records: NDArray[np.void], wanted: frozenset[str], *, few: bool) -> Texts:
+        """Return the texts that *records* need; of a *few*, only those, and their ids become those of the answer."""
+        if not wanted:
+            return Texts()
+        with self.reading(file) as (db, rows):
+            if few and records.size <= _FEW_PAGES:
+                return Texts.of_records(db, rows, records, wanted)
+            return self.once("texts", file, wanted, lambda: Texts.read(db, wanted))
 
     def once(self, kind: str, file: StoreFile, wanted: object, make: Callable[[], Kept]) -> Kept:
         """Return what *make* returns, or returned for the same *file* and *wanted* when this *kind* was asked for last.
 
         Questions often follow each other in one file of the store. One that was made again under the same name is another file.
         """
-        key = file.name, stored.hold(self.place.store, file.name).version, wanted
+        return self.kept(kind, (file.name, stored.hold(self.place.store, file.name).version, wanted), make)
+
+    def kept(self, kind: str, key: object, make: Callable[[], Kept]) -> Kept:
+        """Return what *make* returns, or returned for the same *key* when this *kind* was asked for last."""
         last = self._last.get(kind)
         if last is None or last[0] != key:
             last = self._last[kind] = key, make()
@@ -331,11 +387,11 @@ class Stream:
         """Return ranges of pages, [start, stop), in whole sections, which together are all: few rows cover *at* in each."""
         pages = self.facts.pages_per_section
         file = self.files[self.holding(at)]
-        with self.opened(file) as db:
+        with self.reading(file) as (db, of_file):
             row = db.execute("SELECT (SELECT count(*) FROM ended_runs) + (SELECT count(*) FROM open_runs)").fetchall()
             if row[0][0] <= ROWS_AT_ONCE:
                 return [(0, PFN_LIMIT)]
-            known = stored.hold(self.place.store, file.name).rows(db).events_until(db, _point(at))
+            known = of_file.events.until(db, _point(at))
             there = f"""SELECT pfn FROM ended_runs WHERE begin_event < {known:d} AND end_event >= {known:d}
                 UNION ALL SELECT pfn FROM open_runs WHERE begin_event < {known:d}"""
             found = db.execute(f"SELECT pfn // {pages:d}, count(*) FROM ({there}) GROUP BY 1 ORDER BY 1").fetchall()
@@ -353,7 +409,7 @@ class Stream:
         With *pfns*, stored doubts may be left out that concern no page from the section of the first to that of the last.
         """
         first = self.holding(at)
-        files = [f for f in self.files[first:] if int(self.piece(f).meta["doubts_reach_back_to"]) <= at.ts]
+        files = [f for f in self.files[first:] if self.piece(f).doubts_reach_back_to <= at.ts]
         where, pages = "from_ts <= $ts AND to_ts >= $ts", self.facts.pages_per_section
         if pfns and pages:
             low, high = min(pfns) // pages * pages, (max(pfns) // pages + 1) * pages
@@ -364,7 +420,7 @@ class Stream:
 
     def casting(self) -> list[StoreFile]:
         """Return the files that have doubts."""
-        return [file for file in self.files if int(self.piece(file).meta["doubts_reach_back_to"]) != OPEN_END]
+        return [file for file in self.files if self.piece(file).doubts_reach_back_to != OPEN_END]
 
     def doubts(
         self, files: list[StoreFile], where: str, parameters: dict[str, object], *, into: StoreFile
@@ -376,7 +432,8 @@ class Stream:
         which calls are; of those that returned behind the time of ``as_of``, the doubts that their return left.
         """
         before = self._stored([into], where, parameters, "lasting_doubts")
-        noticed, now = self.noticed(files, where, parameters), open_call_doubts(self.facts)
+        noticed = self.noticed(files, where, parameters)
+        now = once(self.facts, "open_calls", lambda: open_call_doubts(self.facts)).copy()
         return _joined([before, noticed, now, self._returned_later(files, where, parameters, now)])
 
     def noticed(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:

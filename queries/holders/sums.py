@@ -1,7 +1,7 @@
 """Sums of owned pages by a key: made in parts, and added up over parts and over streams.
 
 A part has ``key``, ``comm``, ``tgid``, ``nr_pages``, ``block_pfn``, ``certain`` and ``at_ns``, a time of each run; sums have the
-columns of ``sql/sums.sql``. Adding up is associative: sums of sums are those of all.
+columns of ``sql/sums_together.sql``. Adding up is associative: sums of sums are those of all.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,8 +10,10 @@ from importlib.resources import files
 from typing import Final, Generic, TypeVar
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.holders.attributes import ByOfAll
@@ -23,8 +25,11 @@ PARTS: Final = ("nr_pages", "block_pfn", "certain")
 
 _COUNTS: Final = ("key", "pages", "bytes", "blocks", "certain_pages")
 
+_GROUPS: Final = ("key", "comm", "tgid")
+_INT64: Final = np.iinfo(np.int64)
+
 _ROWS_AT_ONCE: Final = 1 << 17
-"""Runs that are added up at once: DuckDB takes 150 bytes for each to count the blocks."""
+"""Runs that are added up at once."""
 
 _SUMS_AT_ONCE: Final = 16
 
@@ -68,10 +73,77 @@ def sums_of(stream: Stream, parts: Iterable[pa.Table]) -> pa.Table:
     """Return the sums of parts of a stream's pages, which are in the order of their pfn."""
     sums: list[pa.Table] = []
     for owned in _whole_blocks(parts):
-        sums.append(named("sums", {"owned": owned}, {"page_bytes": page_bytes(stream)}))
+        sums.append(added_up(owned, page_bytes(stream)))
         if len(sums) == _SUMS_AT_ONCE:
             sums = [together(sums).drop_columns("streams")]
-    return sums[0] if len(sums) == 1 else together(sums).drop_columns("streams")
+    return together(sums).drop_columns("streams")
+
+
+def added_up(owned: pa.Table, page_size: int) -> pa.Table:
+    """Return the sums of runs by key, comm and tgid, in no order; *page_size* in bytes."""
+    columns = {name: owned[name].combine_chunks() for name in owned.column_names}
+    group, first = groups_of([columns[name] for name in _GROUPS])
+    order = np.argsort(group, kind="stable")
+    begins = np.searchsorted(group[order], np.arange(first.size))
+    pages = columns["nr_pages"].to_numpy()[order]
+    certain = np.where(columns["certain"].to_numpy(zero_copy_only=False)[order], pages, 0)
+
+    def of_groups(add: np.ufunc, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.asarray(add.reduceat(values, begins)) if first.size else np.zeros(0, np.int64)
+
+    at, known = columns["at_ns"], columns["at_ns"].is_valid().to_numpy(zero_copy_only=False)[order]
+    low, high = (of_groups(add, pc.fill_null(at, end).to_numpy()[order]) for add, end in (
+        (np.minimum, _INT64.max), (np.maximum, _INT64.min),
+    ))  # fmt: skip
+    none = of_groups(np.add, known.astype(np.int64)) == 0
+    total = of_groups(np.add, pages)
+    key, comm, tgid = (columns[name].take(pa.array(first)) for name in _GROUPS)
+    return pa.table(
+        {
+            "key": key, "pages": total, "bytes": total * page_size, "blocks": _blocks(columns["block_pfn"], order, begins),
+            "certain_pages": of_groups(np.add, certain), "first_ns": pa.array(low, mask=none),
+            "last_ns": pa.array(high, mask=none), "comm": comm, "tgid": tgid,
+        }
+    )  # fmt: skip
+
+
+def groups_of(columns: Sequence[pa.Array]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the group of each row, by number, and the first row of each: equal values in all *columns* are a group."""
+    group = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        if column.null_count == len(column):
+            continue
+        codes = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+        code = pc.fill_null(codes.indices, len(codes.dictionary)).to_numpy()
+        group = _numbered(group * (len(codes.dictionary) + 1) + code)
+    first = np.zeros(int(group.max(initial=-1)) + 1, np.int64)
+    first[group[::-1]] = np.arange(group.size)[::-1]
+    return group.astype(np.min_scalar_type(first.size)), first
+
+
+def _numbered(codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return codes as numbers from 0 on without a hole, in their order."""
+    highest = int(codes.max(initial=0))
+    if highest > 4 * codes.size:
+        return np.unique(codes, return_inverse=True)[1].astype(np.int64)
+    there = np.zeros(highest + 1, np.bool_)
+    there[codes] = True
+    return np.asarray((np.cumsum(there) - 1)[codes])
+
+
+def _blocks(block_pfn: pa.Array, order: NDArray[np.int64], begins: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many blocks each group has: the rows of a group, at *order* from *begins* on, are by pfn."""
+    if not begins.size:
+        return np.zeros(0, np.int64)
+    blocks = pc.fill_null(block_pfn, -1).to_numpy()[order]
+    is_first = np.zeros(blocks.size, np.bool_)
+    is_first[begins] = True
+    if (blocks[1:] < blocks[:-1])[~is_first[1:]].any():
+        group = np.cumsum(is_first)
+        blocks = blocks[np.lexsort((blocks, group))]
+    differs = is_first.copy()
+    differs[1:] |= blocks[1:] != blocks[:-1]
+    return np.asarray(np.add.reduceat((differs & (blocks >= 0)).astype(np.int64), begins))
 
 
 def together(sums: Sequence[pa.Table]) -> pa.Table:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -14,7 +14,7 @@ from pagetrail.queries.core.proof import read_frame
 from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.pairs.asked import Pairs
 from pagetrail.queries.pairs.stored import rows_of_pairs
-from pagetrail.replay.log.embedded import SqliteLogReader
+from pagetrail.replay.log.embedded import SqliteLogReader, files_there
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind, absent
 from pagetrail.schemas.errors import NotFound, TrailError
@@ -39,7 +39,12 @@ PLACE_DTYPE: Final = np.dtype(
 """An event: the index of its recording, its number there, and where the log holds it. -1: there is none, or not any more."""
 
 _FEW: Final = 4
-"""So many events are looked up one by one; for more, the places of all frames are read."""
+"""So many events are looked up one by one in a long log; for more, the places of all frames are read."""
+
+_SHORT: Final = 1 << 14
+"""Frames of a log, up to which the places of all are read at once."""
+
+_NO_PLACES: Final = np.zeros((4, 0), np.int64)
 
 _RECORDS_KEPT: Final = 1 << 22
 """Records of baselines in memory between two questions; 24 bytes each."""
@@ -50,13 +55,23 @@ class Proofs:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._places: dict[str, list[FramePlace]] = {}
+        files = files_there(stream.trail)
+        self._places: dict[str, NDArray[np.int64]] = stream.kept("places", files, dict)
         self._listed: dict[int, NDArray[np.int64]] = {}
-        self._reader = _reader(stream.trail)
+        self._is_there, self._opened = bool(files), False
+
+    @cached_property
+    def _reader(self) -> SqliteLogReader | None:
+        """The log in the trail; null if there is none."""
+        with contextlib.suppress(TrailError):
+            reader = SqliteLogReader(self._stream.trail)
+            self._opened = True
+            return reader
+        return None
 
     def close(self) -> None:
         """Close the log."""
-        if self._reader is not None:
+        if self._opened and self._reader is not None:
             self._reader.close()
 
     def events(self, seqs: NDArray[np.int64]) -> NDArray[np.void]:
@@ -67,14 +82,19 @@ class Proofs:
         part[seqs < 0] = -1
         known = np.flatnonzero(part >= 0)
         found["recording"][known], found["event"][known] = part[known], seqs[known] - base[part[known]]
-        for number in np.unique(part[known]).tolist():
+        for number in set(part[known].tolist()):
             rows = np.flatnonzero(part == number)
             self._locate(self._stream.facts.recordings[number].recording, found, rows)
         return found
 
-    def evidence(self, spans: NDArray[np.void]) -> NDArray[np.void]:
-        """Return the event that is the evidence of each span (ORIGIN_DTYPE): PLACE_DTYPE; of a baseline, the entry of that page."""
+    def evidence(self, spans: NDArray[np.void], began: NDArray[np.void]) -> NDArray[np.void]:
+        """Return the event that is the evidence of each span (ORIGIN_DTYPE): PLACE_DTYPE; of a baseline, the entry of that page.
+
+        *began* are the events with which the spans began.
+        """
         origins = _origins(self._stream, spans)
+        if (origins["begin_seq"] == spans["begin_seq"]).all() and not np.isin(origins["how"], FROM_A_DUMP).any():
+            return began.copy()
         found = self.events(origins["begin_seq"])
         listed = np.isin(origins["how"], FROM_A_DUMP) & (found["offset"] >= 0)
         for seq in np.unique(origins["begin_seq"][listed]).tolist():
@@ -94,29 +114,39 @@ class Proofs:
         """Set the places of some events of one recording."""
         numbers, which = np.unique(found["event"][rows], return_inverse=True)
         places = self._places_of(recording, numbers)
-        if not places:
+        if not places.size:
             return
-        first, last, partition, offset = np.array(
-            [(p.first_seq, p.last_seq, p.partition, p.offset) for p in places], np.int64
-        ).T
+        first, last, partition, offset = places
         place = np.maximum(np.searchsorted(first, numbers, side="right") - 1, 0)
         there = ((first[place] <= numbers) & (numbers <= last[place]))[which]
         at, held = place[which[there]], rows[there]
         found["partition"][held], found["offset"][held] = partition[at], offset[at]
 
-    def _places_of(self, recording: str, numbers: NDArray[np.int64]) -> list[FramePlace]:
-        """Return the places of the frames that hold some events, and maybe of others, in the order of their events."""
-        if self._reader is None:
-            return []
+    def _places_of(self, recording: str, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the places of the frames that hold some events, and maybe of others, in the order of their events.
+
+        They are (4, n): first and last event, partition, offset.
+        """
+        known = self._places.get(recording)
+        if known is not None and _hold(known, numbers):
+            return known
+        if not self._is_there or self._reader is None:
+            return _NO_PLACES
         try:
-            if recording not in self._places and numbers.size > _FEW:
-                self._places[recording] = self._reader.places(recording)
-            if recording in self._places:
-                return self._places[recording]
-            found = [self._reader.locate(recording, number) for number in numbers.tolist()]
+            if numbers.size > _FEW or self._is_short():
+                found = self._places[recording] = _as_array(self._reader.places(recording))
+                return found
+            few = [self._reader.locate(recording, number) for number in numbers.tolist()]
         except TrailError:  # a log that cannot be read proves nothing; the answer comes from the store
-            return []
-        return [place for place in found if place is not None]
+            return _NO_PLACES
+        return _as_array([place for place in few if place is not None])
+
+    def _is_short(self) -> bool:
+        """Return whether the log has so few frames that the places of all are read as fast as one."""
+        log = self._reader
+        return log is not None and all(
+            log.high_watermark(part) - log.low_watermark(part) <= _SHORT for part in log.partitions()
+        )
 
     def _records(self, end_seq: int, end: np.void) -> NDArray[np.int64]:
         """Return (n, 3): [first, stop) and stream_seq of each entry of the baseline that ended with an event, in their order."""
@@ -137,24 +167,30 @@ class Proofs:
         recording, number = self._stream.facts.recordings[int(end["recording"])].recording, int(end["event"]) - 1
         while number >= 0:
             places = self._places_of(recording, np.array([number]))
-            place = next((p for p in places if p.first_seq <= number <= p.last_seq), None)
-            if place is None or self._reader is None:
+            place = np.flatnonzero((places[0] <= number) & (number <= places[1]))
+            if not place.size or self._reader is None:
                 break
-            _, batch = read_frame(self._reader, place.partition, place.offset)
-            stop = number - place.first_seq + 1
+            first_seq, _, partition, offset = places[:, place[0]].tolist()
+            _, batch = read_frame(self._reader, partition, offset)
+            stop = number - first_seq + 1
             others = np.flatnonzero(batch.columns["kind"][:stop] != Kind.BASELINE_ENTRY)
             first = int(others[-1]) + 1 if others.size else 0
             yield _entries(batch.slice(first, stop), end_seq - int(end["event"]))
             if first:
                 break
-            number = place.first_seq - 1
+            number = first_seq - 1
 
 
-def _reader(trail: Path) -> SqliteLogReader | None:
-    """Return the log in the trail; null if there is none."""
-    with contextlib.suppress(TrailError):
-        return SqliteLogReader(trail)
-    return None
+def _as_array(places: list[FramePlace]) -> NDArray[np.int64]:
+    rows = [(place.first_seq, place.last_seq, place.partition, place.offset) for place in places]
+    return np.array(rows, np.int64).reshape(-1, 4).T
+
+
+def _hold(places: NDArray[np.int64], numbers: NDArray[np.int64]) -> bool:
+    """Return whether one of some places has each event."""
+    first, last = places[:2]
+    place = np.searchsorted(first, numbers, side="right") - 1
+    return bool(first.size and (place >= 0).all() and (numbers <= last[place]).all())
 
 
 def _entries(batch: EventBatch, base_seq: int) -> NDArray[np.int64]:
@@ -181,8 +217,10 @@ def _last_holding(records: NDArray[np.int64], pfns: NDArray[np.int64]) -> NDArra
 
 def _origins(stream: Stream, spans: NDArray[np.void]) -> NDArray[np.void]:
     """Return each span, or the earlier span whose evidence it kept through splits and migrations."""
+    todo = np.flatnonzero(np.isin(spans["how"], HANDED_ON))
+    if not todo.size:
+        return spans
     found = spans.copy()
-    todo = np.flatnonzero(np.isin(found["how"], HANDED_ON))
     while todo.size:
         todo = np.concatenate([todo[:0], *_gone_back(stream, found, todo)])
     return found

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pagetrail.queries.core.runs import Apart, Rows, moved
 from pagetrail.queries.core.said import SAID_DTYPE, SaidOf, heads_of_runs, nothing_said_of, said_of, split_by_said
 from pagetrail.queries.core.stream import Stream
+from pagetrail.queries.core.texts import known_ids, new_ids
 from pagetrail.queries.pairs.asked import Pairs, in_parts
 from pagetrail.queries.pairs.stored import said_of_pairs, says_anything, texts_of_ids
-from pagetrail.queries.pairs.texts import known_ids, new_ids
 from pagetrail.schemas.owner import State
 from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.structs import concatenated, copied, taken

@@ -15,10 +15,11 @@ from pagetrail.queries.core.pieces import is_whole
 from pagetrail.queries.core.runs import overlaps
 from pagetrail.queries.core.said import SAID_DTYPE
 from pagetrail.queries.core.stream import Stream, fetched
-from pagetrail.replay.store import read as stored
-from pagetrail.replay.store.packed.unpack import arrays_of, index_of, unpacked
+from pagetrail.queries.pairs.index import Index
+from pagetrail.replay.store.packed.events import At
+from pagetrail.replay.store.packed.unpack import index_of, runs_of_page, unpacked
 from pagetrail.replay.store.read import columns
-from pagetrail.schemas.owner import RECORD_DTYPE, RUN_DTYPE
+from pagetrail.schemas.owner import OPEN_END, RECORD_DTYPE, RUN_DTYPE
 from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.structs import concatenated, taken
 
@@ -37,6 +38,9 @@ _COVERING: Final = """WITH sizes AS (SELECT DISTINCT {size} AS size FROM {table}
 _SAID: Final = """SELECT k.pair, s.pfn, v.* EXCLUDE (id), t.ts_nsec, t.free_ts_nsec
     FROM said s JOIN asked k ON s.pfn = k.pfn JOIN said_values v ON v.id = s.said
     LEFT JOIN said_stamps t ON t.pfn = s.pfn AND t.seq = v.seq WHERE v.{what} <= k.at"""
+
+_EVENTS_A_PAIR: Final = 1 << 16
+"""Events of a file that are read as fast as one pair is looked up."""
 
 PAGE_VALUES: Final = ("client", "field", "value", "evidence", "begin_ts", "begin_seq")
 
@@ -62,15 +66,31 @@ def rows_of_pairs(stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: 
     """Return every row of *file* that covers a pair: its page (*pfns*) at its instant (*at*), in both views."""
     if not pfns.size:
         return _nothing()
+    if pfns.size <= _few(stream, file):
+        return _looked_up(stream, file, pfns, at)
     index = _index(stream, file, pfns)
     known = _events_until(stream, file, at)
-    asked = np.zeros(pfns.size, RUN_DTYPE)
-    asked["pfn"], asked["nr_pages"] = pfns, 1
     there = [np.zeros((0, 2), np.int64)]
-    for pair, row in overlaps(asked, index):
-        there.append(np.stack([pair, row], axis=1)[_covers(index, row, known[pair])])
+    for pair, row in index.holding(pfns):
+        there.append(np.stack([pair, row], axis=1)[index.covers(row, known[pair])])
     pairs, rows = np.concatenate(there).T
     return _unpacked(stream, file, index, rows, pairs)
+
+
+def _few(stream: Stream, file: StoreFile) -> int:
+    """Return how many pairs are looked up one by one: together they take as long as reading the file."""
+    return max(stream.about(file).events.size // _EVENTS_A_PAIR, 1)
+
+
+def _looked_up(stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: Instants) -> Found:
+    """Return the same for a few pairs."""
+    parts, pages = [], stream.facts.pages_per_section
+    with stream.reading(file) as (db, rows):
+        for pair, (pfn, ts, seq) in enumerate(zip(pfns.tolist(), at.ts.tolist(), at.seq.tolist(), strict=True)):
+            point = At(what="ts", value=ts) if seq == OPEN_END else At(what="seq", value=seq)
+            runs, records = runs_of_page(db, rows, pfn, pfn // pages * pages, point)
+            parts.append(Found(runs=runs, records=records, pair=np.full(runs.size, pair)))
+    return together(parts)
 
 
 def with_pieces(stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: Instants, found: Found) -> Found:
@@ -78,7 +98,7 @@ def with_pieces(stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: In
 
     These are the other pieces of the same records in the same section, and the kernel's own records of any of their pages.
     """
-    parts = np.flatnonzero(~is_whole(found.runs, found.records))
+    parts = np.flatnonzero(~is_whole(found.runs, found.records, views=stream.about(file).has_views))
     if not parts.size:
         return found
     pieces = _unique(together([found, _pieces(stream, file, pfns, at, found, parts)]))
@@ -93,7 +113,8 @@ def _pieces(
     pages, pair = stream.facts.pages_per_section, found.pair[rows]
     index, known = _index(stream, file, pfns), _events_until(stream, file, at)[pair]
     seqs, section = found.records["begin_seq"][rows], pfns[pair] // pages
-    of_index = _events(stream, file)["seq"][index["begin_event"]]
+    with stream.reading(file) as (db, rows_of):
+        of_index = rows_of.events.column(db, "seq", index.whole("begin_event"))
     some = np.flatnonzero(np.isin(of_index, seqs))
     some = some[np.argsort(of_index[some], kind="stable")]
     others = _unpacked(stream, file, index, some, some)
@@ -101,7 +122,7 @@ def _pieces(
     count = np.searchsorted(of_index[some], seqs, side="right") - start
     mine = np.repeat(np.arange(rows.size), count)
     other = np.arange(mine.size) - np.repeat(np.cumsum(count) - count, count) + np.repeat(start, count)
-    same = _covers(index, some[other], known[mine]) & (others.runs["pfn"][other] // pages == section[mine])
+    same = index.covers(some[other], known[mine]) & (others.runs["pfn"][other] // pages == section[mine])
     same &= others.runs["kernel_view"][other] == found.runs["kernel_view"][rows[mine]]
     same &= others.records["block_pfn"][other] == found.records["block_pfn"][rows[mine]]
     chosen = other[same]
@@ -113,73 +134,55 @@ def _views_over(
 ) -> Found:
     """Return the kernel's own records of any page of some pieces."""
     index = _index(stream, file, pfns)
-    views = np.flatnonzero(index["kernel_view"] == 1)
+    views = np.flatnonzero(index.whole("kernel_view") == 1)
     if not rows.size or not views.size:
         return _nothing()
     pair = pieces.pair[rows]
     known, touching = _events_until(stream, file, at)[pair], [np.zeros((0, 2), np.int64)]
-    for row, view in overlaps(taken(pieces.runs, rows), taken(index, views)):
-        there = _covers(index, views[view], known[row])
+    for row, view in overlaps(taken(pieces.runs, rows), index.take(views)):
+        there = index.covers(views[view], known[row])
         touching.append(np.stack([pair[row[there]], views[view[there]]], axis=1))
     both = np.unique(np.concatenate(touching), axis=0)
     return _unpacked(stream, file, index, both[:, 1], both[:, 0])
 
 
-def _index(stream: Stream, file: StoreFile, pfns: NDArray[np.int64]) -> NDArray[np.void]:
-    """Return the runs of *file* in the sections from that of the first to that of the last of *pfns*: ENDED_RUN_DTYPE."""
+def _index(stream: Stream, file: StoreFile, pfns: NDArray[np.int64]) -> Index:
+    """Return the runs of *file* in the sections from that of the first to that of the last of *pfns*."""
     pages = stream.facts.pages_per_section
     low, high = int(pfns.min()) // pages * pages, (int(pfns.max()) // pages + 1) * pages
 
-    def read() -> NDArray[np.void]:
-        with stream.opened(file) as db:
-            return index_of(db, f"pfn >= {low:d} AND pfn < {high:d}")
+    def read() -> Index:
+        with stream.reading(file) as (db, rows):
+            ended, live = (
+                index_of(db, rows, table, f"pfn >= {low:d} AND pfn < {high:d}") for table in ("spans", "live")
+            )
+            return Index.of(ended, live)
 
     return stream.once("index", file, (low, high), read)
-
-
-def _events(stream: Stream, file: StoreFile) -> dict[str, NDArray[np.int64]]:
-    """Return stream_seq and trace clock, ns, of the events of *file*."""
-
-    def read() -> dict[str, NDArray[np.int64]]:
-        with stream.opened(file) as db:
-            return arrays_of(fetched(db, "SELECT seq, ts FROM events ORDER BY rowid"))
-
-    return stream.once("events", file, None, read)
 
 
 def _events_until(stream: Stream, file: StoreFile, at: Instants) -> NDArray[np.int64]:
     """Return how many events of *file* happened up to each instant."""
     found = np.zeros(at.ts.size, np.int64)
-    for what, which, instants in _kinds(at):
-        found[which] = np.searchsorted(_events(stream, file)[what], instants, side="right")
+    with stream.reading(file) as (db, rows):
+        for what, which, instants in _kinds(at):
+            found[which] = rows.events.until_each(db, what, instants)
     return found
 
 
-def _covers(index: NDArray[np.void], rows: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return whether each of some rows covers an instant up to which so many events are *known*."""
-    end = index["end_event"][rows]
-    return np.asarray((index["begin_event"][rows] < known) & ((end >= known) | (end < 0)))
-
-
-def _unpacked(
-    stream: Stream, file: StoreFile, index: NDArray[np.void], rows: NDArray[np.int64], pair: NDArray[np.int64]
-) -> Found:
-    """Return some rows of the index with their records."""
+def _unpacked(stream: Stream, file: StoreFile, index: Index, rows: NDArray[np.int64], pair: NDArray[np.int64]) -> Found:
+    """Return some rows of the index with their records; when they ended is left out."""
     if not rows.size:
         return _nothing()
-    some = taken(index, rows)
-    with stream.opened(file) as db:
-        rows_of = stored.hold(stream.place.store, file.name).rows(db)
-        runs, records = unpacked(
-            db, rows_of, {name: np.ascontiguousarray(some[name]) for name in some.dtype.names or ()}
-        )
+    some = index.take(rows) | {"end_event": np.full(rows.size, -1)}
+    with stream.reading(file) as (db, rows_of):
+        runs, records = unpacked(db, rows_of, some)
     return Found(runs=runs, records=records, pair=pair)
 
 
 def says_anything(stream: Stream, file: StoreFile) -> bool:
     """Return whether dumps said anything beside owners that *file* has."""
-    with stream.opened(file) as db:
-        return bool(db.execute("SELECT EXISTS (FROM said)").fetchall()[0][0])
+    return stream.about(file).says
 
 
 def said_of_pairs(

@@ -54,6 +54,9 @@ _ABSENT: Final = pa.Table.from_pylist(
 )
 """The row of a page that no section has."""
 
+_HOW_WORDS: Final = pa.array(list(HOW_WORDS.values()), pa.utf8())
+_HOW_CODES: Final = np.array(list(HOW_WORDS), np.int8)
+
 _PROVEN_BY: Final = ("begin_seq", "how", "src_pfn", "evidence_ts")
 """The columns that tell which events prove a row."""
 
@@ -67,7 +70,7 @@ def owners_at(stream: Stream, pfns: Sequence[int], at: Instant) -> pa.Table:
     ends = starts + found["nr_pages"].to_numpy()
     row = np.searchsorted(starts, asked, side="right") - 1
     inside = (row >= 0) & (asked < ends[np.maximum(row, 0)]) if starts.size else np.zeros(asked.size, np.bool_)
-    pairs = Pairs.of(stream, asked, Instants.of([at] * asked.size))
+    pairs = Pairs(pfns=asked, at=Instants.of([at] * asked.size), files=np.full(asked.size, stream.holding(at)))
     with closing(Proofs(stream)) as proofs:
         return _answer(stream, pairs, found, np.where(inside, row, -1), proofs, ANSWER_SCHEMA.names)
 
@@ -129,23 +132,27 @@ def _answer(
         made |= zip(names, _proven(proofs, pairs.pfns, taken), strict=True)
     if "page_ext" in columns:
         made["page_ext"] = page_values_of(stream, pairs)
-    schema = pa.schema([ANSWER_SCHEMA.field(name) for name in columns])
+    schema = (
+        ANSWER_SCHEMA
+        if len(columns) == len(ANSWER_COLUMNS)
+        else pa.schema([ANSWER_SCHEMA.field(name) for name in columns])
+    )
     return pa.table([made[name] for name in columns], schema=schema)
 
 
 def _proven(proofs: Proofs, pfns: NDArray[np.int64], taken: pa.Table) -> list[pa.Array]:
     """Return the columns that name the events that prove each answer, and where the log holds them."""
-    known = np.flatnonzero(pc.is_valid(taken["begin_seq"]).to_numpy())
+    known = np.flatnonzero(taken["begin_seq"].is_valid().to_numpy())
     spans = np.zeros(known.size, ORIGIN_DTYPE)
     spans["pfn"] = pfns[known]
     for name in ("begin_seq", "src_pfn", "evidence_ts"):
-        spans[name] = pc.fill_null(taken[name], ABSENT64).to_numpy()[known]
-    codes = np.array(list(HOW_WORDS), np.int8)
-    how = pc.index_in(taken["how"], pa.array(list(HOW_WORDS.values()), pa.utf8()))
-    spans["how"] = codes[pc.fill_null(how, 0).to_numpy()[known]]
+        column = taken[name]
+        spans[name] = (column.fill_null(ABSENT64) if column.null_count else column).to_numpy()[known]
+    how = pc.index_in(taken["how"], _HOW_WORDS)
+    spans["how"] = _HOW_CODES[(how.fill_null(0) if how.null_count else how).to_numpy()[known]]
     seqs = np.full(pfns.size, -1, np.int64)
     seqs[known] = spans["begin_seq"]
     began = proofs.events(seqs)
     evidence = began.copy()
-    evidence[known] = proofs.evidence(spans)
+    evidence[known] = proofs.evidence(spans, began[known])
     return [*proofs.columns(began), *proofs.columns(evidence)]

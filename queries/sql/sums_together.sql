@@ -1,4 +1,4 @@
--- Answers of sums.sql added up: no block is in two of them. streams: how many of them have the key.
+-- Sums of owned pages added up: no block is in two of them. streams: how many of them have the key.
 SELECT key,
        CAST(sum(pages) AS BIGINT)         AS pages,
        CAST(sum(bytes) AS BIGINT)         AS bytes,

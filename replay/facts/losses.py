@@ -23,19 +23,25 @@ def reaches_of(gaps: Gaps, skew: int) -> NDArray[np.int64]:
     return np.array(reaches, np.int64).reshape(-1, 2)
 
 
-def first_reaching(reaches: NDArray[np.int64], begin: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return for each instant of *begin* the index of the loss that begins first among those that end then or later; -1: none."""
-    if not reaches.shape[0]:
-        return np.full(begin.size, -1, np.int64)
-    by_end = np.argsort(reaches[:, 1], kind="stable")
-    low, high = reaches[by_end].T
-    # the place of the gap that begins first, among this one and those that end later
-    earliest = np.minimum.accumulate(low[::-1])[::-1]
-    place = np.where(low == earliest, np.arange(low.size), low.size)
-    place = np.minimum.accumulate(place[::-1])[::-1]
-    after = np.searchsorted(high, begin, side="left")
-    there = after < low.size
-    return np.where(there, by_end[place[np.where(there, after, 0)]], -1)
+class Reaching:
+    """Losses by the end of the time that they concern; *reaches* (g, 2) is that of ``reaches_of``."""
+
+    def __init__(self, reaches: NDArray[np.int64]) -> None:
+        self.reaches = reaches
+        by_end = np.argsort(reaches[:, 1], kind="stable")
+        low, self._high = reaches[by_end].T
+        # the place of the gap that begins first, among this one and those that end later
+        earliest = np.minimum.accumulate(low[::-1])[::-1]
+        place = np.where(low == earliest, np.arange(low.size), low.size)
+        self._first = by_end[np.minimum.accumulate(place[::-1])[::-1]]
+
+    def first(self, begin: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return for each instant (n,) the index of the loss that begins first among those that end then or later; -1: none."""
+        if not self._high.size:
+            return np.full(begin.size, -1, np.int64)
+        after = np.searchsorted(self._high, begin, side="left")
+        there = after < self._high.size
+        return np.where(there, self._first[np.where(there, after, 0)], -1)
 
 
 def still_needed(gaps: Gaps, skew: int, evidence: NDArray[np.int64], last_ts: int) -> list[int]:
@@ -49,6 +55,6 @@ def still_needed(gaps: Gaps, skew: int, evidence: NDArray[np.int64], last_ts: in
     reaches = reaches_of(gaps, skew)
     kept = reaches[:, 1] >= last_ts
     kept[int(np.argmax(reaches[:, 1]))] = True
-    named = first_reaching(reaches, evidence)
+    named = Reaching(reaches).first(evidence)
     kept |= np.bincount(named[named >= 0], minlength=kept.size).astype(np.bool_)
     return [int(i) for i in np.flatnonzero(kept)]

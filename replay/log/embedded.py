@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from pagetrail.schemas.errors import FrameDamaged, OffsetGap, TrailMissing
@@ -221,6 +221,16 @@ class SqliteLogReader:
             yield
         except sqlite3.DatabaseError as error:
             raise FrameDamaged(where=str(file.path), reason=f"a log file that SQLite cannot read ({error})") from error
+
+
+def files_there(trail: Path) -> tuple[tuple[str, int, int], ...]:
+    """Return the files of the log in a trail, as what tells them from others of the same names; empty: there is no log."""
+    directory = log_directory(trail)
+    found = log_files(directory.iterdir()) if directory.is_dir() else []
+    with suppress(FileNotFoundError):
+        stats = [(file.path.name, file.path.stat()) for file in found]
+        return tuple((name, stat.st_dev, stat.st_ino) for name, stat in stats)
+    return ()
 
 
 def _open(path: Path) -> sqlite3.Connection:

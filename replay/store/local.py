@@ -53,7 +53,7 @@ class LocalStore:
 
     def where(self, name: str = "") -> str:
         """Return the path of a name."""
-        return str(self.root / name)
+        return f"{self.root}/{name}" if name else str(self.root)
 
     def is_there(self) -> bool:
         """Return whether the folder exists, even if it is empty."""
@@ -106,14 +106,18 @@ class LocalStore:
                 path.unlink(missing_ok=True)
 
     def _target(self, name: str) -> Path:
+        self._check(name)
+        return self.root / name
+
+    def _check(self, name: str) -> None:
         check_name(name)
         if "/" not in name and name.endswith(LOCK_SUFFIX):
             raise ValueError(f"{name!r}: expected a name that does not end in {LOCK_SUFFIX}: locks have such names")
-        return self.root / name
 
     def _found(self, name: str) -> os.stat_result | None:
+        self._check(name)
         try:
-            found = self._target(name).stat()
+            found = os.stat(f"{self.root}/{name}")  # noqa: PTH116  # every question asks: making a Path takes longer
         except (FileNotFoundError, NotADirectoryError):
             return None
         return found if stat.S_ISREG(found.st_mode) else None

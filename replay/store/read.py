@@ -36,6 +36,13 @@ _DATABASES: Final = Instance()
 class Held:
     """A file of the store that is attached, and remains readable as long as this object is kept.
 
+    Attributes
+    ----------
+    version
+        The version of the file: see ``Store.version``.
+    known
+        What was read of its rows; null: nothing yet.
+
     Raises
     ------
     FileNotFoundError, duckdb.Error
@@ -50,7 +57,7 @@ class Held:
             _check_size(db, file, store.where(name))
             _check_views(db, store.where(name))
 
-        self._rows: FileRows | None = None
+        self.known: FileRows | None = None
 
     @contextmanager
     def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -60,9 +67,9 @@ class Held:
 
     def rows(self, db: duckdb.DuckDBPyConnection) -> FileRows:
         """Return what is read once of the rows of the file."""
-        if self._rows is None:
-            self._rows = FileRows(db)
-        return self._rows
+        if self.known is None:
+            self.known = FileRows(db)
+        return self.known
 
 
 _HELD: Final[weakref.WeakValueDictionary[str, Held]] = weakref.WeakValueDictionary()
@@ -79,9 +86,15 @@ def opened(store: Store, name: str) -> Iterator[duckdb.DuckDBPyConnection]:
     SegmentGone
         It no longer exists.
     """
-    file = hold(store, name)  # detached when the last reference is gone
+    with used(hold(store, name), store, name) as db:  # detached when the last reference is gone
+        yield db
+
+
+@contextmanager
+def used(held: Held, store: Store, name: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Read a file that is held; for errors, see ``opened``."""
     try:
-        with file.connection() as db:
+        with held.connection() as db:
             yield db
     except _DAMAGE as error:
         _HELD.pop(store.where(name), None)  # so that a repaired file is opened again

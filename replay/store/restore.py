@@ -40,7 +40,8 @@ from pagetrail.replay.rules.sections import Sections, place
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.replay.store.content import Link
 from pagetrail.replay.store.open_records import SELECT_VALUES, open_records
-from pagetrail.replay.store.packed.unpack import Columns, FileRows, arrays_of, unpacked
+from pagetrail.replay.store.packed.columns import Columns, arrays_of
+from pagetrail.replay.store.packed.unpack import FileRows, unpacked
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import columns, give_back, meta, opened
 from pagetrail.replay.store.state_digest import EndedSums

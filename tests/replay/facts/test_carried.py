@@ -15,7 +15,7 @@ from pagetrail.replay.facts.doubts_aside import DoubtsAside
 from pagetrail.replay.facts.earlier import Earlier
 from pagetrail.replay.facts.facts import Facts, plain
 from pagetrail.replay.facts.lasting import lasting_after
-from pagetrail.replay.facts.losses import first_reaching, reaches_of, still_needed
+from pagetrail.replay.facts.losses import Reaching, reaches_of, still_needed
 from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.schemas.details import Gap
 from pagetrail.schemas.owner import (
@@ -46,7 +46,7 @@ def gaps_of(spans: list[tuple[int, int]]) -> list[tuple[int, int | None, Gap]]:
 def named(gaps: list[tuple[int, int | None, Gap]], skew: int, evidence: int, until: int) -> int | None:
     """Return the seq of the loss that an answer names: of those that the evidence is not safe from, the first to begin."""
     reaches = reaches_of(gaps, skew)
-    found = int(first_reaching(reaches, np.array([evidence]))[0])
+    found = int(Reaching(reaches).first(np.array([evidence]))[0])
     return None if found < 0 or reaches[found, 0] > until else gaps[found][0]
 
 

@@ -1,0 +1,101 @@
+"""What is looked up of a file is what reading all of it says, in whatever order questions come."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pagetrail.replay.store.packed.events import At, FileEvents
+from pagetrail.replay.store.packed.unpack import FileRows, runs_of, runs_of_page
+from pagetrail.schemas.owner import State
+
+EVENTS, PAGES = 20_000, 120
+
+
+def tables(seed: int) -> dict[str, pa.Table]:
+    """Return the tables of a segment: each page is handed on from event to event, and some hold no run for a time."""
+    rng = np.random.default_rng(seed)
+    ts = np.cumsum(rng.integers(0, 3, EVENTS) * rng.choice([0, 1, 1_000], EVENTS))  # many have one time
+    ended, live = [], []
+    for pfn in range(0, PAGES, 4):
+        size = 1 + int(rng.integers(0, 4))
+        count = 2 + int(rng.integers(0, 2) * rng.integers(0, 600))
+        numbers = np.sort(rng.choice(EVENTS, count, replace=False)).tolist()
+        ended += [(pfn, size, begin, 1, 0, end) for begin, end in pairwise(numbers) if rng.random() > 0.1]
+        live += [(pfn, size, numbers[-1], 1, 0)] if pfn % 3 else []
+    names = ("pfn", "nr_pages", "begin_event", "generation", "kernel_view", "end_event")
+    number = np.arange(EVENTS)
+    return {
+        "events": pa.table(
+            {
+                "seq": number * 2 + 5, "ts": ts, "act": number % 2, "owner": pa.array(np.zeros(EVENTS, np.int32)),
+                "age": pa.array(number, mask=number % 3 == 0), "detail": pa.nulls(EVENTS, pa.int32()),
+            }
+        ),
+        "ended_runs": pa.table(dict(zip(names, np.array(ended, np.int64).T, strict=True))),
+        "open_runs": pa.table(dict(zip(names[:5], np.array(live, np.int64).reshape(-1, 5).T, strict=True))),
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def db() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(":memory:") as db:
+        for name, rows in tables(7).items():
+            db.register("rows", rows)
+            db.execute(f"CREATE TABLE {name} AS SELECT * FROM rows")
+            db.unregister("rows")
+        db.execute("CREATE TABLE said (pfn BIGINT, said INTEGER)")
+        state = f"SELECT id, {int(State.OWNED)}::TINYINT AS state, 1::TINYINT AS evidence, id::TINYINT AS how"
+        db.execute(f'CREATE TABLE acts AS {state}, 0::TINYINT AS "order" FROM range(2) t(id)')
+        db.execute("CREATE TABLE owners AS SELECT 0 AS id, 7::INTEGER AS pid, NULL::INTEGER AS comm")
+        yield db
+
+
+def read(db: duckdb.DuckDBPyConnection, what: str) -> np.ndarray:
+    return np.array([row[0] for row in db.execute(f"SELECT {what} FROM events").fetchall()])
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.sampled_from(["ts", "seq"]), st.integers(-5, 25_000_000)), min_size=1, max_size=12))
+def test_events_up_to_a_point_are_counted(db: duckdb.DuckDBPyConnection, asked: list[tuple[str, int]]) -> None:
+    events = FileEvents(EVENTS)
+    for what, value in asked:
+        found = events.until(db, At(what=what, value=value))
+        assert found == np.searchsorted(read(db, what), value, side="right")
+        low, high = events.between(db, At(what=what, value=value))
+        assert low <= found <= high
+
+
+@pytest.mark.parametrize("count", [1, 5, 60, 9_000])
+def test_events_by_number_are_those_of_the_table(db: duckdb.DuckDBPyConnection, count: int) -> None:
+    events, rng = FileEvents(EVENTS), np.random.default_rng(count)
+    numbers = rng.integers(0, EVENTS, count).astype(np.int32)
+    found = events.some(db, numbers)
+    for name in ("seq", "ts", "act"):
+        assert found[name].tolist() == read(db, name)[numbers].tolist()
+    assert found["age"][numbers % 3 == 0].tolist() == [np.iinfo(np.int64).min] * int((numbers % 3 == 0).sum())
+    assert (found["detail"] == -1).all()
+    assert events.column(db, "ts", numbers).tolist() == found["ts"].tolist()
+
+
+def test_many_points_are_counted_as_one_is(db: duckdb.DuckDBPyConnection) -> None:
+    values = np.random.default_rng(1).integers(-5, 25_000_000, 500)
+    each = [FileEvents(EVENTS).until(db, At(what="ts", value=value)) for value in values[:40].tolist()]
+    assert FileEvents(EVENTS).until_each(db, "ts", values)[:40].tolist() == each
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.integers(0, PAGES), st.integers(-5, 21_000_000)), min_size=1, max_size=20))
+def test_the_run_that_holds_a_page_is_looked_up(db: duckdb.DuckDBPyConnection, asked: list[tuple[int, int]]) -> None:
+    rows = FileRows(db)
+    for pfn, ts in asked:
+        at = At(what="ts", value=ts)
+        looked_up = runs_of_page(db, rows, pfn, 0, at)
+        scanned = runs_of(db, FileRows(db), where=f"pfn <= {pfn} AND pfn + nr_pages > {pfn}", at=at)
+        for one, other in zip(looked_up, scanned, strict=True):
+            assert one.tolist() == other.tolist()
