@@ -36,7 +36,7 @@ from pagetrail.schemas.times import as_text, parse_number
 
 Kept = TypeVar("Kept")
 
-ROWS_AT_ONCE: Final = 1 << 17
+ROWS_AT_ONCE: Final = 1 << 16
 """Rows of an instant that a question reads at once, or those of one section: each takes half a kilobyte on its way."""
 
 FILES_KEPT_OPEN: Final = 32
