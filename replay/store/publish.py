@@ -86,7 +86,7 @@ def _add_empty(db: duckdb.DuckDBPyConnection) -> None:
             tables.execute(statement)
 
 
-_LEAST_MEMORY: Final = 8 << 20
+_LEAST_MEMORY: Final = 4 << 20
 _MOST_MEMORY: Final = 64 << 20
 _MEMORY_A_SPAN: Final = 24
 """Bytes. DuckDB would keep all blocks that it has written in memory, up to most of the machine's; nobody reads them here. With the
