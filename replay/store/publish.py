@@ -1,5 +1,6 @@
 """Segments and tips: made in DuckDB and published in the store; replaced tips are removed."""
 
+import threading
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -95,6 +96,9 @@ least, it writes rows twice, first into a temporary file: what large segments ma
 _GIVEN_BACK_SPANS: Final = 1 << 19
 """From so many spans on, what DuckDB keeps of a segment is worth more than the 0.1 s that another instance takes to begin."""
 
+_ONE_AT_A_TIME: Final = threading.Lock()
+"""Partitions of a log write segments in threads of their own: they share DuckDB's memory, and its limit is set for one file."""
+
 _WRITERS: Final = Instance(
     _add_empty,
     threads=1,
@@ -107,6 +111,11 @@ _WRITERS: Final = Instance(
 
 
 def _write_tables(path: Path, tables: Mapping[str, Iterator[pa.RecordBatch]], *, spans: int = 0) -> None:
+    with _ONE_AT_A_TIME:
+        _fill(path, tables, spans)
+
+
+def _fill(path: Path, tables: Mapping[str, Iterator[pa.RecordBatch]], spans: int) -> None:
     give_back()
     limit = min(max(_MEMORY_A_SPAN * spans, _LEAST_MEMORY), _MOST_MEMORY)
     large = spans >= LARGE_SPANS
