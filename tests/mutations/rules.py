@@ -146,7 +146,7 @@ MUTATIONS = (
     Mutation(
         name="isolation-ignored", module=FOLD,
         rule="isolated free pages get an owner with gfp 0x8; an allocation event that follows belongs to the same isolation",
-        old="        elif kind == _ISOLATE:\n", new="        elif kind == -99:\n",
+        old="        if kind in (_ALLOC, _ISOLATE):\n", new="        if kind == _ALLOC:\n",
     ),
     Mutation(
         name="isolation-and-allocation-are-two", module=BLOCK,
