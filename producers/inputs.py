@@ -15,13 +15,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, cast
 
 import zstandard
 
 from pagetrail.producers.encodings import Utf8Text
 from pagetrail.producers.stepped import Stepped
 from pagetrail.schemas.errors import InputError, TruncatedInput
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -42,6 +45,9 @@ COMPRESSED_STEP: Final = 1 << 10
 """Compressed bytes handed to the decoder at once. What they expand to is held in memory: 32 MiB, in the worst case of zstd."""
 
 UNCOMPRESSED_STEP: Final = 1 << 20
+_BUFFER_BYTES: Final = UNCOMPRESSED_STEP // 2
+"""Less than a step: whoever reads a step gets it in place, past the buffer."""
+
 HEAD_BYTES: Final = 1 << 20
 """What a file is recognised by, uncompressed: the kernel's log may be as long before what it is read for."""
 
@@ -99,6 +105,17 @@ class _Decompressed(Stepped):
         if not self.closed and self.file is not sys.stdin.buffer:
             self.file.close()
         super().close()
+
+    def readinto(self, buffer: "Buffer", /) -> int:
+        """Fill *buffer*; return how many bytes were put into it, 0 at the end. What is not compressed is read to its place."""
+        if self._compression != "plain" or self._head or self._waiting or self._ended:
+            return super().readinto(buffer)
+        try:
+            count = cast(io.BufferedIOBase, self.file).readinto(buffer)  # as much of one as is used
+        except OSError as error:
+            raise unreadable(self._source, error) from error
+        self._ended = not count
+        return count
 
     def _fill(self, size: int) -> bytes:
         parts = b""
@@ -177,7 +194,7 @@ class Input(io.BufferedReader):
     def __init__(self, file: BinaryIO, source: str, *, text: bool = False, cut: TruncatedInput | None = None) -> None:
         self._decompressed, self._cut = _Decompressed(file, source), cut
         raw = Utf8Text(self._decompressed) if text else self._decompressed
-        super().__init__(raw, buffer_size=UNCOMPRESSED_STEP)
+        super().__init__(raw, buffer_size=_BUFFER_BYTES)
         self.source = source
 
     @property

@@ -73,13 +73,14 @@ class Framer:
 
     def _numbered(self, batch: EventBatch) -> EventBatch:
         raw = np.asarray(batch.columns["trace_ts_nsec"], np.int64)
-        floor = raw if self.last_ts is None else np.concatenate([[self.last_ts], raw])
-        ts = np.maximum.accumulate(floor)[-raw.size :]
+        least = int(raw[0]) if self.last_ts is None else self.last_ts
+        rises = int(raw[0]) >= least and bool((raw[1:] >= raw[:-1]).all())
+        ts = raw if rises else np.maximum(np.maximum.accumulate(raw), least)
         columns: dict[str, NDArray[np.generic]] = dict(batch.columns)
         columns["seq"] = np.arange(self.seq, self.seq + raw.size, dtype=np.int64)
         columns["trace_ts_nsec"] = ts
-        late = ts != raw
-        if late.any():
+        if not rises:
+            late = ts != raw
             columns["raw_ts_nsec"] = np.where(late, raw, absent("raw_ts_nsec"))
             self.clamped += int(late.sum())
         self.seq += raw.size

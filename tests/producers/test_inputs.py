@@ -1,6 +1,7 @@
 """Inputs: decompression, truncation, names by content, archives."""
 
 import bz2
+import errno
 import gzip
 import hashlib
 import io
@@ -122,6 +123,26 @@ def test_a_wide_zstd_window_is_read(tmp_path):
 
 def test_blocks_are_the_whole_stream():
     assert b"".join(bytes(block) for block in blocks(Input(io.BytesIO(TEXT), "-"))) == TEXT
+
+
+class Failing(io.BytesIO):
+    """A file on a disk that gives no more than the bytes it holds."""
+
+    def readinto(self, buffer):
+        return super().readinto(buffer) or self.fail()
+
+    def read(self, size=-1):
+        return super().read(size) or self.fail()
+
+    def fail(self):
+        raise OSError(errno.EIO, "Input/output error")
+
+
+@compressions
+def test_a_disk_that_fails_in_the_middle_is_an_input_error_that_names_the_file(form):
+    stream = Input(Failing(pack[form](TEXT)[:-1]), "trace.txt")
+    with pytest.raises(InputError, match=r"trace\.txt: expected a readable file, found: Input/output error"):
+        stream.read()
 
 
 def test_a_missing_file_is_an_input_error_that_names_it(tmp_path):

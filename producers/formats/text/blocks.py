@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pagetrail.producers.formats.format import Block, Part
 from pagetrail.producers.formats.text import blocks_jit as bk
 from pagetrail.producers.formats.text import text_jit as tk
+from pagetrail.producers.formats.text.lines_jit import find_newlines
 from pagetrail.producers.formats.text.ticks import counts
 from pagetrail.producers.ordering_jit import longest_rising
 from pagetrail.producers.stepped import Stepped
@@ -34,16 +35,22 @@ class Survey:
         self._of_perf = of_perf
         self._head = np.zeros(tk.STATE_SIZE, np.int64)
         self._head[tk.TICKS] = not of_perf and counts(head)
-        self._carry, self._offset = b"", 0
+        self._room = np.empty(0, np.uint8)  # what is carried of the last block, and the next one; used again for each
+        self._ends = np.empty(0, np.int64)
+        self._carried = self._offset = 0
         self._parts: list[Part] = []
         self._begin = Part(start=0)
         self._start_over()
 
     def feed(self, block: memoryview) -> None:
         """Take the next bytes, which may change afterwards."""
-        buffer = b"".join([self._carry, block])
-        data = np.frombuffer(buffer, np.uint8)
-        newlines = np.flatnonzero(data == ord("\n"))
+        size = self._carried + len(block)
+        if size > self._room.size:
+            self._room = np.concatenate([self._room[: self._carried], np.empty(len(block) + tk.MAX_LINE + 1, np.uint8)])
+            self._ends = np.empty(self._room.size, np.int64)
+        self._room[self._carried : size] = np.frombuffer(block, np.uint8)
+        data = self._room[:size]
+        newlines = self._ends[: int(find_newlines(data, size, self._ends))]
         why, line = bk.BORDER, 0
         while why == bk.BORDER:
             why, line = bk.survey(
@@ -61,8 +68,9 @@ class Survey:
             if why == bk.BORDER:
                 self._border()
         whole = int(newlines[-1]) + 1 if newlines.size else 0
-        self._carry = buffer[whole : whole + tk.MAX_LINE + 1]  # of a longer line, no more is looked at
-        self._offset += whole + max(0, len(buffer) - whole - len(self._carry))
+        self._carried = min(size - whole, tk.MAX_LINE + 1)  # of a longer line, no more is looked at
+        self._room[: self._carried] = self._room[whole : whole + self._carried]
+        self._offset += size - self._carried
 
     def parts(self) -> tuple[Part, ...]:
         """Return the parts of the whole file, in their order; the last one ends with it."""

@@ -15,7 +15,7 @@ from pagetrail.producers.formats.page_pointers import LEAST_PAGES, PagePointers,
 from pagetrail.producers.formats.repeats_jit import repeated
 from pagetrail.producers.formats.rows import NO_ROW, RowBuilder
 from pagetrail.producers.formats.text import text_jit as tk
-from pagetrail.producers.formats.text.lines_jit import take_repeat, wait_for_stack
+from pagetrail.producers.formats.text.lines_jit import find_newlines, take_repeat, wait_for_stack
 from pagetrail.producers.formats.text.odd_lines import EMPTY_LINE, LOSS_REPORT, Odd, Unread, events_in
 from pagetrail.producers.formats.text.payloads import (
     NO_FIELDS,
@@ -109,7 +109,7 @@ class TextReader(ABC):
         self._data: NDArray[np.uint8] = np.zeros(0, np.uint8)
         self._newlines: NDArray[np.int64] = np.zeros(0, np.int64)
         self._room = bytearray()  # used again for each chunk: the pages of a new one would have to be cleared first
-        self._mask: NDArray[np.bool_] = np.zeros(0, np.bool_)
+        self._ends: NDArray[np.int64] = np.zeros(0, np.int64)  # room for the newlines of a chunk
         self._head: deque[bytes] = deque()  # what was read of the text to look at it
         self._looked = False
 
@@ -143,7 +143,7 @@ class TextReader(ABC):
                 if newline >= 0:
                     offset, dropping = offset + dropping, 0
             self._data = np.frombuffer(room, np.uint8, size)
-            self._newlines = np.flatnonzero(np.equal(self._data, ord("\n"), out=self._mask[:size]))
+            self._newlines = self._ends[: int(find_newlines(self._data, size, self._ends))]
             whole = int(self._newlines[-1]) + 1 if self._newlines.size else 0
             self._state[tk.FIRST_LINE] = self._state[tk.LINE]
             self._state[tk.HAS_NUL] = room.find(0, 0, size) >= 0
@@ -167,7 +167,7 @@ class TextReader(ABC):
         wanted = len(self._head[0]) if self._head else self._chunk_bytes
         if carried + wanted > len(self._room):
             self._room = self._room[:carried] + bytes(carried + wanted)
-            self._mask = np.empty(len(self._room), np.bool_)
+            self._ends = np.empty(len(self._room), np.int64)
         if self._head:
             self._room[carried : carried + wanted] = self._head.popleft()
             return wanted

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pagetrail.producers.formats.text.ftrace import FtraceText
+from pagetrail.producers.formats.text.lines_jit import find_newlines
 from pagetrail.producers.meaning import RecordedKernel
 from pagetrail.schemas.batch import to_arrow
 from pagetrail.schemas.columns import Kind
@@ -114,6 +115,17 @@ def test_kernel_equals_reference_on_the_sample() -> None:
 def test_kernel_equals_reference_on_damaged_lines(seed: int, changes: int) -> None:
     damaged = mutated(FTRACE, seed, changes)
     assert read(damaged) == expected(read_ftrace(damaged))
+
+
+@given(st.lists(st.integers(0, 200), max_size=20), st.integers(0, 80))
+def test_newlines_are_found_wherever_they_are(lengths: list[int], rest: int) -> None:
+    data = np.frombuffer(
+        bytearray(b"".join([b"x" * length + b"\n" for length in lengths]) + b"\x0b" * rest + b"\n"), np.uint8
+    )
+    found = np.full(data.size, -1, np.int64)
+    for size in (data.size, data.size - 1):  # what is behind *size* is not looked at
+        count = find_newlines(data, size, found)
+        assert found[:count].tolist() == np.flatnonzero(data[:size] == ord("\n")).tolist()
 
 
 @given(st.binary(max_size=400))
