@@ -144,6 +144,10 @@ _LINE: Final = 64
 """Bytes of a cache line of the processors that this runs on; where they are longer, some requests are for nothing."""
 
 
+READ_AHEAD: Final = 16
+"""So many rows ahead, a loop requests what it reads out of order, if each row takes it a few nanoseconds."""
+
+
 def _nothing(array: Any, row: Any) -> None:
     """Do nothing: an interpreter is slower than any memory."""
 

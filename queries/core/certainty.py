@@ -14,7 +14,7 @@ from pagetrail.queries.core.runs import overlaps
 from pagetrail.replay.facts.clock import owner_clock
 from pagetrail.replay.facts.doubts import evidence_until
 from pagetrail.replay.facts.facts import Facts
-from pagetrail.replay.facts.known import Stretches, once
+from pagetrail.replay.facts.known import once
 from pagetrail.replay.facts.losses import Reaching, reaches_of
 from pagetrail.schemas.linux.gfp import GFP_MOVABLE
 from pagetrail.schemas.linux.page_ext import OWNER
@@ -69,7 +69,7 @@ def judge(
             reasons[where] |= int(reason)
 
     take(state == State.UNKNOWN, _ALL, Reason.UNKNOWN)
-    coverage = once(facts, "stretches", lambda: Stretches(facts.covered()))
+    coverage = facts.covered()
     complete = coverage.covers("alloc", begin, until) & coverage.covers("free", begin, until)
     take((owned | free) & ~complete, _ALL, Reason.NOT_COVERED)
     gap = _gap(facts, begin, until)
@@ -146,7 +146,9 @@ def _gfp_unsure(records: NDArray[np.void], facts: Facts) -> NDArray[np.bool_]:
 
 def _bits(name: str, records: NDArray[np.void], facts: Facts) -> NDArray[np.int64]:
     """Return the bit that the gfp flag *name* has in the mask of each record, or in all; recordings may be read differently."""
-    bits = once(facts, name, lambda: np.array([found.flags.get(name, 0) for found in facts.gfp_names()], np.int64))
+    bits = once(
+        facts, f"bit of {name}", lambda: np.array([found.flags.get(name, 0) for found in facts.gfp_names()], np.int64)
+    )
     if bits.size == 1:
         return bits
     return np.asarray(bits[facts.recording_at(records["evidence_ts"])])

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.queries.core.certainty import judge
+from pagetrail.queries.core.doubts import doubts_at
 from pagetrail.queries.core.filters import (
     NO_FILTER,
     Filters,
@@ -93,7 +94,7 @@ class _Reader:
     def __init__(self, stream: Stream, at: Instant, asked: Asked, selected: Selection) -> None:
         self._stream, self._at, self._asked, self._selected = stream, at, asked, selected
         self._facts = stream.facts_at(at)
-        self._doubts = stream.doubts_at(at, asked.pfns)
+        self._doubts = doubts_at(stream, at, asked.pfns)
         self._texts: Texts | None = None
         self._said_texts: pa.Array | None = None
         asks_dumps = not SAID.isdisjoint(asked.columns) and says_anything(stream, at)

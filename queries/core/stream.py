@@ -20,16 +20,15 @@ from pagetrail.queries.core.pieces import PIECE_DTYPE, is_whole, pieces_of, run_
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.as_of import facts_as_of
 from pagetrail.replay.facts.carried import collected
-from pagetrail.replay.facts.doubts import order_of
-from pagetrail.replay.facts.facts import Facts, from_plain, open_call_doubts
-from pagetrail.replay.facts.known import KnownFacts, once
+from pagetrail.replay.facts.facts import Facts, from_plain
+from pagetrail.replay.facts.known import KnownFacts
 from pagetrail.replay.store import read as stored
 from pagetrail.replay.store.packed.events import At
 from pagetrail.replay.store.packed.unpack import FileRows, owned_runs_of, runs_of, runs_of_page
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import NotFound
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
-from pagetrail.schemas.owner import DOUBT_DTYPE, DOUBT_RANGE, DOUBTS_OF_CALLS, OPEN_END, RUN_DTYPE
+from pagetrail.schemas.owner import OPEN_END, RUN_DTYPE
 from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.structs import taken
 from pagetrail.schemas.times import as_text, parse_number
@@ -402,110 +401,6 @@ class Stream:
                 rows = 0
             rows += more
         return list(pairwise([*borders, PFN_LIMIT]))
-
-    def doubts_at(self, at: Instant, pfns: Collection[int] | None = None) -> NDArray[np.void]:
-        """Return every doubt that bears on *at*, in whichever file it is: later files may doubt it, earlier doubts may last.
-
-        With *pfns*, stored doubts may be left out that concern no page from the section of the first to that of the last.
-        """
-        first = self.holding(at)
-        files = [f for f in self.files[first:] if self.piece(f).doubts_reach_back_to <= at.ts]
-        where, pages = "from_ts <= $ts AND to_ts >= $ts", self.facts.pages_per_section
-        if pfns and pages:
-            low, high = min(pfns) // pages * pages, (max(pfns) // pages + 1) * pages
-            where += f" AND pfn < {high:d} AND pfn + nr_pages > {low:d}"
-        found = self.doubts(files, where, {"ts": at.ts}, into=self.files[first])
-        known = found["from_ts"] <= at.ts
-        return found if known.all() else found[known]
-
-    def casting(self) -> list[StoreFile]:
-        """Return the files that have doubts."""
-        return [file for file in self.files if self.piece(file).doubts_reach_back_to != OPEN_END]
-
-    def doubts(
-        self, files: list[StoreFile], where: str, parameters: dict[str, object], *, into: StoreFile
-    ) -> NDArray[np.void]:
-        """Return the doubts of *files* for which *where* holds, as far as they are known: DOUBT_DTYPE, in a fixed order.
-
-        Before them are those that were cast before the file *into*, and last into it.
-        The range of a call (hotplug, alloc_contig_range) that is under way is in doubt. The facts, which are newer than files, tell
-        which calls are; of those that returned behind the time of ``as_of``, the doubts that their return left.
-        """
-        before = self._stored([into], where, parameters, "lasting_doubts")
-        noticed = self.noticed(files, where, parameters)
-        now = once(self.facts, "open_calls", lambda: open_call_doubts(self.facts)).copy()
-        return _joined([before, noticed, now, self._returned_later(files, where, parameters, now)])
-
-    def noticed(self, files: list[StoreFile], where: str, parameters: dict[str, object]) -> NDArray[np.void]:
-        """Return the same without the calls that are under way."""
-        found = self._stored(files, f"NOT (reason IN {DOUBTS_OF_CALLS} AND to_ts = {OPEN_END}) AND {where}", parameters)
-        return found if self.believed is None else found[self._known(found)]
-
-    def _returned_later(
-        self, files: list[StoreFile], where: str, parameters: dict[str, object], now: NDArray[np.void]
-    ) -> NDArray[np.void]:
-        """Return the doubts of ranges that alloc_contig_range took at the time of ``as_of``, without those of the facts (*now*).
-
-        A doubt that a return left begins with the call. Where that call returned in a later file, the last one has it as open.
-        """
-        if self.believed is None:
-            return np.zeros(0, DOUBT_DTYPE)
-        begun = f"reason = {DOUBT_RANGE} AND from_ts <= {self.believed.ts:d} AND {where}"
-        ended = self._stored(files, f"to_ts < {OPEN_END} AND {begun}", parameters)
-        still = self._stored(
-            [file for file in files if file == self.files[-1]], f"to_ts = {OPEN_END} AND {begun}", parameters
-        )
-        found = np.concatenate([ended[~self._known(ended)], still[~np.isin(still["seq"], now["seq"])]])
-        found["noticed_ts"], found["to_ts"] = found["from_ts"], OPEN_END
-        found["seq"] = self._entries(found)
-        return found[self._known(found)]
-
-    def _entries(self, ranges: NDArray[np.void]) -> list[int]:
-        """Return the stream_seq of the call of each range: its entry left a doubt of its own, of that instant alone."""
-        if not ranges.size:
-            return []
-        times = ", ".join(map(str, ranges["from_ts"].tolist()))
-        where = f"reason = {DOUBT_RANGE} AND from_ts = to_ts AND from_ts IN ({times})"
-        begun = self._stored(self.files, where, {})
-        same = [np.all([begun[name] == r[name] for name in ("from_ts", "pfn", "nr_pages")], axis=0) for r in ranges]
-        gone, first_ts = (
-            ranges["from_ts"],
-            self.piece(self.files[0]).first_ts,
-        )  # of a call before the first file that is left
-        least = np.where(gone < first_ts, -1, OPEN_END).tolist()
-        return [int(begun["seq"][rows].min(initial=otherwise)) for rows, otherwise in zip(same, least, strict=True)]
-
-    def _known(self, doubts: NDArray[np.void]) -> NDArray[np.bool_]:
-        return np.array([self.knows(int(d["noticed_ts"]), int(d["seq"])) for d in doubts], np.bool_)
-
-    def _stored(
-        self, files: list[StoreFile], where: str, parameters: dict[str, object], table: str = "doubts"
-    ) -> NDArray[np.void]:
-        parts = []
-        for file in files:
-            with self.opened(file) as db:
-                parts.append(_doubts(db, f"SELECT * FROM {table} WHERE {where}", parameters))
-        return _joined(parts)
-
-
-def _joined(parts: list[NDArray[np.void]]) -> NDArray[np.void]:
-    """Return doubts one part after another: the only part that has any itself, as there may be one of every page."""
-    parts = [part for part in parts if part.size]
-    return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, DOUBT_DTYPE), *parts])
-
-
-def _doubts(db: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, object]) -> NDArray[np.void]:
-    """Return the doubts that a query finds, in a fixed order, without all of them in another form beside that."""
-    found = np.zeros(0, DOUBT_DTYPE)
-    for batch in db.sql(query, params=parameters).to_arrow_reader(ROWS_AT_ONCE):
-        done = found.size
-        found.resize(done + batch.num_rows, refcheck=False)  # large arrays are moved to another address, and not copied
-        for name in DOUBT_DTYPE.names or ():
-            found[name][done:] = batch.column(name).to_numpy()
-    order = order_of(found)
-    for name in DOUBT_DTYPE.names or ():
-        found[name] = found[name][order]
-    return found
 
 
 def _point(at: Instant) -> At:

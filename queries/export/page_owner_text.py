@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pagetrail.queries.core.doubts import doubts_at
 from pagetrail.queries.core.filters import NO_FILTER, Filters, Selection, select, touching, within
 from pagetrail.queries.core.instant import Instant, Instants
 from pagetrail.queries.core.rows import parts_of
@@ -39,7 +40,7 @@ def page_owner_records(stream: Stream, at: Instant, filters: Filters = NO_FILTER
     *filters* select records by the page that each is printed for, and by what it says.
     """
     selected = select(filters, stream.facts)
-    doubts, said_words = stream.doubts_at(at), said_texts(stream, at)
+    doubts, said_words = doubts_at(stream, at), said_texts(stream, at)
     printer, texts = _Printer(stream.facts), None
     for sections in parts_of(stream, at, selected.sections):
         wanted = {"comms", "raw"} | selected.texts if texts is None else ()

@@ -96,6 +96,7 @@ class Coverage:
         self, declared: Sequence[tuple[int, details.Coverage]] = (), before: Mapping[str, Any] | None = None
     ) -> None:
         self._kinds: dict[Covered, _Kind] = {}
+        self._arrays: dict[Covered, NDArray[np.int64]] = {}
         self.renewed: int | None = None
         """Trace clock, ns: time of the last declaration that left its kind covered; null: there was none."""
         if before is not None:
@@ -106,6 +107,7 @@ class Coverage:
 
     def declare(self, ts: int, detail: details.Coverage) -> None:
         """Take a coverage event at *ts* (trace clock, ns)."""
+        self._arrays.clear()
         for name in detail.kinds:
             kind = self._kinds.setdefault(name, _Kind())
             kind.declare(ts, detail)
@@ -140,11 +142,18 @@ class Coverage:
 
         *since*, the instant of the evidence, must not be later than *until*.
         """
-        stretches = self.stretches(kind)
-        if not stretches:
+        starts, stops = self._starts_and_stops(kind)
+        if not starts.size:
             return np.zeros(since.size, np.bool_)
-        starts, stops = np.array(stretches, np.int64).T
+        if starts.size == 1:
+            return np.asarray((starts[0] <= since) & (starts[0] <= until) & (until <= stops[0]))
         last = (
             np.searchsorted(starts, until, side="right") - 1
         )  # stretches do not overlap: take the last one that had begun by then
         return np.asarray((last >= 0) & (starts[last] <= since) & (until <= stops[last]))
+
+    def _starts_and_stops(self, kind: Covered) -> NDArray[np.int64]:
+        """Return ``stretches`` as (2, n), made once between declarations."""
+        if kind not in self._arrays:
+            self._arrays[kind] = np.array(self.stretches(kind), np.int64).reshape(-1, 2).T
+        return self._arrays[kind]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.facts.gfp import GfpNames
-from pagetrail.schemas.details import Boot, Covered, Zone
+from pagetrail.schemas.details import Boot, Zone
 from pagetrail.schemas.linux.releases import KernelRules
 
 Found = TypeVar("Found")
@@ -84,29 +84,11 @@ class KnownFacts(Facts):
         """See ``Facts``."""
         return self.once("clock_skew", super().clock_skew)
 
+    def covered(self) -> Coverage:
+        """See ``Facts``."""
+        return self.once("covered", super().covered)
+
 
 def once(facts: Facts, name: str, make: Callable[[], Found]) -> Found:
     """Return what *make* returns; it is remembered by facts that do not change."""
     return facts.once(name, make) if isinstance(facts, KnownFacts) else make()
-
-
-class Stretches:
-    """When each kind of events is covered: see ``Coverage``."""
-
-    def __init__(self, coverage: Coverage) -> None:
-        self._coverage = coverage
-        self._of_kind: dict[str, NDArray[np.int64]] = {}
-
-    def covers(self, kind: Covered, since: NDArray[np.int64], until: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return what ``Coverage.covers`` does."""
-        stretches = self._of_kind.get(kind)
-        if stretches is None:
-            found = self._coverage.stretches(kind)
-            stretches = self._of_kind[kind] = np.array(found, np.int64).reshape(-1, 2).T
-        starts, stops = stretches
-        if not starts.size:
-            return np.zeros(since.size, np.bool_)
-        if starts.size == 1:
-            return np.asarray((starts[0] <= since) & (starts[0] <= until) & (until <= stops[0]))
-        last = np.searchsorted(starts, until, side="right") - 1
-        return np.asarray((last >= 0) & (starts[last] <= since) & (until <= stops[last]))

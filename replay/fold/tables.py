@@ -188,29 +188,43 @@ def numbers(used: NDArray[np.int8]) -> NDArray[np.int32]:
     return found
 
 
-def carried(tables: Tables, name: str, used: Mapping[str, NDArray[np.int8]]) -> Tables:
-    """Return *tables* with new arrays of one name for a new segment: the old ones are those of the segment that ended.
+def without_runs(tables: Tables) -> Tables:
+    """Return *tables* with a new array of runs, which has none: the old one is a segment's.
 
-    *name* is ``runs``, of which none are left, a column of events, or what events refer to; ``counts`` comes last, and takes the
-    hash tables. *used* has 1 where a row lasts: those stay in their order. There is room for as many events as there were, and
-    some more, so that they need not grow: memory is taken when it is written.
+    Like those of events, it has room for as many as there were, and some more, so that it need not grow: memory is taken when it is
+    written.
     """
-    counts, of_events = tables.counts, used["events"].view(bool)
-    if name == "runs":
-        return tables._replace(runs=np.zeros(_room(int(counts[RUNS])), ENDED_RUN_DTYPE))
-    if name == "counts":
-        left = {which: int(np.count_nonzero(used[kind])) for kind, which in (("events", EVENT_ROWS), *KINDS.items())}
-        counts[list(left)] = list(left.values())
-        counts[[RUNS, FRESH, SETTLED_RUNS, SETTLED_EVENTS]] = 0, 0, 0, left[EVENT_ROWS]
-        return without_hash_tables(tables)
-    if name in KINDS:
-        rows: dict[str, Any] = {name: _lasting(getattr(tables, name), used[name].view(bool), _FIRST_ROWS)}
-        return tables._replace(**rows)
+    runs = np.zeros(_room(int(tables.counts[RUNS])), ENDED_RUN_DTYPE)
+    tables.counts[[RUNS, SETTLED_RUNS]] = 0
+    return tables._replace(runs=runs)
+
+
+def with_lasting_column(tables: Tables, name: str, used: Mapping[str, NDArray[np.int8]]) -> Tables:
+    """Return *tables* with a new array for a column of events: of the *used* ones, and with the new numbers of what they refer to.
+
+    *used* has 1 for each row that lasts, by the names of ``rows_of_events``. The counts are still those before.
+    """
+    of_events = used["events"].view(bool)
     column = _lasting(getattr(tables.events, name), of_events, _room(of_events.size))
-    if f"{name}s" in KINDS:
+    if (kind := f"{name}s") in KINDS:
         refers = column[: np.count_nonzero(of_events)]
-        refers[:] = numbers(used[f"{name}s"])[refers]
+        refers[:] = numbers(used[kind])[refers]
     return tables._replace(events=tables.events._replace(**{name: column}))
+
+
+def with_lasting_rows(tables: Tables, kind: str, used: Mapping[str, NDArray[np.int8]]) -> Tables:
+    """Return *tables* with a new array of acts, owners or details: the *used* rows, in their order."""
+    rows: dict[str, Any] = {kind: _lasting(getattr(tables, kind), used[kind].view(bool), _FIRST_ROWS)}
+    return tables._replace(**rows)
+
+
+def with_lasting_counts(tables: Tables, used: Mapping[str, NDArray[np.int8]]) -> Tables:
+    """Return *tables* with the counts of the rows that last, which are there already."""
+    counts = tables.counts
+    for kind, which in (("events", EVENT_ROWS), *KINDS.items()):
+        counts[which] = np.count_nonzero(used[kind])
+    counts[[FRESH, SETTLED_EVENTS]] = 0, counts[EVENT_ROWS]
+    return without_hash_tables(tables)
 
 
 def _room(before: int) -> int:

@@ -37,15 +37,18 @@ from pagetrail.replay.fold.tables import (
     SETTLED_RUNS,
     EventColumns,
     Tables,
-    carried,
     new_tables,
     numbers,
     rows_of_events,
     with_doubted,
     with_doubts,
     with_event_rows,
+    with_lasting_column,
+    with_lasting_counts,
+    with_lasting_rows,
     with_room,
     without_hash_tables,
+    without_runs,
 )
 from pagetrail.replay.rules.clients.client import Client
 from pagetrail.replay.rules.dumped.said import Said, nothing_said
@@ -163,8 +166,12 @@ class StreamState:
         used = {name: np.zeros(rows, np.int8) for name, rows in rows_of_events(self.tables).items()}
         mark_used(self.tables, *used.values())
         renumber(self.tables, numbers(used["events"]))
-        for name in ("runs", *EventColumns._fields, *KINDS, "counts"):  # so that each old array leaves memory at once
-            self.tables = carried(self.tables, name, used)
+        self.tables = without_runs(self.tables)
+        for name in EventColumns._fields:  # one by one: each old array leaves memory before the next one is copied
+            self.tables = with_lasting_column(self.tables, name, used)
+        for kind in KINDS:
+            self.tables = with_lasting_rows(self.tables, kind, used)
+        self.tables = with_lasting_counts(self.tables, used)
         self._carry_over_facts()
         counts = self.tables.counts
         counts[EVENTS] = counts[DOUBTS] = counts[QUARANTINE] = 0

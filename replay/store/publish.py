@@ -88,10 +88,11 @@ def _add_empty(db: duckdb.DuckDBPyConnection) -> None:
 
 
 _LEAST_MEMORY: Final = 4 << 20
+"""Bytes. DuckDB would keep all blocks that it has written in memory, up to most of the machine's; nobody reads them here."""
+
 _MOST_MEMORY: Final = 64 << 20
 _MEMORY_A_SPAN: Final = 24
-"""Bytes. DuckDB would keep all blocks that it has written in memory, up to most of the machine's; nobody reads them here. With the
-least, it writes rows twice, first into a temporary file: what large segments may take spares that."""
+"""Bytes. With the least, DuckDB puts rows into a temporary file before it writes them; large segments may take more instead."""
 
 _GIVEN_BACK_SPANS: Final = 1 << 19
 """From so many spans on, what DuckDB keeps of a segment is worth more than the 0.1 s that another instance takes to begin."""

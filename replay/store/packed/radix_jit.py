@@ -5,12 +5,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.schemas.jit import jit, prefetch
+from pagetrail.schemas.jit import READ_AHEAD, jit, prefetch
 
 _BITS: Final = 11
 _BUCKETS: Final = 1 << _BITS
-_AHEAD: Final = 16
-"""So many rows ahead, what is read out of order is requested."""
 
 
 @jit
@@ -40,8 +38,8 @@ def runs_by_page(runs, order, columns):
     """Write runs (ENDED_RUN_DTYPE) into *columns*, an array for each field by its name, in the order of *order* (n,)."""
     n = order.size
     for i in range(n):
-        if i + _AHEAD < n:
-            prefetch(runs, order[i + _AHEAD])
+        if i + READ_AHEAD < n:
+            prefetch(runs, order[i + READ_AHEAD])
         run = runs[order[i]]
         columns.pfn[i] = run["pfn"]
         columns.nr_pages[i] = run["nr_pages"]

@@ -5,7 +5,7 @@ The hash of a row is a sum over its fields. So what an act, an owner or a detail
 
 import numpy as np
 
-from pagetrail.schemas.jit import inner, jit, prefetch
+from pagetrail.schemas.jit import READ_AHEAD, inner, jit, prefetch
 from pagetrail.schemas.owner import ABSENT64
 
 OF_EVENT_DTYPE = np.dtype(
@@ -14,8 +14,6 @@ OF_EVENT_DTYPE = np.dtype(
 """What a span has of the event that began it: what that adds to its hash, without its block; that block, or its order."""
 
 _ABSENT = np.uint64(0x9E3779B97F4A7C15)
-_AHEAD = 16
-"""So many rows ahead, what is read out of order is requested."""
 _INVERSE_OF_3 = np.uint64(pow(3, -1, 1 << 64))
 
 
@@ -70,8 +68,8 @@ def add_runs(runs, e, of_event, hows, names, lanes, found):
     open_end = np.int64(0x7FFFFFFFFFFFFFFF)
     one, two = np.uint64(1), np.uint64(2)
     for i in range(runs.size):
-        if i + _AHEAD < runs.size:
-            prefetch(of_event, runs[i + _AHEAD]["begin_event"])
+        if i + READ_AHEAD < runs.size:
+            prefetch(of_event, runs[i + READ_AHEAD]["begin_event"])
         run = runs[i]
         begun = of_event[run["begin_event"]]
         end, end_seq, end_ts, end_how = run["end_event"], open_end, open_end, np.int64(0)
