@@ -5,6 +5,7 @@ from hashlib import blake2b
 from typing import Final
 
 import numpy as np
+from blake3 import blake3
 from numpy.typing import NDArray
 
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said
@@ -21,16 +22,19 @@ _VALUE_FACTS = tuple(name for name in VALUE_DTYPE.names or () if name != "field"
 
 
 def packed_digest(packed: Packed, texts: FileTexts) -> bytes:
-    """Return the BLAKE2b-256 of packed spans: of their columns, with the ids of the file, and of the texts behind those."""
-    found = blake2b(digest_size=32)
+    """Return the BLAKE3-256 of packed spans: of their columns, with the ids of the file, and of the texts behind those.
+
+    They are most of a segment, and BLAKE3 takes a fifth of the time of BLAKE2b.
+    """
+    found = blake3(max_threads=1)
     for part in (packed.ended, packed.open, packed.events):
         for column in part:
-            found.update(column.data)
+            found.update(column.view(np.uint8).data)
     for rows, fields in ((packed.acts, ACT_FIELDS), (packed.owners, OWNER_FIELDS)):
         for some in texts.of_file(rows, fields):
-            found.update(some.data)
-    found.update(packed.details.data)
-    found.update(np.array(texts.identities, np.int64).data)
+            found.update(some.reshape(-1).view(np.uint8).data)
+    found.update(packed.details.reshape(-1).view(np.uint8).data)
+    found.update(np.array(texts.identities, np.int64).view(np.uint8).data)
     return found.digest()
 
 

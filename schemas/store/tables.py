@@ -35,12 +35,13 @@ where two segments were added), so sums of version 6 cannot be continued.
 8: the same rules; a segment ends where its events are more than a million, and more than four times the open spans.
 """
 
-DIGEST_VERSION: Final = 4
+DIGEST_VERSION: Final = 5
 """Version of what a chain digest covers, and how. It is not the rules' version: rules that find the same facts in a log make the
 same digests.
 
 3: runs and events, as they are in the file.
 4: the facts that the file has.
+5: BLAKE3 of runs and events.
 """
 
 BLOCK_SIZE: Final = 16_384

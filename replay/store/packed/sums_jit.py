@@ -8,10 +8,8 @@ import numpy as np
 from pagetrail.schemas.jit import READ_AHEAD, inner, jit, prefetch
 from pagetrail.schemas.owner import ABSENT64
 
-OF_EVENT_DTYPE = np.dtype(
-    [("hash", np.uint64), ("block_pfn", np.int64), ("seq", np.int64), ("order", np.int64)], align=True
-)
-"""What a span has of the event that began it: what that adds to its hash, without its block; that block, or its order."""
+OF_EVENT_DTYPE = np.dtype([("hash", np.uint64), ("block", np.int64), ("seq", np.int64)], align=True)
+"""What a span has of the event that began it: what that adds to its hash, without its block; that block, or -1 less its order."""
 
 _ABSENT = np.uint64(0x9E3779B97F4A7C15)
 _INVERSE_OF_3 = np.uint64(pow(3, -1, 1 << 64))
@@ -43,9 +41,10 @@ def hash_events(e, of_acts, of_owners, of_details, orders, blocks, evidence, nam
         at = e.ts[i]
         since = at
         detail = e.detail[i]
-        block = ABSENT64
+        block = np.int64(-1) - max(orders[e.act[i]], 0)
         if detail >= 0:
-            block = blocks[detail]
+            if blocks[detail] != ABSENT64:
+                block = blocks[detail]
             if evidence[detail] != ABSENT64:
                 since = evidence[detail]
         born = ABSENT64 if e.age[i] == ABSENT64 else at - e.age[i]
@@ -53,9 +52,8 @@ def hash_events(e, of_acts, of_owners, of_details, orders, blocks, evidence, nam
         if e.owner[i] >= 0:
             x += of_owners[e.owner[i]]
         found[i]["hash"] = x + of_acts[e.act[i]] + of_details[detail]
-        found[i]["block_pfn"] = block
+        found[i]["block"] = block
         found[i]["seq"] = e.seq[i]
-        found[i]["order"] = max(orders[e.act[i]], 0)
 
 
 @jit
@@ -77,8 +75,10 @@ def add_runs(runs, e, of_event, hows, names, lanes, found):
             end_seq, end_ts, end_how = e.seq[end], e.ts[end], hows[e.act[end]]
             if end_seq == begun["seq"]:
                 continue
-        pfn, order = run["pfn"], begun["order"]
-        block = begun["block_pfn"] if begun["block_pfn"] != ABSENT64 else (pfn >> order) << order
+        pfn, block = run["pfn"], begun["block"]
+        if block < 0:
+            order = np.int64(-1) - block
+            block = (pfn >> order) << order
         x = begun["hash"] + of_field(block, names[0]) + of_field(end_seq, names[1]) + of_field(end_ts, names[2])
         x += of_field(np.int64(run["generation"]), names[3]) + of_field(end_how, names[4])
         x += of_field(np.int64(run["kernel_view"]), names[5])
