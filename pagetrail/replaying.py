@@ -22,6 +22,7 @@ def replay(
     follow: bool = False,
     log: KafkaAddress | None = None,
     group: str | None = None,
+    memory: int | None = None,
     stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     on_trouble: Callable[[str], None] = lambda message: None,
@@ -30,6 +31,10 @@ def replay(
 
     *rules* names the kernel release by whose rules it is folded, whatever kernel was recorded: into a fold of its own, beside the
     automatic one, which follows each boot's release.
+
+    *memory* is how many bytes the states of streams may take; null: 2 GiB, and more for a single one that needs more. Where they
+    take more, idle ones leave memory, and a segment is no longer written while the next one is folded. A stream that takes more by
+    itself is halted: the report says why, and a replay with more memory continues.
 
     With *group*, replay as a member of that consumer group: see ``GroupReplayer.run``; it calls *on_trouble* with a message for
     trouble that may pass.
@@ -44,18 +49,20 @@ def replay(
     # imported here: jit functions take half a second to import, and questions do not need them
     from pagetrail.replay.rules.fold_options import FoldOptions
     from pagetrail.replay.run.group import READ_SECONDS, STEP_BYTES, GroupReplayer, Membership
+    from pagetrail.replay.run.memory import Memory
     from pagetrail.replay.run.partition import ReplaySettings
     from pagetrail.replay.run.replayer import Replayer
     from pagetrail.replay.store.local import store_of
 
+    may_take = Memory() if memory is None else Memory(most=memory, strict=True)
     options = FoldOptions(correct=correct, rules=None if rules is None else rules_named(rules))
     if group is not None:
         if log is None:
             raise BadArgument(f"--group requires --log {EXPECTED}")
-        settings = ReplaySettings(store=store_of(Path(trail)), options=options, read_bytes=STEP_BYTES)
+        settings = ReplaySettings(store=store_of(Path(trail)), options=options, read_bytes=STEP_BYTES, memory=may_take)
         with KafkaLogReader(log, ReadLimits(seconds=READ_SECONDS)) as topic:
             membership = Membership(address=log, group=group, on_trouble=on_trouble)
             return GroupReplayer(topic, membership, settings, on_progress=on_progress).run(follow=follow, stop=stop)
     with SqliteLogReader(Path(trail)) if log is None else KafkaLogReader(log) as reader:
-        replayer = Replayer(Path(trail), reader, options=options, on_progress=on_progress)
+        replayer = Replayer(Path(trail), reader, options=options, memory=may_take, on_progress=on_progress)
         return replayer.run(follow=follow, stop=stop)

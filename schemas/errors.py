@@ -22,7 +22,8 @@
     │   ├── SchemaTooNew          a frame of a version that this pagetrail does not read
     │   ├── SegmentDamaged        a segment that was cut short or changed
     │   │   └── SegmentGone           a segment that was removed after it was looked up
-    │   └── StorageFull           no space left
+    │   ├── StorageFull           no space left
+    │   └── MemoryShort           a stream that takes more memory than it may
     └── StackConflict         one stack id, two contents
 
 The command line turns them into exit codes in one place: ``pagetrail/cli.py``.
@@ -215,6 +216,17 @@ class SegmentGone(SegmentDamaged):
 
     def __init__(self, *, path: str) -> None:
         super().__init__(path=path, reason="nothing: it was removed meanwhile")
+
+
+class MemoryShort(TrailError):
+    """A stream takes more memory than the replay may."""
+
+    def __init__(self, *, stream: str, spans: int, needed: int, limit: int) -> None:
+        super().__init__(
+            f"{stream}: its {spans:,} open spans and the events of a segment take {needed >> 20:,} MiB of memory, expected at "
+            f"most {limit >> 20:,} MiB; replay again with a larger --memory: what is folded is kept"
+        )
+        self.stream, self.needed, self.limit = stream, needed, limit
 
 
 class StorageFull(TrailError):

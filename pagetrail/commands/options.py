@@ -1,16 +1,19 @@
 """Options that several commands share, and what they mean."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from pagetrail.schemas.errors import BadArgument
 from pagetrail.schemas.linux.mmzone import parse_pfn as parse_pfn
 from pagetrail.schemas.log.address import EXPECTED, KafkaAddress, parse_log_address
+
+_SIZE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)([KMGTkmgt]?)(?:i?[Bb])?", re.ASCII)
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -113,6 +116,21 @@ def parse_log(log: str | None, kafka_config: Path | None) -> KafkaAddress | None
             raise BadArgument(f"--kafka-config requires --log {EXPECTED}")
         return None
     return parse_log_address(log, kafka_config)
+
+
+def parse_size(option: str, text: str) -> int:
+    """Return the bytes of a size, as 1.5G or 800M: units are powers of 1024.
+
+    Raises
+    ------
+    BadArgument
+        It is not a size, or not at least a MiB.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    size = int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " ")) if found else 0
+    if size < 1 << 20:
+        raise BadArgument(f"{option}: expected a size from 1M on, as 1.5G or 800M, found {text!r}")
+    return size
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pagetrail.commands.options import (
     TrailOption,
     out,
     parse_log,
+    parse_size,
     progress,
     say,
 )
@@ -38,6 +39,15 @@ def replay(
             "into a fold of its own beside the automatic one; questions choose it with --fold.",
         ),
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            "--memory",
+            metavar="SIZE",
+            help="How much memory the states of streams may take together, as 1.5G or 800M; the process takes about 250M more. "
+            "Without it: 2G, and what a single stream needs.",
+        ),
+    ] = None,
     log: LogOption = None,
     group: Annotated[
         str | None,
@@ -54,11 +64,12 @@ def replay(
 
     Records of a large dump wait in a temporary file, in $TMPDIR: up to 150 bytes a record.
     """
-    address = parse_log(log, kafka_config)
+    address, bytes_ = parse_log(log, kafka_config), None if memory is None else parse_size("--memory", memory)
     with signals_noted() as stopped, progress("replay") as bar:
         task = bar.add_task("", total=None, note="")
         report = api.replay(
-            trail, correct=not no_correct, rules=rules, follow=follow, log=address, group=group, stop=lambda: bool(stopped),
+            trail, correct=not no_correct, rules=rules, follow=follow, log=address, group=group, memory=bytes_,
+            stop=lambda: bool(stopped),
             on_progress=lambda done, total: bar.update(task, completed=done, total=max(total, done), note=f"{done} frames"),
             on_trouble=lambda message: say(f"waiting: {message}"),
         )  # fmt: skip

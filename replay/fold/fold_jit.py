@@ -11,7 +11,14 @@ from pagetrail.replay.fold.event_jit import settled
 from pagetrail.replay.fold.ghost_jit import step_over_ghosts
 from pagetrail.replay.fold.migrate_jit import migrate_head, set_reason
 from pagetrail.replay.fold.notice_jit import doubt, quarantine
-from pagetrail.replay.fold.options import OPT_EVENTS_A_LIVE, OPT_FLOOR, OPT_MAX_PFN, OPT_REFILL_COVERED, OPT_SKEW
+from pagetrail.replay.fold.options import (
+    OPT_CEILING,
+    OPT_EVENTS_A_LIVE,
+    OPT_FLOOR,
+    OPT_MAX_PFN,
+    OPT_REFILL_COVERED,
+    OPT_SKEW,
+)
 from pagetrail.replay.fold.room_jit import has_room, reach
 from pagetrail.replay.fold.skew_jit import recheck_moves, remember_move
 from pagetrail.replay.fold.tables import EVENTS, FRESH, LAST_SEQ, LAST_TS, LIVE, NO_EVENT
@@ -161,8 +168,8 @@ def look_ahead(t, e, i):
 
 @jit
 def is_full(t, o):
-    """Return whether a segment ends where the time rises: its events are several times the open spans, which it has, too."""
-    return t.counts[EVENTS] > max(o[OPT_FLOOR], o[OPT_EVENTS_A_LIVE] * t.counts[LIVE])
+    """Return whether a segment ends where the time rises: its events are many, or several times the spans that are open."""
+    return t.counts[EVENTS] > max(o[OPT_FLOOR], min(o[OPT_EVENTS_A_LIVE] * t.counts[LIVE], o[OPT_CEILING]))
 
 
 @inner

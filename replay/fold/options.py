@@ -18,8 +18,9 @@ from pagetrail.schemas.linux.releases import KernelRules, PackedRules
     OPT_SKEW,
     OPT_REFILL_COVERED,
     OPT_EVENTS_A_LIVE,
-) = range(9)
-STATE_OPTIONS: Final = 9
+    OPT_CEILING,
+) = range(10)
+STATE_OPTIONS: Final = 10
 """The first options are state: segments keep them. The others follow from the boot, and are derived from it again."""
 
 (

@@ -175,6 +175,29 @@ def with_events(
     return with_event_rows(tables, EVENTS_A_ROW * ROWS_BESIDES)
 
 
+_COUNTED: Final = {
+    "records": LIVE,
+    "spare": LIVE,
+    "runs": RUNS,
+    "acts": ACTS,
+    "owners": OWNERS,
+    "details": DETAILS,
+    "doubts": DOUBTS,
+}
+"""Arrays that have room for more rows than are written, and the count of those: memory is taken when a row is written."""
+
+
+def used_bytes(tables: Tables) -> int:
+    """Return the bytes of the rows that are in use, approximately what the arrays take of memory."""
+    counts, rows_of_events = tables.counts, sum(column.itemsize for column in tables.events)
+    used = int(counts[EVENT_ROWS]) * rows_of_events
+    for name, array in zip(Tables._fields, tables, strict=True):
+        if isinstance(array, np.ndarray):
+            which = _COUNTED.get(name)
+            used += array.nbytes if which is None else int(counts[which]) * (array.nbytes // max(array.shape[0], 1))
+    return used
+
+
 def rows_of_events(tables: Tables) -> dict[str, int]:
     """Return how many rows there are of events, and of what they refer to, by name."""
     return {name: int(tables.counts[which]) for name, which in (("events", EVENT_ROWS), *KINDS.items())}

@@ -11,8 +11,8 @@ from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.replay.fold.decode import Events, decode
 from pagetrail.replay.fold.fold_jit import DONE, RARE, ROOM, SEAL, SECTION, fold, is_full, is_rare
 from pagetrail.replay.fold.notice_jit import doubt
-from pagetrail.replay.fold.options import OPT_EVENTS_A_LIVE, OPT_FLOOR, OPT_MAX_PFN
-from pagetrail.replay.fold.tables import EVENTS, LAST_SEQ, LAST_TS, NO_EVENT
+from pagetrail.replay.fold.options import OPT_CEILING, OPT_EVENTS_A_LIVE, OPT_FLOOR, OPT_MAX_PFN
+from pagetrail.replay.fold.tables import EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT
 from pagetrail.replay.rules.baselines import drop_baseline
 from pagetrail.replay.rules.dumped.noting import without_ended
 from pagetrail.replay.rules.event_row import EventRow
@@ -36,7 +36,12 @@ class StreamEngine:
     def __init__(self, *, host: str, boot_id: str, options: FoldOptions) -> None:
         self.host, self.boot_id, self.options = host, boot_id, options
         self.state = StreamState(correct=options.correct, clients=options.clients, rules=options.rules)
-        self.state.opts[OPT_FLOOR], self.state.opts[OPT_EVENTS_A_LIVE] = options.floor, options.events_a_live
+        opts = self.state.opts
+        opts[OPT_FLOOR], opts[OPT_EVENTS_A_LIVE], opts[OPT_CEILING] = (
+            options.floor,
+            options.events_a_live,
+            options.ceiling,
+        )
         self.segment_first_seq = 0
         self.segment_first_ts: int | None = None
         self._room = np.zeros(1, np.int64)
@@ -50,6 +55,11 @@ class StreamEngine:
     def last_ts(self) -> int | None:
         """Trace clock of the last event folded, ns."""
         return self.state.last_ts
+
+    @property
+    def open_spans(self) -> int:
+        """Number of spans that are open."""
+        return int(self.state.tables.counts[LIVE])
 
     # -- a batch ---------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,10 @@ EVENTS_A_LIVE: Final = 4
 """Least number of events in a segment for each span that is open at its end: the next segment has those again."""
 
 
+SEGMENT_CEILING: Final = 1 << 22
+"""With more events, a segment ends however many spans are open: its events are in memory, as are those that began the spans."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldOptions:
     """What shapes a fold, beside its version. The fold keeps those page_ext *clients* that a recording's kernel needed."""
@@ -25,6 +29,7 @@ class FoldOptions:
     """The rules to fold by, whatever kernel was recorded; null: those of its release."""
     floor: int = SEGMENT_FLOOR
     events_a_live: int = EVENTS_A_LIVE
+    ceiling: int = SEGMENT_CEILING
     clients: tuple[Client, ...] = field(default_factory=lambda: CLIENTS)
 
     @property

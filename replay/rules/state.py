@@ -40,6 +40,7 @@ from pagetrail.replay.fold.tables import (
     new_tables,
     numbers,
     rows_of_events,
+    used_bytes,
     with_doubted,
     with_doubts,
     with_event_rows,
@@ -131,7 +132,7 @@ class StreamState:
 
     @property
     def nbytes(self) -> int:
-        """Return the bytes of the arrays, unused rows included, of what dumps said, and of what is kept of dumps in memory."""
+        """Return the bytes of the arrays, of what dumps said, and of what is kept of dumps in memory, approximately."""
         held = (
             self.differences.nbytes
             + self.doubts_aside.nbytes
@@ -139,8 +140,7 @@ class StreamState:
             + (0 if self.baseline is None else self.baseline.rows.nbytes)
         )
         held += sum(array.nbytes for array in (*self.said.rows, self.said.values, self.said.stamps))
-        arrays = [array for array in self.tables if isinstance(array, np.ndarray)]
-        return sum(array.nbytes for array in (*arrays, *self.tables.events)) + held
+        return used_bytes(self.tables) + held
 
     def make_room(self, pages: int, most_doubts: int = MOST_DOUBTS) -> None:
         """Make room for an event on *pages* pages: doubts leave the tables first, if they are more than *most_doubts*."""

@@ -121,6 +121,11 @@ class Stretch:
     open_records: KeptRows
     resume: dict[str, object]
 
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of its large arrays: what it takes beside the state when that goes on."""
+        return int(self.runs.nbytes) + sum(int(column.nbytes) for column in (*self.events, *self.open_runs))
+
 
 def stretch_of(state: StreamState, origin: StretchOrigin) -> Stretch:
     """Return the stretch that ends with the last event folded."""

@@ -6,6 +6,7 @@ from functools import partial
 
 from pagetrail.replay.rules.engine import StreamEngine
 from pagetrail.replay.rules.stretch import Stretch
+from pagetrail.replay.run.memory import Memory
 from pagetrail.replay.run.sealing import Sealing
 from pagetrail.replay.store import publish
 from pagetrail.replay.store.content import Content, Link
@@ -33,6 +34,8 @@ class OpenStream:
         Frames behind a hole, in the order of the log: see ``holes``.
     sealing
         The thread that writes its segments, and those of the other streams of its partition.
+    memory
+        How much memory the replay may take.
     losses_known
         Number of losses of the log that had been found when it last moved.
     written, touched
@@ -44,6 +47,7 @@ class OpenStream:
     place: StreamPlace
     resume_offset: int
     sealing: Sealing
+    memory: Memory
     saved_seq: int = -1
     changed: bool = False
     waiting: list[LogRecord] = field(default_factory=list)
@@ -73,12 +77,13 @@ class OpenStream:
     def seal(self, stretch: Stretch, resume_offset: int) -> None:
         """Write a stretch that has ended as a segment, in the thread of *sealing*; a resume from it reads from *resume_offset*.
 
-        At the end of a recording it is written at once: nothing may follow that is worth the memory of a segment.
+        It is written at once where there is no memory for one segment more, and at the end of a recording: nothing may follow that
+        is worth that memory.
         """
         sums = spans_sums(stretch)  # here: writing takes longer than folding
         self.sealing.finish()
         self._sealed_from, self.resume_offset, self.changed = self.resume_offset, resume_offset, False
-        if stretch.facts.recordings[-1].complete:
+        if stretch.facts.recordings[-1].complete or not self.memory.has_room(stretch.nbytes):
             self._write(stretch, sums)
         else:
             self.sealing.begin(partial(self._write, stretch, sums))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run import holes
 from pagetrail.replay.run.admission import Admission, Verdict
+from pagetrail.replay.run.memory import Memory
 from pagetrail.replay.run.open_stream import OpenStream
 from pagetrail.replay.run.remaking import held_frames, intact_records
 from pagetrail.replay.run.report import ReplayReport, StreamKey
@@ -18,7 +19,7 @@ from pagetrail.replay.run.superseding import last_successor
 from pagetrail.replay.store import publish, restore
 from pagetrail.replay.store.cut import Cut, Successor, cut_name, partition_suffix, read_cut, write_cut
 from pagetrail.replay.store.place import StreamPlace
-from pagetrail.schemas.errors import ForeignMessage, FrameDamaged, OffsetGap, SchemaTooNew
+from pagetrail.schemas.errors import ForeignMessage, FrameDamaged, MemoryShort, OffsetGap, SchemaTooNew
 from pagetrail.schemas.frames import decode_frame
 from pagetrail.schemas.log.contract import ANY_BOOT, EMBEDDED_LOG, MAX_READ_BYTES, LogReader, LogRecord
 from pagetrail.schemas.store.contract import Store
@@ -30,9 +31,6 @@ TIP_SECONDS = 60.0
 IDLE_SECONDS = 60.0
 """A stream without a new frame for so long leaves memory: its tip restores it."""
 
-MEMORY_BYTES = 2 << 30
-"""Approximate memory of a partition's streams above which the one that has been idle longest leaves it."""
-
 KEPT_LOSSES = 20
 """Number of losses of a log, the latest ones, that are kept in the cut."""
 
@@ -42,14 +40,17 @@ _LOOKS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplaySettings:
-    """The store and the fold's options, the bytes read at once, and the limits of time and memory for open streams."""
+    """The store and the fold's options, the bytes read at once, and the limits of time and memory for open streams.
+
+    The replays of all partitions share the memory.
+    """
 
     store: Store
     options: FoldOptions = field(default_factory=FoldOptions)
     read_bytes: int = MAX_READ_BYTES
     tip_seconds: float = TIP_SECONDS
     idle_seconds: float = IDLE_SECONDS
-    memory_bytes: int = MEMORY_BYTES
+    memory: Memory = field(default_factory=Memory)
 
     @property
     def fold(self) -> str:
@@ -120,6 +121,7 @@ class PartitionReplay:
     def close(self) -> None:
         """Return when nothing is being written any more. The partition's owner calls it before another one may follow."""
         self._sealing.close()
+        self.settings.memory.take(self.partition, 0)
 
     # -- reading ---------------------------------------------------------------------------------------------------------
 
@@ -259,6 +261,14 @@ class PartitionReplay:
         stream.losses_known, stream.touched = self._lost, time.monotonic()
         self.report.events += stream.engine.last_seq - before
         self.report.frames += 1
+        self._note_memory()
+        memory = self.settings.memory
+        if memory.strict and stream.nbytes > memory.most:
+            short = MemoryShort(
+                stream="/".join(key), spans=stream.engine.open_spans, needed=stream.nbytes, limit=memory.most
+            )
+            self._halt(key, min([record.offset + 1, *(r.offset for r in stream.waiting)]), short)
+            stream.waiting.clear()
 
     def _begin_anew(self, key: StreamKey, stream: OpenStream) -> None:
         """Remove a stream's files, and read the log, which holds all that is in them, from its beginning.
@@ -300,8 +310,8 @@ class PartitionReplay:
                 return False
         return folded and not any(r.complete for r in stream.engine.state.facts.recordings if r.recording == name)
 
-    def _halt(self, key: StreamKey, offset: int, error: SchemaTooNew | FrameDamaged) -> None:
-        """Stop folding a stream: frames after an unreadable one would be folded onto a wrong state."""
+    def _halt(self, key: StreamKey, offset: int, error: SchemaTooNew | FrameDamaged | MemoryShort) -> None:
+        """Stop folding a stream: frames after one that is not folded would be folded onto a wrong state."""
         self.report.halted[key] = str(error)
         self._halted.setdefault(key, (offset, str(error)))
 
@@ -311,7 +321,7 @@ class PartitionReplay:
             publish.sweep(place, alone=self._alone)
             found = restore.load(place, host=key[0], boot_id=key[1], options=self.settings.options)
             self.streams[key] = stream = OpenStream(
-                found.engine, found.link, place, offset, self._sealing, found.engine.last_seq
+                found.engine, found.link, place, offset, self._sealing, self.settings.memory, found.engine.last_seq
             )
             if key in self._remade and stream.engine.last_seq < 0:
                 stream.losses_known = (
@@ -358,15 +368,23 @@ class PartitionReplay:
             self._cut = cut
 
     def _drop_idle(self, now: float) -> None:
-        """Drop idle streams; if the others take too much memory, also those that have been idle longest."""
+        """Drop idle streams; if the others take too much memory, also those that have been idle longest.
+
+        The one that had the last frame stays: the next frame is likely to be its own, and to restore it takes long.
+        """
         idle = sorted((s.touched, key) for key, s in self.streams.items() if not s.waiting)
-        taken = sum(stream.nbytes for stream in self.streams.values())
+        last = max((s.touched for s in self.streams.values()), default=now)
         for touched, key in idle:
-            if now - touched <= self.settings.idle_seconds and taken <= self.settings.memory_bytes:
+            self._note_memory()
+            busy = touched == last or self.settings.memory.has_room()
+            if now - touched <= self.settings.idle_seconds and busy:
                 return
             stream = self.streams[key]
             if stream.changed:
                 stream.tip()
             self._sealing.finish()
-            taken -= stream.nbytes
             del self.streams[key]
+        self._note_memory()
+
+    def _note_memory(self) -> None:
+        self.settings.memory.take(self.partition, sum(stream.nbytes for stream in self.streams.values()))

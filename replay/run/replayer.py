@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from pagetrail.replay.rules.fold_options import FoldOptions
+from pagetrail.replay.run.memory import Memory
 from pagetrail.replay.run.open_stream import OpenStream
 from pagetrail.replay.run.partition import PartitionReplay, ReplaySettings
 from pagetrail.replay.run.report import ReplayReport, StreamKey
@@ -25,6 +26,8 @@ class Replayer:
     ----------
     store
         The store to publish segments in; null: the trail's own.
+    memory
+        How much memory the streams may take; null: see ``Memory``.
     """
 
     def __init__(
@@ -35,12 +38,16 @@ class Replayer:
         store: Store | None = None,
         options: FoldOptions | None = None,
         read_bytes: int = MAX_READ_BYTES,
+        memory: Memory | None = None,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self.reader, self.on_progress = reader, on_progress
         self._trail = trail
         self.settings = ReplaySettings(
-            store=store_of(trail) if store is None else store, options=options or FoldOptions(), read_bytes=read_bytes
+            store=store_of(trail) if store is None else store,
+            options=options or FoldOptions(),
+            read_bytes=read_bytes,
+            memory=memory or Memory(),
         )
         self.report = ReplayReport()
         self._partitions: list[PartitionReplay] = []

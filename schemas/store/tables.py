@@ -21,7 +21,7 @@ STORE_FORMAT: Final = 6
 6: a file has the facts that were new in it, and of earlier ones those that it may still need; it names its parent.
 """
 
-FOLD_VERSION: Final = 8
+FOLD_VERSION: Final = 9
 """Version of the rules of replay. Another version makes other segments, beside the old ones.
 
 3: when coverage ends for one CPU, it ends for all (2 ignored the CPUs of a declaration).
@@ -33,6 +33,7 @@ may stamp in two ways, are in doubt; a migrated page has no earlier reason.
 7: the same rules; the sums of the state digest no longer depend on where segments end (a carry went from one half to the other
 where two segments were added), so sums of version 6 cannot be continued.
 8: the same rules; a segment ends where its events are more than a million, and more than four times the open spans.
+9: the same rules; a segment ends where its events are more than 4,194,304, too.
 """
 
 DIGEST_VERSION: Final = 5

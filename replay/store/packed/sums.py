@@ -18,6 +18,9 @@ _OF_EVENT: Final = ("begin_seq", "begin_ts", "alloc_ts", "evidence_ts")
 _OF_ROW: Final = ("block_pfn", "end_seq", "end_ts", "generation", "end_how", "kernel_view")
 _MASK: Final = (1 << 64) - 1
 _ROWS_AT_ONCE: Final = 1 << 14
+_EVENTS_AT_ONCE: Final = 1 << 22
+"""Events that are hashed at once. Most segments have fewer; for others, the runs are gone through more than once."""
+
 _LANES: Final = tuple(f"{lane} {power}" for lane in ("low", "high") for power in range(3))
 
 
@@ -49,15 +52,20 @@ def spans_sums(stretch: Stretch) -> tuple[int, int]:
         return np.concatenate([of(rows, DETAIL_FIELDS, left_out) for rows in (stretch.details, none)])
 
     e, acts = stretch.events, stretch.acts
-    of_event = np.zeros(e.seq.size, OF_EVENT_DTYPE)
     orders, hows = (_column(acts, ACT_FIELDS, name) for name in ("order", "how"))
     blocks, evidence = (_column(stretch.details, DETAIL_FIELDS, name) for name in ("block_pfn", "evidence_ts"))
     owners, details = of(stretch.owners, OWNER_FIELDS), of_details(("block_pfn", "evidence_ts"))
     found = np.zeros((2, 2), np.uint64)
     with np.errstate(over="ignore"):  # as compiled code does
-        hash_events(e, of(acts, ACT_FIELDS), owners, details, orders, blocks, evidence, _names(_OF_EVENT), of_event)
-        for runs, sums in ((stretch.runs, found[0]), *((some, found[1]) for some in _some_at_once(stretch.open_runs))):
-            add_runs(runs, e, of_event, hows, _names(_OF_ROW), _names(_LANES), sums)
+        of_acts, of_event = of(acts, ACT_FIELDS), np.zeros(min(e.seq.size, _EVENTS_AT_ONCE), OF_EVENT_DTYPE)
+        for start in range(0, e.seq.size, _EVENTS_AT_ONCE):
+            some = of_event[: e.seq.size - start]
+            hash_events(e, start, of_acts, owners, details, orders, blocks, evidence, _names(_OF_EVENT), some)
+            for runs, sums in (
+                (stretch.runs, found[0]),
+                *((part, found[1]) for part in _some_at_once(stretch.open_runs)),
+            ):
+                add_runs(runs, e, start, some, hows, _names(_OF_ROW), _names(_LANES), sums)
     ended, opened = (int(low) | int(high) << 64 for low, high in found)
     return ended, opened
 

@@ -31,13 +31,13 @@ def of_field(value, name):
 
 
 @jit
-def hash_events(e, of_acts, of_owners, of_details, orders, blocks, evidence, names, found):
-    """Write into *found* (e,) OF_EVENT_DTYPE what each event (EventColumns) adds to the hash of a span that it begins.
+def hash_events(e, start, of_acts, of_owners, of_details, orders, blocks, evidence, names, found):
+    """Write into *found* (n,) OF_EVENT_DTYPE what events (EventColumns) from *start* on add to the hashes of spans that they begin.
 
     *orders* (a,) are those of acts; *blocks* and *evidence* (d,) those of details, ABSENT64: they follow from others. *of_details*
     has what no detail adds at its end. *names* are the hashes of begin_seq, begin_ts, alloc_ts and evidence_ts.
     """
-    for i in range(e.seq.size):
+    for i in range(start, start + found.size):
         at = e.ts[i]
         since = at
         detail = e.detail[i]
@@ -51,25 +51,32 @@ def hash_events(e, of_acts, of_owners, of_details, orders, blocks, evidence, nam
         x = of_field(e.seq[i], names[0]) + of_field(at, names[1]) + of_field(born, names[2]) + of_field(since, names[3])
         if e.owner[i] >= 0:
             x += of_owners[e.owner[i]]
-        found[i]["hash"] = x + of_acts[e.act[i]] + of_details[detail]
-        found[i]["block"] = block
-        found[i]["seq"] = e.seq[i]
+        of_event = found[i - start]
+        of_event["hash"] = x + of_acts[e.act[i]] + of_details[detail]
+        of_event["block"] = block
+        of_event["seq"] = e.seq[i]
 
 
 @jit
-def add_runs(runs, e, of_event, hows, names, lanes, found):
+def add_runs(runs, e, start, of_event, hows, names, lanes, found):
     """Add to *found* (2,) the sums over *runs* (ENDED_RUN_DTYPE), without those that cover no instant.
 
-    *of_event* (e,) is OF_EVENT_DTYPE, *hows* (a,) those of acts. *names* are the hashes of block_pfn, end_seq, end_ts, generation,
-    end_how and kernel_view, *lanes* (6,) those of the coefficients of both halves.
+    *of_event* (n,) OF_EVENT_DTYPE is of the events from *start* on: runs that others began are left out. *hows* (a,) are those of
+    acts. *names* are the hashes of block_pfn, end_seq, end_ts, generation, end_how and kernel_view, *lanes* (6,) those of the
+    coefficients of both halves.
     """
     open_end = np.int64(0x7FFFFFFFFFFFFFFF)
     one, two = np.uint64(1), np.uint64(2)
     for i in range(runs.size):
         if i + READ_AHEAD < runs.size:
-            prefetch(of_event, runs[i + READ_AHEAD]["begin_event"])
+            ahead = runs[i + READ_AHEAD]["begin_event"] - start
+            if 0 <= ahead < of_event.size:
+                prefetch(of_event, ahead)
         run = runs[i]
-        begun = of_event[run["begin_event"]]
+        begin = run["begin_event"] - start
+        if not 0 <= begin < of_event.size:
+            continue
+        begun = of_event[begin]
         end, end_seq, end_ts, end_how = run["end_event"], open_end, open_end, np.int64(0)
         if end >= 0:
             end_seq, end_ts, end_how = e.seq[end], e.ts[end], hows[e.act[end]]

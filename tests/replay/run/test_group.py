@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -10,6 +11,7 @@ from pagetrail.producers.log.sink_kafka import KafkaLogWriter
 from pagetrail.replay.log.kafka import KafkaLogReader
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.group import GroupReplayer, Membership
+from pagetrail.replay.run.memory import Memory
 from pagetrail.replay.run.partition import PartitionReplay, ReplaySettings
 from pagetrail.replay.run.report import ReplayReport
 from pagetrail.replay.store.cut import partition_suffix, read_cut, write_cut
@@ -42,10 +44,10 @@ def expected(hosts: list[list[Frame]], tmp_path_factory: pytest.TempPathFactory)
     return embedded(tmp_path_factory.mktemp("embedded") / "trail", [frame for host in hosts for frame in host])
 
 
-def settings(trail: Path, **more: float) -> ReplaySettings:
+def settings(trail: Path, **more: Any) -> ReplaySettings:
     return ReplaySettings(
         store=store_of(trail), options=FoldOptions(floor=FLOOR, events_a_live=1), read_bytes=20_000, **more
-    )  # type: ignore[arg-type]
+    )
 
 
 def append(address: KafkaAddress, frames: Sequence[Frame]) -> None:
@@ -182,7 +184,7 @@ def test_streams_that_leave_memory_come_back_as_they_were(
     address = make_topic(partitions=1)
     append(address, [frame for together in zip(*hosts, strict=False) for frame in together])
     append(address, [frame for host in hosts for frame in host])
-    replayed(tmp_path, address, memory_bytes=0)
+    replayed(tmp_path, address, memory=Memory(most=0))
     assert store(tmp_path) == expected
 
 
@@ -195,7 +197,7 @@ def test_many_streams_take_no_more_memory_than_they_may(make_topic: MakeTopic, t
     address, most = make_topic(partitions=1), 0
     append(address, turns)
     with KafkaLogReader(address) as reader:
-        part = PartitionReplay(reader, 0, settings(tmp_path, memory_bytes=LIMIT), ReplayReport())
+        part = PartitionReplay(reader, 0, settings(tmp_path, memory=Memory(most=LIMIT)), ReplayReport())
         while part.step():
             assert sum(stream.nbytes for stream in part.streams.values()) <= LIMIT
             most = max(most, len(part.streams))
