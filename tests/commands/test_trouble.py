@@ -106,6 +106,8 @@ def test_questions_that_mean_nothing_are_explained(run: Run) -> None:
     refused(run("owner", "1", "--at", "yesterday"), 2, "RFC 3339")
     refused(run("owner", "1", "--at", "@nothing"), 2, "@5-t5")
     refused(run("owner", "1", "--at", "99999s"), 3, "horizon")
+    refused(run("replay", "--memory", "much"), 2, "--memory: expected a size from 1M on, as 1.5G or 800M, found 'much'")
+    refused(run("replay", "--memory", "1000"), 2, "--memory: expected a size from 1M on")
     refused(run("owner", "1", "--at", "1s", "--stream", "other"), 3, "host-b")
     refused(run("owner", "1", "--at", "@3-t3", "--as-of", "@2-t2"), 3, "later than --as-of")
     refused(run("history", "1", "--follow", "--from", "1s"), 2, "--at TIME")

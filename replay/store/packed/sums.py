@@ -18,7 +18,7 @@ _OF_EVENT: Final = ("begin_seq", "begin_ts", "alloc_ts", "evidence_ts")
 _OF_ROW: Final = ("block_pfn", "end_seq", "end_ts", "generation", "end_how", "kernel_view")
 _MASK: Final = (1 << 64) - 1
 _ROWS_AT_ONCE: Final = 1 << 14
-_EVENTS_AT_ONCE: Final = 1 << 22
+_EVENTS_AT_ONCE: Final = 1 << 21
 """Events that are hashed at once. Most segments have fewer; for others, the runs are gone through more than once."""
 
 _LANES: Final = tuple(f"{lane} {power}" for lane in ("low", "high") for power in range(3))

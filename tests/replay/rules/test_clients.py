@@ -137,9 +137,9 @@ def test_clients_change_nothing_of_what_others_say() -> None:
 
 
 def test_a_fold_that_knows_other_clients_has_another_name() -> None:
-    assert FoldOptions().name == fold_name(correct=True) == "fold8"
-    assert WITH_THIRD.name == "fold8+last_user"
-    assert FoldOptions(correct=False, clients=CLIENTS[:2]).name == "fold8-without-debug-no-correct"
+    assert FoldOptions().name == fold_name(correct=True) == "fold9"
+    assert WITH_THIRD.name == "fold9+last_user"
+    assert FoldOptions(correct=False, clients=CLIENTS[:2]).name == "fold9-without-debug-no-correct"
 
 
 def test_a_client_that_is_not_needed_holds_nothing() -> None:
@@ -213,4 +213,4 @@ def test_a_range_of_flags_is_of_pages_that_are_no_block() -> None:
 def test_a_replay_of_the_log_by_the_command_holds_the_flags(tmp_path: Path) -> None:
     trail = trail_of(tmp_path / "trail", told())
     replay(trail)
-    assert {page for field, page, value, _ in held(chained(trail, fold="fold8")[-1], "debug")} == set(range(40))
+    assert {page for field, page, value, _ in held(chained(trail, fold="fold9")[-1], "debug")} == set(range(40))
