@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import duckdb
@@ -16,6 +17,7 @@ from pagetrail.replay.store.packed.unpack import FileRows
 from pagetrail.schemas.errors import SegmentDamaged, SegmentGone, TrailTooNew
 from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64
 from pagetrail.schemas.store.contract import LocalFile, Store
+from pagetrail.schemas.store.names import is_of_stream, mismatch
 from pagetrail.schemas.store.tables import STORE_FORMAT, VIEWS
 
 _HEADER_BYTES = 3 * 4096
@@ -47,6 +49,8 @@ class Held:
     ------
     FileNotFoundError, duckdb.Error
         There is no such file, or it cannot be opened.
+    SegmentDamaged
+        It is cut short, has other views than a segment, or is not what its name says.
     """
 
     def __init__(self, store: Store, name: str) -> None:
@@ -56,7 +60,8 @@ class Held:
         with self.connection() as db:
             _check_size(db, file, store.where(name))
             _check_views(db, store.where(name))
-
+            self._meta = _checked_meta(db, name, store.where(name)) if is_of_stream(name) else None
+        self._where = store.where(name)
         self.known: FileRows | None = None
 
     @contextmanager
@@ -64,6 +69,12 @@ class Held:
         """Give a connection for which the file is the database: see ``Attachment.connection``."""
         with self._attachment.connection() as db:
             yield db
+
+    def meta(self, db: duckdb.DuckDBPyConnection) -> dict[str, str]:
+        """Return its table ``meta``, which is read once."""
+        if self._meta is None:
+            self._meta = meta(db, self._where)
+        return self._meta
 
     def rows(self, db: duckdb.DuckDBPyConnection) -> FileRows:
         """Return what is read once of the rows of the file."""
@@ -123,6 +134,24 @@ def hold(store: Store, name: str) -> Held:
     return held
 
 
+def whose(path: Path) -> tuple[str, str]:
+    """Return the host and the boot_id that a segment or tip of any format names.
+
+    Raises
+    ------
+    SegmentDamaged
+        It does not say.
+    """
+    try:
+        with _DATABASES.attached(path, "READ_ONLY") as db:
+            if _views(db) - {*VIEWS}:
+                raise SegmentDamaged(path=str(path), reason="a view in place of a table")
+            found = dict(db.execute("SELECT key, value FROM meta").fetchall())
+            return str(found["host"]), str(found["boot_id"])
+    except (duckdb.Error, OSError, KeyError) as error:
+        raise SegmentDamaged(path=str(path), reason=str(error).split("\n")[0]) from error
+
+
 def give_back() -> None:
     """Give back what DuckDB keeps of large files that have been read."""
     _DATABASES.give_back()
@@ -147,23 +176,39 @@ def _check_size(db: duckdb.DuckDBPyConnection, file: LocalFile, where: str) -> N
 
 def _check_views(db: duckdb.DuckDBPyConnection, where: str) -> None:
     """Check that nothing is a view but what a segment has as one: a view in place of a table would be asked whatever it says."""
-    query = "SELECT view_name FROM duckdb_views() WHERE database_name = current_database() AND NOT internal"
-    others = sorted(name for (name,) in db.execute(query).fetchall() if name not in VIEWS)
+    others = sorted(_views(db) - {*VIEWS})
     if others:
         raise SegmentDamaged(path=where, reason=f"{', '.join(others)}: expected tables, found views")
+
+
+def _checked_meta(db: duckdb.DuckDBPyConnection, name: str, where: str) -> dict[str, str]:
+    """Return the table ``meta`` of the file of a stream: its host, boot, fold and events are those that *name* stands for."""
+    found = meta(db, where)
+    try:
+        other = mismatch(name, found)
+    except (KeyError, ValueError, TypeError) as error:
+        raise SegmentDamaged(path=where, reason=f"a table meta that does not say whose it is ({error!r})") from error
+    if other is not None:
+        raise SegmentDamaged(path=where, reason=other)
+    return found
+
+
+def _views(db: duckdb.DuckDBPyConnection) -> set[str]:
+    query = "SELECT view_name FROM duckdb_views() WHERE database_name = current_database() AND NOT internal"
+    return {name for (name,) in db.execute(query).fetchall()}
 
 
 def meta(db: duckdb.DuckDBPyConnection, where: str) -> dict[str, str]:
     """Return the table ``meta`` of a segment, after a check of its format; *where* is its place in messages."""
     found: dict[str, str] = dict(db.execute("SELECT key, value FROM meta").fetchall())
-    if "format" not in found:
-        raise SegmentDamaged(path=where, reason="no format in its table meta")
-    if int(found["format"]) > STORE_FORMAT:
-        raise TrailTooNew(path=where, found=int(found["format"]), supported=STORE_FORMAT)
-    if int(found["format"]) < STORE_FORMAT:
-        raise SegmentDamaged(
-            path=where, reason=f"its format is {found['format']}, and its place is of format {STORE_FORMAT}"
-        )
+    try:
+        version = int(found["format"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise SegmentDamaged(path=where, reason="no format in its table meta") from error
+    if version > STORE_FORMAT:
+        raise TrailTooNew(path=where, found=version, supported=STORE_FORMAT)
+    if version < STORE_FORMAT:
+        raise SegmentDamaged(path=where, reason=f"its format is {version}, and its place is of format {STORE_FORMAT}")
     return found
 
 

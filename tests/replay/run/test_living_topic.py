@@ -12,7 +12,7 @@ from pagetrail.replay.log.kafka import KafkaLogReader
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.partition import PartitionReplay, ReplaySettings
 from pagetrail.replay.run.report import ReplayReport
-from pagetrail.replay.store.cut import partition_suffix, read_cut
+from pagetrail.replay.store.cut import partition_name, read_cut
 from pagetrail.replay.store.local import store_of
 from pagetrail.schemas import frames as frames_module
 from pagetrail.schemas.frames import Frame, decode_header, encode_record_batch, frame_digest, read_record_batch
@@ -98,7 +98,7 @@ def test_streams_says_how_far_replay_is_behind_and_questions_wait_for_it(make_to
     replayed(tmp_path, KafkaLogReader(address), frames=6)
     assert "lag" in _run("streams", "--trail", tmp_path, "--log", address)
     with KafkaLogReader(address) as reader:
-        reached = read_cut(store_of(tmp_path), FOLD, partition_suffix(reader.log_id, 0)).reached
+        reached = read_cut(store_of(tmp_path), FOLD, partition_name(reader.log_id, 0)).reached
     row = _run("streams", "--trail", tmp_path, "--log", address, "--json")
     assert f'"lag": {len(frames) - reached}' in row
     late = str(frames[-1].header.last_ts)
@@ -110,7 +110,7 @@ def test_streams_says_how_far_replay_is_behind_and_questions_wait_for_it(make_to
 
 def _cut_offset(trail: Path, address: KafkaAddress) -> int:
     with KafkaLogReader(address) as reader:
-        return read_cut(store_of(trail), FOLD, partition_suffix(reader.log_id, 0)).offset
+        return read_cut(store_of(trail), FOLD, partition_name(reader.log_id, 0)).offset
 
 
 def _run(*arguments: object) -> str:

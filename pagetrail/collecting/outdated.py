@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from pagetrail.replay.store.local import LOCK_SUFFIX, STORES_DIRECTORY, store_of
-from pagetrail.schemas.errors import TrailBusy, TrailMissing
+from pagetrail.collecting.layouts import Layout, layout_here, layouts
+from pagetrail.replay.store.read import whose
+from pagetrail.schemas.errors import SegmentDamaged, TrailBusy, TrailMissing
 from pagetrail.schemas.log.contract import log_directory
 from pagetrail.schemas.store.names import chain, is_of_version
 from pagetrail.schemas.store.tables import STORE_FORMAT
+
+_Present = dict[tuple[str, str], list[Path]]
+"""The folders of the folds of this version by their streams: (host, boot_id)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,16 +51,18 @@ def outdated(trail: str | Path) -> list[Outdated]:
     TrailMissing
         There is no trail there.
     """
-    trail = Path(trail)
-    stores = trail / STORES_DIRECTORY
-    if not stores.is_dir() and not log_directory(trail).is_dir():
+    return [one for _, one in _outdated(Path(trail))]
+
+
+def _outdated(trail: Path) -> list[tuple[Layout, Outdated]]:
+    here, others = layout_here(trail), layouts(trail)
+    if not others and not here.root.is_dir() and not log_directory(trail).is_dir():
         raise TrailMissing(path=str(trail))
-    here = store_of(trail).root
-    roots = [stores, *(one for one in sorted(stores.glob("v*")) if one != here)]
-    found = [_judged(folder, root, here, f"another format of the store than {STORE_FORMAT}") for root in roots
-             for folder in _folds(root)]  # fmt: skip
-    found += [_judged(folder, here, here, "another version of the fold") for folder in _folds(here)
-              if not is_of_version(folder.name)]  # fmt: skip
+    present = _present(here)
+    found = [(one, _judged(folder, present, f"another format of the store than {STORE_FORMAT}"))
+             for one in others for folder in _folds(one)]  # fmt: skip
+    found += [(here, _judged(folder, present, "another version of the fold"))
+              for folder in _folds(here) if not is_of_version(folder.name)]  # fmt: skip
     return found
 
 
@@ -70,35 +76,56 @@ def remove_outdated(trail: str | Path) -> list[Outdated]:
     TrailBusy
         A replay is at work where something would be removed.
     """
-    found = outdated(trail)
-    gone = [one.path for one in found if one.kept is None]
-    _check_locks(Path(trail), {path.parents[2] for path in gone}, {path.name for path in gone})
-    for path in gone:
+    found = _outdated(Path(trail))
+    gone = [(layout, one.path) for layout, one in found if one.kept is None]
+    _check_locks(Path(trail), ((layout, path.name) for layout, path in gone))
+    for _, path in gone:
         shutil.rmtree(path)
         for folder in path.parents[:2]:
             if not any(folder.iterdir()):
                 folder.rmdir()
-    for root, fold in {(path.parents[2], path.name) for path in gone}:
-        if not any(root.glob(f"*/*/{fold}")):
-            for file in (*root.glob(f"{fold}.*{LOCK_SUFFIX[1:]}"), *root.glob(f"{fold}.*cut.json")):
+    for layout, fold in {(layout, path.name) for layout, path in gone}:
+        if not any(folder.name == fold for folder in _folds(layout)):
+            for file in (*layout.locks(fold), *layout.cuts(fold)):
                 file.unlink()  # it said how far that fold has come
-    return found
+    return [one for _, one in found]
 
 
-def _folds(root: Path) -> list[Path]:
+def _folds(layout: Layout) -> list[Path]:
     """Return the folders of streams and folds of a store: those that have segments or tips."""
-    return [folder for folder in sorted(root.glob("*/*/*")) if folder.is_dir() and chain(_names(folder))]
+    return [folder for folder in layout.folders() if chain(_names(folder))]
 
 
 def _names(folder: Path) -> list[str]:
     return [file.name for file in folder.glob("*.duckdb")]
 
 
-def _judged(folder: Path, root: Path, here: Path, why: str) -> Outdated:
+def _present(here: Layout) -> _Present:
+    """Return the folds of this version that can be read; their files, not the names of their folders, say whose they are."""
+    found: _Present = {}
+    for folder in _folds(here):
+        if is_of_version(folder.name) and (stream := _stream_of(folder)) is not None:
+            found.setdefault(stream, []).append(folder)
+    return found
+
+
+def _stream_of(folder: Path) -> tuple[str, str] | None:
+    """Return the host and the boot that the files of a folder name; null: some cannot be read, or they differ."""
+    try:
+        found = {whose(folder / file.name) for file in chain(_names(folder))}
+    except SegmentDamaged:
+        return None
+    return found.pop() if len(found) == 1 else None
+
+
+def _judged(folder: Path, present: _Present, why: str) -> Outdated:
     size = sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file())
-    stream = here / folder.relative_to(root).parent
-    present = [one for one in stream.iterdir() if is_of_version(one.name)] if stream.is_dir() else []
-    if any(_holds(one, folder) for one in present):
+    stream = _stream_of(folder)
+    if stream is None:
+        return Outdated(
+            path=folder, size=size, why=why, kept="its files do not all say that they are of one host and boot"
+        )
+    if any(_holds(one, folder) for one in present.get(stream, [])):
         return Outdated(path=folder, size=size, why=why)
     return Outdated(
         path=folder, size=size, why=why, kept="this version has not replayed all of it: run 'pagetrail replay'"
@@ -117,11 +144,9 @@ def _holds(present: Path, older: Path) -> bool:
     )
 
 
-def _check_locks(trail: Path, roots: Iterable[Path], folds: set[str]) -> None:
-    """Raise, if a replay into one of *folds* is at work in one of the stores."""
-    for lock in _locks(roots):
-        if lock.name.partition(".")[0] not in folds:
-            continue
+def _check_locks(trail: Path, gone: Iterable[tuple[Layout, str]]) -> None:
+    """Raise, if a replay into one of the folds is at work in one of the stores."""
+    for lock in _locks(gone):
         with lock.open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -130,5 +155,5 @@ def _check_locks(trail: Path, roots: Iterable[Path], folds: set[str]) -> None:
                 raise TrailBusy(path=str(trail), what="replay", holder=holder) from None
 
 
-def _locks(roots: Iterable[Path]) -> Iterator[Path]:
-    return (lock for root in roots for lock in root.glob(f"*{LOCK_SUFFIX}"))
+def _locks(gone: Iterable[tuple[Layout, str]]) -> Iterator[Path]:
+    return (lock for layout, fold in set(gone) for lock in layout.locks(fold))
