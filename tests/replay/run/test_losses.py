@@ -102,7 +102,7 @@ def test_a_stream_that_waits_holds_up_no_other(make_topic: MakeTopic, frames: li
     address, other = make_topic(), recorded("host-1", 1)
     send(address, frames[:4] + frames[6:10] + other)
     replay(tmp_path / "trail", address)
-    found = {n: d for n, d in store(tmp_path / "trail").items() if n.startswith("host-1/")}
+    found = {n: d for n, d in store(tmp_path / "trail").items() if n.startswith("hosts/host-1/")}
     assert found == embedded(tmp_path / "embedded", other)
 
 
