@@ -13,6 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from pagetrail.collecting.keeping import beyond as beyond
+    from pagetrail.collecting.keeping import remove_beyond as remove_beyond
     from pagetrail.collecting.outdated import Outdated as Outdated
     from pagetrail.collecting.outdated import outdated as outdated
     from pagetrail.collecting.outdated import remove_outdated as remove_outdated
@@ -74,6 +76,7 @@ if TYPE_CHECKING:
 
 
 _FILES: Final = {
+    "collecting.keeping": ("beyond", "remove_beyond"),
     "collecting.outdated": ("Outdated", "outdated", "remove_outdated"),
     "dumps_alone": ("dumps_in_order", "stack_handles_among"),
     "ingesting": ("ingest", "ingest_all"),

@@ -11,14 +11,16 @@ from itertools import pairwise
 from pathlib import Path
 
 from pagetrail.collecting.layouts import Layout, layout_here, layouts
+from pagetrail.replay.store.local import LocalStore
+from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import whose
 from pagetrail.schemas.errors import SegmentDamaged, TrailBusy, TrailMissing
 from pagetrail.schemas.log.contract import log_directory
 from pagetrail.schemas.store.names import chain, is_of_version
 from pagetrail.schemas.store.tables import STORE_FORMAT
 
-_Present = dict[tuple[str, str], list[Path]]
-"""The folders of the folds of this version by their streams: (host, boot_id)."""
+_Present = dict[tuple[str, str], list[StreamPlace]]
+"""The folds of this version by their streams: (host, boot_id)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +107,8 @@ def _present(here: Layout) -> _Present:
     found: _Present = {}
     for folder in _folds(here):
         if is_of_version(folder.name) and (stream := _stream_of(folder)) is not None:
-            found.setdefault(stream, []).append(folder)
+            place = StreamPlace(LocalStore(here.root), str(folder.relative_to(here.root)))
+            found.setdefault(stream, []).append(place)
     return found
 
 
@@ -132,16 +135,16 @@ def _judged(folder: Path, present: _Present, why: str) -> Outdated:
     )
 
 
-def _holds(present: Path, older: Path) -> bool:
-    """Return whether segments in one folder follow one another from the first event of another's to the last."""
-    files, wanted = chain(_names(present)), chain(_names(older))
-    gapless = all(after.first_seq == before.last_seq + 1 for before, after in pairwise(files))
-    return (
-        bool(files)
-        and gapless
-        and files[0].first_seq <= wanted[0].first_seq
-        and files[-1].last_seq >= wanted[-1].last_seq
-    )
+def _holds(present: StreamPlace, older: Path) -> bool:
+    """Return whether segments follow one another from the first event of another folder's to the last.
+
+    Those that were given up with --keep count as being there.
+    """
+    files, wanted = present.chain(), chain(_names(older))
+    if not files or any(after.first_seq != before.last_seq + 1 for before, after in pairwise(files)):
+        return False
+    first_seq = 0 if present.begins_at() else files[0].first_seq
+    return first_seq <= wanted[0].first_seq and files[-1].last_seq >= wanted[-1].last_seq
 
 
 def _check_locks(trail: Path, gone: Iterable[tuple[Layout, str]]) -> None:

@@ -100,7 +100,7 @@ def _read(store: Store, name: str) -> Cut:
     try:
         with store.open(name) as file:
             return _from_json(json.loads(file.path.read_bytes()))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return Cut()
 
 

@@ -4,6 +4,7 @@
 
     hosts/HOST/BOOT_ID/FOLD/FIRST-LAST.duckdb    a sealed segment of a stream: its first and last stream_seq
     hosts/HOST/BOOT_ID/FOLD/TIP-LAST.duckdb      a tip: the open stretch after the last segment, up to that stream_seq
+    hosts/HOST/BOOT_ID/FOLD/begins.json          where the chain begins, if its first segments were given up
     cuts/FOLD/LOG/PARTITION.cut.json             how far a fold has come in a partition of a log: see replay.store.cut
 
 HOST, BOOT_ID and LOG are written by ``path_part``. No name is read back: a file says in its table ``meta`` whose it is.
@@ -123,6 +124,11 @@ def tip_name(stream: str, last_seq: int) -> str:
 def tip_stem(last_seq: int) -> str:
     """Return the last part of the name of the tip that reaches to *last_seq*, without the suffix."""
     return f"TIP-{last_seq:019d}"
+
+
+def beginning_name(stream: str) -> str:
+    """Return the name of the file that says where the chain begins, if its first segments were given up."""
+    return f"{stream}/begins.json"
 
 
 def _parsed(name: str) -> StoreFile | None:

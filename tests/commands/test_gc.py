@@ -1,6 +1,7 @@
 """pagetrail gc removes what no question asks, where segments of this version hold as much, and nothing else."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import pytest
 from pagetrail.replay.store.cut import cut_name
 from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.lock import replay_lock
+from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.store.names import fold_name
 from pagetrail.schemas.store.tables import FOLD_VERSION
 from tests.commands.conftest import Run
+from tests.replay.states import chained, replay, trail_of
+from tests.replay.strategies import Machine, to_frames
 
 NOW = fold_name(correct=False)
 OLDER = fold_name(correct=False, version=FOLD_VERSION - 1)
@@ -112,6 +116,36 @@ def test_a_replay_at_work_there_is_not_disturbed(run: Run, trail: Path) -> None:
         done = run("gc", "--yes", "--trail", trail)
     assert done.returncode == 4
     assert "another replay is" in done.stderr
+
+
+def test_a_past_that_is_not_kept_is_listed_first_and_goes_with_what_older_folds_have_of_it(
+    run: Run, tmp_path: Path
+) -> None:
+    m = Machine()
+    m.begin()
+    for nr in range(90):
+        m.ts = nr * 10**9
+        m.emit((Kind.ALLOC, Kind.ALLOC, Kind.FREE)[nr % 3], pfn=nr % 4, order=0, gfp_mask=0, pid=nr)
+    m.end()
+    trail = trail_of(tmp_path / "trail", to_frames(m.recordings, [7]))
+    replay(trail)
+    files = chained(trail)
+    shutil.copytree(files[0].parent, files[0].parent.with_name("fold1"))
+    done = run("gc", "--keep", "10s", "--trail", trail)
+    assert re.search(r"older than --keep: \d+ of its segments, events 0 to \d+, up to \d+\.\d{9}\n", done.stdout)
+    assert chained(trail) == files
+    run("gc", "--keep", "10s", "--yes", "--trail", trail)
+    left = chained(trail)
+    assert 0 < len(left) < len(files)
+    assert not files[0].parent.with_name("fold1").exists()
+    shutil.copytree(files[-1].parent, older := files[0].parent.with_name("fold1"))
+    run("gc", "--yes", "--trail", trail)
+    assert not older.exists()
+    assert chained(trail) == left
+    assert "dropped segments" in run("doctor", "--trail", trail).stdout
+    for wrong in ("10", "-1s", "s", "10 s", "1e3s", "\u0661s"):
+        done = run("gc", "--keep", wrong, "--trail", trail)
+        assert (done.returncode, "expected a time such as" in done.stderr) == (2, True), wrong
 
 
 def test_no_trail_is_no_garbage(run: Run, tmp_path: Path) -> None:

@@ -112,7 +112,16 @@ def test_a_lost_or_damaged_cut_costs_nothing_but_time(tmp_path: Path) -> None:
     trail = trail_of(tmp_path / "trail", frames)
     replay(trail, correct=True)
     before = store(trail)
-    for content in (None, b"", b"{}", b'{"offset": "many"}', b'{"offset": 10000}'):
+    for content in (
+        None,
+        b"",
+        b"{}",
+        b"[]",
+        b"[" * 10**5,
+        b'{"offset": Infinity}',
+        b'{"offset": "many"}',
+        b'{"offset": 10000}',
+    ):
         cut = next(trail.rglob("*.cut.json"))
         cut.unlink() if content is None else cut.write_bytes(content)
         replay(trail, correct=True)
