@@ -90,6 +90,8 @@ def remove_outdated(trail: str | Path) -> list[Outdated]:
         if not any(folder.name == fold for folder in _folds(layout)):
             for file in (*layout.locks(fold), *layout.cuts(fold)):
                 file.unlink()  # it said how far that fold has come
+        if not any(layout.root.iterdir()):
+            layout.root.rmdir()
     return [one for _, one in found]
 
 
