@@ -13,9 +13,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from pagetrail.collecting import Outdated as Outdated
-    from pagetrail.collecting import outdated as outdated
-    from pagetrail.collecting import remove_outdated as remove_outdated
+    from pagetrail.collecting.keeping import beyond as beyond
+    from pagetrail.collecting.keeping import remove_beyond as remove_beyond
+    from pagetrail.collecting.outdated import Outdated as Outdated
+    from pagetrail.collecting.outdated import outdated as outdated
+    from pagetrail.collecting.outdated import remove_outdated as remove_outdated
     from pagetrail.dumps_alone import dumps_in_order as dumps_in_order
     from pagetrail.dumps_alone import stack_handles_among as stack_handles_among
     from pagetrail.ingesting import ingest as ingest
@@ -74,7 +76,8 @@ if TYPE_CHECKING:
 
 
 _FILES: Final = {
-    "collecting": ("Outdated", "outdated", "remove_outdated"),
+    "collecting.keeping": ("beyond", "remove_beyond"),
+    "collecting.outdated": ("Outdated", "outdated", "remove_outdated"),
     "dumps_alone": ("dumps_in_order", "stack_handles_among"),
     "ingesting": ("ingest", "ingest_all"),
     "log_events": ("events", "events_of", "time_text_of"),

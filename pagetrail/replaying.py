@@ -9,6 +9,7 @@ from pagetrail.replay.log.kafka import KafkaLogReader, ReadLimits
 from pagetrail.schemas.errors import BadArgument
 from pagetrail.schemas.linux.releases import rules_named
 from pagetrail.schemas.log.address import EXPECTED, KafkaAddress
+from pagetrail.schemas.store.tables import STORE_FORMAT
 
 if TYPE_CHECKING:
     from pagetrail.replay.run.report import ReplayReport
@@ -26,6 +27,7 @@ def replay(
     stop: Callable[[], bool] = lambda: False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     on_trouble: Callable[[str], None] = lambda message: None,
+    on_notice: Callable[[str], None] = lambda message: None,
 ) -> "ReplayReport":
     """Fold a trail's log, or the topic *log*, into the trail's segments, from where it stopped; see ``Replayer.run``.
 
@@ -37,7 +39,7 @@ def replay(
     itself is halted: the report says why, and a replay with more memory continues.
 
     With *group*, replay as a member of that consumer group: see ``GroupReplayer.run``; it calls *on_trouble* with a message for
-    trouble that may pass.
+    trouble that may pass. It calls *on_notice* where it makes a store beside one of another format.
 
     Raises
     ------
@@ -52,9 +54,14 @@ def replay(
     from pagetrail.replay.run.memory import Memory
     from pagetrail.replay.run.partition import ReplaySettings
     from pagetrail.replay.run.replayer import Replayer
-    from pagetrail.replay.store.local import store_of
+    from pagetrail.replay.store.local import has_store_of_another_format, store_of
 
     may_take = Memory() if memory is None else Memory(most=memory, strict=True)
+    if has_store_of_another_format(Path(trail)) and not store_of(Path(trail)).is_there():
+        on_notice(
+            f"the segments of {trail} are of another format than this pagetrail's ({STORE_FORMAT}): new ones are made from the "
+            "log, beside them; 'pagetrail gc' removes the others afterwards"
+        )
     options = FoldOptions(correct=correct, rules=None if rules is None else rules_named(rules))
     if group is not None:
         if log is None:

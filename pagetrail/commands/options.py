@@ -14,6 +14,7 @@ from pagetrail.schemas.linux.mmzone import parse_pfn as parse_pfn
 from pagetrail.schemas.log.address import EXPECTED, KafkaAddress, parse_log_address
 
 _SIZE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)([KMGTkmgt]?)(?:i?[Bb])?", re.ASCII)
+_UNITS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -149,3 +150,11 @@ def progress(title: str) -> "Iterator[Progress]":
     )
     with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bar:
         yield bar
+
+
+def parse_duration(option: str, text: str, more: str = "") -> int:
+    """Return the milliseconds of a duration; *more* is what the option means besides."""
+    found = re.fullmatch(r"(\d{1,9})(ms|s|m|h|d)", text, re.ASCII)
+    if found is None:
+        raise BadArgument(f"{option} {text}: expected a time such as 90d, 12h or 30m{more}")
+    return int(found[1]) * _UNITS[found[2]]

@@ -71,7 +71,7 @@ def replay(
             trail, correct=not no_correct, rules=rules, follow=follow, log=address, group=group, memory=bytes_,
             stop=lambda: bool(stopped),
             on_progress=lambda done, total: bar.update(task, completed=done, total=max(total, done), note=f"{done} frames"),
-            on_trouble=lambda message: say(f"waiting: {message}"),
+            on_trouble=lambda message: say(f"waiting: {message}"), on_notice=say,
         )  # fmt: skip
     for why in report.halted.values():
         say(f"halted: {why}")

@@ -1,6 +1,5 @@
 """pagetrail topic: the log's topic on Apache Kafka, made and described."""
 
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Final
@@ -8,7 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from pagetrail import api
-from pagetrail.commands.options import JsonOption, KafkaConfigOption, LogOption, out, parse_log
+from pagetrail.commands.options import JsonOption, KafkaConfigOption, LogOption, out, parse_duration, parse_log
 from pagetrail.schemas.errors import BadArgument
 from pagetrail.schemas.log.address import EXPECTED, KafkaAddress
 from pagetrail.text.json_text import json_text
@@ -17,7 +16,6 @@ from pagetrail.text.topic import topic_text
 topic = typer.Typer(no_args_is_help=True, help="Make and describe the topic of a log on Apache Kafka.")
 
 _DEFAULTS: Final = api.TopicPlan()
-_UNITS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 @topic.command()
@@ -65,10 +63,7 @@ def _address(log: str | None, kafka_config: Path | None) -> KafkaAddress:
 def _milliseconds(text: str) -> int:
     if text == "unlimited":
         return _DEFAULTS.retention_ms
-    found = re.fullmatch(r"(\d+)(ms|s|m|h|d)", text)
-    if found is None:
-        raise BadArgument(f"--retention {text}: expected a time such as 90d, 12h or 30m, or 'unlimited'")
-    return int(found[1]) * _UNITS[found[2]]
+    return parse_duration("--retention", text, ", or 'unlimited'")
 
 
 def _show(report: "api.TopicReport", *, as_json: bool) -> None:

@@ -17,7 +17,7 @@ from pagetrail.producers.recording_info import Recording
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import LinesOfKind, RecordingBegin, RecordingEnd
-from pagetrail.schemas.errors import InputError
+from pagetrail.schemas.errors import BadArgument, InputError
 from pagetrail.schemas.frames import Frame, FrameOrigin
 from pagetrail.schemas.log.contract import LogWriter
 
@@ -49,18 +49,36 @@ def origin_of(recording: Recording, *, producer_version: str) -> FrameOrigin:
     """Return whose events a recording holds. One without a boot_id gets its own id as one: it is joined to no other.
 
     A dump alone, which names no host and no boot, is known by the name of its file.
+
+    Raises
+    ------
+    BadArgument
+        The host or boot has bytes that are not UTF-8: frames hold text.
     """
     info = recording.info
     identity = info.recording_id or uuid.uuid4().hex
     nameless = info.boot_id in (None, info.supersedes)  # with a boot of the user's choice, several dumps are one stream
     named = info.source.split(".")[0] if info.format in NAMED_BY_FILE and nameless and info.source != "-" else ""
     return FrameOrigin(
-        host=info.host or named or UNKNOWN_HOST,
-        boot_id=info.boot_id or identity,
+        host=_text("--host", info.host) or _readable(named) or UNKNOWN_HOST,
+        boot_id=_text("--boot-id", info.boot_id) or identity,
         recording=identity,
         producer=info.format,
         producer_version=producer_version,
     )
+
+
+def _text(option: str, name: str | None) -> str | None:
+    if name is not None and _readable(name) != name:
+        raise BadArgument(
+            f"{_readable(name)}: expected a name in UTF-8, found other bytes; choose another one with {option}"
+        )
+    return name
+
+
+def _readable(name: str) -> str:
+    """Return a name with every byte that is not UTF-8 as an escape."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def ingest(

@@ -15,7 +15,7 @@ from pagetrail.schemas.errors import BadArgument, NotFound, SegmentGone, TrailMi
 from pagetrail.schemas.log.contract import log_directory
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.folds import chosen_fold
-from pagetrail.schemas.store.names import StoreFile, fold_of, is_of_version, streams_among
+from pagetrail.schemas.store.names import HOSTS, StoreFile, fold_of, is_of_version, streams_among
 from pagetrail.schemas.store.tables import STORE_FORMAT
 
 _LOOKS: Final = 5
@@ -40,7 +40,7 @@ def stream_places(
         Nothing has been replayed yet, or not as *fold*.
     """
     store = _own_store(trail) if store is None else store
-    there = streams_among(store.list())
+    there = streams_among(store.list(f"{HOSTS}/"))
     if not there and has_store_of_another_format(trail):
         raise NotFound(
             f"{trail}: its segments are of another format than this pagetrail's ({STORE_FORMAT}); run 'pagetrail replay', "
@@ -95,9 +95,9 @@ def open_stream(trail: Path, place: StreamPlace) -> Stream | None:
 
 
 def _newest(place: StreamPlace, file: StoreFile) -> tuple[Piece, Facts, stored.Held]:
-    with stored.opened(place.store, file.name) as db:
-        meta = stored.meta(db, place.store.where(file.name))
-        return Piece(file=file, meta=meta), facts_of(db), stored.hold(place.store, file.name)
+    held = stored.hold(place.store, file.name)
+    with stored.used(held, place.store, file.name) as db:
+        return Piece(file=file, meta=held.meta(db)), facts_of(db), held
 
 
 def _goes_on(files: Sequence[StoreFile], newest: Piece) -> bool:

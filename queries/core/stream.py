@@ -179,8 +179,9 @@ class Stream:
 
     def _facts_of(self, file: StoreFile) -> Facts:
         """Return the facts that a file has; with them its table ``meta`` is read, which nearly every answer needs too."""
-        with self.opened(file) as db:
-            self._pieces.setdefault(file.name, Piece(file=file, meta=stored.meta(db, self.where(file))))
+        held = self._hold(file)
+        with stored.used(held, self.place.store, file.name) as db:
+            self._pieces.setdefault(file.name, Piece(file=file, meta=held.meta(db)))
             return facts_of(db)
 
     def _unbroken(self) -> int:
@@ -261,8 +262,9 @@ class Stream:
         """Return *file* with its table ``meta``."""
         found = self._pieces.get(file.name)
         if found is None:
-            with self.opened(file) as db:
-                found = Piece(file=file, meta=stored.meta(db, self.where(file)))
+            held = self._hold(file)
+            with stored.used(held, self.place.store, file.name) as db:
+                found = Piece(file=file, meta=held.meta(db))
             self._pieces[file.name] = found
         return found
 

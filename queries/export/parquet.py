@@ -9,7 +9,8 @@ import pyarrow as pa
 from pagetrail.queries.core.doubts import casting, doubts_in
 from pagetrail.queries.core.spans import SPAN_SCHEMA, span_batches
 from pagetrail.queries.core.stream import Stream
-from pagetrail.schemas.store.names import StoreFile, path_part
+from pagetrail.schemas.store.names import StoreFile
+from pagetrail.schemas.store.path_parts import path_part
 
 EXPORT_SCHEMA: Final = pa.schema([pa.field("host", pa.utf8()), pa.field("boot_id", pa.utf8()), *SPAN_SCHEMA])
 

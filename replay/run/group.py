@@ -17,7 +17,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Me
 from pagetrail.replay.log.kafka import KafkaLogReader
 from pagetrail.replay.run.partition import PartitionReplay, ReplaySettings
 from pagetrail.replay.run.report import ReplayReport
-from pagetrail.replay.store.cut import partition_suffix, read_cut
+from pagetrail.replay.store.cut import partition_name, read_cut
 from pagetrail.schemas.errors import LogUnreachable
 from pagetrail.schemas.log.address import KafkaAddress
 from pagetrail.schemas.log.kafka import Troubles, client_settings, make_client, unreachable
@@ -137,9 +137,7 @@ class GroupReplayer:
         """Return how far another member has come in a partition, from its cut in the store."""
         if self._ends[partition] == self.reader.low_watermark(partition):
             return self._ends[partition]
-        return read_cut(
-            self.settings.store, self.settings.fold, partition_suffix(self.reader.log_id, partition)
-        ).reached
+        return read_cut(self.settings.store, self.settings.fold, partition_name(self.reader.log_id, partition)).reached
 
     def _progress(self) -> None:
         done = sum(replayed.offset - replayed.start for replayed in self.partitions.values())

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from pagetrail.replay.store.cut import partition_suffix, read_cut
+from pagetrail.replay.store.cut import partition_name, read_cut
 from pagetrail.schemas.log.contract import LogReader
 from pagetrail.schemas.store.contract import Store
 
@@ -46,7 +46,7 @@ class PartitionLag:
 
 def lag_of(store: Store, fold: str, reader: LogReader, partition: int) -> PartitionLag:
     """Return how far *fold* has come in one partition of a log."""
-    cut = read_cut(store, fold, partition_suffix(reader.log_id, partition))
+    cut = read_cut(store, fold, partition_name(reader.log_id, partition))
     low = reader.low_watermark(partition)
     fresh = time.time() - cut.written < FRESH_SECONDS
     return PartitionLag(

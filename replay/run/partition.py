@@ -17,7 +17,7 @@ from pagetrail.replay.run.report import ReplayReport, StreamKey
 from pagetrail.replay.run.sealing import Sealing
 from pagetrail.replay.run.superseding import last_successor
 from pagetrail.replay.store import publish, restore
-from pagetrail.replay.store.cut import Cut, Successor, cut_name, partition_suffix, read_cut, write_cut
+from pagetrail.replay.store.cut import Cut, Successor, cut_name, partition_name, read_cut, write_cut
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import ForeignMessage, FrameDamaged, MemoryShort, OffsetGap, SchemaTooNew
 from pagetrail.schemas.frames import decode_frame
@@ -67,11 +67,11 @@ class PartitionReplay:
     def __init__(self, reader: LogReader, partition: int, settings: ReplaySettings, report: ReplayReport) -> None:
         self.reader, self.partition, self.settings, self.report = reader, partition, settings, report
         self.streams: dict[StreamKey, OpenStream] = {}
-        self._suffix = partition_suffix(reader.log_id, partition)
+        self._name = partition_name(reader.log_id, partition)
         self._alone = reader.log_id == EMBEDDED_LOG
         self._halted: dict[StreamKey, tuple[int, str]] = {}
-        settings.store.sweep(cut_name(settings.fold, self._suffix), alone=self._alone)
-        self._cut = self._trusted(read_cut(settings.store, settings.fold, self._suffix))
+        settings.store.sweep(cut_name(settings.fold, self._name), alone=self._alone)
+        self._cut = self._trusted(read_cut(settings.store, settings.fold, self._name))
         self._admission = Admission(self._cut, report, functools.partial(held_frames, reader, partition))
         self._seen = self._cut.seen
         self._losses, self._lost = list(self._cut.losses), 0
@@ -88,8 +88,8 @@ class PartitionReplay:
 
     @property
     def name(self) -> str:
-        """The partition's suffix in the names of the store: see ``partition_suffix``."""
-        return self._suffix
+        """The partition's name in the store: see ``partition_name``."""
+        return self._name
 
     @property
     def resume_offset(self) -> int:
@@ -364,7 +364,7 @@ class PartitionReplay:
             written=time.time(),
         )  # fmt: skip
         if cut != self._cut:
-            write_cut(self.settings.store, self.settings.fold, cut, self._suffix)
+            write_cut(self.settings.store, self.settings.fold, cut, self._name)
             self._cut = cut
 
     def _drop_idle(self, now: float) -> None:

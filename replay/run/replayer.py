@@ -10,7 +10,7 @@ from pagetrail.replay.run.memory import Memory
 from pagetrail.replay.run.open_stream import OpenStream
 from pagetrail.replay.run.partition import PartitionReplay, ReplaySettings
 from pagetrail.replay.run.report import ReplayReport, StreamKey
-from pagetrail.replay.store.cut import partition_suffix
+from pagetrail.replay.store.cut import partition_name
 from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.lock import replay_lock
 from pagetrail.schemas.log.contract import MAX_READ_BYTES, LogReader
@@ -70,8 +70,8 @@ class Replayer:
         with ExitStack() as locks:
             partitions = self.reader.partitions()
             for partition in partitions:
-                suffix = partition_suffix(self.reader.log_id, partition)
-                locks.enter_context(replay_lock(self._trail, self.settings.fold, suffix))
+                name = partition_name(self.reader.log_id, partition)
+                locks.enter_context(replay_lock(self._trail, self.settings.fold, name))
             self._partitions = [PartitionReplay(self.reader, p, self.settings, self.report) for p in partitions]
             for replayed in self._partitions:
                 locks.callback(replayed.close)

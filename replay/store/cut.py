@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pagetrail.schemas.frames import RecordingKey
-from pagetrail.schemas.log.contract import EMBEDDED_LOG
+from pagetrail.schemas.log.contract import EMBEDDED_LOG, EMBEDDED_PARTITION
 from pagetrail.schemas.store.contract import Store
-from pagetrail.schemas.store.names import path_part
+from pagetrail.schemas.store.names import CUTS
+from pagetrail.schemas.store.path_parts import path_part
 
 _SUFFIX: Final = ".cut.json"
 
@@ -75,31 +76,37 @@ class Cut:
     written: float = field(default=0.0, compare=False)
 
 
-def partition_suffix(log_id: str, partition: int) -> str:
-    """Return the suffix that a partition has in the names of its cut and lock; empty if the log is the trail's own.
+def partition_name(log_id: str, partition: int) -> str:
+    """Return the name of a partition, in the names of its cut and lock.
 
-    The suffix contains the log's unique id, so a cut is never used for another log, or for an earlier one of the same name.
+    It has the log's unique id, so a cut is never used for another log, or for an earlier one of the same name.
     """
-    return "" if log_id == EMBEDDED_LOG else f".{path_part(log_id)}.{partition}"
+    return f"{path_part(log_id)}/{partition}"
 
 
-def read_cut(store: Store, fold: str, suffix: str = "") -> Cut:
-    """Return the cut of *fold* in a partition (``partition_suffix``); one at the log's beginning if there is none.
+OWN: Final = partition_name(EMBEDDED_LOG, EMBEDDED_PARTITION)
+"""The partition of the trail's own log."""
+
+
+def read_cut(store: Store, fold: str, partition: str = OWN) -> Cut:
+    """Return the cut of *fold* in a partition (``partition_name``); one at the log's beginning if there is none.
 
     A lost or damaged cut costs time, not correctness: replay skips events that its segments already hold.
     """
+    return _read(store, cut_name(fold, partition))
+
+
+def _read(store: Store, name: str) -> Cut:
     try:
-        with store.open(cut_name(fold, suffix)) as file:
+        with store.open(name) as file:
             return _from_json(json.loads(file.path.read_bytes()))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return Cut()
 
 
 def cuts(store: Store, fold: str) -> list[Cut]:
     """Return the cuts of *fold* in all logs and partitions."""
-    names = (name for name in store.list(fold) if name.endswith(_SUFFIX) and "/" not in name)
-    suffixes = (name.removesuffix(_SUFFIX).removeprefix(fold) for name in names)
-    return [read_cut(store, fold, suffix) for suffix in suffixes if suffix == "" or suffix.startswith(".")]
+    return [_read(store, name) for name in store.list(f"{CUTS}/{fold}/") if name.endswith(_SUFFIX)]
 
 
 def refused_of(found: Iterable[Cut], host: str, boot_id: str) -> list[str]:
@@ -143,7 +150,7 @@ def _to_json(cut: Cut) -> dict[str, Any]:
     }
 
 
-def write_cut(store: Store, fold: str, cut: Cut, suffix: str = "") -> None:
+def write_cut(store: Store, fold: str, cut: Cut, partition: str = OWN) -> None:
     """Replace the cut of *fold* in a partition.
 
     Raises
@@ -151,9 +158,9 @@ def write_cut(store: Store, fold: str, cut: Cut, suffix: str = "") -> None:
     StorageFull
         No space left; the cut is unchanged.
     """
-    store.replace(cut_name(fold, suffix), json.dumps(_to_json(cut)).encode())
+    store.replace(cut_name(fold, partition), json.dumps(_to_json(cut)).encode())
 
 
-def cut_name(fold: str, suffix: str = "") -> str:
+def cut_name(fold: str, partition: str = OWN) -> str:
     """Return the name of the cut of *fold* in a partition."""
-    return f"{fold}{suffix}{_SUFFIX}"
+    return f"{CUTS}/{fold}/{partition}{_SUFFIX}"

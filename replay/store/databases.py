@@ -41,8 +41,8 @@ class Instance:
 
     @contextmanager
     def attached(self, path: Path, options: str) -> Iterator[_Connection]:
-        """Give a connection for which *path*, attached with *options*, is the database; detach the file afterwards."""
-        file = Attachment(self, path, options)
+        """Give a connection for which *path*, a file of ours attached with *options*, is the database; detach it afterwards."""
+        file = Attachment(self, path, options, ours=True)
         try:
             with file.connection() as db:
                 yield db
@@ -82,14 +82,17 @@ class Instance:
 class Attachment:
     """A file that an instance holds open, until ``release`` is called or this object is collected.
 
+    A file that is not *ours* may have macros with the names of DuckDB's functions and operators. Names are looked up among DuckDB's
+    own first, and then in the file: so its tables are found, and its macros are not.
+
     Raises
     ------
     duckdb.Error
         It cannot be opened.
     """
 
-    def __init__(self, instance: Instance, path: Path, options: str) -> None:
-        self._instance, self._root = instance, instance.root()
+    def __init__(self, instance: Instance, path: Path, options: str, *, ours: bool = False) -> None:
+        self._instance, self._root, self._ours = instance, instance.root(), ours
         self._idle: list[_Connection] = []
         self.name = f"file_{uuid.uuid4().hex}"
         quoted = str(path).replace("'", "''")
@@ -121,7 +124,7 @@ class Attachment:
     def _another(self) -> _Connection:
         try:
             db = self._root.cursor()
-            db.execute(f"USE {self.name}")
+            db.execute(f"USE {self.name}" if self._ours else f"SET search_path = 'system.main,{self.name}.main'")
         except duckdb.Error:
             self._instance.retire(self._root)
             raise

@@ -24,8 +24,8 @@ from pagetrail.schemas.store.tables import STORE_FORMAT
 STORES_DIRECTORY: Final = "segments"
 """Folder of a trail's stores: one for each format, and beside them the hosts of a store of a format before 5."""
 
-LOCK_SUFFIX: Final = ".lock"
-"""Suffix of the locks beside the files (``replay.store.lock``): they are not listed or published."""
+LOCKS: Final = ".locks"
+"""Folder of the locks (``replay.store.lock``) beside the files: no name of a store begins with a dot."""
 
 LEFT_SECONDS: Final = 3600.0
 """Age above which a draft belongs to a stopped writer, if other processes may be writing."""
@@ -106,16 +106,11 @@ class LocalStore:
                 path.unlink(missing_ok=True)
 
     def _target(self, name: str) -> Path:
-        self._check(name)
+        check_name(name)
         return self.root / name
 
-    def _check(self, name: str) -> None:
-        check_name(name)
-        if "/" not in name and name.endswith(LOCK_SUFFIX):
-            raise ValueError(f"{name!r}: expected a name that does not end in {LOCK_SUFFIX}: locks have such names")
-
     def _found(self, name: str) -> os.stat_result | None:
-        self._check(name)
+        check_name(name)
         try:
             found = os.stat(f"{self.root}/{name}")  # noqa: PTH116  # every question asks: making a Path takes longer
         except (FileNotFoundError, NotADirectoryError):
@@ -142,7 +137,7 @@ class LocalStore:
         for entry in _entries(self.root / folder):
             last = _published_as(entry.name)
             name = f"{folder}{below}{last}"
-            if last.startswith(".") or not name.startswith(prefix) or (not below and last.endswith(LOCK_SUFFIX)):
+            if last.startswith(".") or not name.startswith(prefix):
                 continue
             if last == entry.name and entry.is_dir():
                 yield from self._files(f"{name}/")

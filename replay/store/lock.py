@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pagetrail.replay.store.local import LOCK_SUFFIX, store_of
+from pagetrail.replay.store.cut import OWN
+from pagetrail.replay.store.local import LOCKS, store_of
 from pagetrail.schemas.errors import TrailBusy
 from pagetrail.schemas.store.space import explained
 
 
 @contextmanager
-def replay_lock(trail: Path, fold: str, suffix: str = "") -> Iterator[None]:
-    """Hold the lock for replaying a partition (``partition_suffix``) into *fold* on *trail*.
+def replay_lock(trail: Path, fold: str, partition: str = OWN) -> Iterator[None]:
+    """Hold the lock for replaying a partition (``partition_name``) into *fold* on *trail*.
 
     Raises
     ------
@@ -26,10 +27,11 @@ def replay_lock(trail: Path, fold: str, suffix: str = "") -> Iterator[None]:
     StorageFull
         No space left, not even for the lock.
     """
-    directory = store_of(trail).root
+    path = store_of(trail).root / LOCKS / fold / f"{partition}.lock"
+    directory = path.parent
     with explained(str(directory)):
         directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(directory / f"{fold}{suffix}{LOCK_SUFFIX}", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import duckdb
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS
 from pagetrail.replay.store.databases import Attachment, Instance
 from pagetrail.replay.store.packed.unpack import FileRows
+from pagetrail.replay.store.reading.catalog import check_catalog
 from pagetrail.schemas.errors import SegmentDamaged, SegmentGone, TrailTooNew
 from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64
 from pagetrail.schemas.store.contract import LocalFile, Store
-from pagetrail.schemas.store.tables import STORE_FORMAT, VIEWS
+from pagetrail.schemas.store.names import is_of_stream, mismatch
+from pagetrail.schemas.store.tables import STORE_FORMAT
 
 _HEADER_BYTES = 3 * 4096
 """Bytes before a DuckDB file's first block: the main header and two database headers."""
@@ -25,7 +28,7 @@ _HEADER_BYTES = 3 * 4096
 _DAMAGE: Final = (
     duckdb.IOException, duckdb.SerializationException, duckdb.CatalogException, duckdb.InternalException,
 )  # fmt: skip
-"""What DuckDB raises when an open file turns out to be damaged."""
+"""What DuckDB raises when an open file turns out to be damaged; of a block whose checksum is wrong, an error of no kind."""
 
 _IDS: Final = ("comm", "stack", *SAID_TEXTS)
 """What the names of columns that hold ids of texts end with."""
@@ -47,6 +50,8 @@ class Held:
     ------
     FileNotFoundError, duckdb.Error
         There is no such file, or it cannot be opened.
+    SegmentDamaged
+        It is cut short, has other views than a segment, or is not what its name says.
     """
 
     def __init__(self, store: Store, name: str) -> None:
@@ -54,9 +59,10 @@ class Held:
             self.version = file.version
             self._attachment = Attachment(_DATABASES, file.path, "READ_ONLY")
         with self.connection() as db:
-            _check_size(db, file, store.where(name))
-            _check_views(db, store.where(name))
-
+            _check_size(db, self._attachment.name, file, store.where(name))
+            check_catalog(db, self._attachment.name, store.where(name))
+            self._meta = _checked_meta(db, name, store.where(name)) if is_of_stream(name) else None
+        self._where = store.where(name)
         self.known: FileRows | None = None
 
     @contextmanager
@@ -64,6 +70,12 @@ class Held:
         """Give a connection for which the file is the database: see ``Attachment.connection``."""
         with self._attachment.connection() as db:
             yield db
+
+    def meta(self, db: duckdb.DuckDBPyConnection) -> dict[str, str]:
+        """Return its table ``meta``, which is read once."""
+        if self._meta is None:
+            self._meta = meta(db, self._where)
+        return self._meta
 
     def rows(self, db: duckdb.DuckDBPyConnection) -> FileRows:
         """Return what is read once of the rows of the file."""
@@ -96,7 +108,9 @@ def used(held: Held, store: Store, name: str) -> Iterator[duckdb.DuckDBPyConnect
     try:
         with held.connection() as db:
             yield db
-    except _DAMAGE as error:
+    except duckdb.Error as error:
+        if not isinstance(error, _DAMAGE) and type(error) is not duckdb.Error:
+            raise  # of a query of ours
         _HELD.pop(store.where(name), None)  # so that a repaired file is opened again
         raise _damaged(store, name, error) from error
 
@@ -123,6 +137,26 @@ def hold(store: Store, name: str) -> Held:
     return held
 
 
+def whose(path: Path) -> tuple[str, str]:
+    """Return the host and the boot_id that a segment or tip of any format names.
+
+    Raises
+    ------
+    SegmentDamaged
+        It does not say.
+    """
+    try:
+        attached = Attachment(_DATABASES, path, "READ_ONLY")
+        with attached.connection() as db:
+            is_table = "SELECT count(*) FROM duckdb_tables() WHERE database_name = $attached AND table_name = 'meta'"
+            if not db.execute(is_table, {"attached": attached.name}).fetchall()[0][0]:
+                raise SegmentDamaged(path=str(path), reason="no table meta")
+            found = dict(db.execute("SELECT key, value FROM meta").fetchall())
+            return str(found["host"]), str(found["boot_id"])
+    except (duckdb.Error, OSError, KeyError) as error:
+        raise SegmentDamaged(path=str(path), reason=str(error).split("\n")[0]) from error
+
+
 def give_back() -> None:
     """Give back what DuckDB keeps of large files that have been read."""
     _DATABASES.give_back()
@@ -136,34 +170,38 @@ def _damaged(store: Store, name: str, error: duckdb.Error) -> SegmentDamaged:
     return SegmentDamaged(path=where, reason=str(error).split("\n")[0])
 
 
-def _check_size(db: duckdb.DuckDBPyConnection, file: LocalFile, where: str) -> None:
+def _check_size(db: duckdb.DuckDBPyConnection, attached: str, file: LocalFile, where: str) -> None:
     """Check that all blocks are there: DuckDB opens a file without its last ones, and fails only when a query needs them."""
-    query = "SELECT total_blocks, block_size FROM pragma_database_size() WHERE database_name = current_database()"
-    blocks, block_bytes = db.execute(query).fetchall()[0]
+    query = "SELECT total_blocks, block_size FROM pragma_database_size() WHERE database_name = $attached"
+    blocks, block_bytes = db.execute(query, {"attached": attached}).fetchall()[0]
     whole = _HEADER_BYTES + blocks * block_bytes
     if file.size < whole:
         raise SegmentDamaged(path=where, reason=f"{file.size} bytes of {whole}: it is cut short")
 
 
-def _check_views(db: duckdb.DuckDBPyConnection, where: str) -> None:
-    """Check that nothing is a view but what a segment has as one: a view in place of a table would be asked whatever it says."""
-    query = "SELECT view_name FROM duckdb_views() WHERE database_name = current_database() AND NOT internal"
-    others = sorted(name for (name,) in db.execute(query).fetchall() if name not in VIEWS)
-    if others:
-        raise SegmentDamaged(path=where, reason=f"{', '.join(others)}: expected tables, found views")
+def _checked_meta(db: duckdb.DuckDBPyConnection, name: str, where: str) -> dict[str, str]:
+    """Return the table ``meta`` of the file of a stream: its host, boot, fold and events are those that *name* stands for."""
+    found = meta(db, where)
+    try:
+        other = mismatch(name, found)
+    except (KeyError, ValueError, TypeError) as error:
+        raise SegmentDamaged(path=where, reason=f"a table meta that does not say whose it is ({error!r})") from error
+    if other is not None:
+        raise SegmentDamaged(path=where, reason=other)
+    return found
 
 
 def meta(db: duckdb.DuckDBPyConnection, where: str) -> dict[str, str]:
     """Return the table ``meta`` of a segment, after a check of its format; *where* is its place in messages."""
     found: dict[str, str] = dict(db.execute("SELECT key, value FROM meta").fetchall())
-    if "format" not in found:
-        raise SegmentDamaged(path=where, reason="no format in its table meta")
-    if int(found["format"]) > STORE_FORMAT:
-        raise TrailTooNew(path=where, found=int(found["format"]), supported=STORE_FORMAT)
-    if int(found["format"]) < STORE_FORMAT:
-        raise SegmentDamaged(
-            path=where, reason=f"its format is {found['format']}, and its place is of format {STORE_FORMAT}"
-        )
+    try:
+        version = int(found["format"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise SegmentDamaged(path=where, reason="no format in its table meta") from error
+    if version > STORE_FORMAT:
+        raise TrailTooNew(path=where, found=version, supported=STORE_FORMAT)
+    if version < STORE_FORMAT:
+        raise SegmentDamaged(path=where, reason=f"its format is {version}, and its place is of format {STORE_FORMAT}")
     return found
 
 

@@ -107,7 +107,7 @@ def resumable(place: StreamPlace) -> StoreFile | None:
 
 
 def _end_of_chain(place: StreamPlace) -> StoreFile | None:
-    last, expected = None, 0
+    last, expected = None, place.begins_at()
     for file in place.chain():
         if file.tip and not _follows(place, file, last):
             break

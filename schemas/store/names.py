@@ -2,22 +2,32 @@
 
 ::
 
-    HOST/BOOT_ID/FOLD/FIRST-LAST.duckdb    a sealed segment of a stream: its first and last stream_seq
-    HOST/BOOT_ID/FOLD/TIP-LAST.duckdb      a tip: the open stretch after the last segment, up to that stream_seq
-    FOLD*.cut.json                         how far a fold has come in a partition of a log: see replay.store.cut
+    hosts/HOST/BOOT_ID/FOLD/FIRST-LAST.duckdb    a sealed segment of a stream: its first and last stream_seq
+    hosts/HOST/BOOT_ID/FOLD/TIP-LAST.duckdb      a tip: the open stretch after the last segment, up to that stream_seq
+    hosts/HOST/BOOT_ID/FOLD/begins.json          where the chain begins, if its first segments were given up
+    cuts/FOLD/LOG/PARTITION.cut.json             how far a fold has come in a partition of a log: see replay.store.cut
+
+HOST, BOOT_ID and LOG are written by ``path_part``. No name is read back: a file says in its table ``meta`` whose it is.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pagetrail.schemas.linux.page_ext import DEBUG, OWNER, PAGE_TABLE_CHECK
+from pagetrail.schemas.store.path_parts import path_part
 from pagetrail.schemas.store.tables import FOLD_VERSION
+
+HOSTS: Final = "hosts"
+"""The folder of all streams: nothing else is in it, so that no host's name means anything."""
+
+CUTS: Final = "cuts"
+"""The folder of the cuts."""
 
 _SEGMENT = re.compile(r"(\d{19})-(\d{19})\.duckdb")
 _TIP = re.compile(r"TIP-(\d{19})\.duckdb")
-_STREAM_PARTS: Final = 3
+_STREAM_PARTS: Final = 4
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -62,22 +72,33 @@ def is_of_version(fold: str, version: int = FOLD_VERSION) -> bool:
     return re.fullmatch(rf"fold{version}([-+].*)?", fold) is not None
 
 
-def path_part(text: str) -> str:
-    """Return *text* as one part of a name: no separators, no leading dot, never empty."""
-    safe = "".join(c if c.isalnum() or c in "-_.:" else f"%{ord(c):02x}" for c in text)
-    return ("%2e" + safe[1:]) if safe.startswith(".") else safe or "%"
-
-
 def stream_name(host: str, boot_id: str, fold: str) -> str:
     """Return the folder of the files of one stream and fold."""
-    return f"{path_part(host)}/{path_part(boot_id)}/{fold}"
+    return f"{HOSTS}/{path_part(host)}/{path_part(boot_id)}/{fold}"
 
 
 def is_called(stream: str, wanted: str) -> bool:
-    """Return whether *wanted* names the stream of a folder, or its host: HOST[/BOOT_ID]."""
-    there = stream.split("/")
-    host, _, boot_id = wanted.rpartition("/")
-    return there[0] == path_part(wanted) or there[:2] == [path_part(host), path_part(boot_id)]
+    """Return whether *wanted* names the stream of a folder, or its host: HOST[/BOOT_ID]. Both may have a slash."""
+    _, *there, _ = stream.split("/")
+    parts = wanted.split("/")
+    both = ([path_part("/".join(parts[:i])), path_part("/".join(parts[i:]))] for i in range(1, len(parts)))
+    return there[:1] == [path_part(wanted)] or there in both
+
+
+def is_of_stream(name: str) -> bool:
+    """Return whether a name is that of a stream's file."""
+    return name.startswith(f"{HOSTS}/")
+
+
+def mismatch(name: str, meta: Mapping[str, str]) -> str | None:
+    """Return how the file of a stream, which says *meta* of itself, is not what its name says; null: it is.
+
+    So a file that was copied, renamed or swapped is noticed, and two hosts would be told apart if their folders had one name.
+    """
+    last_seq = int(meta["last_seq"])
+    stem = tip_stem(last_seq) if meta["tip"] == "1" else segment_stem(int(meta["first_seq"]), last_seq)
+    found = f"{stream_name(meta['host'], meta['boot_id'], meta['fold'])}/{stem}.duckdb"
+    return None if found == name else f"what belongs at {found}"
 
 
 def fold_of(stream: str) -> str:
@@ -97,7 +118,17 @@ def segment_stem(first_seq: int, last_seq: int) -> str:
 
 def tip_name(stream: str, last_seq: int) -> str:
     """Return the name of the tip that reaches to *last_seq*."""
-    return f"{stream}/TIP-{last_seq:019d}.duckdb"
+    return f"{stream}/{tip_stem(last_seq)}.duckdb"
+
+
+def tip_stem(last_seq: int) -> str:
+    """Return the last part of the name of the tip that reaches to *last_seq*, without the suffix."""
+    return f"TIP-{last_seq:019d}"
+
+
+def beginning_name(stream: str) -> str:
+    """Return the name of the file that says where the chain begins, if its first segments were given up."""
+    return f"{stream}/begins.json"
 
 
 def _parsed(name: str) -> StoreFile | None:
@@ -114,7 +145,7 @@ def streams_among(names: Iterable[str]) -> list[str]:
     """Return the folders of the streams that have files among *names*, by host, boot and fold."""
     found = {name.rpartition("/")[0] for name in names if _parsed(name) is not None}
     split = (stream.split("/") for stream in found)
-    return ["/".join(parts) for parts in sorted(split) if len(parts) == _STREAM_PARTS]
+    return ["/".join(parts) for parts in sorted(split) if len(parts) == _STREAM_PARTS and parts[0] == HOSTS]
 
 
 def chain(names: Iterable[str]) -> list[StoreFile]:

@@ -12,13 +12,14 @@ from typing import Final
 
 import pyarrow as pa
 
-STORE_FORMAT: Final = 6
+STORE_FORMAT: Final = 7
 """The version of these tables, which is also in the names of the store: a pagetrail reads no other.
 
 3: what dumps said of pages beside their owners.
 4: a file that ends within a dump has the dump's records so far in rows of their own.
 5: spans are runs of pages and the events that begin and end them; ``spans`` and ``live`` are views.
 6: a file has the facts that were new in it, and of earlier ones those that it may still need; it names its parent.
+7: streams, cuts and locks have folders of their own; two hosts, or boots, never share one.
 """
 
 FOLD_VERSION: Final = 9

@@ -8,7 +8,7 @@ from pagetrail import api
 from tests.shared import made_once
 
 HUGE_PAGES = "k612-thpmig"
-OWN, OLDER = "fold8-no-correct", "fold8-no-correct-rules-linux-6.1"
+OWN, OLDER = "fold9-no-correct", "fold9-no-correct-rules-linux-6.1"
 
 
 @pytest.fixture(scope="module")

@@ -76,6 +76,16 @@ def test_stdin_is_a_recording_of_its_own(run_fresh: Run) -> None:
     assert "h/b" in run_fresh("streams").stdout
 
 
+@pytest.mark.parametrize("option", ["--host", "--boot-id"])
+def test_a_name_that_is_no_text_is_refused_and_any_text_is_a_name(run_fresh: Run, tmp_path: Path, option: str) -> None:
+    (tmp_path / "one").write_text(TRACE)
+    for name in ("\udcff", "\ud800"):
+        refused(run_fresh("ingest", "one", option, name), 2, rf"\u{ord(name):x}: expected a name in UTF-8", option)
+    assert run_fresh("ingest", "one", option, "x" * 300).returncode == 0
+    assert run_fresh("replay").returncode == 0
+    assert "x" * 300 in run_fresh("streams").stdout
+
+
 def test_a_recording_that_overlaps_another_of_its_boot_is_refused(run_fresh: Run, tmp_path: Path) -> None:
     (tmp_path / "one").write_text(TRACE)
     (tmp_path / "two").write_text(TRACE.replace("0x100 ", "0x4100 "))

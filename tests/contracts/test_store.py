@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pagetrail.replay.store.read import hold, opened
 from pagetrail.schemas.errors import SegmentDamaged, SegmentGone, StorageFull
 from pagetrail.schemas.store.contract import Store
+from pagetrail.schemas.store.tables import ddl
 from tests.conftest import REPOSITORY
 from tests.contracts.store_writer import NEW, OLD, SIZE
 from tests.contracts.stores import (
@@ -183,18 +184,20 @@ def test_who_has_opened_a_file_reads_it_to_its_end(store: Store, act: str) -> No
 
 
 def database(store: Store, name: str, value: int) -> bool:
-    """Publish a database that holds a value."""
+    """Publish a segment that holds a value."""
 
     def write(draft: Path) -> None:
         with duckdb.connect(str(draft)) as db:
-            db.execute(f"CREATE TABLE t AS SELECT {value} AS value, range AS i FROM range(100000)")
+            for statement in ddl():
+                db.execute(statement)
+            db.execute(f"INSERT INTO events SELECT range, {value}, 0, 0, 0, 0 FROM range(100000)")
 
     return store.publish_if_absent(name, write)
 
 
 def value_of(store: Store, name: str) -> int:
     with opened(store, name) as db:
-        return int(db.execute("SELECT any_value(value) + 0 * sum(hash(i) % 2) FROM t").fetchall()[0][0])
+        return int(db.execute("SELECT any_value(ts) + 0 * sum(hash(seq) % 2) FROM events").fetchall()[0][0])
 
 
 def test_a_segment_that_is_held_is_read_when_it_is_gone_and_what_took_its_place_is_read_instead(store: Store) -> None:

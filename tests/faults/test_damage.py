@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from pagetrail import api
+from pagetrail.replay.store.cut import cut_name
+from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.lock import replay_lock
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.errors import SegmentDamaged, TrailBusy, TrailTooNew
 from pagetrail.schemas.frames import FRAME_VERSION, Frame, encode_frame, frame_digest
 from pagetrail.schemas.log.contract import log_directory
 from pagetrail.schemas.store.names import fold_name
-from tests.replay.states import chained, litter, replay, store, stream, trail_of
+from tests.replay.states import chained, litter, replay, store, trail_of
 from tests.replay.strategies import Machine, to_batch, to_frames
 
 
@@ -88,7 +90,7 @@ def test_a_segment_of_a_newer_format_is_refused(trail: Path) -> None:
     last = chained(trail)[-1]
     with duckdb.connect(str(last)) as db:
         db.execute("UPDATE meta SET value = '99' WHERE key = 'format'")
-    (stream(trail).parents[2] / f"{fold_name(correct=True)}.cut.json").unlink()
+    store_of(trail).remove(cut_name(fold_name(correct=True)))
     with pytest.raises(TrailTooNew, match="99"):
         replay(trail)
 

@@ -63,7 +63,7 @@ def test_the_doctor_says_so_when_other_rules_explain_the_dumps_better(
     told(trail, numbered(recorded_as(history("6.12.117", 1), recorded)), correct=False)
     api.replay(trail, correct=False, rules="linux-6.12" if better else "linux-6.1")
     found = {fold: _other_rules(api.open(trail, fold=fold)) for fold in api.open(trail).streams()["folds"][0].as_py()}
-    wrong = "fold8-no-correct" if better else "fold8-no-correct-rules-linux-6.1"
+    wrong = "fold9-no-correct" if better else "fold9-no-correct-rules-linux-6.1"
     right = (found.keys() - {wrong}).pop()
     assert found[right] == []
     (said,) = found[wrong]

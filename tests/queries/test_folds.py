@@ -14,8 +14,8 @@ from pagetrail.schemas.store.names import fold_of, streams_among
 from tests.commands.cli import run
 from tests.stories import BOOT, Story
 
-AUTOMATIC, AUDITED = "fold8", "fold8-no-correct"
-NEWER, NEWER_AUDITED = "fold8-rules-linux-6.12", "fold8-no-correct-rules-linux-6.12"
+AUTOMATIC, AUDITED = "fold9", "fold9-no-correct"
+NEWER, NEWER_AUDITED = "fold9-rules-linux-6.12", "fold9-no-correct-rules-linux-6.12"
 OLD, NEW = 0, 8
 """The first pages of two blocks of order 3."""
 
@@ -60,7 +60,7 @@ def test_each_fold_follows_its_own_rules_and_the_automatic_one_answers_by_itself
 
 def test_the_kernels_own_rules_make_the_same_state_whoever_chose_them(moved: Path) -> None:
     api.replay(moved, rules="linux-6.1")
-    found = [api.open(moved, fold=fold).streams().to_pylist()[0] for fold in (AUTOMATIC, "fold8-rules-linux-6.1")]
+    found = [api.open(moved, fold=fold).streams().to_pylist()[0] for fold in (AUTOMATIC, "fold9-rules-linux-6.1")]
     assert found[0]["state_digest"] == found[1]["state_digest"]
 
 
@@ -79,13 +79,13 @@ def test_a_fold_alone_answers_and_of_several_by_option_none_is_guessed(moved: Pa
             store.remove(name)
     assert tail_owner(api.open(moved)) == 5
     api.replay(moved, rules="linux-7.2")
-    with pytest.raises(NotFound, match=r"choose one with --fold NAME: fold8-rules-linux-6\.12, fold8-rules-linux-7\.2"):
+    with pytest.raises(NotFound, match=r"choose one with --fold NAME: fold9-rules-linux-6\.12, fold9-rules-linux-7\.2"):
         api.open(moved)
 
 
 def test_an_unknown_fold_is_refused_with_those_that_are_there(moved: Path) -> None:
-    with pytest.raises(NotFound, match=r"no fold is called fold9; the trail has: fold8$"):
-        api.open(moved, fold="fold9")
+    with pytest.raises(NotFound, match=r"no fold is called fold10; the trail has: fold9$"):
+        api.open(moved, fold="fold10")
     with pytest.raises(BadArgument, match="--fold cannot be used with"):
         api.open(moved, fold=AUTOMATIC, correct=True)
 
@@ -110,7 +110,7 @@ def test_every_question_can_choose_a_fold(moved: Path, command: tuple[str, ...])
     assert done.code == 0, done.err
     if command[0] == "owner":
         assert "pid 5" in done.out
-    refused = run(*command, "--fold", "fold8-rules-6.12", "--trail", moved)
+    refused = run(*command, "--fold", "fold9-rules-6.12", "--trail", moved)
     assert (refused.code, f"{AUTOMATIC}, {NEWER}" in refused.err) == (3, True)
 
 

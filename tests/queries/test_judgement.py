@@ -147,6 +147,18 @@ def test_columns_that_are_asked_for_are_those_of_all(audited: api.Trail, at: str
     assert rows_at(stream, stream.instant(at), Asked(pfns=pfns, columns=["nr_pages"])).equals(some.select(["nr_pages"]))
 
 
+def lose_texts(file: Path) -> None:
+    """Damage the blocks of a segment that hold its texts, and no others: its tables are there, and these cannot be read."""
+    lost = "<lost>" * 2000  # so long that it has blocks of its own
+    with duckdb.connect(str(file)) as db:
+        db.execute("PRAGMA force_compression = 'uncompressed'")
+        db.execute(f"UPDATE stacks SET frames = '{lost}', raw = '{lost}'; UPDATE comms SET comm = '{lost}'; CHECKPOINT")
+    content = file.read_bytes()
+    many = 500
+    assert b"<lost>" * many in content
+    file.write_bytes(content.replace(b"<lost>" * many, b"<LOST>" * many))
+
+
 @pytest.mark.slow
 def test_a_question_reads_the_texts_that_it_shows_and_no_others(chained: Path, tmp_path: Path) -> None:
     """GIVEN segments that have lost their texts THEN whatever shows none is answered as before."""
@@ -155,11 +167,10 @@ def test_a_question_reads_the_texts_that_it_shows_and_no_others(chained: Path, t
     whole = api.open(chained)
     for file in trail.rglob("*.duckdb"):
         file.chmod(0o600)
-        with duckdb.connect(str(file)) as db:
-            db.execute("DROP TABLE stacks; DROP TABLE comms")
+        lose_texts(file)
     bare = api.open(trail)
     assert bare.top("@4-t4", "order").equals(whole.top("@4-t4", "order"))
     assert bare.leaks("@2-t2", "@4-t4", "order").equals(whole.leaks("@2-t2", "@4-t4", "order"))
     for by in ("comm", "stack", "pid"):  # a pid has a name
-        with pytest.raises(SegmentDamaged, match=r"comms|stacks"):
+        with pytest.raises(SegmentDamaged, match="checksum"):
             bare.top("@4-t4", by)

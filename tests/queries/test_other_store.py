@@ -11,6 +11,7 @@ from pagetrail.queries.core.opening import open_streams
 from pagetrail.queries.export.feed import messages
 from pagetrail.queries.questions.doctor import findings
 from pagetrail.queries.questions.quarantined import quarantined
+from pagetrail.replay.store.cut import cut_name
 from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.feed import FEEDS, FeedMessage, Rows
@@ -61,8 +62,10 @@ def said(message: FeedMessage) -> tuple[Rows, pa.Table]:
 
 def test_nothing_but_the_lock_is_in_the_trail(elsewhere: tuple[Path, TableStore]) -> None:
     trail, store = elsewhere
-    assert [path.name for path in store_of(trail).root.rglob("*")] == [f"{fold_name(correct=False)}.lock"]
-    assert f"{fold_name(correct=False)}.cut.json" in store.list()
+    root = store_of(trail).root
+    there = [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()]
+    assert there == [f".locks/{fold_name(correct=False)}/embedded/0.lock"]
+    assert cut_name(fold_name(correct=False)) in store.list()
 
 
 def test_the_files_are_those_of_a_replay_into_the_trail(elsewhere: tuple[Path, TableStore], beside: Trail) -> None:

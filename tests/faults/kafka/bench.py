@@ -147,8 +147,9 @@ def _events(trail: Path) -> dict[str, int]:
     for stream in _streams(trail):
         with stored.opened(stream.store, stream.chain()[-1].name) as db:
             row = db.execute("SELECT value FROM state WHERE name = 'facts'").fetchone()
+            host = stored.meta(db, stream.name)["host"]
         assert row is not None
-        found[stream.name.split("/")[0]] = sum(json.loads(row[0])["events"].values())
+        found[host] = sum(json.loads(row[0])["events"].values())
     return found
 
 

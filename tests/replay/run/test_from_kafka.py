@@ -22,7 +22,7 @@ from pagetrail.replay.log.kafka import KafkaLogReader
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.replayer import Replayer
 from pagetrail.replay.run.report import ReplayReport
-from pagetrail.replay.store.cut import partition_suffix, read_cut
+from pagetrail.replay.store.cut import partition_name, read_cut
 from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.lock import replay_lock
 from pagetrail.schemas.columns import Kind
@@ -165,7 +165,7 @@ def test_each_partition_has_a_cut_of_its_own_and_a_later_replay_begins_there(
     replayed(tmp_path, KafkaLogReader(address))
     with KafkaLogReader(address) as reader:
         for partition in reader.partitions():
-            cut = read_cut(store_of(tmp_path), fold_name(correct=True), partition_suffix(reader.log_id, partition))
+            cut = read_cut(store_of(tmp_path), fold_name(correct=True), partition_name(reader.log_id, partition))
             assert cut.offset == reader.high_watermark(partition)
     assert replayed(tmp_path, KafkaLogReader(address)).frames == 0
 
@@ -184,7 +184,7 @@ def test_a_topic_made_again_is_read_from_its_beginning(
 def test_a_partition_that_is_replayed_is_busy(make_topic: MakeTopic, tmp_path: Path) -> None:
     address = make_topic(partitions=3)
     with KafkaLogReader(address) as reader:
-        part = partition_suffix(reader.log_id, 2)
+        part = partition_name(reader.log_id, 2)
     with replay_lock(tmp_path, fold_name(correct=True), part), pytest.raises(TrailBusy):
         replayed(tmp_path, KafkaLogReader(address))
 

@@ -14,7 +14,7 @@ from pagetrail.replay.run.group import GroupReplayer, Membership
 from pagetrail.replay.run.memory import Memory
 from pagetrail.replay.run.partition import PartitionReplay, ReplaySettings
 from pagetrail.replay.run.report import ReplayReport
-from pagetrail.replay.store.cut import partition_suffix, read_cut, write_cut
+from pagetrail.replay.store.cut import partition_name, read_cut, write_cut
 from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.lock import replay_lock
 from pagetrail.schemas.frames import Frame
@@ -135,7 +135,7 @@ def test_nobody_is_locked_out_by_a_process_that_was_stopped_with_its_lock(
 ) -> None:
     address = a_topic(make_topic, hosts)
     with KafkaLogReader(address) as reader:
-        part = partition_suffix(reader.log_id, 0)
+        part = partition_name(reader.log_id, 0)
     with replay_lock(tmp_path, FOLD, part):
         replayed(tmp_path, address)
     assert store(tmp_path) == expected
@@ -169,7 +169,7 @@ def test_a_cut_that_a_zombie_put_back_costs_time_and_no_truth(
     address = make_topic(partitions=1)
     append(address, [frame for host in hosts for frame in host])
     with KafkaLogReader(address) as reader:
-        part = partition_suffix(reader.log_id, 0)
+        part = partition_name(reader.log_id, 0)
     replayed(tmp_path, address, frames=6)
     old = read_cut(store_of(tmp_path), FOLD, part)
     replayed(tmp_path, address, frames=20)

@@ -12,7 +12,7 @@ from pagetrail.replay.log.kafka import KafkaLogReader
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.partition import PartitionReplay, ReplaySettings
 from pagetrail.replay.run.report import ReplayReport
-from pagetrail.replay.store.cut import partition_suffix, read_cut
+from pagetrail.replay.store.cut import partition_name, read_cut
 from pagetrail.replay.store.local import store_of
 from pagetrail.schemas import frames as frames_module
 from pagetrail.schemas.frames import Frame, decode_header, encode_record_batch, frame_digest, read_record_batch
@@ -54,7 +54,7 @@ def test_old_producers_and_new_ones_share_a_topic(make_topic: MakeTopic, tmp_pat
     report = replayed(tmp_path / "trail", KafkaLogReader(address))
     assert report.halted == {}
     assert store(tmp_path / "trail") == embedded(tmp_path / "embedded", frames)
-    assert {name.split("/")[0] for name in store(tmp_path / "trail")} == {"old", "older", "new"}
+    assert {name.split("/")[1] for name in store(tmp_path / "trail")} == {"old", "older", "new"}
 
 
 def test_what_is_too_new_halts_its_stream_alone_and_goes_on_after_the_upgrade(
@@ -72,7 +72,7 @@ def test_what_is_too_new_halts_its_stream_alone_and_goes_on_after_the_upgrade(
     for _ in range(2):
         report = replayed(trail, KafkaLogReader(address))
         assert [key[0] for key in report.halted] == ["new"]
-    assert {name.split("/")[0] for name in store(trail)} == {"old", "oldest"}
+    assert {name.split("/")[1] for name in store(trail)} == {"old", "oldest"}
     assert _cut_offset(trail, address) == 1  # of the first frame that it could not read
     monkeypatch.undo()
     assert replayed(trail, KafkaLogReader(address)).halted == {}
@@ -98,7 +98,7 @@ def test_streams_says_how_far_replay_is_behind_and_questions_wait_for_it(make_to
     replayed(tmp_path, KafkaLogReader(address), frames=6)
     assert "lag" in _run("streams", "--trail", tmp_path, "--log", address)
     with KafkaLogReader(address) as reader:
-        reached = read_cut(store_of(tmp_path), FOLD, partition_suffix(reader.log_id, 0)).reached
+        reached = read_cut(store_of(tmp_path), FOLD, partition_name(reader.log_id, 0)).reached
     row = _run("streams", "--trail", tmp_path, "--log", address, "--json")
     assert f'"lag": {len(frames) - reached}' in row
     late = str(frames[-1].header.last_ts)
@@ -110,7 +110,7 @@ def test_streams_says_how_far_replay_is_behind_and_questions_wait_for_it(make_to
 
 def _cut_offset(trail: Path, address: KafkaAddress) -> int:
     with KafkaLogReader(address) as reader:
-        return read_cut(store_of(trail), FOLD, partition_suffix(reader.log_id, 0)).offset
+        return read_cut(store_of(trail), FOLD, partition_name(reader.log_id, 0)).offset
 
 
 def _run(*arguments: object) -> str:

@@ -11,7 +11,7 @@ from pagetrail.replay.log.kafka import KafkaLogReader
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run import holes
 from pagetrail.replay.run.report import ReplayReport
-from pagetrail.replay.store.cut import partition_suffix, read_cut, write_cut
+from pagetrail.replay.store.cut import partition_name, read_cut, write_cut
 from pagetrail.replay.store.local import store_of
 from pagetrail.schemas.frames import Frame
 from pagetrail.schemas.log.address import KafkaAddress
@@ -102,7 +102,7 @@ def test_a_stream_that_waits_holds_up_no_other(make_topic: MakeTopic, frames: li
     address, other = make_topic(), recorded("host-1", 1)
     send(address, frames[:4] + frames[6:10] + other)
     replay(tmp_path / "trail", address)
-    found = {n: d for n, d in store(tmp_path / "trail").items() if n.startswith("host-1/")}
+    found = {n: d for n, d in store(tmp_path / "trail").items() if n.startswith("hosts/host-1/")}
     assert found == embedded(tmp_path / "embedded", other)
 
 
@@ -128,12 +128,12 @@ def test_another_frame_at_a_known_offset_is_a_loss_and_everything_is_read_again(
     address, trail = make_topic(), tmp_path / "trail"
     send(address, frames[:10] + frames[18:])
     with KafkaLogReader(address) as reader:
-        part = partition_suffix(reader.log_id, 0)
+        part = partition_name(reader.log_id, 0)
         before = make_topic(suffix="-before")
         send(before, frames[:15])
         with KafkaLogReader(before) as old:
             replayed(trail, old)
-            known = read_cut(store_of(trail), FOLD, partition_suffix(old.log_id, 0))
+            known = read_cut(store_of(trail), FOLD, partition_name(old.log_id, 0))
     write_cut(store_of(trail), FOLD, known, part)
     report = replay(trail, address)
     assert "offset 14 no longer holds the frame" in report.losses[0]
@@ -155,8 +155,8 @@ def test_a_log_that_ends_before_what_was_read_of_it_is_a_loss_and_is_read_again(
         write_cut(
             store_of(trail),
             FOLD,
-            read_cut(store_of(trail), FOLD, partition_suffix(old.log_id, 0)),
-            partition_suffix(reader.log_id, 0),
+            read_cut(store_of(trail), FOLD, partition_name(old.log_id, 0)),
+            partition_name(reader.log_id, 0),
         )
     assert "the log ends at offset 10" in replay(trail, address).losses[0]
     send(address, frames[10:])  # by the producer, which goes on where the log ends

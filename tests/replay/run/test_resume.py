@@ -14,6 +14,7 @@ from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.store import publish, restore
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Boot
+from pagetrail.schemas.store.names import fold_name
 from tests.replay.states import FLOOR, Run, litter, new_engine, place, replay, semantic, store, stream, trail_of
 from tests.replay.strategies import History, Machine, histories, history, to_frames
 
@@ -46,9 +47,10 @@ def test_every_field_of_an_engine_is_in_its_tip(told: History, size: int) -> Non
     if run.digests:
         return  # a tip counts only behind the segments before it: the next test
     with TemporaryDirectory() as folder:
-        publish.write(place(Path(folder)), run.content())
+        there = place(Path(folder), fold=fold_name(correct=told.correct))
+        publish.write(there, run.content())
         options = FoldOptions(correct=told.correct, floor=FLOOR, events_a_live=1)
-        restored = restore.load(place(Path(folder)), host="host", boot_id="boot", options=options)
+        restored = restore.load(there, host="host", boot_id="boot", options=options)
     assert semantic(restored.engine, restored.link) == semantic(run.engine, run.link)
 
 
@@ -58,14 +60,15 @@ def test_every_field_of_an_engine_is_in_its_last_segment(told: History, data: st
     events = told.recordings[0]
     frames = to_frames([events], [1])
     with TemporaryDirectory() as folder:
-        run = Run(new_engine(correct=told.correct), write=lambda content: publish.write(place(Path(folder)), content))
+        there = place(Path(folder), fold=fold_name(correct=told.correct))
+        run = Run(new_engine(correct=told.correct), write=lambda content: publish.write(there, content))
         for frame in frames:
             sealed = len(run.digests)
             run.apply([frame])
             if len(run.digests) == sealed or events[frame.header.frame]["kind"] != Kind.RECORDING_END:
                 continue
             options = FoldOptions(correct=told.correct, floor=FLOOR, events_a_live=1)
-            restored = restore.load(place(Path(folder)), host="host", boot_id="boot", options=options)
+            restored = restore.load(there, host="host", boot_id="boot", options=options)
             assert semantic(restored.engine, restored.link) == semantic(run.engine, run.link)
 
 
@@ -109,7 +112,16 @@ def test_a_lost_or_damaged_cut_costs_nothing_but_time(tmp_path: Path) -> None:
     trail = trail_of(tmp_path / "trail", frames)
     replay(trail, correct=True)
     before = store(trail)
-    for content in (None, b"", b"{}", b'{"offset": "many"}', b'{"offset": 10000}'):
+    for content in (
+        None,
+        b"",
+        b"{}",
+        b"[]",
+        b"[" * 10**5,
+        b'{"offset": Infinity}',
+        b'{"offset": "many"}',
+        b'{"offset": 10000}',
+    ):
         cut = next(trail.rglob("*.cut.json"))
         cut.unlink() if content is None else cut.write_bytes(content)
         replay(trail, correct=True)

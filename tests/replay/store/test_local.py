@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pagetrail.replay.store.cut import OWN
 from pagetrail.replay.store.local import LocalStore, store_of
 from pagetrail.replay.store.lock import replay_lock
 from tests.conftest import REPOSITORY
@@ -52,14 +53,16 @@ def test_what_replaces_is_on_disk_before_it_does(tmp_path: Path, calls: list[str
 
 def test_a_lock_is_no_file_of_the_store(tmp_path: Path) -> None:
     store = store_of(tmp_path)
+    lock = store.root / ".locks" / "fold2" / OWN
     with replay_lock(tmp_path, "fold2"):
-        assert (store.root / "fold2.lock").is_file()
+        assert lock.with_name("0.lock").is_file()
         assert (everything(store), store.is_there()) == ({}, True)
         store.sweep(alone=True)
-        for call in (lambda: publish(store, "fold2.lock", b""), lambda: store.remove("fold2.lock")):
-            with pytest.raises(ValueError, match="locks have such names"):
+        for call in (lambda: publish(store, ".locks/fold2", b""), lambda: store.remove(".locks/fold2/embedded/0.lock")):
+            with pytest.raises(ValueError, match="without a leading dot"):
                 call()
-    assert (store.root / "fold2.lock").is_file()
+    assert lock.with_name("0.lock").is_file()
+    assert publish(store, "fold2.lock", b"")
     assert publish(store, "a.lock/b.lock", b"")
 
 

@@ -1,0 +1,1 @@
+"""What is checked of a file of the store before it is believed."""
