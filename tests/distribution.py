@@ -1,7 +1,8 @@
 """Which process runs which tests, and when.
 
-Files are run as a whole, long ones first; those that want the three brokers are run in turn. Last come tests that need nothing
-in common: one by one, so that no process is left with a file at the end.
+Files are run as a whole, long ones first; those that want the three brokers are run in turn, and those that want one broker
+together, so that brokers need not run for long. Last come tests that need nothing in common: one by one, so that no process is
+left with a file at the end.
 """
 
 import functools
@@ -13,8 +14,10 @@ from xdist.scheduler import LoadFileScheduling
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-_LONG = ("kafka", "subprocess", "captures", "tests.commands")
-"""Files in which one of these words stands start processes, wait for brokers, or read long recordings."""
+_LONG = ("subprocess", "captures", "tests.commands")
+"""Files in which one of these words stands start processes, or read long recordings."""
+_BROKER = ("kafka", "contracts.backends")
+"""Files in which one of these words stands may ask for the one broker."""
 _ONE_BY_ONE = (
     "tests/captures/test_by_release.py",
     "tests/captures/test_certainty.py",
@@ -45,8 +48,20 @@ def order(file: str) -> int:
     if wants_the_three_brokers(file):
         return 0
     if file.startswith(_ONE_BY_ONE):
-        return 3
-    return 1 if any(word in _text(file) for word in _LONG) else 2
+        return 4
+    if wants_a_broker(file):
+        return 1
+    return 2 if any(word in _text(file) for word in _LONG) else 3
+
+
+def brokers_wanted(file: str) -> set[int]:
+    """Return how many brokers the clusters have that tests of a file ask for."""
+    return {brokers for brokers, wants in ((1, wants_a_broker), (3, wants_the_three_brokers)) if wants(file)}
+
+
+def wants_a_broker(file: str) -> bool:
+    """Whether tests of a file may ask for ``kafka``."""
+    return any(word in _text(file) for word in _BROKER)
 
 
 def wants_the_three_brokers(file: str) -> bool:
