@@ -6,6 +6,7 @@ left with a file at the end.
 """
 
 import functools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ _LONG = ("subprocess", "captures", "tests.commands")
 """Files in which one of these words stands start processes, or read long recordings."""
 _BROKER = ("kafka", "contracts.backends")
 """Files in which one of these words stands may ask for the one broker."""
+_BY_CAPTURE = ("tests/captures/test_by_release.py", "tests/captures/test_certainty.py")
+"""Their tests share what is read of a recording, which their ids name, and nothing else."""
+_CAPTURE = re.compile(r"\[((?:[a-z0-9]+-)??(?:basic|lossy|probes|small|stack|thpmig))\b")
 _ONE_BY_ONE = (
-    "tests/captures/test_by_release.py",
-    "tests/captures/test_certainty.py",
     "tests/mutations/",
     "tests/properties/",
 )
@@ -28,12 +30,15 @@ _ONE_BY_ONE = (
 
 
 class FilesInTurn(LoadFileScheduling):
-    """Files as ``--dist loadfile`` gives them out, but those that want the three brokers as one, and some test by test."""
+    """Files as ``--dist loadfile`` gives them out, but those of the three brokers as one, and some by recording or test."""
 
     def _split_scope(self, nodeid: str) -> str:
         if nodeid.startswith(_ONE_BY_ONE):
             return nodeid
         file = str(super()._split_scope(nodeid))
+        if nodeid.startswith(_BY_CAPTURE):
+            named = _CAPTURE.search(nodeid)
+            return f"{file} {named[1]}" if named else file
         return "three brokers" if wants_the_three_brokers(file) else file
 
 
