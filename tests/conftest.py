@@ -1,10 +1,11 @@
 """What all tests share: Hypothesis profiles, recordings of real kernels, and what to do where something is missing."""
 
+import gc
 import os
 import shutil
 import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
@@ -17,6 +18,7 @@ from tests import distribution
 from tests.kafka.fixtures import kafka as kafka
 from tests.kafka.fixtures import kafka_cluster as kafka_cluster
 from tests.kafka.fixtures import kafka_cluster_healed as kafka_cluster_healed
+from tests.kafka.fixtures import leave_clusters
 from tests.kafka.fixtures import three_kafka_brokers as three_kafka_brokers
 from tests.kafka.fixtures import topic as topic
 from tests.shared import folder_of_the_run, made_once
@@ -47,12 +49,30 @@ Unavailable = Callable[[str, str], NoReturn]
 KernelDump = Callable[[str, str], Path]
 
 
+def file_of(item: pytest.Item) -> str:
+    """Return the path of a test's file, as its id has it."""
+    return item.nodeid.split("::")[0]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put first what takes long; mark what reads captures."""
-    items.sort(key=lambda item: distribution.order(item.nodeid.split("::")[0]))
+    items.sort(key=lambda item: distribution.order(file_of(item)))
     for item in items:
         if "captures" in getattr(item, "fixturenames", ()):
             item.add_marker("captures")
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector leave alone what lasts until the end, modules and tests: to look through it takes a second."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Iterator[None]:
+    """Let brokers stop when this process's next test is of a file that does not ask for them."""
+    yield
+    leave_clusters(distribution.brokers_wanted(file_of(nextitem)) if nextitem is not None else ())
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,10 +1,12 @@
 """Which process runs which tests, and when.
 
-Files are run as a whole, long ones first; those that want the three brokers are run in turn. Last come tests that need nothing
-in common: one by one, so that no process is left with a file at the end.
+Files are run as a whole, long ones first; those that want the three brokers are run in turn, and those that want one broker
+together, so that brokers need not run for long. Last come tests that need nothing in common: one by one, so that no process is
+left with a file at the end.
 """
 
 import functools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,14 @@ from xdist.scheduler import LoadFileScheduling
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-_LONG = ("kafka", "subprocess", "captures", "tests.commands")
-"""Files in which one of these words stands start processes, wait for brokers, or read long recordings."""
+_LONG = ("subprocess", "captures", "tests.commands")
+"""Files in which one of these words stands start processes, or read long recordings."""
+_BROKER = ("kafka", "contracts.backends")
+"""Files in which one of these words stands may ask for the one broker."""
+_BY_CAPTURE = ("tests/captures/test_by_release.py", "tests/captures/test_certainty.py")
+"""Their tests share what is read of a recording, which their ids name, and nothing else."""
+_CAPTURE = re.compile(r"\[((?:[a-z0-9]+-)??(?:basic|lossy|probes|small|stack|thpmig))\b")
 _ONE_BY_ONE = (
-    "tests/captures/test_by_release.py",
-    "tests/captures/test_certainty.py",
     "tests/mutations/",
     "tests/properties/",
 )
@@ -25,12 +30,15 @@ _ONE_BY_ONE = (
 
 
 class FilesInTurn(LoadFileScheduling):
-    """Files as ``--dist loadfile`` gives them out, but those that want the three brokers as one, and some test by test."""
+    """Files as ``--dist loadfile`` gives them out, but those of the three brokers as one, and some by recording or test."""
 
     def _split_scope(self, nodeid: str) -> str:
         if nodeid.startswith(_ONE_BY_ONE):
             return nodeid
         file = str(super()._split_scope(nodeid))
+        if nodeid.startswith(_BY_CAPTURE):
+            named = _CAPTURE.search(nodeid)
+            return f"{file} {named[1]}" if named else file
         return "three brokers" if wants_the_three_brokers(file) else file
 
 
@@ -45,8 +53,20 @@ def order(file: str) -> int:
     if wants_the_three_brokers(file):
         return 0
     if file.startswith(_ONE_BY_ONE):
-        return 3
-    return 1 if any(word in _text(file) for word in _LONG) else 2
+        return 4
+    if wants_a_broker(file):
+        return 1
+    return 2 if any(word in _text(file) for word in _LONG) else 3
+
+
+def brokers_wanted(file: str) -> set[int]:
+    """Return how many brokers the clusters have that tests of a file ask for."""
+    return {brokers for brokers, wants in ((1, wants_a_broker), (3, wants_the_three_brokers)) if wants(file)}
+
+
+def wants_a_broker(file: str) -> bool:
+    """Whether tests of a file may ask for ``kafka``."""
+    return any(word in _text(file) for word in _BROKER)
 
 
 def wants_the_three_brokers(file: str) -> bool:

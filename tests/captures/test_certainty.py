@@ -14,7 +14,7 @@ from tests.captures.conftest import ReplayedCapture
 from tests.captures.trails import Replayed
 from tests.conftest import KernelDump
 from tests.oracles.contradictions import Answers, Views, answers, certain_share, contradictions, pages_of
-from tests.oracles.kernel_truth import Dump, read_dump, read_kpageflags
+from tests.oracles.kernel_truth import Dump, read_dump_of, read_kpageflags
 
 FIRST = "1-boot"
 SNAPSHOTS = (
@@ -35,7 +35,7 @@ CASES += [("probes", False, name) for name in SNAPSHOTS]
 
 def both(trail: Replayed, snapshot: str, kernel_dump: KernelDump) -> tuple[Answers, Views]:
     table = trail.opened().snapshot(f"@{snapshot}", everything=True)
-    dump = read_dump(kernel_dump(trail.capture.name, snapshot).read_bytes())
+    dump = read_dump_of(kernel_dump(trail.capture.name, snapshot))
     flags = read_kpageflags(trail.capture / "snapshots" / snapshot)
     pages = pages_of(table, dump, flags)
     begin, dumped, end = trail.window(snapshot)

@@ -1,13 +1,16 @@
 """How much of the kernel's own records a replay of whole recordings gets right, counted twice: by audit, and by reading texts."""
 
+from functools import lru_cache
+
 import numpy as np
 import pytest
 
 from pagetrail.schemas.owner import OPEN_END
 from tests.captures.conftest import ReplayedCapture
+from tests.captures.trails import Replayed
 from tests.commands.cli import run
 from tests.conftest import KernelDump
-from tests.oracles.kernel_truth import agreeing, read_dump
+from tests.oracles.kernel_truth import Dump, agreeing, read_dump, read_dump_of
 
 PLAIN_REPLAY = {
     ("small", True): (100.0, 100.0, 88.7, 81.9, 80.2, 73.1, 74.9, 79.7, 74.8),
@@ -21,6 +24,12 @@ WRONG_IN_THE_KERNEL = {"2-workload": 41, "2b-added-not-online": 40}
 """Ghosts in `probes`: free pages that page_owner stamped as its own early ones, until they were next allocated."""
 
 FULL_FOLD = ("3-hotplugged", "4-offlined", "5-after-cancel", "6-compact-cma-split", "7-end", "8-unplugged")
+
+
+@lru_cache(maxsize=16)
+def our_dump(trail: Replayed, snapshot: str) -> Dump:
+    """Return the records of the page_owner text that a trail gives for the instant of a snapshot."""
+    return read_dump(trail.opened().page_owner_text(f"@{snapshot}").encode())
 
 
 @pytest.mark.parametrize(("capture", "probes"), PLAIN_REPLAY)
@@ -42,8 +51,8 @@ def test_two_texts_read_independently_confirm_what_audit_says(
     said, counted = {}, {}
     for audit in opened.audits().to_pylist()[1:]:
         name = audit["name"]
-        kernel = read_dump(kernel_dump(capture, name).read_bytes())
-        ours = read_dump(opened.page_owner_text(f"@{name}").encode())
+        kernel = read_dump_of(kernel_dump(capture, name))
+        ours = our_dump(replayed_capture(capture, probes=probes), name)
         said[name] = (audit["records"], audit["agree"])
         counted[name] = (kernel.pfn.size, agreeing(kernel, ours))
     assert counted == said
@@ -59,8 +68,8 @@ def test_with_probes_every_record_of_the_kernel_agrees(replayed_capture: Replaye
 def test_with_probes_our_text_lists_the_kernels_heads_and_no_other_with_their_tgid(
     replayed_capture: ReplayedCapture, kernel_dump: KernelDump, snapshot: str
 ) -> None:
-    kernel = read_dump(kernel_dump("probes", snapshot).read_bytes())
-    ours = read_dump(replayed_capture("probes").opened().page_owner_text(f"@{snapshot}").encode())
+    kernel = read_dump_of(kernel_dump("probes", snapshot))
+    ours = our_dump(replayed_capture("probes"), snapshot)
     assert np.array_equal(kernel.pfn, ours.pfn)
     assert np.array_equal(kernel.tgid, ours.tgid)
 

@@ -2,7 +2,7 @@
 
 from tests.captures.conftest import ReplayedCapture
 from tests.conftest import KernelDump
-from tests.oracles.kernel_truth import SAME_TS, Dump, read_dump
+from tests.oracles.kernel_truth import SAME_TS, Dump, read_dump_of
 
 BEFORE, AFTER = "3-hotplugged", "4-offlined"
 """Between them a memory block was offlined: what was on it went elsewhere."""
@@ -18,7 +18,7 @@ def test_a_migrated_page_has_the_owner_that_the_kernel_had_where_it_came_from(
 ) -> None:
     trail = replayed_capture("probes").opened()
     since, until = trail.stream().instant(f"@{BEFORE}"), trail.stream().instant(f"@{AFTER}")
-    before, after = (read_dump(kernel_dump("probes", name).read_bytes()) for name in (BEFORE, AFTER))
+    before, after = (read_dump_of(kernel_dump("probes", name)) for name in (BEFORE, AFTER))
     moved = [
         row for row in trail.snapshot(f"@{AFTER}").to_pylist()
         if row["how"] in ("migrate", "migrate reason")

@@ -1,7 +1,7 @@
 """Recordings as replayed trails, made once a test run and shared by all of its processes."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -54,6 +54,7 @@ class Replayed:
         return list(audits["name"].to_pylist())
 
 
+@lru_cache(maxsize=4)  # what was read of a recording serves the tests that follow
 def replayed(capture: Path, shared: Path, *, probes: bool = True) -> Replayed:
     """Return the trail of *capture* below *shared*; whichever process comes first makes it."""
 

@@ -1,13 +1,13 @@
 """Fixtures: ``kafka`` (any broker), ``kafka_cluster`` (three brokers to do harm to), ``topic`` (a name of one's own).
 
-The processes of one run share their brokers, whoever comes first starts them, and they stop with the last process that
-used them (guard.py). One broker is shared at all times; the three belong to one module of tests at a time.
+The processes of one run share their brokers, whoever comes first starts them, and they stop when none of the processes has
+tests left that use them (guard.py). One broker is shared at all times; the three belong to one module of tests at a time.
 """
 
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,6 +18,22 @@ from tests.kafka.client import Kafka
 from tests.kafka.cluster import Cluster
 from tests.kafka.installation import KafkaMissing
 from tests.shared import alone, folder_of_the_run
+
+_held: dict[int, Cluster] = {}
+"""The clusters that this process uses, by their number of brokers: from one module to the next, as a broker starts in seconds."""
+
+
+def held_cluster(folder: Path, brokers: int) -> Cluster:
+    """Return the run's cluster of so many brokers, which this process uses until ``leave_clusters``."""
+    if brokers not in _held:
+        _held[brokers] = shared_cluster(folder, brokers)
+    return _held[brokers]
+
+
+def leave_clusters(wanted: Container[int] = ()) -> None:
+    """Use no cluster any more but those of as many brokers as are *wanted*: idle brokers take a tenth of a processor."""
+    for brokers in [brokers for brokers in _held if brokers not in wanted]:
+        _held.pop(brokers).leave()
 
 
 def shared_cluster(folder: Path, brokers: int) -> Cluster:
@@ -31,7 +47,7 @@ def shared_cluster(folder: Path, brokers: int) -> Cluster:
         return Cluster(folder / f"kafka-{brokers}.{generation + 1}", brokers=brokers, throw_away=True).start()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory, unavailable: Callable[[str, str], NoReturn]) -> Iterator[Kafka]:
     """Return a Kafka to use and not to harm: the one at $PAGETRAIL_KAFKA, else one broker of our own."""
     running = os.environ.get("PAGETRAIL_KAFKA")
@@ -44,24 +60,21 @@ def kafka(tmp_path_factory: pytest.TempPathFactory, unavailable: Callable[[str, 
         yield elsewhere
         return
     try:
-        cluster = shared_cluster(folder_of_the_run(tmp_path_factory), 1)
+        cluster = held_cluster(folder_of_the_run(tmp_path_factory), 1)
     except KafkaMissing as error:
         unavailable("kafka", str(error))
     yield cluster.kafka
-    cluster.leave()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def three_kafka_brokers(
     tmp_path_factory: pytest.TempPathFactory, unavailable: Callable[[str, str], NoReturn]
-) -> Iterator[Cluster]:
+) -> Cluster:
     """Return the run's three brokers, which modules of tests have in turn: ask for ``kafka_cluster``."""
     try:
-        cluster = shared_cluster(folder_of_the_run(tmp_path_factory), 3)
+        return held_cluster(folder_of_the_run(tmp_path_factory), 3)
     except KafkaMissing as error:
         unavailable("kafka", str(error))
-    yield cluster
-    cluster.leave()
 
 
 @pytest.fixture(scope="module")

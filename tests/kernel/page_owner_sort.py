@@ -15,12 +15,13 @@ What it makes of a text, and where it says nothing of trouble (from its source; 
 import re
 import shutil
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from tests.kernel.source_archive import source_member
 
 SOURCE_ARCHIVE: Final = Path("/usr/src/linux-source-6.1.tar.xz")  # of Debian's package linux-source-6.1
 SOURCE_MEMBER: Final = "tools/vm/page_owner_sort.c"
@@ -94,13 +95,10 @@ def build_page_owner_sort(cache: Path) -> Path:
 
 
 def _source_text() -> bytes:
-    with tarfile.open(SOURCE_ARCHIVE, mode="r|xz") as archive:
-        for entry in archive:
-            if entry.name.endswith("/" + SOURCE_MEMBER):
-                content = archive.extractfile(entry)
-                assert content is not None
-                return content.read()
-    raise MissingBuildInput(f"expected {SOURCE_MEMBER} in {SOURCE_ARCHIVE}, found none")
+    text = source_member(SOURCE_ARCHIVE, SOURCE_MEMBER)
+    if text is None:
+        raise MissingBuildInput(f"expected {SOURCE_MEMBER} in {SOURCE_ARCHIVE}, found none")
+    return text
 
 
 def run_page_owner_sort(program: Path, text: str | Path, *options: str) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -56,6 +57,12 @@ def read_dump(text: bytes) -> Dump:
     return Dump(*(np.ascontiguousarray(column) for column in rows.T))
 
 
+@lru_cache(maxsize=32)
+def read_dump_of(path: Path) -> Dump:
+    """Return every record of the page_owner text in a file that does not change."""
+    return read_dump(path.read_bytes())
+
+
 def _told(number: bytes) -> int:
     return int(number) if number else NOT_TOLD
 
@@ -108,15 +115,13 @@ class Touched:
     def between(self, begin: int, end: int, pages: int) -> NDArray[np.bool_]:
         """Return for each pfn below *pages* whether an event in [begin, end] (trace clock, ns) names it."""
         rows = np.flatnonzero((self._ts >= begin) & (self._ts <= end))
-        touched = np.zeros(pages, np.bool_)
-        for pfn, count, source in zip(
-            self._pfn[rows].tolist(), self._nr_pages[rows].tolist(), self._source[rows].tolist(), strict=True
-        ):
-            if pfn >= 0:
-                touched[pfn : pfn + count] = True
-            if source >= 0:
-                touched[source : source + 1] = True
-        return touched
+        named = [(self._pfn[rows], self._nr_pages[rows]), (self._source[rows], np.ones_like(rows))]
+        first, count = (np.concatenate(parts) for parts in zip(*named, strict=True))
+        there = (first >= 0) & (count > 0)
+        begins, ends = (np.minimum(edge[there], pages) for edge in (first, first + count))
+        # On each page: how many of these ranges began up to it, less how many ended.
+        open_ranges = np.bincount(begins, minlength=pages + 1) - np.bincount(ends, minlength=pages + 1)
+        return np.cumsum(open_ranges)[:pages] > 0
 
 
 _NEEDED: Final = ("kind", "trace_ts_nsec", "pfn", "order", "nr_pages", "src_pfn")
