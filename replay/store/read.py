@@ -123,6 +123,18 @@ def hold(store: Store, name: str) -> Held:
     return held
 
 
+@contextmanager
+def in_memory() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give a connection for queries of tables in memory: another instance takes longer to begin than most of them."""
+    root = _DATABASES.root()
+    try:
+        with root.cursor() as db:
+            yield db
+    except duckdb.Error:
+        _DATABASES.retire(root)
+        raise
+
+
 def give_back() -> None:
     """Give back what DuckDB keeps of large files that have been read."""
     _DATABASES.give_back()

@@ -14,7 +14,7 @@ from pagetrail.replay.store.packed.events import At, FileEvents
 from pagetrail.replay.store.packed.unpack import FileRows, runs_of, runs_of_page
 from pagetrail.schemas.owner import State
 
-EVENTS, PAGES = 20_000, 120
+EVENTS, PAGES, PAGES_PER_SECTION = 20_000, 120, 40
 
 
 def tables(seed: int) -> dict[str, pa.Table]:
@@ -50,6 +50,7 @@ def db() -> Iterator[duckdb.DuckDBPyConnection]:
             db.execute(f"CREATE TABLE {name} AS SELECT * FROM rows")
             db.unregister("rows")
         db.execute("CREATE TABLE said (pfn BIGINT, said INTEGER)")
+        db.execute("CREATE TABLE lasting_doubts (pfn BIGINT)")
         state = f"SELECT id, {int(State.OWNED)}::TINYINT AS state, 1::TINYINT AS evidence, id::TINYINT AS how"
         db.execute(f'CREATE TABLE acts AS {state}, 0::TINYINT AS "order" FROM range(2) t(id)')
         db.execute("CREATE TABLE owners AS SELECT 0 AS id, 7::INTEGER AS pid, NULL::INTEGER AS comm")
@@ -95,7 +96,7 @@ def test_the_run_that_holds_a_page_is_looked_up(db: duckdb.DuckDBPyConnection, a
     rows = FileRows(db)
     for pfn, ts in asked:
         at = At(what="ts", value=ts)
-        looked_up = runs_of_page(db, rows, pfn, 0, at)
+        looked_up = runs_of_page(db, rows, pfn, PAGES_PER_SECTION, at)
         scanned = runs_of(db, FileRows(db), where=f"pfn <= {pfn} AND pfn + nr_pages > {pfn}", at=at)
         for one, other in zip(looked_up, scanned, strict=True):
             assert one.tolist() == other.tolist()
