@@ -12,7 +12,7 @@ from pagetrail.replay.store.packed.by_page import Part
 def holding(part: Part, pfns: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield (index of a page, row) for each run that holds one of *pfns*, pages of *part*, at some time, some at a time."""
     order = np.argsort(pfns, kind="stable")
-    rising = (pfns[order] - part.low).astype(np.int32)
+    rising = (pfns[order] - part.low).astype(part.first.dtype)
     first, single = part.first, None
     if part.longest > 1:
         is_single = part.others["nr_pages"] == 1

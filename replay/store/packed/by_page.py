@@ -36,7 +36,7 @@ class Part:
     low
         The first page.
     first
-        int32, rising: the first page of each run, counted from *low*.
+        Rising: the first page of each run, counted from *low*; uint16 if that holds them, else int32.
     others
         The other columns of ``ended_runs``; *end_event* is -1 where a run is open.
     longest
@@ -44,7 +44,7 @@ class Part:
     """
 
     low: int
-    first: NDArray[np.int32]
+    first: NDArray[np.integer]
     others: Columns
     longest: int
 
@@ -61,9 +61,12 @@ class Part:
     def holding(self, pfn: int) -> NDArray[np.int64]:
         """Return the rows of the runs that hold a page, whenever."""
         page = pfn - self.low
-        first, stop = np.searchsorted(self.first, np.array([page - self.longest + 1, page + 1], np.int32)).tolist()
+        asked = np.array([max(page - self.longest + 1, 0), page], self.first.dtype)
+        first, stop = int(self.first.searchsorted(asked[0])), int(self.first.searchsorted(asked[1], side="right"))
         rows = np.arange(first, stop)
-        return rows if self.longest == 1 else rows[self.first[rows] + self.others["nr_pages"][rows] > page]
+        if self.longest == 1:
+            return rows
+        return rows[self.first[rows].astype(np.int64) + self.others["nr_pages"][rows] > page]
 
     def take(self, rows: NDArray[np.int64]) -> Columns:
         """Return some rows, as the columns of ``ended_runs``."""
@@ -130,13 +133,15 @@ class RunsByPage:
         low = numbers[0] * width
         columns = self._columns(db, low, low + len(numbers) * width)
         first = columns.pop("pfn")
-        borders = np.searchsorted(first, np.arange(len(numbers) + 1) * width).tolist()
-        found = []
+        borders = np.searchsorted(
+            first, np.arange(len(numbers) + 1, dtype=first.dtype) * first.dtype.type(width)
+        ).tolist()
+        kind, found = np.dtype(np.uint16 if width <= 1 << 16 else np.int32), []
         for nth, number in enumerate(numbers):
             rows = slice(borders[nth], borders[nth + 1])
             own = {name: column[rows].copy() for name, column in columns.items()}
             part = Part(
-                low=number * width, first=first[rows] - np.int32(nth * width),
+                low=number * width, first=(first[rows] - first.dtype.type(nth * width)).astype(kind),
                 others=own | {name: np.broadcast_to(value, rows.stop - rows.start) for name, value in self.constant.items()},
                 longest=int(own["nr_pages"].max(initial=1)) if "nr_pages" in own else int(self.constant["nr_pages"]),
             )  # fmt: skip
