@@ -23,6 +23,8 @@ _PART_ROWS: Final = 1 << 17
 _ROWS_AT_ONCE: Final = 1 << 20
 """Runs that are read at once."""
 
+_PAGES_IN_TWO_BYTES: Final = 1 << 16
+
 KEPT_BYTES: Final = 1 << 28
 """Bytes of parts that are kept, of all files that are open: the runs of about 20 million events."""
 
@@ -133,10 +135,9 @@ class RunsByPage:
         low = numbers[0] * width
         columns = self._columns(db, low, low + len(numbers) * width)
         first = columns.pop("pfn")
-        borders = np.searchsorted(
-            first, np.arange(len(numbers) + 1, dtype=first.dtype) * first.dtype.type(width)
-        ).tolist()
-        kind, found = np.dtype(np.uint16 if width <= 1 << 16 else np.int32), []
+        inner = np.arange(1, len(numbers)).astype(first.dtype) * first.dtype.type(width)
+        borders = [0, *np.searchsorted(first, inner).tolist(), first.size]
+        kind, found = np.dtype(np.uint16 if width <= _PAGES_IN_TWO_BYTES else np.int32), []
         for nth, number in enumerate(numbers):
             rows = slice(borders[nth], borders[nth + 1])
             own = {name: column[rows].copy() for name, column in columns.items()}
@@ -151,16 +152,18 @@ class RunsByPage:
 
     def _columns(self, db: duckdb.DuckDBPyConnection, low: int, stop: int) -> Columns:
         """Return the columns that are not constant, of the runs of [low, stop), by page; *pfn* from *low* on."""
-        tables = []
+        tables, kind = [], "USMALLINT" if stop - low <= _PAGES_IN_TWO_BYTES else "INTEGER"
         for table in ("ended_runs", "open_runs"):
-            of_open = {"pfn": f"CAST(pfn - {low:d} AS INTEGER) AS pfn"}
+            of_open = {"pfn": f"CAST(pfn - {low:d} AS {kind}) AS pfn"}
             if table == "open_runs":
                 of_open["end_event"] = "CAST(-1 AS INTEGER) AS end_event"
             names = ", ".join(of_open.get(name, name) for name in self._names)
             query = f"SELECT {names} FROM {table} WHERE pfn >= {low:d} AND pfn < {stop:d}"
-            tables.append(arrays_of(db.sql(query).to_arrow_table(_ROWS_AT_ONCE)))
+            tables.append(arrays_of(db.sql(query).to_arrow_table()))
         found = {name: np.concatenate([table[name] for table in tables]) for name in self._names}
-        order = np.argsort(found["pfn"], kind="stable")
+        order = np.argsort(
+            found["pfn"].astype(np.int32), kind="stable"
+        )  # merges two rising parts; two bytes are sorted anew
         return {name: column[order] for name, column in found.items()}
 
 

@@ -207,7 +207,7 @@ class _Kept:
             kept = self._kept = weakref.ref(events, self._forget), {}
         columns = kept[1]
         if name not in columns:
-            columns[name] = arrays_of(db.sql(f"SELECT {name} FROM events").to_arrow_table(max(events.size, 1)))[name]
+            columns[name] = arrays_of(db.sql(f"SELECT {name} FROM events").to_arrow_table())[name]
         return columns[name]
 
     def _forget(self, gone: weakref.ref[FileEvents]) -> None:
