@@ -45,7 +45,9 @@ def doubts_in(
     The range of a call (hotplug, alloc_contig_range) that is under way is in doubt. The facts, which are newer than files, tell
     which calls are; of those that returned behind the time of ``as_of``, the doubts that their return left.
     """
-    before = _stored(stream, [into], where, parameters, "lasting_doubts")
+    before = np.zeros(0, DOUBT_DTYPE)
+    if stream.about(into).has_lasting_doubts:
+        before = _stored(stream, [into], where, parameters, "lasting_doubts")
     cast = doubts_noticed(stream, files, where, parameters)
     now = once(stream.facts, "open_calls", lambda: open_call_doubts(stream.facts)).copy()
     return _joined([before, cast, now, _returned_later(stream, files, where, parameters, now)])

@@ -94,13 +94,17 @@ class JudgedRows:
         zones = self.facts.zones
         if not zones:
             return pa.nulls(self.rows.runs.size, kind)
+        return pa.array([getattr(zone, name) for zone in zones], kind).take(self._zone)
+
+    @cached_property
+    def _zone(self) -> pa.Array:
+        """Which of the zones of the facts spans each run; null: none does, or several have pages of it."""
         start, stop = self.rows.runs["pfn"], self.rows.runs["pfn"] + self.rows.runs["nr_pages"]
         which, touching = np.full(start.size, -1), np.zeros(start.size, np.int64)
-        for index, zone in enumerate(zones):
+        for index, zone in enumerate(self.facts.zones):
             touching += (start < zone.stop_pfn) & (zone.start_pfn < stop)
             which[(start >= zone.start_pfn) & (stop <= zone.stop_pfn)] = index
-        values = pa.array([getattr(zone, name) for zone in zones], kind)
-        return values.take(pa.array(which, mask=(which < 0) | (touching != 1)))
+        return pa.array(which, mask=(which < 0) | (touching != 1))
 
     def number(self, name: str, where: NDArray[np.bool_]) -> pa.Array:
         """Return a number of the records; null where it is absent, and where *where* is false."""

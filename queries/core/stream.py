@@ -358,7 +358,7 @@ class Stream:
             return self.spans(file, " OR ".join(map(self.holding_page, pfns)), at=at)
         pages, pfn = self.facts.pages_per_section, pfns[0]
         with self.reading(file) as (db, rows):
-            return runs_of_page(db, rows, pfn, pfn // pages * pages, _point(at))
+            return runs_of_page(db, rows, pfn, pages, _point(at))
 
     def _texts_of(self, file: StoreFile, records: NDArray[np.void], wanted: frozenset[str], *, few: bool) -> Texts:
         """Return the texts that *records* need; of a *few*, only those, and their ids become those of the answer."""
@@ -386,13 +386,18 @@ class Stream:
 
     def parts_at(self, at: Instant) -> list[tuple[int, int]]:
         """Return ranges of pages, [start, stop), in whole sections, which together are all: few rows cover *at* in each."""
-        pages = self.facts.pages_per_section
         file = self.files[self.holding(at)]
         with self.reading(file) as (db, of_file):
             row = db.execute("SELECT (SELECT count(*) FROM ended_runs) + (SELECT count(*) FROM open_runs)").fetchall()
             if row[0][0] <= ROWS_AT_ONCE:
                 return [(0, PFN_LIMIT)]
             known = of_file.events.until(db, _point(at))
+        return self.once("parts", file, known, lambda: self._parts_of(file, known))
+
+    def _parts_of(self, file: StoreFile, known: int) -> list[tuple[int, int]]:
+        """Return what ``parts_at`` does, for an instant up to which so many events of a file are *known*."""
+        pages = self.facts.pages_per_section
+        with self.opened(file) as db:
             there = f"""SELECT pfn FROM ended_runs WHERE begin_event < {known:d} AND end_event >= {known:d}
                 UNION ALL SELECT pfn FROM open_runs WHERE begin_event < {known:d}"""
             found = db.execute(f"SELECT pfn // {pages:d}, count(*) FROM ({there}) GROUP BY 1 ORDER BY 1").fetchall()

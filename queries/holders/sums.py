@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final, Generic, TypeVar
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.holders.attributes import ByOfAll
 from pagetrail.queries.holders.owned import BESIDE, page_bytes
+from pagetrail.replay.store.read import in_memory
 from pagetrail.schemas.errors import BadArgument, NotFound
 
 PARTS: Final = ("nr_pages", "block_pfn", "certain")
@@ -194,7 +194,7 @@ def shown(sums: pa.Table, by: ByOfAll, times: dict[str, str]) -> pa.Table:
 def named(name: str, tables: dict[str, pa.Table], parameters: dict[str, object] | None) -> pa.Table:
     """Return the answer of the named query ``sql/NAME.sql``, which refers to *tables* by their names."""
     text = files("pagetrail.queries").joinpath("sql", f"{name}.sql").read_text()
-    with duckdb.connect(":memory:") as db:
+    with in_memory() as db:
         for table_name, table in tables.items():
             db.register(table_name, table)
         return db.sql(text, params=parameters).to_arrow_table()

@@ -15,9 +15,11 @@ from pagetrail.queries.core.pieces import is_whole
 from pagetrail.queries.core.runs import overlaps
 from pagetrail.queries.core.said import SAID_DTYPE
 from pagetrail.queries.core.stream import Stream, fetched
-from pagetrail.queries.pairs.index import Index
+from pagetrail.queries.pairs.index import holding
+from pagetrail.replay.store.packed.by_page import RUN_COLUMNS, Part
+from pagetrail.replay.store.packed.columns import Columns
 from pagetrail.replay.store.packed.events import At
-from pagetrail.replay.store.packed.unpack import index_of, runs_of_page, unpacked
+from pagetrail.replay.store.packed.unpack import runs_of_page, unpacked
 from pagetrail.replay.store.read import columns
 from pagetrail.schemas.owner import OPEN_END, RECORD_DTYPE, RUN_DTYPE
 from pagetrail.schemas.store.names import StoreFile
@@ -41,6 +43,8 @@ _SAID: Final = """SELECT k.pair, s.pfn, v.* EXCLUDE (id), t.ts_nsec, t.free_ts_n
 
 _EVENTS_A_PAIR: Final = 1 << 16
 """Events of a file that are read as fast as one pair is looked up."""
+
+_NO_RUNS: Final = {name: np.zeros(0, np.int64 if name == "pfn" else np.int32) for name in RUN_COLUMNS}
 
 PAGE_VALUES: Final = ("client", "field", "value", "evidence", "begin_ts", "begin_seq")
 
@@ -68,13 +72,14 @@ def rows_of_pairs(stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: 
         return _nothing()
     if pfns.size <= _few(stream, file):
         return _looked_up(stream, file, pfns, at)
-    index = _index(stream, file, pfns)
-    known = _events_until(stream, file, at)
-    there = [np.zeros((0, 2), np.int64)]
-    for pair, row in index.holding(pfns):
-        there.append(np.stack([pair, row], axis=1)[index.covers(row, known[pair])])
-    pairs, rows = np.concatenate(there).T
-    return _unpacked(stream, file, index, rows, pairs)
+    known, found = _events_until(stream, file, at), [(np.zeros(0, np.int64), _NO_RUNS)]
+    for part, which in _parts(stream, file, pfns):
+        for pair, row in holding(part, pfns[which]):
+            there = np.flatnonzero(part.covers(row, known[which[pair]]))
+            found.append((which[pair[there]], part.take(row[there])))
+    pairs = np.concatenate([pair for pair, _ in found])
+    runs = {name: np.concatenate([columns[name] for _, columns in found]) for name in RUN_COLUMNS}
+    return _unpacked(stream, file, runs, pairs)
 
 
 def _few(stream: Stream, file: StoreFile) -> int:
@@ -88,7 +93,7 @@ def _looked_up(stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: Ins
     with stream.reading(file) as (db, rows):
         for pair, (pfn, ts, seq) in enumerate(zip(pfns.tolist(), at.ts.tolist(), at.seq.tolist(), strict=True)):
             point = At(what="ts", value=ts) if seq == OPEN_END else At(what="seq", value=seq)
-            runs, records = runs_of_page(db, rows, pfn, pfn // pages * pages, point)
+            runs, records = runs_of_page(db, rows, pfn, pages, point)
             parts.append(Found(runs=runs, records=records, pair=np.full(runs.size, pair)))
     return together(parts)
 
@@ -110,55 +115,64 @@ def _pieces(
     stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: Instants, found: Found, rows: NDArray[np.int64]
 ) -> Found:
     """Return all pieces of the records of some rows, each in the section of the page that is asked for."""
-    pages, pair = stream.facts.pages_per_section, found.pair[rows]
-    index, known = _index(stream, file, pfns), _events_until(stream, file, at)[pair]
-    seqs, section = found.records["begin_seq"][rows], pfns[pair] // pages
+    pair, found_there = found.pair[rows], [_nothing()]
+    known = _events_until(stream, file, at)[pair]
+    for part, which in _parts(stream, file, pfns[pair]):
+        mine = Found(
+            runs=taken(found.runs, rows[which]), records=taken(found.records, rows[which]), pair=found.pair[rows[which]]
+        )
+        found_there.append(_pieces_in(stream, file, part, pfns[mine.pair], known[which], mine))
+    return together(found_there)
+
+
+def _pieces_in(
+    stream: Stream, file: StoreFile, part: Part, pfns: NDArray[np.int64], known: NDArray[np.int64], found: Found
+) -> Found:
+    """Return the same of one part of the file: of each row, with the page that is asked for and the events that are known."""
+    pages, seqs = stream.facts.pages_per_section, found.records["begin_seq"]
     with stream.reading(file) as (db, rows_of):
-        of_index = rows_of.events.column(db, "seq", index.whole("begin_event"))
-    some = np.flatnonzero(np.isin(of_index, seqs))
-    some = some[np.argsort(of_index[some], kind="stable")]
-    others = _unpacked(stream, file, index, some, some)
-    start = np.searchsorted(of_index[some], seqs, side="left")
-    count = np.searchsorted(of_index[some], seqs, side="right") - start
-    mine = np.repeat(np.arange(rows.size), count)
+        of_part = rows_of.events.column(db, "seq", part.others["begin_event"])
+    some = np.flatnonzero(np.isin(of_part, seqs))
+    some = some[np.argsort(of_part[some], kind="stable")]
+    others = _unpacked(stream, file, part.take(some), some)
+    start = np.searchsorted(of_part[some], seqs, side="left")
+    count = np.searchsorted(of_part[some], seqs, side="right") - start
+    mine = np.repeat(np.arange(seqs.size), count)
     other = np.arange(mine.size) - np.repeat(np.cumsum(count) - count, count) + np.repeat(start, count)
-    same = index.covers(some[other], known[mine]) & (others.runs["pfn"][other] // pages == section[mine])
-    same &= others.runs["kernel_view"][other] == found.runs["kernel_view"][rows[mine]]
-    same &= others.records["block_pfn"][other] == found.records["block_pfn"][rows[mine]]
+    same = part.covers(some[other], known[mine]) & (others.runs["pfn"][other] // pages == pfns[mine] // pages)
+    same &= others.runs["kernel_view"][other] == found.runs["kernel_view"][mine]
+    same &= others.records["block_pfn"][other] == found.records["block_pfn"][mine]
     chosen = other[same]
-    return Found(runs=taken(others.runs, chosen), records=taken(others.records, chosen), pair=pair[mine[same]])
+    return Found(runs=taken(others.runs, chosen), records=taken(others.records, chosen), pair=found.pair[mine[same]])
 
 
 def _views_over(
     stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: Instants, pieces: Found, rows: NDArray[np.int64]
 ) -> Found:
     """Return the kernel's own records of any page of some pieces."""
-    index = _index(stream, file, pfns)
-    views = np.flatnonzero(index.whole("kernel_view") == 1)
-    if not rows.size or not views.size:
+    if not rows.size or not stream.about(file).has_views:
         return _nothing()
-    pair = pieces.pair[rows]
-    known, touching = _events_until(stream, file, at)[pair], [np.zeros((0, 2), np.int64)]
-    for row, view in overlaps(taken(pieces.runs, rows), index.take(views)):
-        there = index.covers(views[view], known[row])
-        touching.append(np.stack([pair[row[there]], views[view[there]]], axis=1))
-    both = np.unique(np.concatenate(touching), axis=0)
-    return _unpacked(stream, file, index, both[:, 1], both[:, 0])
+    pair, found = pieces.pair[rows], [_nothing()]
+    known = _events_until(stream, file, at)[pair]
+    for part, which in _parts(stream, file, pfns[pair]):
+        views, touching = np.flatnonzero(part.others["kernel_view"] == 1), [np.zeros((0, 2), np.int64)]
+        for row, view in overlaps(taken(pieces.runs, rows[which]), part.take(views)):
+            there = part.covers(views[view], known[which[row]])
+            touching.append(np.stack([pair[which[row[there]]], views[view[there]]], axis=1))
+        both = np.unique(np.concatenate(touching), axis=0)
+        found.append(_unpacked(stream, file, part.take(both[:, 1]), both[:, 0]))
+    return together(found)
 
 
-def _index(stream: Stream, file: StoreFile, pfns: NDArray[np.int64]) -> Index:
-    """Return the runs of *file* in the sections from that of the first to that of the last of *pfns*."""
+def _parts(stream: Stream, file: StoreFile, pfns: NDArray[np.int64]) -> Iterator[tuple[Part, NDArray[np.int64]]]:
+    """Yield the parts of the runs of *file* that have some pages, each with the indexes of those."""
     pages = stream.facts.pages_per_section
-    low, high = int(pfns.min()) // pages * pages, (int(pfns.max()) // pages + 1) * pages
-
-    def read() -> Index:
-        with stream.reading(file) as (db, rows):
-            ended, live = (
-                index_of(db, rows, table, f"pfn >= {low:d} AND pfn < {high:d}") for table in ("spans", "live")
-            )
-            return Index.of(ended, live)
-
-    return stream.once("index", file, (low, high), read)
+    with stream.reading(file) as (db, rows):
+        numbers = rows.by_page.numbers(pfns, pages)
+        order = np.argsort(numbers, kind="stable")
+        asked, begins = np.unique(numbers[order], return_index=True)
+        parts = rows.by_page.parts(db, asked.tolist(), pages)
+        yield from zip(parts, np.split(order, begins[1:]), strict=True)
 
 
 def _events_until(stream: Stream, file: StoreFile, at: Instants) -> NDArray[np.int64]:
@@ -170,14 +184,13 @@ def _events_until(stream: Stream, file: StoreFile, at: Instants) -> NDArray[np.i
     return found
 
 
-def _unpacked(stream: Stream, file: StoreFile, index: Index, rows: NDArray[np.int64], pair: NDArray[np.int64]) -> Found:
-    """Return some rows of the index with their records; when they ended is left out."""
-    if not rows.size:
+def _unpacked(stream: Stream, file: StoreFile, runs: Columns, pair: NDArray[np.int64]) -> Found:
+    """Return some runs of a file with their records; when they ended is left out."""
+    if not pair.size:
         return _nothing()
-    some = index.take(rows) | {"end_event": np.full(rows.size, -1)}
-    with stream.reading(file) as (db, rows_of):
-        runs, records = unpacked(db, rows_of, some)
-    return Found(runs=runs, records=records, pair=pair)
+    with stream.reading(file) as (db, rows):
+        of_runs, records = unpacked(db, rows, runs | {"end_event": np.full(pair.size, -1)})
+    return Found(runs=of_runs, records=records, pair=pair)
 
 
 def says_anything(stream: Stream, file: StoreFile) -> bool:

@@ -117,9 +117,10 @@ def _write_tables(path: Path, tables: Mapping[str, Iterator[pa.RecordBatch]], *,
 
 
 def _fill(path: Path, tables: Mapping[str, Iterator[pa.RecordBatch]], spans: int) -> None:
-    give_back()
     limit = min(max(_MEMORY_A_SPAN * spans, _LEAST_MEMORY), _MOST_MEMORY)
     large = spans >= LARGE_SPANS
+    if large:
+        give_back()
     block_size = LARGE_BLOCK_SIZE if large else BLOCK_SIZE
     try:
         with _WRITERS.attached(path, f"BLOCK_SIZE {block_size}, ROW_GROUP_SIZE {ROW_GROUP_SIZE}") as db:

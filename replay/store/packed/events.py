@@ -19,12 +19,16 @@ from pagetrail.schemas.owner import ABSENT64
 _COLUMNS: Final = ("seq", "ts", "act", "owner", "age", "detail")
 _EVENT: Final = ", ".join(_COLUMNS)
 _ONE: Final = f"SELECT {_EVENT} FROM events WHERE rowid = $1"
+_JOINED: Final = f"SELECT number, {_EVENT} FROM asked_events JOIN events ON events.rowid = number"
 _UNTIL: Final = {
     what: f"SELECT count(*) FROM events WHERE rowid >= $1 AND rowid < $2 AND {what} <= $3" for what in ("seq", "ts")
 }
 
 _FEW: Final = 8
 """Up to so many events are looked up one by one: DuckDB finds a row by its number without a scan, but not several."""
+
+_SPARSE: Final = 1 << 7
+"""If one event of so many or fewer is asked for, their rows are looked up by a join; for more, ranges of rows are read."""
 
 _APART: Final = 1 << 14
 """Events that are so far apart are read apart: to read those between them takes as long as another query."""
@@ -126,6 +130,8 @@ class FileEvents:
         if numbers.size <= _FEW:
             few = np.array([self.one(db, number) for number in numbers.tolist()], np.int64).reshape(-1, len(_COLUMNS))
             return {name: few[:, i] for i, name in enumerate(_COLUMNS)}
+        if numbers.size * _SPARSE <= self.size:
+            return self._joined(db, numbers)
         rising = np.sort(numbers)
         whole = numbers.size >= _MANY and 2 * int(rising[-1] - rising[0]) >= self.size
         if whole and self.size * _EVENT_BYTES <= _KEPT_BYTES:
@@ -156,6 +162,18 @@ class FileEvents:
             else:
                 high, after = number, found
         return low, high
+
+    def _joined(self, db: duckdb.DuckDBPyConnection, numbers: NDArray[np.int32]) -> Columns:
+        """Return the columns of a few events: the vectors in which there is none are not read."""
+        asked, places = np.unique(numbers, return_inverse=True)
+        db.register("asked_events", pa.table({"number": asked}))
+        try:
+            found = arrays_of(db.sql(_JOINED).to_arrow_table())
+        finally:
+            db.unregister("asked_events")
+        place = np.empty(asked.size, np.int64)
+        place[np.searchsorted(asked, found["number"])] = np.arange(asked.size)
+        return {name: found[name][place[places]] for name in _COLUMNS}
 
     def _read(self, db: duckdb.DuckDBPyConnection, rising: NDArray[np.int32]) -> Columns:
         """Return the columns of events whose numbers rise, and of which few are in memory at once."""

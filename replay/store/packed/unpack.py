@@ -8,33 +8,25 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pagetrail.replay.store.packed.by_page import RUN_COLUMNS, RunsByPage
 from pagetrail.replay.store.packed.columns import Columns, absent_of, arrays_of
 from pagetrail.replay.store.packed.events import At, FileEvents
 from pagetrail.replay.store.packed.texts import TextsById
-from pagetrail.replay.store.prepared import rows_of
 from pagetrail.schemas.owner import ABSENT64, OPEN_END, RECORD_DTYPE, RUN_DTYPE, State
 from pagetrail.schemas.store.tables import arrow_schema
 from pagetrail.schemas.structs import whole
 
-_RUN_COLUMNS: Final = "pfn, nr_pages, begin_event, generation, kernel_view"
 _OF_RUNS: Final = frozenset(RUN_DTYPE.names or ())
-_OF_INDEX: Final = ("pfn", "nr_pages", "begin_event", "generation", "kernel_view", "end_event")
 
-_ABOUT: Final = """SELECT (SELECT count(*) FROM events), (SELECT count(*) > 0 FROM said), greatest(e.views, o.views) = 1,
-    greatest(e.pages, o.pages, 1)
-    FROM (SELECT max(kernel_view) AS views, max(nr_pages) AS pages FROM ended_runs) e,
-    (SELECT max(kernel_view) AS views, max(nr_pages) AS pages FROM open_runs) o"""
+_ABOUT: Final = """SELECT (SELECT count(*) FROM events), (SELECT count(*) > 0 FROM said),
+    (SELECT count(*) > 0 FROM lasting_doubts), greatest(e.views, o.views) = 1,
+    greatest(e.pages, o.pages, 1), e.size + o.size, least(e.low, o.low), greatest(e.high, o.high),
+    least(e.few, o.few) = greatest(e.pages, o.pages), least(e.oldest, o.oldest), greatest(e.newest, o.newest)
+    FROM (SELECT {0} FROM ended_runs) e, (SELECT {0} FROM open_runs) o""".format(
+    "max(kernel_view) AS views, max(nr_pages) AS pages, count(*) AS size, min(pfn) AS low, max(pfn) AS high, "
+    "min(nr_pages) AS few, min(generation) AS oldest, max(generation) AS newest"
+)
 """DuckDB has these numbers: it reads no rows for them."""
-
-_ENDED_HOLDING: Final = f"""SELECT {_RUN_COLUMNS}, end_event FROM ended_runs
-    WHERE pfn >= $1 AND pfn <= $2 AND pfn + nr_pages > $2 AND begin_event < $4 AND end_event >= $3"""
-"""The runs that hold the page $2, of those that begin from $1 on, at some time between the events $3 and $4."""
-
-_OPEN_HOLDING: Final = f"""SELECT {_RUN_COLUMNS}, -1 FROM open_runs
-    WHERE pfn >= $1 AND pfn <= $2 AND pfn + nr_pages > $2 AND begin_event < $4 AND $3 >= 0"""
-
-_MANY_RUNS: Final = 1 << 8
-"""Runs of a page, from which on it is found out first how many events happened up to the instant."""
 
 
 class FileRows:
@@ -52,16 +44,25 @@ class FileRows:
         Whether a run is one of the kernel's own view.
     says
         Whether dumps said anything beside owners.
+    has_lasting_doubts
+        Whether doubts that were cast before last into it.
     texts
         The texts.
+    by_page
+        The runs.
     alike, differing
         RECORD_DTYPE: a record with what all records of the file have in common; and the fields of acts and owners that differ.
     """
 
     def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
         self.acts, self.owners = _by_id(db, "acts"), _by_id(db, "owners")
-        size, says, views, most_pages = db.execute(_ABOUT).fetchall()[0]
-        self.says, self.has_views, self.most_pages = bool(says), bool(views), int(most_pages)
+        size, says, doubts, views, most_pages, runs, low, high, even, *generations = db.execute(_ABOUT).fetchall()[0]
+        self.says, self.has_lasting_doubts = bool(says), bool(doubts)
+        self.has_views, self.most_pages = bool(views), int(most_pages)
+        constant: dict[str, np.generic] = {} if views else {"kernel_view": np.int8(0)}
+        constant |= {"nr_pages": np.int32(most_pages)} if even or not runs else {}
+        constant |= {"generation": np.int32(generations[0] or 0)} if generations[0] == generations[1] else {}
+        self.by_page = RunsByPage(runs, low or 0, high or 0, constant)
         self.events, self.texts = FileEvents(size), TextsById()
         self.alike = np.zeros(1, RECORD_DTYPE)
         self.differing = {
@@ -90,7 +91,7 @@ def runs_of(
     open then, and their ends are not looked up.
     """
     known = None if at is None else rows.events.until(db, at)
-    found = [_index(db, table, where, known) for table in ("spans", "live") if table in tables]
+    found = [_index(db, rows, table, where, known) for table in ("spans", "live") if table in tables]
     index = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     return unpacked(db, rows, index)
 
@@ -100,7 +101,7 @@ def owned_runs_of(
 ) -> tuple[NDArray[np.void], NDArray[np.void]]:
     """Return the spans of ``runs_of`` that are owned, by pfn, of a file without runs of the kernel's own view."""
     known = rows.events.until(db, at)
-    found = [_index(db, table, where, known) for table in ("spans", "live")]
+    found = [_index(db, rows, table, where, known) for table in ("spans", "live")]
     index = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     act = rows.events.column(db, "act", index["begin_event"])
     owned = np.flatnonzero(rows.acts["state"][act] == State.OWNED)
@@ -109,36 +110,18 @@ def owned_runs_of(
 
 
 def runs_of_page(
-    db: duckdb.DuckDBPyConnection, rows: FileRows, pfn: int, first: int, at: At
+    db: duckdb.DuckDBPyConnection, rows: FileRows, pfn: int, pages_per_section: int, at: At
 ) -> tuple[NDArray[np.void], NDArray[np.void]]:
-    """Return the spans that hold a page at a point, as ``runs_of`` does; none that does begins before the page *first*."""
+    """Return the spans that hold a page at a point, as ``runs_of`` does."""
+    part = rows.by_page.part(db, pfn, pages_per_section)
+    which = part.holding(pfn)
+    begin, end = part.others["begin_event"][which], part.others["end_event"][which]
     low, high = rows.events.between(db, at)
-    first, there = max(first, pfn - rows.most_pages + 1), []
-    for query in (_ENDED_HOLDING, _OPEN_HOLDING):
-        found = rows_of(db, query, first, pfn, low, high)
-        if len(found) > _MANY_RUNS:
-            low = high = rows.events.until(db, at)
-        unsure = {number for run in found for number in (run[2], run[5]) if low <= number < high}
-        low, high = rows.events.narrowed(db, at, (low, high), sorted(unsure))
-        there += [run for run in found if run[2] < high and (run[5] < 0 or run[5] >= low)]
-        if there and not rows.has_views:
-            break  # a page is in one run of each view
-    index = np.array(there, np.int64).reshape(-1, len(_OF_INDEX)).T
-    columns = dict(zip(_OF_INDEX, index, strict=True))
-    return unpacked(db, rows, columns | {"end_event": np.full(len(there), -1)})
-
-
-def index_of(db: duckdb.DuckDBPyConnection, rows: FileRows, table: str, where: str) -> Columns:
-    """Return the runs of "spans", which ended, or "live", which are open (end_event -1): the columns of ``ended_runs``."""
-    constant = ({} if rows.has_views else {"kernel_view": np.int8(0)}) | (
-        {} if rows.most_pages > 1 else {"nr_pages": np.int32(1)}
-    )
-    names = [name for name in _OF_INDEX if name not in constant and (table == "spans" or name != "end_event")]
-    query = f"SELECT {', '.join(names)} FROM {'ended_runs' if table == 'spans' else 'open_runs'} WHERE {where}"
-    found = arrays_of(db.sql(query).to_arrow_table())
-    if table != "spans":
-        constant["end_event"] = np.int32(-1)
-    return found | {name: np.broadcast_to(value, found["pfn"].size) for name, value in constant.items()}
+    unsure = np.concatenate([begin, end])
+    unsure = np.unique(unsure[(low <= unsure) & (unsure < high)])
+    low, high = rows.events.narrowed(db, at, (low, high), unsure.tolist())
+    which = which[(begin < high) & ((end < 0) | (end >= low))]
+    return unpacked(db, rows, part.take(which) | {"end_event": np.full(which.size, -1)})
 
 
 def unpacked(
@@ -203,16 +186,18 @@ def _add_details(records: NDArray[np.void], which: NDArray[np.int64], details: C
         records[name][which[given]] = details[name][given]
 
 
-def _index(db: duckdb.DuckDBPyConnection, table: str, where: str, known: int | None) -> Columns:
+def _index(db: duckdb.DuckDBPyConnection, rows: FileRows, table: str, where: str, known: int | None) -> Columns:
+    """Return the columns of ``ended_runs``; *end_event* is -1 where a run is open, and was at an instant that is *known*."""
     ended = table == "spans"
-    columns = f"{_RUN_COLUMNS}{', end_event' if ended and known is None else ''}"
+    constant = dict(rows.by_page.constant)
     if known is not None:
         where = f"begin_event < {known:d}{f' AND end_event >= {known:d}' if ended else ''} AND ({where})"
-    query = f"SELECT {columns} FROM {'ended_runs' if ended else 'open_runs'} WHERE {where}"
+    if known is not None or not ended:
+        constant["end_event"] = np.int32(-1)
+    names = ", ".join(name for name in RUN_COLUMNS if name not in constant)
+    query = f"SELECT {names} FROM {'ended_runs' if ended else 'open_runs'} WHERE {where}"
     found = arrays_of(db.sql(query).to_arrow_table())
-    if "end_event" not in found:
-        found["end_event"] = np.full(found["pfn"].size, -1, np.int32)
-    return found
+    return found | {name: np.broadcast_to(value, found["pfn"].size) for name, value in constant.items()}
 
 
 def _details(db: duckdb.DuckDBPyConnection, ids: NDArray[np.int32]) -> Columns:

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pagetrail.replay.store.packed import by_page
 from pagetrail.replay.store.packed.events import At, FileEvents
 from pagetrail.replay.store.packed.unpack import FileRows, runs_of, runs_of_page
 from pagetrail.schemas.owner import State
 
-EVENTS, PAGES = 20_000, 120
+EVENTS, PAGES, PAGES_PER_SECTION = 20_000, 120, 40
 
 
 def tables(seed: int) -> dict[str, pa.Table]:
@@ -50,6 +51,7 @@ def db() -> Iterator[duckdb.DuckDBPyConnection]:
             db.execute(f"CREATE TABLE {name} AS SELECT * FROM rows")
             db.unregister("rows")
         db.execute("CREATE TABLE said (pfn BIGINT, said INTEGER)")
+        db.execute("CREATE TABLE lasting_doubts (pfn BIGINT)")
         state = f"SELECT id, {int(State.OWNED)}::TINYINT AS state, 1::TINYINT AS evidence, id::TINYINT AS how"
         db.execute(f'CREATE TABLE acts AS {state}, 0::TINYINT AS "order" FROM range(2) t(id)')
         db.execute("CREATE TABLE owners AS SELECT 0 AS id, 7::INTEGER AS pid, NULL::INTEGER AS comm")
@@ -95,7 +97,37 @@ def test_the_run_that_holds_a_page_is_looked_up(db: duckdb.DuckDBPyConnection, a
     rows = FileRows(db)
     for pfn, ts in asked:
         at = At(what="ts", value=ts)
-        looked_up = runs_of_page(db, rows, pfn, 0, at)
+        looked_up = runs_of_page(db, rows, pfn, PAGES_PER_SECTION, at)
         scanned = runs_of(db, FileRows(db), where=f"pfn <= {pfn} AND pfn + nr_pages > {pfn}", at=at)
         for one, other in zip(looked_up, scanned, strict=True):
             assert one.tolist() == other.tolist()
+
+
+@pytest.mark.parametrize("kept", [1, 1 << 28])
+def test_parts_of_the_runs_are_those_of_the_tables(
+    db: duckdb.DuckDBPyConnection, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(by_page, "_PART_ROWS", 1)  # a part for each section
+    monkeypatch.setattr(by_page, "KEPT_BYTES", kept)
+    runs = FileRows(db).by_page
+    numbers = runs.numbers(np.arange(PAGES), PAGES_PER_SECTION)
+    assert numbers.tolist() == [pfn // PAGES_PER_SECTION for pfn in range(PAGES)]
+    query = "SELECT pfn, nr_pages, begin_event, generation, kernel_view, end_event FROM ended_runs"
+    query += " UNION ALL SELECT pfn, nr_pages, begin_event, generation, kernel_view, -1 FROM open_runs"
+    expected = sorted(db.execute(query).fetchall())
+    for asked in ([1], [0, 1, 2], [0, 1, 2]):
+        parts = list(runs.parts(db, asked, PAGES_PER_SECTION))
+        columns = [part.take(np.arange(part.size)) for part in parts]
+        found = [
+            row for part in columns for row in zip(*(part[name].tolist() for name in by_page.RUN_COLUMNS), strict=True)
+        ]
+        assert sorted(found) == [row for row in expected if row[0] // PAGES_PER_SECTION in asked]
+        assert found
+        assert [row[0] for row in found] == sorted(row[0] for row in found)
+
+
+def test_a_few_of_many_events_are_those_of_the_table(db: duckdb.DuckDBPyConnection) -> None:
+    numbers = np.random.default_rng(3).integers(0, EVENTS, EVENTS // 256).astype(np.int32)
+    found = FileEvents(EVENTS).some(db, np.concatenate([numbers, numbers[:3]]))
+    for name in ("seq", "ts", "act"):
+        assert found[name].tolist() == [*read(db, name)[numbers].tolist(), *read(db, name)[numbers[:3]].tolist()]

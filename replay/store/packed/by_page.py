@@ -1,0 +1,216 @@
+"""The runs of a file by page, in memory: some sections of them at a time, and of all files so many bytes."""
+
+import threading
+import weakref
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Final
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.replay.store.packed.columns import Columns, arrays_of
+
+RUN_COLUMNS: Final = ("pfn", "nr_pages", "begin_event", "generation", "kernel_view", "end_event")
+"""The columns of ``ended_runs``."""
+
+_PART_ROWS: Final = 1 << 17
+"""Runs of a part, if they are spread evenly: to read them takes a few ms."""
+
+_ROWS_AT_ONCE: Final = 1 << 20
+"""Runs that are read at once."""
+
+_PAGES_IN_TWO_BYTES: Final = 1 << 16
+
+KEPT_BYTES: Final = 1 << 28
+"""Bytes of parts that are kept, of all files that are open: the runs of about 20 million events."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The runs of n pages, ended ones and open ones, by page.
+
+    Attributes
+    ----------
+    low
+        The first page.
+    first
+        Rising: the first page of each run, counted from *low*; uint16 if that holds them, else int32.
+    others
+        The other columns of ``ended_runs``; *end_event* is -1 where a run is open.
+    longest
+        The most pages of a run.
+    """
+
+    low: int
+    first: NDArray[np.integer]
+    others: Columns
+    longest: int
+
+    @property
+    def size(self) -> int:
+        """How many runs there are."""
+        return self.first.size
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory; a column in which all is the same has none."""
+        return self.first.nbytes + sum(column.nbytes for column in self.others.values() if column.strides != (0,))
+
+    def holding(self, pfn: int) -> NDArray[np.int64]:
+        """Return the rows of the runs that hold a page, whenever."""
+        page = pfn - self.low
+        asked = np.array([max(page - self.longest + 1, 0), page], self.first.dtype)
+        first, stop = int(self.first.searchsorted(asked[0])), int(self.first.searchsorted(asked[1], side="right"))
+        rows = np.arange(first, stop)
+        if self.longest == 1:
+            return rows
+        return rows[self.first[rows].astype(np.int64) + self.others["nr_pages"][rows] > page]
+
+    def take(self, rows: NDArray[np.int64]) -> Columns:
+        """Return some rows, as the columns of ``ended_runs``."""
+        return {"pfn": self.first[rows] + np.int64(self.low)} | {name: c[rows] for name, c in self.others.items()}
+
+    def covers(self, rows: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return whether each of some rows covers an instant up to which so many events are *known*."""
+        end = self.others["end_event"][rows]
+        return np.asarray((self.others["begin_event"][rows] < known) & ((end >= known) | (end < 0)))
+
+
+class RunsByPage:
+    """The runs of one file: parts of them are read when they are asked for, and some are kept.
+
+    Parameters
+    ----------
+    rows, low, high
+        How many runs there are, their first page, and the first page of the last of them.
+
+    Attributes
+    ----------
+    constant
+        The columns in which all runs have one value, with that value.
+    """
+
+    def __init__(self, rows: int, low: int, high: int, constant: dict[str, np.generic]) -> None:
+        self._low, self._rows_a_page = low, rows / (high - low + 1)
+        self.constant = constant
+        self._names = [name for name in RUN_COLUMNS if name not in constant]
+        self._number = next(_NUMBERS)
+        weakref.finalize(self, _KEPT.forget, self._number).atexit = False
+
+    def part(self, db: duckdb.DuckDBPyConnection, pfn: int, pages_per_section: int) -> Part:
+        """Return the runs of the sections in the part that has *pfn*; no run crosses the border of a section."""
+        return next(self.parts(db, [pfn // self._width(pages_per_section)], pages_per_section))
+
+    def numbers(self, pfns: NDArray[np.int64], pages_per_section: int) -> NDArray[np.int64]:
+        """Return the numbers of the parts that have some pages."""
+        return pfns // self._width(pages_per_section)
+
+    def parts(self, db: duckdb.DuckDBPyConnection, numbers: Sequence[int], pages_per_section: int) -> Iterator[Part]:
+        """Yield the parts with these *numbers*, which rise; those that are next to one another are read together."""
+        width = self._width(pages_per_section)
+        together = max(_ROWS_AT_ONCE // max(int(width * self._rows_a_page), 1), 1)
+        place = 0
+        while place < len(numbers):
+            kept = _KEPT.get((self._number, numbers[place]))
+            if kept is not None:
+                yield kept
+                place += 1
+                continue
+            stop = place + 1
+            while stop < min(place + together, len(numbers)) and numbers[stop] == numbers[stop - 1] + 1:
+                stop += 1
+            yield from self._read(db, numbers[place:stop], width)
+            place = stop
+
+    def _width(self, pages_per_section: int) -> int:
+        """Return the pages of a part."""
+        return max(int(_PART_ROWS / (pages_per_section * self._rows_a_page)), 1) * pages_per_section
+
+    def _read(self, db: duckdb.DuckDBPyConnection, numbers: Sequence[int], width: int) -> list[Part]:
+        """Read and keep some parts next to one another."""
+        low = numbers[0] * width
+        columns = self._columns(db, low, low + len(numbers) * width)
+        first = columns.pop("pfn")
+        inner = np.arange(1, len(numbers)).astype(first.dtype) * first.dtype.type(width)
+        borders = [0, *np.searchsorted(first, inner).tolist(), first.size]
+        kind, found = np.dtype(np.uint16 if width <= _PAGES_IN_TWO_BYTES else np.int32), []
+        for nth, number in enumerate(numbers):
+            rows = slice(borders[nth], borders[nth + 1])
+            own = {name: column[rows].copy() for name, column in columns.items()}
+            part = Part(
+                low=number * width, first=(first[rows] - first.dtype.type(nth * width)).astype(kind),
+                others=own | {name: np.broadcast_to(value, rows.stop - rows.start) for name, value in self.constant.items()},
+                longest=int(own["nr_pages"].max(initial=1)) if "nr_pages" in own else int(self.constant["nr_pages"]),
+            )  # fmt: skip
+            _KEPT.add((self._number, number), part)
+            found.append(part)
+        return found
+
+    def _columns(self, db: duckdb.DuckDBPyConnection, low: int, stop: int) -> Columns:
+        """Return the columns that are not constant, of the runs of [low, stop), by page; *pfn* from *low* on."""
+        tables, kind = [], "USMALLINT" if stop - low <= _PAGES_IN_TWO_BYTES else "INTEGER"
+        for table in ("ended_runs", "open_runs"):
+            of_open = {"pfn": f"CAST(pfn - {low:d} AS {kind}) AS pfn"}
+            if table == "open_runs":
+                of_open["end_event"] = "CAST(-1 AS INTEGER) AS end_event"
+            names = ", ".join(of_open.get(name, name) for name in self._names)
+            query = f"SELECT {names} FROM {table} WHERE pfn >= {low:d} AND pfn < {stop:d}"
+            tables.append(arrays_of(db.sql(query).to_arrow_table()))
+        found = {name: np.concatenate([table[name] for table in tables]) for name in self._names}
+        order = np.argsort(
+            found["pfn"].astype(np.int32), kind="stable"
+        )  # merges two rising parts; two bytes are sorted anew
+        return {name: column[order] for name, column in found.items()}
+
+
+class _Kept:
+    """The parts that were asked for last, of all files."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._parts: OrderedDict[tuple[int, int], Part] = OrderedDict()
+        self._bytes = 0
+        self._gone: deque[int] = deque()
+
+    def get(self, key: tuple[int, int]) -> Part | None:
+        with self._lock:
+            part = self._parts.get(key)
+            if part is not None:
+                self._parts.move_to_end(key)
+            return part
+
+    def add(self, key: tuple[int, int], part: Part) -> None:
+        with self._lock:
+            self._drop_gone()
+            self._drop(key)
+            self._parts[key] = part
+            self._bytes += part.nbytes
+            while self._bytes > KEPT_BYTES and len(self._parts) > 1:
+                self._drop(next(iter(self._parts)))
+
+    def forget(self, number: int) -> None:
+        """Drop the parts of a file, or leave it to the next that adds one: garbage is collected in the middle of anything."""
+        self._gone.append(number)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._drop_gone()
+            finally:
+                self._lock.release()
+
+    def _drop_gone(self) -> None:
+        while self._gone:
+            number = self._gone.popleft()
+            for key in [key for key in self._parts if key[0] == number]:
+                self._drop(key)
+
+    def _drop(self, key: tuple[int, int]) -> None:
+        part = self._parts.pop(key, None)
+        self._bytes -= 0 if part is None else part.nbytes
+
+
+_KEPT: Final = _Kept()
+_NUMBERS: Final = count()
