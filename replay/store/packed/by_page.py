@@ -95,7 +95,7 @@ class RunsByPage:
     """
 
     def __init__(self, rows: int, low: int, high: int, constant: dict[str, np.generic]) -> None:
-        self._low, self._rows_a_page = low, rows / (high - low + 1)
+        self._rows_a_page = max(rows, 1) / (high - low + 1)
         self.constant = constant
         self._names = [name for name in RUN_COLUMNS if name not in constant]
         self._number = next(_NUMBERS)
@@ -135,7 +135,7 @@ class RunsByPage:
         low = numbers[0] * width
         columns = self._columns(db, low, low + len(numbers) * width)
         first = columns.pop("pfn")
-        inner = np.arange(1, len(numbers)).astype(first.dtype) * first.dtype.type(width)
+        inner = (np.arange(1, len(numbers)) * width).astype(first.dtype)
         borders = [0, *np.searchsorted(first, inner).tolist(), first.size]
         kind, found = np.dtype(np.uint16 if width <= _PAGES_IN_TWO_BYTES else np.int32), []
         for nth, number in enumerate(numbers):

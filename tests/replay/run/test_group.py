@@ -188,7 +188,7 @@ def test_streams_that_leave_memory_come_back_as_they_were(
     assert store(tmp_path) == expected
 
 
-MANY, LIMIT = 10, 8 << 20
+MANY, LIMIT = 10, 1 << 20
 
 
 def test_many_streams_take_no_more_memory_than_they_may(make_topic: MakeTopic, tmp_path: Path) -> None:

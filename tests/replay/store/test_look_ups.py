@@ -91,13 +91,16 @@ def test_many_points_are_counted_as_one_is(db: duckdb.DuckDBPyConnection) -> Non
     assert FileEvents(EVENTS).until_each(db, "ts", values)[:40].tolist() == each
 
 
-@settings(max_examples=40)
+@pytest.mark.parametrize("pages_per_section", [PAGES_PER_SECTION, 1 << 15, 1 << 16, 1 << 18])
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.integers(0, PAGES), st.integers(-5, 21_000_000)), min_size=1, max_size=20))
-def test_the_run_that_holds_a_page_is_looked_up(db: duckdb.DuckDBPyConnection, asked: list[tuple[int, int]]) -> None:
+def test_the_run_that_holds_a_page_is_looked_up(
+    db: duckdb.DuckDBPyConnection, pages_per_section: int, asked: list[tuple[int, int]]
+) -> None:
     rows = FileRows(db)
     for pfn, ts in asked:
         at = At(what="ts", value=ts)
-        looked_up = runs_of_page(db, rows, pfn, PAGES_PER_SECTION, at)
+        looked_up = runs_of_page(db, rows, pfn, pages_per_section, at)
         scanned = runs_of(db, FileRows(db), where=f"pfn <= {pfn} AND pfn + nr_pages > {pfn}", at=at)
         for one, other in zip(looked_up, scanned, strict=True):
             assert one.tolist() == other.tolist()
@@ -124,6 +127,19 @@ def test_parts_of_the_runs_are_those_of_the_tables(
         assert sorted(found) == [row for row in expected if row[0] // PAGES_PER_SECTION in asked]
         assert found
         assert [row[0] for row in found] == sorted(row[0] for row in found)
+
+
+def test_a_file_without_runs_holds_no_page(db: duckdb.DuckDBPyConnection) -> None:
+    with db.cursor() as empty:
+        empty.execute("CREATE SCHEMA empty; USE empty")
+        try:
+            for name in ("events", "ended_runs", "open_runs", "said", "lasting_doubts", "acts", "owners"):
+                empty.execute(f"CREATE TABLE {name} AS SELECT * FROM main.{name} LIMIT 0")
+            empty.execute("INSERT INTO acts SELECT * FROM main.acts; INSERT INTO owners SELECT * FROM main.owners")
+            runs, records = runs_of_page(empty, FileRows(empty), 7, PAGES_PER_SECTION, At(what="ts", value=5))
+        finally:
+            empty.execute("USE main; DROP SCHEMA empty CASCADE")
+    assert (runs.size, records.size) == (0, 0)
 
 
 def test_a_few_of_many_events_are_those_of_the_table(db: duckdb.DuckDBPyConnection) -> None:
