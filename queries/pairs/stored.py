@@ -165,14 +165,15 @@ def _views_over(
 
 
 def _parts(stream: Stream, file: StoreFile, pfns: NDArray[np.int64]) -> Iterator[tuple[Part, NDArray[np.int64]]]:
-    """Yield the parts of the runs of *file* that have some pages, each with the indexes of those."""
+    """Yield the parts of both tables of runs of *file* that have some pages, each with the indexes of those."""
     pages = stream.facts.pages_per_section
     with stream.reading(file) as (db, rows):
         numbers = rows.by_page.numbers(pfns, pages)
         order = np.argsort(numbers, kind="stable")
         asked, begins = np.unique(numbers[order], return_index=True)
         parts = rows.by_page.parts(db, asked.tolist(), pages)
-        yield from zip(parts, np.split(order, begins[1:]), strict=True)
+        for both, which in zip(parts, np.split(order, begins[1:]), strict=True):
+            yield from ((part, which) for part in both)
 
 
 def _events_until(stream: Stream, file: StoreFile, at: Instants) -> NDArray[np.int64]:

@@ -31,7 +31,7 @@ KEPT_BYTES: Final = 1 << 28
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """The runs of n pages, ended ones and open ones, by page.
+    """The runs of n pages in one of the tables, ``ended_runs`` or ``open_runs``, by page.
 
     Attributes
     ----------
@@ -80,6 +80,10 @@ class Part:
         return np.asarray((self.others["begin_event"][rows] < known) & ((end >= known) | (end < 0)))
 
 
+Both = tuple[Part, Part]
+"""The runs of some pages: those that ended, and those that are open."""
+
+
 class RunsByPage:
     """The runs of one file: parts of them are read when they are asked for, and some are kept.
 
@@ -101,15 +105,15 @@ class RunsByPage:
         self._number = next(_NUMBERS)
         weakref.finalize(self, _KEPT.forget, self._number).atexit = False
 
-    def part(self, db: duckdb.DuckDBPyConnection, pfn: int, pages_per_section: int) -> Part:
-        """Return the runs of the sections in the part that has *pfn*; no run crosses the border of a section."""
+    def around(self, db: duckdb.DuckDBPyConnection, pfn: int, pages_per_section: int) -> Both:
+        """Return the part that has *pfn*, of whole sections: no run crosses the border of one."""
         return next(self.parts(db, [pfn // self._width(pages_per_section)], pages_per_section))
 
     def numbers(self, pfns: NDArray[np.int64], pages_per_section: int) -> NDArray[np.int64]:
         """Return the numbers of the parts that have some pages."""
         return pfns // self._width(pages_per_section)
 
-    def parts(self, db: duckdb.DuckDBPyConnection, numbers: Sequence[int], pages_per_section: int) -> Iterator[Part]:
+    def parts(self, db: duckdb.DuckDBPyConnection, numbers: Sequence[int], pages_per_section: int) -> Iterator[Both]:
         """Yield the parts with these *numbers*, which rise; those that are next to one another are read together."""
         width = self._width(pages_per_section)
         together = max(_ROWS_AT_ONCE // max(int(width * self._rows_a_page), 1), 1)
@@ -130,41 +134,45 @@ class RunsByPage:
         """Return the pages of a part."""
         return max(int(_PART_ROWS / (pages_per_section * self._rows_a_page)), 1) * pages_per_section
 
-    def _read(self, db: duckdb.DuckDBPyConnection, numbers: Sequence[int], width: int) -> list[Part]:
+    def _read(self, db: duckdb.DuckDBPyConnection, numbers: Sequence[int], width: int) -> list[Both]:
         """Read and keep some parts next to one another."""
         low = numbers[0] * width
-        columns = self._columns(db, low, low + len(numbers) * width)
-        first = columns.pop("pfn")
-        inner = (np.arange(1, len(numbers)) * width).astype(first.dtype)
-        borders = [0, *np.searchsorted(first, inner).tolist(), first.size]
-        kind, found = np.dtype(np.uint16 if width <= _PAGES_IN_TWO_BYTES else np.int32), []
-        for nth, number in enumerate(numbers):
-            rows = slice(borders[nth], borders[nth + 1])
-            own = {name: column[rows].copy() for name, column in columns.items()}
-            part = Part(
-                low=number * width, first=(first[rows] - first.dtype.type(nth * width)).astype(kind),
-                others=own | {name: np.broadcast_to(value, rows.stop - rows.start) for name, value in self.constant.items()},
-                longest=int(own["nr_pages"].max(initial=1)) if "nr_pages" in own else int(self.constant["nr_pages"]),
-            )  # fmt: skip
-            _KEPT.add((self._number, number), part)
-            found.append(part)
+        ended, opened = (self._of_table(db, table, low, len(numbers), width) for table in ("ended_runs", "open_runs"))
+        found = list(zip(ended, opened, strict=True))
+        for number, both in zip(numbers, found, strict=True):
+            _KEPT.add((self._number, number), both)
         return found
 
-    def _columns(self, db: duckdb.DuckDBPyConnection, low: int, stop: int) -> Columns:
-        """Return the columns that are not constant, of the runs of [low, stop), by page; *pfn* from *low* on."""
-        tables, kind = [], "USMALLINT" if stop - low <= _PAGES_IN_TWO_BYTES else "INTEGER"
-        for table in ("ended_runs", "open_runs"):
-            of_open = {"pfn": f"CAST(pfn - {low:d} AS {kind}) AS pfn"}
-            if table == "open_runs":
-                of_open["end_event"] = "CAST(-1 AS INTEGER) AS end_event"
-            names = ", ".join(of_open.get(name, name) for name in self._names)
-            query = f"SELECT {names} FROM {table} WHERE pfn >= {low:d} AND pfn < {stop:d}"
-            tables.append(arrays_of(db.sql(query).to_arrow_table()))
-        found = {name: np.concatenate([table[name] for table in tables]) for name in self._names}
-        order = np.argsort(
-            found["pfn"].astype(np.int32), kind="stable"
-        )  # merges two rising parts; two bytes are sorted anew
+    def _of_table(self, db: duckdb.DuckDBPyConnection, table: str, low: int, count: int, width: int) -> list[Part]:
+        """Return so many parts of a table, the first one from the page *low* on."""
+        constant = dict(self.constant)
+        if table == "open_runs":
+            constant["end_event"] = np.int32(-1)
+        columns = _columns(db, table, [name for name in self._names if name not in constant], low, low + count * width)
+        first = columns.pop("pfn")
+        borders = [0, *np.searchsorted(first, (np.arange(1, count) * width).astype(first.dtype)).tolist(), first.size]
+        kind, found = np.dtype(np.uint16 if width <= _PAGES_IN_TWO_BYTES else np.int32), []
+        for nth in range(count):
+            rows = slice(borders[nth], borders[nth + 1])
+            own = {name: column if count == 1 else column[rows].copy() for name, column in columns.items()}
+            found.append(Part(
+                low=low + nth * width, first=(first[rows] - first.dtype.type(nth * width)).astype(kind, copy=False),
+                others=own | {name: np.broadcast_to(value, rows.stop - rows.start) for name, value in constant.items()},
+                longest=int(own["nr_pages"].max(initial=1)) if "nr_pages" in own else int(constant["nr_pages"]),
+            ))  # fmt: skip
+        return found
+
+
+def _columns(db: duckdb.DuckDBPyConnection, table: str, names: Sequence[str], low: int, stop: int) -> Columns:
+    """Return columns of the runs of [low, stop), by page; *pfn* from *low* on."""
+    kind = "USMALLINT" if stop - low <= _PAGES_IN_TWO_BYTES else "INTEGER"
+    shown = ", ".join(f"CAST(pfn - {low:d} AS {kind}) AS pfn" if name == "pfn" else name for name in names)
+    query = f"SELECT {shown} FROM {table} WHERE pfn >= {low:d} AND pfn < {stop:d}"
+    found = arrays_of(db.sql(query).to_arrow_table())
+    if (found["pfn"][1:] < found["pfn"][:-1]).any():  # those of the kernel's view come behind the others
+        order = np.argsort(found["pfn"], kind="stable")
         return {name: column[order] for name, column in found.items()}
+    return found
 
 
 class _Kept:
@@ -172,23 +180,23 @@ class _Kept:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._parts: OrderedDict[tuple[int, int], Part] = OrderedDict()
+        self._parts: OrderedDict[tuple[int, int], Both] = OrderedDict()
         self._bytes = 0
         self._gone: deque[int] = deque()
 
-    def get(self, key: tuple[int, int]) -> Part | None:
+    def get(self, key: tuple[int, int]) -> Both | None:
         with self._lock:
             part = self._parts.get(key)
             if part is not None:
                 self._parts.move_to_end(key)
             return part
 
-    def add(self, key: tuple[int, int], part: Part) -> None:
+    def add(self, key: tuple[int, int], both: Both) -> None:
         with self._lock:
             self._drop_gone()
             self._drop(key)
-            self._parts[key] = part
-            self._bytes += part.nbytes
+            self._parts[key] = both
+            self._bytes += _nbytes(both)
             while self._bytes > KEPT_BYTES and len(self._parts) > 1:
                 self._drop(next(iter(self._parts)))
 
@@ -208,8 +216,11 @@ class _Kept:
                 self._drop(key)
 
     def _drop(self, key: tuple[int, int]) -> None:
-        part = self._parts.pop(key, None)
-        self._bytes -= 0 if part is None else part.nbytes
+        self._bytes -= _nbytes(self._parts.pop(key, ()))
+
+
+def _nbytes(parts: Sequence[Part]) -> int:
+    return sum(part.nbytes for part in parts)
 
 
 _KEPT: Final = _Kept()

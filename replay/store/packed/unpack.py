@@ -113,15 +113,16 @@ def runs_of_page(
     db: duckdb.DuckDBPyConnection, rows: FileRows, pfn: int, pages_per_section: int, at: At
 ) -> tuple[NDArray[np.void], NDArray[np.void]]:
     """Return the spans that hold a page at a point, as ``runs_of`` does."""
-    part = rows.by_page.part(db, pfn, pages_per_section)
-    which = part.holding(pfn)
-    begin, end = part.others["begin_event"][which], part.others["end_event"][which]
+    holding = [part.take(part.holding(pfn)) for part in rows.by_page.around(db, pfn, pages_per_section)]
+    found = {name: np.concatenate([columns[name] for columns in holding]) for name in RUN_COLUMNS}
+    begin, end = found["begin_event"], found["end_event"]
     low, high = rows.events.between(db, at)
     unsure = np.concatenate([begin, end])
     unsure = np.unique(unsure[(low <= unsure) & (unsure < high)])
     low, high = rows.events.narrowed(db, at, (low, high), unsure.tolist())
-    which = which[(begin < high) & ((end < 0) | (end >= low))]
-    return unpacked(db, rows, part.take(which) | {"end_event": np.full(which.size, -1)})
+    there = (begin < high) & ((end < 0) | (end >= low))
+    some = {name: column[there] for name, column in found.items()}
+    return unpacked(db, rows, some | {"end_event": np.full(some["pfn"].size, -1)})
 
 
 def unpacked(
