@@ -1,6 +1,5 @@
 """What all tests share: Hypothesis profiles, recordings of real kernels, and what to do where something is missing."""
 
-import gc
 import os
 import shutil
 import sys
@@ -60,12 +59,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "captures" in getattr(item, "fixturenames", ()):
             item.add_marker("captures")
-
-
-def pytest_collection_finish() -> None:
-    """Let the garbage collector leave alone what lasts until the end, modules and tests: to look through it takes a second."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

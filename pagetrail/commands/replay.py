@@ -64,11 +64,11 @@ def replay(
 
     Records of a large dump wait in a temporary file, in $TMPDIR: up to 150 bytes a record.
     """
-    address, bytes_ = parse_log(log, kafka_config), None if memory is None else parse_size("--memory", memory)
+    address, most = parse_log(log, kafka_config), None if memory is None else parse_size("--memory", memory)
     with signals_noted() as stopped, progress("replay") as bar:
         task = bar.add_task("", total=None, note="")
         report = api.replay(
-            trail, correct=not no_correct, rules=rules, follow=follow, log=address, group=group, memory=bytes_,
+            trail, correct=not no_correct, rules=rules, follow=follow, log=address, group=group, memory=most,
             stop=lambda: bool(stopped),
             on_progress=lambda done, total: bar.update(task, completed=done, total=max(total, done), note=f"{done} frames"),
             on_trouble=lambda message: say(f"waiting: {message}"), on_notice=say,

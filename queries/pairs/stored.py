@@ -15,7 +15,7 @@ from pagetrail.queries.core.pieces import is_whole
 from pagetrail.queries.core.runs import overlaps
 from pagetrail.queries.core.said import SAID_DTYPE
 from pagetrail.queries.core.stream import Stream, fetched
-from pagetrail.queries.pairs.index import holding
+from pagetrail.queries.pairs.holding import holding
 from pagetrail.replay.store.packed.by_page import RUN_COLUMNS, Part
 from pagetrail.replay.store.packed.columns import Columns
 from pagetrail.replay.store.packed.events import At

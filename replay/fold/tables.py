@@ -189,8 +189,8 @@ _COUNTED: Final = {
 
 def used_bytes(tables: Tables) -> int:
     """Return the bytes of the rows that are in use, approximately what the arrays take of memory."""
-    counts, rows_of_events = tables.counts, sum(column.itemsize for column in tables.events)
-    used = int(counts[EVENT_ROWS]) * rows_of_events
+    counts = tables.counts
+    used = int(counts[EVENT_ROWS]) * sum(column.itemsize for column in tables.events)
     for name, array in zip(Tables._fields, tables, strict=True):
         if isinstance(array, np.ndarray):
             which = _COUNTED.get(name)

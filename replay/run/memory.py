@@ -1,5 +1,6 @@
 """The memory that the open streams of a replay take, and how much they may."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -9,7 +10,9 @@ MEMORY_BYTES: Final = 2 << 30
 
 @dataclass(slots=True, kw_only=True)
 class Memory:
-    """What the open streams of each partition take, approximately, and the most that they may take together.
+    """What the open streams of all partitions take, approximately, and the most that they may take together.
+
+    A stream says what it takes when that changes. To ask all of them after each frame would take longer, the more hosts there are.
 
     Attributes
     ----------
@@ -21,12 +24,18 @@ class Memory:
 
     most: int = MEMORY_BYTES
     strict: bool = False
-    _taken: dict[int, int] = field(default_factory=dict)
+    _taken: dict[Hashable, int] = field(default_factory=dict)
+    _total: int = 0
 
-    def take(self, partition: int, nbytes: int) -> None:
-        """Note what the streams of a partition take."""
-        self._taken[partition] = nbytes
+    def take(self, stream: Hashable, nbytes: int) -> None:
+        """Note what a stream takes now, whatever it took before."""
+        self._total += nbytes - self._taken.get(stream, 0)
+        self._taken[stream] = nbytes
+
+    def leave(self, stream: Hashable) -> None:
+        """Note that a stream is no longer in memory."""
+        self._total -= self._taken.pop(stream, 0)
 
     def has_room(self, nbytes: int = 0) -> bool:
         """Return whether so many bytes more are within the limit."""
-        return sum(self._taken.values()) + nbytes <= self.most
+        return self._total + nbytes <= self.most

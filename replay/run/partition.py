@@ -121,7 +121,8 @@ class PartitionReplay:
     def close(self) -> None:
         """Return when nothing is being written any more. The partition's owner calls it before another one may follow."""
         self._sealing.close()
-        self.settings.memory.take(self.partition, 0)
+        for key in self.streams:
+            self.settings.memory.leave(key)
 
     # -- reading ---------------------------------------------------------------------------------------------------------
 
@@ -261,12 +262,10 @@ class PartitionReplay:
         stream.losses_known, stream.touched = self._lost, time.monotonic()
         self.report.events += stream.engine.last_seq - before
         self.report.frames += 1
-        self._note_memory()
-        memory = self.settings.memory
-        if memory.strict and stream.nbytes > memory.most:
-            short = MemoryShort(
-                stream="/".join(key), spans=stream.engine.open_spans, needed=stream.nbytes, limit=memory.most
-            )
+        memory, taken = self.settings.memory, stream.nbytes
+        memory.take(key, taken)
+        if memory.strict and taken > memory.most:
+            short = MemoryShort(stream="/".join(key), spans=stream.engine.open_spans, needed=taken, limit=memory.most)
             self._halt(key, min([record.offset + 1, *(r.offset for r in stream.waiting)]), short)
             stream.waiting.clear()
 
@@ -278,7 +277,7 @@ class PartitionReplay:
         stream.waiting.clear()
         self._sealing.finish()
         publish.remove(stream.place)
-        del self.streams[key]
+        self._leave(key)
         self._admission.begin_anew(*key)
         self._cut = dataclasses.replace(self._cut, streams={k: seq for k, seq in self._cut.streams.items() if k != key})
         self.offset, self._anew = self.reader.low_watermark(self.partition), True
@@ -323,6 +322,7 @@ class PartitionReplay:
             self.streams[key] = stream = OpenStream(
                 found.engine, found.link, place, offset, self._sealing, self.settings.memory, found.engine.last_seq
             )
+            self.settings.memory.take(key, stream.nbytes)
             if key in self._remade and stream.engine.last_seq < 0:
                 stream.losses_known = (
                     -1
@@ -375,16 +375,16 @@ class PartitionReplay:
         idle = sorted((s.touched, key) for key, s in self.streams.items() if not s.waiting)
         last = max((s.touched for s in self.streams.values()), default=now)
         for touched, key in idle:
-            self._note_memory()
-            busy = touched == last or self.settings.memory.has_room()
-            if now - touched <= self.settings.idle_seconds and busy:
+            stays = touched == last or self.settings.memory.has_room()
+            if now - touched <= self.settings.idle_seconds and stays:
                 return
             stream = self.streams[key]
             if stream.changed:
                 stream.tip()
             self._sealing.finish()
-            del self.streams[key]
-        self._note_memory()
+            self._leave(key)
 
-    def _note_memory(self) -> None:
-        self.settings.memory.take(self.partition, sum(stream.nbytes for stream in self.streams.values()))
+    def _leave(self, key: StreamKey) -> None:
+        """Drop a stream from memory."""
+        del self.streams[key]
+        self.settings.memory.leave(key)

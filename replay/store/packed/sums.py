@@ -19,7 +19,7 @@ _OF_ROW: Final = ("block_pfn", "end_seq", "end_ts", "generation", "end_how", "ke
 _MASK: Final = (1 << 64) - 1
 _ROWS_AT_ONCE: Final = 1 << 14
 _EVENTS_AT_ONCE: Final = 1 << 21
-"""Events that are hashed at once. Most segments have fewer; for others, the runs are gone through more than once."""
+"""Hashes of so many events are in memory. Of a segment with more, the runs are gone through more than once."""
 
 _LANES: Final = tuple(f"{lane} {power}" for lane in ("low", "high") for power in range(3))
 

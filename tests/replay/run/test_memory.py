@@ -37,14 +37,20 @@ def replayed(trail: Path, memory: Memory, options: FoldOptions = OPTIONS) -> Rep
         return Replayer(trail, reader, options=options, memory=memory).run()
 
 
-def test_partitions_share_the_memory() -> None:
+def test_streams_share_the_memory() -> None:
     memory = Memory(most=100)
-    memory.take(0, 60)
-    memory.take(1, 30)
+    memory.take("a", 60)
+    memory.take("b", 30)
     assert memory.has_room(10)
     assert not memory.has_room(11)
-    memory.take(1, 41)
+    memory.take("b", 41)
     assert not memory.has_room()
+    memory.take("b", 40)
+    assert memory.has_room()
+    memory.leave("a")
+    memory.leave("a")
+    assert memory.has_room(60)
+    assert not memory.has_room(61)
 
 
 @pytest.mark.parametrize("most", [0, 1 << 20, 1 << 40])
