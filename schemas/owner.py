@@ -104,7 +104,7 @@ QUARANTINED: Final = frozenset(
 SAME_TS_NSEC: Final = 20_000_000
 """Largest difference between page_owner's stamp and the trace's event of one allocation, ns (3 ms was the most measured)."""
 
-# One owner, or one free period, of a block, as the jit functions keep it; 112 bytes.
+# One owner, or one free period, of a block.
 RECORD_DTYPE: Final = np.dtype(
     [
         ("block_pfn", np.int64),  # first page of the block as it was allocated
@@ -127,8 +127,6 @@ RECORD_DTYPE: Final = np.dtype(
         ("free_tgid", np.int32),
         ("free_comm", np.int32),
         ("free_stack", np.int32),
-        ("pages", np.int32),  # pages that still refer to this record
-        ("event", np.int32),  # row of the events of its stretch: what began it
         ("order", np.int8),
         ("cpu", np.int16),  # of the event that began it; absent: no event of a CPU began it
         ("migratetype", np.int8),

@@ -9,18 +9,26 @@ from pagetrail.replay.fold.end_jit import clear_for_owner, end_owner, used_unsee
 from pagetrail.replay.fold.ghost_jit import is_early_stamp, keep_ghost
 from pagetrail.replay.fold.notice_jit import doubt, note
 from pagetrail.replay.fold.options import OPT_GFP_ISOLATED, OPT_LOSS, OPT_ONLINING_START, OPT_ONLINING_STOP
-from pagetrail.replay.fold.record_jit import (
+from pagetrail.replay.fold.records.event_jit import DRAFT
+from pagetrail.replay.fold.records.record_jit import (
     begin_at,
     blank,
+    block_pfn_of,
     close,
+    copy_owner_fields,
+    copy_record,
+    draft_of,
+    evidence_ts_of,
     forget_kernel_view,
     new_owner,
+    pid_of,
     run_length,
     take_record,
+    ts_nsec_of,
 )
 from pagetrail.replay.fold.skew_jit import races
 from pagetrail.schemas.jit import inner, jit
-from pagetrail.schemas.owner import ABSENT64, Anomaly, Evidence, How, State
+from pagetrail.schemas.owner import ABSENT8, ABSENT64, Anomaly, Evidence, How, State
 
 _OWNED, _FREED = int(State.OWNED), int(State.FREE)
 _OBSERVED, _INFERRED = int(Evidence.OBSERVED), int(Evidence.INFERRED)
@@ -54,14 +62,16 @@ def alloc_block(
     quiet = np.int32(-2)
     if how == _H_ALLOC and gfp == o[OPT_GFP_ISOLATED] and there >= 0:
         r = t.records[there]
-        if r["how"] == _H_ISOLATE and r["block_pfn"] == base + first and r["order"] == order and r["pid"] == pid:
+        isolated = r["how"] == _H_ISOLATE and r["order"] == order and pid_of(t, there) == pid
+        if isolated and block_pfn_of(t, there, base + first) == base + first:
             quiet = there
     unordered = races(t, o, row, first, first + nr, ts, cpu)
     clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, cpu, how, quiet)
     handle = new_owner(t, base + first, nr, order, seq, ts, cpu, pid, tgid, comm, gfp, ts, how)
-    t.records[handle]["migratetype"] = migratetype
-    t.records[handle]["stack"] = stack
     t.records[handle]["unordered"] = unordered
+    d = draft_of(t, handle)
+    d["migratetype"] = migratetype
+    d["stack"] = stack
     row[first : first + nr] = handle
 
 
@@ -77,7 +87,7 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid
     row = t.owner[slot]
     drain = how != _H_FREE
     if not drain:
-        forget_kernel_view(t, slot, first, first + nr, base, generation, seq, _H_FREE)
+        forget_kernel_view(t, slot, first, first + nr, base, generation, _H_FREE)
     stop = first + nr
     i = first
     while i < stop:
@@ -98,9 +108,9 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid
             if drain:
                 why = _A_DRAIN if how == _H_DRAIN else _A_REFILL
                 note(t, why, length, seq)
-                doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, why)
-                if is_early_stamp(o, t.records[handle]):
-                    keep_ghost(t, slot, i, length, handle, seq, ts)
+                doubt(t, base + i, length, evidence_ts_of(t, handle), ts, seq, why)
+                if is_early_stamp(t, o, handle):
+                    keep_ghost(t, slot, base, i, length, handle, seq, ts)
                 end_owner(t, o, row, i, length, first, stop, base, generation, seq, ts, cpu, _H_LOST_FREE)
             else:
                 end_owner(t, o, row, i, length, first, stop, base, generation, seq, ts, cpu, _H_FREE)
@@ -109,8 +119,8 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid
             continue
         else:
             note(t, _A_FREE_OF_FREE, length, seq)
-            doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_FREE_OF_FREE)
-            close(t, handle, base + i, length, generation, seq, _H_LOST_ALLOC, 0)
+            doubt(t, base + i, length, evidence_ts_of(t, handle), ts, seq, _A_FREE_OF_FREE)
+            close(t, handle, base + i, length, generation, _H_LOST_ALLOC, 0)
         freed = new_free(t, last, seq, ts, cpu, base + first, order, pid, tgid, comm, stack, how)
         t.records[freed]["unordered"] = unordered
         t.records[freed]["pages"] = length
@@ -124,29 +134,37 @@ def new_free(t, last, seq, ts, cpu, pfn, order, pid, tgid, comm, stack, how):
 
     If that record was given back, it is the one that is taken.
     """
-    handle = take_record(t)
+    owner, alloc_ts, reason, stamp, begun = np.int32(-1), ABSENT64, np.int8(ABSENT8), ABSENT64, np.int32(0)
     if last >= 0:
-        t.records[handle] = t.records[last]
-        t.records[handle]["pages"] = 0
-    else:
+        s = t.records[last]
+        owner, alloc_ts, reason, begun = s["owner"], s["alloc_ts"], s["migrate_reason"], s["event"]
+        stamp = ts_nsec_of(t, last)
+    handle = take_record(t)
+    r, d = t.records[handle], draft_of(t, handle)
+    if last < 0:
         blank(t, handle)
-    r = t.records[handle]
-    r["block_pfn"] = pfn
+    elif owner < 0:
+        copy_owner_fields(d, t.drafts[DRAFT - begun])
+    r["owner"] = owner
+    r["alloc_ts"] = alloc_ts
+    r["migrate_reason"] = reason
     r["order"] = order
     r["state"] = _FREED
     r["evidence"] = _OBSERVED
     r["how"] = how
-    r["begin_seq"] = seq
-    r["begin_ts"] = ts
-    r["evidence_ts"] = ts
-    r["src_pfn"] = ABSENT64
-    r["free_ts_nsec"] = ABSENT64
     r["cpu"] = cpu
     r["unordered"] = 0
-    r["free_pid"] = pid
-    r["free_tgid"] = tgid
-    r["free_comm"] = comm
-    r["free_stack"] = stack
+    d["block_pfn"] = pfn
+    d["begin_seq"] = seq
+    d["begin_ts"] = ts
+    d["evidence_ts"] = ts
+    d["src_pfn"] = ABSENT64
+    d["ts_nsec"] = stamp
+    d["free_ts_nsec"] = ABSENT64
+    d["free_pid"] = pid
+    d["free_tgid"] = tgid
+    d["free_comm"] = comm
+    d["free_stack"] = stack
     return handle
 
 
@@ -172,19 +190,20 @@ def split_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order):
                 handle = row[i]
             if handle >= 0 and t.records[handle]["state"] == _OWNED and t.records[handle]["order"] != order:
                 target = take_record(t)
-                t.records[target] = t.records[handle]
+                copy_record(t, target, handle, base + i)
                 t.records[target]["how"] = _H_SPLIT
-                close(t, handle, base + i, length, generation, seq, _H_SPLIT, view)
+                close(t, handle, base + i, length, generation, _H_SPLIT, view)
                 begin_at(t, target, base + i, length, order, seq, ts, cpu, unordered)
                 row[i : i + length] = target
             elif handle < 0 and view == 0:
                 target = take_record(t)
                 blank(t, target)
-                t.records[target]["block_pfn"] = base + i
                 t.records[target]["state"] = _OWNED
                 t.records[target]["evidence"] = _INFERRED
-                t.records[target]["evidence_ts"] = ts
                 t.records[target]["how"] = _H_SPLIT
+                d = draft_of(t, target)
+                d["block_pfn"] = base + i
+                d["evidence_ts"] = ts
                 begin_at(t, target, base + i, length, order, seq, ts, cpu, unordered)
                 row[i : i + length] = target
             i += length

@@ -7,7 +7,17 @@ import numpy as np
 
 from pagetrail.replay.fold.notice_jit import doubt, note
 from pagetrail.replay.fold.options import OPT_SPLIT_COVERED
-from pagetrail.replay.fold.record_jit import close, forget_kernel_view, move, run_length, take_record
+from pagetrail.replay.fold.records.record_jit import (
+    begin_now,
+    block_pfn_of,
+    close,
+    copy_record,
+    evidence_ts_of,
+    forget_kernel_view,
+    move,
+    run_length,
+    take_record,
+)
 from pagetrail.schemas.jit import apart, inner
 from pagetrail.schemas.owner import Anomaly, Evidence, How, State
 
@@ -24,7 +34,7 @@ def end_owner(t, o, row, i, length, lo, hi, base, generation, seq, ts, cpu, how)
     handle = row[i]
     rest = t.records[handle]["pages"] - length
     whole = t.records[handle]["order"] > 0
-    close(t, handle, base + i, length, generation, seq, how, 0)
+    close(t, handle, base + i, length, generation, how, 0)
     row[i : i + length] = -1
     if rest > 0 and whole and o[OPT_SPLIT_COVERED] == 0:
         for j in range(i + length, hi):
@@ -32,42 +42,40 @@ def end_owner(t, o, row, i, length, lo, hi, base, generation, seq, ts, cpu, how)
                 rest -= 1
         if rest > 0:
             note(t, _A_PARTIAL, rest, seq)
-            imply_split(t, row, handle, lo, hi, base, generation, seq, ts, cpu)
+            imply_split(t, row, handle, i, lo, hi, base, generation, seq, ts, cpu)
 
 
 @apart
-def imply_split(t, row, handle, lo, hi, base, generation, seq, ts, cpu):
-    """Split the pages of a block that remain after its pages in [lo, hi) were freed: an unsplit block is freed as a whole.
+def imply_split(t, row, handle, i, lo, hi, base, generation, seq, ts, cpu):
+    """Split the pages of a block, one of which is *i*, that remain after those in [lo, hi) were freed: one is freed as a whole.
 
     Source: mm/page_alloc.c, free_pages_exact and split_page (Linux 6.1): split_page_owner sets order 0 on every page.
     """
-    first = t.records[handle]["block_pfn"] - base
+    first = block_pfn_of(t, handle, base + i) - base
     stop = min(first + (np.int64(1) << np.int64(t.records[handle]["order"])), np.int64(row.size))
     first = max(first, np.int64(0))  # of a block that is larger than a section, this section's part
     target = take_record(t)
-    t.records[target] = t.records[handle]
-    t.records[target]["pages"] = 0
+    copy_record(t, target, handle, base + i)
     t.records[target]["order"] = 0
     # a record that was inferred altogether remains so; otherwise an implied split makes only the order inferred
     known = t.records[handle]["evidence"] != _INFERRED or t.records[handle]["how"] == _H_IMPLIED
     t.records[target]["evidence"] = _INFERRED
     t.records[target]["how"] = _H_IMPLIED if known else _H_SPLIT
     t.records[target]["cpu"] = cpu
-    t.records[target]["begin_seq"] = seq
-    t.records[target]["begin_ts"] = ts
-    move(t, row, first, lo, base, generation, handle, target, seq, _H_IMPLIED)
-    move(t, row, hi, stop, base, generation, handle, target, seq, _H_IMPLIED)
+    begin_now(t, target, seq, ts)
+    move(t, row, first, lo, base, generation, handle, target, _H_IMPLIED)
+    move(t, row, hi, stop, base, generation, handle, target, _H_IMPLIED)
     if (
         t.records[handle]["pages"] > 0 and t.records[handle]["how"] == _H_MIGRATE
     ):  # it may have written more pages than the block has that it came from
-        move(t, row, max(hi, stop), np.int64(row.size), base, generation, handle, target, seq, _H_IMPLIED)
+        move(t, row, max(hi, stop), np.int64(row.size), base, generation, handle, target, _H_IMPLIED)
 
 
 @inner
 def clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, cpu, how, quiet):
     """End every span on a range that gets a new owner; *quiet* is the record of an earlier event of the same act, or negative."""
     row = t.owner[slot]
-    forget_kernel_view(t, slot, first, first + nr, base, generation, seq, how)
+    forget_kernel_view(t, slot, first, first + nr, base, generation, how)
     stop = first + nr
     i = first
     while i < stop:
@@ -75,11 +83,11 @@ def clear_for_owner(t, o, slot, base, generation, first, nr, seq, ts, cpu, how, 
         handle = row[i]
         if handle >= 0:
             if t.records[handle]["state"] == _FREED or handle == quiet:
-                close(t, handle, base + i, length, generation, seq, how, 0)
+                close(t, handle, base + i, length, generation, how, 0)
                 row[i : i + length] = -1
             else:
                 note(t, _A_OVER_OWNED, length, seq)
-                doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_OVER_OWNED)
+                doubt(t, base + i, length, evidence_ts_of(t, handle), ts, seq, _A_OVER_OWNED)
                 end_owner(t, o, row, i, length, first, stop, base, generation, seq, ts, cpu, _H_LOST_FREE)
         i += length
 
@@ -89,6 +97,6 @@ def used_unseen(t, row, i, length, base, generation, seq, ts):
     """End the span of free pages that turn out to be in use: an allocation was missed, so the earlier answers are in doubt."""
     handle = row[i]
     note(t, _A_USE, length, seq)
-    doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_USE)
-    close(t, handle, base + i, length, generation, seq, _H_LOST_ALLOC, 0)
+    doubt(t, base + i, length, evidence_ts_of(t, handle), ts, seq, _A_USE)
+    close(t, handle, base + i, length, generation, _H_LOST_ALLOC, 0)
     row[i : i + length] = -1

@@ -7,7 +7,6 @@ and no order is larger than a section.
 import numpy as np
 
 from pagetrail.replay.fold.block_jit import alloc_block, free_block, split_block
-from pagetrail.replay.fold.event_jit import settled
 from pagetrail.replay.fold.ghost_jit import step_over_ghosts
 from pagetrail.replay.fold.migrate_jit import migrate_head, set_reason
 from pagetrail.replay.fold.notice_jit import doubt, quarantine
@@ -19,9 +18,10 @@ from pagetrail.replay.fold.options import (
     OPT_REFILL_COVERED,
     OPT_SKEW,
 )
+from pagetrail.replay.fold.records.event_jit import settled
 from pagetrail.replay.fold.room_jit import has_room, reach
 from pagetrail.replay.fold.skew_jit import recheck_moves, remember_move
-from pagetrail.replay.fold.tables import EVENTS, FRESH, LAST_SEQ, LAST_TS, LIVE, NO_EVENT
+from pagetrail.replay.fold.tables import EVENTS, LAST_SEQ, LAST_TS, LIVE, NO_EVENT
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.jit import inner, jit, prefetch
 from pagetrail.schemas.owner import ABSENT8, Anomaly, How
@@ -141,7 +141,7 @@ def fold(t, o, e, base_seq, start, room_pages):
             recheck_moves(t, o, pfn, nr, seq, ts, e.cpu[i])
         if kind == _MIGRATE and not only_says_why:
             remember_move(t, o, seq, ts, e.cpu[i], e.src_pfn[i], pfn, written)
-        settled(t, seq, ts, t.counts[FRESH])
+        settled(t, seq, ts)
     return n, DONE
 
 

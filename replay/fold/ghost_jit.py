@@ -6,7 +6,15 @@ Dimensions as in ``tables.py``.
 import numpy as np
 
 from pagetrail.replay.fold.options import OPT_EARLY_GFP, OPT_EARLY_ORDER, OPT_EARLY_PID, OPT_EARLY_PID_DEFERRED
-from pagetrail.replay.fold.record_jit import close, run_length, take_record
+from pagetrail.replay.fold.records.record_jit import (
+    begin_now,
+    close,
+    copy_record,
+    gfp_mask_of,
+    pid_of,
+    run_length,
+    take_record,
+)
 from pagetrail.schemas.jit import inner
 from pagetrail.schemas.owner import ABSENT64, How, State
 
@@ -15,18 +23,17 @@ _H_DRAIN = int(How.DRAIN)
 
 
 @inner
-def is_early_stamp(o, r):
+def is_early_stamp(t, o, handle):
     """Whether a record is the stamp that page_owner gives pages allocated before it started: see ``EarlyStamp``."""
-    return (
-        r["gfp_mask"] == o[OPT_EARLY_GFP]
-        and r["order"] == o[OPT_EARLY_ORDER]
-        and (r["pid"] == o[OPT_EARLY_PID] or r["pid"] == o[OPT_EARLY_PID_DEFERRED])
-        and r["alloc_ts"] == ABSENT64
-    )
+    r = t.records[handle]
+    if r["alloc_ts"] != ABSENT64 or r["order"] != o[OPT_EARLY_ORDER] or gfp_mask_of(t, handle) != o[OPT_EARLY_GFP]:
+        return False
+    pid = pid_of(t, handle)
+    return pid == o[OPT_EARLY_PID] or pid == o[OPT_EARLY_PID_DEFERRED]
 
 
 @inner
-def keep_ghost(t, slot, i, length, handle, seq, ts):
+def keep_ghost(t, slot, base, i, length, handle, seq, ts):
     """Keep a ghost's stamp in the kernel's view of a run that is proven free, where that view has no record yet."""
     row = t.kernel[slot]
     ghost = np.int32(-1)
@@ -35,10 +42,8 @@ def keep_ghost(t, slot, i, length, handle, seq, ts):
             continue
         if ghost < 0:
             ghost = take_record(t)
-            t.records[ghost] = t.records[handle]
-            t.records[ghost]["pages"] = 0
-            t.records[ghost]["begin_seq"] = seq
-            t.records[ghost]["begin_ts"] = ts
+            copy_record(t, ghost, handle, base + j)
+            begin_now(t, ghost, seq, ts)
         t.records[ghost]["pages"] += 1
         row[j] = ghost
 
@@ -58,13 +63,12 @@ def step_over_ghosts(t, slot, first, nr, base, generation, seq, ts, cpu, how):
         handle = row[i]
         if handle >= 0 and t.records[handle]["state"] != state:
             target = take_record(t)
-            t.records[target] = t.records[handle]
-            close(t, handle, base + i, length, generation, seq, how, 1)
+            copy_record(t, target, handle, base + i)
+            close(t, handle, base + i, length, generation, how, 1)
             r = t.records[target]
             r["pages"] = length
             r["state"] = state
-            r["begin_seq"] = seq
-            r["begin_ts"] = ts
             r["cpu"] = cpu
+            begin_now(t, target, seq, ts)
             row[i : i + length] = target
         i += length

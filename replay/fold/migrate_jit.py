@@ -8,7 +8,20 @@ import numpy as np
 from pagetrail.replay.fold.end_jit import used_unseen
 from pagetrail.replay.fold.notice_jit import doubt_copy, is_doubted, note
 from pagetrail.replay.fold.options import OPT_MIGRATION_WRITES_TAILS, OPT_SKEW
-from pagetrail.replay.fold.record_jit import blank, close, forget_kernel_view, release, run_length, take_record
+from pagetrail.replay.fold.records.record_jit import (
+    begin_now,
+    begin_seq_of,
+    blank,
+    block_pfn_of,
+    close,
+    copy_record,
+    draft_of,
+    forget_kernel_view,
+    open_owner,
+    release,
+    run_length,
+    take_record,
+)
 from pagetrail.replay.fold.skew_jit import races
 from pagetrail.schemas.jit import inner
 from pagetrail.schemas.linux.releases import Either
@@ -45,7 +58,7 @@ def migrate_head(t, o, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, 
             if row[j] >= 0 and t.records[row[j]]["state"] == _FREED:
                 used_unseen(t, row, j, length, pfn - i, generation, seq, ts)
             j += length
-    forget_kernel_view(t, slot, i, i + nr, pfn - i, generation, seq, _H_MIGRATE)
+    forget_kernel_view(t, slot, i, i + nr, pfn - i, generation, _H_MIGRATE)
     surely = nr if o[OPT_MIGRATION_WRITES_TAILS] == _YES else np.int64(1)
     if t.kernel[src_slot, src_i] >= 0:
         copy_owner(
@@ -65,18 +78,18 @@ def migrate_head(t, o, slot, i, pfn, generation, src_slot, src_i, src_pfn, seq, 
             1,
             True,
         )
-        note_reason(t, t.kernel[slot], i, ABSENT8)
+        note_reason(t, t.kernel[slot], i, pfn - i, ABSENT8)
     sure = nr == 1 or source < 0 or np.int64(1) << np.int64(max(t.records[source]["order"], 0)) == nr
     copy_owner(t, t.owner[src_slot], src_i, row, i, nr, pfn, src_pfn, generation, seq, ts, cpu, unordered, 0, sure)
     if nr > surely:
         tails = take_record(t)
-        t.records[tails] = t.records[row[i]]
+        copy_record(t, tails, row[i], pfn)
         t.records[tails]["evidence"] = _INFERRED
         t.records[tails]["pages"] = nr - surely
         t.records[row[i]]["pages"] = surely
         row[i + surely : i + nr] = tails
     # the old block's is of an earlier migration: the kernel writes this one's afterwards
-    note_reason(t, row, i, ABSENT8)
+    note_reason(t, row, i, pfn - i, ABSENT8)
     doubt_copy(t, slot, i, nr, pfn, seq, ts, doubted)
     return nr
 
@@ -95,19 +108,19 @@ def set_reason(t, o, slot, i, base, generation, seq, ts, cpu, reason):
         handle = row[i]
         if handle < 0 or t.records[handle]["state"] != _OWNED or t.records[handle]["migrate_reason"] == reason:
             continue
-        if t.records[handle]["begin_seq"] == seq:  # the same event copied the owner
-            note_reason(t, row, i, reason)
+        if begin_seq_of(t, handle) == seq:  # the same event copied the owner
+            note_reason(t, row, i, base, reason)
             continue
         unordered = races(t, o, row, i, i + 1, ts, cpu)
         target = take_record(t)
-        t.records[target] = t.records[handle]
-        close(t, handle, base + i, 1, generation, seq, _H_REASON, view)
+        copy_record(t, target, handle, base + i)
+        close(t, handle, base + i, 1, generation, _H_REASON, view)
+        open_owner(t, target)
+        begin_now(t, target, seq, ts)
         r = t.records[target]
         r["pages"] = 1
         r["how"] = _H_REASON
         r["migrate_reason"] = reason
-        r["begin_seq"] = seq
-        r["begin_ts"] = ts
         r["cpu"] = cpu
         if unordered:
             r["unordered"] = 1
@@ -115,17 +128,18 @@ def set_reason(t, o, slot, i, base, generation, seq, ts, cpu, reason):
 
 
 @inner
-def note_reason(t, row, i, reason):
-    """Set the reason of one page, whose neighbours keep theirs."""
+def note_reason(t, row, i, base, reason):
+    """Set the reason of one page, whose record the present event began, and whose neighbours keep theirs."""
     handle = row[i]
     if t.records[handle]["migrate_reason"] == reason:
         return
     if t.records[handle]["pages"] > 1:
         target = take_record(t)
-        t.records[target] = t.records[handle]
+        copy_record(t, target, handle, base + i)
         t.records[target]["pages"] = 1
         release(t, handle, 1)
         row[i] = target
+    open_owner(t, row[i])
     t.records[row[i]]["migrate_reason"] = reason
 
 
@@ -135,7 +149,7 @@ def new_pages(t, o, row, i, pfn):
     if o[OPT_MIGRATION_WRITES_TAILS] == _NO or row[i] < 0:
         return np.int64(1)
     r = t.records[row[i]]
-    if r["state"] != _OWNED or r["order"] <= 0 or r["block_pfn"] != pfn:
+    if r["state"] != _OWNED or r["order"] <= 0 or block_pfn_of(t, row[i], pfn) != pfn:
         return np.int64(1)
     return min(np.int64(1) << np.int64(r["order"]), row.size - i)
 
@@ -151,30 +165,29 @@ def copy_owner(t, from_row, from_i, row, i, nr, block_pfn, src_pfn, generation, 
         source >= 0 and t.records[source]["state"] == _OWNED
     ):  # the last owner of a free page is not the one that migrates
         proven = sure and t.records[source]["evidence"] != _INFERRED
-        t.records[target] = t.records[source]
+        copy_record(t, target, source, src_pfn)
     else:
         blank(t, target)
         t.records[target]["order"] = 0
-        t.records[target]["evidence_ts"] = ts
-    r = t.records[target]
+        draft_of(t, target)["evidence_ts"] = ts
+    r, d = t.records[target], draft_of(t, target)
     r["pages"] = nr
     r["state"] = _OWNED
     r["evidence"] = _OBSERVED if proven else _INFERRED
     r["how"] = _H_MIGRATE
-    r["block_pfn"] = block_pfn
-    r["src_pfn"] = src_pfn
     r["cpu"] = cpu
     if unordered:
         r["unordered"] = 1
-    r["free_ts_nsec"] = r["ts_nsec"]
-    r["begin_seq"] = seq
-    r["begin_ts"] = ts
+    d["block_pfn"] = block_pfn
+    d["src_pfn"] = src_pfn
+    d["free_ts_nsec"] = d["ts_nsec"]
+    begin_now(t, target, seq, ts)
     j = i
     while j < i + nr:
         length = run_length(row, j, i + nr)
         if view == 0 and row[j] >= 0 and t.records[row[j]]["state"] == _FREED:
             used_unseen(t, row, j, length, base, generation, seq, ts)
         if row[j] >= 0:
-            close(t, row[j], base + j, length, generation, seq, _H_MIGRATE, view)
+            close(t, row[j], base + j, length, generation, _H_MIGRATE, view)
         row[j : j + length] = target
         j += length

@@ -3,6 +3,7 @@
 Dimensions as in ``tables.py``; n = doubts, in order; p = stretches of pages between the borders of any of them.
 """
 
+from pagetrail.replay.fold.records.record_jit import evidence_ts_of
 from pagetrail.replay.fold.tables import (
     DOUBTS,
     MOVE_DOUBTED,
@@ -85,8 +86,8 @@ def is_doubted(t, slot, i):
     """Whether the owner of a page is in a doubt that lasts."""
     if t.doubted.shape[0] == 0 or t.doubted[slot, i] == NO_EVENT or t.owner[slot, i] < 0:
         return False
-    r = t.records[t.owner[slot, i]]
-    return r["state"] == _OWNED and r["evidence_ts"] <= t.doubted[slot, i]
+    handle = t.owner[slot, i]
+    return t.records[handle]["state"] == _OWNED and evidence_ts_of(t, handle) <= t.doubted[slot, i]
 
 
 @inner

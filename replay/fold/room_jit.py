@@ -8,8 +8,8 @@ runs: 2 n
     freed or allocated in part: they are split.
 events: 6 n, and as many acts, owners and details
     One for each record that is taken; for each run, one that ended its span, and one that began it, if it was this very event.
-fresh: 4 n, brief: 2 n
-    Each record that is taken, and each that the event ends again.
+fresh: 4 n, and as many drafts
+    Each record that is taken.
 records: 2 n, and temporarily one more
     A page gets one new record in each view. The new one may be taken before the old one is given back.
 doubts: n + 2
@@ -21,10 +21,9 @@ quarantine: 1
 
 import numpy as np
 
-from pagetrail.replay.fold.record_jit import run_length
+from pagetrail.replay.fold.records.record_jit import run_length
 from pagetrail.replay.fold.tables import (
     ACTS,
-    BRIEF,
     DETAILS,
     DOUBTS,
     EVENT_ROWS,
@@ -65,7 +64,6 @@ def has_room(t, nr):
     return (
         c[SPARE] >= need
         and t.runs.shape[0] - c[RUNS] >= need
-        and t.brief.shape[0] - c[BRIEF] >= need
         and t.fresh.shape[0] - c[FRESH] >= TAKES_A_ROW * need
         and t.events.seq.shape[0] - c[EVENT_ROWS] >= events
         and t.acts.shape[0] - c[ACTS] >= events

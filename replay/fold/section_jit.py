@@ -8,7 +8,19 @@ import numpy as np
 from pagetrail.replay.fold.ghost_jit import is_early_stamp, keep_ghost
 from pagetrail.replay.fold.notice_jit import doubt
 from pagetrail.replay.fold.options import OPT_GFP_COMP
-from pagetrail.replay.fold.record_jit import blank, close, run_length, take_record
+from pagetrail.replay.fold.records.record_jit import (
+    begin_now,
+    begin_seq_of,
+    begin_ts_of,
+    blank,
+    close,
+    copy_record,
+    draft_of,
+    evidence_ts_of,
+    open_owner,
+    run_length,
+    take_record,
+)
 from pagetrail.replay.fold.room_jit import has_room
 from pagetrail.replay.fold.tables import LIVE, SPARE
 from pagetrail.schemas.jit import inner, jit
@@ -38,7 +50,7 @@ def place_runs(t, pfn, nr_pages, kernel_view, handle):
 
 
 @jit
-def close_section(t, slot, base, generation, seq, how):
+def close_section(t, slot, base, generation, how):
     """End every span of a section whose extension ends.
 
     Source: mm/page_ext.c, offline_page_ext (Linux 6.1).
@@ -51,7 +63,7 @@ def close_section(t, slot, base, generation, seq, how):
                 i += 1
                 continue
             length = run_length(row, i, row.size)
-            close(t, row[i], base + i, length, generation, seq, how, view)
+            close(t, row[i], base + i, length, generation, how, view)
             row[i : i + length] = -1
             i += length
 
@@ -86,7 +98,7 @@ def apply_baseline(t, o, b, action, early, seq, ts, window_begin, since, start):
             while j < stop:
                 length = run_length(kernel_row, j, stop)
                 if kernel_row[j] >= 0:
-                    close(t, kernel_row[j], base + j, length, generation, seq, _H_CORRECTED, 1)
+                    close(t, kernel_row[j], base + j, length, generation, _H_CORRECTED, 1)
                     kernel_row[j : j + length] = -1
                 j += length
             handle = from_entry(t, b, i, seq, ts, window_begin, _H_EARLY)
@@ -120,32 +132,31 @@ def confirm(t, o, b, i, row, first, stop, base, generation, seq, ts, window_begi
     if (b.gfp_mask[i] & o[OPT_GFP_COMP]) == 0 or b.migrate_reason[i] >= 0:
         stop = first + 1  # a dump lists heads only: it does not confirm these tails
     target = take_record(t)
-    t.records[target] = t.records[handle]
-    r = t.records[target]
-    r["pages"] = 0
+    copy_record(t, target, handle, base + first)
+    open_owner(t, target)
+    begin_now(t, target, seq, ts)
+    r, d = t.records[target], draft_of(t, target)
     r["how"] = _H_CONFIRMED
-    r["begin_seq"] = seq
-    r["begin_ts"] = ts
-    r["evidence_ts"] = window_begin
     if r["evidence"] == _INFERRED:
         r["evidence"] = _BASELINE
     r["cpu"] = ABSENT16
     r["unordered"] = 0
-    if b.ts_nsec[i] != ABSENT64:
-        r["ts_nsec"] = b.ts_nsec[i]
-    r["free_ts_nsec"] = b.free_ts_nsec[i]
-    if b.tgid[i] >= 0:
-        r["tgid"] = b.tgid[i]
-    if b.comm[i] >= 0:
-        r["comm"] = b.comm[i]
-    if r["stack"] < 0:
-        r["stack"] = b.stack[i]
     r["migrate_reason"] = b.migrate_reason[i]
+    d["evidence_ts"] = window_begin
+    if b.ts_nsec[i] != ABSENT64:
+        d["ts_nsec"] = b.ts_nsec[i]
+    d["free_ts_nsec"] = b.free_ts_nsec[i]
+    if b.tgid[i] >= 0:
+        d["tgid"] = b.tgid[i]
+    if b.comm[i] >= 0:
+        d["comm"] = b.comm[i]
+    if d["stack"] < 0:
+        d["stack"] = b.stack[i]
     j = first
     while j < stop:
         length = run_length(row, j, stop)
         if row[j] == handle:
-            close(t, handle, base + j, length, generation, seq, _H_CONFIRMED, 0)
+            close(t, handle, base + j, length, generation, _H_CONFIRMED, 0)
             row[j : j + length] = target
             r["pages"] += length
         j += length
@@ -156,24 +167,23 @@ def from_entry(t, b, i, seq, ts, window_begin, how):
     """Return a record with the fields of entry *i* of the dump."""
     handle = take_record(t)
     blank(t, handle)
-    r = t.records[handle]
-    r["block_pfn"] = b.pfn[i] & -(np.int64(1) << np.int64(b.order[i]))
+    begin_now(t, handle, seq, ts)
+    r, d = t.records[handle], draft_of(t, handle)
     r["order"] = b.order[i]
     r["state"] = _OWNED
     r["evidence"] = _BASELINE
     r["how"] = how
-    r["begin_seq"] = seq
-    r["begin_ts"] = ts
-    r["evidence_ts"] = window_begin
-    r["pid"] = b.pid[i]
-    r["tgid"] = b.tgid[i]
-    r["comm"] = b.comm[i]
-    r["gfp_mask"] = b.gfp_mask[i]
-    r["migratetype"] = b.migratetype[i]
-    r["stack"] = b.stack[i]
-    r["ts_nsec"] = b.ts_nsec[i]
-    r["free_ts_nsec"] = b.free_ts_nsec[i]
     r["migrate_reason"] = b.migrate_reason[i]
+    d["block_pfn"] = b.pfn[i] & -(np.int64(1) << np.int64(b.order[i]))
+    d["evidence_ts"] = window_begin
+    d["pid"] = b.pid[i]
+    d["tgid"] = b.tgid[i]
+    d["comm"] = b.comm[i]
+    d["gfp_mask"] = b.gfp_mask[i]
+    d["migratetype"] = b.migratetype[i]
+    d["stack"] = b.stack[i]
+    d["ts_nsec"] = b.ts_nsec[i]
+    d["free_ts_nsec"] = b.free_ts_nsec[i]
     return handle
 
 
@@ -209,15 +219,15 @@ def set_owner(t, o, b, i, row, kernel_row, first, stop, base, generation, seq, t
         length = 1 if j == first and tails != handle else run_length(row, j, border)
         mine = handle if j == first else tails
         there = row[j]
-        if there >= 0 and t.records[there]["begin_ts"] >= since:
+        if there >= 0 and begin_ts_of(t, there) >= since:
             j += length
             continue
         if there >= 0:
-            doubt(t, base + j, length, t.records[there]["evidence_ts"], ts, seq, DOUBT_BASELINE)
-            close(t, there, base + j, length, generation, seq, _H_CORRECTED, 0)
+            doubt(t, base + j, length, evidence_ts_of(t, there), ts, seq, DOUBT_BASELINE)
+            close(t, there, base + j, length, generation, _H_CORRECTED, 0)
         for k in range(j, j + length):
             if kernel_row[k] >= 0:
-                close(t, kernel_row[k], base + k, 1, generation, seq, _H_CORRECTED, 1)
+                close(t, kernel_row[k], base + k, 1, generation, _H_CORRECTED, 1)
                 kernel_row[k] = -1
         row[j : j + length] = mine
         t.records[mine]["pages"] += length
@@ -259,7 +269,7 @@ def apply_silence(t, slot, base, generation, listed, seq, ts):
         while i < row.size:
             length = run_length(row, i, row.size)
             handle = row[i]
-            if handle < 0 or t.records[handle]["begin_seq"] == seq or not rests_on_a_dump(t.records[handle]):
+            if handle < 0 or begin_seq_of(t, handle) == seq or not rests_on_a_dump(t.records[handle]):
                 i += length
                 continue
             stop = i + 1
@@ -267,8 +277,8 @@ def apply_silence(t, slot, base, generation, listed, seq, ts):
                 stop += 1
             if not listed[i]:
                 if view == 0:
-                    doubt(t, base + i, stop - i, t.records[handle]["evidence_ts"], ts, seq, DOUBT_BASELINE)
-                close(t, handle, base + i, stop - i, generation, seq, _H_UNLISTED, view)
+                    doubt(t, base + i, stop - i, evidence_ts_of(t, handle), ts, seq, DOUBT_BASELINE)
+                close(t, handle, base + i, stop - i, generation, _H_UNLISTED, view)
                 row[i:stop] = -1
             i = stop
 
@@ -282,27 +292,26 @@ def apply_free(t, o, slot, base, generation, first, stop, seq, ts, window_begin,
         length = run_length(row, i, stop)
         handle = row[i]
         free = handle >= 0 and t.records[handle]["state"] == _FREED
-        touched = handle >= 0 and t.records[handle]["begin_ts"] >= since
+        touched = handle >= 0 and begin_ts_of(t, handle) >= since
         sure = free and t.records[handle]["unordered"] == 0
-        if touched or (sure and t.records[handle]["evidence_ts"] >= renew_before):
+        if touched or (sure and evidence_ts_of(t, handle) >= renew_before):
             i += length
             continue
-        last = np.int64(-1)
+        how = _H_BASELINE
         if handle >= 0:
             how = _H_CONFIRMED if free else _H_CORRECTED
             if not free:
-                doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, DOUBT_BASELINE)
-                if is_early_stamp(o, t.records[handle]):
-                    keep_ghost(t, slot, i, length, handle, seq, ts)
-            last = np.int64(handle)
-            close(t, handle, base + i, length, generation, seq, how, 0)
-        target = take_record(t)  # the one of before, if it was given back
-        if last >= 0:
-            t.records[target] = t.records[last]
+                doubt(t, base + i, length, evidence_ts_of(t, handle), ts, seq, DOUBT_BASELINE)
+                if is_early_stamp(t, o, handle):
+                    keep_ghost(t, slot, base, i, length, handle, seq, ts)
+        target = take_record(t)
+        if handle >= 0:
+            copy_record(t, target, handle, base + i)
+            close(t, handle, base + i, length, generation, how, 0)
         else:
             blank(t, target)
             t.records[target]["order"] = ABSENT8
-            t.records[target]["block_pfn"] = base + i
+            draft_of(t, target)["block_pfn"] = base + i
         r = t.records[target]
         r["pages"] = length
         r["state"] = _FREED
@@ -312,9 +321,8 @@ def apply_free(t, o, slot, base, generation, first, stop, seq, ts, window_begin,
             r["order"] = ABSENT8
         r["cpu"] = ABSENT16
         r["unordered"] = 0
-        r["begin_seq"] = seq
-        r["begin_ts"] = ts
-        r["evidence_ts"] = window_begin
+        begin_now(t, target, seq, ts)
+        draft_of(t, target)["evidence_ts"] = window_begin
         row[i : i + length] = target
         i += length
 
@@ -329,15 +337,14 @@ def apply_split(t, slot, base, generation, first, stop, seq, ts, how):
         handle = row[i]
         if handle >= 0 and t.records[handle]["state"] == _OWNED and t.records[handle]["order"] > 0:
             target = take_record(t)
-            t.records[target] = t.records[handle]
+            copy_record(t, target, handle, base + i)
+            begin_now(t, target, seq, ts)
             r = t.records[target]
             r["pages"] = length
             r["order"] = 0
             r["evidence"] = _INFERRED
             r["how"] = how
             r["cpu"] = ABSENT16
-            r["begin_seq"] = seq
-            r["begin_ts"] = ts
-            close(t, handle, base + i, length, generation, seq, how, 0)
+            close(t, handle, base + i, length, generation, how, 0)
             row[i : i + length] = target
         i += length

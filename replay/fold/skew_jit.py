@@ -7,7 +7,15 @@ import numpy as np
 
 from pagetrail.replay.fold.notice_jit import doubt
 from pagetrail.replay.fold.options import OPT_SKEW
-from pagetrail.replay.fold.record_jit import close, run_length, take_record
+from pagetrail.replay.fold.records.record_jit import (
+    begin_now,
+    begin_ts_of,
+    close,
+    copy_record,
+    run_length,
+    src_pfn_of,
+    take_record,
+)
 from pagetrail.replay.fold.tables import (
     MOVE_CPU,
     MOVE_DOUBTED,
@@ -38,7 +46,7 @@ def races(t, o, row, first, stop, ts, cpu):
         length = run_length(row, i, stop)
         if row[i] >= 0:
             r = t.records[row[i]]
-            if ts - r["begin_ts"] <= o[OPT_SKEW] and (cpu < 0 or r["cpu"] != cpu or r["unordered"] != 0):
+            if ts - begin_ts_of(t, row[i]) <= o[OPT_SKEW] and (cpu < 0 or r["cpu"] != cpu or r["unordered"] != 0):
                 return True
         i += length
     return False
@@ -90,16 +98,15 @@ def unsure_copy(t, move, seq, ts):
     section_nr = pfn // pages
     slot = t.slot[section_nr]
     handle = t.owner[slot, pfn % pages] if slot >= 0 else np.int32(-1)
-    if handle < 0 or t.records[handle]["src_pfn"] == ABSENT64 or t.records[handle]["unordered"] != 0:
+    if handle < 0 or src_pfn_of(t, handle) == ABSENT64 or t.records[handle]["unordered"] != 0:
         return
     doubt(t, pfn, 1, move[MOVE_TS], ts, seq, DOUBT_ORDER)
     target = take_record(t)
-    t.records[target] = t.records[handle]
-    close(t, handle, pfn, 1, t.generation[section_nr], seq, _H_UNORDERED, 0)
+    copy_record(t, target, handle, pfn)
+    close(t, handle, pfn, 1, t.generation[section_nr], _H_UNORDERED, 0)
     r = t.records[target]
     r["pages"] = 1
     r["how"] = _H_UNORDERED
     r["unordered"] = 1
-    r["begin_seq"] = seq
-    r["begin_ts"] = ts
+    begin_now(t, target, seq, ts)
     t.owner[slot, pfn % pages] = target

@@ -59,6 +59,32 @@ def run_columns(size: int) -> RunColumns:
     return RunColumns(**{name: np.empty(size, ENDED_RUN_DTYPE[name]) for name in RunColumns._fields})
 
 
+HELD_DTYPE: Final = np.dtype(
+    [
+        ("alloc_ts", np.int64),
+        ("pages", np.int32),  # pages that refer to the record; 0: it is unused
+        ("event", np.int32),  # row of events: what began the span
+        ("owner", np.int32),  # row of owners; of a record with a draft, -1: it is looked up when the draft is complete
+        ("detail", np.int32),  # row of details; -1: none
+        ("cpu", np.int16),
+        ("order", np.int8),
+        ("state", np.int8),
+        ("evidence", np.int8),
+        ("how", np.int8),
+        ("migrate_reason", np.int8),
+        ("unordered", np.int8),
+    ],
+    align=True,
+)
+"""What is held of a record (RECORD_DTYPE): what most rules ask. The rest is in the rows that *event*, *owner* and *detail* name."""
+
+DRAFT_DTYPE: Final = np.dtype(
+    [*((name, RECORD_DTYPE[name]) for name in RECORD_DTYPE.names or ()), ("owner", np.int32), ("event", np.int32)],
+    align=True,
+)
+"""A record that the present event began: its event has no row yet. What is held of it is here only when its span ended."""
+
+
 class Tables(NamedTuple):
     """The arrays that the jit functions work on. When one has to grow, the whole tuple is replaced."""
 
@@ -66,10 +92,10 @@ class Tables(NamedTuple):
     kernel: Array  # int32 (s, p) the kernel's own record, where it is known to be wrong; -1: both views are equal
     slot: Array  # int32 (q,) slot of a section; -1: absent
     generation: Array  # int32 (q,) number of extensions that the section has had
-    records: Array  # void (r,) RECORD_DTYPE
+    records: Array  # void (r,) HELD_DTYPE
     spare: Array  # int32 (r,) stack of unused records
     fresh: Array  # int32 records that the present event began
-    brief: Array  # void records that it began and ended (RECORD_DTYPE)
+    drafts: Array  # void what is not held of each of them (DRAFT_DTYPE); it has as many rows as ``fresh``
     runs: Array  # void closed spans (ENDED_RUN_DTYPE)
     events: EventColumns  # (e,) what began and ended spans
     acts: Array  # int64 (a, 10) by ACT_FIELDS
@@ -89,7 +115,7 @@ class Tables(NamedTuple):
 
 
 SPARE, LIVE, RUNS, DOUBTS, QUARANTINE, EVENTS, LAST_TS, LAST_SEQ, MOVES = range(9)
-FRESH, EVENT_ROWS, ACTS, OWNERS, DETAILS, SETTLED_RUNS, SETTLED_EVENTS, BRIEF = range(9, 17)
+FRESH, EVENT_ROWS, ACTS, OWNERS, DETAILS, SETTLED_RUNS, SETTLED_EVENTS, BEGUN_RUNS = range(9, 17)
 COUNTS = 17
 MOVE_ROWS = 1 << 10
 """Migrations that are remembered: events on their sources, and losses of them, may turn out to have come first."""
@@ -112,6 +138,7 @@ TAKES_A_ROW = 2
 HOWS = 128
 """So many ways in which spans begin and end, at most."""
 _FIRST_ROWS: Final = 1 << 13
+_FIRST_DRAFTS: Final = 1 << 7
 
 _MOVED_BYTES: Final = 1 << 22
 """So much of an array is moved at once to a larger one: both are never there as a whole."""
@@ -125,10 +152,10 @@ def new_tables(pages_per_section: int) -> Tables:
         kernel=np.full((0, pages_per_section), -1, np.int32),
         slot=np.full(0, -1, np.int32),
         generation=np.zeros(0, np.int32),
-        records=np.zeros(records, RECORD_DTYPE),
+        records=np.zeros(records, HELD_DTYPE),
         spare=np.arange(records - 1, -1, -1, dtype=np.int32),
-        fresh=np.zeros(records, np.int32),
-        brief=np.zeros(1 << 6, RECORD_DTYPE),
+        fresh=np.zeros(_FIRST_DRAFTS, np.int32),
+        drafts=np.zeros(_FIRST_DRAFTS, DRAFT_DTYPE),
         by_how=np.full(HOWS, -1, np.int32),
         **_nothing_ended(),
         doubts=np.zeros(1 << 12, DOUBT_DTYPE),
@@ -167,7 +194,7 @@ def with_events(
     counts[[RUNS, EVENT_ROWS, ACTS, OWNERS, DETAILS]] = [
         len(rows) for rows in (runs, events.seq, acts, owners, details)
     ]
-    counts[[FRESH, BRIEF, SETTLED_RUNS, SETTLED_EVENTS]] = 0, 0, len(runs), len(events.seq)
+    counts[[FRESH, BEGUN_RUNS, SETTLED_RUNS, SETTLED_EVENTS]] = 0, len(runs), len(runs), len(events.seq)
     small = np.full(1, -1, np.int32)
     tables = tables._replace(
         runs=runs, events=events, acts=acts, owners=owners, details=details, act_table=small, owner_table=small, detail_table=small
@@ -218,7 +245,7 @@ def without_runs(tables: Tables) -> Tables:
     written.
     """
     runs = np.zeros(_room(int(tables.counts[RUNS])), ENDED_RUN_DTYPE)
-    tables.counts[[RUNS, SETTLED_RUNS]] = 0
+    tables.counts[[RUNS, BEGUN_RUNS, SETTLED_RUNS]] = 0
     return tables._replace(runs=runs)
 
 
@@ -292,11 +319,9 @@ def with_room(tables: Tables, pages: int) -> Tables:
     counts = tables.counts
     if counts[SPARE] < need:
         tables = with_records(tables, int(counts[SPARE]) + max(need, tables.records.shape[0]))
-    tables = with_event_rows(tables, EVENTS_A_ROW * need)
+    tables = with_drafts(with_event_rows(tables, EVENTS_A_ROW * need), TAKES_A_ROW * need)
     return tables._replace(
         runs=_with_rows(tables.runs, int(counts[RUNS]), need),
-        fresh=_with_rows(tables.fresh, int(counts[FRESH]), TAKES_A_ROW * need),
-        brief=_with_rows(tables.brief, int(counts[BRIEF]), need),
         doubts=_with_rows(tables.doubts, int(counts[DOUBTS]), need),
         quarantine=_with_rows(tables.quarantine, int(counts[QUARANTINE]), QUARANTINE_ROWS),
     )
@@ -335,6 +360,12 @@ def _hash_table(rows: Array, used: int, room: int) -> Array:
     table = np.full(1 << (2 * room).bit_length(), -1, np.int32)
     rehash(rows, used, table)
     return table
+
+
+def with_drafts(tables: Tables, rows: int) -> Tables:
+    """Return *tables* with room for so many drafts."""
+    used = int(tables.counts[FRESH])
+    return tables._replace(fresh=_with_rows(tables.fresh, used, rows), drafts=_with_rows(tables.drafts, used, rows))
 
 
 def with_doubts(tables: Tables, rows: int) -> Tables:
@@ -431,21 +462,3 @@ def remembered_moves(tables: Tables) -> Array:
     """Return the rows of ``moves``, oldest first."""
     rows, count = tables.moves.shape[0], int(tables.counts[MOVES])
     return np.asarray(tables.moves[[n % rows for n in range(max(count - rows, 0), count)]])
-
-
-def lasting_doubts(tables: Tables) -> NDArray[np.int64]:
-    """Return (n, 3) pfn, nr_pages, end: runs of pages of which evidence up to *end* (trace clock, ns) is in a doubt that lasts.
-
-    Those are left out whose evidence is later, and whose evidence to come is: a doubt of them no longer bears on anything.
-    """
-    found = [np.zeros((0, 3), np.int64)]
-    pages, last = tables.owner.shape[1], tables.counts[LAST_TS]
-    for section_nr in np.flatnonzero(tables.slot >= 0).tolist() if tables.doubted.shape[0] else ():
-        slot = tables.slot[section_nr]
-        until, handles = tables.doubted[slot], tables.owner[slot]
-        past = (handles >= 0) & (tables.records["evidence_ts"][handles] > until) & (until < last)
-        until = np.where(past, NO_EVENT, until)
-        starts = np.flatnonzero(np.concatenate(([True], until[1:] != until[:-1])))
-        runs = np.stack([starts + section_nr * pages, np.diff(np.append(starts, pages)), until[starts]], axis=1)
-        found.append(runs[runs[:, 2] != NO_EVENT])
-    return np.concatenate(found)

@@ -19,6 +19,7 @@ from pagetrail.replay.fold.tables import (
     ROWS_BESIDES,
     with_doubted,
     with_doubts,
+    with_drafts,
     with_records,
 )
 from pagetrail.replay.rules.dumped.noting import Dump, Known, said_by
@@ -46,6 +47,9 @@ from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.details import BaselineBegin
 from pagetrail.schemas.owner import ABSENT64, DOUBT_BASELINE, OPEN_END, Anomaly
 from pagetrail.schemas.store.memory import give_back
+
+_DRAFTS: Final = 1 << 12
+"""Records of a dump for which room is made at once before their events are complete."""
 
 _DIFFERENCES_AT_ONCE: Final = 1 << 13
 """Rows that are kept together, and taken out together later."""
@@ -123,12 +127,14 @@ def _page_owner(state: StreamState, opened: OpenBaseline, seq: int, ts: int, app
             if early:
                 end_unlisted(state, audit.listed, sections, seq, ts)
             untouched.add(entries.pfn[heads_of(entries) & ~seen.touched])
+        state.complete_begun()
         give_back()
     whole = applied and _is_whole(opened, audit)
     state.facts.audits.append(audit.audit(seq=seq, ts=ts, name=opened.begin.name, applied=applied, whole=whole))
     if applied:
         state.tables = split_own_blocks(state.tables, state.facts.boot, state.facts.rules, seq, ts)
         _apply_silence(state, opened, audit, seq, ts)
+        state.complete_begun()
         _note_said(state, opened, untouched, seq, ts)
 
 
@@ -211,12 +217,14 @@ def _in_sections(state: StreamState, entries: Entries, since: int, seq: int, ts:
 
 def _apply(state: StreamState, opened: OpenBaseline, b: Entries, c: Comparison, seq: int, ts: int) -> None:
     action = actions(c, b, renew_before(state), owner_clock(state.facts.clocks))
+    state.tables = with_drafts(state.tables, _DRAFTS)
     done = 0
     while done < b.pfn.size:
         done = apply_baseline(
             state.tables, state.opts, b, action, c.early, seq, ts, opened.begin.window_begin, opened.since, done
         )
         if done < b.pfn.size:
+            state.complete_begun()
             state.make_room(min(1 << int(b.order[done]), state.facts.pages_per_section), MOST_DOUBTS_OF_A_DUMP)
 
 

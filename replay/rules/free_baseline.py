@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pagetrail.replay.fold.records.held import held
 from pagetrail.replay.fold.section_jit import apply_free
 from pagetrail.replay.fold.tables import Array, Tables, with_room
 from pagetrail.schemas.linux.page_flags import KPF_BUDDY
@@ -54,7 +55,7 @@ def compare_free(t: Tables, runs: list[tuple[int, int]], since: int) -> FreeComp
         handle = t.owner[t.slot[section_nr], first : first + count]
         known = np.maximum(handle, 0)
         state = np.where(handle >= 0, t.records["state"][known], int(State.UNKNOWN))
-        touched = (state == State.OWNED) & (t.records["begin_ts"][known] >= since)
+        touched = (state == State.OWNED) & (held(t, "begin_ts", known) >= since)
         agree += int((state == State.FREE).sum())
         mine = (state == State.OWNED) & ~touched
         for name, mask in (

@@ -2,13 +2,13 @@
 
 import numpy as np
 
+from pagetrail.replay.fold.records.held import held
 from pagetrail.replay.fold.section_jit import apply_split
 from pagetrail.replay.fold.tables import Tables, with_room
 from pagetrail.replay.rules.page_ext import bytes_a_page
 from pagetrail.schemas.details import Boot
 from pagetrail.schemas.linux.releases import KernelRules
 from pagetrail.schemas.owner import How, State
-from pagetrail.schemas.structs import taken
 
 
 def split_own_blocks(t: Tables, boot: Boot | None, rules: KernelRules, seq: int, ts: int) -> Tables:
@@ -46,6 +46,6 @@ def _own_blocks(t: Tables, slot: int, order: int, gfp_mask: int) -> list[int]:
     handles = t.owner[slot].reshape(-1, size)
     whole = (handles == handles[:, :1]).all(axis=1) & (handles[:, 0] >= 0)
     early = (t.kernel[slot].reshape(-1, size) >= 0).all(axis=1)
-    records = taken(t.records, np.maximum(handles[:, 0], 0))
-    fits = (records["state"] == State.OWNED) & (records["order"] == order) & (records["gfp_mask"] == gfp_mask)
+    state, its_order, mask = (held(t, name, handles[:, 0]) for name in ("state", "order", "gfp_mask"))
+    fits = (state == State.OWNED) & (its_order == order) & (mask == gfp_mask)
     return [int(i) * size for i in np.flatnonzero(whole & early & fits)]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pagetrail.replay.facts.clock import EARLY_ERROR_NSEC, OwnerClock, owner_ts
 from pagetrail.replay.fold.options import OPT_EARLY_GFP, OPT_EARLY_ORDER, OPT_EARLY_PID, OPT_EARLY_PID_DEFERRED
+from pagetrail.replay.fold.records.held import held, records_of
 from pagetrail.replay.fold.section_jit import CONFIRM, KERNEL_VIEW, LEAVE, SET
 from pagetrail.replay.fold.tables import Array, Tables
 from pagetrail.schemas.linux.mmzone import MAX_FOLIO_ORDER
@@ -27,7 +28,6 @@ from pagetrail.schemas.owner import (
     Evidence,
     State,
 )
-from pagetrail.schemas.structs import taken
 
 CLASSES: Final = (
     "agree", "early", "early, unseen", "ghost", "isolated", "migrated", "missing", "other owner", "other time", "owner unknown",
@@ -194,11 +194,11 @@ def handles_of(t: Tables, view: Array, pfn: NDArray[np.int64]) -> NDArray[np.int
 
 def _heads(t: Tables, pfn: NDArray[np.int64]) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.bool_]]:
     proven, kernel = handles_of(t, t.owner, pfn), handles_of(t, t.kernel, pfn)
-    return _rows(t, proven), _rows(t, np.where(kernel >= 0, kernel, proven)), kernel >= 0
+    return _rows(t, proven, pfn), _rows(t, np.where(kernel >= 0, kernel, proven), pfn), kernel >= 0
 
 
-def _rows(t: Tables, handle: NDArray[np.int64]) -> NDArray[np.void]:
-    rows = taken(t.records, np.maximum(handle, 0))
+def _rows(t: Tables, handle: NDArray[np.int64], pfn: NDArray[np.int64]) -> NDArray[np.void]:
+    rows = records_of(t, np.maximum(handle, 0), pfn)
     rows[handle < 0] = np.zeros(1, RECORD_DTYPE)
     return rows
 
@@ -233,12 +233,12 @@ def _extra(t: Tables, entries: Entries, since: int, sections: range) -> tuple[ND
         unlisted = handle >= 0
         unlisted[entries.pfn[listed] % pages] = False
         page = np.flatnonzero(unlisted)
-        page = page[(t.records["state"][handle[page]] == State.OWNED) & (t.records["begin_ts"][handle[page]] < since)]
+        page = page[(t.records["state"][handle[page]] == State.OWNED) & (held(t, "begin_ts", handle[page]) < since)]
         pfn = page + section_nr * pages
         order = np.maximum(t.records["order"][handle[page]], 0).astype(np.int64)
         head = (pfn & ((np.int64(1) << order) - 1)) == 0
         found.append(pfn[head])
-        records.append(taken(t.records, handle[page[head]]))
+        records.append(records_of(t, handle[page[head]], pfn[head]))
     if not found:
         return np.zeros(0, np.int64), np.zeros(0, RECORD_DTYPE)
     return np.concatenate(found), np.concatenate(records)

@@ -45,7 +45,7 @@ class Sections:
         tables = with_room(tables, tables.owner.shape[1])
         slot = tables.slot[section_nr]
         base = section_nr * tables.owner.shape[1]
-        close_section(tables, int(slot), base, int(tables.generation[section_nr]), seq, int(How.OFFLINED))
+        close_section(tables, int(slot), base, int(tables.generation[section_nr]), int(How.OFFLINED))
         tables.slot[section_nr] = -1
         return tables
 

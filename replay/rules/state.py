@@ -11,7 +11,6 @@ from pagetrail.replay.facts.doubts_aside import MOST_DOUBTS, DoubtsAside
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.facts.lasting import lasting_after
 from pagetrail.replay.fold.decode import StackTable, TextTable
-from pagetrail.replay.fold.event_jit import mark_used, renumber, settle
 from pagetrail.replay.fold.notice_jit import doubt, doubt_moves, doubt_on, keep_doubt, note, quarantine
 from pagetrail.replay.fold.options import (
     OPT_LOSS,
@@ -21,9 +20,11 @@ from pagetrail.replay.fold.options import (
     OPTIONS,
     write_rules,
 )
+from pagetrail.replay.fold.records.event_jit import begin, mark_used, renumber, settle
+from pagetrail.replay.fold.records.held import held
 from pagetrail.replay.fold.tables import (
-    BRIEF,
     DOUBTS,
+    EVENT_ROWS,
     EVENTS,
     FRESH,
     HOWS,
@@ -34,6 +35,7 @@ from pagetrail.replay.fold.tables import (
     NO_EVENT,
     QUARANTINE,
     RUNS,
+    SETTLED_EVENTS,
     SETTLED_RUNS,
     EventColumns,
     Tables,
@@ -63,8 +65,8 @@ from pagetrail.schemas.linux.releases import KernelRules
 from pagetrail.schemas.owner import ABSENT64, DOUBT_DTYPE, DOUBT_LOST, OPEN_END, Anomaly
 from pagetrail.schemas.store.kept_rows import KeptRows
 
-_EVENTS_AT_ONCE: Final = 1 << 16
-"""Rows of events for which room is made at once: each could be an act, an owner and details of its own, and few are."""
+_MANY_ROWS: Final = 1 << 16
+"""After an event with more rows, hash tables are larger than the next ones need."""
 
 
 class StreamState:
@@ -147,17 +149,20 @@ class StreamState:
         self.doubts_aside.take(self.tables, most_doubts)
         self.tables = with_room(self.tables, pages)
 
+    def complete_begun(self) -> None:
+        """Complete the records that a rare event began so far, so that it need not have many drafts: see ``event_jit.begin``."""
+        if begun := int(self.tables.counts[FRESH]):
+            self.tables = with_event_rows(self.tables, begun)
+            begin(self.tables)
+
     def settle(self, seq: int, ts: int) -> None:
         """Complete what a rare event began and ended: see ``event_jit.settle``. The fold itself settles the frequent ones."""
         counts = self.tables.counts
-        ended = int(counts[RUNS] - counts[SETTLED_RUNS])
-        many = counts[FRESH] + ended > _EVENTS_AT_ONCE
-        while counts[FRESH] > _EVENTS_AT_ONCE:
-            self.tables = with_event_rows(self.tables, _EVENTS_AT_ONCE)
-            settle(self.tables, seq, ts, _EVENTS_AT_ONCE)
-        if counts[FRESH] or ended:
-            self.tables = with_event_rows(self.tables, int(counts[FRESH] + counts[BRIEF]) + min(ended, HOWS))
-            settle(self.tables, seq, ts, int(counts[FRESH]))
+        begun, ended = int(counts[FRESH]), int(counts[RUNS] - counts[SETTLED_RUNS])
+        many = int(counts[EVENT_ROWS] - counts[SETTLED_EVENTS]) + begun + ended > _MANY_ROWS
+        if begun or ended:
+            self.tables = with_event_rows(self.tables, begun + min(ended, HOWS))
+            settle(self.tables, seq, ts)
         if many:
             self.tables = without_hash_tables(self.tables)
 
@@ -165,7 +170,7 @@ class StreamState:
         """Give what ended, and the events, to the segment that ended; the open spans' events are carried over."""
         used = {name: np.zeros(rows, np.int8) for name, rows in rows_of_events(self.tables).items()}
         mark_used(self.tables, *used.values())
-        renumber(self.tables, numbers(used["events"]))
+        renumber(self.tables, *(numbers(used[name]) for name in ("events", "owners", "details")))
         self.tables = without_runs(self.tables)
         for name in EventColumns._fields:  # one by one: each old array leaves memory before the next one is copied
             self.tables = with_lasting_column(self.tables, name, used)
@@ -181,7 +186,7 @@ class StreamState:
     def _carry_over_facts(self) -> None:
         """Leave of facts and doubts what the next segment needs."""
         t = self.tables
-        evidence = t.records["evidence_ts"][t.records["pages"] > 0]
+        evidence = held(t, "evidence_ts", np.flatnonzero(t.records["pages"] > 0))
         self.lasting = lasting_after(
             self.lasting, t.doubts[: t.counts[DOUBTS]], self.doubts_aside, skew=self.facts.clock_skew(),
             dumps=self.facts.whole_dumps(), oldest=int(evidence.min(initial=OPEN_END)),

@@ -13,6 +13,7 @@ from pagetrail.replay.facts.doubts_aside import DoubtsAside
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.fold.decode import StackTable
 from pagetrail.replay.fold.options import STATE_OPTIONS
+from pagetrail.replay.fold.records.held import lasting_doubts
 from pagetrail.replay.fold.tables import (
     ACTS,
     DETAILS,
@@ -23,7 +24,6 @@ from pagetrail.replay.fold.tables import (
     RUNS,
     EventColumns,
     RunColumns,
-    lasting_doubts,
     open_runs,
     remembered_moves,
 )

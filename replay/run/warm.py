@@ -32,7 +32,7 @@ def compile_jit_functions() -> None:
     keep_doubt(tables, 0, 0, 0)
     doubt_moves(tables, 0, 0, 0, 0, 0)
     tables = tables._replace(owner=np.full((1, 1), -1, np.int32), kernel=np.full((1, 1), -1, np.int32))
-    close_section(tables, 0, 0, 0, 0, 0)
+    close_section(tables, 0, 0, 0, 0)
     apply_split(tables, 0, 0, 0, 0, 0, 0, 0, 0)
     stamp_range(tables, options, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     place_runs(tables, none, none, np.zeros(0, np.int8), np.zeros(0, np.int32))

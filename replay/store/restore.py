@@ -15,6 +15,7 @@ from pagetrail.replay.facts.facts import from_plain, is_of_an_open_call
 from pagetrail.replay.fold.decode import TextTable
 from pagetrail.replay.fold.notice_jit import keep_doubt
 from pagetrail.replay.fold.options import STATE_OPTIONS, write_rules
+from pagetrail.replay.fold.records.held import hold
 from pagetrail.replay.fold.section_jit import place_runs
 from pagetrail.replay.fold.tables import (
     DOUBTS,
@@ -41,7 +42,7 @@ from pagetrail.replay.rules.state import StreamState
 from pagetrail.replay.store.content import Link
 from pagetrail.replay.store.open_records import SELECT_VALUES, open_records
 from pagetrail.replay.store.packed.columns import Columns, arrays_of
-from pagetrail.replay.store.packed.unpack import FileRows, unpacked
+from pagetrail.replay.store.packed.unpack import FileRows
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import columns, give_back, meta, opened
 from pagetrail.replay.store.state_digest import EndedSums
@@ -62,7 +63,6 @@ from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.kept_rows import KeptRows
 from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.store.tables import LARGE_SPANS, ROW_GROUP_SIZE
-from pagetrail.schemas.structs import whole
 
 _LOOKS: Final = 5
 """How often the last file is looked up again when a tip is replaced during the lookup."""
@@ -141,7 +141,7 @@ def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:
         _restore_texts(state, db)
         kinds = FileRows(db)
         _restore_events(state, db, kinds, tip=file.tip)
-        _restore_live(state, db, kinds, saved)
+        _restore_live(state, db, saved)
         _restore_lasting(state, db, tip=file.tip)
         if file.tip:
             _restore_noted(state, db)
@@ -174,7 +174,7 @@ def _restore_texts(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
         state.stacks.add(*row)
 
 
-def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, kinds: FileRows, saved: dict[str, Any]) -> None:
+def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, saved: dict[str, Any]) -> None:
     for section in state.facts.sections:
         if section.end_seq == OPEN_END:
             state.tables = place(state.tables, section.section_nr, section.generation)
@@ -189,7 +189,10 @@ def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, kinds: File
     t = with_records(t, size + _SPARE_RECORDS)
     t.counts[SPARE], t.counts[LIVE] = t.records.shape[0] - size, size
     t.spare[: t.counts[SPARE]] = np.arange(t.records.shape[0] - 1, size - 1, -1, dtype=np.int32)
-    _restore_spans(t, db, kinds, found)
+    for start in range(0, size, _ROWS_AT_ONCE):
+        stop = min(start + _ROWS_AT_ONCE, size)
+        hold(t, np.arange(start, stop), found[start:stop])
+    _restore_spans(t, db, found)
     counts = saved["counts"]
     for index in (EVENTS, LAST_TS, LAST_SEQ):
         t.counts[index] = counts[index]
@@ -203,17 +206,13 @@ def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, kinds: File
     state.tables = t
 
 
-def _restore_spans(t: Tables, db: duckdb.DuckDBPyConnection, kinds: FileRows, found: NDArray[np.int32]) -> None:
+def _restore_spans(t: Tables, db: duckdb.DuckDBPyConnection, found: NDArray[np.int32]) -> None:
     """Restore the open spans, some at a time; *found* are the numbers of the events that began them, one a record."""
     for start in range(0, _count(db, "open_runs"), _ROWS_AT_ONCE):
         index = arrays_of(_rows_from(db, "open_runs", start))
-        index["end_event"] = np.full(index["pfn"].size, -1, np.int32)
-        runs, records = unpacked(db, kinds, index)
         handles = np.searchsorted(found, index["begin_event"]).astype(np.int32)
-        before = t.records["pages"][handles]
-        whole(t.records)[handles] = whole(records)
-        t.records["pages"][handles], t.records["event"][handles] = before, index["begin_event"]
-        pfn, nr_pages, kernel_view = (np.ascontiguousarray(runs[name]) for name in ("pfn", "nr_pages", "kernel_view"))
+        kinds = (("pfn", np.int64), ("nr_pages", np.int64), ("kernel_view", np.int8))
+        pfn, nr_pages, kernel_view = (np.require(index[name], kind, ["C", "W"]) for name, kind in kinds)
         place_runs(t, pfn, nr_pages, kernel_view, handles)
 
 

@@ -10,6 +10,7 @@ from pagetrail.producers.log.framing import single
 from pagetrail.queries.core.certainty import judge
 from pagetrail.queries.core.judgement import ATTRIBUTES
 from pagetrail.queries.core.row_columns import unknown_records
+from pagetrail.replay.fold.records.held import records_of
 from pagetrail.replay.fold.tables import DOUBTS
 from pagetrail.replay.rules.clients.client import UNKNOWN
 from pagetrail.replay.rules.engine import StreamEngine
@@ -100,7 +101,8 @@ def flags_said(engine: StreamEngine, config: ModelConfig) -> dict[str, NDArray[n
 
 def _records(engine: StreamEngine, handles: NDArray[np.int64]) -> NDArray[np.void]:
     records = unknown_records(handles.size)
-    records[handles >= 0] = engine.state.tables.records[handles[handles >= 0]]
+    known = np.flatnonzero(handles >= 0)
+    records[known] = records_of(engine.state.tables, handles[known], known)
     return records
 
 

@@ -12,10 +12,8 @@ from pagetrail.schemas.structs import taken
 
 _TEXTS: Final = ("comm", "free_comm")
 _STACKS: Final = ("stack", "free_stack")
-_SPAN: Final = tuple(n for n in (RECORD_DTYPE.names or ()) if n not in ("pages", "event")) + tuple(
-    n for n in (RUN_DTYPE.names or ()) if n not in ("pfn", "nr_pages")
-)
-"""The fields of a span that are hashed for each of its pages: without those that only the fold needs."""
+_SPAN: Final = (RECORD_DTYPE.names or ()) + tuple(n for n in (RUN_DTYPE.names or ()) if n not in ("pfn", "nr_pages"))
+"""The fields of a span that are hashed for each of its pages."""
 
 
 def spans_sum(runs: NDArray[np.void], records: NDArray[np.void], comms: Sequence[str], stack_ids: Sequence[int]) -> int:

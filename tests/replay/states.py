@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.replay.facts.carried import collected
 from pagetrail.replay.facts.facts import Facts, plain
+from pagetrail.replay.fold.records.held import lasting_doubts, records_of
 from pagetrail.replay.fold.tables import (
     DOUBTS,
     EVENTS,
@@ -23,7 +24,6 @@ from pagetrail.replay.fold.tables import (
     RUNS,
     SPARE,
     Tables,
-    lasting_doubts,
     live_pieces,
     remembered_moves,
 )
@@ -52,7 +52,7 @@ from pagetrail.schemas.owner import (
 )
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.names import fold_name, stream_name
-from pagetrail.schemas.structs import concatenated, taken
+from pagetrail.schemas.structs import concatenated
 from tests.oracles.fold.oracle import Reference
 from tests.oracles.fold.values import FIELDS, Flag, Owner, Span
 
@@ -84,7 +84,7 @@ def live_rows(tables: Tables) -> tuple[NDArray[np.void], NDArray[np.void], NDArr
     pieces = list(live_pieces(tables))
     runs = concatenated([np.zeros(0, RUN_DTYPE), *(piece.runs() for piece in pieces)])
     handles = np.concatenate([np.zeros(0, np.int64), *(piece.handles for piece in pieces)])
-    return runs, taken(tables.records, handles), handles
+    return runs, records_of(tables, handles, runs["pfn"]), handles
 
 
 def live_state(engine: StreamEngine) -> State:

@@ -15,7 +15,8 @@ import pytest
 from pagetrail.producers.formats import interning_jit
 from pagetrail.producers.formats.page_owner import page_owner_jit, record_lines_jit, scan_jit
 from pagetrail.producers.formats.text import ftrace_jit, perf_jit, text_jit
-from pagetrail.replay.fold import fold_jit, record_jit
+from pagetrail.replay.fold import fold_jit
+from pagetrail.replay.fold.records import record_jit
 from pagetrail.schemas.jit import inlined_digest
 from tests.conftest import REPOSITORY
 from tests.schemas.jit_programs import Programs, started
@@ -182,7 +183,7 @@ def test_an_inner_function_is_called_by_compiled_functions_alone() -> None:
         if isinstance(node, ast.FunctionDef)
         and any(isinstance(one, ast.Name) and one.id == "inner" for one in node.decorator_list)
     }
-    assert "pagetrail.replay.fold.record_jit.close" in inners
+    assert "pagetrail.replay.fold.records.record_jit.close" in inners
     through = []
     for file in python_files(*ROOMS, "pagetrail", "tests", "benchmarks"):
         if file.name.endswith("_jit.py") and file.parent.name != "schemas":

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.replay.fold.decode import StackTable, TextTable
+from pagetrail.replay.fold.records.held import held
 from pagetrail.replay.fold.tables import Tables
 from pagetrail.replay.rules.dumped.attribution import ATTRIBUTED_BY, head_of, is_of_the_same_allocation
 from pagetrail.replay.rules.dumped.said import Said, SaidRows, distinct_rows, interned, kept, latest, no_values
@@ -55,16 +56,16 @@ def said_by(dump: Dump, pages: PageSet, known: Known, own: TextTable) -> Said:
     for name in ("cgroup", "page_flag_names"):
         values[name] = _own(dump.batch, name, rows, own)
     handle = _record_of(known.tables, pfn)
-    records, none = known.tables.records, handle < 0
+    t, none = known.tables, handle < 0
     tgid = dump.batch.column("tgid")[rows]
-    values["tgid"] = np.where(none | (records["tgid"][handle] != tgid), tgid, absent("tgid"))
+    values["tgid"] = np.where(none | (held(t, "tgid", handle) != tgid), tgid, absent("tgid"))
     for name, table, same in (("comm", known.comms, known.comms.texts), ("stack", known.stacks, known.stacks.raw)):
         texts, column = dump.batch.texts.get(name, ()), dump.batch.column(name)[rows]
-        there = ~none & (records[name][handle] == interned(table, texts, column))
+        there = ~none & (held(t, name, handle) == interned(table, texts, column))
         there &= _is_the_form(texts, column, table, same)
         values[name] = interned(own, texts, np.where(there, -1, column))
     distinct, index = distinct_rows(values)
-    return Said(SaidRows(pfn, index), distinct, _stamps(dump, rows, handle, known.tables), own)
+    return Said(SaidRows(pfn, index), distinct, _stamps(dump, rows, handle, t), own)
 
 
 def without_ended(said: Said, tables: Tables) -> Said:
@@ -83,7 +84,7 @@ def _lasts(said: Said, some: slice, tables: Tables) -> NDArray[np.bool_]:
     for view in (tables.owner, tables.kernel):
         handle = handles_of(tables, view, pfn)
         there = np.flatnonzero(handle >= 0)
-        records = {name: tables.records[name][handle[there]] for name in (*ATTRIBUTED_BY, "order")}
+        records = {name: held(tables, name, handle[there]) for name in (*ATTRIBUTED_BY, "order")}
         same = is_of_the_same_allocation(records, seq[there], since[there])
         lasting[there] |= same & (head_of(pfn[there], records["order"]) == pfn[there])
     return lasting
@@ -122,7 +123,7 @@ def _stamps(dump: Dump, rows: NDArray[np.int64], handle: NDArray[np.int64], t: T
     """Return the times of those *rows* whose record has others."""
     names = ("ts_nsec", "free_ts_nsec")
     own = {name: dump.batch.column(name)[rows] for name in names}
-    other = (handle < 0) | np.any([t.records[name][handle] != own[name] for name in names], axis=0)
+    other = (handle < 0) | np.any([held(t, name, handle) != own[name] for name in names], axis=0)
     said = np.flatnonzero(other & ((own["ts_nsec"] != ABSENT64) | (own["free_ts_nsec"] != ABSENT64)))
     stamps = np.zeros(said.size, STAMP_DTYPE)
     stamps["pfn"], stamps["seq"] = dump.batch.column("pfn")[rows[said]], dump.seq

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pagetrail.replay.fold.event_jit import settle
+from pagetrail.replay.fold.records.event_jit import settle
 from pagetrail.replay.fold.tables import EVENT_ROWS, RUNS, new_tables, with_event_rows, with_room
 from pagetrail.schemas.owner import How
 
@@ -16,7 +16,7 @@ def test_spans_that_one_event_ends_share_a_row_however_many_there_are() -> None:
     t.runs["end_event"][:ENDS:2] = _stands_for(How.CORRECTED)
     t.runs["end_event"][1:ENDS:2] = _stands_for(How.UNLISTED)
     t.counts[RUNS] = ENDS
-    settle(t, 7, 9, 0)
+    settle(t, 7, 9)
     assert t.counts[EVENT_ROWS] == 2
     assert t.events.seq[:2].tolist() == [7, 7]
     assert t.events.ts[:2].tolist() == [9, 9]

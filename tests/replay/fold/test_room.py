@@ -18,6 +18,7 @@ from pagetrail.replay.fold.options import (
 )
 from pagetrail.replay.fold.tables import (
     DOUBTS,
+    HELD_DTYPE,
     LIVE,
     MOVES,
     QUARANTINE,
@@ -25,13 +26,14 @@ from pagetrail.replay.fold.tables import (
     SPARE,
     Tables,
     new_tables,
+    with_events,
     with_room,
 )
 from pagetrail.replay.fold.tables import (
     no_events as no_event_rows,
 )
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.owner import ABSENT64, OPEN_END, RECORD_DTYPE, State
+from pagetrail.schemas.owner import ABSENT64, ACT_FIELDS, DETAIL_FIELDS, OPEN_END, OWNER_FIELDS, State
 
 PAGES, SECTIONS, ORDERS = 64, 2, 7
 NOBODYS = 0
@@ -73,21 +75,36 @@ class Layout:
     def tables(self) -> Tables:
         """Return the state as the fold has it: every record counts its pages."""
         tables = new_tables(PAGES)
-        records = np.zeros(len(self.records), RECORD_DTYPE)
+        count = len(self.records)
+        records = np.zeros(count, HELD_DTYPE)
         records["alloc_ts"] = ABSENT64
-        for row, record in zip(records, self.records, strict=True):
+        rows = {
+            fields: np.zeros((count, len(fields)), np.int64) for fields in (ACT_FIELDS, OWNER_FIELDS, DETAIL_FIELDS)
+        }
+        for number, record in enumerate(self.records):
             for name, value in record.items():
-                row[name] = value
+                if name in (HELD_DTYPE.names or ()):
+                    records[number][name] = value
+                for fields, of in rows.items():
+                    if name in fields:
+                        of[number, fields.index(name)] = value
+        events = no_event_rows(count)
+        for column in (records["event"], records["owner"], records["detail"], events.act, events.owner, events.detail):
+            column[:] = np.arange(count)
         used = np.concatenate([self.owner.ravel(), self.kernel.ravel()])
         records["pages"] = np.bincount(used[used >= 0], minlength=records.size)
         tables.counts[SPARE], tables.counts[LIVE] = 0, int((records["pages"] > 0).sum())
         tables.counts[MOVES] = self.random.choice((0, 3, 4, 9))
         records["pages"][NOBODYS] = UNTOUCHED
+        tables = with_events(
+            tables, runs=tables.runs[:0], events=events, acts=rows[ACT_FIELDS], owners=rows[OWNER_FIELDS],
+            details=rows[DETAIL_FIELDS],
+        )  # fmt: skip
         moves = [(90, self.random.randrange(3), *self._pages(), 0, 1, 0) for _ in range(4)]
         return tables._replace(
             owner=self.owner, kernel=self.kernel, slot=np.arange(SECTIONS, dtype=np.int32),
-            generation=np.ones(SECTIONS, np.int32), records=records, spare=np.zeros(0, np.int32), runs=tables.runs[:0],
-            fresh=tables.fresh[:0], brief=tables.brief[:0], events=no_event_rows(0), doubts=tables.doubts[:0],
+            generation=np.ones(SECTIONS, np.int32), records=records, spare=np.zeros(0, np.int32), fresh=tables.fresh[:0],
+            drafts=tables.drafts[:0], doubts=tables.doubts[:0],
             quarantine=tables.quarantine[:0], moves=np.array(moves, np.int64),
         )  # fmt: skip
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from pagetrail.replay.fold.tables import (
     ACTS,
-    BRIEF,
+    BEGUN_RUNS,
     DETAILS,
     EVENT_ROWS,
     FRESH,
@@ -23,11 +23,11 @@ from pagetrail.replay.fold.unique_rows_jit import row_of
 from pagetrail.schemas.jit import inner, jit
 from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64, How
 
-_ENDED_BY: Final = -2
-"""``end_event`` of a run, less ``end_how``, until its event is complete."""
+DRAFT: Final = -2
+"""``event`` of a record, and ``begin_event`` of a run, less the row of its draft, until its event is complete."""
 
-_BRIEF: Final = -2
-"""``begin_event`` of a run, less the row of ``brief``, until its event is complete, if the same event ended it."""
+ENDED_BY: Final = -2
+"""``end_event`` of a run, less ``end_how``, until its event is complete."""
 
 _HOW: Final = 2  # the column of acts
 _H_ALLOC, _H_FREE, _H_DRAIN = int(How.ALLOC), int(How.FREE), int(How.DRAIN)
@@ -50,7 +50,13 @@ def _wide32(value):
 
 
 @inner
-def _act_of(t, r):
+def narrow32(value):
+    """Return what stands for a number of acts, owners or details in 32 bits."""
+    return np.int32(ABSENT32) if value == ABSENT64 else np.int32(value)
+
+
+@inner
+def _act_of(t, r, d):
     key = t.key
     key[0] = r["state"]
     key[1] = r["evidence"]
@@ -58,45 +64,47 @@ def _act_of(t, r):
     key[3] = _wide16(r["cpu"])
     key[4] = _wide8(r["order"])
     key[5] = r["unordered"]
-    key[6] = _wide32(r["free_pid"])
-    key[7] = _wide32(r["free_tgid"])
-    key[8] = r["free_comm"]
-    key[9] = r["free_stack"]
+    key[6] = _wide32(d["free_pid"])
+    key[7] = _wide32(d["free_tgid"])
+    key[8] = d["free_comm"]
+    key[9] = d["free_stack"]
     return row_of(t.acts, t.act_table, key, t.acts.shape[1], t.counts, ACTS)
 
 
 @inner
-def _owner_of(t, r):
+def _owner_of(t, r, d):
+    if r["owner"] >= 0:
+        return r["owner"]
     key = t.key
-    key[0] = _wide32(r["pid"])
-    key[1] = _wide32(r["tgid"])
-    key[2] = r["comm"]
-    key[3] = r["gfp_mask"]
-    key[4] = _wide8(r["migratetype"])
-    key[5] = r["stack"]
+    key[0] = _wide32(d["pid"])
+    key[1] = _wide32(d["tgid"])
+    key[2] = d["comm"]
+    key[3] = d["gfp_mask"]
+    key[4] = _wide8(d["migratetype"])
+    key[5] = d["stack"]
     key[6] = _wide8(r["migrate_reason"])
     return row_of(t.owners, t.owner_table, key, t.owners.shape[1], t.counts, OWNERS)
 
 
 @inner
-def _detail_of(t, r):
+def _detail_of(t, r, d):
     """Return the row of what an event has beside the rest; -1: nothing.
 
     The first page of a block that was allocated or freed follows from any of its pages, and its order: the fold takes no other.
     """
     how = r["how"]
     whole = how in (_H_ALLOC, _H_FREE, _H_DRAIN, _H_REFILL, _H_ISOLATE)
-    follows = whole and r["order"] >= 0 and r["block_pfn"] & ((np.int64(1) << r["order"]) - 1) == 0
-    same_time = r["evidence_ts"] == r["begin_ts"]
-    none = r["ts_nsec"] == ABSENT64 and r["free_ts_nsec"] == ABSENT64 and r["src_pfn"] == ABSENT64
+    follows = whole and r["order"] >= 0 and d["block_pfn"] & ((np.int64(1) << r["order"]) - 1) == 0
+    same_time = d["evidence_ts"] == d["begin_ts"]
+    none = d["ts_nsec"] == ABSENT64 and d["free_ts_nsec"] == ABSENT64 and d["src_pfn"] == ABSENT64
     if follows and same_time and none:
         return np.int32(-1)
     key = t.key
-    key[0] = ABSENT64 if follows else r["block_pfn"]
-    key[1] = ABSENT64 if same_time else r["evidence_ts"]
-    key[2] = r["ts_nsec"]
-    key[3] = r["free_ts_nsec"]
-    key[4] = r["src_pfn"]
+    key[0] = ABSENT64 if follows else d["block_pfn"]
+    key[1] = ABSENT64 if same_time else d["evidence_ts"]
+    key[2] = d["ts_nsec"]
+    key[3] = d["free_ts_nsec"]
+    key[4] = d["src_pfn"]
     return row_of(t.details, t.detail_table, key, t.details.shape[1], t.counts, DETAILS)
 
 
@@ -130,59 +138,46 @@ def _add_event(t, seq, ts, age, act, owner, detail):
 
 
 @inner
-def _begun_by(t, r):
-    """Add the event that began a record; return its number."""
-    act, owner, detail = _act_of(t, r), _owner_of(t, r), _detail_of(t, r)
-    age = ABSENT64 if r["alloc_ts"] == ABSENT64 else r["begin_ts"] - r["alloc_ts"]
-    return _add_event(t, r["begin_seq"], r["begin_ts"], age, act, owner, detail)
+def _begun_by(t, r, d):
+    """Add the event that began a record, which is *r* with its draft *d*, or all in its draft; return its number."""
+    act, owner, detail = _act_of(t, r, d), _owner_of(t, r, d), _detail_of(t, r, d)
+    age = ABSENT64 if r["alloc_ts"] == ABSENT64 else d["begin_ts"] - r["alloc_ts"]
+    return _add_event(t, d["begin_seq"], d["begin_ts"], age, act, owner, detail)
 
 
 @inner
-def began(t, handle, seq):
-    """Return the event that began a record, or what stands for it until it is complete: see ``settle``."""
-    if t.records[handle]["begin_seq"] != seq:
-        return t.records[handle]["event"]
-    row = t.counts[BRIEF]
-    t.brief[row] = t.records[handle]
-    t.counts[BRIEF] = row + 1
-    return np.int32(_BRIEF - row)
+def _begin(t):
+    """See ``begin``."""
+    for i in range(t.counts[FRESH]):
+        r = t.records[t.fresh[i]]
+        if r["event"] == DRAFT - i and r["pages"] > 0:  # otherwise it was given back
+            event = _begun_by(t, r, t.drafts[i])
+            t.drafts[i]["event"] = event
+            r["event"] = event
+            r["owner"] = t.events.owner[event]
+            r["detail"] = t.events.detail[event]
+    for i in range(t.counts[BEGUN_RUNS], t.counts[RUNS]):
+        begun = t.runs[i]["begin_event"]
+        if begun <= DRAFT:
+            d = t.drafts[DRAFT - begun]
+            if d["event"] < 0:
+                d["event"] = _begun_by(t, d, d)
+            t.runs[i]["begin_event"] = d["event"]
+    t.counts[FRESH] = 0
+    t.counts[BEGUN_RUNS] = t.counts[RUNS]
 
 
 @inner
-def ended_by(how):
-    """Return what stands for an event that ends spans, until it is complete: see ``settle``."""
-    return np.int32(_ENDED_BY - how)
-
-
-@inner
-def settled(t, seq, ts, most):
+def settled(t, seq, ts):
     """See ``settle``."""
-    lasting = t.counts[FRESH]
-    begun = min(lasting, most)
-    for i in range(begun + (t.counts[BRIEF] if begun == lasting else 0)):
-        handle = t.fresh[i] if i < begun else np.int32(-1)
-        if handle >= 0 and (t.records[handle]["pages"] == 0 or t.records[handle]["begin_seq"] != seq):
-            continue  # it was given back
-        event = _begun_by(t, t.records[handle] if handle >= 0 else t.brief[i - begun])
-        if handle >= 0:
-            t.records[handle]["event"] = event
-        else:
-            t.brief[i - begun]["event"] = event
-    t.counts[FRESH] = lasting - begun
-    if begun < lasting:
-        for i in range(begun, lasting):
-            t.fresh[i - begun] = t.fresh[i]
-        return
-    t.counts[BRIEF] = 0
+    _begin(t)
     first = t.counts[SETTLED_EVENTS]
     for event in range(first, t.counts[EVENT_ROWS]):
         how = t.acts[t.events.act[event], _HOW]
         if t.by_how[how] < 0:
             t.by_how[how] = event
     for i in range(t.counts[SETTLED_RUNS], t.counts[RUNS]):
-        if t.runs[i]["begin_event"] < 0:
-            t.runs[i]["begin_event"] = t.brief[_BRIEF - t.runs[i]["begin_event"]]["event"]
-        how = np.int64(_ENDED_BY) - t.runs[i]["end_event"]
+        how = np.int64(ENDED_BY) - t.runs[i]["end_event"]
         if t.by_how[how] < 0:
             t.by_how[how] = _add_event(t, seq, ts, ABSENT64, _ending_act(t, how), np.int32(-1), np.int32(-1))
         t.runs[i]["end_event"] = t.by_how[how]
@@ -193,13 +188,19 @@ def settled(t, seq, ts, most):
 
 
 @jit
-def settle(t, seq, ts, most):
+def begin(t):
+    """Give the records that the present event began so far the numbers of its rows: they are complete, and need no drafts."""
+    _begin(t)
+
+
+@jit
+def settle(t, seq, ts):
     """Give the records that an event began, and the runs that it ended, the numbers of its rows.
 
     Rules change a record until the event is over, so it has no row before. A span ends with an event that began others in the same
-    way, or, if there is none, with a row of its own. If there are more than *most* records, only so many are dealt with.
+    way, or, if there is none, with a row of its own.
     """
-    settled(t, seq, ts, most)
+    settled(t, seq, ts)
 
 
 @jit
@@ -207,19 +208,21 @@ def mark_used(t, events, acts, owners, details):
     """Mark, in arrays (e,), (a,), (o,) and (d,) of int8 that are zero, the events of open records, and what these refer to."""
     e = t.events
     for handle in range(t.records.shape[0]):
-        if t.records[handle]["pages"] > 0:
-            event = t.records[handle]["event"]
-            events[event] = 1
-            acts[e.act[event]] = 1
-            if e.owner[event] >= 0:
-                owners[e.owner[event]] = 1
-            if e.detail[event] >= 0:
-                details[e.detail[event]] = 1
+        r = t.records[handle]
+        if r["pages"] > 0:
+            events[r["event"]] = 1
+            acts[e.act[r["event"]]] = 1
+            owners[r["owner"]] = 1
+            if r["detail"] >= 0:
+                details[r["detail"]] = 1
 
 
 @jit
-def renumber(t, number):
-    """Give open records the numbers that their events have now: *number* (by the old ones,) int32."""
+def renumber(t, events, owners, details):
+    """Give open records the numbers that rows of events, owners and details have now, int32, by the old ones."""
     for handle in range(t.records.shape[0]):
-        if t.records[handle]["pages"] > 0:
-            t.records[handle]["event"] = number[t.records[handle]["event"]]
+        r = t.records[handle]
+        if r["pages"] > 0:
+            r["event"] = events[r["event"]]
+            r["owner"] = owners[r["owner"]]
+            r["detail"] = details[r["detail"]]

@@ -1,0 +1,1 @@
+"""Records of open spans, and the events that began them."""
