@@ -56,9 +56,12 @@ def fold(t, o, e, base_seq, start, room_pages):
     ``room_pages`` (1,) receives the number of pages to make room for, or the section_nr that is missing.
     """
     pages = t.owner.shape[1]
+    shift = 0
+    while np.int64(1) << shift < pages:
+        shift += 1
     n = e.kind.size
     for i in range(start, n):
-        look_ahead(t, e, i)
+        look_ahead(t, e, i, shift)
         ts = e.ts[i]
         rises = ts > t.counts[LAST_TS] and t.counts[LAST_TS] != NO_EVENT
         if rises and is_full(t, o):
@@ -82,12 +85,12 @@ def fold(t, o, e, base_seq, start, room_pages):
             bad = impossible(e.src_pfn[i], order, nr, pages, o[OPT_MAX_PFN])
         need = np.int64(1)
         if bad == 0:
-            section_nr = pfn // pages
+            section_nr = pfn >> shift
             if section_nr >= t.slot.size or t.slot[section_nr] < 0:
                 room_pages[0] = section_nr
                 return i, SECTION
             if kind == _MIGRATE:
-                src_section = e.src_pfn[i] // pages
+                src_section = e.src_pfn[i] >> shift
                 if src_section >= t.slot.size or t.slot[src_section] < 0:
                     room_pages[0] = src_section
                     return i, SECTION
@@ -146,22 +149,22 @@ def fold(t, o, e, base_seq, start, room_pages):
 
 
 @inner
-def look_ahead(t, e, i):
+def look_ahead(t, e, i, shift):
     """Request what the events after row *i* will read: pages that they name have no order, so each read would wait for memory."""
     far, near = i + _FAR, i + _NEAR
-    pages = t.owner.shape[1]
+    within = (np.int64(1) << shift) - 1
     if far < e.kind.size:
         pfn = e.pfn[far]
-        section_nr = pfn // pages
+        section_nr = pfn >> shift
         if 0 <= section_nr < t.slot.size and t.slot[section_nr] >= 0:
             slot = t.slot[section_nr]
-            prefetch(t.owner[slot], pfn - section_nr * pages)
-            prefetch(t.kernel[slot], pfn - section_nr * pages)
+            prefetch(t.owner[slot], pfn & within)
+            prefetch(t.kernel[slot], pfn & within)
     if near < e.kind.size:
         pfn = e.pfn[near]
-        section_nr = pfn // pages
+        section_nr = pfn >> shift
         if 0 <= section_nr < t.slot.size and t.slot[section_nr] >= 0:
-            handle = t.owner[t.slot[section_nr], pfn - section_nr * pages]
+            handle = t.owner[t.slot[section_nr], pfn & within]
             if handle >= 0:
                 prefetch(t.records, handle)
 
@@ -174,13 +177,13 @@ def is_full(t, o):
 
 @inner
 def impossible(pfn, order, nr, pages_per_section, max_pfn):
-    """Return why a block is impossible, or 0."""
+    """Return why a block is impossible, or 0. *pages_per_section* is a power of two."""
     if order < 0 or nr < 1 or nr > pages_per_section:
         return _A_ORDER
     if pfn < 0 or pfn > max_pfn - nr:
         return _A_BEYOND
     if pfn & (nr - 1) and (nr & (nr - 1)) == 0:
         return _A_UNALIGNED
-    if pfn // pages_per_section != (pfn + nr - 1) // pages_per_section:
+    if (pfn ^ (pfn + nr - 1)) >= pages_per_section:
         return _A_UNALIGNED
     return 0
