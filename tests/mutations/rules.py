@@ -65,7 +65,7 @@ MUTATIONS = (
     Mutation(
         name="ghost-forgotten", module=BLOCK,
         rule="a drained page is not allocated; its page_ext is not touched, so a ghost keeps its stamp in the kernel's view",
-        old="                if is_early_stamp(o, t.records[handle]):\n", new="                if False:\n",
+        old="                if is_early_stamp(t, o, handle):\n", new="                if False:\n",
     ),
     Mutation(
         name="refill-says-nothing", module=FOLD,
@@ -101,7 +101,7 @@ MUTATIONS = (
     Mutation(
         name="migration-copies-nothing", module=MIGRATE,
         rule="migration copies the old owner, with its time, to the new head; up to 6.1 the tails keep the migrator's",
-        old="        t.records[target] = t.records[source]\n    else:\n", new="        blank(t, target)\n    else:\n",
+        old="        copy_record(t, target, source, src_pfn)\n    else:\n", new="        blank(t, target)\n    else:\n",
     ),
     Mutation(
         name="migration-copies-tails", module=MIGRATE,
@@ -156,19 +156,19 @@ MUTATIONS = (
     Mutation(
         name="alloc-over-owned-unnoticed", module=END,
         rule="an allocation over owned pages implies a lost free, and casts doubt back to their last evidence",
-        old='                doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_OVER_OWNED)\n',
+        old='                doubt(t, base + i, length, evidence_ts_of(t, handle), ts, seq, _A_OVER_OWNED)\n',
         new="                pass\n",
     ),
     Mutation(
         name="free-of-free-unnoticed", module=BLOCK,
         rule="a free, split or migration of free pages implies a lost allocation, and casts doubt back to their last evidence",
-        old='            doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_FREE_OF_FREE)\n',
+        old='            doubt(t, base + i, length, evidence_ts_of(t, handle), ts, seq, _A_FREE_OF_FREE)\n',
         new="            pass\n",
     ),
     Mutation(
         name="use-of-free-unnoticed", module=END,
         rule="a free, split or migration of free pages implies a lost allocation, and casts doubt back to their last evidence",
-        old='    doubt(t, base + i, length, t.records[handle]["evidence_ts"], ts, seq, _A_USE)\n', new="    pass\n",
+        old='    doubt(t, base + i, length, evidence_ts_of(t, handle), ts, seq, _A_USE)\n', new="    pass\n",
     ),
     Mutation(
         name="a-reason-is-not-noted", module=MIGRATE,
@@ -180,7 +180,7 @@ MUTATIONS = (
         name="a-reason-is-not-noted-with-the-copy", module=MIGRATE,
         rule="the reason of a migration belongs to the owner of the first page of the new block, from its event on; other pages "
         "that a migration writes have the old block's; a page that is free again stays free",
-        old="            note_reason(t, row, i, reason)\n", new="            pass\n",
+        old="            note_reason(t, row, i, base, reason)\n", new="            pass\n",
     ),
     Mutation(
         name="a-reason-is-every-pages", module=MIGRATE,
@@ -192,7 +192,8 @@ MUTATIONS = (
         name="a-reason-began-with-its-owner", module=MIGRATE,
         rule="the reason of a migration belongs to the owner of the first page of the new block, from its event on; other pages "
         "that a migration writes have the old block's; a page that is free again stays free",
-        old='        if t.records[handle]["begin_seq"] == seq:', new="        if True:",
+        old="        if begin_seq_of(t, handle) == seq:",
+        new='        if True:\n            t.records[handle]["migrate_reason"] = reason\n            continue\n        if False:',
     ),
     Mutation(
         name="a-reason-gives-a-free-page-an-owner", module=MIGRATE,
@@ -210,13 +211,13 @@ MUTATIONS = (
         name="an-earlier-reason-is-the-heads-too", module=MIGRATE,
         rule="the reason of a migration belongs to the owner of the first page of the new block, from its event on; other pages "
         "that a migration writes have the old block's; a page that is free again stays free",
-        old="    note_reason(t, row, i, ABSENT8)\n", new="    pass\n",
+        old="    note_reason(t, row, i, pfn - i, ABSENT8)\n", new="    pass\n",
     ),
     Mutation(
         name="an-earlier-reason-is-the-kernels-heads-too", module=MIGRATE,
         rule="the reason of a migration belongs to the owner of the first page of the new block, from its event on; other pages "
         "that a migration writes have the old block's; a page that is free again stays free",
-        old="        note_reason(t, t.kernel[slot], i, ABSENT8)\n", new="        pass\n",
+        old="        note_reason(t, t.kernel[slot], i, pfn - i, ABSENT8)\n", new="        pass\n",
     ),
     Mutation(
         name="a-reason-copies-too", module=FOLD,
@@ -235,16 +236,15 @@ MUTATIONS = (
     Mutation(
         name="a-split-makes-surer", module=RECORD,
         rule="a split and a migration pass on the evidence with its original time",
-        old='    r["begin_ts"] = ts\n    r["cpu"] = cpu\n    if unordered:\n        r["unordered"] = 1\n    if order > 0:\n',
-        new='    r["begin_ts"] = r["evidence_ts"] = ts\n    r["cpu"] = cpu\n    if unordered:\n        r["unordered"] = 1\n'
-        '    if order > 0:\n',
+        old="    begin_now(t, handle, seq, ts)\n    if order > 0:\n",
+        new='    begin_now(t, handle, seq, ts)\n    draft_of(t, handle)["evidence_ts"] = ts\n    if order > 0:\n',
         tests=(*STORIES, *ORACLE),
     ),
     Mutation(
         name="a-migration-makes-surer", module=MIGRATE,
         rule="a split and a migration pass on the evidence with its original time",
         old='    r["evidence"] = _OBSERVED if proven else _INFERRED\n    r["how"] = _H_MIGRATE\n',
-        new='    r["evidence"] = _OBSERVED if proven else _INFERRED\n    r["evidence_ts"] = ts\n    r["how"] = _H_MIGRATE\n',
+        new='    r["evidence"] = _OBSERVED if proven else _INFERRED\n    d["evidence_ts"] = ts\n    r["how"] = _H_MIGRATE\n',
         tests=(*STORIES, *ORACLE),
     ),
     Mutation(

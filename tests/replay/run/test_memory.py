@@ -65,7 +65,7 @@ def test_segments_are_the_same_with_any_memory(tmp_path: Path, most: int) -> Non
 
 def test_a_stream_that_needs_more_than_it_may_is_halted_alone_and_continues_with_more(tmp_path: Path) -> None:
     """GIVEN a host that takes too much memory WHEN it is replayed with others THEN it alone waits for a replay with more."""
-    large, small = frames_of("large", 4_000), frames_of("small", 20)
+    large, small = frames_of("large", 6_000), frames_of("small", 20)
     together = [*large[:5], *small, *large[5:]]
     replayed(trail_of(tmp_path / "usual", together), Memory())
     trail = trail_of(tmp_path / "short", together)
