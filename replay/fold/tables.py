@@ -85,6 +85,11 @@ DRAFT_DTYPE: Final = np.dtype(
 """A record that the present event began: its event has no row yet. What is held of it is here only when its span ended."""
 
 
+def sorted_bytes(size: int) -> int:
+    """Return what so many runs take as columns."""
+    return size * sum(ENDED_RUN_DTYPE[name].itemsize for name in RunColumns._fields)
+
+
 class Tables(NamedTuple):
     """The arrays that the jit functions work on. When one has to grow, the whole tuple is replaced."""
 
@@ -140,6 +145,7 @@ HOWS = 128
 _FIRST_ROWS: Final = 1 << 13
 _FIRST_DRAFTS: Final = 1 << 7
 
+_SMALL_BYTES: Final = 1 << 24
 _MOVED_BYTES: Final = 1 << 22
 """So much of an array is moved at once to a larger one: both are never there as a whole."""
 
@@ -385,7 +391,11 @@ def with_doubted(tables: Tables) -> Tables:
 
 
 def _with_rows(array: Array, used: int, more: int) -> Array:
-    return grown(array, used + more, used)
+    """Return *array* with room for *more* rows than the *used* ones. A small one grows by more, so that it is moved less often."""
+    if array.shape[0] >= used + more:
+        return array
+    times = 4 if array.nbytes <= _SMALL_BYTES else 2
+    return extended(array, max(used + more, times * array.shape[0]), used)
 
 
 def with_records(tables: Tables, unused: int) -> Tables:

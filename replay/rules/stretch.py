@@ -26,6 +26,7 @@ from pagetrail.replay.fold.tables import (
     RunColumns,
     open_runs,
     remembered_moves,
+    sorted_bytes,
 )
 from pagetrail.replay.rules.dumped.said import Said
 from pagetrail.replay.rules.state import StreamState
@@ -123,8 +124,9 @@ class Stretch:
 
     @property
     def nbytes(self) -> int:
-        """Return the bytes of its large arrays: what it takes beside the state when that goes on."""
-        return int(self.runs.nbytes) + sum(int(column.nbytes) for column in (*self.events, *self.open_runs))
+        """Return the bytes of its large arrays: what it takes beside the state when that goes on, and is sorted to be written."""
+        columns = sum(int(column.nbytes) for column in (*self.events, *self.open_runs))
+        return int(self.runs.nbytes) + sorted_bytes(self.runs.size) + columns
 
 
 def stretch_of(state: StreamState, origin: StretchOrigin) -> Stretch:

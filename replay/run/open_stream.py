@@ -13,6 +13,7 @@ from pagetrail.replay.store.content import Content, Link
 from pagetrail.replay.store.packed.sums import spans_sums
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.log.contract import LogRecord
+from pagetrail.schemas.store.memory import forget
 
 RATE_SECONDS = 5.0
 """Shortest time over which a stream's rate is measured."""
@@ -97,6 +98,8 @@ class OpenStream:
 
     def _write(self, stretch: Stretch, sums: tuple[int, int] | None = None) -> None:
         content = Content(stretch, self.link, sums)
+        if not stretch.origin.tip:
+            forget(stretch.runs)  # the file's are sorted; the state has others
         publish.write(self.place, content)
         self.link = content.link
         self.saved_seq, self.written = stretch.origin.last_seq, time.monotonic()

@@ -39,14 +39,14 @@ def pack(stretch: Stretch) -> Packed:
     """Return the spans of a stretch."""
     runs = stretch.runs
     return Packed(
-        ended=_columns(runs, order_of(np.ascontiguousarray(runs["pfn"]))),
+        ended=_columns(runs, order_of(runs["pfn"])),
         open=stretch.open_runs,
         events=stretch.events,
         acts=stretch.acts, owners=stretch.owners, details=stretch.details,
     )  # fmt: skip
 
 
-def _columns(runs: NDArray[np.void], order: NDArray[np.int64]) -> RunColumns:
+def _columns(runs: NDArray[np.void], order: NDArray[np.signedinteger]) -> RunColumns:
     columns = run_columns(runs.size)
     runs_by_page(runs, order, columns)
     return columns

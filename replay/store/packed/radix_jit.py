@@ -1,4 +1,4 @@
-"""Sorting by 64-bit keys in a few passes over them, 11 bits at a time."""
+"""Sorting by whole numbers in a few passes over them, 11 bits at a time."""
 
 from typing import Final
 
@@ -9,6 +9,8 @@ from pagetrail.schemas.jit import READ_AHEAD, jit, prefetch
 
 _BITS: Final = 11
 _BUCKETS: Final = 1 << _BITS
+_NARROW: Final = 1 << 31
+"""Keys with a smaller span, and so many or fewer, are moved in half the memory."""
 
 
 @jit
@@ -49,16 +51,17 @@ def runs_by_page(runs, order, columns):
         columns.kernel_view[i] = run["kernel_view"]
 
 
-def order_of(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+def order_of(keys: NDArray[np.int64]) -> NDArray[np.signedinteger]:
     """Return the indexes that sort (n,) *keys*; equal keys stay in their order."""
-    order = np.arange(keys.size, dtype=np.int64)
     if keys.size < 2:
-        return order
+        return np.arange(keys.size, dtype=np.int32)
     low = int(keys.min())
     span, shift = int(keys.max()) - low, 0
     if span >= 1 << 62:  # differences of such keys do not fit
         return np.argsort(keys, kind="stable")
-    keys = keys - low
+    kind = np.int32 if span < _NARROW and keys.size < _NARROW else np.int64
+    order = np.arange(keys.size, dtype=kind)
+    keys = np.subtract(keys, low, out=np.empty(keys.size, kind), casting="unsafe")
     room = [(np.empty_like(keys), np.empty_like(order)) for _ in range(2 if span >> _BITS else 1)]
     counts = np.zeros(_BUCKETS, np.int64)
     while span >> shift:
