@@ -26,9 +26,10 @@ def held(t: Tables, name: str, handles: NDArray[np.integer]) -> Array:
         return _narrow(t.acts[rows, ACT_FIELDS.index(name)], name)
     if name in OWNER_FIELDS:
         return _narrow(t.owners[_rows(t, "owner", handles), OWNER_FIELDS.index(name)], name)
+    begun = held(t, "begin_ts", handles)
     detail = np.where(t.records["pages"][handles] > 0, t.records["detail"][handles], -1)
     found = np.where(detail >= 0, t.details[np.maximum(detail, 0), DETAIL_FIELDS.index(name)], ABSENT64)
-    return np.where(found == ABSENT64, held(t, "begin_ts", handles), found) if name == "evidence_ts" else found
+    return np.where(found == ABSENT64, begun, found) if name == "evidence_ts" else found
 
 
 def records_of(t: Tables, handles: NDArray[np.integer], pfn: NDArray[np.int64]) -> NDArray[np.void]:
