@@ -1,5 +1,6 @@
 """The tables of runs of one file: those of single pages, and those of all other runs. Nothing here loads the compiler."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import duckdb
@@ -44,26 +45,25 @@ class RunTables:
     """
 
     def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
-        self.sizes: dict[str, int] = {}
-        self.low, self.high, self.most_pages, self.has_views = 0, 0, 1, False
-        self._constant: dict[str, dict[str, np.generic]] = {}
-        lows, highs = [], []
-        for table, size, low, high, *extremes in db.execute(_ABOUT).fetchall():
-            self.sizes[table] = size
-            constant = dict(_SINGLE) if table.endswith("_pages") else self._of_all_rows(extremes) if size else {}
-            self._constant[table] = constant | ({} if table.startswith("ended") else {"end_event": np.int32(-1)})
-            if size:
-                lows.append(low)
-                highs.append(high)
-        if lows:
-            self.low, self.high = min(lows), max(highs)
+        rows = db.execute(_ABOUT).fetchall()
+        self.sizes: dict[str, int] = {table: size for table, size, *_ in rows}
+        there = [row for row in rows if row[1]]
+        self.low, self.high = min((row[2] for row in there), default=0), max((row[3] for row in there), default=0)
+        extremes = [row[4:] for row in there if row[0].endswith("_runs")]
+        ranges = {
+            name: (min(row[2 * i] for row in extremes), max(row[2 * i + 1] for row in extremes))
+            for i, name in enumerate(SINGLE_PAGE)
+            if extremes
+        }
+        self.most_pages, self.has_views = 1, False
+        if ranges:
+            self.most_pages, self.has_views = max(ranges["nr_pages"][1], 1), ranges["kernel_view"][1] == 1
+        self._of_runs = {name: _TYPES[name](least) for name, (least, most) in ranges.items() if least == most}
 
-    def _of_all_rows(self, extremes: list[int]) -> dict[str, np.generic]:
-        """Return the columns in which all runs of a table have one value, from the least and the greatest of each."""
-        ranges = dict(zip(SINGLE_PAGE, zip(extremes[::2], extremes[1::2], strict=True), strict=True))
-        self.most_pages = max(self.most_pages, ranges["nr_pages"][1])
-        self.has_views |= ranges["kernel_view"][1] == 1
-        return {name: _TYPES[name](least) for name, (least, most) in ranges.items() if least == most}
+    def _constant(self, table: str) -> Mapping[str, np.generic]:
+        """Return the columns in which all runs of a table have one value, with that value."""
+        found = _SINGLE if table.endswith("_pages") else self._of_runs
+        return found if table.startswith("ended") else {**found, "end_event": np.int32(-1)}
 
     @property
     def size(self) -> int:
@@ -80,13 +80,13 @@ class RunTables:
 
     def stored(self, table: str, *, without: tuple[str, ...] = ()) -> list[str]:
         """Return the columns of a table that have to be read, of ``RUN_COLUMNS``."""
-        return [name for name in RUN_COLUMNS if name not in self._constant[table] and name not in without]
+        return [name for name in RUN_COLUMNS if name not in self._constant(table) and name not in without]
 
     def whole(self, table: str, found: Columns) -> Columns:
         """Return ``RUN_COLUMNS`` of some rows of a table, of which the stored ones were *found*; -1 ends what is open."""
         size = found["pfn"].size
         return found | {
-            name: np.broadcast_to(value, size) for name, value in self._constant[table].items() if name not in found
+            name: np.broadcast_to(value, size) for name, value in self._constant(table).items() if name not in found
         }
 
 
