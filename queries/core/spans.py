@@ -52,8 +52,7 @@ def span_batches(
     with stream.opened(file) as db:
         texts = Texts.read(db, ("comms", "frames", "stack_ids"))
         while True:
-            where = f"rowid >= {first_row:d} AND rowid < {first_row + _BATCH_ROWS:d}"
-            runs, records = stream.spans(file, where, tables=(table,))
+            runs, records = stream.spans_in_order(file, table, first_row, first_row + _BATCH_ROWS)
             if not runs.size:
                 return
             yield _batch(stream, facts, db, runs, records, texts, doubts)

@@ -24,12 +24,13 @@ from pagetrail.replay.facts.facts import Facts, from_plain
 from pagetrail.replay.facts.known import KnownFacts
 from pagetrail.replay.store import read as stored
 from pagetrail.replay.store.packed.events import At
-from pagetrail.replay.store.packed.unpack import FileRows, owned_runs_of, runs_of, runs_of_page
+from pagetrail.replay.store.packed.unpack import FileRows, owned_runs_of, runs_in_order, runs_of, runs_of_page
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import NotFound
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 from pagetrail.schemas.owner import OPEN_END, RUN_DTYPE
 from pagetrail.schemas.store.names import StoreFile
+from pagetrail.schemas.store.tables import RUN_TABLES
 from pagetrail.schemas.structs import taken
 from pagetrail.schemas.times import as_text, parse_number
 
@@ -321,12 +322,23 @@ class Stream:
         tables: Collection[str] = ("spans", "live"),
         at: Instant | None = None,
     ) -> tuple[NDArray[np.void], NDArray[np.void]]:
-        """Return spans of one of its files, as runs and records: those that ended, then the open ones, each by their place there.
+        """Return spans of one of its files, as runs and records: those that ended, then the open ones, table by table.
 
-        *where* is a condition on the columns of ``ended_runs`` and ``open_runs``; with *at*, only spans that cover that instant.
+        *where* is a condition on ``RUN_COLUMNS`` of ``run_tables``; with *at*, only spans that cover that instant.
         """
         with self.reading(file) as (db, rows):
             return runs_of(db, rows, tables=tables, where=where, at=None if at is None else _point(at))
+
+    def spans_in_order(
+        self, file: StoreFile, view: str, first: int, stop: int
+    ) -> tuple[NDArray[np.void], NDArray[np.void]]:
+        """Return the spans of ``spans`` or ``live`` from the place *first* up to *stop*, in their order there."""
+        with self.reading(file) as (db, rows):
+            return runs_in_order(db, rows, view, first, stop)
+
+    def nr_spans(self, file: StoreFile, view: str) -> int:
+        """Return how many rows ``spans`` or ``live`` has."""
+        return self.about(file).runs.size_of(view)
 
     def holding_page(self, pfn: int) -> str:
         """Return the condition on runs that hold a page: none crosses the border of a section."""
@@ -388,8 +400,7 @@ class Stream:
         """Return ranges of pages, [start, stop), in whole sections, which together are all: few rows cover *at* in each."""
         file = self.files[self.holding(at)]
         with self.reading(file) as (db, of_file):
-            row = db.execute("SELECT (SELECT count(*) FROM ended_runs) + (SELECT count(*) FROM open_runs)").fetchall()
-            if row[0][0] <= ROWS_AT_ONCE:
+            if of_file.runs.size <= ROWS_AT_ONCE:
                 return [(0, PFN_LIMIT)]
             known = of_file.events.until(db, _point(at))
         return self.once("parts", file, known, lambda: self._parts_of(file, known))
@@ -398,8 +409,11 @@ class Stream:
         """Return what ``parts_at`` does, for an instant up to which so many events of a file are *known*."""
         pages = self.facts.pages_per_section
         with self.opened(file) as db:
-            there = f"""SELECT pfn FROM ended_runs WHERE begin_event < {known:d} AND end_event >= {known:d}
-                UNION ALL SELECT pfn FROM open_runs WHERE begin_event < {known:d}"""
+            there = " UNION ALL ".join(
+                f"SELECT pfn FROM {table} WHERE begin_event < {known:d}{f' AND end_event >= {known:d}' if view == 'spans' else ''}"
+                for view, tables in RUN_TABLES.items()
+                for table in tables
+            )
             found = db.execute(f"SELECT pfn // {pages:d}, count(*) FROM ({there}) GROUP BY 1 ORDER BY 1").fetchall()
         borders, rows = [0], 0
         for section_nr, more in found:

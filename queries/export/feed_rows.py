@@ -54,12 +54,7 @@ def _spans(segment: Segment, first_row: int) -> RowsFrom:
     known, before = segment.known, segment.before
     since = known.newest.first_ts if before is None else before.horizon
     doubts = doubts_in(known, [segment.file], "to_ts >= $since", {"since": since}, into=segment.file)
-    return _counted(segment, "ended_runs"), span_batches(known, segment.file, doubts, first_row=first_row)
-
-
-def _counted(segment: Segment, table: str) -> int:
-    with segment.known.opened(segment.file) as db:
-        return int(db.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
+    return known.nr_spans(segment.file, "spans"), span_batches(known, segment.file, doubts, first_row=first_row)
 
 
 def _doubts(segment: Segment, first_row: int) -> RowsFrom:

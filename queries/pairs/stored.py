@@ -16,9 +16,10 @@ from pagetrail.queries.core.runs import overlaps
 from pagetrail.queries.core.said import SAID_DTYPE
 from pagetrail.queries.core.stream import Stream, fetched
 from pagetrail.queries.pairs.holding import holding
-from pagetrail.replay.store.packed.by_page import RUN_COLUMNS, Part
+from pagetrail.replay.store.packed.by_page import Part
 from pagetrail.replay.store.packed.columns import Columns
 from pagetrail.replay.store.packed.events import At
+from pagetrail.replay.store.packed.run_tables import RUN_COLUMNS
 from pagetrail.replay.store.packed.unpack import runs_of_page, unpacked
 from pagetrail.replay.store.read import columns
 from pagetrail.schemas.owner import OPEN_END, RECORD_DTYPE, RUN_DTYPE
@@ -165,15 +166,15 @@ def _views_over(
 
 
 def _parts(stream: Stream, file: StoreFile, pfns: NDArray[np.int64]) -> Iterator[tuple[Part, NDArray[np.int64]]]:
-    """Yield the parts of both tables of runs of *file* that have some pages, each with the indexes of those."""
+    """Yield the parts of the tables of runs of *file* that have some pages, each with the indexes of those."""
     pages = stream.facts.pages_per_section
     with stream.reading(file) as (db, rows):
         numbers = rows.by_page.numbers(pfns, pages)
         order = np.argsort(numbers, kind="stable")
         asked, begins = np.unique(numbers[order], return_index=True)
         parts = rows.by_page.parts(db, asked.tolist(), pages)
-        for both, which in zip(parts, np.split(order, begins[1:]), strict=True):
-            yield from ((part, which) for part in both)
+        for some, which in zip(parts, np.split(order, begins[1:]), strict=True):
+            yield from ((part, which) for part in some if part.size)
 
 
 def _events_until(stream: Stream, file: StoreFile, at: Instants) -> NDArray[np.int64]:

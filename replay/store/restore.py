@@ -26,6 +26,7 @@ from pagetrail.replay.fold.tables import (
     MOVES,
     QUARANTINE,
     SPARE,
+    EventColumns,
     Tables,
     no_events,
     with_doubted,
@@ -42,6 +43,7 @@ from pagetrail.replay.rules.state import StreamState
 from pagetrail.replay.store.content import Link
 from pagetrail.replay.store.open_records import SELECT_VALUES, open_records
 from pagetrail.replay.store.packed.columns import Columns, arrays_of
+from pagetrail.replay.store.packed.run_tables import runs_between
 from pagetrail.replay.store.packed.unpack import FileRows
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import columns, give_back, meta, opened
@@ -62,7 +64,7 @@ from pagetrail.schemas.owner import (
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.kept_rows import KeptRows
 from pagetrail.schemas.store.names import StoreFile
-from pagetrail.schemas.store.tables import LARGE_SPANS, ROW_GROUP_SIZE
+from pagetrail.schemas.store.tables import LARGE_SPANS, ROW_GROUP_SIZE, RUN_TABLES, run_rows
 
 _LOOKS: Final = 5
 """How often the last file is looked up again when a tip is replaced during the lookup."""
@@ -78,6 +80,10 @@ class Resumed:
 
     engine: StreamEngine
     link: Link
+
+
+_OPEN_SINCE: Final = f"""SELECT DISTINCT begin_event FROM ({" UNION ALL ".join(map(run_rows, RUN_TABLES["live"]))})
+    ORDER BY begin_event"""
 
 
 def load(place: StreamPlace, *, host: str, boot_id: str, options: FoldOptions) -> Resumed:
@@ -141,7 +147,7 @@ def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:
         _restore_texts(state, db)
         kinds = FileRows(db)
         _restore_events(state, db, kinds, tip=file.tip)
-        _restore_live(state, db, saved)
+        _restore_live(state, db, kinds, saved)
         _restore_lasting(state, db, tip=file.tip)
         if file.tip:
             _restore_noted(state, db)
@@ -174,7 +180,7 @@ def _restore_texts(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
         state.stacks.add(*row)
 
 
-def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, saved: dict[str, Any]) -> None:
+def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, rows: FileRows, saved: dict[str, Any]) -> None:
     for section in state.facts.sections:
         if section.end_seq == OPEN_END:
             state.tables = place(state.tables, section.section_nr, section.generation)
@@ -184,7 +190,7 @@ def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, saved: dict
         generation=generation,
         slot=np.concatenate([t.slot, np.full(generation.size - t.slot.size, -1, np.int32)]),
     )
-    found = db.sql("SELECT DISTINCT begin_event FROM open_runs ORDER BY begin_event").to_arrow_table()[0].to_numpy()
+    found = db.sql(_OPEN_SINCE).to_arrow_table()[0].to_numpy()
     size = int(found.size)
     t = with_records(t, size + _SPARE_RECORDS)
     t.counts[SPARE], t.counts[LIVE] = t.records.shape[0] - size, size
@@ -192,7 +198,7 @@ def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, saved: dict
     for start in range(0, size, _ROWS_AT_ONCE):
         stop = min(start + _ROWS_AT_ONCE, size)
         hold(t, np.arange(start, stop), found[start:stop])
-    _restore_spans(t, db, found)
+    _restore_spans(t, db, rows, found)
     counts = saved["counts"]
     for index in (EVENTS, LAST_TS, LAST_SEQ):
         t.counts[index] = counts[index]
@@ -206,10 +212,13 @@ def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, saved: dict
     state.tables = t
 
 
-def _restore_spans(t: Tables, db: duckdb.DuckDBPyConnection, found: NDArray[np.int32]) -> None:
+def _restore_spans(t: Tables, db: duckdb.DuckDBPyConnection, rows: FileRows, found: NDArray[np.int32]) -> None:
     """Restore the open spans, some at a time; *found* are the numbers of the events that began them, one a record."""
-    for start in range(0, _count(db, "open_runs"), _ROWS_AT_ONCE):
-        index = arrays_of(_rows_from(db, "open_runs", start))
+    places = (
+        (table, start) for table in RUN_TABLES["live"] for start in range(0, rows.runs.sizes[table], _ROWS_AT_ONCE)
+    )
+    for table, start in places:
+        index = rows.runs.whole(table, arrays_of(_rows_from(db, table, start)))
         handles = np.searchsorted(found, index["begin_event"]).astype(np.int32)
         kinds = (("pfn", np.int64), ("nr_pages", np.int64), ("kernel_view", np.int8))
         pfn, nr_pages, kernel_view = (np.require(index[name], kind, ["C", "W"]) for name, kind in kinds)
@@ -218,22 +227,39 @@ def _restore_spans(t: Tables, db: duckdb.DuckDBPyConnection, found: NDArray[np.i
 
 def _restore_events(state: StreamState, db: duckdb.DuckDBPyConnection, kinds: FileRows, *, tip: bool) -> None:
     """Restore the events of the file; from a tip, also the runs that ended: their segment is not sealed yet."""
-    runs = np.zeros(_count(db, "ended_runs") if tip else 0, ENDED_RUN_DTYPE)
-    _fill(runs, db, "ended_runs", runs.size)
     events = no_events(_count(db, "events"))
     _fill(events._asdict(), db, "events", events.seq.size)
-    names = ", ".join(DETAIL_FIELDS)
-    details = arrays_of(db.sql(f"SELECT {names} FROM details ORDER BY rowid").to_arrow_table())
+    runs = _ended_runs(db, kinds) if tip else np.zeros(0, ENDED_RUN_DTYPE)
     state.tables = with_events(
         state.tables, runs=runs, events=events, acts=_wide(kinds.acts, ACT_FIELDS), owners=_wide(kinds.owners, OWNER_FIELDS),
-        details=np.ascontiguousarray(np.stack([details[name] for name in DETAIL_FIELDS], axis=1)),
+        details=_restore_details(events, db),
     )  # fmt: skip
 
 
-def _fill(
-    rows: NDArray[np.void] | Mapping[str, NDArray[Any]], db: duckdb.DuckDBPyConnection, table: str, size: int
-) -> None:
-    """Fill the columns of *rows* with those of a table, some at a time."""
+def _restore_details(events: EventColumns, db: duckdb.DuckDBPyConnection) -> NDArray[np.int64]:
+    """Return the details, by id, and give the events that have some their ids."""
+    found = arrays_of(db.sql("SELECT * FROM details").to_arrow_table())
+    events.detail[:] = -1
+    events.detail[found["event"]] = found["id"]
+    details = np.zeros((int(found["id"].max(initial=-1)) + 1, len(DETAIL_FIELDS)), np.int64)
+    for i, name in enumerate(DETAIL_FIELDS):
+        details[found["id"], i] = found[name]
+    return details
+
+
+def _ended_runs(db: duckdb.DuckDBPyConnection, kinds: FileRows) -> NDArray[np.void]:
+    """Return the runs that ended, in their order."""
+    size = kinds.runs.size_of("spans")
+    runs = np.zeros(size, ENDED_RUN_DTYPE)
+    for start in range(0, size, _ROWS_AT_ONCE):
+        some = runs_between(db, kinds.runs, "spans", start, start + _ROWS_AT_ONCE)
+        for name, column in some.items():
+            runs[name][start : start + column.size] = column
+    return runs
+
+
+def _fill(rows: Mapping[str, NDArray[Any]], db: duckdb.DuckDBPyConnection, table: str, size: int) -> None:
+    """Fill columns with those of a table, some at a time."""
     for start in range(0, size, _ROWS_AT_ONCE):
         for name, column in arrays_of(_rows_from(db, table, start)).items():
             rows[name][start : start + column.size] = column

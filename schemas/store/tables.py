@@ -12,7 +12,7 @@ from typing import Final
 
 import pyarrow as pa
 
-STORE_FORMAT: Final = 7
+STORE_FORMAT: Final = 8
 """The version of these tables, which is also in the names of the store: a pagetrail reads no other.
 
 3: what dumps said of pages beside their owners.
@@ -20,6 +20,7 @@ STORE_FORMAT: Final = 7
 5: spans are runs of pages and the events that begin and end them; ``spans`` and ``live`` are views.
 6: a file has the facts that were new in it, and of earlier ones those that it may still need; it names its parent.
 7: streams, cuts and locks have folders of their own; two hosts, or boots, never share one.
+8: runs of a single page have tables of their own, without the columns that are the same in nearly all; details name their events.
 """
 
 FOLD_VERSION: Final = 9
@@ -120,12 +121,39 @@ def _of_span(*names: str) -> tuple[tuple[str, str, str], ...]:
     return tuple(_OF_SPAN[name] for name in names)
 
 
+_PAGE: Final = (
+    ("pfn", "BIGINT", "page frame number"),
+    ("begin_event", "INTEGER", "row of events: what began the span"),
+)
 _RUN: Final = (
+    ("place", "INTEGER", "row of the run in the order of the runs of both tables, from 0 on"),
     ("pfn", "BIGINT", "page frame number of the first page"),
     ("nr_pages", "INTEGER", "pages"),
     ("begin_event", "INTEGER", "row of events: what began the span"),
     *_of_span("generation", "kernel_view"),
 )
+_END: Final = ("end_event", "INTEGER", "row of events: what ended the span")
+
+SINGLE_PAGE: Final = {"nr_pages": 1, "generation": 1, "kernel_view": 0}
+"""What runs in ``ended_pages`` and ``open_pages`` have in common; all others are in ``ended_runs`` and ``open_runs``."""
+
+RUN_TABLES: Final = {"spans": ("ended_pages", "ended_runs"), "live": ("open_pages", "open_runs")}
+"""The tables of the runs of each view."""
+
+_OF_RUNS: Final = {"ended_pages": (*_PAGE, _END), "open_pages": _PAGE, "ended_runs": (*_RUN, _END), "open_runs": _RUN}
+
+
+def run_rows(table: str) -> str:
+    """Return the query of the runs of one table, with the columns that a run of any has; *place* is left out."""
+    stored = [name for name, _, _ in _OF_RUNS[table]]
+    fixed = [
+        name if name in stored else f"CAST({SINGLE_PAGE[name]} AS {kind}) AS {name}"
+        for name, kind, _ in _RUN
+        if name in SINGLE_PAGE
+    ]
+    others = [name for name in stored if name not in (*SINGLE_PAGE, "place")]
+    return f"SELECT {', '.join(others + fixed)} FROM {table}"  # noqa: S608 (names of ours)
+
 
 _DERIVED: Final = {
     "pfn": "r.pfn", "nr_pages": "CAST(r.nr_pages AS BIGINT)", "generation": "r.generation", "kernel_view": "r.kernel_view",
@@ -164,9 +192,10 @@ def span_rows(name: str) -> str:
         return f'{found} AS "{field}"'
 
     columns = ", ".join(column(field) for field, _, _ in _SPAN)
-    kinds = "JOIN acts a ON a.id = b.act LEFT JOIN owners o ON o.id = b.owner LEFT JOIN details d ON d.id = b.detail"
-    ended = "ended_runs r JOIN events e ON e.rowid = r.end_event JOIN acts w ON w.id = e.act"
-    runs = ended if name == "spans" else "open_runs r"
+    kinds = "JOIN acts a ON a.id = b.act LEFT JOIN owners o ON o.id = b.owner LEFT JOIN details d ON d.event = r.begin_event"
+    runs = f"({' UNION ALL '.join(map(run_rows, RUN_TABLES[name]))}) r"
+    if name == "spans":
+        runs += " JOIN events e ON e.rowid = r.end_event JOIN acts w ON w.id = e.act"
     return f"SELECT {columns} FROM {runs} JOIN events b ON b.rowid = r.begin_event {kinds}"  # noqa: S608 (names of ours)
 
 
@@ -183,20 +212,24 @@ TABLES: Final = (
     Table("meta", "Properties of this file, as text by key.", (("key", "VARCHAR", "name"), ("value", "VARCHAR", "value"))),
     Table("words", "The codes of the columns state, evidence, how, end_how and reason.", (
         ("field", "VARCHAR", "column"), ("code", "INTEGER", "value in the column"), ("word", "VARCHAR", "its meaning"))),
-    Table("ended_runs", "Every run of pages whose span ended within the segment, sorted by (pfn, end).", (
-        *_RUN, ("end_event", "INTEGER", "row of events: what ended the span"))),
-    Table("open_runs", "Every run of pages whose span is open at the segment's end, sorted by (kernel_view, pfn).", _RUN),
+    Table("ended_pages", "Single pages whose span ended within the segment, sorted by (pfn, end): runs of a page of the first "
+        "generation, by what is proven.", _OF_RUNS["ended_pages"]),
+    Table("open_pages", "Such pages whose span is open at the segment's end, sorted by pfn.", _OF_RUNS["open_pages"]),
+    Table("ended_runs", "All other runs of pages whose span ended within the segment, sorted by (pfn, end).",
+        _OF_RUNS["ended_runs"]),
+    Table("open_runs", "All other runs of pages whose span is open at the segment's end, sorted by (kernel_view, pfn).",
+        _OF_RUNS["open_runs"]),
     Table("events", "What began and ended spans, in the order of their events; other tables have the numbers of these rows.", (
         ("seq", "BIGINT", "stream_seq of the event"), ("ts", "BIGINT", "ns, trace clock"),
         ("act", "INTEGER", "id in acts: what happened"),
         ("owner", "INTEGER", "id in owners: whose pages they became, or were last; null: no span began"),
-        ("age", "BIGINT", "ns since that owner allocated; null: unknown"),
-        ("detail", "INTEGER", "id in details; null: there is none"))),
+        ("age", "BIGINT", "ns since that owner allocated; null: unknown"))),
     Table("acts", "What happened to pages.", (("id", "INTEGER", "as in events"), *_of_span(
         "state", "evidence", "how", "cpu", "order", "unordered", "free_pid", "free_tgid", "free_comm", "free_stack"))),
     Table("owners", "Owners.", (("id", "INTEGER", "as in events"), *_of_span(
         "pid", "tgid", "comm", "gfp_mask", "migratetype", "stack", "migrate_reason"))),
-    Table("details", "What only some events have.", (("id", "INTEGER", "as in events"),
+    Table("details", "What only some events have, in the order of these.", (
+        ("event", "INTEGER", "row of events"), ("id", "INTEGER", "the same for all events that share the details"),
         ("block_pfn", "BIGINT", "first page of the block; null: that of the run, rounded down to its order"),
         ("evidence_ts", "BIGINT", "ns, trace clock: time of the evidence; null: that of the event"),
         *_of_span("ts_nsec", "free_ts_nsec", "src_pfn"))),
@@ -317,7 +350,7 @@ STORED: Final = tuple(table.name for table in TABLES if not table.select)
 """The tables that are no views."""
 
 
-_LARGE: Final = ("ended_runs", "open_runs", "events")
+_LARGE: Final = ("ended_pages", "open_pages", "ended_runs", "open_runs", "events")
 """Tables of numbers with a row or more for each event: to try other compressions than the best one takes a tenth of the writing."""
 
 

@@ -190,7 +190,7 @@ def database(store: Store, name: str, value: int) -> bool:
         with duckdb.connect(str(draft)) as db:
             for statement in ddl():
                 db.execute(statement)
-            db.execute(f"INSERT INTO events SELECT range, {value}, 0, 0, 0, 0 FROM range(100000)")
+            db.execute(f"INSERT INTO events SELECT range, {value}, 0, 0, 0 FROM range(100000)")
 
     return store.publish_if_absent(name, write)
 

@@ -10,17 +10,28 @@ Row = dict[str, Any]
 
 def spans_of(tables: dict[str, pa.Table]) -> tuple[list[Row], list[Row]]:
     """Return the rows of ``spans`` and of ``live``, from the tables of a segment."""
-    rows = {
-        name: tables[name].to_pylist() for name in ("ended_runs", "open_runs", "events", "acts", "owners", "details")
-    }
-    return [_span(run, rows) for run in rows["ended_runs"]], [_span(run, rows) for run in rows["open_runs"]]
+    rows = {name: tables[name].to_pylist() for name in ("events", "acts", "owners")}
+    details = {row["event"]: row for row in tables["details"].to_pylist()}
+    ended, live = (
+        [_span(run, rows, details.get(run["begin_event"], {})) for run in runs_of(tables, kind)]
+        for kind in ("ended", "open")
+    )
+    return ended, live
 
 
-def _span(run: Row, rows: dict[str, list[Row]]) -> Row:
+def runs_of(tables: dict[str, pa.Table], kind: str) -> list[Row]:
+    """Return the runs that "ended", or the "open" ones, in their order: a single page is in any place that no other run has."""
+    placed = {row["place"]: row for row in tables[f"{kind}_runs"].to_pylist()}
+    pages = iter(tables[f"{kind}_pages"].to_pylist())
+    single = {"nr_pages": 1, "generation": 1, "kernel_view": 0}
+    size = len(placed) + tables[f"{kind}_pages"].num_rows
+    return [placed[place] if place in placed else next(pages) | single for place in range(size)]
+
+
+def _span(run: Row, rows: dict[str, list[Row]], detail: Row) -> Row:
     event = rows["events"][run["begin_event"]]
     act = {name: value for name, value in rows["acts"][event["act"]].items() if name != "id"}
     owner = {name: value for name, value in rows["owners"][event["owner"]].items() if name != "id"}
-    detail = {} if event["detail"] is None else rows["details"][event["detail"]]
     span = act | owner | {name: run[name] for name in ("pfn", "nr_pages", "generation", "kernel_view")}
     span |= {name: detail.get(name) for name in ("ts_nsec", "free_ts_nsec", "src_pfn")}
     span["begin_seq"], span["begin_ts"] = event["seq"], event["ts"]

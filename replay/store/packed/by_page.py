@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.replay.store.packed.columns import Columns, arrays_of
+from pagetrail.replay.store.packed.run_tables import RunTables
+from pagetrail.schemas.store.tables import RUN_TABLES
 
-RUN_COLUMNS: Final = ("pfn", "nr_pages", "begin_event", "generation", "kernel_view", "end_event")
-"""The columns of ``ended_runs``."""
+_PAGES, _RUNS = zip(*RUN_TABLES.values(), strict=True)
 
 _PART_ROWS: Final = 1 << 17
 """Runs of a part, if they are spread evenly: to read them takes a few ms."""
@@ -31,7 +32,7 @@ KEPT_BYTES: Final = 1 << 28
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """The runs of n pages in one of the tables, ``ended_runs`` or ``open_runs``, by page.
+    """The runs of some pages in one of the tables of runs, by page.
 
     Attributes
     ----------
@@ -40,7 +41,7 @@ class Part:
     first
         Rising: the first page of each run, counted from *low*; uint16 if that holds them, else int32.
     others
-        The other columns of ``ended_runs``; *end_event* is -1 where a run is open.
+        The others of ``RUN_COLUMNS``; *end_event* is -1 where a run is open.
     longest
         The most pages of a run.
     """
@@ -71,7 +72,7 @@ class Part:
         return rows[self.first[rows].astype(np.int64) + self.others["nr_pages"][rows] > page]
 
     def take(self, rows: NDArray[np.int64]) -> Columns:
-        """Return some rows, as the columns of ``ended_runs``."""
+        """Return ``RUN_COLUMNS`` of some rows."""
         return {"pfn": self.first[rows] + np.int64(self.low)} | {name: c[rows] for name, c in self.others.items()}
 
     def covers(self, rows: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -80,32 +81,20 @@ class Part:
         return np.asarray((self.others["begin_event"][rows] < known) & ((end >= known) | (end < 0)))
 
 
-Both = tuple[Part, Part]
-"""The runs of some pages: those that ended, and those that are open."""
+Parts = tuple[Part, ...]
+"""The runs of some pages: a part of each table that has rows."""
 
 
 class RunsByPage:
-    """The runs of one file: parts of them are read when they are asked for, and some are kept.
+    """The runs of one file: parts of them are read when they are asked for, and some are kept."""
 
-    Parameters
-    ----------
-    rows, low, high
-        How many runs there are, their first page, and the first page of the last of them.
-
-    Attributes
-    ----------
-    constant
-        The columns in which all runs have one value, with that value.
-    """
-
-    def __init__(self, rows: int, low: int, high: int, constant: dict[str, np.generic]) -> None:
-        self._rows_a_page = max(rows, 1) / (high - low + 1)
-        self.constant = constant
-        self._names = [name for name in RUN_COLUMNS if name not in constant]
+    def __init__(self, tables: RunTables) -> None:
+        self._tables = tables
+        self._rows_a_page = max(tables.size, 1) / (tables.high - tables.low + 1)
         self._number = next(_NUMBERS)
         weakref.finalize(self, _KEPT.forget, self._number).atexit = False
 
-    def around(self, db: duckdb.DuckDBPyConnection, pfn: int, pages_per_section: int) -> Both:
+    def around(self, db: duckdb.DuckDBPyConnection, pfn: int, pages_per_section: int) -> Parts:
         """Return the part that has *pfn*, of whole sections: no run crosses the border of one."""
         return next(self.parts(db, [pfn // self._width(pages_per_section)], pages_per_section))
 
@@ -113,7 +102,7 @@ class RunsByPage:
         """Return the numbers of the parts that have some pages."""
         return pfns // self._width(pages_per_section)
 
-    def parts(self, db: duckdb.DuckDBPyConnection, numbers: Sequence[int], pages_per_section: int) -> Iterator[Both]:
+    def parts(self, db: duckdb.DuckDBPyConnection, numbers: Sequence[int], pages_per_section: int) -> Iterator[Parts]:
         """Yield the parts with these *numbers*, which rise; those that are next to one another are read together."""
         width = self._width(pages_per_section)
         together = max(_ROWS_AT_ONCE // max(int(width * self._rows_a_page), 1), 1)
@@ -134,45 +123,67 @@ class RunsByPage:
         """Return the pages of a part."""
         return max(int(_PART_ROWS / (pages_per_section * self._rows_a_page)), 1) * pages_per_section
 
-    def _read(self, db: duckdb.DuckDBPyConnection, numbers: Sequence[int], width: int) -> list[Both]:
+    def _read(self, db: duckdb.DuckDBPyConnection, numbers: Sequence[int], width: int) -> list[Parts]:
         """Read and keep some parts next to one another."""
-        low = numbers[0] * width
-        ended, opened = (self._of_table(db, table, low, len(numbers), width) for table in ("ended_runs", "open_runs"))
-        found = list(zip(ended, opened, strict=True))
-        for number, both in zip(numbers, found, strict=True):
-            _KEPT.add((self._number, number), both)
+        low, some = numbers[0] * width, [_PAGES]
+        if any(self._tables.sizes[table] for table in _RUNS):
+            some.append(_RUNS)
+        of_tables = [part for tables in some for part in self._of_both(db, tables, low, len(numbers), width)]
+        found = list(zip(*of_tables, strict=True))
+        for number, parts in zip(numbers, found, strict=True):
+            _KEPT.add((self._number, number), parts)
         return found
 
-    def _of_table(self, db: duckdb.DuckDBPyConnection, table: str, low: int, count: int, width: int) -> list[Part]:
-        """Return so many parts of a table, the first one from the page *low* on."""
-        constant = dict(self.constant)
-        if table == "open_runs":
-            constant["end_event"] = np.int32(-1)
-        columns = _columns(db, table, [name for name in self._names if name not in constant], low, low + count * width)
+    def _of_both(
+        self, db: duckdb.DuckDBPyConnection, tables: tuple[str, str], low: int, count: int, width: int
+    ) -> Iterator[list[Part]]:
+        """Yield so many parts of each of two tables, of what ended and what is open, the first one from the page *low* on."""
+        names = self._tables.stored(tables[0])
+        columns = _columns(db, tables, names, low, low + count * width)
+        is_open = columns["end_event"] < 0
+        for table, rows in zip(tables, (~is_open, is_open), strict=True):
+            yield self._parts_of(table, {name: column[rows] for name, column in columns.items()}, low, count, width)
+
+    def _parts_of(self, table: str, columns: Columns, low: int, count: int, width: int) -> list[Part]:
+        """Return so many parts of the rows of a table, whose pages are counted from *low* on."""
+        columns, found = _by_page(columns), []
         first = columns.pop("pfn")
         borders = [0, *np.searchsorted(first, (np.arange(1, count) * width).astype(first.dtype)).tolist(), first.size]
-        kind, found = np.dtype(np.uint16 if width <= _PAGES_IN_TWO_BYTES else np.int32), []
+        kind = np.dtype(np.uint16 if width <= _PAGES_IN_TWO_BYTES else np.int32)
         for nth in range(count):
             rows = slice(borders[nth], borders[nth + 1])
             own = {name: column if count == 1 else column[rows].copy() for name, column in columns.items()}
-            found.append(Part(
-                low=low + nth * width, first=(first[rows] - first.dtype.type(nth * width)).astype(kind, copy=False),
-                others=own | {name: np.broadcast_to(value, rows.stop - rows.start) for name, value in constant.items()},
-                longest=int(own["nr_pages"].max(initial=1)) if "nr_pages" in own else int(constant["nr_pages"]),
-            ))  # fmt: skip
+            pages = (first[rows] - first.dtype.type(nth * width)).astype(kind, copy=False)
+            whole = self._tables.whole(table, {"pfn": pages} | own)
+            sizes = whole["nr_pages"]
+            longest = int(sizes[:1].sum() if sizes.strides == (0,) else sizes.max(initial=1))
+            found.append(Part(low=low + nth * width, first=whole.pop("pfn"), others=whole, longest=max(longest, 1)))
         return found
 
 
-def _columns(db: duckdb.DuckDBPyConnection, table: str, names: Sequence[str], low: int, stop: int) -> Columns:
-    """Return columns of the runs of [low, stop), by page; *pfn* from *low* on."""
+def _columns(
+    db: duckdb.DuckDBPyConnection, tables: tuple[str, str], names: Sequence[str], low: int, stop: int
+) -> Columns:
+    """Return columns of the runs of [low, stop) in two tables, of what ended and what is open; *pfn* from *low* on.
+
+    One query takes less time than two.
+    """
     kind = "USMALLINT" if stop - low <= _PAGES_IN_TWO_BYTES else "INTEGER"
-    shown = ", ".join(f"CAST(pfn - {low:d} AS {kind}) AS pfn" if name == "pfn" else name for name in names)
-    query = f"SELECT {shown} FROM {table} WHERE pfn >= {low:d} AND pfn < {stop:d}"
-    found = arrays_of(db.sql(query).to_arrow_table())
-    if (found["pfn"][1:] < found["pfn"][:-1]).any():  # those of the kernel's view come behind the others
-        order = np.argsort(found["pfn"], kind="stable")
-        return {name: column[order] for name, column in found.items()}
-    return found
+    pages = {"pfn": f"CAST(pfn - {low:d} AS {kind}) AS pfn"}
+    shown = (pages, pages | {"end_event": "CAST(-1 AS INTEGER) AS end_event"})
+    query = " UNION ALL ".join(
+        f"SELECT {', '.join(of.get(name, name) for name in names)} FROM {table} WHERE pfn >= {low:d} AND pfn < {stop:d}"
+        for table, of in zip(tables, shown, strict=True)
+    )
+    return arrays_of(db.sql(query).to_arrow_table())
+
+
+def _by_page(columns: Columns) -> Columns:
+    """Return columns in the order of *pfn*: runs of the kernel's view come behind the others."""
+    if (columns["pfn"][1:] >= columns["pfn"][:-1]).all():
+        return columns
+    order = np.argsort(columns["pfn"], kind="stable")
+    return {name: column[order] for name, column in columns.items()}
 
 
 class _Kept:
@@ -180,23 +191,23 @@ class _Kept:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._parts: OrderedDict[tuple[int, int], Both] = OrderedDict()
+        self._parts: OrderedDict[tuple[int, int], Parts] = OrderedDict()
         self._bytes = 0
         self._gone: deque[int] = deque()
 
-    def get(self, key: tuple[int, int]) -> Both | None:
+    def get(self, key: tuple[int, int]) -> Parts | None:
         with self._lock:
             part = self._parts.get(key)
             if part is not None:
                 self._parts.move_to_end(key)
             return part
 
-    def add(self, key: tuple[int, int], both: Both) -> None:
+    def add(self, key: tuple[int, int], parts: Parts) -> None:
         with self._lock:
             self._drop_gone()
             self._drop(key)
-            self._parts[key] = both
-            self._bytes += _nbytes(both)
+            self._parts[key] = parts
+            self._bytes += _nbytes(parts)
             while self._bytes > KEPT_BYTES and len(self._parts) > 1:
                 self._drop(next(iter(self._parts)))
 

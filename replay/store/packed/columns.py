@@ -32,6 +32,6 @@ def arrays_of(rows: pa.Table) -> Columns:
 
 def absent_of(name: str, dtype: np.dtype[Any]) -> int:
     """Return what stands for a value that is absent in a column."""
-    if name in ("owner", "detail") or name.endswith(_IDS):
+    if name == "owner" or name.endswith(_IDS):
         return -1
     return {8: ABSENT64, 4: ABSENT32, 2: ABSENT16, 1: ABSENT8}[dtype.itemsize]

@@ -16,7 +16,7 @@ from pagetrail.replay.store.packed.columns import Columns, arrays_of
 from pagetrail.replay.store.prepared import rows_of
 from pagetrail.schemas.owner import ABSENT64
 
-_COLUMNS: Final = ("seq", "ts", "act", "owner", "age", "detail")
+_COLUMNS: Final = ("seq", "ts", "act", "owner", "age")
 _EVENT: Final = ", ".join(_COLUMNS)
 _ONE: Final = f"SELECT {_EVENT} FROM events WHERE rowid = $1"
 _JOINED: Final = f"SELECT number, {_EVENT} FROM asked_events JOIN events ON events.rowid = number"
@@ -48,11 +48,11 @@ _LOOKED_UP: Final = 1 << 11
 _KEPT_BYTES: Final = 1 << 27
 """Bytes of the events of a file that are kept; those of a larger one are read in turn."""
 
-_EVENT_BYTES: Final = 36
+_EVENT_BYTES: Final = 32
 _AT_ONCE: Final = 1 << 17
 
-Event = tuple[int, int, int, int, int, int]
-"""stream_seq, trace clock, ns, the rows of its act and its owner, ns since the allocation, and its row of details."""
+Event = tuple[int, int, int, int, int]
+"""stream_seq, trace clock, ns, the rows of its act and its owner, and ns since the allocation."""
 
 _PLACE: Final = {"seq": 0, "ts": 1}
 _NUMBER: Final = itemgetter(0)
@@ -86,10 +86,8 @@ class FileEvents:
         place = bisect_right(seen, number, key=_NUMBER)
         if place and seen[place - 1][0] == number:
             return seen[place - 1][1]
-        seq, ts, act, owner, age, detail = rows_of(db, _ONE, number)[0]
-        event = (
-            seq, ts, act, -1 if owner is None else owner, ABSENT64 if age is None else age, -1 if detail is None else detail,
-        )  # fmt: skip
+        seq, ts, act, owner, age = rows_of(db, _ONE, number)[0]
+        event = seq, ts, act, -1 if owner is None else owner, ABSENT64 if age is None else age
         if len(seen) < _LOOKED_UP:
             self._seen = [*seen[:place], (number, event), *seen[place:]]
         return event

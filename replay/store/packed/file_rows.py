@@ -9,16 +9,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.replay.fold.decode import StackTable
+from pagetrail.replay.fold.tables import RunColumns
 from pagetrail.replay.store.packed.packer import Packed
 from pagetrail.replay.store.text_id import text_id
 from pagetrail.schemas.owner import ABSENT64, ACT_FIELDS, DETAIL_FIELDS, OWNER_FIELDS
-from pagetrail.schemas.store.tables import arrow_schema
+from pagetrail.schemas.store.tables import SINGLE_PAGE, arrow_schema
 
 ROWS_AT_ONCE = 1 << 15
 """Rows that are handed to DuckDB at once."""
 
 _IDS = ("comm", "stack")
-_UNSAID = ("owner", "detail")
+_UNSAID = ("owner",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,14 +68,15 @@ def _numbers(ids: Sequence[int]) -> NDArray[np.int64]:
 
 def packed_batches(packed: Packed, texts: FileTexts) -> dict[str, Iterator[pa.RecordBatch]]:
     """Return the rows of the tables of spans, by name."""
-    details = (packed.details[i : i + ROWS_AT_ONCE] for i in range(0, packed.details.shape[0], ROWS_AT_ONCE))
     return {
-        "ended_runs": _batches("ended_runs", packed.ended._asdict()),
-        "open_runs": _batches("open_runs", packed.open._asdict()),
+        "ended_pages": _pages("ended_pages", packed.ended),
+        "open_pages": _pages("open_pages", packed.open),
+        "ended_runs": _runs("ended_runs", packed.ended),
+        "open_runs": _runs("open_runs", packed.open),
         "events": _batches("events", packed.events._asdict()),
         "acts": _by_id("acts", texts.of_file(packed.acts, ACT_FIELDS), ACT_FIELDS),
         "owners": _by_id("owners", texts.of_file(packed.owners, OWNER_FIELDS), OWNER_FIELDS),
-        "details": _by_id("details", details, DETAIL_FIELDS),
+        "details": _details(packed),
     }
 
 
@@ -95,6 +97,47 @@ def _by_id(name: str, parts: Iterator[NDArray[np.int64]], fields: Sequence[str])
         columns = {field: np.ascontiguousarray(rows[:, i]) for i, field in enumerate(fields)}
         yield _batch(name, {"id": np.arange(done, done + rows.shape[0]), **columns})
         done += rows.shape[0]
+
+
+def _pages(name: str, runs: RunColumns) -> Iterator[pa.RecordBatch]:
+    for _, some in _some_at_once(runs):
+        single = _is_single_page(some)
+        if single.all():
+            yield _batch(name, some._asdict())
+        elif single.any():
+            yield _batch(name, {field: column[single] for field, column in some._asdict().items()})
+
+
+def _runs(name: str, runs: RunColumns) -> Iterator[pa.RecordBatch]:
+    for start, some in _some_at_once(runs):
+        which = np.flatnonzero(~_is_single_page(some))
+        if which.size:
+            rows = {field: column[which] for field, column in some._asdict().items()}
+            yield _batch(name, {"place": start + which, **rows})
+
+
+def _some_at_once(runs: RunColumns) -> Iterator[tuple[int, RunColumns]]:
+    for start in range(0, runs.pfn.size, ROWS_AT_ONCE):
+        yield start, RunColumns(**{name: c[start : start + ROWS_AT_ONCE] for name, c in runs._asdict().items()})
+
+
+def _is_single_page(runs: RunColumns) -> NDArray[np.bool_]:
+    """Return which runs are those of tables of single pages."""
+    found = np.ones(runs.pfn.size, np.bool_)
+    for name, value in SINGLE_PAGE.items():
+        found &= getattr(runs, name) == value
+    return found
+
+
+def _details(packed: Packed) -> Iterator[pa.RecordBatch]:
+    events = np.flatnonzero(packed.events.detail >= 0)
+    for start in range(0, events.size, ROWS_AT_ONCE):
+        some = events[start : start + ROWS_AT_ONCE]
+        ids = packed.events.detail[some]
+        rows = packed.details[ids]
+        yield _batch(
+            "details", {"event": some, "id": ids} | {field: rows[:, i] for i, field in enumerate(DETAIL_FIELDS)}
+        )
 
 
 def _batches(name: str, columns: Mapping[str, NDArray[Any]]) -> Iterator[pa.RecordBatch]:

@@ -8,9 +8,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pagetrail.replay.store.packed.by_page import RUN_COLUMNS, RunsByPage
+from pagetrail.replay.store.packed.by_page import RunsByPage
 from pagetrail.replay.store.packed.columns import Columns, absent_of, arrays_of
+from pagetrail.replay.store.packed.details import FileDetails
 from pagetrail.replay.store.packed.events import At, FileEvents
+from pagetrail.replay.store.packed.run_tables import RUN_COLUMNS, RunTables, read_runs, runs_between
 from pagetrail.replay.store.packed.texts import TextsById
 from pagetrail.schemas.owner import ABSENT64, OPEN_END, RECORD_DTYPE, RUN_DTYPE, State
 from pagetrail.schemas.store.tables import arrow_schema
@@ -18,14 +20,8 @@ from pagetrail.schemas.structs import whole
 
 _OF_RUNS: Final = frozenset(RUN_DTYPE.names or ())
 
-_ABOUT: Final = """SELECT (SELECT count(*) FROM events), (SELECT count(*) > 0 FROM said),
-    (SELECT count(*) > 0 FROM lasting_doubts), greatest(e.views, o.views) = 1,
-    greatest(e.pages, o.pages, 1), e.size + o.size, least(e.low, o.low), greatest(e.high, o.high),
-    least(e.few, o.few) = greatest(e.pages, o.pages), least(e.oldest, o.oldest), greatest(e.newest, o.newest)
-    FROM (SELECT {0} FROM ended_runs) e, (SELECT {0} FROM open_runs) o""".format(
-    "max(kernel_view) AS views, max(nr_pages) AS pages, count(*) AS size, min(pfn) AS low, max(pfn) AS high, "
-    "min(nr_pages) AS few, min(generation) AS oldest, max(generation) AS newest"
-)
+_ABOUT: Final = """SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM details), (SELECT count(*) > 0 FROM said),
+    (SELECT count(*) > 0 FROM lasting_doubts)"""
 """DuckDB has these numbers: it reads no rows for them."""
 
 
@@ -36,8 +32,8 @@ class FileRows:
     ----------
     acts, owners
         Their columns, by id; the last row is that of nothing, which has the id -1.
-    events
-        The events.
+    events, details
+        The events, and the details of some.
     most_pages
         The most pages that a run has.
     has_views
@@ -48,22 +44,20 @@ class FileRows:
         Whether doubts that were cast before last into it.
     texts
         The texts.
-    by_page
-        The runs.
+    runs, by_page
+        The tables of the runs, and these by page.
     alike, differing
         RECORD_DTYPE: a record with what all records of the file have in common; and the fields of acts and owners that differ.
     """
 
     def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
         self.acts, self.owners = _by_id(db, "acts"), _by_id(db, "owners")
-        size, says, doubts, views, most_pages, runs, low, high, even, *generations = db.execute(_ABOUT).fetchall()[0]
+        size, details, says, doubts = db.execute(_ABOUT).fetchall()[0]
         self.says, self.has_lasting_doubts = bool(says), bool(doubts)
-        self.has_views, self.most_pages = bool(views), int(most_pages)
-        constant: dict[str, np.generic] = {} if views else {"kernel_view": np.int8(0)}
-        constant |= {"nr_pages": np.int32(most_pages)} if even or not runs else {}
-        constant |= {"generation": np.int32(generations[0] or 0)} if generations[0] == generations[1] else {}
-        self.by_page = RunsByPage(runs, low or 0, high or 0, constant)
-        self.events, self.texts = FileEvents(size), TextsById()
+        self.runs = RunTables(db)
+        self.has_views, self.most_pages = self.runs.has_views, self.runs.most_pages
+        self.by_page = RunsByPage(self.runs)
+        self.events, self.details, self.texts = FileEvents(size), FileDetails(size, details), TextsById()
         self.alike = np.zeros(1, RECORD_DTYPE)
         self.differing = {
             name
@@ -85,15 +79,23 @@ def runs_of(
     where: str = "true",
     at: At | None = None,
 ) -> tuple[NDArray[np.void], NDArray[np.void]]:
-    """Return spans of a file as runs and records: those that ended, then the open ones, each in the order of the file.
+    """Return spans of a file as runs and records: those that ended, then the open ones, each in the order of their tables.
 
-    *where* is a condition on the columns of ``ended_runs`` and ``open_runs``; with *at*, only spans that cover that point: they are
-    open then, and their ends are not looked up.
+    *where* is a condition on ``RUN_COLUMNS``; with *at*, only spans that cover that point: they are open then, and their ends are
+    not looked up.
     """
     known = None if at is None else rows.events.until(db, at)
-    found = [_index(db, rows, table, where, known) for table in ("spans", "live") if table in tables]
-    index = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
-    return unpacked(db, rows, index)
+    found = [
+        part for view in ("spans", "live") if view in tables for part in read_runs(db, rows.runs, view, where, known)
+    ]
+    return unpacked(db, rows, _together(found))
+
+
+def runs_in_order(
+    db: duckdb.DuckDBPyConnection, rows: FileRows, view: str, first: int, stop: int
+) -> tuple[NDArray[np.void], NDArray[np.void]]:
+    """Return the spans of ``spans`` or ``live`` from the place *first* up to *stop*: see the column *place*."""
+    return unpacked(db, rows, runs_between(db, rows.runs, view, first, stop))
 
 
 def owned_runs_of(
@@ -101,8 +103,7 @@ def owned_runs_of(
 ) -> tuple[NDArray[np.void], NDArray[np.void]]:
     """Return the spans of ``runs_of`` that are owned, by pfn, of a file without runs of the kernel's own view."""
     known = rows.events.until(db, at)
-    found = [_index(db, rows, table, where, known) for table in ("spans", "live")]
-    index = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    index = _together([part for view in ("spans", "live") for part in read_runs(db, rows.runs, view, where, known)])
     act = rows.events.column(db, "act", index["begin_event"])
     owned = np.flatnonzero(rows.acts["state"][act] == State.OWNED)
     order = owned[np.argsort(index["pfn"][owned], kind="stable")]
@@ -113,8 +114,7 @@ def runs_of_page(
     db: duckdb.DuckDBPyConnection, rows: FileRows, pfn: int, pages_per_section: int, at: At
 ) -> tuple[NDArray[np.void], NDArray[np.void]]:
     """Return the spans that hold a page at a point, as ``runs_of`` does."""
-    holding = [part.take(part.holding(pfn)) for part in rows.by_page.around(db, pfn, pages_per_section)]
-    found = {name: np.concatenate([columns[name] for columns in holding]) for name in RUN_COLUMNS}
+    found = _together([part.take(part.holding(pfn)) for part in rows.by_page.around(db, pfn, pages_per_section)])
     begin, end = found["begin_event"], found["end_event"]
     low, high = rows.events.between(db, at)
     unsure = np.concatenate([begin, end])
@@ -128,7 +128,7 @@ def runs_of_page(
 def unpacked(
     db: duckdb.DuckDBPyConnection, rows: FileRows, index: Columns
 ) -> tuple[NDArray[np.void], NDArray[np.void]]:
-    """Return the spans of rows of ``ended_runs`` and ``open_runs``; *index*["end_event"] is -1 where they are open."""
+    """Return the spans of runs, *index*: ``RUN_COLUMNS``; *end_event* is -1 where they are open."""
     begin, end = index["begin_event"], index["end_event"]
     runs = np.zeros(begin.size, RUN_DTYPE)
     for name in ("pfn", "nr_pages", "generation", "kernel_view"):
@@ -143,7 +143,7 @@ def unpacked(
             ("end_how", rows.acts["how"][last["act"]]),
         ):
             runs[name][ended] = value
-    return runs, _records(db, rows, rows.events.some(db, begin), runs["pfn"])
+    return runs, _records(db, rows, begin, runs["pfn"])
 
 
 def span_table(runs: NDArray[np.void], records: NDArray[np.void]) -> pa.Table:
@@ -160,8 +160,11 @@ def span_table(runs: NDArray[np.void], records: NDArray[np.void]) -> pa.Table:
     return pa.table(columns, schema=arrow_schema("spans"))
 
 
-def _records(db: duckdb.DuckDBPyConnection, rows: FileRows, begun: Columns, pfn: NDArray[np.int64]) -> NDArray[np.void]:
+def _records(
+    db: duckdb.DuckDBPyConnection, rows: FileRows, begin: NDArray[np.int32], pfn: NDArray[np.int64]
+) -> NDArray[np.void]:
     """Return the records of spans of which each began with one of these events."""
+    begun = rows.events.some(db, begin)
     records = np.empty(pfn.size, RECORD_DTYPE)
     whole(records)[:] = whole(rows.alike)
     for of, columns in ((begun["act"], rows.acts), (begun["owner"], rows.owners)):
@@ -173,9 +176,9 @@ def _records(db: duckdb.DuckDBPyConnection, rows: FileRows, begun: Columns, pfn:
     records["alloc_ts"] = np.where(begun["age"] == ABSENT64, ABSENT64, ts - begun["age"])
     order = np.maximum(records["order"], 0).astype(np.int64)
     records["block_pfn"] = pfn >> order << order
-    detailed = np.flatnonzero(begun["detail"] >= 0)
+    detailed, details = rows.details.of(db, begin)
     if detailed.size:
-        _add_details(records, detailed, _details(db, begun["detail"][detailed]))
+        _add_details(records, detailed, details)
     return records
 
 
@@ -187,26 +190,10 @@ def _add_details(records: NDArray[np.void], which: NDArray[np.int64], details: C
         records[name][which[given]] = details[name][given]
 
 
-def _index(db: duckdb.DuckDBPyConnection, rows: FileRows, table: str, where: str, known: int | None) -> Columns:
-    """Return the columns of ``ended_runs``; *end_event* is -1 where a run is open, and was at an instant that is *known*."""
-    ended = table == "spans"
-    constant = dict(rows.by_page.constant)
-    if known is not None:
-        where = f"begin_event < {known:d}{f' AND end_event >= {known:d}' if ended else ''} AND ({where})"
-    if known is not None or not ended:
-        constant["end_event"] = np.int32(-1)
-    names = ", ".join(name for name in RUN_COLUMNS if name not in constant)
-    query = f"SELECT {names} FROM {'ended_runs' if ended else 'open_runs'} WHERE {where}"
-    found = arrays_of(db.sql(query).to_arrow_table())
-    return found | {name: np.broadcast_to(value, found["pfn"].size) for name, value in constant.items()}
-
-
-def _details(db: duckdb.DuckDBPyConnection, ids: NDArray[np.int32]) -> Columns:
-    low, high = int(ids.min()), int(ids.max())
-    columns = "block_pfn, evidence_ts, ts_nsec, free_ts_nsec, src_pfn"
-    query = f"SELECT {columns} FROM details WHERE rowid >= {low:d} AND rowid <= {high:d} ORDER BY rowid"
-    found = arrays_of(db.sql(query).to_arrow_table())
-    return {name: column[ids - low] for name, column in found.items()}
+def _together(parts: list[Columns]) -> Columns:
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in RUN_COLUMNS}
 
 
 def _by_id(db: duckdb.DuckDBPyConnection, table: str) -> Columns:

@@ -32,7 +32,8 @@ def rows(run: Run, table: str) -> list[list[str]]:
 def test_what_leaves_memory_is_digested_and_written_as_what_stays(told: History) -> None:
     stays, leaves = folded(to_frames(told.recordings, [7]), correct=told.correct), folded_aside(told)
     assert (leaves.digests, leaves.state_digests) == (stays.digests, stays.state_digests)
-    for table in ("ended_runs", "open_runs", "events", "acts", "owners", "details", "doubts", "comms", "stacks"):
+    runs = ("ended_pages", "ended_runs", "open_pages", "open_runs")
+    for table in (*runs, "events", "acts", "owners", "details", "doubts", "comms", "stacks"):
         assert rows(leaves, table) == rows(stays, table)
     meta = [[tables["meta"].to_pylist() for tables in run.tables] for run in (stays, leaves)]
     assert meta[0] == meta[1]
