@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
-LINT_AND_COMPILE = { $(BIN)/python -m tests.compiled & } && $(MAKE) --no-print-directory lint && wait $$!
+LINT_AND_COMPILE = { { $(BIN)/python -m tests.compiled && { $(BIN)/pytest -qq --collect-only >/dev/null || true; }; } & } && $(MAKE) --no-print-directory lint && wait $$!
 SHELL := /bin/sh
 
 # Hundreds of processes import the same modules: even where no bytecode may lie beside the sources, each is compiled once.
@@ -29,6 +29,7 @@ demo: $(RUNTIME)  ## a real kernel's recording goes in, a checked answer comes o
 	@$(BIN)/pagetrail demo
 
 # Jit functions are compiled once, beside the lint, before tests begin: or every process that comes first would do it by itself.
+# So are the tests, whose asserts pytest rewrites as it collects them; what goes wrong there, the run itself says.
 
 test: $(DEV)  ## lint, types, layers, and all tests
 	@$(LINT_AND_COMPILE) && $(BIN)/pytest $(PYTEST_ARGS)

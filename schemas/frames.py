@@ -40,6 +40,11 @@ _BEYOND: Final = 2**63
 _KEY = "pagetrail."
 _CODEC = pa.Codec("zstd", compression_level=1)
 _WRITE = pa.ipc.IpcWriteOptions(compression=_CODEC)
+_WRITE_SMALL = pa.ipc.IpcWriteOptions(compression=_CODEC, use_threads=False)
+_READ = pa.ipc.IpcReadOptions()
+_READ_SMALL = pa.ipc.IpcReadOptions(use_threads=False)
+_SMALL_BYTES, _SMALL_ROWS = 1 << 16, 1 << 12
+"""Below these, handing columns to other threads takes longer than to compress and decompress them."""
 # what Arrow raises on bytes that are not an Arrow stream: ArrowInvalid is a ValueError, ArrowIOError an OSError
 _ARROW_ERRORS = (pa.ArrowException, OSError, ValueError)
 
@@ -149,7 +154,8 @@ def encode_record_batch(table: pa.RecordBatch, header: FrameHeader) -> bytes:
     # the columns' docs are published once, not sent with every frame
     plain = pa.schema([pa.field(field.name, field.type, field.nullable) for field, _ in used], _metadata(header))
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, plain, options=_WRITE) as writer:
+    options = _WRITE_SMALL if header.rows < _SMALL_ROWS else _WRITE
+    with pa.ipc.new_stream(sink, plain, options=options) as writer:
         writer.write_batch(pa.RecordBatch.from_arrays([array for _, array in used], schema=plain))
     stream = bytes(sink.getvalue())
     return stream + zlib.crc32(stream).to_bytes(CHECKSUM_BYTES, "little")
@@ -199,7 +205,8 @@ def read_record_batch(payload: bytes, where: str = "frame") -> pa.RecordBatch:
     if zlib.crc32(stream).to_bytes(CHECKSUM_BYTES, "little") != payload[-CHECKSUM_BYTES:]:
         raise FrameDamaged(where=where, reason=f"{len(payload)} bytes whose checksum is wrong: cut short, or changed")
     try:
-        with pa.ipc.open_stream(pa.py_buffer(stream)) as reader:
+        options = _READ_SMALL if len(payload) < _SMALL_BYTES else _READ
+        with pa.ipc.open_stream(pa.py_buffer(stream), options=options) as reader:
             batches = list(reader)
         if len(batches) != 1:
             raise FrameDamaged(where=where, reason=f"{len(batches)} record batches instead of one")

@@ -1,6 +1,7 @@
 """What all tests share: Hypothesis profiles, recordings of real kernels, and what to do where something is missing."""
 
 import os
+import re
 import shutil
 import sys
 import tarfile
@@ -23,6 +24,7 @@ from tests.kafka.fixtures import topic as topic
 from tests.shared import folder_of_the_run, made_once
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+_SNAPSHOT_DUMP = re.compile(r"(?:\./)?snapshots/([^/]+)/page_owner\.txt")
 WINDOW_SIZE = 1 << 27  # the captures were compressed with a 27-bit window
 
 # No deadlines: the first call of a kernel compiles it.
@@ -127,31 +129,32 @@ def kernel_dump(captures: Path, tmp_path_factory: pytest.TempPathFactory) -> Ker
     folder = folder_of_the_run(tmp_path_factory) / "kernel-dumps"
 
     def kernel_dump(capture: str, snapshot: str) -> Path:
-        name = f"{capture}.{snapshot}.page_owner.txt"
-        return made_once(folder, name, lambda text: _extract_dump(captures / capture, snapshot, text))
+        single = captures / capture / "snapshots" / snapshot / "page_owner.txt.zst"
+        if single.exists():
+            return made_once(folder, f"{capture}.{snapshot}.page_owner.txt", lambda text: _unpack_dump(single, text))
+        unpacked = made_once(folder, capture, lambda dumps: _unpack_dumps(captures / capture, dumps))
+        return unpacked / f"{snapshot}.page_owner.txt"
 
     return kernel_dump
 
 
-def _extract_dump(capture: Path, snapshot: str, text: Path) -> None:
-    """Write the dump of *snapshot*, which lies in a file of its own or together with the others in an archive."""
+def _unpack_dump(single: Path, text: Path) -> None:
+    with single.open("rb") as packed, text.open("wb") as out:
+        zstandard.ZstdDecompressor(max_window_size=WINDOW_SIZE).copy_stream(packed, out)
+
+
+def _unpack_dumps(capture: Path, dumps: Path) -> None:
+    """Write all dumps of an archive into the folder *dumps*: to find one of them, all before it are decompressed."""
+    dumps.mkdir()
     unzstd = zstandard.ZstdDecompressor(max_window_size=WINDOW_SIZE)
-    single = capture / "snapshots" / snapshot / "page_owner.txt.zst"
-    if single.exists():
-        with single.open("rb") as packed, text.open("wb") as out:
-            unzstd.copy_stream(packed, out)
-        return
-    member = f"snapshots/{snapshot}/page_owner.txt"
     with (
         (capture / "page_owner_dumps.tar.zst").open("rb") as packed,
         unzstd.stream_reader(packed) as stream,
         tarfile.open(fileobj=stream, mode="r|") as archive,
     ):
         for entry in archive:
-            if entry.name.removeprefix("./") == member:
-                content = archive.extractfile(entry)
-                assert content is not None
-                with text.open("wb") as out:
+            snapshot = _SNAPSHOT_DUMP.fullmatch(entry.name)
+            content = archive.extractfile(entry) if snapshot else None
+            if snapshot and content is not None:
+                with (dumps / f"{snapshot[1]}.page_owner.txt").open("wb") as out:
                     shutil.copyfileobj(content, out)
-                return
-    raise FileNotFoundError(f"{capture}: no {member}, neither as a file nor in page_owner_dumps.tar.zst")

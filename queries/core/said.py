@@ -30,7 +30,11 @@ SAID_DTYPE: Final = np.dtype(
 
 _QUERY: Final = """SELECT s.pfn, v.* EXCLUDE (id), t.ts_nsec, t.free_ts_nsec
     FROM said s JOIN said_values v ON v.id = s.said LEFT JOIN said_stamps t ON t.pfn = s.pfn AND t.seq = v.seq
-    WHERE s.pfn >= $low AND s.pfn < $high AND v.{what} <= $at ORDER BY s.pfn, v.seq"""
+    {where} ORDER BY s.pfn, v.seq"""
+
+_FEW_ROWS: Final = 1 << 12
+_FEW_BYTES: Final = 1 << 18
+"""So many rows, and bytes of texts, are kept of each file that is open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +105,14 @@ def says_anything(stream: Stream, at: Instant) -> bool:
 
 def said_texts_in(stream: Stream, file: StoreFile) -> pa.Array:
     """Return the texts that dumps said, as one file of the store has them."""
-    return stream.once("said_texts", file, None, lambda: _read_said_texts(stream, file))
+    few = stream.of_few(file, "said_texts", lambda: _few_said_texts(stream, file))
+    return stream.once("said_texts", file, None, lambda: _read_said_texts(stream, file)) if few is None else few
+
+
+def _few_said_texts(stream: Stream, file: StoreFile) -> pa.Array | None:
+    with stream.opened(file) as db:
+        size = db.execute("SELECT coalesce(sum(strlen(text) + 16), 0) FROM said_texts").fetchall()[0][0]
+    return _read_said_texts(stream, file) if size <= _FEW_BYTES else None
 
 
 def _read_said_texts(stream: Stream, file: StoreFile) -> pa.Array:
@@ -132,9 +143,26 @@ def said_in(
     low, high = int(heads_of_runs(runs, records).min()), int((runs["pfn"] + runs["nr_pages"]).max())
     if not stream.about(file).says:
         return replace(nothing_said_of(0), texts=texts)
+    few = stream.of_few(file, "said", lambda: _few_said(stream, file))
+    if few is None:
+        with stream.opened(file) as db:
+            where = f"WHERE s.pfn >= $low AND s.pfn < $high AND v.{what} <= $at"
+            found = columns(
+                fetched(db, _QUERY.format(where=where), {"low": low, "high": high, "at": value}), SAID_DTYPE
+            )
+    else:
+        first, stop = np.searchsorted(few["pfn"], [low, high])
+        found = few[first:stop]
+        found = found[found[what] <= value]
+    return SaidOf(found=found, index=np.zeros(0, np.int64), texts=texts)
+
+
+def _few_said(stream: Stream, file: StoreFile) -> NDArray[np.void] | None:
+    """Return all that a file says that dumps said; null: that is much."""
     with stream.opened(file) as db:
-        rows = fetched(db, _QUERY.format(what=what), {"low": low, "high": high, "at": value})
-    return SaidOf(found=columns(rows, SAID_DTYPE), index=np.zeros(0, np.int64), texts=texts)
+        if db.execute("SELECT count(*) FROM said").fetchall()[0][0] > _FEW_ROWS:
+            return None
+        return columns(fetched(db, _QUERY.format(where="")), SAID_DTYPE)
 
 
 def heads_of_runs(

@@ -388,6 +388,14 @@ class Stream:
         """
         return self.kept(kind, (file.name, stored.hold(self.place.store, file.name).version, wanted), make)
 
+    def of_few(self, file: StoreFile, kind: str, make: Callable[[], Kept | None]) -> Kept | None:
+        """Return what *make* returns, once a file and *kind* as long as the file is open; null: there is too much to keep."""
+        few = self._hold(file).few
+        if kind not in few:
+            few[kind] = make()
+        found: Kept | None = few[kind]
+        return found
+
     def kept(self, kind: str, key: object, make: Callable[[], Kept]) -> Kept:
         """Return what *make* returns, or returned for the same *key* when this *kind* was asked for last."""
         last = self._last.get(kind)

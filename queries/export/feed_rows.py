@@ -7,7 +7,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from pagetrail.queries.core.certainty import gap_reaches
-from pagetrail.queries.core.doubts import doubts_in, doubts_noticed
+from pagetrail.queries.core.doubts import ALL, Bearing, doubts_in, doubts_noticed
 from pagetrail.queries.core.spans import span_batches
 from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.doubts import evidence_until
@@ -53,13 +53,13 @@ def _spans(segment: Segment, first_row: int) -> RowsFrom:
     """Return every span that ended in the segment, as sure as it was when the segment was sealed."""
     known, before = segment.known, segment.before
     since = known.newest.first_ts if before is None else before.horizon
-    doubts = doubts_in(known, [segment.file], "to_ts >= $since", {"since": since}, into=segment.file)
+    doubts = doubts_in(known, [segment.file], Bearing(since=since), into=segment.file)
     return known.nr_spans(segment.file, "spans"), span_batches(known, segment.file, doubts, first_row=first_row)
 
 
 def _doubts(segment: Segment, first_row: int) -> RowsFrom:
     """Return doubts and losses that were noticed in the segment: they may concern spans that were published before."""
-    noticed = doubts_noticed(segment.known, [segment.file], "true", {})
+    noticed = doubts_noticed(segment.known, [segment.file], ALL)
     until = evidence_until(noticed, segment.known.facts.clock_skew()).tolist()
     rows: list[dict[str, Any]] = [
         {name: int(doubt[name]) for name in ("pfn", "nr_pages", "from_ts", "to_ts", "noticed_ts", "seq")}

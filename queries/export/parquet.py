@@ -6,7 +6,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from pagetrail.queries.core.doubts import casting, doubts_in
+from pagetrail.queries.core.doubts import Bearing, casting, doubts_in
 from pagetrail.queries.core.spans import SPAN_SCHEMA, span_batches
 from pagetrail.queries.core.stream import Stream
 from pagetrail.schemas.store.names import StoreFile
@@ -47,9 +47,7 @@ def _write(stream: Stream, file: StoreFile, target: Path) -> None:
 
 
 def _rows(stream: Stream, file: StoreFile) -> Iterator[pa.Table]:
-    doubts = doubts_in(
-        stream, casting(stream), "to_ts >= $since", {"since": stream.piece(file).first_ts}, into=stream.files[0]
-    )
+    doubts = doubts_in(stream, casting(stream), Bearing(since=stream.piece(file).first_ts), into=stream.files[0])
     tables = ("spans", "live") if file is stream.files[-1] else ("spans",)
     for table in tables:
         for rows in span_batches(stream, file, doubts, table=table):

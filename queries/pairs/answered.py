@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.queries.core.doubts import casting, doubts_in
+from pagetrail.queries.core.doubts import ALL, casting, doubts_in
 from pagetrail.queries.core.judgement import Judgement
 from pagetrail.queries.core.row_columns import SAID, JudgedRows, texts_of
 from pagetrail.queries.core.rows import Doubts, both_views, judged_rows, with_unknown
@@ -99,7 +99,7 @@ def doubts_of(stream: Stream) -> Doubts:
     """Return all doubts of a stream, in the order of ``core.doubts``; they are read once."""
 
     def read() -> Doubts:
-        return Doubts.of(doubts_in(stream, casting(stream), "true", {}, into=stream.files[0]), stream.facts)
+        return Doubts.of(doubts_in(stream, casting(stream), ALL, into=stream.files[0]), stream.facts)
 
     return stream.once("doubts", stream.files[-1], stream.believed, read)
 

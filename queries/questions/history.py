@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from pagetrail.queries.core.certainty import judge, last_instants
-from pagetrail.queries.core.doubts import casting, doubts_in
+from pagetrail.queries.core.doubts import Bearing, casting, doubts_in
 from pagetrail.queries.core.filters import check_pfns
 from pagetrail.queries.core.row_columns import HOW_WORDS, ROW_SCHEMA, JudgedRows, texts_of, to_table
 from pagetrail.queries.core.rows import ABSENT_WHY
@@ -48,9 +48,7 @@ def history(stream: Stream, pfn: int, *, since: int | None = None, until: int | 
     lo = since if since is not None else -OPEN_END
     hi = until if until is not None else OPEN_END
     parts = [HISTORY_SCHEMA.empty_table()]
-    doubts = doubts_in(
-        stream, casting(stream), "pfn <= $pfn AND $pfn < pfn + nr_pages", {"pfn": pfn}, into=stream.files[0]
-    )
+    doubts = doubts_in(stream, casting(stream), Bearing(pages=(pfn, pfn + 1)), into=stream.files[0])
     first = next((i for i, file in enumerate(stream.files) if stream.piece(file).last_ts >= lo), len(stream.files))
     facts = stream.facts_since(min(first, len(stream.files) - 1))
     for position, file in enumerate(stream.files[first:], first):

@@ -4,6 +4,8 @@ Source: mm/page_ext.c (Linux 6.1): page_ext_callback allocates on MEM_GOING_ONLI
 MEM_CANCEL_ONLINE; the notifier's other three actions change nothing.
 """
 
+from typing import Any
+
 import numpy as np
 
 from pagetrail.replay.facts.extension import Extension
@@ -72,3 +74,21 @@ def place(tables: Tables, section_nr: int, generation: int) -> Tables:
     tables.slot[section_nr] = free
     tables.generation[section_nr] = generation
     return tables
+
+
+def generations(tables: Tables) -> dict[str, Any]:
+    """Return, as in JSON, the generations of sections that ever had an extension: few where memory lies at high addresses."""
+    known = np.flatnonzero(tables.generation)
+    return {
+        "sections": tables.generation.size,
+        "section_nr": known.tolist(),
+        "generation": tables.generation[known].tolist(),
+    }
+
+
+def with_generations(tables: Tables, saved: dict[str, Any]) -> Tables:
+    """Return *tables* with the generations that ``generations`` gave."""
+    generation = np.zeros(saved["sections"], np.int32)
+    generation[saved["section_nr"]] = saved["generation"]
+    absent = np.full(generation.size - tables.slot.size, -1, np.int32)
+    return tables._replace(generation=generation, slot=np.concatenate([tables.slot, absent]))

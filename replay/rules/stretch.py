@@ -29,6 +29,7 @@ from pagetrail.replay.fold.tables import (
     sorted_bytes,
 )
 from pagetrail.replay.rules.dumped.said import Said
+from pagetrail.replay.rules.sections import generations
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.schemas.store.kept_rows import KeptRows
 from pagetrail.schemas.structs import copied
@@ -163,7 +164,7 @@ def stretch_of(state: StreamState, origin: StretchOrigin) -> Stretch:
             "options": state.opts[:STATE_OPTIONS].tolist(),
             "segment_first_seq": origin.first_seq,
             "segment_first_ts": origin.first_ts,
-            "generation": t.generation.tolist(),
+            "generations": generations(t),
             "floor": origin.floor,
             "view": None if state.baseline is None else state.baseline.plain(),
         },

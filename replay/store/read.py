@@ -45,6 +45,8 @@ class Held:
         The version of the file: see ``Store.version``.
     known
         What was read of its rows; null: nothing yet.
+    few
+        What questions keep of it by name, as long as it is open: tables of a few rows, which take longer to ask for than to read.
 
     Raises
     ------
@@ -64,6 +66,7 @@ class Held:
             self._meta = _checked_meta(db, name, store.where(name)) if is_of_stream(name) else None
         self._where = store.where(name)
         self.known: FileRows | None = None
+        self.few: dict[str, Any] = {}
 
     @contextmanager
     def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -38,7 +38,7 @@ from pagetrail.replay.rules.dumped.said import Said, SaidRows
 from pagetrail.replay.rules.engine import StreamEngine
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.rules.open_baseline import OpenBaseline
-from pagetrail.replay.rules.sections import Sections, place
+from pagetrail.replay.rules.sections import Sections, place, with_generations
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.replay.store.content import Link
 from pagetrail.replay.store.open_records import SELECT_VALUES, open_records
@@ -184,12 +184,7 @@ def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, rows: FileR
     for section in state.facts.sections:
         if section.end_seq == OPEN_END:
             state.tables = place(state.tables, section.section_nr, section.generation)
-    t = state.tables
-    generation = np.array(saved["generation"], np.int32)
-    t = t._replace(
-        generation=generation,
-        slot=np.concatenate([t.slot, np.full(generation.size - t.slot.size, -1, np.int32)]),
-    )
+    t = with_generations(state.tables, saved["generations"])
     found = db.sql(_OPEN_SINCE).to_arrow_table()[0].to_numpy()
     size = int(found.size)
     t = with_records(t, size + _SPARE_RECORDS)

@@ -1,7 +1,7 @@
 """Run tests with one rule of the fold disabled: ``python -m tests.mutations.run NAME``; exit 1: a test noticed, 0: none did.
 
-With ``--none`` no rule is disabled, and the tests of all mutations run in the same way: exit 0, or no failure says anything of a
-rule.
+With ``--none NAME...`` no rule is disabled, and the tests of these mutations run in the same way: exit 0, or no failure says
+anything of a rule.
 
 The module is compiled from a changed source as it is imported; no file is written. The JIT is off, so that kernels are what their
 source says.
@@ -54,12 +54,18 @@ class _Finder(MetaPathFinder):
         return ModuleSpec(fullname, loader, origin=spec.origin)
 
 
-def main(name: str) -> int:
-    """Run the tests of a mutation; return pytest's exit code, 1 where a test failed, or 2 where there is no such mutation."""
+def main(name: str, *others: str) -> int:
+    """Run the tests of a mutation; return pytest's exit code, 1 where a test failed, or 2 where there is no such mutation.
+
+    *others* are the mutations whose tests run where *name* says that there is none.
+    """
     os.environ |= {"NUMBA_DISABLE_JIT": "1", "HYPOTHESIS_PROFILE": "unshrunk"}
-    chosen = [one for one in MUTATIONS if name in (one.name, NONE)]
-    if not chosen:
-        print(f"expected the name of a mutation, or {NONE}; found: {name}", file=sys.stderr)
+    wanted = {*others} if name == NONE else {name}
+    chosen = [one for one in MUTATIONS if one.name in wanted]
+    if not chosen or len(chosen) < len(wanted):
+        print(
+            f"expected the name of a mutation, or {NONE} NAME...; found: {' '.join((name, *others))}", file=sys.stderr
+        )
         return 2
     if name != NONE:
         sys.meta_path.insert(0, _Finder(chosen[0]))
@@ -70,4 +76,4 @@ def main(name: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

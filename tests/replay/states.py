@@ -30,6 +30,7 @@ from pagetrail.replay.fold.tables import (
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.replay.rules.engine import StreamEngine
 from pagetrail.replay.rules.fold_options import FoldOptions
+from pagetrail.replay.rules.sections import generations
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.replay.rules.stretch import Stretch
 from pagetrail.replay.run.replayer import Replayer
@@ -288,8 +289,9 @@ def semantic(engine: StreamEngine, link: Link) -> dict[str, Any]:
         "sections are the facts'": state.sections.history is state.facts.sections, "correct": state.correct,
         "segment": (engine.segment_first_seq, engine.segment_first_ts, link),
         "baseline": open_baseline(state), "pages": live_state(engine), "records": [renumbered[h] for h in handles],
-        "sizes": [int(t.records[h]["pages"]) for h in renumbered], "slots": (t.slot >= 0).tolist(),
-        "generation": t.generation.tolist(), "anomalies": anomalies(engine), "spans": closed_spans(engine),
+        "sizes": [int(t.records[h]["pages"]) for h in renumbered], "slots": np.flatnonzero(t.slot >= 0).tolist(),
+        "known sections": (t.slot.size, t.generation.size), "generations": generations(t),
+        "anomalies": anomalies(engine), "spans": closed_spans(engine),
         "doubts": doubts(engine),
         "doubted": lasting_doubts(t).tolist(), "moves": remembered_moves(t).tolist(),
         "quarantine": t.quarantine[: t.counts[QUARANTINE]].tolist(),
