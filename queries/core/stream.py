@@ -306,7 +306,7 @@ class Stream:
         asked = None if pfns is None else np.unique(np.asarray(pfns, np.int64))
         if asked is None and owned:
             with self.reading(file) as (db, rows):
-                if not rows.has_views:
+                if not rows.runs.has_views:
                     runs, records = owned_runs_of(db, rows, where, _point(at))
                     return runs, records, self._texts_of(file, records, frozenset(texts), few=False)
         runs, records = self.spans(file, where, at=at) if asked is None else self._pieces_of(file, at, where, asked)
@@ -353,7 +353,7 @@ class Stream:
             return self.spans(file, "false")
         if pfns.size <= _FEW_PAGES:
             runs, records = self._holding(file, at, pfns.tolist())
-            if is_whole(runs, records, views=self.about(file).has_views).all():
+            if is_whole(runs, records, views=self.about(file).runs.has_views).all():
                 return runs, records
         pages = self.facts.pages_per_section
         low, high = int(pfns[0]) // pages * pages, (int(pfns[-1]) // pages + 1) * pages

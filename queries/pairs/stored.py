@@ -104,7 +104,7 @@ def with_pieces(stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: In
 
     These are the other pieces of the same records in the same section, and the kernel's own records of any of their pages.
     """
-    parts = np.flatnonzero(~is_whole(found.runs, found.records, views=stream.about(file).has_views))
+    parts = np.flatnonzero(~is_whole(found.runs, found.records, views=stream.about(file).runs.has_views))
     if not parts.size:
         return found
     pieces = _unique(together([found, _pieces(stream, file, pfns, at, found, parts)]))
@@ -151,7 +151,7 @@ def _views_over(
     stream: Stream, file: StoreFile, pfns: NDArray[np.int64], at: Instants, pieces: Found, rows: NDArray[np.int64]
 ) -> Found:
     """Return the kernel's own records of any page of some pieces."""
-    if not rows.size or not stream.about(file).has_views:
+    if not rows.size or not stream.about(file).runs.has_views:
         return _nothing()
     pair, found = pieces.pair[rows], [_nothing()]
     known = _events_until(stream, file, at)[pair]

@@ -9,13 +9,12 @@ from pagetrail.replay.fold.end_jit import clear_for_owner, end_owner, used_unsee
 from pagetrail.replay.fold.ghost_jit import is_early_stamp, keep_ghost
 from pagetrail.replay.fold.notice_jit import doubt, note
 from pagetrail.replay.fold.options import OPT_GFP_ISOLATED, OPT_LOSS, OPT_ONLINING_START, OPT_ONLINING_STOP
-from pagetrail.replay.fold.records.event_jit import DRAFT
 from pagetrail.replay.fold.records.record_jit import (
     begin_at,
+    begin_now,
     blank,
     block_pfn_of,
     close,
-    copy_owner_fields,
     copy_record,
     draft_of,
     evidence_ts_of,
@@ -132,19 +131,18 @@ def free_block(t, o, slot, base, generation, first, nr, seq, ts, cpu, order, pid
 def new_free(t, last, seq, ts, cpu, pfn, order, pid, tgid, comm, stack, how):
     """Return the record of a block that becomes free; *last* was the record of its last owner, or is -1.
 
-    If that record was given back, it is the one that is taken.
+    An earlier event began that record. If it was given back, it is the one that is taken.
     """
-    owner, alloc_ts, reason, stamp, begun = np.int32(-1), ABSENT64, np.int8(ABSENT8), ABSENT64, np.int32(0)
+    owner, alloc_ts, reason, stamp = np.int32(-1), ABSENT64, np.int8(ABSENT8), ABSENT64
     if last >= 0:
         s = t.records[last]
-        owner, alloc_ts, reason, begun = s["owner"], s["alloc_ts"], s["migrate_reason"], s["event"]
+        owner, alloc_ts, reason = s["owner"], s["alloc_ts"], s["migrate_reason"]
         stamp = ts_nsec_of(t, last)
     handle = take_record(t)
     r, d = t.records[handle], draft_of(t, handle)
     if last < 0:
         blank(t, handle)
-    elif owner < 0:
-        copy_owner_fields(d, t.drafts[DRAFT - begun])
+    begin_now(t, handle, seq, ts)
     r["owner"] = owner
     r["alloc_ts"] = alloc_ts
     r["migrate_reason"] = reason
@@ -155,8 +153,6 @@ def new_free(t, last, seq, ts, cpu, pfn, order, pid, tgid, comm, stack, how):
     r["cpu"] = cpu
     r["unordered"] = 0
     d["block_pfn"] = pfn
-    d["begin_seq"] = seq
-    d["begin_ts"] = ts
     d["evidence_ts"] = ts
     d["src_pfn"] = ABSENT64
     d["ts_nsec"] = stamp

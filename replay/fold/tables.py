@@ -146,6 +146,8 @@ _FIRST_ROWS: Final = 1 << 13
 _FIRST_DRAFTS: Final = 1 << 7
 
 _SMALL_BYTES: Final = 1 << 24
+"""Arrays of up to so many bytes grow by more: what is not written takes no memory."""
+
 _MOVED_BYTES: Final = 1 << 22
 """So much of an array is moved at once to a larger one: both are never there as a whole."""
 

@@ -226,10 +226,10 @@ def blank(t, handle):
     d["free_stack"] = -1
 
 
-@inner
-def copy_most(t, target, source):
-    """Let a new record have what another has that is not in a draft; no pages have it yet."""
-    r, s = t.records[target], t.records[source]
+@apart
+def copy_record(t, target, source, pfn):
+    """Let a new record say what another one says, of which *pfn* is a page; no pages have it yet."""
+    r, s, d = t.records[target], t.records[source], draft_of(t, target)
     r["owner"] = s["owner"]
     r["alloc_ts"] = s["alloc_ts"]
     r["cpu"] = s["cpu"]
@@ -240,26 +240,14 @@ def copy_most(t, target, source):
     r["migrate_reason"] = s["migrate_reason"]
     r["unordered"] = s["unordered"]
     r["pages"] = 0
-
-
-@inner
-def copy_owner_fields(d, f):
-    """Copy the owner from one draft to another."""
-    d["pid"] = f["pid"]
-    d["tgid"] = f["tgid"]
-    d["comm"] = f["comm"]
-    d["gfp_mask"] = f["gfp_mask"]
-    d["migratetype"] = f["migratetype"]
-    d["stack"] = f["stack"]
-
-
-@apart
-def copy_record(t, target, source, pfn):
-    """Let a new record say what another one says, of which *pfn* is a page; no pages have it yet."""
-    copy_most(t, target, source)
-    d, s = draft_of(t, target), t.records[source]
     if s["owner"] < 0:
-        copy_owner_fields(d, draft_of(t, source))
+        f = draft_of(t, source)
+        d["pid"] = f["pid"]
+        d["tgid"] = f["tgid"]
+        d["comm"] = f["comm"]
+        d["gfp_mask"] = f["gfp_mask"]
+        d["migratetype"] = f["migratetype"]
+        d["stack"] = f["stack"]
     d["begin_seq"] = begin_seq_of(t, source)
     d["begin_ts"] = begin_ts_of(t, source)
     d["evidence_ts"] = evidence_ts_of(t, source)
@@ -311,9 +299,8 @@ def new_owner(t, pfn, pages, order, seq, ts, cpu, pid, tgid, comm, gfp, alloc_ts
     r["alloc_ts"] = alloc_ts
     r["cpu"] = cpu
     r["pages"] = pages
+    begin_now(t, handle, seq, ts)
     d["block_pfn"] = pfn
-    d["begin_seq"] = seq
-    d["begin_ts"] = ts
     d["evidence_ts"] = ts
     d["pid"] = pid
     d["tgid"] = tgid

@@ -38,8 +38,6 @@ class RunTables:
         Rows of each, by its name.
     low, high
         The first page of the first run, and of the last one.
-    most_pages
-        The most pages that a run has.
     has_views
         Whether a run is one of the kernel's own view.
     """
@@ -55,9 +53,7 @@ class RunTables:
             for i, name in enumerate(SINGLE_PAGE)
             if extremes
         }
-        self.most_pages, self.has_views = 1, False
-        if ranges:
-            self.most_pages, self.has_views = max(ranges["nr_pages"][1], 1), ranges["kernel_view"][1] == 1
+        self.has_views = bool(ranges) and ranges["kernel_view"][1] == 1
         self._of_runs = {name: _TYPES[name](least) for name, (least, most) in ranges.items() if least == most}
 
     def _constant(self, table: str) -> Mapping[str, np.generic]:

@@ -34,10 +34,6 @@ class FileRows:
         Their columns, by id; the last row is that of nothing, which has the id -1.
     events, details
         The events, and the details of some.
-    most_pages
-        The most pages that a run has.
-    has_views
-        Whether a run is one of the kernel's own view.
     says
         Whether dumps said anything beside owners.
     has_lasting_doubts
@@ -55,7 +51,6 @@ class FileRows:
         size, details, says, doubts = db.execute(_ABOUT).fetchall()[0]
         self.says, self.has_lasting_doubts = bool(says), bool(doubts)
         self.runs = RunTables(db)
-        self.has_views, self.most_pages = self.runs.has_views, self.runs.most_pages
         self.by_page = RunsByPage(self.runs)
         self.events, self.details, self.texts = FileEvents(size), FileDetails(size, details), TextsById()
         self.alike = np.zeros(1, RECORD_DTYPE)
