@@ -12,11 +12,13 @@ from pagetrail.commands.options import (
     JsonOption,
     KafkaConfigOption,
     LogOption,
+    ModeOption,
     TrailOption,
     out,
     parse_log,
     progress,
     say,
+    share,
 )
 from pagetrail.schemas.errors import BadArgument, InputError
 from pagetrail.schemas.linux.gfp import parse_gfp_table
@@ -77,11 +79,17 @@ def ingest(
         bool,
         typer.Option("--again", help="Store a recording anew that an older pagetrail stored and read differently."),
     ] = False,
+    mode: ModeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Store recordings in the log; the format of each file is recognised from its content."""
     kinds = _kinds(covers)
     address = parse_log(log, kafka_config)
+    if address is not None and mode is not None:
+        raise BadArgument(
+            "--mode: expected no --log: that log is not in the trail; 'pagetrail replay --mode' shares segments"
+        )
+    share(trail, mode)
     base = None if vmemmap_base is None else _address(vmemmap_base)
     table = None if gfp_table is None else _gfp_table(gfp_table)
     shift = None if page_size is None else _page_shift(page_size)
