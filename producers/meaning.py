@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from pagetrail.producers.symbols import Symbols
 from pagetrail.schemas.columns import Kind, absent
 from pagetrail.schemas.details import ContigRange, Extfrag, Hotplug, Marker
 from pagetrail.schemas.errors import BadArgument
@@ -41,12 +42,15 @@ class RecordedKernel:
         Address of the struct page of pfn 0; null where it was not given.
     release
         Its ``uname -r``; null where it was not recorded.
+    symbols
+        Its symbols; null where they were not given.
     """
 
     gfp_flags: Mapping[str, int] = field(default_factory=dict)
     gfp_from: str = "format file"
     vmemmap_base: int | None = None
     release: str | None = None
+    symbols: Symbols | None = None
 
     @property
     def gfp(self) -> GfpReading:

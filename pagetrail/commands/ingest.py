@@ -64,6 +64,13 @@ def ingest(
         str | None,
         typer.Option(metavar="SIZE", help="Size of the machine's pages, such as 64K, if a file does not say."),
     ] = None,
+    kallsyms: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="/proc/kallsyms or System.map of the boot that was recorded, to name the addresses of stacks.",
+        ),
+    ] = None,
     at: Annotated[
         list[str] | None,
         typer.Option(
@@ -112,7 +119,7 @@ def ingest(
                 api.ingest_all(
                     trail, source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base, log=address,
                     clock_skew=clock_skew, page_shift=shift, kernel_release=kernel_release, gfp_table=table, again=again,
-                    split_boots=split_boots, at=made, whole=whole, follows=follows, stacks=stacks, on_report=on_report,
+                    kallsyms=kallsyms, split_boots=split_boots, at=made, whole=whole, follows=follows, stacks=stacks, on_report=on_report,
                     on_note=_note, on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
                 )  # fmt: skip
         except InputError as error:

@@ -35,6 +35,7 @@ from pagetrail.producers.meaning import UNKNOWN_KERNEL, RecordedKernel
 from pagetrail.producers.ordering import in_order
 from pagetrail.producers.parsed import ReadAccount
 from pagetrail.producers.recording_info import RecordingInfo
+from pagetrail.producers.symbols import kallsyms_in, symbols_of
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import PAGE_SIZE_GUESSED, Coverage, Covered, Gap
@@ -92,6 +93,8 @@ class Capture:
         self._snapshots = Snapshots(directory)
         self._boot = BootFiles(directory, self._snapshots, page_shift)
         self._kernel = self._boot.kernel(given)
+        if self._trace.found.addresses and given.symbols is None and (path := kallsyms_in(directory)):
+            self._kernel = replace(self._kernel, symbols=symbols_of(path))
         tracer = self._trace.tracer
         self._clock_name = tracer.clock(self._boot.text(tracer.clock_file))
         if self._trace.clock and not counts_only(self._clock_name):
