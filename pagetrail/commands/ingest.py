@@ -119,8 +119,8 @@ def ingest(
                 api.ingest_all(
                     trail, source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base, log=address,
                     clock_skew=clock_skew, page_shift=shift, kernel_release=kernel_release, gfp_table=table, again=again,
-                    kallsyms=kallsyms, split_boots=split_boots, at=made, whole=whole, follows=follows, stacks=stacks, on_report=on_report,
-                    on_note=_note, on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
+                    kallsyms=kallsyms, split_boots=split_boots, at=made, whole=whole, follows=follows, stacks=stacks,
+                    on_report=on_report, on_note=_note, on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
                 )  # fmt: skip
         except InputError as error:
             refused[source] = error

@@ -29,7 +29,7 @@ from pagetrail.producers.formats.rows import (
     RowBuilder,
 )
 from pagetrail.producers.gaps import ORDER_FIELDS, Gaps, gap_of_unknown_cpu
-from pagetrail.producers.meaning import FailedAlloc, Meaning, RecordedKernel, Refused, Row
+from pagetrail.producers.meaning import FailedAlloc, Meaning, NothingNew, RecordedKernel, Refused, Row
 from pagetrail.producers.parsed import ReadAccount
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind, absent
@@ -284,6 +284,7 @@ class PerfData:
         yield from self._hear()
         self._counts[layout, 0] += 1
         self._counts[layout, 1] += isinstance(outcome, FailedAlloc)
+        self.account.ignored[self._layouts.names[layout]] += isinstance(outcome, NothingNew)
         cpu = int(row[R_CPU])
         if cpu >= 0:
             self._entries[cpu] += 1
@@ -343,6 +344,7 @@ class PerfData:
             account.failed_allocs += failed
             if self._layouts.array[number, rj.L_ACTION] == rj.IGNORED:
                 account.ignored[name] += read
+        account.ignored = +account.ignored
         if repeats := int(self._state[rj.S_REPEATS]):
             account.notes.append(REPEATED.format(repeats))
 
