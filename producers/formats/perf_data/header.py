@@ -113,7 +113,10 @@ def _of_file(source: str, read: ReadAt, size: int, head: bytes) -> Header:
         if ids_size % 8 or ids_size > 8 * _MOST_IDS or len(packed := read(ids, ids_size)) < ids_size:
             _refuse(source, at + attr_size - 16, f"ids in {ids_size} bytes from byte {ids} on")
         found.attrs.append(_attr(raw, struct.unpack(f"<{ids_size // 8}Q", packed)))
-    if start + data_size > size or not data_size:
+    if not data_size and start < size:  # perf was killed: where its features would be is not known
+        found.stop, found.cut = size, "the header does not say where samples end"
+        return found
+    if start + data_size > size:
         found.stop = size
         found.cut = f"the header says that samples end at byte {start + data_size}, and the file does at byte {size}"
     bits = int.from_bytes(features, "little")

@@ -194,7 +194,9 @@ class PerfData:
 
     def _packed(self, record: bytes, place: int) -> Iterator[EventBatch]:
         """Take the records in a compressed one: all of them are one stream, and one may begin in a record and end in the next."""
-        packed = record[16:] if struct.unpack_from("<I", record)[0] == pe.COMPRESSED2 else record[8:]
+        packed = record[pe.RECORD_HEAD :]
+        if struct.unpack_from("<I", record)[0] == pe.COMPRESSED2:  # with its size, and bytes that fill it up
+            packed = packed[8:][: int.from_bytes(packed[:8], "little")]
         behind = int(self._state[rj.S_POS])
         base = place - (behind - len(record))
         if self._unpacker is None:
