@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from typing import Literal
 
 from pagetrail.schemas.errors import BadArgument
 from pagetrail.schemas.log.contract import log_directory
@@ -28,11 +29,12 @@ def parse_mode(text: str) -> int:
     return int(text, 8)
 
 
-def share(trail: str | Path, mode: int, *, log: bool = True) -> None:
+def share(trail: str | Path, mode: int, *, make: Literal["log", "segments"] | None = None) -> None:
     """Give all files of a trail *mode*, and its folders the same with the right to enter.
 
-    What is written into it later gets the same modes: where no folder is there yet to take them from, that of the *log* is made, or
-    else that of the segments. The trail's own folder is only opened further, never closed: other things may be in it.
+    What is written into it later gets the same modes, as those of its log and segments: the folder of one of these is made where
+    *make* says so; else a trail that has none is left alone. The trail's own folder is only opened further, never closed: other things
+    may be in it.
 
     Raises
     ------
@@ -42,7 +44,10 @@ def share(trail: str | Path, mode: int, *, log: bool = True) -> None:
     root, folders = Path(trail), of_folders(mode)
     there = root.is_dir()
     parts = log_directory(root), root / STORES_DIRECTORY
-    make_folder(parts[0] if log else parts[1], folders)
+    if make is not None:
+        make_folder(parts[make != "log"], folders)
+    if not any(part.is_dir() for part in parts):
+        return
     if there:
         set_mode(root, root.stat().st_mode & 0o777 | folders)
     for part in parts:

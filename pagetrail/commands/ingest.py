@@ -96,7 +96,7 @@ def ingest(
         raise BadArgument(
             "--mode: expected no --log: that log is not in the trail; 'pagetrail replay --mode' shares segments"
         )
-    share(trail, mode)
+    share(trail, mode, "log")
     base = None if vmemmap_base is None else _address(vmemmap_base)
     table = None if gfp_table is None else _gfp_table(gfp_table)
     shift = None if page_size is None else _page_shift(page_size)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -149,10 +149,10 @@ def parse_size(option: str, text: str) -> int:
     return size
 
 
-def share(trail: Path, mode: str | None, *, log: bool = True) -> None:
-    """Give a trail the mode of ``--mode``, if it is given; *log*: see ``api.share``."""
+def share(trail: Path, mode: str | None, make: Literal["log", "segments"] | None) -> None:
+    """Give a trail the mode of ``--mode``, if it is given; *make*: see ``api.share``."""
     if mode is not None:
-        api.share(trail, api.parse_mode(mode), log=log)
+        api.share(trail, api.parse_mode(mode), make=make)
 
 
 @contextmanager

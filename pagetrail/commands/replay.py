@@ -20,7 +20,6 @@ from pagetrail.commands.options import (
     share,
 )
 from pagetrail.commands.stopping import signals_noted
-from pagetrail.schemas.log.contract import log_directory
 from pagetrail.text.json_text import json_text
 
 
@@ -69,8 +68,7 @@ def replay(
     Records of a large dump wait in a temporary file, in $TMPDIR: up to 150 bytes a record.
     """
     address, most = parse_log(log, kafka_config), None if memory is None else parse_size("--memory", memory)
-    if address is not None or log_directory(trail).is_dir():  # else there is nothing to share, and replay says so
-        share(trail, mode, log=address is None)
+    share(trail, mode, None if address is None else "segments")
     with signals_noted() as stopped, progress("replay") as bar:
         task = bar.add_task("", total=None, note="")
         report = api.replay(

@@ -74,7 +74,7 @@ def test_a_shared_trail_can_be_closed_again_but_for_its_own_folder(tmp_path: Pat
 
 
 def test_segments_of_a_log_elsewhere_are_shared_by_themselves(tmp_path: Path) -> None:
-    api.share(tmp_path / "trail", 0o640, log=False)
+    api.share(tmp_path / "trail", 0o640, make="segments")
     assert {path.name for path in (tmp_path / "trail").iterdir()} == {"segments"}
     assert modes(tmp_path / "trail")[0] == {0o750}
 
