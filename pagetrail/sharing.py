@@ -33,8 +33,8 @@ def share(trail: str | Path, mode: int, *, make: Literal["log", "segments"] | No
     """Give all files of a trail *mode*, and its folders the same with the right to enter.
 
     What is written into it later gets the same modes, as those of its log and segments: the folder of one of these is made where
-    *make* says so; else a trail that has none is left alone. The trail's own folder is only opened further, never closed: other things
-    may be in it.
+    *make* says so; else a trail that has none is left alone. The trail's own folder is only opened further, never closed: other
+    things may be in it.
 
     Raises
     ------

@@ -41,6 +41,11 @@ class Symbols:
     def __len__(self) -> int:
         return len(self._texts)
 
+    def address(self, name: str) -> int | None:
+        """Return where the symbol *name* of the kernel itself is; null: there is none of that name."""
+        wanted = f"{name}\0"
+        return next((int(at) for at, text in zip(self._addresses, self._texts, strict=True) if text == wanted), None)
+
     def name(self, address: int) -> str | None:
         """Return ``function+0x12``, with ``[module]`` behind it as the kernel prints it; null: no symbol is before *address*."""
         place = int(np.searchsorted(self._addresses, np.uint64(address), "right")) - 1

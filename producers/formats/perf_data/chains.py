@@ -11,11 +11,27 @@ from pagetrail.producers.symbols import Symbols
 _KERNEL: Final = b"[kernel.kallsyms]"
 
 
+_UNNAMED: Final = (
+    "{:,} addresses of stacks have no name: give ingest --kallsyms FILE, /proc/kallsyms of the boot that was recorded"
+)
+_OTHERS: Final = "the symbols that were given are of another boot or kernel, and are not used: {} is at {} there, and at {:#x} in the recording"
+
+
 class Chains:
-    """Makes text of call chains. *symbols*: of the recorded boot; null where they were not given."""
+    """Makes text of call chains.
+
+    An address without a name counts from the kernel's first symbol on (``_text:0x16cc53``): boots of one kernel still meet.
+
+    Parameters
+    ----------
+    symbols
+        Of the recorded boot; null where they were not given.
+    """
 
     def __init__(self, symbols: Symbols | None) -> None:
         self._symbols = symbols
+        self._unnamed = 0
+        self._note = ""
         self._names: dict[int, str] = {}
         self._map: tuple[int, int, int, str] | None = None
 
@@ -30,8 +46,18 @@ class Chains:
             return
         start, size, first = struct.unpack_from("<QQQ", record, at)
         symbol = name.removeprefix(_KERNEL).decode(errors="backslashreplace")
-        if symbol and start <= first < start + size:
-            self._map = (start, start + size, first, symbol)
+        if not symbol or not start <= first < start + size:
+            return
+        self._map = (start, start + size, first, symbol)
+        given = None if self._symbols is None else self._symbols.address(symbol)
+        if self._symbols is not None and given != first:
+            self._note = _OTHERS.format(symbol, "no address" if given is None else hex(given), first)
+            self._symbols = None
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of the names, by now."""
+        return [one for one in (self._note, _UNNAMED.format(self._unnamed) if self._unnamed else "") if one]
 
     def text(self, raw: bytes) -> str | None:
         """Return a stack as the column holds it, the innermost function first; null: it has no function."""
@@ -41,8 +67,8 @@ class Chains:
     def _named(self, address: int) -> str:
         found = self._symbols.name(address) if self._symbols else None
         if found is None and self._map is not None and self._map[2] <= address < self._map[1]:
-            found = f"{self._map[3]}+{address - self._map[2]:#x}"
+            found, self._unnamed = f"{self._map[3]}:{address - self._map[2]:#x}", self._unnamed + 1
         if found is None:
-            found = f"{address:#x}"
+            found, self._unnamed = f"{address:#x}", self._unnamed + 1
         self._names[address] = found
         return found

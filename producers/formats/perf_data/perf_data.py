@@ -1,6 +1,7 @@
 """perf.data as a format: how a file of it is recognised and opened."""
 
 import os
+import weakref
 from dataclasses import replace
 from typing import BinaryIO, Final
 
@@ -17,14 +18,20 @@ class _Bytes:
     """The uncompressed bytes of a file, from any place: those of the file itself, or of a copy that vanishes with this object."""
 
     def __init__(self, stream: Input) -> None:
-        self._file = stream.plain_file() or filled(lambda copy: _copy(copy, stream), None, "perf")
-        self.size = os.fstat(self._file.fileno()).st_size
+        plain = stream.plain_file()
+        if plain is not None:
+            self._descriptor = os.dup(plain.fileno())
+        else:
+            with filled(lambda copy: _copy(copy, stream), None, "perf") as copied:
+                self._descriptor = os.dup(copied.fileno())
+        weakref.finalize(self, os.close, self._descriptor)
+        self.size = os.fstat(self._descriptor).st_size
 
     def read(self, at: int, size: int) -> bytes:
         """Return *size* bytes from *at* on, or what there is of them."""
-        found, descriptor = b"", self._file.fileno()
+        found = b""
         at, size = min(at, self.size), min(size, self.size)
-        while len(found) < size and (part := os.pread(descriptor, size - len(found), at + len(found))):
+        while len(found) < size and (part := os.pread(self._descriptor, size - len(found), at + len(found))):
             found += part
         return found
 

@@ -349,6 +349,7 @@ class PerfData:
         account.ignored = +account.ignored
         if repeats := int(self._state[rj.S_REPEATS]):
             account.notes.append(REPEATED.format(repeats))
+        account.notes += self._chains.notes
 
 
 def _columns(gap: Gap) -> dict[str, int]:

@@ -17,6 +17,7 @@ from pagetrail.schemas.batch import concat, to_arrow
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Gap
 from pagetrail.schemas.errors import InputError
+from pagetrail.schemas.stacks import canonical_stack
 from tests.producers.formats.perf_data import maker as mk
 from tests.producers.formats.perf_data.maker import ALLOC, EXTFRAG, FREE, REFILL, ROUND, SPLIT, SWITCH, Made
 
@@ -222,15 +223,8 @@ def test_rare_events_mean_what_their_text_means(tmp_path: Path) -> None:
 CHAIN = (mk.KERNEL, 0xFFFFFFFF81000105, 0xFFFFFFFFC0000020, 0xFFFFFFFF81000010, mk.USER, 0x401000)
 
 
-@pytest.mark.parametrize(
-    ("symbols", "expected"),
-    [
-        (SYMBOLS, "inner+0x5\nwork+0x20 [mod]\n_text+0x10"),
-        (None, "_text+0x105\n0xffffffffc0000020\n_text+0x10"),
-    ],
-    ids=["with symbols", "without"],
-)
-def test_the_kernels_part_of_a_call_chain_is_the_stack(symbols: Symbols | None, expected: str, tmp_path: Path) -> None:
+def with_chain() -> bytes:
+    """Return a file with three samples: with ``CHAIN``, with a chain of the process alone, and with none."""
     made = replace(MADE, sample_type=mk.USUAL | mk.CALLCHAIN)
     name = b"[kernel.kallsyms]_text\0\0"
     where = struct.pack("<iiQQQ", -1, 0, 0xFFFFFFFF81000000, 0x10000000, 0xFFFFFFFF81000000) + name
@@ -238,8 +232,29 @@ def test_the_kernels_part_of_a_call_chain_is_the_stack(symbols: Symbols | None, 
         mk.record(1, where + made.trailer(0, 0, 0), misc=1), made.sample(FREE, 10, 10, 0, chain=CHAIN),
         made.sample(FREE, 11, 11, 0, chain=(mk.USER, 0x401000)), made.sample(FREE, 12, 12, 0),
     ]  # fmt: skip
-    rows, _ = read(tmp_path, made.file(records), kernel=RecordedKernel(symbols=symbols))
+    return made.file(records)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "expected"),
+    [
+        (SYMBOLS, "inner+0x5\nwork+0x20 [mod]\n_text+0x10"),
+        (None, "_text:0x105\n0xffffffffc0000020\n_text:0x10"),
+    ],
+    ids=["with symbols", "without"],
+)
+def test_the_kernels_part_of_a_call_chain_is_the_stack(symbols: Symbols | None, expected: str, tmp_path: Path) -> None:
+    rows, account = read(tmp_path, with_chain(), kernel=RecordedKernel(symbols=symbols))
     assert [row.get("stack") for row in rows] == [expected, None, None]
+    assert ["3 addresses of stacks have no name" in note for note in account.notes] == [True] * (symbols is None)
+    assert canonical_stack(expected).frames.count("\n") == 2  # each of them is another function
+
+
+def test_symbols_of_another_boot_name_nothing(tmp_path: Path) -> None:
+    moved = Symbols([(0xFFFFFFFF82000000, "T", "_text", ""), (0xFFFFFFFF80000000, "t", "wrong", "")])
+    rows, account = read(tmp_path, with_chain(), kernel=RecordedKernel(symbols=moved))
+    assert str(rows[0]["stack"]).startswith("_text:0x105\n")
+    assert "_text is at 0xffffffff82000000 there, and at 0xffffffff81000000 in the recording" in account.notes[0]
 
 
 # -- what is harmed --------------------------------------------------------------------------------------------------------------
