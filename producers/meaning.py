@@ -7,9 +7,8 @@ arguments of functions in mm/page_owner.c and mm/memory_hotplug.c.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
-from pagetrail.producers.symbols import Symbols
 from pagetrail.schemas.columns import Kind, absent
 from pagetrail.schemas.details import ContigRange, Extfrag, Hotplug, Marker
 from pagetrail.schemas.errors import BadArgument
@@ -26,6 +25,18 @@ _KASLR_STEP: Final = KASLR_STEP_BYTES // STRUCT_PAGE_BYTES
 
 _NO_PAGE: Final = (0, -1, (1 << 64) - 1)
 """The pfn of a failed allocation: it is -1, and the kernel prints 0 for it."""
+
+
+class NamesAddresses(Protocol):
+    """The symbols of one boot of a kernel."""
+
+    def name(self, address: int) -> str | None:
+        """Return the function and offset of an address; null: there is none."""
+        ...
+
+    def address(self, name: str) -> int | None:
+        """Return where the symbol *name* of the kernel itself is; null: there is none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +61,7 @@ class RecordedKernel:
     gfp_from: str = "format file"
     vmemmap_base: int | None = None
     release: str | None = None
-    symbols: Symbols | None = None
+    symbols: NamesAddresses | None = None
 
     @property
     def gfp(self) -> GfpReading:

@@ -12,6 +12,7 @@ from pagetrail.producers.dump_given import STACK_HANDLES, Given
 from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.page_owner.alone import PageOwnerFile
 from pagetrail.producers.formats.recognise import opener
+from pagetrail.producers.formats.symbols import symbols_of
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.inputs import Input, Source
 from pagetrail.producers.meaning import RecordedKernel
@@ -19,7 +20,6 @@ from pagetrail.producers.ordering import in_order
 from pagetrail.producers.parsed import Parser, ReadAccount
 from pagetrail.producers.recording_info import Recording, RecordingInfo
 from pagetrail.producers.spool import at_hand
-from pagetrail.producers.symbols import symbols_of
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import CLOCK_SKEW_OPTION, PAGE_BYTES_OPTION, Boot, Covered

@@ -29,13 +29,13 @@ from pagetrail.producers.capture.uevents import hotplug_rows
 from pagetrail.producers.capture.views import Views
 from pagetrail.producers.detail_rows import clock_row, coverage_row, detail_row
 from pagetrail.producers.formats.format import Format
+from pagetrail.producers.formats.symbols import kallsyms_in, symbols_of
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.inputs import source_of
 from pagetrail.producers.meaning import UNKNOWN_KERNEL, RecordedKernel
 from pagetrail.producers.ordering import in_order
 from pagetrail.producers.parsed import ReadAccount
 from pagetrail.producers.recording_info import RecordingInfo
-from pagetrail.producers.symbols import kallsyms_in, symbols_of
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import PAGE_SIZE_GUESSED, Coverage, Covered, Gap

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from pagetrail.producers.capture.directory import without
 from pagetrail.producers.formats.recognise import recognised
+from pagetrail.producers.formats.symbols import symbols_of
 from pagetrail.producers.inputs import find_compressed, source_of
 from pagetrail.producers.meaning import RecordedKernel
 from pagetrail.producers.parsed import ReadAccount
-from pagetrail.producers.symbols import symbols_of
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.columns import Kind
 from tests.captures.conftest import ReplayedCapture

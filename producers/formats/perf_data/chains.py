@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from pagetrail.producers.formats.perf_data.perf_event import RECORD_HEAD
-from pagetrail.producers.symbols import Symbols
+from pagetrail.producers.meaning import NamesAddresses
 
 _KERNEL: Final = b"[kernel.kallsyms]"
 
@@ -14,7 +14,7 @@ _KERNEL: Final = b"[kernel.kallsyms]"
 _UNNAMED: Final = (
     "{:,} addresses of stacks have no name: give ingest --kallsyms FILE, /proc/kallsyms of the boot that was recorded"
 )
-_OTHERS: Final = "the symbols that were given are of another boot or kernel, and are not used: {} is at {} there, and at {:#x} in the recording"
+_OTHERS: Final = "the symbols that were given are of another boot or kernel, and not used: {} is at {} there, and at {:#x} in the recording"
 
 
 class Chains:
@@ -28,7 +28,7 @@ class Chains:
         Of the recorded boot; null where they were not given.
     """
 
-    def __init__(self, symbols: Symbols | None) -> None:
+    def __init__(self, symbols: NamesAddresses | None) -> None:
         self._symbols = symbols
         self._unnamed = 0
         self._note = ""

@@ -330,9 +330,9 @@ class PerfData:
             self._gaps.lose_everywhere(missing, "perf says PERF_RECORD_LOST_SAMPLES: it does not say when")
         for gap in self._gaps.rest():
             yield from self._append(gap)
-        self._tell()
         if len(self._rows):
             yield self._rows.flush(final=True)
+        self._tell()
 
     def _tell(self) -> None:
         """Bring the account up to date."""

@@ -9,10 +9,10 @@ import pytest
 
 from pagetrail.producers.formats.perf_data.perf_data import PERF_DATA
 from pagetrail.producers.formats.recognise import recognised
+from pagetrail.producers.formats.symbols import Symbols
 from pagetrail.producers.inputs import source_of
 from pagetrail.producers.meaning import RecordedKernel
 from pagetrail.producers.parsed import ReadAccount
-from pagetrail.producers.symbols import Symbols
 from pagetrail.schemas.batch import concat, to_arrow
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Gap
