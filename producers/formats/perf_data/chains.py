@@ -14,7 +14,9 @@ _KERNEL: Final = b"[kernel.kallsyms]"
 _UNNAMED: Final = (
     "{:,} addresses of stacks have no name: give ingest --kallsyms FILE, /proc/kallsyms of the boot that was recorded"
 )
-_OTHERS: Final = "the symbols that were given are of another boot or kernel, and not used: {} is at {} there, and at {:#x} in the recording"
+_OTHERS: Final = (
+    "the symbols that were given are of another boot or kernel, and not used: {} is at {} in them, and was at {:#x}"
+)
 
 
 class Chains:

@@ -254,7 +254,7 @@ def test_symbols_of_another_boot_name_nothing(tmp_path: Path) -> None:
     moved = Symbols([(0xFFFFFFFF82000000, "T", "_text", ""), (0xFFFFFFFF80000000, "t", "wrong", "")])
     rows, account = read(tmp_path, with_chain(), kernel=RecordedKernel(symbols=moved))
     assert str(rows[0]["stack"]).startswith("_text:0x105\n")
-    assert "_text is at 0xffffffff82000000 there, and at 0xffffffff81000000 in the recording" in account.notes[0]
+    assert "_text is at 0xffffffff82000000 in them, and was at 0xffffffff81000000" in account.notes[0]
 
 
 # -- what is harmed --------------------------------------------------------------------------------------------------------------
