@@ -187,7 +187,8 @@ def open_recording(
     info = RecordingInfo(
         host=said.host, boot_id=None, recording_id=arrangement.content_id, format=found.name, source=stream.source,
         trace_clock=said.trace_clock,
-        gfp_read_for=kernel.gfp.read_for if found.tracer else None, gfp_known=kernel.gfp.known if found.tracer else None,
+        gfp_read_for=kernel.gfp.read_for if found.tracer else None,
+        gfp_known=(found.raw or kernel.gfp.known) if found.tracer else None,
         notes=[*([MERGED.format(arrangement.merged)] if arrangement.merged else []), *_unread_gfp(found, kernel)],
     )  # fmt: skip
     if covers and not found.tracer:
@@ -208,7 +209,7 @@ def _only_of_dumps(source: str, what: str, given: Given | None) -> None:
 
 
 def _unread_gfp(found: Format, kernel: RecordedKernel) -> list[str]:
-    said = kernel.unread_gfp() if found.tracer else None
+    said = kernel.unread_gfp() if found.tracer and not found.raw else None
     return [] if said is None else [said]
 
 

@@ -110,8 +110,8 @@ class Format:
         Returns what finds the parts of a file, by its beginning; null where a file is always one recording in order.
     instead
         What to do with a file that is not read.
-    addresses
-        Whether its stacks are addresses, which the kernel's symbols name.
+    raw
+        Whether its events are as the kernel holds them: gfp masks are numbers, and stacks addresses, which symbols name.
     from_start
         Whether its times count from an unknown start, so that nothing else can be compared with them.
     tracer
@@ -131,7 +131,7 @@ class Format:
     about: Callable[[Source], Origin] | None = None
     survey: Callable[[bytes], Surveys] | None = None
     instead: str = ""
-    addresses: bool = False
+    raw: bool = False
     from_start: bool = False
     tracer: Tracer | None = None
     trace_names: tuple[str, ...] = ()

@@ -61,7 +61,7 @@ PERF_DATA: Final = Format(
     magics=(b"PERFILE2", b"2ELIFREP"),  # tools/perf/util/header.c, __perf_magic2, in both byte orders
     opens=_opened,
     about=_about,
-    addresses=True,
+    raw=True,
     tracer=PERF,
     trace_names=("perf.data",),
 )
