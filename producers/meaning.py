@@ -35,7 +35,7 @@ class NamesAddresses(Protocol):
         ...
 
     def address(self, name: str) -> int | None:
-        """Return where the symbol *name* of the kernel itself is; null: there is none."""
+        """Return where the kernel's first symbol is, by its *name*; null: there is none of that name."""
         ...
 
 

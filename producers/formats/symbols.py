@@ -14,6 +14,8 @@ from pagetrail.schemas.errors import InputError
 _LINE: Final = re.compile(rb"([0-9a-f]{8,16}) ([!-~]) ([!-~]{1,512})(?:[ \t]+\[([!-~]{1,64})\])?\s*", re.ASCII)
 _USED: Final = frozenset(b"TtWwDdBbVv")
 _MOST_BYTES: Final = 1 << 28
+_FIRSTS: Final = ("_text", "_stext")
+"""By one of these perf says where the kernel is. Source: tools/perf/util/machine.c, ref_reloc_sym_names (Linux 6.1)."""
 
 
 class Symbols:
@@ -31,7 +33,10 @@ class Symbols:
     def __init__(self, symbols: Iterable[tuple[int, str, str, str]], digest: str = "") -> None:
         self.digest = digest
         best: dict[int, tuple[tuple[bool, bool, int, int], str]] = {}
+        self._firsts: dict[str, int] = {}
         for address, kind, name, module in symbols:
+            if name in _FIRSTS and not module:
+                self._firsts.setdefault(name, address)
             rank = (kind in "WwVv", kind.islower(), len(name) - len(name.lstrip("_")), -len(name))
             if address not in best or rank < best[address][0]:
                 best[address] = rank, f"{name}\0{module}"
@@ -42,9 +47,8 @@ class Symbols:
         return len(self._texts)
 
     def address(self, name: str) -> int | None:
-        """Return where the symbol *name* of the kernel itself is; null: there is none of that name."""
-        wanted = f"{name}\0"
-        return next((int(at) for at, text in zip(self._addresses, self._texts, strict=True) if text == wanted), None)
+        """Return where the kernel's first symbol is, by its *name*; null: there is none of that name."""
+        return self._firsts.get(name)
 
     def name(self, address: int) -> str | None:
         """Return ``function+0x12``, with ``[module]`` behind it as the kernel prints it; null: no symbol is before *address*."""

@@ -25,6 +25,7 @@ MADE = Made()
 SYMBOLS = Symbols(
     [
         (0xFFFFFFFF81000000, "T", "_text", ""),
+        (0xFFFFFFFF81000000, "T", "startup", ""),
         (0xFFFFFFFF81000100, "t", "inner", ""),
         (0xFFFFFFFFC0000000, "t", "work", "mod"),
     ]
@@ -238,7 +239,7 @@ def with_chain() -> bytes:
 @pytest.mark.parametrize(
     ("symbols", "expected"),
     [
-        (SYMBOLS, "inner+0x5\nwork+0x20 [mod]\n_text+0x10"),
+        (SYMBOLS, "inner+0x5\nwork+0x20 [mod]\nstartup+0x10"),
         (None, "_text:0x105\n0xffffffffc0000020\n_text:0x10"),
     ],
     ids=["with symbols", "without"],
