@@ -67,6 +67,8 @@ if TYPE_CHECKING:
     from pagetrail.schemas.compat import check_schema as check_schema
     from pagetrail.schemas.publish import published_schema as published_schema
     from pagetrail.schemas.store.memory import give_back_at_once as give_back_at_once
+    from pagetrail.sharing import parse_mode as parse_mode
+    from pagetrail.sharing import share as share
     from pagetrail.synthesizing import ingest_arguments as ingest_arguments
     from pagetrail.synthesizing import synth as synth
     from pagetrail.synthesizing import synth_text as synth_text
@@ -97,6 +99,7 @@ _FILES: Final = {
     "replaying": ("replay",),
     "schemas.compat": ("check_published_schemas", "check_schema"),
     "schemas.publish": ("published_schema",),
+    "sharing": ("parse_mode", "share"),
     "synthesizing": ("ingest_arguments", "synth", "synth_text"),
     "trail": ("Time", "Trail", "open"),
 }

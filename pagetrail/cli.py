@@ -8,6 +8,7 @@ import gc
 import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
@@ -90,6 +91,8 @@ def main() -> None:
     """Run the command line; every error that can be explained becomes one line on stderr and an exit code."""
     for setting, value in UNUSED.items():
         os.environ.setdefault(setting, value)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # recorded text may have what a terminal's encoding has not
     try:
         app()
     except PagetrailError as error:

@@ -46,6 +46,7 @@ class IngestOptions(TypedDict, total=False):
     kernel_release: str | None
     gfp_table: Mapping[str, int] | None
     page_shift: int | None
+    kallsyms: Path | None
     at: str | None
     whole: bool
     follows: int | None
@@ -68,6 +69,7 @@ def ingest(
     kernel_release: str | None = None,
     gfp_table: Mapping[str, int] | None = None,
     page_shift: int | None = None,
+    kallsyms: Path | None = None,
     at: str | None = None,
     whole: bool = False,
     follows: int | None = None,
@@ -104,7 +106,7 @@ def ingest(
     with open_recording(
         path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base, clock_skew=clock_skew,
         page_shift=page_shift, spool=None if log is not None else Path(trail), cut=cut, kernel_release=kernel_release,
-        gfp_table=gfp_table, dump=said_of_dump(path, at, whole=whole, follows=follows, stacks=stacks),
+        gfp_table=gfp_table, kallsyms=kallsyms, dump=said_of_dump(path, at, whole=whole, follows=follows, stacks=stacks),
     ) as opened:  # fmt: skip
         if log is not None:
             with KafkaLogWriter(log) as topic:

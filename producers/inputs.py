@@ -8,7 +8,9 @@ import bz2
 import hashlib
 import io
 import lzma
+import os
 import re
+import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -99,7 +101,7 @@ class _Decompressed(Stepped):
         self._rest = b""
         self.truncated: TruncatedInput | None = None
         self._head = self._fill(_MAGIC_BYTES)
-        self._compression = _compression_of(self._head)
+        self.compression = _compression_of(self._head)
 
     def close(self) -> None:
         if not self.closed and self.file is not sys.stdin.buffer:
@@ -108,7 +110,7 @@ class _Decompressed(Stepped):
 
     def readinto(self, buffer: "Buffer", /) -> int:
         """Fill *buffer*; return how many bytes were put into it, 0 at the end. What is not compressed is read to its place."""
-        if self._compression != "plain" or self._head or self._waiting or self._ended:
+        if self.compression != "plain" or self._head or self._waiting or self._ended:
             return super().readinto(buffer)
         try:
             count = cast(io.BufferedIOBase, self.file).readinto(buffer)  # as much of one as is used
@@ -134,7 +136,7 @@ class _Decompressed(Stepped):
         return head + self._read(size - len(head))
 
     def _step(self) -> bytes:
-        if self._compression == "plain":
+        if self.compression == "plain":
             data = self._take(UNCOMPRESSED_STEP)
             self._ended = not data
             return data
@@ -149,15 +151,15 @@ class _Decompressed(Stepped):
     def _decode(self, data: bytes) -> tuple[bytes, bytes]:
         """Return what *data* expands to within one frame, and what is left of it for the next."""
         if self._frame is None:
-            if self._compression != "zstd":  # gzip(1) and xz(1) allow padding between frames
+            if self.compression != "zstd":  # gzip(1) and xz(1) allow padding between frames
                 data = data.lstrip(b"\0")
             if not data:
                 return b"", b""
-            self._frame = _new_frame(self._compression)
+            self._frame = _new_frame(self.compression)
         try:
             part = self._frame.decompress(data)
         except (zstandard.ZstdError, zlib.error, lzma.LZMAError, OSError) as error:  # bz2 raises OSError
-            self._stop(f"the {self._compression} data is damaged ({error})")
+            self._stop(f"the {self.compression} data is damaged ({error})")
             return b"", b""
         self._offset += len(part)
         rest = b""
@@ -168,7 +170,7 @@ class _Decompressed(Stepped):
     def _end_of_file(self) -> None:
         self._ended = True
         if self._frame is not None:
-            self._stop(f"the file ends within a {self._compression} frame")
+            self._stop(f"the file ends within a {self.compression} frame")
 
     def _stop(self, reason: str) -> None:
         self._ended, self._frame = True, None
@@ -196,6 +198,15 @@ class Input(io.BufferedReader):
         raw = Utf8Text(self._decompressed) if text else self._decompressed
         super().__init__(raw, buffer_size=_BUFFER_BYTES)
         self.source = source
+
+    def plain_file(self) -> BinaryIO | None:
+        """Return the file itself, if its bytes are the stream's: a regular one that is not compressed; else null."""
+        file = self._decompressed.file
+        try:
+            regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+        except (OSError, AttributeError):  # it is made in steps
+            return None
+        return file if regular and self._decompressed.compression == "plain" else None
 
     @property
     def truncated(self) -> TruncatedInput | None:

@@ -7,7 +7,7 @@ arguments of functions in mm/page_owner.c and mm/memory_hotplug.c.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from pagetrail.schemas.columns import Kind, absent
 from pagetrail.schemas.details import ContigRange, Extfrag, Hotplug, Marker
@@ -27,6 +27,18 @@ _NO_PAGE: Final = (0, -1, (1 << 64) - 1)
 """The pfn of a failed allocation: it is -1, and the kernel prints 0 for it."""
 
 
+class NamesAddresses(Protocol):
+    """The symbols of one boot of a kernel."""
+
+    def name(self, address: int) -> str | None:
+        """Return the function and offset of an address; null: there is none."""
+        ...
+
+    def address(self, name: str) -> int | None:
+        """Return where the kernel's first symbol is, by its *name*; null: there is none of that name."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedKernel:
     """What a reader must know of the kernel that was recorded.
@@ -41,12 +53,15 @@ class RecordedKernel:
         Address of the struct page of pfn 0; null where it was not given.
     release
         Its ``uname -r``; null where it was not recorded.
+    symbols
+        Its symbols; null where they were not given.
     """
 
     gfp_flags: Mapping[str, int] = field(default_factory=dict)
     gfp_from: str = "format file"
     vmemmap_base: int | None = None
     release: str | None = None
+    symbols: NamesAddresses | None = None
 
     @property
     def gfp(self) -> GfpReading:

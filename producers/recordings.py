@@ -9,9 +9,10 @@ from pagetrail.producers.arrangement import MERGED, arrange
 from pagetrail.producers.capture.directory import Capture
 from pagetrail.producers.detail_rows import coverage_row, detail_row
 from pagetrail.producers.dump_given import STACK_HANDLES, Given
-from pagetrail.producers.formats.format import Format, Origin
+from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.page_owner.alone import PageOwnerFile
 from pagetrail.producers.formats.recognise import opener
+from pagetrail.producers.formats.symbols import symbols_of
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.inputs import Input, Source
 from pagetrail.producers.meaning import RecordedKernel
@@ -100,6 +101,7 @@ def open_recording(
     kernel_release: str | None = None,
     gfp_table: Mapping[str, int] | None = None,
     page_shift: int | None = None,
+    kallsyms: Path | None = None,
     dump: Given | None = None,
     spool: Path | None = None,
     cut: TruncatedInput | None = None,
@@ -125,6 +127,8 @@ def open_recording(
         Names of gfp flags of the recorded kernel, to their bits, where the recording does not have them.
     page_shift
         log2 of the bytes of the machine's pages, where the recording does not say.
+    kallsyms
+        Symbols of the recorded boot, which name the addresses of stacks.
     dump
         What the user says of a dump alone.
     spool
@@ -151,9 +155,12 @@ def open_recording(
         options["kernel_release"] = kernel_release
     if gfp_table is not None:
         options["gfp_table"] = ",".join(f"{name}={bits:#x}" for name, bits in gfp_table.items())
+    symbols = None if kallsyms is None else symbols_of(kallsyms)
+    if symbols is not None:
+        options["kallsyms"] = symbols.digest
     given = RecordedKernel(
-        gfp_flags=gfp_table or {}, gfp_from="--gfp-table", vmemmap_base=vmemmap_base, release=kernel_release
-    )
+        gfp_flags=gfp_table or {}, gfp_from="--gfp-table", vmemmap_base=vmemmap_base, release=kernel_release, symbols=symbols,
+    )  # fmt: skip
     if not isinstance(path, Source) and str(path) != "-" and Path(path).is_dir():
         _only_of_dumps(str(path), "a capture directory", dump)
         capture = Capture(
@@ -166,7 +173,7 @@ def open_recording(
         opens = opener(found, source.name, formats, head)
         stream = arrangement.open(spool)
     try:
-        said = found.origin(head) if found.origin else Origin()
+        said = found.origin_of(source, head)
         kernel = given if given.release else replace(given, release=said.release)
         parser = opens(stream, kernel)
         reads = parser if isinstance(parser, PageOwnerFile) else None
@@ -180,7 +187,8 @@ def open_recording(
     info = RecordingInfo(
         host=said.host, boot_id=None, recording_id=arrangement.content_id, format=found.name, source=stream.source,
         trace_clock=said.trace_clock,
-        gfp_read_for=kernel.gfp.read_for if found.tracer else None, gfp_known=kernel.gfp.known if found.tracer else None,
+        gfp_read_for=kernel.gfp.read_for if found.tracer else None,
+        gfp_known=(found.raw or kernel.gfp.known) if found.tracer else None,
         notes=[*([MERGED.format(arrangement.merged)] if arrangement.merged else []), *_unread_gfp(found, kernel)],
     )  # fmt: skip
     if covers and not found.tracer:
@@ -201,7 +209,7 @@ def _only_of_dumps(source: str, what: str, given: Given | None) -> None:
 
 
 def _unread_gfp(found: Format, kernel: RecordedKernel) -> list[str]:
-    said = kernel.unread_gfp() if found.tracer else None
+    said = kernel.unread_gfp() if found.tracer and not found.raw else None
     return [] if said is None else [said]
 
 

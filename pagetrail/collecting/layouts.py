@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pagetrail.replay.store.local import LOCKS, STORES_DIRECTORY, store_of
-from pagetrail.schemas.store.names import CUTS, HOSTS
+from pagetrail.replay.store.local import LOCKS, store_of
+from pagetrail.schemas.store.names import CUTS, HOSTS, STORES_DIRECTORY
 
 _ROOMS_SINCE: Final = 7
 """Since this format, streams, cuts and locks have folders of their own."""

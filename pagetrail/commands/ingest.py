@@ -12,11 +12,13 @@ from pagetrail.commands.options import (
     JsonOption,
     KafkaConfigOption,
     LogOption,
+    ModeOption,
     TrailOption,
     out,
     parse_log,
     progress,
     say,
+    share,
 )
 from pagetrail.schemas.errors import BadArgument, InputError
 from pagetrail.schemas.linux.gfp import parse_gfp_table
@@ -62,6 +64,13 @@ def ingest(
         str | None,
         typer.Option(metavar="SIZE", help="Size of the machine's pages, such as 64K, if a file does not say."),
     ] = None,
+    kallsyms: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="/proc/kallsyms or System.map of the boot that was recorded, to name the addresses of stacks.",
+        ),
+    ] = None,
     at: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,11 +86,17 @@ def ingest(
         bool,
         typer.Option("--again", help="Store a recording anew that an older pagetrail stored and read differently."),
     ] = False,
+    mode: ModeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Store recordings in the log; the format of each file is recognised from its content."""
     kinds = _kinds(covers)
     address = parse_log(log, kafka_config)
+    if address is not None and mode is not None:
+        raise BadArgument(
+            "--mode: expected no --log: that log is not in the trail; 'pagetrail replay --mode' shares segments"
+        )
+    share(trail, mode, "log")
     base = None if vmemmap_base is None else _address(vmemmap_base)
     table = None if gfp_table is None else _gfp_table(gfp_table)
     shift = None if page_size is None else _page_shift(page_size)
@@ -104,8 +119,8 @@ def ingest(
                 api.ingest_all(
                     trail, source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base, log=address,
                     clock_skew=clock_skew, page_shift=shift, kernel_release=kernel_release, gfp_table=table, again=again,
-                    split_boots=split_boots, at=made, whole=whole, follows=follows, stacks=stacks, on_report=on_report,
-                    on_note=_note, on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
+                    kallsyms=kallsyms, split_boots=split_boots, at=made, whole=whole, follows=follows, stacks=stacks,
+                    on_report=on_report, on_note=_note, on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
                 )  # fmt: skip
         except InputError as error:
             refused[source] = error

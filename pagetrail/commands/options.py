@@ -5,13 +5,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
+from pagetrail import api
 from pagetrail.schemas.errors import BadArgument
 from pagetrail.schemas.linux.mmzone import parse_pfn as parse_pfn
 from pagetrail.schemas.log.address import EXPECTED, KafkaAddress, parse_log_address
+from pagetrail.text.printable import printable, printable_lines
 
 _SIZE: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)([KMGTkmgt]?)(?:i?[Bb])?", re.ASCII)
 _UNITS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -91,17 +93,30 @@ WaitOption = Annotated[
         "--wait", metavar="SECONDS", min=0, help="Wait at most this long until replay has reached the instant asked for."
     ),
 ]  # fmt: skip
+ModeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--mode",
+        metavar="OCTAL",
+        help="Let others read the trail: the mode of its files, such as 640, now and later (default: 600 in a new trail).",
+    ),
+]
 DEFAULT_TRAIL = Path("trail")
 
 
 def say(text: str) -> None:
-    """Write a line of diagnostics to stderr."""
-    sys.stderr.write(f"{text}\n")
+    """Write a line of diagnostics to stderr, whatever is in it."""
+    sys.stderr.write(f"{printable(text)}\n")
 
 
 def out(text: str) -> None:
-    """Write data to stdout."""
-    sys.stdout.write(text)
+    """Write text for people to stdout."""
+    sys.stdout.write(printable_lines(text))
+
+
+def data(text: str) -> None:
+    """Write text for programs to stdout as it is; to a terminal as text for people."""
+    sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)
 
 
 def parse_log(log: str | None, kafka_config: Path | None) -> KafkaAddress | None:
@@ -134,6 +149,12 @@ def parse_size(option: str, text: str) -> int:
     return size
 
 
+def share(trail: Path, mode: str | None, make: Literal["log", "segments"] | None) -> None:
+    """Give a trail the mode of ``--mode``, if it is given; *make*: see ``api.share``."""
+    if mode is not None:
+        api.share(trail, api.parse_mode(mode), make=make)
+
+
 @contextmanager
 def progress(title: str) -> "Iterator[Progress]":
     """Show a progress bar on stderr while work goes on, if stderr is a terminal."""
@@ -142,7 +163,7 @@ def progress(title: str) -> "Iterator[Progress]":
 
     terminal = Console(stderr=True)
     columns = (
-        TextColumn(title),
+        TextColumn(printable(title).replace("{", "{{").replace("}", "}}"), markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),

@@ -10,12 +10,14 @@ from pagetrail.commands.options import (
     JsonOption,
     KafkaConfigOption,
     LogOption,
+    ModeOption,
     TrailOption,
     out,
     parse_log,
     parse_size,
     progress,
     say,
+    share,
 )
 from pagetrail.commands.stopping import signals_noted
 from pagetrail.text.json_text import json_text
@@ -58,6 +60,7 @@ def replay(
         ),
     ] = None,
     kafka_config: KafkaConfigOption = None,
+    mode: ModeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fold the log into segments, continuing where the last replay stopped.
@@ -65,6 +68,7 @@ def replay(
     Records of a large dump wait in a temporary file, in $TMPDIR: up to 150 bytes a record.
     """
     address, most = parse_log(log, kafka_config), None if memory is None else parse_size("--memory", memory)
+    share(trail, mode, None if address is None else "segments")
     with signals_noted() as stopped, progress("replay") as bar:
         task = bar.add_task("", total=None, note="")
         report = api.replay(

@@ -1,12 +1,16 @@
 """Tables as files: Parquet, Arrow, CSV or JSON lines, written part by part."""
 
 import enum
+import io
 import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, cast
+
+from pagetrail.schemas.errors import BadArgument
+from pagetrail.text.printable import printable_lines
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,11 +39,37 @@ class _Writer(Protocol):
 def write_tables(output: Path | None, schema: "pa.Schema", parts: "Iterable[pa.Table]", form: Form) -> None:
     """Write a table that comes in parts into a file, or to stdout: each part when it is there."""
     if output is None:
-        _encode(sys.stdout.buffer, schema, parts, form)
+        _encode(_standard_output(form), schema, parts, form)
         sys.stdout.buffer.flush()
         return
     with output.open("wb") as file:
         _encode(file, schema, parts, form)
+
+
+def _standard_output(form: Form) -> BinaryIO:
+    """Return what to write to: a terminal gets text, in which it finds nothing to obey.
+
+    Raises
+    ------
+    BadArgument
+        It is a terminal, and the form is binary.
+    """
+    if not sys.stdout.isatty():
+        return sys.stdout.buffer
+    if form in (Form.PARQUET, Form.ARROW):
+        raise BadArgument(f"expected a file or a pipe for {form}, found a terminal; give -o FILE")
+    return cast("BinaryIO", _Terminal())
+
+
+class _Terminal(io.RawIOBase):
+    """The standard output, as a terminal may have it."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, part: Any, /) -> int:
+        sys.stdout.write(printable_lines(bytes(part).decode(errors="backslashreplace")))
+        return len(part)
 
 
 def _encode(sink: BinaryIO, schema: "pa.Schema", parts: "Iterable[pa.Table]", form: Form) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from pagetrail.schemas.times import as_text
+from pagetrail.text.printable import printable_row
 
 _HEX: Final = ("gfp_mask", "page_flags")
 _ELSEWHERE: Final = ("recording", "seq", "trace_ts_nsec", "kind", "stack", "detail")
@@ -12,6 +13,7 @@ _ELSEWHERE: Final = ("recording", "seq", "trace_ts_nsec", "kind", "stack", "deta
 
 def event_text(row: dict[str, Any], time: Callable[[int], str] = as_text) -> str:
     """Return a row of ``events``, with every field that it has; *time* makes text of a time of the trace clock."""
+    row = printable_row(row)
     fields = [
         f"{name}={hex(value) if name in _HEX else value}"
         for name, value in row.items()

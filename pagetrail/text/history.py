@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from pagetrail.schemas.times import as_text
+from pagetrail.text.printable import printable
 from pagetrail.text.tables import DUMP_COLUMNS, dump_cells, hex_text, table_text
 
 _SINCE: Final = re.compile(r" since \d+(\.\d+)?")  # the line itself has the begin of its span
@@ -59,7 +60,7 @@ class _Notes:
 
     def text(self) -> str:
         """Return the notes."""
-        return "".join(f"[{number}] {why}\n" for why, number in self._numbers.items())
+        return "".join(f"[{number}] {printable(why)}\n" for why, number in self._numbers.items())
 
 
 def _times(row: Row, time: Time) -> tuple[str, str]:

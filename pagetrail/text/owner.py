@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from pagetrail.schemas.linux.page_owner import MEMCG_OBJCG, MEMCG_OFFLINE, MEMCG_SLAB
 from pagetrail.schemas.times import as_text
+from pagetrail.text.printable import printable_row
 
 _MEMCG: Final = {MEMCG_SLAB: "slab page", MEMCG_OBJCG: "charged via objcg", MEMCG_OFFLINE: "cgroup offline"}
 
@@ -17,6 +18,7 @@ def owner_text(row: Row, wall_time: str | None, time: Time = as_text) -> str:
 
     *time* makes text of a time of the trace clock.
     """
+    row = printable_row(row)
     at = f"at {time(row['asked_ts'])}" + (f" ({wall_time})" if wall_time else "")
     lines = [f"pfn {row['asked_pfn']} ({hex(row['asked_pfn'])}) {at}: {_headline(row)}"]
     if row["state"] == "owned":

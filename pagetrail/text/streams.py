@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from pagetrail.text.printable import printable, printable_row
 from pagetrail.text.tables import table_text
 
 Row = dict[str, Any]
@@ -21,6 +22,7 @@ def streams_text(found: list[Row], times: list[Time], *, lag: bool) -> str:
     text = table_text(
         columns, [_cells(r, time) + (_lag(r) if lag else ()) for r, time in zip(found, times, strict=True)], right=right
     )
+    found = [printable_row(r) for r in found]
     snapshots = (
         f"{r['host']}: snapshots {' '.join('@' + name for name in r['snapshots'])}\n" for r in found if r["snapshots"]
     )
@@ -59,4 +61,4 @@ def markers_text(found: list[Row], time: Time) -> str:
 def findings_text(stream: str, found: list[Row]) -> str:
     """Return rows of ``Trail.doctor`` below the name of the stream."""
     rows = [("  " + f["level"], f["what"], f"{f['count']:,}", f["detail"]) for f in found]
-    return f"{stream}\n" + table_text(("", "what", "count", ""), rows, right=("count",))
+    return f"{printable(stream)}\n" + table_text(("", "what", "count", ""), rows, right=("count",))

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, Final
 
+from pagetrail.text.printable import printable
+
 _ROWS_AT_ONCE: Final = 1 << 13
 """Rows whose cells are in memory at once: a stack is half a kilobyte."""
 
@@ -11,7 +13,7 @@ _ROWS_AT_ONCE: Final = 1 << 13
 def table_text(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = (), optional: Sequence[str] = ()
 ) -> str:
-    """Return rows as an aligned table with a header; lines are not wrapped.
+    """Return rows as an aligned table with a header; lines are not wrapped, and recorded text is printable.
 
     *right* names the columns that are flush right, *optional* those that are left out where no row has a value.
     """
@@ -28,7 +30,9 @@ def table_parts(
 
     kept, widths, left = KeptRows(), [0 for _ in columns], iter(rows)
     while some := list(islice(left, _ROWS_AT_ONCE)):
-        cells = [["" if value is None else str(value) for value in column] for column in zip(*some, strict=True)]
+        cells = [
+            ["" if value is None else printable(str(value)) for value in column] for column in zip(*some, strict=True)
+        ]
         widths = [max(width, *map(len, column)) for width, column in zip(widths, cells, strict=True)]
         kept.add(pa.RecordBatch.from_arrays([pa.array(column, pa.utf8()) for column in cells], [*columns]))
     shown = [i for i, name in enumerate(columns) if name not in optional or widths[i]]

@@ -82,7 +82,7 @@ class BootFiles:
         flags = given.gfp_flags or self.gfp_flags
         return RecordedKernel(
             gfp_flags=flags, gfp_from=given.gfp_from if given.gfp_flags else "format file",
-            vmemmap_base=given.vmemmap_base, release=given.release or self.release,
+            vmemmap_base=given.vmemmap_base, release=given.release or self.release, symbols=given.symbols,
         )  # fmt: skip
 
     def block_bytes(self) -> int | None:

@@ -29,6 +29,7 @@ from pagetrail.producers.capture.uevents import hotplug_rows
 from pagetrail.producers.capture.views import Views
 from pagetrail.producers.detail_rows import clock_row, coverage_row, detail_row
 from pagetrail.producers.formats.format import Format
+from pagetrail.producers.formats.symbols import kallsyms_in, symbols_of
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.inputs import source_of
 from pagetrail.producers.meaning import UNKNOWN_KERNEL, RecordedKernel
@@ -92,6 +93,8 @@ class Capture:
         self._snapshots = Snapshots(directory)
         self._boot = BootFiles(directory, self._snapshots, page_shift)
         self._kernel = self._boot.kernel(given)
+        if self._trace.found.raw and given.symbols is None and (path := kallsyms_in(directory)):
+            self._kernel = replace(self._kernel, symbols=symbols_of(path))
         tracer = self._trace.tracer
         self._clock_name = tracer.clock(self._boot.text(tracer.clock_file))
         if self._trace.clock and not counts_only(self._clock_name):
@@ -151,7 +154,8 @@ class Capture:
         merged = self._arrangement.merged
         unread = self._boot.gfp_unread and self._kernel.gfp.read_for != self._kernel.gfp_from
         notes = [MERGED.format(merged)] if merged else []
-        if said := self._kernel.unread_gfp():
+        raw = self._trace.found.raw
+        if not raw and (said := self._kernel.unread_gfp()):
             notes.append(said)
         if unread:
             notes.append(
@@ -178,7 +182,7 @@ class Capture:
             trace_clock=self._clock_name,
             trace_file=self._trace.path.name,
             gfp_read_for=self._kernel.gfp.read_for,
-            gfp_known=self._kernel.gfp.known and not unread,
+            gfp_known=raw or (self._kernel.gfp.known and not unread),
             twins=self._trace.twins,
             snapshots=self._snapshots.dumps,
             options={"dumps": _yes(self._dumps), "probes": _yes(self._probes)}

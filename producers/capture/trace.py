@@ -61,10 +61,11 @@ def find_trace(directory: Path, formats: tuple[Format, ...] = FORMATS) -> Captur
 
 
 def _trace(path: Path, twins: tuple[str, ...], formats: tuple[Format, ...]) -> CaptureTrace:
-    head = source_of(path).head()
+    source = source_of(path)
+    head = source.head()
     found = recognise(head, path.name, formats)
-    clock = found.origin(head).trace_clock if found.origin else None
     opens = opener(found, path.name, formats)
+    clock = found.origin_of(source, head).trace_clock
     if found.tracer is None:
         raise InputError(f"{path}: expected a trace, found {found.phrase}; give it by itself, or mend the names")
     if found.from_start:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from pagetrail.producers.formats.tracer import Tracer
-from pagetrail.producers.inputs import Input
+from pagetrail.producers.inputs import Input, Source
 from pagetrail.producers.meaning import RecordedKernel
 from pagetrail.producers.parsed import Parser
 
@@ -104,10 +104,14 @@ class Format:
         Returns the parser of a file; null where such files are recognised and not read.
     origin
         Returns what the beginning of a file says of the machine; null where such files say nothing of it.
+    about
+        Returns the same by the whole file, where it does not say it at its beginning.
     survey
         Returns what finds the parts of a file, by its beginning; null where a file is always one recording in order.
     instead
         What to do with a file that is not read.
+    raw
+        Whether its events are as the kernel holds them: gfp masks are numbers, and stacks addresses, which symbols name.
     from_start
         Whether its times count from an unknown start, so that nothing else can be compared with them.
     tracer
@@ -124,8 +128,16 @@ class Format:
     within: bool = False
     opens: Opener | None = None
     origin: Callable[[bytes], Origin] | None = None
+    about: Callable[[Source], Origin] | None = None
     survey: Callable[[bytes], Surveys] | None = None
     instead: str = ""
+    raw: bool = False
     from_start: bool = False
     tracer: Tracer | None = None
     trace_names: tuple[str, ...] = ()
+
+    def origin_of(self, source: Source, head: bytes) -> Origin:
+        """Return what *source*, which begins with *head*, says of the machine."""
+        if self.about is not None:
+            return self.about(source)
+        return self.origin(head) if self.origin is not None else Origin()

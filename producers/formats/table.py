@@ -5,6 +5,7 @@ from typing import Final
 from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.page_owner.alone import PAGE_OWNER, PAGE_TRACKING
 from pagetrail.producers.formats.page_owner.reports import PAGE_REPORTS
+from pagetrail.producers.formats.perf_data.perf_data import PERF_DATA
 from pagetrail.producers.formats.text.ftrace import FTRACE_DUMP, FTRACE_LATENCY, FTRACE_TEXT
 from pagetrail.producers.formats.text.perf_script import PERF_SCRIPT, PERF_WITHOUT_TIME
 from pagetrail.producers.formats.unread import (
@@ -21,7 +22,6 @@ from pagetrail.producers.formats.unread import (
     PACKED,
     PAGE_OWNER_SORT,
     PAGE_OWNER_STACKS,
-    PERF_DATA,
     PERF_KMEM,
     PERF_REPORT,
     PERF_TRACE,

@@ -7,7 +7,7 @@ import re
 from typing import Final
 
 from pagetrail.producers.formats.format import Format
-from pagetrail.producers.formats.tracer import FTRACE, PERF
+from pagetrail.producers.formats.tracer import FTRACE
 
 TRACE_DAT: Final = Format(
     name="trace.dat",
@@ -15,13 +15,6 @@ TRACE_DAT: Final = Format(
     instead="give the text of the same buffer, /sys/kernel/tracing/trace, saved while it held the events",
     tracer=FTRACE,
     trace_names=("trace.dat",),
-)
-PERF_DATA: Final = Format(
-    name="perf.data",
-    magics=(b"PERFILE2", b"2ELIFREP"),  # tools/perf/util/header.c, __perf_magic2, in both byte orders
-    instead="run 'perf script --ns -i FILE' on it (uncompressed) and give the output",
-    tracer=PERF,
-    trace_names=("perf.data",),
 )
 PACKED: Final = tuple(
     Format(name=name, magics=magics, instead=f"unpack it with {program}, and give what was in it")

@@ -26,6 +26,8 @@ from pagetrail.schemas.log.contract import (
     log_file,
     log_files,
 )
+from pagetrail.schemas.store.modes import fsync, make_file, make_folder, mode_like, of_files
+from pagetrail.schemas.store.names import STORES_DIRECTORY
 from pagetrail.schemas.store.space import explained
 
 _LOOKUP = "SELECT digest FROM frames WHERE recording = ? AND frame = ?"
@@ -61,7 +63,7 @@ class SqliteLogWriter:
         self._limits = limits or LogLimits()
         self._open: dict[Path, sqlite3.Connection] = {}
         with self._explained():
-            self._directory.mkdir(parents=True, exist_ok=True)
+            make_folder(self._directory, mode_like((trail / STORES_DIRECTORY,)))
             if not self._files():
                 self._create(0)
             self._newest()
@@ -150,6 +152,7 @@ class SqliteLogWriter:
         """Make the file that begins at *first_offset*: written aside, then published without replacing anything."""
         aside = self._directory / f".{uuid.uuid4().hex}.new"
         try:
+            make_file(aside, of_files(mode_like((self._directory,))))  # SQLite's own files beside it get the same mode
             connection = sqlite3.connect(aside, isolation_level=None)
             try:
                 for statement in (*CREATE_PRAGMAS, *WRITE_PRAGMAS, "BEGIN", *DDL):
@@ -165,7 +168,7 @@ class SqliteLogWriter:
         finally:
             for name in (aside, Path(f"{aside}-wal"), Path(f"{aside}-shm")):
                 name.unlink(missing_ok=True)
-        _fsync_directory(self._directory)
+        fsync(self._directory)
 
     def _stored(self, frame: Frame) -> bool:
         key = (frame.header.recording, frame.header.frame)
@@ -212,11 +215,3 @@ def _row(offset: int, frame: Frame) -> tuple[int | str | bytes, ...]:
     stretch = (header.first_seq, header.last_seq, header.first_ts, header.last_ts, header.rows)
     whose = (header.recording, header.frame, header.host, header.boot_id)
     return (offset, *whose, *stretch, header.version, frame.digest, frame.payload)
-
-
-def _fsync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,6 +4,7 @@ Creating an instance takes longer than reading a small file. Any error may leave
 """
 
 import os
+import shutil
 import threading
 import uuid
 import weakref
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+
+from pagetrail.schemas.store.modes import PRIVATE
 
 _Connection = duckdb.DuckDBPyConnection
 
@@ -29,7 +32,7 @@ class Instance:
     prepare
         Called with the connection of each new instance.
     config
-        DuckDB's settings.
+        DuckDB's settings. Its ``temp_directory`` is made when it is needed, for nobody else to read, and removed at the end.
     """
 
     def __init__(self, prepare: Callable[[_Connection], None] = _nothing, **config: Any) -> None:
@@ -53,9 +56,17 @@ class Instance:
         """Return the connection that keeps the instance alive."""
         with self._lock:
             if self._root is None:
+                self._make_room()
                 self._root = duckdb.connect(":memory:", config=self._config)
                 self._prepare(self._root)
             return self._root
+
+    def _make_room(self) -> None:
+        """Make the temporary directory: DuckDB would let everybody read what it puts there."""
+        room = self._config.get("temp_directory")
+        if room is not None and not Path(room).is_dir():
+            Path(room).mkdir(PRIVATE, parents=True)
+            weakref.finalize(self, _remove_room, room, os.getpid())
 
     def give_back(self) -> None:
         """Let the instance end, and with it what it holds, when nothing is attached any more: the next use creates another.
@@ -77,6 +88,12 @@ class Instance:
         if self._root is not None:
             self._parents.append(self._root)
             self._root = None
+
+
+def _remove_room(room: str, maker: int) -> None:
+    """Remove a temporary directory, unless this is a forked child of the process that made it."""
+    if os.getpid() == maker:
+        shutil.rmtree(room, ignore_errors=True)
 
 
 class Attachment:

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pagetrail.schemas.log.contract import log_directory
 from pagetrail.schemas.store.contract import LocalFile, check_name, is_name
+from pagetrail.schemas.store.modes import fsync, make_folder, mode_like, of_files, set_mode
+from pagetrail.schemas.store.names import STORES_DIRECTORY
 from pagetrail.schemas.store.space import explained
 from pagetrail.schemas.store.tables import STORE_FORMAT
-
-STORES_DIRECTORY: Final = "segments"
-"""Folder of a trail's stores: one for each format, and beside them the hosts of a store of a format before 5."""
 
 LOCKS: Final = ".locks"
 """Folder of the locks (``replay.store.lock``) beside the files: no name of a store begins with a dot."""
@@ -36,7 +36,8 @@ _DRAFT_OF = re.compile(re.escape(_DRAFT) + r"(.*)\.\d+-[0-9a-f]{12}.*", re.DOTAL
 
 def store_of(trail: Path) -> "LocalStore":
     """Return the store of a trail on this machine."""
-    return LocalStore(trail / STORES_DIRECTORY / f"v{STORE_FORMAT}")
+    stores = trail / STORES_DIRECTORY
+    return LocalStore(stores / f"v{STORE_FORMAT}", like=(stores, log_directory(trail)))
 
 
 def has_store_of_another_format(trail: Path) -> bool:
@@ -50,6 +51,8 @@ class LocalStore:
     """Files below a folder of this machine: for the promises of each call, see ``Store``."""
 
     root: Path
+    like: tuple[Path, ...] = ()
+    """Folders of the same trail: the store's first one is as open as they are."""
 
     def where(self, name: str = "") -> str:
         """Return the path of a name."""
@@ -81,9 +84,10 @@ class LocalStore:
         target = self._target(name)
         with explained(str(target)), self._draft(target) as draft:
             write(draft)
-            _fsync(draft)
+            self._let_read(draft)
+            fsync(draft)
             published = _link(draft, target)
-            _fsync(target.parent)
+            fsync(target.parent)
         return published
 
     def replace(self, name: str, content: bytes) -> None:
@@ -91,7 +95,8 @@ class LocalStore:
         target = self._target(name)
         with explained(str(target)), self._draft(target) as draft:
             draft.write_bytes(content)
-            _fsync(draft)
+            self._let_read(draft)
+            fsync(draft)
             draft.replace(target)
 
     def remove(self, name: str) -> None:
@@ -104,6 +109,13 @@ class LocalStore:
         for _, path, draft in self._files(prefix):
             if draft and (alone or _untouched(path) > LEFT_SECONDS):
                 path.unlink(missing_ok=True)
+
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder below the root, as open as the store is."""
+        make_folder(folder, mode_like((self.root, *self.like)))
+
+    def _let_read(self, draft: Path) -> None:
+        set_mode(draft, of_files(mode_like((self.root, *self.like))))
 
     def _target(self, name: str) -> Path:
         check_name(name)
@@ -120,7 +132,7 @@ class LocalStore:
     @contextmanager
     def _draft(self, target: Path) -> Iterator[Path]:
         """Give a path beside *target* to write to; files there are removed afterwards."""
-        _make_folder(target.parent)
+        self.make_folder(target.parent)
         draft = target.with_name(f"{_DRAFT}{target.name}.{os.getpid()}-{uuid.uuid4().hex[:12]}")
         try:
             yield draft
@@ -153,14 +165,6 @@ def _published_as(file: str) -> str:
     return draft[1] if draft else ""
 
 
-def _make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, so that they survive a power failure."""
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _fsync(folder.parent)
-
-
 def _entries(folder: Path) -> Sequence[os.DirEntry[str]]:
     """Return the entries of a folder; none if it does not exist."""
     try:
@@ -189,11 +193,3 @@ def _untouched(path: Path) -> float:
         return time.time() - path.stat().st_mtime
     except FileNotFoundError:
         return 0.0
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

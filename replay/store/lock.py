@@ -13,6 +13,7 @@ from pathlib import Path
 from pagetrail.replay.store.cut import OWN
 from pagetrail.replay.store.local import LOCKS, store_of
 from pagetrail.schemas.errors import TrailBusy
+from pagetrail.schemas.store.modes import mode_like, of_files, set_mode
 from pagetrail.schemas.store.space import explained
 
 
@@ -27,11 +28,14 @@ def replay_lock(trail: Path, fold: str, partition: str = OWN) -> Iterator[None]:
     StorageFull
         No space left, not even for the lock.
     """
-    path = store_of(trail).root / LOCKS / fold / f"{partition}.lock"
+    store = store_of(trail)
+    path = store.root / LOCKS / fold / f"{partition}.lock"
     directory = path.parent
     with explained(str(directory)):
-        directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        store.make_folder(directory)
+        mode = of_files(mode_like((directory,)))
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, mode)
+        set_mode(path, mode)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

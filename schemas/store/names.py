@@ -19,6 +19,9 @@ from pagetrail.schemas.linux.page_ext import DEBUG, OWNER, PAGE_TABLE_CHECK
 from pagetrail.schemas.store.path_parts import path_part
 from pagetrail.schemas.store.tables import FOLD_VERSION
 
+STORES_DIRECTORY: Final = "segments"
+"""Folder of a trail's stores: one for each format, and beside them the hosts of a store of a format before 5."""
+
 HOSTS: Final = "hosts"
 """The folder of all streams: nothing else is in it, so that no host's name means anything."""
 

@@ -24,9 +24,8 @@ class MissingTracefs(Exception):
 @contextmanager
 def instance(name: str) -> Iterator[Path]:
     """Give an instance of ftrace that no one else uses; nothing of it is left, and tracing is off, whatever happens."""
-    mounted = _mounted()
     folder = TRACEFS / "instances" / name
-    try:
+    with mounted():
         try:
             if not Path("/proc/kpageflags").exists() or not (TRACEFS / "events/kmem/mm_page_alloc").is_dir():
                 raise MissingTracefs("the kernel has no kpageflags, or no kmem events")
@@ -41,8 +40,16 @@ def instance(name: str) -> Iterator[Path]:
             (folder / "tracing_on").write_text("0")
             (folder / "set_event").write_text("\n")
             folder.rmdir()
+
+
+@contextmanager
+def mounted() -> Iterator[None]:
+    """Have tracefs mounted; it is mounted for this alone, unless it was before."""
+    mine = _mounted()
+    try:
+        yield
     finally:
-        if mounted:
+        if mine:
             subprocess.run(["umount", TRACEFS], check=True)
 
 

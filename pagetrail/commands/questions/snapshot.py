@@ -18,7 +18,7 @@ from pagetrail.commands.options import (
     StreamOption,
     TrailOption,
     WaitOption,
-    out,
+    data,
 )
 from pagetrail.commands.questions.filtering import filtered, warn_of_pages_left_out
 from pagetrail.commands.writing import Form, write_tables
@@ -76,7 +76,7 @@ def snapshot(
 def _text(output: Path | None, parts: Iterable[str]) -> None:
     if output is None:
         for part in parts:
-            out(part)
+            data(part)
         return
     with output.open("w") as file:
         file.writelines(parts)

@@ -153,7 +153,7 @@ def test_the_host_is_named_by_itself_else_by_the_directory(make, hostname, uname
 
 def test_twins_are_named_and_not_read(make):
     info = Capture(make(**{"trace.dat": b"\x17\x08\x44tracing", "perf.data.zst": b""})).info
-    assert (info.trace_file, info.twins) == ("trace.txt", ("trace.dat", "perf.data.zst"))
+    assert (info.trace_file, info.twins) == ("trace.txt", ("perf.data.zst", "trace.dat"))
 
 
 def test_a_directory_of_captures_is_refused_and_they_are_named(make, tmp_path):

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from pagetrail.producers.formats.page_owner.alone import PAGE_OWNER
 from pagetrail.producers.formats.page_owner.reports import PAGE_REPORTS
+from pagetrail.producers.formats.perf_data.perf_data import PERF_DATA
 from pagetrail.producers.formats.recognise import HEAD_BYTES, opener, recognise
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.formats.text.ftrace import FTRACE_TEXT
 from pagetrail.producers.formats.text.perf_script import PERF_SCRIPT
-from pagetrail.producers.formats.unread import DMESG, PERF_DATA, TRACE_DAT
+from pagetrail.producers.formats.unread import DMESG, TRACE_DAT
 from pagetrail.producers.inputs import open_input
 from pagetrail.schemas.errors import InputError, PagetrailError, UnrecognisedInput
 
@@ -57,11 +58,16 @@ def test_the_name_does_not_matter(name):
     assert recognise(DUMP.encode(), name) is PAGE_OWNER
 
 
-@pytest.mark.parametrize(("head", "found"), [(b"PERFILE2h\0\0\0", PERF_DATA), (b"\x17\x08\x44tracing7\0", TRACE_DAT)])
-def test_binary_traces_are_recognised_and_refused_with_what_to_do(head, found):
-    assert recognise(head, "file") is found
+def test_a_binary_trace_that_is_not_read_is_refused_with_what_to_do():
+    found = recognise(b"\x17\x08\x44tracing7\0", "file")
+    assert found is TRACE_DAT
     with pytest.raises(InputError, match=rf"file: .*found {found.name}.*give"):
         opener(found, "file")
+
+
+@pytest.mark.parametrize("head", [b"PERFILE2h\0\0\0", b"2ELIFREP\0\0\0h"])
+def test_a_perf_data_is_recognised_in_both_byte_orders(head):
+    assert recognise(head, "file") is PERF_DATA
 
 
 @pytest.mark.parametrize("found", [FTRACE_TEXT, PERF_SCRIPT, PAGE_OWNER], ids=lambda found: found.name)

@@ -1,0 +1,1 @@
+"""perf.data, as ``perf record`` writes it, in a file or through a pipe."""

@@ -1,0 +1,83 @@
+"""What the kernel and perf put into a perf.data: records, the fields of samples, the sections of its header.
+
+Source: include/uapi/linux/perf_event.h, tools/perf/util/header.h, tools/lib/perf/include/perf/event.h (Linux 6.1).
+"""
+
+from typing import Final
+
+# Records of the kernel.
+MMAP: Final = 1
+LOST: Final = 2
+COMM: Final = 3
+THROTTLE: Final = 5
+FORK: Final = 7
+SAMPLE: Final = 9
+MMAP2: Final = 10
+LOST_SAMPLES: Final = 13
+# Records of perf.
+USER_FIRST: Final = 64
+HEADER_ATTR: Final = 64
+TRACING_DATA: Final = 66
+FINISHED_ROUND: Final = 68
+AUXTRACE: Final = 71
+HEADER_FEATURE: Final = 80
+COMPRESSED: Final = 81
+COMPRESSED2: Final = 83
+
+BEFORE_SAMPLES: Final = (HEADER_ATTR, 65, TRACING_DATA, 67, 69, 70, 73, 74, 78, 79, HEADER_FEATURE)
+"""Records that a pipe begins with: attributes, formats, features, ids, build ids, maps of threads and CPUs."""
+
+RECORD_HEAD: Final = 8
+"""Bytes: type, misc, size."""
+
+# Fields of a sample, in this order: their bits in sample_type, and their bytes where all have the same.
+IDENTIFIER: Final = 1 << 16
+IP: Final = 1 << 0
+TID: Final = 1 << 1
+TIME: Final = 1 << 2
+ADDR: Final = 1 << 3
+READ: Final = 1 << 4
+CALLCHAIN: Final = 1 << 5
+ID: Final = 1 << 6
+CPU: Final = 1 << 7
+PERIOD: Final = 1 << 8
+STREAM_ID: Final = 1 << 9
+RAW: Final = 1 << 10
+FIXED: Final = (IDENTIFIER, IP, TID, TIME, ADDR, ID, STREAM_ID, CPU, PERIOD)
+"""Eight bytes each."""
+TRAILER: Final = (TID, TIME, ID, STREAM_ID, CPU, IDENTIFIER)
+"""What stands at the end of the kernel's other records (struct sample_id), eight bytes each."""
+
+# Bits of read_format.
+TOTAL_TIME_ENABLED: Final = 1 << 0
+TOTAL_TIME_RUNNING: Final = 1 << 1
+FORMAT_ID: Final = 1 << 2
+FORMAT_GROUP: Final = 1 << 3
+FORMAT_LOST: Final = 1 << 4
+
+# Markers in a call chain, as signed numbers: what follows is of the kernel, of a guest's kernel, of the process.
+CONTEXT_MAX: Final = -4095
+CONTEXT_KERNEL: Final = -128
+
+TYPE_TRACEPOINT: Final = 2
+
+# struct perf_event_attr: where its fields are, and the bits of its flags.
+ATTR_LEAST: Final = 64
+ATTR_TYPE: Final = 0
+ATTR_SIZE: Final = 4
+ATTR_CONFIG: Final = 8
+ATTR_SAMPLE_TYPE: Final = 24
+ATTR_READ_FORMAT: Final = 32
+ATTR_FLAGS: Final = 40
+ATTR_CLOCKID: Final = 92
+SAMPLE_ID_ALL: Final = 1 << 18
+USE_CLOCKID: Final = 1 << 25
+
+CLOCKS: Final = {0: "real", 1: "mono", 4: "mono_raw", 7: "boot", 11: "tai"}
+"""Clocks of ``perf record -k`` by their numbers (include/uapi/linux/time.h), as the kernel names trace clocks."""
+
+# Sections of a file's header, by bit.
+FEATURES: Final = 256
+FEAT_TRACING_DATA: Final = 1
+FEAT_HOSTNAME: Final = 3
+FEAT_OSRELEASE: Final = 4

@@ -1,0 +1,356 @@
+"""perf.data: its records in order of time, as a ``parsed.Parser``."""
+
+import struct
+from collections import Counter
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import zstandard
+
+from pagetrail.producers.formats.interning import new_interner
+from pagetrail.producers.formats.perf_data import perf_event as pe
+from pagetrail.producers.formats.perf_data import records_jit as rj
+from pagetrail.producers.formats.perf_data.chains import Chains
+from pagetrail.producers.formats.perf_data.header import Header, ReadAt
+from pagetrail.producers.formats.perf_data.layouts import Layouts
+from pagetrail.producers.formats.perf_data.raw_fields import raw_fields
+from pagetrail.producers.formats.perf_data.waiting import ROWS, Waiting
+from pagetrail.producers.formats.rows import (
+    NONE,
+    R_CPU,
+    R_KIND,
+    R_PFN,
+    R_PID,
+    R_STACK,
+    R_TGID,
+    R_TS,
+    RowBuilder,
+)
+from pagetrail.producers.gaps import ORDER_FIELDS, Gaps, gap_of_unknown_cpu
+from pagetrail.producers.meaning import FailedAlloc, Meaning, NothingNew, RecordedKernel, Refused, Row
+from pagetrail.producers.parsed import ReadAccount
+from pagetrail.schemas.batch import EventBatch
+from pagetrail.schemas.columns import Kind, absent
+from pagetrail.schemas.details import Gap
+
+CHUNK_BYTES: Final = 1 << 20
+MOST_UNPACKED: Final = 1 << 26
+"""Bytes that one compressed record of at most 64 KiB becomes: perf compresses a ring at a time."""
+
+REPEATED: Final = (
+    "{:,} samples repeat an event of the same CPU and time in all of its fields: no page is freed or allocated twice at once, and "
+    "each of these events is stored once"
+)
+_SETTLED_ROUNDS: Final = 2
+_HEAD: Final = {"trace_ts_nsec": R_TS, "cpu": R_CPU, "pid": R_PID, "tgid": R_TGID, "stack": R_STACK}
+
+_Taken = Generator[EventBatch, None, int]
+"""Yields batches, and returns how many bytes were taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Harm:
+    """A record that could not be read: it may be of any CPU, and of a time from *since* on."""
+
+    place: int
+    since: int
+    round: int
+    latest: int
+
+
+class PerfData:
+    """A perf.data, opened: rows of its kmem tracepoints and probes, in order of time.
+
+    Parameters
+    ----------
+    header
+        Its header.
+    read
+        Returns bytes of the file.
+    kernel
+        What is known of the recorded kernel, with what the file itself says.
+    """
+
+    def __init__(self, header: Header, read: ReadAt, *, source: str, kernel: RecordedKernel) -> None:
+        self.account = ReadAccount()
+        self.account.trace_clock = header.clock
+        self._header, self._read = header, read
+        self._layouts = Layouts(header, source)
+        self._state = np.zeros(rj.STATE, np.int64)
+        self._state[rj.S_LATEST] = -1
+        self._waiting = Waiting(self._state)
+        self._texts = new_interner(1 << 14, 1 << 22)
+        self._comm_of = np.full(rj.PIDS, -1, np.int32)
+        self._comm_of[0] = self._texts.find(b"swapper")  # of the idle tasks: no record names them
+        self._counts = np.zeros((len(self._layouts), 2), np.int64)
+        self._last_ts, self._is_due = np.full(rj.MAX_CPUS, -1, np.int64), np.zeros(rj.MAX_CPUS, np.int64)
+        self._entries, self._order = np.zeros(rj.MAX_CPUS, np.int64), np.zeros(ORDER_FIELDS, np.int64)
+        self._gaps = Gaps(last_ts=self._last_ts, is_due=self._is_due, order=self._order)
+        self._chains = Chains(kernel.symbols)
+        self._rows = RowBuilder(
+            self._texts,
+            count=self._state[rj.S_ROWS : rj.S_ROWS + 1],
+            waiting=np.full((2, 1), NONE, np.int64),
+            stack_text=self._chains.text,
+        )
+        self._meaning = Meaning(kernel, self._rows.highest_pfn)
+        self._raw: dict[int, bytes] = {}  # of rare samples that wait, by their numbers
+        self._rare = 0
+        self._harms: list[_Harm] = []
+        self._located: list[Gap] = []  # gaps that wait, by their numbers
+        self._lost: Counter[str] = Counter()
+        self._unpacker: zstandard.ZstdDecompressionObj | None = None
+        self._rest = b""
+        self._ended = False
+
+    def batches(self) -> Iterator[EventBatch]:
+        """Yield the rows in order of time."""
+        place, stop = self._header.start, self._header.stop
+        while place < stop and not self._ended:
+            data = self._read(place, min(CHUNK_BYTES, stop - place))
+            taken = yield from self._records(data, place)
+            if not taken and not self._ended:
+                self._end(place, f"a record ends behind byte {place + len(data)}, where the samples end")
+            place += taken
+        if self._header.cut and not self._ended:
+            self._end(stop, self._header.cut)
+        yield from self._finish()
+
+    def _end(self, place: int, why: str) -> None:
+        """Stop reading at *place*."""
+        self._ended = True
+        self.account.truncated = f"at byte {place}: {why}"
+
+    def _records(self, data: bytes, place: int, within: int | None = None) -> _Taken:
+        """Take the whole records of *data*, which is at byte *place*; *within*: it was packed in a record there."""
+        array, state, texts = np.frombuffer(data, np.uint8), self._state, self._texts
+        state[rj.S_POS], state[rj.S_BASE] = 0, place
+        while not self._ended:
+            reason = rj.scan(
+                array, array.size, *self._layouts.ids, self._layouts.array, state, self._waiting.array, self._waiting.nothing,
+                self._comm_of, texts.slots, texts.notes, texts.arena, texts.fill,
+            )  # fmt: skip
+            at = int(state[rj.S_POS])
+            if reason == rj.NEED_DATA:
+                break
+            if reason == rj.GROW:
+                texts.grow()
+            elif reason == rj.ROUND:
+                yield from self._end_round()
+            elif reason == rj.FULL:
+                if self._waiting.make_room():
+                    yield from self._take_waiting(len(self._waiting) // 2)
+            elif reason == rj.SAMPLE_TAKEN:
+                self._keep_raw(data)
+            elif reason == rj.BAD:
+                self._leave_out(data, place + at)
+            else:
+                length = struct.unpack_from("<H", data, at + 6)[0]
+                if at + length > len(data):
+                    break
+                state[rj.S_POS] = at + length
+                yield from self._other(data[at : at + length], place + at, nested=within is not None)
+        return int(state[rj.S_POS])
+
+    def _keep_raw(self, data: bytes) -> None:
+        """Keep the raw data of the last pending row, which is a rare sample."""
+        start, size = int(self._state[rj.S_RAW]), int(self._state[rj.S_RAW_BYTES])
+        self._waiting.array[R_PFN, len(self._waiting) - 1] = self._rare
+        self._raw[self._rare] = data[start : start + size]
+        self._rare += 1
+
+    def _leave_out(self, data: bytes, place: int) -> None:
+        """Leave out a record that is damaged; stop where not even its size can be one."""
+        at = int(self._state[rj.S_POS])
+        length = struct.unpack_from("<H", data, at + 6)[0]
+        if length < pe.RECORD_HEAD:
+            self._end(place, f"expected a record of at least {pe.RECORD_HEAD} bytes, found one of {length}")
+            self._harm(place)
+            return
+        self._state[rj.S_POS] = min(at + length, len(data))
+        self._harm(place)
+
+    def _harm(self, place: int) -> None:
+        self.account.note_line(0, f"the record at byte {place} is damaged")
+        since = max(0, self._waiting.limit)
+        self._harms.append(_Harm(place, since, self._waiting.rounds, int(self._state[rj.S_LATEST])))
+
+    # -- records that Python takes -------------------------------------------------------------------------------------------
+
+    def _other(self, record: bytes, place: int, *, nested: bool) -> Iterator[EventBatch]:
+        kind = struct.unpack_from("<I", record)[0]
+        if kind in (pe.COMPRESSED, pe.COMPRESSED2) and not nested:
+            yield from self._packed(record, place)
+        elif kind in (pe.MMAP, pe.MMAP2):
+            self._chains.take_map(record, second=kind == pe.MMAP2)
+        elif kind == pe.LOST_SAMPLES and len(record) >= 16:
+            self._lost["in all"] += struct.unpack_from("<Q", record, 8)[0]
+        elif kind == pe.THROTTLE:
+            self._waiting.push(*self._layouts.trailer(record), rj.LOST, -1, place)
+        elif kind == pe.AUXTRACE and len(record) >= 16 and not nested:
+            self._state[rj.S_POS] += struct.unpack_from("<Q", record, 8)[0]
+
+    def _packed(self, record: bytes, place: int) -> Iterator[EventBatch]:
+        """Take the records in a compressed one: all of them are one stream, and one may begin in a record and end in the next."""
+        packed = record[pe.RECORD_HEAD :]
+        if struct.unpack_from("<I", record)[0] == pe.COMPRESSED2:  # with its size, and bytes that fill it up
+            packed = packed[8:][: int.from_bytes(packed[:8], "little")]
+        behind = int(self._state[rj.S_POS])
+        base = place - (behind - len(record))
+        if self._unpacker is None:
+            self._unpacker = zstandard.ZstdDecompressor().decompressobj()
+        try:
+            data = self._rest + self._unpacker.decompress(packed)
+        except zstandard.ZstdError as error:
+            self._end(place, f"expected a record that zstd compressed, found damage ({error})")
+            self._harm(place)
+            return
+        taken = yield from self._records(data, place, within=place)
+        self._rest = data[taken:]
+        self._state[rj.S_POS], self._state[rj.S_BASE] = behind, base
+
+    # -- rows in order of time -----------------------------------------------------------------------------------------------
+
+    def _end_round(self) -> Iterator[EventBatch]:
+        waiting = self._waiting
+        waiting.end_round()
+        self._settle_harms()
+        if len(waiting) >= ROWS // 2:
+            waiting.sort()
+            yield from self._take_sorted(waiting.settled())
+
+    def _settle_harms(self, *, final: bool = False) -> None:
+        """Let the gaps wait of damaged records that can no longer be behind the latest time."""
+        latest = max(0, int(self._state[rj.S_LATEST]))
+        for harm in [*self._harms]:
+            settled = self._waiting.rounds - harm.round > _SETTLED_ROUNDS and latest > harm.latest
+            if final or settled:
+                self._harms.remove(harm)
+                reason = f"the record at byte {harm.place} is damaged: it may have told of any page"
+                self._located.append(Gap(t_lo=min(harm.since, latest), t_hi=latest, lost=None, reason=reason))
+                self._waiting.push(latest, -1, rj.LOST, -2 - len(self._located), harm.place)
+
+    def _take_waiting(self, count: int) -> Iterator[EventBatch]:
+        self._waiting.sort()
+        yield from self._take_sorted(count)
+
+    def _take_sorted(self, count: int) -> Iterator[EventBatch]:
+        """Make rows of the first *count* of those that wait."""
+        state, waiting, rows = self._state, self._waiting, self._rows
+        state[rj.S_DONE] = 0
+        most = rows.rows.shape[1] - 2
+        while (
+            reason := rj.emit(
+                waiting.array, count, state, rows.rows, most, self._comm_of, self._counts, self._last_ts, self._is_due,
+                self._entries, self._order,
+            )
+        ) != rj.NEED_DATA:  # fmt: skip
+            if reason == rj.FULL:
+                yield rows.flush(final=False)
+            elif reason == rj.GAP_DUE:
+                yield from self._hear()
+            else:
+                yield from self._rarity()
+                state[rj.S_DONE] += 1
+        waiting.drop(count)
+        if len(rows) >= ROWS // 2:
+            yield rows.flush(final=False)
+
+    def _hear(self) -> Iterator[EventBatch]:
+        """Append the gaps that the row at hand ends."""
+        row = self._waiting.array[:, int(self._state[rj.S_DONE])]
+        for gap in self._gaps.heard(int(row[R_CPU]), int(row[R_TS])):
+            yield from self._append(gap)
+
+    def _append(self, row: Row, head: dict[str, int] | None = None) -> Iterator[EventBatch]:
+        if self._rows.full():
+            yield self._rows.flush(final=False)
+        self._rows.append(row, head or {})
+
+    def _rarity(self) -> Iterator[EventBatch]:
+        """Take the row at hand, of which there are few."""
+        row = self._waiting.array[:, int(self._state[rj.S_DONE])]
+        if row[R_KIND] == rj.LOST:
+            yield from self._loss(int(row[R_PFN]), int(row[R_TS]), int(row[R_CPU]))
+            return
+        raw, layout = self._raw.pop(int(row[R_PFN]), b""), int(row[rj.P_LAYOUT])
+        one = self._layouts.formats[layout]
+        outcome = Refused() if row[R_KIND] == rj.REFUSED or one is None else self._meaning.outcome(
+            one.name, raw_fields(one, raw), pid=int(row[R_PID])
+        )  # fmt: skip
+        if isinstance(outcome, Refused):
+            self._not_understood(int(row[R_CPU]), int(row[rj.P_PLACE]), self._layouts.names[layout], outcome.reason)
+            return
+        yield from self._hear()
+        self._counts[layout, 0] += 1
+        self._counts[layout, 1] += isinstance(outcome, FailedAlloc)
+        self.account.ignored[self._layouts.names[layout]] += isinstance(outcome, NothingNew)
+        cpu = int(row[R_CPU])
+        if cpu >= 0:
+            self._entries[cpu] += 1
+        if isinstance(outcome, Row):
+            tid = int(row[R_PID])
+            head = {name: int(row[at]) for name, at in _HEAD.items()}
+            head["comm"] = int(self._comm_of[tid]) if 0 <= tid < rj.PIDS else -1
+            yield from self._append(outcome, head)
+
+    def _loss(self, lost: int, ts: int, cpu: int) -> Iterator[EventBatch]:
+        """Take a loss: of so many records, of an unknown number (-1), or a gap that is known (below)."""
+        if lost < -1:
+            yield from self._append(
+                Row(kind=Kind.GAP, columns=_columns(gap := self._located[-3 - lost]), detail=gap.model_dump_json())
+            )
+            return
+        count = None if lost < 0 else lost
+        reason = "perf says PERF_RECORD_THROTTLE" if count is None else "perf says PERF_RECORD_LOST"
+        self._lost["located"] += count or 0
+        self.account.lost_events += count or 0
+        if cpu >= 0:
+            self._gaps.lose(cpu, count, reason)
+        else:
+            yield from self._append(gap_of_unknown_cpu(ts, count, reason))
+
+    def _not_understood(self, cpu: int, place: int, name: str, reason: str) -> None:
+        text = f"{name} at byte {place}, whose fields are not its own"
+        self.account.note_line(0, f"{reason}: {text}" if reason else text)
+        self._gaps.lose(cpu if cpu >= 0 else None, None, f"{name} at byte {place} is not understood")
+
+    # -- the end -------------------------------------------------------------------------------------------------------------
+
+    def _finish(self) -> Iterator[EventBatch]:
+        if self._rest and not self._ended:
+            self._end(self._header.stop, "a record that was compressed has no end")
+        self._settle_harms(final=True)
+        yield from self._take_waiting(len(self._waiting))
+        missing = self._lost["in all"] - self._lost["located"]
+        if missing > 0:
+            self.account.lost_events += missing
+            self._gaps.lose_everywhere(missing, "perf says PERF_RECORD_LOST_SAMPLES: it does not say when")
+        for gap in self._gaps.rest():
+            yield from self._append(gap)
+        if len(self._rows):
+            yield self._rows.flush(final=True)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Bring the account up to date."""
+        account = self.account
+        account.entries = {int(cpu): int(self._entries[cpu]) for cpu in np.flatnonzero(self._entries)}
+        for number, name in enumerate(self._layouts.names):
+            read, failed = (int(count) for count in self._counts[number])
+            if not read:
+                continue
+            account.events[name] += read
+            account.failed_allocs += failed
+            if self._layouts.array[number, rj.L_ACTION] == rj.IGNORED:
+                account.ignored[name] += read
+        account.ignored = +account.ignored
+        if repeats := int(self._state[rj.S_REPEATS]):
+            account.notes.append(REPEATED.format(repeats))
+        account.notes += self._chains.notes
+
+
+def _columns(gap: Gap) -> dict[str, int]:
+    return {"cpu": absent("cpu"), "trace_ts_nsec": gap.t_hi}

@@ -1,0 +1,461 @@
+"""The compiled side of perf.data: records become pending rows, and pending rows, in order of time, rows.
+
+The kernel writes each CPU's records in order, and perf takes them ring by ring: the records of a file are in order of time only
+within a ring. So rows wait until no earlier one can come.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetrail.producers.formats.interning_jit import at, intern
+from pagetrail.producers.formats.perf_data import perf_event as pe
+from pagetrail.producers.formats.repeats_jit import repeated
+from pagetrail.producers.formats.rows import (
+    R_COMM,
+    R_CPU,
+    R_GFP_MASK,
+    R_KIND,
+    R_MIGRATETYPE,
+    R_ORDER,
+    R_PFN,
+    R_PID,
+    R_STACK,
+    R_TGID,
+    R_TS,
+    ROW_COLUMNS,
+)
+from pagetrail.producers.gaps import DISORDER, LATEST, SOMEWHERE
+from pagetrail.schemas.jit import inner, jit
+from pagetrail.schemas.linux.mmzone import PFN_LIMIT
+
+MAX_CPUS: Final = 8192
+PIDS: Final = (1 << 22) + 1
+"""PID_MAX_LIMIT (include/linux/threads.h, Linux 6.1), and one."""
+
+# A layout: how the records of one attribute are read, int64 each. Places count from a record's begin, or from its end; -1: none.
+L_ATTR: Final = 0  # number of the attribute
+L_TID: Final = 1
+L_TIME: Final = 2
+L_CPU: Final = 3
+L_FIXED: Final = 4  # where what has no fixed place begins
+L_READ: Final = 5  # read_format plus one; 0: samples have no counts
+L_CHAIN: Final = 6
+L_RAW: Final = 7
+L_END: Final = 8  # bytes of the trailer of other records
+L_END_TIME: Final = 9  # where its time is, from the record's end
+L_END_CPU: Final = 10
+L_ACTION: Final = 11  # what is done with its samples: a kind of row, or one below
+L_PFN: Final = (
+    12  # of four fields: where it is in the raw data, its bytes, and whether it is signed; 0 bytes: there is none
+)
+L_ORDER: Final = 15
+L_GFP: Final = 18
+L_MIGRATETYPE: Final = 21
+LAYOUT: Final = 24
+
+IGNORED: Final = -6  # what a layout does with samples beside a kind of row: it counts them,
+RARE: Final = -4  # or gives them to Python
+
+# A pending row: the columns of a row, and where its record is. Its kind is one of a row, or:
+P_PLACE: Final = len(ROW_COLUMNS)
+P_LAYOUT: Final = P_PLACE + 1
+PENDING: Final = P_LAYOUT + 1
+NAMED: Final = -1  # a thread has a name from now on
+FORKED: Final = -2  # a thread has the name of another from now on
+FAILED: Final = -3  # an allocation that got no page
+LOST: Final = -5  # R_PFN records were lost
+REFUSED: Final = -7  # a sample whose fields no kernel writes so
+
+# The state.
+S_POS: Final = 0  # where the next record begins in the data
+S_PENDING: Final = 1  # how many rows wait
+S_LATEST: Final = 2  # the latest time of any record
+S_BASE: Final = 3  # where the data begins in the file
+S_ROWS: Final = 4  # how many rows are ready
+S_DONE: Final = 5  # how many of the pending rows are
+S_REPEATS: Final = 6  # how many of them repeated another one
+S_SKIPPED: Final = 7  # records that say nothing of pages
+S_RAW: Final = 8  # where the raw data of a rare sample begins, and its bytes
+S_RAW_BYTES: Final = 9
+STATE: Final = 10
+
+# Why a function stops.
+NEED_DATA: Final = 0
+FULL: Final = 1
+ROUND: Final = 2
+PYTHON: Final = 3  # a record, or a pending row, that Python takes
+GROW: Final = 4
+BAD: Final = 5
+GAP_DUE: Final = 6
+SAMPLE_TAKEN: Final = 7  # a rare sample waits, and its raw data is for Python
+
+
+@inner
+def u16(data: NDArray[np.uint8], i: int) -> int:
+    """Return 16 bits."""
+    return at(data, i) | at(data, i + 1) << 8
+
+
+@inner
+def u32(data: NDArray[np.uint8], i: int) -> int:
+    """Return 32 bits."""
+    return u16(data, i) | u16(data, i + 2) << 16
+
+
+@inner
+def i64(data: NDArray[np.uint8], i: int) -> int:
+    """Return 64 bits as int64: a number from 2^63 on is negative."""
+    return np.int64(u32(data, i) | u32(data, i + 4) << 32)
+
+
+@inner
+def number(data: NDArray[np.uint8], i: int, size: int, signed: int) -> int:
+    """Return a number of 1, 2, 4 or 8 bytes."""
+    value = np.int64(0)
+    for k in range(size):
+        value |= at(data, i + k) << (8 * k)
+    if signed and size < 8 and (value >> (8 * size - 1)) & 1:
+        value -= np.int64(1) << (8 * size)
+    return value
+
+
+@inner
+def behind_counts(data: NDArray[np.uint8], start: int, stop: int, read_format: int) -> int:
+    """Return where what follows the counts (PERF_SAMPLE_READ) begins; *stop* or more where they do not fit."""
+    values = 1 + (1 if read_format & pe.FORMAT_ID else 0) + (1 if read_format & pe.FORMAT_LOST else 0)
+    times = (1 if read_format & pe.TOTAL_TIME_ENABLED else 0) + (1 if read_format & pe.TOTAL_TIME_RUNNING else 0)
+    if not read_format & pe.FORMAT_GROUP:
+        return start + 8 * (values + times)
+    if start + 8 > stop:
+        return stop + 8
+    count = i64(data, start)
+    if count < 0 or count > stop - start:
+        return stop + 8
+    return start + 8 * (1 + times + count * values)
+
+
+@inner
+def layout_of(data: NDArray[np.uint8], place: int, ids: NDArray[np.int64], owners: NDArray[np.int64]) -> int:
+    """Return which layout the record has whose id is at *place*, by *ids* in order; -1: it is of none."""
+    wanted = i64(data, place)
+    low, high = 0, ids.size
+    while low < high:
+        middle = (low + high) >> 1
+        if ids[middle] < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    if low < ids.size and ids[low] == wanted:
+        return owners[low]
+    return np.int64(-1)
+
+
+# b = bytes, i = ids, l = layouts, p = pending rows at most; slots, notes, arena, fill: an Interner's
+@jit
+def scan(
+    data: NDArray[np.uint8],  # (b,)
+    size: int,
+    id_place: int,  # of a sample's id; 0: all have layout 0
+    id_from_end: int,  # of other records' id; 0: all have layout 0
+    ids: NDArray[np.int64],  # (i,), in order
+    owners: NDArray[np.int64],  # (i,): the layout of each
+    layouts: NDArray[np.int64],  # (l, LAYOUT)
+    state: NDArray[np.int64],
+    pending: NDArray[np.int64],  # (PENDING, p)
+    nothing: NDArray[np.int64],  # (PENDING,): a row of which nothing is known
+    comm_of: NDArray[np.int32],  # (PIDS,)
+    slots: NDArray[np.int64],
+    notes: NDArray[np.int64],
+    arena: NDArray[np.uint8],
+    fill: NDArray[np.int64],
+) -> int:
+    """Take whole records from *data* from the state's position on; return why it stopped there."""
+    while True:
+        pos = state[S_POS]
+        if pos + pe.RECORD_HEAD > size:
+            return NEED_DATA
+        kind, length = u32(data, pos), u16(data, pos + 6)
+        if length < pe.RECORD_HEAD:
+            return BAD
+        stop = pos + length
+        if kind == pe.SAMPLE or kind in (pe.COMM, pe.FORK, pe.LOST):
+            if stop > size:
+                return NEED_DATA
+            n = state[S_PENDING]
+            if n >= pending.shape[1]:
+                return FULL
+            layout = np.int64(0)
+            if kind == pe.SAMPLE:
+                if id_place > 0:
+                    layout = np.int64(-1)
+                    if pos + id_place + 8 <= stop:
+                        layout = layout_of(data, pos + id_place, ids, owners)
+            elif id_from_end > 0:
+                layout = np.int64(-1)
+                if pos + pe.RECORD_HEAD + id_from_end <= stop:
+                    # What perf made itself has the id 0: tools/perf/util/evlist.c, evlist__event2evsel (Linux 6.1)
+                    layout = (
+                        np.int64(0)
+                        if i64(data, stop - id_from_end) == 0
+                        else layout_of(data, stop - id_from_end, ids, owners)
+                    )
+            if layout < 0:
+                return BAD
+            for column in range(PENDING):
+                pending[column, n] = nothing[column]
+            pending[P_PLACE, n], pending[P_LAYOUT, n] = state[S_BASE] + pos, layout
+            taken = (
+                take_sample(data, pos, stop, layouts[layout], state, pending, n, slots, notes, arena, fill)
+                if kind == pe.SAMPLE
+                else take_other(data, pos, stop, kind, layouts[layout], pending, n, comm_of, slots, notes, arena, fill)
+            )
+            if taken != NEED_DATA:  # another reason, or a row less
+                if taken != FULL:
+                    return taken
+            else:
+                if pending[R_TS, n] > state[S_LATEST]:
+                    state[S_LATEST] = pending[R_TS, n]
+                state[S_PENDING] = n + 1
+                if pending[R_KIND, n] == RARE:
+                    state[S_POS] = stop
+                    return SAMPLE_TAKEN
+        elif kind == pe.FINISHED_ROUND:
+            state[S_POS] = stop
+            return ROUND
+        elif kind >= pe.USER_FIRST or kind == pe.LOST_SAMPLES or kind == pe.THROTTLE:
+            return PYTHON
+        else:
+            if stop > size:
+                return NEED_DATA
+            if (kind in (pe.MMAP, pe.MMAP2)) and length >= 16 and u32(data, pos + 8) == 0xFFFFFFFF:
+                return PYTHON
+            state[S_SKIPPED] += 1
+        state[S_POS] = stop
+
+
+@inner
+def take_sample(
+    data: NDArray[np.uint8],
+    pos: int,
+    stop: int,
+    layout: NDArray[np.int64],
+    state: NDArray[np.int64],
+    pending: NDArray[np.int64],
+    n: int,
+    slots: NDArray[np.int64],
+    notes: NDArray[np.int64],
+    arena: NDArray[np.uint8],
+    fill: NDArray[np.int64],
+) -> int:
+    """Make a sample pending row *n*; return NEED_DATA for that, GROW, or BAD. The raw data of a rare one is in the state."""
+    fixed = pos + layout[L_FIXED]
+    if fixed > stop:
+        return BAD
+    pending[R_TS, n] = i64(data, pos + layout[L_TIME])
+    if layout[L_CPU] >= 0:
+        pending[R_CPU, n] = u32(data, pos + layout[L_CPU])
+    if layout[L_TID] >= 0:
+        tgid, tid = number(data, pos + layout[L_TID], 4, 1), number(data, pos + layout[L_TID] + 4, 4, 1)
+        if tid >= 0:  # a thread that has ended has none any more
+            pending[R_TGID, n], pending[R_PID, n] = tgid, tid
+    if pending[R_TS, n] < 0 or pending[R_CPU, n] >= MAX_CPUS:
+        return BAD
+    if layout[L_READ] > 0:
+        fixed = behind_counts(data, fixed, stop, layout[L_READ] - 1)
+    if layout[L_CHAIN] > 0:
+        if fixed + 8 > stop:
+            return BAD
+        count = i64(data, fixed)
+        fixed += 8
+        if count < 0 or count > (stop - fixed) >> 3:
+            return BAD
+        begin, end = kernel_part(data, fixed, count)
+        if end > begin and layout[L_ACTION] != IGNORED:
+            stack = intern(slots, notes, arena, fill, data, begin, end)
+            if stack < 0:
+                return GROW
+            pending[R_STACK, n] = stack
+        fixed += 8 * count
+    action = layout[L_ACTION]
+    pending[R_KIND, n] = action
+    if action == IGNORED:
+        return NEED_DATA
+    if layout[L_RAW] == 0 or fixed + 4 > stop:
+        return BAD
+    raw_bytes, raw = u32(data, fixed), fixed + 4
+    if raw_bytes > stop - raw:
+        return BAD
+    if action == RARE:
+        state[S_RAW], state[S_RAW_BYTES] = raw, raw_bytes
+        return NEED_DATA
+    for place, column in ((L_PFN, R_PFN), (L_ORDER, R_ORDER), (L_GFP, R_GFP_MASK), (L_MIGRATETYPE, R_MIGRATETYPE)):
+        width = layout[place + 1]
+        if width > 0:
+            if layout[place] + width > raw_bytes:
+                return BAD
+            pending[column, n] = number(data, raw + layout[place], width, layout[place + 2])
+    pending[R_KIND, n] = judged(pending, n, layout)
+    return NEED_DATA
+
+
+@inner
+def judged(pending: NDArray[np.int64], n: int, layout: NDArray[np.int64]) -> int:
+    """Return the kind of pending row *n*: its layout's, FAILED, or REFUSED."""
+    pfn = pending[R_PFN, n]
+    order = pending[R_ORDER, n]
+    migratetype = pending[R_MIGRATETYPE, n]
+    if order < 0 or order >= 64 or (layout[L_MIGRATETYPE + 1] > 0 and (migratetype < -1 or migratetype >= 128)):
+        return REFUSED
+    if layout[L_GFP + 1] > 0:  # an allocation: without a page, its pfn is 0 or -1
+        if pfn == 0 or pfn == -1:
+            return FAILED
+        if pending[R_GFP_MASK, n] < 0 or pending[R_GFP_MASK, n] >= PFN_LIMIT:
+            return REFUSED
+    if pfn < 0 or pfn >= PFN_LIMIT:
+        return REFUSED
+    return layout[L_ACTION]
+
+
+@inner
+def kernel_part(data: NDArray[np.uint8], start: int, count: int) -> tuple[int, int]:
+    """Return where the kernel's addresses of a call chain begin and end."""
+    begin = end = start
+    within = False
+    for k in range(count):
+        place = start + 8 * k
+        address = i64(data, place)
+        if pe.CONTEXT_MAX <= address < 0:
+            if within:
+                return begin, end
+            within = address == pe.CONTEXT_KERNEL
+            begin = end = place + 8
+        elif within:
+            end = place + 8
+    return begin, end if within else begin
+
+
+@inner
+def take_other(
+    data: NDArray[np.uint8],
+    pos: int,
+    stop: int,
+    kind: int,
+    layout: NDArray[np.int64],
+    pending: NDArray[np.int64],
+    n: int,
+    comm_of: NDArray[np.int32],
+    slots: NDArray[np.int64],
+    notes: NDArray[np.int64],
+    arena: NDArray[np.uint8],
+    fill: NDArray[np.int64],
+) -> int:
+    """Make a record of the kernel pending row *n*; return NEED_DATA for that, FULL where it needs none, GROW, or BAD."""
+    end = stop - layout[L_END]
+    ts = np.int64(0)
+    if layout[L_END_TIME] > 0 and end >= pos + pe.RECORD_HEAD:
+        ts = i64(data, stop - layout[L_END_TIME])
+    pending[R_TS, n] = ts
+    if kind == pe.LOST:
+        if pos + 24 > end:
+            return BAD
+        pending[R_KIND, n], pending[R_PFN, n] = LOST, i64(data, pos + 16)
+        if layout[L_END_CPU] > 0:
+            pending[R_CPU, n] = u32(data, stop - layout[L_END_CPU])
+        known = 0 <= pending[R_CPU, n] < MAX_CPUS or layout[L_END_CPU] <= 0
+        return NEED_DATA if ts >= 0 and pending[R_PFN, n] >= 0 and known else BAD
+    if kind == pe.COMM:
+        if pos + 17 > end:
+            return BAD
+        tid = number(data, pos + 12, 4, 1)
+        last = pos + 16
+        while last < end and data[last] != 0:
+            last += 1
+        name = intern(slots, notes, arena, fill, data, pos + 16, last)
+        if name < 0:
+            return GROW
+        pending[R_KIND, n], pending[R_PID, n], pending[R_COMM, n] = NAMED, tid, name
+    else:
+        if pos + 24 > end:
+            return BAD
+        pending[R_KIND, n], pending[R_PID, n] = FORKED, number(data, pos + 16, 4, 1)
+        pending[R_PFN, n] = number(data, pos + 20, 4, 1)
+    if ts > 0:
+        return NEED_DATA
+    name_thread(pending, n, comm_of)  # it was so before the first sample, or has no time: perf takes it at once
+    return FULL
+
+
+@inner
+def name_thread(pending: NDArray[np.int64], n: int, comm_of: NDArray[np.int32]) -> None:
+    """Take pending row *n*, which names a thread."""
+    tid = pending[R_PID, n]
+    if tid < 0 or tid >= PIDS:
+        return
+    if pending[R_KIND, n] == NAMED:
+        comm_of[tid] = pending[R_COMM, n]
+    else:
+        parent = pending[R_PFN, n]
+        comm_of[tid] = comm_of[parent] if 0 <= parent < PIDS else -1
+
+
+# p = pending rows, in order of time; r = rows at most; c = CPUs
+@jit
+def emit(
+    pending: NDArray[np.int64],  # (PENDING, p)
+    stop: int,
+    state: NDArray[np.int64],
+    rows: NDArray[np.int64],  # (len(ROW_COLUMNS), r)
+    most: int,
+    comm_of: NDArray[np.int32],
+    counts: NDArray[np.int64],  # (l, 2): samples read of each layout, and how many of them got no page
+    last_ts: NDArray[np.int64],  # (c,)
+    is_due: NDArray[np.int64],  # (c,)
+    entries: NDArray[np.int64],  # (c,)
+    order: NDArray[np.int64],  # (ORDER_FIELDS,)
+) -> int:
+    """Make rows of the pending ones from the state's S_DONE to *stop*; return NEED_DATA, FULL, GAP_DUE, or PYTHON for the next."""
+    while state[S_DONE] < stop:
+        n = state[S_DONE]
+        kind = pending[R_KIND, n]
+        if kind in (NAMED, FORKED):
+            name_thread(pending, n, comm_of)
+            state[S_DONE] = n + 1
+            continue
+        if kind in (RARE, LOST, REFUSED):
+            return PYTHON
+        cpu, ts = pending[R_CPU, n], pending[R_TS, n]
+        if order[SOMEWHERE] or (cpu >= 0 and is_due[cpu]):
+            return GAP_DUE
+        if kind >= 0:
+            row = state[S_ROWS]
+            if row >= most:
+                return FULL
+            for column in range(rows.shape[0]):
+                rows[column, row] = pending[column, n]
+            tid = pending[R_PID, n]
+            rows[R_COMM, row] = comm_of[tid] if 0 <= tid < PIDS else -1
+            if repeated(rows, row) >= 0:
+                state[S_REPEATS] += 1
+                state[S_DONE] = n + 1
+                continue
+            state[S_ROWS] = row + 1
+        layout = pending[P_LAYOUT, n]
+        counts[layout, 0] += 1
+        counts[layout, 1] += kind == FAILED
+        hear(cpu, ts, last_ts, entries, order)
+        state[S_DONE] = n + 1
+    return NEED_DATA
+
+
+@inner
+def hear(cpu: int, ts: int, last_ts: NDArray[np.int64], entries: NDArray[np.int64], order: NDArray[np.int64]) -> None:
+    """Note that a CPU was heard of; see ``Gaps``."""
+    if order[LATEST] - ts > order[DISORDER]:
+        order[DISORDER] = order[LATEST] - ts
+    if ts > order[LATEST]:
+        order[LATEST] = ts
+    if cpu >= 0:
+        last_ts[cpu] = ts
+        entries[cpu] += 1
