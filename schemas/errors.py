@@ -23,6 +23,7 @@
     │   ├── SegmentDamaged        a segment that was cut short or changed
     │   │   └── SegmentGone           a segment that was removed after it was looked up
     │   ├── StorageFull           no space left
+    │   ├── StorageFailed         a medium that fails, or that may not be read or written
     │   └── MemoryShort           a stream that takes more memory than it may
     └── StackConflict         one stack id, two contents
 
@@ -235,6 +236,17 @@ class StorageFull(TrailError):
     def __init__(self, *, path: str, reason: str) -> None:
         super().__init__(
             f"{path}: no space left ({reason}); stored data is intact: free some space and run the same command again"
+        )
+        self.path, self.reason = path, reason
+
+
+class StorageFailed(TrailError):
+    """The system failed to read or write a file of the trail, or refused to."""
+
+    def __init__(self, *, path: str, reason: str) -> None:
+        super().__init__(
+            f"{path}: expected files that can be read and written, found: {reason}; check the medium, its free space and the "
+            "permissions, and run the same command again: stored data is intact"
         )
         self.path, self.reason = path, reason
 
