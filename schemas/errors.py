@@ -22,6 +22,7 @@
     │   ├── SchemaTooNew          a frame of a version that this pagetrail does not read
     │   ├── SegmentDamaged        a segment that was cut short or changed
     │   │   └── SegmentGone           a segment that was removed after it was looked up
+    │   ├── SegmentConflict       one segment, two contents
     │   ├── StorageFull           no space left
     │   ├── StorageFailed         a medium that fails, or that may not be read or written
     │   └── MemoryShort           a stream that takes more memory than it may
@@ -219,15 +220,26 @@ class SegmentGone(SegmentDamaged):
         super().__init__(path=path, reason="nothing: it was removed meanwhile")
 
 
-class MemoryShort(TrailError):
-    """A stream takes more memory than the replay may."""
+class SegmentConflict(TrailError):
+    """Two replays made one segment, with different facts."""
 
-    def __init__(self, *, stream: str, spans: int, needed: int, limit: int) -> None:
+    def __init__(self, *, path: str, expected: str, found: str) -> None:
         super().__init__(
-            f"{stream}: its {spans:,} open spans and the events of a segment take {needed >> 20:,} MiB of memory, expected at "
-            f"most {limit >> 20:,} MiB; replay again with a larger --memory: what is folded is kept"
+            f"{path}: expected digest {expected} of this stretch, found {found} from another replay: "
+            "the log or the rules changed under the store; keep the log, remove this stream's segments, replay again"
         )
-        self.stream, self.needed, self.limit = stream, needed, limit
+        self.path, self.expected, self.found = path, expected, found
+
+
+class MemoryShort(TrailError):
+    """A stream takes more memory than the replay may. *what* takes it."""
+
+    def __init__(self, *, what: str, needed: int, limit: int) -> None:
+        super().__init__(
+            f"{what} take {needed >> 20:,} MiB of memory, expected at most {limit >> 20:,} MiB; "
+            "replay again with a larger --memory: what is folded is kept"
+        )
+        self.what, self.needed, self.limit = what, needed, limit
 
 
 class StorageFull(TrailError):

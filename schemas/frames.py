@@ -10,6 +10,7 @@ columns are split into bytes: see ``versions.v5_frames``.
 """
 
 import dataclasses
+import unicodedata
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,10 +34,22 @@ FRAME_VERSION: Final = v5_frames.VERSION
 
 CHECKSUM_BYTES: Final = 4
 
+MOST_ROWS: Final = 1 << 20
+"""The most events of a frame: of one with more, a header of a few bytes could ask for any memory."""
+
+NAME_BYTES: Final = 255
+"""The longest name of a host, boot or recording, as UTF-8."""
+
+NAME: Final = f"1 to {NAME_BYTES} bytes of text, without control characters, line breaks or marks of direction"
+"""What a name is, for messages."""
+
 RecordingKey = tuple[str, str, str]
 """(host, boot_id, recording)."""
 
 _BEYOND: Final = 2**63
+_NAMES: Final = ("host", "boot_id", "recording")
+_NOT_IN_NAMES: Final = ("Cc", "Cs", "Zl", "Zp")
+_DIRECTIONS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _KEY = "pagetrail."
 _CODEC = pa.Codec("zstd", compression_level=1)
 _WRITE = pa.ipc.IpcWriteOptions(compression=_CODEC)
@@ -112,6 +125,19 @@ def make_frame(batch: EventBatch, origin: FrameOrigin, frame: int) -> Frame:
     header = header_of(batch, origin, frame)
     payload = encode_frame(batch, header)
     return Frame(header=header, payload=payload, digest=frame_digest(payload))
+
+
+def unfit(name: str) -> str:
+    """Return why a text is no name of a host, boot or recording; empty: it is one. See ``NAME``."""
+    size = len(name.encode("utf-8", "surrogatepass"))
+    if not 0 < size <= NAME_BYTES:
+        return f"{size:,} bytes"
+    odd = "" if name.isprintable() else next(filter(_is_odd, name), "")
+    return f"U+{ord(odd):04X} in {name!a}" if odd else ""
+
+
+def _is_odd(character: str) -> bool:
+    return unicodedata.category(character) in _NOT_IN_NAMES or character in _DIRECTIONS
 
 
 def frame_digest(payload: bytes) -> bytes:
@@ -227,8 +253,6 @@ def _read(payload: bytes, header: FrameHeader, where: str) -> EventBatch:
     if table.num_rows != header.rows or header.rows == 0:
         raise FrameDamaged(where=where, reason=f"{table.num_rows} rows and a header that says {header.rows}")
     if header.version == v5_frames.VERSION:
-        if abs(header.first_ts) >= _BEYOND or not 0 <= header.first_seq < _BEYOND - header.rows:
-            raise FrameDamaged(where=where, reason="a header whose seq or times no event can have")
         return from_wire(table, header.first_seq, header.first_ts)
     try:
         return from_arrow(upcast_batch(table, header.version))
@@ -272,7 +296,18 @@ def _header(found: Mapping[bytes, bytes], where: str) -> FrameHeader:
         raise FrameDamaged(where=where, reason=f"a header with a missing or invalid field ({error})") from error
     if header.version < 1:
         raise FrameDamaged(where=where, reason=f"schema version {header.version}")
+    for name in _NAMES:
+        if why := unfit(getattr(header, name)):
+            raise FrameDamaged(where=where, reason=f"a {name} that is not {NAME}: {why}")
+    if is_readable(header) and not _is_possible(header):
+        raise FrameDamaged(where=where, reason="a header whose numbers or times no event can have")
     return header
+
+
+def _is_possible(header: FrameHeader) -> bool:
+    events = 0 <= header.first_seq <= header.last_seq < _BEYOND - 1 and 0 < header.rows <= MOST_ROWS
+    times = -_BEYOND < header.first_ts <= header.last_ts < _BEYOND
+    return events and times and header.last_seq - header.first_seq + 1 == header.rows and 0 <= header.frame < _BEYOND
 
 
 def _line(error: BaseException) -> str:

@@ -20,7 +20,8 @@ from pagetrail.schemas.log.contract import (
 from pagetrail.schemas.log.stored import StoredRecording, release_of, stored_recording
 from pagetrail.schemas.log.trouble import sqlite_explained
 
-_SELECT = "SELECT offset, host, boot_id, digest, payload FROM frames WHERE offset >= ? ORDER BY offset"
+_SELECT = """SELECT offset, CAST(host AS TEXT), CAST(boot_id AS TEXT), CAST(digest AS BLOB), CAST(payload AS BLOB) FROM frames
+    WHERE offset >= ? ORDER BY offset"""
 _LATER = """SELECT last_ts, payload FROM frames WHERE host = ? AND boot_id = ? AND recording NOT IN (?, ?{besides}) AND last_ts > ?
     ORDER BY last_ts DESC LIMIT 1"""
 _NEWEST = "SELECT last_ts, recording FROM frames WHERE host = ? AND boot_id = ? ORDER BY last_ts DESC LIMIT 1"
@@ -244,12 +245,18 @@ def _open(path: Path) -> sqlite3.Connection:
 def _open_as(path: Path, mode: str) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?{mode}"
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+    connection.text_factory = _text
     try:
         check_format(connection, path)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _text(content: bytes) -> str:
+    """Return a text of the log; SQLite does not check that it is UTF-8."""
+    return content.decode("utf-8", "replace")
 
 
 def _record(file: LogFile, offset: int, host: str, boot_id: str, digest: bytes, payload: bytes) -> LogRecord:
@@ -260,6 +267,10 @@ def _record(file: LogFile, offset: int, host: str, boot_id: str, digest: bytes, 
         header = decode_header(payload, where)
     except FrameDamaged as error:
         raise FrameDamaged(where=error.where, reason=error.reason, stream=stream) from error
+    if (header.host, header.boot_id) != stream:
+        raise FrameDamaged(
+            where=where, reason=f"a frame of {header.host}/{header.boot_id} in their place", stream=stream
+        )
     return LogRecord(partition=EMBEDDED_PARTITION, offset=offset, header=header, payload=payload, digest=digest)
 
 

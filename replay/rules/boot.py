@@ -44,7 +44,9 @@ def _doubt_other_rules(state: StreamState, boot: Boot, event: EventRow) -> None:
 
 def _present(state: StreamState, start: int, stop: int, seq: int, ts: int) -> None:
     pages = state.facts.pages_per_section
-    for section_nr in range(max(start // pages, 0), min((stop + pages - 1) // pages, MAX_SECTIONS)):
+    named = range(max(start // pages, 0), min((stop + pages - 1) // pages, MAX_SECTIONS))
+    state.afford(len(named) - state.sections.nr_open)  # before the first one: to make the others takes long
+    for section_nr in named:
         if not state.sections.is_open(section_nr):
             state.allocate(section_nr, seq, ts, "boot")
 
