@@ -2,9 +2,10 @@
 
 import os
 import sqlite3
+import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,12 @@ from pagetrail.schemas.log.trouble import sqlite_explained
 
 _LOOKUP = "SELECT digest FROM frames WHERE recording = ? AND frame = ?"
 _INSERT = "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+_NEW = ".new"
+"""The end of a file's name until it is published."""
+
+LEFT_SECONDS = 3600.0
+"""Age above which a file that is not published belongs to a stopped writer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +67,7 @@ class SqliteLogWriter:
         self._open: dict[Path, sqlite3.Connection] = {}
         with self._explained():
             self._directory.mkdir(parents=True, exist_ok=True)
+            self._sweep()
             if not self._files():
                 self._create(0)
             self._newest()
@@ -150,7 +158,7 @@ class SqliteLogWriter:
         It is written without a write-ahead log, which SQLite would fold into the file as it closes it: of what goes wrong there,
         nobody learns.
         """
-        aside = self._directory / f".{uuid.uuid4().hex}.new"
+        aside = self._directory / f".{uuid.uuid4().hex}{_NEW}"
         try:
             with closing(sqlite3.connect(aside, isolation_level=None)) as connection:
                 for statement in (PAGE_SIZE, *WRITE_PRAGMAS, "BEGIN", *DDL):
@@ -166,8 +174,16 @@ class SqliteLogWriter:
             pass  # another writer was first: its file is as good
         finally:
             for name in ("", "-journal", "-wal", "-shm"):
-                Path(f"{aside}{name}").unlink(missing_ok=True)
+                with suppress(OSError):  # of the medium that fails, the first error is the one to tell of
+                    Path(f"{aside}{name}").unlink(missing_ok=True)
         _fsync(self._directory)
+
+    def _sweep(self) -> None:
+        """Remove new files that stopped writers left: those of nobody who may still be at work."""
+        for left in self._directory.glob(f".*{_NEW}*"):
+            with suppress(OSError):  # another writer was first
+                if time.time() - left.stat().st_mtime > LEFT_SECONDS:
+                    left.unlink()
 
     def _stored(self, frame: Frame) -> bool:
         key = (frame.header.recording, frame.header.frame)

@@ -1,6 +1,6 @@
 """What SQLite reports of a log file, as our own errors: a full disk, a medium that fails, a file that is not a log."""
 
-import shutil
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,5 +57,6 @@ def sqlite_explained(where: Path, *, busy_seconds: float) -> Iterator[None]:
 
 
 def no_space(where: Path) -> bool:
-    """Return whether the disk of a file or folder has so little room that this may be why SQLite failed."""
-    return shutil.disk_usage(where if where.is_dir() else where.parent).free < _SPACE_NEEDED
+    """Return whether the disk of a file or folder has so little room, or so few files left, that this may be why SQLite failed."""
+    found = os.statvfs(where if where.is_dir() else where.parent)
+    return found.f_bavail * found.f_frsize < _SPACE_NEEDED or (found.f_files > 0 and found.f_favail == 0)
