@@ -145,7 +145,7 @@ class FrameDamaged(LogError):
 
 
 class ForeignMessage(FrameDamaged):
-    """A message that no producer of pagetrail sent: it has no frame, key or header. Skipping it loses no frame."""
+    """A message that no producer of pagetrail sent: its key is no name of a host. Skipping it loses no frame."""
 
 
 class FrameTooLarge(LogError):
