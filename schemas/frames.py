@@ -10,7 +10,7 @@ columns are split into bytes: see ``versions.v5_frames``.
 """
 
 import dataclasses
-import unicodedata
+import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +23,8 @@ import pyarrow as pa
 from pagetrail.schemas.batch import EventBatch, from_arrow, from_wire, to_arrow, to_wire
 from pagetrail.schemas.columns import SCHEMA_NAME, SCHEMA_VERSION
 from pagetrail.schemas.errors import FrameDamaged, SchemaTooNew
+from pagetrail.schemas.limits.names import NAME, unfit
+from pagetrail.schemas.limits.unpacked import unpacked_bytes
 from pagetrail.schemas.upcast import WIRE_SCHEMAS, upcast_batch
 from pagetrail.schemas.versions import v5_frames
 
@@ -37,19 +39,14 @@ CHECKSUM_BYTES: Final = 4
 MOST_ROWS: Final = 1 << 20
 """The most events of a frame: of one with more, a header of a few bytes could ask for any memory."""
 
-NAME_BYTES: Final = 255
-"""The longest name of a host, boot or recording, as UTF-8."""
-
-NAME: Final = f"1 to {NAME_BYTES} bytes of text, without control characters, line breaks or marks of direction"
-"""What a name is, for messages."""
+MOST_BYTES: Final = 1 << 30
+"""The most bytes of a frame's columns, decompressed: a frame of a mebibyte could ask for any memory."""
 
 RecordingKey = tuple[str, str, str]
 """(host, boot_id, recording)."""
 
 _BEYOND: Final = 2**63
 _NAMES: Final = ("host", "boot_id", "recording")
-_NOT_IN_NAMES: Final = ("Cc", "Cs", "Zl", "Zp")
-_DIRECTIONS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _KEY = "pagetrail."
 _CODEC = pa.Codec("zstd", compression_level=1)
 _WRITE = pa.ipc.IpcWriteOptions(compression=_CODEC)
@@ -59,7 +56,7 @@ _READ_SMALL = pa.ipc.IpcReadOptions(use_threads=False)
 _SMALL_BYTES, _SMALL_ROWS = 1 << 16, 1 << 12
 """Below these, handing columns to other threads takes longer than to compress and decompress them."""
 # what Arrow raises on bytes that are not an Arrow stream: ArrowInvalid is a ValueError, ArrowIOError an OSError
-_ARROW_ERRORS = (pa.ArrowException, OSError, ValueError)
+_ARROW_ERRORS = (pa.ArrowException, OSError, ValueError, struct.error, IndexError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,19 +122,6 @@ def make_frame(batch: EventBatch, origin: FrameOrigin, frame: int) -> Frame:
     header = header_of(batch, origin, frame)
     payload = encode_frame(batch, header)
     return Frame(header=header, payload=payload, digest=frame_digest(payload))
-
-
-def unfit(name: str) -> str:
-    """Return why a text is no name of a host, boot or recording; empty: it is one. See ``NAME``."""
-    size = len(name.encode("utf-8", "surrogatepass"))
-    if not 0 < size <= NAME_BYTES:
-        return f"{size:,} bytes"
-    odd = "" if name.isprintable() else next(filter(_is_odd, name), "")
-    return f"U+{ord(odd):04X} in {name!a}" if odd else ""
-
-
-def _is_odd(character: str) -> bool:
-    return unicodedata.category(character) in _NOT_IN_NAMES or character in _DIRECTIONS
 
 
 def frame_digest(payload: bytes) -> bytes:
@@ -232,6 +216,10 @@ def read_record_batch(payload: bytes, where: str = "frame") -> pa.RecordBatch:
         raise FrameDamaged(where=where, reason=f"{len(payload)} bytes whose checksum is wrong: cut short, or changed")
     try:
         options = _READ_SMALL if len(payload) < _SMALL_BYTES else _READ
+        if (size := unpacked_bytes(pa.py_buffer(stream))) > MOST_BYTES:
+            raise FrameDamaged(
+                where=where, reason=f"columns of {size:,} bytes, of which at most {MOST_BYTES:,} are read"
+            )
         with pa.ipc.open_stream(pa.py_buffer(stream), options=options) as reader:
             batches = list(reader)
         if len(batches) != 1:

@@ -18,7 +18,8 @@ from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import LinesOfKind, RecordingBegin, RecordingEnd
 from pagetrail.schemas.errors import BadArgument, InputError
-from pagetrail.schemas.frames import NAME, Frame, FrameOrigin, unfit
+from pagetrail.schemas.frames import Frame, FrameOrigin
+from pagetrail.schemas.limits.names import NAME, unfit
 from pagetrail.schemas.log.contract import LogWriter
 
 APPEND_FRAMES = 8

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from pagetrail.schemas.errors import ForeignMessage, FrameDamaged, OffsetGap
-from pagetrail.schemas.frames import NAME, decode_header, frame_digest, unfit
+from pagetrail.schemas.frames import decode_header, frame_digest
+from pagetrail.schemas.limits.names import NAME, unfit
 from pagetrail.schemas.log.address import KafkaAddress
 from pagetrail.schemas.log.contract import ANY_BOOT, MAX_READ_BYTES, FramePlace, LogRecord
 from pagetrail.schemas.log.kafka import (

@@ -12,7 +12,7 @@ from pagetrail.schemas.errors import (
     SegmentConflict,
     StackConflict,
 )
-from pagetrail.schemas.frames import NAME_BYTES
+from pagetrail.schemas.limits.names import NAME_BYTES
 
 _OF_ONE: Final = (FrameDamaged, SchemaTooNew, MemoryShort, SegmentConflict, StackConflict)
 """Of our own errors, those that are about a single stream."""
