@@ -16,6 +16,7 @@ from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.memory import Memory
 from pagetrail.replay.run.replayer import Replayer
 from pagetrail.replay.run.report import ReplayReport
+from pagetrail.schemas.errors import NotFound
 from pagetrail.text.streams import streams_text
 from pagetrail.trail import Trail
 from tests.faults.bad_frames import Row, kinds, mutant, of_host, write_rows
@@ -105,3 +106,17 @@ def test_what_hosts_send_at_random_harms_no_other(tmp_path: Path, unharmed: Unha
     bad = [mutant(rng, f"bad {part}.{nr}") for nr in range(TOGETHER)]
     report = check(tmp_path / "trail", (row for rows in bad for row in rows), unharmed)
     assert 0 < len(report.halted) < TOGETHER, "every mutant halts, or none: they say nothing"
+
+
+def test_a_trail_in_which_no_stream_could_begin_says_why(tmp_path: Path) -> None:
+    trail = trail_of(tmp_path / "trail", of_host(GOOD[0], 1)[:1])
+    write_rows(trail, kinds(of_host(GOOD[0], 1)[0])["rubbish"])
+    alone = trail_of(tmp_path / "alone", [])
+    write_rows(alone, kinds(of_host(GOOD[0], 1)[0])["rubbish"])
+    replayed(trail)
+    replayed(alone)
+    assert len(open_streams(trail)) == 1
+    with pytest.raises(
+        NotFound, match="could not begin with any stream: rubbish/boot: .* expected a whole pagetrail frame"
+    ):
+        open_streams(alone)
