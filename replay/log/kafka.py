@@ -229,7 +229,7 @@ def _record(log: str, partition: int, message: Message) -> LogRecord:
     where = f"{log}, partition {partition}, offset {offset}"
     key, stream = _bytes(message.key()), _sender(_bytes(message.key()), _bytes(headers.get(BOOT_HEADER)))
     if stream is None:
-        raise ForeignMessage(where=where, reason=f"a message whose key is not a host's name, {NAME}")
+        raise ForeignMessage(where=where, reason=f"a message whose key is no host's name: {NAME}, and of one at least")
     digest = frame_digest(payload)
     if headers.get(DIGEST_HEADER, digest) != digest:
         raise FrameDamaged(where=where, reason="bytes whose digest differs from the one sent with them", stream=stream)
@@ -246,12 +246,12 @@ def _record(log: str, partition: int, message: Message) -> LogRecord:
 
 
 def _sender(key: bytes | None, boot_id: bytes | None) -> tuple[str, str] | None:
-    """Return the stream (host, boot_id) of a message: its sender is its key, whatever is in it. Null: the key is no name.
+    """Return the stream (host, boot_id) of a message: its sender is its key, whatever is in it. Null: the key is no name, or empty.
 
     Without the header that gives the boot, it is any boot of the host.
     """
     host = _name(key)
-    return None if host is None else (host, _name(boot_id) or ANY_BOOT)
+    return (host, _name(boot_id) or ANY_BOOT) if host else None
 
 
 def _name(content: bytes | None) -> str | None:

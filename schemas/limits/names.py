@@ -1,26 +1,25 @@
 """Names of hosts, boots and recordings: what each of them may be, wherever it comes from."""
 
-import unicodedata
 from typing import Final
 
-NAME_BYTES: Final = 255
-"""The longest name, as UTF-8."""
+NAME_BYTES: Final = 1024
+"""The longest name, as UTF-8. Kernels have hosts of 64 bytes and boots of 36; a cut of a partition repeats every name."""
 
-NAME: Final = f"1 to {NAME_BYTES} bytes of text, without control characters, line breaks or marks of direction"
-"""What a name is, for messages."""
-
-_NOT_IN_NAMES: Final = ("Cc", "Cs", "Zl", "Zp")
-_DIRECTIONS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+NAME: Final = f"text of at most {NAME_BYTES:,} bytes"
+"""What a name is, for messages. Any character is allowed: names are encoded in paths, and escaped on terminals."""
 
 
 def unfit(name: str) -> str:
     """Return why a text is no name; empty: it is one. See ``NAME``."""
     size = len(name.encode("utf-8", "surrogatepass"))
-    if not 0 < size <= NAME_BYTES:
+    if size > NAME_BYTES:
         return f"{size:,} bytes"
-    odd = "" if name.isprintable() else next(filter(_is_odd, name), "")
-    return f"U+{ord(odd):04X} in {name!a}" if odd else ""
+    return "" if name.isascii() or _is_text(name) else f"half a character in {name!a}"
 
 
-def _is_odd(character: str) -> bool:
-    return unicodedata.category(character) in _NOT_IN_NAMES or character in _DIRECTIONS
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -244,7 +244,7 @@ def test_a_message_that_is_no_frame_is_damage_of_whom_its_key_names(
     assert not isinstance(told.value, ForeignMessage)
 
 
-@pytest.mark.parametrize("key", [None, b"", b"\xff", b"a\nb", b"k" * 256])
+@pytest.mark.parametrize("key", [None, b"", b"\xff", b"k" * 1025])
 @pytest.mark.parametrize("with_frame", [False, True])
 def test_a_message_whose_key_is_no_name_is_nobodys(make_topic: MakeTopic, key: bytes | None, with_frame: bool) -> None:
     """Whatever its headers and bytes say: it is skipped, and harms no stream."""

@@ -28,9 +28,9 @@ HUGE: Final = 2**70
 
 NUMBERS: Final = (0, 1, -1, -3, 63, 2**31, 2**40, 2**52, 2**60, 2**62, 2**63 - 1, -(2**63), 2**63, HUGE, -HUGE)
 NAMES: Final = (
-    "h" * 255, "h" * 256, "h" * 5_000, "", ".", "..", "a/b", "../../x", "/etc/passwd", "a\0b", "a\nb", "a\u2028b", "a 28b",
-    "a\x1b[31m", "a\u202eb", "fold9.lock", "fold9.cut.json", "segments", "hosts", ".locks", "%", "~" + "a" * 40, " ",
-    "\U0001f600" * 60, "é" * 127,
+    "h" * 255, "h" * 256, "h" * 1_024, "h" * 1_025, "h" * 5_000, "", ".", "..", "a/b", "../../x", "/etc/passwd", "a\0b", "a\nb",
+    "a\u2028b", "a 28b", "a\x1b[31m", "a\u202eb", "fold9.lock", "fold9.cut.json", "segments", "hosts", ".locks", "%",
+    "~" + "a" * 40, " ", "\U0001f600" * 60, "é" * 127,
 )  # fmt: skip
 """Of hosts, boots and recordings."""
 
