@@ -16,7 +16,8 @@ import typer
 
 from pagetrail import api
 from pagetrail.commands.options import say
-from pagetrail.schemas.errors import InputError, PagetrailError
+from pagetrail.schemas.errors import InputError, PagetrailError, StorageFull, TrailError
+from pagetrail.schemas.store.space import FULL
 from pagetrail.version import __version__
 
 COMMANDS: Final = (
@@ -105,6 +106,7 @@ def main() -> None:
             _end_quietly()
         raise
     except OSError as error:
+        _end_if_full(error)
         where = f"{error.filename}: " if error.filename else ""
         say(
             f"pagetrail: {where}expected a file or directory that can be used, found: {error.strerror or error}; "
@@ -113,8 +115,33 @@ def main() -> None:
         raise SystemExit(InputError.exit_code) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    except Exception as error:
+        if not _is_of_memory(error):
+            raise
+        say(f"pagetrail: {_memory_advice(error)}")
+        raise SystemExit(TrailError.exit_code) from None
     finally:
         gc.freeze()  # the process ends here: to look through all that was imported for garbage takes longer than a question
+
+
+def _end_if_full(error: OSError) -> None:
+    if error.errno in FULL:
+        say(f"pagetrail: {StorageFull(path=str(error.filename or 'a file'), reason=error.strerror or str(error))}")
+        raise SystemExit(StorageFull.exit_code) from None
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    """Return whether memory ran out: Python's and Arrow's, or DuckDB's, whose class is known by name, as few commands load it."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryException"
+
+
+def _memory_advice(error: BaseException) -> str:
+    """Return how much was asked for, as the library that asked says it, and what to do."""
+    asked = " ".join(str(error).split("\n", 1)[0].split()) or "the system does not say how much was asked for"
+    return (
+        f"expected enough memory, found too little: {asked}; give the process more (ulimit -v, the limit of its cgroup), or ask "
+        "for less: 'replay' takes --memory SIZE, questions take a --stream and a time. Stored data is intact"
+    )
 
 
 def _end_quietly() -> NoReturn:

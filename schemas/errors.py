@@ -22,7 +22,9 @@
     │   ├── SchemaTooNew          a frame of a version that this pagetrail does not read
     │   ├── SegmentDamaged        a segment that was cut short or changed
     │   │   └── SegmentGone           a segment that was removed after it was looked up
+    │   ├── SegmentConflict       one segment, two contents
     │   ├── StorageFull           no space left
+    │   ├── StorageFailed         a medium that fails, or that may not be read or written
     │   └── MemoryShort           a stream that takes more memory than it may
     └── StackConflict         one stack id, two contents
 
@@ -143,7 +145,7 @@ class FrameDamaged(LogError):
 
 
 class ForeignMessage(FrameDamaged):
-    """A message that no producer of pagetrail sent: it has no frame, key or header. Skipping it loses no frame."""
+    """A message that no producer of pagetrail sent: its key is no name of a host. Skipping it loses no frame."""
 
 
 class FrameTooLarge(LogError):
@@ -218,15 +220,26 @@ class SegmentGone(SegmentDamaged):
         super().__init__(path=path, reason="nothing: it was removed meanwhile")
 
 
-class MemoryShort(TrailError):
-    """A stream takes more memory than the replay may."""
+class SegmentConflict(TrailError):
+    """Two replays made one segment, with different facts."""
 
-    def __init__(self, *, stream: str, spans: int, needed: int, limit: int) -> None:
+    def __init__(self, *, path: str, expected: str, found: str) -> None:
         super().__init__(
-            f"{stream}: its {spans:,} open spans and the events of a segment take {needed >> 20:,} MiB of memory, expected at "
-            f"most {limit >> 20:,} MiB; replay again with a larger --memory: what is folded is kept"
+            f"{path}: expected digest {expected} of this stretch, found {found} from another replay: "
+            "the log or the rules changed under the store; keep the log, remove this stream's segments, replay again"
         )
-        self.stream, self.needed, self.limit = stream, needed, limit
+        self.path, self.expected, self.found = path, expected, found
+
+
+class MemoryShort(TrailError):
+    """A stream takes more memory than the replay may. *what* takes it."""
+
+    def __init__(self, *, what: str, needed: int, limit: int) -> None:
+        super().__init__(
+            f"{what} take {needed >> 20:,} MiB of memory, expected at most {limit >> 20:,} MiB; "
+            "replay again with a larger --memory: what is folded is kept"
+        )
+        self.what, self.needed, self.limit = what, needed, limit
 
 
 class StorageFull(TrailError):
@@ -235,6 +248,17 @@ class StorageFull(TrailError):
     def __init__(self, *, path: str, reason: str) -> None:
         super().__init__(
             f"{path}: no space left ({reason}); stored data is intact: free some space and run the same command again"
+        )
+        self.path, self.reason = path, reason
+
+
+class StorageFailed(TrailError):
+    """The system failed to read or write a file of the trail, or refused to."""
+
+    def __init__(self, *, path: str, reason: str) -> None:
+        super().__init__(
+            f"{path}: expected files that can be read and written, found: {reason}; check the medium, its free space and the "
+            "permissions, and run the same command again: stored data is intact"
         )
         self.path, self.reason = path, reason
 

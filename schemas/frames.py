@@ -10,6 +10,7 @@ columns are split into bytes: see ``versions.v5_frames``.
 """
 
 import dataclasses
+import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ import pyarrow as pa
 from pagetrail.schemas.batch import EventBatch, from_arrow, from_wire, to_arrow, to_wire
 from pagetrail.schemas.columns import SCHEMA_NAME, SCHEMA_VERSION
 from pagetrail.schemas.errors import FrameDamaged, SchemaTooNew
+from pagetrail.schemas.limits.names import NAME, unfit
+from pagetrail.schemas.limits.unpacked import unpacked_bytes
 from pagetrail.schemas.upcast import WIRE_SCHEMAS, upcast_batch
 from pagetrail.schemas.versions import v5_frames
 
@@ -33,10 +36,17 @@ FRAME_VERSION: Final = v5_frames.VERSION
 
 CHECKSUM_BYTES: Final = 4
 
+MOST_ROWS: Final = 1 << 20
+"""The most events of a frame: of one with more, a header of a few bytes could ask for any memory."""
+
+MOST_BYTES: Final = 1 << 30
+"""The most bytes of a frame's columns, decompressed: a frame of a mebibyte could ask for any memory."""
+
 RecordingKey = tuple[str, str, str]
 """(host, boot_id, recording)."""
 
 _BEYOND: Final = 2**63
+_NAMES: Final = ("host", "boot_id", "recording")
 _KEY = "pagetrail."
 _CODEC = pa.Codec("zstd", compression_level=1)
 _WRITE = pa.ipc.IpcWriteOptions(compression=_CODEC)
@@ -46,7 +56,7 @@ _READ_SMALL = pa.ipc.IpcReadOptions(use_threads=False)
 _SMALL_BYTES, _SMALL_ROWS = 1 << 16, 1 << 12
 """Below these, handing columns to other threads takes longer than to compress and decompress them."""
 # what Arrow raises on bytes that are not an Arrow stream: ArrowInvalid is a ValueError, ArrowIOError an OSError
-_ARROW_ERRORS = (pa.ArrowException, OSError, ValueError)
+_ARROW_ERRORS = (pa.ArrowException, OSError, ValueError, struct.error, IndexError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +216,10 @@ def read_record_batch(payload: bytes, where: str = "frame") -> pa.RecordBatch:
         raise FrameDamaged(where=where, reason=f"{len(payload)} bytes whose checksum is wrong: cut short, or changed")
     try:
         options = _READ_SMALL if len(payload) < _SMALL_BYTES else _READ
+        if (size := unpacked_bytes(pa.py_buffer(stream))) > MOST_BYTES:
+            raise FrameDamaged(
+                where=where, reason=f"columns of {size:,} bytes, of which at most {MOST_BYTES:,} are read"
+            )
         with pa.ipc.open_stream(pa.py_buffer(stream), options=options) as reader:
             batches = list(reader)
         if len(batches) != 1:
@@ -227,8 +241,6 @@ def _read(payload: bytes, header: FrameHeader, where: str) -> EventBatch:
     if table.num_rows != header.rows or header.rows == 0:
         raise FrameDamaged(where=where, reason=f"{table.num_rows} rows and a header that says {header.rows}")
     if header.version == v5_frames.VERSION:
-        if abs(header.first_ts) >= _BEYOND or not 0 <= header.first_seq < _BEYOND - header.rows:
-            raise FrameDamaged(where=where, reason="a header whose seq or times no event can have")
         return from_wire(table, header.first_seq, header.first_ts)
     try:
         return from_arrow(upcast_batch(table, header.version))
@@ -272,7 +284,18 @@ def _header(found: Mapping[bytes, bytes], where: str) -> FrameHeader:
         raise FrameDamaged(where=where, reason=f"a header with a missing or invalid field ({error})") from error
     if header.version < 1:
         raise FrameDamaged(where=where, reason=f"schema version {header.version}")
+    for name in _NAMES:
+        if why := unfit(getattr(header, name)):
+            raise FrameDamaged(where=where, reason=f"a {name} that is not {NAME}: {why}")
+    if is_readable(header) and not _is_possible(header):
+        raise FrameDamaged(where=where, reason="a header whose numbers or times no event can have")
     return header
+
+
+def _is_possible(header: FrameHeader) -> bool:
+    events = 0 <= header.first_seq <= header.last_seq < _BEYOND - 1 and 0 < header.rows <= MOST_ROWS
+    times = -_BEYOND < header.first_ts <= header.last_ts < _BEYOND
+    return events and times and header.last_seq - header.first_seq + 1 == header.rows and 0 <= header.frame < _BEYOND
 
 
 def _line(error: BaseException) -> str:

@@ -13,11 +13,11 @@ Time = Callable[[int], str]
 def streams_text(found: list[Row], times: list[Time], *, lag: bool) -> str:
     """Return rows of ``Trail.streams``, and the snapshots of each stream; with *lag*, also how far replay is behind.
 
-    *times* make text of a time of the trace clock, one of each stream.
+    *times* make text of a time of the trace clock, one of each stream; one without files has none.
     """
     columns = (
         "stream", "kernel", "fold", "recordings", "events", "first", "horizon", "wall time", "segments", "digest",
-    ) + (("partition", "lag", "events/s", "held") if lag else ())  # fmt: skip
+    ) + (("partition", "lag", "events/s") if lag else ())  # fmt: skip
     right = ("recordings", "events", "first", "horizon", "partition", "lag", "events/s")
     text = table_text(
         columns, [_cells(r, time) + (_lag(r) if lag else ()) for r, time in zip(found, times, strict=True)], right=right
@@ -32,24 +32,26 @@ def streams_text(found: list[Row], times: list[Time], *, lag: bool) -> str:
         if r["superseded"]
     )
     refused = (f"{r['host']}: refused: {why}\n" for r in found for why in r["refused"])
+    held = (f"{r['host']}/{r['boot_id']}: held: {r['held']}\n" for r in found if r["held"])
     folds = (
         f"{r['host']}: folds {' '.join(r['folds'])}; choose one with --fold NAME\n"
         for r in found
         if len(r["folds"]) > 1
     )
-    return text + "".join(snapshots) + "".join((*replaced, *refused, *folds))
+    return text + "".join(snapshots) + "".join((*replaced, *refused, *held, *folds))
 
 
 def _cells(r: Row, time: Time) -> tuple[object, ...]:
     return (
         f"{r['host']}/{r['boot_id']}", r["release"], r["fold"], r["recordings"], f"{r['events']:,}",
-        "" if r["first_ts"] is None else time(r["first_ts"]), time(r["horizon"]), r["horizon_wall"],
+        "" if r["first_ts"] is None else time(r["first_ts"]), "" if r["horizon"] is None else time(r["horizon"]), r["horizon_wall"],
         f"{r['segments']}{' + tip' if r['tip'] else ''}", r["digest"],
     )  # fmt: skip
 
 
 def _lag(r: Row) -> tuple[object, ...]:
-    return r["partition"], f"{r['lag']:,}", f"{r['rate']:,.0f}", r["held"] or ""
+    lag, rate = ("" if r[name] is None else f"{r[name]:,.0f}" for name in ("lag", "rate"))
+    return r["partition"], lag, rate
 
 
 def markers_text(found: list[Row], time: Time) -> str:

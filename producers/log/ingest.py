@@ -19,6 +19,7 @@ from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import LinesOfKind, RecordingBegin, RecordingEnd
 from pagetrail.schemas.errors import BadArgument, InputError
 from pagetrail.schemas.frames import Frame, FrameOrigin
+from pagetrail.schemas.limits.names import NAME, unfit
 from pagetrail.schemas.log.contract import LogWriter
 
 APPEND_FRAMES = 8
@@ -53,14 +54,14 @@ def origin_of(recording: Recording, *, producer_version: str) -> FrameOrigin:
     Raises
     ------
     BadArgument
-        The host or boot has bytes that are not UTF-8: frames hold text.
+        The host or boot has bytes that are not UTF-8, or is otherwise no name of a frame: see ``NAME``.
     """
     info = recording.info
     identity = info.recording_id or uuid.uuid4().hex
     nameless = info.boot_id in (None, info.supersedes)  # with a boot of the user's choice, several dumps are one stream
     named = info.source.split(".")[0] if info.format in NAMED_BY_FILE and nameless and info.source != "-" else ""
     return FrameOrigin(
-        host=_text("--host", info.host) or _readable(named) or UNKNOWN_HOST,
+        host=_text("--host", info.host) or _text("--host", _readable(named)) or UNKNOWN_HOST,
         boot_id=_text("--boot-id", info.boot_id) or identity,
         recording=identity,
         producer=info.format,
@@ -69,10 +70,21 @@ def origin_of(recording: Recording, *, producer_version: str) -> FrameOrigin:
 
 
 def _text(option: str, name: str | None) -> str | None:
-    if name is not None and _readable(name) != name:
+    """Return a name that the recording or the operator gives; empty is none.
+
+    Raises
+    ------
+    BadArgument
+        It is no name: see ``NAME``.
+    """
+    if not name:
+        return None
+    if _readable(name) != name:
         raise BadArgument(
             f"{_readable(name)}: expected a name in UTF-8, found other bytes; choose another one with {option}"
         )
+    if why := unfit(name):
+        raise BadArgument(f"expected a name of {NAME}, found {why}; choose another one with {option}")
     return name
 
 

@@ -1,23 +1,24 @@
 """The embedded log's writing end: SQLite files that take frames, each append in one transaction."""
 
 import os
-import shutil
 import sqlite3
+import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pagetrail.schemas.errors import FrameConflict, FrameDamaged, StorageFull, TrailBusy
+from pagetrail.schemas.errors import FrameConflict, StorageFull
 from pagetrail.schemas.frames import Frame
 from pagetrail.schemas.log.contract import (
-    CREATE_PRAGMAS,
     DDL,
     FILE_BYTES,
     FIRST_OFFSET_KEY,
     FORMAT_KEY,
+    PAGE_SIZE,
     TRAIL_FORMAT,
+    WRITE_AHEAD,
     WRITE_PRAGMAS,
     AppendResult,
     LogFile,
@@ -26,14 +27,18 @@ from pagetrail.schemas.log.contract import (
     log_file,
     log_files,
 )
+from pagetrail.schemas.log.trouble import sqlite_explained
 from pagetrail.schemas.store.modes import fsync, make_file, make_folder, mode_like, of_files
 from pagetrail.schemas.store.names import STORES_DIRECTORY
-from pagetrail.schemas.store.space import explained
 
 _LOOKUP = "SELECT digest FROM frames WHERE recording = ? AND frame = ?"
 _INSERT = "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_SPACE_NEEDED = 1 << 20
-_NOT_WRITTEN = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)  # what SQLite says of a quota, or a limit
+
+_NEW = ".new"
+"""The end of a file's name until it is published."""
+
+LEFT_SECONDS = 3600.0
+"""Age above which a file that is not published belongs to a stopped writer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +69,7 @@ class SqliteLogWriter:
         self._open: dict[Path, sqlite3.Connection] = {}
         with self._explained():
             make_folder(self._directory, mode_like((trail / STORES_DIRECTORY,)))
+            self._sweep()
             if not self._files():
                 self._create(0)
             self._newest()
@@ -149,26 +155,38 @@ class SqliteLogWriter:
         return holds_any and pages * page_bytes >= self._limits.file_bytes
 
     def _create(self, first_offset: int) -> None:
-        """Make the file that begins at *first_offset*: written aside, then published without replacing anything."""
-        aside = self._directory / f".{uuid.uuid4().hex}.new"
+        """Make the file that begins at *first_offset*: written aside, then published whole, without replacing anything.
+
+        It is written without a write-ahead log, which SQLite would fold into the file as it closes it: of what goes wrong there,
+        nobody learns.
+        """
+        aside = self._directory / f".{uuid.uuid4().hex}{_NEW}"
         try:
             make_file(aside, of_files(mode_like((self._directory,))))  # SQLite's own files beside it get the same mode
-            connection = sqlite3.connect(aside, isolation_level=None)
-            try:
-                for statement in (*CREATE_PRAGMAS, *WRITE_PRAGMAS, "BEGIN", *DDL):
+            with closing(sqlite3.connect(aside, isolation_level=None)) as connection:
+                for statement in (PAGE_SIZE, *WRITE_PRAGMAS, "BEGIN", *DDL):
                     connection.execute(statement)
                 meta = [(FORMAT_KEY, str(TRAIL_FORMAT)), (FIRST_OFFSET_KEY, str(first_offset))]
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", meta)
                 connection.execute("COMMIT")
-            finally:
-                connection.close()
+                if connection.execute(WRITE_AHEAD).fetchone() != ("wal",):
+                    raise StorageFull(path=str(self._directory), reason="a new log file could not be completed")
+            _fsync(aside)
             os.link(aside, log_file(self._directory, first_offset).path)
         except FileExistsError:
             pass  # another writer was first: its file is as good
         finally:
-            for name in (aside, Path(f"{aside}-wal"), Path(f"{aside}-shm")):
-                name.unlink(missing_ok=True)
+            for name in ("", "-journal", "-wal", "-shm"):
+                with suppress(OSError):  # of the medium that fails, the first error is the one to tell of
+                    Path(f"{aside}{name}").unlink(missing_ok=True)
         fsync(self._directory)
+
+    def _sweep(self) -> None:
+        """Remove new files that stopped writers left: those of nobody who may still be at work."""
+        for left in self._directory.glob(f".*{_NEW}*"):
+            with suppress(OSError):  # another writer was first
+                if time.time() - left.stat().st_mtime > LEFT_SECONDS:
+                    left.unlink()
 
     def _stored(self, frame: Frame) -> bool:
         key = (frame.header.recording, frame.header.frame)
@@ -182,27 +200,9 @@ class SqliteLogWriter:
             return True
         return False
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self) -> AbstractContextManager[None]:
         """Turn what SQLite and the system say into our own errors."""
-        try:
-            with explained(str(self._directory)):
-                yield
-        except sqlite3.DatabaseError as error:
-            code = getattr(error, "sqlite_errorcode", None)
-            primary = None if code is None else code & 0xFF  # the rest of an extended code is its detail
-            unwritten = code in _NOT_WRITTEN or (primary == sqlite3.SQLITE_IOERR and self._no_space())
-            if primary == sqlite3.SQLITE_FULL or unwritten:
-                raise StorageFull(path=str(self._directory), reason=str(error)) from error
-            if primary == sqlite3.SQLITE_BUSY:
-                holder = f"it has held the log for more than {self._limits.busy_seconds:g} s"
-                raise TrailBusy(path=str(self._directory), what="writer", holder=holder) from error
-            if primary in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-                raise FrameDamaged(where=str(self._directory), reason=f"a log file SQLite rejects ({error})") from error
-            raise
-
-    def _no_space(self) -> bool:
-        return shutil.disk_usage(self._directory).free < _SPACE_NEEDED
+        return sqlite_explained(self._directory, busy_seconds=self._limits.busy_seconds)
 
 
 def _next_offset(connection: sqlite3.Connection, file: LogFile) -> int:

@@ -153,9 +153,12 @@ def _wall(text: str, facts: Facts) -> int:
 
 
 def wall_text(ts: int, facts: Facts) -> str | None:
-    """Return the wall time (RFC 3339, UTC, µs) of a trace time; null where the recording did not read the wall clock."""
+    """Return the wall time (RFC 3339, UTC, µs) of a trace time; null where the recording read no wall clock, or nonsense."""
     readings = [(t, clock.realtime) for t, clock in facts.clocks if clock.realtime is not None]
     if not readings or facts.counting_clock is not None:
         return None
     t, real = next(((t, r) for t, r in reversed(readings) if t <= ts), readings[0])
-    return datetime.fromtimestamp((real + ts - t) / 1e9, tz=UTC).isoformat(timespec="microseconds")
+    try:
+        return datetime.fromtimestamp((real + ts - t) / 1e9, tz=UTC).isoformat(timespec="microseconds")
+    except (ValueError, OverflowError, OSError):  # a reading that no calendar has
+        return None

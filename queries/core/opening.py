@@ -9,6 +9,7 @@ from pagetrail.queries.core.stream import Piece, Stream, facts_of
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.store import read as stored
+from pagetrail.replay.store.cut import cuts
 from pagetrail.replay.store.local import has_store_of_another_format, store_of
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import BadArgument, NotFound, SegmentGone, TrailMissing
@@ -20,6 +21,9 @@ from pagetrail.schemas.store.tables import STORE_FORMAT
 
 _LOOKS: Final = 5
 """How often to try to open a tip: a replay may replace it meanwhile."""
+
+_MOST_SHOWN: Final = 3
+"""Streams that are held, of which a message says why."""
 
 LOOK_SECONDS = 0.2
 """How long to wait between two looks at the store."""
@@ -47,6 +51,13 @@ def stream_places(
             "which makes them anew from the log, beside the others"
         )
     automatic = {kind: FoldOptions(correct=kind).name for kind in (True, False)}
+    held = (
+        []
+        if there
+        else [why for name in automatic.values() for cut in cuts(store, name) for _, why in cut.held.values()]
+    )
+    if held:
+        raise NotFound(f"{trail}: replay could not begin with any stream: {'; '.join(held[:_MOST_SHOWN])}")
     chosen = chosen_fold({fold_of(name) for name in there}, trail, automatic, correct=correct, fold=fold)
     return [StreamPlace(store, name) for name in there if fold_of(name) == chosen]
 

@@ -11,6 +11,7 @@ from pagetrail.queries.core.spans import SPAN_SCHEMA, span_batches
 from pagetrail.queries.core.stream import Stream
 from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.store.path_parts import path_part
+from pagetrail.schemas.store.space import explained
 
 EXPORT_SCHEMA: Final = pa.schema([pa.field("host", pa.utf8()), pa.field("boot_id", pa.utf8()), *SPAN_SCHEMA])
 
@@ -21,11 +22,17 @@ def export_spans(streams: list[Stream], directory: Path) -> list[Path]:
     Times are ns of the trace clock (``ts_nsec``: page_owner's clock); ``end_ts`` is null for open spans. A span is as certain as
     its last instant is, by all that is known now. Files are written aside and renamed, so that a reader never sees an
     incomplete file.
+
+    Raises
+    ------
+    StorageFull
+        No space left: the files that are there are complete.
     """
     written = []
     for stream in streams:
         folder = directory / f"host={path_part(stream.host)}" / f"boot_id={path_part(stream.boot_id)}"
-        folder.mkdir(parents=True, exist_ok=True)
+        with explained(str(folder)):
+            folder.mkdir(parents=True, exist_ok=True)
         for file in stream.files:
             target = folder / f"{file.stem}.parquet"
             _write(stream, file, target)
@@ -38,7 +45,7 @@ def _write(stream: Stream, file: StoreFile, target: Path) -> None:
 
     aside = target.with_suffix(".writing")
     try:
-        with pq.ParquetWriter(aside, EXPORT_SCHEMA, compression="zstd") as writer:
+        with explained(str(target)), pq.ParquetWriter(aside, EXPORT_SCHEMA, compression="zstd") as writer:
             for rows in _rows(stream, file):
                 writer.write_table(rows)
         aside.replace(target)

@@ -10,7 +10,7 @@ from pagetrail.queries.core.certainty import page_owner_on
 from pagetrail.queries.core.opening import other_folds
 from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.facts import Facts
-from pagetrail.replay.store.cut import cuts, refused_of
+from pagetrail.replay.store.cut import cuts, held_of, refused_of
 from pagetrail.schemas.details import Gap
 from pagetrail.schemas.linux.releases import Either, was_read
 from pagetrail.schemas.linux.trace_clock import DUMP_ORDER
@@ -67,10 +67,9 @@ def _log(stream: Stream) -> list[Finding]:
     if whys := refused_of(there, *key):
         text = "refused, so that no answer takes account of them: " + "; ".join(whys)
         found.append(Finding(level="loss", what="recordings", count=len(whys), detail=text))
+    if (held := held_of(there, *key)) is not None:
+        found.append(Finding(level="note", what="held", count=1, detail=f"at log offset {held[0]}: {held[1]}"))
     for cut in there:
-        if key in cut.held:
-            offset, why = cut.held[key]
-            found.append(Finding(level="note", what="held", count=1, detail=f"at log offset {offset}: {why}"))
         aside = {old[2]: new.recording for old, new in cut.superseded.items() if old[:2] == key}
         if aside:
             text = "stored again by a later reader, whose recording takes their place: "

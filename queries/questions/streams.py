@@ -11,7 +11,7 @@ from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.digest import facts_digest
 from pagetrail.replay.fold.tables import ANOMALY_ROWS
 from pagetrail.replay.run.lag import PartitionLag, lag_of
-from pagetrail.replay.store.cut import cuts, refused_of
+from pagetrail.replay.store.cut import cuts, held_of, refused_of
 from pagetrail.replay.store.state_digest import EndedSums, state_digest
 from pagetrail.schemas.log.contract import LogReader
 
@@ -47,12 +47,29 @@ STREAMS_SCHEMA: Final = pa.schema(
 def streams(opened: list[Stream], log: LogReader | None = None) -> pa.Table:
     """Return a row a stream: its recordings and those refused, how far it was replayed (ns, trace clock), its digests.
 
-    With the *log* that it is replayed from, also: how many frames of its partition are not replayed yet, events a second, and why
-    it is held. This does not disturb a replay.
+    A stream that was halted before it had a file has a row without times. With the *log* that it is replayed from, also: how many
+    frames of its partition are not replayed yet, and events a second. This does not disturb a replay.
     """
     lags = None if log is None else _Lags(log)
     rows = [_row(stream) | ({} if lags is None else lags.of(stream)) for stream in opened]
+    rows += _without_files(opened)
     return pa.Table.from_pylist(rows, schema=STREAMS_SCHEMA)
+
+
+def _without_files(opened: list[Stream]) -> list[dict[str, object]]:
+    """Return a row for each stream that replay could not begin: nothing is known of it but why."""
+    known = {(stream.fold, stream.host, stream.boot_id) for stream in opened}
+    stores = {(stream.place.store.where(), stream.fold): stream.place.store for stream in opened}
+    return [
+        {
+            "host": host, "boot_id": boot_id, "fold": fold, "held": why, "folds": [], "superseded": [], "refused": [],
+            "snapshots": [], "recordings": 0, "complete": False, "events": 0, "segments": 0, "tip": False,
+        }
+        for (_, fold), store in stores.items()
+        for cut in cuts(store, fold)
+        for (host, boot_id), (_, why) in cut.held.items()
+        if (fold, host, boot_id) not in known
+    ]  # fmt: skip
 
 
 class _Lags:
@@ -70,11 +87,7 @@ class _Lags:
         if where not in self._found:
             self._found[where] = lag_of(stream.place.store, fold, self._log, partition)
         lag, key = self._found[where], (stream.host, stream.boot_id)
-        held = lag.held.get(key)
-        return {
-            "partition": lag.partition, "lag": lag.frames_behind(key), "rate": lag.rates.get(key, 0.0),
-            "held": None if held is None else held[1],
-        }  # fmt: skip
+        return {"partition": lag.partition, "lag": lag.frames_behind(key), "rate": lag.rates.get(key, 0.0)}
 
 
 def _state_digest(stream: Stream) -> str | None:
@@ -92,11 +105,13 @@ def _state_digest(stream: Stream) -> str | None:
 def _row(stream: Stream) -> dict[str, object]:
     facts = stream.facts
     first = [part.first_ts for part in facts.recordings if part.first_ts is not None]
+    there = cuts(stream.place.store, stream.fold)
+    held = held_of(there, stream.host, stream.boot_id)
     return {
         "host": stream.host, "boot_id": stream.boot_id, "fold": stream.fold, "folds": stream.place.folds(),
         "release": facts.boot.release if facts.boot else None, "rules": facts.rules.name, "recordings": len(facts.recordings),
         "superseded": [part.supersedes for part in facts.recordings if part.supersedes is not None],
-        "refused": refused_of(cuts(stream.place.store, stream.fold), stream.host, stream.boot_id),
+        "refused": refused_of(there, stream.host, stream.boot_id), "held": None if held is None else held[1],
         "complete": all(part.complete for part in facts.recordings), "events": stream.newest.file.last_seq + 1,
         "first_ts": min(first, default=None), "horizon": stream.horizon,
         "horizon_wall": wall_text(stream.horizon, facts), "segments": sum(not file.tip for file in stream.files),

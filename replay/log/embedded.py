@@ -1,8 +1,7 @@
 """The embedded log's reading end: bounded reads of SQLite files, while others append to them."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 
 from pagetrail.schemas.errors import FrameDamaged, OffsetGap, TrailMissing
@@ -19,8 +18,10 @@ from pagetrail.schemas.log.contract import (
     log_files,
 )
 from pagetrail.schemas.log.stored import StoredRecording, release_of, stored_recording
+from pagetrail.schemas.log.trouble import sqlite_explained
 
-_SELECT = "SELECT offset, host, boot_id, digest, payload FROM frames WHERE offset >= ? ORDER BY offset"
+_SELECT = """SELECT offset, CAST(host AS TEXT), CAST(boot_id AS TEXT), CAST(digest AS BLOB), CAST(payload AS BLOB) FROM frames
+    WHERE offset >= ? ORDER BY offset"""
 _LATER = """SELECT last_ts, payload FROM frames WHERE host = ? AND boot_id = ? AND recording NOT IN (?, ?{besides}) AND last_ts > ?
     ORDER BY last_ts DESC LIMIT 1"""
 _NEWEST = "SELECT last_ts, recording FROM frames WHERE host = ? AND boot_id = ? ORDER BY last_ts DESC LIMIT 1"
@@ -33,6 +34,7 @@ _ENDS_OF = """SELECT payload FROM frames WHERE recording = ? ORDER BY frame {ord
 _FIRSTS = """SELECT payload FROM frames WHERE host = ? AND boot_id = ? AND recording NOT IN (?, ?) AND first_seq = 0
     ORDER BY offset"""
 _BUSY_SECONDS = 60.0
+_NO_INDEX = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL)
 _Row = tuple[int, str, str, bytes, bytes]
 
 
@@ -215,12 +217,8 @@ class SqliteLogReader:
         self._current = (file, connection)
         return connection
 
-    @contextmanager
-    def _explained(self, file: LogFile) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            raise FrameDamaged(where=str(file.path), reason=f"a log file that SQLite cannot read ({error})") from error
+    def _explained(self, file: LogFile) -> AbstractContextManager[None]:
+        return sqlite_explained(file.path, busy_seconds=_BUSY_SECONDS)
 
 
 def files_there(trail: Path) -> tuple[tuple[str, int, int], ...]:
@@ -238,8 +236,8 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         return _open_as(path, "mode=ro")
     except sqlite3.OperationalError as error:
-        # On a read-only medium SQLite cannot create the WAL's index; without a WAL, no process changes the file.
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CANTOPEN or Path(f"{path}-wal").exists():
+        # On a read-only or full medium SQLite cannot create the WAL's index; without a WAL, no process changes the file.
+        if error.sqlite_errorcode & 0xFF not in _NO_INDEX or Path(f"{path}-wal").exists():
             raise
     return _open_as(path, "mode=ro&immutable=1")
 
@@ -247,12 +245,18 @@ def _open(path: Path) -> sqlite3.Connection:
 def _open_as(path: Path, mode: str) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?{mode}"
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+    connection.text_factory = _text
     try:
         check_format(connection, path)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _text(content: bytes) -> str:
+    """Return a text of the log; SQLite does not check that it is UTF-8."""
+    return content.decode("utf-8", "replace")
 
 
 def _record(file: LogFile, offset: int, host: str, boot_id: str, digest: bytes, payload: bytes) -> LogRecord:
@@ -263,6 +267,10 @@ def _record(file: LogFile, offset: int, host: str, boot_id: str, digest: bytes, 
         header = decode_header(payload, where)
     except FrameDamaged as error:
         raise FrameDamaged(where=error.where, reason=error.reason, stream=stream) from error
+    if (header.host, header.boot_id) != stream:
+        raise FrameDamaged(
+            where=where, reason=f"a frame of {header.host}/{header.boot_id} in their place", stream=stream
+        )
     return LogRecord(partition=EMBEDDED_PARTITION, offset=offset, header=header, payload=payload, digest=digest)
 
 

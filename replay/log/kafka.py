@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from pagetrail.schemas.errors import ForeignMessage, FrameDamaged, OffsetGap
-from pagetrail.schemas.frames import FrameHeader, decode_header, frame_digest
+from pagetrail.schemas.frames import decode_header, frame_digest
+from pagetrail.schemas.limits.names import NAME, unfit
 from pagetrail.schemas.log.address import KafkaAddress
 from pagetrail.schemas.log.contract import ANY_BOOT, MAX_READ_BYTES, FramePlace, LogRecord
 from pagetrail.schemas.log.kafka import (
@@ -226,34 +227,40 @@ def _record(log: str, partition: int, message: Message) -> LogRecord:
     payload = message.value() or b""
     offset, headers = offset_of(message), dict(message.headers() or ())
     where = f"{log}, partition {partition}, offset {offset}"
-    key, boot_id = message.key(), headers.get(BOOT_HEADER)
-    stream = _stream(_bytes(key), _bytes(boot_id))
+    key, stream = _bytes(message.key()), _sender(_bytes(message.key()), _bytes(headers.get(BOOT_HEADER)))
+    if stream is None:
+        raise ForeignMessage(where=where, reason=f"a message whose key is no host's name: {NAME}, and of one at least")
     digest = frame_digest(payload)
     if headers.get(DIGEST_HEADER, digest) != digest:
         raise FrameDamaged(where=where, reason="bytes whose digest differs from the one sent with them", stream=stream)
     try:
         header = decode_header(payload, where)
     except FrameDamaged as error:
-        ours = key is not None or headers.keys() & {BOOT_HEADER, DIGEST_HEADER}
-        kind = FrameDamaged if ours else ForeignMessage
-        raise kind(where=where, reason=error.reason, stream=stream) from error
-    if _bytes(key) != header.host.encode():
+        raise FrameDamaged(where=where, reason=error.reason, stream=stream) from error
+    if key != header.host.encode():
         raise FrameDamaged(
-            where=where, reason=f"a frame of host {header.host} under another key, so that the order of its stream is not kept",
-            stream=_of(header),
+            where=where, reason=f"a frame of host {header.host} under another host's key, so that nobody knows who sent it",
+            stream=stream,
         )  # fmt: skip
     return LogRecord(partition=partition, offset=offset, header=header, payload=payload, digest=digest)
 
 
-def _of(header: FrameHeader) -> tuple[str, str]:
-    return header.host, header.boot_id
+def _sender(key: bytes | None, boot_id: bytes | None) -> tuple[str, str] | None:
+    """Return the stream (host, boot_id) of a message: its sender is its key, whatever is in it. Null: the key is no name, or empty.
+
+    Without the header that gives the boot, it is any boot of the host.
+    """
+    host = _name(key)
+    return (host, _name(boot_id) or ANY_BOOT) if host else None
 
 
-def _stream(key: bytes | None, boot_id: bytes | None) -> tuple[str, str] | None:
-    """Return the stream (host, boot_id) of a message, from its key and header; without the header, any boot of the host."""
-    if not key:
+def _name(content: bytes | None) -> str | None:
+    """Return the name that a key or a header has; null: it has none."""
+    try:
+        name = (content or b"").decode()
+    except UnicodeDecodeError:
         return None
-    return key.decode(errors="replace"), boot_id.decode(errors="replace") if boot_id else ANY_BOOT
+    return None if unfit(name) else name
 
 
 def _bytes(text: str | bytes | None) -> bytes | None:

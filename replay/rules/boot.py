@@ -1,5 +1,8 @@
 """The boot: its constants set the sections, the nodes, and the needed clients of page_ext."""
 
+from collections.abc import Sequence
+from itertools import chain
+
 from pagetrail.replay.facts.boots import says_of_machine
 from pagetrail.replay.fold.options import OPT_MAX_PFN, write_rules
 from pagetrail.replay.rules.event_row import EventRow
@@ -26,8 +29,7 @@ def take_boot(state: StreamState, event: EventRow) -> None:
     bits = 0 if boot.section_size_bits is None else boot.section_size_bits - boot.page_shift
     if 0 < bits <= MAX_SECTION_ORDER and not state.facts.sections:
         state.set_section_size(1 << bits)
-    for start, stop in boot.present:
-        _present(state, start, stop, event.seq, event.ts)
+    _present(state, boot.present, event.seq, event.ts)
 
 
 def _doubt_other_rules(state: StreamState, boot: Boot, event: EventRow) -> None:
@@ -42,11 +44,27 @@ def _doubt_other_rules(state: StreamState, boot: Boot, event: EventRow) -> None:
         state.lose(event.seq, event.ts, None, Gap(t_lo=begun, t_hi=event.ts, reason=reason))
 
 
-def _present(state: StreamState, start: int, stop: int, seq: int, ts: int) -> None:
+def _present(state: StreamState, ranges: Sequence[tuple[int, int]], seq: int, ts: int) -> None:
+    """Allocate the sections of ranges of pages. Whether there may be so many is asked first: to make them takes long."""
     pages = state.facts.pages_per_section
-    for section_nr in range(max(start // pages, 0), min((stop + pages - 1) // pages, MAX_SECTIONS)):
+    named = [_sections(start, stop, pages) for start, stop in ranges]
+    state.afford(_count(named) - state.sections.nr_open)
+    for section_nr in chain(*named):
         if not state.sections.is_open(section_nr):
             state.allocate(section_nr, seq, ts, "boot")
+
+
+def _sections(start: int, stop: int, pages: int) -> range:
+    return range(max(start // pages, 0), min((stop + pages - 1) // pages, MAX_SECTIONS))
+
+
+def _count(ranges: Sequence[range]) -> int:
+    """Return how many numbers are in any of the ranges."""
+    count = reached = 0
+    for found in sorted(ranges, key=lambda found: found.start):
+        count += max(found.stop - max(found.start, reached), 0)
+        reached = max(reached, found.stop)
+    return count
 
 
 def _flatmem(state: StreamState, boot: Boot, seq: int, ts: int) -> None:
@@ -58,7 +76,6 @@ def _flatmem(state: StreamState, boot: Boot, seq: int, ts: int) -> None:
     if not state.facts.sections:
         state.set_section_size(max_order_nr_pages(boot))
     pages, spans = state.facts.pages_per_section, node_spans(boot)
-    for _, start, stop in spans:
-        _present(state, start, stop, seq, ts)
+    _present(state, [(start, stop) for _, start, stop in spans], seq, ts)
     if spans:
         state.opts[OPT_MAX_PFN] = min(-(-max(span.stop_pfn for span in spans) // pages), MAX_SECTIONS) * pages

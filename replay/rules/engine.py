@@ -24,8 +24,9 @@ from pagetrail.replay.rules.stretch import Stretch, StretchOrigin, stretch_of
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Gap
+from pagetrail.schemas.errors import FrameDamaged
 from pagetrail.schemas.frames import FrameHeader
-from pagetrail.schemas.owner import ABSENT64, Anomaly
+from pagetrail.schemas.owner import ABSENT64, OPEN_END, Anomaly
 
 _KINDS: Final = frozenset(int(kind) for kind in Kind)
 
@@ -64,10 +65,23 @@ class StreamEngine:
     # -- a batch ---------------------------------------------------------------------------------------------------------
 
     def apply(self, header: FrameHeader, batch: EventBatch) -> Iterator[Stretch]:
-        """Fold the rows of a frame that are not yet folded; yield each stretch that ends within it: the content of a segment."""
+        """Fold the rows of a frame that are not yet folded; yield each stretch that ends within it: the content of a segment.
+
+        Raises
+        ------
+        FrameDamaged
+            Its events would have numbers in the stream that are beyond 64 bits.
+        MemoryShort
+            Its sections take more memory than they may.
+        """
         recording = self._recording(header)
         first = int(batch.columns["seq"][0])
         start = recording.next_seq - first
+        if recording.base_seq + header.last_seq >= OPEN_END:
+            raise FrameDamaged(
+                where=f"recording {header.recording}, frame {header.frame}",
+                reason=f"events from {header.first_seq} on, of which the numbers in the stream are beyond 64 bits",
+            )
         if start < 0:
             self._hole(recording, header)
         events = decode(batch, self.state.comms, self.state.stacks)

@@ -1,14 +1,18 @@
 """One event by itself: a row of a batch, and its place in the stream."""
 
+import json
+import re
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind, absent
 from pagetrail.schemas.details import DETAIL_MODELS
+from pagetrail.schemas.owner import OPEN_END
 
+_LONG_NUMBER: Final = re.compile(r"[0-9]{19}|[0-9][eE]")
 _Detail = TypeVar("_Detail", bound=BaseModel)
 
 
@@ -39,11 +43,24 @@ class EventRow:
         return model.model_validate_json(self.batch.details[self.row])
 
     def is_understood(self, kind: Kind) -> bool:
-        """Whether its detail is valid for its kind; a kind without a detail model has all its fields in columns."""
+        """Whether its detail is valid for its kind; a kind without a detail model has all its fields in columns.
+
+        A number beyond 64 bits is no time, page or count of any machine.
+        """
         if kind not in DETAIL_MODELS:
             return True
+        text = self.batch.details.get(self.row, "")
         try:
-            DETAIL_MODELS[kind].model_validate_json(self.batch.details.get(self.row, ""))
+            DETAIL_MODELS[kind].model_validate_json(text)
         except ValidationError:
             return False
-        return True
+        return _LONG_NUMBER.search(text) is None or _is_within(json.loads(text))
+
+
+def _is_within(value: object) -> bool:
+    """Return whether every number in a value of JSON is of 64 bits, without the least, which means that there is none."""
+    if isinstance(value, dict):
+        return all(map(_is_within, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_within, value))
+    return not isinstance(value, int) or -OPEN_END <= value <= OPEN_END

@@ -28,6 +28,11 @@ class Sections:
         self.history = [] if history is None else history
         self._open = {e.section_nr: e for e in self.history if e.end_seq == OPEN_END}
 
+    @property
+    def nr_open(self) -> int:
+        """Number of sections that have an extension now."""
+        return len(self._open)
+
     def is_open(self, section_nr: int) -> bool:
         """Whether the section has an extension now."""
         return section_nr in self._open

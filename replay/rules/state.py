@@ -61,9 +61,13 @@ from pagetrail.replay.rules.page_values import PageValues
 from pagetrail.replay.rules.sections import MAX_SECTIONS, X86_64_PAGES_PER_SECTION, Sections
 from pagetrail.schemas.details import Boot, Gap
 from pagetrail.schemas.details import Coverage as CoverageDetail
+from pagetrail.schemas.errors import MemoryShort
 from pagetrail.schemas.linux.releases import KernelRules
 from pagetrail.schemas.owner import ABSENT64, DOUBT_DTYPE, DOUBT_LOST, OPEN_END, Anomaly
 from pagetrail.schemas.store.kept_rows import KeptRows
+
+_BYTES_A_PAGE: Final = 2 * np.dtype(np.int32).itemsize
+"""Who owns it, and whom the kernel says that does: ``owner`` and ``kernel`` of the tables."""
 
 _MANY_ROWS: Final = 1 << 16
 """After an event with more rows, hash tables are larger than the next ones need."""
@@ -102,6 +106,8 @@ class StreamState:
         The doubts of this stretch, as far as they are no longer in ``tables``.
     lasting
         Doubts that earlier stretches cast, and that last until there is other evidence: DOUBT_DTYPE.
+    most_of_sections
+        The most bytes that the pages of its sections may take: a boot, an event or a dump may name any number of them.
     """
 
     def __init__(self, *, correct: bool, clients: Sequence[Client], rules: KernelRules | None = None) -> None:
@@ -116,6 +122,7 @@ class StreamState:
         self.said: Said = nothing_said()
         self.doubts_aside = DoubtsAside()
         self.lasting = np.zeros(0, DOUBT_DTYPE)
+        self.most_of_sections = OPEN_END
         self.opts = np.zeros(OPTIONS, np.int64)
         write_rules(self.opts, self.facts.rules, None)
         self.set_section_size(X86_64_PAGES_PER_SECTION)
@@ -236,9 +243,24 @@ class StreamState:
     # -- sections --------------------------------------------------------------------------------------------------------
 
     def allocate(self, section_nr: int, seq: int, ts: int, how: str, *, fresh: bool = False) -> None:
-        """Begin a section's extension, for all clients; *fresh*: the allocation itself was seen."""
+        """Begin a section's extension, for all clients; *fresh*: the allocation itself was seen. For errors, see ``afford``."""
+        self.afford(1)
         self.tables = self.sections.allocate(self.tables, section_nr, seq, ts, how)
         self.values.allocated(self.tables, section_nr, seq, ts, fresh=fresh)
+
+    def afford(self, sections: int) -> None:
+        """Return if there may be so many sections more.
+
+        Raises
+        ------
+        MemoryShort
+            Their pages would take more than ``most_of_sections``.
+        """
+        pages, wanted = self.facts.pages_per_section, self.sections.nr_open + sections
+        needed = wanted * pages * _BYTES_A_PAGE
+        if needed > self.most_of_sections:
+            what = f"the pages of {wanted:,} sections of {pages:,} pages"
+            raise MemoryShort(what=what, needed=needed, limit=self.most_of_sections)
 
     def free(self, section_nr: int, seq: int, ts: int, end_how: str) -> None:
         """End a section's extension, for all clients."""

@@ -6,6 +6,7 @@ from functools import partial
 
 from pagetrail.replay.rules.engine import StreamEngine
 from pagetrail.replay.rules.stretch import Stretch
+from pagetrail.replay.run.harm import harming_one
 from pagetrail.replay.run.memory import Memory
 from pagetrail.replay.run.sealing import Sealing
 from pagetrail.replay.store import publish
@@ -37,6 +38,8 @@ class OpenStream:
         The thread that writes its segments, and those of the other streams of its partition.
     memory
         How much memory the replay may take.
+    harm
+        What went wrong while a segment was written: the stream is halted.
     losses_known
         Number of losses of the log that had been found when it last moved.
     written, touched
@@ -52,6 +55,7 @@ class OpenStream:
     saved_seq: int = -1
     changed: bool = False
     waiting: list[LogRecord] = field(default_factory=list)
+    harm: Exception | None = None
     losses_known: int = 0
     written: float = field(default_factory=time.monotonic)
     touched: float = field(default_factory=time.monotonic)
@@ -82,19 +86,34 @@ class OpenStream:
         is worth that memory.
         """
         sums = spans_sums(stretch)  # here: writing takes longer than folding
-        self.sealing.finish()
+        self.finish()
         self._sealed_from, self.resume_offset, self.changed = self.resume_offset, resume_offset, False
         if stretch.facts.recordings[-1].complete or not self.memory.has_room(stretch.nbytes):
             self._write(stretch, sums)
         else:
-            self.sealing.begin(partial(self._write, stretch, sums))
+            self.sealing.begin(partial(self._write_beside, stretch, sums))
 
     def tip(self) -> None:
         """Write the state as a tip, unless a segment ends here."""
-        self.sealing.finish()
+        self.finish()
         if self.engine.last_seq >= self.engine.segment_first_seq:
             self._write(self.engine.stretch())
         self.changed, self.written = False, time.monotonic()
+
+    def finish(self) -> None:
+        """Return when nothing of the partition is being written any more; raise what went wrong with this stream's segments."""
+        self.sealing.finish()
+        if self.harm is not None:
+            raise self.harm
+
+    def _write_beside(self, stretch: Stretch, sums: tuple[int, int]) -> None:
+        """Write in the thread: what goes wrong with this stream alone must not be raised at another one's work."""
+
+        def note(error: Exception) -> None:
+            self.harm = error
+
+        with harming_one(note):
+            self._write(stretch, sums)
 
     def _write(self, stretch: Stretch, sums: tuple[int, int] | None = None) -> None:
         content = Content(stretch, self.link, sums)

@@ -5,11 +5,13 @@ import functools
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run import holes
 from pagetrail.replay.run.admission import Admission, Verdict
+from pagetrail.replay.run.harm import harming_one, reason_of, shown
 from pagetrail.replay.run.memory import Memory
 from pagetrail.replay.run.open_stream import OpenStream
 from pagetrail.replay.run.remaking import held_frames, intact_records
@@ -206,8 +208,11 @@ class PartitionReplay:
 
     def _record(self, record: LogRecord) -> None:
         key = (record.header.host, record.header.boot_id)
-        if key in self._halted or (key[0], ANY_BOOT) in self._halted:
-            return
+        if key not in self._halted and (key[0], ANY_BOOT) not in self._halted:
+            with self._halting(key, record.offset):
+                self._take(key, record)
+
+    def _take(self, key: StreamKey, record: LogRecord) -> None:
         stream = self._stream(key, record.offset)
         if self._arrival(key, stream, record) is not Verdict.FOLD or holes.is_waiting(stream.waiting, record.header):
             return
@@ -248,7 +253,7 @@ class PartitionReplay:
         """Fold a frame; a resume that needs it reads from *offset*."""
         try:
             found, batch = decode_frame(record.payload, f"log offset {record.offset}")
-        except (SchemaTooNew, FrameDamaged) as error:
+        except (SchemaTooNew, FrameDamaged) as error:  # the state is as it was: it is kept, as a tip
             self._halt(key, min([offset, *(r.offset for r in stream.waiting)]), error)
             stream.waiting.clear()
             return
@@ -265,7 +270,8 @@ class PartitionReplay:
         memory, taken = self.settings.memory, stream.nbytes
         memory.take(key, taken)
         if memory.strict and taken > memory.most:
-            short = MemoryShort(stream="/".join(key), spans=stream.engine.open_spans, needed=taken, limit=memory.most)
+            what = f"its {stream.engine.open_spans:,} open spans and the events of a segment"
+            short = MemoryShort(what=what, needed=taken, limit=memory.most)
             self._halt(key, min([record.offset + 1, *(r.offset for r in stream.waiting)]), short)
             stream.waiting.clear()
 
@@ -309,10 +315,26 @@ class PartitionReplay:
                 return False
         return folded and not any(r.complete for r in stream.engine.state.facts.recordings if r.recording == name)
 
-    def _halt(self, key: StreamKey, offset: int, error: SchemaTooNew | FrameDamaged | MemoryShort) -> None:
+    def _halt(self, key: StreamKey, offset: int, error: Exception) -> None:
         """Stop folding a stream: frames after one that is not folded would be folded onto a wrong state."""
-        self.report.halted[key] = str(error)
-        self._halted.setdefault(key, (offset, str(error)))
+        why = f"{shown(key)}: {reason_of(error)}"
+        self.report.halted[key] = why
+        self._halted.setdefault(key, (offset, why))
+
+    def _halting(self, key: StreamKey, offset: int | None = None) -> AbstractContextManager[None]:
+        """Halt a stream, and no other, if what is done for it within the block fails: at the frame at *offset*, if at one.
+
+        Its state may be half changed: it is dropped, and a later replay begins at its last file.
+        """
+        return harming_one(functools.partial(self._give_up, key, offset))
+
+    def _give_up(self, key: StreamKey, offset: int | None, error: Exception) -> None:
+        self._sealing.finish()
+        stream = self.streams.get(key)
+        needed = [] if stream is None else [stream.needs_offset]
+        self._halt(key, min((at for at in (offset, *needed) if at is not None), default=self.offset), error)
+        if stream is not None:
+            self._leave(key)
 
     def _stream(self, key: StreamKey, offset: int) -> OpenStream:
         if key not in self.streams:
@@ -322,6 +344,7 @@ class PartitionReplay:
             self.streams[key] = stream = OpenStream(
                 found.engine, found.link, place, offset, self._sealing, self.settings.memory, found.engine.last_seq
             )
+            stream.engine.state.most_of_sections = self.settings.memory.most_of_sections
             self.settings.memory.take(key, stream.nbytes)
             if key in self._remade and stream.engine.last_seq < 0:
                 stream.losses_known = (
@@ -336,10 +359,11 @@ class PartitionReplay:
         if everything:
             self._sealing.finish()
         now = time.monotonic()
-        for stream in self.streams.values():
+        for key, stream in list(self.streams.items()):
             due = everything or now - stream.written > self.settings.tip_seconds
-            if stream.changed and due:
-                stream.tip()
+            if (stream.changed and due) or stream.harm is not None:
+                with self._halting(key):
+                    stream.tip()
         reached = {key: stream.saved_seq for key, stream in self.streams.items()}
         rates = {key: stream.measure(now) for key, stream in self.streams.items()}
         self._drop_idle(now)
@@ -378,11 +402,12 @@ class PartitionReplay:
             stays = touched == last or self.settings.memory.has_room()
             if now - touched <= self.settings.idle_seconds and stays:
                 return
-            stream = self.streams[key]
-            if stream.changed:
-                stream.tip()
-            self._sealing.finish()
-            self._leave(key)
+            with self._halting(key):
+                if self.streams[key].changed:
+                    self.streams[key].tip()
+                self.streams[key].finish()
+            if key in self.streams:
+                self._leave(key)
 
     def _leave(self, key: StreamKey) -> None:
         """Drop a stream from memory."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pagetrail.schemas.frames import RecordingKey
-from pagetrail.schemas.log.contract import EMBEDDED_LOG, EMBEDDED_PARTITION
+from pagetrail.schemas.log.contract import ANY_BOOT, EMBEDDED_LOG, EMBEDDED_PARTITION
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.names import CUTS
 from pagetrail.schemas.store.path_parts import path_part
@@ -112,6 +112,12 @@ def cuts(store: Store, fold: str) -> list[Cut]:
 def refused_of(found: Iterable[Cut], host: str, boot_id: str) -> list[str]:
     """Return why recordings of a stream were refused, from cuts of a fold."""
     return [why for cut in found for (*stream, _), why in cut.refused.items() if stream == [host, boot_id]]
+
+
+def held_of(found: Iterable[Cut], host: str, boot_id: str) -> tuple[int, str] | None:
+    """Return the offset at which a stream waits or has halted, and why, from cuts of a fold; null: it goes on."""
+    keys = ((host, boot_id), (host, ANY_BOOT))
+    return next((cut.held[key] for cut in found for key in keys if key in cut.held), None)
 
 
 def _from_json(saved: dict[str, Any]) -> Cut:

@@ -15,7 +15,7 @@ from pagetrail.replay.store.content import Content
 from pagetrail.replay.store.databases import Instance
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import meta, opened
-from pagetrail.schemas.errors import SegmentGone, StorageFull, TrailError
+from pagetrail.schemas.errors import SegmentConflict, SegmentGone, StorageFailed, StorageFull
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.memory import give_back
 from pagetrail.schemas.store.names import overtaken, segment_name, tip_name
@@ -36,7 +36,9 @@ def write(place: StreamPlace, content: Content) -> str:
     ------
     StorageFull
         No space left; the store is unchanged.
-    TrailError
+    StorageFailed
+        The system refused to write, or failed to; the store is unchanged.
+    SegmentConflict
         The segment already exists with other facts: a fork.
     """
     stretch = content.stretch.origin
@@ -52,7 +54,9 @@ def write(place: StreamPlace, content: Content) -> str:
             _check_same(place.store, name, content.digest)
     except duckdb.Error as error:
         if _is_full(error):
-            raise StorageFull(path=place.store.where(place.name), reason=str(error).split("\n")[0]) from error
+            raise StorageFull(path=place.store.where(place.name), reason=_line(error)) from error
+        if isinstance(error, duckdb.IOException):
+            raise StorageFailed(path=place.store.where(place.name), reason=_line(error)) from error
         raise
     _remove_overtaken(place)
     return name
@@ -168,10 +172,11 @@ def _check_same(store: Store, name: str, digest: str) -> None:
     except SegmentGone:
         return
     if there != digest:
-        raise TrailError(
-            f"{store.where(name)}: expected digest {digest} of this stretch, found {there} from another replay: "
-            "the log or the rules changed under the store; keep the log, remove this stream's segments, replay again"
-        )
+        raise SegmentConflict(path=store.where(name), expected=digest, found=there)
+
+
+def _line(error: duckdb.Error) -> str:
+    return str(error).split("\n", 1)[0]
 
 
 def _is_full(error: duckdb.Error) -> bool:

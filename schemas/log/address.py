@@ -24,6 +24,7 @@ DELIVERY_SETTINGS: Final = ("message.timeout.ms", "delivery.timeout.ms")
 """How long to wait for an acknowledgement: pagetrail waits itself, because librdkafka would drop one frame and continue."""
 
 _SECRET: Final = re.compile(r"password|secret|token|key\.pem|sasl\.(username|oauthbearer\.config)", re.ASCII)
+_UNKNOWN: Final = re.compile(r'No such configuration property: "(.*)"')
 _BROKER: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})", re.ASCII)
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}", re.ASCII)  # org.apache.kafka.common.internals.Topic
 
@@ -50,10 +51,19 @@ class KafkaAddress:
         return f"{KAFKA_SCHEME}{','.join(self.brokers)}/{self.topic}"
 
     def without_secrets(self, text: str) -> str:
-        """Return *text* with every secret of the settings replaced by ``***``."""
+        """Return *text* without what the settings say: a value may be a secret, whatever its name is, and so may a wrong name.
+
+        Values of secrets are replaced by ``***`` wherever they are, others and names that librdkafka does not know in quotes.
+        """
+        unknown = _UNKNOWN.search(text)
+        if unknown is not None and unknown[1] in self.settings:
+            number = 1 + list(self.settings).index(unknown[1])
+            return f"setting {number} of the file has a name that librdkafka does not know (it is not shown: it may be a secret)"
         secrets = {value for name, value in self.settings.items() if _SECRET.search(name) and value}
         for secret in sorted(secrets, key=len, reverse=True):
             text = text.replace(secret, "***")
+        for value in sorted(filter(None, self.settings.values()), key=len, reverse=True):
+            text = text.replace(f'"{value}"', '"***"')
         return text
 
 
@@ -90,7 +100,11 @@ def parse_log_address(text: str, settings_file: Path | None = None) -> KafkaAddr
 def _settings(path: Path) -> dict[str, str]:
     """Return the settings of a properties file: one ``name=value`` a line; empty lines and those with a leading # are ignored."""
     settings: dict[str, str] = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise BadArgument(f"{path}: expected a properties file in UTF-8, found other bytes") from None
+    for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, equals, value = (part.strip() for part in line.partition("="))

@@ -86,8 +86,8 @@ class LogWriter(Protocol):
         ------
         FrameConflict
             A (recording, frame number) is stored already with other bytes.
-        StorageFull
-            No space is left; nothing of *frames* was stored.
+        StorageFull, StorageFailed
+            No space is left, or the system refuses to write; nothing of *frames* was stored.
         """
 
     def flush(self) -> None:
@@ -142,7 +142,9 @@ PAGE_BYTES: Final = 16_384
 
 _FILE_NAME = re.compile(r"(\d{20})\.sqlite")
 
-CREATE_PRAGMAS: Final = (f"PRAGMA page_size = {PAGE_BYTES}", "PRAGMA journal_mode = WAL")
+PAGE_SIZE: Final = f"PRAGMA page_size = {PAGE_BYTES}"
+WRITE_AHEAD: Final = "PRAGMA journal_mode = WAL"
+"""Returns the mode that the file is in then: another one if it could not be changed."""
 WRITE_PRAGMAS: Final = ("PRAGMA synchronous = FULL",)
 
 # A rowid table: WITHOUT ROWID was three times slower with payloads of this size.

@@ -7,7 +7,7 @@ from typing import Final
 
 from pagetrail.schemas.errors import StorageFull
 
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """The system's errors when there is no space: on the disk, in the quota, or below the limit of a file's size."""
 
 
@@ -17,6 +17,6 @@ def explained(where: str, advice: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise StorageFull(path=where, reason=f"{error}{advice}") from error
         raise

@@ -2,12 +2,14 @@
 
 import gzip
 import json
+import resource
 import sqlite3
 from pathlib import Path
 
 import pytest
 import zstandard
 
+from pagetrail import api
 from tests.commands.conftest import DEMO, Run
 
 LINE = "  <idle>-0  [000] d....  {:.6f}: mm_page_alloc: page=0 pfn={:#x} order=0 migratetype=0 gfp_flags=GFP_KERNEL\n"
@@ -166,3 +168,39 @@ def test_schemas_are_listed_and_compared(run_fresh: Run, tmp_path: Path) -> None
     assert run_fresh("schema", "check", "v1", "v3").returncode == 0
     assert run_fresh("schema", "check", "v3", "v1").returncode == 2
     refused(run_fresh("schema", "check", "v1", "nowhere.json"), 2, "nowhere.json")
+
+
+def test_an_export_to_a_full_disk_is_told_and_leaves_no_part_of_a_file(run: Run, tmp_path: Path) -> None:
+    """GIVEN a disk that takes 4 KiB of a file WHEN spans are exported THEN it is StorageFull, as anywhere."""
+    assert run("export", "spans", "-o", "whole").returncode == 0
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, most[1]))
+        done = run("export", "spans", "-o", "short")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+    refused(done, 4, "no space left", "run the same command again")
+    assert [path for path in (tmp_path / "short").rglob("*") if path.is_file()] == []
+    assert run("export", "spans", "-o", "short").returncode == 0
+    assert {path.name for path in (tmp_path / "short").rglob("*.parquet")} == {
+        path.name for path in (tmp_path / "whole").rglob("*.parquet")
+    }
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 2.00 GiB for an array"),
+        type("OutOfMemoryException", (Exception,), {})("2.00 GiB"),
+    ],
+)
+def test_too_little_memory_is_told_with_what_was_asked_for(
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Whoever asked for it: Python, NumPy and Arrow raise a MemoryError, DuckDB an error of its own."""
+
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(api.Trail, "streams", fails)
+    refused(run("streams"), 4, "expected enough memory", "2.00 GiB", "--memory")

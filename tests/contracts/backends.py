@@ -59,8 +59,10 @@ BACKENDS = {
 }
 
 
-def a_frame(recording: str, number: int, events: int = 20, seed: int = 0, host: str = "h") -> Frame:
-    """Return frame *number* of *recording*: other seeds have other events."""
+def a_frame(
+    recording: str, number: int, events: int = 20, seed: int = 0, host: str = "h", comm: str | None = None
+) -> Frame:
+    """Return frame *number* of *recording*: other seeds have other events. *comm* is of some; null: the recording's name."""
     rng = np.random.default_rng([seed, number])
     columns = {
         "seq": np.arange(number * events, (number + 1) * events),
@@ -70,4 +72,4 @@ def a_frame(recording: str, number: int, events: int = 20, seed: int = 0, host: 
         "comm": rng.integers(0, 2, events).astype(np.int32),
     }
     origin = FrameOrigin(host=host, boot_id="b", recording=recording, producer="test", producer_version="0")
-    return make_frame(EventBatch(columns=columns, texts={"comm": ["a", recording]}), origin, number)
+    return make_frame(EventBatch(columns=columns, texts={"comm": ["a", comm or recording]}), origin, number)

@@ -1,6 +1,7 @@
 """What the log on Kafka promises beyond the contract: partitions, order, parts of frames, looking back, patience."""
 
 import dataclasses
+import random
 import time
 from collections.abc import Iterator, Mapping
 
@@ -152,7 +153,9 @@ def test_parts_are_the_same_each_time_and_are_stored_once(make_topic: MakeTopic)
 def test_an_event_that_no_message_holds_is_an_error_and_nothing_of_that_append_is_sent(make_topic: MakeTopic) -> None:
     address = make_topic(max_message_bytes="4000")
     with KafkaLogWriter(address) as writer, pytest.raises(FrameTooLarge, match=r"recording r+ frame 7: expected"):
-        writer.append([a_frame("s", 0, events=1), a_frame("r" * 3_000, 7, events=2)])
+        writer.append(
+            [a_frame("s", 0, events=1), a_frame("r", 7, events=2, comm=random.Random(1).randbytes(6_000).hex())]
+        )
     assert records(address) == []
 
 
@@ -227,29 +230,37 @@ def test_a_message_whose_bytes_are_not_those_that_were_sent_is_damage_of_its_str
 
 
 @pytest.mark.parametrize(
-    ("key", "headers", "stream"),
-    [
-        (b"h", {BOOT_HEADER: b"b"}, ("h", "b")),
-        (b"h", {}, ("h", ANY_BOOT)),
-        (None, {BOOT_HEADER: b"b"}, None),
-    ],
+    ("headers", "stream"),
+    [({BOOT_HEADER: b"b"}, ("h", "b")), ({}, ("h", ANY_BOOT)), ({BOOT_HEADER: b"\xff"}, ("h", ANY_BOOT))],
 )
 def test_a_message_that_is_no_frame_is_damage_of_whom_its_key_names(
-    make_topic: MakeTopic, key: bytes | None, headers: dict[str, bytes], stream: tuple[str, str] | None
+    make_topic: MakeTopic, headers: dict[str, bytes], stream: tuple[str, str]
 ) -> None:
     address = make_topic()
-    send_raw(address, (key, b"hello", headers))
+    send_raw(address, (b"h", b"hello", headers))
     with KafkaLogReader(address) as reader, pytest.raises(FrameDamaged) as told:
         reader.read(0, 0)
     assert told.value.stream == stream
     assert not isinstance(told.value, ForeignMessage)
 
 
-def test_a_frame_under_another_hosts_key_is_damage(make_topic: MakeTopic) -> None:
+@pytest.mark.parametrize("key", [None, b"", b"\xff", b"k" * 1025])
+@pytest.mark.parametrize("with_frame", [False, True])
+def test_a_message_whose_key_is_no_name_is_nobodys(make_topic: MakeTopic, key: bytes | None, with_frame: bool) -> None:
+    """Whatever its headers and bytes say: it is skipped, and harms no stream."""
+    address, (_, value, headers) = make_topic(), as_message(a_frame("r", 0))
+    send_raw(address, (key, value if with_frame else b"hello", headers))
+    with KafkaLogReader(address) as reader, pytest.raises(ForeignMessage) as told:
+        reader.read(0, 0)
+    assert told.value.stream is None
+
+
+def test_a_frame_under_another_hosts_key_is_damage_of_whom_the_key_names(make_topic: MakeTopic) -> None:
     address, (_, value, headers) = make_topic(), as_message(a_frame("r", 0))
     send_raw(address, (b"somebody", value, headers))
-    with KafkaLogReader(address) as reader, pytest.raises(FrameDamaged, match="under another key"):
+    with KafkaLogReader(address) as reader, pytest.raises(FrameDamaged, match="under another host's key") as told:
         reader.read(0, 0)
+    assert told.value.stream == ("somebody", "b")
 
 
 def test_reading_goes_on_after_what_was_damaged(make_topic: MakeTopic) -> None:

@@ -1,10 +1,12 @@
 """A disk that is full stops a command with a word, harms nothing, and the same command goes on when there is room."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from tests.faults import driver
+from tests.conftest import Unavailable
+from tests.faults import driver, small_disk
 from tests.faults.forked import Forked
 from tests.faults.recording import write_trace
 from tests.replay.states import litter, store
@@ -41,3 +43,21 @@ def test_a_full_disk_stops_ingest_and_replay_and_harms_nothing(trace: Path, tmp_
         assert store(cramped).items() <= expected.items()
     assert run("replay", cramped) == (0, "done\n")
     assert store(cramped) == expected
+
+
+STEPS = (
+    {"ingest": "4", "replay": "16"}
+    if os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+    else {"ingest": "20", "replay": "300"}
+)
+"""KiB of room that each attempt has more."""
+
+
+@pytest.mark.parametrize("what", STEPS)
+def test_however_little_room_is_left_what_is_stored_is_whole_and_the_same_command_goes_on(
+    what: str, tmp_path: Path, unavailable: Unavailable
+) -> None:
+    code, said = Forked(small_disk.main, what, tmp_path, STEPS[what]).outcome()
+    if said.startswith("impossible"):
+        unavailable("small disk", said)
+    assert (code, said) == (0, "done\n")

@@ -17,7 +17,7 @@ from tests.faults.forked import Forked
 from tests.faults.recording import write_trace
 from tests.replay.states import litter, store
 
-INSTANTS = 25 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 4
+INSTANTS = 75 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 4
 """At which each of the two commands is killed."""
 
 

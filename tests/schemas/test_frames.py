@@ -285,3 +285,17 @@ def test_columns_without_a_value_are_not_on_the_wire(batch: EventBatch) -> None:
 def test_any_arrow_reader_reads_a_frame() -> None:
     with pa.ipc.open_stream(make_frame(small(), ORIGIN, 0).payload) as stream:
         assert stream.read_all().num_rows == 50
+
+
+@pytest.mark.parametrize("size", [2**30 + 1, 2**40, 2**63 - 1])
+def test_a_frame_that_would_take_any_memory_is_not_decompressed(size: int) -> None:
+    """Arrow believes how large a buffer says that it is: who sends it harms nobody but himself."""
+    batch = dataclasses.replace(small(), texts={"comm": ["x" * 70_001], "stack": [], "user_stack": [], "cgroup": []})
+    columns = {name: column for name, column in batch.columns.items() if name not in TEXT_COLUMNS}
+    batch = dataclasses.replace(batch, columns=columns | {"comm": np.zeros(len(batch), np.int32)})
+    stream = encode_frame(batch, header_of(batch, ORIGIN, 0))[:-4]
+    before, said, after = stream.rpartition((70_001).to_bytes(8, "little"))
+    assert said
+    lying = before + size.to_bytes(8, "little") + after
+    with pytest.raises(FrameDamaged, match="of which at most 1,073,741,824 are read"):
+        decode_frame(lying + zlib.crc32(lying).to_bytes(4, "little"))

@@ -53,6 +53,30 @@ def test_settings_are_read_and_are_in_no_text(tmp_path: Path) -> None:
     assert address.without_secrets("refused: SECRET=1 of me") == "refused: *** of ***"
 
 
+@pytest.mark.parametrize(
+    ("lines", "message", "shown"),
+    [
+        ("security.protocol=SECRET", 'Invalid value "SECRET" for configuration property "security.protocol"',
+         'Invalid value "***" for configuration property "security.protocol"'),
+        ("debug=all\nsecret==", 'No such configuration property: "secret"',
+         "setting 2 of the file has a name that librdkafka does not know (it is not shown: it may be a secret)"),
+    ],
+)  # fmt: skip
+def test_what_is_in_the_wrong_line_is_not_repeated(tmp_path: Path, lines: str, message: str, shown: str) -> None:
+    """Any value may be a secret, and so may a name, where somebody took the secret for one."""
+    file = tmp_path / "client.properties"
+    file.write_text(lines)
+    assert parse_log_address("kafka://h:1/t", file).without_secrets(message) == shown
+
+
+def test_a_file_of_other_bytes_is_refused_without_them(tmp_path: Path) -> None:
+    file = tmp_path / "client.properties"
+    file.write_bytes(b"sasl.password=\xffSECRET\n")
+    with pytest.raises(BadArgument, match="expected a properties file in UTF-8") as told:
+        parse_log_address("kafka://h:1/t", file)
+    assert "SECRET" not in str(told.value)
+
+
 @pytest.mark.parametrize("line", ["sasl.password SECRET", "SECRET", "=SECRET", "A B=SECRET"])
 def test_a_line_that_is_no_setting_is_named_by_its_number_alone(tmp_path: Path, line: str) -> None:
     file = tmp_path / "client.properties"

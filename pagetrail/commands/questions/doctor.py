@@ -23,11 +23,18 @@ def doctor(
 ) -> None:
     """Show what was lost, quarantined, inferred, not recorded or not understood."""
     opened = api.open(trail, correct=correct, fold=fold)
-    names = [stream] if stream else [f"{r['host']}/{r['boot_id']}" for r in opened.streams().to_pylist()]
+    rows = [] if stream else opened.streams().to_pylist()
+    names = [stream] if stream else [f"{r['host']}/{r['boot_id']}" for r in rows if r["events"]]
     found = {name: opened.doctor(name).to_pylist() for name in names}
+    unbegun = {f"{r['host']}/{r['boot_id']}": _held(r["held"]) for r in rows if not r["events"]}
     if as_json:
         out(json_text({
-            name: {"findings": rows, "quarantined": opened.quarantined(name).to_pylist()} for name, rows in found.items()
-        }))  # fmt: skip
+            name: {"findings": told, "quarantined": opened.quarantined(name).to_pylist()} for name, told in found.items()
+        } | {name: {"findings": told, "quarantined": []} for name, told in unbegun.items()}))  # fmt: skip
     else:
-        out("".join(findings_text(name, rows) for name, rows in found.items()))
+        out("".join(findings_text(name, told) for name, told in (found | unbegun).items()))
+
+
+def _held(why: str) -> list[dict[str, object]]:
+    """Return the one finding of a stream that replay could not begin."""
+    return [{"level": "note", "what": "held", "count": 1, "detail": why}]

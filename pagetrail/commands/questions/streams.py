@@ -41,5 +41,5 @@ def streams(
         out(markers_text(found.to_pylist(), opened.time_text(stream)))
     else:
         rows = found.to_pylist()
-        times = [opened.time_text(f"{r['host']}/{r['boot_id']}") for r in rows]
+        times = [opened.time_text(f"{r['host']}/{r['boot_id']}") if r["events"] else str for r in rows]
         out(streams_text(rows, times, lag=address is not None))

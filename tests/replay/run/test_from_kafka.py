@@ -129,6 +129,33 @@ def test_what_somebody_else_wrote_into_the_topic_is_stepped_over(
     assert replayed(tmp_path, KafkaLogReader(address)).frames == 0
 
 
+def test_whatever_somebody_sends_harms_the_stream_of_its_key_alone(
+    make_topic: MakeTopic, hosts: list[list[Frame]], expected: dict[str, str], tmp_path: Path
+) -> None:
+    """GIVEN four hosts on one partition WHEN messages come under other keys THEN the keys' streams are halted, and no other."""
+    address, good = make_topic(partitions=1), hosts[0][0]
+    _, value, headers = as_message(good)
+    for host in hosts[:2]:
+        append(address, host)
+    send_raw(
+        address,
+        (b"thief", value, headers), (b"rubbish", b"no frame", headers), (b"changed", value[:-9] + bytes(9), headers),
+        (b"no boot", b"no frame", {}), (b"host-10", b"", {}), (b"", value, headers), (None, value, headers),
+        (b"\xff", value, headers), (b"a\nb", b"", {}), (b"x" * 5_000, value, {}),
+    )  # fmt: skip
+    for host in hosts[2:]:
+        append(address, host)
+    halted = {(host, good.header.boot_id) for host in ("thief", "rubbish", "changed")} | {
+        ("no boot", ""),
+        ("host-10", ""),
+        ("a\nb", ""),
+    }
+    for _ in range(2):
+        report = replayed(tmp_path, KafkaLogReader(address))
+        assert (report.halted.keys(), report.foreign) == (halted, 4)
+        assert store(tmp_path) == expected
+
+
 def test_repeats_and_parts_fold_to_the_same_store(
     make_topic: MakeTopic, hosts: list[list[Frame]], expected: dict[str, str], tmp_path: Path
 ) -> None:
