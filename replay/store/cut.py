@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pagetrail.schemas.errors import SegmentDamaged
 from pagetrail.schemas.frames import RecordingKey
 from pagetrail.schemas.log.contract import EMBEDDED_LOG, EMBEDDED_PARTITION
 from pagetrail.schemas.store.contract import Store
@@ -100,7 +101,7 @@ def _read(store: Store, name: str) -> Cut:
     try:
         with store.open(name) as file:
             return _from_json(json.loads(file.path.read_bytes()))
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    except (OSError, SegmentDamaged, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return Cut()
 
 

@@ -1,7 +1,7 @@
 """Segments and tips: made in DuckDB and published in the store; replaced tips are removed."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from tempfile import gettempdir
@@ -15,7 +15,8 @@ from pagetrail.replay.store.content import Content
 from pagetrail.replay.store.databases import Instance
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import meta, opened
-from pagetrail.schemas.errors import SegmentGone, StorageFull, TrailError
+from pagetrail.replay.store.reading.whole import check_whole
+from pagetrail.schemas.errors import SegmentDamaged, SegmentGone, SegmentsDiffer, StorageFull
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.memory import give_back
 from pagetrail.schemas.store.names import overtaken, segment_name, tip_name
@@ -29,15 +30,19 @@ from pagetrail.schemas.store.tables import (
 )
 
 
-def write(place: StreamPlace, content: Content) -> str:
-    """Publish a stretch as a segment, or as a tip; return its name.
+def write(
+    place: StreamPlace, content: Content, on_damaged: Callable[[SegmentDamaged], object] = lambda error: None
+) -> str:
+    """Publish a stretch as a segment, or as a tip; return its name. A damaged file in its place is removed, after *on_damaged*.
 
     Raises
     ------
     StorageFull
         No space left; the store is unchanged.
-    TrailError
+    SegmentsDiffer
         The segment already exists with other facts: a fork.
+    SegmentDamaged
+        What is in its place cannot be removed.
     """
     stretch = content.stretch.origin
     name = (
@@ -46,16 +51,26 @@ def write(place: StreamPlace, content: Content) -> str:
         else segment_name(place.name, stretch.first_seq, stretch.last_seq)
     )
     try:
-        if not place.store.publish_if_absent(
-            name, lambda draft: _write_tables(draft, content.batches(), spans=content.nr_spans)
-        ):
-            _check_same(place.store, name, content.digest)
+        if not _publish(place.store, name, content):
+            try:
+                _check_same(place.store, name, content.digest)
+            except SegmentGone:
+                pass
+            except SegmentDamaged as error:
+                on_damaged(error)
+                place.store.remove(name)
+                if not _publish(place.store, name, content):
+                    _check_same(place.store, name, content.digest)
     except duckdb.Error as error:
         if _is_full(error):
             raise StorageFull(path=place.store.where(place.name), reason=str(error).split("\n")[0]) from error
         raise
     _remove_overtaken(place)
     return name
+
+
+def _publish(store: Store, name: str, content: Content) -> bool:
+    return store.publish_if_absent(name, lambda draft: _write_tables(draft, content.batches(), spans=content.nr_spans))
 
 
 def sweep(place: StreamPlace, *, alone: bool = True) -> None:
@@ -161,17 +176,12 @@ def _allow(db: duckdb.DuckDBPyConnection, rows: pa.RecordBatch, limit: int) -> i
 
 
 def _check_same(store: Store, name: str, digest: str) -> None:
-    """Raise, unless the file that another process published has the same facts, or a newer tip has replaced it meanwhile."""
-    try:
-        with opened(store, name) as db:
-            there = meta(db, store.where(name))["digest"]
-    except SegmentGone:
-        return
+    """Raise, unless the file that another process published has the same facts; SegmentGone: a newer tip has replaced it."""
+    with opened(store, name) as db:
+        there = meta(db, store.where(name)).get("digest", "")
     if there != digest:
-        raise TrailError(
-            f"{store.where(name)}: expected digest {digest} of this stretch, found {there} from another replay: "
-            "the log or the rules changed under the store; keep the log, remove this stream's segments, replay again"
-        )
+        check_whole(store, name)
+        raise SegmentsDiffer(path=store.where(name), expected=digest, found=there)
 
 
 def _is_full(error: duckdb.Error) -> bool:

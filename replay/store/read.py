@@ -1,5 +1,6 @@
 """Reading a file of the store: a segment or a tip, which is complete or refused."""
 
+import os
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +13,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS
-from pagetrail.replay.store.databases import Attachment, Instance
+from pagetrail.replay.store.databases import Attachment, Reading
 from pagetrail.replay.store.packed.unpack import FileRows
 from pagetrail.replay.store.reading.catalog import check_catalog
+from pagetrail.replay.store.reading.lies import LIES
 from pagetrail.schemas.errors import SegmentDamaged, SegmentGone, TrailTooNew
 from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64
 from pagetrail.schemas.store.contract import LocalFile, Store
@@ -33,7 +35,7 @@ _DAMAGE: Final = (
 _IDS: Final = ("comm", "stack", *SAID_TEXTS)
 """What the names of columns that hold ids of texts end with."""
 
-_DATABASES: Final = Instance()
+_DATABASES: Final = Reading()
 
 
 class Held:
@@ -59,7 +61,7 @@ class Held:
     def __init__(self, store: Store, name: str) -> None:
         with store.open(name) as file:
             self.version = file.version
-            self._attachment = Attachment(_DATABASES, file.path, "READ_ONLY")
+            self._attachment = Attachment(_DATABASES.within(file.within), file.path, "READ_ONLY")
         with self.connection() as db:
             _check_size(db, self._attachment.name, file, store.where(name))
             check_catalog(db, self._attachment.name, store.where(name))
@@ -107,7 +109,7 @@ def opened(store: Store, name: str) -> Iterator[duckdb.DuckDBPyConnection]:
 
 @contextmanager
 def used(held: Held, store: Store, name: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Read a file that is held; for errors, see ``opened``."""
+    """Read a file that is held; for errors, see ``opened``. Whatever goes wrong over rows that are not whole is their damage."""
     try:
         with held.connection() as db:
             yield db
@@ -116,6 +118,11 @@ def used(held: Held, store: Store, name: str) -> Iterator[duckdb.DuckDBPyConnect
             raise  # of a query of ours
         _HELD.pop(store.where(name), None)  # so that a repaired file is opened again
         raise _damaged(store, name, error) from error
+    except LIES:
+        from pagetrail.replay.store.reading.whole import check_whole  # here: it reads files, too
+
+        check_whole(store, name)  # if it is not whole, that is why
+        raise
 
 
 def hold(store: Store, name: str) -> Held:
@@ -149,7 +156,8 @@ def whose(path: Path) -> tuple[str, str]:
         It does not say.
     """
     try:
-        attached = Attachment(_DATABASES, path, "READ_ONLY")
+        folder = Path(os.path.abspath(path)).parent  # noqa: PTH100
+        attached = Attachment(_DATABASES.within(folder), path, "READ_ONLY")
         with attached.connection() as db:
             is_table = "SELECT count(*) FROM duckdb_tables() WHERE database_name = $attached AND table_name = 'meta'"
             if not db.execute(is_table, {"attached": attached.name}).fetchall()[0][0]:
@@ -163,12 +171,13 @@ def whose(path: Path) -> tuple[str, str]:
 @contextmanager
 def in_memory() -> Iterator[duckdb.DuckDBPyConnection]:
     """Give a connection for queries of tables in memory: another instance takes longer to begin than most of them."""
-    root = _DATABASES.root()
+    instance = _DATABASES.any()
+    root = instance.root()
     try:
         with root.cursor() as db:
             yield db
     except duckdb.Error:
-        _DATABASES.retire(root)
+        instance.retire(root)
         raise
 
 

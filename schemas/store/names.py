@@ -49,6 +49,9 @@ FOLD_CLIENTS: Final = (OWNER, PAGE_TABLE_CHECK, DEBUG)
 """The clients of page_ext that belong to the folds of this version: see replay/rules/clients."""
 
 
+FOLD_PREFIX: Final = "fold"
+"""What a fold's name begins with; its version follows."""
+
 RULES: Final = "-rules-"
 """In a fold's name: before the name of the rules that an option chose."""
 
@@ -64,12 +67,12 @@ def fold_name(
     more = [f"+{name}" for name in clients if name not in FOLD_CLIENTS]
     less = [f"-without-{name}" for name in FOLD_CLIENTS if name not in clients]
     chosen = "" if rules is None else f"{RULES}{rules}"
-    return f"fold{version}" + "".join([*more, *less]) + ("" if correct else "-no-correct") + chosen
+    return f"{FOLD_PREFIX}{version}" + "".join([*more, *less]) + ("" if correct else "-no-correct") + chosen
 
 
 def is_of_version(fold: str, version: int = FOLD_VERSION) -> bool:
     """Return whether a *fold* has a version's rules, by its name."""
-    return re.fullmatch(rf"fold{version}([-+].*)?", fold) is not None
+    return re.fullmatch(rf"{FOLD_PREFIX}{version}([-+].*)?", fold) is not None
 
 
 def stream_name(host: str, boot_id: str, fold: str) -> str:
