@@ -19,6 +19,8 @@ _UNITS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_0
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from pagetrail.api import Trail
+
 
 def chosen_trail(context: typer.Context, value: Path | None) -> Path | None:
     """Return the trail that a command is to use.
@@ -102,6 +104,15 @@ def say(text: str) -> None:
 def out(text: str) -> None:
     """Write data to stdout."""
     sys.stdout.write(text)
+
+
+def say_damage(opened: "Trail", stream: str | None, *, everywhere: bool = False) -> None:
+    """Say which files of the store of a stream, or of all, are damaged, and end with 4: what they hold was not answered."""
+    found = opened.damage(stream, everywhere=everywhere)
+    for what in found:
+        say(f"damaged: {what}")
+    if found:
+        raise typer.Exit(4)
 
 
 def parse_log(log: str | None, kafka_config: Path | None) -> KafkaAddress | None:

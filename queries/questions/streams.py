@@ -1,12 +1,14 @@
 """The streams of a trail, and how far each was replayed."""
 
 import json
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from pagetrail.queries.core.instant import snapshot_end, wall_text
+from pagetrail.queries.core.opening import Damaged
 from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.digest import facts_digest
 from pagetrail.replay.fold.tables import ANOMALY_ROWS
@@ -40,18 +42,20 @@ STREAMS_SCHEMA: Final = pa.schema(
         ("lag", pa.int64()),
         ("rate", pa.float64()),
         ("held", pa.utf8()),
+        ("damaged", pa.list_(pa.utf8())),
     ]
 )
 
 
-def streams(opened: list[Stream], log: LogReader | None = None) -> pa.Table:
+def streams(opened: list[Stream], log: LogReader | None = None, *, damaged: Sequence[Damaged] = ()) -> pa.Table:
     """Return a row a stream: its recordings and those refused, how far it was replayed (ns, trace clock), its digests.
 
     With the *log* that it is replayed from, also: how many frames of its partition are not replayed yet, events a second, and why
-    it is held. This does not disturb a replay.
+    it is held. This does not disturb a replay. Of a *damaged* stream, whose files cannot be read, there is only why.
     """
     lags = None if log is None else _Lags(log)
     rows = [_row(stream) | ({} if lags is None else lags.of(stream)) for stream in opened]
+    rows += [{"host": one.host, "boot_id": one.boot_id, "damaged": [str(one.error)]} for one in damaged]
     return pa.Table.from_pylist(rows, schema=STREAMS_SCHEMA)
 
 
@@ -90,6 +94,7 @@ def _state_digest(stream: Stream) -> str | None:
 
 
 def _row(stream: Stream) -> dict[str, object]:
+    stream.check()
     facts = stream.facts
     first = [part.first_ts for part in facts.recordings if part.first_ts is not None]
     return {
@@ -102,5 +107,6 @@ def _row(stream: Stream) -> dict[str, object]:
         "horizon_wall": wall_text(stream.horizon, facts), "segments": sum(not file.tip for file in stream.files),
         "tip": stream.files[-1].tip, "digest": stream.newest.meta["digest"],
         "state_digest": _state_digest(stream),
+        "damaged": [str(error) for error in stream.damage()],
         "snapshots": [name for _, _, text in stream.history.markers if (name := snapshot_end(text))],
     }  # fmt: skip

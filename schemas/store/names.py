@@ -134,8 +134,8 @@ def beginning_name(stream: str) -> str:
     return f"{stream}/begins.json"
 
 
-def _parsed(name: str) -> StoreFile | None:
-    """Return the segment or tip of a name; a tip's name has no first_seq, because it begins after the last segment."""
+def parsed(name: str) -> StoreFile | None:
+    """Return the segment or tip of a name; null: it is neither. A tip's has no first_seq: it begins after the last segment."""
     last = name.rpartition("/")[2]
     if match := _SEGMENT.fullmatch(last):
         return StoreFile(int(match[1]), int(match[2]), False, name)
@@ -146,14 +146,14 @@ def _parsed(name: str) -> StoreFile | None:
 
 def streams_among(names: Iterable[str]) -> list[str]:
     """Return the folders of the streams that have files among *names*, by host, boot and fold."""
-    found = {name.rpartition("/")[0] for name in names if _parsed(name) is not None}
+    found = {name.rpartition("/")[0] for name in names if parsed(name) is not None}
     split = (stream.split("/") for stream in found)
     return ["/".join(parts) for parts in sorted(split) if len(parts) == _STREAM_PARTS and parts[0] == HOSTS]
 
 
 def chain(names: Iterable[str]) -> list[StoreFile]:
     """Return the segments among a stream's files, in order, and after them its tip, if one reaches beyond them."""
-    files = [file for name in names if (file := _parsed(name)) is not None]
+    files = [file for name in names if (file := parsed(name)) is not None]
     segments = sorted(file for file in files if not file.tip)
     sealed = segments[-1].last_seq if segments else -1
     newest = max((file for file in files if file.tip), key=lambda tip: tip.last_seq, default=None)
@@ -169,4 +169,4 @@ def overtaken(names: Iterable[str]) -> list[str]:
     if not files:
         return []
     kept = files[-1].last_seq + (0 if files[-1].tip else 1)
-    return [file.name for name in names if (file := _parsed(name)) and file.tip and file.last_seq < kept]
+    return [file.name for name in names if (file := parsed(name)) and file.tip and file.last_seq < kept]

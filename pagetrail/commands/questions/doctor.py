@@ -9,6 +9,7 @@ from pagetrail.commands.options import (
     StreamOption,
     TrailOption,
     out,
+    say_damage,
 )
 from pagetrail.text.json_text import json_text
 from pagetrail.text.streams import findings_text
@@ -23,7 +24,8 @@ def doctor(
 ) -> None:
     """Show what was lost, quarantined, inferred, not recorded or not understood."""
     opened = api.open(trail, correct=correct, fold=fold)
-    names = [stream] if stream else [f"{r['host']}/{r['boot_id']}" for r in opened.streams().to_pylist()]
+    rows = [] if stream else opened.streams().to_pylist()
+    names = [stream] if stream else [f"{r['host']}/{r['boot_id']}" for r in rows if r["events"] is not None]
     found = {name: opened.doctor(name).to_pylist() for name in names}
     if as_json:
         out(json_text({
@@ -31,3 +33,4 @@ def doctor(
         }))  # fmt: skip
     else:
         out("".join(findings_text(name, rows) for name, rows in found.items()))
+    say_damage(opened, stream, everywhere=stream is None)

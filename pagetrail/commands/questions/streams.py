@@ -16,6 +16,7 @@ from pagetrail.commands.options import (
     TrailOption,
     out,
     parse_log,
+    say_damage,
 )
 from pagetrail.text.json_text import json_text
 from pagetrail.text.streams import markers_text, streams_text
@@ -41,5 +42,6 @@ def streams(
         out(markers_text(found.to_pylist(), opened.time_text(stream)))
     else:
         rows = found.to_pylist()
-        times = [opened.time_text(f"{r['host']}/{r['boot_id']}") for r in rows]
+        times = [str if r["events"] is None else opened.time_text(f"{r['host']}/{r['boot_id']}") for r in rows]
         out(streams_text(rows, times, lag=address is not None))
+    say_damage(opened, stream, everywhere=not markers)
