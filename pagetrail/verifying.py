@@ -37,11 +37,23 @@ def verify(trail: str | Path, stream: str | None = None) -> pa.Table:
         raise TrailMissing(path=str(trail))
     names = [name for name in streams_among(store.list(f"{HOSTS}/")) if stream is None or is_called(name, stream)]
     found = [one for name in names for one in verified_stream(StreamPlace(store, name))]
-    found += verified_cuts(store) if stream is None else ()
+    found += [*verified_cuts(store), *_no_files(store.root)] if stream is None else []
     frames = [*_verified_log(folder, stream)] if log_directory(folder).is_dir() else []
     if stream is not None and not names and not frames:
         raise NotFound(f"no stream is called {stream}; 'pagetrail streams' lists those that there are")
     return pa.Table.from_pylist([asdict(one) for one in (*found, *frames)], schema=VERIFIED_SCHEMA)
+
+
+def _no_files(root: Path) -> Iterator[Checked]:
+    """Yield what is in a store and is neither a file nor a folder of one: nothing of it is ever read."""
+    for path in sorted(root.rglob("*")):
+        if path.is_symlink():
+            yield Checked(kind="other", path=str(path), found="a symbolic link")
+        elif path.is_dir():
+            if path.suffix in (".duckdb", ".json"):
+                yield Checked(kind="other", path=str(path), found="a directory in the place of a file")
+        elif not path.is_file():
+            yield Checked(kind="other", path=str(path), found="no file")
 
 
 def _verified_log(trail: Path, stream: str | None) -> Iterator[Checked]:

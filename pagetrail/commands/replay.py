@@ -75,6 +75,8 @@ def replay(
         )  # fmt: skip
     for path, reason in report.remade.items():
         say(f"made again: {path}: found {reason}")
+    if report.unwritten:
+        say(f"not written: {report.unwritten}")
     for why in report.halted.values():
         say(f"halted: {why}")
     for why in report.refused.values():

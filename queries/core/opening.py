@@ -13,6 +13,7 @@ from pagetrail.replay.store import read as stored
 from pagetrail.replay.store.local import has_store_of_another_format, store_of
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.reading.believed import believed
+from pagetrail.replay.store.reading.whole import read_whole
 from pagetrail.schemas.errors import (
     BadArgument,
     NotFound,
@@ -159,7 +160,7 @@ def open_stream(trail: Path, place: StreamPlace) -> Stream | None:
 
 def _newest(place: StreamPlace, file: StoreFile) -> tuple[Piece, Facts, stored.Held]:
     held = stored.hold(place.store, file.name)
-    with stored.used(held, place.store, file.name) as db:
+    with read_whole(held, place.store, file.name) as db:
         return Piece.of(file, held.meta(db)), facts_of(db), held
 
 

@@ -27,7 +27,7 @@ from pagetrail.replay.store.packed.events import At
 from pagetrail.replay.store.packed.unpack import FileRows, owned_runs_of, runs_in_order, runs_of, runs_of_page
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.reading.chain import follows
-from pagetrail.replay.store.reading.whole import check_whole
+from pagetrail.replay.store.reading.whole import check_whole, read_whole
 from pagetrail.schemas.errors import NotFound, SegmentDamaged, SegmentGone, SegmentMissing, TrailError
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 from pagetrail.schemas.owner import OPEN_END, RUN_DTYPE
@@ -285,7 +285,7 @@ class Stream:
         """Read one of its files; one that turns out to be damaged is remembered, and not believed any more."""
         try:
             held = self._hold(file)
-            with stored.used(held, self.place.store, file.name) as db:
+            with read_whole(held, self.place.store, file.name) as db:
                 yield held, db
         except SegmentGone:
             raise

@@ -427,7 +427,10 @@ class PartitionReplay:
             written=time.time(),
         )  # fmt: skip
         if cut != self._cut:
-            write_cut(self.settings.store, self.settings.fold, cut, self._name)
+            try:
+                write_cut(self.settings.store, self.settings.fold, cut, self._name)
+            except SegmentDamaged as error:  # the next replay reads the log from its beginning
+                self.report.unwritten = str(error)
             self._cut = cut
 
     def _drop_idle(self, now: float) -> None:

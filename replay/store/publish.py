@@ -52,15 +52,7 @@ def write(
     )
     try:
         if not _publish(place.store, name, content):
-            try:
-                _check_same(place.store, name, content.digest)
-            except SegmentGone:
-                pass
-            except SegmentDamaged as error:
-                on_damaged(error)
-                place.store.remove(name)
-                if not _publish(place.store, name, content):
-                    _check_same(place.store, name, content.digest)
+            _take_the_place(place.store, name, content, on_damaged)
     except duckdb.Error as error:
         if _is_full(error):
             raise StorageFull(path=place.store.where(place.name), reason=str(error).split("\n")[0]) from error
@@ -71,6 +63,24 @@ def write(
 
 def _publish(store: Store, name: str, content: Content) -> bool:
     return store.publish_if_absent(name, lambda draft: _write_tables(draft, content.batches(), spans=content.nr_spans))
+
+
+def _take_the_place(store: Store, name: str, content: Content, on_damaged: Callable[[SegmentDamaged], object]) -> None:
+    """Leave what is under a name if it has the same facts; publish again if it is damaged, or gone: a newer tip replaced it."""
+    try:
+        _check_same(store, name, content.digest)
+    except SegmentGone:
+        pass
+    except SegmentDamaged as error:
+        on_damaged(error)
+        store.remove(name)
+    else:
+        return
+    if not _publish(store, name, content):
+        try:
+            _check_same(store, name, content.digest)
+        except SegmentGone as error:
+            raise SegmentDamaged(path=store.where(name), reason="a directory in the place of a file") from error
 
 
 def sweep(place: StreamPlace, *, alone: bool = True) -> None:

@@ -16,7 +16,6 @@ from pagetrail.replay.rules.dumped.said import SAID_TEXTS
 from pagetrail.replay.store.databases import Attachment, Reading
 from pagetrail.replay.store.packed.unpack import FileRows
 from pagetrail.replay.store.reading.catalog import check_catalog
-from pagetrail.replay.store.reading.lies import LIES
 from pagetrail.schemas.errors import SegmentDamaged, SegmentGone, TrailTooNew
 from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64
 from pagetrail.schemas.store.contract import LocalFile, Store
@@ -45,6 +44,8 @@ class Held:
     ----------
     version
         The version of the file: see ``Store.version``.
+    size
+        Its bytes.
     known
         What was read of its rows; null: nothing yet.
     few
@@ -60,7 +61,7 @@ class Held:
 
     def __init__(self, store: Store, name: str) -> None:
         with store.open(name) as file:
-            self.version = file.version
+            self.version, self.size = file.version, file.size
             self._attachment = Attachment(_DATABASES.within(file.within), file.path, "READ_ONLY")
         with self.connection() as db:
             _check_size(db, self._attachment.name, file, store.where(name))
@@ -85,7 +86,7 @@ class Held:
     def rows(self, db: duckdb.DuckDBPyConnection) -> FileRows:
         """Return what is read once of the rows of the file."""
         if self.known is None:
-            self.known = FileRows(db)
+            self.known = FileRows(db, self.size)
         return self.known
 
 
@@ -109,7 +110,7 @@ def opened(store: Store, name: str) -> Iterator[duckdb.DuckDBPyConnection]:
 
 @contextmanager
 def used(held: Held, store: Store, name: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Read a file that is held; for errors, see ``opened``. Whatever goes wrong over rows that are not whole is their damage."""
+    """Read a file that is held; for errors, see ``opened``."""
     try:
         with held.connection() as db:
             yield db
@@ -118,11 +119,6 @@ def used(held: Held, store: Store, name: str) -> Iterator[duckdb.DuckDBPyConnect
             raise  # of a query of ours
         _HELD.pop(store.where(name), None)  # so that a repaired file is opened again
         raise _damaged(store, name, error) from error
-    except LIES:
-        from pagetrail.replay.store.reading.whole import check_whole  # here: it reads files, too
-
-        check_whole(store, name)  # if it is not whole, that is why
-        raise
 
 
 def hold(store: Store, name: str) -> Held:

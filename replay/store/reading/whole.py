@@ -1,9 +1,12 @@
 """Whether a file of the store is whole: its rows are those of its digests, and it goes on from the file before it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import duckdb
 
+from pagetrail.replay.store.packed.about import about
 from pagetrail.replay.store.read import Held, hold, used
 from pagetrail.replay.store.reading.lies import LIES, lie
 from pagetrail.schemas.errors import SegmentDamaged
@@ -36,6 +39,17 @@ def check_whole(store: Store, name: str) -> None:
     _whole[key] = None
 
 
+@contextmanager
+def read_whole(held: Held, store: Store, name: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Read a file that is held, as ``used`` does. Whatever goes wrong over rows that are not whole is their damage."""
+    try:
+        with used(held, store, name) as db:
+            yield db
+    except LIES:
+        check_whole(store, name)
+        raise
+
+
 def _check(held: Held, store: Store, name: str) -> None:
     from pagetrail.replay.store.reading.recount import (
         recount,  # here: questions rarely need it, and it loads the compiler
@@ -45,6 +59,7 @@ def _check(held: Held, store: Store, name: str) -> None:
     with used(held, store, name) as db:
         meta = held.meta(db)
         try:
+            about(db, held.size)
             found = recount(db, meta)
         except LIES as error:
             raise SegmentDamaged(path=where, reason=f"rows that no segment has ({lie(error)})") from error
