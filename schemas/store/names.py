@@ -137,7 +137,7 @@ def beginning_name(stream: str) -> str:
 def parsed(name: str) -> StoreFile | None:
     """Return the segment or tip of a name; null: it is neither. A tip's has no first_seq: it begins after the last segment."""
     last = name.rpartition("/")[2]
-    if match := _SEGMENT.fullmatch(last):
+    if (match := _SEGMENT.fullmatch(last)) and match[1] <= match[2]:
         return StoreFile(int(match[1]), int(match[2]), False, name)
     if match := _TIP.fullmatch(last):
         return StoreFile(0, int(match[1]), True, name)
