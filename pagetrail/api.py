@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from pagetrail.trail import Time as Time
     from pagetrail.trail import Trail as Trail
     from pagetrail.trail import open as open  # noqa: A004  # pagetrail.open reads well
+    from pagetrail.verifying import verify as verify
 
 
 _FILES: Final = {
@@ -102,6 +103,7 @@ _FILES: Final = {
     "sharing": ("parse_mode", "share"),
     "synthesizing": ("ingest_arguments", "synth", "synth_text"),
     "trail": ("Time", "Trail", "open"),
+    "verifying": ("verify",),
 }
 """The file of each name, the same that type checkers read above."""
 

@@ -40,6 +40,7 @@ COMMANDS: Final = (
     "schema",
     "topic",
     "gc",
+    "verify",
     "synth",
 )
 """Files of ``pagetrail/commands``, in the order of the help. Each has a function, or a group of functions, of its own name."""

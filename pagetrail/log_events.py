@@ -12,7 +12,7 @@ from pagetrail.queries.questions import events as questions
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import RecordingBegin
-from pagetrail.schemas.errors import NotFound, TrailMissing
+from pagetrail.schemas.errors import NotFound, SegmentDamaged, TrailMissing
 from pagetrail.schemas.linux.trace_clock import counts_only
 from pagetrail.schemas.log.address import KafkaAddress
 from pagetrail.schemas.log.contract import EMBEDDED_PARTITION
@@ -61,8 +61,8 @@ def time_text_of(trail: str | Path, shown: pa.Table, *, log: KafkaAddress | None
     if begin is not None:
         return partial(as_text, counting_clock=begin.trace_clock if counts_only(begin.trace_clock) else None)
     try:
-        streams = open_streams(Path(trail), correct=None)
-    except (TrailMissing, NotFound):
+        streams = open_streams(Path(trail), correct=None).opened
+    except (TrailMissing, NotFound, SegmentDamaged):
         return str
     parts = (part for stream in streams for part in stream.facts.recordings)
     found = next((part for part in parts if part.recording == recording), None)

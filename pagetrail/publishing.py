@@ -100,7 +100,7 @@ def _places(
         raise
     found = [place for place in there if wanted is None or is_called(place.name, wanted)]
     if not found and not wait:
-        choose(open_streams(trail, correct=correct, fold=fold), wanted)  # says what there is
+        choose(open_streams(trail, correct=correct, fold=fold).opened, wanted)  # says what there is
     return found
 
 

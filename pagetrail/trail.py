@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pagetrail.blaming import blames_files
 from pagetrail.queries.core.filters import NO_FILTER, Filters
 from pagetrail.queries.core.instant import Instant, Instants, wall_text
 from pagetrail.queries.core.opening import choose, open_streams, wait_for
@@ -28,6 +29,7 @@ Time = str | int
 """An instant: TIME as on the command line, or ns of the trace clock."""
 
 
+@blames_files
 class Trail:
     """A trail, opened for questions. It reads the store as it is now: open it again after a replay.
 
@@ -61,15 +63,30 @@ class Trail:
         self.path = Path(path)
         if wait > 0:
             asked = [str(at) for at in times if at is not None]
-            self._streams = wait_for(self.path, asked, stream=stream, correct=correct, fold=fold, seconds=wait)
+            found = wait_for(self.path, asked, stream=stream, correct=correct, fold=fold, seconds=wait)
         else:
-            self._streams = open_streams(self.path, correct=correct, fold=fold)
+            found = open_streams(self.path, correct=correct, fold=fold)
+        self._streams, self._damaged = found.opened, found.damaged
 
     # -- streams -----------------------------------------------------------------------------------------------------------
 
     def stream(self, name: str | None = None) -> Stream:
         """Return the stream HOST[/BOOT_ID]; the only one, if *name* is null."""
-        return choose(self._streams, name)
+        return choose(self._streams, name, self._damaged)
+
+    def damage(self, stream: str | None = None, *, everywhere: bool = False) -> list[str]:
+        """Return what is known to be wrong with the files of a stream, or of all: what these hold is not in any answer.
+
+        It grows with what is asked: a question opens the files that it needs, and ``streams`` all.
+        """
+        damaged = [str(one.error) for one in self._damaged] if everywhere else []
+        asked = self._streams if everywhere else [self.stream(stream)]
+        return [*damaged, *(str(error) for one in asked for error in one.damage())]
+
+    def _check_files(self) -> None:
+        """Raise, if a file that was read is not whole."""
+        for stream in self._streams:
+            stream.check_files()
 
     def are_hosts(self) -> bool:
         """Return whether there are several streams, each of another host."""
@@ -83,11 +100,11 @@ class Trail:
         from pagetrail.queries.questions import streams
 
         if log is None:
-            return streams.streams(self._streams)
+            return streams.streams(self._streams, damaged=self._damaged)
         from pagetrail.replay.log.kafka import KafkaLogReader  # here: questions to a store need no client of Kafka
 
         with KafkaLogReader(log) as reader:
-            return streams.streams(self._streams, reader)
+            return streams.streams(self._streams, reader, damaged=self._damaged)
 
     def time_text(self, stream: str | None = None) -> Callable[[int], str]:
         """Return what makes text of the times of a stream: seconds, or integers where its trace clock only counts."""

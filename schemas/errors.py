@@ -22,7 +22,8 @@
     │   ├── SchemaTooNew          a frame of a version that this pagetrail does not read
     │   ├── SegmentDamaged        a segment that was cut short or changed
     │   │   └── SegmentGone           a segment that was removed after it was looked up
-    │   ├── SegmentConflict       one segment, two contents
+    │   ├── SegmentMissing        a segment between two others that is not there
+    │   ├── SegmentsDiffer        two segments of the same events with other facts
     │   ├── StorageFull           no space left
     │   ├── StorageFailed         a medium that fails, or that may not be read or written
     │   └── MemoryShort           a stream that takes more memory than it may
@@ -220,8 +221,19 @@ class SegmentGone(SegmentDamaged):
         super().__init__(path=path, reason="nothing: it was removed meanwhile")
 
 
-class SegmentConflict(TrailError):
-    """Two replays made one segment, with different facts."""
+class SegmentMissing(TrailError):
+    """Segments between two others, or at the end of a chain, are not there, or are damaged: what they hold is not known."""
+
+    def __init__(self, *, before: str, events: str, why: str = "is missing") -> None:
+        super().__init__(
+            f"{before}: the segment after it, of events {events}, {why}, and with it what it says of earlier instants; "
+            "run 'pagetrail replay', which makes it anew from the log"
+        )
+        self.before, self.events = before, events
+
+
+class SegmentsDiffer(TrailError):
+    """A segment that another replay made of the same events has other facts: the log or the rules changed under the store."""
 
     def __init__(self, *, path: str, expected: str, found: str) -> None:
         super().__init__(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pagetrail import api
-from pagetrail.commands.options import DEFAULT_TRAIL, CorrectOption, FoldOption, TrailOption, out, say
+from pagetrail.commands.options import DEFAULT_TRAIL, CorrectOption, FoldOption, TrailOption, out, say, say_damage
 
 
 class Exported(enum.StrEnum):
@@ -25,7 +25,9 @@ def export(
 ) -> None:
     """Write every span of every stream as Parquet."""
     del what  # there are only spans, so far
-    written = api.open(trail, correct=correct, fold=fold).export_spans(output)
+    opened = api.open(trail, correct=correct, fold=fold)
+    written = opened.export_spans(output)
     for path in written:
         out(f"{path}\n")
     say("1 file" if len(written) == 1 else f"{len(written)} files")
+    say_damage(opened, None, everywhere=True)

@@ -21,6 +21,8 @@ _UNITS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_0
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from pagetrail.api import Trail
+
 
 def chosen_trail(context: typer.Context, value: Path | None) -> Path | None:
     """Return the trail that a command is to use.
@@ -117,6 +119,15 @@ def out(text: str) -> None:
 def data(text: str) -> None:
     """Write text for programs to stdout as it is; to a terminal as text for people."""
     sys.stdout.write(printable_lines(text) if sys.stdout.isatty() else text)
+
+
+def say_damage(opened: "Trail", stream: str | None, *, everywhere: bool = False) -> None:
+    """Say which files of the store of a stream, or of all, are damaged, and end with 4: what they hold was not answered."""
+    found = opened.damage(stream, everywhere=everywhere)
+    for what in found:
+        say(f"damaged: {what}")
+    if found:
+        raise typer.Exit(4)
 
 
 def parse_log(log: str | None, kafka_config: Path | None) -> KafkaAddress | None:

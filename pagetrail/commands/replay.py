@@ -77,6 +77,10 @@ def replay(
             on_progress=lambda done, total: bar.update(task, completed=done, total=max(total, done), note=f"{done} frames"),
             on_trouble=lambda message: say(f"waiting: {message}"), on_notice=say,
         )  # fmt: skip
+    for path, reason in report.remade.items():
+        say(f"made again: {path}: found {reason}")
+    if report.unwritten:
+        say(f"not written: {report.unwritten}")
     for why in report.halted.values():
         say(f"halted: {why}")
     for why in report.refused.values():
@@ -98,7 +102,7 @@ def replay(
             "refused": {"/".join(key): why for key, why in report.refused.items()},
             "superseded": {"/".join(key): why for key, why in report.superseded.items()},
             "waiting": {"/".join(key): why for key, why in report.waiting.items()}, "lost": report.losses,
-            "foreign": report.foreign,
+            "foreign": report.foreign, "made_again": report.remade,
         }))  # fmt: skip
     else:
         say(f"{report.events:,} events of {report.frames} frames folded, {_segments(report.segments)} sealed")

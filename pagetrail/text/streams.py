@@ -31,17 +31,20 @@ def streams_text(found: list[Row], times: list[Time], *, lag: bool) -> str:
         for r in found
         if r["superseded"]
     )
-    refused = (f"{r['host']}: refused: {why}\n" for r in found for why in r["refused"])
+    refused = (f"{r['host']}: refused: {why}\n" for r in found for why in r["refused"] or ())
     held = (f"{r['host']}/{r['boot_id']}: held: {r['held']}\n" for r in found if r["held"])
     folds = (
         f"{r['host']}: folds {' '.join(r['folds'])}; choose one with --fold NAME\n"
         for r in found
-        if len(r["folds"]) > 1
+        if len(r["folds"] or ()) > 1
     )
-    return text + "".join(snapshots) + "".join((*replaced, *refused, *held, *folds))
+    damaged = (f"{r['host']}/{r['boot_id']}: damaged: {why}\n" for r in found for why in r["damaged"] or ())
+    return text + "".join(snapshots) + "".join((*replaced, *refused, *held, *folds, *damaged))
 
 
 def _cells(r: Row, time: Time) -> tuple[object, ...]:
+    if r["events"] is None:  # none of its files can be read
+        return (f"{r['host']}/{r['boot_id']}", *("" for _ in range(9)))
     return (
         f"{r['host']}/{r['boot_id']}", r["release"], r["fold"], r["recordings"], f"{r['events']:,}",
         "" if r["first_ts"] is None else time(r["first_ts"]), "" if r["horizon"] is None else time(r["horizon"]), r["horizon_wall"],

@@ -171,7 +171,7 @@ class SqliteLogWriter:
                 connection.execute("COMMIT")
                 if connection.execute(WRITE_AHEAD).fetchone() != ("wal",):
                     raise StorageFull(path=str(self._directory), reason="a new log file could not be completed")
-            _fsync(aside)
+            fsync(aside)
             os.link(aside, log_file(self._directory, first_offset).path)
         except FileExistsError:
             pass  # another writer was first: its file is as good

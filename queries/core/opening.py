@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,11 +13,22 @@ from pagetrail.replay.store import read as stored
 from pagetrail.replay.store.cut import cuts
 from pagetrail.replay.store.local import has_store_of_another_format, store_of
 from pagetrail.replay.store.place import StreamPlace
-from pagetrail.schemas.errors import BadArgument, NotFound, SegmentGone, TrailMissing
+from pagetrail.replay.store.reading.believed import believed
+from pagetrail.replay.store.reading.whole import read_whole
+from pagetrail.schemas.errors import (
+    BadArgument,
+    NotFound,
+    SegmentDamaged,
+    SegmentGone,
+    SegmentMissing,
+    TrailError,
+    TrailMissing,
+    TrailTooNew,
+)
 from pagetrail.schemas.log.contract import log_directory
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.folds import chosen_fold
-from pagetrail.schemas.store.names import HOSTS, StoreFile, fold_of, is_of_version, streams_among
+from pagetrail.schemas.store.names import HOSTS, StoreFile, fold_of, is_called, is_of_version, streams_among
 from pagetrail.schemas.store.tables import STORE_FORMAT
 
 _LOOKS: Final = 5
@@ -69,67 +81,121 @@ def _own_store(trail: Path) -> Store:
     return store
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damaged:
+    """A stream of which no file can be read: the folder of its files, and why."""
+
+    place: StreamPlace
+    error: TrailError
+
+    @property
+    def host(self) -> str:
+        """Its host, as its folder is called."""
+        return self.place.name.split("/")[1]
+
+    @property
+    def boot_id(self) -> str:
+        """Its boot, as its folder is called."""
+        return self.place.name.split("/")[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streams:
+    """The streams of a trail: those that can be asked, and those of which no file can be read."""
+
+    opened: list[Stream]
+    damaged: list[Damaged]
+
+
 def open_streams(
     trail: Path, *, correct: bool | None = None, fold: str | None = None, store: Store | None = None
-) -> list[Stream]:
-    """Return the streams of *trail* that have been replayed; see ``stream_places``, whose errors it raises."""
+) -> Streams:
+    """Return the streams of *trail* that have been replayed; see ``stream_places``, whose errors it raises.
+
+    Raises
+    ------
+    SegmentDamaged
+        None of them has a file that can be read.
+    """
     places = stream_places(trail, correct=correct, fold=fold, store=store)
-    streams = [stream for place in places if (stream := open_stream(trail, place)) is not None]
-    if not streams:
+    opened: list[Stream] = []
+    damaged: list[Damaged] = []
+    for place in places:
+        try:
+            stream = open_stream(trail, place)
+        except (SegmentDamaged, SegmentMissing, TrailTooNew) as error:
+            damaged.append(Damaged(place=place, error=error))
+        else:
+            opened += [] if stream is None else [stream]
+    if not opened and damaged:
+        raise damaged[0].error
+    if not opened:
         raise NotFound(f"{trail}: the segments were removed; run 'pagetrail replay'")
-    return streams
+    return Streams(opened=opened, damaged=damaged)
 
 
 def open_stream(trail: Path, place: StreamPlace) -> Stream | None:
     """Return the stream at *place*; null: it has no file. If its tip is replaced meanwhile, open the newer one.
 
-    A tip that does not go on from the last segment is not read.
+    A file that is damaged, and a tip that does not go on from the last segment, are not read: the stream says so.
+
+    Raises
+    ------
+    SegmentDamaged
+        No file of it can be read.
     """
+    refused: dict[str, TrailError] = {}
     for attempt in range(_LOOKS):
-        last = attempt == _LOOKS - 1
-        files = place.chain()
+        found = believed(place)
+        files, refused = [file for file in found.files if file.name not in refused], found.refused | refused
         if not files:
+            if refused:
+                raise next(iter(refused.values()))
             return None
         try:
             newest, facts, held = _newest(place, files[-1])
-            if not _goes_on(files, newest):
-                if not last:
-                    continue
-                files = files[:-1]
-                newest, facts, held = _newest(place, files[-1])
-            break
         except SegmentGone:
-            if last:
+            if attempt == _LOOKS - 1:
                 raise
+        except SegmentDamaged as error:
+            refused[files[-1].name] = error
+            if attempt == _LOOKS - 1:
+                raise
+        else:
+            break
     meta = newest.meta
-    return Stream(meta["host"], meta["boot_id"], meta["fold"], trail, place, files, facts, newest, held)
+    return Stream(
+        meta["host"], meta["boot_id"], meta["fold"], trail, place, files, facts, newest, held, _refused=refused
+    )
 
 
 def _newest(place: StreamPlace, file: StoreFile) -> tuple[Piece, Facts, stored.Held]:
     held = stored.hold(place.store, file.name)
-    with stored.used(held, place.store, file.name) as db:
-        return Piece(file=file, meta=held.meta(db)), facts_of(db), held
+    with read_whole(held, place.store, file.name) as db:
+        return Piece.of(file, held.meta(db)), facts_of(db), held
 
 
-def _goes_on(files: Sequence[StoreFile], newest: Piece) -> bool:
-    """Return whether the last of *files* is a segment, or a tip after the segment before it; all segments may have been dropped."""
-    return not newest.file.tip or len(files) == 1 or newest.meta["parent"] == files[-2].stem
-
-
-def choose(streams: list[Stream], wanted: str | None) -> Stream:
+def choose(streams: list[Stream], wanted: str | None, damaged: Sequence[Damaged] = ()) -> Stream:
     """Return the stream that HOST[/BOOT_ID] names; the only one, if *wanted* is null.
 
     Raises
     ------
     NotFound
         There is no such stream, or several; the message lists all.
+    SegmentDamaged
+        It is one of the *damaged*.
     """
     found = [s for s in streams if wanted is None or wanted in (s.host, f"{s.host}/{s.boot_id}")]
-    if len(found) == 1:
+    if len(found) == 1 and (wanted is not None or not damaged):
         return found[0]
-    listed = ", ".join(f"{s.host}/{s.boot_id}" for s in streams) or "none"
+    lost = [one for one in damaged if wanted is not None and is_called(one.place.name, wanted)]
+    if lost and not found:
+        raise lost[0].error
+    names = [f"{s.host}/{s.boot_id}" for s in streams] + [f"{one.host}/{one.boot_id}" for one in damaged]
+    listed = ", ".join(names) or "none"
     if found:
-        raise NotFound(f"expected one stream, found {len(found)}; choose one with --stream HOST[/BOOT_ID]: {listed}")
+        there = len(found) + (len(damaged) if wanted is None else 0)
+        raise NotFound(f"expected one stream, found {there}; choose one with --stream HOST[/BOOT_ID]: {listed}")
     raise NotFound(f"no stream is called {wanted}; the trail has: {listed}")
 
 
@@ -142,7 +208,7 @@ def other_folds(stream: Stream) -> list[Stream]:
 
 def wait_for(
     trail: Path, times: Sequence[str], *, stream: str | None, correct: bool | None, fold: str | None, seconds: float
-) -> list[Stream]:
+) -> Streams:
     """Return the trail's streams as soon as replay of *stream* has reached all of *times*.
 
     Times that count from the end (-5s) mean the end as it is at that moment. A marker that does not exist yet is waited for.
@@ -156,7 +222,7 @@ def wait_for(
     while True:
         try:
             streams = open_streams(trail, correct=correct, fold=fold)
-            chosen = choose(streams, stream)
+            chosen = choose(streams.opened, stream, streams.damaged)
             for text in times:
                 chosen.instant(text)
         except (NotFound, BadArgument) as error:

@@ -2,10 +2,10 @@
 
 import dataclasses
 import json
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -26,10 +26,12 @@ from pagetrail.replay.store import read as stored
 from pagetrail.replay.store.packed.events import At
 from pagetrail.replay.store.packed.unpack import FileRows, owned_runs_of, runs_in_order, runs_of, runs_of_page
 from pagetrail.replay.store.place import StreamPlace
-from pagetrail.schemas.errors import NotFound
+from pagetrail.replay.store.reading.chain import follows
+from pagetrail.replay.store.reading.whole import check_whole, read_whole
+from pagetrail.schemas.errors import NotFound, SegmentDamaged, SegmentGone, SegmentMissing, TrailError
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 from pagetrail.schemas.owner import OPEN_END, RUN_DTYPE
-from pagetrail.schemas.store.names import StoreFile
+from pagetrail.schemas.store.names import StoreFile, parsed
 from pagetrail.schemas.store.tables import RUN_TABLES
 from pagetrail.schemas.structs import taken
 from pagetrail.schemas.times import as_text, parse_number
@@ -53,21 +55,18 @@ class Piece:
 
     file: StoreFile
     meta: dict[str, str]
+    first_ts: int
+    """Trace clock of its first event, ns."""
+    last_ts: int
+    """Trace clock of its last event, ns."""
+    doubts_reach_back_to: int
+    """Trace clock, ns, of the first instant that its doubts bear on; OPEN_END: it has none."""
 
-    @cached_property
-    def first_ts(self) -> int:
-        """Trace clock of its first event, ns."""
-        return int(self.meta["first_ts"])
-
-    @cached_property
-    def last_ts(self) -> int:
-        """Trace clock of its last event, ns."""
-        return int(self.meta["last_ts"])
-
-    @cached_property
-    def doubts_reach_back_to(self) -> int:
-        """Trace clock, ns, of the first instant that its doubts bear on; OPEN_END: it has none."""
-        return int(self.meta["doubts_reach_back_to"])
+    @classmethod
+    def of(cls, file: StoreFile, meta: dict[str, str]) -> "Piece":
+        """Return a file with what it says of itself."""
+        numbers = {name: int(meta[name]) for name in ("first_ts", "last_ts", "doubts_reach_back_to")}
+        return cls(file=file, meta=meta, **numbers)
 
 
 @dataclass(slots=True)
@@ -95,6 +94,8 @@ class Stream:
     newest: Piece
     _held: stored.Held
     """Keeps the newest file readable: a replay removes a tip when there is a newer one."""
+    _refused: dict[str, TrailError] = field(default_factory=dict)
+    """By name, why files of it are not believed."""
     _pieces: dict[str, Piece] = field(default_factory=dict)
     _recent: dict[str, stored.Held] = field(default_factory=dict)
     """The files that were read last, the latest at the end: to open one again takes longer than to read it."""
@@ -142,11 +143,17 @@ class Stream:
     @property
     def history(self) -> Facts:
         """The facts since the stream began, or since ``since_seq``: every marker, loss, dump and section."""
-        return self.facts_since(self._unbroken())
+        while True:
+            begin = self._unbroken()
+            try:
+                return self.facts_since(begin)
+            except SegmentDamaged:
+                if begin == self._unbroken():
+                    raise  # else it begins behind the file that turned out to be damaged
 
     @property
     def since_seq(self) -> int:
-        """The stream_seq of the first event that ``history`` knows of: 0, or files of the store were dropped."""
+        """The stream_seq of the first event that ``history`` knows of: 0, or files of the store were dropped, or are damaged."""
         return self.files[self._unbroken()].first_seq
 
     def facts_at(self, at: Instant) -> Facts:
@@ -158,8 +165,8 @@ class Stream:
 
         Raises
         ------
-        NotFound
-            A later file is missing, and with it what it says of these instants.
+        SegmentMissing, SegmentDamaged
+            A later file is missing or damaged, and with it what it says of these instants.
         """
         if self._since is None or index < self._since[0]:
             self._since = self._collected(index)
@@ -170,25 +177,49 @@ class Stream:
             facts = facts_as_of(self._whole.facts_since(index), self.believed.ts, self.believed.seq)
             return index, KnownFacts.of(facts)
         if index < self._unbroken():
-            before, behind = self.files[self._unbroken() - 1], self.files[self._unbroken()]
-            raise NotFound(
-                f"{self.where(before)}: the segment after it, of events {before.last_seq + 1} to {behind.first_seq - 1}, is "
-                "missing, and with it what it says of earlier instants; run 'pagetrail replay', which makes it anew from the log"
-            )
+            raise self._hole(self._unbroken() - 1)
         known, facts = self._since or (len(self.files) - 1, self.facts)
         return index, KnownFacts.of(collected([*map(self._facts_of, self.files[index:known]), facts]))
 
     def _facts_of(self, file: StoreFile) -> Facts:
         """Return the facts that a file has; with them its table ``meta`` is read, which nearly every answer needs too."""
-        held = self._hold(file)
-        with stored.used(held, self.place.store, file.name) as db:
-            self._pieces.setdefault(file.name, Piece(file=file, meta=held.meta(db)))
+        with self._used(file) as (held, db):
+            self._add_piece(file, held.meta(db))
             return facts_of(db)
 
     def _unbroken(self) -> int:
-        """Return the index of the first of its files from which on none is missing."""
-        pairs = enumerate(pairwise(self.files), 1)
-        return max((i for i, (file, after) in pairs if after.first_seq != file.last_seq + 1), default=0)
+        """Return the index of the first of its files from which on none is missing, or known to be damaged."""
+        return max((i for i in range(1, len(self.files)) if self._is_broken(i)), default=0)
+
+    def _is_broken(self, index: int) -> bool:
+        """Return whether the file with that index does not go on from the one before it, or that one is damaged."""
+        before, file = self.files[index - 1], self.files[index]
+        return file.first_seq != before.last_seq + 1 or before.name in self._refused
+
+    def _hole(self, index: int) -> TrailError:
+        """Return the error for a question that needs what is missing behind the file with that index, or that file itself."""
+        before, behind = self.files[index], self.files[index + 1]
+        for name, error in self._refused.items():
+            file = parsed(name)
+            if file is not None and not file.tip and before.first_seq <= file.first_seq < behind.first_seq:
+                return error
+        return SegmentMissing(before=self.where(before), events=f"{before.last_seq + 1} to {behind.first_seq - 1}")
+
+    def damage(self) -> list[TrailError]:
+        """Return what is known to be wrong with its files; with each of them, the instants that it holds are not answered."""
+        holes = [self._hole(i - 1) for i in range(1, len(self.files)) if self._is_broken(i)]
+        return list({str(error): error for error in (*self._refused.values(), *holes)}.values())
+
+    def check_files(self) -> None:
+        """Raise ``SegmentDamaged``, if a file that was read is not whole: every row of them is read."""
+        for name in [*self._recent, self.newest.file.name]:
+            check_whole(self.place.store, name)
+
+    def check(self) -> None:
+        """Open all of its files, so that ``damage`` knows those that are damaged."""
+        for file in self.files:
+            with suppress(SegmentDamaged):
+                self.piece(file)
 
     def _facts_for(self, text: str) -> Facts:
         """Return the facts that say what TIME *text* means: those of all times, where it is not a number."""
@@ -217,6 +248,8 @@ class Stream:
         ):
             raise NotFound(f"TIME {text} is later than --as-of {limit.text}; choose an earlier TIME or a later --as-of")
         if at.ts > self.horizon:
+            if limit is None and self._end_is_lost():
+                raise next(iter(self._refused.values()))
             raise NotFound(
                 f"TIME {text}: {self.time_text(at.ts)} is after the horizon: replay of {self.host} has reached "
                 f"{self.time_text(self.horizon)}, "
@@ -224,20 +257,42 @@ class Stream:
             )
         return at
 
+    def _end_is_lost(self) -> bool:
+        """Return whether files that are not believed lie beyond the newest one that is."""
+        return any(file.last_seq > self.newest.file.last_seq for file in map(parsed, self._refused) if file is not None)
+
     def time_text(self, ts: int) -> str:
         """Return a time of its trace clock as text."""
         return as_text(ts, self.facts.counting_clock)
 
     def opened(self, file: StoreFile) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """Open one of its files for reading: see ``replay.store.read.opened``. ``FILES_KEPT_OPEN`` of them stay open."""
-        return stored.used(self._hold(file), self.place.store, file.name)
+        return self._opened(file)
+
+    @contextmanager
+    def _opened(self, file: StoreFile) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._used(file) as (_, db):
+            yield db
 
     @contextmanager
     def reading(self, file: StoreFile) -> Iterator[tuple[duckdb.DuckDBPyConnection, FileRows]]:
         """Open one of its files to read spans: see ``opened``."""
-        held = self._hold(file)
-        with stored.used(held, self.place.store, file.name) as db:
+        with self._used(file) as (held, db):
             yield db, held.rows(db)
+
+    @contextmanager
+    def _used(self, file: StoreFile) -> Iterator[tuple[stored.Held, duckdb.DuckDBPyConnection]]:
+        """Read one of its files; one that turns out to be damaged is remembered, and not believed any more."""
+        try:
+            held = self._hold(file)
+            with read_whole(held, self.place.store, file.name) as db:
+                yield held, db
+        except SegmentGone:
+            raise
+        except SegmentDamaged as error:
+            if error.path == self.where(file):
+                self._refused.setdefault(file.name, error)
+            raise
 
     def about(self, file: StoreFile) -> FileRows:
         """Return what is read once of one of its files."""
@@ -263,25 +318,66 @@ class Stream:
         """Return *file* with its table ``meta``."""
         found = self._pieces.get(file.name)
         if found is None:
-            held = self._hold(file)
-            with stored.used(held, self.place.store, file.name) as db:
-                found = Piece(file=file, meta=held.meta(db))
-            self._pieces[file.name] = found
+            with self._used(file) as (held, db):
+                found = self._add_piece(file, held.meta(db))
         return found
+
+    def _add_piece(self, file: StoreFile, meta: dict[str, str]) -> Piece:
+        """Add a file, after a check that it goes on from the one before it, and the next one from it, if these are known."""
+        if file.name not in self._pieces:
+            piece = Piece.of(file, meta)
+            for before, after in pairwise(self._with_neighbours(piece)):
+                if after.file.first_seq == before.file.last_seq + 1:
+                    follows(self.place, after.file, after.meta, (before.file, before.meta))
+            self._pieces[file.name] = piece
+        return self._pieces[file.name]
+
+    def _with_neighbours(self, piece: Piece) -> list[Piece]:
+        place = bisect_left(self.files, piece.file)
+        near = [self.files[i].name for i in (place - 1, place + 1) if 0 <= i < len(self.files)]
+        found = [self._pieces[name] for name in near if name in self._pieces]
+        return sorted([*found, piece], key=lambda one: one.file.first_seq)
 
     def holding(self, at: Instant) -> int:
         """Return the index of the file that holds all spans that cover *at*."""
         if at.seq is not None:
             seq = at.seq
-            return next((i for i, file in enumerate(self.files) if seq <= file.last_seq), len(self.files) - 1)
-        low, high = 0, len(self.files) - 1
+            found = next((i for i, file in enumerate(self.files) if seq <= file.last_seq), len(self.files) - 1)
+            if found and seq < self.files[found].first_seq:
+                raise self._hole(found - 1)
+            return found
+        while True:
+            known = len(self._refused)
+            try:
+                return self._holding_time(at.ts)
+            except SegmentDamaged:
+                if len(self._refused) == known:
+                    raise  # else one turned out to be damaged: the others may tell
+
+    def _holding_time(self, ts: int) -> int:
+        """Return what ``holding`` does for a time; files that are known to be damaged are not asked for theirs."""
+        there = [i for i, file in enumerate(self.files) if file.name not in self._refused]
+        low, high = 0, len(there) - 1
         while low < high:  # the last file whose first event is not after the instant
             middle = (low + high + 1) // 2
-            if self.piece(self.files[middle]).first_ts <= at.ts:
+            if self.piece(self.files[there[middle]]).first_ts <= ts:
                 low = middle
             else:
                 high = middle - 1
-        return low
+        found = there[low]
+        behind = found + 1
+        is_before_hole = behind < len(self.files) and (
+            self.files[behind].name in self._refused or self._is_broken(behind)
+        )
+        if is_before_hole and ts >= self.piece(self.files[found]).last_ts:
+            raise self._hole_behind(found)
+        if found and low == 0 and ts < self.piece(self.files[found]).first_ts:
+            raise self._hole(found - 1)  # the first ones are damaged
+        return found
+
+    def _hole_behind(self, index: int) -> TrailError:
+        """Return the error for an instant between the file with that index and the next one that is whole."""
+        return self._refused.get(self.files[index + 1].name) or self._hole(index)
 
     def rows_at(
         self,

@@ -1,6 +1,7 @@
 """Spans as Parquet, for engines other than DuckDB: one folder a stream, one file a segment."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 from pagetrail.queries.core.doubts import Bearing, casting, doubts_in
 from pagetrail.queries.core.spans import SPAN_SCHEMA, span_batches
 from pagetrail.queries.core.stream import Stream
+from pagetrail.schemas.errors import SegmentDamaged, SegmentMissing
 from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.store.path_parts import path_part
 from pagetrail.schemas.store.space import explained
@@ -21,7 +23,7 @@ def export_spans(streams: list[Stream], directory: Path) -> list[Path]:
 
     Times are ns of the trace clock (``ts_nsec``: page_owner's clock); ``end_ts`` is null for open spans. A span is as certain as
     its last instant is, by all that is known now. Files are written aside and renamed, so that a reader never sees an
-    incomplete file.
+    incomplete file. What the store no longer says, because files of it are damaged or missing, is left out: see ``Stream.damage``.
 
     Raises
     ------
@@ -35,8 +37,9 @@ def export_spans(streams: list[Stream], directory: Path) -> list[Path]:
             folder.mkdir(parents=True, exist_ok=True)
         for file in stream.files:
             target = folder / f"{file.stem}.parquet"
-            _write(stream, file, target)
-            written.append(target)
+            with suppress(SegmentDamaged, SegmentMissing):  # the stream says so
+                _write(stream, file, target)
+                written.append(target)
     return written
 
 

@@ -18,7 +18,7 @@ from pagetrail.queries.core.stream import Stream
 from pagetrail.queries.holders.attributes import ByOfAll
 from pagetrail.queries.holders.owned import BESIDE, page_bytes
 from pagetrail.replay.store.read import in_memory
-from pagetrail.schemas.errors import BadArgument, NotFound
+from pagetrail.schemas.errors import BadArgument, NotFound, SegmentDamaged, SegmentMissing
 
 PARTS: Final = ("nr_pages", "block_pfn", "certain")
 """The columns of ``ROW_SCHEMA`` that a part has."""
@@ -170,7 +170,7 @@ def each_stream(streams: Sequence[Stream], by: ByOfAll, ask: Callable[[Stream], 
         name = f"{stream.host}/{stream.boot_id}"
         try:
             answers[name] = ask(stream)
-        except (BadArgument, NotFound) as error:
+        except (BadArgument, NotFound, SegmentDamaged, SegmentMissing) as error:
             if len(left_out) == len(streams) - 1:
                 raise
             left_out[name] = str(error)

@@ -45,11 +45,17 @@ def doctor(stream: Stream) -> pa.Table:
 def findings(stream: Stream) -> list[Finding]:
     """Return what is known to be wrong or missing in a stream, the worst first."""
     found = [
-        *_dropped(stream), *_log(stream), *_losses(stream), *_coverage(stream), *_rules(stream), *_other_rules(stream),
-        *_recordings(stream), *_anomalies(stream),
+        *_damaged(stream), *_dropped(stream), *_log(stream), *_losses(stream), *_coverage(stream), *_rules(stream),
+        *_other_rules(stream), *_recordings(stream), *_anomalies(stream),
     ]  # fmt: skip
     levels = ("loss", "quarantined", "unknown", "inferred", "note")
     return sorted(found, key=lambda finding: levels.index(finding.level))
+
+
+def _damaged(stream: Stream) -> list[Finding]:
+    """Return which files of the store are damaged or missing: instants in them, and before them, are not answered."""
+    stream.check()
+    return [Finding(level="loss", what="store", count=1, detail=str(error)) for error in stream.damage()]
 
 
 def _dropped(stream: Stream) -> list[Finding]:

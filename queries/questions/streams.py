@@ -1,12 +1,14 @@
 """The streams of a trail, and how far each was replayed."""
 
 import json
+from collections.abc import Sequence, Set
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from pagetrail.queries.core.instant import snapshot_end, wall_text
+from pagetrail.queries.core.opening import Damaged
 from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.facts.digest import facts_digest
 from pagetrail.replay.fold.tables import ANOMALY_ROWS
@@ -40,23 +42,26 @@ STREAMS_SCHEMA: Final = pa.schema(
         ("lag", pa.int64()),
         ("rate", pa.float64()),
         ("held", pa.utf8()),
+        ("damaged", pa.list_(pa.utf8())),
     ]
 )
 
 
-def streams(opened: list[Stream], log: LogReader | None = None) -> pa.Table:
+def streams(opened: list[Stream], log: LogReader | None = None, *, damaged: Sequence[Damaged] = ()) -> pa.Table:
     """Return a row a stream: its recordings and those refused, how far it was replayed (ns, trace clock), its digests.
 
-    A stream that was halted before it had a file has a row without times. With the *log* that it is replayed from, also: how many
-    frames of its partition are not replayed yet, and events a second. This does not disturb a replay.
+    A stream that was halted before it had a file has a row without times, and of a *damaged* one, whose files cannot be read, there is
+    only why. With the *log* that it is replayed from, also: how many frames of its partition are not replayed yet, and events a
+    second. This does not disturb a replay.
     """
     lags = None if log is None else _Lags(log)
     rows = [_row(stream) | ({} if lags is None else lags.of(stream)) for stream in opened]
-    rows += _without_files(opened)
+    rows += _without_files(opened, {(one.host, one.boot_id) for one in damaged})
+    rows += [{"host": one.host, "boot_id": one.boot_id, "damaged": [str(one.error)]} for one in damaged]
     return pa.Table.from_pylist(rows, schema=STREAMS_SCHEMA)
 
 
-def _without_files(opened: list[Stream]) -> list[dict[str, object]]:
+def _without_files(opened: list[Stream], damaged: Set[tuple[str, str]]) -> list[dict[str, object]]:
     """Return a row for each stream that replay could not begin: nothing is known of it but why."""
     known = {(stream.fold, stream.host, stream.boot_id) for stream in opened}
     stores = {(stream.place.store.where(), stream.fold): stream.place.store for stream in opened}
@@ -68,7 +73,7 @@ def _without_files(opened: list[Stream]) -> list[dict[str, object]]:
         for (_, fold), store in stores.items()
         for cut in cuts(store, fold)
         for (host, boot_id), (_, why) in cut.held.items()
-        if (fold, host, boot_id) not in known
+        if (fold, host, boot_id) not in known and (host, boot_id) not in damaged
     ]  # fmt: skip
 
 
@@ -103,6 +108,7 @@ def _state_digest(stream: Stream) -> str | None:
 
 
 def _row(stream: Stream) -> dict[str, object]:
+    stream.check()
     facts = stream.facts
     first = [part.first_ts for part in facts.recordings if part.first_ts is not None]
     there = cuts(stream.place.store, stream.fold)
@@ -117,5 +123,6 @@ def _row(stream: Stream) -> dict[str, object]:
         "horizon_wall": wall_text(stream.horizon, facts), "segments": sum(not file.tip for file in stream.files),
         "tip": stream.files[-1].tip, "digest": stream.newest.meta["digest"],
         "state_digest": _state_digest(stream),
+        "damaged": [str(error) for error in stream.damage()],
         "snapshots": [name for _, _, text in stream.history.markers if (name := snapshot_end(text))],
     }  # fmt: skip

@@ -9,12 +9,14 @@ from pagetrail.schemas.errors import (
     MemoryShort,
     PagetrailError,
     SchemaTooNew,
-    SegmentConflict,
+    SegmentDamaged,
+    SegmentMissing,
+    SegmentsDiffer,
     StackConflict,
 )
 from pagetrail.schemas.limits.names import NAME_BYTES
 
-_OF_ONE: Final = (FrameDamaged, SchemaTooNew, MemoryShort, SegmentConflict, StackConflict)
+_OF_ONE: Final = (FrameDamaged, SchemaTooNew, MemoryShort, SegmentDamaged, SegmentMissing, SegmentsDiffer, StackConflict)
 """Of our own errors, those that are about a single stream."""
 
 _MOST_TEXT: Final = 300

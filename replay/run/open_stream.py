@@ -13,6 +13,7 @@ from pagetrail.replay.store import publish
 from pagetrail.replay.store.content import Content, Link
 from pagetrail.replay.store.packed.sums import spans_sums
 from pagetrail.replay.store.place import StreamPlace
+from pagetrail.schemas.errors import SegmentDamaged, SegmentsDiffer
 from pagetrail.schemas.log.contract import LogRecord
 from pagetrail.schemas.store.memory import forget
 
@@ -42,6 +43,10 @@ class OpenStream:
         What went wrong while a segment was written: the stream is halted.
     losses_known
         Number of losses of the log that had been found when it last moved.
+    failed
+        Why nothing more is written of it: what is in the place of a file is in the way.
+    remade
+        Damaged files in whose places others were written.
     written, touched
         Time of the last file written, and of the last frame folded (monotonic clock).
     """
@@ -60,6 +65,8 @@ class OpenStream:
     written: float = field(default_factory=time.monotonic)
     touched: float = field(default_factory=time.monotonic)
     rate: float = 0.0
+    failed: SegmentDamaged | SegmentsDiffer | None = None
+    remade: list[SegmentDamaged] = field(default_factory=list)
     _measured: tuple[float, int] = (0.0, -1)
     _sealed_from: int | None = None
 
@@ -87,6 +94,8 @@ class OpenStream:
         """
         sums = spans_sums(stretch)  # here: writing takes longer than folding
         self.finish()
+        if self.failed is not None:
+            return
         self._sealed_from, self.resume_offset, self.changed = self.resume_offset, resume_offset, False
         if stretch.facts.recordings[-1].complete or not self.memory.has_room(stretch.nbytes):
             self._write(stretch, sums)
@@ -116,10 +125,16 @@ class OpenStream:
             self._write(stretch, sums)
 
     def _write(self, stretch: Stretch, sums: tuple[int, int] | None = None) -> None:
+        if self.failed is not None:
+            return
         content = Content(stretch, self.link, sums)
         if not stretch.origin.tip:
             forget(stretch.runs)  # the file's are sorted; the state has others
-        publish.write(self.place, content)
+        try:
+            publish.write(self.place, content, self.remade.append)
+        except (SegmentDamaged, SegmentsDiffer) as error:
+            self.failed = error
+            return
         self.link = content.link
         self.saved_seq, self.written = stretch.origin.last_seq, time.monotonic()
         self._sealed_from = None

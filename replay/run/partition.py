@@ -21,7 +21,16 @@ from pagetrail.replay.run.superseding import last_successor
 from pagetrail.replay.store import publish, restore
 from pagetrail.replay.store.cut import Cut, Successor, cut_name, partition_name, read_cut, write_cut
 from pagetrail.replay.store.place import StreamPlace
-from pagetrail.schemas.errors import ForeignMessage, FrameDamaged, MemoryShort, OffsetGap, SchemaTooNew
+from pagetrail.replay.store.reading.chain import damaged_files, unbroken
+from pagetrail.schemas.errors import (
+    ForeignMessage,
+    FrameDamaged,
+    MemoryShort,
+    OffsetGap,
+    SchemaTooNew,
+    SegmentDamaged,
+    TrailError,
+)
 from pagetrail.schemas.frames import decode_frame
 from pagetrail.schemas.log.contract import ANY_BOOT, EMBEDDED_LOG, MAX_READ_BYTES, LogReader, LogRecord
 from pagetrail.schemas.store.contract import Store
@@ -196,10 +205,17 @@ class PartitionReplay:
     def _trusted(self, cut: Cut) -> Cut:
         """Return *cut*, or one at the log's beginning if segments that it relies on are gone."""
         for key, seq in cut.streams.items():
-            last = restore.resumable(self._place(key))
-            if seq > (-1 if last is None else last.last_seq):
+            chain = unbroken(self._place(key))
+            if seq <= (-1 if chain.last is None else chain.last.last_seq):
+                continue
+            if not chain.damaged or self._holds_everything():
                 return Cut(losses=cut.losses)
+            self._halt(key, cut.offset, next(iter(chain.damaged.values())))
         return cut
+
+    def _holds_everything(self) -> bool:
+        """Return whether the log still has its first frame: whatever was made of it can be made again."""
+        return self.reader.low_watermark(self.partition) == 0
 
     def _place(self, key: StreamKey) -> StreamPlace:
         return StreamPlace(self.settings.store, stream_name(*key, self.settings.fold))
@@ -214,6 +230,8 @@ class PartitionReplay:
 
     def _take(self, key: StreamKey, record: LogRecord) -> None:
         stream = self._stream(key, record.offset)
+        if stream is None:
+            return
         if self._arrival(key, stream, record) is not Verdict.FOLD or holes.is_waiting(stream.waiting, record.header):
             return
         stream.waiting.append(record)
@@ -285,8 +303,7 @@ class PartitionReplay:
         publish.remove(stream.place)
         self._leave(key)
         self._admission.begin_anew(*key)
-        self._cut = dataclasses.replace(self._cut, streams={k: seq for k, seq in self._cut.streams.items() if k != key})
-        self.offset, self._anew = self.reader.low_watermark(self.partition), True
+        self._reread(key)
         self._remade.add(key)
 
     def _fold_successor(self, key: StreamKey, stream: OpenStream, record: LogRecord) -> None:
@@ -336,21 +353,57 @@ class PartitionReplay:
         if stream is not None:
             self._leave(key)
 
-    def _stream(self, key: StreamKey, offset: int) -> OpenStream:
+    def _stream(self, key: StreamKey, offset: int) -> OpenStream | None:
+        """Return a stream in memory; null: its files are damaged, and it is halted, or read from the log's beginning again."""
         if key not in self.streams:
-            place = self._place(key)
-            publish.sweep(place, alone=self._alone)
-            found = restore.load(place, host=key[0], boot_id=key[1], options=self.settings.options)
-            self.streams[key] = stream = OpenStream(
-                found.engine, found.link, place, offset, self._sealing, self.settings.memory, found.engine.last_seq
-            )
-            stream.engine.state.most_of_sections = self.settings.memory.most_of_sections
-            self.settings.memory.take(key, stream.nbytes)
-            if key in self._remade and stream.engine.last_seq < 0:
-                stream.losses_known = (
-                    -1
-                )  # what the log does not hold of its beginning will not come: it was missing before, too
+            try:
+                if self._mended(key):
+                    return None
+                self._open(key, offset)
+            except SegmentDamaged as error:
+                self._halt(key, offset, error)
+                return None
         return self.streams[key]
+
+    def _open(self, key: StreamKey, offset: int) -> None:
+        place = self._place(key)
+        publish.sweep(place, alone=self._alone)
+        found = restore.load(place, host=key[0], boot_id=key[1], options=self.settings.options)
+        self.streams[key] = stream = OpenStream(
+            found.engine, found.link, place, offset, self._sealing, self.settings.memory, found.engine.last_seq
+        )
+        stream.engine.state.most_of_sections = self.settings.memory.most_of_sections
+        self.settings.memory.take(key, stream.nbytes)
+        if key in self._remade and stream.engine.last_seq < 0:
+            # what the log does not hold of its beginning will not come: it was missing before, too
+            stream.losses_known = -1
+
+    def _mended(self, key: StreamKey) -> bool:
+        """Remove files of a stream that are damaged; return whether there were any, and the log is read from its beginning.
+
+        Raises
+        ------
+        SegmentDamaged
+            The log no longer holds all that they were made of: nothing is removed.
+        """
+        place, found = self._place(key), False
+        while damaged := damaged_files(place):
+            for name, error in damaged.items():
+                if not self._holds_everything():
+                    raise error
+                place.store.remove(name)
+                if place.store.version(name) is not None:
+                    raise error
+                self.report.remade[place.store.where(name)] = error.reason
+            found = True
+        if found:
+            self._reread(key)
+        return found
+
+    def _reread(self, key: StreamKey) -> None:
+        """Read the log from its beginning: files of a stream are gone. What other streams have folded is skipped."""
+        self._cut = dataclasses.replace(self._cut, streams={k: seq for k, seq in self._cut.streams.items() if k != key})
+        self.offset, self._anew = self.reader.low_watermark(self.partition), True
 
     # -- tips and the cut ------------------------------------------------------------------------------------------------
 
@@ -364,10 +417,20 @@ class PartitionReplay:
             if (stream.changed and due) or stream.harm is not None:
                 with self._halting(key):
                     stream.tip()
+            self._note_damage(key, stream)
         reached = {key: stream.saved_seq for key, stream in self.streams.items()}
         rates = {key: stream.measure(now) for key, stream in self.streams.items()}
         self._drop_idle(now)
         self._write_cut(reached, rates)
+
+    def _note_damage(self, key: StreamKey, stream: OpenStream) -> None:
+        """Say which damaged files were replaced, and halt a stream that cannot be written."""
+        self.report.remade |= {error.path: error.reason for error in stream.remade}
+        stream.remade.clear()
+        if stream.failed is not None and key not in self._halted:
+            needed = stream.needs_offset
+            self._halt(key, self.offset if needed is None else needed, stream.failed)
+            stream.waiting.clear()
 
     def _write_cut(self, reached: dict[StreamKey, int], rates: dict[StreamKey, float]) -> None:
         needed = [offset for stream in self.streams.values() if (offset := stream.needs_offset) is not None]
@@ -388,7 +451,10 @@ class PartitionReplay:
             written=time.time(),
         )  # fmt: skip
         if cut != self._cut:
-            write_cut(self.settings.store, self.settings.fold, cut, self._name)
+            try:
+                write_cut(self.settings.store, self.settings.fold, cut, self._name)
+            except SegmentDamaged as error:  # the next replay reads the log from its beginning
+                self.report.unwritten = str(error)
             self._cut = cut
 
     def _drop_idle(self, now: float) -> None:

@@ -19,6 +19,10 @@ class ReplayReport:
     refused: dict[RecordingKey, str] = field(default_factory=dict)
     superseded: dict[RecordingKey, str] = field(default_factory=dict)
     waiting: dict[StreamKey, str] = field(default_factory=dict)
+    remade: dict[str, str] = field(default_factory=dict)
+    """By path, what was wrong with a file that was removed, and is made again from the log."""
+    unwritten: str = ""
+    """Why the cut could not be written: the next replay reads more of the log again."""
     losses: list[str] = field(default_factory=list)
     foreign: int = 0
     """Number of skipped messages that are not frames of pagetrail."""

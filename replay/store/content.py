@@ -10,15 +10,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pagetrail.replay.facts.digest import facts_digest, join_digests
+from pagetrail.replay.facts.digest import facts_digest
 from pagetrail.replay.facts.facts import Facts, plain
 from pagetrail.replay.fold.tables import ANOMALY_ROWS
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said
 from pagetrail.replay.rules.stretch import Stretch
-from pagetrail.replay.store.digest import packed_digest, rows_digest, said_digest, values_digest
+from pagetrail.replay.store.digest import Digested, TablesDigest, chain_digest, packed_digest, rows_digest
 from pagetrail.replay.store.doubts import ROWS_AT_ONCE, Doubts, doubt_batches
 from pagetrail.replay.store.open_records import open_records_rows
-from pagetrail.replay.store.packed.file_rows import FileTexts, packed_batches
+from pagetrail.replay.store.packed.file_rows import FileTexts, digested_parts, packed_batches
 from pagetrail.replay.store.packed.packer import pack
 from pagetrail.replay.store.packed.sums import spans_sums
 from pagetrail.replay.store.state_digest import EndedSums, quarantined_sum, state_digest, values_sum
@@ -35,7 +35,7 @@ from pagetrail.schemas.owner import (
     State,
 )
 from pagetrail.schemas.store.names import segment_stem
-from pagetrail.schemas.store.tables import FOLD_VERSION, STORE_FORMAT, TABLE, arrow_schema
+from pagetrail.schemas.store.tables import FOLD_VERSION, STORE_FORMAT, TABLE, TABLES_DIGEST, arrow_schema
 
 _SMALLEST = {
     np.dtype(np.int64): ABSENT64, np.dtype(np.int32): ABSENT32, np.dtype(np.int16): ABSENT16, np.dtype(np.int8): ABSENT8,
@@ -78,18 +78,13 @@ class Content:
 
     def _digest(self) -> str:
         s, o = self.stretch, self.stretch.origin
-        return join_digests(
-            self.parent.digest.encode(),
-            f"{o.host}\0{o.boot_id}\0{o.digest_name}\0{o.first_seq}\0{o.last_seq}".encode(),
-            packed_digest(self._packed, self._texts),
-            self._doubts.digest(),
-            rows_digest(s.lasting),
-            s.anomalies.tobytes(),
-            facts_digest(s.facts),
-            json.dumps(plain(s.facts.earlier), sort_keys=True).encode(),
-            *values_digest(s.values, s.live_values, s.facts.fields),
-            *said_digest(s.said),
-        )
+        return chain_digest(
+            self.parent.digest, (o.host, o.boot_id, o.digest_name, o.first_seq, o.last_seq), Digested(
+                packed=packed_digest(digested_parts(self._packed, self._texts)),
+                doubts=self._doubts.digest(), lasting=rows_digest(s.lasting), anomalies=s.anomalies,
+                facts=s.facts, values=s.values, live_values=s.live_values, said=s.said,
+            ),
+        )  # fmt: skip
 
     def _next(self) -> Link:
         origin = self.stretch.origin
@@ -120,14 +115,21 @@ class Content:
         return {name: pa.Table.from_batches(batches, arrow_schema(name)) for name, batches in self.batches().items()}
 
     def batches(self) -> dict[str, Iterator[pa.RecordBatch]]:
-        """Return the rows of every table of the file, by name; those of spans and differences are made while they are drawn."""
-        lasting = doubt_batches(self.stretch.lasting)
-        large = {
-            **packed_batches(self._packed, self._texts),
-            "doubts": self._doubts.batches(), "lasting_doubts": lasting,
+        """Return the rows of every table of the file, by name; those of spans and differences are made while they are drawn.
+
+        The last one is ``meta``, which has the digest of all the others but those of ``CHAINED``: it is drawn when these have been.
+        """
+        digest = TablesDigest()
+        others = {
             "audit_differences": self._differences(), "state": self._state_rows(),
+            **{name: iter(table.to_batches(ROWS_AT_ONCE)) for name, table in self._small().items()},
         }  # fmt: skip
-        return large | {name: iter(table.to_batches(ROWS_AT_ONCE)) for name, table in self._small().items()}
+        return {
+            **packed_batches(self._packed, self._texts),
+            "doubts": self._doubts.batches(), "lasting_doubts": doubt_batches(self.stretch.lasting),
+            **{name: digest.watched(name, batches) for name, batches in others.items()},
+            "meta": self._meta_rows(digest),
+        }  # fmt: skip
 
     @property
     def nr_spans(self) -> int:
@@ -137,7 +139,6 @@ class Content:
     def _small(self) -> dict[str, pa.Table]:
         s, facts = self.stretch, self.stretch.facts
         return {
-            "meta": _rows("meta", list(self._meta().items())),
             "words": _words(),
             "sections": _rows("sections", [_fields(e) for e in facts.sections]),
             "page_ext": _values(np.concatenate([s.values, s.live_values]), facts.fields),
@@ -158,6 +159,11 @@ class Content:
         for batch in self.stretch.differences.batches():
             for start in range(0, batch.num_rows, ROWS_AT_ONCE):
                 yield batch.slice(start, ROWS_AT_ONCE)
+
+    def _meta_rows(self, digest: TablesDigest) -> Iterator[pa.RecordBatch]:
+        found = _rows("meta", list(self._meta().items()))
+        digest.add("meta", found.to_batches())
+        yield from pa.concat_tables([found, _rows("meta", [(TABLES_DIGEST, digest.hexdigest())])]).to_batches()
 
     def _meta(self) -> dict[str, str]:
         s, o = self.stretch, self.stretch.origin

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pagetrail.schemas.errors import SegmentDamaged
 from pagetrail.schemas.frames import RecordingKey
 from pagetrail.schemas.log.contract import ANY_BOOT, EMBEDDED_LOG, EMBEDDED_PARTITION
 from pagetrail.schemas.store.contract import Store
@@ -16,6 +17,10 @@ from pagetrail.schemas.store.names import CUTS
 from pagetrail.schemas.store.path_parts import path_part
 
 _SUFFIX: Final = ".cut.json"
+_ODD: Final = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What a file raises that is no cut."""
+
+_MOST: Final = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +105,18 @@ def _read(store: Store, name: str) -> Cut:
     try:
         with store.open(name) as file:
             return _from_json(json.loads(file.path.read_bytes()))
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    except (OSError, SegmentDamaged, *_ODD):
         return Cut()
+
+
+def cut_damage(store: Store, name: str) -> str | None:
+    """Return what is wrong with a cut; null: nothing."""
+    try:
+        with store.open(name) as file:
+            _from_json(json.loads(file.path.read_bytes()))
+    except (OSError, SegmentDamaged, *_ODD) as error:
+        return f"no cut: {str(error)[:200] or type(error).__name__}"
+    return None
 
 
 def cuts(store: Store, fold: str) -> list[Cut]:
@@ -123,20 +138,45 @@ def held_of(found: Iterable[Cut], host: str, boot_id: str) -> tuple[int, str] | 
 def _from_json(saved: dict[str, Any]) -> Cut:
     seen = saved.get("seen")
     return Cut(
-        offset=int(saved["offset"]),
-        streams={(host, boot_id): int(seq) for host, boot_id, seq in saved["streams"]},
-        refused={(host, boot_id, recording): why for host, boot_id, recording, why in saved["refused"]},
+        offset=_number(saved["offset"]),
+        streams={_texts(host, boot_id): _number(seq, -1) for host, boot_id, seq in saved["streams"]},
+        refused={_texts(host, boot_id, recording): _text(why) for host, boot_id, recording, why in saved["refused"]},
         superseded={
-            (host, boot_id, old): Successor(recording=new, first_offset=first, last_offset=last)
+            _texts(host, boot_id, old): Successor(
+                recording=_text(new), first_offset=_number_or_none(first), last_offset=_number_or_none(last)
+            )
             for host, boot_id, old, new, first, last in saved.get("superseded", [])
         },
-        reached=int(saved.get("reached", saved["offset"])),
-        seen=None if seen is None else (int(seen[0]), str(seen[1])),
-        held={(host, boot_id): (int(offset), str(why)) for host, boot_id, offset, why in saved.get("held", [])},
-        losses=tuple(map(str, saved.get("losses", []))),
-        rates={(host, boot_id): float(rate) for host, boot_id, rate in saved.get("rates", [])},
+        reached=_number(saved.get("reached", saved["offset"])),
+        seen=None if seen is None else (_number(seen[0]), bytes.fromhex(_text(seen[1])).hex()),
+        held={
+            _texts(host, boot_id): (_number(offset), _text(why)) for host, boot_id, offset, why in saved.get("held", [])
+        },
+        losses=tuple(map(_text, saved.get("losses", []))),
+        rates={_texts(host, boot_id): float(rate) for host, boot_id, rate in saved.get("rates", [])},
         written=float(saved.get("written", 0.0)),
     )
+
+
+def _number(value: object, least: int = 0) -> int:
+    if type(value) is not int or not least <= value <= _MOST:
+        raise ValueError(f"expected a number from {least} on, found {value!r:.80}")
+    return value
+
+
+def _number_or_none(value: object) -> int | None:
+    return None if value is None else _number(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, found {value!r:.80}")
+    value.encode()  # without half a character
+    return value
+
+
+def _texts(*values: object) -> Any:
+    return tuple(map(_text, values))
 
 
 def _to_json(cut: Cut) -> dict[str, Any]:

@@ -8,16 +8,27 @@ import shutil
 import threading
 import uuid
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 
 from pagetrail.schemas.store.modes import PRIVATE
 
 _Connection = duckdb.DuckDBPyConnection
+
+_NO_EXTENSIONS: Final[dict[str, Any]] = {
+    "autoload_known_extensions": False,
+    "autoinstall_known_extensions": False,
+    "allow_community_extensions": False,
+}
+"""A file that is of another kind than DuckDB's is refused: no extension is looked for, here or elsewhere, to open it."""
+
+_KEPT: Final = 2
+"""Instances that read stores and are kept; of stores that are used in turn."""
 
 
 def _nothing(_: _Connection) -> None:
@@ -32,15 +43,15 @@ class Instance:
     prepare
         Called with the connection of each new instance.
     config
-        DuckDB's settings. Its ``temp_directory`` is made when it is needed, for nobody else to read, and removed at the end.
+        DuckDB's settings. Its ``temp_directory`` is made when it is needed, for nobody else to read, and removed at the end. No extension
+        is ever loaded or installed.
     """
 
     def __init__(self, prepare: Callable[[_Connection], None] = _nothing, **config: Any) -> None:
-        self._prepare, self._config = prepare, config
+        self._prepare, self._config = prepare, _NO_EXTENSIONS | config
         self._lock = threading.Lock()
         self._root: _Connection | None = None
-        self._parents: list[_Connection] = []
-        os.register_at_fork(after_in_child=self._leave_to_parent)
+        _ALL.add(self)
 
     @contextmanager
     def attached(self, path: Path, options: str) -> Iterator[_Connection]:
@@ -86,7 +97,7 @@ class Instance:
         """Keep the instance unused in a forked child: its threads are not there, and closing it would wait for them."""
         self._lock = threading.Lock()
         if self._root is not None:
-            self._parents.append(self._root)
+            _PARENTS.append(self._root)
             self._root = None
 
 
@@ -94,6 +105,58 @@ def _remove_room(room: str, maker: int) -> None:
     """Remove a temporary directory, unless this is a forked child of the process that made it."""
     if os.getpid() == maker:
         shutil.rmtree(room, ignore_errors=True)
+
+
+_ALL: Final[weakref.WeakSet[Instance]] = weakref.WeakSet()
+_PARENTS: Final[list[_Connection]] = []
+"""Of a process that forked: what its parent had open."""
+
+
+def _leave_all_to_parent() -> None:
+    for instance in list(_ALL):
+        instance._leave_to_parent()  # of this file
+
+
+os.register_at_fork(after_in_child=_leave_all_to_parent)
+
+
+class Reading:
+    """Instances that read files, each only those below one folder: a query that reaches for any other file fails."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Path, Instance] = OrderedDict()
+
+    def within(self, folder: Path) -> Instance:
+        """Return the instance for the files below a folder, whose path is absolute."""
+        with self._lock:
+            found = self._kept.pop(folder, None)
+            if found is None:
+                found = Instance(lambda db: _confine(db, folder))
+            self._kept[folder] = found
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+            return found
+
+    def any(self) -> Instance:
+        """Return an instance for queries of what is in memory."""
+        with self._lock:
+            found = next(reversed(self._kept.values()), None)
+        return found or self.within(Path("/nonexistent"))
+
+    def give_back(self) -> None:
+        """Let the instances end: see ``Instance.give_back``."""
+        with self._lock:
+            kept = [*self._kept.values()]
+        for instance in kept:
+            instance.give_back()
+
+
+def _confine(db: _Connection, folder: Path) -> None:
+    """Let the instance of a connection read below *folder*, and nothing else, for as long as it lives."""
+    db.execute("SET allowed_directories = [$folder]", {"folder": str(folder)})
+    db.execute("SET enable_external_access = false")
+    db.execute("SET lock_configuration = true")
 
 
 class Attachment:
@@ -109,12 +172,13 @@ class Attachment:
     """
 
     def __init__(self, instance: Instance, path: Path, options: str, *, ours: bool = False) -> None:
+        path = Path(os.path.abspath(path))  # noqa: PTH100  # otherwise md:x, s3://x would be more than a name
         self._instance, self._root, self._ours = instance, instance.root(), ours
         self._idle: list[_Connection] = []
         self.name = f"file_{uuid.uuid4().hex}"
         quoted = str(path).replace("'", "''")
         try:
-            self._root.cursor().execute(f"ATTACH '{quoted}' AS {self.name} ({options})")
+            self._root.cursor().execute(f"ATTACH '{quoted}' AS {self.name} (TYPE duckdb, {options})")
         except duckdb.Error:
             instance.retire(self._root)
             raise

@@ -1,8 +1,10 @@
 """The place of a stream's files: a store, and the folder of the stream in it."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 
+from pagetrail.schemas.errors import SegmentDamaged
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.names import StoreFile, beginning_name, chain, fold_of, streams_among
 
@@ -15,8 +17,9 @@ class StreamPlace:
     name: str
 
     def names(self) -> list[str]:
-        """Return the names of all its files, in order."""
-        return list(self.store.list(f"{self.name}/"))
+        """Return the names of all its files, in order; what is in folders beside them is not its own."""
+        prefix = f"{self.name}/"
+        return [name for name in self.store.list(prefix) if "/" not in name[len(prefix) :]]
 
     def folds(self) -> list[str]:
         """Return the folds in which the stream is there, by name."""
@@ -27,9 +30,12 @@ class StreamPlace:
         """Return the place of the same stream in another fold."""
         return StreamPlace(self.store, f"{self.name.rpartition('/')[0]}/{fold}")
 
-    def chain(self) -> list[StoreFile]:
-        """Return its segments in order, and after them its tip, if one reaches beyond them; without those that were given up."""
-        files = chain(self.names())
+    def chain(self, without: Collection[str] = ()) -> list[StoreFile]:
+        """Return its segments in order, and after them its tip, if one reaches beyond them; without those that were given up.
+
+        Those whose names are in *without* count as not being there.
+        """
+        files = chain(name for name in self.names() if name not in without)
         begin = self._beginning(files)
         return [file for file in files if file.first_seq >= begin]
 
@@ -53,6 +59,6 @@ class StreamPlace:
         try:
             with self.store.open(beginning_name(self.name)) as file:
                 first_seq = int(json.loads(file.path.read_bytes())["first_seq"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        except (OSError, SegmentDamaged, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return 0
         return first_seq if any(file.first_seq == first_seq and not file.tip for file in files) else 0

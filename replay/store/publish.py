@@ -1,7 +1,7 @@
 """Segments and tips: made in DuckDB and published in the store; replaced tips are removed."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from tempfile import gettempdir
@@ -15,7 +15,8 @@ from pagetrail.replay.store.content import Content
 from pagetrail.replay.store.databases import Instance
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import meta, opened
-from pagetrail.schemas.errors import SegmentConflict, SegmentGone, StorageFailed, StorageFull
+from pagetrail.replay.store.reading.whole import check_whole
+from pagetrail.schemas.errors import SegmentDamaged, SegmentGone, SegmentsDiffer, StorageFailed, StorageFull
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.memory import give_back
 from pagetrail.schemas.store.names import overtaken, segment_name, tip_name
@@ -29,8 +30,10 @@ from pagetrail.schemas.store.tables import (
 )
 
 
-def write(place: StreamPlace, content: Content) -> str:
-    """Publish a stretch as a segment, or as a tip; return its name.
+def write(
+    place: StreamPlace, content: Content, on_damaged: Callable[[SegmentDamaged], object] = lambda error: None
+) -> str:
+    """Publish a stretch as a segment, or as a tip; return its name. A damaged file in its place is removed, after *on_damaged*.
 
     Raises
     ------
@@ -38,8 +41,10 @@ def write(place: StreamPlace, content: Content) -> str:
         No space left; the store is unchanged.
     StorageFailed
         The system refused to write, or failed to; the store is unchanged.
-    SegmentConflict
+    SegmentsDiffer
         The segment already exists with other facts: a fork.
+    SegmentDamaged
+        What is in its place cannot be removed.
     """
     stretch = content.stretch.origin
     name = (
@@ -48,10 +53,8 @@ def write(place: StreamPlace, content: Content) -> str:
         else segment_name(place.name, stretch.first_seq, stretch.last_seq)
     )
     try:
-        if not place.store.publish_if_absent(
-            name, lambda draft: _write_tables(draft, content.batches(), spans=content.nr_spans)
-        ):
-            _check_same(place.store, name, content.digest)
+        if not _publish(place.store, name, content):
+            _take_the_place(place.store, name, content, on_damaged)
     except duckdb.Error as error:
         if _is_full(error):
             raise StorageFull(path=place.store.where(place.name), reason=_line(error)) from error
@@ -60,6 +63,28 @@ def write(place: StreamPlace, content: Content) -> str:
         raise
     _remove_overtaken(place)
     return name
+
+
+def _publish(store: Store, name: str, content: Content) -> bool:
+    return store.publish_if_absent(name, lambda draft: _write_tables(draft, content.batches(), spans=content.nr_spans))
+
+
+def _take_the_place(store: Store, name: str, content: Content, on_damaged: Callable[[SegmentDamaged], object]) -> None:
+    """Leave what is under a name if it has the same facts; publish again if it is damaged, or gone: a newer tip replaced it."""
+    try:
+        _check_same(store, name, content.digest)
+    except SegmentGone:
+        pass
+    except SegmentDamaged as error:
+        on_damaged(error)
+        store.remove(name)
+    else:
+        return
+    if not _publish(store, name, content):
+        try:
+            _check_same(store, name, content.digest)
+        except SegmentGone as error:
+            raise SegmentDamaged(path=store.where(name), reason="a directory in the place of a file") from error
 
 
 def sweep(place: StreamPlace, *, alone: bool = True) -> None:
@@ -165,14 +190,12 @@ def _allow(db: duckdb.DuckDBPyConnection, rows: pa.RecordBatch, limit: int) -> i
 
 
 def _check_same(store: Store, name: str, digest: str) -> None:
-    """Raise, unless the file that another process published has the same facts, or a newer tip has replaced it meanwhile."""
-    try:
-        with opened(store, name) as db:
-            there = meta(db, store.where(name))["digest"]
-    except SegmentGone:
-        return
+    """Raise, unless the file that another process published has the same facts; SegmentGone: a newer tip has replaced it."""
+    with opened(store, name) as db:
+        there = meta(db, store.where(name)).get("digest", "")
     if there != digest:
-        raise SegmentConflict(path=store.where(name), expected=digest, found=there)
+        check_whole(store, name)
+        raise SegmentsDiffer(path=store.where(name), expected=digest, found=there)
 
 
 def _line(error: duckdb.Error) -> str:

@@ -1,5 +1,6 @@
 """Reading a file of the store: a segment or a tip, which is complete or refused."""
 
+import os
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS
-from pagetrail.replay.store.databases import Attachment, Instance
+from pagetrail.replay.store.databases import Attachment, Reading
 from pagetrail.replay.store.packed.unpack import FileRows
 from pagetrail.replay.store.reading.catalog import check_catalog
 from pagetrail.schemas.errors import SegmentDamaged, SegmentGone, TrailTooNew
@@ -33,7 +34,7 @@ _DAMAGE: Final = (
 _IDS: Final = ("comm", "stack", *SAID_TEXTS)
 """What the names of columns that hold ids of texts end with."""
 
-_DATABASES: Final = Instance()
+_DATABASES: Final = Reading()
 
 
 class Held:
@@ -43,6 +44,8 @@ class Held:
     ----------
     version
         The version of the file: see ``Store.version``.
+    size
+        Its bytes.
     known
         What was read of its rows; null: nothing yet.
     few
@@ -58,8 +61,8 @@ class Held:
 
     def __init__(self, store: Store, name: str) -> None:
         with store.open(name) as file:
-            self.version = file.version
-            self._attachment = Attachment(_DATABASES, file.path, "READ_ONLY")
+            self.version, self.size = file.version, file.size
+            self._attachment = Attachment(_DATABASES.within(file.within), file.path, "READ_ONLY")
         with self.connection() as db:
             _check_size(db, self._attachment.name, file, store.where(name))
             check_catalog(db, self._attachment.name, store.where(name))
@@ -83,7 +86,7 @@ class Held:
     def rows(self, db: duckdb.DuckDBPyConnection) -> FileRows:
         """Return what is read once of the rows of the file."""
         if self.known is None:
-            self.known = FileRows(db)
+            self.known = FileRows(db, self.size)
         return self.known
 
 
@@ -149,7 +152,8 @@ def whose(path: Path) -> tuple[str, str]:
         It does not say.
     """
     try:
-        attached = Attachment(_DATABASES, path, "READ_ONLY")
+        folder = Path(os.path.abspath(path)).parent  # noqa: PTH100
+        attached = Attachment(_DATABASES.within(folder), path, "READ_ONLY")
         with attached.connection() as db:
             is_table = "SELECT count(*) FROM duckdb_tables() WHERE database_name = $attached AND table_name = 'meta'"
             if not db.execute(is_table, {"attached": attached.name}).fetchall()[0][0]:
@@ -163,12 +167,13 @@ def whose(path: Path) -> tuple[str, str]:
 @contextmanager
 def in_memory() -> Iterator[duckdb.DuckDBPyConnection]:
     """Give a connection for queries of tables in memory: another instance takes longer to begin than most of them."""
-    root = _DATABASES.root()
+    instance = _DATABASES.any()
+    root = instance.root()
     try:
         with root.cursor() as db:
             yield db
     except duckdb.Error:
-        _DATABASES.retire(root)
+        instance.retire(root)
         raise
 
 

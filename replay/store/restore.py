@@ -47,6 +47,8 @@ from pagetrail.replay.store.packed.run_tables import runs_between
 from pagetrail.replay.store.packed.unpack import FileRows
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import columns, give_back, meta, opened
+from pagetrail.replay.store.reading.chain import unbroken
+from pagetrail.replay.store.reading.whole import check_whole
 from pagetrail.replay.store.state_digest import EndedSums
 from pagetrail.schemas.errors import SegmentGone
 from pagetrail.schemas.owner import (
@@ -87,53 +89,25 @@ _OPEN_SINCE: Final = f"""SELECT DISTINCT begin_event FROM ({" UNION ALL ".join(m
 
 
 def load(place: StreamPlace, *, host: str, boot_id: str, options: FoldOptions) -> Resumed:
-    """Return a stream as of its last segment or tip; a new one if there is none."""
+    """Return a stream as of the last file that an unbroken chain reaches; a new one if there is none. Later files are rebuilt.
+
+    Raises
+    ------
+    SegmentDamaged
+        That file has other rows than its digest says, or cannot be read.
+    """
     for attempt in range(_LOOKS):
         engine, link = StreamEngine(host=host, boot_id=boot_id, options=options), Link()
-        last = resumable(place)
+        last = unbroken(place).last
         try:
             if last is not None:
+                check_whole(place.store, last.name)
                 link = _restore(engine, place.store, last)
             break
         except SegmentGone:
             if attempt == _LOOKS - 1:
                 raise
     return Resumed(engine=engine, link=link)
-
-
-def resumable(place: StreamPlace) -> StoreFile | None:
-    """Return the last file that an unbroken chain of a stream reaches: later files are rebuilt."""
-    for attempt in range(_LOOKS):
-        try:
-            return _end_of_chain(place)
-        except SegmentGone:
-            if attempt == _LOOKS - 1:
-                raise
-    return None
-
-
-def _end_of_chain(place: StreamPlace) -> StoreFile | None:
-    last, expected = None, place.begins_at()
-    for file in place.chain():
-        if file.tip and not _follows(place, file, last):
-            break
-        if not file.tip and file.first_seq != expected:
-            break
-        last, expected = file, file.last_seq + 1
-    return last
-
-
-def _follows(place: StreamPlace, tip: StoreFile, last: StoreFile | None) -> bool:
-    """Return whether a tip goes on from the *last* segment: it names it, and its digest."""
-    header = _header(place, tip)
-    if last is None:
-        return header["parent"] == ""
-    return header["parent"] == last.stem and header["parent_digest"] == _header(place, last)["digest"]
-
-
-def _header(place: StreamPlace, file: StoreFile) -> dict[str, str]:
-    with opened(place.store, file.name) as db:
-        return meta(db, place.store.where(file.name))
 
 
 def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:

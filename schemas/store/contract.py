@@ -38,11 +38,14 @@ class LocalFile:
         Its size, bytes.
     version
         Its version: see ``Store.version``.
+    within
+        The folder that has all local files of its store; absolute.
     """
 
     path: Path
     size: int
     version: str
+    within: Path
 
 
 class Store(Protocol):
@@ -67,6 +70,8 @@ class Store(Protocol):
         ------
         FileNotFoundError
             There is no file under *name*.
+        SegmentDamaged
+            What is there is no file of the store: a link that leads out of it, a FIFO.
         """
 
     def publish_if_absent(self, name: str, write: Callable[[Path], object]) -> bool:

@@ -52,6 +52,9 @@ FOLD_CLIENTS: Final = (OWNER, PAGE_TABLE_CHECK, DEBUG)
 """The clients of page_ext that belong to the folds of this version: see replay/rules/clients."""
 
 
+FOLD_PREFIX: Final = "fold"
+"""What a fold's name begins with; its version follows."""
+
 RULES: Final = "-rules-"
 """In a fold's name: before the name of the rules that an option chose."""
 
@@ -67,12 +70,12 @@ def fold_name(
     more = [f"+{name}" for name in clients if name not in FOLD_CLIENTS]
     less = [f"-without-{name}" for name in FOLD_CLIENTS if name not in clients]
     chosen = "" if rules is None else f"{RULES}{rules}"
-    return f"fold{version}" + "".join([*more, *less]) + ("" if correct else "-no-correct") + chosen
+    return f"{FOLD_PREFIX}{version}" + "".join([*more, *less]) + ("" if correct else "-no-correct") + chosen
 
 
 def is_of_version(fold: str, version: int = FOLD_VERSION) -> bool:
     """Return whether a *fold* has a version's rules, by its name."""
-    return re.fullmatch(rf"fold{version}([-+].*)?", fold) is not None
+    return re.fullmatch(rf"{FOLD_PREFIX}{version}([-+].*)?", fold) is not None
 
 
 def stream_name(host: str, boot_id: str, fold: str) -> str:
@@ -134,10 +137,10 @@ def beginning_name(stream: str) -> str:
     return f"{stream}/begins.json"
 
 
-def _parsed(name: str) -> StoreFile | None:
-    """Return the segment or tip of a name; a tip's name has no first_seq, because it begins after the last segment."""
+def parsed(name: str) -> StoreFile | None:
+    """Return the segment or tip of a name; null: it is neither. A tip's has no first_seq: it begins after the last segment."""
     last = name.rpartition("/")[2]
-    if match := _SEGMENT.fullmatch(last):
+    if (match := _SEGMENT.fullmatch(last)) and match[1] <= match[2]:
         return StoreFile(int(match[1]), int(match[2]), False, name)
     if match := _TIP.fullmatch(last):
         return StoreFile(0, int(match[1]), True, name)
@@ -146,14 +149,14 @@ def _parsed(name: str) -> StoreFile | None:
 
 def streams_among(names: Iterable[str]) -> list[str]:
     """Return the folders of the streams that have files among *names*, by host, boot and fold."""
-    found = {name.rpartition("/")[0] for name in names if _parsed(name) is not None}
+    found = {name.rpartition("/")[0] for name in names if parsed(name) is not None}
     split = (stream.split("/") for stream in found)
     return ["/".join(parts) for parts in sorted(split) if len(parts) == _STREAM_PARTS and parts[0] == HOSTS]
 
 
 def chain(names: Iterable[str]) -> list[StoreFile]:
     """Return the segments among a stream's files, in order, and after them its tip, if one reaches beyond them."""
-    files = [file for name in names if (file := _parsed(name)) is not None]
+    files = [file for name in names if (file := parsed(name)) is not None]
     segments = sorted(file for file in files if not file.tip)
     sealed = segments[-1].last_seq if segments else -1
     newest = max((file for file in files if file.tip), key=lambda tip: tip.last_seq, default=None)
@@ -169,4 +172,4 @@ def overtaken(names: Iterable[str]) -> list[str]:
     if not files:
         return []
     kept = files[-1].last_seq + (0 if files[-1].tip else 1)
-    return [file.name for name in names if (file := _parsed(name)) and file.tip and file.last_seq < kept]
+    return [file.name for name in names if (file := parsed(name)) and file.tip and file.last_seq < kept]

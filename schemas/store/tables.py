@@ -12,7 +12,7 @@ from typing import Final
 
 import pyarrow as pa
 
-STORE_FORMAT: Final = 8
+STORE_FORMAT: Final = 9
 """The version of these tables, which is also in the names of the store: a pagetrail reads no other.
 
 3: what dumps said of pages beside their owners.
@@ -21,6 +21,7 @@ STORE_FORMAT: Final = 8
 6: a file has the facts that were new in it, and of earlier ones those that it may still need; it names its parent.
 7: streams, cuts and locks have folders of their own; two hosts, or boots, never share one.
 8: runs of a single page have tables of their own, without the columns that are the same in nearly all; details name their events.
+9: ``meta`` has a digest of the rows that the chain digest does not cover.
 """
 
 FOLD_VERSION: Final = 9
@@ -329,6 +330,14 @@ TABLES: Final = (
 )  # fmt: skip
 
 TABLE: Final = {table.name: table for table in TABLES}
+
+CHAINED: Final = (
+    "ended_pages", "open_pages", "ended_runs", "open_runs", "events", "acts", "owners", "details", "doubts", "lasting_doubts",
+)  # fmt: skip
+"""The tables of which the chain digest covers every row."""
+
+TABLES_DIGEST: Final = "tables_digest"
+"""The key in ``meta`` of the digest of all other tables, and of the rest of ``meta``."""
 
 
 _ARROW: Final = {

@@ -45,10 +45,12 @@ class TableStore:
         content = self._content(name)
         if content is None:
             raise FileNotFoundError(name)
-        with tempfile.TemporaryDirectory() as folder:
+        copies = self._folder / "copies"
+        copies.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=copies) as folder:
             path = Path(folder) / "copy"
             path.write_bytes(content)
-            yield LocalFile(path=path, size=len(content), version=_digest(content))
+            yield LocalFile(path=path, size=len(content), version=_digest(content), within=copies.absolute())
 
     def publish_if_absent(self, name: str, write: Callable[[Path], object]) -> bool:
         """Put what *write* makes, if the name is free."""

@@ -17,7 +17,7 @@ from pagetrail.queries.core.stream import Stream
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Clock, Coverage, Gap, Marker
-from pagetrail.schemas.errors import NotFound
+from pagetrail.schemas.errors import SegmentMissing
 from tests.model.config import EVERYTHING, ModelConfig
 from tests.model.kernel import ModelKernel
 from tests.oracles.answers import numbered
@@ -189,7 +189,9 @@ def test_a_segment_that_is_missing_between_others_is_named(tmp_path: Path) -> No
     stream.place.store.remove(gone.name)
     left = api.open(trail.path)
     assert left.owner([8], times[1]).to_pylist() == expected
-    with pytest.raises(NotFound, match=rf"events {gone.first_seq} to {gone.last_seq}, is missing.*pagetrail replay"):
+    with pytest.raises(
+        SegmentMissing, match=rf"events {gone.first_seq} to {gone.last_seq}, is missing.*pagetrail replay"
+    ):
         left.owner([8], times[0])
 
 

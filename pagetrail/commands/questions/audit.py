@@ -1,5 +1,6 @@
 """pagetrail audit: replay against the kernel's own dumps."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from pagetrail.commands.options import (
     TrailOption,
     out,
     say,
+    say_damage,
 )
 from pagetrail.commands.questions.audit_sums import Sums, audit_sums
 from pagetrail.schemas.errors import BadArgument, NotFound
@@ -79,16 +81,20 @@ def audit(
         differing = opened.differences(name, stream=stream).to_pylist() if records or as_json else []
     if as_json:
         out(json_text({"dumps": rows, "free_pages": free, "differences": differing}))
-        return
-    time = opened.time_text(stream)
+    else:
+        _show(rows, free, opened.time_text(stream))
+        if records:
+            out(differences_text(differing))
+        elif dump is None and any(row["agree"] < row["records"] for row in rows):
+            say("'pagetrail audit --records' shows each record that differs, with both sides")
+    say_damage(opened, stream)
+
+
+def _show(rows: Rows, free: Rows, time: Callable[[int], str]) -> None:
     if rows:
         out(audits_text(rows, time=time))
     if free:
         out("\n" * bool(rows) + "pages that the kernel's kpageflags proves free:\n" + audits_text(free, "pages", time))
-    if records:
-        out(differences_text(differing))
-    elif dump is None and any(row["agree"] < row["records"] for row in rows):
-        say("'pagetrail audit --records' shows each record that differs, with both sides")
 
 
 def _own(opened: "api.Trail", view: str, name: str | None, stream: str | None) -> Rows:

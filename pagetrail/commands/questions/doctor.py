@@ -9,6 +9,7 @@ from pagetrail.commands.options import (
     StreamOption,
     TrailOption,
     out,
+    say_damage,
 )
 from pagetrail.text.json_text import json_text
 from pagetrail.text.streams import findings_text
@@ -26,13 +27,14 @@ def doctor(
     rows = [] if stream else opened.streams().to_pylist()
     names = [stream] if stream else [f"{r['host']}/{r['boot_id']}" for r in rows if r["events"]]
     found = {name: opened.doctor(name).to_pylist() for name in names}
-    unbegun = {f"{r['host']}/{r['boot_id']}": _held(r["held"]) for r in rows if not r["events"]}
+    unbegun = {f"{r['host']}/{r['boot_id']}": _held(r["held"]) for r in rows if not r["events"] and r["held"]}
     if as_json:
         out(json_text({
             name: {"findings": told, "quarantined": opened.quarantined(name).to_pylist()} for name, told in found.items()
         } | {name: {"findings": told, "quarantined": []} for name, told in unbegun.items()}))  # fmt: skip
     else:
         out("".join(findings_text(name, told) for name, told in (found | unbegun).items()))
+    say_damage(opened, stream, everywhere=stream is None)
 
 
 def _held(why: str) -> list[dict[str, object]]:

@@ -17,6 +17,7 @@ from pagetrail.commands.options import (
     WaitOption,
     out,
     parse_pfn,
+    say_damage,
 )
 from pagetrail.schemas.errors import BadArgument
 from pagetrail.text.history import history_text, lineage_text
@@ -56,7 +57,7 @@ def history(
         found = opened.history(page, since=since, until=until, stream=stream, as_of=as_of)
     if as_json:
         out(json_text(found))
-        return
-    rows = found.to_pylist()
-    time = opened.time_text(stream)
-    out(lineage_text(rows, time) if follow else history_text(rows, time))
+    else:
+        rows, time = found.to_pylist(), opened.time_text(stream)
+        out(lineage_text(rows, time) if follow else history_text(rows, time))
+    say_damage(opened, stream)

@@ -15,6 +15,7 @@ from pagetrail.commands.options import (
     TrailOption,
     WaitOption,
     out,
+    say_damage,
 )
 from pagetrail.commands.questions.filtering import filtered, warn_of_pages_left_out
 from pagetrail.commands.questions.grouping import (
@@ -60,6 +61,7 @@ def leaks(
     note_page_size(opened, streams)
     if as_json:
         out(json_text(rows))
-        return
-    counts = len(streams) == 1 and opened.counting_clock(streams[0]) is not None
-    out(leaks_text(rows.to_pylist(), by.value, gfp_texts(opened, streams), counts=counts))
+    else:
+        counts = len(streams) == 1 and opened.counting_clock(streams[0]) is not None
+        out(leaks_text(rows.to_pylist(), by.value, gfp_texts(opened, streams), counts=counts))
+    say_damage(opened, stream, everywhere=streams != [stream])

@@ -18,6 +18,7 @@ from pagetrail.commands.options import (
     WaitOption,
     out,
     parse_pfn,
+    say_damage,
 )
 from pagetrail.text.json_text import json_text
 from pagetrail.text.owner import owner_text
@@ -46,3 +47,4 @@ def owner(
         wall_time = opened.wall_time(at, stream=stream, as_of=as_of)
         time = opened.time_text(stream)
         out("\n".join(owner_text(row, wall_time, time) for row in answers.to_pylist()))
+    say_damage(opened, stream)

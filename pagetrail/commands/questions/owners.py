@@ -16,6 +16,7 @@ from pagetrail.commands.options import (
     StreamOption,
     TrailOption,
     say,
+    say_damage,
 )
 from pagetrail.commands.writing import SUFFIXES, Form, write_tables
 from pagetrail.schemas.errors import BadArgument
@@ -58,6 +59,8 @@ def owners(
     if answers.wrong:
         say(f"{answers.wrong:,} of {answers.rows:,} pairs are not answered; the column error says why")
         raise typer.Exit(BadArgument.exit_code)
+    if stream is not None:
+        say_damage(opened, stream)
 
 
 def _form_of(output: Path | None) -> Form:

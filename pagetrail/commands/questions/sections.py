@@ -15,6 +15,7 @@ from pagetrail.commands.options import (
     TrailOption,
     WaitOption,
     out,
+    say_damage,
 )
 from pagetrail.text.json_text import json_text
 from pagetrail.text.sections import sections_text
@@ -39,3 +40,4 @@ def sections(
         out(json_text(found))
     else:
         out(sections_text(found.to_pylist(), then=at is not None, time=opened.time_text(stream)))
+    say_damage(opened, stream)

@@ -19,6 +19,7 @@ from pagetrail.commands.options import (
     TrailOption,
     WaitOption,
     data,
+    say_damage,
 )
 from pagetrail.commands.questions.filtering import filtered, warn_of_pages_left_out
 from pagetrail.commands.writing import Form, write_tables
@@ -71,6 +72,7 @@ def snapshot(
             _text(output, json_rows(parts))
         else:
             write_tables(output, first.schema, parts, Form(form))
+    say_damage(opened, stream)
 
 
 def _text(output: Path | None, parts: Iterable[str]) -> None:

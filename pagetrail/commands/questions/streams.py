@@ -16,6 +16,7 @@ from pagetrail.commands.options import (
     TrailOption,
     out,
     parse_log,
+    say_damage,
 )
 from pagetrail.text.json_text import json_text
 from pagetrail.text.streams import markers_text, streams_text
@@ -43,3 +44,4 @@ def streams(
         rows = found.to_pylist()
         times = [opened.time_text(f"{r['host']}/{r['boot_id']}") if r["events"] else str for r in rows]
         out(streams_text(rows, times, lag=address is not None))
+    say_damage(opened, stream, everywhere=not markers)

@@ -14,6 +14,7 @@ from pagetrail.commands.options import (
     TrailOption,
     WaitOption,
     out,
+    say_damage,
 )
 from pagetrail.commands.questions.filtering import filtered, warn_of_pages_left_out
 from pagetrail.commands.questions.grouping import (
@@ -57,3 +58,4 @@ def top(
     rows = rows.slice(0, limit or None)
     note_page_size(opened, streams)
     out(json_text(rows) if as_json else top_text(rows.to_pylist(), by.value, gfp_texts(opened, streams)))
+    say_damage(opened, stream, everywhere=streams != [stream])

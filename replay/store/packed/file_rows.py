@@ -59,6 +59,16 @@ class FileTexts:
             yield some
 
 
+def digested_parts(packed: Packed, texts: FileTexts) -> Iterator[NDArray[Any]]:
+    """Yield what a digest covers of packed spans: their columns, with the ids of the file, and the texts behind those."""
+    for part in (packed.ended, packed.open, packed.events):
+        yield from part
+    for rows, fields in ((packed.acts, ACT_FIELDS), (packed.owners, OWNER_FIELDS)):
+        yield from texts.of_file(rows, fields)
+    yield packed.details
+    yield np.array(texts.identities, np.int64)
+
+
 def _numbers(ids: Sequence[int]) -> NDArray[np.int64]:
     """Return the number in the file of each id; that of -1, which is the last one, is -1."""
     number = np.full(max(ids, default=-1) + 2, -1, np.int64)

@@ -6,6 +6,7 @@ from typing import Final
 import duckdb
 import numpy as np
 
+from pagetrail.replay.store.packed.about import About
 from pagetrail.replay.store.packed.columns import Columns, arrays_of
 from pagetrail.schemas.store.tables import RUN_TABLES, SINGLE_PAGE, run_rows
 
@@ -18,15 +19,6 @@ _TYPES: Final[dict[str, type[np.signedinteger]]] = {
     "kernel_view": np.int8,
 }
 _SINGLE: Final[dict[str, np.generic]] = {name: _TYPES[name](value) for name, value in SINGLE_PAGE.items()}
-
-_ABOUT: Final = " UNION ALL ".join(
-    f"SELECT '{table}', count(*), min(pfn), max(pfn)"
-    + "".join(f", min({name}), max({name})" if table.endswith("_runs") else ", NULL, NULL" for name in SINGLE_PAGE)
-    + f" FROM {table}"
-    for tables in RUN_TABLES.values()
-    for table in tables
-)
-"""DuckDB has these numbers: it reads no rows for them."""
 
 
 class RunTables:
@@ -42,16 +34,19 @@ class RunTables:
         Whether a run is one of the kernel's own view.
     """
 
-    def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
-        rows = db.execute(_ABOUT).fetchall()
-        self.sizes: dict[str, int] = {table: size for table, size, *_ in rows}
-        there = [row for row in rows if row[1]]
-        self.low, self.high = min((row[2] for row in there), default=0), max((row[3] for row in there), default=0)
-        extremes = [row[4:] for row in there if row[0].endswith("_runs")]
+    def __init__(self, found: About) -> None:
+        self.sizes = {table: found.sizes[table] for tables in RUN_TABLES.values() for table in tables}
+        there = [table for table, size in self.sizes.items() if size]
+        pfns = [found.ranges[table, "pfn"] for table in there]
+        self.low, self.high = min((low for low, _ in pfns), default=0), max((high for _, high in pfns), default=0)
+        of_runs = [table for table in there if table.endswith("_runs")]
         ranges = {
-            name: (min(row[2 * i] for row in extremes), max(row[2 * i + 1] for row in extremes))
-            for i, name in enumerate(SINGLE_PAGE)
-            if extremes
+            name: (
+                min(found.ranges[table, name][0] for table in of_runs),
+                max(found.ranges[table, name][1] for table in of_runs),
+            )
+            for name in SINGLE_PAGE
+            if of_runs
         }
         self.has_views = bool(ranges) and ranges["kernel_view"][1] == 1
         self._of_runs = {name: _TYPES[name](least) for name, (least, most) in ranges.items() if least == most}

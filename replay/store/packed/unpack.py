@@ -8,21 +8,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pagetrail.replay.store.packed.about import about
 from pagetrail.replay.store.packed.by_page import RunsByPage
 from pagetrail.replay.store.packed.columns import Columns, absent_of, arrays_of
 from pagetrail.replay.store.packed.details import FileDetails
 from pagetrail.replay.store.packed.events import At, FileEvents
 from pagetrail.replay.store.packed.run_tables import RUN_COLUMNS, RunTables, read_runs, runs_between
 from pagetrail.replay.store.packed.texts import TextsById
+from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 from pagetrail.schemas.owner import ABSENT64, OPEN_END, RECORD_DTYPE, RUN_DTYPE, State
 from pagetrail.schemas.store.tables import arrow_schema
 from pagetrail.schemas.structs import whole
 
 _OF_RUNS: Final = frozenset(RUN_DTYPE.names or ())
-
-_ABOUT: Final = """SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM details), (SELECT count(*) > 0 FROM said),
-    (SELECT count(*) > 0 FROM lasting_doubts)"""
-"""DuckDB has these numbers: it reads no rows for them."""
 
 
 class FileRows:
@@ -46,11 +44,12 @@ class FileRows:
         RECORD_DTYPE: a record with what all records of the file have in common; and the fields of acts and owners that differ.
     """
 
-    def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, db: duckdb.DuckDBPyConnection, file_size: int = PFN_LIMIT) -> None:
+        found = about(db, file_size)
         self.acts, self.owners = _by_id(db, "acts"), _by_id(db, "owners")
-        size, details, says, doubts = db.execute(_ABOUT).fetchall()[0]
-        self.says, self.has_lasting_doubts = bool(says), bool(doubts)
-        self.runs = RunTables(db)
+        size, details = found.sizes["events"], found.sizes["details"]
+        self.says, self.has_lasting_doubts = found.sizes["said"] > 0, found.sizes["lasting_doubts"] > 0
+        self.runs = RunTables(found)
         self.by_page = RunsByPage(self.runs)
         self.events, self.details, self.texts = FileEvents(size), FileDetails(size, details), TextsById()
         self.alike = np.zeros(1, RECORD_DTYPE)

@@ -63,6 +63,10 @@ def run_tables(kind: str, runs: list[tuple[int, ...]]) -> dict[str, pa.Table]:
     return {f"{kind}_pages": typed(pages), f"{kind}_runs": typed(others)}
 
 
+REST = ("said", "said_values", "said_texts", "doubts", "lasting_doubts", "comms", "stacks")
+NO_TEXTS = "NULL::INTEGER AS free_comm, NULL::INTEGER AS free_stack"
+
+
 def typed(columns: dict[str, np.ndarray]) -> pa.Table:
     kinds = {"pfn": pa.int64(), "kernel_view": pa.int8()}
     return pa.table({name: pa.array(column, kinds.get(name, pa.int32())) for name, column in columns.items()})
@@ -75,11 +79,13 @@ def db() -> Iterator[duckdb.DuckDBPyConnection]:
             db.register("rows", rows)
             db.execute(f"CREATE TABLE {name} AS SELECT * FROM rows")
             db.unregister("rows")
-        db.execute("CREATE TABLE said (pfn BIGINT, said INTEGER)")
-        db.execute("CREATE TABLE lasting_doubts (pfn BIGINT)")
+        for name in REST:
+            db.execute(f"CREATE TABLE {name} (id INTEGER, pfn BIGINT, said INTEGER)")
         state = f"SELECT id, {int(State.OWNED)}::TINYINT AS state, 1::TINYINT AS evidence, id::TINYINT AS how"
-        db.execute(f'CREATE TABLE acts AS {state}, 0::TINYINT AS "order" FROM range(2) t(id)')
-        db.execute("CREATE TABLE owners AS SELECT 0 AS id, 7::INTEGER AS pid, NULL::INTEGER AS comm")
+        db.execute(f'CREATE TABLE acts AS {state}, 0::TINYINT AS "order", {NO_TEXTS} FROM range(2) t(id)')
+        db.execute(
+            "CREATE TABLE owners AS SELECT 0 AS id, 7::INTEGER AS pid, NULL::INTEGER AS comm, NULL::INTEGER AS stack"
+        )
         yield db
 
 
@@ -191,7 +197,7 @@ def test_a_file_without_runs_holds_no_page(db: duckdb.DuckDBPyConnection) -> Non
         empty.execute("CREATE SCHEMA empty; USE empty")
         try:
             runs = [table for tables in RUN_TABLES.values() for table in tables]
-            for name in ("events", "details", *runs, "said", "lasting_doubts", "acts", "owners"):
+            for name in ("events", "details", *runs, *REST, "acts", "owners"):
                 empty.execute(f"CREATE TABLE {name} AS SELECT * FROM main.{name} LIMIT 0")
             empty.execute("INSERT INTO acts SELECT * FROM main.acts; INSERT INTO owners SELECT * FROM main.owners")
             runs, records = runs_of_page(empty, FileRows(empty), 7, PAGES_PER_SECTION, At(what="ts", value=5))
