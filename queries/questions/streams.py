@@ -50,8 +50,8 @@ STREAMS_SCHEMA: Final = pa.schema(
 def streams(opened: list[Stream], log: LogReader | None = None, *, damaged: Sequence[Damaged] = ()) -> pa.Table:
     """Return a row a stream: its recordings and those refused, how far it was replayed (ns, trace clock), its digests.
 
-    A stream that was halted before it had a file has a row without times, and of a *damaged* one, whose files cannot be read, there is
-    only why. With the *log* that it is replayed from, also: how many frames of its partition are not replayed yet, and events a
+    A stream that was halted before it had a file has a row without times, and of a *damaged* one, whose files cannot be read, there
+    is only why. With the *log* that it is replayed from, also: how many frames of its partition are not replayed yet, and events a
     second. This does not disturb a replay.
     """
     lags = None if log is None else _Lags(log)

@@ -16,7 +16,15 @@ from pagetrail.schemas.errors import (
 )
 from pagetrail.schemas.limits.names import NAME_BYTES
 
-_OF_ONE: Final = (FrameDamaged, SchemaTooNew, MemoryShort, SegmentDamaged, SegmentMissing, SegmentsDiffer, StackConflict)
+_OF_ONE: Final = (
+    FrameDamaged,
+    SchemaTooNew,
+    MemoryShort,
+    SegmentDamaged,
+    SegmentMissing,
+    SegmentsDiffer,
+    StackConflict,
+)
 """Of our own errors, those that are about a single stream."""
 
 _MOST_TEXT: Final = 300

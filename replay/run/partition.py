@@ -29,7 +29,6 @@ from pagetrail.schemas.errors import (
     OffsetGap,
     SchemaTooNew,
     SegmentDamaged,
-    TrailError,
 )
 from pagetrail.schemas.frames import decode_frame
 from pagetrail.schemas.log.contract import ANY_BOOT, EMBEDDED_LOG, MAX_READ_BYTES, LogReader, LogRecord

@@ -43,8 +43,8 @@ class Instance:
     prepare
         Called with the connection of each new instance.
     config
-        DuckDB's settings. Its ``temp_directory`` is made when it is needed, for nobody else to read, and removed at the end. No extension
-        is ever loaded or installed.
+        DuckDB's settings. Its ``temp_directory`` is made when it is needed, for nobody else to read, and removed at the end. No
+        extension is ever loaded or installed.
     """
 
     def __init__(self, prepare: Callable[[_Connection], None] = _nothing, **config: Any) -> None:
