@@ -77,6 +77,9 @@ def ingest(
         bool,
         typer.Option("--again", help="Store a recording anew that an older pagetrail stored and read differently."),
     ] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Read what links of a capture directory name outside of it, too.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Store recordings in the log; the format of each file is recognised from its content."""
@@ -104,7 +107,8 @@ def ingest(
                 api.ingest_all(
                     trail, source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base, log=address,
                     clock_skew=clock_skew, page_shift=shift, kernel_release=kernel_release, gfp_table=table, again=again,
-                    split_boots=split_boots, at=made, whole=whole, follows=follows, stacks=stacks, on_report=on_report,
+                    split_boots=split_boots, at=made, whole=whole, follows=follows, stacks=stacks,
+                    follow_links=follow_links, on_report=on_report,
                     on_note=_note, on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
                 )  # fmt: skip
         except InputError as error:

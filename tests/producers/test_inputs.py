@@ -21,7 +21,6 @@ from pagetrail.producers.inputs import (
     ZSTD_MAGIC,
     Input,
     blocks,
-    find_compressed,
     open_input,
     read_text,
 )
@@ -153,10 +152,3 @@ def test_a_missing_file_is_an_input_error_that_names_it(tmp_path):
 def test_a_directory_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="found a directory"):
         open_input(tmp_path)
-
-
-@pytest.mark.parametrize("suffix", ["", ".zst", ".gz", ".xz", ".bz2"])
-def test_a_file_is_found_whatever_packs_it(tmp_path, suffix):
-    (path := tmp_path / f"dmesg.txt{suffix}").write_bytes(b"")
-    assert find_compressed(tmp_path, "dmesg.txt") == path
-    assert find_compressed(tmp_path, "uname.txt") is None
