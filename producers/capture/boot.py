@@ -16,8 +16,8 @@ from pagetrail.producers.capture.memory_map import (
 )
 from pagetrail.producers.capture.page_size import page_size, stated_pages
 from pagetrail.producers.capture.snapshots import Snapshots
+from pagetrail.producers.formats.numbers import number
 from pagetrail.producers.meaning import RecordedKernel
-from pagetrail.producers.numbers import number
 from pagetrail.schemas.details import Boot, Zone
 from pagetrail.schemas.linux.gfp_format import parse_gfp_format
 from pagetrail.schemas.linux.kmem_events import MM_PAGE_ALLOC

@@ -8,8 +8,8 @@ from typing import BinaryIO, Final, cast
 from pagetrail.producers.archives import TarMembers
 from pagetrail.producers.capture.clock import parse_marker
 from pagetrail.producers.capture.folder import CaptureFolder
+from pagetrail.producers.formats.numbers import number
 from pagetrail.producers.inputs import PACKED_SUFFIX, Input, open_input
-from pagetrail.producers.numbers import number
 
 DUMP: Final = "page_owner.txt"
 ARCHIVE: Final = "page_owner_dumps.tar"
