@@ -216,7 +216,11 @@ def ingest_all(
 
 
 def _left_out(name: str, unpacking: "Unpacking", stored: int) -> InputError:
-    refused = "; ".join(unpacking.refused) or "the archive holds no file"
+    from pagetrail.producers.unpacking import MOST_NAMED
+
+    refused = "; ".join(unpacking.refused[:MOST_NAMED]) or "the archive holds no file"
+    if more := unpacking.refused[MOST_NAMED:]:
+        refused += f"; and {len(more):,} more"
     return InputError(f"{name}: of this archive, {stored} recordings were stored, and not these: {refused}")
 
 

@@ -13,11 +13,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, BinaryIO, Final, Literal, Protocol, cast
 
-from pagetrail.producers.inputs import COMPRESSED_STEP, UNCOMPRESSED_STEP, Input, Source, open_input
+from pagetrail.producers.inputs import (
+    COMPRESSED_STEP,
+    EXPANDED_BYTES,
+    MOST_EXPANDED,
+    UNCOMPRESSED_STEP,
+    Input,
+    Source,
+    open_input,
+)
 from pagetrail.producers.stepped import Stepped
 from pagetrail.schemas.errors import InputError, TruncatedInput
 
 ArchiveKind = Literal["tar", "zip"]
+
+MOST_HEADER_BYTES: Final = 1 << 20
+"""tarfile holds a header of long names and attributes as a whole; what tar and its kin write has a few kilobytes."""
 
 ZIP_MAGICS: Final = (b"PK\3\4", b"PK\5\6")
 """APPNOTE.TXT of zip: the header of a file, and the end of an empty archive."""
@@ -31,6 +42,10 @@ _SIZES_BEHIND: Final = 1 << 3
 _LONGEST_DESCRIPTOR: Final = 24
 _UNKNOWN_SIZE: Final = 0xFFFFFFFF
 _ENDS_WITHIN: Final = "it ends there"
+
+_HEADERS: Final = (
+    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
+)  # fmt: skip
 
 _UNREAD: Final = (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError)
 """What zipfile raises of a directory that is damaged, of a later version of the format, or has names that are no UTF-8."""
@@ -125,9 +140,11 @@ class TarFiles:
     def files(self) -> Iterator[ArchivedFile]:
         """Yield its files in their order."""
         try:
-            archive = tarfile.open(fileobj=cast(BinaryIO, self._stream), mode="r|", bufsize=UNCOMPRESSED_STEP)  # noqa: SIM115
-            while member := archive.next():
-                if member.isfile() and (found := archive.extractfile(member)):
+            archive = tarfile.open(  # noqa: SIM115
+                fileobj=cast(BinaryIO, self._stream), mode="r|", bufsize=UNCOMPRESSED_STEP, tarinfo=_Member
+            )
+            while member := _next(archive):
+                if member.isfile() and not member.issparse() and (found := archive.extractfile(member)):
                     yield ArchivedFile(member.name, found.read)
                 elif not member.isdir():
                     self.left_out.append(member.name)
@@ -138,14 +155,30 @@ class TarFiles:
                 self.broken = (
                     "more stands behind the mark of its end: give archives that were joined as files of their own"
                 )
-        except tarfile.TarError as error:
-            self.broken = str(error)
+        except (tarfile.TarError, ValueError, OverflowError, IndexError, RecursionError) as error:  # of damaged headers
+            self.broken = str(error) or "a header is damaged"
         if cut := self._stream.file.truncated:
             self.broken = cut.reason
 
     def close(self) -> None:
         """Close the stream."""
         self._stream.file.close()
+
+
+def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
+    """Return the next member; forget those before, which nobody asks for again: an archive may have millions."""
+    archive.members.clear()  # type: ignore[attr-defined]
+    return archive.next()
+
+
+class _Member(tarfile.TarInfo):
+    """A header of tar, of a size that a header may have."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _HEADERS and not 0 <= self.size <= MOST_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header has {self.size:,} bytes, expected at most {MOST_HEADER_BYTES:,}")
+        found: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]  # "can be overridden in a subclass"
+        return found
 
 
 class _Remembering:
@@ -225,6 +258,7 @@ class ZipFiles:
 def _reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[int], bytes]:
     """Return what reads a file of a zip archive, which is opened with the first read."""
     opened: list[IO[bytes]] = []
+    given = [0]
 
     def read(size: int) -> bytes:
         if info.flag_bits & _ENCRYPTED:
@@ -232,7 +266,11 @@ def _reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[int], 
         try:
             if not opened:
                 opened.append(archive.open(info))
-            return opened[0].read(size if info.compress_type in _IN_STEPS else min(size, _SMALL_STEP))
+            data = opened[0].read(size if info.compress_type in _IN_STEPS else min(size, _SMALL_STEP))
+            given[0] += len(data)
+            if given[0] > max(EXPANDED_BYTES, MOST_EXPANDED * info.compress_size):
+                raise EOFError(f"it expands more than {MOST_EXPANDED:,} times, as no recording does")
+            return data
         except (NotImplementedError, UnicodeDecodeError) as error:
             raise _not_unpacked(info.filename, str(error)) from error
 

@@ -282,6 +282,10 @@ def _open_file(path: Path) -> BinaryIO:
         raise InputError(f"{path}: expected a file, found a directory; give the file in it that is meant") from error
     except OSError as error:
         raise unreadable(str(path), error) from error
+    except ValueError as error:  # a byte 0 in its name
+        raise InputError(
+            f"{str(path)!r}: expected the path of a file, found one that no file can have: {error}"
+        ) from error
 
 
 def stream_id(stream: Input, also: Callable[[memoryview], None] = lambda block: None) -> str:

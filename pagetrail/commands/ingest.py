@@ -18,7 +18,7 @@ from pagetrail.commands.options import (
     progress,
     say,
 )
-from pagetrail.schemas.errors import BadArgument, InputError
+from pagetrail.schemas.errors import BadArgument, FrameConflict, FrameTooLarge, InputError, PagetrailError
 from pagetrail.schemas.linux.gfp import parse_gfp_table
 from pagetrail.schemas.linux.mmzone import LARGEST_PAGE_BYTES, PAGE_SHIFT
 from pagetrail.schemas.linux.vmemmap import VMEMMAP_BASE_L4
@@ -88,7 +88,7 @@ def ingest(
     base = None if vmemmap_base is None else _address(vmemmap_base)
     table = None if gfp_table is None else _gfp_table(gfp_table)
     shift = None if page_size is None else _page_shift(page_size)
-    refused: dict[str, InputError] = {}
+    refused: dict[str, PagetrailError] = {}
     stored: list[api.IngestReport] = []
 
     def on_report(report: "api.IngestReport") -> None:
@@ -111,16 +111,22 @@ def ingest(
                     follow_links=follow_links, on_report=on_report,
                     on_note=_note, on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
                 )  # fmt: skip
-        except InputError as error:
-            refused[source] = error
+        except (InputError, FrameConflict, FrameTooLarge, OSError) as error:
+            refused[source] = error if isinstance(error, PagetrailError) else _unreadable(source, error)
             if len(sources) > 1:
-                say(f"pagetrail: {error}")
+                say(f"pagetrail: {refused[source]}")
     if as_json and (stored or len(sources) > 1):
         out(json_text([_as_json(report) for report in stored]))
     if refused and len(sources) == 1:
         raise refused[sources[0]]
     if refused:
         raise InputError(f"{len(refused)} of {len(sources)} recordings were not stored: {', '.join(refused)}")
+
+
+def _unreadable(source: str, error: OSError) -> InputError:
+    return InputError(
+        f"{source}: expected recordings that can be read, found: {error.strerror or error}; check its permissions"
+    )
 
 
 def _ats(ats: list[str], sources: list[str]) -> list[str | None]:
