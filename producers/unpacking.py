@@ -1,5 +1,6 @@
 """What an archive holds: files, each a recording of its own, and capture directories."""
 
+import os
 import re
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -226,6 +227,8 @@ class Unpacking:
     def _keep(self, file: ArchivedFile, root: str, folder: _Folder) -> None:
         """Unpack a file of a capture directory. One that is cut is left out, unless it may be the trace."""
         path = folder.path / _inside(file.name).relative_to(root)
+        if os.path.lexists(path):
+            self.notes.append(f"{file.name} is there twice: the first one is left out")
         if not self._unpacked(file, path):
             return
         if file.truncated and path.parent == folder.path and _PACKED.sub("", path.name) in _TRACES:

@@ -107,7 +107,10 @@ class Snapshots:
 
     def _add_members(self, archive: TarMembers) -> None:
         for member in archive.names:
-            if found := _MEMBER.match(member):
+            found = _MEMBER.match(member)
+            if found and found[1] in self._openers:
+                self.notes.append(f"{ARCHIVE} has snapshot {found[1]} twice: {member} is left out")
+            elif found:
                 self._openers[found[1]] = _member_opener(archive, member)
         if archive.truncated:
             self.notes.append(archive.truncated)

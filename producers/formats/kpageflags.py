@@ -39,8 +39,8 @@ class KPageFlags:
         """Yield the runs, each once, in their order: ends of steps do not part them."""
         pfn, held, rest = 0, np.zeros((3, 0), np.int64), b""
         while data := rest + self._stream.read(_STEP_BYTES):
-            flags = np.frombuffer(data, "<u8", len(data) // _U64) & np.uint64(KEPT_BITS)
-            flags, rest = flags[: MOST_PAGES - pfn], data[_U64 * flags.size :]
+            count = min(len(data) // _U64, MOST_PAGES - pfn)
+            flags, rest = np.frombuffer(data, "<u8", count) & np.uint64(KEPT_BITS), data[_U64 * count :]
             if not flags.size:
                 self.cut = True
                 break
