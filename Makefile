@@ -51,6 +51,7 @@ boundscheck: $(DEV)  ## jit functions that check every index they use
 	@NUMBA_BOUNDSCHECK=1 $(BIN)/pytest $(PYTEST_ARGS) tests/producers/formats tests/replay/fold tests/replay/rules \
 	    tests/replay/store tests/replay/run/test_resume.py tests/replay/run/test_splits.py tests/queries/test_answers.py \
 	    tests/schemas/test_jit.py
+	@NUMBA_BOUNDSCHECK=1 HYPOTHESIS_PROFILE=nightly $(BIN)/pytest $(PYTEST_ARGS) tests/properties/test_harmed_files.py -k 'our_own and 0'
 
 mutations: $(DEV)  ## disable each rule of the fold by itself: some test has to fail
 	@HYPOTHESIS_PROFILE=nightly $(BIN)/pytest $(PYTEST_ARGS) --dist load tests/mutations

@@ -78,7 +78,12 @@ def dated(path: str | Path, at: str | None) -> str | None:
     if not Path(path).exists():
         return None  # its own ingest says so
     seconds, ns = divmod(Path(path).stat().st_mtime_ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%dT%H:%M:%S}.{ns:09d}+00:00"
+    try:
+        return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%dT%H:%M:%S}.{ns:09d}+00:00"
+    except (ValueError, OverflowError, OSError):
+        raise BadArgument(
+            f"--at {FILE_TIME}: expected a file with a time of a calendar, found {seconds:,} s since 1970 at {path}; say the time"
+        ) from None
 
 
 def said_of_dump(

@@ -52,6 +52,7 @@ class IngestOptions(TypedDict, total=False):
     follows: int | None
     stacks: Mapping[int, str] | None
     again: bool
+    follow_links: bool
     on_progress: Callable[[int], None]
 
 
@@ -75,6 +76,7 @@ def ingest(
     follows: int | None = None,
     stacks: Mapping[int, str] | None = None,
     again: bool = False,
+    follow_links: bool = False,
     cut: "TruncatedInput | None" = None,
     on_progress: Callable[[int], None] = lambda events: None,
 ) -> "IngestReport":
@@ -82,9 +84,9 @@ def ingest(
 
     With *log*, store it in that topic, whose last messages say what of it and of its boot is there; the trail is not touched.
     With *again*, a recording that an older reader made of the same bytes does not stand in the way: this one takes its place when
-    the log is replayed. *cut*: see ``open_recording``. Of a page_owner dump alone, *at* says when it was made, and *whole* that
-    nothing was filtered from it; *stacks* are those of the handles that it has in their place. A dump without times comes behind
-    the dumps of its boot that the log has, and behind the trace time *follows*.
+    the log is replayed. *cut*, *follow_links*: see ``open_recording``. Of a page_owner dump alone, *at* says when it was made, and
+    *whole* that nothing was filtered from it; *stacks* are those of the handles that it has in their place. A dump without times
+    comes behind the dumps of its boot that the log has, and behind the trace time *follows*.
 
     Raises
     ------
@@ -106,7 +108,8 @@ def ingest(
     with open_recording(
         path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base, clock_skew=clock_skew,
         page_shift=page_shift, spool=None if log is not None else Path(trail), cut=cut, kernel_release=kernel_release,
-        gfp_table=gfp_table, kallsyms=kallsyms, dump=said_of_dump(path, at, whole=whole, follows=follows, stacks=stacks),
+        gfp_table=gfp_table, kallsyms=kallsyms, follow_links=follow_links,
+        dump=said_of_dump(path, at, whole=whole, follows=follows, stacks=stacks),
     ) as opened:  # fmt: skip
         if log is not None:
             with KafkaLogWriter(log) as topic:
@@ -216,7 +219,11 @@ def ingest_all(
 
 
 def _left_out(name: str, unpacking: "Unpacking", stored: int) -> InputError:
-    refused = "; ".join(unpacking.refused) or "the archive holds no file"
+    from pagetrail.producers.unpacking import MOST_NAMED
+
+    refused = "; ".join(unpacking.refused[:MOST_NAMED]) or "the archive holds no file"
+    if more := unpacking.refused[MOST_NAMED:]:
+        refused += f"; and {len(more):,} more"
     return InputError(f"{name}: of this archive, {stored} recordings were stored, and not these: {refused}")
 
 

@@ -5,19 +5,33 @@ An archive that ends in the middle gives its files up to there; the one in which
 
 import io
 import lzma
+import shutil
 import struct
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, BinaryIO, Final, Literal, Protocol, cast
 
-from pagetrail.producers.inputs import COMPRESSED_STEP, UNCOMPRESSED_STEP, Input, Source, open_input
+from pagetrail.producers.inputs import (
+    COMPRESSED_STEP,
+    EXPANDED_BYTES,
+    MOST_EXPANDED,
+    UNCOMPRESSED_STEP,
+    Input,
+    Source,
+    open_input,
+)
 from pagetrail.producers.stepped import Stepped
 from pagetrail.schemas.errors import InputError, TruncatedInput
+from pagetrail.schemas.store.space import explained
 
 ArchiveKind = Literal["tar", "zip"]
+
+MOST_HEADER_BYTES: Final = 1 << 20
+"""tarfile holds a header of long names and attributes as a whole; what tar and its kin write has a few kilobytes."""
 
 ZIP_MAGICS: Final = (b"PK\3\4", b"PK\5\6")
 """APPNOTE.TXT of zip: the header of a file, and the end of an empty archive."""
@@ -30,7 +44,13 @@ _ENCRYPTED: Final = 1
 _SIZES_BEHIND: Final = 1 << 3
 _LONGEST_DESCRIPTOR: Final = 24
 _UNKNOWN_SIZE: Final = 0xFFFFFFFF
+_MOST_RESTARTS: Final = 2
+"""So often a tar archive is read anew from its start, for a file that lies before the last one."""
 _ENDS_WITHIN: Final = "it ends there"
+
+_HEADERS: Final = (
+    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
+)  # fmt: skip
 
 _UNREAD: Final = (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError)
 """What zipfile raises of a directory that is damaged, of a later version of the format, or has names that are no UTF-8."""
@@ -58,13 +78,15 @@ class ArchivedFile(Stepped):
     ----------
     name
         With its folders.
+    place
+        Of a file of a tar archive: its first byte in the uncompressed archive, and how many it has.
     truncated
         Why it ends in the middle, if it does.
     """
 
-    def __init__(self, name: str, read: Callable[[int], bytes]) -> None:
+    def __init__(self, name: str, read: Callable[[int], bytes], place: tuple[int, int] | None = None) -> None:
         super().__init__()
-        self.name = name
+        self.name, self.place = name, place
         self.truncated: TruncatedInput | None = None
         self._read, self._offset = read, 0
 
@@ -125,10 +147,12 @@ class TarFiles:
     def files(self) -> Iterator[ArchivedFile]:
         """Yield its files in their order."""
         try:
-            archive = tarfile.open(fileobj=cast(BinaryIO, self._stream), mode="r|", bufsize=UNCOMPRESSED_STEP)  # noqa: SIM115
-            while member := archive.next():
-                if member.isfile() and (found := archive.extractfile(member)):
-                    yield ArchivedFile(member.name, found.read)
+            archive = tarfile.open(  # noqa: SIM115
+                fileobj=cast(BinaryIO, self._stream), mode="r|", bufsize=UNCOMPRESSED_STEP, tarinfo=_Member
+            )
+            while member := _next(archive):
+                if member.isfile() and not member.issparse() and (found := archive.extractfile(member)):
+                    yield ArchivedFile(member.name, found.read, (member.offset_data, member.size))
                 elif not member.isdir():
                     self.left_out.append(member.name)
             mark = self._stream.block(archive.offset)
@@ -138,14 +162,30 @@ class TarFiles:
                 self.broken = (
                     "more stands behind the mark of its end: give archives that were joined as files of their own"
                 )
-        except tarfile.TarError as error:
-            self.broken = str(error)
+        except (tarfile.TarError, ValueError, OverflowError, IndexError, RecursionError) as error:  # of damaged headers
+            self.broken = str(error) or "a header is damaged"
         if cut := self._stream.file.truncated:
             self.broken = cut.reason
 
     def close(self) -> None:
         """Close the stream."""
         self._stream.file.close()
+
+
+def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
+    """Return the next member; forget those before, which nobody asks for again: an archive may have millions."""
+    archive.members.clear()  # type: ignore[attr-defined]
+    return archive.next()
+
+
+class _Member(tarfile.TarInfo):
+    """A header of tar, of a size that a header may have."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _HEADERS and not 0 <= self.size <= MOST_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header has {self.size:,} bytes, expected at most {MOST_HEADER_BYTES:,}")
+        found: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]  # "can be overridden in a subclass"
+        return found
 
 
 class _Remembering:
@@ -225,6 +265,7 @@ class ZipFiles:
 def _reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[int], bytes]:
     """Return what reads a file of a zip archive, which is opened with the first read."""
     opened: list[IO[bytes]] = []
+    given = [0]
 
     def read(size: int) -> bytes:
         if info.flag_bits & _ENCRYPTED:
@@ -232,7 +273,11 @@ def _reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[int], 
         try:
             if not opened:
                 opened.append(archive.open(info))
-            return opened[0].read(size if info.compress_type in _IN_STEPS else min(size, _SMALL_STEP))
+            data = opened[0].read(size if info.compress_type in _IN_STEPS else min(size, _SMALL_STEP))
+            given[0] += len(data)
+            if given[0] > max(EXPANDED_BYTES, MOST_EXPANDED * info.compress_size):
+                raise EOFError(f"it expands more than {MOST_EXPANDED:,} times, as no recording does")
+            return data
         except (NotImplementedError, UnicodeDecodeError) as error:
             raise _not_unpacked(info.filename, str(error)) from error
 
@@ -314,12 +359,34 @@ def _not_unpacked(name: str, why: str) -> InputError:
     return InputError(f"{name}: expected a file that can be unpacked, found: {why}; unpack it, and give it")
 
 
+def _read_from(file: BinaryIO, start: int, size: int) -> Callable[[int], bytes]:
+    """Return what reads *size* bytes of *file* from *start* on, wherever others stand in it."""
+    at = start
+
+    def read(most: int) -> bytes:
+        nonlocal at
+        file.seek(at)
+        data = file.read(min(most, start + size - at))
+        if not data and at < start + size:
+            raise EOFError(_ENDS_WITHIN)
+        at += len(data)
+        return data
+
+    return read
+
+
 class TarMembers:
-    """The files of a tar archive behind any compression by their names, best asked for in the order they lie in."""
+    """The files of a tar archive behind any compression by their names, best asked for in the order they lie in.
+
+    If they are asked for in another order, again and again, the archive is unpacked once into a file that vanishes.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._archive: TarFiles | None = None
+        self._places: dict[str, tuple[int, int]] = {}
+        self._restarts = 0
+        self._unpacked: BinaryIO | None = None
         self._files: Iterator[ArchivedFile] = iter(())
         self.truncated: str | None = None
         self.names = tuple(self._list())
@@ -333,21 +400,43 @@ class TarMembers:
             The archive has no such member.
         """
         for _ in range(2):  # onward from here, then once more from the start
+            if self._restarts > _MOST_RESTARTS and name in self._places:
+                return self._at_its_place(name)
             for member in self._onward():
                 if member.name == name:
                     return member
-            self.close()
+            self._begin_again()
         raise InputError(f"{self._path}: expected a member {name}, found none of that name")
 
     def close(self) -> None:
         """Close the archive; ``open`` begins again at its start."""
+        self._begin_again()
+        if self._unpacked:
+            self._unpacked.close()
+        self._unpacked, self._restarts = None, 0
+
+    def _begin_again(self) -> None:
         if self._archive:
             self._archive.close()
+            self._restarts += 1
         self._archive = None
 
+    def _at_its_place(self, name: str) -> ArchivedFile:
+        """Return member *name* of the unpacked archive."""
+        if self._unpacked is None:
+            with explained(tempfile.gettempdir()), open_input(self._path) as stream:
+                self._unpacked = tempfile.TemporaryFile(prefix=".pagetrail-dumps-")  # noqa: SIM115  # until it is closed
+                shutil.copyfileobj(stream, self._unpacked, UNCOMPRESSED_STEP)
+        start, size = self._places[name]
+        return ArchivedFile(name, _read_from(self._unpacked, start, size))
+
     def _list(self) -> Iterator[str]:
-        yield from [member.name for member in self._onward()]
-        self.close()
+        for member in self._onward():
+            if member.place is not None:
+                self._places.setdefault(member.name, member.place)
+            yield member.name
+        self._begin_again()
+        self._restarts = 0
 
     def _onward(self) -> Iterator[ArchivedFile]:
         if self._archive is None:

@@ -1,6 +1,6 @@
 """Batches of one event with its detail, and baselines."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ def baseline_end(trace_ts_nsec: int, begin: BaselineBegin) -> EventBatch:
     return detail_row(Kind.BASELINE_END, trace_ts_nsec, BaselineEnd(name=begin.name, entries=begin.entries))
 
 
-def baseline(entries: list[EventBatch], trace_ts_nsec: int, begin: BaselineBegin) -> Iterator[EventBatch]:
+def baseline(entries: Iterable[EventBatch], trace_ts_nsec: int, begin: BaselineBegin) -> Iterator[EventBatch]:
     """Yield the rows of one baseline, all at *trace_ts_nsec*: its begin, *entries*, its end."""
     yield baseline_begin(trace_ts_nsec, begin)
     for batch in entries:

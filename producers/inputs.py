@@ -47,6 +47,15 @@ COMPRESSED_STEP: Final = 1 << 10
 """Compressed bytes handed to the decoder at once. What they expand to is held in memory: 32 MiB, in the worst case of zstd."""
 
 UNCOMPRESSED_STEP: Final = 1 << 20
+
+EXPANDED_BYTES: Final = 1 << 30
+MOST_EXPANDED: Final = 2000
+"""Beyond so many bytes, a compressed file that expands more than so many times is no recording: text does so 40 times, and a file
+of zeros 30,000 times."""
+
+SMALL_TEXT_BYTES: Final = 1 << 26
+"""No file beside a trace that is read as a whole is larger, uncompressed."""
+
 _BUFFER_BYTES: Final = UNCOMPRESSED_STEP // 2
 """Less than a step: whoever reads a step gets it in place, past the buffer."""
 
@@ -96,7 +105,7 @@ class _Decompressed(Stepped):
     def __init__(self, file: BinaryIO, source: str) -> None:
         super().__init__()
         self.file, self._source = file, source
-        self._offset = 0
+        self._offset = self._taken = 0
         self._frame: _Frame | None = None
         self._rest = b""
         self.truncated: TruncatedInput | None = None
@@ -133,7 +142,9 @@ class _Decompressed(Stepped):
 
     def _take(self, size: int) -> bytes:
         head, self._head = self._head, b""
-        return head + self._read(size - len(head))
+        data = head + self._read(size - len(head))
+        self._taken += len(data)
+        return data
 
     def _step(self) -> bytes:
         if self.compression == "plain":
@@ -162,6 +173,9 @@ class _Decompressed(Stepped):
             self._stop(f"the {self.compression} data is damaged ({error})")
             return b"", b""
         self._offset += len(part)
+        if self._offset > max(EXPANDED_BYTES, MOST_EXPANDED * self._taken):
+            self._stop(f"it expands more than {MOST_EXPANDED:,} times, as no recording does")
+            return b"", b""
         rest = b""
         if self._frame.eof:
             rest, self._frame = self._frame.unused_data, None
@@ -279,6 +293,10 @@ def _open_file(path: Path) -> BinaryIO:
         raise InputError(f"{path}: expected a file, found a directory; give the file in it that is meant") from error
     except OSError as error:
         raise unreadable(str(path), error) from error
+    except ValueError as error:  # a byte 0 in its name
+        raise InputError(
+            f"{str(path)!r}: expected the path of a file, found one that no file can have: {error}"
+        ) from error
 
 
 def stream_id(stream: Input, also: Callable[[memoryview], None] = lambda block: None) -> str:
@@ -307,18 +325,30 @@ def blocks(stream: io.BufferedReader) -> Iterator[memoryview]:
         views.reverse()
 
 
-def find_compressed(directory: Path, name: str) -> Path | None:
-    """Return *name* in *directory*, plain or compressed, if it is there."""
-    for suffix in SUFFIXES:
-        if (path := directory / f"{name}{suffix}").is_file():
-            return path
-    return None
-
-
 def read_text(path: Path) -> str:
-    """Return the whole of a small text file, behind any compression."""
+    """Return the whole of a small text file, behind any compression.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, ends in the middle of its compression, or has more than ``SMALL_TEXT_BYTES``.
+    """
+    text, cut = read_to_cut(path)
+    if cut is not None:
+        raise cut
+    return text
+
+
+def read_to_cut(path: Path) -> tuple[str, TruncatedInput | None]:
+    """Return a small text file as far as it is whole, and why it ends there; null: it is whole. See ``read_text``."""
     with open_input(path, text=True) as stream:
-        return stream.read().decode(errors="backslashreplace")
+        data = stream.read(SMALL_TEXT_BYTES + 1)
+        if len(data) > SMALL_TEXT_BYTES:
+            raise InputError(
+                f"{path}: expected a text of at most {SMALL_TEXT_BYTES >> 20} MiB, found more; remove the file, or cut "
+                "it to what it is read for"
+            )
+        return data.decode(errors="backslashreplace"), stream.truncated
 
 
 def _compression_of(head: bytes) -> str:

@@ -105,6 +105,7 @@ def open_recording(
     dump: Given | None = None,
     spool: Path | None = None,
     cut: TruncatedInput | None = None,
+    follow_links: bool = False,
     formats: tuple[Format, ...] = FORMATS,
 ) -> Recording:
     """Open *path*: a file or a capture directory, stdin for ``-``, or a file that was found in another one.
@@ -135,6 +136,8 @@ def open_recording(
         Where stdin is kept until it has ended, and what has to be merged: see ``spooled``.
     cut
         Why a file of a capture directory ends in the middle, if one does and its own bytes do not say so.
+    follow_links
+        Of a capture directory: follow links that lead out of it.
     formats
         Those that a file, or the trace of a directory, may have.
 
@@ -164,8 +167,9 @@ def open_recording(
     if not isinstance(path, Source) and str(path) != "-" and Path(path).is_dir():
         _only_of_dumps(str(path), "a capture directory", dump)
         capture = Capture(
-            Path(path), probes=probes, covers=covers, given=given, page_shift=page_shift, cut=cut, formats=formats
-        )
+            Path(path), probes=probes, covers=covers, given=given, page_shift=page_shift, cut=cut,
+            follow_links=follow_links, formats=formats,
+        )  # fmt: skip
         return Recording(info=_named(capture.info, host, boot_id, options), parser=capture)
     with nullcontext(path) if isinstance(path, Source) else at_hand(path, spool) as source:
         arrangement = arrange(source, formats)

@@ -4,6 +4,7 @@ So stdin can be hashed and read as any other file, and a repeat is noticed.
 """
 
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,8 +20,27 @@ SPOOL_BYTES: Final = 64 << 30
 """More than this is not taken from stdin."""
 
 
-def spooled(folder: Path | None, *, limit: int = SPOOL_BYTES) -> BinaryIO:
-    """Return all that stdin gives, as a file at its start that vanishes when it is closed.
+def is_fifo(path: Path) -> bool:
+    """Return whether *path* is a FIFO: its bytes come once.
+
+    Raises
+    ------
+    InputError
+        It is a device or a socket, which may have no end, or none to be read.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # whoever opens it says why
+        return False
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+        raise InputError(
+            f"{path}: expected a file, found a device or a socket; copy what it gives to a file, and give that"
+        )
+    return stat.S_ISFIFO(mode)
+
+
+def spooled(folder: Path | None, path: Path | str = "-", *, limit: int = SPOOL_BYTES) -> BinaryIO:
+    """Return all that stdin, or the FIFO *path*, gives, as a file at its start that vanishes when it is closed.
 
     An interrupt (Ctrl-C) ends the input, as it ends the program that writes it.
 
@@ -38,7 +58,13 @@ def spooled(folder: Path | None, *, limit: int = SPOOL_BYTES) -> BinaryIO:
     StorageFull
         No space is left for it.
     """
-    return filled(lambda file: _fill(file, limit), folder, "stdin")
+    if str(path) == "-":
+        return filled(lambda file: _fill(file, limit, "-", sys.stdin.buffer), folder, "stdin")
+    try:
+        with Path(path).open("rb") as fifo:
+            return filled(lambda file: _fill(file, limit, str(path), fifo), folder, "fifo")
+    except OSError as error:
+        raise unreadable(str(path), error) from error
 
 
 def filled(fill: Callable[[BinaryIO], object], folder: Path | None, what: str) -> BinaryIO:
@@ -78,13 +104,18 @@ def reopened(file: BinaryIO) -> BinaryIO:
 def at_hand(path: Path | str, folder: Path | None) -> Iterator[Source]:
     """Yield the file *path*, or what stdin gives for ``-``, until it has ended; *folder*: see ``spooled``.
 
-    What was opened of it stays open.
+    What a FIFO gives, such as the shell's ``<(zcat trace.gz)``, is kept like stdin. What was opened of it stays open.
+
+    Raises
+    ------
+    InputError
+        *path* is neither a file nor a FIFO.
     """
-    if str(path) != "-":
+    if str(path) != "-" and not is_fifo(Path(path)):
         yield source_of(Path(path))
         return
-    with spooled(folder) as file:
-        yield held(file, "-")
+    with spooled(folder, path) as file:
+        yield held(file, Path(path).name)
 
 
 def held(file: BinaryIO, name: str, cut: TruncatedInput | None = None) -> Source:
@@ -92,21 +123,22 @@ def held(file: BinaryIO, name: str, cut: TruncatedInput | None = None) -> Source
     return Source(name=name, raw=lambda: reopened(file), cut=cut)
 
 
-def _from_stdin() -> bytes:
+def _next_of(source: BinaryIO, name: str) -> bytes:
     try:
-        return sys.stdin.buffer.read(UNCOMPRESSED_STEP)
+        return source.read(UNCOMPRESSED_STEP)
     except OSError as error:
-        raise unreadable("-", error) from error
+        raise unreadable(name, error) from error
 
 
-def _fill(file: BinaryIO, limit: int) -> None:
+def _fill(file: BinaryIO, limit: int, name: str, source: BinaryIO) -> None:
     taken = 0
     try:
-        while data := _from_stdin():
+        while data := _next_of(source, name):
             taken += len(data)
             if taken > limit:
+                what = "stdin" if name == "-" else "it"
                 raise InputError(
-                    f"-: expected at most {limit:,} bytes from stdin, found more; save them to a file and give that"
+                    f"{name}: expected at most {limit:,} bytes from {what}, found more; save them to a file and give that"
                 )
             file.write(data)
     except KeyboardInterrupt:

@@ -1,5 +1,6 @@
 """What an archive holds: files, each a recording of its own, and capture directories."""
 
+import os
 import re
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -18,6 +19,9 @@ from pagetrail.schemas.store.space import explained
 
 _HEAD_BYTES: Final = 512
 
+MOST_NAMED: Final = 20
+"""So many of the files that were left out are named; others are counted."""
+
 _BESIDE_A_TRACE: Final = frozenset({
     "snapshots", "formats", "page_owner_dumps.tar", "set_event.txt", "kprobe_events.txt", "ring_stats.txt", "kprobe_profile.txt",
     "trace_clock.txt", "dmesg.txt", "cmdline.txt", "uname.txt", "hostname.txt", "boot_id.txt", "uevents.txt", "kernel.config",
@@ -25,6 +29,7 @@ _BESIDE_A_TRACE: Final = frozenset({
 """A folder with one of these beside a trace is a capture directory: docs/guide.md lists its files."""
 
 _TRACES: Final = frozenset(name for found in FORMATS for name in found.trace_names)
+_OF_A_CAPTURE: Final = _TRACES | _BESIDE_A_TRACE
 _PACKED: Final = re.compile(f"{PACKED_SUFFIX}$")
 _OF_MACOS: Final = re.compile(r"(?:^|/)(?:__MACOSX/.*|\._[^/]*|\.DS_Store)$")
 """What the archiver of macOS adds for itself."""
@@ -139,19 +144,23 @@ class Unpacking:
         """Return the name of the folder of a capture directory, which may name its host."""
         return PurePosixPath(root).name or self._source.name.split(".")[0] or "archive"
 
-    def _capture_roots(self) -> tuple[str, ...]:
+    def _capture_roots(self) -> frozenset[str]:
         """Return the folders that are capture directories, and not within another one."""
         archive = open_archive(self._source, self._kind)
         try:
             folders: dict[str, set[str]] = {}
             for file in archive.files():
-                path = _inside(file.name)
-                for parent in path.parents:
-                    folders.setdefault(_text(parent), set()).add(_PACKED.sub("", path.relative_to(parent).parts[0]))
+                parts = _inside(file.name).parts
+                for depth, part in enumerate(parts):
+                    name = _PACKED.sub("", part)
+                    if name in _OF_A_CAPTURE:
+                        folders.setdefault("/".join(parts[:depth]), set()).add(name)
         finally:
             archive.close()
-        found = [name for name, inner in folders.items() if inner & _TRACES and inner & _BESIDE_A_TRACE]
-        return tuple(sorted(root for root in found if _root_of(root, tuple(set(found) - {root})) is None))
+        found = {name for name, inner in folders.items() if inner & _TRACES and inner & _BESIDE_A_TRACE}
+        return frozenset(
+            root for root in found if not any(_text(parent) in found for parent in PurePosixPath(root).parents)
+        )
 
     def _alone(self, file: ArchivedFile) -> Iterator[Unpacked]:
         """Yield a file of its own."""
@@ -218,6 +227,8 @@ class Unpacking:
     def _keep(self, file: ArchivedFile, root: str, folder: _Folder) -> None:
         """Unpack a file of a capture directory. One that is cut is left out, unless it may be the trace."""
         path = folder.path / _inside(file.name).relative_to(root)
+        if os.path.lexists(path):
+            self.notes.append(f"{file.name} is there twice: the first one is left out")
         if not self._unpacked(file, path):
             return
         if file.truncated and path.parent == folder.path and _PACKED.sub("", path.name) in _TRACES:
@@ -238,7 +249,9 @@ class Unpacking:
 
     def _tell(self, archive: Archive, *, cut: bool) -> None:
         """Say what is not in the recordings that were given; *cut*: one of them says already that the archive ends in it."""
-        self.notes += [f"{name} is left out: it is a link, or no file" for name in archive.left_out]
+        self.notes += [f"{name} is left out: it is a link, or no file" for name in archive.left_out[:MOST_NAMED]]
+        if more := archive.left_out[MOST_NAMED:]:
+            self.notes.append(f"{len(more):,} more are left out: they are links, or no files")
         if archive.broken and not cut:
             self.refused.append(
                 f"{self._source.name}: the {self._kind} archive is cut or damaged ({archive.broken}): what follows its last file "
@@ -255,7 +268,6 @@ def _text(folder: PurePosixPath) -> str:
     return "" if folder == PurePosixPath() else str(folder)
 
 
-def _root_of(name: str, roots: tuple[str, ...]) -> str | None:
-    """Return which of the folders *roots* a file, or another folder, lies in; null: in none."""
-    parents = {_text(parent) for parent in _inside(name).parents}
-    return next((root for root in roots if root in parents), None)
+def _root_of(name: str, roots: frozenset[str]) -> str | None:
+    """Return which of the folders *roots*, none of which lies in another, a file lies in; null: in none."""
+    return next((text for parent in _inside(name).parents if (text := _text(parent)) in roots), None)

@@ -1,6 +1,7 @@
 """A batch of events as NumPy columns, and its conversion to and from Arrow."""
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,6 +39,19 @@ class EventBatch:
         if found is None:
             return np.full(len(self), absent(name), dtype=NUMPY_DTYPES[name])
         return found
+
+    def parts(self, stops: Sequence[int]) -> Iterator["EventBatch"]:
+        """Yield the rows up to each of *stops*, which rise, and those behind the last as batches of their own: see ``slice``."""
+        details = sorted(self.details.items())
+        start = at = 0
+        for stop in (*stops, len(self)):
+            until = bisect_left(details, (stop,), at)
+            yield EventBatch(
+                columns={name: array[start:stop] for name, array in self.columns.items()},
+                texts=self.texts,
+                details={row - start: text for row, text in details[at:until]},
+            )
+            start, at = stop, until
 
     def slice(self, start: int, stop: int) -> "EventBatch":
         """Return rows [start, stop) as a batch of their own (views, no copies)."""

@@ -20,7 +20,7 @@ from pagetrail.commands.options import (
     say,
     share,
 )
-from pagetrail.schemas.errors import BadArgument, InputError
+from pagetrail.schemas.errors import BadArgument, FrameConflict, FrameTooLarge, InputError, PagetrailError
 from pagetrail.schemas.linux.gfp import parse_gfp_table
 from pagetrail.schemas.linux.mmzone import LARGEST_PAGE_BYTES, PAGE_SHIFT
 from pagetrail.schemas.linux.vmemmap import VMEMMAP_BASE_L4
@@ -86,6 +86,9 @@ def ingest(
         bool,
         typer.Option("--again", help="Store a recording anew that an older pagetrail stored and read differently."),
     ] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Read what links of a capture directory name outside of it, too.")
+    ] = False,
     mode: ModeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -100,7 +103,7 @@ def ingest(
     base = None if vmemmap_base is None else _address(vmemmap_base)
     table = None if gfp_table is None else _gfp_table(gfp_table)
     shift = None if page_size is None else _page_shift(page_size)
-    refused: dict[str, InputError] = {}
+    refused: dict[str, PagetrailError] = {}
     stored: list[api.IngestReport] = []
 
     def on_report(report: "api.IngestReport") -> None:
@@ -120,18 +123,25 @@ def ingest(
                     trail, source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base, log=address,
                     clock_skew=clock_skew, page_shift=shift, kernel_release=kernel_release, gfp_table=table, again=again,
                     kallsyms=kallsyms, split_boots=split_boots, at=made, whole=whole, follows=follows, stacks=stacks,
-                    on_report=on_report, on_note=_note, on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
+                    follow_links=follow_links, on_report=on_report,
+                    on_note=_note, on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
                 )  # fmt: skip
-        except InputError as error:
-            refused[source] = error
+        except (InputError, FrameConflict, FrameTooLarge, OSError) as error:
+            refused[source] = error if isinstance(error, PagetrailError) else _unreadable(source, error)
             if len(sources) > 1:
-                say(f"pagetrail: {error}")
+                say(f"pagetrail: {refused[source]}")
     if as_json and (stored or len(sources) > 1):
         out(json_text([_as_json(report) for report in stored]))
     if refused and len(sources) == 1:
         raise refused[sources[0]]
     if refused:
         raise InputError(f"{len(refused)} of {len(sources)} recordings were not stored: {', '.join(refused)}")
+
+
+def _unreadable(source: str, error: OSError) -> InputError:
+    return InputError(
+        f"{source}: expected recordings that can be read, found: {error.strerror or error}; check its permissions"
+    )
 
 
 def _ats(ats: list[str], sources: list[str]) -> list[str | None]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pagetrail.producers.capture.dmesg import StableClock
+from pagetrail.producers.formats.numbers import INT64_STOP, NSEC_STOP, number
 from pagetrail.schemas.details import Clock
 
 _PRINTED_TO: Final = 1000
@@ -15,9 +16,12 @@ UNKNOWN_ERROR: Final = 20_000_000
 
 _MARKER: Final = re.compile(
     r"SNAPSHOT (?P<name>\S+) (?P<what>begin|page_owner_end|end)"
-    r"(?: mono=(?P<mono>\d+))?(?: raw=(?P<raw>\d+))?(?: boot=(?P<boot>\d+))?(?: real=(?P<real>\d+))?"
-    r"(?: after_mono=(?P<after>\d+))?"
+    r"(?: mono=(?P<mono>[0-9]+))?(?: raw=(?P<raw>[0-9]+))?(?: boot=(?P<boot>[0-9]+))?(?: real=(?P<real>[0-9]+))?"
+    r"(?: after_mono=(?P<after>[0-9]+))?"
 )
+
+_STOPS: Final = {"mono": NSEC_STOP, "raw": NSEC_STOP, "boot": NSEC_STOP, "real": INT64_STOP, "after": NSEC_STOP}
+"""Readings are below these, ns: clocks that start with the kernel, and that of the time of day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +93,7 @@ class SnapshotMarker:
         if self.monotonic is None:
             return None
         error = UNKNOWN_ERROR
-        if written_by is not None:
+        if written_by is not None and written_by >= self.monotonic:
             error = written_by - self.monotonic + _PRINTED_TO
         elif known is not None:
             error = abs(trace_ts_nsec + known.mono_offset - self.monotonic) + _PRINTED_TO
@@ -104,19 +108,20 @@ class SnapshotMarker:
 
 
 def parse_marker(text: str) -> SnapshotMarker | None:
-    """Return the snapshot's marker that *text* is, if it is one."""
+    """Return the snapshot's marker that *text* is, if it is one; one with a reading that no clock has is none."""
     found = _MARKER.match(text)
     if not found:
         return None
-    mono, raw, boot, real, after = (
-        None if v is None else int(v) for v in found.group("mono", "raw", "boot", "real", "after")
-    )
+    texts = {name: found[name] for name in _STOPS if found[name] is not None}
+    read = {name: number(value, stop=_STOPS[name]) for name, value in texts.items()}
+    if None in read.values():
+        return None
     return SnapshotMarker(
         name=found["name"],
         what=found["what"],
-        monotonic=mono,
-        monotonic_raw=raw,
-        boottime=boot,
-        realtime=real,
-        after_monotonic=after,
+        monotonic=read.get("mono"),
+        monotonic_raw=read.get("raw"),
+        boottime=read.get("boot"),
+        realtime=read.get("real"),
+        after_monotonic=read.get("after"),
     )

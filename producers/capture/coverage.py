@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
+from pagetrail.producers.capture.folder import CaptureFolder
 from pagetrail.producers.capture.statistics import (
     Probed,
     Rings,
@@ -19,7 +20,7 @@ from pagetrail.producers.capture.statistics import (
     ring_statistics,
 )
 from pagetrail.producers.formats.text.stated import LOST_WORDS, ring_loss
-from pagetrail.producers.inputs import blocks, find_compressed, open_input, read_text
+from pagetrail.producers.inputs import blocks, open_input
 from pagetrail.schemas.details import Coverage, Covered
 from pagetrail.schemas.linux.kmem_events import TRACEPOINTS
 from pagetrail.schemas.linux.probes import (
@@ -54,21 +55,23 @@ class Declared:
     notes: list[str]
 
 
-def declared_coverage(directory: Path, trace: Path, *, probes: bool, rules: KernelRules | None = None) -> Declared:
-    """Return what *directory* declares of its *trace*; *rules* are those of the recorded kernel.
+def declared_coverage(
+    folder: CaptureFolder, trace: Path, *, probes: bool, rules: KernelRules | None = None
+) -> Declared:
+    """Return what the capture in *folder* declares of its *trace*; *rules* are those of the recorded kernel.
 
     A CPU counts when its ring neither overran nor dropped an event, or when the trace itself names every event that was
     overrun: then the gaps say what is missing. What cannot be read declares nothing.
     """
     names = ("set_event.txt", "kprobe_events.txt", "ring_stats.txt")
-    texts = {name: _optional(directory, name) for name in names}
+    texts = {name: folder.text(name) for name in names}
     events, stats = texts["set_event.txt"], texts["ring_stats.txt"]
     if events is None or stats is None:
         missing = " and ".join(name for name in ("set_event.txt", "ring_stats.txt") if texts[name] is None)
         why = f"no coverage is declared: no {missing}; nothing can be certain unless you declare it"
         return Declared(coverage=None, rings=None, notes=[why])
     files = {name: SideFile(name, text or "") for name, text in texts.items()}
-    profile = _optional(directory, "kprobe_profile.txt")
+    profile = folder.text("kprobe_profile.txt")
     misses = None
     if profile is not None:
         files["kprobe_profile.txt"] = SideFile("kprobe_profile.txt", profile)
@@ -236,8 +239,3 @@ def _count_loss(counts: dict[int, int | None], line: bytes) -> None:
     if loss is not None and loss.cpu is not None:
         before = counts.get(loss.cpu, 0)
         counts[loss.cpu] = None if before is None or loss.lost is None else before + loss.lost
-
-
-def _optional(directory: Path, name: str) -> str | None:
-    path = find_compressed(directory, name)
-    return None if path is None else read_text(path)

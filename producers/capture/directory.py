@@ -17,15 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.producers.arrangement import MERGED, SAVE_EACH, arrange
-from pagetrail.producers.capture.boot import BootFiles, parse_zoneinfo, saw_boot
+from pagetrail.producers.capture.boot import BootFiles, saw_boot
 from pagetrail.producers.capture.clock import Relation, SnapshotMarker, relation
 from pagetrail.producers.capture.coverage import boot_coverage, declared_coverage, probes_of_boot
+from pagetrail.producers.capture.folder import CaptureFolder
 from pagetrail.producers.capture.missing import missing_entries, unknown_cpus
 from pagetrail.producers.capture.snapshots import Snapshots
 from pagetrail.producers.capture.statistics import Rings
 from pagetrail.producers.capture.timed import TimedRow, TimedRows, marker_rows
 from pagetrail.producers.capture.trace import find_trace
-from pagetrail.producers.capture.uevents import hotplug_rows
+from pagetrail.producers.capture.uevents import hotplug_rows, parse_uevents
 from pagetrail.producers.capture.views import Views
 from pagetrail.producers.detail_rows import clock_row, coverage_row, detail_row
 from pagetrail.producers.formats.format import Format
@@ -67,6 +68,8 @@ class Capture:
         log2 of the bytes of a page that the operator says.
     cut
         Why a file of it ends in the middle, if one does and its own bytes do not say so.
+    follow_links
+        Follow links that lead out of the directory.
     formats
         Those that the trace may have.
 
@@ -86,12 +89,14 @@ class Capture:
         given: RecordedKernel = UNKNOWN_KERNEL,
         page_shift: int | None = None,
         cut: TruncatedInput | None = None,
+        follow_links: bool = False,
         formats: tuple[Format, ...] = FORMATS,
     ) -> None:
         self._directory, self._dumps, self._probes, self._covers = directory, dumps, probes, covers
-        self._trace = find_trace(directory, formats)
-        self._snapshots = Snapshots(directory)
-        self._boot = BootFiles(directory, self._snapshots, page_shift)
+        self._folder = CaptureFolder(directory, follow_links=follow_links)
+        self._trace = find_trace(self._folder, formats)
+        self._snapshots = Snapshots(self._folder)
+        self._boot = BootFiles(self._folder, self._snapshots, page_shift)
         self._kernel = self._boot.kernel(given)
         if self._trace.found.raw and given.symbols is None and (path := kallsyms_in(directory)):
             self._kernel = replace(self._kernel, symbols=symbols_of(path))
@@ -148,6 +153,7 @@ class Capture:
             if stream.truncated:
                 self.account.truncated = str(stream.truncated)
         views.close()
+        self.info.notes.extend([*self._boot.notes, *self._folder.notes])
 
     def _info(self) -> RecordingInfo:
         boot_id = (self._boot.text("boot_id.txt") or "").strip()
@@ -207,7 +213,7 @@ class Capture:
             self.info.notes.append("no coverage is declared: set_event.txt and ring_stats.txt speak of ftrace")
             return None
         declared = declared_coverage(
-            self._directory, self._trace.path, probes=self._probes, rules=rules_of(self._kernel.release)
+            self._folder, self._trace.path, probes=self._probes, rules=rules_of(self._kernel.release)
         )
         self._rings = declared.rings
         self.info.notes.extend(declared.notes)
@@ -225,17 +231,20 @@ class Capture:
             self.info.notes,
             wanted=self._dumps,
             declared=self._coverage is not None,
-            zones=parse_zoneinfo(self._snapshots.first("zoneinfo") or ""),
+            zones=self._boot.zones,
         )
 
     def _timed_rows(self) -> Iterator[TimedRow]:
         """Yield the rows that have a time of their own and no place in the trace."""
         if self._relation is None:
             return
-        uevents, block_bytes = self._boot.text("uevents.txt"), self._boot.block_bytes()
+        block_bytes, unread = self._boot.block_bytes, self._boot.unread_of("uevents.txt")
         probed = f"{HOTPLUG_GROUP}:" in (self._boot.text("set_event.txt") or "")
-        if uevents and block_bytes is not None and not probed:
-            yield from hotplug_rows(uevents, block_bytes >> self._boot.page_size.shift, self._relation.mono_offset)
+        if block_bytes is not None and not probed:
+            events = parse_uevents(self._folder.lines("uevents.txt"), unread)
+            yield from hotplug_rows(
+                events, block_bytes >> self._boot.page_size.shift, self._relation.mono_offset, unread
+            )
         if not self._trace.tracer.keeps_markers:
             yield from marker_rows(self._snapshots.markers(), self._relation)
 

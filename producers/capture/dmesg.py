@@ -7,20 +7,23 @@ from typing import Final
 
 from pagetrail.schemas.linux.mmzone import PAGE_SHIFT
 
-_LINE: Final = re.compile(r"(?:<\d+>)?\[\s*(\d+)\.(\d{6})\](?:\[[^\]]*\])? (.*)")
-_STABLE: Final = re.compile(r"sched_clock: Marking stable \((-?\d+), (-?\d+)\)->\((-?\d+), (-?\d+)\)")
+# Times are below 31 years, sizes and counts below 2^60: what has more digits is no line that a kernel prints.
+_LINE: Final = re.compile(r"(?:<[0-9]{1,9}>)?\[\s*([0-9]{1,9})\.([0-9]{6})\](?:\[[^\]]*\])? (.*)")
+_STABLE: Final = re.compile(
+    r"sched_clock: Marking stable \((-?[0-9]{1,18}), (-?[0-9]{1,18})\)->\((-?[0-9]{1,18}), (-?[0-9]{1,18})\)"
+)
 _UNSTABLE: Final = re.compile(r"sched_clock: Marking unstable ")
 _VERSION: Final = re.compile(r"Linux version (\S+)")
 _CMDLINE: Final = re.compile(r"(?:Kernel c|C)ommand line: (.*)")
 _INIT: Final = re.compile(r"Run \S+ as init process")
-_REFUSED: Final = re.compile(r".*\bFailed to add event\(-?\d+\): ")
-_PAGE_EXT: Final = re.compile(r"allocated (\d+) bytes of page_ext")
-_BLOCK: Final = re.compile(r"(?:x86/mm: )?Memory block size: (\d+)MB")
-_EARLY: Final = re.compile(r"Node \d+, zone\s+\S+: page owner found early allocated (\d+) pages")
+_REFUSED: Final = re.compile(r".*\bFailed to add event\(-?[0-9]+\): ")
+_PAGE_EXT: Final = re.compile(r"allocated ([0-9]{1,18}) bytes of page_ext")
+_BLOCK: Final = re.compile(r"(?:x86/mm: )?Memory block size: ([0-9]{1,9})MB")
+_EARLY: Final = re.compile(r"Node [0-9]+, zone\s+\S+: page owner found early allocated ([0-9]{1,18}) pages")
 _REPORT: Final = re.compile(r"page_owner tracks the page as (?:allocated|freed)")
-_NODE: Final = re.compile(r"\s+node\s+(\d+): \[mem (0x[0-9a-f]+)-(0x[0-9a-f]+)\]")
-_ZONE: Final = re.compile(r"\s+(\w+)\s+\[mem (0x[0-9a-f]+)-(0x[0-9a-f]+)\]")
-_E820: Final = re.compile(r"BIOS-e820: \[mem (0x[0-9a-f]+)-(0x[0-9a-f]+)\] usable")
+_NODE: Final = re.compile(r"\s+node\s+([0-9]{1,4}): \[mem (0x[0-9a-f]{1,16})-(0x[0-9a-f]{1,16})\]")
+_ZONE: Final = re.compile(r"\s+(\w+)\s+\[mem (0x[0-9a-f]{1,16})-(0x[0-9a-f]{1,16})\]")
+_E820: Final = re.compile(r"BIOS-e820: \[mem (0x[0-9a-f]{1,16})-(0x[0-9a-f]{1,16})\] usable")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

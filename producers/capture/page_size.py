@@ -9,15 +9,17 @@ from pagetrail.schemas.errors import InputError
 from pagetrail.schemas.linux.mmzone import FIXED_PAGE_SHIFTS, LARGEST_PAGE_BYTES, PAGE_SHIFT
 
 # arch/Kconfig, PAGE_SIZE_*KB and PAGE_SHIFT (Linux 6.9); arch/arm64/Kconfig and arch/powerpc/Kconfig before and since
-_CONFIG_SIZE: Final = re.compile(r"^CONFIG_(?:PAGE_SIZE_(\d+)KB|(?:ARM64|PPC|IA64)_(\d+)K_PAGES)=y$", re.M)
-_CONFIG_SHIFT: Final = re.compile(r"^CONFIG_(?:ARM64_|PPC_)?PAGE_SHIFT=(\d+)$", re.M)
+_CONFIG_SIZE: Final = re.compile(
+    r"^CONFIG_(?:PAGE_SIZE_([0-9]{1,4})KB|(?:ARM64|PPC|IA64)_([0-9]{1,4})K_PAGES)=y$", re.M
+)
+_CONFIG_SHIFT: Final = re.compile(r"^CONFIG_(?:ARM64_|PPC_)?PAGE_SHIFT=([0-9]{1,2})$", re.M)
 
 # mm/page_alloc.c, alloc_large_system_hash (Linux 6.1): the order is ilog2(bytes) - PAGE_SHIFT; small tables may have get_order()
-_HASH_TABLE: Final = re.compile(r" hash table entries: \d+ \(order: (\d+), (\d+) bytes")
+_HASH_TABLE: Final = re.compile(r" hash table entries: [0-9]+ \(order: ([0-9]{1,2}), ([0-9]{1,15}) bytes")
 
 # mm/page_alloc.c, mem_init_print_info (Linux 6.1): all present pages, in KiB
-_MEMORY: Final = re.compile(r"\bMemory: \d+K/(\d+)K available")
-_PRESENT: Final = re.compile(r"^\s+present\s+(\d+)$", re.M)
+_MEMORY: Final = re.compile(r"\bMemory: [0-9]+K/([0-9]{1,15})K available")
+_PRESENT: Final = re.compile(r"^[ \t]+present[ \t]+([0-9]{1,15})$", re.M)
 
 _SHIFTS: Final = range(PAGE_SHIFT, LARGEST_PAGE_BYTES.bit_length())
 
@@ -57,6 +59,16 @@ def page_size(*, config: str, machine: str | None, dmesg: str, zoneinfo: str, gi
     return PageSize(shift=given, known_by="--page-size")
 
 
+def stated_pages(dmesg: str, zoneinfo: str, page_shift: int) -> int:
+    """Return how many pages the machine says that it has, at boot or in its zones, whichever is more; 0: it does not say."""
+    memory = _MEMORY.search(dmesg)
+    return max((int(memory[1]) << 10 >> page_shift) if memory else 0, _present_in(zoneinfo))
+
+
+def _present_in(zoneinfo: str) -> int:
+    return sum(map(int, _PRESENT.findall(zoneinfo)))
+
+
 def _found(config: str, machine: str | None, dmesg: str, zoneinfo: str) -> Iterator[PageSize]:
     """Yield what the files say, the best first."""
     sizes = {int(a or b) << 10 for a, b in _CONFIG_SIZE.findall(config)}
@@ -67,7 +79,7 @@ def _found(config: str, machine: str | None, dmesg: str, zoneinfo: str) -> Itera
     tables = [(int(order), int(size)) for order, size in _HASH_TABLE.findall(dmesg)]
     by_table = {size.bit_length() - 1 - order for order, size in tables if order > 0 and size & (size - 1) == 0}
     yield from _only(by_table, "the order of hash tables in dmesg.txt")
-    memory, present = _MEMORY.search(dmesg), sum(map(int, _PRESENT.findall(zoneinfo)))
+    memory, present = _MEMORY.search(dmesg), _present_in(zoneinfo)
     if memory and present:
         yield from _only(
             {s for s in _SHIFTS if present << s == int(memory[1]) << 10}, "dmesg.txt, compared with zoneinfo,"

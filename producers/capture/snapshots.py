@@ -7,10 +7,13 @@ from typing import BinaryIO, Final, cast
 
 from pagetrail.producers.archives import TarMembers
 from pagetrail.producers.capture.clock import parse_marker
-from pagetrail.producers.inputs import PACKED_SUFFIX, Input, find_compressed, open_input, read_text
+from pagetrail.producers.capture.folder import CaptureFolder
+from pagetrail.producers.formats.numbers import number
+from pagetrail.producers.inputs import PACKED_SUFFIX, Input, open_input
 
 DUMP: Final = "page_owner.txt"
 ARCHIVE: Final = "page_owner_dumps.tar"
+_SNAPSHOTS: Final = "snapshots"
 _NAMED: Final = ("{}.txt", "{}", "page_owner_stacks/{}")
 """How people name a copy of a file of the kernel."""
 
@@ -28,17 +31,17 @@ class Snapshots:
         Of those that have a page_owner dump.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory / "snapshots"
+    def __init__(self, folder: CaptureFolder) -> None:
+        self._folder = folder
         self._openers: dict[str, Callable[[], Input]] = {}
-        folders = [path.name for path in self._directory.iterdir() if path.is_dir()] if self._directory.is_dir() else []
-        archive = find_compressed(directory, ARCHIVE)
+        folders = folder.folders(_SNAPSHOTS)
+        archive = folder.find(ARCHIVE)
         self._archive = TarMembers(archive) if archive else None
         self.notes: list[str] = []
         if self._archive:
             self._add_members(self._archive)
         for name in folders:
-            if path := find_compressed(self._directory / name, DUMP):
+            if path := self.file(name, DUMP):
                 self._openers[name] = _file_opener(path)
         self.names = tuple(sorted({*folders, *self._openers}, key=_natural))
         self.dumps = tuple(name for name in self.names if name in self._openers)
@@ -49,18 +52,17 @@ class Snapshots:
 
     def text(self, name: str, file: str) -> str | None:
         """Return *file* of snapshot *name*, if it is there."""
-        path = find_compressed(self._directory / name, file)
-        return None if path is None else read_text(path)
+        return self._folder.text(f"{_SNAPSHOTS}/{name}/{file}")
 
     def file(self, name: str, file: str) -> Path | None:
         """Return the path of *file* of snapshot *name*, plain or compressed, if it is there."""
-        return find_compressed(self._directory / name, file)
+        return self._folder.find(f"{_SNAPSHOTS}/{name}/{file}")
 
     def stack_handles(self) -> list[Path]:
         """Return the files that say which stack a handle of this boot is: of any snapshot, and of the capture itself."""
-        folders = [self._directory.parent, *(self._directory / name for name in self.names)]
+        folders = ["", *(f"{_SNAPSHOTS}/{name}/" for name in self.names)]
         names = [form.format("show_stacks_handles") for form in _NAMED]
-        return [path for folder in folders for name in names if (path := find_compressed(folder, name))]
+        return [path for folder in folders for name in names if (path := self._folder.find(f"{folder}{name}"))]
 
     def sums(self) -> "dict[str, tuple[list[Path], Path | None]]":
         """Return by snapshot the files of its sums, if it has any: of pages by stack, and of bytes by call site."""
@@ -76,8 +78,7 @@ class Snapshots:
 
     def _one_of(self, name: str, file: str) -> Path | None:
         """Return the path of *file* of snapshot *name*, in one of the ways in which people name such files."""
-        folder = self._directory / name
-        return next((path for form in _NAMED if (path := find_compressed(folder, form.format(file)))), None)
+        return next((path for form in _NAMED if (path := self.file(name, form.format(file)))), None)
 
     def first(self, file: str) -> str | None:
         """Return *file* of the first snapshot, if it is there."""
@@ -106,7 +107,10 @@ class Snapshots:
 
     def _add_members(self, archive: TarMembers) -> None:
         for member in archive.names:
-            if found := _MEMBER.match(member):
+            found = _MEMBER.match(member)
+            if found and found[1] in self._openers:
+                self.notes.append(f"{ARCHIVE} has snapshot {found[1]} twice: {member} is left out")
+            elif found:
                 self._openers[found[1]] = _member_opener(archive, member)
         if archive.truncated:
             self.notes.append(archive.truncated)
@@ -114,7 +118,7 @@ class Snapshots:
 
 def sums_of(directory: Path) -> dict[str, tuple[list[Path], Path | None]]:
     """Return by snapshot of a capture directory the files of its sums: of pages by stack, and of bytes by call site."""
-    snapshots = Snapshots(directory)
+    snapshots = Snapshots(CaptureFolder(directory))
     try:
         return snapshots.sums()
     finally:
@@ -131,5 +135,5 @@ def _member_opener(archive: TarMembers, member: str) -> Callable[[], Input]:
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:
     """Return the key that sorts names by their numbers, and numbers before letters."""
-    parts = [part for part in re.split(r"(\d+)", name) if part]
-    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
+    parts = [part for part in re.split(r"([0-9]+)", name) if part]
+    return [(value is None, value or 0, part) for part in parts for value in (number(part),)]

@@ -1,5 +1,6 @@
 """Rows from beside a capture's trace, merged into it: by their time, or after a snapshot's marker."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
@@ -14,8 +15,8 @@ from pagetrail.schemas.details import Marker
 Rows = Callable[[], Iterator[EventBatch]]
 """Yields rows when their turn comes."""
 
-TimedRow = tuple[int, EventBatch]
-"""A row with its time on the trace clock."""
+TimedRow = tuple[int, Callable[[], EventBatch]]
+"""A row's time on the trace clock, and what makes it."""
 
 
 class TimedRows:
@@ -30,7 +31,7 @@ class TimedRows:
     """
 
     def __init__(self, rows: Iterable[TimedRow], behind: Callable[[SnapshotMarker, int], Iterator[EventBatch]]) -> None:
-        self._due = sorted(rows, key=lambda row: row[0])
+        self._due = deque(sorted(rows, key=lambda row: row[0]))
         self._behind = behind
 
     def first(self) -> int | None:
@@ -39,32 +40,33 @@ class TimedRows:
 
     def merge(self, batch: EventBatch) -> Iterator[EventBatch]:
         """Yield *batch* of the trace with the rows that belong between its own."""
-        start = 0
-        for stop, rows in self._cuts(batch):
-            if stop > start:
-                yield batch.slice(start, stop)
+        cuts = self._cuts(batch)
+        *parts, rest = batch.parts([stop for stop, _ in cuts])
+        for part, (_, rows) in zip(parts, cuts, strict=True):
+            if len(part):
+                yield part
             yield from rows()
-            start = stop
-        if start < len(batch):
-            yield batch.slice(start, len(batch))
+        if len(rest):
+            yield rest
 
     def rest(self) -> Iterator[EventBatch]:
         """Yield what comes after the last row of the trace."""
-        for when, row in self._due:
-            yield from self._row(when, row)
+        for when, make in self._due:
+            yield from self._row(when, make)
 
     def _cuts(self, batch: EventBatch) -> list[tuple[int, Rows]]:
         """Return (row before which they come, rows), by row."""
         times = np.maximum.accumulate(batch.columns["trace_ts_nsec"].astype(np.int64))
         cuts: list[tuple[int, Rows]] = []
         while self._due and self._due[0][0] < times[-1]:
-            when, row = self._due.pop(0)
-            cuts.append((int(np.searchsorted(times, when, side="right")), partial(self._row, when, row)))
+            when, make = self._due.popleft()
+            cuts.append((int(np.searchsorted(times, when, side="right")), partial(self._row, when, make)))
         for at, marker in _markers(batch):
             cuts.append((at + 1, partial(self._behind, marker, int(times[at]))))
         return sorted(cuts, key=lambda cut: cut[0])
 
-    def _row(self, when: int, row: EventBatch) -> Iterator[EventBatch]:
+    def _row(self, when: int, make: Callable[[], EventBatch]) -> Iterator[EventBatch]:
+        row = make()
         yield row
         for _, marker in _markers(row):
             yield from self._behind(marker, when)
@@ -76,7 +78,7 @@ def marker_rows(texts: Iterable[str], known: Relation) -> Iterator[TimedRow]:
         marker = parse_marker(text)
         if marker and marker.monotonic is not None:
             at = marker.monotonic - known.mono_offset
-            yield at, detail_row(Kind.MARKER, at, Marker(text=text))
+            yield at, partial(detail_row, Kind.MARKER, at, Marker(text=text))
 
 
 def _markers(batch: EventBatch) -> Iterator[tuple[int, SnapshotMarker]]:

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from pagetrail.producers.capture.folder import CaptureFolder
 from pagetrail.producers.formats.format import Format, Opener
 from pagetrail.producers.formats.recognise import opener, recognise
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.formats.tracer import Tracer
-from pagetrail.producers.inputs import find_compressed, source_of
+from pagetrail.producers.inputs import source_of
 from pagetrail.schemas.errors import InputError
 
 
@@ -33,7 +34,7 @@ class CaptureTrace:
     twins: tuple[str, ...]
 
 
-def find_trace(directory: Path, formats: tuple[Format, ...] = FORMATS) -> CaptureTrace:
+def find_trace(folder: CaptureFolder, formats: tuple[Format, ...] = FORMATS) -> CaptureTrace:
     """Return the trace of a capture directory.
 
     Raises
@@ -41,20 +42,22 @@ def find_trace(directory: Path, formats: tuple[Format, ...] = FORMATS) -> Captur
     InputError
         There is none that can be read; the message says what there is instead.
     """
-    names = _trace_names(formats, read=True)
+    names, directory = _trace_names(formats, read=True), folder.path
     expected = (
         f"{directory}: expected a capture directory, with a trace ({', '.join(names)}; plain, .zst, .gz, .xz or .bz2)"
     )
     if not directory.is_dir():
         raise InputError(f"{expected}; found no directory: check the path")
-    unread = _present(directory, _trace_names(formats, read=False))
-    present = _present(directory, names)
+    unread = _present(folder, _trace_names(formats, read=False))
+    present = _present(folder, names)
     if present:
         twins = tuple(path.name for path in (*present, *unread)[1:])
         return _trace(present[0], twins, formats)
     for path in unread:
         opener(_format_of(path, formats), path.name, formats)  # says what to give instead
-    inner = sorted(path.name for path in directory.iterdir() if _present(path, names))
+    inner = sorted(name for name in folder.folders(".") if _present(CaptureFolder(directory / name), names))
+    if said := "; ".join(folder.notes):
+        raise InputError(f"{expected}; found none that may be read: {said}")
     if inner:
         raise InputError(f"{expected}; found directories that have one: {', '.join(inner)}: give them one by one")
     raise InputError(f"{expected}; found none: give its page_owner dumps one by one, if they are what it holds")
@@ -81,8 +84,8 @@ def _trace_names(formats: tuple[Format, ...], *, read: bool) -> list[str]:
     return [name for found in formats if (found.opens is not None) == read for name in found.trace_names]
 
 
-def _present(directory: Path, names: list[str]) -> list[Path]:
-    return [path for name in names if (path := find_compressed(directory, name))]
+def _present(folder: CaptureFolder, names: list[str]) -> list[Path]:
+    return [path for name in names if (path := folder.find(name))]
 
 
 def _format_of(path: Path, formats: tuple[Format, ...]) -> Format:

@@ -8,7 +8,7 @@ from pagetrail.producers.capture.clock import SnapshotMarker
 from pagetrail.producers.capture.snapshots import Snapshots
 from pagetrail.producers.capture.vmstat import Reading, parse_vmstat, unmoved
 from pagetrail.producers.detail_rows import baseline, detail_row
-from pagetrail.producers.formats.kpageflags import read_kpageflags
+from pagetrail.producers.formats.kpageflags import KPageFlags
 from pagetrail.producers.formats.page_owner.dump import PageOwnerDump
 from pagetrail.producers.formats.page_owner.stack_sums import read_stack_handles
 from pagetrail.producers.formats.page_owner.tally import Tally
@@ -144,15 +144,20 @@ class Views:
         flags = self._snapshots.file(name, "kpageflags.bin")
         if flags is None:
             return
+        with open_input(
+            flags
+        ) as stream:  # read twice: how many runs there are is said first, and there may be very many
+            counted = KPageFlags(stream)
+            entries = sum(map(len, counted.batches()))
+            skipped = int(counted.cut or stream.truncated is not None)
+        if not entries:
+            return
+        view = BaselineBegin(
+            name=name, view="kpageflags", window_begin=begin, window_end=end, entries=entries, skipped=skipped,
+            source=f"snapshots/{name}/kpageflags.bin",
+        )  # fmt: skip
         with open_input(flags) as stream:
-            runs, cut = read_kpageflags(stream)
-            skipped = int(cut or stream.truncated is not None)
-        if len(runs):
-            view = BaselineBegin(
-                name=name, view="kpageflags", window_begin=begin, window_end=end, entries=len(runs), skipped=skipped,
-                source=f"snapshots/{name}/kpageflags.bin",
-            )  # fmt: skip
-            yield from baseline([runs], end, view)
+            yield from baseline((runs for runs in KPageFlags(stream).batches() if len(runs)), end, view)
 
 
 def nodes_left_out(entries: Sequence[EventBatch], zones: Sequence[Zone]) -> list[str]:

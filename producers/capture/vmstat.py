@@ -1,9 +1,14 @@
 """Readings of vmstat: a counter that did not move shows what did not happen between two of them."""
 
 from dataclasses import dataclass
+from typing import Final
 
+from pagetrail.producers.formats.numbers import number
 from pagetrail.schemas.details import Coverage
 from pagetrail.schemas.linux.vm_event_item import MAY_BE_MISSING, VM_EVENTS
+
+_WORDS: Final = 2
+_COUNTER_STOP: Final = 1 << 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,9 +22,10 @@ class Reading:
 
 
 def parse_vmstat(text: str) -> dict[str, int]:
-    """Return the counters of /proc/vmstat; lines of another form are left out."""
-    rows = (line.split() for line in text.splitlines())
-    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+    """Return the counters of /proc/vmstat; other lines are left out, and a last one without an end, which may be cut."""
+    rows = (line.split() for line in text.split("\n")[:-1])
+    counters = {row[0]: number(row[1], stop=_COUNTER_STOP) for row in rows if len(row) == _WORDS}
+    return {name: value for name, value in counters.items() if value is not None}
 
 
 def unmoved(readings: list[Reading], first_ts: int) -> list[Coverage]:

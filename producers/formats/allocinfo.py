@@ -14,7 +14,7 @@ from pagetrail.schemas.errors import InputError
 
 _HEADER: Final = re.compile(r"allocinfo - version: \d+\.\d+")
 _COLUMNS: Final = "#"
-_LINE: Final = re.compile(r"\s*(-?\d{1,18})\s+(\d{1,18})\s+(\S+:\d+)(?: \[([^\]]+)\])? func:(\S+)(?:\s.*)?")
+_LINE: Final = re.compile(r"\s*(-?[0-9]{1,18})\s+([0-9]{1,18})\s+(\S+:[0-9]+)(?: \[([^\]]+)\])? func:(\S+)(?:\s.*)?")
 _GIVE: Final = "give the whole of /proc/allocinfo, as the kernel prints it"
 
 

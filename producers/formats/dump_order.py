@@ -38,7 +38,7 @@ def in_order_of_time(dumps: Sequence[tuple[str | Source, Given]]) -> list[int]:
 
 def _newest(file: str | Source) -> MadeAt | None:
     """Return the latest time that is printed in a dump; null: it has none, or is no dump that can be read."""
-    if isinstance(file, str) and (file == "-" or Path(file).is_dir()):
+    if isinstance(file, str) and not Path(file).is_file():
         return None
     try:
         source = file if isinstance(file, Source) else source_of(Path(file))

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from pagetrail.queries.core.instant import Instants
 from pagetrail.queries.core.stream import Stream
-from pagetrail.replay.facts.extension import Extension
 from pagetrail.replay.facts.facts import Facts
+from pagetrail.replay.facts.hotplug import Extension
 
 _AT_ONCE: Final = 1 << 19
 """Rows in memory at once: those that a pair needs may be as many as its section has pages."""

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from pagetrail.replay.facts.extension import Extension
 from pagetrail.replay.facts.facts import Facts
+from pagetrail.replay.facts.hotplug import Extension
 from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.schemas.owner import OPEN_END
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.earlier import Earlier
-from pagetrail.replay.facts.extension import Extension
 from pagetrail.replay.facts.facts import Facts
+from pagetrail.replay.facts.hotplug import Extension
 from pagetrail.replay.facts.losses import still_needed
 from pagetrail.schemas.details import Clock
 from pagetrail.schemas.owner import OPEN_END

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from pagetrail.replay.facts.boots import merged, says_of_machine
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.earlier import Earlier
-from pagetrail.replay.facts.extension import Extension
 from pagetrail.replay.facts.gfp import GfpNames, names_of, names_of_boot
+from pagetrail.replay.facts.hotplug import Extension, HotplugCall, OpenCalls
+from pagetrail.replay.facts.losses import LossTimes
 from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.schemas.details import Boot, Clock, Gap, RecordingEnd, Zone
 from pagetrail.schemas.details import Coverage as CoverageDetail
@@ -34,20 +35,6 @@ MISSING_FRAMES: Final = "frames of the recording are missing from the log"
 """The reason of a gap that stands for frames that replay did not find."""
 
 _VALUES: Final = ("pages_per_section", "lost_until", "chosen_rules")
-
-
-@dataclass(slots=True, kw_only=True)
-class HotplugCall:
-    """One hotplug event: entry or return of a call, or a notification."""
-
-    seq: int
-    ts: int
-    call: str
-    phase: str
-    pfn: int | None
-    nr_pages: int | None
-    ret: int | None
-    pid: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,14 +216,20 @@ class Facts:
     @property
     def first_loss(self) -> int | None:
         """The earliest time of a loss that concerns all pages; null: there was none."""
-        times = [gap.t_lo for _, _, gap in self.gaps]
-        return min(times if self.earlier.first_loss is None else [self.earlier.first_loss, *times], default=None)
+        return self.first_loss_of(LossTimes().read(self.gaps))
+
+    def first_loss_of(self, losses: LossTimes) -> int | None:
+        """Return ``first_loss``, from what was read of ``gaps``."""
+        return min((ts for ts in (self.earlier.first_loss, losses.first) if ts is not None), default=None)
 
     @property
     def last_call(self) -> int | None:
         """The time of the last hotplug call's entry or return; null: none was seen."""
-        times = [call.ts for call in self.hotplug if call.phase != "notified"]
-        return max(times if self.earlier.last_call is None else [self.earlier.last_call, *times], default=None)
+        return self.last_call_of(OpenCalls().read(self.hotplug))
+
+    def last_call_of(self, calls: OpenCalls) -> int | None:
+        """Return ``last_call``, from what was read of ``hotplug``."""
+        return max((ts for ts in (self.earlier.last_call, calls.last) if ts is not None), default=None)
 
     def lose(self, seq: int, ts: int, cpu: int | None, gap: Gap) -> None:
         """Add a loss that was reported at *ts*."""
@@ -270,14 +263,7 @@ class Facts:
 
     def open_calls(self) -> list[HotplugCall]:
         """Return the calls that have been entered and have not returned, one for each function and pid."""
-        pending: dict[tuple[str, int | None], HotplugCall] = {}
-        for seen in self.hotplug:
-            key = (seen.call, seen.pid)
-            if seen.phase == "entry":
-                pending[key] = seen
-            elif seen.phase == "return":
-                pending.pop(key, None)
-        return list(pending.values())
+        return OpenCalls().read(self.hotplug).all()
 
 
 def _copied(fact: Any) -> Any:

@@ -23,6 +23,36 @@ def reaches_of(gaps: Gaps, skew: int) -> NDArray[np.int64]:
     return np.array(reaches, np.int64).reshape(-1, 2)
 
 
+class LossTimes:
+    """When the losses of a list begin and end at the extremes; it keeps up with a list that grows, as ``OpenCalls`` does.
+
+    Attributes
+    ----------
+    first, last
+        The least ``t_lo`` and the greatest ``t_hi``; null: there is no loss.
+    """
+
+    def __init__(self) -> None:
+        self.first: int | None = None
+        self.last: int | None = None
+        self._seen: Gaps = ()
+        self._count = 0
+
+    def read(self, gaps: Gaps) -> "LossTimes":
+        """Return it as of *gaps*, which may be longer than when they were last given, or another list."""
+        if gaps is not self._seen or len(gaps) < self._count:
+            self._seen, self._count, self.first, self.last = gaps, 0, None, None
+        for _, _, gap in gaps[self._count :]:
+            self.first = gap.t_lo if self.first is None else min(self.first, gap.t_lo)
+            self.last = gap.t_hi if self.last is None else max(self.last, gap.t_hi)
+        self._count = len(gaps)
+        return self
+
+    def reach(self, ts: int) -> bool:
+        """Return whether a loss ends at *ts* or later."""
+        return self.last is not None and self.last >= ts
+
+
 class Reaching:
     """Losses by the end of the time that they concern; *reaches* (g, 2) is that of ``reaches_of``."""
 

@@ -24,7 +24,7 @@ from pagetrail.replay.rules.stretch import Stretch, StretchOrigin, stretch_of
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Gap
-from pagetrail.schemas.errors import FrameDamaged
+from pagetrail.schemas.errors import FrameDamaged, MemoryShort
 from pagetrail.schemas.frames import FrameHeader
 from pagetrail.schemas.owner import ABSENT64, OPEN_END, Anomaly
 
@@ -32,7 +32,14 @@ _KINDS: Final = frozenset(int(kind) for kind in Kind)
 
 
 class StreamEngine:
-    """Applies events to the state of one stream, and divides the stream into stretches."""
+    """Applies events to the state of one stream, and divides the stream into stretches.
+
+    Attributes
+    ----------
+    most_bytes
+        What the state may take, approximately; null: as much as it needs. It counts before each section is opened: one frame may
+        name pages of tens of thousands of them.
+    """
 
     def __init__(self, *, host: str, boot_id: str, options: FoldOptions) -> None:
         self.host, self.boot_id, self.options = host, boot_id, options
@@ -45,6 +52,7 @@ class StreamEngine:
         )
         self.segment_first_seq = 0
         self.segment_first_ts: int | None = None
+        self.most_bytes: int | None = None
         self._room = np.zeros(1, np.int64)
 
     @property
@@ -72,7 +80,8 @@ class StreamEngine:
         FrameDamaged
             Its events would have numbers in the stream that are beyond 64 bits.
         MemoryShort
-            Its sections take more memory than they may.
+            Its sections take more memory than they may, or the state would take more than ``most_bytes``: then the rows before are
+            folded, and the frame can be applied again.
         """
         recording = self._recording(header)
         first = int(batch.columns["seq"][0])
@@ -146,6 +155,7 @@ class StreamEngine:
                 self._advance(recording, e, i, i + 1)
                 i += 1
             elif why == SECTION:
+                self._check_memory()
                 state.open_inferred(int(self._room[0]), recording.base_seq + int(e.seq[i]), int(e.ts[i]))
             elif why != DONE:
                 if self._full(int(e.ts[i])):
@@ -156,6 +166,16 @@ class StreamEngine:
                 i = stop
                 if e.kind[i - 1] == Kind.RECORDING_END:
                     yield
+
+    def _check_memory(self) -> None:
+        """Raise if one section more is too much."""
+        if self.most_bytes is None:
+            return
+        pages = self.state.facts.pages_per_section
+        needed = self.state.nbytes + pages * (self.state.tables.owner.itemsize + self.state.tables.kernel.itemsize)
+        if needed > self.most_bytes:
+            what = f"its {self.open_spans:,} open spans and the sections that they are in"
+            raise MemoryShort(what=what, needed=needed, limit=self.most_bytes)
 
     def _advance(self, recording: StreamRecording, e: Events, start: int, stop: int) -> None:
         recording.next_seq = int(e.seq[stop - 1]) + 1

@@ -1,6 +1,6 @@
 """Memory hotplug: how a call of online_pages or offline_pages changes the sections of its range, and what remains in doubt."""
 
-from pagetrail.replay.facts.facts import HotplugCall
+from pagetrail.replay.facts.hotplug import HotplugCall
 from pagetrail.replay.fold.notice_jit import doubt, note
 from pagetrail.replay.fold.options import OPT_ONLINING_START, OPT_ONLINING_STOP
 from pagetrail.replay.fold.tables import with_room
@@ -33,8 +33,8 @@ def take_call(state: StreamState, event: EventRow) -> None:
     if seen.pfn is not None and _is_beyond(seen.pfn, seen.nr_pages, state.facts.pages_per_section):
         state.quarantine(Anomaly.BEYOND_MACHINE, event.seq, event.ts, seen.pfn, absent("order"))
         return
-    entry = next((c for c in state.facts.open_calls() if (c.call, c.pid) == (seen.call, seen.pid)), None)
-    last_call = state.facts.last_call
+    calls = state.calls
+    entry, last_call = calls.of(seen.call, seen.pid), state.facts.last_call_of(calls)
     state.facts.hotplug.append(seen)
     if seen.phase == "return":
         _take_return(state, seen, entry, last_call)
@@ -63,7 +63,7 @@ def _take_return(state: StreamState, seen: HotplugCall, entry: HotplugCall | Non
         return
     if seen.pfn is None:
         seen.pfn, seen.nr_pages = entry.pfn, entry.nr_pages
-    if seen.ret is None or any(gap.t_hi >= entry.ts for _, _, gap in state.facts.gaps):
+    if seen.ret is None or state.losses.reach(entry.ts):
         _lose_all(
             state, seen.seq, seen.ts, last_call
         )  # the entry's own return may be lost, and this return belong to another call
@@ -76,7 +76,8 @@ def _lose_all(state: StreamState, seq: int, ts: int, last_call: int | None) -> N
     call before, *last_call*, because calls are serialized.
     Source: drivers/base/core.c, device_hotplug_lock; mm/memory_hotplug.c, online_pages and offline_pages (Linux 6.1).
     """
-    since = state.facts.recordings[-1].first_ts if state.facts.first_loss is None else state.facts.first_loss
+    first_loss = state.facts.first_loss_of(state.losses)
+    since = state.facts.recordings[-1].first_ts if first_loss is None else first_loss
     if since is not None and last_call is not None:
         since = max(since, last_call)
     reason = "a hotplug call returned whose range was not seen"
@@ -116,9 +117,7 @@ def _extension(state: StreamState, section_nr: int) -> ExtensionState:
 
 def _set_onlining(state: StreamState) -> None:
     """Set the range of an online_pages in progress in the fold's options: its pages are freed for the first time."""
-    calls = (c for c in state.facts.open_calls() if c.call == "online_pages")
-    ranges = [(c.pfn, c.pfn + c.nr_pages) for c in calls if c.pfn is not None and c.nr_pages is not None]
-    state.opts[OPT_ONLINING_START], state.opts[OPT_ONLINING_STOP] = ranges[0] if ranges else (0, 0)
+    state.opts[OPT_ONLINING_START], state.opts[OPT_ONLINING_STOP] = state.calls.range_of("online_pages") or (0, 0)
 
 
 def _or(value: int | None, otherwise: int) -> int:

@@ -153,7 +153,7 @@ def _end_range(state: StreamState, event: EventRow) -> None:
         if call is not None:
             _doubt_meanwhile(state, event, call)
         return
-    if call is None or any(gap.t_hi >= call.ts for _, _, gap in state.facts.gaps):
+    if call is None or state.losses.reach(call.ts):
         # the entry, or its own return, may be lost, and this return belong to another call
         reason = "alloc_contig_range returned whose range was not seen"
         state.lose(event.seq, event.ts, None, Gap(t_lo=event.ts, t_hi=event.ts, reason=reason))

@@ -4,11 +4,12 @@ Source: mm/page_ext.c (Linux 6.1): page_ext_callback allocates on MEM_GOING_ONLI
 MEM_CANCEL_ONLINE; the notifier's other three actions change nothing.
 """
 
+import heapq
 from typing import Any
 
 import numpy as np
 
-from pagetrail.replay.facts.extension import Extension
+from pagetrail.replay.facts.hotplug import Extension
 from pagetrail.replay.fold.section_jit import close_section
 from pagetrail.replay.fold.tables import NO_EVENT, Tables, grown, with_doubted, with_room
 from pagetrail.schemas.linux.mmzone import PAGE_SHIFT, SECTION_SIZE_BITS, pages_per_section
@@ -20,6 +21,8 @@ X86_64_PAGES_PER_SECTION = pages_per_section(SECTION_SIZE_BITS["x86_64"], PAGE_S
 MAX_SECTIONS = 1 << 20
 """128 TiB in sections of 128 MiB. No known machine has a page frame number beyond."""
 
+_NEVER = (0, NO_EVENT)
+
 
 class Sections:
     """The extensions of a stream, and the slots of the tables that hold them."""
@@ -27,6 +30,11 @@ class Sections:
     def __init__(self, history: list[Extension] | None = None) -> None:
         self.history = [] if history is None else history
         self._open = {e.section_nr: e for e in self.history if e.end_seq == OPEN_END}
+        self._free: list[int] | None = None
+        self._slots = 0
+        self._last: dict[int, tuple[int, int]] = {}  # by section: the highest generation, and when the last one ended
+        for extension in self.history:
+            self._keep(extension)
 
     @property
     def nr_open(self) -> int:
@@ -37,28 +45,53 @@ class Sections:
         """Whether the section has an extension now."""
         return section_nr in self._open
 
+    def ended_at(self, section_nr: int) -> int | None:
+        """Return when the last extension of a section ended, trace clock, ns; null: it never had one, or none has ended."""
+        ended = self._last.get(section_nr, _NEVER)[1]
+        return None if ended == NO_EVENT else ended
+
+    def _keep(self, extension: Extension) -> None:
+        generation, ended = self._last.get(extension.section_nr, _NEVER)
+        ends = NO_EVENT if extension.end_seq == OPEN_END else extension.end_ts
+        self._last[extension.section_nr] = max(generation, extension.generation), max(ended, ends)
+
     def allocate(self, tables: Tables, section_nr: int, seq: int, ts: int, how: str) -> Tables:
         """Begin a section's extension: every page is unknown, and the generation is one higher."""
-        generation = 1 + max((e.generation for e in self.history if e.section_nr == section_nr), default=0)
+        generation = 1 + self._last.get(section_nr, _NEVER)[0]
         extension = Extension(section_nr=section_nr, generation=generation, begin_seq=seq, begin_ts=ts, how=how)
         self.history.append(extension)
         self._open[section_nr] = extension
-        return place(tables, section_nr, generation)
+        self._keep(extension)
+        return place(tables, section_nr, generation, self._free_slot(tables))
 
     def free(self, tables: Tables, section_nr: int, seq: int, ts: int, end_how: str) -> Tables:
         """End a section's extension, and with it the spans of its pages."""
         extension = self._open.pop(section_nr)
         extension.end_seq, extension.end_ts, extension.end_how = seq, ts, end_how
+        self._keep(extension)
         tables = with_room(tables, tables.owner.shape[1])
         slot = tables.slot[section_nr]
         base = section_nr * tables.owner.shape[1]
         close_section(tables, int(slot), base, int(tables.generation[section_nr]), int(How.OFFLINED))
         tables.slot[section_nr] = -1
+        if self._free is not None:
+            heapq.heappush(self._free, int(slot))
         return tables
 
+    def _free_slot(self, tables: Tables) -> int:
+        """Return the lowest slot that no section has. They are looked for once, and then kept."""
+        if self._free is None:
+            taken = tables.slot[tables.slot >= 0]
+            self._slots = int(taken.max(initial=-1)) + 1
+            self._free = [int(slot) for slot in np.setdiff1d(np.arange(self._slots), taken)]  # in order, so a heap
+        if self._free:
+            return heapq.heappop(self._free)
+        self._slots += 1
+        return self._slots - 1
 
-def place(tables: Tables, section_nr: int, generation: int) -> Tables:
-    """Return *tables* with an empty slot for a section."""
+
+def place(tables: Tables, section_nr: int, generation: int, slot: int) -> Tables:
+    """Return *tables* with a section in *slot*, empty: one that no section has, or the one behind all."""
     known = tables.slot.size
     if section_nr >= known:
         size = section_nr + 1
@@ -66,17 +99,14 @@ def place(tables: Tables, section_nr: int, generation: int) -> Tables:
             slot=np.concatenate([tables.slot, np.full(size - known, -1, np.int32)]),
             generation=grown(tables.generation, size)[:size],
         )
-    taken = set(tables.slot[tables.slot >= 0].tolist())
-    free = next((slot for slot in range(tables.owner.shape[0]) if slot not in taken), None)
-    if free is None:
-        free = tables.owner.shape[0]
-        tables = tables._replace(owner=grown(tables.owner, free + 1), kernel=grown(tables.kernel, free + 1))
+    if slot >= tables.owner.shape[0]:
+        tables = tables._replace(owner=grown(tables.owner, slot + 1), kernel=grown(tables.kernel, slot + 1))
     if tables.doubted.shape[0]:
         tables = with_doubted(tables)
-        tables.doubted[free] = NO_EVENT
-    tables.owner[free] = -1
-    tables.kernel[free] = -1
-    tables.slot[section_nr] = free
+        tables.doubted[slot] = NO_EVENT
+    tables.owner[slot] = -1
+    tables.kernel[slot] = -1
+    tables.slot[section_nr] = slot
     tables.generation[section_nr] = generation
     return tables
 

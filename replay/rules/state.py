@@ -9,7 +9,9 @@ from pagetrail.replay.facts.carried import carry_over
 from pagetrail.replay.facts.coverage import Coverage
 from pagetrail.replay.facts.doubts_aside import MOST_DOUBTS, DoubtsAside
 from pagetrail.replay.facts.facts import Facts
+from pagetrail.replay.facts.hotplug import OpenCalls
 from pagetrail.replay.facts.lasting import lasting_after
+from pagetrail.replay.facts.losses import LossTimes
 from pagetrail.replay.fold.decode import StackTable, TextTable
 from pagetrail.replay.fold.notice_jit import doubt, doubt_moves, doubt_on, keep_doubt, note, quarantine
 from pagetrail.replay.fold.options import (
@@ -123,6 +125,7 @@ class StreamState:
         self.doubts_aside = DoubtsAside()
         self.lasting = np.zeros(0, DOUBT_DTYPE)
         self.most_of_sections = OPEN_END
+        self._calls, self._losses = OpenCalls(), LossTimes()
         self.opts = np.zeros(OPTIONS, np.int64)
         write_rules(self.opts, self.facts.rules, None)
         self.set_section_size(X86_64_PAGES_PER_SECTION)
@@ -138,6 +141,16 @@ class StreamState:
         """Trace clock of the last event folded, ns: the horizon of every answer."""
         last = int(self.tables.counts[LAST_TS])
         return None if last == NO_EVENT else last
+
+    @property
+    def calls(self) -> OpenCalls:
+        """The hotplug calls that have not returned."""
+        return self._calls.read(self.facts.hotplug)
+
+    @property
+    def losses(self) -> LossTimes:
+        """When losses of all pages begin and end."""
+        return self._losses.read(self.facts.gaps)
 
     @property
     def nbytes(self) -> int:
@@ -281,14 +294,14 @@ class StreamState:
         """
         if self.beyond_nodes(section_nr):
             return Anomaly.BEYOND_MACHINE
-        went = max((e.end_ts for e in self.facts.sections if e.section_nr == section_nr), default=None)
+        went = self.sections.ended_at(section_nr)
         gone = went is not None and self.hotplug_seen_since(went)
         return Anomaly.SECTION_GONE if gone else None
 
     def hotplug_seen_since(self, ts: int) -> bool:
         """Return whether every hotplug call from *ts* (trace clock, ns) on was seen: covered, and without a loss."""
         since = self.coverage.since("hotplug")
-        return since is not None and since <= ts and not any(gap.t_hi >= ts for _, _, gap in self.facts.gaps)
+        return since is not None and since <= ts and not self.losses.reach(ts)
 
     def declare(self, ts: int, detail: CoverageDetail) -> None:
         """Apply the declaration of a coverage event, which is valid from *ts* (trace clock, ns) on."""

@@ -276,17 +276,25 @@ class PartitionReplay:
             return
         before = stream.engine.last_seq
         stream.resume_offset = min(stream.resume_offset, offset) if stream.changed else offset
-        for stretch in stream.engine.apply(found, batch):
-            stream.seal(stretch, offset)
-            del stretch  # it holds arrays that the state gives up next
-            self.report.segments += 1
+        memory, short = self.settings.memory, None
+        stream.engine.most_bytes = memory.most if memory.strict else None
+        try:
+            for stretch in stream.engine.apply(found, batch):
+                stream.seal(stretch, offset)
+                del stretch  # it holds arrays that the state gives up next
+                self.report.segments += 1
+        except MemoryShort as error:
+            short = error
         stream.changed |= stream.engine.last_seq > before
         stream.losses_known, stream.touched = self._lost, time.monotonic()
         self.report.events += stream.engine.last_seq - before
-        self.report.frames += 1
-        memory, taken = self.settings.memory, stream.nbytes
+        self.report.frames += short is None
+        taken = stream.nbytes
         memory.take(key, taken)
-        if memory.strict and taken > memory.most:
+        if short is not None:
+            self._halt(key, min([offset, *(r.offset for r in stream.waiting)]), short)
+            stream.waiting.clear()
+        elif memory.strict and taken > memory.most:
             what = f"its {stream.engine.open_spans:,} open spans and the events of a segment"
             short = MemoryShort(what=what, needed=taken, limit=memory.most)
             self._halt(key, min([record.offset + 1, *(r.offset for r in stream.waiting)]), short)

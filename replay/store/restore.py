@@ -155,9 +155,9 @@ def _restore_texts(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
 
 
 def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, rows: FileRows, saved: dict[str, Any]) -> None:
-    for section in state.facts.sections:
-        if section.end_seq == OPEN_END:
-            state.tables = place(state.tables, section.section_nr, section.generation)
+    there = (section for section in state.facts.sections if section.end_seq == OPEN_END)
+    for slot, section in enumerate(there):
+        state.tables = place(state.tables, section.section_nr, section.generation, slot)
     t = with_generations(state.tables, saved["generations"])
     found = db.sql(_OPEN_SINCE).to_arrow_table()[0].to_numpy()
     size = int(found.size)

@@ -7,6 +7,10 @@ _FLAG: Final = re.compile(r"\{([^{}]*?), \"(\w+)\"\}")
 _CAST: Final = re.compile(r"\( ?(?:gfp_t|unsigned long) ?\)")
 _WIDEST: Final = 63
 """No bit is shifted further."""
+_DEEPEST: Final = 64
+"""Parentheses of an expression, which are evaluated one within another: a kernel writes ten or so."""
+_MOST_FLAGS: Final = 256
+"""A mask has 32 bits, and a few names for several of them."""
 
 
 def parse_gfp_format(text: str) -> dict[str, int]:
@@ -21,12 +25,16 @@ def parse_gfp_format(text: str) -> dict[str, int]:
     twice = set()
     _, _, flags_text = text.partition("__print_flags(")
     for found in _FLAG.finditer(flags_text):
-        expression = re.sub(r"(0x[0-9a-f]+|\d+)[uUlL]*", r"\1", _CAST.sub("", found[1]))
-        value = _evaluate(re.findall(r"0x[0-9a-f]+|\d+|<<|\S", expression))
+        if found[1].count("(") + found[1].count("~") > _DEEPEST:
+            return {}
+        expression = re.sub(r"(0x[0-9a-f]+|[0-9]+)[uUlL]*", r"\1", _CAST.sub("", found[1]))
+        value = _evaluate(re.findall(r"0x[0-9a-f]+|[0-9]+|<<|\S", expression))
         if value is None:
             return {}
         if flags.setdefault(found[2], value) != value:
             twice.add(found[2])
+        if len(flags) > _MOST_FLAGS:
+            return {}
     return {name: bits for name, bits in flags.items() if name not in twice}
 
 

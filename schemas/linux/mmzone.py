@@ -28,6 +28,9 @@ LARGEST_PAGE_BYTES: Final = 1 << 18
 PFN_LIMIT: Final = 1 << (64 - PAGE_SHIFT)
 """Every page frame number is lower: addresses have 64 bits, and no architecture has smaller pages than x86_64."""
 
+NODES_LIMIT: Final = 1 << 10
+"""Every node has a lower number: MAX_NUMNODES. Source: mm/Kconfig and arch/*/Kconfig, NODES_SHIFT (Linux 6.1)."""
+
 SECTION_SIZE_BITS: Final[Mapping[str, int]] = MappingProxyType({"x86_64": 27})
 """log2 of a section's bytes, by ``uname -m``. Source: arch/x86/include/asm/sparsemem.h (Linux 6.1)."""
 

@@ -330,5 +330,5 @@ def _version(release: str) -> tuple[int, int]:
 @lru_cache(maxsize=_KEPT)
 def _numbers(release: str) -> tuple[int, int, int]:
     """Return the three numbers of a release; 0 for the third, or for all, if it has none."""
-    found = re.match(r"(\d{1,4})\.(\d{1,4})(?!\d)(?:\.(\d{1,4})(?!\d))?", release)
+    found = re.match(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9])(?:\.([0-9]{1,4})(?![0-9]))?", release)
     return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else (0, 0, 0)

@@ -220,3 +220,57 @@ def test_of_the_member_that_is_cut_what_is_there_is_read_and_the_cut_told(tmp_pa
     found = members.open("a")
     assert TEXT.startswith(read_all(found))
     assert found.truncated is not None
+
+
+def header(kind, size, name="x"):
+    """Return a header of a tar archive."""
+    member = tarfile.TarInfo(name)
+    member.type, member.size = kind, size
+    return member.tobuf(tarfile.USTAR_FORMAT)
+
+
+FIRST = header(tarfile.REGTYPE, len(TEXT), "a") + TEXT + bytes(-len(TEXT) % 512)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_a_header_of_tar_that_is_larger_than_any_is_not_read(tmp_path, kind):
+    size = archives_module.MOST_HEADER_BYTES + 1
+    (path := tmp_path / "archive.tar").write_bytes(FIRST + header(kind, size) + bytes(size + 10240))
+    found, _, broken = read(path)
+    assert list(found) == ["a"]
+    assert "a header has" in broken
+
+
+def test_headers_of_headers_end_somewhere(tmp_path):
+    (path := tmp_path / "archive.tar").write_bytes(header(tarfile.XHDTYPE, 0) * 3000 + bytes(10240))
+    found, _, broken = read(path)
+    assert (found, bool(broken)) == ({}, True)
+
+
+def test_a_file_with_holes_is_left_out_and_named(tmp_path):
+    sparse = header(tarfile.GNUTYPE_SPARSE, 0, "holes")
+    (path := tmp_path / "archive.tar").write_bytes(FIRST + sparse + bytes(10240))
+    opened = open_archive(source_of(path), "tar")
+    assert [file.name for file in opened.files()] == ["a"]
+    assert opened.left_out == ["holes"]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_file_of_a_zip_that_expands_as_no_recording_does_is_cut(tmp_path, monkeypatch, method):
+    monkeypatch.setattr(archives_module, "EXPANDED_BYTES", 1 << 20)
+    monkeypatch.setattr(archives_module, "MOST_EXPANDED", 100)
+    (path := tmp_path / "archive.zip").write_bytes(zip_of({"a": bytes(20 << 20)}, method))
+    found, cut, _ = read(path)
+    assert cut == "a"
+    assert len(found["a"]) <= 3 << 20
+
+
+def test_members_asked_for_backwards_are_unpacked_a_few_times_only(tmp_path, monkeypatch):
+    names = [f"{n:03}" for n in range(60)]
+    make_archive(path := tmp_path / "dumps.tar.zst", names)
+    members, opened = TarMembers(path), []
+    monkeypatch.setattr(archives_module, "open_input", lambda path: opened.append(path) or open_input(path))
+    for name in reversed(names):
+        assert read_all(members.open(name)) == TEXT
+    assert len(opened) < 6
+    members.close()

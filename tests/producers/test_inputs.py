@@ -14,6 +14,7 @@ import zstandard
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from pagetrail.producers import inputs
 from pagetrail.producers.inputs import (
     BZIP2_MAGICS,
     GZIP_MAGIC,
@@ -21,7 +22,6 @@ from pagetrail.producers.inputs import (
     ZSTD_MAGIC,
     Input,
     blocks,
-    find_compressed,
     open_input,
     read_text,
 )
@@ -155,8 +155,22 @@ def test_a_directory_is_an_input_error(tmp_path):
         open_input(tmp_path)
 
 
-@pytest.mark.parametrize("suffix", ["", ".zst", ".gz", ".xz", ".bz2"])
-def test_a_file_is_found_whatever_packs_it(tmp_path, suffix):
-    (path := tmp_path / f"dmesg.txt{suffix}").write_bytes(b"")
-    assert find_compressed(tmp_path, "dmesg.txt") == path
-    assert find_compressed(tmp_path, "uname.txt") is None
+@pytest.mark.parametrize("form", ["bzip2", "xz", "zstd"])
+def test_what_expands_as_no_recording_does_is_read_to_the_limit_and_told(tmp_path, monkeypatch, form):
+    monkeypatch.setattr(inputs, "EXPANDED_BYTES", 1 << 20)
+    (path := tmp_path / "trace").write_bytes(pack[form](bytes(200 << 20)))
+    with open_input(path) as stream:
+        size = sum(len(block) for block in blocks(stream))
+    assert size < 100 << 20
+    assert "expands more than" in str(stream.truncated)
+
+
+def test_a_text_that_is_cut_in_its_compression_is_no_whole_text(tmp_path):
+    (path := tmp_path / "stacks.gz").write_bytes(gzip.compress(os.urandom(1000))[:-200])
+    with pytest.raises(InputError, match="cut short"):
+        read_text(path)
+
+
+def test_a_name_that_no_file_can_have_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match="no file can have"):
+        open_input(tmp_path / "a\0b")

@@ -1,8 +1,12 @@
-"""Ways to harm lines of a text so that the harm can be seen, seeded."""
+"""Ways to harm lines of a text so that the harm can be seen, and files in any way; all are seeded."""
 
+import os
 import random
 import re
+import stat
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 # No field but a task's name, which nothing rests on, can hold these.
@@ -84,3 +88,148 @@ def harmed(text: bytes, seed: int, harms: int, *, kept: bytes = b"\0 none") -> H
             lines[at] = rng.choice(_WAYS)(lines[at], rng)
     ends = [b"" if at + 1 in joined else b"\n" for at in range(len(lines))]
     return Harmed(text=b"".join(line + end for line, end in zip(lines, ends, strict=True)), lines=tuple(sorted(chosen)))
+
+
+# -- files, in any way: what is left may be valid, and say something else
+
+ODD_NUMBERS: Final = (
+    b"", b"-1", b"0", b"9" * 5000, b"f" * 5000, "\u00b2".encode(), "\u0663".encode(), b"1e9", b"Infinity", b"0x", b"1_0",
+    *(b"%d" % (1 << bits) for bits in (31, 32, 50, 53, 60, 62, 63, 64, 70)), *(b"%x" % (1 << bits) for bits in (40, 52, 64, 70)),
+    b"1000000000", b"(" * 5000 + b")" * 5000,
+)  # fmt: skip
+_NUMBER: Final = re.compile(rb"(?<![A-Za-z_])(?:0x)?[0-9a-f]*[0-9][0-9a-f]*")
+_ODD_BYTES: Final = (
+    b"\0", b"\xff", b"\x1b[2J", b"\n", b"\r", b"\t", b" ", b"\0" * 4096, b"\xed\xa0\x80", "\u2028".encode(), "\u202e".encode(),
+    b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"(" * 5000, b"{" * 5000, b"A" * 70_000,
+)  # fmt: skip
+
+
+def odd_number(data: bytes, rng: random.Random) -> bytes:
+    """Put an odd number in the place of one."""
+    places = [found.span() for found in _NUMBER.finditer(data)]
+    if not places:
+        return data + rng.choice(ODD_NUMBERS)
+    start, stop = rng.choice(places)
+    return data[:start] + rng.choice(ODD_NUMBERS) + data[stop:]
+
+
+def odd_bytes(data: bytes, rng: random.Random) -> bytes:
+    """Put odd bytes in, or in the place of some."""
+    at = rng.randrange(len(data) + 1)
+    return data[:at] + rng.choice(_ODD_BYTES) + data[at + rng.choice((0, 0, 1, 40)) :]
+
+
+def other_bits(data: bytes, rng: random.Random) -> bytes:
+    """Change a few bytes."""
+    out = bytearray(data)
+    for _ in range(rng.randrange(1, 8) if out else 0):
+        out[rng.randrange(len(out))] = rng.randrange(256)
+    return bytes(out)
+
+
+def cut_off(data: bytes, rng: random.Random) -> bytes:
+    """Lose the end, or the beginning."""
+    at = rng.randrange(len(data) + 1)
+    return data[:at] if rng.randrange(4) else data[at:]
+
+
+def lose(data: bytes, rng: random.Random) -> bytes:
+    """Lose some bytes."""
+    at = rng.randrange(len(data) + 1)
+    return data[:at] + data[at + rng.randrange(1, 200) :]
+
+
+def repeat(data: bytes, rng: random.Random) -> bytes:
+    """Have some bytes, or a line, many times."""
+    lines = data.split(b"\n")
+    at = rng.randrange(len(lines))
+    return b"\n".join([*lines[:at], *lines[at : at + 1] * rng.choice((2, 2, 500)), *lines[at + 1 :]])
+
+
+def swap_lines(data: bytes, rng: random.Random) -> bytes:
+    """Exchange two lines."""
+    lines = data.split(b"\n")
+    left, right = rng.randrange(len(lines)), rng.randrange(len(lines))
+    lines[left], lines[right] = lines[right], lines[left]
+    return b"\n".join(lines)
+
+
+def other_ends(data: bytes, rng: random.Random) -> bytes:
+    """Have other ends of lines, or none."""
+    return data.replace(b"\n", rng.choice((b"\r", b"\r\n", b" ", b"\0", "\u2028".encode(), b"\n\n\n")))
+
+
+def other_encoding(data: bytes, rng: random.Random) -> bytes:
+    """Have another encoding, or the mark of one."""
+    text = data.decode("latin-1")
+    return rng.choice((text.encode("utf-16"), b"\xff\xfe" + data, text.encode("utf-32"), b"\xef\xbb\xbf" + data))
+
+
+def none_of_it(data: bytes, rng: random.Random) -> bytes:
+    """Be empty, or something else altogether."""
+    return rng.choice((b"", b"\0" * 9000, rng.randbytes(3000), b"9" * 5000, data[::-1], "\u00b2\n".encode()))
+
+
+HARMS: Final[tuple[Callable[[bytes, random.Random], bytes], ...]] = (
+    odd_number, odd_number, odd_number, odd_bytes, other_bits, cut_off, lose, repeat, swap_lines, other_ends, other_encoding,
+    none_of_it,
+)  # fmt: skip
+NODES: Final = (
+    "a directory",
+    "a FIFO",
+    "a socket",
+    "a link outside",
+    "a link to itself",
+    "a link to a device",
+    "nothing",
+)
+"""What may be in the place of a file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """Files that were harmed: their bytes by name, or which of ``NODES`` is in their place; and how."""
+
+    files: Mapping[str, bytes | str]
+    harm: str
+
+
+def mutant(files: Mapping[str, bytes], seed: int) -> Mutant:
+    """Return *files* with one or two of them harmed in one or two ways."""
+    rng = random.Random(seed)
+    found: dict[str, bytes | str] = dict(files)
+    harms = []
+    for name in rng.sample(sorted(files), min(rng.choice((1, 1, 1, 2)), len(files))):
+        if not rng.randrange(12) and len(files) > 1:
+            found[name] = rng.choice(NODES)
+            harms.append(f"{name}: {found[name]}")
+            continue
+        data = files[name]
+        for _ in range(rng.choice((1, 1, 2))):
+            harm = rng.choice(HARMS)
+            data = harm(data, rng)
+            harms.append(f"{name}: {harm.__name__}")
+        found[name] = data
+    return Mutant(files=found, harm=", ".join(harms))
+
+
+def put(files: Mapping[str, bytes | str], folder: Path, outside: Path) -> None:
+    """Write files, or what is in their place, into *folder*; a link that leads out of it leads to *outside*."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        match content:
+            case bytes():
+                path.write_bytes(content)
+            case "a directory":
+                path.mkdir()
+            case "a FIFO":
+                os.mkfifo(path)
+            case "a socket":
+                os.mknod(path, stat.S_IFSOCK | 0o600)
+            case "a link outside":
+                path.symlink_to(outside)
+            case "a link to itself":
+                path.symlink_to(path.name)
+            case "a link to a device":
+                path.symlink_to("/dev/zero")

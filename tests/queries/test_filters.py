@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pagetrail import api
 from pagetrail.api import By, Filters, Trail
 from pagetrail.queries.core.filters import MOST_READ, intersection, select, union, within
-from pagetrail.replay.facts.extension import Extension
 from pagetrail.replay.facts.facts import Facts
+from pagetrail.replay.facts.hotplug import Extension
 from pagetrail.schemas.details import Boot, Zone
 from pagetrail.schemas.errors import BadArgument
 from pagetrail.schemas.linux.mmzone import MIGRATETYPE_NAMES

@@ -14,7 +14,7 @@ from pagetrail.producers.inputs import open_input, read_text
 from pagetrail.schemas.errors import InputError
 from pagetrail.schemas.stacks import canonical_stack
 
-_LINE: Final = re.compile(r"(nr_base_pages|stack_count|handle): (\d+)")
+_LINE: Final = re.compile(r"(nr_base_pages|stack_count|handle): ([0-9]{1,18})")
 
 _NAMED: Final = re.compile(r"(?:nr_base_pages|stack_count|handle)\b")
 """A line that begins so is no frame of a stack."""
@@ -86,11 +86,11 @@ def read_stack_handles(paths: Sequence[Path]) -> dict[int, str]:
 def has_stack_handles(path: Path) -> bool:
     """Whether a file begins as show_stacks_handles does: stacks with their handles, without numbers of pages."""
     try:
-        if path.is_dir():
+        if not path.is_file():  # what a FIFO gives comes once
             return False
         with open_input(path, text=True) as stream:
             lines = [line.strip() for line in stream.read(_HEAD_BYTES).splitlines()[:-1]]
-    except (InputError, OSError):
+    except (InputError, OSError, ValueError):
         return False  # whoever reads it says why
     named = [found for line in lines if (found := _NAMED_BYTES.match(line))]
     others = [line for line in lines if line and not _NAMED_BYTES.match(line)]

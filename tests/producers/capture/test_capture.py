@@ -8,9 +8,9 @@ import tarfile
 import pytest
 import zstandard
 
-from pagetrail.producers.capture.boot import parse_memory_blocks
 from pagetrail.producers.capture.clock import parse_marker
 from pagetrail.producers.capture.directory import Capture
+from pagetrail.producers.capture.memory_map import parse_memory_blocks
 from pagetrail.producers.recordings import open_recording
 from pagetrail.schemas.batch import concat
 from pagetrail.schemas.columns import Kind

@@ -3,6 +3,7 @@
 import pytest
 
 from pagetrail.producers.capture.coverage import Declared, declared_coverage, lost_events, probes_of_boot
+from pagetrail.producers.capture.folder import CaptureFolder
 from pagetrail.schemas.details import Coverage
 from pagetrail.schemas.linux.releases import rules_of
 
@@ -28,7 +29,7 @@ def declared(tmp_path):
             if text is not None:
                 (tmp_path / f"{name}.txt").write_text(text)
         (tmp_path / "trace.txt").write_text(trace)
-        return declared_coverage(tmp_path, tmp_path / "trace.txt", probes=True, rules=rules_of(release))
+        return declared_coverage(CaptureFolder(tmp_path), tmp_path / "trace.txt", probes=True, rules=rules_of(release))
 
     return declared
 

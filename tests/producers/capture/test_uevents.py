@@ -22,7 +22,7 @@ ACTION=offline
 
 
 def test_memory_blocks_are_read_with_their_clocks_and_others_passed_over():
-    assert list(parse_uevents(TEXT)) == [
+    assert list(parse_uevents(TEXT.splitlines())) == [
         MemoryEvent(action="add", block=32, monotonic=11337987223, boottime=11338029907, realtime=1795386668639679664),
         MemoryEvent(
             action="offline", block=33, monotonic=23188180138, boottime=23188181130, realtime=1795386680489823586
@@ -32,4 +32,4 @@ def test_memory_blocks_are_read_with_their_clocks_and_others_passed_over():
 
 @pytest.mark.parametrize(("capture", "count"), [("small", 21), ("lossy", 21), ("probes", 13), ("perf-g", 0)])
 def test_real_recordings_have_as_many_as_their_manifest_says(captures, capture, count):
-    assert len(list(parse_uevents((captures / capture / "uevents.txt").read_text()))) == count
+    assert len(list(parse_uevents((captures / capture / "uevents.txt").read_text().splitlines()))) == count

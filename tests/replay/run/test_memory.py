@@ -10,6 +10,7 @@ from pagetrail.replay.run.memory import Memory
 from pagetrail.replay.run.replayer import Replayer
 from pagetrail.replay.run.report import ReplayReport
 from pagetrail.schemas.columns import Kind
+from pagetrail.schemas.details import RecordingBegin
 from pagetrail.schemas.frames import Frame
 from tests.replay.states import store, trail_of
 from tests.replay.strategies import Machine, make_frame, origin, to_batch
@@ -89,3 +90,25 @@ def test_a_segment_ends_at_the_ceiling_however_many_spans_are_open(tmp_path: Pat
         trail_of(tmp_path / "bound", frames), Memory(), FoldOptions(floor=50, events_a_live=4, ceiling=100)
     )
     assert (free.segments, bound.segments) == (2, 24)
+
+
+def test_sections_of_one_frame_are_not_opened_beyond_the_memory(tmp_path: Path) -> None:
+    """GIVEN a frame that names pages of many sections WHEN memory is short THEN it is folded up to there, and later onwards."""
+    m = Machine()
+    m.recordings.append([])
+    m.emit(Kind.RECORDING_BEGIN, RecordingBegin(source="a history", format="workload-model"))
+    for section_nr in range(100):
+        m.ts += 1_000
+        m.emit(Kind.ALLOC, pfn=section_nr << 15, order=0, gfp_mask=0, pid=section_nr)
+    m.end()
+    (events,) = m.recordings
+    frames = [make_frame(to_batch(events), origin("recording", host="wide"), 0), *frames_of("small", 20)]
+    usual, trail = trail_of(tmp_path / "usual", frames), trail_of(tmp_path / "short", frames)
+    replayed(usual, Memory())
+    for most in (4 << 20, 12 << 20):
+        report = replayed(trail, Memory(most=most, strict=True))
+        assert [key[0] for key in report.halted] == ["wide"]
+        assert f"expected at most {most >> 20} MiB" in next(iter(report.halted.values()))
+    assert {name for name in store(usual) if "small" in name} <= set(store(trail))
+    assert replayed(trail, Memory(most=1 << 30, strict=True)).halted == {}
+    assert store(trail) == store(usual)
