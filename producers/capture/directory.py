@@ -30,7 +30,7 @@ from pagetrail.producers.capture.uevents import hotplug_rows, parse_uevents
 from pagetrail.producers.capture.views import Views
 from pagetrail.producers.detail_rows import clock_row, coverage_row, detail_row
 from pagetrail.producers.formats.format import Format
-from pagetrail.producers.formats.symbols import kallsyms_in, symbols_of
+from pagetrail.producers.formats.perf_data.symbols import KALLSYMS, symbols_of
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.inputs import source_of
 from pagetrail.producers.meaning import UNKNOWN_KERNEL, RecordedKernel
@@ -98,7 +98,7 @@ class Capture:
         self._snapshots = Snapshots(self._folder)
         self._boot = BootFiles(self._folder, self._snapshots, page_shift)
         self._kernel = self._boot.kernel(given)
-        if self._trace.found.raw and given.symbols is None and (path := kallsyms_in(directory)):
+        if self._trace.found.raw and given.symbols is None and (path := self._folder.find(KALLSYMS)):
             self._kernel = replace(self._kernel, symbols=symbols_of(path))
         tracer = self._trace.tracer
         self._clock_name = tracer.clock(self._boot.text(tracer.clock_file))

@@ -8,9 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from pagetrail.producers.capture.directory import without
+from pagetrail.producers.capture.folder import CaptureFolder
+from pagetrail.producers.formats.perf_data.symbols import symbols_of
 from pagetrail.producers.formats.recognise import recognised
-from pagetrail.producers.formats.symbols import symbols_of
-from pagetrail.producers.inputs import find_compressed, source_of
+from pagetrail.producers.inputs import source_of
 from pagetrail.producers.meaning import RecordedKernel
 from pagetrail.producers.parsed import ReadAccount
 from pagetrail.schemas.batch import EventBatch, concat
@@ -27,7 +28,7 @@ _TEXT = "perf-script.txt"
 
 
 def read(captures: Path, capture: str, name: str) -> tuple[EventBatch, ReadAccount]:
-    path = find_compressed(captures / capture, name)
+    path = CaptureFolder(captures / capture).find(name)
     assert path is not None
     source = source_of(path)
     found, _ = recognised(source)

@@ -8,11 +8,14 @@ from typing import BinaryIO, Final
 
 import numpy as np
 
-from pagetrail.producers.inputs import find_compressed, open_input
+from pagetrail.producers.inputs import open_input
 from pagetrail.schemas.errors import InputError
 
 _LINE: Final = re.compile(rb"([0-9a-f]{8,16}) ([!-~]) ([!-~]{1,512})(?:[ \t]+\[([!-~]{1,64})\])?\s*", re.ASCII)
 _USED: Final = frozenset(b"TtWwDdBbVv")
+KALLSYMS: Final = "kallsyms.txt"
+"""The file of a capture directory that has the symbols of its kernel."""
+
 _MOST_BYTES: Final = 1 << 28
 _FIRSTS: Final = ("_text", "_stext")
 """By one of these perf says where the kernel is. Source: tools/perf/util/machine.c, ref_reloc_sym_names (Linux 6.1)."""
@@ -85,11 +88,6 @@ def read_symbols(stream: BinaryIO, source: str) -> Symbols:
         why = "all addresses are 0: read it as root (kernel.kptr_restrict)" if hidden else "no symbol"
         raise InputError(f"{source}: expected the addresses of the kernel's symbols, found {why}")
     return Symbols(found, digest.hexdigest())
-
-
-def kallsyms_in(directory: Path) -> Path | None:
-    """Return the file of a capture directory that has the symbols of its kernel; null: there is none."""
-    return find_compressed(directory, "kallsyms.txt") or find_compressed(directory, "kallsyms")
 
 
 def symbols_of(path: Path) -> Symbols:
