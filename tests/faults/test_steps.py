@@ -11,7 +11,7 @@ from tests.conftest import REPOSITORY
 from tests.replay.states import litter, replay, store, trail_of
 from tests.replay.strategies import Machine, to_frames
 
-TURNS, STEPS = (20, 100) if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else (1, 20)
+TURNS, STEPS = (6, 100) if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else (1, 20)
 """How often 14 pages are allocated, and freed where more follows; and how many steps of writing that makes at least."""
 
 
