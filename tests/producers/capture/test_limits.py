@@ -174,3 +174,10 @@ def test_kpageflags_beyond_what_a_machine_has_are_not_read(monkeypatch: pytest.M
     read = KPageFlags(io.BytesIO(np.full(150, KPF_BUDDY, "<u8").tobytes()))
     (batch,) = (found for found in read.batches() if len(found))
     assert (int(batch.columns["nr_pages"][0]), read.cut) == (100, True)
+
+
+def test_kpageflags_that_are_cut_are_said(make) -> None:  # type: ignore[no-untyped-def]
+    capture = Capture(make(**{"snapshots__1-boot__kpageflags.bin": np.full(9, KPF_BUDDY, "<u8").tobytes()[:-1]}))
+    begins = of_kind(rows_of(capture), Kind.BASELINE_BEGIN)
+    assert [begin["skipped"] for _, begin in begins if begin.get("view") == "kpageflags"] == [1]
+    assert any("kpageflags of snapshot 1-boot are read to where they are cut" in note for note in capture.info.notes)
