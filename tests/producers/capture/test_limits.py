@@ -9,13 +9,13 @@ from pagetrail.producers.capture.clock import parse_marker
 from pagetrail.producers.capture.directory import Capture
 from pagetrail.producers.capture.dmesg import Dmesg, parse_dmesg
 from pagetrail.producers.capture.memory_map import more_than_there_is, parse_iomem, parse_memory_blocks, parse_zoneinfo
+from pagetrail.producers.capture.numbers import number, signed
 from pagetrail.producers.capture.page_size import page_size
 from pagetrail.producers.capture.snapshots import _natural
 from pagetrail.producers.capture.uevents import hotplug_rows, parse_uevents
 from pagetrail.producers.capture.vmstat import parse_vmstat
 from pagetrail.producers.formats import kpageflags
 from pagetrail.producers.formats.kpageflags import KEPT_BITS, KPageFlags
-from pagetrail.producers.formats.numbers import number, signed
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.linux.gfp_format import parse_gfp_format
 from pagetrail.schemas.linux.page_flags import KPF_BUDDY, KPF_HWPOISON
