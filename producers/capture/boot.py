@@ -14,9 +14,9 @@ from pagetrail.producers.capture.memory_map import (
     parse_memory_blocks,
     parse_zoneinfo,
 )
+from pagetrail.producers.capture.numbers import number
 from pagetrail.producers.capture.page_size import page_size, stated_pages
 from pagetrail.producers.capture.snapshots import Snapshots
-from pagetrail.producers.formats.numbers import number
 from pagetrail.producers.meaning import RecordedKernel
 from pagetrail.schemas.details import Boot, Zone
 from pagetrail.schemas.linux.gfp_format import parse_gfp_format

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pagetrail.producers.capture.dmesg import StableClock
-from pagetrail.producers.formats.numbers import INT64_STOP, NSEC_STOP, number
+from pagetrail.producers.capture.numbers import INT64_STOP, NSEC_STOP, number
 from pagetrail.schemas.details import Clock
 
 _PRINTED_TO: Final = 1000

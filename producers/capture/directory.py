@@ -21,9 +21,8 @@ from pagetrail.producers.capture.boot import BootFiles, saw_boot
 from pagetrail.producers.capture.clock import Relation, SnapshotMarker, relation
 from pagetrail.producers.capture.coverage import boot_coverage, declared_coverage, probes_of_boot
 from pagetrail.producers.capture.folder import CaptureFolder
-from pagetrail.producers.capture.missing import missing_entries, unknown_cpus
 from pagetrail.producers.capture.snapshots import Snapshots
-from pagetrail.producers.capture.statistics import Rings
+from pagetrail.producers.capture.statistics import Rings, missing_entries, unknown_cpus
 from pagetrail.producers.capture.timed import TimedRow, TimedRows, marker_rows
 from pagetrail.producers.capture.trace import find_trace
 from pagetrail.producers.capture.uevents import hotplug_rows, parse_uevents

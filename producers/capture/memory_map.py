@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from pagetrail.producers.formats.numbers import number
+from pagetrail.producers.capture.numbers import number
 from pagetrail.schemas.details import Zone
 from pagetrail.schemas.linux.mmzone import NODES_LIMIT, PAGE_SHIFT, PFN_LIMIT
 

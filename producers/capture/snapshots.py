@@ -8,7 +8,7 @@ from typing import BinaryIO, Final, cast
 from pagetrail.producers.archives import TarMembers
 from pagetrail.producers.capture.clock import parse_marker
 from pagetrail.producers.capture.folder import CaptureFolder
-from pagetrail.producers.formats.numbers import number
+from pagetrail.producers.capture.numbers import number
 from pagetrail.producers.inputs import PACKED_SUFFIX, Input, open_input
 
 DUMP: Final = "page_owner.txt"

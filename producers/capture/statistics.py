@@ -1,9 +1,15 @@
-"""Read the files of a capture that say how complete it is, line by line: what is not whole is told, and declares nothing."""
+"""Read the files of a capture that say how complete it is, line by line: what is not whole is told, and declares nothing.
+
+What the statistics of the rings count and the trace does not have is a gap.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
+
+from pagetrail.producers.parsed import ReadAccount
+from pagetrail.schemas.details import Gap
 
 FINAL: Final = "final"
 """What the capture script calls the reading of the rings' statistics after the trace was saved (docs/guide.md)."""
@@ -125,3 +131,24 @@ def ring_statistics(file: SideFile) -> Rings:
             readings.setdefault(int(of[2]), set()).update({None} if of[1] == FINAL else ())
     final = {cpu: next(iter(found)) if len(found) == 1 else None for cpu, found in readings.items()}
     return Rings(final=final, every_cpu=every_cpu)
+
+
+def missing_entries(rings: Rings, account: ReadAccount, end: int) -> Iterator[Gap]:
+    """Yield the gaps, up to *end*, of what the rings count and the trace does not have."""
+    counted = {cpu: ring.entries + ring.read for cpu, ring in rings.final.items() if ring is not None}
+    for cpu, count in counted.items():
+        found = account.entries.get(cpu, 0)
+        if found > count:
+            both = f"the trace has {found:,} events of CPU {cpu}, ring_stats.txt counts {count:,}"
+            yield Gap(t_lo=0, t_hi=end, reason=f"{both}: one of the two is not whole")
+    if missing := account.missing_of(counted):
+        reason = f"ring_stats.txt counts {missing:,} events that are not in the trace"
+        yield Gap(t_lo=0, t_hi=end, lost=missing, reason=reason)
+
+
+def unknown_cpus(rings: Rings, account: ReadAccount, end: int) -> Iterator[Gap]:
+    """Yield the gaps, up to *end*, of CPUs that are in the trace and of which the statistics say nothing."""
+    for cpu in sorted(account.entries.keys() - rings.final.keys()):
+        yield Gap(
+            t_lo=0, t_hi=end, reason=f"CPU {cpu} is in the trace and not in ring_stats.txt: what it lost is unknown"
+        )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal, get_args
 
+from pagetrail.producers.capture.numbers import INT64_STOP, NSEC_STOP, number
 from pagetrail.producers.detail_rows import detail_row
-from pagetrail.producers.formats.numbers import INT64_STOP, NSEC_STOP, number
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Hotplug

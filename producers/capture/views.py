@@ -150,6 +150,9 @@ class Views:
             counted = KPageFlags(stream)
             entries = sum(map(len, counted.batches()))
             skipped = int(counted.cut or stream.truncated is not None)
+        if skipped:
+            why = stream.truncated or "they end within a page's flags, or have more pages than any machine"
+            self._notes.append(f"kpageflags of snapshot {name} are read to where they are cut: {why}")
         if not entries:
             return
         view = BaselineBegin(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from pagetrail.producers.formats.numbers import number
+from pagetrail.producers.capture.numbers import number
 from pagetrail.schemas.details import Coverage
 from pagetrail.schemas.linux.vm_event_item import MAY_BE_MISSING, VM_EVENTS
 

@@ -8,7 +8,7 @@ _CAST: Final = re.compile(r"\( ?(?:gfp_t|unsigned long) ?\)")
 _WIDEST: Final = 63
 """No bit is shifted further."""
 _DEEPEST: Final = 64
-"""Parentheses of an expression, which are evaluated one within another: a kernel writes ten or so."""
+"""Parentheses and tildes one within another, which is how they are evaluated: a kernel writes ten or so."""
 _MOST_FLAGS: Final = 256
 """A mask has 32 bits, and a few names for several of them."""
 
@@ -25,7 +25,7 @@ def parse_gfp_format(text: str) -> dict[str, int]:
     twice = set()
     _, _, flags_text = text.partition("__print_flags(")
     for found in _FLAG.finditer(flags_text):
-        if found[1].count("(") + found[1].count("~") > _DEEPEST:
+        if _depth(found[1]) > _DEEPEST:
             return {}
         expression = re.sub(r"(0x[0-9a-f]+|[0-9]+)[uUlL]*", r"\1", _CAST.sub("", found[1]))
         value = _evaluate(re.findall(r"0x[0-9a-f]+|[0-9]+|<<|\S", expression))
@@ -36,6 +36,15 @@ def parse_gfp_format(text: str) -> dict[str, int]:
         if len(flags) > _MOST_FLAGS:
             return {}
     return {name: bits for name, bits in flags.items() if name not in twice}
+
+
+def _depth(expression: str) -> int:
+    """Return how deep parentheses are within one another, with all tildes."""
+    depth = deepest = 0
+    for character in expression:
+        depth += (character in "(~") - (character == ")")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _evaluate(tokens: list[str]) -> int | None:

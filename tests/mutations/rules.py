@@ -420,7 +420,7 @@ MUTATIONS = (
     ),
     Mutation(
         name="a-missing-result-is-success", module=CALLS, rule="after a return whose result was not recorded, nothing is certain",
-        old="    if seen.ret is None or any(", new="    if any(", tests=(*HOTPLUG, *ORACLE),
+        old="    if seen.ret is None or state.losses", new="    if state.losses", tests=(*HOTPLUG, *ORACLE),
     ),
     Mutation(
         name="nothing-goes-offline", module=NOTIFIER,
@@ -432,7 +432,7 @@ MUTATIONS = (
     Mutation(
         name="generations-are-one", module="pagetrail.replay.rules.sections",
         rule="an extension that is allocated again is another generation, with nothing of the old",
-        old="        generation = 1 + max((e.generation for e in self.history if e.section_nr == section_nr), default=0)\n",
+        old="        generation = 1 + self._last.get(section_nr, _NEVER)[0]\n",
         new="        generation = 1\n",
     ),
     Mutation(
@@ -443,7 +443,7 @@ MUTATIONS = (
     ),
     Mutation(
         name="what-went-is-there", module="pagetrail.replay.rules.sections", rule="a page without an extension is absent, not free",
-        old="        tables.slot[section_nr] = -1\n        return tables\n", new="        return tables\n",
+        old="        tables.slot[section_nr] = -1\n", new="",
         tests=(*HOTPLUG, *ORACLE),
     ),
     Mutation(

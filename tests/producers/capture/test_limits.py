@@ -9,13 +9,13 @@ from pagetrail.producers.capture.clock import parse_marker
 from pagetrail.producers.capture.directory import Capture
 from pagetrail.producers.capture.dmesg import Dmesg, parse_dmesg
 from pagetrail.producers.capture.memory_map import more_than_there_is, parse_iomem, parse_memory_blocks, parse_zoneinfo
+from pagetrail.producers.capture.numbers import number, signed
 from pagetrail.producers.capture.page_size import page_size
 from pagetrail.producers.capture.snapshots import _natural
 from pagetrail.producers.capture.uevents import hotplug_rows, parse_uevents
 from pagetrail.producers.capture.vmstat import parse_vmstat
 from pagetrail.producers.formats import kpageflags
 from pagetrail.producers.formats.kpageflags import KEPT_BITS, KPageFlags
-from pagetrail.producers.formats.numbers import number, signed
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.linux.gfp_format import parse_gfp_format
 from pagetrail.schemas.linux.page_flags import KPF_BUDDY, KPF_HWPOISON
@@ -174,3 +174,10 @@ def test_kpageflags_beyond_what_a_machine_has_are_not_read(monkeypatch: pytest.M
     read = KPageFlags(io.BytesIO(np.full(150, KPF_BUDDY, "<u8").tobytes()))
     (batch,) = (found for found in read.batches() if len(found))
     assert (int(batch.columns["nr_pages"][0]), read.cut) == (100, True)
+
+
+def test_kpageflags_that_are_cut_are_said(make) -> None:  # type: ignore[no-untyped-def]
+    capture = Capture(make(**{"snapshots__1-boot__kpageflags.bin": np.full(9, KPF_BUDDY, "<u8").tobytes()[:-1]}))
+    begins = of_kind(rows_of(capture), Kind.BASELINE_BEGIN)
+    assert [begin["skipped"] for _, begin in begins if begin.get("view") == "kpageflags"] == [1]
+    assert any("kpageflags of snapshot 1-boot are read to where they are cut" in note for note in capture.info.notes)
