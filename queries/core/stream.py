@@ -242,6 +242,8 @@ class Stream:
         """
         at = parse_instant(text, self._facts_for(text), self.horizon)
         limit = self.believed
+        if limit is None and text.lstrip().startswith("-") and self._end_is_lost():
+            raise next(iter(self._refused.values()))  # it counts from an end that is not known
         if limit is not None and (at.ts, OPEN_END if at.seq is None else at.seq) > (
             limit.ts,
             OPEN_END if limit.seq is None else limit.seq,

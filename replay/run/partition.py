@@ -29,6 +29,8 @@ from pagetrail.schemas.errors import (
     OffsetGap,
     SchemaTooNew,
     SegmentDamaged,
+    SegmentGone,
+    TrailTooNew,
 )
 from pagetrail.schemas.frames import decode_frame
 from pagetrail.schemas.log.contract import ANY_BOOT, EMBEDDED_LOG, MAX_READ_BYTES, LogReader, LogRecord
@@ -204,7 +206,11 @@ class PartitionReplay:
     def _trusted(self, cut: Cut) -> Cut:
         """Return *cut*, or one at the log's beginning if segments that it relies on are gone."""
         for key, seq in cut.streams.items():
-            chain = unbroken(self._place(key))
+            try:
+                chain = unbroken(self._place(key))
+            except (SegmentGone, TrailTooNew) as error:
+                self._halt(key, cut.offset, error)
+                continue
             if seq <= (-1 if chain.last is None else chain.last.last_seq):
                 continue
             if not chain.damaged or self._holds_everything():
@@ -367,7 +373,7 @@ class PartitionReplay:
                 if self._mended(key):
                     return None
                 self._open(key, offset)
-            except SegmentDamaged as error:
+            except (SegmentDamaged, TrailTooNew) as error:
                 self._halt(key, offset, error)
                 return None
         return self.streams[key]

@@ -151,6 +151,8 @@ def whose(path: Path) -> tuple[str, str]:
     SegmentDamaged
         It does not say.
     """
+    if path.is_symlink() or not path.is_file():
+        raise SegmentDamaged(path=str(path), reason="no regular file in the place of one")  # a FIFO would be waited for
     try:
         folder = Path(os.path.abspath(path)).parent  # noqa: PTH100
         attached = Attachment(_DATABASES.within(folder), path, "READ_ONLY")

@@ -82,7 +82,7 @@ def check(folder: Path, bad: Iterable[Row], unharmed: Unharmed) -> ReplayReport:
     rows = Trail(trail).streams().to_pylist()
     assert {(row["host"], row["boot_id"]): row["held"] for row in rows if row["held"]} == report.halted | report.waiting
     assert streams_text(rows, [str for _ in rows], lag=False).count(": held: ") == len(report.halted | report.waiting)
-    told = {(s.host, s.boot_id): {f.what for f in findings(s)} for s in open_streams(trail)}
+    told = {(s.host, s.boot_id): {f.what for f in findings(s)} for s in open_streams(trail).opened}
     assert all("held" in told[key] for key in report.halted if key in told)
     return report
 
@@ -115,7 +115,7 @@ def test_a_trail_in_which_no_stream_could_begin_says_why(tmp_path: Path) -> None
     write_rows(alone, kinds(of_host(GOOD[0], 1)[0])["rubbish"])
     replayed(trail)
     replayed(alone)
-    assert len(open_streams(trail)) == 1
+    assert len(open_streams(trail).opened) == 1
     with pytest.raises(
         NotFound, match=r"could not begin with any stream: rubbish/boot: .* expected a whole pagetrail frame"
     ):

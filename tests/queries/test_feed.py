@@ -52,7 +52,9 @@ def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def made(trail: Path, feed: str, **how: Any) -> list[FeedMessage]:
-    return [message for stream in open_streams(trail) for message in messages(stream, feed, **({"room": ROOM} | how))]
+    return [
+        message for stream in open_streams(trail).opened for message in messages(stream, feed, **({"room": ROOM} | how))
+    ]
 
 
 def rows_in(payloads: Sequence[bytes]) -> list[dict[str, Any]]:
@@ -97,7 +99,7 @@ def expected(trail: Path, feed: str) -> list[dict[str, Any]]:
 
 def test_spans_are_all_those_of_the_sealed_segments(trail: Path) -> None:
     stored = []
-    for stream in open_streams(trail):
+    for stream in open_streams(trail).opened:
         for file in stream.files:
             if not file.tip:
                 with duckdb.connect(stream.where(file), read_only=True) as db:
@@ -123,7 +125,7 @@ def test_however_messages_are_cut_they_hold_the_same_rows(trail: Path, feed: str
 
 @pytest.mark.parametrize("feed", FEEDS)
 def test_what_goes_on_after_any_message_is_all_that_comes_after_it(trail: Path, feed: str) -> None:
-    for stream in open_streams(trail):
+    for stream in open_streams(trail).opened:
         whole = [m.which for m in messages(stream, feed, room=ROOM, message_rows=101)]
         for stop in {*range(1, len(whole), len(whole) // 6 + 1), len(whole)}:
             rest = messages(stream, feed, there=whole[stop - 1], room=ROOM, message_rows=101)
@@ -161,7 +163,7 @@ def test_a_span_that_no_published_doubt_ends_is_certain_to_all_that_is_known(tra
 
 def test_anomalies_of_all_segments_add_up_to_those_of_the_stream(trail: Path) -> None:
     found = [row for row in expected(trail, "anomalies") if row["schema"] == "anomalies-v1"]
-    for stream in open_streams(trail):
+    for stream in open_streams(trail).opened:
         last = [file for file in stream.files if not file.tip][-1]
         with duckdb.connect(stream.where(last), read_only=True) as db:
             counted = db.execute("SELECT sum(events), sum(pages) FROM anomalies").fetchall()
@@ -170,7 +172,7 @@ def test_anomalies_of_all_segments_add_up_to_those_of_the_stream(trail: Path) ->
 
 
 def test_segments_that_were_made_from_other_events_are_not_mixed_with_what_is_published(trail: Path) -> None:
-    stream = open_streams(trail)[0]
+    stream = open_streams(trail).opened[0]
     there = next(iter(messages(stream, "spans", room=ROOM))).which
     for change in ({"segment_digest": "0" * 32}, {"segment_last_seq": there.segment_last_seq - 1}):
         other = Rows(**({name: getattr(there, name) for name in Rows.__slots__} | change))
@@ -229,7 +231,7 @@ def test_segments_that_are_sealed_later_are_published_after_the_others(
 ) -> None:
     address, part = make_topic(partitions=1), tmp_path / "trail"
     shutil.copytree(trail, part)
-    held = [store_of(part).root / file.name for stream in open_streams(part) for file in stream.files[-3:]]
+    held = [store_of(part).root / file.name for stream in open_streams(part).opened for file in stream.files[-3:]]
     for path in held:
         path.rename(path.with_suffix(".held"))
     first = api.publish(part, "spans", address)
@@ -245,7 +247,7 @@ def test_segments_that_were_dropped_before_they_were_published_are_reported(
 ) -> None:
     address, part = make_topic(partitions=1), tmp_path / "trail"
     shutil.copytree(trail, part)
-    stream = open_streams(part)[0]
+    stream = open_streams(part).opened[0]
     holes = [stream.files[0], stream.files[2]]
     for file in holes:
         stream.place.store.remove(file.name)

@@ -93,6 +93,8 @@ def _unbroken(place: StreamPlace) -> Chain:
     for file in place.chain():
         try:
             meta = header(place, file)
+            if file.tip and int(meta["first_seq"]) > expected:
+                break  # segments between are missing
             if file.first_seq == expected and (found or not begin):
                 follows(place, file, meta, found[-1] if found else None)
         except SegmentGone:

@@ -76,7 +76,7 @@ def test_a_recording_that_overlaps_another_is_refused_however_often_replay_is_st
     ]
     for _ in range(len(frames) + 1):
         report, _ = replay(stopped, frames=1)
-    (told,) = [f.detail for s in open_streams(stopped) for f in findings(s) if f.what == "recordings"]
+    (told,) = [f.detail for s in open_streams(stopped).opened for f in findings(s) if f.what == "recordings"]
     assert "recording 1" in told
     assert list(report.refused) == [("host", "boot", "recording 1")]
     assert sorted(p.name for p in stream(stopped).iterdir()) == sorted(p.name for p in stream(whole).iterdir())

@@ -108,7 +108,9 @@ def test_what_is_refused_of_one_host_is_folded_under_the_name_of_another(make_to
     append(address, first + [frame for frame in second if frame.header.recording == "recording 1"])
     report = replayed(tmp_path, KafkaLogReader(address))
     assert list(report.refused) == [("one", "boot", "recording 1")]
-    folded = {s.host: (s.newest.file.last_seq + 1, [f.what for f in findings(s)]) for s in open_streams(tmp_path)}
+    folded = {
+        s.host: (s.newest.file.last_seq + 1, [f.what for f in findings(s)]) for s in open_streams(tmp_path).opened
+    }
     assert {host: events for host, (events, _) in folded.items()} == {
         "one": len(m.recordings[0]), "two": len(m.recordings[1]),
     }  # fmt: skip

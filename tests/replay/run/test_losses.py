@@ -46,11 +46,16 @@ def replay(trail: Path, address: KafkaAddress, *, frames: int | None = None) -> 
 
 def gaps(trail: Path) -> list[str]:
     """Return why there are gaps, of those that replay found."""
-    return [gap.reason for s in open_streams(trail) for _, _, gap in s.history.gaps if gap.reason.startswith("frames")]
+    return [
+        gap.reason
+        for s in open_streams(trail).opened
+        for _, _, gap in s.history.gaps
+        if gap.reason.startswith("frames")
+    ]
 
 
 def doctor(trail: Path) -> str:
-    return "\n".join(f"{f.level} {f.what} {f.detail}" for s in open_streams(trail) for f in findings(s))
+    return "\n".join(f"{f.level} {f.what} {f.detail}" for s in open_streams(trail).opened for f in findings(s))
 
 
 def test_replay_waits_at_a_hole_that_an_ingest_may_still_fill(

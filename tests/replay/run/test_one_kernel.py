@@ -54,7 +54,7 @@ def test_a_recording_of_another_kernel_is_refused_and_streams_and_doctor_say_why
         report, _ = replay(trail)
         assert list(report.refused) == [refused]
     assert why in report.refused[refused]
-    (stream,) = open_streams(trail)
+    (stream,) = open_streams(trail).opened
     assert len(stream.facts.recordings) == len(releases) - 1
     assert [why in finding.detail for finding in findings(stream) if finding.what == "recordings"] == [True]
     assert why in api.open(trail).streams()["refused"][0].as_py()[0]
@@ -76,7 +76,7 @@ def test_a_recording_that_names_no_kernel_has_the_rules_of_the_others(
     trail = trail_of(tmp_path / "trail", to_frames(recordings(*releases).recordings, [3]))
     report, _ = replay(trail)
     assert report.refused == {}
-    (stream,) = open_streams(trail)
+    (stream,) = open_streams(trail).opened
     assert (stream.facts.rules.name, len(stream.facts.recordings)) == (rules, 2)
 
 
@@ -110,6 +110,6 @@ def test_what_was_folded_by_other_rules_before_the_kernel_was_named_is_not_certa
     api.ingest(trail, traced(tmp_path, 1), covers=("alloc", "free"), **common)
     api.ingest(trail, traced(tmp_path, 2), covers=("alloc", "free"), kernel_release=release, **common)
     api.replay(trail)
-    (stream,) = open_streams(trail)
+    (stream,) = open_streams(trail).opened
     found = [(gap.t_lo, gap.t_hi) for _, _, gap in stream.history.gaps if gap.reason == OTHER_RULES]
     assert found == [(1_000_000_000, 2_000_000_000)] * lost

@@ -48,7 +48,7 @@ def check_refused(trail: Path, report: ReplayReport, before: dict[str, str], old
     assert "no longer holds" in why
     assert "another trail" in why
     assert levels(trail, "recordings") == ["loss"]
-    assert streams(open_streams(trail)).to_pylist()[0]["refused"] == [why]
+    assert streams(open_streams(trail).opened).to_pylist()[0]["refused"] == [why]
 
 
 @pytest.mark.parametrize(("old", "low", "what"), [
@@ -79,7 +79,7 @@ def test_only_what_was_folded_of_others_is_needed(tmp_path: Path) -> None:
     replayed(tmp_path / "late", Held(log, low=2))
     report = replayed(tmp_path / "late", Held([*log, *new(2)], low=2))
     assert (names(tmp_path / "late"), report.refused, report.waiting) == (["r0", "r1", "new"], {}, {})
-    (stream,) = open_streams(tmp_path / "late")
+    (stream,) = open_streams(tmp_path / "late").opened
     assert len([gap for _, _, gap in stream.history.gaps if gap.lost]) == 1
 
 

@@ -91,7 +91,7 @@ def test_a_stop_in_the_middle_of_a_dump_resumes_before_it(tmp_path: Path, frames
     replay(stopped, frames=frames)
     replay(stopped)
     assert store(stopped) == store(whole)
-    assert len(open_streams(stopped)[0].history.audits) == 1
+    assert len(open_streams(stopped).opened[0].history.audits) == 1
 
 
 def test_a_stopped_replay_leaves_a_tip_and_a_finished_one_none(tmp_path: Path) -> None:

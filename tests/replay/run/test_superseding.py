@@ -88,12 +88,12 @@ class Held:
 
 
 def names(trail: Path) -> list[str]:
-    (stream,) = open_streams(trail)
+    (stream,) = open_streams(trail).opened
     return [part.recording for part in stream.facts.recordings]
 
 
 def levels(trail: Path, what: str) -> list[str]:
-    (stream,) = open_streams(trail)
+    (stream,) = open_streams(trail).opened
     return [finding.level for finding in findings(stream) if finding.what == what]
 
 
@@ -208,7 +208,7 @@ def test_frames_that_two_readers_made_under_one_name_are_never_mixed(tmp_path: P
         trail = tmp_path / name
         reader = Held([*before, *frames(more, "r")])
         report = Replayer(trail, reader, options=FoldOptions(floor=FLOOR, events_a_live=1)).run()
-        (stream,) = open_streams(trail)
+        (stream,) = open_streams(trail).opened
         assert stream.newest.file.last_seq + 1 == sum(frame.header.rows for frame in before)
         (why,) = report.refused.values()
         assert "never mixed" in why
