@@ -352,10 +352,12 @@ def _check_same_kernel(trail: Path, recording: "Recording", first: Frame) -> Non
     """Raise if the *first* frame names another kernel than recordings of the same boot that the log of *trail* holds."""
     from pagetrail.schemas.log.stored import other_kernel, release_of
 
+    named = release_of(first.payload)
+    if named is None:
+        return
     with SqliteLogReader(trail) as reader:
-        releases = reader.releases(first.header, recording.info.supersedes)
-    known = next((release for release in releases if release is not None), None)
-    why = other_kernel(release_of(first.payload), known)
+        known = reader.release(first.header, recording.info.supersedes)
+    why = other_kernel(named, known)
     if why:
         raise InputError(
             f"{recording.info.source}: {why}; give it the --boot-id of its own boot, ingest it into another trail, or, if that "

@@ -159,17 +159,18 @@ class SqliteLogReader:
                 found = row
         return None if found is None else self.stored(found[1])
 
-    def releases(self, header: FrameHeader, besides: str | None = None) -> list[str | None]:
-        """Return the kernel release that each other recording of *header*'s boot names, in the order of the log.
+    def release(self, header: FrameHeader, besides: str | None = None) -> str | None:
+        """Return the kernel release that the first other recording of *header*'s boot names which names one; null: none does.
 
         *besides*: a recording whose place it takes.
         """
         whose = (header.host, header.boot_id, header.recording, besides or header.recording)
-        found: list[str | None] = []
         for file in self._files():
             with self._explained(file), closing(self._connect(file).execute(_FIRSTS, whose)) as firsts:
-                found += [release_of(payload) for (payload,) in firsts]
-        return found
+                for (payload,) in firsts:
+                    if (found := release_of(payload)) is not None:
+                        return found
+        return None
 
     def close(self) -> None:
         """Close the last file that was read."""
