@@ -39,6 +39,9 @@ class StreamEngine:
     most_bytes
         What the state may take, approximately; null: as much as it needs. It counts before each section is opened: one frame may
         name pages of tens of thousands of them.
+    short
+        Why the last frame was not folded to its end: the state would take more than ``most_bytes``. The rows before are folded, and
+        the frame can be applied again. Null: it was.
     """
 
     def __init__(self, *, host: str, boot_id: str, options: FoldOptions) -> None:
@@ -53,6 +56,7 @@ class StreamEngine:
         self.segment_first_seq = 0
         self.segment_first_ts: int | None = None
         self.most_bytes: int | None = None
+        self.short: MemoryShort | None = None
         self._room = np.zeros(1, np.int64)
 
     @property
@@ -80,9 +84,9 @@ class StreamEngine:
         FrameDamaged
             Its events would have numbers in the stream that are beyond 64 bits.
         MemoryShort
-            Its sections take more memory than they may, or the state would take more than ``most_bytes``: then the rows before are
-            folded, and the frame can be applied again.
+            A boot, or a hotplug call, has more sections than there may be. The state may be half changed.
         """
+        self.short = None
         recording = self._recording(header)
         first = int(batch.columns["seq"][0])
         start = recording.next_seq - first
@@ -154,8 +158,9 @@ class StreamEngine:
                 self._count(e.kind[i : i + 1])
                 self._advance(recording, e, i, i + 1)
                 i += 1
+            elif why == SECTION and self._is_short():
+                return
             elif why == SECTION:
-                self._check_memory()
                 state.open_inferred(int(self._room[0]), recording.base_seq + int(e.seq[i]), int(e.ts[i]))
             elif why != DONE:
                 if self._full(int(e.ts[i])):
@@ -167,15 +172,16 @@ class StreamEngine:
                 if e.kind[i - 1] == Kind.RECORDING_END:
                     yield
 
-    def _check_memory(self) -> None:
-        """Raise if one section more is too much."""
+    def _is_short(self) -> bool:
+        """Return whether one section more is too much; ``short`` then says so."""
         if self.most_bytes is None:
-            return
+            return False
         pages = self.state.facts.pages_per_section
         needed = self.state.nbytes + pages * (self.state.tables.owner.itemsize + self.state.tables.kernel.itemsize)
         if needed > self.most_bytes:
             what = f"its {self.open_spans:,} open spans and the sections that they are in"
-            raise MemoryShort(what=what, needed=needed, limit=self.most_bytes)
+            self.short = MemoryShort(what=what, needed=needed, limit=self.most_bytes)
+        return self.short is not None
 
     def _advance(self, recording: StreamRecording, e: Events, start: int, stop: int) -> None:
         recording.next_seq = int(e.seq[stop - 1]) + 1

@@ -282,15 +282,13 @@ class PartitionReplay:
             return
         before = stream.engine.last_seq
         stream.resume_offset = min(stream.resume_offset, offset) if stream.changed else offset
-        memory, short = self.settings.memory, None
+        memory = self.settings.memory
         stream.engine.most_bytes = memory.most if memory.strict else None
-        try:
-            for stretch in stream.engine.apply(found, batch):
-                stream.seal(stretch, offset)
-                del stretch  # it holds arrays that the state gives up next
-                self.report.segments += 1
-        except MemoryShort as error:
-            short = error
+        for stretch in stream.engine.apply(found, batch):
+            stream.seal(stretch, offset)
+            del stretch  # it holds arrays that the state gives up next
+            self.report.segments += 1
+        short = stream.engine.short
         stream.changed |= stream.engine.last_seq > before
         stream.losses_known, stream.touched = self._lost, time.monotonic()
         self.report.events += stream.engine.last_seq - before

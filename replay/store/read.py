@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Final
 
 import duckdb
@@ -151,9 +152,9 @@ def whose(path: Path) -> tuple[str, str]:
     SegmentDamaged
         It does not say.
     """
-    if path.is_symlink() or not path.is_file():
-        raise SegmentDamaged(path=str(path), reason="no regular file in the place of one")  # a FIFO would be waited for
     try:
+        if not S_ISREG(path.lstat().st_mode):  # a FIFO would be waited for
+            raise SegmentDamaged(path=str(path), reason="no regular file in the place of one")
         folder = Path(os.path.abspath(path)).parent  # noqa: PTH100
         attached = Attachment(_DATABASES.within(folder), path, "READ_ONLY")
         with attached.connection() as db:

@@ -76,7 +76,7 @@ def test_the_files_are_those_of_a_replay_into_the_trail(elsewhere: tuple[Path, T
     names = [file.name for file in beside.stream().files]
     assert len(names) > 4
     assert [digest_of(store, name) for name in names] == [digest_of(own, name) for name in names]
-    (stream,) = open_streams(trail, store=store)
+    (stream,) = open_streams(trail, store=store).opened
     assert stream.place == StreamPlace(store, beside.stream().place.name)
 
 

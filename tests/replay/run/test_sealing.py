@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,11 +66,11 @@ def test_a_resume_reads_what_no_file_holds(tmp_path: Path, monkeypatch: pytest.M
     """GIVEN a disk that is full for one segment WHEN the replay is repeated THEN it writes what an undisturbed one does."""
     frames, written = _frames(), []
 
-    def full_once(place: StreamPlace, content: Content) -> str:
+    def full_once(place: StreamPlace, content: Content, *more: Any) -> str:
         written.append(content.stretch.origin.last_seq)
         if len(written) == failing:
             raise StorageFull(path="a", reason="no space")
-        return publish.write(place, content)
+        return publish.write(place, content, *more)
 
     replay(trail_of(tmp_path / "undisturbed", frames))
     trail = trail_of(tmp_path / "full", frames)
