@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pagetrail.producers.formats.perf_data.perf_data import PERF_DATA
 from pagetrail.producers.formats.perf_data.symbols import Symbols
@@ -312,7 +313,7 @@ def test_a_record_that_has_no_size_ends_what_is_read(tmp_path: Path) -> None:
     assert gaps(rows)
 
 
-MUTANTS = 300
+MUTANTS = 20_000 if settings.get_current_profile_name() == "nightly" else 300
 
 
 def test_no_mutant_of_a_file_ends_otherwise_than_with_rows_or_a_word(tmp_path: Path) -> None:
