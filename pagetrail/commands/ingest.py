@@ -173,9 +173,10 @@ def _report(report: "api.IngestReport") -> None:
             f"  the recording lost {account.lost_events:,} events, by its own count; answers take account of it",
         )
     if account.not_understood:
-        say(f"  {account.not_understood:,} lines were not understood; the first:")
+        numbered = any(example.line for example in account.examples)  # records of a binary file have no number
+        say(f"  {account.not_understood:,} {'lines' if numbered else 'records'} were not understood; the first:")
         for example in account.examples[:3]:
-            say(f"    line {example.line}: {example.text}")
+            say(f"    line {example.line}: {example.text}" if numbered else f"    {example.text}")
     if account.truncated:
         say(f"  cut short: {account.truncated}; everything before that is stored")
     if account.clamped:

@@ -174,7 +174,7 @@ def _recordings(stream: Stream) -> list[Finding]:
         if account.truncated:
             found.append(Finding(level="loss", what="truncated", count=1, detail=f"{recording}: {account.truncated}"))
         if account.not_understood:
-            shown = "; ".join(f"line {e.line}: {e.text!r}" for e in account.examples[:3])
+            shown = "; ".join((f"line {e.line}: " if e.line else "") + repr(e.text) for e in account.examples[:3])
             found.append(Finding(level="loss", what="lines not understood", count=account.not_understood, detail=shown))
         if account.clamped:
             text = "timestamps went backwards and were clamped (raw_ts_nsec keeps them); the gaps say where nothing is certain"
