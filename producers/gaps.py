@@ -260,7 +260,12 @@ class Gaps:
 
 def gap_of_unknown_cpu(ts: int, lost: int | None, reason: str) -> Row:
     """Return the gap of a loss that was reported at *ts* without its CPU: nothing that was read before is safe."""
-    return _row(absent("cpu"), Gap(t_lo=0, t_hi=ts, lost=lost, reason=reason))
+    return row_of(Gap(t_lo=0, t_hi=ts, lost=lost, reason=reason))
+
+
+def row_of(gap: Gap) -> Row:
+    """Return the row of a gap of all CPUs, whose times are known."""
+    return _row(absent("cpu"), gap)
 
 
 def _gap(loss: _Loss, t_hi: int) -> Gap:

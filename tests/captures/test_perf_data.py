@@ -3,67 +3,43 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from pagetrail.producers.capture.directory import without
 from pagetrail.producers.capture.folder import CaptureFolder
 from pagetrail.producers.formats.perf_data.symbols import symbols_of
-from pagetrail.producers.formats.recognise import recognised
-from pagetrail.producers.inputs import source_of
 from pagetrail.producers.meaning import RecordedKernel
-from pagetrail.producers.parsed import ReadAccount
-from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.columns import Kind
 from tests.captures.conftest import ReplayedCapture
 from tests.captures.trails import replayed
 from tests.conftest import KernelDump
 from tests.oracles.contradictions import Views, answers, contradictions, pages_of
 from tests.oracles.kernel_truth import read_dump_of, read_kpageflags
+from tests.producers.formats.perf_data.against_text import check_same, read
 from tests.shared import made_once
 
 PERF = ("perf-plain", "perf-g", "perf-lost")
 _TEXT = "perf-script.txt"
 
 
-def read(captures: Path, capture: str, name: str) -> tuple[EventBatch, ReadAccount]:
+def kernel_of(captures: Path) -> RecordedKernel:
+    return RecordedKernel(release="6.1.192", symbols=symbols_of(captures / "common" / "kallsyms.txt.zst"))
+
+
+def file_of(captures: Path, capture: str, name: str) -> Path:
     path = CaptureFolder(captures / capture).find(name)
     assert path is not None
-    source = source_of(path)
-    found, _ = recognised(source)
-    assert found.opens is not None
-    kernel = RecordedKernel(release="6.1.192", symbols=symbols_of(captures / "common" / "kallsyms.txt.zst"))
-    with source.open(text=True) as stream:
-        parser = found.opens(stream, kernel)
-        return concat(list(parser.batches())), parser.account
-
-
-def column(batch: EventBatch, name: str) -> NDArray[np.generic]:
-    values = batch.column(name)
-    return np.array([*batch.texts[name], None], object)[values] if name in batch.texts else values
+    return path
 
 
 @pytest.mark.parametrize("capture", PERF)
 def test_the_file_gives_the_events_that_perf_script_prints_of_it(captures: Path, capture: str) -> None:
-    binary, said = read(captures, capture, "perf.data")
-    text, printed = read(captures, capture, _TEXT)
-    assert said.events == printed.events
-    assert said.not_understood == printed.not_understood == 0
-    binary, text = without(binary, (Kind.GAP,)), without(text, (Kind.GAP,))
-    assert len(binary) == len(text) > 50_000
-    assert (
-        column(binary, "trace_ts_nsec") // 1000 == column(text, "trace_ts_nsec") // 1000
-    ).all()  # it prints microseconds
-    unnamed = np.array([f":{pid}" for pid in column(text, "pid")])  # what perf prints of a thread whose name was lost
-    comms = column(text, "comm")
-    assert (column(binary, "comm") == np.where(comms == unnamed, None, comms)).all()
-    for name in ("kind", "cpu", "pid", "pfn", "order", "gfp_mask", "migratetype", "stack"):
-        assert (column(binary, name) == column(text, name)).all(), name
+    binary, text = (read(file_of(captures, capture, name), kernel_of(captures)) for name in ("perf.data", _TEXT))
+    columns = ("kind", "cpu", "pid", "pfn", "order", "gfp_mask", "migratetype", "stack")
+    assert check_same(binary, text, columns, step=1000) > 50_000
 
 
 def test_what_was_lost_is_placed_to_the_event(captures: Path) -> None:
-    binary, said = read(captures, "perf-lost", "perf.data")
+    binary, said = read(file_of(captures, "perf-lost", "perf.data"), kernel_of(captures))
     assert said.lost_events == 75_140  # as perf counts them
     assert int((binary.column("kind") == Kind.GAP).sum()) == 1_068
 

@@ -4,18 +4,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from pagetrail.producers.capture.directory import without
-from pagetrail.producers.formats.recognise import recognised
-from pagetrail.producers.inputs import source_of
 from pagetrail.producers.meaning import RecordedKernel
-from pagetrail.producers.parsed import ReadAccount
-from pagetrail.schemas.batch import EventBatch, concat
-from pagetrail.schemas.columns import Kind
 from tests.conftest import Unavailable
 from tests.kernel.tracefs import MissingTracefs, mounted
+from tests.producers.formats.perf_data.against_text import check_same, read
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
@@ -69,15 +63,6 @@ def record(folder: Path, options: tuple[str, ...] | None) -> Path:
     return data
 
 
-def read(path: Path) -> tuple[EventBatch, ReadAccount]:
-    source = source_of(path)
-    found, _ = recognised(source)
-    assert found.opens is not None
-    with source.open(text=True) as stream:
-        parser = found.opens(stream, RecordedKernel(release="6.12"))
-        return concat(list(parser.batches())), parser.account
-
-
 @pytest.mark.parametrize("way", WAYS)
 def test_a_perf_data_gives_what_perf_script_prints_of_it(way: str, tmp_path: Path, unavailable: Unavailable) -> None:
     if shutil.which("perf") is None:
@@ -86,14 +71,6 @@ def test_a_perf_data_gives_what_perf_script_prints_of_it(way: str, tmp_path: Pat
         data = record(tmp_path, WAYS[way])
     except MissingTracefs as error:
         unavailable("perf", str(error))
-    binary, said = read(data)
-    text, printed = read(tmp_path / "perf-script.txt")
-    assert said.events == printed.events
-    assert said.failed_allocs == printed.failed_allocs
-    assert (said.not_understood, printed.not_understood) == (0, 0)
-    binary, text = without(binary, (Kind.GAP,)), without(text, (Kind.GAP,))
-    assert len(binary) == len(text) > 100
-    for name in ("trace_ts_nsec", "kind", "cpu", "pid", "tgid", "pfn", "order", "migratetype"):
-        assert (binary.column(name) == text.column(name)).all(), name
-    comms = [np.array([*batch.texts["comm"], None], object)[batch.column("comm")] for batch in (binary, text)]
-    assert all(mine == theirs or str(theirs).startswith(":") for mine, theirs in zip(*comms, strict=True))
+    kernel = RecordedKernel(release="6.12")
+    columns = ("kind", "cpu", "pid", "tgid", "pfn", "order", "migratetype")
+    assert check_same(read(data, kernel), read(tmp_path / "perf-script.txt", kernel), columns) > 100

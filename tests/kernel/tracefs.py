@@ -2,16 +2,21 @@
 
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from tests.shared import alone
+
 TRACEFS: Final = Path("/sys/kernel/tracing")
 EVENTS: Final = ("mm_page_alloc", "mm_page_free", "mm_page_pcpu_drain")
 RINGS_KB: Final = 160_000
 """Of all CPUs together: some 4,500,000 events, of which a quiet machine makes a twentieth."""
+
+_LOCK: Final = Path(tempfile.gettempdir()) / "pagetrail-tests-tracefs.lock"
 
 BEGIN: Final = "1-begin"
 END: Final = "2-end"
@@ -44,13 +49,14 @@ def instance(name: str) -> Iterator[Path]:
 
 @contextmanager
 def mounted() -> Iterator[None]:
-    """Have tracefs mounted; it is mounted for this alone, unless it was before."""
-    mine = _mounted()
-    try:
-        yield
-    finally:
-        if mine:
-            subprocess.run(["umount", TRACEFS], check=True)
+    """Have tracefs mounted, for this alone unless it was before; no other process of the tests unmounts it meanwhile."""
+    with alone(_LOCK):
+        mine = _mounted()
+        try:
+            yield
+        finally:
+            if mine:
+                subprocess.run(["umount", TRACEFS], check=True)
 
 
 def _mounted() -> bool:

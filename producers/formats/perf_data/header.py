@@ -5,7 +5,7 @@ Source: tools/perf/util/header.c (Linux 6.1), and tools/perf/Documentation/perf.
 """
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
@@ -136,43 +136,42 @@ def _of_file(source: str, read: ReadAt, size: int, head: bytes) -> Header:
 
 def _of_pipe(source: str, read: ReadAt, size: int) -> Header:
     found = Header(start=_PIPE_BYTES, stop=size)
-    for at, kind, raw in _first_records(read, size):
-        found.start = at + len(raw)
+    while (raw := _before_samples(read, found.start)) is not None:
+        at, kind, body = found.start, struct.unpack_from("<I", raw)[0], raw[pe.RECORD_HEAD :]
+        found.start += len(raw)
         if kind == pe.HEADER_ATTR:
-            length = struct.unpack_from("<I", raw, pe.RECORD_HEAD + pe.ATTR_SIZE)[0] if len(raw) >= 16 else 0
-            ids = raw[pe.RECORD_HEAD + length :]
-            if not pe.ATTR_LEAST <= length <= len(raw) - pe.RECORD_HEAD or len(found.attrs) >= _MOST_ATTRS:
-                _refuse(source, at, f"an attribute of {length} bytes")
-            found.attrs.append(
-                _attr(raw[pe.RECORD_HEAD :][:length], struct.unpack(f"<{len(ids) // 8}Q", ids[: len(ids) // 8 * 8]))
-            )
-        elif kind == pe.TRACING_DATA:
-            length = struct.unpack_from("<I", raw, pe.RECORD_HEAD)[0] if len(raw) >= 12 else _MOST_BYTES + 1
+            found.attrs.append(_attr_of_pipe(source, at, body, found))
+        elif kind == pe.TRACING_DATA:  # they follow the record
+            length = struct.unpack_from("<I", body)[0] if len(body) >= 4 else _MOST_BYTES + 1
             if length > _MOST_BYTES or len(data := read(found.start, length)) < length:
                 _refuse(source, at, f"tracing data of {length} bytes")
             found.start += -(-length // 8) * 8
             _formats(source, at, data, found)
-        elif kind == pe.HEADER_FEATURE and len(raw) >= 16:
-            bit = struct.unpack_from("<Q", raw, pe.RECORD_HEAD)[0]
+        elif kind == pe.HEADER_FEATURE and len(body) >= 8:
+            bit = struct.unpack_from("<Q", body)[0]
             if bit in _FEATURES:
-                _FEATURES[bit](source, at, raw[16:], found)
+                _FEATURES[bit](source, at, body[8:], found)
     return found
 
 
-def _first_records(read: ReadAt, size: int) -> Iterator[tuple[int, int, bytes]]:
-    """Yield place, type and bytes of the records before the first sample; the place of the next depends on what was read."""
-    at = _PIPE_BYTES
-    while at < size:
-        head = read(at, pe.RECORD_HEAD)
-        if len(head) < pe.RECORD_HEAD:
-            return
-        kind, _, length = struct.unpack("<IHH", head)
-        if kind not in pe.BEFORE_SAMPLES or length < pe.RECORD_HEAD or len(raw := read(at, length)) < length:
-            return
-        yield at, kind, raw
-        at += length
-        if kind == pe.TRACING_DATA and length >= 12:
-            at += -(-struct.unpack_from("<I", raw, pe.RECORD_HEAD)[0] // 8) * 8
+def _before_samples(read: ReadAt, at: int) -> bytes | None:
+    """Return the record at a place, if it is one of those with which a pipe begins; null: samples begin, or it is not whole."""
+    head = read(at, pe.RECORD_HEAD)
+    if len(head) < pe.RECORD_HEAD:
+        return None
+    kind, _, length = struct.unpack("<IHH", head)
+    if kind not in pe.BEFORE_SAMPLES or length < pe.RECORD_HEAD or len(raw := read(at, length)) < length:
+        return None
+    return raw
+
+
+def _attr_of_pipe(source: str, at: int, body: bytes, header: Header) -> Attr:
+    """Return the attribute of a record: it says its own size, and ids follow it."""
+    length = struct.unpack_from("<I", body, pe.ATTR_SIZE)[0] if len(body) >= pe.ATTR_SIZE + 4 else 0
+    if not pe.ATTR_LEAST <= length <= len(body) or len(header.attrs) >= _MOST_ATTRS:
+        _refuse(source, at, f"an attribute of {length} bytes")
+    ids = (len(body) - length) // 8
+    return _attr(body[:length], struct.unpack_from(f"<{ids}Q", body, length))
 
 
 def _attr(raw: bytes, ids: tuple[int, ...]) -> Attr:

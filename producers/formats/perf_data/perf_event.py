@@ -27,6 +27,9 @@ COMPRESSED2: Final = 83
 BEFORE_SAMPLES: Final = (HEADER_ATTR, 65, TRACING_DATA, 67, 69, 70, 73, 74, 78, 79, HEADER_FEATURE)
 """Records that a pipe begins with: attributes, formats, features, ids, build ids, maps of threads and CPUs."""
 
+MOST_COUNTED: Final = 1 << 48
+"""No record counts as many events or bytes."""
+
 RECORD_HEAD: Final = 8
 """Bytes: type, misc, size."""
 
@@ -61,14 +64,10 @@ CONTEXT_KERNEL: Final = -128
 
 TYPE_TRACEPOINT: Final = 2
 
-# struct perf_event_attr: where its fields are, and the bits of its flags.
+# struct perf_event_attr: where its fields begin that do not follow another one that is read, and the bits of its flags.
 ATTR_LEAST: Final = 64
-ATTR_TYPE: Final = 0
 ATTR_SIZE: Final = 4
-ATTR_CONFIG: Final = 8
 ATTR_SAMPLE_TYPE: Final = 24
-ATTR_READ_FORMAT: Final = 32
-ATTR_FLAGS: Final = 40
 ATTR_CLOCKID: Final = 92
 SAMPLE_ID_ALL: Final = 1 << 18
 USE_CLOCKID: Final = 1 << 25

@@ -18,6 +18,7 @@ from pagetrail.producers.formats.perf_data.layouts import Layouts
 from pagetrail.producers.formats.perf_data.raw_fields import raw_fields
 from pagetrail.producers.formats.perf_data.waiting import ROWS, Waiting
 from pagetrail.producers.formats.rows import (
+    CAPACITY,
     NONE,
     R_CPU,
     R_KIND,
@@ -28,16 +29,16 @@ from pagetrail.producers.formats.rows import (
     R_TS,
     RowBuilder,
 )
-from pagetrail.producers.gaps import ORDER_FIELDS, Gaps, gap_of_unknown_cpu
+from pagetrail.producers.gaps import ORDER_FIELDS, Gaps, gap_of_unknown_cpu, row_of
+from pagetrail.producers.inputs import COMPRESSED_STEP
 from pagetrail.producers.meaning import FailedAlloc, Meaning, NothingNew, RecordedKernel, Refused, Row
 from pagetrail.producers.parsed import ReadAccount
 from pagetrail.schemas.batch import EventBatch
-from pagetrail.schemas.columns import Kind, absent
 from pagetrail.schemas.details import Gap
 
 CHUNK_BYTES: Final = 1 << 20
 MOST_UNPACKED: Final = 1 << 26
-"""Bytes that one compressed record of at most 64 KiB becomes: perf compresses a ring at a time."""
+"""Bytes that one compressed record of at most 64 KiB becomes, with what was left of the one before."""
 
 REPEATED: Final = (
     "{:,} samples repeat an event of the same CPU and time in all of its fields: no page is freed or allocated twice at once, and "
@@ -50,14 +51,20 @@ _Taken = Generator[EventBatch, None, int]
 """Yields batches, and returns how many bytes were taken."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Harm:
-    """A record that could not be read: it may be of any CPU, and of a time from *since* on."""
+    """The records of a round that could not be read: they may be of any CPU, and of a time from *since* on."""
 
     place: int
     since: int
-    round: int
     latest: int
+    records: int = 0
+
+    def gap(self, until: int) -> Gap:
+        """Return the gap that they are."""
+        many = f"{self.records:,} records, the first of them" if self.records > 1 else "the record"
+        reason = f"{many} at byte {self.place}, could not be read, and may have told of any page"
+        return Gap(t_lo=min(self.since, until), t_hi=until, lost=None, reason=reason, count=self.records)
 
 
 class PerfData:
@@ -98,7 +105,7 @@ class PerfData:
         self._meaning = Meaning(kernel, self._rows.highest_pfn)
         self._raw: dict[int, bytes] = {}  # of rare samples that wait, by their numbers
         self._rare = 0
-        self._harms: list[_Harm] = []
+        self._harms: dict[int, _Harm] = {}  # by round
         self._located: list[Gap] = []  # gaps that wait, by their numbers
         self._lost: Counter[str] = Counter()
         self._unpacker: zstandard.ZstdDecompressionObj | None = None
@@ -123,8 +130,8 @@ class PerfData:
         self._ended = True
         self.account.truncated = f"at byte {place}: {why}"
 
-    def _records(self, data: bytes, place: int, within: int | None = None) -> _Taken:
-        """Take the whole records of *data*, which is at byte *place*; *within*: it was packed in a record there."""
+    def _records(self, data: bytes, place: int, *, nested: bool = False) -> _Taken:
+        """Take the whole records of *data*, which is at byte *place*; *nested*: it was packed in a record there."""
         array, state, texts = np.frombuffer(data, np.uint8), self._state, self._texts
         state[rj.S_POS], state[rj.S_BASE] = 0, place
         while not self._ended:
@@ -151,7 +158,7 @@ class PerfData:
                 if at + length > len(data):
                     break
                 state[rj.S_POS] = at + length
-                yield from self._other(data[at : at + length], place + at, nested=within is not None)
+                yield from self._other(data[at : at + length], place + at, nested=nested)
         return int(state[rj.S_POS])
 
     def _keep_raw(self, data: bytes) -> None:
@@ -174,8 +181,9 @@ class PerfData:
 
     def _harm(self, place: int) -> None:
         self.account.note_line(0, f"the record at byte {place} is damaged")
-        since = max(0, self._waiting.limit)
-        self._harms.append(_Harm(place, since, self._waiting.rounds, int(self._state[rj.S_LATEST])))
+        new = _Harm(place, since=max(0, self._waiting.limit), latest=-1)
+        harm = self._harms.setdefault(self._waiting.rounds, new)
+        harm.latest, harm.records = int(self._state[rj.S_LATEST]), harm.records + 1
 
     # -- records that Python takes -------------------------------------------------------------------------------------------
 
@@ -185,12 +193,16 @@ class PerfData:
             yield from self._packed(record, place)
         elif kind in (pe.MMAP, pe.MMAP2):
             self._chains.take_map(record, second=kind == pe.MMAP2)
-        elif kind == pe.LOST_SAMPLES and len(record) >= 16:
-            self._lost["in all"] += struct.unpack_from("<Q", record, 8)[0]
         elif kind == pe.THROTTLE:
             self._waiting.push(*self._layouts.trailer(record), rj.LOST, -1, place)
-        elif kind == pe.AUXTRACE and len(record) >= 16 and not nested:
-            self._state[rj.S_POS] += struct.unpack_from("<Q", record, 8)[0]
+        elif kind in (pe.LOST_SAMPLES, pe.AUXTRACE) and len(record) >= 16:
+            (number,) = struct.unpack_from("<Q", record, 8)
+            if number >= pe.MOST_COUNTED:
+                self._harm(place)
+            elif kind == pe.LOST_SAMPLES:
+                self._lost["in all"] += number
+            elif not nested:  # so many bytes of data follow it
+                self._state[rj.S_POS] += number
 
     def _packed(self, record: bytes, place: int) -> Iterator[EventBatch]:
         """Take the records in a compressed one: all of them are one stream, and one may begin in a record and end in the next."""
@@ -201,14 +213,18 @@ class PerfData:
         base = place - (behind - len(record))
         if self._unpacker is None:
             self._unpacker = zstandard.ZstdDecompressor().decompressobj()
+        data = bytearray(self._rest)
         try:
-            data = self._rest + self._unpacker.decompress(packed)
+            for at in range(0, len(packed), COMPRESSED_STEP):
+                data += self._unpacker.decompress(packed[at : at + COMPRESSED_STEP])
+                if len(data) > MOST_UNPACKED:
+                    raise zstandard.ZstdError(f"more than {MOST_UNPACKED:,} bytes in one record")
         except zstandard.ZstdError as error:
             self._end(place, f"expected a record that zstd compressed, found damage ({error})")
             self._harm(place)
             return
-        taken = yield from self._records(data, place, within=place)
-        self._rest = data[taken:]
+        taken = yield from self._records(bytes(data), place, nested=True)
+        self._rest = bytes(data[taken:])
         self._state[rj.S_POS], self._state[rj.S_BASE] = behind, base
 
     # -- rows in order of time -----------------------------------------------------------------------------------------------
@@ -224,13 +240,11 @@ class PerfData:
     def _settle_harms(self, *, final: bool = False) -> None:
         """Let the gaps wait of damaged records that can no longer be behind the latest time."""
         latest = max(0, int(self._state[rj.S_LATEST]))
-        for harm in [*self._harms]:
-            settled = self._waiting.rounds - harm.round > _SETTLED_ROUNDS and latest > harm.latest
-            if final or settled:
-                self._harms.remove(harm)
-                reason = f"the record at byte {harm.place} is damaged: it may have told of any page"
-                self._located.append(Gap(t_lo=min(harm.since, latest), t_hi=latest, lost=None, reason=reason))
-                self._waiting.push(latest, -1, rj.LOST, -2 - len(self._located), harm.place)
+        for nr, harm in [*self._harms.items()]:
+            if final or (self._waiting.rounds - nr > _SETTLED_ROUNDS and latest > harm.latest):
+                self._waiting.push(latest, -1, rj.HARMED, len(self._located), harm.place)
+                self._located.append(harm.gap(latest))
+                del self._harms[nr]
 
     def _take_waiting(self, count: int) -> Iterator[EventBatch]:
         self._waiting.sort()
@@ -240,10 +254,9 @@ class PerfData:
         """Make rows of the first *count* of those that wait."""
         state, waiting, rows = self._state, self._waiting, self._rows
         state[rj.S_DONE] = 0
-        most = rows.rows.shape[1] - 2
         while (
             reason := rj.emit(
-                waiting.array, count, state, rows.rows, most, self._comm_of, self._counts, self._last_ts, self._is_due,
+                waiting.array, count, state, rows.rows, CAPACITY - 2, self._comm_of, self._counts, self._last_ts, self._is_due,
                 self._entries, self._order,
             )
         ) != rj.NEED_DATA:  # fmt: skip
@@ -275,6 +288,9 @@ class PerfData:
         if row[R_KIND] == rj.LOST:
             yield from self._loss(int(row[R_PFN]), int(row[R_TS]), int(row[R_CPU]))
             return
+        if row[R_KIND] == rj.HARMED:
+            yield from self._append(row_of(self._located[int(row[R_PFN])]))
+            return
         raw, layout = self._raw.pop(int(row[R_PFN]), b""), int(row[rj.P_LAYOUT])
         one = self._layouts.formats[layout]
         outcome = Refused() if row[R_KIND] == rj.REFUSED or one is None else self._meaning.outcome(
@@ -297,12 +313,7 @@ class PerfData:
             yield from self._append(outcome, head)
 
     def _loss(self, lost: int, ts: int, cpu: int) -> Iterator[EventBatch]:
-        """Take a loss: of so many records, of an unknown number (-1), or a gap that is known (below)."""
-        if lost < -1:
-            yield from self._append(
-                Row(kind=Kind.GAP, columns=_columns(gap := self._located[-3 - lost]), detail=gap.model_dump_json())
-            )
-            return
+        """Take a loss of so many records, or of an unknown number (-1)."""
         count = None if lost < 0 else lost
         reason = "perf says PERF_RECORD_THROTTLE" if count is None else "perf says PERF_RECORD_LOST"
         self._lost["located"] += count or 0
@@ -350,7 +361,3 @@ class PerfData:
         if repeats := int(self._state[rj.S_REPEATS]):
             account.notes.append(REPEATED.format(repeats))
         account.notes += self._chains.notes
-
-
-def _columns(gap: Gap) -> dict[str, int]:
-    return {"cpu": absent("cpu"), "trace_ts_nsec": gap.t_hi}

@@ -35,25 +35,24 @@ PIDS: Final = (1 << 22) + 1
 """PID_MAX_LIMIT (include/linux/threads.h, Linux 6.1), and one."""
 
 # A layout: how the records of one attribute are read, int64 each. Places count from a record's begin, or from its end; -1: none.
-L_ATTR: Final = 0  # number of the attribute
-L_TID: Final = 1
-L_TIME: Final = 2
-L_CPU: Final = 3
-L_FIXED: Final = 4  # where what has no fixed place begins
-L_READ: Final = 5  # read_format plus one; 0: samples have no counts
-L_CHAIN: Final = 6
-L_RAW: Final = 7
-L_END: Final = 8  # bytes of the trailer of other records
-L_END_TIME: Final = 9  # where its time is, from the record's end
-L_END_CPU: Final = 10
-L_ACTION: Final = 11  # what is done with its samples: a kind of row, or one below
+L_TID: Final = 0
+L_TIME: Final = 1
+L_CPU: Final = 2
+L_FIXED: Final = 3  # where what has no fixed place begins
+L_READ: Final = 4  # read_format plus one; 0: samples have no counts
+L_CHAIN: Final = 5
+L_RAW: Final = 6
+L_END: Final = 7  # bytes of the trailer of other records
+L_END_TIME: Final = 8  # where its time is, from the record's end
+L_END_CPU: Final = 9
+L_ACTION: Final = 10  # what is done with its samples: a kind of row, or one below
 L_PFN: Final = (
-    12  # of four fields: where it is in the raw data, its bytes, and whether it is signed; 0 bytes: there is none
+    11  # of four fields: where it is in the raw data, its bytes, and whether it is signed; 0 bytes: there is none
 )
-L_ORDER: Final = 15
-L_GFP: Final = 18
-L_MIGRATETYPE: Final = 21
-LAYOUT: Final = 24
+L_ORDER: Final = 14
+L_GFP: Final = 17
+L_MIGRATETYPE: Final = 20
+LAYOUT: Final = 23
 
 IGNORED: Final = -6  # what a layout does with samples beside a kind of row: it counts them,
 RARE: Final = -4  # or gives them to Python
@@ -65,8 +64,9 @@ PENDING: Final = P_LAYOUT + 1
 NAMED: Final = -1  # a thread has a name from now on
 FORKED: Final = -2  # a thread has the name of another from now on
 FAILED: Final = -3  # an allocation that got no page
-LOST: Final = -5  # R_PFN records were lost
+LOST: Final = -5  # R_PFN records were lost; -1: it is not known how many
 REFUSED: Final = -7  # a sample whose fields no kernel writes so
+HARMED: Final = -8  # records that could not be read have their gap here: number R_PFN
 
 # The state.
 S_POS: Final = 0  # where the next record begins in the data
@@ -76,10 +76,9 @@ S_BASE: Final = 3  # where the data begins in the file
 S_ROWS: Final = 4  # how many rows are ready
 S_DONE: Final = 5  # how many of the pending rows are
 S_REPEATS: Final = 6  # how many of them repeated another one
-S_SKIPPED: Final = 7  # records that say nothing of pages
-S_RAW: Final = 8  # where the raw data of a rare sample begins, and its bytes
-S_RAW_BYTES: Final = 9
-STATE: Final = 10
+S_RAW: Final = 7  # where the raw data of a rare sample begins, and its bytes
+S_RAW_BYTES: Final = 8
+STATE: Final = 9
 
 # Why a function stops.
 NEED_DATA: Final = 0
@@ -231,7 +230,6 @@ def scan(
                 return NEED_DATA
             if (kind in (pe.MMAP, pe.MMAP2)) and length >= 16 and u32(data, pos + 8) == 0xFFFFFFFF:
                 return PYTHON
-            state[S_SKIPPED] += 1
         state[S_POS] = stop
 
 
@@ -364,7 +362,7 @@ def take_other(
         if layout[L_END_CPU] > 0:
             pending[R_CPU, n] = u32(data, stop - layout[L_END_CPU])
         known = 0 <= pending[R_CPU, n] < MAX_CPUS or layout[L_END_CPU] <= 0
-        return NEED_DATA if ts >= 0 and pending[R_PFN, n] >= 0 and known else BAD
+        return NEED_DATA if ts >= 0 and 0 <= pending[R_PFN, n] < pe.MOST_COUNTED and known else BAD
     if kind == pe.COMM:
         if pos + 17 > end:
             return BAD
@@ -423,7 +421,7 @@ def emit(
             name_thread(pending, n, comm_of)
             state[S_DONE] = n + 1
             continue
-        if kind in (RARE, LOST, REFUSED):
+        if kind in (RARE, LOST, HARMED, REFUSED):
             return PYTHON
         cpu, ts = pending[R_CPU, n], pending[R_TS, n]
         if order[SOMEWHERE] or (cpu >= 0 and is_due[cpu]):

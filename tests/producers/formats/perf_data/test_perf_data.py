@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import settings
 
 from pagetrail.producers.formats.perf_data.perf_data import PERF_DATA
@@ -302,7 +303,7 @@ def test_a_damaged_record_is_a_gap_of_every_cpu_around_it(tmp_path: Path) -> Non
     assert [ts for ts, *_ in events(rows)] == [10, 20, 40, 50, 60, 70, 80]
     assert gap.t_lo <= 20
     assert 40 <= gap.t_hi <= 80
-    assert "is damaged" in gap.reason
+    assert "could not be read" in gap.reason
     assert account.not_understood == 1
 
 
@@ -311,6 +312,32 @@ def test_a_record_that_has_no_size_ends_what_is_read(tmp_path: Path) -> None:
     assert events(rows) == [(row["trace_ts_nsec"], row["kind"], row["pfn"]) for row in EXPECTED]
     assert "expected a record of at least 8 bytes, found one of 3" in str(account.truncated)
     assert gaps(rows)
+
+
+def test_damaged_records_of_a_round_are_one_gap(tmp_path: Path) -> None:
+    harmed = bytearray(MADE.sample(FREE, 30, 30, 0))
+    harmed[8:16] = struct.pack("<Q", 999)
+    records = [MADE.sample(FREE, 10, 10, 0), *[bytes(harmed)] * 5_000, MADE.sample(FREE, 40, 40, 0)]
+    rows, account = read(tmp_path, MADE.file(records))
+    (gap,) = gaps(rows)
+    assert (gap.t_lo, gap.t_hi, gap.count, account.not_understood) == (0, 40, 5_000, 5_000)
+    assert "5,000 records, the first of them at byte" in gap.reason
+
+
+@pytest.mark.parametrize("kind", [13, 71], ids=["lost samples", "data of a tracer"])
+def test_a_count_that_nobody_counts_is_damage(kind: int, tmp_path: Path) -> None:
+    wild = mk.record(kind, struct.pack("<Q", (1 << 64) - 1) + MADE.trailer(0, 0, 0))
+    rows, account = read(tmp_path, MADE.file([MADE.sample(FREE, 10, 10, 0), wild, MADE.sample(FREE, 30, 30, 0)]))
+    assert events(rows) == [(10, Kind.FREE, 10), (30, Kind.FREE, 30)]
+    assert (len(gaps(rows)), account.lost_events, account.not_understood) == (1, 0, 1)
+
+
+def test_a_record_expands_within_a_limit(tmp_path: Path) -> None:
+    bomb = zstandard.ZstdCompressor(level=19).compress(bytes(1 << 28))
+    assert len(bomb) < 1 << 16
+    rows, account = read(tmp_path, MADE.file([*RECORDS, mk.record(81, bomb)]))
+    assert [row for row in rows if row["kind"] != Kind.GAP] == EXPECTED
+    assert "more than 67,108,864 bytes in one record" in str(account.truncated)
 
 
 MUTANTS = 20_000 if settings.get_current_profile_name() == "nightly" else 300
