@@ -5,6 +5,7 @@ Creating an instance takes longer than reading a small file. Any error may leave
 
 import os
 import shutil
+import tempfile
 import threading
 import uuid
 import weakref
@@ -15,8 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import duckdb
-
-from pagetrail.schemas.store.modes import PRIVATE
 
 _Connection = duckdb.DuckDBPyConnection
 
@@ -43,14 +42,15 @@ class Instance:
     prepare
         Called with the connection of each new instance.
     config
-        DuckDB's settings. Its ``temp_directory`` is made when it is needed, for nobody else to read, and removed at the end. No
-        extension is ever loaded or installed.
+        DuckDB's settings. No extension is ever loaded or installed. What does not fit into memory goes into a folder that nobody
+        else can read, and that is removed at the end.
     """
 
     def __init__(self, prepare: Callable[[_Connection], None] = _nothing, **config: Any) -> None:
         self._prepare, self._config = prepare, _NO_EXTENSIONS | config
         self._lock = threading.Lock()
         self._root: _Connection | None = None
+        self._room: str | None = None
         _ALL.add(self)
 
     @contextmanager
@@ -67,17 +67,19 @@ class Instance:
         """Return the connection that keeps the instance alive."""
         with self._lock:
             if self._root is None:
-                self._make_room()
-                self._root = duckdb.connect(":memory:", config=self._config)
+                self._root = duckdb.connect(":memory:", config=self._config | {"temp_directory": self._temporary()})
                 self._prepare(self._root)
             return self._root
 
-    def _make_room(self) -> None:
-        """Make the temporary directory: DuckDB would let everybody read what it puts there."""
-        room = self._config.get("temp_directory")
-        if room is not None and not Path(room).is_dir():
-            Path(room).mkdir(PRIVATE, parents=True)
-            weakref.finalize(self, _remove_room, room, os.getpid())
+    def _temporary(self) -> str:
+        """Return a folder for what does not fit into memory; empty: none can be made. DuckDB's own could be read by everybody."""
+        if self._room is None:
+            try:
+                self._room = tempfile.mkdtemp(prefix="pagetrail-")
+            except OSError:
+                return ""
+            weakref.finalize(self, _remove_room, self._room, os.getpid())
+        return self._room
 
     def give_back(self) -> None:
         """Let the instance end, and with it what it holds, when nothing is attached any more: the next use creates another.
@@ -95,7 +97,7 @@ class Instance:
 
     def _leave_to_parent(self) -> None:
         """Keep the instance unused in a forked child: its threads are not there, and closing it would wait for them."""
-        self._lock = threading.Lock()
+        self._lock, self._room = threading.Lock(), None
         if self._root is not None:
             _PARENTS.append(self._root)
             self._root = None

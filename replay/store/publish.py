@@ -4,9 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Final
-from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
@@ -136,7 +134,6 @@ _WRITERS: Final = Instance(
     enable_optimizer=False,  # inserts of all columns of all rows: there is nothing to choose
     auto_checkpoint_skip_wal_threshold=0,
     checkpoint_threshold="1B",  # with the line above: a commit writes into the file itself, and no log that it is read from again
-    temp_directory=str(Path(gettempdir()) / f"pagetrail-{uuid4().hex}"),
 )
 
 

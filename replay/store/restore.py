@@ -47,10 +47,9 @@ from pagetrail.replay.store.packed.run_tables import runs_between
 from pagetrail.replay.store.packed.unpack import FileRows
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import columns, give_back, meta, opened
-from pagetrail.replay.store.reading.chain import unbroken
+from pagetrail.replay.store.reading.chain import looked_up, unbroken
 from pagetrail.replay.store.reading.whole import check_whole
 from pagetrail.replay.store.state_digest import EndedSums
-from pagetrail.schemas.errors import SegmentGone
 from pagetrail.schemas.owner import (
     ABSENT64,
     ACT_FIELDS,
@@ -67,9 +66,6 @@ from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.kept_rows import KeptRows
 from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.store.tables import LARGE_SPANS, ROW_GROUP_SIZE, RUN_TABLES, run_rows
-
-_LOOKS: Final = 5
-"""How often the last file is looked up again when a tip is replaced during the lookup."""
 
 _SPARE_RECORDS: Final = 1024
 _ROWS_AT_ONCE: Final = ROW_GROUP_SIZE
@@ -96,18 +92,16 @@ def load(place: StreamPlace, *, host: str, boot_id: str, options: FoldOptions) -
     SegmentDamaged
         That file has other rows than its digest says, or cannot be read.
     """
-    for attempt in range(_LOOKS):
+
+    def look() -> Resumed:
         engine, link = StreamEngine(host=host, boot_id=boot_id, options=options), Link()
         last = unbroken(place).last
-        try:
-            if last is not None:
-                check_whole(place.store, last.name)
-                link = _restore(engine, place.store, last)
-            break
-        except SegmentGone:
-            if attempt == _LOOKS - 1:
-                raise
-    return Resumed(engine=engine, link=link)
+        if last is not None:
+            check_whole(place.store, last.name)
+            link = _restore(engine, place.store, last)
+        return Resumed(engine=engine, link=link)
+
+    return looked_up(look)
 
 
 def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:

@@ -3,8 +3,10 @@
 A chain may begin anywhere, as old segments may be given up. A hole is a file that is missing, or damaged, between two others.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import hold, used
@@ -15,7 +17,9 @@ from pagetrail.schemas.store.names import StoreFile
 Meta = dict[str, str]
 
 _LOOKS: Final = 5
-"""How often a chain is looked up again when a tip is replaced during the lookup."""
+"""How often files are looked up again that a replay replaces meanwhile."""
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,13 +81,21 @@ def unbroken(place: StreamPlace) -> Chain:
 
     Headers alone are read. Files that are damaged there are in the result; those behind them are not looked at.
     """
-    for attempt in range(_LOOKS):
-        try:
-            return _unbroken(place)
-        except SegmentGone:
-            if attempt == _LOOKS - 1:
-                raise
-    return Chain(files=[], damaged={})
+    return looked_up(lambda: _unbroken(place))
+
+
+def looked_up(look: Callable[[], Found]) -> Found:
+    """Return what *look* returns; a replay may replace a tip meanwhile, then it looks again.
+
+    Raises
+    ------
+    SegmentGone
+        Files were removed again and again while they were looked up.
+    """
+    for _ in range(_LOOKS - 1):
+        with suppress(SegmentGone):
+            return look()
+    return look()
 
 
 def _unbroken(place: StreamPlace) -> Chain:
@@ -128,16 +140,17 @@ def damaged_files(place: StreamPlace) -> dict[str, SegmentDamaged]:
 
     Empty: the chain ends where files end, or are missing.
     """
-    for attempt in range(_LOOKS):
-        try:
-            chain = unbroken(place)
-            if not chain.damaged and chain.last is not None:
-                check_whole(place.store, chain.last.name)
-        except SegmentGone:
-            if attempt == _LOOKS - 1:
-                raise
-        except SegmentDamaged as error:
-            return {} if chain.last is None else {chain.last.name: error}
-        else:
-            return chain.damaged
+    return looked_up(lambda: _damaged_files(place))
+
+
+def _damaged_files(place: StreamPlace) -> dict[str, SegmentDamaged]:
+    chain = _unbroken(place)
+    if chain.damaged or chain.last is None:
+        return chain.damaged
+    try:
+        check_whole(place.store, chain.last.name)
+    except SegmentGone:
+        raise
+    except SegmentDamaged as error:
+        return {chain.last.name: error}
     return {}

@@ -1,7 +1,10 @@
 """A file of the store is read as it stands, whatever was open before, was damaged, or forked."""
 
+import gc
 import os
 import shutil
+import stat
+import tempfile
 from pathlib import Path
 
 import duckdb
@@ -126,3 +129,30 @@ def test_a_connection_that_met_an_error_is_not_given_again(files: list[Path]) ->
         raise ValueError("of the caller")
     with held.connection() as next_one:
         assert next_one is not db
+
+
+def test_what_does_not_fit_into_memory_is_put_where_nobody_else_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    instance = Instance(memory_limit="60MB", threads=1)
+    db = instance.root()
+    assert db.execute(
+        "SELECT count(*) FROM (SELECT i FROM range(6000000) t(i) ORDER BY hash(i) LIMIT 5000000)"
+    ).fetchall() == [(5_000_000,)]
+    (room,) = tmp_path.iterdir()
+    assert stat.S_IMODE(room.stat().st_mode) == 0o700
+    assert list(room.iterdir())  # DuckDB has used it
+    del db, instance
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_no_temporary_folder_can_be_made_questions_are_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    monkeypatch.chdir(tmp_path)
+    assert Instance().root().execute("SELECT 1").fetchall() == [(1,)]
+    assert list(tmp_path.iterdir()) == []
