@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pagetrail.queries.core.holes import Holes
 from pagetrail.queries.core.instant import Instant, parse_instant
 from pagetrail.queries.core.pieces import PIECE_DTYPE, is_whole, pieces_of, run_key
 from pagetrail.queries.core.texts import Texts
@@ -28,10 +29,10 @@ from pagetrail.replay.store.packed.unpack import FileRows, owned_runs_of, runs_i
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.reading.chain import follows
 from pagetrail.replay.store.reading.whole import check_whole, read_whole
-from pagetrail.schemas.errors import NotFound, SegmentDamaged, SegmentGone, SegmentMissing, TrailError
+from pagetrail.schemas.errors import NotFound, SegmentDamaged, SegmentGone, TrailError
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 from pagetrail.schemas.owner import OPEN_END, RUN_DTYPE
-from pagetrail.schemas.store.names import StoreFile, parsed
+from pagetrail.schemas.store.names import StoreFile
 from pagetrail.schemas.store.tables import RUN_TABLES
 from pagetrail.schemas.structs import taken
 from pagetrail.schemas.times import as_text, parse_number
@@ -144,17 +145,17 @@ class Stream:
     def history(self) -> Facts:
         """The facts since the stream began, or since ``since_seq``: every marker, loss, dump and section."""
         while True:
-            begin = self._unbroken()
+            begin = self._holes.unbroken()
             try:
                 return self.facts_since(begin)
             except SegmentDamaged:
-                if begin == self._unbroken():
+                if begin == self._holes.unbroken():
                     raise  # else it begins behind the file that turned out to be damaged
 
     @property
     def since_seq(self) -> int:
         """The stream_seq of the first event that ``history`` knows of: 0, or files of the store were dropped, or are damaged."""
-        return self.files[self._unbroken()].first_seq
+        return self.files[self._holes.unbroken()].first_seq
 
     def facts_at(self, at: Instant) -> Facts:
         """Return the facts that an answer about an instant rests on; there may be others among them."""
@@ -176,8 +177,8 @@ class Stream:
         if self._whole is not None and self.believed is not None:
             facts = facts_as_of(self._whole.facts_since(index), self.believed.ts, self.believed.seq)
             return index, KnownFacts.of(facts)
-        if index < self._unbroken():
-            raise self._hole(self._unbroken() - 1)
+        if index < (begin := self._holes.unbroken()):
+            raise self._holes.within(begin - 1)
         known, facts = self._since or (len(self.files) - 1, self.facts)
         return index, KnownFacts.of(collected([*map(self._facts_of, self.files[index:known]), facts]))
 
@@ -187,28 +188,13 @@ class Stream:
             self._add_piece(file, held.meta(db))
             return facts_of(db)
 
-    def _unbroken(self) -> int:
-        """Return the index of the first of its files from which on none is missing, or known to be damaged."""
-        return max((i for i in range(1, len(self.files)) if self._is_broken(i)), default=0)
-
-    def _is_broken(self, index: int) -> bool:
-        """Return whether the file with that index does not go on from the one before it, or that one is damaged."""
-        before, file = self.files[index - 1], self.files[index]
-        return file.first_seq != before.last_seq + 1 or before.name in self._refused
-
-    def _hole(self, index: int) -> TrailError:
-        """Return the error for a question that needs what is missing behind the file with that index, or that file itself."""
-        before, behind = self.files[index], self.files[index + 1]
-        for name, error in self._refused.items():
-            file = parsed(name)
-            if file is not None and not file.tip and before.first_seq <= file.first_seq < behind.first_seq:
-                return error
-        return SegmentMissing(before=self.where(before), events=f"{before.last_seq + 1} to {behind.first_seq - 1}")
+    @property
+    def _holes(self) -> Holes:
+        return Holes(files=self.files, refused=self._refused, where=self.where)
 
     def damage(self) -> list[TrailError]:
         """Return what is known to be wrong with its files; with each of them, the instants that it holds are not answered."""
-        holes = [self._hole(i - 1) for i in range(1, len(self.files)) if self._is_broken(i)]
-        return list({str(error): error for error in (*self._refused.values(), *holes)}.values())
+        return self._holes.damage()
 
     def check_files(self) -> None:
         """Raise ``SegmentDamaged``, if a file that was read is not whole: every row of them is read."""
@@ -242,26 +228,21 @@ class Stream:
         """
         at = parse_instant(text, self._facts_for(text), self.horizon)
         limit = self.believed
-        if limit is None and text.lstrip().startswith("-") and self._end_is_lost():
-            raise next(iter(self._refused.values()))  # it counts from an end that is not known
+        lost = self._holes.beyond(self.newest.file.last_seq) if limit is None else None
+        if lost is not None and (at.ts > self.horizon or text.lstrip().startswith("-")):
+            raise lost  # it is behind the end that is known, or counts from the one that is not
         if limit is not None and (at.ts, OPEN_END if at.seq is None else at.seq) > (
             limit.ts,
             OPEN_END if limit.seq is None else limit.seq,
         ):
             raise NotFound(f"TIME {text} is later than --as-of {limit.text}; choose an earlier TIME or a later --as-of")
         if at.ts > self.horizon:
-            if limit is None and self._end_is_lost():
-                raise next(iter(self._refused.values()))
             raise NotFound(
                 f"TIME {text}: {self.time_text(at.ts)} is after the horizon: replay of {self.host} has reached "
                 f"{self.time_text(self.horizon)}, "
                 "its last event; choose an earlier TIME, ingest and replay more, or wait for replay (--wait SECONDS)"
             )
         return at
-
-    def _end_is_lost(self) -> bool:
-        """Return whether files that are not believed lie beyond the newest one that is."""
-        return any(file.last_seq > self.newest.file.last_seq for file in map(parsed, self._refused) if file is not None)
 
     def time_text(self, ts: int) -> str:
         """Return a time of its trace clock as text."""
@@ -346,7 +327,7 @@ class Stream:
             seq = at.seq
             found = next((i for i, file in enumerate(self.files) if seq <= file.last_seq), len(self.files) - 1)
             if found and seq < self.files[found].first_seq:
-                raise self._hole(found - 1)
+                raise self._holes.within(found - 1)
             return found
         while True:
             known = len(self._refused)
@@ -367,19 +348,12 @@ class Stream:
             else:
                 high = middle - 1
         found = there[low]
-        behind = found + 1
-        is_before_hole = behind < len(self.files) and (
-            self.files[behind].name in self._refused or self._is_broken(behind)
-        )
-        if is_before_hole and ts >= self.piece(self.files[found]).last_ts:
-            raise self._hole_behind(found)
+        hole = self._holes.behind(found)
+        if hole is not None and ts >= self.piece(self.files[found]).last_ts:
+            raise hole
         if found and low == 0 and ts < self.piece(self.files[found]).first_ts:
-            raise self._hole(found - 1)  # the first ones are damaged
+            raise self._holes.within(found - 1)  # the first ones are damaged
         return found
-
-    def _hole_behind(self, index: int) -> TrailError:
-        """Return the error for an instant between the file with that index and the next one that is whole."""
-        return self._refused.get(self.files[index + 1].name) or self._hole(index)
 
     def rows_at(
         self,
