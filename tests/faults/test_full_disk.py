@@ -1,11 +1,11 @@
 """A disk that is full stops a command with a word, harms nothing, and the same command goes on when there is room."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Unavailable
+from tests.effort import effort
 from tests.faults import driver, small_disk
 from tests.faults.forked import Forked
 from tests.faults.recording import write_trace
@@ -45,11 +45,7 @@ def test_a_full_disk_stops_ingest_and_replay_and_harms_nothing(trace: Path, tmp_
     assert store(cramped) == expected
 
 
-STEPS = (
-    {"ingest": "4", "replay": "16"}
-    if os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
-    else {"ingest": "20", "replay": "300"}
-)
+STEPS = effort({"ingest": "20", "replay": "300"}, {"ingest": "4", "replay": "16"})
 """KiB of room that each attempt has more."""
 
 

@@ -1,6 +1,5 @@
 """A process killed at any instant loses nothing but time: the next one makes the same store."""
 
-import os
 import random
 import shutil
 import signal
@@ -12,12 +11,13 @@ import pytest
 
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.schemas.errors import OffsetGap, TrailMissing
+from tests.effort import effort
 from tests.faults import driver
 from tests.faults.forked import Forked
 from tests.faults.recording import write_trace
 from tests.replay.states import litter, store
 
-INSTANTS = 75 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 4
+INSTANTS = effort(4, 75)
 """At which each of the two commands is killed."""
 
 

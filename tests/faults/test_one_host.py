@@ -1,6 +1,5 @@
 """One host stops no other: whatever a host writes into the log, the others' stores and answers are what they are without it."""
 
-import os
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,12 +18,12 @@ from pagetrail.replay.run.report import ReplayReport
 from pagetrail.schemas.errors import NotFound
 from pagetrail.text.streams import streams_text
 from pagetrail.trail import Trail
+from tests.effort import NIGHTLY, effort
 from tests.faults.bad_frames import Row, kinds, mutant, of_host, write_rows
 from tests.replay.states import FLOOR, store, trail_of
 
-NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 GOOD = ("good one", "good two")
-TOGETHER = 100 if NIGHTLY else 20
+TOGETHER = effort(20, 100)
 """Mutants in one trail."""
 
 SHOWN = (
@@ -100,7 +99,7 @@ def test_whatever_one_host_sends_the_others_are_what_they_are_without_it(tmp_pat
     assert "ValueError" in report.halted["digits of a skew", "boot"]
 
 
-@pytest.mark.parametrize("part", range(40 if NIGHTLY else 1))
+@pytest.mark.parametrize("part", range(effort(1, 40)))
 def test_what_hosts_send_at_random_harms_no_other(tmp_path: Path, unharmed: Unharmed, part: int) -> None:
     rng = random.Random(part)
     bad = [mutant(rng, f"bad {part}.{nr}") for nr in range(TOGETHER)]

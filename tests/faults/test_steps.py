@@ -1,6 +1,5 @@
 """Whatever step of a checkpoint is the last, the next replay makes the same store."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -8,10 +7,11 @@ from pathlib import Path
 
 from pagetrail.schemas.columns import Kind
 from tests.conftest import REPOSITORY
+from tests.effort import effort
 from tests.replay.states import litter, replay, store, trail_of
 from tests.replay.strategies import Machine, to_frames
 
-TURNS, STEPS = (6, 100) if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else (1, 20)
+TURNS, STEPS = effort((1, 20), (6, 100))
 """How often 14 pages are allocated, and freed where more follows; and how many steps of writing that makes at least."""
 
 

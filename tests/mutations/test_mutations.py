@@ -7,14 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from tests.conftest import REPOSITORY
+from tests.effort import effort
 from tests.mutations.rules import MUTATIONS, Mutation
 from tests.mutations.run import NONE
 
-NIGHTLY = settings.get_current_profile_name() == "nightly"
-DISABLED = MUTATIONS if NIGHTLY else MUTATIONS[::8]
+DISABLED = effort(MUTATIONS[::8], MUTATIONS)
 RULES = (REPOSITORY / "docs" / "rules.md").read_text()
 TABLE = RULES.partition("## Rules by release")[0]
 ROWS = [line.split(" | ")[0].removeprefix("| ") for line in TABLE.splitlines() if re.match(r"\| (?!rule |---)", line)]

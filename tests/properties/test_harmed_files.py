@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from pagetrail import api
 from pagetrail.producers.inputs import source_of
@@ -21,14 +20,14 @@ from pagetrail.producers.log.ingest import origin_of
 from pagetrail.producers.recordings import open_recording
 from pagetrail.producers.unpacking import Unpacking, kind_of
 from pagetrail.schemas.errors import InputError, PagetrailError
+from tests.effort import effort
 from tests.properties.harm import NODES, Mutant, harmed, mutant, put
 from tests.properties.harmed_samples import CAPTURE, FILES
 
-NIGHTLY = settings.get_current_profile_name() == "nightly"
 PARTS = 4
-MUTANTS = 20_000 if NIGHTLY else 320
-REPLAYED = 600 if NIGHTLY else 12
-SEEN = 2_000 if NIGHTLY else 24
+MUTANTS = effort(320, 20_000)
+REPLAYED = effort(12, 600)
+SEEN = effort(24, 2_000)
 MOST_SECONDS = 20
 """Of a processor, for one mutant: a bound, not an expectation. They take milliseconds."""
 MOST_BYTES = 1 << 29

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from pagetrail.producers.formats.text.ftrace import FtraceText
 from pagetrail.producers.formats.text.perf_script import PerfScript
@@ -17,6 +16,7 @@ from pagetrail.producers.ordering import in_order
 from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.columns import Kind, absent
 from pagetrail.schemas.details import Marker
+from tests.effort import effort
 from tests.model.config import ModelConfig
 from tests.model.events import pick
 from tests.model.kernel import History, ModelKernel
@@ -25,9 +25,8 @@ from tests.oracles.text.reading import Row, rows_of
 from tests.producers.formats.text_samples import slices
 from tests.properties.harm import harmed, swapped
 
-NIGHTLY = settings.get_current_profile_name() == "nightly"
-HISTORIES = 5_000 if NIGHTLY else 60
-SLICES = 5_000 if NIGHTLY else 240
+HISTORIES = effort(60, 5_000)
+SLICES = effort(240, 5_000)
 PARTS = 6
 STEPS = 150
 BASE = 0xFFFFEA0000000000

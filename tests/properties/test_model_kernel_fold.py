@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from pagetrail.replay.fold.tables import DOUBTS
 from pagetrail.replay.rules.clients.client import UNKNOWN
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.owner import Evidence, How, State
+from tests.effort import effort
 from tests.model.config import ModelConfig
 from tests.model.damage import (
     Damaged,
@@ -40,8 +40,7 @@ from tests.oracles.answers import (
     wrong_and_certain,
 )
 
-NIGHTLY = settings.get_current_profile_name() == "nightly"
-HISTORIES = 10_000 if NIGHTLY else 200
+HISTORIES = effort(200, 10_000)
 PARTS = 20  # a failing part names its seed; pytest-xdist spreads the parts
 STEPS = 250
 SKEW_NSEC = 5_000_000  # of four CPUs: the lower, the rarer is it that two events of one page change places

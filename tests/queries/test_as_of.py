@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 import pytest
-from hypothesis import settings
 
 from pagetrail.api import Trail
 from pagetrail.producers.log.framing import single
@@ -16,6 +15,7 @@ from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Boot, Clock, Coverage
 from pagetrail.schemas.errors import NotFound
+from tests.effort import effort
 from tests.model.config import EVERYTHING, ModelConfig
 from tests.model.damage import lose_stretches, skew, withhold, without_probes
 from tests.model.kernel import History, ModelKernel
@@ -25,7 +25,7 @@ from tests.stories import Story, told
 STEPS = 160
 FLOOR = 300
 SKEW_NSEC = 5_000_000
-HISTORIES = 30 if settings.get_current_profile_name() == "nightly" else 2
+HISTORIES = effort(2, 30)
 """Of each kind of damage. Each makes a whole trail, and one for every time as of which is asked."""
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from pagetrail import api
 from pagetrail.api import Trail
@@ -18,6 +17,7 @@ from pagetrail.schemas.batch import EventBatch, concat
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Clock, Coverage, Gap, Marker
 from pagetrail.schemas.errors import SegmentMissing
+from tests.effort import effort
 from tests.model.config import EVERYTHING, ModelConfig
 from tests.model.kernel import ModelKernel
 from tests.oracles.answers import numbered
@@ -28,7 +28,7 @@ STEPS = 240
 FLOOR = 30
 EVERY = 12
 """After so many events of the model, something is told that is no event of a page."""
-SEEDS = range(8 if settings.get_current_profile_name() == "nightly" else 1)
+SEEDS = range(effort(1, 8))
 WHOLE = 1 << 40
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -26,6 +25,7 @@ from pagetrail.queries.questions.owner import ANSWER_SCHEMA
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.errors import BadArgument, NotFound
 from pagetrail.schemas.owner import RUN_DTYPE
+from tests.effort import effort
 from tests.model.config import ModelConfig
 from tests.model.damage import lose_stretches, lossy_ring, skew, without_probes
 from tests.model.kernel import History, ModelKernel
@@ -33,8 +33,7 @@ from tests.oracles.answers import numbered
 from tests.queries.test_answers import INSTANTS, sample
 from tests.stories import told
 
-NIGHTLY = hypothesis_settings.get_current_profile_name() == "nightly"
-SEEDS = range(40 if NIGHTLY else 2)
+SEEDS = range(effort(2, 40))
 STEPS, FLOOR, PAIRS = 200, 250, 120
 
 PLAIN = ModelConfig()

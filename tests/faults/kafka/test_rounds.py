@@ -1,15 +1,15 @@
 """One round of each fault of a group of replayers; ``python -m tests.faults.kafka`` runs many."""
 
-import os
 import random
 
 import pytest
 
+from tests.effort import effort
 from tests.faults.kafka.bench import Bench
 from tests.faults.kafka.rounds import ROUNDS
 from tests.kafka.cluster import Cluster
 
-COUNT = 5 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 1
+COUNT = effort(1, 5)
 
 
 @pytest.fixture(scope="module")

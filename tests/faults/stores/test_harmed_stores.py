@@ -10,18 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.run.replayer import Replayer
 from pagetrail.replay.run.report import ReplayReport
 from tests.commands.cli import run
+from tests.effort import NIGHTLY, effort
 from tests.faults.stores.asked import FLOOR, Asked, ask, instants, make, wrong
 from tests.faults.stores.harms import EDITED, SEEN, VICTIM, target_of
 
-NIGHTLY = settings.get_current_profile_name() == "nightly"
-ATTEMPTS = 400 if NIGHTLY else 1
+ATTEMPTS = effort(1, 400)
 SEED = random.SystemRandom().randrange(1 << 32) if NIGHTLY else 20_261_128
 MOST_SECONDS = 20.0
 COMMANDS = (
@@ -59,7 +58,7 @@ def replayed(trail: Path) -> ReplayReport:
 
 def asked(before: Before, trail: Path, rng: random.Random, *, seen: bool) -> set[str]:
     """Ask at some instants; return the hosts that were answered at all of theirs."""
-    some = {host: rng.sample(times, 2 if NIGHTLY else 1) for host, times in before.times.items()}
+    some = {host: rng.sample(times, effort(1, 2)) for host, times in before.times.items()}
     after, errors = ask(trail, some)
     if seen:
         assert list(wrong(before.answers, after)) == []

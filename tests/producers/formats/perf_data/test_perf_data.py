@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import settings
 
 from pagetrail.producers.formats.perf_data.perf_data import PERF_DATA
 from pagetrail.producers.formats.perf_data.symbols import Symbols
@@ -20,6 +19,7 @@ from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Gap
 from pagetrail.schemas.errors import InputError
 from pagetrail.schemas.stacks import canonical_stack
+from tests.effort import effort
 from tests.producers.formats.perf_data import maker as mk
 from tests.producers.formats.perf_data.maker import ALLOC, EXTFRAG, FREE, REFILL, ROUND, SPLIT, SWITCH, Made
 
@@ -340,7 +340,7 @@ def test_a_record_expands_within_a_limit(tmp_path: Path) -> None:
     assert "more than 67,108,864 bytes in one record" in str(account.truncated)
 
 
-MUTANTS = 20_000 if settings.get_current_profile_name() == "nightly" else 300
+MUTANTS = effort(300, 20_000)
 
 
 def test_no_mutant_of_a_file_ends_otherwise_than_with_rows_or_a_word(tmp_path: Path) -> None:
