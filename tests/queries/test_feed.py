@@ -45,7 +45,7 @@ def make_topic(kafka: Kafka, topic: str) -> MakeTopic:
 
 @pytest.fixture(scope="module")
 def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    frames = [frame for number in range(2) for frame in recorded(f"host-{number}", number)]
+    frames = [frame for number in range(2) for frame in recorded(f"host-{number}", number, events=1_500)]
     path = trail_of(tmp_path_factory.mktemp("feed") / "trail", frames)
     replayed(path, SqliteLogReader(path))
     return path
