@@ -7,12 +7,15 @@ Exit codes: 0 done; 1 an error of pagetrail's own; 2 bad input or arguments; 3 t
 import gc
 import os
 import sys
+from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
 import typer
+from typer.main import get_command
 
 from pagetrail import api
 from pagetrail.commands.options import say
@@ -89,6 +92,12 @@ def root(
     api.give_back_at_once()
 
 
+@cache
+def _command() -> Callable[[], None]:
+    """Return what Typer makes of all commands: it looks at each parameter of each, which is done once a process."""
+    return get_command(app)
+
+
 def main() -> None:
     """Run the command line; every error that can be explained becomes one line on stderr and an exit code."""
     for setting, value in UNUSED.items():
@@ -96,7 +105,7 @@ def main() -> None:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # recorded text may have what a terminal's encoding has not
     try:
-        app()
+        _command()()
     except PagetrailError as error:
         say(f"pagetrail: {error}")
         raise SystemExit(error.exit_code) from None
