@@ -36,6 +36,14 @@ def target(whole: Path, tmp_path: Path) -> Target:
     return target_of(Path(shutil.copytree(whole, tmp_path / "trail")))
 
 
+@pytest.fixture
+def newest(target: Target) -> Target:
+    """A chain that begins with its last segment, as its older ones were dropped: there is less to read."""
+    for file in target.files[:-2]:
+        file.unlink()
+    return target_of(target.trail)
+
+
 def change(file: Path, *statements: str) -> None:
     with duckdb.connect(str(file)) as db:
         for statement in statements:
@@ -82,16 +90,16 @@ EDITS: Sequence[tuple[str, str]] = [
 ]
 
 
-def test_every_edited_table_is_found(target: Target) -> None:
+def test_every_edited_table_is_found(newest: Target) -> None:
     """GIVEN a row that was inserted, removed or changed in a table of a file WHEN the trail is verified THEN the file is named."""
-    file, tried = target.files[-1], 0
+    file, tried = newest.files[-1], 0
     content = file.read_bytes()
     for table, statement in EDITS:
         with duckdb.connect(str(file)) as db:
             size = db.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0]
             db.execute(statement)
         if size:
-            found = api.verify(target.trail, VICTIM).to_pylist()
+            found = api.verify(newest.trail, VICTIM).to_pylist()
             assert [row["path"] for row in found if row["found"]] == [str(file)], statement
             tried += 1
         file.write_bytes(content)
@@ -208,16 +216,16 @@ LIES: dict[str, tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_tables_that_lie_are_damage_of_the_file(target: Target, lie: str) -> None:
-    change(target.files[-1], *LIES[lie])
+def test_tables_that_lie_are_damage_of_the_file(newest: Target, lie: str) -> None:
+    change(newest.files[-1], *LIES[lie])
     errors = []
     for ask in ASKED:
         try:
-            ask(api.open(target.trail))
+            ask(api.open(newest.trail))
         except (SegmentDamaged, SegmentMissing) as error:
             errors.append(error)
     assert errors
-    assert all(str(target.files[-1]) in str(error) for error in errors)
+    assert all(str(newest.files[-1]) in str(error) for error in errors)
 
 
 ASKED: Sequence[Callable[[api.Trail], object]] = (
