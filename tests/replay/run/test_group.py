@@ -20,6 +20,7 @@ from pagetrail.replay.store.lock import replay_lock
 from pagetrail.schemas.frames import Frame
 from pagetrail.schemas.log.address import KafkaAddress
 from tests.contracts.topics import MakeTopic, topic_maker
+from tests.effort import effort
 from tests.faults.kafka.bench import Worker
 from tests.kafka.client import Kafka
 from tests.replay.run.test_from_kafka import FLOOR, embedded, recorded
@@ -36,7 +37,7 @@ def make_topic(kafka: Kafka, topic: str) -> MakeTopic:
 
 @pytest.fixture(scope="module")
 def hosts() -> list[list[Frame]]:
-    return [recorded(f"host-{number}", number, events=1_000) for number in range(3)]
+    return [recorded(f"host-{number}", number, events=effort(600, 1_000)) for number in range(3)]
 
 
 @pytest.fixture(scope="module")
