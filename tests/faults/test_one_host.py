@@ -23,7 +23,7 @@ from tests.faults.bad_frames import Row, kinds, mutant, of_host, write_rows
 from tests.replay.states import FLOOR, store, trail_of
 
 GOOD = ("good one", "good two")
-TOGETHER = effort(20, 100)
+TOGETHER = effort(10, 100)
 """Mutants in one trail."""
 
 SHOWN = (

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from pagetrail.schemas.columns import Kind
+from tests.effort import effort
 from tests.model.config import ModelConfig
 from tests.model.kernel import ModelKernel
-from tests.properties.test_harmed_lines import BASE, NIGHTLY, STEPS, as_text, check, events_of, reader_of
+from tests.properties.test_harmed_lines import BASE, STEPS, as_text, check, events_of, reader_of
 
-HISTORIES = 2_000 if NIGHTLY else 36
+HISTORIES = effort(24, 2_000)
 PARTS = 3
 CONFIG = ModelConfig()
 _PAGE = re.compile(rb"page=0 pfn=(0x[0-9a-f]+) ")

@@ -25,9 +25,9 @@ from tests.properties.harm import NODES, Mutant, harmed, mutant, put
 from tests.properties.harmed_samples import CAPTURE, FILES
 
 PARTS = 4
-MUTANTS = effort(320, 20_000)
-REPLAYED = effort(12, 600)
-SEEN = effort(24, 2_000)
+MUTANTS = effort(200, 20_000)
+REPLAYED = effort(8, 600)
+SEEN = effort(16, 2_000)
 MOST_SECONDS = 20
 """Of a processor, for one mutant: a bound, not an expectation. They take milliseconds."""
 MOST_BYTES = 1 << 29

@@ -25,8 +25,8 @@ from tests.oracles.text.reading import Row, rows_of
 from tests.producers.formats.text_samples import slices
 from tests.properties.harm import harmed, swapped
 
-HISTORIES = effort(60, 5_000)
-SLICES = effort(240, 5_000)
+HISTORIES = effort(40, 5_000)
+SLICES = effort(160, 5_000)
 PARTS = 6
 STEPS = 150
 BASE = 0xFFFFEA0000000000

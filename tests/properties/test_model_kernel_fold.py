@@ -40,7 +40,7 @@ from tests.oracles.answers import (
     wrong_and_certain,
 )
 
-HISTORIES = effort(200, 10_000)
+HISTORIES = effort(120, 10_000)
 PARTS = 20  # a failing part names its seed; pytest-xdist spreads the parts
 STEPS = 250
 SKEW_NSEC = 5_000_000  # of four CPUs: the lower, the rarer is it that two events of one page change places

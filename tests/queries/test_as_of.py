@@ -25,7 +25,7 @@ from tests.stories import Story, told
 STEPS = 160
 FLOOR = 300
 SKEW_NSEC = 5_000_000
-HISTORIES = effort(2, 30)
+HISTORIES = effort(1, 30)
 """Of each kind of damage. Each makes a whole trail, and one for every time as of which is asked."""
 
 

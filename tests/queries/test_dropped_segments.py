@@ -24,7 +24,7 @@ from tests.oracles.answers import numbered
 from tests.queries.test_as_of import KINDS, SKEW_NSEC
 from tests.stories import Story, told
 
-STEPS = 240
+STEPS = effort(160, 240)
 FLOOR = 30
 EVERY = 12
 """After so many events of the model, something is told that is no event of a page."""

@@ -8,6 +8,7 @@ import pytest
 
 from pagetrail import api
 from pagetrail.schemas.columns import Kind
+from tests.effort import effort
 from tests.stories import SECOND, Story
 
 STACKS = ("vfs_write", "do_user_addr_fault")
@@ -66,7 +67,7 @@ def random_dumps(seed: int, count: int) -> list[Dump]:
 
 @pytest.mark.parametrize("timed", [True, False])
 @pytest.mark.parametrize("count", [3, 4])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(effort(1, 20)))
 def test_between_any_two_of_several_dumps_leaks_are_what_the_allocations_say(
     tmp_path: Path, seed: int, count: int, timed: bool
 ) -> None:

@@ -13,6 +13,7 @@ from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.errors import NotFound
 from pagetrail.text.owner import owner_text
+from tests.effort import effort
 from tests.model.config import ModelConfig
 from tests.model.kernel import ModelKernel
 from tests.oracles.answers import numbered
@@ -176,7 +177,7 @@ def pages(rows: list[dict[str, Any]]) -> Iterator[int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(effort(1, 20)))
 def test_contents_of_the_model_kernel_were_where_its_events_put_them(seed: int, tmp_path: Path) -> None:
     history = ModelKernel(seed, config=MOVERS).run(500)
     trail = told(tmp_path / "trail", numbered(history.events), correct=False, floor=1_000)

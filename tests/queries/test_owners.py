@@ -33,8 +33,8 @@ from tests.oracles.answers import numbered
 from tests.queries.test_answers import INSTANTS, sample
 from tests.stories import told
 
-SEEDS = range(effort(2, 40))
-STEPS, FLOOR, PAIRS = 200, 250, 120
+SEEDS = range(effort(1, 40))
+STEPS, FLOOR, PAIRS = 200, 250, effort(80, 120)
 
 PLAIN = ModelConfig()
 

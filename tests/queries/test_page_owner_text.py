@@ -15,6 +15,7 @@ from pagetrail.schemas.columns import Kind, absent
 from pagetrail.schemas.details import BaselineBegin, BaselineEnd
 from tests.commands.cli import run
 from tests.conftest import KernelDump
+from tests.effort import effort
 from tests.replay.states import replay, trail_of
 from tests.replay.strategies import Machine, to_frames
 
@@ -90,7 +91,7 @@ def by_page(text: str) -> dict[int, str]:
 
 
 @pytest.mark.slow
-@settings(max_examples=20)
+@settings(max_examples=effort(8, 200))
 @given(
     st.sampled_from([*FORMS]),
     st.lists(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 30)), max_size=8), min_size=1, max_size=3),

@@ -12,6 +12,7 @@ from pagetrail import api
 from pagetrail.api import Trail
 from pagetrail.queries.questions.events import EVENTS_SCHEMA
 from pagetrail.schemas.errors import BadArgument, NotFound
+from tests.effort import effort
 from tests.model.config import ModelConfig
 from tests.model.kernel import ModelKernel
 from tests.oracles.answers import numbered
@@ -53,7 +54,7 @@ def check(trail: Trail, row: dict[str, Any]) -> tuple[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(effort(1, 20)))
 def test_the_event_that_an_answer_names_is_where_it_says_and_says_what_is_answered(seed: int, tmp_path: Path) -> None:
     history = ModelKernel(seed, config=CONFIG).run(400)
     trail = told(tmp_path / "trail", numbered(history.events), correct=seed % 2 == 0, floor=600)

@@ -17,6 +17,7 @@ from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import BaselineBegin, BaselineEnd
 from pagetrail.schemas.errors import BadArgument
 from pagetrail.schemas.frames import decode_frame
+from tests.effort import effort
 from tests.queries.conftest import fold
 from tests.replay.states import trail_of
 from tests.replay.strategies import OFFSET, Machine, to_frames
@@ -89,7 +90,7 @@ ACTS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 63), st.integers(0, 
 
 
 @pytest.mark.slow
-@settings(max_examples=15)
+@settings(max_examples=effort(7, 100))
 @given(ACTS, st.sampled_from((3, 12, 1 << 40)))
 def test_a_page_is_said_of_what_the_last_dump_said_of_its_present_allocation(
     acts: list[tuple[int, int, int]], floor: int
@@ -118,7 +119,7 @@ def test_a_page_is_said_of_what_the_last_dump_said_of_its_present_allocation(
 
 
 @pytest.mark.slow
-@settings(max_examples=15)
+@settings(max_examples=effort(7, 100))
 @given(ACTS, st.integers(1, 40))
 def test_a_stream_that_is_resumed_from_its_files_says_the_same(acts: list[tuple[int, int, int]], size: int) -> None:
     told = Tracked()

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pagetrail.schemas.compat import check_published_schemas, check_schema
 from pagetrail.schemas.events import parse_event
 from pagetrail.schemas.instances import UnknownKeyword, accepts, corners
+from tests.effort import effort
 from tests.schemas.strategies import SCHEMAS, events, mutated
 
 V3 = SCHEMAS[3]
@@ -35,6 +36,7 @@ def test_a_schema_is_compatible_with_itself(version: int) -> None:
 
 
 @pytest.mark.slow
+@settings(max_examples=effort(25, 2_000))
 @given(mutated(V3), st.data())
 def test_where_nothing_is_reported_every_old_event_is_valid_under_the_new_schema(
     new: dict[str, Any], data: st.DataObject
@@ -44,6 +46,7 @@ def test_where_nothing_is_reported_every_old_event_is_valid_under_the_new_schema
 
 
 @pytest.mark.slow
+@settings(max_examples=effort(25, 2_000))
 @given(mutated(V3))
 def test_where_a_corner_event_is_refused_something_is_reported(new: dict[str, Any]) -> None:
     if not all(accepts(new, event, new) for event in corners(V3, V3)):

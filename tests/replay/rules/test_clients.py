@@ -20,6 +20,7 @@ from pagetrail.schemas.details import Boot, Hotplug
 from pagetrail.schemas.errors import NotFound
 from pagetrail.schemas.frames import Frame
 from pagetrail.schemas.store.names import fold_name
+from tests.effort import effort
 from tests.replay.states import FLOOR, Run, chained, folded, live_flags, new_engine, replay, store, trail_of
 from tests.replay.strategies import PAGES, Machine, history, to_frames
 
@@ -106,7 +107,7 @@ def test_a_new_client_gives_no_old_answers_silently(tmp_path: Path, monkeypatch:
     assert "last_user.pid" in api.open(trail).stream().facts.fields
 
 
-@pytest.mark.parametrize("frames", range(1, 10))
+@pytest.mark.parametrize("frames", effort((1, 4, 7, 9), range(1, 10)))
 def test_what_a_new_client_holds_survives_a_stop(tmp_path: Path, frames: int) -> None:
     whole, stopped = (trail_of(tmp_path / name, told()) for name in ("whole", "stopped"))
     replayed(whole, WITH_THIRD)

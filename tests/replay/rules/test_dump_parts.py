@@ -20,6 +20,7 @@ from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import BaselineBegin, BaselineEnd
 from pagetrail.schemas.store.kept_rows import packed
+from tests.effort import effort
 from tests.large_dumps import write_dump
 from tests.replay.states import folded, replay, store, store_of, trail_of
 from tests.replay.strategies import Machine, to_frames
@@ -43,7 +44,7 @@ def dump_of(pages: list[int]) -> OpenBaseline:
     return opened
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(effort(3, 60)))
 def test_a_dump_out_of_order_is_sorted_part_by_part(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ordering, "PART_RECORDS", 64)
     monkeypatch.setattr(ordering, "_STEP", 4)

@@ -18,8 +18,8 @@ from tests.replay.strategies import Machine, make_frame, origin, to_batch
 OPTIONS = FoldOptions(floor=50, events_a_live=1)
 
 
-def frames_of(host: str, pages: int) -> list[Frame]:
-    """Return a recording of several segments, in frames of twenty events: pages are allocated, and then allocated again."""
+def frames_of(host: str, pages: int, size: int = 20) -> list[Frame]:
+    """Return a recording of several segments, in frames of *size* events: pages are allocated, and then allocated again."""
     m = Machine()
     m.begin()
     for turn in range(3):
@@ -29,7 +29,7 @@ def frames_of(host: str, pages: int) -> list[Frame]:
             m.emit(Kind.ALLOC, pfn=pfn, order=0, gfp_mask=0, pid=pfn)
     m.end()
     (events,) = m.recordings
-    parts = [events[start : start + 20] for start in range(0, len(events), 20)]
+    parts = [events[start : start + size] for start in range(0, len(events), size)]
     return [make_frame(to_batch(part), origin(f"recording of {host}", host=host), n) for n, part in enumerate(parts)]
 
 
@@ -66,7 +66,7 @@ def test_segments_are_the_same_with_any_memory(tmp_path: Path, most: int) -> Non
 
 def test_a_stream_that_needs_more_than_it_may_is_halted_alone_and_continues_with_more(tmp_path: Path) -> None:
     """GIVEN a host that takes too much memory WHEN it is replayed with others THEN it alone waits for a replay with more."""
-    large, small = frames_of("large", 6_000), frames_of("small", 20)
+    large, small = frames_of("large", 6_000, size=200), frames_of("small", 20)
     together = [*large[:5], *small, *large[5:]]
     replayed(trail_of(tmp_path / "usual", together), Memory())
     trail = trail_of(tmp_path / "short", together)

@@ -113,12 +113,14 @@ def test_it_is_folded_where_the_earlier_one_stood(tmp_path: Path, old: int, *, s
         trail_of(tmp_path / "right", right),
     )
     replay(wanted)
-    runs = [replay(trail, frames=1, read_bytes=1) for _ in range(40)] if stopped else []
+    steps = 0
+    while stopped and replay(trail, frames=1, read_bytes=1)[0].frames:
+        steps += 1
     report, _ = replay(trail)
     assert store(trail) == store(wanted)
     assert names(trail) == ["new" if nr == old else f"r{nr}" for nr in range(3)]
     assert (report.refused, list(report.superseded)) == ({}, [("host", "boot", f"r{old}")])
-    assert not runs or runs[-1][0].frames == 0
+    assert steps < 40
     assert (levels(trail, "superseded"), levels(trail, "recordings")) == (["note"], [])
 
 

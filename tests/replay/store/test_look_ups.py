@@ -17,6 +17,7 @@ from pagetrail.replay.store.packed.run_tables import RUN_COLUMNS
 from pagetrail.replay.store.packed.unpack import FileRows, runs_in_order, runs_of, runs_of_page
 from pagetrail.schemas.owner import ABSENT64, State
 from pagetrail.schemas.store.tables import RUN_TABLES, SINGLE_PAGE, run_rows
+from tests.effort import effort
 
 EVENTS, PAGES, PAGES_PER_SECTION = 20_000, 120, 40
 
@@ -93,7 +94,7 @@ def read(db: duckdb.DuckDBPyConnection, what: str) -> np.ndarray:
     return np.array([row[0] for row in db.execute(f"SELECT {what} FROM events").fetchall()])
 
 
-@settings(max_examples=30)
+@settings(max_examples=effort(12, 300))
 @given(st.lists(st.tuples(st.sampled_from(["ts", "seq"]), st.integers(-5, 25_000_000)), min_size=1, max_size=12))
 def test_events_up_to_a_point_are_counted(db: duckdb.DuckDBPyConnection, asked: list[tuple[str, int]]) -> None:
     events = FileEvents(EVENTS)
@@ -152,7 +153,7 @@ def test_many_points_are_counted_as_one_is(db: duckdb.DuckDBPyConnection) -> Non
 
 
 @pytest.mark.parametrize("pages_per_section", [PAGES_PER_SECTION, 1 << 15, 1 << 16, 1 << 18])
-@settings(max_examples=20)
+@settings(max_examples=effort(8, 200))
 @given(st.lists(st.tuples(st.integers(0, PAGES), st.integers(-5, 21_000_000)), min_size=1, max_size=20))
 def test_the_run_that_holds_a_page_is_looked_up(
     db: duckdb.DuckDBPyConnection, pages_per_section: int, asked: list[tuple[int, int]]
