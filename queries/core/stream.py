@@ -1,7 +1,6 @@
 """One stream of a trail, opened for questions: its chain of segments, its tip, and the facts up to the horizon."""
 
 import dataclasses
-import json
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -21,8 +20,9 @@ from pagetrail.queries.core.pieces import PIECE_DTYPE, is_whole, pieces_of, run_
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.as_of import facts_as_of
 from pagetrail.replay.facts.carried import collected
-from pagetrail.replay.facts.facts import Facts, from_plain
+from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.facts.known import KnownFacts
+from pagetrail.replay.facts.saved import facts_of as saved_facts
 from pagetrail.replay.store import read as stored
 from pagetrail.replay.store.packed.events import At
 from pagetrail.replay.store.packed.unpack import FileRows, owned_runs_of, runs_in_order, runs_of, runs_of_page
@@ -516,5 +516,4 @@ def fetched(db: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, obj
 def facts_of(db: duckdb.DuckDBPyConnection) -> Facts:
     """Return the facts that one file of the store has."""
     row = db.execute("SELECT value FROM state WHERE name = 'facts'").fetchone()
-    facts: dict[str, Any] = json.loads(row[0]) if row else {}
-    return from_plain(facts)
+    return saved_facts(row[0] if row else "{}")

@@ -1,11 +1,11 @@
 """The digest of facts, and the digest of digests."""
 
-import json
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, Final
 
-from pagetrail.replay.facts.facts import Facts, plain
+from pagetrail.replay.facts.facts import Facts
+from pagetrail.replay.facts.saved import fields_of, pieces, plain
 from pagetrail.schemas.linux.releases import rules_of
 
 _MODELS_AT: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -18,25 +18,39 @@ _MODELS_AT: Final[Mapping[str, Mapping[str, Any]]] = {
 _HOW_IT_CAME = ("lines", "lines_of_kinds", "line")
 
 
+_OF_RECORDINGS: Final[Mapping[str, Any]] = {
+    "supersedes": None, "gfp_read_for": None, "counting_clock": None, "page_size_given": False, "page_size_guessed": False,
+}  # fmt: skip
+"""Fields that later versions of the store added."""
+
+_NOT_FACTS: Final = ("clients", "fields", "earlier")
+"""The values of clients are digested by field, see ``values_digest``; where a file begins is no fact."""
+
+
 def facts_digest(facts: Facts) -> bytes:
     """Return the BLAKE2b-256 of facts; where a file begins, and what it was carried over, are no facts."""
-    fields = plain(facts)
-    del fields["clients"], fields["fields"]  # the values of clients are digested by field: see ``values_digest``
-    del fields["earlier"]
+    fields = {name: value for name, value in fields_of(facts).items() if name not in _NOT_FACTS}
     if facts.rules == rules_of(facts.release):  # whoever chose them
         fields["chosen_rules"] = None
-    for recording in fields["recordings"]:
-        del recording["next_frame"], recording["version"]
-        added = {"supersedes": None, "gfp_read_for": None, "counting_clock": None}
-        _drop_absent(recording, added | {"page_size_given": False, "page_size_guessed": False})
-    for audit in fields["audits"]:
-        _drop_absent(audit, {"whole": False})
-    for name, models in _MODELS_AT.items():
-        for fact in fields[name]:
-            for model in (part for part in fact if isinstance(part, dict)):
-                _drop_absent(model, models)
     _drop_absent(fields, {"lost_until": None, "open_ranges": [], "chosen_rules": None})
-    return blake2b(json.dumps(fields, sort_keys=True).encode(), digest_size=32).digest()
+    found = blake2b(digest_size=32)
+    for piece in pieces(fields, _digested, sort_keys=True):
+        found.update(piece.encode())
+    return found.digest()
+
+
+def _digested(name: str, fact: Any) -> Any:
+    """Return what is digested of a field that is no list, or of one fact of a list."""
+    found = plain(fact)
+    if name == "recordings":
+        del found["next_frame"], found["version"]
+        _drop_absent(found, _OF_RECORDINGS)
+    elif name == "audits":
+        _drop_absent(found, {"whole": False})
+    elif name in _MODELS_AT:
+        for model in (part for part in found if isinstance(part, dict)):
+            _drop_absent(model, _MODELS_AT[name])
+    return found
 
 
 def _drop_absent(fields: dict[str, Any], added: Mapping[str, Any]) -> None:

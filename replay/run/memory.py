@@ -35,7 +35,7 @@ class Memory:
     most
         Bytes. Above it, streams that have been idle longest leave memory, and segments are no longer written beside the fold.
     strict
-        Whether a stream that takes more by itself is halted. Otherwise it goes on.
+        Whether *most* was given: a stream that takes more by itself is halted. Otherwise it may take half of the machine's memory.
     """
 
     most: int = MEMORY_BYTES
@@ -44,8 +44,8 @@ class Memory:
     _total: int = 0
 
     @property
-    def most_of_sections(self) -> int:
-        """The most bytes that the pages of one stream's sections may take: what is given, or half of what the machine has."""
+    def most_of_stream(self) -> int:
+        """The most bytes that one stream, or the pages of its sections, may take: those given, or half of the machine's memory."""
         return self.most if self.strict else machine_bytes() // 2
 
     def take(self, stream: Hashable, nbytes: int) -> None:

@@ -5,7 +5,6 @@ Rows are read some at a time, and columns of runs and events one by one: a file 
 Dimensions: n = runs of a view, e = events.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pagetrail.replay.facts.facts import from_plain
+from pagetrail.replay.facts.saved import facts_of
 from pagetrail.replay.fold.decode import TextTable
 from pagetrail.replay.fold.tables import ANOMALY_ROWS, RunColumns
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said, SaidRows
@@ -129,7 +128,7 @@ def _tables(rows: _Rows) -> str:
 def _chain(rows: _Rows, meta: dict[str, str]) -> str:
     state = rows.table("state")
     [text] = state["value"].filter(pc.equal(state["name"], "facts")).to_pylist()
-    facts = from_plain(json.loads(text))
+    facts = facts_of(text)
     values = _page_values(rows.table("page_ext"), facts.fields)
     is_open = values["end_seq"] == OPEN_END
     origin = (meta["host"], meta["boot_id"], _digest_name(meta["fold"]), meta["first_seq"], meta["last_seq"])

@@ -13,10 +13,11 @@ from pagetrail.queries.core.runs import unlisted
 from pagetrail.replay.facts.doubts import order_of
 from pagetrail.replay.facts.doubts_aside import DoubtsAside
 from pagetrail.replay.facts.earlier import Earlier
-from pagetrail.replay.facts.facts import Facts, plain
+from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.facts.lasting import lasting_after
 from pagetrail.replay.facts.losses import Reaching, reaches_of, still_needed
 from pagetrail.replay.facts.recording import StreamRecording
+from pagetrail.replay.facts.saved import plain
 from pagetrail.schemas.details import Gap
 from pagetrail.schemas.owner import (
     DOUBT_BASELINE,

@@ -1,0 +1,114 @@
+"""Facts as JSON: the text that a file of the store holds, and the pieces of it that a digest is made of.
+
+Lists may have millions of facts. So values of JSON are made of some at a time: those of a fact take several times its own size.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from pagetrail.replay.facts.earlier import Earlier
+from pagetrail.replay.facts.facts import Audit, Facts, OpenRange
+from pagetrail.replay.facts.hotplug import Extension, HotplugCall
+from pagetrail.replay.facts.recording import StreamRecording
+from pagetrail.schemas.details import Boot, Clock, Gap, RecordingEnd
+from pagetrail.schemas.details import Coverage as CoverageDetail
+
+_AT_ONCE: Final = 1 << 12
+
+_FIELDS: Final[Mapping[frozenset[str], Callable[..., Any]]] = {
+    frozenset(made.__dataclass_fields__): made for made in (HotplugCall, Extension)
+}
+
+
+def plain(value: Any) -> Any:
+    """Return a fact as values of JSON."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    return value
+
+
+def fields_of(facts: Facts) -> dict[str, Any]:
+    """Return the fields of facts by name, as they are saved."""
+    found = {name: getattr(facts, name) for name in facts.__dataclass_fields__}
+    return found | {"open_ranges": [*facts.open_ranges.values()]}
+
+
+def pieces(fields: Mapping[str, Any], one: Callable[[str, Any], Any], *, sort_keys: bool = False) -> Iterator[str]:
+    """Yield the text of JSON of *fields*, a piece at a time; *one* makes values of JSON of a field, or of one fact of its list."""
+    for nr, name in enumerate(sorted(fields) if sort_keys else fields):
+        yield f"{', ' if nr else '{'}{json.dumps(name)}: "
+        value = fields[name]
+        if not isinstance(value, list):
+            yield json.dumps(one(name, value), sort_keys=sort_keys)
+            continue
+        yield "["
+        for start in range(0, len(value), _AT_ONCE):
+            some = [one(name, fact) for fact in value[start : start + _AT_ONCE]]
+            yield f"{', ' if start else ''}{json.dumps(some, sort_keys=sort_keys)[1:-1]}"
+        yield "]"
+    yield "}"
+
+
+def text_of(facts: Facts) -> str:
+    """Return facts as a text of JSON."""
+    return "".join(pieces(fields_of(facts), lambda _, fact: plain(fact)))
+
+
+def facts_of(text: str) -> Facts:
+    """Return the facts that ``text_of`` saved.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError
+        The text is none of facts.
+    """
+    saved = json.loads(text, object_hook=_fact)
+    return Facts(
+        boots=[(ts, Boot.model_validate_json(json.dumps(boot))) for ts, boot in saved["boots"]],
+        pages_per_section=saved["pages_per_section"],
+        clocks=[(ts, Clock(**clock)) for ts, clock in saved["clocks"]],
+        coverage=[(ts, CoverageDetail.model_validate_json(json.dumps(cov))) for ts, cov in saved["coverage"]],
+        gaps=[(seq, cpu, Gap(**gap)) for seq, cpu, gap in saved["gaps"]],
+        gap_ts=saved["gap_ts"],
+        lost_until=saved["lost_until"],
+        markers=[(seq, ts, text) for seq, ts, text in saved["markers"]],
+        hotplug=_all_of(HotplugCall, saved["hotplug"]),
+        audits=[Audit(**audit) for audit in saved["audits"]],
+        recordings=[StreamRecording(**recording) for recording in saved["recordings"]],
+        accounts=[(recording, RecordingEnd.model_validate_json(json.dumps(a))) for recording, a in saved["accounts"]],
+        sections=_all_of(Extension, saved["sections"]),
+        events=saved["events"],
+        clients=saved["clients"],
+        client_ts=saved["client_ts"],
+        fields=saved["fields"],
+        open_ranges={opened["pid"]: OpenRange(**opened) for opened in saved.get("open_ranges", ())},
+        chosen_rules=saved.get("chosen_rules"),
+        earlier=_earlier(saved["earlier"]),
+    )
+
+
+def _fact(found: dict[str, Any]) -> Any:
+    """Return a call or an extension in place of its values of JSON, as soon as they are read: there may be millions."""
+    made = _FIELDS.get(frozenset(found))
+    if made is None:
+        return found
+    return made(**{name: sys.intern(value) if isinstance(value, str) else value for name, value in found.items()})
+
+
+def _all_of(kind: type[Any], facts: list[Any]) -> list[Any]:
+    """Return *facts*, all of one kind."""
+    if not all(isinstance(fact, kind) for fact in facts):
+        raise TypeError(f"expected each to have the fields of {kind.__name__}")
+    return facts
+
+
+def _earlier(saved: dict[str, Any]) -> Earlier:
+    return Earlier(**saved | {"missing": [(seq, lost) for seq, lost in saved["missing"]]})
