@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pagetrail.queries.core.stream import Piece, Stream, facts_of
+from pagetrail.queries.core.stream import Piece, Stream
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.store import read as stored
@@ -15,6 +15,7 @@ from pagetrail.replay.store.local import has_store_of_another_format, store_of
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.reading.believed import believed
 from pagetrail.replay.store.reading.whole import read_whole
+from pagetrail.replay.store.saved_facts import saved_facts
 from pagetrail.schemas.errors import (
     BadArgument,
     NotFound,
@@ -172,7 +173,7 @@ def open_stream(trail: Path, place: StreamPlace) -> Stream | None:
 def _newest(place: StreamPlace, file: StoreFile) -> tuple[Piece, Facts, stored.Held]:
     held = stored.hold(place.store, file.name)
     with read_whole(held, place.store, file.name) as db:
-        return Piece.of(file, held.meta(db)), facts_of(db), held
+        return Piece.of(file, held.meta(db)), saved_facts(db), held
 
 
 def choose(streams: list[Stream], wanted: str | None, damaged: Sequence[Damaged] = ()) -> Stream:

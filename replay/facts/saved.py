@@ -4,9 +4,13 @@ Lists may have millions of facts. So values of JSON are made of some at a time: 
 """
 
 import json
+import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import chain
+from types import UnionType
+from typing import Any, Final, get_args, get_origin
 
 from pagetrail.replay.facts.earlier import Earlier
 from pagetrail.replay.facts.facts import Audit, Facts, OpenRange
@@ -14,8 +18,12 @@ from pagetrail.replay.facts.hotplug import Extension, HotplugCall
 from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.schemas.details import Boot, Clock, Gap, RecordingEnd
 from pagetrail.schemas.details import Coverage as CoverageDetail
+from pagetrail.schemas.linux.mmzone import MAX_SECTION_ORDER, PFN_LIMIT
+from pagetrail.schemas.owner import OPEN_END
 
 _AT_ONCE: Final = 1 << 12
+
+_LONG_NUMBER: Final = re.compile("[0-9]{19}")
 
 _FIELDS: Final[Mapping[frozenset[str], Callable[..., Any]]] = {
     frozenset(made.__dataclass_fields__): made for made in (HotplugCall, Extension)
@@ -70,8 +78,8 @@ def facts_of(text: str) -> Facts:
     ValueError, TypeError, KeyError
         The text is none of facts.
     """
-    saved = json.loads(text, object_hook=_fact)
-    return Facts(
+    saved = json.loads(text, object_hook=_fact, parse_float=_no_number, parse_constant=_no_number)
+    found = Facts(
         boots=[(ts, Boot.model_validate_json(json.dumps(boot))) for ts, boot in saved["boots"]],
         pages_per_section=saved["pages_per_section"],
         clocks=[(ts, Clock(**clock)) for ts, clock in saved["clocks"]],
@@ -93,6 +101,65 @@ def facts_of(text: str) -> Facts:
         chosen_rules=saved.get("chosen_rules"),
         earlier=_earlier(saved["earlier"]),
     )
+    _check(found, has_long_numbers=_LONG_NUMBER.search(text) is not None)
+    return found
+
+
+def _check(facts: Facts, *, has_long_numbers: bool) -> None:
+    """Check what questions and the fold count with: a file may be somebody else's.
+
+    Raises
+    ------
+    ValueError, TypeError
+        It has sections that no machine has, a number beyond 64 bits, or a value of another type than the fact has.
+    """
+    pages = facts.pages_per_section
+    if not 0 < pages <= 1 << MAX_SECTION_ORDER or pages & (pages - 1):
+        raise ValueError(f"expected a power of two of pages a section, found {pages}")
+    for listed in (facts.hotplug, facts.sections, facts.audits, facts.recordings, [*facts.open_ranges.values()]):
+        _check_types(listed)
+    others = (facts.gap_ts, facts.client_ts, [pages, facts.lost_until], [*facts.events.values()])
+    numbers = [*chain(*others, *(fact[:-1] for fact in (*facts.boots, *facts.clocks, *facts.coverage, *facts.gaps)))]
+    numbers += chain(*(marker[:2] for marker in facts.markers))
+    texts = chain(
+        facts.clients, facts.fields, facts.events, (m[2] for m in facts.markers), (a[0] for a in facts.accounts)
+    )
+    if {*map(type, numbers)} - {int, type(None)} or {*map(type, texts)} - {str}:
+        raise TypeError("a number or a text in the place of the other")
+    if has_long_numbers and not _are_of_64_bits(numbers):
+        raise ValueError("a number beyond 64 bits")
+    if any(not 0 <= extension.section_nr < PFN_LIMIT // pages for extension in facts.sections):
+        raise ValueError("a section that no machine has")
+
+
+def _check_types(facts: Sequence[Any]) -> None:
+    """Check each field of facts of one kind, all together."""
+    if not facts:
+        return
+    kind: Any = type(facts[0])
+    for name, allowed in _allowed(kind).items():
+        values = [getattr(fact, name) for fact in facts]
+        if {*map(type, values)} - allowed:
+            raise TypeError(f"{name} of a {type(facts[0]).__name__} of another type")
+        if int in allowed and not _are_of_64_bits(values):
+            raise ValueError(f"{name} of a {type(facts[0]).__name__}, beyond 64 bits")
+
+
+@cache
+def _allowed(kind: Any) -> dict[str, frozenset[type]]:
+    """Return the types that the fields of a dataclass may have."""
+    fields: dict[str, Any] = {name: field.type for name, field in kind.__dataclass_fields__.items()}
+    kinds = {name: get_args(found) if isinstance(found, UnionType) else (found,) for name, found in fields.items()}
+    return {name: frozenset(get_origin(one) or one for one in some) for name, some in kinds.items()}
+
+
+def _are_of_64_bits(numbers: Sequence[Any]) -> bool:
+    there = [number for number in numbers if number is not None]
+    return not there or (min(there) >= -OPEN_END and max(there) <= OPEN_END)
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text[:40]}, where no fact has such a number")
 
 
 def _fact(found: dict[str, Any]) -> Any:

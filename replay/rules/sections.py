@@ -137,6 +137,8 @@ def generations(tables: Tables) -> dict[str, Any]:
 
 def with_generations(tables: Tables, saved: dict[str, Any]) -> Tables:
     """Return *tables* with the generations that ``generations`` gave."""
+    if not 0 <= saved["sections"] <= MAX_SECTIONS or min(saved["section_nr"], default=0) < 0:
+        raise ValueError(f"expected at most {MAX_SECTIONS:,} sections, found {saved['sections']}")
     generation = np.zeros(saved["sections"], np.int32)
     generation[saved["section_nr"]] = saved["generation"]
     return tables._replace(generation=generation, slot=np.full(generation.size, -1, np.int32))

@@ -1,27 +1,13 @@
 """The memory that the open streams of a replay take, and how much they may."""
 
-import os
-import resource
 from collections.abc import Hashable
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
+
+from pagetrail.schemas.store.memory import machine_bytes
 
 MEMORY_BYTES: Final = 2 << 30
 """How much open streams may take by default."""
-
-_CGROUP: Final = Path("/sys/fs/cgroup/memory.max")
-"""Source: Documentation/admin-guide/cgroup-v2.rst: the limit of a cgroup; within a container, of its own."""
-
-
-def machine_bytes() -> int:
-    """Return how much memory this process may have at most: of the machine, of its cgroup, of its own limits."""
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    with suppress(OSError, ValueError):
-        limits.append(int(_CGROUP.read_text()))
-    limits += [soft for soft in (resource.getrlimit(resource.RLIMIT_AS)[0],) if soft != resource.RLIM_INFINITY]
-    return min(limits)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -378,11 +378,16 @@ class PartitionReplay:
     def _open(self, key: StreamKey, offset: int) -> None:
         place = self._place(key)
         publish.sweep(place, alone=self._alone)
-        found = restore.load(place, host=key[0], boot_id=key[1], options=self.settings.options)
+        found = restore.load(
+            place,
+            host=key[0],
+            boot_id=key[1],
+            options=self.settings.options,
+            most_bytes=self.settings.memory.most_of_stream,
+        )
         self.streams[key] = stream = OpenStream(
             found.engine, found.link, place, offset, self._sealing, self.settings.memory, found.engine.last_seq
         )
-        stream.engine.state.most_bytes = self.settings.memory.most_of_stream
         self.settings.memory.take(key, stream.nbytes)
         if key in self._remade and stream.engine.last_seq < 0:
             # what the log does not hold of its beginning will not come: it was missing before, too

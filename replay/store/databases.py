@@ -17,6 +17,8 @@ from typing import Any, Final
 
 import duckdb
 
+from pagetrail.schemas.store.memory import machine_bytes
+
 _Connection = duckdb.DuckDBPyConnection
 
 _NO_EXTENSIONS: Final[dict[str, Any]] = {
@@ -25,6 +27,9 @@ _NO_EXTENSIONS: Final[dict[str, Any]] = {
     "allow_community_extensions": False,
 }
 """A file that is of another kind than DuckDB's is refused: no extension is looked for, here or elsewhere, to open it."""
+
+_READING: Final = 4
+"""DuckDB may take a fourth of the machine's memory to read a store. By itself it takes four fifths, and a file may ask for it."""
 
 _KEPT: Final = 2
 """Instances that read stores and are kept; of stores that are used in turn."""
@@ -134,7 +139,7 @@ class Reading:
         with self._lock:
             found = self._kept.pop(folder, None)
             if found is None:
-                found = Instance(lambda db: _confine(db, folder))
+                found = Instance(lambda db: _confine(db, folder), memory_limit=f"{machine_bytes() // _READING}B")
             self._kept[folder] = found
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from pagetrail.replay.facts.doubts_aside import MOST_DOUBTS
 from pagetrail.replay.facts.facts import Facts, is_of_an_open_call
-from pagetrail.replay.facts.saved import facts_of
 from pagetrail.replay.fold.decode import TextTable
 from pagetrail.replay.fold.notice_jit import keep_doubt
 from pagetrail.replay.fold.options import STATE_OPTIONS, write_rules
@@ -48,8 +47,11 @@ from pagetrail.replay.store.packed.unpack import FileRows
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import columns, give_back, meta, opened
 from pagetrail.replay.store.reading.chain import looked_up, unbroken
+from pagetrail.replay.store.reading.lies import LIES, lie
 from pagetrail.replay.store.reading.whole import check_whole
+from pagetrail.replay.store.saved_facts import facts_within
 from pagetrail.replay.store.state_digest import EndedSums
+from pagetrail.schemas.errors import SegmentDamaged
 from pagetrail.schemas.owner import (
     ABSENT64,
     ACT_FIELDS,
@@ -84,21 +86,31 @@ _OPEN_SINCE: Final = f"""SELECT DISTINCT begin_event FROM ({" UNION ALL ".join(m
     ORDER BY begin_event"""
 
 
-def load(place: StreamPlace, *, host: str, boot_id: str, options: FoldOptions) -> Resumed:
+def load(place: StreamPlace, *, host: str, boot_id: str, options: FoldOptions, most_bytes: int = OPEN_END) -> Resumed:
     """Return a stream as of the last file that an unbroken chain reaches; a new one if there is none. Later files are rebuilt.
+
+    Its state may take *most_bytes*.
 
     Raises
     ------
     SegmentDamaged
-        That file has other rows than its digest says, or cannot be read.
+        That file has other rows than its digest says, cannot be read, or says what no stream can.
+    MemoryShort
+        Its state would take more.
     """
 
     def look() -> Resumed:
         engine, link = StreamEngine(host=host, boot_id=boot_id, options=options), Link()
+        engine.state.most_bytes = most_bytes
         last = unbroken(place).last
         if last is not None:
             check_whole(place.store, last.name)
-            link = _restore(engine, place.store, last)
+            try:
+                link = _restore(engine, place.store, last)
+            except LIES as error:  # its digests are right: they are no signature
+                raise SegmentDamaged(
+                    path=place.store.where(last.name), reason=f"what no segment says ({lie(error)})"
+                ) from error
         return Resumed(engine=engine, link=link)
 
     return looked_up(look)
@@ -109,7 +121,7 @@ def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:
     with opened(store, file.name) as db:
         header = meta(db, store.where(file.name))
         texts = dict(db.execute(SELECT_VALUES).fetchall())
-        facts = facts_of(texts.pop("facts"))
+        facts = facts_within(db, texts.pop("facts"))
         saved = {name: json.loads(texts.pop(name)) for name in [*texts]}
         _restore_facts(state, facts, saved)
         if (view := saved["view"]) is not None:
