@@ -8,8 +8,8 @@ from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.facts.saved import facts_of
 
 _ALWAYS_ALLOWED: Final = 64 << 20
-_MOST_TEXT_A_BYTE: Final = 64
-"""Text for each byte of a file. Facts of a million calls, which resemble each other, are stored in a tenth of their text."""
+_MOST_TEXT_A_BYTE: Final = 256
+"""Text for each byte of a file: a million sections that began together take a hundredth of their text."""
 
 
 def saved_facts(db: duckdb.DuckDBPyConnection) -> Facts:
