@@ -29,7 +29,7 @@ from pagetrail.schemas.errors import (
 from pagetrail.schemas.log.contract import log_directory
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.folds import chosen_fold
-from pagetrail.schemas.store.names import HOSTS, StoreFile, fold_of, is_called, is_of_version, streams_among
+from pagetrail.schemas.store.names import HOSTS, StoreFile, fold_of, is_called, is_of_version, no_folders, streams_among
 from pagetrail.schemas.store.tables import STORE_FORMAT
 
 _LOOKS: Final = 5
@@ -99,6 +99,16 @@ class Damaged:
         """Its boot, as its folder is called."""
         return self.place.name.split("/")[2]
 
+    @classmethod
+    def in_place_of_a_folder(cls, store: Store, name: str) -> "Damaged":
+        """Return all that would be below a folder of the store, in whose place is something else."""
+        reason = (
+            "a link or a file in the place of a folder: nothing below it is read; put the folder there, or remove it"
+        )
+        _, *parts = name.split("/")
+        place = StreamPlace(store, "/".join([HOSTS, *parts, *[""] * (3 - len(parts))]))
+        return cls(place=place, error=SegmentDamaged(path=store.where(name), reason=reason))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streams:
@@ -118,9 +128,15 @@ def open_streams(
     SegmentDamaged
         None of them has a file that can be read.
     """
-    places = stream_places(trail, correct=correct, fold=fold, store=store)
+    store = _own_store(trail) if store is None else store
     opened: list[Stream] = []
-    damaged: list[Damaged] = []
+    damaged = [Damaged.in_place_of_a_folder(store, name) for name in no_folders(store.list(f"{HOSTS}/"))]
+    try:
+        places = stream_places(trail, correct=correct, fold=fold, store=store)
+    except NotFound:
+        if not damaged:
+            raise
+        places = []
     for place in places:
         try:
             stream = open_stream(trail, place)

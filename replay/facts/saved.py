@@ -23,7 +23,7 @@ from pagetrail.schemas.owner import OPEN_END
 
 _AT_ONCE: Final = 1 << 12
 
-_LONG_NUMBER: Final = re.compile("[0-9]{19}")
+_LONG_NUMBER: Final = re.compile("[0-9]{19,}")
 
 _FIELDS: Final[Mapping[frozenset[str], Callable[..., Any]]] = {
     frozenset(made.__dataclass_fields__): made for made in (HotplugCall, Extension)
@@ -79,6 +79,8 @@ def facts_of(text: str) -> Facts:
         The text is none of facts.
     """
     saved = json.loads(text, object_hook=_fact, parse_float=_no_number, parse_constant=_no_number)
+    if any(int(digits) > OPEN_END for digits in _LONG_NUMBER.findall(text)) and not _is_within(saved):
+        raise ValueError("a number beyond 64 bits")
     found = Facts(
         boots=[(ts, Boot.model_validate_json(json.dumps(boot))) for ts, boot in saved["boots"]],
         pages_per_section=saved["pages_per_section"],
@@ -101,17 +103,17 @@ def facts_of(text: str) -> Facts:
         chosen_rules=saved.get("chosen_rules"),
         earlier=_earlier(saved["earlier"]),
     )
-    _check(found, has_long_numbers=_LONG_NUMBER.search(text) is not None)
+    _check(found)
     return found
 
 
-def _check(facts: Facts, *, has_long_numbers: bool) -> None:
+def _check(facts: Facts) -> None:
     """Check what questions and the fold count with: a file may be somebody else's.
 
     Raises
     ------
     ValueError, TypeError
-        It has sections that no machine has, a number beyond 64 bits, or a value of another type than the fact has.
+        It has sections that no machine has, or a value of another type than the fact has.
     """
     pages = facts.pages_per_section
     if not 0 < pages <= 1 << MAX_SECTION_ORDER or pages & (pages - 1):
@@ -126,8 +128,6 @@ def _check(facts: Facts, *, has_long_numbers: bool) -> None:
     )
     if {*map(type, numbers)} - {int, type(None)} or {*map(type, texts)} - {str}:
         raise TypeError("a number or a text in the place of the other")
-    if has_long_numbers and not _are_of_64_bits(numbers):
-        raise ValueError("a number beyond 64 bits")
     if any(not 0 <= extension.section_nr < PFN_LIMIT // pages for extension in facts.sections):
         raise ValueError("a section that no machine has")
 
@@ -141,8 +141,6 @@ def _check_types(facts: Sequence[Any]) -> None:
         values = [getattr(fact, name) for fact in facts]
         if {*map(type, values)} - allowed:
             raise TypeError(f"{name} of a {type(facts[0]).__name__} of another type")
-        if int in allowed and not _are_of_64_bits(values):
-            raise ValueError(f"{name} of a {type(facts[0]).__name__}, beyond 64 bits")
 
 
 @cache
@@ -153,9 +151,15 @@ def _allowed(kind: Any) -> dict[str, frozenset[type]]:
     return {name: frozenset(get_origin(one) or one for one in some) for name, some in kinds.items()}
 
 
-def _are_of_64_bits(numbers: Sequence[Any]) -> bool:
-    there = [number for number in numbers if number is not None]
-    return not there or (min(there) >= -OPEN_END and max(there) <= OPEN_END)
+def _is_within(value: object) -> bool:
+    """Return whether every number in a value of JSON, and in what was made of it, is of 64 bits."""
+    if isinstance(value, HotplugCall | Extension):
+        return all(_is_within(getattr(value, name)) for name in value.__dataclass_fields__)
+    if isinstance(value, dict):
+        return all(map(_is_within, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_within, value))
+    return not isinstance(value, int) or -OPEN_END <= value <= OPEN_END
 
 
 def _no_number(text: str) -> Any:
