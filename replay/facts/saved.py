@@ -23,7 +23,7 @@ from pagetrail.schemas.owner import OPEN_END
 
 _AT_ONCE: Final = 1 << 12
 
-_LONG_NUMBER: Final = re.compile("[0-9]{19,}")
+_LONG_NUMBER: Final = re.compile("-?[0-9]{19,}")
 
 _FIELDS: Final[Mapping[frozenset[str], Callable[..., Any]]] = {
     frozenset(made.__dataclass_fields__): made for made in (HotplugCall, Extension)
@@ -79,7 +79,8 @@ def facts_of(text: str) -> Facts:
         The text is none of facts.
     """
     saved = json.loads(text, object_hook=_fact, parse_float=_no_number, parse_constant=_no_number)
-    if any(int(digits) > OPEN_END for digits in _LONG_NUMBER.findall(text)) and not _is_within(saved):
+    long = map(int, _LONG_NUMBER.findall(text))  # digits of a name may be among them
+    if not all(map(_is_within, long)) and not _is_within(saved):
         raise ValueError("a number beyond 64 bits")
     found = Facts(
         boots=[(ts, Boot.model_validate_json(json.dumps(boot))) for ts, boot in saved["boots"]],
@@ -159,7 +160,7 @@ def _is_within(value: object) -> bool:
         return all(map(_is_within, value.values()))
     if isinstance(value, list):
         return all(map(_is_within, value))
-    return not isinstance(value, int) or -OPEN_END <= value <= OPEN_END
+    return not isinstance(value, int) or -OPEN_END - 1 <= value <= OPEN_END
 
 
 def _no_number(text: str) -> Any:
