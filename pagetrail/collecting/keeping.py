@@ -24,7 +24,7 @@ def beyond(trail: str | Path, keep: int) -> list[Outdated]:
 
 
 def remove_beyond(trail: str | Path, keep: int) -> list[Outdated]:
-    """Remove what ``beyond`` finds; return it. A replay may run: it goes on from the last segment.
+    """Remove what ``beyond`` finds, and drafts that stopped writers left; return it. A replay may run, and goes on from the last file.
 
     Raises
     ------
@@ -38,6 +38,7 @@ def remove_beyond(trail: str | Path, keep: int) -> list[Outdated]:
         for file in past:
             place.store.remove(file.name)
         removed.append(found)
+    store_of(Path(trail)).sweep(f"{HOSTS}/", alone=False)
     return removed
 
 

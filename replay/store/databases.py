@@ -35,6 +35,23 @@ _KEPT: Final = 2
 """Instances that read stores and are kept; of stores that are used in turn."""
 
 
+_ROOM: Final = "pagetrail-"
+_FULL: Final = ("no space left", "file too large", "disk quota")
+
+
+def is_full(error: duckdb.Error) -> bool:
+    """Return whether an error of DuckDB means that there is no space for what it writes."""
+    text = str(error).lower()
+    return any(said in text for said in _FULL)
+
+
+def is_of_the_system(error: duckdb.Error) -> bool:
+    """Return whether an error over a file that is read is none of the file: its medium failed, or what did not fit into memory."""
+    text = str(error)
+    spilled = f"{os.sep}{_ROOM}" in text and isinstance(error, duckdb.IOException)
+    return spilled or "input/output error" in text.lower()
+
+
 def _nothing(_: _Connection) -> None:
     pass
 
@@ -80,7 +97,7 @@ class Instance:
         """Return a folder for what does not fit into memory; empty: none can be made. DuckDB's own could be read by everybody."""
         if self._room is None:
             try:
-                self._room = tempfile.mkdtemp(prefix="pagetrail-")
+                self._room = tempfile.mkdtemp(prefix=_ROOM)
             except OSError:
                 return ""
             weakref.finalize(self, _remove_room, self._room, os.getpid())
