@@ -24,7 +24,7 @@ def beyond(trail: str | Path, keep: int) -> list[Outdated]:
 
 
 def remove_beyond(trail: str | Path, keep: int) -> list[Outdated]:
-    """Remove what ``beyond`` finds, and drafts that stopped writers left; return it. A replay may run, and goes on from the last file.
+    """Remove what ``beyond`` finds, and drafts of stopped writers; return it. A replay may run: it goes on from the last segment.
 
     Raises
     ------
