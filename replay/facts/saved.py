@@ -75,8 +75,8 @@ def facts_of(text: str) -> Facts:
 
     Raises
     ------
-    ValueError, TypeError, KeyError
-        The text is none of facts.
+    ValueError, TypeError, KeyError, AttributeError, RecursionError
+        The text is none of facts, or of facts that no stream can have.
     """
     saved = json.loads(text, object_hook=_fact, parse_float=_no_number, parse_constant=_no_number)
     long = map(int, _LONG_NUMBER.findall(text))  # digits of a name may be among them
