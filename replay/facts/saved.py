@@ -119,8 +119,22 @@ def _check(facts: Facts) -> None:
     pages = facts.pages_per_section
     if not 0 < pages <= 1 << MAX_SECTION_ORDER or pages & (pages - 1):
         raise ValueError(f"expected a power of two of pages a section, found {pages}")
-    for listed in (facts.hotplug, facts.sections, facts.audits, facts.recordings, [*facts.open_ranges.values()]):
+    before = facts.earlier
+    for listed in (
+        facts.hotplug,
+        facts.sections,
+        facts.audits,
+        facts.recordings,
+        [*facts.open_ranges.values()],
+        [before],
+    ):
         _check_types(listed)
+    if not all(0 <= getattr(before, name) <= len(getattr(facts, name)) for name in ("gaps", "clocks", "hotplug")):
+        raise ValueError("more that is carried over than there is")
+    if {*map(type, chain(before.whole_dumps, *before.missing))} - {int} or {*map(type, before.audited)} - {str}:
+        raise TypeError("something else among the numbers and names that are carried over")
+    if before.coverage is not None:
+        facts.covered()  # it is read as it is needed
     others = (facts.gap_ts, facts.client_ts, [pages, facts.lost_until], [*facts.events.values()])
     numbers = [*chain(*others, *(fact[:-1] for fact in (*facts.boots, *facts.clocks, *facts.coverage, *facts.gaps)))]
     numbers += chain(*(marker[:2] for marker in facts.markers))
