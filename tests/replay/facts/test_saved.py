@@ -70,3 +70,14 @@ def test_a_section_that_no_machine_has_is_refused(field: str, value: object) -> 
 def test_what_is_no_text_of_facts_is_refused(text: str) -> None:
     with pytest.raises((ValueError, TypeError, KeyError, RecursionError)):
         facts_of(text)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("gaps", 5), ("gaps", [[]]), ("hotplug", -1), ("missing", [["x", 1]]), ("coverage", {"a": 1}), ("audited", [1])],
+)
+def test_what_cannot_be_carried_over_is_refused(field: str, value: object) -> None:
+    saved = json.loads(text_of(facts()))
+    saved["earlier"][field] = value
+    with pytest.raises(LIES):
+        facts_of(json.dumps(saved))
