@@ -1,12 +1,17 @@
-"""The digest of facts, and the digest of digests."""
+"""Facts as a text of JSON, which a file of the store holds; the digest of facts, and the digest of digests.
 
-from collections.abc import Mapping
+Lists may have millions of facts. So values of JSON are made of some at a time: those of a fact take several times its own size.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, Final
 
 from pagetrail.replay.facts.facts import Facts
-from pagetrail.replay.facts.saved import fields_of, pieces, plain
 from pagetrail.schemas.linux.releases import rules_of
+
+_AT_ONCE: Final = 1 << 12
 
 _MODELS_AT: Final[Mapping[str, Mapping[str, Any]]] = {
     "boots": {"deferred_struct_pages": None},
@@ -25,6 +30,46 @@ _OF_RECORDINGS: Final[Mapping[str, Any]] = {
 
 _NOT_FACTS: Final = ("clients", "fields", "earlier")
 """The values of clients are digested by field, see ``values_digest``; where a file begins is no fact."""
+
+
+def plain(value: Any) -> Any:
+    """Return a fact as values of JSON."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    return value
+
+
+def fields_of(facts: Facts) -> dict[str, Any]:
+    """Return the fields of facts by name, as they are saved."""
+    found = {name: getattr(facts, name) for name in facts.__dataclass_fields__}
+    return found | {"open_ranges": [*facts.open_ranges.values()]}
+
+
+def pieces(fields: Mapping[str, Any], one: Callable[[str, Any], Any], *, sort_keys: bool = False) -> Iterator[str]:
+    """Yield the text of JSON of *fields*, a piece at a time; *one* makes values of JSON of a field, or of one fact of its list."""
+    for nr, name in enumerate(sorted(fields) if sort_keys else fields):
+        yield f"{', ' if nr else '{'}{json.dumps(name)}: "
+        value = fields[name]
+        if not isinstance(value, list):
+            yield json.dumps(one(name, value), sort_keys=sort_keys)
+            continue
+        yield "["
+        for start in range(0, len(value), _AT_ONCE):
+            some = [one(name, fact) for fact in value[start : start + _AT_ONCE]]
+            yield f"{', ' if start else ''}{json.dumps(some, sort_keys=sort_keys)[1:-1]}"
+        yield "]"
+    yield "}"
+
+
+def text_of(facts: Facts) -> str:
+    """Return facts as a text of JSON."""
+    return "".join(pieces(fields_of(facts), lambda _, fact: plain(fact)))
 
 
 def facts_digest(facts: Facts) -> bytes:

@@ -10,9 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pagetrail.replay.facts.digest import facts_digest
+from pagetrail.replay.facts.digest import facts_digest, text_of
 from pagetrail.replay.facts.facts import Facts
-from pagetrail.replay.facts.saved import text_of
 from pagetrail.replay.fold.tables import ANOMALY_ROWS
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said
 from pagetrail.replay.rules.stretch import Stretch

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.replay.facts.carried import collected
+from pagetrail.replay.facts.digest import plain
 from pagetrail.replay.facts.facts import Facts
-from pagetrail.replay.facts.saved import plain
 from pagetrail.replay.fold.records.held import lasting_doubts, records_of
 from pagetrail.replay.fold.tables import (
     DOUBTS,

@@ -5,15 +5,16 @@ from typing import Any
 
 import pytest
 
+from pagetrail.replay.facts.digest import fields_of, plain, text_of
 from pagetrail.replay.facts.facts import Facts, OpenRange
 from pagetrail.replay.facts.hotplug import Extension, HotplugCall
 from pagetrail.replay.facts.recording import StreamRecording
-from pagetrail.replay.facts.saved import _AT_ONCE, facts_of, fields_of, plain, text_of
 from pagetrail.replay.store.reading.lies import LIES
+from pagetrail.replay.store.saved_facts import facts_of
 from pagetrail.schemas.details import Boot, Clock, Gap
 from pagetrail.schemas.owner import OPEN_END
 
-CALLS = _AT_ONCE + 3
+CALLS = 5_000
 
 
 def facts() -> Facts:
