@@ -37,6 +37,8 @@ ZIP_MAGICS: Final = (b"PK\3\4", b"PK\5\6")
 """APPNOTE.TXT of zip: the header of a file, and the end of an empty archive."""
 
 _BLOCK: Final = tarfile.BLOCKSIZE
+_TAR_STEP: Final = 1 << 15
+"""tarfile copies what it has read ahead with each header that it takes from it; whole blocks, as ``_Remembering`` needs them."""
 _DAMAGE: Final = (tarfile.ReadError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError)
 
 _LOCAL_HEADER: Final = struct.Struct("<4s5H3I2H")  # APPNOTE.TXT 4.3.7
@@ -148,7 +150,7 @@ class TarFiles:
         """Yield its files in their order."""
         try:
             archive = tarfile.open(  # noqa: SIM115
-                fileobj=cast(BinaryIO, self._stream), mode="r|", bufsize=UNCOMPRESSED_STEP, tarinfo=_Member
+                fileobj=cast(BinaryIO, self._stream), mode="r|", bufsize=_TAR_STEP, tarinfo=_Member
             )
             while member := _next(archive):
                 if member.isfile() and not member.issparse() and (found := archive.extractfile(member)):

@@ -7,7 +7,7 @@ from typing import BinaryIO, Final, Protocol, Self
 from pagetrail.producers.dump_given import Given
 from pagetrail.producers.parsed import Parser
 
-READER: Final = 6
+READER: Final = 7
 """Version of the meaning of all formats: it rises when a reader gives other events for bytes that were read before.
 
 2: a line that was not understood is a loss (1, which recordings do not name, counted it).
@@ -20,6 +20,9 @@ rings and its report does not have; an event that is there twice is stored once.
 5: the probe migrate_reason is read, and so is what a probe says of the base of struct pages; a handle names the stack of a record.
 6: the last number before the time of perf script -L is a CPU, not a thread; perf's own events (page-faults, cpu-clock) are no loss;
 lines of a dump's record that were split are put together, and a number at the cut end of one is not read.
+7: in the files beside a trace, what no kernel prints is no number (a block of memory that is no power of two, a node above 1,023, a
+clock that has counted for 31 years), memory that the machine says it does not have is not present, and links that lead out of a
+capture are not read.
 """
 
 

@@ -6,6 +6,7 @@ A batch never makes a Python object per event: on the wire it is one Arrow recor
 
 import enum
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -74,6 +75,7 @@ NUMPY_DTYPES: Final = {
 }
 
 
+@cache
 def absent(name: str) -> int:
     """Return the value for *absent* in the NumPy form of column *name*."""
     if name in TEXT_COLUMNS:

@@ -10,7 +10,8 @@ from pagetrail.queries.core.stream import Stream
 from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.schemas.errors import SegmentDamaged
-from pagetrail.schemas.store.names import HOSTS, StoreFile, fold_of, is_of_version, streams_among
+from pagetrail.schemas.store.contract import Store
+from pagetrail.schemas.store.names import HOSTS, StoreFile, fold_of, is_of_version, parsed, streams_among
 
 _WHY = "older than --keep"
 
@@ -24,7 +25,7 @@ def beyond(trail: str | Path, keep: int) -> list[Outdated]:
 
 
 def remove_beyond(trail: str | Path, keep: int) -> list[Outdated]:
-    """Remove what ``beyond`` finds; return it. A replay may run: it goes on from the last segment.
+    """Remove what ``beyond`` finds, and drafts of stopped writers; return it. A replay may run: it goes on from the last segment.
 
     Raises
     ------
@@ -38,7 +39,19 @@ def remove_beyond(trail: str | Path, keep: int) -> list[Outdated]:
         for file in past:
             place.store.remove(file.name)
         removed.append(found)
+    _remove_left(store_of(Path(trail)))
     return removed
+
+
+def _remove_left(store: Store) -> None:
+    """Remove what one that was stopped left: segments that were given up already, which nobody asks any more, and old drafts."""
+    for name in streams_among(store.list(f"{HOSTS}/")):
+        place = StreamPlace(store, name)
+        begin = place.begins_at()
+        for file in map(parsed, place.names() if begin else ()):
+            if file is not None and not file.tip and file.last_seq < begin:
+                store.remove(file.name)
+    store.sweep(f"{HOSTS}/", alone=False)
 
 
 def _beyond(trail: Path, keep: int) -> Iterator[tuple[StreamPlace, list[StoreFile], Outdated]]:

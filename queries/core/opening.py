@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pagetrail.queries.core.stream import Piece, Stream, facts_of
+from pagetrail.queries.core.stream import Piece, Stream
 from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.store import read as stored
@@ -15,6 +15,7 @@ from pagetrail.replay.store.local import has_store_of_another_format, store_of
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.reading.believed import believed
 from pagetrail.replay.store.reading.whole import read_whole
+from pagetrail.replay.store.saved_facts import saved_facts
 from pagetrail.schemas.errors import (
     BadArgument,
     NotFound,
@@ -28,7 +29,7 @@ from pagetrail.schemas.errors import (
 from pagetrail.schemas.log.contract import log_directory
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.folds import chosen_fold
-from pagetrail.schemas.store.names import HOSTS, StoreFile, fold_of, is_called, is_of_version, streams_among
+from pagetrail.schemas.store.names import HOSTS, StoreFile, fold_of, is_called, is_of_version, no_folders, streams_among
 from pagetrail.schemas.store.tables import STORE_FORMAT
 
 _LOOKS: Final = 5
@@ -98,6 +99,16 @@ class Damaged:
         """Its boot, as its folder is called."""
         return self.place.name.split("/")[2]
 
+    @classmethod
+    def in_place_of_a_folder(cls, store: Store, name: str) -> "Damaged":
+        """Return all that would be below a folder of the store, in whose place is something else."""
+        reason = (
+            "a link or a file in the place of a folder: nothing below it is read; put the folder there, or remove it"
+        )
+        _, *parts = name.split("/")
+        place = StreamPlace(store, "/".join([HOSTS, *parts, *[""] * (3 - len(parts))]))
+        return cls(place=place, error=SegmentDamaged(path=store.where(name), reason=reason))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streams:
@@ -117,9 +128,15 @@ def open_streams(
     SegmentDamaged
         None of them has a file that can be read.
     """
-    places = stream_places(trail, correct=correct, fold=fold, store=store)
+    store = _own_store(trail) if store is None else store
     opened: list[Stream] = []
-    damaged: list[Damaged] = []
+    damaged = [Damaged.in_place_of_a_folder(store, name) for name in no_folders(store.list(f"{HOSTS}/"))]
+    try:
+        places = stream_places(trail, correct=correct, fold=fold, store=store)
+    except NotFound:
+        if not damaged:
+            raise
+        places = []
     for place in places:
         try:
             stream = open_stream(trail, place)
@@ -172,7 +189,7 @@ def open_stream(trail: Path, place: StreamPlace) -> Stream | None:
 def _newest(place: StreamPlace, file: StoreFile) -> tuple[Piece, Facts, stored.Held]:
     held = stored.hold(place.store, file.name)
     with read_whole(held, place.store, file.name) as db:
-        return Piece.of(file, held.meta(db)), facts_of(db), held
+        return Piece.of(file, held.meta(db)), saved_facts(db), held
 
 
 def choose(streams: list[Stream], wanted: str | None, damaged: Sequence[Damaged] = ()) -> Stream:

@@ -1,7 +1,6 @@
 """One stream of a trail, opened for questions: its chain of segments, its tip, and the facts up to the horizon."""
 
 import dataclasses
-import json
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -21,7 +20,7 @@ from pagetrail.queries.core.pieces import PIECE_DTYPE, is_whole, pieces_of, run_
 from pagetrail.queries.core.texts import Texts
 from pagetrail.replay.facts.as_of import facts_as_of
 from pagetrail.replay.facts.carried import collected
-from pagetrail.replay.facts.facts import Facts, from_plain
+from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.facts.known import KnownFacts
 from pagetrail.replay.store import read as stored
 from pagetrail.replay.store.packed.events import At
@@ -29,6 +28,7 @@ from pagetrail.replay.store.packed.unpack import FileRows, owned_runs_of, runs_i
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.reading.chain import follows
 from pagetrail.replay.store.reading.whole import check_whole, read_whole
+from pagetrail.replay.store.saved_facts import saved_facts
 from pagetrail.schemas.errors import NotFound, SegmentDamaged, SegmentGone, TrailError
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 from pagetrail.schemas.owner import OPEN_END, RUN_DTYPE
@@ -135,7 +135,7 @@ class Stream:
     def when_sealed(self, file: StoreFile) -> "Stream":
         """Return the stream as it was known when one of its segments was sealed."""
         with self.opened(file) as db:
-            facts = facts_of(db)
+            facts = saved_facts(db)
         files = self.files[: self.files.index(file) + 1]
         return dataclasses.replace(self, files=files, facts=facts, newest=self.piece(file), _since=None)
 
@@ -186,7 +186,7 @@ class Stream:
         """Return the facts that a file has; with them its table ``meta`` is read, which nearly every answer needs too."""
         with self._used(file) as (held, db):
             self._add_piece(file, held.meta(db))
-            return facts_of(db)
+            return saved_facts(db)
 
     @property
     def _holes(self) -> Holes:
@@ -511,10 +511,3 @@ def _point(at: Instant) -> At:
 def fetched(db: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, object] | None = None) -> pa.Table:
     """Return the answer of a query as an Arrow table."""
     return db.sql(query, params=parameters).to_arrow_table()
-
-
-def facts_of(db: duckdb.DuckDBPyConnection) -> Facts:
-    """Return the facts that one file of the store has."""
-    row = db.execute("SELECT value FROM state WHERE name = 'facts'").fetchone()
-    facts: dict[str, Any] = json.loads(row[0]) if row else {}
-    return from_plain(facts)

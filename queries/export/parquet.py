@@ -48,10 +48,11 @@ def _write(stream: Stream, file: StoreFile, target: Path) -> None:
 
     aside = target.with_suffix(".writing")
     try:
-        with explained(str(target)), pq.ParquetWriter(aside, EXPORT_SCHEMA, compression="zstd") as writer:
-            for rows in _rows(stream, file):
-                writer.write_table(rows)
-        aside.replace(target)
+        with explained(str(target)):
+            with pq.ParquetWriter(aside, EXPORT_SCHEMA, compression="zstd") as writer:
+                for rows in _rows(stream, file):
+                    writer.write_table(rows)
+            aside.replace(target)
     finally:
         aside.unlink(missing_ok=True)
 

@@ -5,7 +5,6 @@ need. The module ``carried`` says which these are, and puts the facts of files t
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -88,7 +87,7 @@ class Facts:
     lost_until
         The latest time that a loss of named pages reaches to; null: there was none.
     open_ranges
-        Calls of alloc_contig_range that have not returned, one for each pid.
+        Calls of alloc_contig_range that have not returned, by the pid of their process, in the order of their entries.
     chosen_rules
         The name of the rules that an option chose; null: they follow from the release.
     earlier
@@ -112,7 +111,7 @@ class Facts:
     clients: list[str] = field(default_factory=list)
     client_ts: list[int] = field(default_factory=list)
     fields: list[str] = field(default_factory=list)
-    open_ranges: list[OpenRange] = field(default_factory=list)
+    open_ranges: dict[int | None, OpenRange] = field(default_factory=dict)
     chosen_rules: str | None = None
     earlier: Earlier = field(default_factory=Earlier)
 
@@ -267,8 +266,9 @@ class Facts:
 
 
 def _copied(fact: Any) -> Any:
-    """Return a copy of a fact that may change; the others are immutable."""
-    return dataclasses.replace(fact) if isinstance(fact, StreamRecording | HotplugCall | Extension) else fact
+    """Return a copy of a fact that may change; the others are immutable, as are calls and what has ended."""
+    may_change = isinstance(fact, StreamRecording) or (isinstance(fact, Extension) and fact.end_seq == OPEN_END)
+    return dataclasses.replace(fact) if may_change else fact
 
 
 def open_call_doubts(facts: Facts) -> NDArray[np.void]:
@@ -280,7 +280,7 @@ def open_call_doubts(facts: Facts) -> NDArray[np.void]:
     ]
     rows += [
         (opened.first, opened.stop - opened.first, opened.ts, OPEN_END, opened.ts, opened.seq, DOUBT_RANGE)
-        for opened in facts.open_ranges
+        for opened in facts.open_ranges.values()
         if opened.first < opened.stop
     ]
     return np.array(rows, DOUBT_DTYPE)
@@ -290,46 +290,3 @@ def is_of_an_open_call(doubts: NDArray[np.void]) -> NDArray[np.bool_]:
     """Return which of stored doubts are those of calls that had not returned then: facts that are read later say how it went on."""
     found: NDArray[np.bool_] = np.isin(doubts["reason"], DOUBTS_OF_CALLS) & (doubts["to_ts"] == OPEN_END)
     return found
-
-
-def from_plain(saved: dict[str, Any]) -> Facts:
-    """Return the facts that ``plain`` saved."""
-    return Facts(
-        boots=[(ts, Boot.model_validate_json(json.dumps(boot))) for ts, boot in saved["boots"]],
-        pages_per_section=saved["pages_per_section"],
-        clocks=[(ts, Clock(**clock)) for ts, clock in saved["clocks"]],
-        coverage=[(ts, CoverageDetail.model_validate_json(json.dumps(cov))) for ts, cov in saved["coverage"]],
-        gaps=[(seq, cpu, Gap(**gap)) for seq, cpu, gap in saved["gaps"]],
-        gap_ts=saved["gap_ts"],
-        lost_until=saved["lost_until"],
-        markers=[(seq, ts, text) for seq, ts, text in saved["markers"]],
-        hotplug=[HotplugCall(**call) for call in saved["hotplug"]],
-        audits=[Audit(**audit) for audit in saved["audits"]],
-        recordings=[StreamRecording(**recording) for recording in saved["recordings"]],
-        accounts=[(recording, RecordingEnd.model_validate_json(json.dumps(a))) for recording, a in saved["accounts"]],
-        sections=[Extension(**section) for section in saved["sections"]],
-        events=saved["events"],
-        clients=saved["clients"],
-        client_ts=saved["client_ts"],
-        fields=saved["fields"],
-        open_ranges=[OpenRange(**opened) for opened in saved.get("open_ranges", ())],
-        chosen_rules=saved.get("chosen_rules"),
-        earlier=_earlier(saved["earlier"]),
-    )
-
-
-def _earlier(saved: dict[str, Any]) -> Earlier:
-    return Earlier(**saved | {"missing": [(seq, lost) for seq, lost in saved["missing"]]})
-
-
-def plain(value: Any) -> Any:
-    """Return a fact as values of JSON."""
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    return value

@@ -4,6 +4,7 @@ Dimensions: s = slots (sections that have an extension), p = pages a section, r 
 """
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -95,7 +96,7 @@ class Tables(NamedTuple):
 
     owner: Array  # int32 (s, p) record of each page; -1: unknown
     kernel: Array  # int32 (s, p) the kernel's own record, where it is known to be wrong; -1: both views are equal
-    slot: Array  # int32 (q,) slot of a section; -1: absent
+    slot: Array  # int32 (q,) slot of a section; -1: it is absent, or nothing was ever known of its pages
     generation: Array  # int32 (q,) number of extensions that the section has had
     records: Array  # void (r,) HELD_DTYPE
     spare: Array  # int32 (r,) stack of unused records
@@ -338,6 +339,8 @@ def with_room(tables: Tables, pages: int) -> Tables:
 def with_event_rows(tables: Tables, rows: int) -> Tables:
     """Return *tables* with room for so many events, and for as many acts, owners and details; hash tables stay half empty."""
     counts = tables.counts
+    if _has_event_rows(tables, rows):
+        return tables
     events = EventColumns(*(_with_rows(column, int(counts[EVENT_ROWS]), rows) for column in tables.events))
     more: dict[str, Any] = {"events": events}
     for name, which in KINDS.items():
@@ -346,6 +349,17 @@ def with_event_rows(tables: Tables, rows: int) -> Tables:
         if 2 * (used + rows) > getattr(tables, table).size:
             more[table] = _hash_table(more[name], used, used + rows)
     return tables._replace(**more)
+
+
+def _has_event_rows(tables: Tables, rows: int) -> bool:
+    """Whether there is room for so many events: nearly always, and rare events ask one by one."""
+    if tables.events.seq.shape[0] - tables.counts[EVENT_ROWS] < rows:
+        return False
+    wanted = ((int(tables.counts[which]) + rows, name) for name, which in KINDS.items())
+    return all(
+        getattr(tables, name).shape[0] >= more and getattr(tables, _table_of(name)).size >= 2 * more
+        for more, name in wanted
+    )
 
 
 def without_hash_tables(tables: Tables) -> Tables:
@@ -358,6 +372,7 @@ def without_hash_tables(tables: Tables) -> Tables:
     return tables._replace(**none)  # type: ignore[arg-type]
 
 
+@cache
 def _table_of(name: str) -> str:
     return f"{name.removesuffix('s')}_table"
 

@@ -208,6 +208,7 @@ def _in_sections(state: StreamState, entries: Entries, since: int, seq: int, ts:
     for section_nr in named:
         if section_nr not in gone:
             state.open_inferred(section_nr, seq, ts)
+    state.seat_open(named)
     there = np.isin(section, [nr for nr in named if state.sections.is_open(nr)])
     for row in np.flatnonzero(~there).tolist():
         if state.beyond_nodes(int(section[row])):
@@ -283,6 +284,7 @@ def _kpageflags(state: StreamState, opened: OpenBaseline, seq: int, ts: int, app
     if opened.begin.extent == "partial":  # it names single pages: their sections are there
         for first, _ in runs:
             state.open_inferred(first // state.facts.pages_per_section, seq, ts)
+    state.seat_open({first // state.facts.pages_per_section for first, _ in runs})
     seen = compare_free(state.tables, runs, opened.since)
     state.facts.audits.append(
         Audit(

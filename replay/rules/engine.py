@@ -36,12 +36,10 @@ class StreamEngine:
 
     Attributes
     ----------
-    most_bytes
-        What the state may take, approximately; null: as much as it needs. It counts before each section is opened: one frame may
-        name pages of tens of thousands of them.
     short
-        Why the last frame was not folded to its end: the state would take more than ``most_bytes``. The rows before are folded, and
-        the frame can be applied again. Null: it was.
+        Why the last frame was not folded to its end: the state would take more than its ``most_bytes``, which is asked for each
+        section, as one frame may name pages of tens of thousands. The rows before are folded, and the frame can be applied again.
+        Null: it was.
     """
 
     def __init__(self, *, host: str, boot_id: str, options: FoldOptions) -> None:
@@ -55,7 +53,6 @@ class StreamEngine:
         )
         self.segment_first_seq = 0
         self.segment_first_ts: int | None = None
-        self.most_bytes: int | None = None
         self.short: MemoryShort | None = None
         self._room = np.zeros(1, np.int64)
 
@@ -158,10 +155,12 @@ class StreamEngine:
                 self._count(e.kind[i : i + 1])
                 self._advance(recording, e, i, i + 1)
                 i += 1
-            elif why == SECTION and self._is_short():
-                return
             elif why == SECTION:
+                self.short = state.short_of_a_section()
+                if self.short is not None:
+                    return
                 state.open_inferred(int(self._room[0]), recording.base_seq + int(e.seq[i]), int(e.ts[i]))
+                state.seat(int(self._room[0]))
             elif why != DONE:
                 if self._full(int(e.ts[i])):
                     yield
@@ -171,17 +170,6 @@ class StreamEngine:
                 i = stop
                 if e.kind[i - 1] == Kind.RECORDING_END:
                     yield
-
-    def _is_short(self) -> bool:
-        """Return whether one section more is too much; ``short`` then says so."""
-        if self.most_bytes is None:
-            return False
-        pages = self.state.facts.pages_per_section
-        needed = self.state.nbytes + pages * (self.state.tables.owner.itemsize + self.state.tables.kernel.itemsize)
-        if needed > self.most_bytes:
-            what = f"its {self.open_spans:,} open spans and the sections that they are in"
-            self.short = MemoryShort(what=what, needed=needed, limit=self.most_bytes)
-        return self.short is not None
 
     def _advance(self, recording: StreamRecording, e: Events, start: int, stop: int) -> None:
         recording.next_seq = int(e.seq[stop - 1]) + 1
@@ -193,7 +181,8 @@ class StreamEngine:
 
     def _count(self, kinds: NDArray[np.int8]) -> None:
         counted = self.state.facts.events
-        for kind, count in zip(*np.unique(kinds, return_counts=True), strict=True):
+        found = zip(*np.unique(kinds, return_counts=True), strict=True) if kinds.size > 1 else ((k, 1) for k in kinds)
+        for kind, count in found:  # rare events come one by one
             name = Kind(kind).name.lower() if kind in _KINDS else f"unknown kind {kind}"
             counted[name] = counted.get(name, 0) + int(count)
 
@@ -203,7 +192,9 @@ class StreamEngine:
         """Return whether the segment ends before an event at *ts*: a function of the events alone (as in ``fold``)."""
         counts = self.state.tables.counts
         rises = counts[LAST_TS] != NO_EVENT and ts > counts[LAST_TS]
-        return bool(rises and is_full(self.state.tables, self.state.opts))
+        if not rises or counts[EVENTS] <= self.state.opts[OPT_FLOOR]:
+            return False  # to call a compiled function takes longer than a rare event
+        return bool(is_full(self.state.tables, self.state.opts))
 
     def _begin_segment(self) -> None:
         self.state.begin_segment()

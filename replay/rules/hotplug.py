@@ -111,6 +111,8 @@ def _extension(state: StreamState, section_nr: int) -> ExtensionState:
     if not state.sections.is_open(section_nr):
         return ExtensionState.ABSENT
     slot = int(state.tables.slot[section_nr])
+    if slot < 0:
+        return ExtensionState.BLANK
     owned = bool((state.tables.owner[slot] >= 0).any() or (state.tables.kernel[slot] >= 0).any())
     return ExtensionState.USED if owned or state.values.known_of(slot) else ExtensionState.BLANK
 

@@ -67,10 +67,10 @@ class PageValues:
 
     def freed(self, tables: Tables, section_nr: int, seq: int, ts: int) -> None:
         """End all values of a section whose extension ends; call it while the section still has its slot."""
-        if self.fields:
+        slot, generation = int(tables.slot[section_nr]), int(tables.generation[section_nr])
+        if self.fields and slot >= 0:
             pages = tables.owner.shape[1]
             self._room(len(self.fields) * pages)
-            slot, generation = int(tables.slot[section_nr]), int(tables.generation[section_nr])
             end_section(self.arrays, slot, section_nr * pages, generation, seq, ts)
 
     def known_of(self, slot: int) -> bool:

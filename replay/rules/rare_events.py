@@ -116,7 +116,7 @@ def take_contig_range(state: StreamState, event: EventRow) -> None:
         return
     mask, pid, seen = event.value("gfp_mask"), event.value("pid"), state.facts.rules.contig_has_own_mask == Either.NO
     largest = 1 if seen else max_order_nr_pages(state.facts.boot)  # blocks around it are isolated too, and freed again
-    for unreturned in [opened for opened in state.facts.open_ranges if opened.pid == pid]:
+    if (unreturned := state.facts.open_ranges.pop(pid, None)) is not None:
         _lose_return(state, event, unreturned)
     beyond = int(state.opts[OPT_MAX_PFN])
     if not 0 <= pfn < min(pfn + nr_pages, beyond):
@@ -126,7 +126,7 @@ def take_contig_range(state: StreamState, event: EventRow) -> None:
         pfn=pfn, nr_pages=nr_pages, seq=event.seq, ts=event.ts, gfp_mask=mask, pid=pid, first=pfn // largest * largest,
         stop=min(-(-(pfn + nr_pages) // largest) * largest, beyond),
     )  # fmt: skip
-    state.facts.open_ranges = [*(o for o in state.facts.open_ranges if o.pid != pid), opened]
+    state.facts.open_ranges[pid] = opened
     if opened.first < opened.stop:  # as of a time within the call, its doubt is that of its entry
         state.tables = with_room(state.tables, 1)
         doubt(state.tables, opened.first, opened.stop - opened.first, event.ts, event.ts, event.seq, DOUBT_RANGE)
@@ -147,8 +147,7 @@ def _end_range(state: StreamState, event: EventRow) -> None:
     Source: mm/page_alloc.c, alloc_contig_range_noprof (Linux 6.12): it returns 0 or -errno.
     """
     pid, ret = event.value("pid"), event.value("ret")
-    call = next((opened for opened in state.facts.open_ranges if opened.pid == pid), None)
-    state.facts.open_ranges = [opened for opened in state.facts.open_ranges if opened is not call]
+    call = state.facts.open_ranges.pop(pid, None)
     if state.facts.rules.contig_has_own_mask == Either.NO:
         if call is not None:
             _doubt_meanwhile(state, event, call)
@@ -186,6 +185,7 @@ def _stamp(state: StreamState, event: EventRow, call: OpenRange) -> None:
     for section_nr in range(call.pfn // pages, min(-(-stop // pages), state.tables.slot.size)):
         if not state.sections.is_open(section_nr):
             continue
+        state.seat(section_nr)
         base = section_nr * pages
         first, last = max(call.pfn - base, 0), min(stop - base, pages)
         # a block that reaches beyond the range may turn out to be split

@@ -56,21 +56,30 @@ class Sections:
         self._last[extension.section_nr] = max(generation, extension.generation), max(ended, ends)
 
     def allocate(self, tables: Tables, section_nr: int, seq: int, ts: int, how: str) -> Tables:
-        """Begin a section's extension: every page is unknown, and the generation is one higher."""
+        """Begin a section's extension: every page is unknown, and the generation is one higher. See ``seat``."""
         generation = 1 + self._last.get(section_nr, _NEVER)[0]
         extension = Extension(section_nr=section_nr, generation=generation, begin_seq=seq, begin_ts=ts, how=how)
         self.history.append(extension)
         self._open[section_nr] = extension
         self._keep(extension)
-        return place(tables, section_nr, generation, self._free_slot(tables))
+        return numbered(tables, section_nr, generation)
+
+    def seat(self, tables: Tables, section_nr: int) -> Tables:
+        """Give a section that is open a slot, with memory for its pages, if it has none.
+
+        Most sections of a large machine have none as long as no event and no dump names a page of them.
+        """
+        return tables if tables.slot[section_nr] >= 0 else placed(tables, section_nr, self._free_slot(tables))
 
     def free(self, tables: Tables, section_nr: int, seq: int, ts: int, end_how: str) -> Tables:
         """End a section's extension, and with it the spans of its pages."""
         extension = self._open.pop(section_nr)
         extension.end_seq, extension.end_ts, extension.end_how = seq, ts, end_how
         self._keep(extension)
-        tables = with_room(tables, tables.owner.shape[1])
         slot = tables.slot[section_nr]
+        if slot < 0:
+            return tables
+        tables = with_room(tables, tables.owner.shape[1])
         base = section_nr * tables.owner.shape[1]
         close_section(tables, int(slot), base, int(tables.generation[section_nr]), int(How.OFFLINED))
         tables.slot[section_nr] = -1
@@ -90,15 +99,21 @@ class Sections:
         return self._slots - 1
 
 
-def place(tables: Tables, section_nr: int, generation: int, slot: int) -> Tables:
-    """Return *tables* with a section in *slot*, empty: one that no section has, or the one behind all."""
+def numbered(tables: Tables, section_nr: int, generation: int) -> Tables:
+    """Return *tables* with the generation of a section that has no slot."""
     known = tables.slot.size
-    if section_nr >= known:
-        size = section_nr + 1
+    if section_nr >= known:  # with room for more: they come in order
+        size = max(section_nr + 1, min(2 * known, MAX_SECTIONS))
         tables = tables._replace(
             slot=np.concatenate([tables.slot, np.full(size - known, -1, np.int32)]),
             generation=grown(tables.generation, size)[:size],
         )
+    tables.generation[section_nr] = generation
+    return tables
+
+
+def placed(tables: Tables, section_nr: int, slot: int) -> Tables:
+    """Return *tables* with a section that has a number in *slot*, empty: one that no section has, or the one behind all."""
     if slot >= tables.owner.shape[0]:
         tables = tables._replace(owner=grown(tables.owner, slot + 1), kernel=grown(tables.kernel, slot + 1))
     if tables.doubted.shape[0]:
@@ -107,7 +122,6 @@ def place(tables: Tables, section_nr: int, generation: int, slot: int) -> Tables
     tables.owner[slot] = -1
     tables.kernel[slot] = -1
     tables.slot[section_nr] = slot
-    tables.generation[section_nr] = generation
     return tables
 
 
@@ -115,7 +129,7 @@ def generations(tables: Tables) -> dict[str, Any]:
     """Return, as in JSON, the generations of sections that ever had an extension: few where memory lies at high addresses."""
     known = np.flatnonzero(tables.generation)
     return {
-        "sections": tables.generation.size,
+        "sections": int(known[-1]) + 1 if known.size else 0,
         "section_nr": known.tolist(),
         "generation": tables.generation[known].tolist(),
     }
@@ -123,7 +137,8 @@ def generations(tables: Tables) -> dict[str, Any]:
 
 def with_generations(tables: Tables, saved: dict[str, Any]) -> Tables:
     """Return *tables* with the generations that ``generations`` gave."""
+    if not 0 <= saved["sections"] <= MAX_SECTIONS or min(saved["section_nr"], default=0) < 0:
+        raise ValueError(f"expected at most {MAX_SECTIONS:,} sections, found {saved['sections']}")
     generation = np.zeros(saved["sections"], np.int32)
     generation[saved["section_nr"]] = saved["generation"]
-    absent = np.full(generation.size - tables.slot.size, -1, np.int32)
-    return tables._replace(generation=generation, slot=np.concatenate([tables.slot, absent]))
+    return tables._replace(generation=generation, slot=np.full(generation.size, -1, np.int32))

@@ -1,6 +1,6 @@
 """The state of one stream, which the rules read and change. It depends on no events, engine or store."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -33,6 +33,7 @@ from pagetrail.replay.fold.tables import (
     KINDS,
     LAST_SEQ,
     LAST_TS,
+    LIVE,
     MOVE_ROWS,
     NO_EVENT,
     QUARANTINE,
@@ -108,8 +109,9 @@ class StreamState:
         The doubts of this stretch, as far as they are no longer in ``tables``.
     lasting
         Doubts that earlier stretches cast, and that last until there is other evidence: DOUBT_DTYPE.
-    most_of_sections
-        The most bytes that the pages of its sections may take: a boot, an event or a dump may name any number of them.
+    most_bytes
+        What the state may take, approximately, and what the pages of its sections may take if something is known of all of them: a
+        boot, an event or a dump may name any number of them.
     """
 
     def __init__(self, *, correct: bool, clients: Sequence[Client], rules: KernelRules | None = None) -> None:
@@ -124,7 +126,7 @@ class StreamState:
         self.said: Said = nothing_said()
         self.doubts_aside = DoubtsAside()
         self.lasting = np.zeros(0, DOUBT_DTYPE)
-        self.most_of_sections = OPEN_END
+        self.most_bytes = OPEN_END
         self._calls, self._losses = OpenCalls(), LossTimes()
         self.opts = np.zeros(OPTIONS, np.int64)
         write_rules(self.opts, self.facts.rules, None)
@@ -231,6 +233,8 @@ class StreamState:
         if not 0 <= pfn < stop:
             self.lose(seq, ts, None, gap)
             return
+        pages = self.facts.pages_per_section
+        self.seat_open(range(pfn // pages, min(-(-stop // pages), self.tables.slot.size)))
         self.tables = with_doubted(with_doubts(self.tables, 1 + MOVE_ROWS))
         skew, nr_pages = self.facts.clock_skew(), stop - pfn
         doubt_on(self.tables, pfn, nr_pages, gap.t_lo - skew, ts, seq, DOUBT_LOST)
@@ -259,7 +263,9 @@ class StreamState:
         """Begin a section's extension, for all clients; *fresh*: the allocation itself was seen. For errors, see ``afford``."""
         self.afford(1)
         self.tables = self.sections.allocate(self.tables, section_nr, seq, ts, how)
-        self.values.allocated(self.tables, section_nr, seq, ts, fresh=fresh)
+        if self.values.fields:
+            self.seat(section_nr)
+            self.values.allocated(self.tables, section_nr, seq, ts, fresh=fresh)
 
     def afford(self, sections: int) -> None:
         """Return if there may be so many sections more.
@@ -267,13 +273,43 @@ class StreamState:
         Raises
         ------
         MemoryShort
-            Their pages would take more than ``most_of_sections``.
+            Their pages would take more than ``most_bytes``, once something is known of all of them.
         """
         pages, wanted = self.facts.pages_per_section, self.sections.nr_open + sections
         needed = wanted * pages * _BYTES_A_PAGE
-        if needed > self.most_of_sections:
-            what = f"the pages of {wanted:,} sections of {pages:,} pages"
-            raise MemoryShort(what=what, needed=needed, limit=self.most_of_sections)
+        if needed > self.most_bytes:
+            raise MemoryShort(
+                what=f"the pages of {wanted:,} sections of {pages:,} pages", needed=needed, limit=self.most_bytes
+            )
+
+    def seat(self, section_nr: int) -> None:
+        """Give a section that is open memory for its pages, if it has none: something will be known of them.
+
+        Raises
+        ------
+        MemoryShort
+            The state would take more than ``most_bytes``.
+        """
+        if self.tables.slot[section_nr] >= 0:
+            return
+        if (short := self.short_of_a_section()) is not None:
+            raise short
+        self.tables = self.sections.seat(self.tables, section_nr)
+        self.values.allocated(self.tables, section_nr, self.last_seq, NO_EVENT, fresh=False)
+
+    def seat_open(self, sections: Iterable[int]) -> None:
+        """Give those of the *sections* that are open memory for their pages: see ``seat``."""
+        for section_nr in sections:
+            if self.sections.is_open(section_nr):
+                self.seat(section_nr)
+
+    def short_of_a_section(self) -> MemoryShort | None:
+        """Return why there may not be memory for the pages of one section more; null: there may."""
+        needed = self.nbytes + self.facts.pages_per_section * _BYTES_A_PAGE
+        if needed <= self.most_bytes:
+            return None
+        what = f"its {int(self.tables.counts[LIVE]):,} open spans and the sections that they are in"
+        return MemoryShort(what=what, needed=needed, limit=self.most_bytes)
 
     def free(self, section_nr: int, seq: int, ts: int, end_how: str) -> None:
         """End a section's extension, for all clients."""
@@ -292,6 +328,8 @@ class StreamState:
 
         It is absent if its end was seen and its return would have been seen too, or if it is in no node of a FLATMEM kernel.
         """
+        if self.sections.is_open(section_nr):
+            return None
         if self.beyond_nodes(section_nr):
             return Anomaly.BEYOND_MACHINE
         went = self.sections.ended_at(section_nr)

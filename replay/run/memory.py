@@ -1,27 +1,13 @@
 """The memory that the open streams of a replay take, and how much they may."""
 
-import os
-import resource
 from collections.abc import Hashable
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
+
+from pagetrail.schemas.store.memory import machine_bytes
 
 MEMORY_BYTES: Final = 2 << 30
 """How much open streams may take by default."""
-
-_CGROUP: Final = Path("/sys/fs/cgroup/memory.max")
-"""Source: Documentation/admin-guide/cgroup-v2.rst: the limit of a cgroup; within a container, of its own."""
-
-
-def machine_bytes() -> int:
-    """Return how much memory this process may have at most: of the machine, of its cgroup, of its own limits."""
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    with suppress(OSError, ValueError):
-        limits.append(int(_CGROUP.read_text()))
-    limits += [soft for soft in (resource.getrlimit(resource.RLIMIT_AS)[0],) if soft != resource.RLIM_INFINITY]
-    return min(limits)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,7 +21,7 @@ class Memory:
     most
         Bytes. Above it, streams that have been idle longest leave memory, and segments are no longer written beside the fold.
     strict
-        Whether a stream that takes more by itself is halted. Otherwise it goes on.
+        Whether *most* was given: a stream that takes more by itself is halted. Otherwise it may take half of the machine's memory.
     """
 
     most: int = MEMORY_BYTES
@@ -44,8 +30,8 @@ class Memory:
     _total: int = 0
 
     @property
-    def most_of_sections(self) -> int:
-        """The most bytes that the pages of one stream's sections may take: what is given, or half of what the machine has."""
+    def most_of_stream(self) -> int:
+        """The most bytes that one stream, or the pages of its sections, may take: those given, or half of the machine's memory."""
         return self.most if self.strict else machine_bytes() // 2
 
     def take(self, stream: Hashable, nbytes: int) -> None:

@@ -283,7 +283,6 @@ class PartitionReplay:
         before = stream.engine.last_seq
         stream.resume_offset = min(stream.resume_offset, offset) if stream.changed else offset
         memory = self.settings.memory
-        stream.engine.most_bytes = memory.most if memory.strict else None
         for stretch in stream.engine.apply(found, batch):
             stream.seal(stretch, offset)
             del stretch  # it holds arrays that the state gives up next
@@ -298,9 +297,9 @@ class PartitionReplay:
         if short is not None:
             self._halt(key, min([offset, *(r.offset for r in stream.waiting)]), short)
             stream.waiting.clear()
-        elif memory.strict and taken > memory.most:
+        elif taken > (most := stream.engine.state.most_bytes):
             what = f"its {stream.engine.open_spans:,} open spans and the events of a segment"
-            short = MemoryShort(what=what, needed=taken, limit=memory.most)
+            short = MemoryShort(what=what, needed=taken, limit=most)
             self._halt(key, min([record.offset + 1, *(r.offset for r in stream.waiting)]), short)
             stream.waiting.clear()
 
@@ -379,11 +378,16 @@ class PartitionReplay:
     def _open(self, key: StreamKey, offset: int) -> None:
         place = self._place(key)
         publish.sweep(place, alone=self._alone)
-        found = restore.load(place, host=key[0], boot_id=key[1], options=self.settings.options)
+        found = restore.load(
+            place,
+            host=key[0],
+            boot_id=key[1],
+            options=self.settings.options,
+            most_bytes=self.settings.memory.most_of_stream,
+        )
         self.streams[key] = stream = OpenStream(
             found.engine, found.link, place, offset, self._sealing, self.settings.memory, found.engine.last_seq
         )
-        stream.engine.state.most_of_sections = self.settings.memory.most_of_sections
         self.settings.memory.take(key, stream.nbytes)
         if key in self._remade and stream.engine.last_seq < 0:
             # what the log does not hold of its beginning will not come: it was missing before, too

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pagetrail.replay.facts.digest import facts_digest
-from pagetrail.replay.facts.facts import Facts, plain
+from pagetrail.replay.facts.digest import facts_digest, text_of
+from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.fold.tables import ANOMALY_ROWS
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said
 from pagetrail.replay.rules.stretch import Stretch
@@ -183,8 +183,9 @@ class Content:
         return [(k, *(int(x) for x in counts[k])) for k in range(ANOMALY_ROWS) if counts[k, 0]]
 
     def _state_rows(self) -> Iterator[pa.RecordBatch]:
-        values = {"facts": plain(self.stretch.facts), "ended": self.link.ended.plain(), **self.stretch.resume}
-        yield from _rows("state", [(name, json.dumps(value)) for name, value in values.items()]).to_batches()
+        values = {"ended": self.link.ended.plain(), **self.stretch.resume}
+        rows = [("facts", text_of(self.stretch.facts)), *((name, json.dumps(value)) for name, value in values.items())]
+        yield from _rows("state", rows).to_batches()
         yield from open_records_rows(self.stretch.open_records)
 
 

@@ -17,6 +17,8 @@ from typing import Any, Final
 
 import duckdb
 
+from pagetrail.schemas.store.memory import machine_bytes
+
 _Connection = duckdb.DuckDBPyConnection
 
 _NO_EXTENSIONS: Final[dict[str, Any]] = {
@@ -26,8 +28,28 @@ _NO_EXTENSIONS: Final[dict[str, Any]] = {
 }
 """A file that is of another kind than DuckDB's is refused: no extension is looked for, here or elsewhere, to open it."""
 
+_READING: Final = 4
+"""DuckDB may take a fourth of the machine's memory to read a store. By itself it takes four fifths, and a file may ask for it."""
+
 _KEPT: Final = 2
 """Instances that read stores and are kept; of stores that are used in turn."""
+
+
+_ROOM: Final = "pagetrail-"
+_FULL: Final = ("no space left", "file too large", "disk quota")
+
+
+def is_full(error: duckdb.Error) -> bool:
+    """Return whether an error of DuckDB means that there is no space for what it writes."""
+    text = str(error).lower()
+    return any(said in text for said in _FULL)
+
+
+def is_of_the_system(error: duckdb.Error) -> bool:
+    """Return whether an error over a file that is read is none of the file: its medium failed, or what did not fit into memory."""
+    text = str(error)
+    spilled = f"{os.sep}{_ROOM}" in text and isinstance(error, duckdb.IOException)
+    return spilled or "input/output error" in text.lower()
 
 
 def _nothing(_: _Connection) -> None:
@@ -75,7 +97,7 @@ class Instance:
         """Return a folder for what does not fit into memory; empty: none can be made. DuckDB's own could be read by everybody."""
         if self._room is None:
             try:
-                self._room = tempfile.mkdtemp(prefix="pagetrail-")
+                self._room = tempfile.mkdtemp(prefix=_ROOM)
             except OSError:
                 return ""
             weakref.finalize(self, _remove_room, self._room, os.getpid())
@@ -134,7 +156,7 @@ class Reading:
         with self._lock:
             found = self._kept.pop(folder, None)
             if found is None:
-                found = Instance(lambda db: _confine(db, folder))
+                found = Instance(lambda db: _confine(db, folder), memory_limit=f"{machine_bytes() // _READING}B")
             self._kept[folder] = found
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from pagetrail.replay.facts.digest import facts_digest, join_digests
-from pagetrail.replay.facts.facts import Facts, plain
+from pagetrail.replay.facts.digest import facts_digest, join_digests, plain
+from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said
 from pagetrail.replay.store.text_id import text_id
 from pagetrail.schemas.owner import VALUE_DTYPE

@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from pagetrail.replay.store.content import Content
-from pagetrail.replay.store.databases import Instance
+from pagetrail.replay.store.databases import Instance, is_full
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import meta, opened
 from pagetrail.replay.store.reading.whole import check_whole
@@ -54,7 +54,7 @@ def write(
         if not _publish(place.store, name, content):
             _take_the_place(place.store, name, content, on_damaged)
     except duckdb.Error as error:
-        if _is_full(error):
+        if is_full(error):
             raise StorageFull(path=place.store.where(place.name), reason=_line(error)) from error
         if isinstance(error, duckdb.IOException):
             raise StorageFailed(path=place.store.where(place.name), reason=_line(error)) from error
@@ -197,8 +197,3 @@ def _check_same(store: Store, name: str, digest: str) -> None:
 
 def _line(error: duckdb.Error) -> str:
     return str(error).split("\n", 1)[0]
-
-
-def _is_full(error: duckdb.Error) -> bool:
-    text = str(error).lower()
-    return "no space left" in text or "file too large" in text or "disk quota" in text

@@ -1,6 +1,7 @@
 """Reading a file of the store: a segment or a tip, which is complete or refused."""
 
 import os
+import tempfile
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +15,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS
-from pagetrail.replay.store.databases import Attachment, Reading
+from pagetrail.replay.store.databases import Attachment, Reading, is_full, is_of_the_system
 from pagetrail.replay.store.packed.unpack import FileRows
 from pagetrail.replay.store.reading.catalog import check_catalog
-from pagetrail.schemas.errors import SegmentDamaged, SegmentGone, TrailTooNew
+from pagetrail.schemas.errors import SegmentDamaged, SegmentGone, StorageFailed, StorageFull, TrailTooNew
 from pagetrail.schemas.owner import ABSENT8, ABSENT16, ABSENT32, ABSENT64
 from pagetrail.schemas.store.contract import LocalFile, Store
 from pagetrail.schemas.store.names import is_of_stream, mismatch
@@ -118,6 +119,7 @@ def used(held: Held, store: Store, name: str) -> Iterator[duckdb.DuckDBPyConnect
     except duckdb.Error as error:
         if not isinstance(error, _DAMAGE) and type(error) is not duckdb.Error:
             raise  # of a query of ours
+        _check_system(store, name, error)
         _HELD.pop(store.where(name), None)  # so that a repaired file is opened again
         raise _damaged(store, name, error) from error
 
@@ -140,6 +142,7 @@ def hold(store: Store, name: str) -> Held:
         except FileNotFoundError as error:
             raise SegmentGone(path=where) from error
         except duckdb.Error as error:
+            _check_system(store, name, error)
             raise _damaged(store, name, error) from error
     return held
 
@@ -183,6 +186,25 @@ def in_memory() -> Iterator[duckdb.DuckDBPyConnection]:
 def give_back() -> None:
     """Give back what DuckDB keeps of large files that have been read."""
     _DATABASES.give_back()
+
+
+def _check_system(store: Store, name: str, error: duckdb.Error) -> None:
+    """Raise what the system did to DuckDB: it is no damage, and the file stays.
+
+    Raises
+    ------
+    StorageFull
+        There is no space for what does not fit into memory.
+    StorageFailed
+        It could not be written, or the file could not be read.
+    """
+    reason = str(error).split("\n", 1)[0]
+    if is_full(error):
+        raise StorageFull(
+            path=tempfile.gettempdir(), reason=f"{reason}; $TMPDIR says where else there is some"
+        ) from error
+    if is_of_the_system(error):
+        raise StorageFailed(path=store.where(name), reason=reason) from error
 
 
 def _damaged(store: Store, name: str, error: duckdb.Error) -> SegmentDamaged:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pagetrail.replay.facts.doubts_aside import MOST_DOUBTS
-from pagetrail.replay.facts.facts import from_plain, is_of_an_open_call
+from pagetrail.replay.facts.facts import Facts, is_of_an_open_call
 from pagetrail.replay.fold.decode import TextTable
 from pagetrail.replay.fold.notice_jit import keep_doubt
 from pagetrail.replay.fold.options import STATE_OPTIONS, write_rules
@@ -27,7 +27,6 @@ from pagetrail.replay.fold.tables import (
     QUARANTINE,
     SPARE,
     EventColumns,
-    Tables,
     no_events,
     with_doubted,
     with_events,
@@ -38,7 +37,7 @@ from pagetrail.replay.rules.dumped.said import Said, SaidRows
 from pagetrail.replay.rules.engine import StreamEngine
 from pagetrail.replay.rules.fold_options import FoldOptions
 from pagetrail.replay.rules.open_baseline import OpenBaseline
-from pagetrail.replay.rules.sections import Sections, place, with_generations
+from pagetrail.replay.rules.sections import Sections, with_generations
 from pagetrail.replay.rules.state import StreamState
 from pagetrail.replay.store.content import Link
 from pagetrail.replay.store.open_records import SELECT_VALUES, open_records
@@ -48,8 +47,11 @@ from pagetrail.replay.store.packed.unpack import FileRows
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.read import columns, give_back, meta, opened
 from pagetrail.replay.store.reading.chain import looked_up, unbroken
+from pagetrail.replay.store.reading.lies import LIES, lie
 from pagetrail.replay.store.reading.whole import check_whole
+from pagetrail.replay.store.saved_facts import facts_within
 from pagetrail.replay.store.state_digest import EndedSums
+from pagetrail.schemas.errors import SegmentDamaged
 from pagetrail.schemas.owner import (
     ABSENT64,
     ACT_FIELDS,
@@ -84,21 +86,31 @@ _OPEN_SINCE: Final = f"""SELECT DISTINCT begin_event FROM ({" UNION ALL ".join(m
     ORDER BY begin_event"""
 
 
-def load(place: StreamPlace, *, host: str, boot_id: str, options: FoldOptions) -> Resumed:
+def load(place: StreamPlace, *, host: str, boot_id: str, options: FoldOptions, most_bytes: int = OPEN_END) -> Resumed:
     """Return a stream as of the last file that an unbroken chain reaches; a new one if there is none. Later files are rebuilt.
+
+    Its state may take *most_bytes*.
 
     Raises
     ------
     SegmentDamaged
-        That file has other rows than its digest says, or cannot be read.
+        That file has other rows than its digest says, cannot be read, or says what no stream can.
+    MemoryShort
+        Its state would take more.
     """
 
     def look() -> Resumed:
         engine, link = StreamEngine(host=host, boot_id=boot_id, options=options), Link()
+        engine.state.most_bytes = most_bytes
         last = unbroken(place).last
         if last is not None:
             check_whole(place.store, last.name)
-            link = _restore(engine, place.store, last)
+            try:
+                link = _restore(engine, place.store, last)
+            except LIES as error:  # its digests are right: they are no signature
+                raise SegmentDamaged(
+                    path=place.store.where(last.name), reason=f"what no segment says ({lie(error)})"
+                ) from error
         return Resumed(engine=engine, link=link)
 
     return looked_up(look)
@@ -108,8 +120,10 @@ def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:
     state = engine.state
     with opened(store, file.name) as db:
         header = meta(db, store.where(file.name))
-        saved = {name: json.loads(value) for name, value in db.execute(SELECT_VALUES).fetchall()}
-        _restore_facts(state, saved)
+        texts = dict(db.execute(SELECT_VALUES).fetchall())
+        facts = facts_within(db, texts.pop("facts"))
+        saved = {name: json.loads(texts.pop(name)) for name in [*texts]}
+        _restore_facts(state, facts, saved)
         if (view := saved["view"]) is not None:
             state.baseline = OpenBaseline.from_plain(view, open_records(db, view))
         _restore_texts(state, db)
@@ -132,8 +146,8 @@ def _restore(engine: StreamEngine, store: Store, file: StoreFile) -> Link:
     return Link(name=name, digest=digest, ended=EndedSums.from_plain(saved["ended"]))
 
 
-def _restore_facts(state: StreamState, saved: dict[str, Any]) -> None:
-    state.facts = from_plain(saved["facts"])
+def _restore_facts(state: StreamState, facts: Facts, saved: dict[str, Any]) -> None:
+    state.facts = facts
     state.coverage = state.facts.covered()
     state.sections = Sections(state.facts.sections)
     state.set_section_size(state.facts.pages_per_section)
@@ -149,9 +163,6 @@ def _restore_texts(state: StreamState, db: duckdb.DuckDBPyConnection) -> None:
 
 
 def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, rows: FileRows, saved: dict[str, Any]) -> None:
-    there = (section for section in state.facts.sections if section.end_seq == OPEN_END)
-    for slot, section in enumerate(there):
-        state.tables = place(state.tables, section.section_nr, section.generation, slot)
     t = with_generations(state.tables, saved["generations"])
     found = db.sql(_OPEN_SINCE).to_arrow_table()[0].to_numpy()
     size = int(found.size)
@@ -161,21 +172,28 @@ def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, rows: FileR
     for start in range(0, size, _ROWS_AT_ONCE):
         stop = min(start + _ROWS_AT_ONCE, size)
         hold(t, np.arange(start, stop), found[start:stop])
-    _restore_spans(t, db, rows, found)
-    counts = saved["counts"]
+    state.tables = t
+    _restore_spans(state, db, rows, found)
+    t, counts = state.tables, saved["counts"]
     for index in (EVENTS, LAST_TS, LAST_SEQ):
         t.counts[index] = counts[index]
     moves = np.array(saved["moves"], np.int64).reshape(-1, t.moves.shape[1])
     t.moves[: moves.shape[0]] = moves
     t.counts[MOVES] = moves.shape[0]
     if saved["doubted"]:
-        t = with_doubted(t)
-        for pfn, nr_pages, until in saved["doubted"]:
-            keep_doubt(t, pfn, nr_pages, until)
-    state.tables = t
+        doubted = np.array(saved["doubted"], np.int64).reshape(-1, 3)
+        _seat(state, doubted[:, 0])  # each is within a section
+        state.tables = with_doubted(state.tables)
+        for pfn, nr_pages, until in doubted:
+            keep_doubt(state.tables, pfn, nr_pages, until)
 
 
-def _restore_spans(t: Tables, db: duckdb.DuckDBPyConnection, rows: FileRows, found: NDArray[np.int32]) -> None:
+def _seat(state: StreamState, pfns: NDArray[np.int64]) -> None:
+    """Give the sections of some pages memory for their pages."""
+    state.seat_open(np.unique(pfns // state.facts.pages_per_section).tolist())
+
+
+def _restore_spans(state: StreamState, db: duckdb.DuckDBPyConnection, rows: FileRows, found: NDArray[np.int32]) -> None:
     """Restore the open spans, some at a time; *found* are the numbers of the events that began them, one a record."""
     places = (
         (table, start) for table in RUN_TABLES["live"] for start in range(0, rows.runs.sizes[table], _ROWS_AT_ONCE)
@@ -185,7 +203,8 @@ def _restore_spans(t: Tables, db: duckdb.DuckDBPyConnection, rows: FileRows, fou
         handles = np.searchsorted(found, index["begin_event"]).astype(np.int32)
         kinds = (("pfn", np.int64), ("nr_pages", np.int64), ("kernel_view", np.int8))
         pfn, nr_pages, kernel_view = (np.require(index[name], kind, ["C", "W"]) for name, kind in kinds)
-        place_runs(t, pfn, nr_pages, kernel_view, handles)
+        _seat(state, pfn)
+        place_runs(state.tables, pfn, nr_pages, kernel_view, handles)
 
 
 def _restore_events(state: StreamState, db: duckdb.DuckDBPyConnection, kinds: FileRows, *, tip: bool) -> None:
@@ -297,6 +316,7 @@ def _restore_values(state: StreamState, db: duckdb.DuckDBPyConnection, *, tip: b
     rows["field"] = [fields[f"{client}.{field}"] for client, field in names]
     if not tip:
         rows = rows[rows["end_seq"] == OPEN_END]
+    _seat(state, rows["pfn"][rows["end_seq"] == OPEN_END])
     state.values.restore(state.tables, state.facts.clients, rows)
 
 

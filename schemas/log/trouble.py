@@ -1,18 +1,23 @@
 """What SQLite reports of a log file, as our own errors: a full disk, a medium that fails, a file that is not a log."""
 
 import os
+import resource
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from pagetrail.schemas.errors import FrameDamaged, StorageFailed, StorageFull, TrailBusy
-from pagetrail.schemas.store.space import explained
+from pagetrail.schemas.store.space import FULL, explained
 
 _SPACE_NEEDED: Final = 1 << 20
+_PROBED: Final = 1 << 16
+"""So many bytes are written to find out why others were not: more than a page of the log, or of its index."""
+
 _NOT_WRITTEN: Final = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
-"""What SQLite says of a quota, or a limit."""
+"""What SQLite says of a quota, or of a limit; but also of a medium that fails."""
 
 _CODE: Final = 0xFF
 """The primary code of an extended one: the rest is its detail."""
@@ -44,7 +49,9 @@ def sqlite_explained(where: Path, *, busy_seconds: float) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", None)
         primary = None if code is None else code & _CODE
-        if primary == sqlite3.SQLITE_FULL or code in _NOT_WRITTEN or (primary in _OF_THE_SYSTEM and no_space(where)):
+        if primary == sqlite3.SQLITE_FULL or (primary in _OF_THE_SYSTEM and no_space(where)):
+            raise StorageFull(path=str(where), reason=str(error)) from error
+        if code in _NOT_WRITTEN and _not_allowed_more(where):
             raise StorageFull(path=str(where), reason=str(error)) from error
         if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             holder = f"it has held the log for more than {busy_seconds:g} s"
@@ -54,6 +61,23 @@ def sqlite_explained(where: Path, *, busy_seconds: float) -> Iterator[None]:
         if primary == sqlite3.SQLITE_NOMEM:
             raise MemoryError(f"{where}: SQLite had no memory") from error
         raise FrameDamaged(where=str(where), reason=f"a log file that SQLite cannot read ({error})") from error
+
+
+def _not_allowed_more(where: Path) -> bool:
+    """Return whether a quota, or a limit of a file's size, is why SQLite could not write: it does not say which error it got."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    folder = where if where.is_dir() else where.parent
+    largest = max((entry.stat().st_size for entry in os.scandir(folder) if entry.is_file()), default=0)
+    if limit != resource.RLIM_INFINITY and largest + _PROBED > limit:
+        return True
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(_PROBED))
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        return error.errno in FULL
+    return False
 
 
 def no_space(where: Path) -> bool:

@@ -1,9 +1,13 @@
-"""How this process gives memory back: at once, not when it ends. Large dumps take memory for a moment again and again."""
+"""How much memory this process may have, and how it gives some back: at once, as large dumps take it again and again."""
 
 import ctypes
 import mmap
+import os
+import resource
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -19,6 +23,19 @@ _PR_SET_THP_DISABLE: Final = 41
 
 _RETURNED_BYTES: Final = 1 << 20
 """So much free memory goes back to the system: less would cost time, as each page that comes anew is zeroed."""
+
+
+_CGROUP: Final = Path("/sys/fs/cgroup/memory.max")
+"""Source: Documentation/admin-guide/cgroup-v2.rst: the limit of a cgroup; within a container, of its own."""
+
+
+def machine_bytes() -> int:
+    """Return how much memory this process may have at most: of the machine, of its cgroup, of its own limits."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    with suppress(OSError, ValueError):
+        limits.append(int(_CGROUP.read_text()))
+    limits += [soft for soft in (resource.getrlimit(resource.RLIMIT_AS)[0],) if soft != resource.RLIM_INFINITY]
+    return min(limits)
 
 
 def give_back_at_once() -> None:

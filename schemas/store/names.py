@@ -154,6 +154,11 @@ def streams_among(names: Iterable[str]) -> list[str]:
     return ["/".join(parts) for parts in sorted(split) if len(parts) == _STREAM_PARTS and parts[0] == HOSTS]
 
 
+def no_folders(names: Iterable[str]) -> list[str]:
+    """Return those *names* that are files, links or something else in the place of the folder of a host, boot or fold."""
+    return [name for name in names if name.startswith(f"{HOSTS}/") and name.count("/") < _STREAM_PARTS]
+
+
 def chain(names: Iterable[str]) -> list[StoreFile]:
     """Return the segments among a stream's files, in order, and after them its tip, if one reaches beyond them."""
     files = [file for name in names if (file := parsed(name)) is not None]

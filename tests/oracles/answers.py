@@ -85,7 +85,7 @@ def said(engine: StreamEngine, config: ModelConfig) -> Said:
         proven=_records(engine, owner.ravel()),
         kernel=_records(engine, np.where(view >= 0, view, owner).ravel()),
         viewed=view.ravel() >= 0,
-        absent=np.repeat(slot < 0, pages),
+        absent=np.repeat([not engine.state.sections.is_open(nr) for nr in range(sections)], pages),
         generation=np.repeat(generation, pages),
     )
 

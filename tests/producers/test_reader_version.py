@@ -10,7 +10,7 @@ from pagetrail.schemas.store.tables import FOLD_VERSION
 LISTS = {
     (2, 4): "f9a12a5feccf1b5e", (3, 5): "f9a12a5feccf1b5e", (4, 5): "f9a12a5feccf1b5e", (5, 6): "f9a12a5feccf1b5e",
     (5, 7): "f9a12a5feccf1b5e", (6, 7): "ff285f50643ddc69", (6, 8): "ff285f50643ddc69",
-    (6, 9): "ff285f50643ddc69",
+    (6, 9): "ff285f50643ddc69", (7, 9): "ff285f50643ddc69",
 }  # fmt: skip
 """By the version of the readers and of the fold, the digest of the lists of names. A changed list takes a version that is new:
 a reader gives other losses for the same bytes, and the fold finds other losses in what older readers ignored."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.replay.facts.carried import collected
-from pagetrail.replay.facts.facts import Facts, plain
+from pagetrail.replay.facts.digest import plain
+from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.fold.records.held import lasting_doubts, records_of
 from pagetrail.replay.fold.tables import (
     DOUBTS,
@@ -289,8 +290,8 @@ def semantic(engine: StreamEngine, link: Link) -> dict[str, Any]:
         "sections are the facts'": state.sections.history is state.facts.sections, "correct": state.correct,
         "segment": (engine.segment_first_seq, engine.segment_first_ts, link),
         "baseline": open_baseline(state), "pages": live_state(engine), "records": [renumbered[h] for h in handles],
-        "sizes": [int(t.records[h]["pages"]) for h in renumbered], "slots": np.flatnonzero(t.slot >= 0).tolist(),
-        "known sections": (t.slot.size, t.generation.size), "generations": generations(t),
+        "sizes": [int(t.records[h]["pages"]) for h in renumbered], "generations": generations(t),
+        "seated sections are open": [nr for nr in np.flatnonzero(t.slot >= 0).tolist() if not state.sections.is_open(nr)] == [],
         "anomalies": anomalies(engine), "spans": closed_spans(engine),
         "doubts": doubts(engine),
         "doubted": lasting_doubts(t).tolist(), "moves": remembered_moves(t).tolist(),

@@ -5,7 +5,6 @@ Rows are read some at a time, and columns of runs and events one by one: a file 
 Dimensions: n = runs of a view, e = events.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,13 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pagetrail.replay.facts.facts import from_plain
 from pagetrail.replay.fold.decode import TextTable
 from pagetrail.replay.fold.tables import ANOMALY_ROWS, RunColumns
 from pagetrail.replay.rules.dumped.said import SAID_TEXTS, Said, SaidRows
 from pagetrail.replay.store.digest import Digested, TablesDigest, chain_digest, packed_digest, rows_digest
 from pagetrail.replay.store.packed.columns import arrays_of
 from pagetrail.replay.store.read import columns
+from pagetrail.replay.store.saved_facts import facts_within
 from pagetrail.replay.store.text_id import text_id
 from pagetrail.schemas.owner import (
     ABSENT64,
@@ -77,7 +76,7 @@ class _Rows:
     """The rows of a file. Small tables are read once and kept: a query takes as long as to read a thousand rows."""
 
     def __init__(self, db: _Db) -> None:
-        self._db = db
+        self.db = db
         counts = ", ".join(f"(SELECT count(*) FROM {name})" for name in STORED)
         self.sizes: dict[str, int] = dict(zip(STORED, db.execute(f"SELECT {counts}").fetchall()[0], strict=True))
         self._kept: dict[str, pa.Table] = {}
@@ -112,7 +111,7 @@ class _Rows:
         if not self.sizes[name]:
             return
         schema = arrow_schema(name)
-        for batch in self._db.sql(f"SELECT {columns} FROM {name}").to_arrow_reader(_ROWS_AT_ONCE):
+        for batch in self.db.sql(f"SELECT {columns} FROM {name}").to_arrow_reader(_ROWS_AT_ONCE):
             yield batch.cast(pa.schema([schema.field(column) for column in batch.schema.names]))
 
 
@@ -129,7 +128,7 @@ def _tables(rows: _Rows) -> str:
 def _chain(rows: _Rows, meta: dict[str, str]) -> str:
     state = rows.table("state")
     [text] = state["value"].filter(pc.equal(state["name"], "facts")).to_pylist()
-    facts = from_plain(json.loads(text))
+    facts = facts_within(rows.db, text)
     values = _page_values(rows.table("page_ext"), facts.fields)
     is_open = values["end_seq"] == OPEN_END
     origin = (meta["host"], meta["boot_id"], _digest_name(meta["fold"]), meta["first_seq"], meta["last_seq"])

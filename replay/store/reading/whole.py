@@ -45,9 +45,12 @@ def read_whole(held: Held, store: Store, name: str) -> Iterator[duckdb.DuckDBPyC
     try:
         with used(held, store, name) as db:
             yield db
-    except LIES:
+    except LIES as error:
         check_whole(store, name)
-        raise
+        if isinstance(error, MemoryError):
+            raise
+        reason = f"what no segment says, though its digests are right ({lie(error)}): please report it, if pagetrail wrote it"
+        raise SegmentDamaged(path=store.where(name), reason=reason) from error
 
 
 def _check(held: Held, store: Store, name: str) -> None:

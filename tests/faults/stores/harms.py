@@ -6,15 +6,18 @@ import random
 import shutil
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
 from pagetrail.replay.store.local import store_of
+from pagetrail.replay.store.reading.lies import LIES
+from pagetrail.replay.store.reading.recount import recount
 from pagetrail.schemas.store.names import CUTS
-from pagetrail.schemas.store.tables import STORED
+from pagetrail.schemas.store.tables import STORED, TABLES_DIGEST
 
 VICTIM: Final = "victim"
 """The host whose files are harmed."""
@@ -360,6 +363,19 @@ def tables(t: Target, rng: random.Random) -> str:
     return f"{file.name}: {'; '.join(statements)[:200]}"
 
 
+def forged(t: Target, rng: random.Random) -> str:
+    """Change rows, or values of the JSON, of the last file, and its digests with them, as far as they can be made of such rows."""
+    file = t.files[-1]
+    done = edited(file, rng) if rng.random() < 0.3 else state(replace(t, files=[file]), rng)
+    with duckdb.connect(str(file)) as db, suppress(*LIES, duckdb.Error):
+        for key in ("digest", TABLES_DIGEST):  # the second covers the first
+            found = recount(db, dict(db.execute("SELECT key, value FROM meta").fetchall()))
+            made = found.chain if key == "digest" else found.tables
+            db.execute("UPDATE meta SET value = $1 WHERE key = $2", [made, key])
+            db.execute("CHECKPOINT")
+    return f"forged: {done}"
+
+
 SEEN: Final[dict[str, Harm]] = {
     "bytes": flip, "blocks": blot, "lengths": cut_short, "files removed": remove, "files swapped": swap,
     "files copied over others": copy_over, "files renamed": rename, "files added": add, "no files": no_file,
@@ -369,3 +385,6 @@ SEEN: Final[dict[str, Harm]] = {
 
 EDITED: Final[dict[str, Harm]] = {"rows": rows, "what files say of themselves": meta, "state": state}
 """Harm that only the digest of a file shows."""
+
+FORGED: Final[dict[str, Harm]] = {"forged": forged}
+"""Harm that no digest shows: others answer, and nothing fails with an error that is none of ours."""

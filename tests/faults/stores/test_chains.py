@@ -258,6 +258,20 @@ def test_nothing_but_regular_files_is_opened(target: Target) -> None:
     assert run("verify", "--trail", target.trail).code == 4
 
 
+@pytest.mark.parametrize("above", [1, 2, 3])
+def test_a_link_in_the_place_of_a_folder_hides_no_stream(target: Target, above: int) -> None:
+    folder = target.files[0].parents[above - 1]
+    folder.symlink_to(folder.rename(target.trail / "aside"))
+    rows = {row["host"]: row["damaged"] for row in api.open(target.trail).streams().to_pylist()}
+    assert rows[OTHER] == []
+    [said] = rows[VICTIM]
+    assert said.startswith(str(folder))
+    assert "a link or a file in the place of a folder" in said
+    with pytest.raises(SegmentDamaged, match="in the place of a folder"):
+        api.open(target.trail).stream(VICTIM)
+    assert len(api.open(target.trail).owner([1], "-0s", stream=OTHER)) == 1
+
+
 def test_a_connection_that_reads_a_store_reaches_nothing_else(target: Target) -> None:
     secret = target.trail / "secret.txt"
     secret.write_text("not for answers")

@@ -18,7 +18,7 @@ from pagetrail.replay.run.report import ReplayReport
 from tests.commands.cli import run
 from tests.effort import NIGHTLY, effort
 from tests.faults.stores.asked import FLOOR, Asked, ask, instants, make, wrong
-from tests.faults.stores.harms import EDITED, SEEN, VICTIM, target_of
+from tests.faults.stores.harms import EDITED, FORGED, SEEN, VICTIM, target_of
 
 ATTEMPTS = effort(1, 400)
 SEED = random.SystemRandom().randrange(1 << 32) if NIGHTLY else 20_261_128
@@ -69,7 +69,7 @@ def asked(before: Before, trail: Path, rng: random.Random, *, seen: bool) -> set
 def attempt(before: Before, folder: Path, kind: str, seed: str) -> None:
     rng, trail = random.Random(seed), folder / "trail"
     shutil.copytree(before.trail, trail, symlinks=True)
-    done = (SEEN | EDITED)[kind](target_of(trail), rng)
+    done = (SEEN | EDITED | FORGED)[kind](target_of(trail), rng)
     began = time.process_time()
     try:
         assert "other" in asked(before, trail, rng, seen=kind in SEEN), "another host is answered"
@@ -92,7 +92,7 @@ def attempt(before: Before, folder: Path, kind: str, seed: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [*SEEN, *EDITED])
+@pytest.mark.parametrize("kind", [*SEEN, *EDITED, *FORGED])
 def test_harm_to_a_store_harms_only_what_it_holds(before: Before, tmp_path: Path, kind: str) -> None:
     for number in range(ATTEMPTS):
         attempt(before, tmp_path, kind, f"{SEED} {number}")

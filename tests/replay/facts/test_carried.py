@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from pagetrail.queries.core.certainty import judge
 from pagetrail.queries.core.instant import Instants
 from pagetrail.queries.core.runs import unlisted
+from pagetrail.replay.facts.digest import plain
 from pagetrail.replay.facts.doubts import order_of
 from pagetrail.replay.facts.doubts_aside import DoubtsAside
 from pagetrail.replay.facts.earlier import Earlier
-from pagetrail.replay.facts.facts import Facts, plain
+from pagetrail.replay.facts.facts import Facts
 from pagetrail.replay.facts.lasting import lasting_after
 from pagetrail.replay.facts.losses import Reaching, reaches_of, still_needed
 from pagetrail.replay.facts.recording import StreamRecording

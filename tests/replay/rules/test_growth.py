@@ -79,6 +79,7 @@ def test_generations_and_slots_of_a_history_go_on_as_those_that_were_kept() -> N
             of.free(nr, at, at, "a test")
         else:
             of.allocate(nr, at, at, "a test")
+            of.seat(nr)
     again = Sections([Extension(**{n: getattr(e, n) for n in Extension.__slots__}) for e in of.facts.sections])
     for nr in range(5):
         assert again.ended_at(nr) == of.sections.ended_at(nr)

@@ -30,7 +30,10 @@ def test_a_boot_opens_the_sections_of_present_memory() -> None:
     of = state()
     tell(of, Kind.BOOT, Boot(section_size_bits=27, present=((0, 2 * PAGES),)))
     assert [e.section_nr for e in of.facts.sections] == [0, 1]
-    assert of.tables.owner.shape == (2, PAGES)
+    assert of.tables.owner.shape == (0, PAGES), "nothing is known of their pages: they take no memory"
+    of.seat(1)
+    assert of.tables.owner.shape[1] == PAGES
+    assert (of.tables.owner[of.tables.slot[1]] == -1).all()
 
 
 def test_a_call_that_returned_offlined_takes_the_extension_away() -> None:

@@ -14,7 +14,7 @@ from pagetrail.replay.store.databases import Instance
 from pagetrail.replay.store.local import LocalStore
 from pagetrail.replay.store.read import hold, meta, opened
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.errors import SegmentDamaged
+from pagetrail.schemas.errors import SegmentDamaged, StorageFailed, StorageFull
 from tests.replay.states import replay, trail_of
 from tests.replay.strategies import Machine, to_frames
 
@@ -156,3 +156,24 @@ def test_where_no_temporary_folder_can_be_made_questions_are_answered(
     monkeypatch.chdir(tmp_path)
     assert Instance().root().execute("SELECT 1").fetchall() == [(1,)]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (
+            'Could not write all bytes to file "/tmp/pagetrail-a1/duckdb_temp_storage_0.tmp": No space left on device',
+            StorageFull,
+        ),
+        ('Could not write file "/tmp/pagetrail-a1/duckdb_temp_storage_0.tmp": Permission denied', StorageFailed),
+        ('Could not read from file "segment.duckdb": Input/output error', StorageFailed),
+        ("Could not read enough bytes from file", SegmentDamaged),
+    ],
+)
+def test_what_the_system_refuses_is_no_damage_of_the_file(files: list[Path], said: str, error: type[Exception]) -> None:
+    store, name = called(files[0])
+    with pytest.raises(error) as found, opened(store, name):
+        raise duckdb.IOException(f"IO Error: {said}")
+    assert said in str(found.value)
+    with opened(store, name) as db:
+        assert meta(db, name)["host"] == "host"
