@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from pagetrail.producers.formats.perf_data import perf_event as pe
-from pagetrail.producers.formats.perf_data.tracing_data import Damaged, TracepointFormat, read_formats
+from pagetrail.producers.formats.tracepoints.tracing_data import Damaged, TracepointFormat, read_formats
 from pagetrail.schemas.errors import InputError
 
 MAGIC: Final = b"PERFILE2"
