@@ -13,7 +13,7 @@ from pagetrail.producers.formats.interning import new_interner
 from pagetrail.producers.formats.perf_data import perf_event as pe
 from pagetrail.producers.formats.perf_data import records_jit as rj
 from pagetrail.producers.formats.perf_data.chains import Chains
-from pagetrail.producers.formats.perf_data.header import Header, ReadAt
+from pagetrail.producers.formats.perf_data.header import Header
 from pagetrail.producers.formats.perf_data.layouts import Layouts
 from pagetrail.producers.formats.perf_data.waiting import ROWS, Waiting
 from pagetrail.producers.formats.rows import (
@@ -28,6 +28,7 @@ from pagetrail.producers.formats.rows import (
     R_TS,
     RowBuilder,
 )
+from pagetrail.producers.formats.tracepoints.held_bytes import ReadAt
 from pagetrail.producers.formats.tracepoints.raw_fields import raw_fields
 from pagetrail.producers.gaps import ORDER_FIELDS, Gaps, gap_of_unknown_cpu, row_of
 from pagetrail.producers.inputs import COMPRESSED_STEP

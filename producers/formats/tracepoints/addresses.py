@@ -23,9 +23,12 @@ class Addresses:
     ----------
     symbols
         Of the recorded boot; null where they were not given.
+    address_bytes
+        Of an address, 4 or 8.
     """
 
-    def __init__(self, symbols: NamesAddresses | None) -> None:
+    def __init__(self, symbols: NamesAddresses | None, address_bytes: int = 8) -> None:
+        self._dtype = f"<u{address_bytes}"
         self._symbols = symbols
         self._unnamed = 0
         self._note = ""
@@ -49,7 +52,7 @@ class Addresses:
 
     def text(self, raw: bytes) -> str | None:
         """Return a stack as the column holds it, the innermost function first; null: it has no function."""
-        names = [self._names.get(one) or self._named(one) for one in np.frombuffer(raw, "<u8").tolist()]
+        names = [self._names.get(one) or self._named(one) for one in np.frombuffer(raw, self._dtype).tolist()]
         return "\n".join(names) or None
 
     def _named(self, address: int) -> str:
