@@ -23,7 +23,7 @@ class Choice:
 
 
 def chosen(file: TraceFile, read: ReadAt, size: int, layouts: Layouts, pages: NDArray[np.int64]) -> Choice:
-    """Return the buffers of a file that are read. Where two hold the same event, ftrace wrote it twice: the one with more counts."""
+    """Return the buffers of a file that are read. What two hold was written twice: the one with more events counts."""
     having = [buffer for buffer in file.buffers if any(data.size for data in buffer.cpus)]
     if len(having) < 2:
         return Choice(buffers=having)
@@ -34,9 +34,8 @@ def chosen(file: TraceFile, read: ReadAt, size: int, layouts: Layouts, pages: ND
         if not events:
             found.notes.append(f"{_named(buffer)} is not read: it holds no event of pages")
         elif twice := sorted(taken & events.keys()):
-            found.notes.append(
-                f"{_named(buffer)} is not read: its {', '.join(twice)} are in {_named(found.buffers[0])}, too, which has more events"
-            )
+            more = _named(found.buffers[0])
+            found.notes.append(f"{_named(buffer)} is not read: {more} has more events, and {', '.join(twice)}, too")
         elif found.buffers and buffer.clock != found.buffers[0].clock:
             found.notes.append(f"{_named(buffer)} is not read: its clock is another one ({buffer.clock})")
         else:

@@ -25,6 +25,7 @@ from pagetrail.producers.formats.rows import (
 from pagetrail.producers.formats.trace_dat.pages_jit import C_BYTES, C_DATA, C_TS, DONE, RECORD, next_record
 from pagetrail.producers.formats.tracepoints.numbers_jit import number, u16
 from pagetrail.producers.gaps import DISORDER, LATEST, SOMEWHERE
+from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.jit import inner, jit
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 
@@ -42,14 +43,22 @@ L_GFP: Final = 9
 L_MIGRATETYPE: Final = 12
 L_COUNT: Final = 15  # of a stack: the same of how many addresses it has
 L_ADDRESSES: Final = 18  # where they begin, and the bytes of each
-LAYOUT: Final = 20
+L_TO_PCP: Final = 20  # of a block off the free lists: the same of whether it goes to a per-cpu list
+LAYOUT: Final = 23
 
 IGNORED: Final = -1  # an event that says nothing of pages
 RARE: Final = -2  # one of which Python makes a row
 KERNEL_STACK: Final = -3
 USER_STACK: Final = -4
+QUIET: Final = -7  # no action, but what came of a record: another one says the same
 FAILED: Final = -5  # no action, but what came of a record: an allocation that got no page
 REFUSED: Final = -6  # fields that no kernel writes so
+
+# What is counted of the records of a layout.
+N_READ: Final = 0
+N_FAILED: Final = 1
+N_QUIET: Final = 2
+COUNTS: Final = 3
 
 # The state.
 S_STREAM: Final = 0  # the stream with which it stopped
@@ -67,6 +76,7 @@ GAP_DUE: Final = 12
 PYTHON: Final = 13  # the record at hand is for Python, which takes it
 GROW: Final = 14
 
+REFILL: Final = int(Kind.REFILL)
 _FOUR: Final = ((L_PFN, R_PFN), (L_ORDER, R_ORDER), (L_GFP, R_GFP_MASK), (L_MIGRATETYPE, R_MIGRATETYPE))
 
 
@@ -119,7 +129,7 @@ def merge(
     layouts: NDArray[np.int64],  # (l, LAYOUT)
     cpu_of: NDArray[np.int64],  # (s,)
     comm_of: NDArray[np.int32],  # (PIDS,)
-    counts: NDArray[np.int64],  # (l, 2): records read of each layout, and how many of them got no page
+    counts: NDArray[np.int64],  # (l, COUNTS): records of each layout
     rows: NDArray[np.int64],  # (len(ROW_COLUMNS), r)
     most: int,
     nothing: NDArray[np.int64],  # (len(ROW_COLUMNS),): a row of which nothing is known
@@ -237,11 +247,13 @@ def take(
             if layout[place + 1] > 0:
                 rows[column, row] = number(data, start + layout[place], layout[place + 1], layout[place + 2])
         kind = judged(rows, row, layout)
+        if kind == REFILL:
+            kind = refilled(data, start, rows[R_ORDER, row], layout)
         if kind == REFUSED:
             return PYTHON
         rows[R_KIND, row] = kind
-        if kind == FAILED:
-            counts[of, 1] += 1
+        if kind in (FAILED, QUIET):
+            counts[of, N_FAILED if kind == FAILED else N_QUIET] += 1
             wait(waiting, stream, NO_ROW)
         else:
             other = repeated(rows, row)
@@ -252,7 +264,7 @@ def take(
                 return RECORD
             wait(waiting, stream, row)
             state[S_ROWS] = row + 1
-    counts[of, 0] += 1
+    counts[of, N_READ] += 1
     return RECORD
 
 
@@ -325,6 +337,20 @@ def judged(rows: NDArray[np.int64], row: int, layout: NDArray[np.int64]) -> int:
     if pfn < 0 or pfn >= PFN_LIMIT:
         return REFUSED
     return layout[L_ACTION]
+
+
+@inner
+def refilled(data: NDArray[np.uint8], start: int, order: int, layout: NDArray[np.int64]) -> int:
+    """Return what a block off the free lists is: a row, QUIET if it is for an allocation, which has an event, or REFUSED.
+
+    Source: include/trace/events/kmem.h (Linux 5.10, 6.1): where it is not stored, single pages go to a per-cpu list.
+    """
+    if layout[L_TO_PCP + 1] == 0:
+        return REFILL if order == 0 else QUIET
+    to_pcp = number(data, start + layout[L_TO_PCP], layout[L_TO_PCP + 1], layout[L_TO_PCP + 2])
+    if to_pcp not in (0, 1):
+        return REFUSED
+    return REFILL if to_pcp else QUIET
 
 
 @jit

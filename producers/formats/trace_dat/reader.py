@@ -68,7 +68,7 @@ class TraceDat:
         for pid, comm in {0: b"<idle>", **file.comms}.items():
             if pid < ej.PIDS:
                 self._comm_of[pid] = self._texts.find(comm)
-        self._counts = np.zeros((len(self._layouts.array), 2), np.int64)
+        self._counts = np.zeros((len(self._layouts.array), ej.COUNTS), np.int64)
         self._last_ts, self._is_due = np.full(count, -1, np.int64), np.zeros(count, np.int64)
         self._entries, self._order = np.zeros(count, np.int64), np.zeros(ORDER_FIELDS, np.int64)
         self._gaps = Gaps(last_ts=self._last_ts, is_due=self._is_due, order=self._order)
@@ -181,9 +181,9 @@ class TraceDat:
         for gap in self._gaps.heard(stream, self._ts(stream)):
             yield from self._append(self._of_cpu(gap))
         self._entries[stream] += 1
-        self._counts[layout, 0] += 1
-        self._counts[layout, 1] += isinstance(outcome, FailedAlloc)
-        self.account.ignored[name] += isinstance(outcome, NothingNew)
+        self._counts[layout, ej.N_READ] += 1
+        self._counts[layout, ej.N_FAILED] += isinstance(outcome, FailedAlloc)
+        self._counts[layout, ej.N_QUIET] += isinstance(outcome, NothingNew)
         row = NO_ROW
         if isinstance(outcome, Row):
             pid = self._layouts.pid(layout, raw)
@@ -263,14 +263,13 @@ class TraceDat:
         """Bring the account up to date."""
         account = self.account
         for number, name in enumerate(self._layouts.names):
-            read, failed = (int(count) for count in self._counts[number])
+            read, failed, quiet = (int(count) for count in self._counts[number])
             action = int(self._layouts.array[number, ej.L_ACTION])
             if not read or action in (ej.KERNEL_STACK, ej.USER_STACK):
                 continue
             account.events[name] += read
             account.failed_allocs += failed
-            if action == ej.IGNORED:
-                account.ignored[name] += read
+            account.ignored[name] += read if action == ej.IGNORED else quiet
         account.ignored = +account.ignored
         if repeats := int(self._state[ej.S_REPEATS]):
             account.notes.append(REPEATED.format(repeats))

@@ -59,7 +59,7 @@ class _Chunks:
         self, data: CpuData, read: ReadAt, end: int, decompress: Callable[[bytes, int], bytes], most: int
     ) -> None:
         self._read, self._decompress, self._most = read, decompress, most
-        self._stop, self._at = min(data.offset + data.size, end), data.offset + 4
+        self._stop, self._at = end, data.offset + 4  # the size of the data is without those of the chunks
         self._left = int.from_bytes(read(data.offset, 4), "little") if data.size >= 4 else 0
         self._rest, self._chunk = b"", data.offset
         self.cut: str | None = None
@@ -81,7 +81,7 @@ class _Chunks:
             head = self._read(self._at, 8)
             packed, whole = int.from_bytes(head[:4], "little"), int.from_bytes(head[4:], "little")
             if len(head) < 8 or self._at + 8 + packed > self._stop:
-                self.cut = f"a chunk at byte {self._at} ends behind byte {self._stop}, where its data do"
+                self.cut = f"a chunk at byte {self._at} ends behind byte {self._stop}, where the file does"
             elif whole > self._most:
                 self.cut = f"a chunk at byte {self._at} expands to {whole:,} bytes, which is more than {self._most:,}"
             else:
