@@ -28,19 +28,19 @@ def chosen(file: TraceFile, read: ReadAt, size: int, layouts: Layouts, pages: ND
     if len(having) < 2:
         return Choice(buffers=having)
     found = Choice(buffers=[])
-    taken: set[str] = set()
+    taken: dict[str, Buffer] = {}
     counted = [(buffer, _events(file, buffer, read, size, layouts, pages)) for buffer in having]
     for buffer, events in sorted(counted, key=lambda one: -sum(one[1].values())):
         if not events:
             found.notes.append(f"{_named(buffer)} is not read: it holds no event of pages")
-        elif twice := sorted(taken & events.keys()):
-            more = _named(found.buffers[0])
-            found.notes.append(f"{_named(buffer)} is not read: {more} has more events, and {', '.join(twice)}, too")
+        elif twice := sorted(taken.keys() & events.keys()):
+            more = _named(taken[twice[0]])
+            found.notes.append(f"{_named(buffer)} is not read: {more} has its {', '.join(twice)}, too, and more events")
         elif found.buffers and buffer.clock != found.buffers[0].clock:
             found.notes.append(f"{_named(buffer)} is not read: its clock is another one ({buffer.clock})")
         else:
             found.buffers.append(buffer)
-            taken |= events.keys()
+            taken |= dict.fromkeys(events, buffer)
     if not found.buffers:
         return Choice(buffers=having[:1])
     found.buffers.sort(key=having.index)

@@ -79,11 +79,14 @@ def to_nsec(raw: int, pages: NDArray[np.int64]) -> int:
 
 @inner
 def committed(arena: NDArray[np.uint8], page: int, pages: NDArray[np.int64]) -> int:
-    """Return what a page says of how much of it is written, with its flags; -1: no kernel writes such a number."""
-    found = number(arena, page + pages[P_COMMIT], pages[P_COMMIT_BYTES], 0)
-    if found < 0 or found > _MASK32:
+    """Return what a page says of how much of it is written, with its flags; -1: no kernel writes such a number.
+
+    The flag of missed events is the sign of an int, which the kernel adds to a long.
+    """
+    found = number(arena, page + pages[P_COMMIT], pages[P_COMMIT_BYTES], 1)
+    if found < -MISSED_EVENTS or found > _MASK32:
         return np.int64(-1)
-    return found
+    return found & _MASK32
 
 
 @inner

@@ -241,22 +241,23 @@ class TraceDat:
         if missing > 0:
             self.account.lost_events += missing
             self._gaps.lose_everywhere(missing, "trace-cmd counts events that were lost: it does not say when")
-        missing = self.account.missing_of(said.read) - self.account.not_understood
+        missing = self.account.missing_of(said.written) - self.account.not_understood
         if missing > 0:
             self.account.lost_events += missing
-            self._gaps.lose_everywhere(
-                missing, f"trace-cmd read {said.read.total():,} events of the rings, and they are not all here"
+            reason = (
+                f"trace-cmd counts {said.written.total():,} events in the rings, and {missing:,} of them are missing"
             )
+            self._gaps.lose_everywhere(missing, reason)
 
     def _missing(self, said: RingStats) -> int:
         """Return how many events were lost that no page tells of."""
         missing = 0
-        for cpu in {*said.lost, *said.left}:
+        for cpu in said.lost:
             streams = np.flatnonzero(self._streams.cpus == cpu)
             located = int(self._located[streams].sum())
             if self._uncounted[streams].any():
                 located = max(located, said.lost[cpu])
-            missing += max(0, said.lost[cpu] - located) + said.left[cpu]
+            missing += max(0, said.lost[cpu] - located)
         return missing
 
     def _tell(self) -> None:

@@ -21,15 +21,12 @@ class RingStats:
     ----------
     lost
         Events that were overwritten, or not written.
-    left
-        Those that were still in the ring when it was read for the last time.
-    read
-        Those that were read of it.
+    written
+        Those that were read of the ring before, and those that were in it then: trace-cmd may count before it reads the rest.
     """
 
     lost: Counter[int] = field(default_factory=Counter)
-    left: Counter[int] = field(default_factory=Counter)
-    read: Counter[int] = field(default_factory=Counter)
+    written: Counter[int] = field(default_factory=Counter)
 
 
 def ring_stats(texts: Iterable[str], buffers: Iterable[str]) -> RingStats:
@@ -52,8 +49,6 @@ def ring_stats(texts: Iterable[str], buffers: Iterable[str]) -> RingStats:
         elif buffer in wanted and cpu >= 0:
             if name in _LOST:
                 found.lost[cpu] += count
-            elif name == "entries":
-                found.left[cpu] += count
             else:
-                found.read[cpu] += count
+                found.written[cpu] += count
     return found
