@@ -37,6 +37,7 @@ _MOST_KALLSYMS: Final = 1 << 28
 _MOST_SECTIONS: Final = 1 << 10
 _SECTION: Final = struct.Struct("<HHIQ")
 _PACKED: Final = 1
+_UNPACKER: Final = zstandard.ZstdDecompressor(max_window_size=MOST_BYTES)
 _FIELD: Final = re.compile(rb"field:[^;]*?(commit|data)(?:\[[^\]]*\])?;\s*offset:(\d{1,4});\s*size:(\d{1,8});")
 _COMM: Final = re.compile(rb"^(\d{1,10}) ([^\n]{1,64})$", re.MULTILINE)
 
@@ -187,8 +188,9 @@ def _version_7(part: Part, read: ReadAt, size: int, page_size: int) -> TraceFile
     place, sections, buffers = part.number(8), dict[int, int](), list[tuple[int, bytes]]()
     for _ in range(_MOST_SECTIONS):
         if place + _SECTION.size > size:
-            found.cut = f"options go on at byte {place}, and the file ends at byte {size}"
-            break
+            raise Damaged(
+                f"a file that was cut: options, which say where data are, go on at byte {place}, and it ends at {size}"
+            )
         place = _take_options(found, _section(read, place, op.DONE, found), sections, buffers)
         if not place:
             break
@@ -280,7 +282,7 @@ def _decompression(name: str) -> Decompress | None:
 def _zstd(data: bytes, size: int) -> bytes:
     """Source: trace-cmd, lib/trace-cmd/trace-compress-zstd.c: frames that do not say to how much they expand."""
     try:
-        found = zstandard.ZstdDecompressor(max_window_size=MOST_BYTES).decompress(data, max_output_size=max(1, size))
+        found = _UNPACKER.decompress(data, max_output_size=max(1, size))
     except zstandard.ZstdError as error:
         raise Damaged(f"zstd data that are damaged ({error})") from error
     return _whole(found, size)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Final
 
-from pagetrail.producers.formats.tracepoints.symbols import read_symbols
+from pagetrail.producers.formats.tracepoints.symbols import Symbols, read_symbols
 from pagetrail.producers.meaning import NamesAddresses
 from pagetrail.schemas.errors import InputError
 
@@ -23,9 +23,10 @@ class OwnSymbols:
     @cached_property
     def _symbols(self) -> NamesAddresses | None:
         try:
-            return read_symbols(io.BytesIO(self._text()), "kallsyms")
+            found: NamesAddresses | None = read_symbols(io.BytesIO(self._text()), "kallsyms")
         except InputError:
-            return self._given
+            found = self._given
+        return found.as_in_kernel() if isinstance(found, Symbols) else found
 
     def name(self, address: int) -> str | None:
         """Return the function and offset of an address; null: there is none."""

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable
+from copy import copy
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -36,6 +37,7 @@ class Symbols:
     def __init__(self, symbols: Iterable[tuple[int, str, str, str]], digest: str = "") -> None:
         self.digest = digest
         best: dict[int, tuple[tuple[bool, bool, int, int], str]] = {}
+        self._kernels: dict[int, str] = {}
         self._firsts: dict[str, int] = {}
         for address, kind, name, module in symbols:
             if name in _FIRSTS and not module:
@@ -43,11 +45,21 @@ class Symbols:
             rank = (kind in "WwVv", kind.islower(), len(name) - len(name.lstrip("_")), -len(name))
             if address not in best or rank < best[address][0]:
                 best[address] = rank, f"{name}\0{module}"
+            self._kernels.setdefault(address, f"{name}\0{module}")
         self._addresses = np.array(sorted(best), np.uint64)
         self._texts = [best[int(address)][1] for address in self._addresses]
 
     def __len__(self) -> int:
         return len(self._texts)
+
+    def as_in_kernel(self) -> "Symbols":
+        """Return the same symbols with the names that the kernel prints: of several of one address, the first in kallsyms.
+
+        Source: kernel/kallsyms.c, get_symbol_pos (Linux 6.1).
+        """
+        found = copy(self)
+        found._texts = [self._kernels[int(address)] for address in self._addresses]
+        return found
 
     def address(self, name: str) -> int | None:
         """Return where the kernel's first symbol is, by its *name*; null: there is none of that name."""
