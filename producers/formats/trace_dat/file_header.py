@@ -17,16 +17,16 @@ from pagetrail.producers.formats.trace_dat.parts import (
     Buffer,
     CpuData,
     Decompress,
+    FileHeader,
     RingPage,
-    TraceFile,
     refuse,
 )
 from pagetrail.producers.formats.tracepoints.held_bytes import ReadAt
 from pagetrail.producers.formats.tracepoints.tracing_data import (
     MAGIC,
     MOST_BYTES,
+    Cursor,
     Damaged,
-    Part,
     event_formats,
     ftrace_formats,
     page_formats,
@@ -42,7 +42,7 @@ _FIELD: Final = re.compile(rb"field:[^;]*?(commit|data)(?:\[[^\]]*\])?;\s*offset
 _COMM: Final = re.compile(rb"^(\d{1,10}) ([^\n]{1,64})$", re.MULTILINE)
 
 
-def read_file(source: str, read: ReadAt, size: int) -> TraceFile:
+def read_file(source: str, read: ReadAt, size: int) -> FileHeader:
     """Return what a trace.dat of *size* bytes says before its pages.
 
     Raises
@@ -50,7 +50,7 @@ def read_file(source: str, read: ReadAt, size: int) -> TraceFile:
     InputError
         It is damaged, of another version, or holds no pages; with the byte at which this was found.
     """
-    part = Part(read)
+    part = Cursor(read)
     try:
         part.take(len(MAGIC), "the magic")
         version = part.text("the version")
@@ -81,7 +81,7 @@ def _page_size(size: int) -> int:
     return size
 
 
-def _note_cut(found: TraceFile, size: int) -> None:
+def _note_cut(found: FileHeader, size: int) -> None:
     for buffer in found.buffers:
         for data in buffer.cpus:
             if data.size and data.offset + data.size > size and found.cut is None:
@@ -108,8 +108,8 @@ def _comms(text: bytes) -> dict[int, bytes]:
 # -- version 6 -------------------------------------------------------------------------------------------------------------------
 
 
-def _version_6(source: str, part: Part, read: ReadAt, page_size: int) -> TraceFile:
-    found = TraceFile(page=_ring_page(page_formats(part)), page_size=page_size)
+def _version_6(source: str, part: Cursor, read: ReadAt, page_size: int) -> FileHeader:
+    found = FileHeader(page=_ring_page(page_formats(part)), page_size=page_size)
     ftrace_formats(part, found.formats)
     event_formats(part, found.formats)
     kallsyms = part.number(4)
@@ -123,7 +123,7 @@ def _version_6(source: str, part: Part, read: ReadAt, page_size: int) -> TraceFi
     offsets: list[tuple[int, bytes]] = []
     main = _flyrecord(source, part, found, cpus, offsets)
     for name, place in op.instances(offsets):
-        other = Part(read, place)
+        other = Cursor(read, place)
         try:
             of_it = replace_options(found)
             cpus_of_it = _flyrecord(source, other, of_it, found.cpu_count or cpus, [])
@@ -135,13 +135,13 @@ def _version_6(source: str, part: Part, read: ReadAt, page_size: int) -> TraceFi
     return found
 
 
-def replace_options(found: TraceFile) -> TraceFile:
+def replace_options(found: FileHeader) -> FileHeader:
     """Return a place for the options of an instance, which say nothing of the machine that the file does not."""
-    return TraceFile(page=found.page, page_size=found.page_size)
+    return FileHeader(page=found.page, page_size=found.page_size)
 
 
 def _flyrecord(
-    source: str, part: Part, found: TraceFile, cpus: int, buffers: list[tuple[int, bytes]]
+    source: str, part: Cursor, found: FileHeader, cpus: int, buffers: list[tuple[int, bytes]]
 ) -> tuple[CpuData, ...]:
     """Take the options of a buffer and where the data of its CPUs are."""
     kind = part.take(10, "the kind of data").rstrip(b" \0")
@@ -181,10 +181,10 @@ def _refuse_latency(source: str, at: int) -> None:
 # -- version 7 -------------------------------------------------------------------------------------------------------------------
 
 
-def _version_7(part: Part, read: ReadAt, size: int, page_size: int) -> TraceFile:
+def _version_7(part: Cursor, read: ReadAt, size: int, page_size: int) -> FileHeader:
     name = part.text("the compression")
     part.text("its version")
-    found = TraceFile(page_size=page_size, decompress=_decompression(name))
+    found = FileHeader(page_size=page_size, decompress=_decompression(name))
     place, sections, buffers = part.number(8), dict[int, int](), list[tuple[int, bytes]]()
     for _ in range(_MOST_SECTIONS):
         if place + _SECTION.size > size:
@@ -209,9 +209,9 @@ def _version_7(part: Part, read: ReadAt, size: int, page_size: int) -> TraceFile
     return found
 
 
-def _take_options(found: TraceFile, data: bytes, sections: dict[int, int], buffers: list[tuple[int, bytes]]) -> int:
+def _take_options(found: FileHeader, data: bytes, sections: dict[int, int], buffers: list[tuple[int, bytes]]) -> int:
     """Take a section of options; return where the next one is, 0 if this is the last one."""
-    part = Part(lambda at, size: data[at : at + size])
+    part = Cursor(lambda at, size: data[at : at + size])
     for number, at, value in op.options(part):
         if number in op.SECTIONS:
             sections[number] = int.from_bytes(value[:8], "little")
@@ -222,13 +222,13 @@ def _take_options(found: TraceFile, data: bytes, sections: dict[int, int], buffe
     return int.from_bytes(part.sized(4, "the place of the next options")[:8], "little")
 
 
-def _take_sections(found: TraceFile, read: ReadAt, sections: dict[int, int]) -> None:
+def _take_sections(found: FileHeader, read: ReadAt, sections: dict[int, int]) -> None:
     for number, place in sorted(sections.items()):
         if number == op.KALLSYMS:
             found.kallsyms = lambda at=place: _bytes_of(read, at, found)  # type: ignore[misc]
             continue
         data = _section(read, place, number, found)
-        part = Part(lambda at, size, data=data: data[at : at + size])  # type: ignore[misc]
+        part = Cursor(lambda at, size, data=data: data[at : at + size])  # type: ignore[misc]
         if number == 16:
             found.page = _ring_page(page_formats(part))
         elif number == 17:
@@ -239,7 +239,7 @@ def _take_sections(found: TraceFile, read: ReadAt, sections: dict[int, int]) -> 
             found.comms = _comms(part.sized(8, "the names of threads"))
 
 
-def _bytes_of(read: ReadAt, place: int, found: TraceFile) -> bytes:
+def _bytes_of(read: ReadAt, place: int, found: FileHeader) -> bytes:
     """Return the text of kallsyms; nothing where it is damaged: a file without names is as good as one without addresses."""
     try:
         data = _section(read, place, op.KALLSYMS, found)
@@ -255,7 +255,7 @@ def _head(read: ReadAt, place: int, fits: object) -> bytes:
     return head
 
 
-def _section(read: ReadAt, place: int, number: int, found: TraceFile) -> bytes:
+def _section(read: ReadAt, place: int, number: int, found: FileHeader) -> bytes:
     """Return what a section holds, uncompressed."""
     _, flags, _, size = _SECTION.unpack(_head(read, place, lambda found: found == number))
     _within(size, f"section {number} at byte {place}")

@@ -33,7 +33,7 @@ MARKER: Final = "tracing_mark_write"
 """As the text of a trace names what was written into trace_marker."""
 
 
-class Layouts:
+class RecordLayouts:
     """The layouts of a file's events.
 
     Attributes

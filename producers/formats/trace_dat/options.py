@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from pagetrail.producers.formats.trace_dat.parts import MAX_CPUS, MOST_BUFFERS, Buffer, CpuData, TraceFile
-from pagetrail.producers.formats.tracepoints.tracing_data import Damaged, Part
+from pagetrail.producers.formats.trace_dat.parts import MAX_CPUS, MOST_BUFFERS, Buffer, CpuData, FileHeader
+from pagetrail.producers.formats.tracepoints.tracing_data import Cursor, Damaged
 
 DONE: Final = 0
 _BUFFER: Final = 3
@@ -25,7 +25,7 @@ _CHOSEN: Final = re.compile(r"\[([\w-]{1,32})\]")
 _NUMBER: Final = re.compile(r"\s*([-+]?)(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,19})")
 
 
-def options(part: Part) -> Iterator[tuple[int, int, bytes]]:
+def options(part: Cursor) -> Iterator[tuple[int, int, bytes]]:
     """Yield number, place and content of each option; the last one is ``DONE``, which has a content in version 7 only.
 
     Raises
@@ -43,7 +43,7 @@ def options(part: Part) -> Iterator[tuple[int, int, bytes]]:
     raise Damaged(f"more than {_MOST_OPTIONS} options")
 
 
-def take_option(number: int, at: int, data: bytes, found: TraceFile) -> None:
+def take_option(number: int, at: int, data: bytes, found: FileHeader) -> None:
     """Take an option of any version into *found*; one that is not known says nothing of the events.
 
     Raises
@@ -66,7 +66,7 @@ def buffer_of(data: bytes, at: int) -> Buffer:
     Damaged
         It is not whole, or has more CPUs than any machine.
     """
-    part = Part(lambda place, size: data[place : place + size])
+    part = Cursor(lambda place, size: data[place : place + size])
     try:
         part.number(8)
         name, clock, page_size, count = part.text("a name"), part.text("a clock"), part.number(4), part.number(4)
@@ -100,29 +100,29 @@ def _text(data: bytes) -> str:
     return data.split(b"\0")[0].decode("utf-8", "backslashreplace")
 
 
-def _clock(data: bytes, found: TraceFile) -> None:
+def _clock(data: bytes, found: FileHeader) -> None:
     """Source: trace-cmd, lib/trace-cmd/trace-input.c, tracecmd_parse_trace_clock."""
     chosen = _CHOSEN.search(_text(data))
     if chosen:
         found.clock = chosen[1]
 
 
-def _uname(data: bytes, found: TraceFile) -> None:
+def _uname(data: bytes, found: FileHeader) -> None:
     """Take what trace-cmd composes of uname(2): sysname, nodename, release, machine."""
     words = _text(data).split()
     if len(words) >= 3:
         found.hostname, found.release = words[1] if words[1] != "(none)" else None, words[2]
 
 
-def _stats(data: bytes, found: TraceFile) -> None:
+def _stats(data: bytes, found: FileHeader) -> None:
     found.stats.append(_text(data))
 
 
-def _date(data: bytes, found: TraceFile) -> None:
+def _date(data: bytes, found: FileHeader) -> None:
     found.offset += 1000 * _number(data)
 
 
-def _offset(data: bytes, found: TraceFile) -> None:
+def _offset(data: bytes, found: FileHeader) -> None:
     found.offset += _number(data)
 
 
@@ -133,14 +133,14 @@ def _number(data: bytes) -> int:
     return int(said[1] + said[2], 0 if "x" in said[2].lower() else 10)
 
 
-def _cpu_count(data: bytes, found: TraceFile) -> None:
+def _cpu_count(data: bytes, found: FileHeader) -> None:
     count = int.from_bytes(data[:4], "little")
     if not 0 < count <= MAX_CPUS or len(data) < 4:
         raise ValueError(data)
     found.cpu_count = count
 
 
-def _to_nsec(data: bytes, found: TraceFile) -> None:
+def _to_nsec(data: bytes, found: FileHeader) -> None:
     """Take factor and shift of a clock that counts; of version 6, too."""
     factor, shift = int.from_bytes(data[:4], "little"), int.from_bytes(data[4:8], "little")
     if len(data) < 16 or shift > 63:
@@ -149,6 +149,6 @@ def _to_nsec(data: bytes, found: TraceFile) -> None:
         found.to_nsec = factor, shift
 
 
-_TAKEN: Final[Mapping[int, Callable[[bytes, TraceFile], None]]] = {
+_TAKEN: Final[Mapping[int, Callable[[bytes, FileHeader], None]]] = {
     1: _date, 2: _stats, 4: _clock, 5: _uname, 7: _offset, 8: _cpu_count, 14: _to_nsec,
 }  # fmt: skip

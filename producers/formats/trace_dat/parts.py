@@ -54,7 +54,7 @@ class RingPage:
 
 
 @dataclass(slots=True, kw_only=True)
-class TraceFile:
+class FileHeader:
     """What a file says before its pages.
 
     Attributes

@@ -11,10 +11,10 @@ from pagetrail.producers.formats.interning import new_interner
 from pagetrail.producers.formats.rows import CAPACITY, NO_ROW, NONE, ROW_COLUMNS, RowBuilder
 from pagetrail.producers.formats.trace_dat import events_jit as ej
 from pagetrail.producers.formats.trace_dat import pages_jit as pj
-from pagetrail.producers.formats.trace_dat.buffers import Choice, chosen
-from pagetrail.producers.formats.trace_dat.layouts import MARKER, Layouts, is_marker
+from pagetrail.producers.formats.trace_dat.buffers import Choice, chosen, ring_pages
+from pagetrail.producers.formats.trace_dat.layouts import MARKER, RecordLayouts, is_marker
 from pagetrail.producers.formats.trace_dat.own_symbols import OwnSymbols
-from pagetrail.producers.formats.trace_dat.parts import TraceFile
+from pagetrail.producers.formats.trace_dat.parts import FileHeader
 from pagetrail.producers.formats.trace_dat.ring_stats import RingStats, ring_stats
 from pagetrail.producers.formats.trace_dat.streams import Streams
 from pagetrail.producers.formats.tracepoints.addresses import Addresses
@@ -52,11 +52,11 @@ class TraceDat:
         What is known of the recorded kernel, with what the file itself says.
     """
 
-    def __init__(self, file: TraceFile, read: ReadAt, size: int, *, kernel: RecordedKernel) -> None:
+    def __init__(self, file: FileHeader, read: ReadAt, size: int, *, kernel: RecordedKernel) -> None:
         self.account = ReadAccount()
         self.account.trace_clock = file.clock or None
         self._file = file
-        self._layouts = Layouts(file.formats, file.address_bytes)
+        self._layouts = RecordLayouts(file.formats, file.address_bytes)
         self._pages = ring_pages(file)
         self._chosen: Choice = chosen(file, read, size, self._layouts, self._pages)
         self._streams = Streams(file, self._chosen.buffers, read, size)
@@ -277,10 +277,3 @@ class TraceDat:
         if self._file.offset:
             account.notes.append(_OFFSET.format(self._file.offset))
         account.notes += [*self._chosen.notes, *self._addresses.notes]
-
-
-def ring_pages(file: TraceFile) -> NDArray[np.int64]:
-    """Return how the pages of a file are laid out, as jit functions want it."""
-    factor, shift = file.to_nsec or (0, 0)
-    page = file.page
-    return np.array([page.commit, page.commit_bytes, page.data, factor, shift], np.int64)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.producers.formats.trace_dat import pages_jit as pj
-from pagetrail.producers.formats.trace_dat.parts import Buffer, CpuData, TraceFile
+from pagetrail.producers.formats.trace_dat.parts import Buffer, CpuData, FileHeader
 from pagetrail.producers.formats.tracepoints.held_bytes import ReadAt
 from pagetrail.producers.formats.tracepoints.tracing_data import Damaged
 
@@ -113,7 +113,7 @@ class Streams:
         The name of the buffer of each.
     """
 
-    def __init__(self, file: TraceFile, buffers: list[Buffer], read: ReadAt, end: int) -> None:
+    def __init__(self, file: FileHeader, buffers: list[Buffer], read: ReadAt, end: int) -> None:
         found = [(buffer, data) for buffer in buffers for data in buffer.cpus if data.size]
         self.cpus: NDArray[np.int64] = np.array([data.cpu for _, data in found], np.int64)
         self.buffers = [buffer.name for buffer, _ in found]

@@ -1,9 +1,11 @@
 """trace.dat as a format: how a file of it is recognised and opened."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from pagetrail.producers.formats.format import Format, Origin
+from pagetrail.producers.formats.trace_dat.buffers import losses
 from pagetrail.producers.formats.trace_dat.file_header import read_file
 from pagetrail.producers.formats.trace_dat.reader import TraceDat
 from pagetrail.producers.formats.tracepoints.held_bytes import HeldBytes
@@ -27,6 +29,12 @@ def _about(source: Source) -> Origin:
     return Origin(host=found.hostname, release=found.release, trace_clock=found.clock or None)
 
 
+def _losses(source: Source) -> Mapping[int, int | None]:
+    with source.open() as stream:
+        data = HeldBytes(stream, "trace")
+        return losses(read_file(source.name, data.read, data.size), data.read, data.size)
+
+
 TRACE_DAT: Final = Format(
     name="trace.dat",
     phrase="a trace.dat",
@@ -36,4 +44,5 @@ TRACE_DAT: Final = Format(
     raw=True,
     tracer=FTRACE,
     trace_names=("trace.dat",),
+    losses=_losses,
 )

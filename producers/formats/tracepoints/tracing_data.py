@@ -70,7 +70,7 @@ def read_formats(data: bytes) -> dict[int, TracepointFormat]:
     Damaged
         It does not hold what it says.
     """
-    part = Part(lambda at, size: data[at : at + size])
+    part = Cursor(lambda at, size: data[at : at + size])
     if part.take(len(MAGIC), "its magic") != MAGIC:
         raise Damaged("no magic of tracing data")
     part.text("the version")
@@ -84,7 +84,7 @@ def read_formats(data: bytes) -> dict[int, TracepointFormat]:
     return found
 
 
-def page_formats(part: "Part") -> bytes:
+def page_formats(part: "Cursor") -> bytes:
     """Take what the kernel says of a page of its ring, and of the head of a record; return the first of them.
 
     Raises
@@ -100,7 +100,7 @@ def page_formats(part: "Part") -> bytes:
     return texts[0]
 
 
-def ftrace_formats(part: "Part", found: dict[int, TracepointFormat]) -> None:
+def ftrace_formats(part: "Cursor", found: dict[int, TracepointFormat]) -> None:
     """Take the formats of ftrace's own events into *found*.
 
     Raises
@@ -112,7 +112,7 @@ def ftrace_formats(part: "Part", found: dict[int, TracepointFormat]) -> None:
         add_format(found, "ftrace", part.sized(8, "a format of ftrace"))
 
 
-def event_formats(part: "Part", found: dict[int, TracepointFormat]) -> None:
+def event_formats(part: "Cursor", found: dict[int, TracepointFormat]) -> None:
     """Take the formats of the other events, group by group, into *found*.
 
     Raises
@@ -166,7 +166,7 @@ def _fields(text: bytes) -> Iterator[tuple[str, Field]]:
         )  # fmt: skip
 
 
-class Part:
+class Cursor:
     """Bytes that are taken from the front.
 
     Parameters
