@@ -1,6 +1,7 @@
 """Find the trace of a capture directory, and its twins; or the copies of the kernel's rings, with what says how to read them."""
 
 import re
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,9 @@ def find_trace(folder: CaptureFolder, formats: tuple[Format, ...] = FORMATS) -> 
         twins = tuple(path.name for path in (*present, *unread)[1:])
         return _trace(present[0], twins, formats)
     if (rings := _find_rings(folder)) is not None:
-        made = held(rings.assembled(None), TRACE_DAT.trace_names[0])
+        file = rings.assembled(None)
+        made = held(file, TRACE_DAT.trace_names[0])
+        weakref.finalize(made.raw, file.close)
         return _trace(directory / PER_CPU, (), formats, made)
     for path in unread:
         opener(_format_of(path, formats), path.name, formats)  # says what to give instead
