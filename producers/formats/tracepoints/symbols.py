@@ -13,12 +13,12 @@ from pagetrail.producers.inputs import open_input
 from pagetrail.schemas.errors import InputError
 
 _LINE: Final = re.compile(rb"([0-9a-f]{8,16}) ([!-~]) ([!-~]{1,512})(?:[ \t]+\[([!-~]{1,64})\])?\s*", re.ASCII)
-_USED: Final = frozenset(b"TtWwDdBbVv")
+USED: Final = frozenset(b"TtWwDdBbVv")
 KALLSYMS: Final = "kallsyms.txt"
 """The file of a capture directory that has the symbols of its kernel."""
 
 _MOST_BYTES: Final = 1 << 28
-_FIRSTS: Final = ("_text", "_stext")
+FIRSTS: Final = ("_text", "_stext")
 """By one of these perf says where the kernel is. Source: tools/perf/util/machine.c, ref_reloc_sym_names (Linux 6.1)."""
 
 
@@ -40,7 +40,7 @@ class Symbols:
         self._kernels: dict[int, str] = {}
         self._firsts: dict[str, int] = {}
         for address, kind, name, module in symbols:
-            if name in _FIRSTS and not module:
+            if name in FIRSTS and not module:
                 self._firsts.setdefault(name, address)
             rank = (kind in "WwVv", kind.islower(), len(name) - len(name.lstrip("_")), -len(name))
             if address not in best or rank < best[address][0]:
@@ -94,7 +94,7 @@ def read_symbols(stream: BinaryIO, source: str) -> Symbols:
             )
         address, kind = int(symbol[1], 16), symbol[2]
         hidden += address == 0
-        if address and kind[0] in _USED:
+        if address and kind[0] in USED:
             found.append((address, kind.decode(), symbol[3].decode(), (symbol[4] or b"").decode()))
     if not found:
         why = "all addresses are 0: read it as root (kernel.kptr_restrict)" if hidden else "no symbol"
