@@ -4,6 +4,7 @@ import re
 import struct
 import zlib
 from dataclasses import replace
+from itertools import pairwise
 from typing import Final
 
 import zstandard
@@ -35,6 +36,9 @@ from pagetrail.schemas.errors import InputError
 
 _MOST_KALLSYMS: Final = 1 << 28
 _MOST_SECTIONS: Final = 1 << 10
+_MOST_OPTIONS: Final = 1 << 26
+_MOST_WINDOWS: Final = 1 << 29
+"""Bytes of two pages of each ring, which are held in memory together."""
 _SECTION: Final = struct.Struct("<HHIQ")
 _PACKED: Final = 1
 _UNPACKER: Final = zstandard.ZstdDecompressor(max_window_size=MOST_BYTES)
@@ -69,6 +73,7 @@ def read_file(source: str, read: ReadAt, size: int) -> FileHeader:
             refuse(source, len(MAGIC), f"version {version[:20]!r}, neither 6 nor 7")
         if not any(buffer.cpus for buffer in found.buffers):
             raise Damaged(f"no CPU's data{f' ({found.cut})' if found.cut else ''}")
+        _check(found)
     except Damaged as damaged:
         refuse(source, part.at, str(damaged))
     _note_cut(found, size)
@@ -79,6 +84,21 @@ def _page_size(size: int) -> int:
     if not LEAST_PAGE <= size <= MOST_PAGE or size & (size - 1):
         raise Damaged(f"pages of {size} bytes")
     return size
+
+
+def _check(found: FileHeader) -> None:
+    """Check that the data of CPUs do not overlap, and that two pages of each fit into memory."""
+    places = sorted((data.offset, data.size, data.cpu) for one in found.buffers for data in one.cpus if data.size)
+    for (at, size, cpu), (behind, _, other) in pairwise(places):
+        if at + size > behind:
+            raise Damaged(
+                f"data of CPU {cpu} that end at byte {at + size}, behind byte {behind}, where those of CPU {other} begin"
+            )
+    held = sum(2 * one.page_size * sum(bool(data.size) for data in one.cpus) for one in found.buffers)
+    if held > _MOST_WINDOWS:
+        raise Damaged(
+            f"{len(places)} rings, two pages of each of which have {held:,} bytes, more than {_MOST_WINDOWS:,}"
+        )
 
 
 def _note_cut(found: FileHeader, size: int) -> None:
@@ -186,12 +206,17 @@ def _version_7(part: Cursor, read: ReadAt, size: int, page_size: int) -> FileHea
     part.text("its version")
     found = FileHeader(page_size=page_size, decompress=_decompression(name))
     place, sections, buffers = part.number(8), dict[int, int](), list[tuple[int, bytes]]()
+    told = 0
     for _ in range(_MOST_SECTIONS):
         if place + _SECTION.size > size:
             raise Damaged(
                 f"a file that was cut: options, which say where data are, go on at byte {place}, and it ends at {size}"
             )
-        place = _take_options(found, _section(read, place, op.DONE, found), sections, buffers)
+        data = _section(read, place, op.DONE, found)
+        told += len(data)
+        if told > _MOST_OPTIONS:
+            raise Damaged(f"options of more than {_MOST_OPTIONS:,} bytes, at byte {place}")
+        place = _take_options(found, data, sections, buffers)
         if not place:
             break
     else:

@@ -66,15 +66,19 @@ def to_nsec(raw: int, pages: NDArray[np.int64]) -> int:
     """Return a time in nanoseconds; a negative number if it is none that fits."""
     if raw < 0 or pages[P_FACTOR] == 0:
         return np.int64(raw)
-    # raw * factor >> shift, of which only what fits into 63 bits is a time
-    high, low = (raw >> 32) * pages[P_FACTOR], (raw & _MASK32) * pages[P_FACTOR]
-    shift = pages[P_SHIFT]
-    if high < 0 or (high >> 30 != 0 and shift < 32 and high >> (62 - 32 + shift) != 0):
+    # raw * factor >> shift, in parts that fit into 63 bits: the factor has 32
+    factor, shift = pages[P_FACTOR], pages[P_SHIFT]
+    high, middle = (raw >> 32) * factor, ((raw >> 16) & 0xFFFF) * factor
+    low = (raw & 0xFFFF) * factor + ((middle & 0xFFFF) << 16)
+    if high >> 62:
         return np.int64(-1)
+    high += (middle >> 16) + (low >> 32)
+    low &= _MASK32
     if shift >= 32:
-        return np.int64((high + (low >> 32)) >> (shift - 32))
-    # both parts below 2^63: low has at most 64 bits only if the factor has 32
-    return np.int64((high << (32 - shift)) + (low >> shift))
+        return np.int64(high >> (shift - 32))
+    if high >> (31 + shift):
+        return np.int64(-1)
+    return np.int64((high << (32 - shift)) | (low >> shift))
 
 
 @inner

@@ -125,8 +125,10 @@ def test_a_32_bit_kernel_has_shorter_pages_heads_and_addresses(tmp_path: Path) -
     assert rows[1]["stack"] == "inner+0x5\n_text+0x10"
 
 
-def test_a_clock_that_counts_becomes_nanoseconds_if_the_file_says_how(tmp_path: Path) -> None:
-    factor, shift = 1_431_655_765, 32  # a third
+@pytest.mark.parametrize(
+    ("factor", "shift"), [(1_431_655_765, 32), (0xFFFFFFFF, 32), (0xFFFFFFFF, 31), (3, 0), (1 << 31, 40)]
+)
+def test_a_clock_that_counts_becomes_nanoseconds_if_the_file_says_how(factor: int, shift: int, tmp_path: Path) -> None:
     rows, _ = one_cpu(
         tmp_path, page(3 * T, [record(1, free(1)), record(5, free(2))]), clock="x86-tsc",
         options=[mk.option(14, struct.pack("<IIQ", factor, shift, 0))],
@@ -365,6 +367,32 @@ def test_what_cannot_be_read_is_refused_with_what_was_expected(data: bytes, said
     with pytest.raises(InputError, match="expected") as refused:
         read(tmp_path, data)
     assert said in str(refused.value)
+
+
+def test_rings_that_overlap_are_refused(tmp_path: Path) -> None:
+    data = TWO.version_6()
+    first = data.find(struct.pack("<QQ", len(data) - 3 * 4096, 2 * 4096))
+    with pytest.raises(InputError, match="data of CPU 0 that end at byte"):
+        read(tmp_path, data[: first + 8] + struct.pack("<Q", 3 * 4096) + data[first + 16 :])
+
+
+def test_windows_of_all_rings_fit_into_memory(tmp_path: Path) -> None:
+    many = struct.pack("<I", 1 << 20) + struct.pack("<I", 300)
+    cpus = b"".join(struct.pack("<IQQ", cpu, 1 << 30 | cpu << 20, 1 << 20) for cpu in range(300))
+    data = replace(TWO, page_size=1 << 20, cpus=()).version_7("none")
+    at = data.rfind(struct.pack("<HI", 3, 8 + 1 + 6 + 8))
+    wide = (
+        data[: at + 2]
+        + struct.pack("<I", 23 + len(cpus))
+        + data[at + 6 : at + 21]
+        + many
+        + cpus
+        + mk.option(0, bytes(8))
+    )
+    head = data.rfind(struct.pack("<HHI", 0, 0, 0), 0, at)
+    wide = wide[: head + 8] + struct.pack("<Q", len(wide) - head - 16) + wide[head + 16 :]
+    with pytest.raises(InputError, match="300 rings, two pages of each of which have 629,145,600 bytes"):
+        read(tmp_path, wide)
 
 
 def test_a_chunk_expands_within_a_limit(tmp_path: Path) -> None:
