@@ -307,6 +307,9 @@ def _decompression(name: str) -> Decompress | None:
 def _zstd(data: bytes, size: int) -> bytes:
     """Source: trace-cmd, lib/trace-cmd/trace-compress-zstd.c: frames that do not say to how much they expand."""
     try:
+        said = zstandard.frame_content_size(data)  # it may say so all the same, and the decoder takes the memory for it
+        if said > size:
+            raise Damaged(f"zstd data that say that they expand to {said} bytes, not to {size}")
         found = _UNPACKER.decompress(data, max_output_size=max(1, size))
     except zstandard.ZstdError as error:
         raise Damaged(f"zstd data that are damaged ({error})") from error

@@ -369,6 +369,15 @@ def test_what_cannot_be_read_is_refused_with_what_was_expected(data: bytes, said
     assert said in str(refused.value)
 
 
+def test_a_frame_that_says_to_expand_to_more_takes_no_memory(tmp_path: Path) -> None:
+    data = bytearray(replace(TWO, cpus=TWO.cpus[1:]).version_7())
+    at = data.rfind(b"\x28\xb5\x2f\xfd")
+    data[at + 4 : at + 13] = b"\xe0" + struct.pack("<Q", 1 << 60)
+    rows, account = read(tmp_path, bytes(data))
+    assert "say that they expand to 1152921504606846976 bytes, not to 4096" in str(account.truncated)
+    assert [row["kind"] for row in rows] == [Kind.GAP]
+
+
 def test_rings_that_overlap_are_refused(tmp_path: Path) -> None:
     data = TWO.version_6()
     first = data.find(struct.pack("<QQ", len(data) - 3 * 4096, 2 * 4096))
