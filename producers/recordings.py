@@ -11,9 +11,9 @@ from pagetrail.producers.detail_rows import coverage_row, detail_row
 from pagetrail.producers.dump_given import STACK_HANDLES, Given
 from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.page_owner.alone import PageOwnerFile
-from pagetrail.producers.formats.perf_data.symbols import symbols_of
 from pagetrail.producers.formats.recognise import opener
 from pagetrail.producers.formats.table import FORMATS
+from pagetrail.producers.formats.tracepoints.symbols import symbols_of
 from pagetrail.producers.inputs import Input, Source
 from pagetrail.producers.meaning import RecordedKernel
 from pagetrail.producers.ordering import in_order

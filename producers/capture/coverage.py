@@ -3,7 +3,7 @@
 Never from the events that are there: a ring that overwrites is silent about it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -35,6 +35,8 @@ from pagetrail.schemas.linux.releases import Either, KernelRules, rules_of
 
 _LOST_LONGEST: Final = 64
 
+Losses = Callable[[], Mapping[int, int | None]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
@@ -56,9 +58,16 @@ class Declared:
 
 
 def declared_coverage(
-    folder: CaptureFolder, trace: Path, *, probes: bool, rules: KernelRules | None = None
+    folder: CaptureFolder,
+    trace: Path,
+    *,
+    probes: bool,
+    rules: KernelRules | None = None,
+    losses: Losses | None = None,
 ) -> Declared:
     """Return what the capture in *folder* declares of its *trace*; *rules* are those of the recorded kernel.
+
+    *losses* returns by CPU how many events the trace says were lost; null: its lines do.
 
     A CPU counts when its ring neither overran nor dropped an event, or when the trace itself names every event that was
     overrun: then the gaps say what is missing. What cannot be read declares nothing.
@@ -80,7 +89,7 @@ def declared_coverage(
     rules = rules or rules_of(None)
     kinds = _kinds(on, there, misses, rules, probes=probes)
     rings = ring_statistics(files["ring_stats.txt"])
-    cpus, notes = _cpus(rings, trace)
+    cpus, notes = _cpus(rings, losses or (lambda: lost_events(trace)))
     notes = [*(note for file in files.values() for note in file.notes()), *_misfits(on, there, rules), *notes]
     if not kinds or not cpus:
         notes.append("no coverage is declared: no kind of event, or no CPU, is known to be complete")
@@ -196,10 +205,10 @@ def _misfits(events: set[str], there: Mapping[str, Probed], rules: KernelRules) 
     return notes
 
 
-def _cpus(rings: Rings, trace: Path) -> tuple[tuple[int, ...], list[str]]:
+def _cpus(rings: Rings, losses: Losses) -> tuple[tuple[int, ...], list[str]]:
     """Return the CPUs whose last statistics account for every event, and notes on the others."""
     overran = any(ring is not None and ring.overrun for ring in rings.final.values())
-    reported = lost_events(trace) if overran else {}
+    reported = losses() if overran else {}
     complete, notes = [], []
     for cpu, ring in rings.final.items():
         told = reported.get(cpu, 0)

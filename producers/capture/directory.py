@@ -29,9 +29,8 @@ from pagetrail.producers.capture.uevents import hotplug_rows, parse_uevents
 from pagetrail.producers.capture.views import Views
 from pagetrail.producers.detail_rows import clock_row, coverage_row, detail_row
 from pagetrail.producers.formats.format import Format
-from pagetrail.producers.formats.perf_data.symbols import KALLSYMS, symbols_of
 from pagetrail.producers.formats.table import FORMATS
-from pagetrail.producers.inputs import source_of
+from pagetrail.producers.formats.tracepoints.symbols import KALLSYMS, symbols_of
 from pagetrail.producers.meaning import UNKNOWN_KERNEL, RecordedKernel
 from pagetrail.producers.ordering import in_order
 from pagetrail.producers.parsed import ReadAccount
@@ -104,7 +103,7 @@ class Capture:
         if self._trace.clock and not counts_only(self._clock_name):
             self._clock_name = self._trace.clock  # its times are integers, whatever another file says
         named = cut is not None and Path(cut.source).name == self._trace.path.name
-        source = replace(source_of(self._trace.path), cut=cut if named else None)
+        source = replace(self._trace.source, cut=cut if named else None)
         self._arrangement = arrange(source, formats, SAVE_EACH)
         self.info = self._info()
         self.account = ReadAccount()
@@ -212,7 +211,11 @@ class Capture:
             self.info.notes.append("no coverage is declared: set_event.txt and ring_stats.txt speak of ftrace")
             return None
         declared = declared_coverage(
-            self._folder, self._trace.path, probes=self._probes, rules=rules_of(self._kernel.release)
+            self._folder,
+            self._trace.path,
+            probes=self._probes,
+            rules=rules_of(self._kernel.release),
+            losses=self._trace.losses,
         )
         self._rings = declared.rings
         self.info.notes.extend(declared.notes)

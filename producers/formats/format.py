@@ -1,7 +1,7 @@
 """What a format of recordings is: how a file of it is recognised, what reads it, and how a capture directory names it."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -118,6 +118,8 @@ class Format:
         Of a trace: what recorded it; null for what is no trace.
     trace_names
         Of a trace: what a capture directory calls it, uncompressed; the best first.
+    losses
+        Returns by CPU how many events a trace says were lost, null where it gives no number; null where it is read as text.
     """
 
     name: str
@@ -135,6 +137,7 @@ class Format:
     from_start: bool = False
     tracer: Tracer | None = None
     trace_names: tuple[str, ...] = ()
+    losses: Callable[[Source], Mapping[int, int | None]] | None = None
 
     def origin_of(self, source: Source, head: bytes) -> Origin:
         """Return what *source*, which begins with *head*, says of the machine."""

@@ -8,6 +8,7 @@ from pagetrail.producers.formats.page_owner.reports import PAGE_REPORTS
 from pagetrail.producers.formats.perf_data.perf_data import PERF_DATA
 from pagetrail.producers.formats.text.ftrace import FTRACE_DUMP, FTRACE_LATENCY, FTRACE_TEXT
 from pagetrail.producers.formats.text.perf_script import PERF_SCRIPT, PERF_WITHOUT_TIME
+from pagetrail.producers.formats.trace_dat.trace_dat import TRACE_DAT
 from pagetrail.producers.formats.unread import (
     BPFTRACE,
     CHROME_JSON,
@@ -26,7 +27,6 @@ from pagetrail.producers.formats.unread import (
     PERF_REPORT,
     PERF_TRACE,
     PERF_WITHOUT_EVENT,
-    TRACE_DAT,
     VERBOSE_LATENCY,
 )
 
@@ -40,8 +40,8 @@ FORMATS: Final[tuple[Format, ...]] = (
     PAGE_OWNER,
     PAGE_TRACKING,
     PAGE_REPORTS,
-    TRACE_DAT,
     PERF_DATA,
+    TRACE_DAT,
     *PACKED,
     CHROME_JSON,
     KERNELSHARK,

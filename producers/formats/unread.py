@@ -7,15 +7,7 @@ import re
 from typing import Final
 
 from pagetrail.producers.formats.format import Format
-from pagetrail.producers.formats.tracer import FTRACE
 
-TRACE_DAT: Final = Format(
-    name="trace.dat",
-    magics=(b"\x17\x08\x44tracing",),  # trace-cmd.dat(5)
-    instead="give the text of the same buffer, /sys/kernel/tracing/trace, saved while it held the events",
-    tracer=FTRACE,
-    trace_names=("trace.dat",),
-)
 PACKED: Final = tuple(
     Format(name=name, magics=magics, instead=f"unpack it with {program}, and give what was in it")
     for name, program, magics in (

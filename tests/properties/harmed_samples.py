@@ -1,11 +1,13 @@
 """Inputs of every kind, small and whole: what harm is done to."""
 
 import random
+import re
 from typing import Final
 
 import numpy as np
 
 from tests.producers.capture.capture_samples import DMESG, DUMP, RING, UEVENTS
+from tests.producers.formats.trace_dat.maker import Made, alloc, extend, free, marker, page, record
 from tests.producers.test_adding_up import CONTAINERS, TEXTS
 
 _SNAPSHOTS: Final = ("1-boot", "2-end")
@@ -46,6 +48,12 @@ def _events(seed: int) -> list[str]:
         owned ^= {pfn}
         lines.append(line.format("sh", 40 + pfn % 7, rng.randrange(2), ts // _SECOND, ts % _SECOND // 1000, text))
     return lines
+
+
+_LINE: Final = re.compile(
+    r" *\w+-(?P<pid>\d+) +\[(?P<cpu>\d+)\] \S+ +(?P<s>\d+)\.(?P<us>\d+): (?:tracing_mark_write: (?P<marker>.*)|"
+    r"mm_page_(?P<what>\w+): page=0 pfn=(?P<pfn>0x\w+) .*)\n"
+)
 
 
 def _capture() -> dict[str, str | bytes]:
@@ -93,6 +101,36 @@ def _capture() -> dict[str, str | bytes]:
     return files
 
 
+def binary_trace(per_page: int = 8) -> Made:
+    """Return the events of the trace as the rings of two CPUs hold them, *per_page* in each page, and what the kernel counts."""
+    pages: tuple[list[bytes], list[bytes]] = ([], [])
+    counts = [0, 0]
+    for cpu in range(2):
+        lines = [found for line in _events(1) if (found := _LINE.fullmatch(line)) and int(found["cpu"]) == cpu]
+        counts[cpu] = len(lines)
+        for at in range(0, len(lines), per_page):
+            records, before = list[bytes](), 0
+            for found in lines[at : at + per_page]:
+                ts = int(found["s"]) * _SECOND + int(found["us"]) * 1000
+                if not before:
+                    before = first = ts
+                records += [extend(ts - before), record(0, _data(found))]
+                before = ts
+            pages[cpu].append(page(first, records))
+    stats = "\n\n".join(
+        f"CPU: {cpu}\nentries: 0\noverrun: 0\ndropped events: 0\nread events: {counts[cpu]}\n" for cpu in range(2)
+    )
+    return Made(cpus=pages, stats=stats, kallsyms=b"")
+
+
+def _data(line: re.Match[str]) -> bytes:
+    """Return the data of the record that a line of the trace was printed from."""
+    if line["marker"]:
+        return marker(line["marker"], pid=int(line["pid"]))
+    make = alloc if line["what"] == "alloc" else free
+    return make(int(line["pfn"], 16), pid=int(line["pid"]))
+
+
 CAPTURE: Final = {name: text if isinstance(text, bytes) else text.encode() for name, text in _capture().items()}
 """The files of a capture directory, with everything that one may have."""
 
@@ -106,5 +144,7 @@ FILES: Final = {
     **{f"ftrace in {how}": pack(TEXTS["ftrace"]) for how, pack in CONTAINERS.items()},
     "dump in tar.gz": CONTAINERS["tar.gz"](TEXTS["dump"]),
     "dump in zip": CONTAINERS["zip"](TEXTS["dump"]),
+    "trace.dat of version 6": binary_trace().version_6(),
+    "trace.dat of version 7": binary_trace().version_7(),
 }
 """Files alone, each in its form and container."""

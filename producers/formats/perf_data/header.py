@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from pagetrail.producers.formats.perf_data import perf_event as pe
-from pagetrail.producers.formats.perf_data.tracing_data import Damaged, TracepointFormat, read_formats
+from pagetrail.producers.formats.tracepoints.held_bytes import ReadAt
+from pagetrail.producers.formats.tracepoints.tracing_data import Damaged, TracepointFormat, read_formats
 from pagetrail.schemas.errors import InputError
 
 MAGIC: Final = b"PERFILE2"
@@ -20,9 +21,6 @@ _MOST_ATTRS: Final = 1 << 12
 _MOST_IDS: Final = 1 << 20
 _MOST_BYTES: Final = 1 << 26
 """Bytes of a section of the header at most: formats of all tracepoints of a kernel are 3 MB."""
-
-ReadAt = Callable[[int, int], bytes]
-"""Returns so many bytes from an offset on, or what there is of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,21 +10,12 @@ from numpy.typing import NDArray
 from pagetrail.producers.formats.perf_data import perf_event as pe
 from pagetrail.producers.formats.perf_data import records_jit as rj
 from pagetrail.producers.formats.perf_data.header import Attr, Header
-from pagetrail.producers.formats.perf_data.tracing_data import Field, TracepointFormat
+from pagetrail.producers.formats.tracepoints.plain_events import plain_fields
+from pagetrail.producers.formats.tracepoints.tracing_data import TracepointFormat
 from pagetrail.producers.meaning import EVENTS
-from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.errors import InputError
-from pagetrail.schemas.linux import kmem_events as ke
-
-_PLAIN: Final[Mapping[str, tuple[Kind, tuple[str, ...]]]] = {
-    ke.MM_PAGE_ALLOC: (Kind.ALLOC, ("pfn", "order", "gfp_flags", "migratetype")),
-    ke.MM_PAGE_FREE: (Kind.FREE, ("pfn", "order")),
-    ke.MM_PAGE_PCPU_DRAIN: (Kind.DRAIN, ("pfn", "order", "migratetype")),
-}
-"""Events whose fields are the columns of a row; ``Meaning`` reads the others."""
 
 _PLACES: Final = {"pfn": rj.L_PFN, "order": rj.L_ORDER, "gfp_flags": rj.L_GFP, "migratetype": rj.L_MIGRATETYPE}
-_WIDTHS: Final = (1, 2, 4, 8)
 
 
 class Layouts:
@@ -125,12 +116,10 @@ _END_PLACES: Final = {pe.TIME: rj.L_END_TIME, pe.CPU: rj.L_END_CPU}
 
 def _action(row: NDArray[np.int64], one: TracepointFormat) -> int:
     """Write where the fields of a plain event are, and return what is done with its samples."""
-    if one.system != ke.KMEM or one.name not in _PLAIN:
+    plain = plain_fields(one)
+    if plain is None:
         return rj.RARE
-    kind, names = _PLAIN[one.name]
-    found: dict[str, Field] = {name: one.fields[name] for name in names if name in one.fields}
-    if len(found) < len(names) or any(field.size not in _WIDTHS for field in found.values()):
-        return rj.RARE
+    kind, found = plain
     for name, place in found.items():
         row[_PLACES[name] : _PLACES[name] + 3] = place.offset, place.size, place.signed
     return int(kind)

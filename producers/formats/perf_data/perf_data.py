@@ -1,48 +1,19 @@
 """perf.data as a format: how a file of it is recognised and opened."""
 
-import os
-import weakref
 from dataclasses import replace
-from typing import BinaryIO, Final
+from typing import Final
 
 from pagetrail.producers.formats.format import Format, Origin
 from pagetrail.producers.formats.perf_data.header import read_header
 from pagetrail.producers.formats.perf_data.reader import PerfData
+from pagetrail.producers.formats.tracepoints.held_bytes import HeldBytes
 from pagetrail.producers.formats.tracer import PERF
-from pagetrail.producers.inputs import Input, Source, blocks
+from pagetrail.producers.inputs import Input, Source
 from pagetrail.producers.meaning import RecordedKernel
-from pagetrail.producers.spool import filled
-
-
-class _Bytes:
-    """The uncompressed bytes of a file, from any place: those of the file itself, or of a copy that vanishes with this object."""
-
-    def __init__(self, stream: Input) -> None:
-        plain = stream.plain_file()
-        if plain is not None:
-            self._descriptor = os.dup(plain.fileno())
-        else:
-            with filled(lambda copy: _copy(copy, stream), None, "perf") as copied:
-                self._descriptor = os.dup(copied.fileno())
-        weakref.finalize(self, os.close, self._descriptor)
-        self.size = os.fstat(self._descriptor).st_size
-
-    def read(self, at: int, size: int) -> bytes:
-        """Return *size* bytes from *at* on, or what there is of them."""
-        found = b""
-        at, size = min(at, self.size), min(size, self.size)
-        while len(found) < size and (part := os.pread(self._descriptor, size - len(found), at + len(found))):
-            found += part
-        return found
-
-
-def _copy(copy: BinaryIO, stream: Input) -> None:
-    for block in blocks(stream):
-        copy.write(block)
 
 
 def _opened(stream: Input, kernel: RecordedKernel) -> PerfData:
-    data = _Bytes(stream)
+    data = HeldBytes(stream, "perf")
     header = read_header(stream.source, data.read, data.size)
     known = kernel if kernel.release else replace(kernel, release=header.release)
     return PerfData(header, data.read, source=stream.source, kernel=known)
@@ -50,7 +21,7 @@ def _opened(stream: Input, kernel: RecordedKernel) -> PerfData:
 
 def _about(source: Source) -> Origin:
     with source.open() as stream:
-        data = _Bytes(stream)
+        data = HeldBytes(stream, "perf")
         header = read_header(source.name, data.read, data.size)
     return Origin(host=header.hostname, release=header.release, trace_clock=header.clock)
 

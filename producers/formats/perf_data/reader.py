@@ -13,9 +13,8 @@ from pagetrail.producers.formats.interning import new_interner
 from pagetrail.producers.formats.perf_data import perf_event as pe
 from pagetrail.producers.formats.perf_data import records_jit as rj
 from pagetrail.producers.formats.perf_data.chains import Chains
-from pagetrail.producers.formats.perf_data.header import Header, ReadAt
+from pagetrail.producers.formats.perf_data.header import Header
 from pagetrail.producers.formats.perf_data.layouts import Layouts
-from pagetrail.producers.formats.perf_data.raw_fields import raw_fields
 from pagetrail.producers.formats.perf_data.waiting import ROWS, Waiting
 from pagetrail.producers.formats.rows import (
     CAPACITY,
@@ -29,6 +28,8 @@ from pagetrail.producers.formats.rows import (
     R_TS,
     RowBuilder,
 )
+from pagetrail.producers.formats.tracepoints.held_bytes import ReadAt
+from pagetrail.producers.formats.tracepoints.raw_fields import raw_fields
 from pagetrail.producers.gaps import ORDER_FIELDS, Gaps, gap_of_unknown_cpu, row_of
 from pagetrail.producers.inputs import COMPRESSED_STEP
 from pagetrail.producers.meaning import FailedAlloc, Meaning, NothingNew, RecordedKernel, Refused, Row

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetrail.producers.formats.interning_jit import at, intern
+from pagetrail.producers.formats.interning_jit import intern
 from pagetrail.producers.formats.perf_data import perf_event as pe
 from pagetrail.producers.formats.repeats_jit import repeated
 from pagetrail.producers.formats.rows import (
@@ -26,6 +26,7 @@ from pagetrail.producers.formats.rows import (
     R_TS,
     ROW_COLUMNS,
 )
+from pagetrail.producers.formats.tracepoints.numbers_jit import i64, number, u16, u32
 from pagetrail.producers.gaps import DISORDER, LATEST, SOMEWHERE
 from pagetrail.schemas.jit import inner, jit
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
@@ -89,35 +90,6 @@ GROW: Final = 4
 BAD: Final = 5
 GAP_DUE: Final = 6
 SAMPLE_TAKEN: Final = 7  # a rare sample waits, and its raw data is for Python
-
-
-@inner
-def u16(data: NDArray[np.uint8], i: int) -> int:
-    """Return 16 bits."""
-    return at(data, i) | at(data, i + 1) << 8
-
-
-@inner
-def u32(data: NDArray[np.uint8], i: int) -> int:
-    """Return 32 bits."""
-    return u16(data, i) | u16(data, i + 2) << 16
-
-
-@inner
-def i64(data: NDArray[np.uint8], i: int) -> int:
-    """Return 64 bits as int64: a number from 2^63 on is negative."""
-    return np.int64(u32(data, i) | u32(data, i + 4) << 32)
-
-
-@inner
-def number(data: NDArray[np.uint8], i: int, size: int, signed: int) -> int:
-    """Return a number of 1, 2, 4 or 8 bytes."""
-    value = np.int64(0)
-    for k in range(size):
-        value |= at(data, i + k) << (8 * k)
-    if signed and size < 8 and (value >> (8 * size - 1)) & 1:
-        value -= np.int64(1) << (8 * size)
-    return value
 
 
 @inner

@@ -164,7 +164,8 @@ def test_a_directory_of_captures_is_refused_and_they_are_named(make, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("trace", "says"), [({}, "found none"), ({"trace.dat": b"\x17\x08\x44tracing"}, "found trace.dat")]
+    ("trace", "says"),
+    [({}, "found none"), ({"trace.dat": b"\x17\x08\x44tracing"}, "expected a whole trace.dat, found")],
 )
 def test_a_directory_without_a_readable_trace_is_refused(make, trace, says):
     with pytest.raises(InputError, match=says):

@@ -15,7 +15,8 @@ from pagetrail.producers.formats.recognise import HEAD_BYTES, opener, recognise
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.formats.text.ftrace import FTRACE_TEXT
 from pagetrail.producers.formats.text.perf_script import PERF_SCRIPT
-from pagetrail.producers.formats.unread import DMESG, TRACE_DAT
+from pagetrail.producers.formats.trace_dat.trace_dat import TRACE_DAT
+from pagetrail.producers.formats.unread import DMESG
 from pagetrail.producers.inputs import open_input
 from pagetrail.schemas.errors import InputError, PagetrailError, UnrecognisedInput
 
@@ -58,11 +59,9 @@ def test_the_name_does_not_matter(name):
     assert recognise(DUMP.encode(), name) is PAGE_OWNER
 
 
-def test_a_binary_trace_that_is_not_read_is_refused_with_what_to_do():
-    found = recognise(b"\x17\x08\x44tracing7\0", "file")
-    assert found is TRACE_DAT
-    with pytest.raises(InputError, match=rf"file: .*found {found.name}.*give"):
-        opener(found, "file")
+@pytest.mark.parametrize("version", [b"6", b"7", b"8"])
+def test_a_trace_dat_is_recognised_in_every_version(version):
+    assert recognise(b"\x17\x08\x44tracing" + version + b"\0", "file") is TRACE_DAT
 
 
 @pytest.mark.parametrize("head", [b"PERFILE2h\0\0\0", b"2ELIFREP\0\0\0h"])

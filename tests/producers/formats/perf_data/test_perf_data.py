@@ -9,8 +9,8 @@ import pytest
 import zstandard
 
 from pagetrail.producers.formats.perf_data.perf_data import PERF_DATA
-from pagetrail.producers.formats.perf_data.symbols import Symbols
 from pagetrail.producers.formats.recognise import recognised
+from pagetrail.producers.formats.tracepoints.symbols import Symbols
 from pagetrail.producers.inputs import source_of
 from pagetrail.producers.meaning import RecordedKernel
 from pagetrail.producers.parsed import ReadAccount

@@ -1,6 +1,6 @@
 """The fields of a sample whose event is rare, by name, as ``Meaning`` wants them."""
 
-from pagetrail.producers.formats.perf_data.tracing_data import Field, TracepointFormat
+from pagetrail.producers.formats.tracepoints.tracing_data import Field, TracepointFormat
 from pagetrail.schemas.linux import kmem_events as ke
 
 
@@ -35,4 +35,6 @@ def _value(place: Field, raw: bytes) -> int | str | None:
     if place.located:
         where = int.from_bytes(data, "little")
         data = raw[where & 0xFFFF : (where & 0xFFFF) + (where >> 16 & 0xFFFF)]
+    elif not place.size:  # as long as the record
+        data = raw[place.offset :]
     return data.split(b"\0")[0].decode("utf-8", "backslashreplace")

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable
+from copy import copy
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -12,12 +13,12 @@ from pagetrail.producers.inputs import open_input
 from pagetrail.schemas.errors import InputError
 
 _LINE: Final = re.compile(rb"([0-9a-f]{8,16}) ([!-~]) ([!-~]{1,512})(?:[ \t]+\[([!-~]{1,64})\])?\s*", re.ASCII)
-_USED: Final = frozenset(b"TtWwDdBbVv")
+USED: Final = frozenset(b"TtWwDdBbVv")
 KALLSYMS: Final = "kallsyms.txt"
 """The file of a capture directory that has the symbols of its kernel."""
 
 _MOST_BYTES: Final = 1 << 28
-_FIRSTS: Final = ("_text", "_stext")
+FIRSTS: Final = ("_text", "_stext")
 """By one of these perf says where the kernel is. Source: tools/perf/util/machine.c, ref_reloc_sym_names (Linux 6.1)."""
 
 
@@ -36,18 +37,29 @@ class Symbols:
     def __init__(self, symbols: Iterable[tuple[int, str, str, str]], digest: str = "") -> None:
         self.digest = digest
         best: dict[int, tuple[tuple[bool, bool, int, int], str]] = {}
+        self._kernels: dict[int, str] = {}
         self._firsts: dict[str, int] = {}
         for address, kind, name, module in symbols:
-            if name in _FIRSTS and not module:
+            if name in FIRSTS and not module:
                 self._firsts.setdefault(name, address)
             rank = (kind in "WwVv", kind.islower(), len(name) - len(name.lstrip("_")), -len(name))
             if address not in best or rank < best[address][0]:
                 best[address] = rank, f"{name}\0{module}"
+            self._kernels.setdefault(address, f"{name}\0{module}")
         self._addresses = np.array(sorted(best), np.uint64)
         self._texts = [best[int(address)][1] for address in self._addresses]
 
     def __len__(self) -> int:
         return len(self._texts)
+
+    def as_in_kernel(self) -> "Symbols":
+        """Return the same symbols with the names that the kernel prints: of several of one address, the first in kallsyms.
+
+        Source: kernel/kallsyms.c, get_symbol_pos (Linux 6.1).
+        """
+        found = copy(self)
+        found._texts = [self._kernels[int(address)] for address in self._addresses]
+        return found
 
     def address(self, name: str) -> int | None:
         """Return where the kernel's first symbol is, by its *name*; null: there is none of that name."""
@@ -82,7 +94,7 @@ def read_symbols(stream: BinaryIO, source: str) -> Symbols:
             )
         address, kind = int(symbol[1], 16), symbol[2]
         hidden += address == 0
-        if address and kind[0] in _USED:
+        if address and kind[0] in USED:
             found.append((address, kind.decode(), symbol[3].decode(), (symbol[4] or b"").decode()))
     if not found:
         why = "all addresses are 0: read it as root (kernel.kptr_restrict)" if hidden else "no symbol"

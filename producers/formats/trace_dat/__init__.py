@@ -1,0 +1,1 @@
+"""trace.dat of trace-cmd, and the raw pages of the kernel's rings."""
