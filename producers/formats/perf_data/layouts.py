@@ -20,10 +20,16 @@ _PLAIN: Final[Mapping[str, tuple[Kind, tuple[str, ...]]]] = {
     ke.MM_PAGE_ALLOC: (Kind.ALLOC, ("pfn", "order", "gfp_flags", "migratetype")),
     ke.MM_PAGE_FREE: (Kind.FREE, ("pfn", "order")),
     ke.MM_PAGE_PCPU_DRAIN: (Kind.DRAIN, ("pfn", "order", "migratetype")),
+    ke.MM_PAGE_ALLOC_ZONE_LOCKED: (Kind.REFILL, ("pfn", "order", "migratetype")),
 }
 """Events whose fields are the columns of a row; ``Meaning`` reads the others."""
 
-_PLACES: Final = {"pfn": rj.L_PFN, "order": rj.L_ORDER, "gfp_flags": rj.L_GFP, "migratetype": rj.L_MIGRATETYPE}
+_TO_PCP: Final = "percpu_refill"
+"""A field of refills, which the kernel prints, and stores since 5.19. Source: include/trace/events/kmem.h (Linux 5.10, 6.1)."""
+
+_PLACES: Final = {
+    "pfn": rj.L_PFN, "order": rj.L_ORDER, "gfp_flags": rj.L_GFP, "migratetype": rj.L_MIGRATETYPE, _TO_PCP: rj.L_TO_PCP,
+}  # fmt: skip
 _WIDTHS: Final = (1, 2, 4, 8)
 
 
@@ -128,8 +134,9 @@ def _action(row: NDArray[np.int64], one: TracepointFormat) -> int:
     if one.system != ke.KMEM or one.name not in _PLAIN:
         return rj.RARE
     kind, names = _PLAIN[one.name]
-    found: dict[str, Field] = {name: one.fields[name] for name in names if name in one.fields}
-    if len(found) < len(names) or any(field.size not in _WIDTHS for field in found.values()):
+    optional = (_TO_PCP,) if kind == Kind.REFILL else ()
+    found: dict[str, Field] = {name: one.fields[name] for name in (*names, *optional) if name in one.fields}
+    if not found.keys() >= set(names) or any(field.size not in _WIDTHS for field in found.values()):
         return rj.RARE
     for name, place in found.items():
         row[_PLACES[name] : _PLACES[name] + 3] = place.offset, place.size, place.signed

@@ -91,7 +91,7 @@ class PerfData:
         self._texts = new_interner(1 << 14, 1 << 22)
         self._comm_of = np.full(rj.PIDS, -1, np.int32)
         self._comm_of[0] = self._texts.find(b"swapper")  # of the idle tasks: no record names them
-        self._counts = np.zeros((len(self._layouts), 2), np.int64)
+        self._counts = np.zeros((len(self._layouts), 3), np.int64)
         self._last_ts, self._is_due = np.full(rj.MAX_CPUS, -1, np.int64), np.zeros(rj.MAX_CPUS, np.int64)
         self._entries, self._order = np.zeros(rj.MAX_CPUS, np.int64), np.zeros(ORDER_FIELDS, np.int64)
         self._gaps = Gaps(last_ts=self._last_ts, is_due=self._is_due, order=self._order)
@@ -164,7 +164,7 @@ class PerfData:
     def _keep_raw(self, data: bytes) -> None:
         """Keep the raw data of the last pending row, which is a rare sample."""
         start, size = int(self._state[rj.S_RAW]), int(self._state[rj.S_RAW_BYTES])
-        self._waiting.array[R_PFN, len(self._waiting) - 1] = self._rare
+        self._waiting.array[len(self._waiting) - 1, R_PFN] = self._rare
         self._raw[self._rare] = data[start : start + size]
         self._rare += 1
 
@@ -234,8 +234,7 @@ class PerfData:
         waiting.end_round()
         self._settle_harms()
         if len(waiting) >= ROWS // 2:
-            waiting.sort()
-            yield from self._take_sorted(waiting.settled())
+            yield from self._take_sorted(waiting.sort())
 
     def _settle_harms(self, *, final: bool = False) -> None:
         """Let the gaps wait of damaged records that can no longer be behind the latest time."""
@@ -256,8 +255,8 @@ class PerfData:
         state[rj.S_DONE] = 0
         while (
             reason := rj.emit(
-                waiting.array, count, state, rows.rows, CAPACITY - 2, self._comm_of, self._counts, self._last_ts, self._is_due,
-                self._entries, self._order,
+                waiting.array, waiting.turns, count, state, rows.rows, CAPACITY - 2, self._comm_of, self._counts, self._last_ts,
+                self._is_due, self._entries, self._order,
             )
         ) != rj.NEED_DATA:  # fmt: skip
             if reason == rj.FULL:
@@ -273,7 +272,7 @@ class PerfData:
 
     def _hear(self) -> Iterator[EventBatch]:
         """Append the gaps that the row at hand ends."""
-        row = self._waiting.array[:, int(self._state[rj.S_DONE])]
+        row = self._waiting.next()
         for gap in self._gaps.heard(int(row[R_CPU]), int(row[R_TS])):
             yield from self._append(gap)
 
@@ -284,7 +283,7 @@ class PerfData:
 
     def _rarity(self) -> Iterator[EventBatch]:
         """Take the row at hand, of which there are few."""
-        row = self._waiting.array[:, int(self._state[rj.S_DONE])]
+        row = self._waiting.next()
         if row[R_KIND] == rj.LOST:
             yield from self._loss(int(row[R_PFN]), int(row[R_TS]), int(row[R_CPU]))
             return
@@ -302,7 +301,7 @@ class PerfData:
         yield from self._hear()
         self._counts[layout, 0] += 1
         self._counts[layout, 1] += isinstance(outcome, FailedAlloc)
-        self.account.ignored[self._layouts.names[layout]] += isinstance(outcome, NothingNew)
+        self._counts[layout, 2] += isinstance(outcome, NothingNew)
         cpu = int(row[R_CPU])
         if cpu >= 0:
             self._entries[cpu] += 1
@@ -350,13 +349,12 @@ class PerfData:
         account = self.account
         account.entries = {int(cpu): int(self._entries[cpu]) for cpu in np.flatnonzero(self._entries)}
         for number, name in enumerate(self._layouts.names):
-            read, failed = (int(count) for count in self._counts[number])
+            read, failed, quiet = (int(count) for count in self._counts[number])
             if not read:
                 continue
             account.events[name] += read
             account.failed_allocs += failed
-            if self._layouts.array[number, rj.L_ACTION] == rj.IGNORED:
-                account.ignored[name] += read
+            account.ignored[name] += read if self._layouts.array[number, rj.L_ACTION] == rj.IGNORED else quiet
         account.ignored = +account.ignored
         if repeats := int(self._state[rj.S_REPEATS]):
             account.notes.append(REPEATED.format(repeats))

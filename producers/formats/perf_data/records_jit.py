@@ -27,6 +27,7 @@ from pagetrail.producers.formats.rows import (
     ROW_COLUMNS,
 )
 from pagetrail.producers.gaps import DISORDER, LATEST, SOMEWHERE
+from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.jit import inner, jit
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 
@@ -47,18 +48,20 @@ L_END_TIME: Final = 8  # where its time is, from the record's end
 L_END_CPU: Final = 9
 L_ACTION: Final = 10  # what is done with its samples: a kind of row, or one below
 L_PFN: Final = (
-    11  # of four fields: where it is in the raw data, its bytes, and whether it is signed; 0 bytes: there is none
+    11  # of five fields: where it is in the raw data, its bytes, and whether it is signed; 0 bytes: there is none
 )
 L_ORDER: Final = 14
 L_GFP: Final = 17
 L_MIGRATETYPE: Final = 20
-LAYOUT: Final = 23
+L_TO_PCP: Final = 23  # whether a block goes to a per-cpu list; 0 bytes: one of order 0 does
+LAYOUT: Final = 26
 
 IGNORED: Final = -6  # what a layout does with samples beside a kind of row: it counts them,
 RARE: Final = -4  # or gives them to Python
 
 # A pending row: the columns of a row, and where its record is. Its kind is one of a row, or:
-P_PLACE: Final = len(ROW_COLUMNS)
+_COLUMNS: Final = len(ROW_COLUMNS)
+P_PLACE: Final = _COLUMNS
 P_LAYOUT: Final = P_PLACE + 1
 PENDING: Final = P_LAYOUT + 1
 NAMED: Final = -1  # a thread has a name from now on
@@ -67,6 +70,7 @@ FAILED: Final = -3  # an allocation that got no page
 LOST: Final = -5  # R_PFN records were lost; -1: it is not known how many
 REFUSED: Final = -7  # a sample whose fields no kernel writes so
 HARMED: Final = -8  # records that could not be read have their gap here: number R_PFN
+QUIET: Final = -9  # a sample that says nothing new
 
 # The state.
 S_POS: Final = 0  # where the next record begins in the data
@@ -79,6 +83,8 @@ S_REPEATS: Final = 6  # how many of them repeated another one
 S_RAW: Final = 7  # where the raw data of a rare sample begins, and its bytes
 S_RAW_BYTES: Final = 8
 STATE: Final = 9
+
+_REFILL: Final = int(Kind.REFILL)
 
 # Why a function stops.
 NEED_DATA: Final = 0
@@ -112,10 +118,10 @@ def i64(data: NDArray[np.uint8], i: int) -> int:
 @inner
 def number(data: NDArray[np.uint8], i: int, size: int, signed: int) -> int:
     """Return a number of 1, 2, 4 or 8 bytes."""
-    value = np.int64(0)
-    for k in range(size):
-        value |= at(data, i + k) << (8 * k)
-    if signed and size < 8 and (value >> (8 * size - 1)) & 1:
+    if size == 8:
+        return i64(data, i)
+    value = np.int64(u32(data, i)) if size == 4 else np.int64(u16(data, i)) if size == 2 else at(data, i)
+    if signed and (value >> (8 * size - 1)) & 1:
         value -= np.int64(1) << (8 * size)
     return value
 
@@ -162,7 +168,7 @@ def scan(
     owners: NDArray[np.int64],  # (i,): the layout of each
     layouts: NDArray[np.int64],  # (l, LAYOUT)
     state: NDArray[np.int64],
-    pending: NDArray[np.int64],  # (PENDING, p)
+    pending: NDArray[np.int64],  # (p, PENDING)
     nothing: NDArray[np.int64],  # (PENDING,): a row of which nothing is known
     comm_of: NDArray[np.int32],  # (PIDS,)
     slots: NDArray[np.int64],
@@ -183,7 +189,7 @@ def scan(
             if stop > size:
                 return NEED_DATA
             n = state[S_PENDING]
-            if n >= pending.shape[1]:
+            if n >= pending.shape[0]:
                 return FULL
             layout = np.int64(0)
             if kind == pe.SAMPLE:
@@ -203,8 +209,8 @@ def scan(
             if layout < 0:
                 return BAD
             for column in range(PENDING):
-                pending[column, n] = nothing[column]
-            pending[P_PLACE, n], pending[P_LAYOUT, n] = state[S_BASE] + pos, layout
+                pending[n, column] = nothing[column]
+            pending[n, P_PLACE], pending[n, P_LAYOUT] = state[S_BASE] + pos, layout
             taken = (
                 take_sample(data, pos, stop, layouts[layout], state, pending, n, slots, notes, arena, fill)
                 if kind == pe.SAMPLE
@@ -214,10 +220,10 @@ def scan(
                 if taken != FULL:
                     return taken
             else:
-                if pending[R_TS, n] > state[S_LATEST]:
-                    state[S_LATEST] = pending[R_TS, n]
+                if pending[n, R_TS] > state[S_LATEST]:
+                    state[S_LATEST] = pending[n, R_TS]
                 state[S_PENDING] = n + 1
-                if pending[R_KIND, n] == RARE:
+                if pending[n, R_KIND] == RARE:
                     state[S_POS] = stop
                     return SAMPLE_TAKEN
         elif kind == pe.FINISHED_ROUND:
@@ -251,14 +257,14 @@ def take_sample(
     fixed = pos + layout[L_FIXED]
     if fixed > stop:
         return BAD
-    pending[R_TS, n] = i64(data, pos + layout[L_TIME])
+    pending[n, R_TS] = i64(data, pos + layout[L_TIME])
     if layout[L_CPU] >= 0:
-        pending[R_CPU, n] = u32(data, pos + layout[L_CPU])
+        pending[n, R_CPU] = u32(data, pos + layout[L_CPU])
     if layout[L_TID] >= 0:
         tgid, tid = number(data, pos + layout[L_TID], 4, 1), number(data, pos + layout[L_TID] + 4, 4, 1)
         if tid >= 0:  # a thread that has ended has none any more
-            pending[R_TGID, n], pending[R_PID, n] = tgid, tid
-    if pending[R_TS, n] < 0 or pending[R_CPU, n] >= MAX_CPUS:
+            pending[n, R_TGID], pending[n, R_PID] = tgid, tid
+    if pending[n, R_TS] < 0 or pending[n, R_CPU] >= MAX_CPUS:
         return BAD
     if layout[L_READ] > 0:
         fixed = behind_counts(data, fixed, stop, layout[L_READ] - 1)
@@ -274,10 +280,10 @@ def take_sample(
             stack = intern(slots, notes, arena, fill, data, begin, end)
             if stack < 0:
                 return GROW
-            pending[R_STACK, n] = stack
+            pending[n, R_STACK] = stack
         fixed += 8 * count
     action = layout[L_ACTION]
-    pending[R_KIND, n] = action
+    pending[n, R_KIND] = action
     if action == IGNORED:
         return NEED_DATA
     if layout[L_RAW] == 0 or fixed + 4 > stop:
@@ -293,26 +299,33 @@ def take_sample(
         if width > 0:
             if layout[place] + width > raw_bytes:
                 return BAD
-            pending[column, n] = number(data, raw + layout[place], width, layout[place + 2])
-    pending[R_KIND, n] = judged(pending, n, layout)
+            pending[n, column] = number(data, raw + layout[place], width, layout[place + 2])
+    to_pcp = np.int64(pending[n, R_ORDER] == 0)
+    if layout[L_TO_PCP + 1] > 0:
+        if layout[L_TO_PCP] + layout[L_TO_PCP + 1] > raw_bytes:
+            return BAD
+        to_pcp = number(data, raw + layout[L_TO_PCP], layout[L_TO_PCP + 1], layout[L_TO_PCP + 2])
+    pending[n, R_KIND] = judged(pending, n, layout, to_pcp)
     return NEED_DATA
 
 
 @inner
-def judged(pending: NDArray[np.int64], n: int, layout: NDArray[np.int64]) -> int:
-    """Return the kind of pending row *n*: its layout's, FAILED, or REFUSED."""
-    pfn = pending[R_PFN, n]
-    order = pending[R_ORDER, n]
-    migratetype = pending[R_MIGRATETYPE, n]
+def judged(pending: NDArray[np.int64], n: int, layout: NDArray[np.int64], to_pcp: int) -> int:
+    """Return the kind of pending row *n*: its layout's, FAILED, QUIET, or REFUSED. *to_pcp* counts where it is a refill."""
+    pfn = pending[n, R_PFN]
+    order = pending[n, R_ORDER]
+    migratetype = pending[n, R_MIGRATETYPE]
     if order < 0 or order >= 64 or (layout[L_MIGRATETYPE + 1] > 0 and (migratetype < -1 or migratetype >= 128)):
         return REFUSED
     if layout[L_GFP + 1] > 0:  # an allocation: without a page, its pfn is 0 or -1
         if pfn == 0 or pfn == -1:
             return FAILED
-        if pending[R_GFP_MASK, n] < 0 or pending[R_GFP_MASK, n] >= PFN_LIMIT:
+        if pending[n, R_GFP_MASK] < 0 or pending[n, R_GFP_MASK] >= PFN_LIMIT:
             return REFUSED
     if pfn < 0 or pfn >= PFN_LIMIT:
         return REFUSED
+    if layout[L_ACTION] == _REFILL and to_pcp != 1:  # the block goes to an allocation, which has an event of its own
+        return QUIET if to_pcp == 0 else REFUSED
     return layout[L_ACTION]
 
 
@@ -354,15 +367,15 @@ def take_other(
     ts = np.int64(0)
     if layout[L_END_TIME] > 0 and end >= pos + pe.RECORD_HEAD:
         ts = i64(data, stop - layout[L_END_TIME])
-    pending[R_TS, n] = ts
+    pending[n, R_TS] = ts
     if kind == pe.LOST:
         if pos + 24 > end:
             return BAD
-        pending[R_KIND, n], pending[R_PFN, n] = LOST, i64(data, pos + 16)
+        pending[n, R_KIND], pending[n, R_PFN] = LOST, i64(data, pos + 16)
         if layout[L_END_CPU] > 0:
-            pending[R_CPU, n] = u32(data, stop - layout[L_END_CPU])
-        known = 0 <= pending[R_CPU, n] < MAX_CPUS or layout[L_END_CPU] <= 0
-        return NEED_DATA if ts >= 0 and 0 <= pending[R_PFN, n] < pe.MOST_COUNTED and known else BAD
+            pending[n, R_CPU] = u32(data, stop - layout[L_END_CPU])
+        known = 0 <= pending[n, R_CPU] < MAX_CPUS or layout[L_END_CPU] <= 0
+        return NEED_DATA if ts >= 0 and 0 <= pending[n, R_PFN] < pe.MOST_COUNTED and known else BAD
     if kind == pe.COMM:
         if pos + 17 > end:
             return BAD
@@ -373,12 +386,12 @@ def take_other(
         name = intern(slots, notes, arena, fill, data, pos + 16, last)
         if name < 0:
             return GROW
-        pending[R_KIND, n], pending[R_PID, n], pending[R_COMM, n] = NAMED, tid, name
+        pending[n, R_KIND], pending[n, R_PID], pending[n, R_COMM] = NAMED, tid, name
     else:
         if pos + 24 > end:
             return BAD
-        pending[R_KIND, n], pending[R_PID, n] = FORKED, number(data, pos + 16, 4, 1)
-        pending[R_PFN, n] = number(data, pos + 20, 4, 1)
+        pending[n, R_KIND], pending[n, R_PID] = FORKED, number(data, pos + 16, 4, 1)
+        pending[n, R_PFN] = number(data, pos + 20, 4, 1)
     if ts > 0:
         return NEED_DATA
     name_thread(pending, n, comm_of)  # it was so before the first sample, or has no time: perf takes it at once
@@ -388,26 +401,27 @@ def take_other(
 @inner
 def name_thread(pending: NDArray[np.int64], n: int, comm_of: NDArray[np.int32]) -> None:
     """Take pending row *n*, which names a thread."""
-    tid = pending[R_PID, n]
+    tid = pending[n, R_PID]
     if tid < 0 or tid >= PIDS:
         return
-    if pending[R_KIND, n] == NAMED:
-        comm_of[tid] = pending[R_COMM, n]
+    if pending[n, R_KIND] == NAMED:
+        comm_of[tid] = pending[n, R_COMM]
     else:
-        parent = pending[R_PFN, n]
+        parent = pending[n, R_PFN]
         comm_of[tid] = comm_of[parent] if 0 <= parent < PIDS else -1
 
 
-# p = pending rows, in order of time; r = rows at most; c = CPUs
+# p = pending rows; r = rows at most; c = CPUs
 @jit
 def emit(
-    pending: NDArray[np.int64],  # (PENDING, p)
+    pending: NDArray[np.int64],  # (p, PENDING)
+    turns: NDArray[np.int64],  # (p,): the pending rows in order of time
     stop: int,
     state: NDArray[np.int64],
     rows: NDArray[np.int64],  # (len(ROW_COLUMNS), r)
     most: int,
     comm_of: NDArray[np.int32],
-    counts: NDArray[np.int64],  # (l, 2): samples read of each layout, and how many of them got no page
+    counts: NDArray[np.int64],  # (l, 3): samples read of each layout, how many of them got no page, and how many said nothing new
     last_ts: NDArray[np.int64],  # (c,)
     is_due: NDArray[np.int64],  # (c,)
     entries: NDArray[np.int64],  # (c,)
@@ -415,35 +429,36 @@ def emit(
 ) -> int:
     """Make rows of the pending ones from the state's S_DONE to *stop*; return NEED_DATA, FULL, GAP_DUE, or PYTHON for the next."""
     while state[S_DONE] < stop:
-        n = state[S_DONE]
-        kind = pending[R_KIND, n]
+        n = turns[state[S_DONE]]
+        kind = pending[n, R_KIND]
         if kind in (NAMED, FORKED):
             name_thread(pending, n, comm_of)
-            state[S_DONE] = n + 1
+            state[S_DONE] += 1
             continue
         if kind in (RARE, LOST, HARMED, REFUSED):
             return PYTHON
-        cpu, ts = pending[R_CPU, n], pending[R_TS, n]
+        cpu, ts = pending[n, R_CPU], pending[n, R_TS]
         if order[SOMEWHERE] or (cpu >= 0 and is_due[cpu]):
             return GAP_DUE
         if kind >= 0:
             row = state[S_ROWS]
             if row >= most:
                 return FULL
-            for column in range(rows.shape[0]):
-                rows[column, row] = pending[column, n]
-            tid = pending[R_PID, n]
+            for column in range(_COLUMNS):
+                rows[column, row] = pending[n, column]
+            tid = pending[n, R_PID]
             rows[R_COMM, row] = comm_of[tid] if 0 <= tid < PIDS else -1
             if repeated(rows, row) >= 0:
                 state[S_REPEATS] += 1
-                state[S_DONE] = n + 1
+                state[S_DONE] += 1
                 continue
             state[S_ROWS] = row + 1
-        layout = pending[P_LAYOUT, n]
+        layout = pending[n, P_LAYOUT]
         counts[layout, 0] += 1
         counts[layout, 1] += kind == FAILED
+        counts[layout, 2] += kind == QUIET
         hear(cpu, ts, last_ts, entries, order)
-        state[S_DONE] = n + 1
+        state[S_DONE] += 1
     return NEED_DATA
 
 
