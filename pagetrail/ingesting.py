@@ -17,7 +17,6 @@ from pagetrail.dumps_alone import (
     newest_in,
     said_of_dump,
 )
-from pagetrail.producers.log.sink_kafka import KafkaLogWriter
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.schemas.details import Covered
@@ -29,6 +28,7 @@ from pagetrail.version import __version__
 if TYPE_CHECKING:
     from pagetrail.producers.inputs import Source
     from pagetrail.producers.log.ingest import IngestReport
+    from pagetrail.producers.log.sink_kafka import KafkaLogWriter
     from pagetrail.producers.recording_info import Recording
     from pagetrail.producers.unpacking import Unpacking
     from pagetrail.schemas.log.stored import StoredRecording
@@ -112,6 +112,8 @@ def ingest(
         dump=said_of_dump(path, at, whole=whole, follows=follows, stacks=stacks),
     ) as opened:  # fmt: skip
         if log is not None:
+            from pagetrail.producers.log.sink_kafka import KafkaLogWriter
+
             with KafkaLogWriter(log) as topic:
                 found = _in_topic(topic, opened)
                 if found is None and again:  # it is further back than anybody looks
@@ -249,7 +251,7 @@ def _stored(trail: Path, opened: "Recording") -> "StoredRecording | None":
         return None
 
 
-def _in_topic(topic: KafkaLogWriter, opened: "Recording") -> "StoredRecording | None":
+def _in_topic(topic: "KafkaLogWriter", opened: "Recording") -> "StoredRecording | None":
     """Return what the end of a topic holds of a recording, as ``_stored`` does; of a dump that older readers gave no host, too."""
     from pagetrail.producers.log.ingest import UNKNOWN_HOST, origin_of
 

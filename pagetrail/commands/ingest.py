@@ -93,6 +93,8 @@ def ingest(
     as_json: JsonOption = False,
 ) -> None:
     """Store recordings in the log; the format of each file is recognised from its content."""
+    for source in sources[:1]:
+        api.hash_ahead(Path(source))  # while what reads it is imported
     kinds = _kinds(covers)
     address = parse_log(log, kafka_config)
     if address is not None and mode is not None:

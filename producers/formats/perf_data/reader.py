@@ -36,7 +36,9 @@ from pagetrail.producers.parsed import ReadAccount
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.details import Gap
 
-CHUNK_BYTES: Final = 1 << 20
+CHUNK_BYTES: Final = 1 << 19
+"""Less than what is given back to the system as soon as it is free: see ``schemas.store.memory``."""
+
 MOST_UNPACKED: Final = 1 << 26
 """Bytes that one compressed record of at most 64 KiB becomes, with what was left of the one before."""
 

@@ -300,7 +300,7 @@ def take_sample(
             if layout[place] + width > raw_bytes:
                 return BAD
             pending[n, column] = number(data, raw + layout[place], width, layout[place + 2])
-    to_pcp = np.int64(pending[n, R_ORDER] == 0)
+    to_pcp = int(pending[n, R_ORDER] == 0)
     if layout[L_TO_PCP + 1] > 0:
         if layout[L_TO_PCP] + layout[L_TO_PCP + 1] > raw_bytes:
             return BAD
@@ -421,7 +421,9 @@ def emit(
     rows: NDArray[np.int64],  # (len(ROW_COLUMNS), r)
     most: int,
     comm_of: NDArray[np.int32],
-    counts: NDArray[np.int64],  # (l, 3): samples read of each layout, how many of them got no page, and how many said nothing new
+    counts: NDArray[
+        np.int64
+    ],  # (l, 3): samples read of each layout, how many of them got no page, and how many said nothing new
     last_ts: NDArray[np.int64],  # (c,)
     is_due: NDArray[np.int64],  # (c,)
     entries: NDArray[np.int64],  # (c,)

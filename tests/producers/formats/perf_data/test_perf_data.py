@@ -13,15 +13,26 @@ from pagetrail.producers.formats.perf_data.perf_data import PERF_DATA
 from pagetrail.producers.formats.perf_data.symbols import Symbols
 from pagetrail.producers.formats.recognise import recognised
 from pagetrail.producers.inputs import source_of
-from pagetrail.producers.meaning import RecordedKernel
+from pagetrail.producers.meaning import Meaning, NothingNew, RecordedKernel, Refused, Row
 from pagetrail.producers.parsed import ReadAccount
 from pagetrail.schemas.batch import concat, to_arrow
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.details import Gap
 from pagetrail.schemas.errors import InputError
+from pagetrail.schemas.linux import kmem_events as ke
 from pagetrail.schemas.stacks import canonical_stack
 from tests.producers.formats.perf_data import maker as mk
-from tests.producers.formats.perf_data.maker import ALLOC, EXTFRAG, FREE, REFILL, ROUND, SPLIT, SWITCH, Made
+from tests.producers.formats.perf_data.maker import (
+    ALLOC,
+    EXTFRAG,
+    FREE,
+    REFILL,
+    REFILL_TOLD,
+    ROUND,
+    SPLIT,
+    SWITCH,
+    Made,
+)
 
 MADE = Made()
 SYMBOLS = Symbols(
@@ -221,6 +232,31 @@ def test_rare_events_mean_what_their_text_means(tmp_path: Path) -> None:
     assert '"pageblock_order":9' in str(rows[1]["detail"])
     assert (rows[3]["nr_pages"], rows[3]["order"]) == (512, 0)
     assert account.ignored == {"kmem:mm_page_alloc_zone_locked": 1, "sched:sched_switch": 1}
+
+
+@pytest.mark.parametrize("told", [None, 0, 1, 2, -1])
+@pytest.mark.parametrize("order", [0, 3, 64])
+@pytest.mark.parametrize("migratetype", [0, -1, -2])
+def test_a_refill_that_is_read_compiled_means_what_its_fields_mean(
+    told: int | None, order: int, migratetype: int, tmp_path: Path
+) -> None:
+    event = REFILL if told is None else REFILL_TOLD
+    values = (768, order, migratetype, *([] if told is None else [told]))
+    made = Made(events=(event,))
+    rows, account = read(tmp_path, made.file([made.sample(event, 30, *values)]))
+    fields = {
+        "pfn": 768,
+        "order": order,
+        "migratetype": migratetype,
+        "percpu_refill": order == 0 if told is None else told,
+    }
+    expected = Meaning(RecordedKernel(), lambda: 0).outcome(ke.MM_PAGE_ALLOC_ZONE_LOCKED, fields, pid=7)
+    assert account.not_understood == isinstance(expected, Refused)
+    assert account.ignored.total() == isinstance(expected, NothingNew)
+    columns = [
+        {name: row[name] for name in ("pfn", "order", "migratetype")} for row in rows if row["kind"] == Kind.REFILL
+    ]
+    assert columns == ([expected.columns] if isinstance(expected, Row) else [])
 
 
 CHAIN = (mk.KERNEL, 0xFFFFFFFF81000105, 0xFFFFFFFFC0000020, 0xFFFFFFFF81000010, mk.USER, 0x401000)
