@@ -1,7 +1,7 @@
 """Ingesting: recordings into the log of a trail, or into a topic."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -154,7 +154,7 @@ def ingest(
 
 def ingest_all(
     trail: str | Path,
-    path: str | Path,
+    path: str | Path | Sequence[Path],
     *,
     boot_id: str | None = None,
     split_boots: bool = False,
@@ -164,7 +164,8 @@ def ingest_all(
 ) -> "tuple[IngestReport, ...]":
     """Store what a file holds as ``ingest`` does: one recording, or those of an archive (tar, zip), each as one of its own.
 
-    With *split_boots*, each of several boots in one file is a recording of its own. *on_report* is called with each report as soon
+    Several files are those that one ``perf record --switch-output`` wrote: one recording. With *split_boots*, each of several boots
+    in one file is a recording of its own. *on_report* is called with each report as soon
     as its recording is stored, *on_note* with what of an archive was left out.
 
     Raises
@@ -191,6 +192,11 @@ def ingest_all(
                 if boot_id is not None:
                     options["follows"] = reports[-1].last_ts
 
+    if not isinstance(path, str | Path):
+        from pagetrail.producers.formats.perf_data.several import outputs_of
+
+        store(outputs_of(path))
+        return tuple(reports)
     if str(path) != "-" and Path(path).is_dir():
         options["at"] = dated(path, options.get("at"))
         store(Path(path))

@@ -11,6 +11,7 @@ from pagetrail.producers.detail_rows import coverage_row, detail_row
 from pagetrail.producers.dump_given import STACK_HANDLES, Given
 from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.page_owner.alone import PageOwnerFile
+from pagetrail.producers.formats.perf_data.several import outputs_in
 from pagetrail.producers.formats.perf_data.symbols import symbols_of
 from pagetrail.producers.formats.recognise import opener
 from pagetrail.producers.formats.table import FORMATS
@@ -164,6 +165,8 @@ def open_recording(
     given = RecordedKernel(
         gfp_flags=gfp_table or {}, gfp_from="--gfp-table", vmemmap_base=vmemmap_base, release=kernel_release, symbols=symbols,
     )  # fmt: skip
+    if not isinstance(path, Source) and str(path) != "-" and Path(path).is_dir():
+        path = outputs_in(Path(path)) or path
     if not isinstance(path, Source) and str(path) != "-" and Path(path).is_dir():
         _only_of_dumps(str(path), "a capture directory", dump)
         capture = Capture(

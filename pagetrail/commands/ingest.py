@@ -116,13 +116,15 @@ def ingest(
     dumps = api.dumps_in_order(sources, _ats(at or [], sources), boot_id=boot_id)
     if [source for source, _ in dumps] != sources:
         say(f"note: the dumps are stored in the order of their times: {', '.join(source for source, _ in dumps)}")
-    for source, made in dumps:
+    outputs = api.outputs_among([source for source, _ in dumps])
+    for source, made in [(source, made) for source, made in dumps if source in outputs]:
+        several = outputs[source]
         follows = stored[-1].last_ts if stored and boot_id is not None else None
         try:
             with progress(f"ingest {source}") as bar:
                 task = bar.add_task("", total=None, note="")
                 api.ingest_all(
-                    trail, source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base, log=address,
+                    trail, several if len(several) > 1 else source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base, log=address,
                     clock_skew=clock_skew, page_shift=shift, kernel_release=kernel_release, gfp_table=table, again=again,
                     kallsyms=kallsyms, split_boots=split_boots, at=made, whole=whole, follows=follows, stacks=stacks,
                     follow_links=follow_links, on_report=on_report,

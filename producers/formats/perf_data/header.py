@@ -50,10 +50,13 @@ class Header:
         Why there are fewer of them than the header says; null: there are all.
     formats
         By the number of the tracepoint, the config of an ``Attr``.
+    end
+        Where its last section ends.
     """
 
     start: int
     stop: int
+    end: int = 0
     cut: str | None = None
     attrs: list[Attr] = field(default_factory=list)
     formats: Mapping[int, TracepointFormat] = field(default_factory=dict)
@@ -114,19 +117,20 @@ def _of_file(source: str, read: ReadAt, size: int, head: bytes) -> Header:
             _refuse(source, at + attr_size - 16, f"ids in {ids_size} bytes from byte {ids} on")
         found.attrs.append(_attr(raw, struct.unpack(f"<{ids_size // 8}Q", packed)))
     if not data_size and start < size:  # perf was killed: where its features would be is not known
-        found.stop, found.cut = size, "the header does not say where samples end"
+        found.stop, found.cut, found.end = size, "the header does not say where samples end", size
         return found
     if start + data_size > size:
         found.stop = size
         found.cut = f"the header says that samples end at byte {start + data_size}, and the file does at byte {size}"
     bits = int.from_bytes(features, "little")
-    at = start + data_size
+    at = found.end = start + data_size
     for bit in (bit for bit in range(pe.FEATURES) if bits >> bit & 1):
         place = read(at, 16)
         at += 16
         if len(place) < 16:
             break
         offset, length = struct.unpack("<QQ", place)
+        found.end = max(found.end, at, offset + length)
         if bit in _FEATURES:
             if length > _MOST_BYTES or len(section := read(offset, length)) < length:
                 _refuse(source, at - 16, f"a section of {length} bytes at byte {offset}")
@@ -135,7 +139,7 @@ def _of_file(source: str, read: ReadAt, size: int, head: bytes) -> Header:
 
 
 def _of_pipe(source: str, read: ReadAt, size: int) -> Header:
-    found = Header(start=_PIPE_BYTES, stop=size)
+    found = Header(start=_PIPE_BYTES, stop=size, end=size)
     while (raw := _before_samples(read, found.start)) is not None:
         at, kind, body = found.start, struct.unpack_from("<I", raw)[0], raw[pe.RECORD_HEAD :]
         found.start += len(raw)

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import BinaryIO, Final
 
 from pagetrail.producers.formats.format import Format, Origin
-from pagetrail.producers.formats.perf_data.header import read_header
+from pagetrail.producers.formats.perf_data.header import Header
 from pagetrail.producers.formats.perf_data.reader import PerfData
+from pagetrail.producers.formats.perf_data.several import NEXT, Part, parts_of
 from pagetrail.producers.formats.tracer import PERF
 from pagetrail.producers.inputs import Input, Source, blocks
 from pagetrail.producers.meaning import RecordedKernel
@@ -36,6 +37,12 @@ class _Bytes:
         return found
 
 
+def _first(parts: list[Part]) -> Header:
+    header = parts[0].header
+    assert header is not None  # a thread's records stand behind those of the first file
+    return header
+
+
 def _copy(copy: BinaryIO, stream: Input) -> None:
     for block in blocks(stream):
         copy.write(block)
@@ -43,22 +50,23 @@ def _copy(copy: BinaryIO, stream: Input) -> None:
 
 def _opened(stream: Input, kernel: RecordedKernel) -> PerfData:
     data = _Bytes(stream)
-    header = read_header(stream.source, data.read, data.size)
+    parts = parts_of(stream.source, data.read, data.size)
+    header = _first(parts)
     known = kernel if kernel.release else replace(kernel, release=header.release)
-    return PerfData(header, data.read, source=stream.source, kernel=known)
+    return PerfData(header, parts, data.read, source=stream.source, kernel=known)
 
 
 def _about(source: Source) -> Origin:
     with source.open() as stream:
         data = _Bytes(stream)
-        header = read_header(source.name, data.read, data.size)
+        header = _first(parts_of(source.name, data.read, data.size))
     return Origin(host=header.hostname, release=header.release, trace_clock=header.clock)
 
 
 PERF_DATA: Final = Format(
     name="perf.data",
     phrase="a perf.data",
-    magics=(b"PERFILE2", b"2ELIFREP"),  # tools/perf/util/header.c, __perf_magic2, in both byte orders
+    magics=(b"PERFILE2", b"2ELIFREP", NEXT),  # tools/perf/util/header.c, __perf_magic2, in both byte orders
     opens=_opened,
     about=_about,
     raw=True,

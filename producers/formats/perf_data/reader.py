@@ -2,7 +2,7 @@
 
 import struct
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,7 @@ from pagetrail.producers.formats.perf_data.chains import Chains
 from pagetrail.producers.formats.perf_data.header import Header, ReadAt
 from pagetrail.producers.formats.perf_data.layouts import Layouts
 from pagetrail.producers.formats.perf_data.raw_fields import raw_fields
+from pagetrail.producers.formats.perf_data.several import Part
 from pagetrail.producers.formats.perf_data.waiting import ROWS, Waiting
 from pagetrail.producers.formats.rows import (
     CAPACITY,
@@ -30,7 +31,7 @@ from pagetrail.producers.formats.rows import (
     RowBuilder,
 )
 from pagetrail.producers.gaps import ORDER_FIELDS, Gaps, gap_of_unknown_cpu, row_of
-from pagetrail.producers.inputs import COMPRESSED_STEP
+from pagetrail.producers.inputs import COMPRESSED_STEP, ZSTD_MAGIC
 from pagetrail.producers.meaning import FailedAlloc, Meaning, NothingNew, RecordedKernel, Refused, Row
 from pagetrail.producers.parsed import ReadAccount
 from pagetrail.schemas.batch import EventBatch
@@ -66,7 +67,18 @@ class _Harm:
         """Return the gap that they are."""
         many = f"{self.records:,} records, the first of them" if self.records > 1 else "the record"
         reason = f"{many} at byte {self.place}, could not be read, and may have told of any page"
-        return Gap(t_lo=min(self.since, until), t_hi=until, lost=None, reason=reason, count=self.records)
+        return Gap(t_lo=min(self.since, until), t_hi=until, lost=None, reason=reason, count=max(1, self.records))
+
+
+@dataclass(slots=True)
+class _Stream:
+    """Records one behind another: where the next is, the latest time, and what is left of those that were packed."""
+
+    place: int
+    stop: int
+    latest: int = -1
+    unpacker: "zstandard.ZstdDecompressionObj | None" = None
+    rest: bytes = b""
 
 
 class PerfData:
@@ -75,17 +87,22 @@ class PerfData:
     Parameters
     ----------
     header
-        Its header.
+        Its header: the first, where several files are one recording.
+    parts
+        Its records.
     read
         Returns bytes of the file.
     kernel
         What is known of the recorded kernel, with what the file itself says.
     """
 
-    def __init__(self, header: Header, read: ReadAt, *, source: str, kernel: RecordedKernel) -> None:
+    def __init__(
+        self, header: Header, parts: Sequence[Part], read: ReadAt, *, source: str, kernel: RecordedKernel
+    ) -> None:
         self.account = ReadAccount()
         self.account.trace_clock = header.clock
-        self._header, self._read = header, read
+        self._parts, self._read = parts, read
+        self._stream = _Stream(0, 0)
         self._layouts = Layouts(header, source)
         self._state = np.zeros(rj.STATE, np.int64)
         self._state[rj.S_LATEST] = -1
@@ -110,27 +127,49 @@ class PerfData:
         self._harms: dict[int, _Harm] = {}  # by round
         self._located: list[Gap] = []  # gaps that wait, by their numbers
         self._lost: Counter[str] = Counter()
-        self._unpacker: zstandard.ZstdDecompressionObj | None = None
-        self._rest = b""
         self._ended = False
 
     def batches(self) -> Iterator[EventBatch]:
         """Yield the rows in order of time."""
-        place, stop = self._header.start, self._header.stop
-        while place < stop and not self._ended:
-            data = self._read(place, min(CHUNK_BYTES, stop - place))
-            taken = yield from self._records(data, place)
-            if not taken and not self._ended:
-                self._end(place, f"a record ends behind byte {place + len(data)}, where the samples end")
-            place += taken
-        if self._header.cut and not self._ended:
-            self._end(stop, self._header.cut)
+        stream = self._stream
+        for part in self._parts:
+            if part.header is None:
+                continue
+            stream.place, stream.stop = part.start, part.stop
+            self._state[rj.S_SINCE] = max(0, int(self._state[rj.S_LATEST]))
+            while stream.place < stream.stop and not self._ended:
+                yield from self._read_on(stream)
+            if part.cut and not self._ended:
+                self._end(part.stop, part.cut)
+        yield from self._merged([_Stream(part.start, part.stop) for part in self._parts if part.header is None])
         yield from self._finish()
 
+    def _merged(self, streams: list[_Stream]) -> Iterator[EventBatch]:
+        """Take the records of perf's threads, each of which is in order of time: on from the one that is behind the others."""
+        waiting = self._waiting
+        while not self._ended and (left := [stream for stream in streams if stream.place < stream.stop]):
+            self._stream = min(left, key=lambda stream: stream.latest)
+            waiting.limit = max(waiting.limit, self._stream.latest - 1)
+            if len(waiting) >= ROWS // 2:
+                yield from self._take_sorted(waiting.sort())
+            self._state[rj.S_LATEST] = self._stream.latest
+            yield from self._read_on(self._stream)
+            self._stream.latest = int(self._state[rj.S_LATEST])
+        self._state[rj.S_LATEST] = max([int(self._state[rj.S_LATEST]), *(stream.latest for stream in streams)])
+
+    def _read_on(self, stream: _Stream) -> Iterator[EventBatch]:
+        """Take the next records of a stream."""
+        data = self._read(stream.place, min(CHUNK_BYTES, stream.stop - stream.place))
+        taken = yield from self._records(data, stream.place)
+        if not taken and not self._ended:
+            self._end(stream.place, f"a record ends behind byte {stream.place + len(data)}, where the samples end")
+        stream.place += taken
+
     def _end(self, place: int, why: str) -> None:
-        """Stop reading at *place*."""
+        """Stop reading at *place*: of the last rounds, the records of some rings are there, and those of others are not."""
         self._ended = True
         self.account.truncated = f"at byte {place}: {why}"
+        self._lose(place)
 
     def _records(self, data: bytes, place: int, *, nested: bool = False) -> _Taken:
         """Take the whole records of *data*, which is at byte *place*; *nested*: it was packed in a record there."""
@@ -183,9 +222,13 @@ class PerfData:
 
     def _harm(self, place: int) -> None:
         self.account.note_line(0, f"the record at byte {place} is damaged")
+        self._lose(place).records += 1
+
+    def _lose(self, place: int) -> _Harm:
         new = _Harm(place, since=max(0, self._waiting.limit), latest=-1)
         harm = self._harms.setdefault(self._waiting.rounds, new)
-        harm.latest, harm.records = int(self._state[rj.S_LATEST]), harm.records + 1
+        harm.latest = int(self._state[rj.S_LATEST])
+        return harm
 
     # -- records that Python takes -------------------------------------------------------------------------------------------
 
@@ -213,12 +256,13 @@ class PerfData:
             packed = packed[8:][: int.from_bytes(packed[:8], "little")]
         behind = int(self._state[rj.S_POS])
         base = place - (behind - len(record))
-        if self._unpacker is None:
-            self._unpacker = zstandard.ZstdDecompressor().decompressobj()
-        data = bytearray(self._rest)
+        stream = self._stream
+        if stream.unpacker is None or packed.startswith(ZSTD_MAGIC):
+            stream.unpacker = zstandard.ZstdDecompressor().decompressobj()
+        data = bytearray(stream.rest)
         try:
             for at in range(0, len(packed), COMPRESSED_STEP):
-                data += self._unpacker.decompress(packed[at : at + COMPRESSED_STEP])
+                data += stream.unpacker.decompress(packed[at : at + COMPRESSED_STEP])
                 if len(data) > MOST_UNPACKED:
                     raise zstandard.ZstdError(f"more than {MOST_UNPACKED:,} bytes in one record")
         except zstandard.ZstdError as error:
@@ -226,7 +270,7 @@ class PerfData:
             self._harm(place)
             return
         taken = yield from self._records(bytes(data), place, nested=True)
-        self._rest = bytes(data[taken:])
+        stream.rest = bytes(data[taken:])
         self._state[rj.S_POS], self._state[rj.S_BASE] = behind, base
 
     # -- rows in order of time -----------------------------------------------------------------------------------------------
@@ -332,8 +376,8 @@ class PerfData:
     # -- the end -------------------------------------------------------------------------------------------------------------
 
     def _finish(self) -> Iterator[EventBatch]:
-        if self._rest and not self._ended:
-            self._end(self._header.stop, "a record that was compressed has no end")
+        if self._stream.rest and not self._ended:
+            self._end(self._stream.stop, "a record that was compressed has no end")
         self._settle_harms(final=True)
         yield from self._take_waiting(len(self._waiting))
         missing = self._lost["in all"] - self._lost["located"]

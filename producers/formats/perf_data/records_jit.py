@@ -82,7 +82,8 @@ S_DONE: Final = 5  # how many of the pending rows are
 S_REPEATS: Final = 6  # how many of them repeated another one
 S_RAW: Final = 7  # where the raw data of a rare sample begins, and its bytes
 S_RAW_BYTES: Final = 8
-STATE: Final = 9
+S_SINCE: Final = 9  # names without a time count from then on: from the end of the file before
+STATE: Final = 10
 
 _REFILL: Final = int(Kind.REFILL)
 
@@ -214,7 +215,7 @@ def scan(
             taken = (
                 take_sample(data, pos, stop, layouts[layout], state, pending, n, slots, notes, arena, fill)
                 if kind == pe.SAMPLE
-                else take_other(data, pos, stop, kind, layouts[layout], pending, n, comm_of, slots, notes, arena, fill)
+                else take_other(data, pos, stop, kind, layouts[layout], state, pending, n, comm_of, slots, notes, arena, fill)
             )
             if taken != NEED_DATA:  # another reason, or a row less
                 if taken != FULL:
@@ -354,6 +355,7 @@ def take_other(
     stop: int,
     kind: int,
     layout: NDArray[np.int64],
+    state: NDArray[np.int64],
     pending: NDArray[np.int64],
     n: int,
     comm_of: NDArray[np.int32],
@@ -393,6 +395,9 @@ def take_other(
         pending[n, R_KIND], pending[n, R_PID] = FORKED, number(data, pos + 16, 4, 1)
         pending[n, R_PFN] = number(data, pos + 20, 4, 1)
     if ts > 0:
+        return NEED_DATA
+    if state[S_SINCE] > 0:
+        pending[n, R_TS] = state[S_SINCE]
         return NEED_DATA
     name_thread(pending, n, comm_of)  # it was so before the first sample, or has no time: perf takes it at once
     return FULL

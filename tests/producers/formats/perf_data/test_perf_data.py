@@ -324,9 +324,11 @@ def test_of_a_pipe_that_was_cut_what_is_whole_is_read(tmp_path: Path) -> None:
     start = len(MADE.pipe([]))
     for size in range(start, len(whole)):
         rows, account = read(tmp_path, whole[:size])
-        assert rows == EXPECTED[: len(rows)]
+        found = [row for row in rows if row["kind"] != Kind.GAP]
+        assert found == EXPECTED[: len(found)]
         ends = [start, *(start + sum(map(len, RECORDS[:n])) for n in (1, 2, 3))]
         assert (account.truncated is None) == (size in ends), size
+        assert bool(gaps(rows)) == (size not in ends), size  # other rings may have had records of the same time
 
 
 def test_a_damaged_record_is_a_gap_of_every_cpu_around_it(tmp_path: Path) -> None:
