@@ -124,10 +124,10 @@ def ingest(
             with progress(f"ingest {source}") as bar:
                 task = bar.add_task("", total=None, note="")
                 api.ingest_all(
-                    trail, several if len(several) > 1 else source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base, log=address,
-                    clock_skew=clock_skew, page_shift=shift, kernel_release=kernel_release, gfp_table=table, again=again,
-                    kallsyms=kallsyms, split_boots=split_boots, at=made, whole=whole, follows=follows, stacks=stacks,
-                    follow_links=follow_links, on_report=on_report,
+                    trail, several if len(several) > 1 else source, host=host, boot_id=boot_id, covers=kinds, probes=probes,
+                    vmemmap_base=base, log=address, clock_skew=clock_skew, page_shift=shift, kernel_release=kernel_release,
+                    gfp_table=table, again=again, kallsyms=kallsyms, split_boots=split_boots, at=made, whole=whole,
+                    follows=follows, stacks=stacks, follow_links=follow_links, on_report=on_report,
                     on_note=_note, on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
                 )  # fmt: skip
         except (InputError, FrameConflict, FrameTooLarge, OSError) as error:

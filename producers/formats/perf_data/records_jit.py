@@ -215,7 +215,9 @@ def scan(
             taken = (
                 take_sample(data, pos, stop, layouts[layout], state, pending, n, slots, notes, arena, fill)
                 if kind == pe.SAMPLE
-                else take_other(data, pos, stop, kind, layouts[layout], state, pending, n, comm_of, slots, notes, arena, fill)
+                else take_other(
+                    data, pos, stop, kind, layouts[layout], state, pending, n, comm_of, slots, notes, arena, fill
+                )
             )
             if taken != NEED_DATA:  # another reason, or a row less
                 if taken != FULL:

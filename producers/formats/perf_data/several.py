@@ -65,13 +65,17 @@ def parts_of(source: str, read: ReadAt, size: int) -> list[Part]:
             parts.append(Part(start=start, stop=stop))
             place = stop
             continue
-        header = read_header(source, lambda at, many, base=start: read(base + at, many), stop - start)
+        header = read_header(source, _from(read, start), stop - start)
         _check_same(source, parts, header, start)
         parts.append(Part(start=start + header.start, stop=start + header.stop, header=header, cut=header.cut))
         place = stop
         if not marked and read(start + header.end, len(MAGIC)) == MAGIC:
             place = start + header.end
     return parts or [_nothing(source, read)]
+
+
+def _from(read: ReadAt, base: int) -> ReadAt:
+    return lambda at, size: read(base + at, size)
 
 
 def _nothing(source: str, read: ReadAt) -> Part:
