@@ -47,6 +47,7 @@ class IngestOptions(TypedDict, total=False):
     gfp_table: Mapping[str, int] | None
     page_shift: int | None
     kallsyms: Path | None
+    vmlinux: Path | None
     at: str | None
     whole: bool
     follows: int | None
@@ -71,6 +72,7 @@ def ingest(
     gfp_table: Mapping[str, int] | None = None,
     page_shift: int | None = None,
     kallsyms: Path | None = None,
+    vmlinux: Path | None = None,
     at: str | None = None,
     whole: bool = False,
     follows: int | None = None,
@@ -108,7 +110,7 @@ def ingest(
     with open_recording(
         path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base, clock_skew=clock_skew,
         page_shift=page_shift, spool=None if log is not None else Path(trail), cut=cut, kernel_release=kernel_release,
-        gfp_table=gfp_table, kallsyms=kallsyms, follow_links=follow_links,
+        gfp_table=gfp_table, kallsyms=kallsyms, vmlinux=vmlinux, follow_links=follow_links,
         dump=said_of_dump(path, at, whole=whole, follows=follows, stacks=stacks),
     ) as opened:  # fmt: skip
         if log is not None:

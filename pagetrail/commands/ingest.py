@@ -71,6 +71,13 @@ def ingest(
             help="/proc/kallsyms or System.map of the boot that was recorded, to name the addresses of stacks.",
         ),
     ] = None,
+    vmlinux: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="vmlinux or System.map of the recorded kernel, moved to where that boot had it; --kallsyms comes first.",
+        ),
+    ] = None,
     at: Annotated[
         list[str] | None,
         typer.Option(
@@ -126,7 +133,7 @@ def ingest(
                 api.ingest_all(
                     trail, several if len(several) > 1 else source, host=host, boot_id=boot_id, covers=kinds, probes=probes,
                     vmemmap_base=base, log=address, clock_skew=clock_skew, page_shift=shift, kernel_release=kernel_release,
-                    gfp_table=table, again=again, kallsyms=kallsyms, split_boots=split_boots, at=made, whole=whole,
+                    gfp_table=table, again=again, kallsyms=kallsyms, vmlinux=vmlinux, split_boots=split_boots, at=made, whole=whole,
                     follows=follows, stacks=stacks, follow_links=follow_links, on_report=on_report,
                     on_note=_note, on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
                 )  # fmt: skip

@@ -29,8 +29,8 @@ from pagetrail.producers.capture.uevents import hotplug_rows, parse_uevents
 from pagetrail.producers.capture.views import Views
 from pagetrail.producers.detail_rows import clock_row, coverage_row, detail_row
 from pagetrail.producers.formats.format import Format
-from pagetrail.producers.formats.perf_data.symbols import KALLSYMS, symbols_of
 from pagetrail.producers.formats.table import FORMATS
+from pagetrail.producers.formats.tracepoints.symbols import KALLSYMS, symbols_of
 from pagetrail.producers.inputs import source_of
 from pagetrail.producers.meaning import UNKNOWN_KERNEL, RecordedKernel
 from pagetrail.producers.ordering import in_order

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pagetrail.producers.capture.folder import CaptureFolder
-from pagetrail.producers.formats.perf_data.symbols import symbols_of
+from pagetrail.producers.formats.tracepoints.symbols import symbols_of
 from pagetrail.producers.meaning import RecordedKernel
 from pagetrail.schemas.columns import Kind
 from tests.captures.conftest import ReplayedCapture

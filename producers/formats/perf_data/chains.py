@@ -1,76 +1,34 @@
-"""Call chains of the kernel as stacks: addresses become names by the kernel's symbols, or are told from its beginning."""
+"""Call chains of the kernel as stacks: where it was, a record of perf's says."""
 
+import re
 import struct
 from typing import Final
 
-import numpy as np
-
 from pagetrail.producers.formats.perf_data.perf_event import RECORD_HEAD
-from pagetrail.producers.meaning import NamesAddresses
+from pagetrail.producers.formats.tracepoints.addresses import Addresses
 
 _KERNEL: Final = b"[kernel.kallsyms]"
 
 
-_UNNAMED: Final = (
-    "{:,} addresses of stacks have no name: give ingest --kallsyms FILE, /proc/kallsyms of the boot that was recorded"
-)
-_OTHERS: Final = (
-    "the symbols that were given are of another boot or kernel, and not used: {} is at {} in them, and was at {:#x}"
-)
-
-
-class Chains:
-    """Makes text of call chains.
-
-    An address without a name counts from the kernel's first symbol on (``_text:0x16cc53``): boots of one kernel still meet.
-
-    Parameters
-    ----------
-    symbols
-        Of the recorded boot; null where they were not given.
-    """
-
-    def __init__(self, symbols: NamesAddresses | None) -> None:
-        self._symbols = symbols
-        self._unnamed = 0
-        self._note = ""
-        self._names: dict[int, str] = {}
-        self._map: tuple[int, int, int, str] | None = None
+class Chains(Addresses):
+    """Makes text of call chains."""
 
     def take_map(self, record: bytes, second: bool) -> None:
-        """Take the record that says where the kernel is: from where to where, and the address of its first symbol.
+        """Take the record that says where the kernel is: from where to where, and the address of its first symbol;
+        or where a module is.
 
         Source: tools/perf/util/synthetic-events.c, __perf_event__synthesize_kernel_mmap (Linux 6.1).
         """
         at = RECORD_HEAD + 8
         name = record[at + 24 + (32 if second else 0) :].split(b"\0")[0]
-        if self._map is not None or not name.startswith(_KERNEL) or len(record) < at + 24:
+        if len(record) < at + 24:
             return
         start, size, first = struct.unpack_from("<QQQ", record, at)
-        symbol = name.removeprefix(_KERNEL).decode(errors="backslashreplace")
-        if not symbol or not start <= first < start + size:
-            return
-        self._map = (start, start + size, first, symbol)
-        given = None if self._symbols is None else self._symbols.address(symbol)
-        if self._symbols is not None and given != first:
-            self._note = _OTHERS.format(symbol, "no address" if given is None else hex(given), first)
-            self._symbols = None
+        if name.startswith(_KERNEL):
+            self.place(start, start + size, first, name.removeprefix(_KERNEL).decode(errors="backslashreplace"))
+        elif module := _MODULE.fullmatch(name):
+            self.module((module[1] or module[2]).decode().replace("-", "_"), start, start + size)
 
-    @property
-    def notes(self) -> list[str]:
-        """What the user should know of the names, by now."""
-        return [one for one in (self._note, _UNNAMED.format(self._unnamed) if self._unnamed else "") if one]
 
-    def text(self, raw: bytes) -> str | None:
-        """Return a stack as the column holds it, the innermost function first; null: it has no function."""
-        names = [self._names.get(one) or self._named(one) for one in np.frombuffer(raw, "<u8").tolist()]
-        return "\n".join(names) or None
-
-    def _named(self, address: int) -> str:
-        found = self._symbols.name(address) if self._symbols else None
-        if found is None and self._map is not None and self._map[2] <= address < self._map[1]:
-            found, self._unnamed = f"{self._map[3]}:{address - self._map[2]:#x}", self._unnamed + 1
-        if found is None:
-            found, self._unnamed = f"{address:#x}", self._unnamed + 1
-        self._names[address] = found
-        return found
+_MODULE: Final = re.compile(rb"\[([\w-]{1,64})\]|.*/([\w-]{1,64})\.ko(?:\.\w{2,4})?", re.DOTALL | re.ASCII)
+"""Source: tools/perf/util/synthetic-events.c, perf_event__synthesize_modules (Linux 6.1)."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from pagetrail.producers.formats.perf_data import perf_event as pe
-from pagetrail.producers.formats.perf_data.tracing_data import Damaged, TracepointFormat, read_formats
+from pagetrail.producers.formats.tracepoints.tracing_data import Damaged, TracepointFormat, read_formats
 from pagetrail.schemas.errors import InputError
 
 MAGIC: Final = b"PERFILE2"
@@ -52,6 +52,12 @@ class Header:
         By the number of the tracepoint, the config of an ``Attr``.
     end
         Where its last section ends.
+    build_id
+        Of the kernel; empty: it is not said.
+    cmdline
+        Words of the command that recorded it; empty: they are not said.
+    cpus
+        How many CPUs were online; null: it is not said.
     """
 
     start: int
@@ -62,6 +68,9 @@ class Header:
     formats: Mapping[int, TracepointFormat] = field(default_factory=dict)
     hostname: str | None = None
     release: str | None = None
+    build_id: bytes = b""
+    cmdline: tuple[str, ...] = ()
+    cpus: int | None = None
 
     @property
     def clock(self) -> str | None:
@@ -214,10 +223,45 @@ def _release(source: str, at: int, data: bytes, header: Header) -> None:  # noqa
     header.release = _text(data)
 
 
+def _build_ids(source: str, at: int, data: bytes, header: Header) -> None:  # noqa: ARG001  # as the others
+    """Take the build id of the kernel. Source: tools/perf/util/build-id.c, write_buildid (Linux 6.1)."""
+    place = 0
+    while place + pe.BUILD_ID_NAME < len(data):
+        misc, length = struct.unpack_from("<HH", data, place + 4)
+        if length <= pe.BUILD_ID_NAME:
+            return
+        name = data[place + pe.BUILD_ID_NAME : place + length].split(b"\0")[0]
+        if name in (b"[kernel.kallsyms]", b"[kernel.vmlinux]"):
+            size = data[place + 32] if misc & pe.MISC_BUILD_ID_SIZE else 20
+            header.build_id = data[place + 12 : place + 12 + min(size, 20)]
+            return
+        place += length
+
+
+def _cpus(source: str, at: int, data: bytes, header: Header) -> None:  # noqa: ARG001  # as the others
+    if len(data) >= 8:
+        header.cpus = struct.unpack_from("<I", data, 4)[0]
+
+
+def _cmdline(source: str, at: int, data: bytes, header: Header) -> None:  # noqa: ARG001  # as the others
+    """Take the words of the command: how many there are, and each as a text. None of them, if they are not whole."""
+    words: list[str] = []
+    place = 4
+    count = struct.unpack_from("<I", data)[0] if len(data) >= 4 else 0
+    while len(words) < count and place + 4 <= len(data):
+        length = struct.unpack_from("<I", data, place)[0]
+        words.append(_text(data[place : place + 4 + length]) or "")
+        place += 4 + length
+    header.cmdline = tuple(words) if len(words) == count and place <= len(data) else ()
+
+
 _FEATURES: Final[Mapping[int, Callable[[str, int, bytes, Header], None]]] = {
     pe.FEAT_TRACING_DATA: _formats,
     pe.FEAT_HOSTNAME: _hostname,
     pe.FEAT_OSRELEASE: _release,
+    pe.FEAT_BUILD_ID: _build_ids,
+    pe.FEAT_NRCPUS: _cpus,
+    pe.FEAT_CMDLINE: _cmdline,
 }
 
 

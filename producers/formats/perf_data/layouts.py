@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pagetrail.producers.formats.perf_data import perf_event as pe
 from pagetrail.producers.formats.perf_data import records_jit as rj
 from pagetrail.producers.formats.perf_data.header import Attr, Header
-from pagetrail.producers.formats.perf_data.tracing_data import Field, TracepointFormat
+from pagetrail.producers.formats.tracepoints.tracing_data import Field, TracepointFormat
 from pagetrail.producers.meaning import EVENTS
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.errors import InputError

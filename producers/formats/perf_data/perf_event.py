@@ -78,5 +78,12 @@ CLOCKS: Final = {0: "real", 1: "mono", 4: "mono_raw", 7: "boot", 11: "tai"}
 # Sections of a file's header, by bit.
 FEATURES: Final = 256
 FEAT_TRACING_DATA: Final = 1
+FEAT_BUILD_ID: Final = 2
 FEAT_HOSTNAME: Final = 3
 FEAT_OSRELEASE: Final = 4
+FEAT_NRCPUS: Final = 7
+FEAT_CMDLINE: Final = 11
+
+# An entry of the build ids: head, pid, build id (20 bytes, and its size behind it where misc says so), name.
+BUILD_ID_NAME: Final = 36
+MISC_BUILD_ID_SIZE: Final = 1 << 15

@@ -15,7 +15,6 @@ from pagetrail.producers.formats.perf_data import records_jit as rj
 from pagetrail.producers.formats.perf_data.chains import Chains
 from pagetrail.producers.formats.perf_data.header import Header, ReadAt
 from pagetrail.producers.formats.perf_data.layouts import Layouts
-from pagetrail.producers.formats.perf_data.raw_fields import raw_fields
 from pagetrail.producers.formats.perf_data.several import Part
 from pagetrail.producers.formats.perf_data.waiting import ROWS, Waiting
 from pagetrail.producers.formats.rows import (
@@ -30,6 +29,7 @@ from pagetrail.producers.formats.rows import (
     R_TS,
     RowBuilder,
 )
+from pagetrail.producers.formats.tracepoints.raw_fields import raw_fields
 from pagetrail.producers.gaps import ORDER_FIELDS, Gaps, gap_of_unknown_cpu, row_of
 from pagetrail.producers.inputs import COMPRESSED_STEP, ZSTD_MAGIC
 from pagetrail.producers.meaning import FailedAlloc, Meaning, NothingNew, RecordedKernel, Refused, Row
@@ -115,6 +115,7 @@ class PerfData:
         self._entries, self._order = np.zeros(rj.MAX_CPUS, np.int64), np.zeros(ORDER_FIELDS, np.int64)
         self._gaps = Gaps(last_ts=self._last_ts, is_due=self._is_due, order=self._order)
         self._chains = Chains(kernel.symbols)
+        self._chains.built(header.build_id)
         self._rows = RowBuilder(
             self._texts,
             count=self._state[rj.S_ROWS : rj.S_ROWS + 1],

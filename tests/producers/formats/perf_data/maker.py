@@ -85,6 +85,11 @@ class Made:
     release: str = "6.1.192"
     clockid: int | None = None
     formats: bytes = field(default_factory=tracing_data)
+    build_id: bytes = b""
+    cpus: int = 0
+    cmdline: Sequence[str] = ()
+    period: int = 1
+    flags: int = 0
 
     def id(self, event: int, cpu: int) -> int:
         """Return the id of an event on a CPU."""
@@ -158,6 +163,14 @@ class Made:
         start = attrs_at + attr_size * len(attrs)
         table = b"".join(attr + struct.pack("<QQ", ids_at + 16 * n, 16) for n, attr in enumerate(attrs))
         sections = [(1, self.formats), (3, _text(self.host)), (4, _text(self.release))]
+        if self.build_id:
+            name = b"[kernel.kallsyms]\0".ljust(24, b"\0")
+            sections.append((2, struct.pack("<IHHi20s4x", 0, 1, 36 + len(name), -1, self.build_id) + name))
+        if self.cpus:
+            sections.append((7, struct.pack("<II", self.cpus, self.cpus)))
+        if self.cmdline:
+            sections.append((11, struct.pack("<I", len(self.cmdline)) + b"".join(_text(word) for word in self.cmdline)))
+        sections.sort()
         features = sum(1 << bit for bit, _ in sections).to_bytes(32, "little")
         place, places = start + len(data) + 16 * len(sections), b""
         for _, section in sections:
@@ -180,8 +193,8 @@ class Made:
         return b"".join([*parts, *records])
 
     def _attr(self, event: int) -> bytes:
-        flags = 1 << 18 | (1 << 25 if self.clockid is not None else 0)
-        head = struct.pack("<IIQQQQQ", 2, 128, event, 1, self.sample_type, self.read_format, flags)
+        flags = 1 << 18 | (1 << 25 if self.clockid is not None else 0) | self.flags
+        head = struct.pack("<IIQQQQQ", 2, 128, event, self.period, self.sample_type, self.read_format, flags)
         return head.ljust(92, b"\0") + struct.pack("<i", self.clockid or 0) + bytes(32)
 
 

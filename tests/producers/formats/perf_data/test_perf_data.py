@@ -10,8 +10,8 @@ import zstandard
 from hypothesis import settings
 
 from pagetrail.producers.formats.perf_data.perf_data import PERF_DATA
-from pagetrail.producers.formats.perf_data.symbols import Symbols
 from pagetrail.producers.formats.recognise import recognised
+from pagetrail.producers.formats.tracepoints.symbols import Symbols
 from pagetrail.producers.inputs import source_of
 from pagetrail.producers.meaning import Meaning, NothingNew, RecordedKernel, Refused, Row
 from pagetrail.producers.parsed import ReadAccount

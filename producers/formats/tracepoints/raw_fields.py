@@ -1,6 +1,6 @@
 """The fields of a sample whose event is rare, by name, as ``Meaning`` wants them."""
 
-from pagetrail.producers.formats.perf_data.tracing_data import Field, TracepointFormat
+from pagetrail.producers.formats.tracepoints.tracing_data import Field, TracepointFormat
 from pagetrail.schemas.linux import kmem_events as ke
 
 
