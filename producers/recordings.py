@@ -207,6 +207,8 @@ def open_recording(
     )  # fmt: skip
     if covers and not found.tracer:
         info.notes.append(f"--covers does not apply: {found.name} has no events, and covers none")
+    if found.declares is not None:
+        parser = found.declares(parser)
     if found.tracer:
         parser = TraceFile(stream, parser, covers=covers, anew=arrangement.anew)
     if page_shift is not None or kernel.release or kernel.gfp_flags:

@@ -31,6 +31,7 @@ class Attr:
 
     type: int
     config: int
+    period: int
     sample_type: int
     read_format: int
     flags: int
@@ -56,8 +57,10 @@ class Header:
         Of the kernel; empty: it is not said.
     cmdline
         Words of the command that recorded it; empty: they are not said.
-    cpus
-        How many CPUs were online; null: it is not said.
+    cpus, cpus_there
+        How many CPUs were online, and how many there were; null: it is not said.
+    piped
+        Whether it came through a pipe: whether its end is missing is then not known.
     """
 
     start: int
@@ -71,6 +74,8 @@ class Header:
     build_id: bytes = b""
     cmdline: tuple[str, ...] = ()
     cpus: int | None = None
+    cpus_there: int | None = None
+    piped: bool = False
 
     @property
     def clock(self) -> str | None:
@@ -148,7 +153,7 @@ def _of_file(source: str, read: ReadAt, size: int, head: bytes) -> Header:
 
 
 def _of_pipe(source: str, read: ReadAt, size: int) -> Header:
-    found = Header(start=_PIPE_BYTES, stop=size, end=size)
+    found = Header(start=_PIPE_BYTES, stop=size, end=size, piped=True)
     while (raw := _before_samples(read, found.start)) is not None:
         at, kind, body = found.start, struct.unpack_from("<I", raw)[0], raw[pe.RECORD_HEAD :]
         found.start += len(raw)
@@ -195,6 +200,7 @@ def _attr(raw: bytes, ids: tuple[int, ...]) -> Attr:
     return Attr(
         type=kind,
         config=config,
+        period=struct.unpack_from("<Q", raw, pe.ATTR_PERIOD)[0],
         sample_type=sample_type,
         read_format=read_format,
         flags=flags,
@@ -240,7 +246,7 @@ def _build_ids(source: str, at: int, data: bytes, header: Header) -> None:  # no
 
 def _cpus(source: str, at: int, data: bytes, header: Header) -> None:  # noqa: ARG001  # as the others
     if len(data) >= 8:
-        header.cpus = struct.unpack_from("<I", data, 4)[0]
+        header.cpus_there, header.cpus = struct.unpack_from("<II", data)
 
 
 def _cmdline(source: str, at: int, data: bytes, header: Header) -> None:  # noqa: ARG001  # as the others

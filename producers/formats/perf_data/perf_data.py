@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import BinaryIO, Final
 
 from pagetrail.producers.formats.format import Format, Origin
+from pagetrail.producers.formats.perf_data.declared import Declared, declared_kinds
 from pagetrail.producers.formats.perf_data.header import Header
 from pagetrail.producers.formats.perf_data.reader import PerfData
 from pagetrail.producers.formats.perf_data.several import NEXT, Part, parts_of
 from pagetrail.producers.formats.tracer import PERF
 from pagetrail.producers.inputs import Input, Source, blocks
 from pagetrail.producers.meaning import RecordedKernel
+from pagetrail.producers.parsed import Parser
 from pagetrail.producers.spool import filled
 
 
@@ -56,6 +58,14 @@ def _opened(stream: Input, kernel: RecordedKernel) -> PerfData:
     return PerfData(header, parts, data.read, source=stream.source, kernel=known)
 
 
+def _declaring(parser: Parser) -> Parser:
+    """Return *parser* with the coverage that its file declares. What is several files may miss one."""
+    if not isinstance(parser, PerfData) or parser.header.cpus is None or len(parser.parts) > 1:
+        return parser
+    kinds = declared_kinds(parser.header)
+    return Declared(parser, kinds, parser.header.cpus) if kinds else parser
+
+
 def _about(source: Source) -> Origin:
     with source.open() as stream:
         data = _Bytes(stream)
@@ -68,6 +78,7 @@ PERF_DATA: Final = Format(
     phrase="a perf.data",
     magics=(b"PERFILE2", b"2ELIFREP", NEXT),  # tools/perf/util/header.c, __perf_magic2, in both byte orders
     opens=_opened,
+    declares=_declaring,
     about=_about,
     raw=True,
     tracer=PERF,

@@ -67,8 +67,13 @@ TYPE_TRACEPOINT: Final = 2
 # struct perf_event_attr: where its fields begin that do not follow another one that is read, and the bits of its flags.
 ATTR_LEAST: Final = 64
 ATTR_SIZE: Final = 4
+ATTR_PERIOD: Final = 16
 ATTR_SAMPLE_TYPE: Final = 24
 ATTR_CLOCKID: Final = 92
+LEAVES_OUT: Final = sum(1 << bit for bit in (2, 3, 4, 5, 6, 7, 10, 12, 19, 27, 36, 37))
+"""pinned, exclusive, exclude_user, exclude_kernel, exclude_hv, exclude_idle, freq, enable_on_exec, exclude_host, write_backward,
+remove_on_exec, sigtrap: with one of these, an event may not be on, or not of all that happens. (exclude_guest, which perf sets,
+concerns counters of the processor: kernel/events/core.c, perf_tp_event_match, Linux 6.1.)"""
 SAMPLE_ID_ALL: Final = 1 << 18
 USE_CLOCKID: Final = 1 << 25
 

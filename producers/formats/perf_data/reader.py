@@ -101,7 +101,7 @@ class PerfData:
     ) -> None:
         self.account = ReadAccount()
         self.account.trace_clock = header.clock
-        self._parts, self._read = parts, read
+        self.header, self.parts, self._read = header, parts, read
         self._stream = _Stream(0, 0)
         self._layouts = Layouts(header, source)
         self._state = np.zeros(rj.STATE, np.int64)
@@ -133,7 +133,7 @@ class PerfData:
     def batches(self) -> Iterator[EventBatch]:
         """Yield the rows in order of time."""
         stream = self._stream
-        for part in self._parts:
+        for part in self.parts:
             if part.header is None:
                 continue
             stream.place, stream.stop = part.start, part.stop
@@ -142,7 +142,7 @@ class PerfData:
                 yield from self._read_on(stream)
             if part.cut and not self._ended:
                 self._end(part.stop, part.cut)
-        yield from self._merged([_Stream(part.start, part.stop) for part in self._parts if part.header is None])
+        yield from self._merged([_Stream(part.start, part.stop) for part in self.parts if part.header is None])
         yield from self._finish()
 
     def _merged(self, streams: list[_Stream]) -> Iterator[EventBatch]:
