@@ -108,8 +108,8 @@ class PerfData:
         self._state[rj.S_LATEST] = -1
         self._waiting = Waiting(self._state)
         self._texts = new_interner(1 << 14, 1 << 22)
-        self._comm_of = np.full(rj.PIDS, -1, np.int32)
-        self._comm_of[0] = self._texts.find(b"swapper")  # of the idle tasks: no record names them
+        self._comm_of = np.zeros(rj.PIDS, np.int32)  # pages of zeros that nobody writes to take no memory
+        self._comm_of[0] = 1 + self._texts.find(b"swapper")  # of the idle tasks: no record names them
         self._counts = np.zeros((len(self._layouts), 3), np.int64)
         self._last_ts, self._is_due = np.full(rj.MAX_CPUS, -1, np.int64), np.zeros(rj.MAX_CPUS, np.int64)
         self._entries, self._order = np.zeros(rj.MAX_CPUS, np.int64), np.zeros(ORDER_FIELDS, np.int64)
@@ -355,7 +355,7 @@ class PerfData:
         if isinstance(outcome, Row):
             tid = int(row[R_PID])
             head = {name: int(row[at]) for name, at in _HEAD.items()}
-            head["comm"] = int(self._comm_of[tid]) if 0 <= tid < rj.PIDS else -1
+            head["comm"] = int(self._comm_of[tid]) - 1 if 0 <= tid < rj.PIDS else -1
             yield from self._append(outcome, head)
 
     def _loss(self, lost: int, ts: int, cpu: int) -> Iterator[EventBatch]:

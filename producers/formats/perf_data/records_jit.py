@@ -171,7 +171,7 @@ def scan(
     state: NDArray[np.int64],
     pending: NDArray[np.int64],  # (p, PENDING)
     nothing: NDArray[np.int64],  # (PENDING,): a row of which nothing is known
-    comm_of: NDArray[np.int32],  # (PIDS,)
+    comm_of: NDArray[np.int32],  # (PIDS,): the name of each thread, plus one; 0: it is not known
     slots: NDArray[np.int64],
     notes: NDArray[np.int64],
     arena: NDArray[np.uint8],
@@ -412,10 +412,10 @@ def name_thread(pending: NDArray[np.int64], n: int, comm_of: NDArray[np.int32]) 
     if tid < 0 or tid >= PIDS:
         return
     if pending[n, R_KIND] == NAMED:
-        comm_of[tid] = pending[n, R_COMM]
+        comm_of[tid] = pending[n, R_COMM] + 1
     else:
         parent = pending[n, R_PFN]
-        comm_of[tid] = comm_of[parent] if 0 <= parent < PIDS else -1
+        comm_of[tid] = comm_of[parent] if 0 <= parent < PIDS else 0
 
 
 # p = pending rows; r = rows at most; c = CPUs
@@ -456,7 +456,7 @@ def emit(
             for column in range(_COLUMNS):
                 rows[column, row] = pending[n, column]
             tid = pending[n, R_PID]
-            rows[R_COMM, row] = comm_of[tid] if 0 <= tid < PIDS else -1
+            rows[R_COMM, row] = comm_of[tid] - 1 if 0 <= tid < PIDS else -1
             if repeated(rows, row) >= 0:
                 state[S_REPEATS] += 1
                 state[S_DONE] += 1
