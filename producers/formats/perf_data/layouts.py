@@ -110,6 +110,7 @@ def _fill(row: NDArray[np.int64], attr: Attr, one: TracepointFormat | None) -> N
     row[rj.L_FIXED] = at
     row[rj.L_READ] = attr.read_format + 1 if attr.sample_type & pe.READ else 0
     row[rj.L_CHAIN], row[rj.L_RAW] = bool(attr.sample_type & pe.CALLCHAIN), bool(attr.sample_type & pe.RAW)
+    row[rj.L_EXACT] = not attr.sample_type & ~pe.UP_TO_RAW
     row[rj.L_END] = from_end = 0
     if attr.flags & pe.SAMPLE_ID_ALL:
         for bit in reversed(pe.TRAILER):

@@ -15,7 +15,11 @@ SAMPLE: Final = 9
 MMAP2: Final = 10
 LOST_SAMPLES: Final = 13
 # Records of perf.
+KERNEL_STOP: Final = 32
+"""The kernel has 22 types (Linux 6.12); these have room for more."""
 USER_FIRST: Final = 64
+USER_STOP: Final = 96
+BUILD_ID: Final = 67
 HEADER_ATTR: Final = 64
 TRACING_DATA: Final = 66
 FINISHED_ROUND: Final = 68
@@ -48,6 +52,7 @@ STREAM_ID: Final = 1 << 9
 RAW: Final = 1 << 10
 FIXED: Final = (IDENTIFIER, IP, TID, TIME, ADDR, ID, STREAM_ID, CPU, PERIOD)
 """Eight bytes each."""
+UP_TO_RAW: Final = sum(FIXED) | READ | CALLCHAIN | RAW
 TRAILER: Final = (TID, TIME, ID, STREAM_ID, CPU, IDENTIFIER)
 """What stands at the end of the kernel's other records (struct sample_id), eight bytes each."""
 

@@ -54,7 +54,8 @@ L_ORDER: Final = 14
 L_GFP: Final = 17
 L_MIGRATETYPE: Final = 20
 L_TO_PCP: Final = 23  # whether a block goes to a per-cpu list; 0 bytes: one of order 0 does
-LAYOUT: Final = 26
+L_EXACT: Final = 26  # whether nothing follows the raw data, or, without, the chain
+LAYOUT: Final = 27
 
 IGNORED: Final = -6  # what a layout does with samples beside a kind of row: it counts them,
 RARE: Final = -4  # or gives them to Python
@@ -158,6 +159,34 @@ def layout_of(data: NDArray[np.uint8], place: int, ids: NDArray[np.int64], owner
     return np.int64(-1)
 
 
+@inner
+def is_sound(kind: int, misc: int, length: int) -> bool:
+    """Return whether a record may have such a head: what it says otherwise may have been a sample."""
+    if length < pe.RECORD_HEAD or kind == 0 or pe.KERNEL_STOP <= kind < pe.USER_FIRST or kind >= pe.USER_STOP:
+        return False
+    if length % 8 != 0 and kind != pe.COMPRESSED:
+        return False
+    if kind == pe.FINISHED_ROUND:
+        return length == pe.RECORD_HEAD
+    return kind < pe.USER_FIRST or misc == 0 or kind == pe.BUILD_ID
+
+
+@inner
+def has_trailer(
+    data: NDArray[np.uint8], pos: int, stop: int, layout: NDArray[np.int64], id_from_end: int, ids: NDArray[np.int64]
+) -> bool:
+    """Return whether a record of the kernel ends as they do: with an id of the file, or with nothing but zeros, as perf's own."""
+    end = stop - layout[L_END]
+    if end < pos + pe.RECORD_HEAD:
+        return False
+    if id_from_end > 0 and layout_of(data, stop - id_from_end, ids, ids) != -1:
+        return True
+    zeros = True
+    for place in range(end, stop):
+        zeros = zeros and data[place] == 0
+    return zeros or id_from_end <= 0
+
+
 # b = bytes, i = ids, l = layouts, p = pending rows at most; slots, notes, arena, fill: an Interner's
 @jit
 def scan(
@@ -183,9 +212,16 @@ def scan(
         if pos + pe.RECORD_HEAD > size:
             return NEED_DATA
         kind, length = u32(data, pos), u16(data, pos + 6)
-        if length < pe.RECORD_HEAD:
+        if not is_sound(kind, u16(data, pos + 4), length):
             return BAD
         stop = pos + length
+        if (
+            kind < pe.USER_FIRST
+            and kind != pe.SAMPLE
+            and stop <= size
+            and not has_trailer(data, pos, stop, layouts[0], id_from_end, ids)
+        ):
+            return BAD
         if kind == pe.SAMPLE or kind in (pe.COMM, pe.FORK, pe.LOST):
             if stop > size:
                 return NEED_DATA
@@ -287,12 +323,16 @@ def take_sample(
         fixed += 8 * count
     action = layout[L_ACTION]
     pending[n, R_KIND] = action
+    raw_bytes, raw = np.int64(0), fixed
+    if layout[L_RAW] > 0:
+        if fixed + 4 > stop:
+            return BAD
+        raw_bytes, raw = np.int64(u32(data, fixed)), fixed + 4
+    if raw_bytes > stop - raw or (layout[L_EXACT] > 0 and raw + raw_bytes != stop):
+        return BAD
     if action == IGNORED:
         return NEED_DATA
-    if layout[L_RAW] == 0 or fixed + 4 > stop:
-        return BAD
-    raw_bytes, raw = u32(data, fixed), fixed + 4
-    if raw_bytes > stop - raw:
+    if layout[L_RAW] == 0:
         return BAD
     if action == RARE:
         state[S_RAW], state[S_RAW_BYTES] = raw, raw_bytes
