@@ -1,5 +1,6 @@
 """Binary recordings of the kernel that runs here, beside the tools that wrote them."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -100,7 +101,7 @@ def _beside(bench: Bench, recorder: Recorder, data: Path) -> None:
     for name, (command, _) in recorder.peers.items():
         try:
             given = [data if word == FILE else word for word in command]
-            figures = repeated(bench.runs, lambda words=given: run(*words), events=events)  # type: ignore[misc]
+            figures = repeated(bench.runs, lambda words=given: run(*words, to=Path(os.devnull)), events=events)  # type: ignore[misc]
         except subprocess.CalledProcessError as error:
             bench.results.leave_out(f"{name} of a {recorder.name}: it failed ({error.returncode})")
             continue

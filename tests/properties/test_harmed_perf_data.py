@@ -119,6 +119,8 @@ def answers(folder: Path, data: bytes) -> Answers:
 def sure(row: dict[str, object]) -> dict[str, object]:
     """Return what is certain of a page: no file here relates its clock to page_owner's, so no time is."""
     unsure = row["uncertain"] or (() if row["certain"] else COMPARED)
+    if "state" in unsure:  # type: ignore[operator]
+        return {}
     return {name: row[name] for name in COMPARED if name not in unsure}  # type: ignore[operator]
 
 

@@ -108,7 +108,7 @@ def _fill(row: NDArray[np.int64], attr: Attr, one: TracepointFormat | None) -> N
                 row[_FIXED_PLACES[bit]] = at
             at += 8
     row[rj.L_FIXED] = at
-    row[rj.L_READ] = attr.read_format + 1 if attr.sample_type & pe.READ else 0
+    row[rj.L_READ] = (attr.read_format & pe.READ_FORMATS) + 1 if attr.sample_type & pe.READ else 0
     row[rj.L_CHAIN], row[rj.L_RAW] = bool(attr.sample_type & pe.CALLCHAIN), bool(attr.sample_type & pe.RAW)
     row[rj.L_EXACT] = not attr.sample_type & ~pe.UP_TO_RAW
     row[rj.L_END] = from_end = 0

@@ -62,6 +62,7 @@ TOTAL_TIME_RUNNING: Final = 1 << 1
 FORMAT_ID: Final = 1 << 2
 FORMAT_GROUP: Final = 1 << 3
 FORMAT_LOST: Final = 1 << 4
+READ_FORMATS: Final = (1 << 32) - 1
 
 # Markers in a call chain, as signed numbers: what follows is of the kernel, of a guest's kernel, of the process.
 CONTEXT_MAX: Final = -4095

@@ -104,7 +104,7 @@ def test_the_same_records_are_the_same_rows_by_every_way(way: str, tmp_path: Pat
     ],
     ids=hex,
 )
-@pytest.mark.parametrize("read_format", [0, 4, 7, 20, 8 | 4 | 1, 8 | 31])
+@pytest.mark.parametrize("read_format", [0, 4, 7, 20, 8 | 4 | 1, 8 | 31, 1 << 63 | 4])
 def test_fields_are_found_wherever_the_sample_type_puts_them(
     sample_type: int, read_format: int, tmp_path: Path
 ) -> None:
