@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pagetrail.producers.detail_rows import detail_row
 from pagetrail.producers.formats.perf_data import perf_event as pe
@@ -123,40 +122,45 @@ class Declared:
 
     def __init__(self, parser: Parser, kinds: tuple[Covered, ...], cpus: int) -> None:
         self._parser, self._kinds, self._cpus = parser, kinds, cpus
+        self._place_of = np.full(1 << 8, len(kinds), np.int64)  # of each kind of event; the last place is of all others
+        for place, kind in enumerate(kinds):
+            self._place_of[_KINDS[kind]] = place
+        self._last = np.full(
+            (len(kinds) + 1, cpus + 1), -1, np.int64
+        )  # times, by place and CPU; the last CPU is any other
         self.account: ReadAccount = parser.account
 
     def batches(self) -> Iterator[EventBatch]:
         """Yield the events; where a kind begins to be covered, a COVERAGE row, and at the end a GAP."""
-        last = {kind: np.full(self._cpus, -1, np.int64) for kind in self._kinds}
-        due = set(self._kinds)
+        due = set(range(len(self._kinds)))
         latest = 0
         for batch in self._parser.batches():
-            rest = batch
-            for at, kind in sorted((self._begins(batch, kind, last[kind]), kind) for kind in self._kinds):
-                if kind not in due or at < 0:
-                    continue
-                due.discard(kind)
-                done = len(batch) - len(rest)
+            if not len(batch):
+                continue
+            latest = max(latest, int(batch.columns["trace_ts_nsec"].max()))
+            begins = self._noted(batch, due)
+            done = 0
+            for at, place in sorted((at, place) for place, at in begins.items()):
+                due.discard(place)
                 if at >= done:
-                    yield rest.slice(0, at + 1 - done)
-                rest = rest.slice(max(0, at + 1 - done), len(rest))
-                ts = int(batch.columns["trace_ts_nsec"][at])
-                said = Coverage(kinds=(kind,), declared_by="perf.data")
-                yield detail_row(Kind.COVERAGE, ts, said)
-            latest = max(latest, int(batch.columns["trace_ts_nsec"].max())) if len(batch) else latest
-            if len(rest):
-                yield rest
-        covered = [last[kind].min() for kind in self._kinds if kind not in due]
+                    yield batch.slice(done, at + 1)
+                    done = at + 1
+                said = Coverage(kinds=(self._kinds[place],), declared_by="perf.data")
+                yield detail_row(Kind.COVERAGE, int(batch.columns["trace_ts_nsec"][at]), said)
+            yield batch.slice(done, len(batch)) if done else batch
+        covered = [int(self._last[place, :-1].min()) for place in range(len(self._kinds)) if place not in due]
         if covered:
-            gap = Gap(t_lo=int(min(covered)), t_hi=latest, lost=None, reason=_END)
-            yield detail_row(Kind.GAP, latest, gap)
+            yield detail_row(Kind.GAP, latest, Gap(t_lo=min(covered), t_hi=latest, lost=None, reason=_END))
 
-    def _begins(self, batch: EventBatch, kind: Covered, last: NDArray[np.int64]) -> int:
-        """Note the last time of each CPU; return which row of *batch* is the one with which every CPU has had one of *kind*; -1."""
+    def _noted(self, batch: EventBatch, due: set[int]) -> dict[int, int]:
+        """Note the last time of each kind and CPU; return by place of a *due* kind the row with which each CPU has had one."""
         cpus = batch.column("cpu").astype(np.int64)
-        rows = np.flatnonzero((batch.column("kind") == _KINDS[kind]) & (cpus >= 0) & (cpus < self._cpus))
-        first = np.zeros(self._cpus, np.int64)
-        first[cpus[rows[::-1]]] = rows[::-1]  # the last write stays: the first row of each
-        first[last >= 0] = 0
-        last[cpus[rows]] = batch.column("trace_ts_nsec")[rows]
-        return int(first.max()) if (last >= 0).all() else -1
+        cpus[(cpus < 0) | (cpus > self._cpus)] = self._cpus
+        keys = self._place_of[batch.column("kind").astype(np.intp)] * (self._cpus + 1) + cpus
+        first = np.zeros(self._last.size, np.int64)
+        if due:
+            first[keys[::-1]] = np.arange(len(batch) - 1, -1, -1)  # the last write stays: the first row of each
+            first[self._last.ravel() >= 0] = 0
+        self._last.ravel()[keys] = batch.column("trace_ts_nsec")
+        rows = first.reshape(self._last.shape)[:, :-1]
+        return {place: int(rows[place].max()) for place in due if (self._last[place, :-1] >= 0).all()}
