@@ -108,7 +108,7 @@ def _fits(name: str, value: str) -> bool:
     return name not in ("-c", "--count") or value == "1"
 
 
-class Declared:
+class SelfDeclared:
     """The events of a perf.data by itself, with the coverage that it declares.
 
     perf switches its events on one after another, and off in the same way: a kind is covered from when each CPU had an event of it,

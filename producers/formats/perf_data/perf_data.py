@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import BinaryIO, Final
 
 from pagetrail.producers.formats.format import Format, Origin
-from pagetrail.producers.formats.perf_data.declared import Declared, declared_kinds
+from pagetrail.producers.formats.perf_data.declared import SelfDeclared, declared_kinds
 from pagetrail.producers.formats.perf_data.header import Header
 from pagetrail.producers.formats.perf_data.reader import PerfData
-from pagetrail.producers.formats.perf_data.several import NEXT, Part, parts_of
+from pagetrail.producers.formats.perf_data.several import NEXT, Records, parts_of
 from pagetrail.producers.formats.tracer import PERF
 from pagetrail.producers.inputs import Input, Source, blocks
 from pagetrail.producers.meaning import RecordedKernel
@@ -39,7 +39,7 @@ class _Bytes:
         return found
 
 
-def _first(parts: list[Part]) -> Header:
+def _first(parts: list[Records]) -> Header:
     header = parts[0].header
     assert header is not None  # a thread's records stand behind those of the first file
     return header
@@ -63,7 +63,7 @@ def _declaring(parser: Parser) -> Parser:
     if not isinstance(parser, PerfData) or parser.header.cpus is None or len(parser.parts) > 1:
         return parser
     kinds = declared_kinds(parser.header)
-    return Declared(parser, kinds, parser.header.cpus) if kinds else parser
+    return SelfDeclared(parser, kinds, parser.header.cpus) if kinds else parser
 
 
 def _about(source: Source) -> Origin:

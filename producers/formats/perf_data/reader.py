@@ -15,7 +15,7 @@ from pagetrail.producers.formats.perf_data import records_jit as rj
 from pagetrail.producers.formats.perf_data.chains import Chains
 from pagetrail.producers.formats.perf_data.header import Header, ReadAt
 from pagetrail.producers.formats.perf_data.layouts import Layouts
-from pagetrail.producers.formats.perf_data.several import Part
+from pagetrail.producers.formats.perf_data.several import Records
 from pagetrail.producers.formats.perf_data.waiting import ROWS, Waiting
 from pagetrail.producers.formats.rows import (
     CAPACITY,
@@ -97,7 +97,7 @@ class PerfData:
     """
 
     def __init__(
-        self, header: Header, parts: Sequence[Part], read: ReadAt, *, source: str, kernel: RecordedKernel
+        self, header: Header, parts: Sequence[Records], read: ReadAt, *, source: str, kernel: RecordedKernel
     ) -> None:
         self.account = ReadAccount()
         self.account.trace_clock = header.clock

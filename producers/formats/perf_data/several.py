@@ -29,7 +29,7 @@ _FIRST: Final = "data"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Records:
     """Bytes [start, stop) that are records.
 
     Attributes
@@ -46,7 +46,7 @@ class Part:
     cut: str | None = None
 
 
-def parts_of(source: str, read: ReadAt, size: int) -> list[Part]:
+def parts_of(source: str, read: ReadAt, size: int) -> list[Records]:
     """Return the parts of *size* bytes: one of a single perf.data, more where others follow it.
 
     Raises
@@ -54,7 +54,7 @@ def parts_of(source: str, read: ReadAt, size: int) -> list[Part]:
     InputError
         The header of one is damaged, or it is of another recording than the first.
     """
-    parts: list[Part] = []
+    parts: list[Records] = []
     place = 0
     while place < size:
         mark, length = _HEAD.unpack(read(place, _HEAD.size).ljust(_HEAD.size, b"\0"))
@@ -62,12 +62,12 @@ def parts_of(source: str, read: ReadAt, size: int) -> list[Part]:
         start = place + _HEAD.size if marked else place
         stop = min(size, start + length) if marked else size
         if mark == BESIDE:
-            parts.append(Part(start=start, stop=stop))
+            parts.append(Records(start=start, stop=stop))
             place = stop
             continue
         header = read_header(source, _from(read, start), stop - start)
         _check_same(source, parts, header, start)
-        parts.append(Part(start=start + header.start, stop=start + header.stop, header=header, cut=header.cut))
+        parts.append(Records(start=start + header.start, stop=start + header.stop, header=header, cut=header.cut))
         place = stop
         if not marked and read(start + header.end, len(MAGIC)) == MAGIC:
             place = start + header.end
@@ -78,12 +78,12 @@ def _from(read: ReadAt, base: int) -> ReadAt:
     return lambda at, size: read(base + at, size)
 
 
-def _nothing(source: str, read: ReadAt) -> Part:
+def _nothing(source: str, read: ReadAt) -> Records:
     header = read_header(source, read, 0)
-    return Part(start=0, stop=0, header=header)
+    return Records(start=0, stop=0, header=header)
 
 
-def _check_same(source: str, parts: list[Part], header: Header, place: int) -> None:
+def _check_same(source: str, parts: list[Records], header: Header, place: int) -> None:
     first = parts[0].header if parts else None
     if first is None:
         return
