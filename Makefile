@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?= -n auto --dist loadfile
-BENCH_ARGS ?= --demo --output benchmarks/results/performance.json --page docs
+BENCH_ARGS ?= --demo --record --output benchmarks/results/performance.json --page docs
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check

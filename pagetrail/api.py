@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pagetrail.pair_files import PairsRead as PairsRead
     from pagetrail.pair_files import read_pairs as read_pairs
     from pagetrail.producers.capture.snapshots import sums_of as sums_of
+    from pagetrail.producers.formats.perf_data.several import outputs_among as outputs_among
+    from pagetrail.producers.inputs import hash_ahead as hash_ahead
     from pagetrail.producers.log.ingest import IngestReport as IngestReport
     from pagetrail.producers.log.topic import (
         TopicReport as TopicReport,
@@ -85,6 +87,8 @@ _FILES: Final = {
     "ingesting": ("ingest", "ingest_all"),
     "log_events": ("events", "events_of", "time_text_of"),
     "producers.capture.snapshots": ("sums_of",),
+    "producers.formats.perf_data.several": ("outputs_among",),
+    "producers.inputs": ("hash_ahead",),
     "producers.log.ingest": ("IngestReport",),
     "producers.log.topic": ("TopicReport", "create_topic", "describe_topic"),
     "producers.log.topic_plan": ("PARTITIONS_WHY", "REPLICATION_WHY", "SETTINGS_WHY", "TopicPlan"),

@@ -1,7 +1,7 @@
 """Ingesting: recordings into the log of a trail, or into a topic."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -17,7 +17,6 @@ from pagetrail.dumps_alone import (
     newest_in,
     said_of_dump,
 )
-from pagetrail.producers.log.sink_kafka import KafkaLogWriter
 from pagetrail.producers.log.sink_sqlite import SqliteLogWriter
 from pagetrail.replay.log.embedded import SqliteLogReader
 from pagetrail.schemas.details import Covered
@@ -29,6 +28,7 @@ from pagetrail.version import __version__
 if TYPE_CHECKING:
     from pagetrail.producers.inputs import Source
     from pagetrail.producers.log.ingest import IngestReport
+    from pagetrail.producers.log.sink_kafka import KafkaLogWriter
     from pagetrail.producers.recording_info import Recording
     from pagetrail.producers.unpacking import Unpacking
     from pagetrail.schemas.log.stored import StoredRecording
@@ -47,6 +47,7 @@ class IngestOptions(TypedDict, total=False):
     gfp_table: Mapping[str, int] | None
     page_shift: int | None
     kallsyms: Path | None
+    vmlinux: Path | None
     at: str | None
     whole: bool
     follows: int | None
@@ -71,6 +72,7 @@ def ingest(
     gfp_table: Mapping[str, int] | None = None,
     page_shift: int | None = None,
     kallsyms: Path | None = None,
+    vmlinux: Path | None = None,
     at: str | None = None,
     whole: bool = False,
     follows: int | None = None,
@@ -108,10 +110,12 @@ def ingest(
     with open_recording(
         path, host=host, boot_id=boot_id, covers=covers, probes=probes, vmemmap_base=vmemmap_base, clock_skew=clock_skew,
         page_shift=page_shift, spool=None if log is not None else Path(trail), cut=cut, kernel_release=kernel_release,
-        gfp_table=gfp_table, kallsyms=kallsyms, follow_links=follow_links,
+        gfp_table=gfp_table, kallsyms=kallsyms, vmlinux=vmlinux, follow_links=follow_links,
         dump=said_of_dump(path, at, whole=whole, follows=follows, stacks=stacks),
     ) as opened:  # fmt: skip
         if log is not None:
+            from pagetrail.producers.log.sink_kafka import KafkaLogWriter
+
             with KafkaLogWriter(log) as topic:
                 found = _in_topic(topic, opened)
                 if found is None and again:  # it is further back than anybody looks
@@ -152,7 +156,7 @@ def ingest(
 
 def ingest_all(
     trail: str | Path,
-    path: str | Path,
+    path: str | Path | Sequence[Path],
     *,
     boot_id: str | None = None,
     split_boots: bool = False,
@@ -162,7 +166,8 @@ def ingest_all(
 ) -> "tuple[IngestReport, ...]":
     """Store what a file holds as ``ingest`` does: one recording, or those of an archive (tar, zip), each as one of its own.
 
-    With *split_boots*, each of several boots in one file is a recording of its own. *on_report* is called with each report as soon
+    Several files are those that one ``perf record --switch-output`` wrote: one recording. With *split_boots*, each of several boots
+    in one file is a recording of its own. *on_report* is called with each report as soon
     as its recording is stored, *on_note* with what of an archive was left out.
 
     Raises
@@ -189,6 +194,11 @@ def ingest_all(
                 if boot_id is not None:
                     options["follows"] = reports[-1].last_ts
 
+    if not isinstance(path, str | Path):
+        from pagetrail.producers.formats.perf_data.several import outputs_of
+
+        store(outputs_of(path))
+        return tuple(reports)
     if str(path) != "-" and Path(path).is_dir():
         options["at"] = dated(path, options.get("at"))
         store(Path(path))
@@ -249,7 +259,7 @@ def _stored(trail: Path, opened: "Recording") -> "StoredRecording | None":
         return None
 
 
-def _in_topic(topic: KafkaLogWriter, opened: "Recording") -> "StoredRecording | None":
+def _in_topic(topic: "KafkaLogWriter", opened: "Recording") -> "StoredRecording | None":
     """Return what the end of a topic holds of a recording, as ``_stored`` does; of a dump that older readers gave no host, too."""
     from pagetrail.producers.log.ingest import UNKNOWN_HOST, origin_of
 

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pagetrail.replay.log.embedded import SqliteLogReader
-from pagetrail.replay.log.kafka import KafkaLogReader, ReadLimits
 from pagetrail.schemas.errors import BadArgument
 from pagetrail.schemas.linux.releases import rules_named
 from pagetrail.schemas.log.address import EXPECTED, KafkaAddress
 from pagetrail.schemas.store.tables import STORE_FORMAT
 
 if TYPE_CHECKING:
+    from pagetrail.replay.log.kafka import KafkaLogReader
     from pagetrail.replay.run.report import ReplayReport
 
 
@@ -50,7 +50,6 @@ def replay(
     """
     # imported here: jit functions take half a second to import, and questions do not need them
     from pagetrail.replay.rules.fold_options import FoldOptions
-    from pagetrail.replay.run.group import READ_SECONDS, STEP_BYTES, GroupReplayer, Membership
     from pagetrail.replay.run.memory import Memory
     from pagetrail.replay.run.partition import ReplaySettings
     from pagetrail.replay.run.replayer import Replayer
@@ -66,10 +65,21 @@ def replay(
     if group is not None:
         if log is None:
             raise BadArgument(f"--group requires --log {EXPECTED}")
+        from pagetrail.replay.log.kafka import KafkaLogReader, ReadLimits
+        from pagetrail.replay.run.group import READ_SECONDS, STEP_BYTES, GroupReplayer, Membership
+
         settings = ReplaySettings(store=store_of(Path(trail)), options=options, read_bytes=STEP_BYTES, memory=may_take)
         with KafkaLogReader(log, ReadLimits(seconds=READ_SECONDS)) as topic:
             membership = Membership(address=log, group=group, on_trouble=on_trouble)
             return GroupReplayer(topic, membership, settings, on_progress=on_progress).run(follow=follow, stop=stop)
-    with SqliteLogReader(Path(trail)) if log is None else KafkaLogReader(log) as reader:
+    with _reader(Path(trail), log) as reader:
         replayer = Replayer(Path(trail), reader, options=options, memory=may_take, on_progress=on_progress)
         return replayer.run(follow=follow, stop=stop)
+
+
+def _reader(trail: Path, log: KafkaAddress | None) -> "SqliteLogReader | KafkaLogReader":
+    if log is None:
+        return SqliteLogReader(trail)
+    from pagetrail.replay.log.kafka import KafkaLogReader  # here: a trail's own log needs no client of Kafka
+
+    return KafkaLogReader(log)

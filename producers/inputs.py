@@ -12,6 +12,7 @@ import os
 import re
 import stat
 import sys
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -111,6 +112,10 @@ class _Decompressed(Stepped):
         self.truncated: TruncatedInput | None = None
         self._head = self._fill(_MAGIC_BYTES)
         self.compression = _compression_of(self._head)
+
+    @property
+    def is_unread(self) -> bool:
+        return bool(self._head)
 
     def close(self) -> None:
         if not self.closed and self.file is not sys.stdin.buffer:
@@ -223,6 +228,11 @@ class Input(io.BufferedReader):
         return file if regular and self._decompressed.compression == "plain" else None
 
     @property
+    def is_unread(self) -> bool:
+        """Whether nothing was read of it so far, and something may be."""
+        return self._decompressed.is_unread
+
+    @property
     def truncated(self) -> TruncatedInput | None:
         """Why the stream ended in the middle, if it did; to be asked at its end."""
         return self._cut or self._decompressed.truncated or getattr(self._decompressed.file, "truncated", None)
@@ -302,8 +312,12 @@ def _open_file(path: Path) -> BinaryIO:
 def stream_id(stream: Input, also: Callable[[memoryview], None] = lambda block: None) -> str:
     """Return a recording's id, BLAKE2b of 128 bits in hex of the rest of *stream*, uncompressed; give its blocks to *also*, too.
 
-    A second thread hashes each block, while *also* looks at it and the next one is read.
+    A second thread hashes each block, while *also* looks at it and the next one is read; or all was hashed ahead.
     """
+    if (found := _hashed(stream)) is not None:
+        for block in blocks(stream):
+            also(block)
+        return found
     digest = hashlib.blake2b(digest_size=16)
     with ThreadPoolExecutor(1, "pagetrail-hashing") as hashing:
         hashed: Future[None] | None = None
@@ -315,6 +329,56 @@ def stream_id(stream: Input, also: Callable[[memoryview], None] = lambda block: 
         if hashed is not None:
             hashed.result()
     return digest.hexdigest()
+
+
+_AHEAD: Final[dict[tuple[int, ...], Future[str]]] = {}
+"""Of files that are being hashed: by what ``_state_of`` says of them."""
+
+
+def hash_ahead(path: Path) -> None:
+    """Begin to hash a file in a thread, while this one goes on: ``stream_id`` then waits for it, and reads nothing.
+
+    What is no regular file that can be read, or is compressed, is left to ``stream_id``. Nothing is raised.
+    """
+    try:
+        if not path.is_file():  # a FIFO gives its bytes once
+            return
+        stream = open_input(path)
+    except (InputError, OSError, ValueError):
+        return
+    file = stream.plain_file()
+    if file is None:
+        stream.close()
+        return
+    hashed: Future[str] = Future()
+    state = _AHEAD.setdefault(_state_of(file), hashed)
+
+    def run() -> None:
+        digest = hashlib.blake2b(digest_size=16)
+        try:
+            with stream:
+                for block in blocks(stream):
+                    digest.update(block)
+            hashed.set_result(digest.hexdigest())
+        except BaseException as error:  # noqa: BLE001  # whoever waits reads the file, and meets it again
+            hashed.set_exception(error)
+
+    if state is hashed:
+        threading.Thread(target=run, name="pagetrail-hashing", daemon=True).start()
+    else:
+        stream.close()
+
+
+def _hashed(stream: Input) -> str | None:
+    """Return the id of a file that was hashed ahead and is as it was; null: there is none. It is used once."""
+    file = stream.plain_file() if _AHEAD and stream.is_unread else None
+    hashed = None if file is None else _AHEAD.pop(_state_of(file), None)
+    return None if hashed is None or hashed.exception() is not None else hashed.result()
+
+
+def _state_of(file: BinaryIO) -> tuple[int, ...]:
+    found = os.fstat(file.fileno())
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def blocks(stream: io.BufferedReader) -> Iterator[memoryview]:

@@ -28,7 +28,17 @@ _NO_PAGE: Final = (0, -1, (1 << 64) - 1)
 
 
 class NamesAddresses(Protocol):
-    """The symbols of one boot of a kernel."""
+    """The symbols of one boot of a kernel; or of a kernel as it was *linked*: then where that boot had it has to be said."""
+
+    @property
+    def linked(self) -> bool:
+        """Whether they are where the kernel was linked."""
+        ...
+
+    @property
+    def build_id(self) -> bytes:
+        """Of the kernel; empty: it is not known."""
+        ...
 
     def name(self, address: int) -> str | None:
         """Return the function and offset of an address; null: there is none."""
@@ -36,6 +46,10 @@ class NamesAddresses(Protocol):
 
     def address(self, name: str) -> int | None:
         """Return where the kernel's first symbol is, by its *name*; null: there is none of that name."""
+        ...
+
+    def placed(self, name: str, address: int) -> bool:
+        """Take that the kernel's first symbol *name* is at *address*; return whether these can be the symbols of that boot."""
         ...
 
 

@@ -11,9 +11,11 @@ from pagetrail.producers.detail_rows import coverage_row, detail_row
 from pagetrail.producers.dump_given import STACK_HANDLES, Given
 from pagetrail.producers.formats.format import Format
 from pagetrail.producers.formats.page_owner.alone import PageOwnerFile
+from pagetrail.producers.formats.perf_data.several import outputs_in
 from pagetrail.producers.formats.recognise import opener
 from pagetrail.producers.formats.table import FORMATS
 from pagetrail.producers.formats.tracepoints.symbols import symbols_of
+from pagetrail.producers.formats.tracepoints.vmlinux import linked_symbols
 from pagetrail.producers.inputs import Input, Source
 from pagetrail.producers.meaning import RecordedKernel
 from pagetrail.producers.ordering import in_order
@@ -102,6 +104,7 @@ def open_recording(
     gfp_table: Mapping[str, int] | None = None,
     page_shift: int | None = None,
     kallsyms: Path | None = None,
+    vmlinux: Path | None = None,
     dump: Given | None = None,
     spool: Path | None = None,
     cut: TruncatedInput | None = None,
@@ -130,6 +133,8 @@ def open_recording(
         log2 of the bytes of the machine's pages, where the recording does not say.
     kallsyms
         Symbols of the recorded boot, which name the addresses of stacks.
+    vmlinux
+        The same of the kernel as it was linked (ELF, or System.map), where *kallsyms* is not given.
     dump
         What the user says of a dump alone.
     spool
@@ -161,9 +166,14 @@ def open_recording(
     symbols = None if kallsyms is None else symbols_of(kallsyms)
     if symbols is not None:
         options["kallsyms"] = symbols.digest
+    elif vmlinux is not None:
+        symbols = linked_symbols(vmlinux)
+        options["vmlinux"] = symbols.digest
     given = RecordedKernel(
         gfp_flags=gfp_table or {}, gfp_from="--gfp-table", vmemmap_base=vmemmap_base, release=kernel_release, symbols=symbols,
     )  # fmt: skip
+    if not isinstance(path, Source) and str(path) != "-" and Path(path).is_dir():
+        path = outputs_in(Path(path)) or path
     if not isinstance(path, Source) and str(path) != "-" and Path(path).is_dir():
         _only_of_dumps(str(path), "a capture directory", dump)
         capture = Capture(
@@ -197,6 +207,8 @@ def open_recording(
     )  # fmt: skip
     if covers and not found.tracer:
         info.notes.append(f"--covers does not apply: {found.name} has no events, and covers none")
+    if found.declares is not None:
+        parser = found.declares(parser)
     if found.tracer:
         parser = TraceFile(stream, parser, covers=covers, anew=arrangement.anew)
     if page_shift is not None or kernel.release or kernel.gfp_flags:

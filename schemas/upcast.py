@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pagetrail.schemas.columns import SCHEMA_VERSION
 from pagetrail.schemas.errors import SchemaTooNew
@@ -107,6 +106,8 @@ def _v3_to_v4(event: RawEvent) -> RawEvent:
 
 
 def _v1_to_v2_batch(table: pa.RecordBatch) -> pa.RecordBatch:
+    import pyarrow.compute as pc  # here: frames of today need none of it, and it takes a while to load
+
     stack = table.column("stack")
     text = pc.binary_join(stack.cast(pa.list_(pa.utf8())), "\n")
     whole = pc.not_equal(pc.list_value_length(stack), v1.STACK_DEPTH)
@@ -119,6 +120,8 @@ def _v1_to_v2_batch(table: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _v2_to_v3_batch(table: pa.RecordBatch) -> pa.RecordBatch:
+    import pyarrow.compute as pc
+
     online, offline = (_hotplug(action).model_dump_json() for action in _CALLS)
     made = {
         "pfn": pc.coalesce(table.column("pfn"), table.column("start_pfn")),

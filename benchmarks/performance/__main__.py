@@ -10,12 +10,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.performance import ingesting, page, processes, questions, replaying, sizes
+from benchmarks.performance import binary, ingesting, page, processes, questions, replaying, sizes
 from benchmarks.performance.bench import Bench, compile_all
 from benchmarks.performance.results import Results, machine
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PARTS = ("replay", "ingest", "questions", "processes", "sizes")
+PARTS = ("replay", "ingest", "binary", "questions", "processes", "sizes")
 _UNITS = {"k": 1_000, "M": 1_000_000}
 
 
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
             sizes=tuple(counts), questions=asked.questions, copies=asked.copies, captures=_captures(),
         )  # fmt: skip
         compile_all(bench.folder)
-        _measure(bench, asked.parts.split(","), demo=asked.demo)
+        _measure(bench, asked.parts.split(","), demo=asked.demo, record=asked.record)
     if asked.output:
         results.write(asked.output)
         print(f"written: {asked.output}")
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _measure(bench: Bench, parts: list[str], *, demo: bool) -> None:
+def _measure(bench: Bench, parts: list[str], *, demo: bool, record: bool) -> None:
     trail = None
     if "replay" in parts:
         trail = replaying.measure(bench)
@@ -52,6 +52,10 @@ def _measure(bench: Bench, parts: list[str], *, demo: bool) -> None:
         trail = replaying.replayed(bench)
     if "ingest" in parts:
         ingesting.measure(bench)
+    if "binary" in parts and record:
+        binary.measure(bench)
+    elif "binary" in parts:
+        bench.results.leave_out("perf.data recorded here: --record was not given")
     if trail is not None and "questions" in parts:
         questions.measure(bench, trail)
     if trail is not None and "processes" in parts:
@@ -75,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--questions", type=int, default=1_000, help="single questions of each run (1000)")
     parser.add_argument("--parts", default=",".join(PARTS), help="of " + ", ".join(PARTS))
     parser.add_argument("--demo", action="store_true", help="measure make demo with its installation too")
+    parser.add_argument("--record", action="store_true", help="record the kernel that runs here, as root, with perf")
     parser.add_argument("--output", type=Path, default=None, help="file of the results")
     parser.add_argument("--page", type=Path, default=None, help="folder of the page that is made from them")
     parser.add_argument("--folder", type=Path, default=None, help="where trails and texts are made (the system's)")

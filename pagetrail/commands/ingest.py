@@ -71,6 +71,13 @@ def ingest(
             help="/proc/kallsyms or System.map of the boot that was recorded, to name the addresses of stacks.",
         ),
     ] = None,
+    vmlinux: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="vmlinux or System.map of the recorded kernel, moved to where that boot had it; --kallsyms comes first.",
+        ),
+    ] = None,
     at: Annotated[
         list[str] | None,
         typer.Option(
@@ -93,6 +100,8 @@ def ingest(
     as_json: JsonOption = False,
 ) -> None:
     """Store recordings in the log; the format of each file is recognised from its content."""
+    for source in sources[:1]:
+        api.hash_ahead(Path(source))  # while what reads it is imported
     kinds = _kinds(covers)
     address = parse_log(log, kafka_config)
     if address is not None and mode is not None:
@@ -114,16 +123,18 @@ def ingest(
     dumps = api.dumps_in_order(sources, _ats(at or [], sources), boot_id=boot_id)
     if [source for source, _ in dumps] != sources:
         say(f"note: the dumps are stored in the order of their times: {', '.join(source for source, _ in dumps)}")
-    for source, made in dumps:
+    outputs = api.outputs_among([source for source, _ in dumps])
+    for source, made in [(source, made) for source, made in dumps if source in outputs]:
+        several = outputs[source]
         follows = stored[-1].last_ts if stored and boot_id is not None else None
         try:
             with progress(f"ingest {source}") as bar:
                 task = bar.add_task("", total=None, note="")
                 api.ingest_all(
-                    trail, source, host=host, boot_id=boot_id, covers=kinds, probes=probes, vmemmap_base=base, log=address,
-                    clock_skew=clock_skew, page_shift=shift, kernel_release=kernel_release, gfp_table=table, again=again,
-                    kallsyms=kallsyms, split_boots=split_boots, at=made, whole=whole, follows=follows, stacks=stacks,
-                    follow_links=follow_links, on_report=on_report,
+                    trail, several if len(several) > 1 else source, host=host, boot_id=boot_id, covers=kinds, probes=probes,
+                    vmemmap_base=base, log=address, clock_skew=clock_skew, page_shift=shift, kernel_release=kernel_release,
+                    gfp_table=table, again=again, kallsyms=kallsyms, vmlinux=vmlinux, split_boots=split_boots, at=made, whole=whole,
+                    follows=follows, stacks=stacks, follow_links=follow_links, on_report=on_report,
                     on_note=_note, on_progress=lambda events: bar.update(task, note=f"{events:,} events"),  # noqa: B023
                 )  # fmt: skip
         except (InputError, FrameConflict, FrameTooLarge, OSError) as error:

@@ -110,6 +110,8 @@ class Format:
         Returns what finds the parts of a file, by its beginning; null where a file is always one recording in order.
     instead
         What to do with a file that is not read.
+    declares
+        Returns a parser of such a file that gives what the file declares of its coverage, too; null where none declares anything.
     raw
         Whether its events are as the kernel holds them: gfp masks are numbers, and stacks addresses, which symbols name.
     from_start
@@ -133,6 +135,7 @@ class Format:
     about: Callable[[Source], Origin] | None = None
     survey: Callable[[bytes], Surveys] | None = None
     instead: str = ""
+    declares: Callable[[Parser], Parser] | None = None
     raw: bool = False
     from_start: bool = False
     tracer: Tracer | None = None

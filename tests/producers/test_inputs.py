@@ -8,6 +8,7 @@ import io
 import lzma
 import os
 import tracemalloc
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -22,6 +23,7 @@ from pagetrail.producers.inputs import (
     ZSTD_MAGIC,
     Input,
     blocks,
+    hash_ahead,
     open_input,
     read_text,
 )
@@ -174,3 +176,35 @@ def test_a_text_that_is_cut_in_its_compression_is_no_whole_text(tmp_path):
 def test_a_name_that_no_file_can_have_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="no file can have"):
         open_input(tmp_path / "a\0b")
+
+
+# -- hashed ahead ----------------------------------------------------------------------------------------------------------------
+
+
+@compressions
+def test_a_file_that_is_hashed_ahead_has_the_same_id(form: str, tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    path.write_bytes(pack[form](TEXT))
+    plain = content_id(path)
+    hash_ahead(path)
+    hash_ahead(path)
+    assert content_id(path) == plain
+    assert not inputs._AHEAD
+
+
+def test_a_file_that_changed_since_it_was_hashed_is_hashed_again(tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    path.write_bytes(TEXT)
+    before = content_id(path)
+    hash_ahead(path)
+    path.write_bytes(TEXT + b"more")
+    after = content_id(path)
+    inputs._AHEAD.clear()
+    assert before != after == content_id(path)
+
+
+def test_what_is_no_file_is_not_hashed_ahead(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", tmp_path, tmp_path / "missing", Path("-"), Path("a\0b")):
+        hash_ahead(path)
+    assert not inputs._AHEAD

@@ -29,6 +29,7 @@ class Attr:
 
     type: int
     config: int
+    period: int
     sample_type: int
     read_format: int
     flags: int
@@ -48,15 +49,31 @@ class Header:
         Why there are fewer of them than the header says; null: there are all.
     formats
         By the number of the tracepoint, the config of an ``Attr``.
+    end
+        Where its last section ends.
+    build_id
+        Of the kernel; empty: it is not said.
+    cmdline
+        Words of the command that recorded it; empty: they are not said.
+    cpus, cpus_there
+        How many CPUs were online, and how many there were; null: it is not said.
+    piped
+        Whether it came through a pipe: whether its end is missing is then not known.
     """
 
     start: int
     stop: int
+    end: int = 0
     cut: str | None = None
     attrs: list[Attr] = field(default_factory=list)
     formats: Mapping[int, TracepointFormat] = field(default_factory=dict)
     hostname: str | None = None
     release: str | None = None
+    build_id: bytes = b""
+    cmdline: tuple[str, ...] = ()
+    cpus: int | None = None
+    cpus_there: int | None = None
+    piped: bool = False
 
     @property
     def clock(self) -> str | None:
@@ -112,19 +129,20 @@ def _of_file(source: str, read: ReadAt, size: int, head: bytes) -> Header:
             _refuse(source, at + attr_size - 16, f"ids in {ids_size} bytes from byte {ids} on")
         found.attrs.append(_attr(raw, struct.unpack(f"<{ids_size // 8}Q", packed)))
     if not data_size and start < size:  # perf was killed: where its features would be is not known
-        found.stop, found.cut = size, "the header does not say where samples end"
+        found.stop, found.cut, found.end = size, "the header does not say where samples end", size
         return found
     if start + data_size > size:
         found.stop = size
         found.cut = f"the header says that samples end at byte {start + data_size}, and the file does at byte {size}"
     bits = int.from_bytes(features, "little")
-    at = start + data_size
+    at = found.end = start + data_size
     for bit in (bit for bit in range(pe.FEATURES) if bits >> bit & 1):
         place = read(at, 16)
         at += 16
         if len(place) < 16:
             break
         offset, length = struct.unpack("<QQ", place)
+        found.end = max(found.end, at, offset + length)
         if bit in _FEATURES:
             if length > _MOST_BYTES or len(section := read(offset, length)) < length:
                 _refuse(source, at - 16, f"a section of {length} bytes at byte {offset}")
@@ -133,7 +151,7 @@ def _of_file(source: str, read: ReadAt, size: int, head: bytes) -> Header:
 
 
 def _of_pipe(source: str, read: ReadAt, size: int) -> Header:
-    found = Header(start=_PIPE_BYTES, stop=size)
+    found = Header(start=_PIPE_BYTES, stop=size, end=size, piped=True)
     while (raw := _before_samples(read, found.start)) is not None:
         at, kind, body = found.start, struct.unpack_from("<I", raw)[0], raw[pe.RECORD_HEAD :]
         found.start += len(raw)
@@ -180,6 +198,7 @@ def _attr(raw: bytes, ids: tuple[int, ...]) -> Attr:
     return Attr(
         type=kind,
         config=config,
+        period=struct.unpack_from("<Q", raw, pe.ATTR_PERIOD)[0],
         sample_type=sample_type,
         read_format=read_format,
         flags=flags,
@@ -208,10 +227,45 @@ def _release(source: str, at: int, data: bytes, header: Header) -> None:  # noqa
     header.release = _text(data)
 
 
+def _build_ids(source: str, at: int, data: bytes, header: Header) -> None:  # noqa: ARG001  # as the others
+    """Take the build id of the kernel. Source: tools/perf/util/build-id.c, write_buildid (Linux 6.1)."""
+    place = 0
+    while place + pe.BUILD_ID_NAME < len(data):
+        misc, length = struct.unpack_from("<HH", data, place + 4)
+        if length <= pe.BUILD_ID_NAME:
+            return
+        name = data[place + pe.BUILD_ID_NAME : place + length].split(b"\0")[0]
+        if name in (b"[kernel.kallsyms]", b"[kernel.vmlinux]"):
+            size = data[place + 32] if misc & pe.MISC_BUILD_ID_SIZE else 20
+            header.build_id = data[place + 12 : place + 12 + min(size, 20)]
+            return
+        place += length
+
+
+def _cpus(source: str, at: int, data: bytes, header: Header) -> None:  # noqa: ARG001  # as the others
+    if len(data) >= 8:
+        header.cpus_there, header.cpus = struct.unpack_from("<II", data)
+
+
+def _cmdline(source: str, at: int, data: bytes, header: Header) -> None:  # noqa: ARG001  # as the others
+    """Take the words of the command: how many there are, and each as a text. None of them, if they are not whole."""
+    words: list[str] = []
+    place = 4
+    count = struct.unpack_from("<I", data)[0] if len(data) >= 4 else 0
+    while len(words) < count and place + 4 <= len(data):
+        length = struct.unpack_from("<I", data, place)[0]
+        words.append(_text(data[place : place + 4 + length]) or "")
+        place += 4 + length
+    header.cmdline = tuple(words) if len(words) == count and place <= len(data) else ()
+
+
 _FEATURES: Final[Mapping[int, Callable[[str, int, bytes, Header], None]]] = {
     pe.FEAT_TRACING_DATA: _formats,
     pe.FEAT_HOSTNAME: _hostname,
     pe.FEAT_OSRELEASE: _release,
+    pe.FEAT_BUILD_ID: _build_ids,
+    pe.FEAT_NRCPUS: _cpus,
+    pe.FEAT_CMDLINE: _cmdline,
 }
 
 

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from pagetrail.producers.formats.perf_data import perf_event as pe
 from pagetrail.producers.formats.perf_data import records_jit as rj
 from pagetrail.producers.formats.perf_data.header import Attr, Header
-from pagetrail.producers.formats.tracepoints.plain_events import plain_fields
+from pagetrail.producers.formats.tracepoints.plain_events import TO_PCP, plain_fields
 from pagetrail.producers.formats.tracepoints.tracing_data import TracepointFormat
 from pagetrail.producers.meaning import EVENTS
 from pagetrail.schemas.errors import InputError
 
-_PLACES: Final = {"pfn": rj.L_PFN, "order": rj.L_ORDER, "gfp_flags": rj.L_GFP, "migratetype": rj.L_MIGRATETYPE}
+_PLACES: Final = {
+    "pfn": rj.L_PFN, "order": rj.L_ORDER, "gfp_flags": rj.L_GFP, "migratetype": rj.L_MIGRATETYPE, TO_PCP: rj.L_TO_PCP,
+}  # fmt: skip
 
 
 class Layouts:
@@ -93,8 +95,9 @@ def _fill(row: NDArray[np.int64], attr: Attr, one: TracepointFormat | None) -> N
                 row[_FIXED_PLACES[bit]] = at
             at += 8
     row[rj.L_FIXED] = at
-    row[rj.L_READ] = attr.read_format + 1 if attr.sample_type & pe.READ else 0
+    row[rj.L_READ] = (attr.read_format & pe.READ_FORMATS) + 1 if attr.sample_type & pe.READ else 0
     row[rj.L_CHAIN], row[rj.L_RAW] = bool(attr.sample_type & pe.CALLCHAIN), bool(attr.sample_type & pe.RAW)
+    row[rj.L_EXACT] = not attr.sample_type & ~pe.UP_TO_RAW
     row[rj.L_END] = from_end = 0
     if attr.flags & pe.SAMPLE_ID_ALL:
         for bit in reversed(pe.TRAILER):

@@ -15,7 +15,11 @@ SAMPLE: Final = 9
 MMAP2: Final = 10
 LOST_SAMPLES: Final = 13
 # Records of perf.
+KERNEL_STOP: Final = 32
+"""The kernel has 22 types (Linux 6.12); these have room for more."""
 USER_FIRST: Final = 64
+USER_STOP: Final = 96
+BUILD_ID: Final = 67
 HEADER_ATTR: Final = 64
 TRACING_DATA: Final = 66
 FINISHED_ROUND: Final = 68
@@ -48,6 +52,7 @@ STREAM_ID: Final = 1 << 9
 RAW: Final = 1 << 10
 FIXED: Final = (IDENTIFIER, IP, TID, TIME, ADDR, ID, STREAM_ID, CPU, PERIOD)
 """Eight bytes each."""
+UP_TO_RAW: Final = sum(FIXED) | READ | CALLCHAIN | RAW
 TRAILER: Final = (TID, TIME, ID, STREAM_ID, CPU, IDENTIFIER)
 """What stands at the end of the kernel's other records (struct sample_id), eight bytes each."""
 
@@ -57,6 +62,7 @@ TOTAL_TIME_RUNNING: Final = 1 << 1
 FORMAT_ID: Final = 1 << 2
 FORMAT_GROUP: Final = 1 << 3
 FORMAT_LOST: Final = 1 << 4
+READ_FORMATS: Final = (1 << 32) - 1
 
 # Markers in a call chain, as signed numbers: what follows is of the kernel, of a guest's kernel, of the process.
 CONTEXT_MAX: Final = -4095
@@ -67,8 +73,13 @@ TYPE_TRACEPOINT: Final = 2
 # struct perf_event_attr: where its fields begin that do not follow another one that is read, and the bits of its flags.
 ATTR_LEAST: Final = 64
 ATTR_SIZE: Final = 4
+ATTR_PERIOD: Final = 16
 ATTR_SAMPLE_TYPE: Final = 24
 ATTR_CLOCKID: Final = 92
+LEAVES_OUT: Final = sum(1 << bit for bit in (2, 3, 4, 5, 6, 7, 10, 12, 19, 27, 36, 37))
+"""pinned, exclusive, exclude_user, exclude_kernel, exclude_hv, exclude_idle, freq, enable_on_exec, exclude_host, write_backward,
+remove_on_exec, sigtrap: with one of these, an event may not be on, or not of all that happens. (exclude_guest, which perf sets,
+concerns counters of the processor: kernel/events/core.c, perf_tp_event_match, Linux 6.1.)"""
 SAMPLE_ID_ALL: Final = 1 << 18
 USE_CLOCKID: Final = 1 << 25
 
@@ -78,5 +89,12 @@ CLOCKS: Final = {0: "real", 1: "mono", 4: "mono_raw", 7: "boot", 11: "tai"}
 # Sections of a file's header, by bit.
 FEATURES: Final = 256
 FEAT_TRACING_DATA: Final = 1
+FEAT_BUILD_ID: Final = 2
 FEAT_HOSTNAME: Final = 3
 FEAT_OSRELEASE: Final = 4
+FEAT_NRCPUS: Final = 7
+FEAT_CMDLINE: Final = 11
+
+# An entry of the build ids: head, pid, build id (20 bytes, and its size behind it where misc says so), name.
+BUILD_ID_NAME: Final = 36
+MISC_BUILD_ID_SIZE: Final = 1 << 15

@@ -2,7 +2,7 @@
 
 import struct
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +15,7 @@ from pagetrail.producers.formats.perf_data import records_jit as rj
 from pagetrail.producers.formats.perf_data.chains import Chains
 from pagetrail.producers.formats.perf_data.header import Header
 from pagetrail.producers.formats.perf_data.layouts import Layouts
+from pagetrail.producers.formats.perf_data.several import Records
 from pagetrail.producers.formats.perf_data.waiting import ROWS, Waiting
 from pagetrail.producers.formats.rows import (
     CAPACITY,
@@ -31,13 +32,15 @@ from pagetrail.producers.formats.rows import (
 from pagetrail.producers.formats.tracepoints.held_bytes import ReadAt
 from pagetrail.producers.formats.tracepoints.raw_fields import raw_fields
 from pagetrail.producers.gaps import ORDER_FIELDS, Gaps, gap_of_unknown_cpu, row_of
-from pagetrail.producers.inputs import COMPRESSED_STEP
+from pagetrail.producers.inputs import COMPRESSED_STEP, ZSTD_MAGIC
 from pagetrail.producers.meaning import FailedAlloc, Meaning, NothingNew, RecordedKernel, Refused, Row
 from pagetrail.producers.parsed import ReadAccount
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.details import Gap
 
-CHUNK_BYTES: Final = 1 << 20
+CHUNK_BYTES: Final = 1 << 19
+"""Less than what is given back to the system as soon as it is free: see ``schemas.store.memory``."""
+
 MOST_UNPACKED: Final = 1 << 26
 """Bytes that one compressed record of at most 64 KiB becomes, with what was left of the one before."""
 
@@ -65,7 +68,18 @@ class _Harm:
         """Return the gap that they are."""
         many = f"{self.records:,} records, the first of them" if self.records > 1 else "the record"
         reason = f"{many} at byte {self.place}, could not be read, and may have told of any page"
-        return Gap(t_lo=min(self.since, until), t_hi=until, lost=None, reason=reason, count=self.records)
+        return Gap(t_lo=min(self.since, until), t_hi=until, lost=None, reason=reason, count=max(1, self.records))
+
+
+@dataclass(slots=True)
+class _Stream:
+    """Records one behind another: where the next is, the latest time, and what is left of those that were packed."""
+
+    place: int
+    stop: int
+    latest: int = -1
+    unpacker: "zstandard.ZstdDecompressionObj | None" = None
+    rest: bytes = b""
 
 
 class PerfData:
@@ -74,29 +88,35 @@ class PerfData:
     Parameters
     ----------
     header
-        Its header.
+        Its header: the first, where several files are one recording.
+    parts
+        Its records.
     read
         Returns bytes of the file.
     kernel
         What is known of the recorded kernel, with what the file itself says.
     """
 
-    def __init__(self, header: Header, read: ReadAt, *, source: str, kernel: RecordedKernel) -> None:
+    def __init__(
+        self, header: Header, parts: Sequence[Records], read: ReadAt, *, source: str, kernel: RecordedKernel
+    ) -> None:
         self.account = ReadAccount()
         self.account.trace_clock = header.clock
-        self._header, self._read = header, read
+        self.header, self.parts, self._read = header, parts, read
+        self._stream = _Stream(0, 0)
         self._layouts = Layouts(header, source)
         self._state = np.zeros(rj.STATE, np.int64)
         self._state[rj.S_LATEST] = -1
         self._waiting = Waiting(self._state)
         self._texts = new_interner(1 << 14, 1 << 22)
-        self._comm_of = np.full(rj.PIDS, -1, np.int32)
-        self._comm_of[0] = self._texts.find(b"swapper")  # of the idle tasks: no record names them
-        self._counts = np.zeros((len(self._layouts), 2), np.int64)
+        self._comm_of = np.zeros(rj.PIDS, np.int32)  # pages of zeros that nobody writes to take no memory
+        self._comm_of[0] = 1 + self._texts.find(b"swapper")  # of the idle tasks: no record names them
+        self._counts = np.zeros((len(self._layouts), 3), np.int64)
         self._last_ts, self._is_due = np.full(rj.MAX_CPUS, -1, np.int64), np.zeros(rj.MAX_CPUS, np.int64)
         self._entries, self._order = np.zeros(rj.MAX_CPUS, np.int64), np.zeros(ORDER_FIELDS, np.int64)
         self._gaps = Gaps(last_ts=self._last_ts, is_due=self._is_due, order=self._order)
         self._chains = Chains(kernel.symbols)
+        self._chains.built(header.build_id)
         self._rows = RowBuilder(
             self._texts,
             count=self._state[rj.S_ROWS : rj.S_ROWS + 1],
@@ -109,27 +129,49 @@ class PerfData:
         self._harms: dict[int, _Harm] = {}  # by round
         self._located: list[Gap] = []  # gaps that wait, by their numbers
         self._lost: Counter[str] = Counter()
-        self._unpacker: zstandard.ZstdDecompressionObj | None = None
-        self._rest = b""
         self._ended = False
 
     def batches(self) -> Iterator[EventBatch]:
         """Yield the rows in order of time."""
-        place, stop = self._header.start, self._header.stop
-        while place < stop and not self._ended:
-            data = self._read(place, min(CHUNK_BYTES, stop - place))
-            taken = yield from self._records(data, place)
-            if not taken and not self._ended:
-                self._end(place, f"a record ends behind byte {place + len(data)}, where the samples end")
-            place += taken
-        if self._header.cut and not self._ended:
-            self._end(stop, self._header.cut)
+        stream = self._stream
+        for part in self.parts:
+            if part.header is None:
+                continue
+            stream.place, stream.stop = part.start, part.stop
+            self._state[rj.S_SINCE] = max(0, int(self._state[rj.S_LATEST]))
+            while stream.place < stream.stop and not self._ended:
+                yield from self._read_on(stream)
+            if part.cut and not self._ended:
+                self._end(part.stop, part.cut)
+        yield from self._merged([_Stream(part.start, part.stop) for part in self.parts if part.header is None])
         yield from self._finish()
 
+    def _merged(self, streams: list[_Stream]) -> Iterator[EventBatch]:
+        """Take the records of perf's threads, each of which is in order of time: on from the one that is behind the others."""
+        waiting = self._waiting
+        while not self._ended and (left := [stream for stream in streams if stream.place < stream.stop]):
+            self._stream = min(left, key=lambda stream: stream.latest)
+            waiting.limit = max(waiting.limit, self._stream.latest - 1)
+            if len(waiting) >= ROWS // 2:
+                yield from self._take_sorted(waiting.sort())
+            self._state[rj.S_LATEST] = self._stream.latest
+            yield from self._read_on(self._stream)
+            self._stream.latest = int(self._state[rj.S_LATEST])
+        self._state[rj.S_LATEST] = max([int(self._state[rj.S_LATEST]), *(stream.latest for stream in streams)])
+
+    def _read_on(self, stream: _Stream) -> Iterator[EventBatch]:
+        """Take the next records of a stream."""
+        data = self._read(stream.place, min(CHUNK_BYTES, stream.stop - stream.place))
+        taken = yield from self._records(data, stream.place)
+        if not taken and not self._ended:
+            self._end(stream.place, f"a record ends behind byte {stream.place + len(data)}, where the samples end")
+        stream.place += taken
+
     def _end(self, place: int, why: str) -> None:
-        """Stop reading at *place*."""
+        """Stop reading at *place*: of the last rounds, the records of some rings are there, and those of others are not."""
         self._ended = True
         self.account.truncated = f"at byte {place}: {why}"
+        self._lose(place)
 
     def _records(self, data: bytes, place: int, *, nested: bool = False) -> _Taken:
         """Take the whole records of *data*, which is at byte *place*; *nested*: it was packed in a record there."""
@@ -165,7 +207,7 @@ class PerfData:
     def _keep_raw(self, data: bytes) -> None:
         """Keep the raw data of the last pending row, which is a rare sample."""
         start, size = int(self._state[rj.S_RAW]), int(self._state[rj.S_RAW_BYTES])
-        self._waiting.array[R_PFN, len(self._waiting) - 1] = self._rare
+        self._waiting.array[len(self._waiting) - 1, R_PFN] = self._rare
         self._raw[self._rare] = data[start : start + size]
         self._rare += 1
 
@@ -182,9 +224,13 @@ class PerfData:
 
     def _harm(self, place: int) -> None:
         self.account.note_line(0, f"the record at byte {place} is damaged")
+        self._lose(place).records += 1
+
+    def _lose(self, place: int) -> _Harm:
         new = _Harm(place, since=max(0, self._waiting.limit), latest=-1)
         harm = self._harms.setdefault(self._waiting.rounds, new)
-        harm.latest, harm.records = int(self._state[rj.S_LATEST]), harm.records + 1
+        harm.latest = int(self._state[rj.S_LATEST])
+        return harm
 
     # -- records that Python takes -------------------------------------------------------------------------------------------
 
@@ -212,12 +258,13 @@ class PerfData:
             packed = packed[8:][: int.from_bytes(packed[:8], "little")]
         behind = int(self._state[rj.S_POS])
         base = place - (behind - len(record))
-        if self._unpacker is None:
-            self._unpacker = zstandard.ZstdDecompressor().decompressobj()
-        data = bytearray(self._rest)
+        stream = self._stream
+        if stream.unpacker is None or packed.startswith(ZSTD_MAGIC):
+            stream.unpacker = zstandard.ZstdDecompressor().decompressobj()
+        data = bytearray(stream.rest)
         try:
             for at in range(0, len(packed), COMPRESSED_STEP):
-                data += self._unpacker.decompress(packed[at : at + COMPRESSED_STEP])
+                data += stream.unpacker.decompress(packed[at : at + COMPRESSED_STEP])
                 if len(data) > MOST_UNPACKED:
                     raise zstandard.ZstdError(f"more than {MOST_UNPACKED:,} bytes in one record")
         except zstandard.ZstdError as error:
@@ -225,7 +272,7 @@ class PerfData:
             self._harm(place)
             return
         taken = yield from self._records(bytes(data), place, nested=True)
-        self._rest = bytes(data[taken:])
+        stream.rest = bytes(data[taken:])
         self._state[rj.S_POS], self._state[rj.S_BASE] = behind, base
 
     # -- rows in order of time -----------------------------------------------------------------------------------------------
@@ -235,8 +282,7 @@ class PerfData:
         waiting.end_round()
         self._settle_harms()
         if len(waiting) >= ROWS // 2:
-            waiting.sort()
-            yield from self._take_sorted(waiting.settled())
+            yield from self._take_sorted(waiting.sort())
 
     def _settle_harms(self, *, final: bool = False) -> None:
         """Let the gaps wait of damaged records that can no longer be behind the latest time."""
@@ -257,8 +303,8 @@ class PerfData:
         state[rj.S_DONE] = 0
         while (
             reason := rj.emit(
-                waiting.array, count, state, rows.rows, CAPACITY - 2, self._comm_of, self._counts, self._last_ts, self._is_due,
-                self._entries, self._order,
+                waiting.array, waiting.turns, count, state, rows.rows, CAPACITY - 2, self._comm_of, self._counts, self._last_ts,
+                self._is_due, self._entries, self._order,
             )
         ) != rj.NEED_DATA:  # fmt: skip
             if reason == rj.FULL:
@@ -274,7 +320,7 @@ class PerfData:
 
     def _hear(self) -> Iterator[EventBatch]:
         """Append the gaps that the row at hand ends."""
-        row = self._waiting.array[:, int(self._state[rj.S_DONE])]
+        row = self._waiting.next()
         for gap in self._gaps.heard(int(row[R_CPU]), int(row[R_TS])):
             yield from self._append(gap)
 
@@ -285,7 +331,7 @@ class PerfData:
 
     def _rarity(self) -> Iterator[EventBatch]:
         """Take the row at hand, of which there are few."""
-        row = self._waiting.array[:, int(self._state[rj.S_DONE])]
+        row = self._waiting.next()
         if row[R_KIND] == rj.LOST:
             yield from self._loss(int(row[R_PFN]), int(row[R_TS]), int(row[R_CPU]))
             return
@@ -303,14 +349,14 @@ class PerfData:
         yield from self._hear()
         self._counts[layout, 0] += 1
         self._counts[layout, 1] += isinstance(outcome, FailedAlloc)
-        self.account.ignored[self._layouts.names[layout]] += isinstance(outcome, NothingNew)
+        self._counts[layout, 2] += isinstance(outcome, NothingNew)
         cpu = int(row[R_CPU])
         if cpu >= 0:
             self._entries[cpu] += 1
         if isinstance(outcome, Row):
             tid = int(row[R_PID])
             head = {name: int(row[at]) for name, at in _HEAD.items()}
-            head["comm"] = int(self._comm_of[tid]) if 0 <= tid < rj.PIDS else -1
+            head["comm"] = int(self._comm_of[tid]) - 1 if 0 <= tid < rj.PIDS else -1
             yield from self._append(outcome, head)
 
     def _loss(self, lost: int, ts: int, cpu: int) -> Iterator[EventBatch]:
@@ -332,8 +378,8 @@ class PerfData:
     # -- the end -------------------------------------------------------------------------------------------------------------
 
     def _finish(self) -> Iterator[EventBatch]:
-        if self._rest and not self._ended:
-            self._end(self._header.stop, "a record that was compressed has no end")
+        if self._stream.rest and not self._ended:
+            self._end(self._stream.stop, "a record that was compressed has no end")
         self._settle_harms(final=True)
         yield from self._take_waiting(len(self._waiting))
         missing = self._lost["in all"] - self._lost["located"]
@@ -351,13 +397,12 @@ class PerfData:
         account = self.account
         account.entries = {int(cpu): int(self._entries[cpu]) for cpu in np.flatnonzero(self._entries)}
         for number, name in enumerate(self._layouts.names):
-            read, failed = (int(count) for count in self._counts[number])
+            read, failed, quiet = (int(count) for count in self._counts[number])
             if not read:
                 continue
             account.events[name] += read
             account.failed_allocs += failed
-            if self._layouts.array[number, rj.L_ACTION] == rj.IGNORED:
-                account.ignored[name] += read
+            account.ignored[name] += read if self._layouts.array[number, rj.L_ACTION] == rj.IGNORED else quiet
         account.ignored = +account.ignored
         if repeats := int(self._state[rj.S_REPEATS]):
             account.notes.append(REPEATED.format(repeats))

@@ -28,6 +28,7 @@ from pagetrail.producers.formats.rows import (
 )
 from pagetrail.producers.formats.tracepoints.numbers_jit import i64, number, u16, u32
 from pagetrail.producers.gaps import DISORDER, LATEST, SOMEWHERE
+from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.jit import inner, jit
 from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 
@@ -48,18 +49,21 @@ L_END_TIME: Final = 8  # where its time is, from the record's end
 L_END_CPU: Final = 9
 L_ACTION: Final = 10  # what is done with its samples: a kind of row, or one below
 L_PFN: Final = (
-    11  # of four fields: where it is in the raw data, its bytes, and whether it is signed; 0 bytes: there is none
+    11  # of five fields: where it is in the raw data, its bytes, and whether it is signed; 0 bytes: there is none
 )
 L_ORDER: Final = 14
 L_GFP: Final = 17
 L_MIGRATETYPE: Final = 20
-LAYOUT: Final = 23
+L_TO_PCP: Final = 23  # whether a block goes to a per-cpu list; 0 bytes: one of order 0 does
+L_EXACT: Final = 26  # whether nothing follows the raw data, or, without, the chain
+LAYOUT: Final = 27
 
 IGNORED: Final = -6  # what a layout does with samples beside a kind of row: it counts them,
 RARE: Final = -4  # or gives them to Python
 
 # A pending row: the columns of a row, and where its record is. Its kind is one of a row, or:
-P_PLACE: Final = len(ROW_COLUMNS)
+_COLUMNS: Final = len(ROW_COLUMNS)
+P_PLACE: Final = _COLUMNS
 P_LAYOUT: Final = P_PLACE + 1
 PENDING: Final = P_LAYOUT + 1
 NAMED: Final = -1  # a thread has a name from now on
@@ -68,6 +72,7 @@ FAILED: Final = -3  # an allocation that got no page
 LOST: Final = -5  # R_PFN records were lost; -1: it is not known how many
 REFUSED: Final = -7  # a sample whose fields no kernel writes so
 HARMED: Final = -8  # records that could not be read have their gap here: number R_PFN
+QUIET: Final = -9  # a sample that says nothing new
 
 # The state.
 S_POS: Final = 0  # where the next record begins in the data
@@ -79,7 +84,10 @@ S_DONE: Final = 5  # how many of the pending rows are
 S_REPEATS: Final = 6  # how many of them repeated another one
 S_RAW: Final = 7  # where the raw data of a rare sample begins, and its bytes
 S_RAW_BYTES: Final = 8
-STATE: Final = 9
+S_SINCE: Final = 9  # names without a time count from then on: from the end of the file before
+STATE: Final = 10
+
+_REFILL: Final = int(Kind.REFILL)
 
 # Why a function stops.
 NEED_DATA: Final = 0
@@ -123,6 +131,34 @@ def layout_of(data: NDArray[np.uint8], place: int, ids: NDArray[np.int64], owner
     return np.int64(-1)
 
 
+@inner
+def is_sound(kind: int, misc: int, length: int) -> bool:
+    """Return whether a record may have such a head: what it says otherwise may have been a sample."""
+    if length < pe.RECORD_HEAD or kind == 0 or pe.KERNEL_STOP <= kind < pe.USER_FIRST or kind >= pe.USER_STOP:
+        return False
+    if length % 8 != 0 and kind != pe.COMPRESSED:
+        return False
+    if kind == pe.FINISHED_ROUND:
+        return length == pe.RECORD_HEAD
+    return kind < pe.USER_FIRST or misc == 0 or kind == pe.BUILD_ID
+
+
+@inner
+def has_trailer(
+    data: NDArray[np.uint8], pos: int, stop: int, layout: NDArray[np.int64], id_from_end: int, ids: NDArray[np.int64]
+) -> bool:
+    """Return whether a record of the kernel ends as they do: with an id of the file, or with nothing but zeros, as perf's own."""
+    end = stop - layout[L_END]
+    if end < pos + pe.RECORD_HEAD:
+        return False
+    if id_from_end > 0 and layout_of(data, stop - id_from_end, ids, ids) != -1:
+        return True
+    zeros = True
+    for place in range(end, stop):
+        zeros = zeros and data[place] == 0
+    return zeros or id_from_end <= 0
+
+
 # b = bytes, i = ids, l = layouts, p = pending rows at most; slots, notes, arena, fill: an Interner's
 @jit
 def scan(
@@ -134,9 +170,9 @@ def scan(
     owners: NDArray[np.int64],  # (i,): the layout of each
     layouts: NDArray[np.int64],  # (l, LAYOUT)
     state: NDArray[np.int64],
-    pending: NDArray[np.int64],  # (PENDING, p)
+    pending: NDArray[np.int64],  # (p, PENDING)
     nothing: NDArray[np.int64],  # (PENDING,): a row of which nothing is known
-    comm_of: NDArray[np.int32],  # (PIDS,)
+    comm_of: NDArray[np.int32],  # (PIDS,): the name of each thread, plus one; 0: it is not known
     slots: NDArray[np.int64],
     notes: NDArray[np.int64],
     arena: NDArray[np.uint8],
@@ -148,14 +184,21 @@ def scan(
         if pos + pe.RECORD_HEAD > size:
             return NEED_DATA
         kind, length = u32(data, pos), u16(data, pos + 6)
-        if length < pe.RECORD_HEAD:
+        if not is_sound(kind, u16(data, pos + 4), length):
             return BAD
         stop = pos + length
+        if (
+            kind < pe.USER_FIRST
+            and kind != pe.SAMPLE
+            and stop <= size
+            and not has_trailer(data, pos, stop, layouts[0], id_from_end, ids)
+        ):
+            return BAD
         if kind == pe.SAMPLE or kind in (pe.COMM, pe.FORK, pe.LOST):
             if stop > size:
                 return NEED_DATA
             n = state[S_PENDING]
-            if n >= pending.shape[1]:
+            if n >= pending.shape[0]:
                 return FULL
             layout = np.int64(0)
             if kind == pe.SAMPLE:
@@ -175,21 +218,23 @@ def scan(
             if layout < 0:
                 return BAD
             for column in range(PENDING):
-                pending[column, n] = nothing[column]
-            pending[P_PLACE, n], pending[P_LAYOUT, n] = state[S_BASE] + pos, layout
+                pending[n, column] = nothing[column]
+            pending[n, P_PLACE], pending[n, P_LAYOUT] = state[S_BASE] + pos, layout
             taken = (
                 take_sample(data, pos, stop, layouts[layout], state, pending, n, slots, notes, arena, fill)
                 if kind == pe.SAMPLE
-                else take_other(data, pos, stop, kind, layouts[layout], pending, n, comm_of, slots, notes, arena, fill)
+                else take_other(
+                    data, pos, stop, kind, layouts[layout], state, pending, n, comm_of, slots, notes, arena, fill
+                )
             )
             if taken != NEED_DATA:  # another reason, or a row less
                 if taken != FULL:
                     return taken
             else:
-                if pending[R_TS, n] > state[S_LATEST]:
-                    state[S_LATEST] = pending[R_TS, n]
+                if pending[n, R_TS] > state[S_LATEST]:
+                    state[S_LATEST] = pending[n, R_TS]
                 state[S_PENDING] = n + 1
-                if pending[R_KIND, n] == RARE:
+                if pending[n, R_KIND] == RARE:
                     state[S_POS] = stop
                     return SAMPLE_TAKEN
         elif kind == pe.FINISHED_ROUND:
@@ -223,14 +268,14 @@ def take_sample(
     fixed = pos + layout[L_FIXED]
     if fixed > stop:
         return BAD
-    pending[R_TS, n] = i64(data, pos + layout[L_TIME])
+    pending[n, R_TS] = i64(data, pos + layout[L_TIME])
     if layout[L_CPU] >= 0:
-        pending[R_CPU, n] = u32(data, pos + layout[L_CPU])
+        pending[n, R_CPU] = u32(data, pos + layout[L_CPU])
     if layout[L_TID] >= 0:
         tgid, tid = number(data, pos + layout[L_TID], 4, 1), number(data, pos + layout[L_TID] + 4, 4, 1)
         if tid >= 0:  # a thread that has ended has none any more
-            pending[R_TGID, n], pending[R_PID, n] = tgid, tid
-    if pending[R_TS, n] < 0 or pending[R_CPU, n] >= MAX_CPUS:
+            pending[n, R_TGID], pending[n, R_PID] = tgid, tid
+    if pending[n, R_TS] < 0 or pending[n, R_CPU] >= MAX_CPUS:
         return BAD
     if layout[L_READ] > 0:
         fixed = behind_counts(data, fixed, stop, layout[L_READ] - 1)
@@ -246,16 +291,20 @@ def take_sample(
             stack = intern(slots, notes, arena, fill, data, begin, end)
             if stack < 0:
                 return GROW
-            pending[R_STACK, n] = stack
+            pending[n, R_STACK] = stack
         fixed += 8 * count
     action = layout[L_ACTION]
-    pending[R_KIND, n] = action
+    pending[n, R_KIND] = action
+    raw_bytes, raw = np.int64(0), fixed
+    if layout[L_RAW] > 0:
+        if fixed + 4 > stop:
+            return BAD
+        raw_bytes, raw = np.int64(u32(data, fixed)), fixed + 4
+    if raw_bytes > stop - raw or (layout[L_EXACT] > 0 and raw + raw_bytes != stop):
+        return BAD
     if action == IGNORED:
         return NEED_DATA
-    if layout[L_RAW] == 0 or fixed + 4 > stop:
-        return BAD
-    raw_bytes, raw = u32(data, fixed), fixed + 4
-    if raw_bytes > stop - raw:
+    if layout[L_RAW] == 0:
         return BAD
     if action == RARE:
         state[S_RAW], state[S_RAW_BYTES] = raw, raw_bytes
@@ -265,26 +314,33 @@ def take_sample(
         if width > 0:
             if layout[place] + width > raw_bytes:
                 return BAD
-            pending[column, n] = number(data, raw + layout[place], width, layout[place + 2])
-    pending[R_KIND, n] = judged(pending, n, layout)
+            pending[n, column] = number(data, raw + layout[place], width, layout[place + 2])
+    to_pcp = int(pending[n, R_ORDER] == 0)
+    if layout[L_TO_PCP + 1] > 0:
+        if layout[L_TO_PCP] + layout[L_TO_PCP + 1] > raw_bytes:
+            return BAD
+        to_pcp = number(data, raw + layout[L_TO_PCP], layout[L_TO_PCP + 1], layout[L_TO_PCP + 2])
+    pending[n, R_KIND] = judged(pending, n, layout, to_pcp)
     return NEED_DATA
 
 
 @inner
-def judged(pending: NDArray[np.int64], n: int, layout: NDArray[np.int64]) -> int:
-    """Return the kind of pending row *n*: its layout's, FAILED, or REFUSED."""
-    pfn = pending[R_PFN, n]
-    order = pending[R_ORDER, n]
-    migratetype = pending[R_MIGRATETYPE, n]
+def judged(pending: NDArray[np.int64], n: int, layout: NDArray[np.int64], to_pcp: int) -> int:
+    """Return the kind of pending row *n*: its layout's, FAILED, QUIET, or REFUSED. *to_pcp* counts where it is a refill."""
+    pfn = pending[n, R_PFN]
+    order = pending[n, R_ORDER]
+    migratetype = pending[n, R_MIGRATETYPE]
     if order < 0 or order >= 64 or (layout[L_MIGRATETYPE + 1] > 0 and (migratetype < -1 or migratetype >= 128)):
         return REFUSED
     if layout[L_GFP + 1] > 0:  # an allocation: without a page, its pfn is 0 or -1
         if pfn == 0 or pfn == -1:
             return FAILED
-        if pending[R_GFP_MASK, n] < 0 or pending[R_GFP_MASK, n] >= PFN_LIMIT:
+        if pending[n, R_GFP_MASK] < 0 or pending[n, R_GFP_MASK] >= PFN_LIMIT:
             return REFUSED
     if pfn < 0 or pfn >= PFN_LIMIT:
         return REFUSED
+    if layout[L_ACTION] == _REFILL and to_pcp != 1:  # the block goes to an allocation, which has an event of its own
+        return QUIET if to_pcp == 0 else REFUSED
     return layout[L_ACTION]
 
 
@@ -313,6 +369,7 @@ def take_other(
     stop: int,
     kind: int,
     layout: NDArray[np.int64],
+    state: NDArray[np.int64],
     pending: NDArray[np.int64],
     n: int,
     comm_of: NDArray[np.int32],
@@ -326,15 +383,15 @@ def take_other(
     ts = np.int64(0)
     if layout[L_END_TIME] > 0 and end >= pos + pe.RECORD_HEAD:
         ts = i64(data, stop - layout[L_END_TIME])
-    pending[R_TS, n] = ts
+    pending[n, R_TS] = ts
     if kind == pe.LOST:
         if pos + 24 > end:
             return BAD
-        pending[R_KIND, n], pending[R_PFN, n] = LOST, i64(data, pos + 16)
+        pending[n, R_KIND], pending[n, R_PFN] = LOST, i64(data, pos + 16)
         if layout[L_END_CPU] > 0:
-            pending[R_CPU, n] = u32(data, stop - layout[L_END_CPU])
-        known = 0 <= pending[R_CPU, n] < MAX_CPUS or layout[L_END_CPU] <= 0
-        return NEED_DATA if ts >= 0 and 0 <= pending[R_PFN, n] < pe.MOST_COUNTED and known else BAD
+            pending[n, R_CPU] = u32(data, stop - layout[L_END_CPU])
+        known = 0 <= pending[n, R_CPU] < MAX_CPUS or layout[L_END_CPU] <= 0
+        return NEED_DATA if ts >= 0 and 0 <= pending[n, R_PFN] < pe.MOST_COUNTED and known else BAD
     if kind == pe.COMM:
         if pos + 17 > end:
             return BAD
@@ -345,13 +402,16 @@ def take_other(
         name = intern(slots, notes, arena, fill, data, pos + 16, last)
         if name < 0:
             return GROW
-        pending[R_KIND, n], pending[R_PID, n], pending[R_COMM, n] = NAMED, tid, name
+        pending[n, R_KIND], pending[n, R_PID], pending[n, R_COMM] = NAMED, tid, name
     else:
         if pos + 24 > end:
             return BAD
-        pending[R_KIND, n], pending[R_PID, n] = FORKED, number(data, pos + 16, 4, 1)
-        pending[R_PFN, n] = number(data, pos + 20, 4, 1)
+        pending[n, R_KIND], pending[n, R_PID] = FORKED, number(data, pos + 16, 4, 1)
+        pending[n, R_PFN] = number(data, pos + 20, 4, 1)
     if ts > 0:
+        return NEED_DATA
+    if state[S_SINCE] > 0:
+        pending[n, R_TS] = state[S_SINCE]
         return NEED_DATA
     name_thread(pending, n, comm_of)  # it was so before the first sample, or has no time: perf takes it at once
     return FULL
@@ -360,26 +420,29 @@ def take_other(
 @inner
 def name_thread(pending: NDArray[np.int64], n: int, comm_of: NDArray[np.int32]) -> None:
     """Take pending row *n*, which names a thread."""
-    tid = pending[R_PID, n]
+    tid = pending[n, R_PID]
     if tid < 0 or tid >= PIDS:
         return
-    if pending[R_KIND, n] == NAMED:
-        comm_of[tid] = pending[R_COMM, n]
+    if pending[n, R_KIND] == NAMED:
+        comm_of[tid] = pending[n, R_COMM] + 1
     else:
-        parent = pending[R_PFN, n]
-        comm_of[tid] = comm_of[parent] if 0 <= parent < PIDS else -1
+        parent = pending[n, R_PFN]
+        comm_of[tid] = comm_of[parent] if 0 <= parent < PIDS else 0
 
 
-# p = pending rows, in order of time; r = rows at most; c = CPUs
+# p = pending rows; r = rows at most; c = CPUs
 @jit
 def emit(
-    pending: NDArray[np.int64],  # (PENDING, p)
+    pending: NDArray[np.int64],  # (p, PENDING)
+    turns: NDArray[np.int64],  # (p,): the pending rows in order of time
     stop: int,
     state: NDArray[np.int64],
     rows: NDArray[np.int64],  # (len(ROW_COLUMNS), r)
     most: int,
     comm_of: NDArray[np.int32],
-    counts: NDArray[np.int64],  # (l, 2): samples read of each layout, and how many of them got no page
+    counts: NDArray[
+        np.int64
+    ],  # (l, 3): samples read of each layout, how many of them got no page, and how many said nothing new
     last_ts: NDArray[np.int64],  # (c,)
     is_due: NDArray[np.int64],  # (c,)
     entries: NDArray[np.int64],  # (c,)
@@ -387,35 +450,36 @@ def emit(
 ) -> int:
     """Make rows of the pending ones from the state's S_DONE to *stop*; return NEED_DATA, FULL, GAP_DUE, or PYTHON for the next."""
     while state[S_DONE] < stop:
-        n = state[S_DONE]
-        kind = pending[R_KIND, n]
+        n = turns[state[S_DONE]]
+        kind = pending[n, R_KIND]
         if kind in (NAMED, FORKED):
             name_thread(pending, n, comm_of)
-            state[S_DONE] = n + 1
+            state[S_DONE] += 1
             continue
         if kind in (RARE, LOST, HARMED, REFUSED):
             return PYTHON
-        cpu, ts = pending[R_CPU, n], pending[R_TS, n]
+        cpu, ts = pending[n, R_CPU], pending[n, R_TS]
         if order[SOMEWHERE] or (cpu >= 0 and is_due[cpu]):
             return GAP_DUE
         if kind >= 0:
             row = state[S_ROWS]
             if row >= most:
                 return FULL
-            for column in range(rows.shape[0]):
-                rows[column, row] = pending[column, n]
-            tid = pending[R_PID, n]
-            rows[R_COMM, row] = comm_of[tid] if 0 <= tid < PIDS else -1
+            for column in range(_COLUMNS):
+                rows[column, row] = pending[n, column]
+            tid = pending[n, R_PID]
+            rows[R_COMM, row] = comm_of[tid] - 1 if 0 <= tid < PIDS else -1
             if repeated(rows, row) >= 0:
                 state[S_REPEATS] += 1
-                state[S_DONE] = n + 1
+                state[S_DONE] += 1
                 continue
             state[S_ROWS] = row + 1
-        layout = pending[P_LAYOUT, n]
+        layout = pending[n, P_LAYOUT]
         counts[layout, 0] += 1
         counts[layout, 1] += kind == FAILED
+        counts[layout, 2] += kind == QUIET
         hear(cpu, ts, last_ts, entries, order)
-        state[S_DONE] = n + 1
+        state[S_DONE] += 1
     return NEED_DATA
 
 

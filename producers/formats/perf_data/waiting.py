@@ -23,7 +23,9 @@ class Waiting:
     Attributes
     ----------
     array
-        Shape (``rj.PENDING``, p), int64; the state's S_PENDING of them are there.
+        Shape (p, ``rj.PENDING``), int64; the state's S_PENDING of them are there.
+    turns
+        Shape (S_PENDING,), int64, since they were sorted last: the rows in order of time.
     nothing
         Shape (``rj.PENDING``,): a row of which nothing is known.
     limit
@@ -34,7 +36,9 @@ class Waiting:
 
     def __init__(self, state: NDArray[np.int64]) -> None:
         self._state = state
-        self.array: NDArray[np.int64] = np.empty((rj.PENDING, ROWS), np.int64)
+        self.array: NDArray[np.int64] = np.empty((ROWS, rj.PENDING), np.int64)
+        self._spare = np.empty_like(self.array)
+        self.turns = np.zeros(0, np.int64)
         self.nothing = np.full(rj.PENDING, -1, np.int64)
         self.nothing[: len(ROW_COLUMNS)] = [
             0 if name in ("trace_ts_nsec", "kind") else absent(name) for name in ROW_COLUMNS
@@ -47,14 +51,19 @@ class Waiting:
 
     def push(self, ts: int, cpu: int, kind: int, number: int, place: int) -> None:
         """Let a row of Python's own wait; *number* is what it says, in the column of the pfn."""
-        if len(self) >= self.array.shape[1]:
+        if len(self) >= len(self.array):
             self._grow()
-        row = self.array[:, len(self)]
+        row = self.array[len(self)]
         row[:] = self.nothing
         row[R_TS], row[R_KIND], row[R_PFN], row[rj.P_PLACE] = ts, kind, number, place
         if cpu >= 0:
             row[R_CPU] = cpu
         self._state[rj.S_PENDING] += 1
+
+    def next(self) -> NDArray[np.int64]:
+        """Return the row whose turn it is, by the state's S_DONE."""
+        row: NDArray[np.int64] = self.array[self.turns[self._state[rj.S_DONE]]]
+        return row
 
     def end_round(self) -> None:
         """Take the end of a round."""
@@ -63,27 +72,25 @@ class Waiting:
 
     def make_room(self) -> bool:
         """Make room for more rows; return whether some have to be taken before."""
-        if self.array.shape[1] < MOST_ROWS:
+        if len(self.array) < MOST_ROWS:
             self._grow()
             return False
         return True
 
-    def sort(self) -> None:
-        """Put the rows in order of time; those of one time stay in the order in which they came."""
-        size = len(self)
-        ts = self.array[R_TS, :size]
-        if size and not (ts[1:] >= ts[:-1]).all():
-            self.array[:, :size] = self.array[:, :size][:, np.argsort(ts, kind="stable")]
-
-    def settled(self) -> int:
-        """Return how many of the rows, which are in order, are settled."""
-        return int(np.searchsorted(self.array[R_TS, : len(self)], self.limit, "right"))
+    def sort(self) -> int:
+        """Put the rows in order of time, those of one time as they came; return how many of them are settled."""
+        ts = self.array[: len(self), R_TS].copy()
+        self.turns = np.argsort(ts, kind="stable")
+        return int(np.count_nonzero(ts <= self.limit))
 
     def drop(self, count: int) -> None:
-        """Forget the first *count* rows."""
-        left = len(self) - count
-        self.array[:, :left] = self.array[:, count : count + left].copy()
-        self._state[rj.S_PENDING] = left
+        """Forget the first *count* rows, in order of time."""
+        left = self.turns[count:]
+        if len(self._spare) < len(self.array):
+            self._spare = np.empty_like(self.array)
+        np.take(self.array, left, axis=0, out=self._spare[: len(left)], mode="clip")  # else it makes a copy of its own
+        self.array, self._spare = self._spare, self.array
+        self._state[rj.S_PENDING] = len(left)
 
     def _grow(self) -> None:
-        self.array = np.concatenate([self.array, np.empty_like(self.array)], axis=1)
+        self.array = np.concatenate([self.array, np.empty_like(self.array)])

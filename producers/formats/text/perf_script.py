@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import BinaryIO, Final
 
+import numpy as np
+
 from pagetrail.producers.formats.format import Format, Origin
 from pagetrail.producers.formats.prefixed import ANY_PREFIX, JOURNAL, without_prefix
 from pagetrail.producers.formats.rewritten import Rewrite, other_blanks, rewritten, with_blanks
@@ -27,6 +29,7 @@ from pagetrail.producers.formats.tracer import PERF
 from pagetrail.producers.gaps import gap_of_unknown_cpu
 from pagetrail.producers.inputs import Input
 from pagetrail.producers.meaning import RecordedKernel
+from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import absent
 
 # tools/perf/util/evsel_fprintf.c (Linux 6.1), sample__fprintf_callchain: address, symbol+offset, (dso), each by -F; then, on a
@@ -136,6 +139,27 @@ class PerfScript(TextReader):
 
     def _goes_on(self, tail: bytes) -> bool:
         return tail.startswith((b"\t", b"  "))
+
+    def _flush(self, *, final: bool) -> EventBatch:
+        return _without_numbers(super()._flush(final=final))
+
+
+def _without_numbers(batch: EventBatch) -> EventBatch:
+    """Return *batch* without the name ``:7`` of thread 7, which perf prints where it knows none.
+
+    Source: tools/perf/util/thread.c, thread__new (Linux 6.1).
+    """
+    numbers = {at: int(text[1:]) for at, text in enumerate(batch.texts.get("comm", ())) if _NUMBER.fullmatch(text)}
+    if not numbers or "comm" not in batch.columns:
+        return batch
+    comms, pids = batch.columns["comm"], batch.column("pid")
+    number_of = np.full(len(batch.texts["comm"]) + 1, -1, np.int64)  # the last one stands for -1
+    number_of[list(numbers)] = list(numbers.values())
+    unnamed = (number_of[comms] == pids) & (number_of[comms] >= 0)
+    return replace(batch, columns={**batch.columns, "comm": np.where(unnamed, np.int32(-1), comms)})
+
+
+_NUMBER: Final = re.compile(r":\d{1,10}", re.ASCII)
 
 
 def _frame(address: str, symbol: str, dso: str) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.producers.formats.trace_dat import events_jit as ej
-from pagetrail.producers.formats.tracepoints.plain_events import plain_fields
+from pagetrail.producers.formats.tracepoints.plain_events import TO_PCP, plain_fields
 from pagetrail.producers.formats.tracepoints.tracing_data import (
     KERNEL_STACK,
     PRINT,
@@ -16,15 +16,13 @@ from pagetrail.producers.formats.tracepoints.tracing_data import (
     TracepointFormat,
 )
 from pagetrail.producers.meaning import EVENTS
-from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.linux import kmem_events as ke
 
 _PLACES: Final = {
     "pfn": ej.L_PFN,
     "order": ej.L_ORDER,
     "gfp_flags": ej.L_GFP,
     "migratetype": ej.L_MIGRATETYPE,
-    "percpu_refill": ej.L_TO_PCP,
+    TO_PCP: ej.L_TO_PCP,
 }
 _STACKS: Final = {KERNEL_STACK: ej.KERNEL_STACK, USER_STACK: ej.USER_STACK}
 _COMMON_BYTES: Final = 8
@@ -86,7 +84,7 @@ def _action(row: NDArray[np.int64], one: TracepointFormat, address_bytes: int) -
         return ej.RARE
     if one.name not in EVENTS:
         return ej.IGNORED
-    plain = plain_fields(one) or _refill(one)
+    plain = plain_fields(one)
     if plain is None:
         return ej.RARE
     kind, found = plain
@@ -94,20 +92,6 @@ def _action(row: NDArray[np.int64], one: TracepointFormat, address_bytes: int) -
         row[_PLACES[name] : _PLACES[name] + 3] = place.offset, place.size, place.signed
         row[ej.L_LEAST] = max(int(row[ej.L_LEAST]), place.offset + place.size)
     return int(kind)
-
-
-def _refill(one: TracepointFormat) -> tuple[Kind, Mapping[str, Field]] | None:
-    """Return the same as ``plain_fields`` of a block off the free lists, which is a row only if it goes to a per-cpu list."""
-    if one.system != ke.KMEM or one.name != ke.MM_PAGE_ALLOC_ZONE_LOCKED:
-        return None
-    found = {
-        name: place for name, place in one.fields.items() if name in ("pfn", "order", "migratetype", "percpu_refill")
-    }
-    if not {"pfn", "order", "migratetype"} <= found.keys() or any(
-        place.size not in (1, 2, 4, 8) for place in found.values()
-    ):
-        return None
-    return Kind.REFILL, found
 
 
 def _stack(row: NDArray[np.int64], one: TracepointFormat, address_bytes: int) -> int:

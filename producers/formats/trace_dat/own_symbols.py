@@ -65,6 +65,22 @@ class OwnSymbols:
         found = re.search(rb"^([0-9a-f]{8,16}) \S %b$" % re.escape(name.encode()), self._text, re.MULTILINE)
         return int(found[1], 16) if found and name in FIRSTS else None
 
+    @property
+    def linked(self) -> bool:
+        """Whether names come from symbols that were given, of a kernel as it was linked."""
+        return self._given is not None and self._given.linked and not self._table[0].size
+
+    @property
+    def build_id(self) -> bytes:
+        """Of the kernel that the given symbols are of; empty: it is not known."""
+        return self._given.build_id if self._given is not None and self.linked else b""
+
+    def placed(self, name: str, address: int) -> bool:
+        """Take that the kernel's first symbol *name* is at *address*; return whether these can be the symbols of that boot."""
+        if self._given is not None and self.linked:
+            return self._given.placed(name, address)
+        return self.address(name) == address
+
     @cached_property
     def _marks(self) -> list[int]:
         return [int(found, 16) for found in _MARK.findall(self._text) if int(found, 16)]

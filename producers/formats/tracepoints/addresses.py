@@ -7,17 +7,27 @@ import numpy as np
 from pagetrail.producers.meaning import NamesAddresses
 
 _UNNAMED: Final = (
-    "{:,} addresses of stacks have no name: give ingest --kallsyms FILE, /proc/kallsyms of the boot that was recorded"
+    "{:,} addresses of stacks have no name: give ingest --kallsyms FILE, /proc/kallsyms of the boot that was recorded, or "
+    "--vmlinux FILE, its kernel's vmlinux or System.map"
 )
 _OTHERS: Final = (
     "the symbols that were given are of another boot or kernel, and not used: {} is at {} in them, and was at {:#x}"
 )
 
 
+_ELSEWHERE: Final = (
+    "the symbols of --vmlinux are not used: the recording does not say where that boot had the kernel; give --kallsyms"
+)
+_BUILT: Final = "the symbols of --vmlinux are of another kernel, and not used: its build id is {}, and was {}"
+_ID_BYTES: Final = 20
+_MOST_MODULES: Final = 1 << 14
+
+
 class Addresses:
     """Makes text of stacks.
 
-    An address without a name counts from the kernel's first symbol on (``_text:0x16cc53``): boots of one kernel still meet.
+    An address without a name counts from the kernel's first symbol on (``_text:0x16cc53``), or from its module's begin
+    (``ext4:0x1f [ext4]``): boots of one kernel still meet.
 
     Parameters
     ----------
@@ -30,6 +40,8 @@ class Addresses:
     def __init__(self, symbols: NamesAddresses | None, address_bytes: int = 8) -> None:
         self._dtype = f"<u{address_bytes}"
         self._symbols = symbols
+        self._is_placed = symbols is None or not symbols.linked
+        self._modules: dict[str, tuple[int, int]] = {}
         self._unnamed = 0
         self._note = ""
         self._names: dict[int, str] = {}
@@ -40,10 +52,29 @@ class Addresses:
         if self._map is not None or not symbol or not start <= first < stop:
             return
         self._map = (start, stop, first, symbol)
-        given = None if self._symbols is None else self._symbols.address(symbol)
-        if self._symbols is not None and given != first:
+        if self._symbols is None:
+            return
+        self._is_placed = self._symbols.placed(symbol, first)
+        if not self._is_placed:
+            given = self._symbols.address(symbol)
             self._note = _OTHERS.format(symbol, "no address" if given is None else hex(given), first)
             self._symbols = None
+
+    def built(self, build_id: bytes) -> None:
+        """Take the build id of the kernel that was recorded."""
+        known = self._symbols.build_id if self._symbols is not None else b""
+        if (
+            known
+            and build_id
+            and known.ljust(_ID_BYTES, b"\0")[:_ID_BYTES] != build_id.ljust(_ID_BYTES, b"\0")[:_ID_BYTES]
+        ):
+            self._note = _BUILT.format(known.hex(), build_id.hex())
+            self._symbols = None
+
+    def module(self, name: str, start: int, stop: int) -> None:
+        """Take that a module is at [start, stop)."""
+        if len(self._modules) < _MOST_MODULES:
+            self._modules[name] = (start, stop)
 
     @property
     def notes(self) -> list[str]:
@@ -56,10 +87,25 @@ class Addresses:
         return "\n".join(names) or None
 
     def _named(self, address: int) -> str:
-        found = self._symbols.name(address) if self._symbols else None
-        if found is None and self._map is not None and self._map[2] <= address < self._map[1]:
-            found, self._unnamed = f"{self._map[3]}:{address - self._map[2]:#x}", self._unnamed + 1
+        within = self._map is not None and self._map[2] <= address < self._map[1]
+        module = None if within else self._module_at(address)
+        found = None
+        if self._symbols is not None and self._is_placed and not (self._symbols.linked and not within):
+            found = self._symbols.name(address)
+        elif self._symbols is not None and not self._is_placed:
+            self._note = _ELSEWHERE
         if found is None:
-            found, self._unnamed = f"{address:#x}", self._unnamed + 1
+            self._unnamed += 1
+            if within and self._map is not None:
+                found = f"{self._map[3]}:{address - self._map[2]:#x}"
+            else:
+                found = (
+                    f"{address:#x}"
+                    if module is None
+                    else f"{module}:{address - self._modules[module][0]:#x} [{module}]"
+                )
         self._names[address] = found
         return found
+
+    def _module_at(self, address: int) -> str | None:
+        return next((name for name, (start, stop) in self._modules.items() if start <= address < stop), None)

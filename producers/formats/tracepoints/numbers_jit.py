@@ -28,9 +28,9 @@ def i64(data: NDArray[np.uint8], i: int) -> int:
 @inner
 def number(data: NDArray[np.uint8], i: int, size: int, signed: int) -> int:
     """Return a number of 1, 2, 4 or 8 bytes."""
-    value = np.int64(0)
-    for k in range(size):
-        value |= at(data, i + k) << (8 * k)
-    if signed and size < 8 and (value >> (8 * size - 1)) & 1:
+    if size == 8:
+        return i64(data, i)
+    value = np.int64(u32(data, i)) if size == 4 else np.int64(u16(data, i)) if size == 2 else at(data, i)
+    if signed and (value >> (8 * size - 1)) & 1:
         value -= np.int64(1) << (8 * size)
     return value

@@ -11,7 +11,12 @@ _PLAIN: Final[Mapping[str, tuple[Kind, tuple[str, ...]]]] = {
     ke.MM_PAGE_ALLOC: (Kind.ALLOC, ("pfn", "order", "gfp_flags", "migratetype")),
     ke.MM_PAGE_FREE: (Kind.FREE, ("pfn", "order")),
     ke.MM_PAGE_PCPU_DRAIN: (Kind.DRAIN, ("pfn", "order", "migratetype")),
+    ke.MM_PAGE_ALLOC_ZONE_LOCKED: (Kind.REFILL, ("pfn", "order", "migratetype")),
 }
+TO_PCP: Final = "percpu_refill"
+"""A field of a block off the free lists, which is a row only if it goes to a per-cpu list: the kernel prints it, and stores it
+since 5.19. Source: include/trace/events/kmem.h (Linux 5.10, 6.1)."""
+
 _WIDTHS: Final = (1, 2, 4, 8)
 
 
@@ -20,7 +25,8 @@ def plain_fields(one: TracepointFormat) -> tuple[Kind, Mapping[str, Field]] | No
     if one.system != ke.KMEM or one.name not in _PLAIN:
         return None
     kind, names = _PLAIN[one.name]
-    found = {name: one.fields[name] for name in names if name in one.fields}
-    if len(found) < len(names) or any(field.size not in _WIDTHS for field in found.values()):
+    optional = (TO_PCP,) if kind == Kind.REFILL else ()
+    found = {name: one.fields[name] for name in (*names, *optional) if name in one.fields}
+    if not found.keys() >= {*names} or any(field.size not in _WIDTHS for field in found.values()):
         return None
     return kind, found

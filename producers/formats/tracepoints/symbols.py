@@ -17,6 +17,10 @@ USED: Final = frozenset(b"TtWwDdBbVv")
 KALLSYMS: Final = "kallsyms.txt"
 """The file of a capture directory that has the symbols of its kernel."""
 
+KASLR_STEP: Final = 1 << 16
+"""A kernel is moved by whole numbers of so many bytes. Source: arch/x86/Kconfig, PHYSICAL_ALIGN, 2 MiB at least on x86-64;
+arch/arm64/include/asm/boot.h, MIN_KIMG_ALIGN, with CONFIG_RELOCATABLE 64 KiB (Linux 6.1)."""
+
 _MOST_BYTES: Final = 1 << 28
 FIRSTS: Final = ("_text", "_stext")
 """By one of these perf says where the kernel is. Source: tools/perf/util/machine.c, ref_reloc_sym_names (Linux 6.1)."""
@@ -32,10 +36,22 @@ class Symbols:
     ----------
     digest
         BLAKE2b of the file that they were read from, 64 bits in hex.
+    linked
+        Whether they are where the kernel was linked: a boot may have it elsewhere.
+    build_id
+        Of the kernel; empty: it is not known.
     """
 
-    def __init__(self, symbols: Iterable[tuple[int, str, str, str]], digest: str = "") -> None:
-        self.digest = digest
+    def __init__(
+        self,
+        symbols: Iterable[tuple[int, str, str, str]],
+        digest: str = "",
+        *,
+        linked: bool = False,
+        build_id: bytes = b"",
+    ) -> None:
+        self.digest, self.linked, self.build_id = digest, linked, build_id
+        self._moved = 0
         best: dict[int, tuple[tuple[bool, bool, int, int], str]] = {}
         self._kernels: dict[int, str] = {}
         self._firsts: dict[str, int] = {}
@@ -65,8 +81,19 @@ class Symbols:
         """Return where the kernel's first symbol is, by its *name*; null: there is none of that name."""
         return self._firsts.get(name)
 
+    def placed(self, name: str, address: int) -> bool:
+        """Take that the kernel's first symbol *name* is at *address*; return whether these can be the symbols of that boot."""
+        first = self._firsts.get(name)
+        if first is None or (first != address and (not self.linked or (address - first) % KASLR_STEP)):
+            return False
+        self._moved = address - first
+        return True
+
     def name(self, address: int) -> str | None:
         """Return ``function+0x12``, with ``[module]`` behind it as the kernel prints it; null: no symbol is before *address*."""
+        address -= self._moved
+        if not 0 <= address < 1 << 64:
+            return None
         place = int(np.searchsorted(self._addresses, np.uint64(address), "right")) - 1
         if place < 0:
             return None
@@ -74,8 +101,8 @@ class Symbols:
         return f"{name}+{address - int(self._addresses[place]):#x}" + (f" [{module}]" if module else "")
 
 
-def read_symbols(stream: BinaryIO, source: str) -> Symbols:
-    """Return the symbols of a kallsyms or System.map.
+def read_symbols(stream: BinaryIO, source: str, *, linked: bool = False) -> Symbols:
+    """Return the symbols of a kallsyms or System.map; *linked*: of the latter.
 
     Raises
     ------
@@ -99,7 +126,7 @@ def read_symbols(stream: BinaryIO, source: str) -> Symbols:
     if not found:
         why = "all addresses are 0: read it as root (kernel.kptr_restrict)" if hidden else "no symbol"
         raise InputError(f"{source}: expected the addresses of the kernel's symbols, found {why}")
-    return Symbols(found, digest.hexdigest())
+    return Symbols(found, digest.hexdigest(), linked=linked)
 
 
 def symbols_of(path: Path) -> Symbols:

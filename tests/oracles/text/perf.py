@@ -86,7 +86,10 @@ def perf_head(line: bytes) -> tuple[Row, bytes, bytes] | None:
     if int(cpu or 0) >= 8192 or len(comm.strip(b" ")) > 15 or name is None:
         return None
     pid, tgid = (first, None) if second is None else (second, first)
-    return head_row(nanoseconds(seconds, fraction), cpu, pid, tgid, comm.strip(b" ")), name[1], name[2]
+    named = comm.strip(b" ")
+    if re.fullmatch(rb":\d{1,10}", named) and int(named[1:]) == int(pid):
+        named = b""  # perf knows no name of that thread
+    return head_row(nanoseconds(seconds, fraction), cpu, pid, tgid, named), name[1], name[2]
 
 
 def perf_sample(ref: Reference, sample: tuple[Row, bytes, bytes], lines: list[bytes], at: int, tail: bytes) -> int:

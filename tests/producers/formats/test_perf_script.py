@@ -70,6 +70,14 @@ def test_kernel_equals_reference_on_damaged_lines(seed: int, changes: int) -> No
     assert read(damaged) == expected(read_perf(damaged))
 
 
+def test_the_number_that_perf_prints_of_a_thread_without_a_name_is_no_name() -> None:
+    heads = (b":7     7/7     [000]", b":7     8/8     [000]", b":7x    7/7     [001]", b":0007  7/7     [001]")
+    lines = [
+        b"%b 1.00000000%d: kmem:mm_page_free: page=0x1 pfn=0x1 order=0\n" % (head, n) for n, head in enumerate(heads)
+    ]
+    assert [row.get("comm") for row in rows(b"".join(lines))] == [None, ":7", ":7x", None]
+
+
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=50))
 def test_chunk_sizes_do_not_matter(sizes: list[int]) -> None:
     turn = itertools.cycle(sizes)

@@ -11,7 +11,7 @@ IP, TID, TIME, ADDR, READ, CALLCHAIN, ID, CPU, PERIOD, STREAM_ID, RAW, IDENTIFIE
     1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 65536,
 )  # fmt: skip
 USUAL: Final = IP | TID | TIME | CPU | PERIOD | RAW | IDENTIFIER
-ALLOC, FREE, EXTFRAG, REFILL, SWITCH, SPLIT = 300, 301, 302, 303, 304, 305
+ALLOC, FREE, EXTFRAG, REFILL, SWITCH, SPLIT, REFILL_TOLD = 300, 301, 302, 303, 304, 305, 306
 KERNEL, USER = -128 & (1 << 64) - 1, -512 & (1 << 64) - 1
 
 _COMMON: Final = """\
@@ -30,6 +30,8 @@ FORMATS: Final = {
     REFILL: ("kmem", "mm_page_alloc_zone_locked", (("unsigned long", "pfn", 8, 8, 0), ("unsigned int", "order", 16, 4, 0),
              ("int", "migratetype", 20, 4, 1))),
     SWITCH: ("sched", "sched_switch", (("int", "prev_pid", 8, 4, 1),)),
+    REFILL_TOLD: ("kmem", "mm_page_alloc_zone_locked", (("unsigned long", "pfn", 8, 8, 0), ("unsigned int", "order", 16, 4, 0),
+                  ("int", "migratetype", 20, 4, 1), ("int", "percpu_refill", 24, 4, 1))),
     SPLIT: ("probe", "split_owner", (("unsigned long", "page", 8, 8, 0), ("u32", "nr", 16, 4, 0))),
 }  # fmt: skip
 
@@ -83,6 +85,11 @@ class Made:
     release: str = "6.1.192"
     clockid: int | None = None
     formats: bytes = field(default_factory=tracing_data)
+    build_id: bytes = b""
+    cpus: int = 0
+    cmdline: Sequence[str] = ()
+    period: int = 1
+    flags: int = 0
 
     def id(self, event: int, cpu: int) -> int:
         """Return the id of an event on a CPU."""
@@ -156,6 +163,14 @@ class Made:
         start = attrs_at + attr_size * len(attrs)
         table = b"".join(attr + struct.pack("<QQ", ids_at + 16 * n, 16) for n, attr in enumerate(attrs))
         sections = [(1, self.formats), (3, _text(self.host)), (4, _text(self.release))]
+        if self.build_id:
+            name = b"[kernel.kallsyms]\0".ljust(24, b"\0")
+            sections.append((2, struct.pack("<IHHi20s4x", 0, 1, 36 + len(name), -1, self.build_id) + name))
+        if self.cpus:
+            sections.append((7, struct.pack("<II", self.cpus, self.cpus)))
+        if self.cmdline:
+            sections.append((11, struct.pack("<I", len(self.cmdline)) + b"".join(_text(word) for word in self.cmdline)))
+        sections.sort()
         features = sum(1 << bit for bit, _ in sections).to_bytes(32, "little")
         place, places = start + len(data) + 16 * len(sections), b""
         for _, section in sections:
@@ -178,8 +193,8 @@ class Made:
         return b"".join([*parts, *records])
 
     def _attr(self, event: int) -> bytes:
-        flags = 1 << 18 | (1 << 25 if self.clockid is not None else 0)
-        head = struct.pack("<IIQQQQQ", 2, 128, event, 1, self.sample_type, self.read_format, flags)
+        flags = 1 << 18 | (1 << 25 if self.clockid is not None else 0) | self.flags
+        head = struct.pack("<IIQQQQQ", 2, 128, event, self.period, self.sample_type, self.read_format, flags)
         return head.ljust(92, b"\0") + struct.pack("<i", self.clockid or 0) + bytes(32)
 
 
