@@ -12,6 +12,7 @@ from typing import Final
 from benchmarks.performance.bench import Bench
 from benchmarks.performance.results import SECONDS, Line
 from benchmarks.performance.running import Used, pagetrail, repeated, run
+from tests.kernel.trace_cmd import allowed
 from tests.kernel.tracefs import MissingTracefs, mounted
 
 BINARY: Final = "3b. Binary ingest"
@@ -39,6 +40,8 @@ class Recorder:
 
     Attributes
     ----------
+    file
+        Name of what it records.
     records
         Writes a file of what the kernel does in so many rounds of the work.
     peers
@@ -48,6 +51,7 @@ class Recorder:
     """
 
     name: str
+    file: str
     records: Callable[[Path, int], None]
     peers: dict[str, tuple[tuple[str, ...], float]]
     replayed: dict[str, float]
@@ -62,14 +66,33 @@ def perf_records(data: Path, rounds: int) -> None:
     )
 
 
+def trace_cmd_records(*options: str) -> Callable[[Path, int], None]:
+    """Return what writes a trace.dat with these options of ``trace-cmd record``."""
+
+    def records(data: Path, rounds: int) -> None:
+        events = [option for name in _EVENTS for option in ("-e", f"kmem:{name}")]
+        work = [sys.executable, "-c", f"{_NOT_HUGE}\n{_WORK}", str(rounds)]
+        with allowed(data.parent) as before:
+            command = [*before, "trace-cmd", "record", *events, "-b", "65536", *options, "-o", str(data), *work]
+            subprocess.run(command, check=True, capture_output=True, cwd=data.parent)
+
+    return records
+
+
+_REPORT: Final = {"trace-cmd report": (("trace-cmd", "report", "-t", "-i", FILE), 10.0)}
+
 RECORDERS: Final = (
     Recorder(
-        name="perf.data", records=perf_records,
+        name="perf.data", file="perf.data", records=perf_records,
         peers={
             "perf kmem --page stat": (("perf", "kmem", "-f", "-i", FILE, "--page", "stat"), 4),
             "perf script --ns": (("perf", "script", "--ns", "-f", "-i", FILE), 10),
         },
         replayed={"perf kmem --page stat": 1.3},
+    ),
+    Recorder(name="trace.dat", file="trace.dat", records=trace_cmd_records(), peers=_REPORT, replayed={}),
+    Recorder(
+        name="trace.dat with stacks", file="stacks.dat", records=trace_cmd_records("-T"), peers=_REPORT, replayed={}
     ),
 )  # fmt: skip
 
@@ -77,7 +100,7 @@ RECORDERS: Final = (
 def measure(bench: Bench) -> None:
     """Measure each recorder's file: its own tools, our ingest, and our ingest with the replay behind it."""
     for recorder in RECORDERS:
-        data = bench.folder / recorder.name
+        data = bench.folder / recorder.file
         try:
             with mounted():
                 recorder.records(data, max(1, bench.events // _ROUND_EVENTS))

@@ -3,8 +3,6 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from pagetrail.producers.meaning import RecordedKernel
 from pagetrail.schemas.batch import concat
 from pagetrail.schemas.columns import Kind
 from tests.conftest import Unavailable
+from tests.kernel.trace_cmd import allowed
 from tests.kernel.tracefs import TRACEFS, MissingTracefs, instance, mounted, workload
 from tests.producers.formats.perf_data.against_text import column, read
 
@@ -31,31 +30,6 @@ WAYS = {
 WORK = ["sh", "-c", "for i in 1 2 3 4 5 6 7 8; do ls / >/dev/null; done"]
 COLUMNS = ("kind", "cpu", "pid", "comm", "pfn", "order", "migratetype")
 KERNEL = RecordedKernel(release="6.12")
-_SWITCH = Path("/proc/sys/kernel/ftrace_enabled")
-
-
-def withheld(path: Path) -> bool:
-    """Return whether not even root may write a file."""
-    try:
-        os.close(os.open(path, os.O_WRONLY | os.O_TRUNC))
-        if path == _SWITCH:
-            path.write_text("1")
-    except OSError:
-        return path.exists()
-    return False
-
-
-@contextmanager
-def allowed(folder: Path) -> Iterator[list[str]]:
-    """Give the beginning of a command that runs where files for function tracing, which trace-cmd empties, may be written."""
-    found = [path for path in (*TRACEFS.glob("set_ftrace_*"), *TRACEFS.glob("set_graph_*"), _SWITCH) if withheld(path)]
-    if not found:
-        yield []
-        return
-    empty = folder / "empty"
-    empty.write_text("1\n")
-    mounts = "".join(f"mount --bind '{empty}' '{path}' && " for path in found)
-    yield ["unshare", "-m", "sh", "-c", f'{mounts}exec "$@"', "-"]
 
 
 def record(folder: Path, options: tuple[str, ...]) -> Path:
