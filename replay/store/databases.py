@@ -48,8 +48,15 @@ def is_full(error: duckdb.Error) -> bool:
 def is_of_the_system(error: duckdb.Error) -> bool:
     """Return whether an error over a file that is read is none of the file: its medium failed, or what did not fit into memory."""
     text = str(error)
-    spilled = f"{os.sep}{_ROOM}" in text and isinstance(error, duckdb.IOException)
+    rooms = [instance.room for instance in list(_ALL)]
+    spilled = any(room and f"{room}{os.sep}" in text for room in rooms) and isinstance(error, duckdb.IOException)
     return spilled or "input/output error" in text.lower()
+
+
+def attached_as(db: _Connection) -> str:
+    """Return the name of the file that a connection is for: see ``Attachment.connection``."""
+    path: str = db.execute("SELECT current_setting('search_path')").fetchall()[0][0]
+    return path.split(",")[-1].strip().partition(".")[0]
 
 
 def _nothing(_: _Connection) -> None:
@@ -101,6 +108,11 @@ class Instance:
             except OSError:
                 return ""
             weakref.finalize(self, _remove_room, self._room, os.getpid())
+        return self._room
+
+    @property
+    def room(self) -> str | None:
+        """The folder for what does not fit into memory; null: there is none yet."""
         return self._room
 
     def give_back(self) -> None:

@@ -119,7 +119,7 @@ def used(held: Held, store: Store, name: str) -> Iterator[duckdb.DuckDBPyConnect
     except duckdb.Error as error:
         if not isinstance(error, _DAMAGE) and type(error) is not duckdb.Error:
             raise  # of a query of ours
-        _check_system(store, name, error)
+        check_system(store, name, error)
         _HELD.pop(store.where(name), None)  # so that a repaired file is opened again
         raise _damaged(store, name, error) from error
 
@@ -142,7 +142,7 @@ def hold(store: Store, name: str) -> Held:
         except FileNotFoundError as error:
             raise SegmentGone(path=where) from error
         except duckdb.Error as error:
-            _check_system(store, name, error)
+            check_system(store, name, error)
             raise _damaged(store, name, error) from error
     return held
 
@@ -188,7 +188,7 @@ def give_back() -> None:
     _DATABASES.give_back()
 
 
-def _check_system(store: Store, name: str, error: duckdb.Error) -> None:
+def check_system(store: Store, name: str, error: duckdb.Error) -> None:
     """Raise what the system did to DuckDB: it is no damage, and the file stays.
 
     Raises

@@ -107,6 +107,8 @@ def load(place: StreamPlace, *, host: str, boot_id: str, options: FoldOptions, m
             check_whole(place.store, last.name)
             try:
                 link = _restore(engine, place.store, last)
+            except MemoryError:
+                raise
             except LIES as error:  # its digests are right: they are no signature
                 raise SegmentDamaged(
                     path=place.store.where(last.name), reason=f"what no segment says ({lie(error)})"

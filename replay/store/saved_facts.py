@@ -15,6 +15,7 @@ from pagetrail.replay.facts.earlier import Earlier
 from pagetrail.replay.facts.facts import Audit, Facts, OpenRange
 from pagetrail.replay.facts.hotplug import Extension, HotplugCall
 from pagetrail.replay.facts.recording import StreamRecording
+from pagetrail.replay.store.databases import attached_as
 from pagetrail.schemas.details import Boot, Clock, Gap, RecordingEnd
 from pagetrail.schemas.details import Coverage as CoverageDetail
 from pagetrail.schemas.linux.mmzone import MAX_SECTION_ORDER, PFN_LIMIT
@@ -25,6 +26,7 @@ _MOST_TEXT_A_BYTE: Final = 256
 """Text for each byte of a file: a million sections that began together take a hundredth of their text."""
 
 _LONG_NUMBER: Final = re.compile("-?[0-9]{19,}")
+_MOST_DIGITS: Final = len(str(-OPEN_END - 1))
 
 _FIELDS: Final[Mapping[frozenset[str], Callable[..., Any]]] = {
     frozenset(made.__dataclass_fields__): made for made in (HotplugCall, Extension)
@@ -46,8 +48,8 @@ def saved_facts(db: duckdb.DuckDBPyConnection) -> Facts:
 def facts_within(db: duckdb.DuckDBPyConnection, text: str) -> Facts:
     """Return the facts of a *text* that was read of a file; for errors, see ``saved_facts``."""
     if len(text) > _ALWAYS_ALLOWED:
-        size = "SELECT total_blocks * block_size FROM pragma_database_size() WHERE database_name = current_database()"
-        [(file_bytes,)] = db.execute(size).fetchall()
+        size = "SELECT total_blocks * block_size FROM pragma_database_size() WHERE database_name = $attached"
+        [(file_bytes,)] = db.execute(size, {"attached": attached_as(db)}).fetchall()
         if len(text) > _MOST_TEXT_A_BYTE * file_bytes:
             raise ValueError(f"{len(text):,} bytes of facts, more than {file_bytes:,} bytes hold")
     return facts_of(text)
@@ -62,8 +64,7 @@ def facts_of(text: str) -> Facts:
         The text is none of facts, or of facts that no stream can have.
     """
     saved = json.loads(text, object_hook=_fact, parse_float=_no_number, parse_constant=_no_number)
-    long = map(int, _LONG_NUMBER.findall(text))  # digits of a name may be among them
-    if not all(map(_is_within, long)) and not _is_within(saved):
+    if any(map(_is_beyond, _LONG_NUMBER.findall(text))) and not _is_within(saved):  # they may be digits of a name
         raise ValueError("a number beyond 64 bits")
     found = Facts(
         boots=[(ts, Boot.model_validate_json(json.dumps(boot))) for ts, boot in saved["boots"]],
@@ -160,14 +161,22 @@ def _is_within(value: object) -> bool:
     return not isinstance(value, int) or -OPEN_END - 1 <= value <= OPEN_END
 
 
+def _is_beyond(digits: str) -> bool:
+    """Return whether so many digits may be a number of more than 64 bits; thousands of them are none that Python makes."""
+    return len(digits) > _MOST_DIGITS or not _is_within(int(digits))
+
+
 def _no_number(text: str) -> Any:
     raise ValueError(f"{text[:40]}, where no fact has such a number")
 
 
 def _fact(found: dict[str, Any]) -> Any:
-    """Return a call or an extension in place of its values of JSON, as soon as they are read: there may be millions."""
+    """Return a call or an extension in place of its values of JSON, as soon as they are read: there may be millions.
+
+    A user's names may be the same as those of the fields. What they stand for are numbers, and never the text of one.
+    """
     made = _FIELDS.get(frozenset(found))
-    if made is None:
+    if made is None or not isinstance(found.get("call", found.get("how")), str):
         return found
     return made(**{name: sys.intern(value) if isinstance(value, str) else value for name, value in found.items()})
 

@@ -7,7 +7,7 @@ from typing import Final
 import duckdb
 
 from pagetrail.replay.store.packed.about import about
-from pagetrail.replay.store.read import Held, hold, used
+from pagetrail.replay.store.read import Held, check_system, hold, used
 from pagetrail.replay.store.reading.lies import LIES, lie
 from pagetrail.schemas.errors import SegmentDamaged
 from pagetrail.schemas.store.contract import Store
@@ -28,6 +28,8 @@ def check_whole(store: Store, name: str) -> None:
         It cannot be read, or has other rows.
     SegmentGone
         It no longer exists.
+    StorageFull, StorageFailed, MemoryError, duckdb.OutOfMemoryException
+        It cannot be read now: it is no damage, and the file stays.
     """
     held = hold(store, name)
     key = store.where(name), held.version
@@ -64,9 +66,14 @@ def _check(held: Held, store: Store, name: str) -> None:
         try:
             about(db, held.size)
             found = recount(db, meta)
+        except MemoryError:
+            raise
         except LIES as error:
             raise SegmentDamaged(path=where, reason=f"rows that no segment has ({lie(error)})") from error
+        except duckdb.OutOfMemoryException:
+            raise
         except duckdb.Error as error:
+            check_system(store, name, error)
             raise SegmentDamaged(path=where, reason=str(error).split("\n")[0]) from error
     for what, said, made in (
         ("digest", meta["digest"], found.chain), ("digest of its tables", meta.get(TABLES_DIGEST), found.tables),

@@ -10,9 +10,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pagetrail.replay.store.databases import Instance
+from pagetrail.replay.store import saved_facts
+from pagetrail.replay.store.databases import Instance, attached_as
 from pagetrail.replay.store.local import LocalStore
 from pagetrail.replay.store.read import hold, meta, opened
+from pagetrail.replay.store.reading import recount
+from pagetrail.replay.store.reading.whole import check_whole
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.errors import SegmentDamaged, StorageFailed, StorageFull
 from tests.replay.states import replay, trail_of
@@ -162,18 +165,61 @@ def test_where_no_temporary_folder_can_be_made_questions_are_answered(
     ("said", "error"),
     [
         (
-            'Could not write all bytes to file "/tmp/pagetrail-a1/duckdb_temp_storage_0.tmp": No space left on device',
+            'Could not write all bytes to file "ROOM/duckdb_temp_storage_0.tmp": No space left on device',
             StorageFull,
         ),
-        ('Could not write file "/tmp/pagetrail-a1/duckdb_temp_storage_0.tmp": Permission denied', StorageFailed),
+        ('Could not write file "ROOM/duckdb_temp_storage_0.tmp": Permission denied', StorageFailed),
         ('Could not read from file "segment.duckdb": Input/output error', StorageFailed),
         ("Could not read enough bytes from file", SegmentDamaged),
+        ('Could not read enough bytes from file "/srv/pagetrail-data/segment.duckdb"', SegmentDamaged),
     ],
 )
 def test_what_the_system_refuses_is_no_damage_of_the_file(files: list[Path], said: str, error: type[Exception]) -> None:
     store, name = called(files[0])
+    another = Instance()
+    another.root()
+    said = said.replace("ROOM", str(another.room))
     with pytest.raises(error) as found, opened(store, name):
         raise duckdb.IOException(f"IO Error: {said}")
     assert said in str(found.value)
     with opened(store, name) as db:
         assert meta(db, name)["host"] == "host"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("4 GiB"), duckdb.OutOfMemoryException("Out of Memory Error: 4 GiB"),
+        duckdb.IOException("IO Error: Input/output error"), duckdb.IOException("IO Error: No space left on device"),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_read_now_is_not_said_to_have_other_rows(
+    files: list[Path], error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(recount, "recount", failing)
+    with pytest.raises((MemoryError, duckdb.OutOfMemoryException, StorageFailed, StorageFull)):
+        check_whole(*called(files[0]))
+    monkeypatch.undo()
+    check_whole(*called(files[0]))
+
+
+def test_a_connection_says_which_file_it_is_for(files: list[Path]) -> None:
+    held = [hold(*called(path)) for path in files]
+    with held[0].connection() as one, held[1].connection() as other:
+        names = {attached_as(db) for db in (one, other)}
+        assert len(names) == 2
+        assert names <= {row[0] for row in one.execute("SELECT database_name FROM duckdb_databases()").fetchall()}
+
+
+def test_facts_of_any_size_are_read_within_what_their_file_holds(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saved_facts, "_ALWAYS_ALLOWED", 1)
+    with opened(*called(files[0])) as db:
+        assert saved_facts.saved_facts(db).pages_per_section > 0
+        monkeypatch.setattr(saved_facts, "_MOST_TEXT_A_BYTE", 0)
+        with pytest.raises(ValueError, match="bytes of facts, more than"):
+            saved_facts.saved_facts(db)

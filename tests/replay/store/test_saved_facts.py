@@ -11,7 +11,7 @@ from pagetrail.replay.facts.hotplug import Extension, HotplugCall
 from pagetrail.replay.facts.recording import StreamRecording
 from pagetrail.replay.store.reading.lies import LIES
 from pagetrail.replay.store.saved_facts import facts_of
-from pagetrail.schemas.details import Boot, Clock, Gap
+from pagetrail.schemas.details import Boot, Clock, Gap, RecordingEnd
 from pagetrail.schemas.owner import OPEN_END
 
 CALLS = 5_000
@@ -40,6 +40,16 @@ def test_facts_come_back_from_their_text_which_is_that_of_all_at_once() -> None:
     assert text == json.dumps(plain(fields_of(facts())))
     assert facts_of(text) == facts()
     assert [*facts_of(text).open_ranges] == [7, None, 5]
+
+
+def test_a_text_of_a_user_may_have_any_number_of_digits_and_names_of_fields_may_be_a_users() -> None:
+    said = facts()
+    said.markers = [(1, 2, "7" * 5_000)]
+    fields = {name: 1 for kind in (HotplugCall, Extension) for name in kind.__dataclass_fields__}
+    for kind in (HotplugCall, Extension):
+        same = {name: fields[name] for name in kind.__dataclass_fields__}
+        said.accounts.append(("r", RecordingEnd(events=same, ignored=same)))
+    assert facts_of(text_of(said)) == said
 
 
 ODD: dict[str, Any] = {
