@@ -10,6 +10,7 @@ import pytest
 
 from pagetrail import api
 from pagetrail.schemas.columns import Kind
+from tests.effort import effort
 from tests.faults import at_step
 from tests.faults.forked import Forked
 from tests.replay.states import litter, replay, store, trail_of
@@ -73,7 +74,7 @@ def test_gc_stopped_at_any_step_loses_nothing_that_is_kept(how: str, begun: Path
     assert len(copies) > 2
 
 
-@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("how", effort(("kill",), HOWS))
 def test_an_export_stopped_at_any_step_has_whole_files_and_goes_on(how: str, begun: Path, tmp_path: Path) -> None:
     folder = tmp_path / "exported"
     expected = {file.name: pq.read_table(file) for file in api.open(begun).export_spans(tmp_path / "whole")}

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from hypothesis import settings
 
 from pagetrail import api
 from pagetrail.schemas.details import Covered
 from pagetrail.schemas.errors import PagetrailError
+from tests.effort import effort
 from tests.producers.formats.perf_data import maker as mk
 from tests.producers.formats.perf_data.maker import ALLOC, FREE, ROUND, Made
 from tests.properties.test_harmed_files import AT, COMPARED, bounded
 
-NIGHTLY = settings.get_current_profile_name() == "nightly"
-REPLAYED = 3_000 if NIGHTLY else 24
+REPLAYED = effort(16, 3_000)
+PARTS = effort(1, 4)
 FIRST = 0
 SECOND = 1_000_000_000
 PFNS = [*range(0x100, 0x140)]
@@ -133,9 +133,9 @@ def unharmed(tmp_path_factory: pytest.TempPathFactory) -> Answers:
     return found["file"]
 
 
-@pytest.mark.parametrize("part", range(4 if NIGHTLY else 1))
+@pytest.mark.parametrize("part", range(PARTS))
 def test_of_harm_of_structure_no_page_is_certain_and_different(tmp_path: Path, unharmed: Answers, part: int) -> None:
-    certain, parts = 0, 4 if NIGHTLY else 1
+    certain, parts = 0, PARTS
     for seed in range(FIRST + part, FIRST + REPLAYED, parts):
         harm, data = harmed(seed)
         folder = tmp_path / str(seed)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.effort import effort
 from tests.properties.harm import put
 from tests.properties.harmed_samples import CAPTURE, binary_trace
-from tests.properties.test_harmed_files import AT, COMPARED, NIGHTLY, PARTS, bounded, replayed
+from tests.properties.test_harmed_files import AT, COMPARED, PARTS, bounded, replayed
 
-HARMED = 2_000 if NIGHTLY else 16
+HARMED = effort(12, 2_000)
 PAGE = 4096
 REST = {name: text for name, text in CAPTURE.items() if name != "trace.txt"}
 WHOLE = binary_trace().version_6()
