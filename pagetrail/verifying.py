@@ -8,13 +8,13 @@ from typing import Final
 import pyarrow as pa
 
 from pagetrail.replay.log.embedded import SqliteLogReader
-from pagetrail.replay.store.local import store_of
+from pagetrail.replay.store.local import LocalStore, store_of
 from pagetrail.replay.store.place import StreamPlace
 from pagetrail.replay.store.reading.verify import Checked, verified_cuts, verified_stream
 from pagetrail.schemas.errors import FrameDamaged, NotFound, OffsetGap, SchemaTooNew, TrailMissing
 from pagetrail.schemas.frames import decode_frame
 from pagetrail.schemas.log.contract import EMBEDDED_PARTITION, LogRecord, log_directory
-from pagetrail.schemas.store.names import HOSTS, is_called, streams_among
+from pagetrail.schemas.store.names import HOSTS, is_called, no_folders, streams_among
 
 VERIFIED_SCHEMA: Final = pa.schema([("kind", pa.utf8()), ("path", pa.utf8()), ("found", pa.utf8())])
 """A row a file or frame: ``found`` is what is wrong with it, or null."""
@@ -37,16 +37,17 @@ def verify(trail: str | Path, stream: str | None = None) -> pa.Table:
         raise TrailMissing(path=str(trail))
     names = [name for name in streams_among(store.list(f"{HOSTS}/")) if stream is None or is_called(name, stream)]
     found = [one for name in names for one in verified_stream(StreamPlace(store, name))]
-    found += [*verified_cuts(store), *_no_files(store.root)] if stream is None else []
+    found += [*verified_cuts(store), *_no_files(store)] if stream is None else []
     frames = [*_verified_log(folder, stream)] if log_directory(folder).is_dir() else []
     if stream is not None and not names and not frames:
         raise NotFound(f"no stream is called {stream}; 'pagetrail streams' lists those that there are")
     return pa.Table.from_pylist([asdict(one) for one in (*found, *frames)], schema=VERIFIED_SCHEMA)
 
 
-def _no_files(root: Path) -> Iterator[Checked]:
+def _no_files(store: LocalStore) -> Iterator[Checked]:
     """Yield what is in a store and is neither a file nor a folder of one: nothing of it is ever read."""
-    for path in sorted(root.rglob("*")):
+    no_folder = {Path(store.where(name)) for name in no_folders(store.list(f"{HOSTS}/"))}
+    for path in sorted(store.root.rglob("*")):
         if path.is_symlink():
             yield Checked(kind="other", path=str(path), found="a symbolic link")
         elif path.is_dir():
@@ -54,6 +55,8 @@ def _no_files(root: Path) -> Iterator[Checked]:
                 yield Checked(kind="other", path=str(path), found="a directory in the place of a file")
         elif not path.is_file():
             yield Checked(kind="other", path=str(path), found="no file")
+        elif path in no_folder:
+            yield Checked(kind="other", path=str(path), found="a file where only folders are")
 
 
 def _verified_log(trail: Path, stream: str | None) -> Iterator[Checked]:

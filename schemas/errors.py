@@ -21,7 +21,8 @@
     │   │   └── TopicUnfit            a topic with a setting that would lose frames
     │   ├── SchemaTooNew          a frame of a version that this pagetrail does not read
     │   ├── SegmentDamaged        a segment that was cut short or changed
-    │   │   └── SegmentGone           a segment that was removed after it was looked up
+    │   │   ├── SegmentGone           a segment that was removed after it was looked up
+    │   │   └── NotAFolder            a link or a file where a folder of segments has to be
     │   ├── SegmentMissing        a segment between two others that is not there
     │   ├── SegmentsDiffer        two segments of the same events with other facts
     │   ├── StorageFull           no space left
@@ -203,11 +204,12 @@ class SchemaTooNew(TrailError):
 class SegmentDamaged(TrailError):
     """A segment that was cut short or changed. Segments can always be rebuilt from the log."""
 
+    expected = "a sealed segment"
     remedy = "remove the file and run 'pagetrail replay'"
 
     def __init__(self, *, path: str, reason: str) -> None:
         super().__init__(
-            f"{path}: expected a sealed segment, found {reason}; {self.remedy}: segments are rebuilt from the log"
+            f"{path}: expected {self.expected}, found {reason}; {self.remedy}: segments are rebuilt from the log"
         )
         self.path, self.reason = path, reason
 
@@ -219,6 +221,13 @@ class SegmentGone(SegmentDamaged):
 
     def __init__(self, *, path: str) -> None:
         super().__init__(path=path, reason="nothing: it was removed meanwhile")
+
+
+class NotAFolder(SegmentDamaged):
+    """A link, a file or something else in the place of a folder of segments: nothing below it is read."""
+
+    expected = "a folder of segments"
+    remedy = "put the folder back, or remove what is there and run 'pagetrail replay'"
 
 
 class SegmentMissing(TrailError):

@@ -25,7 +25,7 @@ _Present = dict[tuple[str, str], list[StreamPlace]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outdated:
-    """The segments of one stream in a fold or format that this version does not read.
+    """Segments of one stream that no question asks any more, or all of it in a fold or format that this version does not read.
 
     Attributes
     ----------

@@ -26,12 +26,12 @@ def gc(
 ) -> None:
     """Remove segments of other formats of the store, and of other versions of the fold; the log stays.
 
-    They are kept where this version has not replayed all that they hold. The last segment of a stream is always kept.
+    They are kept where this version has not replayed all that they hold. The last segment of a stream is always kept. What an
+    earlier gc gave up, and did not remove as it was stopped, goes, too.
     """
     time = None if keep is None else parse_duration("--keep", keep) * 1_000_000
     found = api.remove_outdated(trail) if yes else api.outdated(trail)
-    if time is not None:
-        found += api.remove_beyond(trail, time) if yes else api.beyond(trail, time)
+    found += api.remove_beyond(trail, time) if yes else api.beyond(trail, time)
     total = sum(one.size for one in found if one.kept is None)
     if as_json:
         rows = [{"path": str(one.path), "bytes": one.size, "why": one.why, "kept": one.kept} for one in found]

@@ -1,7 +1,7 @@
 """The streams of a trail: found in the store, opened, chosen by name; and waited for, where replay has not come so far."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from pagetrail.replay.store.reading.whole import read_whole
 from pagetrail.replay.store.saved_facts import saved_facts
 from pagetrail.schemas.errors import (
     BadArgument,
+    NotAFolder,
     NotFound,
     SegmentDamaged,
     SegmentGone,
@@ -29,7 +30,16 @@ from pagetrail.schemas.errors import (
 from pagetrail.schemas.log.contract import log_directory
 from pagetrail.schemas.store.contract import Store
 from pagetrail.schemas.store.folds import chosen_fold
-from pagetrail.schemas.store.names import HOSTS, StoreFile, fold_of, is_called, is_of_version, no_folders, streams_among
+from pagetrail.schemas.store.names import (
+    HOSTS,
+    StoreFile,
+    fold_of,
+    is_called,
+    is_folds,
+    is_of_version,
+    no_folders,
+    streams_among,
+)
 from pagetrail.schemas.store.tables import STORE_FORMAT
 
 _LOOKS: Final = 5
@@ -63,7 +73,7 @@ def stream_places(
             f"{trail}: its segments are of another format than this pagetrail's ({STORE_FORMAT}); run 'pagetrail replay', "
             "which makes them anew from the log, beside the others"
         )
-    automatic = {kind: FoldOptions(correct=kind).name for kind in (True, False)}
+    automatic = _automatic()
     held = (
         []
         if there
@@ -73,6 +83,10 @@ def stream_places(
         raise NotFound(f"{trail}: replay could not begin with any stream: {'; '.join(held[:_MOST_SHOWN])}")
     chosen = chosen_fold({fold_of(name) for name in there}, trail, automatic, correct=correct, fold=fold)
     return [StreamPlace(store, name) for name in there if fold_of(name) == chosen]
+
+
+def _automatic() -> dict[bool, str]:
+    return {kind: FoldOptions(correct=kind).name for kind in (True, False)}
 
 
 def _own_store(trail: Path) -> Store:
@@ -102,12 +116,10 @@ class Damaged:
     @classmethod
     def in_place_of_a_folder(cls, store: Store, name: str) -> "Damaged":
         """Return all that would be below a folder of the store, in whose place is something else."""
-        reason = (
-            "a link or a file in the place of a folder: nothing below it is read; put the folder there, or remove it"
-        )
+        reason = "a link or a file in the place of a folder: nothing below it is read"
         _, *parts = name.split("/")
         place = StreamPlace(store, "/".join([HOSTS, *parts, *[""] * (3 - len(parts))]))
-        return cls(place=place, error=SegmentDamaged(path=store.where(name), reason=reason))
+        return cls(place=place, error=NotAFolder(path=store.where(name), reason=reason))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +142,7 @@ def open_streams(
     """
     store = _own_store(trail) if store is None else store
     opened: list[Stream] = []
-    damaged = [Damaged.in_place_of_a_folder(store, name) for name in no_folders(store.list(f"{HOSTS}/"))]
+    damaged = [*_in_places_of_folders(store, trail, correct=correct, fold=fold)]
     try:
         places = stream_places(trail, correct=correct, fold=fold, store=store)
     except NotFound:
@@ -149,6 +161,29 @@ def open_streams(
     if not opened:
         raise NotFound(f"{trail}: the segments were removed; run 'pagetrail replay'")
     return Streams(opened=opened, damaged=damaged)
+
+
+def _in_places_of_folders(store: Store, trail: Path, *, correct: bool | None, fold: str | None) -> Iterator[Damaged]:
+    """Yield what stands in the place of a folder that would be asked: of a host, of a boot, or of the fold that would be chosen.
+
+    A regular file beside those of hosts or boots is litter: it says nothing of a stream.
+    """
+    names = store.list(f"{HOSTS}/")
+    there = {fold_of(name) for name in streams_among(names)}
+    for name in no_folders(names):
+        if is_folds(name):
+            is_asked = _would_be_chosen(fold_of(name), there, trail, correct=correct, fold=fold)
+        else:
+            is_asked = store.version(name) is None
+        if is_asked:
+            yield Damaged.in_place_of_a_folder(store, name)
+
+
+def _would_be_chosen(name: str, there: set[str], trail: Path, *, correct: bool | None, fold: str | None) -> bool:
+    try:
+        return chosen_fold({*there, name}, trail, _automatic(), correct=correct, fold=fold) == name
+    except NotFound:
+        return False
 
 
 def open_stream(trail: Path, place: StreamPlace) -> Stream | None:

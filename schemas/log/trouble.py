@@ -5,7 +5,7 @@ import resource
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -67,8 +67,7 @@ def _not_allowed_more(where: Path) -> bool:
     """Return whether a quota, or a limit of a file's size, is why SQLite could not write: it does not say which error it got."""
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     folder = where if where.is_dir() else where.parent
-    largest = max((entry.stat().st_size for entry in os.scandir(folder) if entry.is_file()), default=0)
-    if limit != resource.RLIM_INFINITY and largest + _PROBED > limit:
+    if limit != resource.RLIM_INFINITY and _largest(folder) + _PROBED > limit:
         return True
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
@@ -80,7 +79,20 @@ def _not_allowed_more(where: Path) -> bool:
     return False
 
 
+def _largest(folder: Path) -> int:
+    """Return the bytes of the largest file of a folder; one that is removed meanwhile, as SQLite's journals are, is not counted."""
+    largest = 0
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            with suppress(OSError):
+                largest = max(largest, entry.stat().st_size if entry.is_file() else 0)
+    return largest
+
+
 def no_space(where: Path) -> bool:
     """Return whether the disk of a file or folder has so little room, or so few files left, that this may be why SQLite failed."""
-    found = os.statvfs(where if where.is_dir() else where.parent)
+    try:
+        found = os.statvfs(where if where.is_dir() else where.parent)
+    except OSError:
+        return False  # removed meanwhile: what SQLite said of it is what there is to say
     return found.f_bavail * found.f_frsize < _SPACE_NEEDED or (found.f_files > 0 and found.f_favail == 0)

@@ -159,6 +159,11 @@ def no_folders(names: Iterable[str]) -> list[str]:
     return [name for name in names if name.startswith(f"{HOSTS}/") and name.count("/") < _STREAM_PARTS]
 
 
+def is_folds(name: str) -> bool:
+    """Return whether a name stands where the folder of a fold does: below a host and a boot."""
+    return name.startswith(f"{HOSTS}/") and name.count("/") == _STREAM_PARTS - 1
+
+
 def chain(names: Iterable[str]) -> list[StoreFile]:
     """Return the segments among a stream's files, in order, and after them its tip, if one reaches beyond them."""
     files = [file for name in names if (file := parsed(name)) is not None]

@@ -12,6 +12,7 @@ from pagetrail.replay.store.cut import cut_name
 from pagetrail.replay.store.local import store_of
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.store.names import fold_name
+from tests.commands.cli import run
 from tests.replay.states import chained, place, replay, store, trail_of
 from tests.replay.strategies import Machine, to_frames
 
@@ -107,6 +108,26 @@ def test_a_removal_that_was_stopped_halfway_is_as_good(trail: Path, left: int) -
     replay(trail)
     assert chained(trail)[0] == files[3]
     assert [path.exists() for path in files[:3]] == [nr == left for nr in range(3)]
+
+
+@pytest.mark.parametrize("keep", [(), ("--keep", "10000d")])
+def test_what_a_stopped_gc_left_is_listed_before_it_goes(trail: Path, keep: tuple[str, ...]) -> None:
+    """GIVEN segments that a gc gave up, and did not remove THEN the next one lists them, and their bytes; with --yes they go."""
+    left, first = chained(trail)[:2], chained(trail)[2]
+    place(trail).begin_at(int(first.name.split("-")[0]))
+    size, before = sum(path.stat().st_size for path in left), answers(trail, end_of(trail) - 10)
+    listed = run("gc", *keep, "--trail", trail)
+    until = int(left[-1].stem.split("-")[1])
+    assert f"given up before by a gc that was stopped: 2 of its segments, events 0 to {until}\n" in listed.out
+    assert f"{size:,} bytes would be removed" in listed.err
+    assert all(path.exists() for path in left)
+    done = run("gc", *keep, "--yes", "--trail", trail)
+    assert done.out == listed.out
+    assert f"{size:,} bytes removed" in done.err
+    assert not any(path.exists() for path in left)
+    assert "nothing to remove" in run("gc", *keep, "--yes", "--trail", trail).err
+    assert chained(trail)[0] == first
+    assert answers(trail, end_of(trail) - 10) == before
 
 
 def test_where_the_first_segment_that_was_kept_is_lost_the_chain_is_made_anew_from_the_whole_log(

@@ -14,9 +14,9 @@ from pagetrail.replay.store.local import store_of
 from pagetrail.replay.store.packed.about import about
 from pagetrail.replay.store.read import meta, opened
 from pagetrail.replay.store.reading.recount import recount
-from pagetrail.schemas.errors import SegmentDamaged, SegmentMissing
-from pagetrail.schemas.store.names import beginning_name
-from pagetrail.schemas.store.tables import STORED, TABLES_DIGEST
+from pagetrail.schemas.errors import NotAFolder, SegmentDamaged, SegmentMissing
+from pagetrail.schemas.store.names import beginning_name, fold_name
+from pagetrail.schemas.store.tables import FOLD_VERSION, STORED, TABLES_DIGEST
 from tests.commands.cli import run
 from tests.faults.stores.asked import FLOOR, make
 from tests.faults.stores.harms import VICTIM, Target, target_of
@@ -267,9 +267,44 @@ def test_a_link_in_the_place_of_a_folder_hides_no_stream(target: Target, above: 
     [said] = rows[VICTIM]
     assert said.startswith(str(folder))
     assert "a link or a file in the place of a folder" in said
+    assert "remove the file" not in said
     with pytest.raises(SegmentDamaged, match="in the place of a folder"):
         api.open(target.trail).stream(VICTIM)
     assert len(api.open(target.trail).owner([1], "-0s", stream=OTHER)) == 1
+
+
+@pytest.mark.parametrize("above", [0, 1, 2])
+def test_a_stray_file_beside_folders_is_no_stream(target: Target, above: int) -> None:
+    """GIVEN a file beside the folders of hosts, boots or folds THEN verify names it, and no question minds."""
+    stray = target.files[0].parents[above].with_name("README.txt")
+    stray.write_text("about these hosts")
+    assert {row["host"]: row["damaged"] for row in api.open(target.trail).streams().to_pylist()} == {
+        VICTIM: [],
+        OTHER: [],
+    }
+    assert api.open(target.trail).damage(VICTIM) == []
+    shutil.rmtree(target.others[0].parents[1])
+    assert api.open(target.trail).owner([1], "-0s").num_rows == 1, "the only stream is found without its name"
+    assert [row["path"] for row in api.verify(target.trail).to_pylist() if row["found"]] == [str(stray)]
+
+
+ANSWERS = fold_name(correct=True)
+OTHERS = (fold_name(correct=False), fold_name(correct=True, version=FOLD_VERSION - 1))
+
+
+@pytest.mark.parametrize("fold", [ANSWERS, *OTHERS])
+def test_a_file_in_the_place_of_a_fold_is_damage_of_that_fold_alone(target: Target, fold: str) -> None:
+    folder = target.files[0].parent
+    assert folder.name == ANSWERS
+    shutil.rmtree(folder if fold == ANSWERS else target.others[0].parents[1])
+    folder.with_name(fold).write_text("no folder")
+    if fold == ANSWERS:
+        with pytest.raises(NotAFolder, match="expected a folder of segments"):
+            api.open(target.trail).owner([1], "-0s", stream=VICTIM)
+    else:
+        assert api.open(target.trail).owner([1], "-0s").num_rows == 1, "the only stream is found without its name"
+    found = [row["path"] for row in api.verify(target.trail).to_pylist() if row["found"]]
+    assert found == [str(folder.with_name(fold))]
 
 
 def test_a_connection_that_reads_a_store_reaches_nothing_else(target: Target) -> None:
