@@ -1,6 +1,7 @@
 """The arrays of one stream's state, and how they grow.
 
-Dimensions: s = slots (sections that have an extension), p = pages a section, r = records, q = section numbers known so far.
+Dimensions: s = slots (sections of whose pages something is or was known), p = pages a section, r = records,
+q = section numbers known so far.
 """
 
 from collections.abc import Iterator, Mapping
@@ -222,15 +223,22 @@ _COUNTED: Final = {
 }
 """Arrays that have room for more rows than are written, and the count of those: memory is taken when a row is written."""
 
+_OF_SLOTS: Final = ("owner", "kernel", "doubted")
+"""So have these, with a row a slot."""
 
-def used_bytes(tables: Tables) -> int:
-    """Return the bytes of the rows that are in use, approximately what the arrays take of memory."""
+
+def used_bytes(tables: Tables, slots: int) -> int:
+    """Return the bytes of the rows that are in use, *slots* of them with pages: approximately what the arrays take of memory."""
     counts = tables.counts
     used = int(counts[EVENT_ROWS]) * sum(column.itemsize for column in tables.events)
     for name, array in zip(Tables._fields, tables, strict=True):
         if isinstance(array, np.ndarray):
-            which = _COUNTED.get(name)
-            used += array.nbytes if which is None else int(counts[which]) * (array.nbytes // max(array.shape[0], 1))
+            rows = array.shape[0]
+            if name in _OF_SLOTS:
+                rows = min(slots, rows)
+            elif name in _COUNTED:
+                rows = int(counts[_COUNTED[name]])
+            used += rows * (array.nbytes // max(array.shape[0], 1))
     return used
 
 
@@ -397,13 +405,17 @@ def with_doubts(tables: Tables, rows: int) -> Tables:
 
 
 def with_doubted(tables: Tables) -> Tables:
-    """Return *tables* in which every section has room for the doubts of its pages that last: no recording without one needs it."""
-    slots, pages = tables.owner.shape
+    """Return *tables* in which every slot has room for the doubts of its pages that last: no recording without one needs it.
+
+    It is written where a section has the slot; ``placed`` writes it for the next ones.
+    """
+    slots = tables.owner.shape[0]
     known = tables.doubted.shape[0]
     if known >= slots:
         return tables
-    doubted = np.full((slots, pages), NO_EVENT, np.int64)
-    doubted[:known] = tables.doubted
+    doubted = extended(tables.doubted, slots)
+    if not known:
+        doubted[tables.slot[tables.slot >= 0]] = NO_EVENT
     return tables._replace(doubted=doubted)
 
 

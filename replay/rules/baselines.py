@@ -115,7 +115,7 @@ def _page_owner(state: StreamState, opened: OpenBaseline, seq: int, ts: int, app
     untouched = PageSet(pages_per_section=state.facts.pages_per_section)
     pieces = (_possible(state, batch) for batch in opened.batches())
     for sections, listed in in_whole_sections(pieces, int(state.opts[OPT_GFP_COMP]), state.facts.pages_per_section):
-        entries = _in_sections(state, listed, opened.since, seq, ts)
+        entries = _in_sections(state, listed, opened.since, seq, ts, applied=applied)
         seen = compare(state.tables, state.opts, entries, opened.since, clock, swappers, sections)
         kinds = difference_class(seen, entries, int(state.opts[OPT_GFP_ISOLATED]))
         audit.add(entries, seen, kinds)
@@ -200,15 +200,19 @@ def _possible(state: StreamState, batch: EventBatch) -> Entries:
     return Entries(**{name: np.require(column[why == 0], None, ["C", "W"]) for name, column in columns.items()})
 
 
-def _in_sections(state: StreamState, entries: Entries, since: int, seq: int, ts: int) -> Entries:
-    """Open the sections that the dump names; leave out records of sections that ended while it was read."""
+def _in_sections(state: StreamState, entries: Entries, since: int, seq: int, ts: int, *, applied: bool) -> Entries:
+    """Open the sections that the dump names; leave out records of sections that ended while it was read.
+
+    Only a dump that is *applied* says something of their pages, for which there has to be memory.
+    """
     section = entries.pfn // state.facts.pages_per_section
     gone = {e.section_nr for e in state.facts.sections if since <= e.end_ts < OPEN_END}
     named = np.unique(section).tolist()
     for section_nr in named:
         if section_nr not in gone:
             state.open_inferred(section_nr, seq, ts)
-    state.seat_open(named)
+    if applied:
+        state.seat_open(named)
     there = np.isin(section, [nr for nr in named if state.sections.is_open(nr)])
     for row in np.flatnonzero(~there).tolist():
         if state.beyond_nodes(int(section[row])):

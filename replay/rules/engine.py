@@ -81,7 +81,8 @@ class StreamEngine:
         FrameDamaged
             Its events would have numbers in the stream that are beyond 64 bits.
         MemoryShort
-            A boot, or a hotplug call, has more sections than there may be. The state may be half changed.
+            A boot, or a hotplug call, has more sections than there may be; or a loss, a range or a dump names pages of more
+            sections than there is memory for. The state may be half changed.
         """
         self.short = None
         recording = self._recording(header)

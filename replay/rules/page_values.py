@@ -18,6 +18,8 @@ from pagetrail.schemas.details import Boot
 from pagetrail.schemas.owner import ABSENT8, OPEN_END, VALUE_DTYPE, Evidence
 
 _CLOSED: Final = 1 << 12
+_HELD: Final = ("value", "begin_seq", "begin_ts", "evidence")
+"""What is held of each page and field."""
 
 
 class PageValues:
@@ -29,12 +31,15 @@ class PageValues:
         Clients that were needed at some time, in the order of page_ext_ops.
     fields
         ``client.field`` for each field that is held; ``VALUE_DTYPE``'s field is an index into it.
+    arrays
+        The values. Those of slots that no section ever had are not written, and take no memory.
     """
 
     def __init__(self, clients: Sequence[Client], pages_per_section: int) -> None:
         self._clients = tuple(clients)
         self.needed: tuple[Client, ...] = ()
         self.fields: list[str] = []
+        self._slots = 0
         self.arrays = _nothing(pages_per_section)
         self.need(None, 0)
 
@@ -50,12 +55,24 @@ class PageValues:
         self.arrays = _nothing(pages)
         self._grow(0)
 
+    @property
+    def bytes_a_page(self) -> int:
+        """Bytes that the values of a page take."""
+        return len(self.fields) * sum(int(getattr(self.arrays, name).itemsize) for name in _HELD)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values of slots that a section has or had, and of the spans that ended."""
+        ended = int(self.arrays.counts[0]) * int(self.arrays.closed.itemsize)
+        return self._slots * int(self.arrays.value.shape[2]) * self.bytes_a_page + ended
+
     # -- sections --------------------------------------------------------------------------------------------------------
 
     def allocated(self, tables: Tables, section_nr: int, seq: int, ts: int, *, fresh: bool) -> None:
         """Set the values of a section's new extension: those of init if its allocation was seen (*fresh*), else unknown."""
         slot = int(tables.slot[section_nr])
         self._grow(tables.owner.shape[0])
+        self._slots = max(self._slots, slot + 1)
         self.arrays.value[:, slot] = UNKNOWN
         if not fresh:
             return
@@ -143,13 +160,14 @@ class PageValues:
         by_name = {client.name: client for client in self._clients}
         self.needed = tuple(by_name[name] for name in needed if name in by_name)
         self.fields = [f"{client.name}.{field}" for client in self.needed for field in client.fields]
+        self._slots = int(tables.slot.max(initial=-1)) + 1
         self.set_section_size(tables.owner.shape[1])
         self._grow(tables.owner.shape[0])
         open_rows = rows[rows["end_seq"] == OPEN_END]
         for row in open_rows:
             section_nr, first = divmod(int(row["pfn"]), tables.owner.shape[1])
             where = (int(row["field"]), int(tables.slot[section_nr]), slice(first, first + int(row["nr_pages"])))
-            for name in ("value", "begin_seq", "begin_ts", "evidence"):
+            for name in _HELD:
                 getattr(self.arrays, name)[where] = row[name]
         ended = rows[rows["end_seq"] != OPEN_END]
         self.arrays = self.arrays._replace(closed=np.concatenate([ended, self.arrays.closed]))
@@ -163,14 +181,18 @@ class PageValues:
 
     def _grow(self, slots: int) -> None:
         """Make room for *slots* slots and all fields."""
-        old = self.arrays.value
-        shape = (len(self.fields), max(slots, old.shape[1]), old.shape[2])
-        if shape == old.shape:
+        fields, known, pages = self.arrays.value.shape
+        shape = (len(self.fields), max(slots, known), pages)
+        if shape == (fields, known, pages):
             return
-        fresh = _blank(shape)
-        for name in ("value", "begin_seq", "begin_ts", "evidence"):
-            getattr(fresh, name)[: old.shape[0], : old.shape[1]] = getattr(self.arrays, name)
-        self.arrays = fresh._replace(closed=self.arrays.closed, counts=self.arrays.counts)
+        used = self._slots
+        for name in _HELD:  # one by one: each old array leaves memory before the next one is copied
+            array = np.zeros(shape, getattr(self.arrays, name).dtype)
+            if name == "value":
+                array[:, :used] = UNKNOWN
+            if known:
+                array[:fields, :used] = getattr(self.arrays, name)[:, :used]
+            self.arrays = self.arrays._replace(**{name: array})
 
     def _room(self, spans: int) -> None:
         self.arrays = self.arrays._replace(closed=grown(self.arrays.closed, int(self.arrays.counts[0]) + spans))
@@ -188,12 +210,9 @@ def extents(e: Events, pages_per_section: int) -> tuple[Array, Array]:
     return order, nr_pages
 
 
-def _blank(shape: tuple[int, int, int]) -> Values:
+def _nothing(pages_per_section: int) -> Values:
+    shape = (0, 0, pages_per_section)
     return Values(
-        value=np.full(shape, UNKNOWN, np.int64), begin_seq=np.zeros(shape, np.int64), begin_ts=np.zeros(shape, np.int64),
+        value=np.zeros(shape, np.int64), begin_seq=np.zeros(shape, np.int64), begin_ts=np.zeros(shape, np.int64),
         evidence=np.zeros(shape, np.int8), closed=np.zeros(_CLOSED, VALUE_DTYPE), counts=np.zeros(1, np.int64),
     )  # fmt: skip
-
-
-def _nothing(pages_per_section: int) -> Values:
-    return _blank((0, 0, pages_per_section))

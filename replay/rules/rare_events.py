@@ -182,9 +182,7 @@ def _stamp(state: StreamState, event: EventRow, call: OpenRange) -> None:
         event.ts if event.ts - call.ts <= SAME_TS_NSEC else ABSENT64
     )  # they are stamped some time during the call
     who = decode(event.batch.slice(event.row, event.row + 1), state.comms, state.stacks)
-    for section_nr in range(call.pfn // pages, min(-(-stop // pages), state.tables.slot.size)):
-        if not state.sections.is_open(section_nr):
-            continue
+    for section_nr in state.sections.open_in(range(call.pfn // pages, -(-stop // pages))):
         state.seat(section_nr)
         base = section_nr * pages
         first, last = max(call.pfn - base, 0), min(stop - base, pages)

@@ -5,6 +5,7 @@ MEM_CANCEL_ONLINE; the notifier's other three actions change nothing.
 """
 
 import heapq
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ class Sections:
     def __init__(self, history: list[Extension] | None = None) -> None:
         self.history = [] if history is None else history
         self._open = {e.section_nr: e for e in self.history if e.end_seq == OPEN_END}
+        self._bare = set(self._open)  # those that are open and have no slot: it takes long to look for them
         self._free: list[int] | None = None
         self._slots = 0
         self._last: dict[int, tuple[int, int]] = {}  # by section: the highest generation, and when the last one ended
@@ -44,6 +46,19 @@ class Sections:
     def is_open(self, section_nr: int) -> bool:
         """Whether the section has an extension now."""
         return section_nr in self._open
+
+    def open_in(self, numbers: range) -> list[int]:
+        """Return those of *numbers* that are open, in order."""
+        return _among(self._open, numbers)
+
+    def bare_in(self, numbers: range) -> list[int]:
+        """Return those of *numbers* that are open and have no slot, in order."""
+        return _among(self._bare, numbers)
+
+    def slots_used(self, tables: Tables) -> int:
+        """Return how many slots sections have or had: the memory of these is written."""
+        self._look_for_slots(tables)
+        return self._slots
 
     def ended_at(self, section_nr: int) -> int | None:
         """Return when the last extension of a section ended, trace clock, ns; null: it never had one, or none has ended."""
@@ -61,6 +76,7 @@ class Sections:
         extension = Extension(section_nr=section_nr, generation=generation, begin_seq=seq, begin_ts=ts, how=how)
         self.history.append(extension)
         self._open[section_nr] = extension
+        self._bare.add(section_nr)
         self._keep(extension)
         return numbered(tables, section_nr, generation)
 
@@ -69,11 +85,16 @@ class Sections:
 
         Most sections of a large machine have none as long as no event and no dump names a page of them.
         """
-        return tables if tables.slot[section_nr] >= 0 else placed(tables, section_nr, self._free_slot(tables))
+        if tables.slot[section_nr] >= 0:
+            return tables
+        tables = placed(tables, section_nr, self._free_slot(tables))
+        self._bare.discard(section_nr)
+        return tables
 
     def free(self, tables: Tables, section_nr: int, seq: int, ts: int, end_how: str) -> Tables:
         """End a section's extension, and with it the spans of its pages."""
         extension = self._open.pop(section_nr)
+        self._bare.discard(section_nr)
         extension.end_seq, extension.end_ts, extension.end_how = seq, ts, end_how
         self._keep(extension)
         slot = tables.slot[section_nr]
@@ -88,15 +109,27 @@ class Sections:
         return tables
 
     def _free_slot(self, tables: Tables) -> int:
-        """Return the lowest slot that no section has. They are looked for once, and then kept."""
+        """Return the lowest slot that no section has."""
+        free = self._look_for_slots(tables)
+        if free:
+            return heapq.heappop(free)
+        self._slots += 1
+        return self._slots - 1
+
+    def _look_for_slots(self, tables: Tables) -> list[int]:
+        """Return the slots that no section has any more, a heap. They are looked for once, and then kept."""
         if self._free is None:
             taken = tables.slot[tables.slot >= 0]
             self._slots = int(taken.max(initial=-1)) + 1
             self._free = [int(slot) for slot in np.setdiff1d(np.arange(self._slots), taken)]  # in order, so a heap
-        if self._free:
-            return heapq.heappop(self._free)
-        self._slots += 1
-        return self._slots - 1
+        return self._free
+
+
+def _among(known: Collection[int], numbers: range) -> list[int]:
+    """Return those of *numbers* that are *known*, in order, in as many steps as there are of the fewer."""
+    if len(numbers) <= len(known):
+        return [nr for nr in numbers if nr in known]
+    return sorted(nr for nr in known if nr in numbers)
 
 
 def numbered(tables: Tables, section_nr: int, generation: int) -> Tables:

@@ -72,6 +72,12 @@ from pagetrail.schemas.store.kept_rows import KeptRows
 _BYTES_A_PAGE: Final = 2 * np.dtype(np.int32).itemsize
 """Who owns it, and whom the kernel says that does: ``owner`` and ``kernel`` of the tables."""
 
+_BYTES_A_DOUBT: Final = np.dtype(np.int64).itemsize
+"""Up to when it is in a doubt that lasts, where there was such a doubt: ``doubted`` of the tables."""
+
+_BYTES_A_SECTION: Final = 512
+"""What a section takes that is open, and of whose pages nothing is known: its extension, and what finds that."""
+
 _MANY_ROWS: Final = 1 << 16
 """After an event with more rows, hash tables are larger than the next ones need."""
 
@@ -110,8 +116,8 @@ class StreamState:
     lasting
         Doubts that earlier stretches cast, and that last until there is other evidence: DOUBT_DTYPE.
     most_bytes
-        What the state may take, approximately, and what the pages of its sections may take if something is known of all of them: a
-        boot, an event or a dump may name any number of them.
+        What the state may take, approximately. It is asked for each section: a boot, an event or a dump may name any number of
+        them.
     """
 
     def __init__(self, *, correct: bool, clients: Sequence[Client], rules: KernelRules | None = None) -> None:
@@ -164,7 +170,8 @@ class StreamState:
             + (0 if self.baseline is None else self.baseline.rows.nbytes)
         )
         held += sum(array.nbytes for array in (*self.said.rows, self.said.values, self.said.stamps))
-        return used_bytes(self.tables) + held
+        held += self.values.nbytes + self.sections.nr_open * _BYTES_A_SECTION
+        return used_bytes(self.tables, self.sections.slots_used(self.tables)) + held
 
     def make_room(self, pages: int, most_doubts: int = MOST_DOUBTS) -> None:
         """Make room for an event on *pages* pages: doubts leave the tables first, if they are more than *most_doubts*."""
@@ -247,7 +254,8 @@ class StreamState:
 
     def _all_open(self, start: int, stop: int) -> bool:
         pages = self.facts.pages_per_section
-        return all(self.sections.is_open(nr) for nr in range(start // pages, -(-stop // pages)))
+        sections = range(start // pages, -(-stop // pages))
+        return len(self.sections.open_in(sections)) == len(sections)
 
     def quarantine(self, why: Anomaly, seq: int, ts: int, pfn: int, order: int, nr_pages: int = 1) -> None:
         """Set an impossible event aside; cast doubt on the pages that it names, as far as the machine has them."""
@@ -263,7 +271,7 @@ class StreamState:
         """Begin a section's extension, for all clients; *fresh*: the allocation itself was seen. For errors, see ``afford``."""
         self.afford(1)
         self.tables = self.sections.allocate(self.tables, section_nr, seq, ts, how)
-        if self.values.fields:
+        if self.values.fields and fresh:  # else nothing is known of its pages
             self.seat(section_nr)
             self.values.allocated(self.tables, section_nr, seq, ts, fresh=fresh)
 
@@ -273,14 +281,13 @@ class StreamState:
         Raises
         ------
         MemoryShort
-            Their pages would take more than ``most_bytes``, once something is known of all of them.
+            They alone would take more than ``most_bytes``, though nothing is known of their pages: see ``seat``.
         """
-        pages, wanted = self.facts.pages_per_section, self.sections.nr_open + sections
-        needed = wanted * pages * _BYTES_A_PAGE
+        wanted = self.sections.nr_open + sections
+        needed = wanted * _BYTES_A_SECTION
         if needed > self.most_bytes:
-            raise MemoryShort(
-                what=f"the pages of {wanted:,} sections of {pages:,} pages", needed=needed, limit=self.most_bytes
-            )
+            what = f"the {wanted:,} sections of its machine, whatever is known of their pages,"
+            raise MemoryShort(what=what, needed=needed, limit=self.most_bytes)
 
     def seat(self, section_nr: int) -> None:
         """Give a section that is open memory for its pages, if it has none: something will be known of them.
@@ -299,13 +306,16 @@ class StreamState:
 
     def seat_open(self, sections: Iterable[int]) -> None:
         """Give those of the *sections* that are open memory for their pages: see ``seat``."""
+        if isinstance(sections, range):
+            sections = self.sections.bare_in(sections)  # it may be of all memory
         for section_nr in sections:
             if self.sections.is_open(section_nr):
                 self.seat(section_nr)
 
     def short_of_a_section(self) -> MemoryShort | None:
         """Return why there may not be memory for the pages of one section more; null: there may."""
-        needed = self.nbytes + self.facts.pages_per_section * _BYTES_A_PAGE
+        doubts = _BYTES_A_DOUBT if self.tables.doubted.size else 0
+        needed = self.nbytes + self.facts.pages_per_section * (_BYTES_A_PAGE + doubts + self.values.bytes_a_page)
         if needed <= self.most_bytes:
             return None
         what = f"its {int(self.tables.counts[LIVE]):,} open spans and the sections that they are in"

@@ -184,15 +184,30 @@ def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, rows: FileR
     t.counts[MOVES] = moves.shape[0]
     if saved["doubted"]:
         doubted = np.array(saved["doubted"], np.int64).reshape(-1, 3)
-        _seat(state, doubted[:, 0])  # each is within a section
+        _seat(state, doubted[:, 0], doubted[:, 1])
         state.tables = with_doubted(state.tables)
         for pfn, nr_pages, until in doubted:
             keep_doubt(state.tables, pfn, nr_pages, until)
 
 
-def _seat(state: StreamState, pfns: NDArray[np.int64]) -> None:
-    """Give the sections of some pages memory for their pages."""
-    state.seat_open(np.unique(pfns // state.facts.pages_per_section).tolist())
+def _seat(state: StreamState, pfn: NDArray[np.int64], nr_pages: NDArray[np.integer]) -> None:
+    """Give the sections of runs of pages (n,) memory for their pages. What is compiled does not look where it writes.
+
+    Raises
+    ------
+    ValueError
+        A run is not within one section that is there.
+    """
+    pages, slot = state.facts.pages_per_section, state.tables.slot
+    section_nr, first = np.divmod(pfn, pages)
+    known = (section_nr >= 0) & (section_nr < slot.size)
+    state.seat_open(np.unique(section_nr[known]).tolist())
+    slot = state.tables.slot
+    there = known & (slot[np.where(known, section_nr, 0)] >= 0) if slot.size else known
+    odd = np.flatnonzero(~there | (nr_pages < 1) | (nr_pages > pages - first))
+    if odd.size:
+        run = f"{int(nr_pages[odd[0]]):,} from {int(pfn[odd[0]]):,} on"
+        raise ValueError(f"expected runs of pages that are each within a section that is there, found {run}")
 
 
 def _restore_spans(state: StreamState, db: duckdb.DuckDBPyConnection, rows: FileRows, found: NDArray[np.int32]) -> None:
@@ -205,7 +220,7 @@ def _restore_spans(state: StreamState, db: duckdb.DuckDBPyConnection, rows: File
         handles = np.searchsorted(found, index["begin_event"]).astype(np.int32)
         kinds = (("pfn", np.int64), ("nr_pages", np.int64), ("kernel_view", np.int8))
         pfn, nr_pages, kernel_view = (np.require(index[name], kind, ["C", "W"]) for name, kind in kinds)
-        _seat(state, pfn)
+        _seat(state, pfn, nr_pages)
         place_runs(state.tables, pfn, nr_pages, kernel_view, handles)
 
 
@@ -318,7 +333,8 @@ def _restore_values(state: StreamState, db: duckdb.DuckDBPyConnection, *, tip: b
     rows["field"] = [fields[f"{client}.{field}"] for client, field in names]
     if not tip:
         rows = rows[rows["end_seq"] == OPEN_END]
-    _seat(state, rows["pfn"][rows["end_seq"] == OPEN_END])
+    is_open = rows["end_seq"] == OPEN_END
+    _seat(state, rows["pfn"][is_open], rows["nr_pages"][is_open])
     state.values.restore(state.tables, state.facts.clients, rows)
 
 
