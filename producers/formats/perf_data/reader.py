@@ -48,6 +48,7 @@ REPEATED: Final = (
     "{:,} samples repeat an event of the same CPU and time in all of its fields: no page is freed or allocated twice at once, and "
     "each of these events is stored once"
 )
+TWICE: Final = "{} was recorded by {} events: of each hit, one sample is stored ({:,} others are ignored)"
 _SETTLED_ROUNDS: Final = 2
 _HEAD: Final = {"trace_ts_nsec": R_TS, "cpu": R_CPU, "pid": R_PID, "tgid": R_TGID, "stack": R_STACK}
 
@@ -404,6 +405,17 @@ class PerfData:
             account.failed_allocs += failed
             account.ignored[name] += read if self._layouts.array[number, rj.L_ACTION] == rj.IGNORED else quiet
         account.ignored = +account.ignored
+        account.notes += self._read_twice()
         if repeats := int(self._state[rj.S_REPEATS]):
             account.notes.append(REPEATED.format(repeats))
         account.notes += self._chains.notes
+
+    def _read_twice(self) -> list[str]:
+        """Return a note of each tracepoint that more than one event took."""
+        layouts, notes = self._layouts, []
+        for number in sorted(set(layouts.read_by)):
+            alike = [one for one, by in enumerate(layouts.read_by) if by == number]
+            if len(alike) > 1 and layouts.array[number, rj.L_ACTION] != rj.IGNORED:
+                others = int(self._counts[alike, 0].sum() - self._counts[number, 0])
+                notes.append(TWICE.format(layouts.names[number], len(alike), others))
+        return notes
