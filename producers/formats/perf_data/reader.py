@@ -114,6 +114,7 @@ class PerfData:
         self._comm_of[0] = 1 + self._texts.find(b"swapper")  # of the idle tasks: no record names them
         self._counts = np.zeros((len(self._layouts), 3), np.int64)
         self._last_ts, self._is_due = np.full(rj.MAX_CPUS, -1, np.int64), np.zeros(rj.MAX_CPUS, np.int64)
+        self._ring_ts = np.zeros(rj.MAX_CPUS, np.int64)
         self._entries, self._order = np.zeros(rj.MAX_CPUS, np.int64), np.zeros(ORDER_FIELDS, np.int64)
         self._gaps = Gaps(last_ts=self._last_ts, is_due=self._is_due, order=self._order)
         self._chains = Chains(kernel.symbols)
@@ -181,7 +182,7 @@ class PerfData:
         while not self._ended:
             reason = rj.scan(
                 array, array.size, *self._layouts.ids, self._layouts.array, state, self._waiting.array, self._waiting.nothing,
-                self._comm_of, texts.slots, texts.notes, texts.arena, texts.fill,
+                self._comm_of, self._ring_ts, texts.slots, texts.notes, texts.arena, texts.fill,
             )  # fmt: skip
             at = int(state[rj.S_POS])
             if reason == rj.NEED_DATA:
