@@ -353,7 +353,8 @@ def judged(pending: NDArray[np.int64], n: int, layout: NDArray[np.int64], to_pcp
     if order < 0 or order >= 64 or (layout[L_MIGRATETYPE + 1] > 0 and (migratetype < -1 or migratetype >= 128)):
         return REFUSED
     if layout[L_GFP + 1] > 0:  # an allocation: without a page, its pfn is 0 or -1
-        if pfn == 0 or pfn == -1:
+        no_page = (np.int64(1) << np.int64(min(8 * layout[L_PFN + 1], 62))) - 1
+        if pfn == 0 or pfn == -1 or (layout[L_PFN + 1] < 8 and pfn == no_page):
             return FAILED
         if pending[n, R_GFP_MASK] < 0 or pending[n, R_GFP_MASK] >= PFN_LIMIT:
             return REFUSED

@@ -11,7 +11,7 @@ IP, TID, TIME, ADDR, READ, CALLCHAIN, ID, CPU, PERIOD, STREAM_ID, RAW, IDENTIFIE
     1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 65536,
 )  # fmt: skip
 USUAL: Final = IP | TID | TIME | CPU | PERIOD | RAW | IDENTIFIER
-ALLOC, FREE, EXTFRAG, REFILL, SWITCH, SPLIT, REFILL_TOLD = 300, 301, 302, 303, 304, 305, 306
+ALLOC, FREE, EXTFRAG, REFILL, SWITCH, SPLIT, REFILL_TOLD, ALLOC_32 = 300, 301, 302, 303, 304, 305, 306, 307
 KERNEL, USER = -128 & (1 << 64) - 1, -512 & (1 << 64) - 1
 
 _COMMON: Final = """\
@@ -29,6 +29,8 @@ FORMATS: Final = {
               ("int", "fallback_migratetype", 28, 4, 1), ("int", "change_ownership", 32, 4, 1))),
     REFILL: ("kmem", "mm_page_alloc_zone_locked", (("unsigned long", "pfn", 8, 8, 0), ("unsigned int", "order", 16, 4, 0),
              ("int", "migratetype", 20, 4, 1))),
+    ALLOC_32: ("kmem", "mm_page_alloc", (("unsigned long", "pfn", 8, 4, 0), ("unsigned int", "order", 12, 4, 0),
+               ("unsigned long", "gfp_flags", 16, 4, 0), ("int", "migratetype", 20, 4, 1))),
     SWITCH: ("sched", "sched_switch", (("int", "prev_pid", 8, 4, 1),)),
     REFILL_TOLD: ("kmem", "mm_page_alloc_zone_locked", (("unsigned long", "pfn", 8, 8, 0), ("unsigned int", "order", 16, 4, 0),
                   ("int", "migratetype", 20, 4, 1), ("int", "percpu_refill", 24, 4, 1))),

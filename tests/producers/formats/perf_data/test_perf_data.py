@@ -24,6 +24,7 @@ from tests.effort import effort
 from tests.producers.formats.perf_data import maker as mk
 from tests.producers.formats.perf_data.maker import (
     ALLOC,
+    ALLOC_32,
     EXTFRAG,
     FREE,
     REFILL,
@@ -234,6 +235,13 @@ def test_a_failed_allocation_is_counted(tmp_path: Path) -> None:
     records = [MADE.sample(ALLOC, 10, -1, 9, 0xCC0, 1), MADE.sample(ALLOC, 11, 0, 9, 0xCC0, 1)]
     rows, account = read(tmp_path, MADE.file(records))
     assert (rows, account.failed_allocs, account.events["kmem:mm_page_alloc"]) == ([], 2, 2)
+
+
+def test_a_failed_allocation_of_a_32_bit_kernel_is_one(tmp_path: Path) -> None:
+    made = Made(events=(ALLOC_32,))
+    pfns = (0xFFFFFFFF, 0, 0xFFFFFFFE)
+    rows, account = read(tmp_path, made.file([made.sample(ALLOC_32, pfn + 1, pfn, 0, 0xCC0, 1) for pfn in pfns]))
+    assert ([row["pfn"] for row in rows], account.failed_allocs) == ([0xFFFFFFFE], 2)
 
 
 def test_rare_events_mean_what_their_text_means(tmp_path: Path) -> None:
