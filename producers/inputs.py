@@ -233,6 +233,11 @@ class Input(io.BufferedReader):
         return self._decompressed.is_unread
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the files that are one behind another in it; empty: it is a single one."""
+        return getattr(self._decompressed.file, "names", ())
+
+    @property
     def truncated(self) -> TruncatedInput | None:
         """Why the stream ended in the middle, if it did; to be asked at its end."""
         return self._cut or self._decompressed.truncated or getattr(self._decompressed.file, "truncated", None)

@@ -45,7 +45,7 @@ class NamesAddresses(Protocol):
         ...
 
     def address(self, name: str) -> int | None:
-        """Return where the kernel's first symbol is, by its *name*; null: there is none of that name."""
+        """Return where the kernel's first symbol is, by its *name*, or the end of its code, ``_etext``; null: it is not known."""
         ...
 
     def placed(self, name: str, address: int) -> bool:

@@ -48,17 +48,23 @@ def declared_kinds(header: Header) -> tuple[Covered, ...]:
         or header.cpus != header.cpus_there
     ):
         return ()
-    names = {header.formats[one.config].event: one for one in header.attrs if one.config in header.formats}
-    attrs = {kind: names.get(event) for kind, event in TRACEPOINTS.items()}
-    kinds: list[Covered] = [kind for kind, one in attrs.items() if one is not None and _is_whole(one, header.cpus)]
-    return tuple(kind for kind in _KINDS if kind in kinds)
+    attrs: dict[str, list[Attr]] = {}
+    for one in header.attrs:
+        if one.type == pe.TYPE_TRACEPOINT and one.config in header.formats:
+            attrs.setdefault(header.formats[one.config].event, []).append(one)
+    whole = [act for act, event in TRACEPOINTS.items() if _are_whole(attrs.get(event, []), header.cpus)]
+    return tuple(kind for kind in _KINDS if kind in whole)
+
+
+def _are_whole(attrs: Sequence[Attr], cpus: int) -> bool:
+    """Return whether there are events of a tracepoint, and each takes every hit: of several, one is read."""
+    return bool(attrs) and all(_is_whole(one, cpus) for one in attrs)
 
 
 def _is_whole(attr: Attr, cpus: int) -> bool:
     """Return whether an event takes every hit on each of *cpus* CPUs, and the kernel counts those that it had no room for."""
     return (
-        attr.type == pe.TYPE_TRACEPOINT
-        and attr.period == 1
+        attr.period == 1
         and not attr.flags & pe.LEAVES_OUT
         and bool(attr.read_format & pe.FORMAT_LOST)
         and len(attr.ids) == cpus

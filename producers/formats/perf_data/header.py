@@ -82,8 +82,13 @@ class Header:
         return None if chosen is None else pe.CLOCKS.get(chosen.clockid, f"clockid {chosen.clockid}")
 
 
-def read_header(source: str, read: ReadAt, size: int) -> Header:
+def read_header(source: str, read: ReadAt, size: int, *, first: Header | None = None) -> Header:
     """Return the header of a perf.data of *size* bytes.
+
+    Parameters
+    ----------
+    first
+        Of the first file of the same recording: what perf writes when it ends is taken from it, where perf did not end.
 
     Raises
     ------
@@ -102,6 +107,9 @@ def read_header(source: str, read: ReadAt, size: int) -> Header:
     found = _of_pipe(source, read, size) if piped else _of_file(source, read, size, head)
     if not found.attrs:
         _refuse(source, 8, "no event that was recorded")
+    if not found.formats and first is not None and not piped:
+        found.formats, found.hostname, found.release = first.formats, first.hostname, first.release
+        found.cut = found.cut or "there are no formats behind the samples: perf did not end"
     if not found.formats and any(attr.type == pe.TYPE_TRACEPOINT for attr in found.attrs):
         cut = f" ({found.cut})" if found.cut else ""
         _refuse(source, found.stop, f"no formats of tracepoints behind the samples{cut}: perf writes them when it ends")

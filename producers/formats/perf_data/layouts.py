@@ -1,7 +1,7 @@
 """How the records of each event of a perf.data are laid out, and what is done with its samples, as jit functions want it."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -33,6 +33,8 @@ class Layouts:
         Of each event, with its group; the number of a tracepoint that has no format.
     formats
         Of each event; null: it is no tracepoint, or has no format.
+    read_by
+        Of each event, the one by which its tracepoint is read: another one where perf opened the tracepoint more than once.
 
     Raises
     ------
@@ -47,12 +49,16 @@ class Layouts:
             for one, attr in zip(self.formats, header.attrs, strict=True)
         ]
         self.array: NDArray[np.int64] = np.full((len(header.attrs), rj.LAYOUT), -1, np.int64)
+        self.read_by = _read_by(header.attrs)
         for row, attr, one in zip(self.array, header.attrs, self.formats, strict=True):
             _fill(row, attr, one)
             if attr.type == pe.TYPE_TRACEPOINT and not attr.sample_type & pe.TIME:
                 raise InputError(
                     f"{source}: expected samples with times, found {_name(one, attr)} without; record with perf record -T"
                 )
+        for number, other in enumerate(self.read_by):
+            if number != other:  # of each hit, both have a sample, with times of their own
+                self.array[number, rj.L_ACTION] = rj.IGNORED
         owner = {identity: number for number, attr in enumerate(header.attrs) for identity in attr.ids}
         first = header.attrs[0].sample_type
         sample, end = _id_place(first), _id_from_end(first)
@@ -77,6 +83,20 @@ class Layouts:
         ts = struct.unpack_from("<q", record, len(record) - ts_from)[0] if whole and ts_from > 0 else 0
         cpu = struct.unpack_from("<I", record, len(record) - cpu_from)[0] if whole and cpu_from > 0 else -1
         return max(0, ts), cpu if cpu < rj.MAX_CPUS else -1
+
+
+def _read_by(attrs: Sequence[Attr]) -> list[int]:
+    """Return for each event the one of the same tracepoint that leaves out least; of those alike, the first."""
+    best: dict[tuple[int, int], int] = {}
+    for number, attr in enumerate(attrs):
+        known = best.setdefault((attr.type, attr.config), number)
+        if _left_out(attr) < _left_out(attrs[known]):
+            best[attr.type, attr.config] = number
+    return [best[attr.type, attr.config] for attr in attrs]
+
+
+def _left_out(attr: Attr) -> tuple[bool, int, int, int]:
+    return not attr.sample_type & pe.RAW, attr.flags & pe.LEAVES_OUT, attr.period, -len(attr.ids)
 
 
 def _format_of(attr: Attr, formats: Mapping[int, TracepointFormat]) -> TracepointFormat | None:

@@ -23,7 +23,7 @@ def _first(parts: list[Records]) -> Header:
 
 def _opened(stream: Input, kernel: RecordedKernel) -> PerfData:
     data = HeldBytes(stream, "perf")
-    parts = parts_of(stream.source, data.read, data.size)
+    parts = parts_of(stream.source, data.read, data.size, stream.names)
     header = _first(parts)
     known = kernel if kernel.release else replace(kernel, release=header.release)
     return PerfData(header, parts, data.read, source=stream.source, kernel=known)
@@ -40,7 +40,7 @@ def _declaring(parser: Parser) -> Parser:
 def _about(source: Source) -> Origin:
     with source.open() as stream:
         data = HeldBytes(stream, "perf")
-        header = _first(parts_of(source.name, data.read, data.size))
+        header = _first(parts_of(source.name, data.read, data.size, stream.names))
     return Origin(host=header.hostname, release=header.release, trace_clock=header.clock)
 
 

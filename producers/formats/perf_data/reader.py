@@ -48,6 +48,7 @@ REPEATED: Final = (
     "{:,} samples repeat an event of the same CPU and time in all of its fields: no page is freed or allocated twice at once, and "
     "each of these events is stored once"
 )
+TWICE: Final = "{} was recorded by {} events: of each hit, one sample is stored ({:,} others are ignored)"
 _SETTLED_ROUNDS: Final = 2
 _HEAD: Final = {"trace_ts_nsec": R_TS, "cpu": R_CPU, "pid": R_PID, "tgid": R_TGID, "stack": R_STACK}
 
@@ -113,6 +114,7 @@ class PerfData:
         self._comm_of[0] = 1 + self._texts.find(b"swapper")  # of the idle tasks: no record names them
         self._counts = np.zeros((len(self._layouts), 3), np.int64)
         self._last_ts, self._is_due = np.full(rj.MAX_CPUS, -1, np.int64), np.zeros(rj.MAX_CPUS, np.int64)
+        self._ring_ts = np.zeros(rj.MAX_CPUS, np.int64)
         self._entries, self._order = np.zeros(rj.MAX_CPUS, np.int64), np.zeros(ORDER_FIELDS, np.int64)
         self._gaps = Gaps(last_ts=self._last_ts, is_due=self._is_due, order=self._order)
         self._chains = Chains(kernel.symbols)
@@ -180,7 +182,7 @@ class PerfData:
         while not self._ended:
             reason = rj.scan(
                 array, array.size, *self._layouts.ids, self._layouts.array, state, self._waiting.array, self._waiting.nothing,
-                self._comm_of, texts.slots, texts.notes, texts.arena, texts.fill,
+                self._comm_of, self._ring_ts, texts.slots, texts.notes, texts.arena, texts.fill,
             )  # fmt: skip
             at = int(state[rj.S_POS])
             if reason == rj.NEED_DATA:
@@ -404,6 +406,17 @@ class PerfData:
             account.failed_allocs += failed
             account.ignored[name] += read if self._layouts.array[number, rj.L_ACTION] == rj.IGNORED else quiet
         account.ignored = +account.ignored
+        account.notes += self._read_twice()
         if repeats := int(self._state[rj.S_REPEATS]):
             account.notes.append(REPEATED.format(repeats))
         account.notes += self._chains.notes
+
+    def _read_twice(self) -> list[str]:
+        """Return a note of each tracepoint that more than one event took."""
+        layouts, notes = self._layouts, []
+        for number in sorted(set(layouts.read_by)):
+            alike = [one for one, by in enumerate(layouts.read_by) if by == number]
+            if len(alike) > 1 and layouts.array[number, rj.L_ACTION] != rj.IGNORED:
+                others = int(self._counts[alike, 0].sum() - self._counts[number, 0])
+                notes.append(TWICE.format(layouts.names[number], len(alike), others))
+        return notes

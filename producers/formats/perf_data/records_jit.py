@@ -173,6 +173,9 @@ def scan(
     pending: NDArray[np.int64],  # (p, PENDING)
     nothing: NDArray[np.int64],  # (PENDING,): a row of which nothing is known
     comm_of: NDArray[np.int32],  # (PIDS,): the name of each thread, plus one; 0: it is not known
+    ring_ts: NDArray[
+        np.int64
+    ],  # (MAX_CPUS,): the latest time of a sample so far of each CPU's ring, as it is in the file
     slots: NDArray[np.int64],
     notes: NDArray[np.int64],
     arena: NDArray[np.uint8],
@@ -233,6 +236,7 @@ def scan(
             else:
                 if pending[n, R_TS] > state[S_LATEST]:
                     state[S_LATEST] = pending[n, R_TS]
+                place_in_ring(pending, n, kind, ring_ts)
                 state[S_PENDING] = n + 1
                 if pending[n, R_KIND] == RARE:
                     state[S_POS] = stop
@@ -248,6 +252,22 @@ def scan(
             if (kind in (pe.MMAP, pe.MMAP2)) and length >= 16 and u32(data, pos + 8) == 0xFFFFFFFF:
                 return PYTHON
         state[S_POS] = stop
+
+
+@inner
+def place_in_ring(pending: NDArray[np.int64], n: int, kind: int, ring_ts: NDArray[np.int64]) -> None:
+    """Note the time of pending row *n*; a loss comes behind what its ring held before it, whatever time it says.
+
+    Before 5.11 that is when it was written: later than the time of the sample behind it. Source: kernel/events/ring_buffer.c,
+    __perf_output_begin (Linux 5.10).
+    """
+    cpu = pending[n, R_CPU]
+    if cpu < 0:
+        return
+    if kind == pe.LOST:
+        pending[n, R_TS] = ring_ts[cpu]
+    elif kind == pe.SAMPLE and pending[n, R_TS] > ring_ts[cpu]:
+        ring_ts[cpu] = pending[n, R_TS]
 
 
 @inner
@@ -333,7 +353,8 @@ def judged(pending: NDArray[np.int64], n: int, layout: NDArray[np.int64], to_pcp
     if order < 0 or order >= 64 or (layout[L_MIGRATETYPE + 1] > 0 and (migratetype < -1 or migratetype >= 128)):
         return REFUSED
     if layout[L_GFP + 1] > 0:  # an allocation: without a page, its pfn is 0 or -1
-        if pfn == 0 or pfn == -1:
+        no_page = (np.int64(1) << np.int64(min(8 * layout[L_PFN + 1], 62))) - 1
+        if pfn == 0 or pfn == -1 or (layout[L_PFN + 1] < 8 and pfn == no_page):
             return FAILED
         if pending[n, R_GFP_MASK] < 0 or pending[n, R_GFP_MASK] >= PFN_LIMIT:
             return REFUSED

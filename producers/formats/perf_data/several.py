@@ -47,8 +47,13 @@ class Records:
     cut: str | None = None
 
 
-def parts_of(source: str, read: ReadAt, size: int) -> list[Records]:
+def parts_of(source: str, read: ReadAt, size: int, names: Sequence[str] = ()) -> list[Records]:
     """Return the parts of *size* bytes: one of a single perf.data, more where others follow it.
+
+    Parameters
+    ----------
+    names
+        Of the files of the parts, where they are several.
 
     Raises
     ------
@@ -66,8 +71,9 @@ def parts_of(source: str, read: ReadAt, size: int) -> list[Records]:
             parts.append(Records(start=start, stop=stop))
             place = stop
             continue
-        header = read_header(source, _from(read, start), stop - start)
-        _check_same(source, parts, header, start)
+        name = names[len(parts)] if len(parts) < len(names) else source
+        header = read_header(name, _from(read, start), stop - start, first=parts[0].header if parts else None)
+        _check_same(name, parts, header)
         parts.append(Records(start=start + header.start, stop=start + header.stop, header=header, cut=header.cut))
         place = stop
         if not marked and read(start + header.end, len(MAGIC)) == MAGIC:
@@ -84,14 +90,14 @@ def _nothing(source: str, read: ReadAt) -> Records:
     return Records(start=0, stop=0, header=header)
 
 
-def _check_same(source: str, parts: list[Records], header: Header, place: int) -> None:
+def _check_same(source: str, parts: list[Records], header: Header) -> None:
     first = parts[0].header if parts else None
     if first is None:
         return
     known, found = ((one.hostname, one.release, one.attrs, one.formats) for one in (first, header))
     if known != found:
         raise InputError(
-            f"{source}: expected the files of one perf record, found other events or another machine in the one at byte {place}; "
+            f"{source}: expected the files of one perf record, found other events or another machine in it than in the first; "
             "give each recording by itself"
         )
 
@@ -154,6 +160,7 @@ class _Chain(Stepped):
     def __init__(self, marked: Sequence[tuple[bytes, Path]]) -> None:
         super().__init__()
         self._left = list(marked)
+        self.names = tuple(path.name for _, path in marked)
         self._file: BinaryIO | None = None
         self._bytes = 0
 

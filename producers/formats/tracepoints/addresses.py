@@ -4,6 +4,7 @@ from typing import Final
 
 import numpy as np
 
+from pagetrail.producers.formats.tracepoints.symbols import END
 from pagetrail.producers.meaning import NamesAddresses
 
 _UNNAMED: Final = (
@@ -19,6 +20,14 @@ _ELSEWHERE: Final = (
     "the symbols of --vmlinux are not used: the recording does not say where that boot had the kernel; give --kallsyms"
 )
 _BUILT: Final = "the symbols of --vmlinux are of another kernel, and not used: its build id is {}, and was {}"
+_BEYOND: Final = (
+    "the symbols of --vmlinux are of another kernel, and not used: its code would end at {:#x}, and "
+    "that of the recording ends at {:#x} at most"
+)
+_UNCHECKED: Final = (
+    "the symbols of --vmlinux could not be checked against the recording's build id ({} has none): those of another build name "
+    "functions wrongly"
+)
 _ID_BYTES: Final = 20
 _MOST_MODULES: Final = 1 << 14
 
@@ -44,6 +53,7 @@ class Addresses:
         self._modules: dict[str, tuple[int, int]] = {}
         self._unnamed = 0
         self._note = ""
+        self._unchecked = ""
         self._names: dict[int, str] = {}
         self._map: tuple[int, int, int, str] | None = None
 
@@ -54,15 +64,25 @@ class Addresses:
         self._map = (start, stop, first, symbol)
         if self._symbols is None:
             return
-        self._is_placed = self._symbols.placed(symbol, first)
-        if not self._is_placed:
-            given = self._symbols.address(symbol)
-            self._note = _OTHERS.format(symbol, "no address" if given is None else hex(given), first)
+        self._note = self._refusal(self._symbols, symbol, first, stop)
+        self._is_placed = not self._note
+        if self._note:
             self._symbols = None
 
+    def _refusal(self, symbols: NamesAddresses, symbol: str, first: int, stop: int) -> str:
+        """Return why *symbols* are not those of a kernel that has *symbol* at *first* and ends at *stop*; empty: they can be."""
+        given, end = symbols.address(symbol), symbols.address(END)
+        if given is None or not symbols.placed(symbol, first):
+            return _OTHERS.format(symbol, "no address" if given is None else hex(given), first)
+        if symbols.linked and end is not None and end - given > stop - first:
+            return _BEYOND.format(end - given + first, stop)
+        return ""
+
     def built(self, build_id: bytes) -> None:
-        """Take the build id of the kernel that was recorded."""
+        """Take the build id of the kernel that was recorded; empty: it is not known."""
         known = self._symbols.build_id if self._symbols is not None else b""
+        if self._symbols is not None and self._symbols.linked and not (known and build_id):
+            self._unchecked = _UNCHECKED.format("the file" if not known else "the recording")
         if (
             known
             and build_id
@@ -79,7 +99,9 @@ class Addresses:
     @property
     def notes(self) -> list[str]:
         """What the user should know of the names, by now."""
-        return [one for one in (self._note, _UNNAMED.format(self._unnamed) if self._unnamed else "") if one]
+        unchecked = self._unchecked if self._symbols is not None and self._is_placed else ""
+        unnamed = _UNNAMED.format(self._unnamed) if self._unnamed else ""
+        return [one for one in (self._note, unchecked, unnamed) if one]
 
     def text(self, raw: bytes) -> str | None:
         """Return a stack as the column holds it, the innermost function first; null: it has no function."""

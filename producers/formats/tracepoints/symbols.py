@@ -22,6 +22,8 @@ KASLR_STEP: Final = 1 << 16
 arch/arm64/include/asm/boot.h, MIN_KIMG_ALIGN, with CONFIG_RELOCATABLE 64 KiB (Linux 6.1)."""
 
 _MOST_BYTES: Final = 1 << 28
+END: Final = "_etext"
+"""Where a kernel's own code ends. Source: include/asm-generic/sections.h (Linux 6.1)."""
 FIRSTS: Final = ("_text", "_stext")
 """By one of these perf says where the kernel is. Source: tools/perf/util/machine.c, ref_reloc_sym_names (Linux 6.1)."""
 
@@ -56,7 +58,7 @@ class Symbols:
         self._kernels: dict[int, str] = {}
         self._firsts: dict[str, int] = {}
         for address, kind, name, module in symbols:
-            if name in FIRSTS and not module:
+            if name in (*FIRSTS, END) and not module:
                 self._firsts.setdefault(name, address)
             rank = (kind in "WwVv", kind.islower(), len(name) - len(name.lstrip("_")), -len(name))
             if address not in best or rank < best[address][0]:
@@ -78,7 +80,7 @@ class Symbols:
         return found
 
     def address(self, name: str) -> int | None:
-        """Return where the kernel's first symbol is, by its *name*; null: there is none of that name."""
+        """Return where the kernel's first symbol is, by its *name*, or the end of its code (``END``); null: there is none."""
         return self._firsts.get(name)
 
     def placed(self, name: str, address: int) -> bool:

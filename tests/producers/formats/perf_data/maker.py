@@ -1,7 +1,7 @@
 """Makes perf.data files, record by record, as perf writes them: in a file, or as through a pipe."""
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,7 +11,7 @@ IP, TID, TIME, ADDR, READ, CALLCHAIN, ID, CPU, PERIOD, STREAM_ID, RAW, IDENTIFIE
     1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 65536,
 )  # fmt: skip
 USUAL: Final = IP | TID | TIME | CPU | PERIOD | RAW | IDENTIFIER
-ALLOC, FREE, EXTFRAG, REFILL, SWITCH, SPLIT, REFILL_TOLD = 300, 301, 302, 303, 304, 305, 306
+ALLOC, FREE, EXTFRAG, REFILL, SWITCH, SPLIT, REFILL_TOLD, ALLOC_32 = 300, 301, 302, 303, 304, 305, 306, 307
 KERNEL, USER = -128 & (1 << 64) - 1, -512 & (1 << 64) - 1
 
 _COMMON: Final = """\
@@ -29,6 +29,8 @@ FORMATS: Final = {
               ("int", "fallback_migratetype", 28, 4, 1), ("int", "change_ownership", 32, 4, 1))),
     REFILL: ("kmem", "mm_page_alloc_zone_locked", (("unsigned long", "pfn", 8, 8, 0), ("unsigned int", "order", 16, 4, 0),
              ("int", "migratetype", 20, 4, 1))),
+    ALLOC_32: ("kmem", "mm_page_alloc", (("unsigned long", "pfn", 8, 4, 0), ("unsigned int", "order", 12, 4, 0),
+               ("unsigned long", "gfp_flags", 16, 4, 0), ("int", "migratetype", 20, 4, 1))),
     SWITCH: ("sched", "sched_switch", (("int", "prev_pid", 8, 4, 1),)),
     REFILL_TOLD: ("kmem", "mm_page_alloc_zone_locked", (("unsigned long", "pfn", 8, 8, 0), ("unsigned int", "order", 16, 4, 0),
                   ("int", "migratetype", 20, 4, 1), ("int", "percpu_refill", 24, 4, 1))),
@@ -76,7 +78,7 @@ def tracing_data() -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """The events of a file, each with the ids 10 + 2 * its place + CPU."""
+    """The events of a file, each with the ids 10 + 2 * its place + CPU; *periods*: of those places where it is not *period*."""
 
     events: Sequence[int] = (ALLOC, FREE)
     sample_type: int = USUAL
@@ -89,11 +91,12 @@ class Made:
     cpus: int = 0
     cmdline: Sequence[str] = ()
     period: int = 1
+    periods: Mapping[int, int] = field(default_factory=dict)
     flags: int = 0
 
-    def id(self, event: int, cpu: int) -> int:
-        """Return the id of an event on a CPU."""
-        return 10 + 2 * self.events.index(event) + cpu
+    def id(self, event: int, cpu: int, place: int | None = None) -> int:
+        """Return the id of an event on a CPU; of the one at *place*, where it is there more than once."""
+        return 10 + 2 * (self.events.index(event) if place is None else place) + cpu
 
     def sample(
         self,
@@ -104,12 +107,14 @@ class Made:
         tid: int = 7,
         tgid: int | None = None,
         chain: Sequence[int] = (),
+        place: int | None = None,
     ) -> bytes:
         """Return a sample."""
+        identity = struct.pack("<Q", self.id(event, cpu, place))
         parts = {
-            IDENTIFIER: struct.pack("<Q", self.id(event, cpu)), IP: bytes(8),
+            IDENTIFIER: identity, IP: bytes(8),
             TID: struct.pack("<ii", tid if tgid is None else tgid, tid), TIME: struct.pack("<Q", ts), ADDR: bytes(8),
-            ID: struct.pack("<Q", self.id(event, cpu)), STREAM_ID: bytes(8), CPU: struct.pack("<II", cpu, 0), PERIOD: bytes(8),
+            ID: identity, STREAM_ID: bytes(8), CPU: struct.pack("<II", cpu, 0), PERIOD: bytes(8),
             READ: self._read(), CALLCHAIN: struct.pack(f"<Q{len(chain)}Q", len(chain), *chain),
         }  # fmt: skip
         body = b"".join(part for bit, part in parts.items() if self.sample_type & bit)
@@ -156,8 +161,8 @@ class Made:
     def file(self, records: Iterable[bytes], *, data_size: int | None = None) -> bytes:
         """Return a file."""
         data = b"".join(records)
-        attrs = [self._attr(event) for event in self.events]
-        ids = [struct.pack("<QQ", self.id(event, 0), self.id(event, 1)) for event in self.events]
+        attrs = [self._attr(place) for place in range(len(self.events))]
+        ids = [self._ids(place) for place in range(len(self.events))]
         attr_size, at = len(attrs[0]) + 16, 104
         ids_at, attrs_at = at, at + 16 * len(ids)
         start = attrs_at + attr_size * len(attrs)
@@ -187,14 +192,17 @@ class Made:
         parts = [struct.pack("<8sQ", b"PERFILE2", 16)]
         for bit, text in ((3, self.host), (4, self.release)):
             parts.append(record(80, struct.pack("<Q", bit) + _text(text)))
-        ids = {event: struct.pack("<QQ", self.id(event, 0), self.id(event, 1)) for event in self.events}
-        parts += [record(64, self._attr(event) + ids[event]) for event in self.events]
+        parts += [record(64, self._attr(place) + self._ids(place)) for place in range(len(self.events))]
         parts += [record(66, struct.pack("<II", len(self.formats), 0)), self.formats, bytes(-len(self.formats) % 8)]
         return b"".join([*parts, *records])
 
-    def _attr(self, event: int) -> bytes:
+    def _ids(self, place: int) -> bytes:
+        return struct.pack("<QQ", *(self.id(self.events[place], cpu, place) for cpu in range(2)))
+
+    def _attr(self, place: int) -> bytes:
+        period = self.periods.get(place, self.period)
         flags = 1 << 18 | (1 << 25 if self.clockid is not None else 0) | self.flags
-        head = struct.pack("<IIQQQQQ", 2, 128, event, self.period, self.sample_type, self.read_format, flags)
+        head = struct.pack("<IIQQQQQ", 2, 128, self.events[place], period, self.sample_type, self.read_format, flags)
         return head.ljust(92, b"\0") + struct.pack("<i", self.clockid or 0) + bytes(32)
 
 

@@ -72,6 +72,50 @@ def test_what_may_have_left_events_out_declares_nothing(way: str, tmp_path: Path
     assert said(tmp_path, data) == []
 
 
+def doubled(made: Made, *, whole: int = 0) -> list[bytes]:
+    """Return four allocations: the event at place *whole* (0 or 2) has a sample of each, and so has the other by its period."""
+    found = []
+    for number, cpu in enumerate((0, 1, 0, 1)):
+        ts, values = 10 * number, (256 + number, 0, 0xCC0, 1)
+        hit = [place for place in (0, 2) if place == whole or (number + 1) % made.periods.get(place, 1) == 0]
+        found += [made.sample(ALLOC, ts + 1 + place, *values, cpu=cpu, place=place) for place in hit]
+        found.append(made.sample(FREE, ts + 5, 256 + number, 0, cpu=cpu))
+    return [*found, ROUND]
+
+
+TWICE = replace(WHOLE, events=(ALLOC, FREE, ALLOC))
+
+
+def test_a_tracepoint_that_was_opened_twice_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "perf.data").write_bytes(TWICE.file(doubled(TWICE)))
+    with open_recording(tmp_path / "perf.data") as recording:
+        rows = [row for batch in recording.parser.batches() for row in to_arrow(batch).to_pylist()]
+        account = recording.parser.account
+    assert [(row["trace_ts_nsec"], row["pfn"]) for row in rows if row["kind"] == Kind.ALLOC] == [
+        (1, 256), (11, 257), (21, 258), (31, 259),
+    ]  # fmt: skip
+    assert (account.events["kmem:mm_page_alloc"], account.ignored) == (8, {"kmem:mm_page_alloc": 4})
+    assert account.notes == [
+        "kmem:mm_page_alloc was recorded by 2 events: of each hit, one sample is stored (4 others are ignored)"
+    ]
+    assert [one[1] for one in said(tmp_path, TWICE.file(doubled(TWICE))) if isinstance(one[1], str)] == [
+        "alloc",
+        "free",
+    ]
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_of_a_tracepoint_that_one_event_did_not_take_whole_the_other_is_read_and_nothing_declared(
+    place: int, tmp_path: Path
+) -> None:
+    made = replace(TWICE, periods={place: 2})
+    data = made.file(doubled(made, whole=2 - place))
+    assert [one[1] for one in said(tmp_path, data) if isinstance(one[1], str)] == ["free"]
+    with open_recording(tmp_path / "perf.data") as recording:
+        rows = [row for batch in recording.parser.batches() for row in to_arrow(batch).to_pylist()]
+    assert [row["pfn"] for row in rows if row["kind"] == Kind.ALLOC] == [256, 257, 258, 259]
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -24,6 +24,7 @@ from tests.effort import effort
 from tests.producers.formats.perf_data import maker as mk
 from tests.producers.formats.perf_data.maker import (
     ALLOC,
+    ALLOC_32,
     EXTFRAG,
     FREE,
     REFILL,
@@ -169,6 +170,25 @@ def test_a_loss_is_a_gap_of_its_cpu_from_the_event_before_it_to_the_next(tmp_pat
     assert account.lost_events == 5
 
 
+LOSSES = {
+    "later than the sample behind it, before 5.11": ([("a", 100), ("lost", 205), ("b", 200), ("b", 900)], (100, 200)),
+    "of the time of the sample behind it, from 5.11 on": ([("a", 100), ("lost", 200), ("b", 200), ("b", 900)], (100, 200)),
+    "before all of its ring": ([("lost", 205), ("b", 200), ("b", 900)], (0, 200)),
+    "behind samples of an interrupt within the one behind it": ([("a", 100), ("b", 205), ("lost", 200), ("b", 200), ("b", 900)],
+                                                                (205, 900)),
+    "behind one that an interrupt came before": ([("b", 205), ("a", 200), ("lost", 300), ("b", 300)], (205, 300)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", LOSSES)
+def test_a_loss_is_where_it_is_in_its_ring_whatever_time_it_says(way: str, tmp_path: Path) -> None:
+    ring, expected = LOSSES[way]
+    records = [MADE.lost(ts, 3) if what == "lost" else MADE.sample(FREE, ts, ts, 0) for what, ts in ring]
+    other = [MADE.sample(FREE, 1 + ts, ts, 0, cpu=1) for ts in range(0, 2000, 100)]
+    rows, _ = read(tmp_path, MADE.file([*records, *other, ROUND]))
+    assert [(gap.t_lo, gap.t_hi, gap.lost) for gap in gaps(rows)] == [(*expected, 3)]
+
+
 def test_what_perf_counts_at_its_end_and_no_record_places_is_lost_everywhere(tmp_path: Path) -> None:
     body = [MADE.sample(FREE, 10, 10, 0), MADE.lost(20, 5), MADE.sample(FREE, 30, 30, 0)]
     for total, missing in ((5, 0), (9, 4)):
@@ -215,6 +235,13 @@ def test_a_failed_allocation_is_counted(tmp_path: Path) -> None:
     records = [MADE.sample(ALLOC, 10, -1, 9, 0xCC0, 1), MADE.sample(ALLOC, 11, 0, 9, 0xCC0, 1)]
     rows, account = read(tmp_path, MADE.file(records))
     assert (rows, account.failed_allocs, account.events["kmem:mm_page_alloc"]) == ([], 2, 2)
+
+
+def test_a_failed_allocation_of_a_32_bit_kernel_is_one(tmp_path: Path) -> None:
+    made = Made(events=(ALLOC_32,))
+    pfns = (0xFFFFFFFF, 0, 0xFFFFFFFE)
+    rows, account = read(tmp_path, made.file([made.sample(ALLOC_32, pfn + 1, pfn, 0, 0xCC0, 1) for pfn in pfns]))
+    assert ([row["pfn"] for row in rows], account.failed_allocs) == ([0xFFFFFFFE], 2)
 
 
 def test_rare_events_mean_what_their_text_means(tmp_path: Path) -> None:

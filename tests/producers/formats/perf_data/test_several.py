@@ -1,5 +1,6 @@
 """Several files of one perf record are one recording: those of --switch-output, and the folder of --threads."""
 
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,6 +82,37 @@ def test_a_file_that_was_cut_does_not_run_into_the_next_one(tmp_path: Path) -> N
     assert "a record ends behind" in str(cut)
     assert Kind.GAP in [one[1] for one in found]
     assert 40 not in [one[0] for one in found]
+
+
+def killed(data: bytes, *records: bytes) -> bytes:
+    """Return a file as perf leaves it that is killed: with records, and nothing behind them."""
+    (start,) = struct.unpack_from("<Q", data, 40)
+    return data[:48] + bytes(8) + data[56:start] + b"".join(records)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_of_several_files_the_last_may_be_of_a_perf_that_was_killed(count: int, tmp_path: Path) -> None:
+    last = [MADE.comm(0, 7, "fresh"), *frees(40, 50)[:count]]
+    files = [MADE.file(SPLIT[0]), MADE.file(SPLIT[1]), killed(MADE.file(SPLIT[2]), *last)]
+    paths = written(tmp_path, {f"perf.data.{stamp}": data for stamp, data in zip(STAMPS, files, strict=True)})
+    found, cut = events(outputs_of(paths))
+    assert [one for one in found if one[1] == Kind.FREE] == [
+        *AS_ONE[:4], *[(ts, Kind.FREE, ts, "fresh") for ts in (40, 50)[:count]]
+    ]  # fmt: skip
+    assert [one[1] for one in found].count(Kind.GAP) == 1
+    assert "at byte" in str(cut)
+
+
+def test_what_is_wrong_with_one_of_several_files_is_said_with_its_name(tmp_path: Path) -> None:
+    other = replace(MADE, events=(FREE,))
+    for last, said in (
+        (MADE.file(SPLIT[1])[:60], "expected a whole perf.data, found the end of the file, at byte 60"),
+        (killed(other.file([])), "found other events or another machine in it than in the first"),
+    ):
+        paths = written(tmp_path, {f"perf.data.{STAMPS[0]}": MADE.file(SPLIT[0]), f"perf.data.{STAMPS[1]}": last})
+        with pytest.raises(InputError, match=said) as refused:
+            events(outputs_of(paths))
+        assert str(refused.value).startswith(f"perf.data.{STAMPS[1]}: ")
 
 
 def test_files_of_two_recordings_are_refused_as_one(tmp_path: Path) -> None:

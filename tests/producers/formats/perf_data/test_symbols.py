@@ -19,6 +19,7 @@ from tests.producers.formats.perf_data.maker import FREE, Made
 LINKED, MOVED, MODULE = 0xFFFFFFFF81000000, 0xFFFFFFFFA3E00000, 0xFFFFFFFFC0001000
 SYMBOLS = ((LINKED, 1, "_text"), (LINKED + 0x100, 0, "inner"), (LINKED + 0x200, 1, "outer"), (0x18, 1, "per_cpu"))
 BUILD_ID = bytes(range(1, 21))
+UNCHECKED = "could not be checked against the recording's build id"
 MADE = replace(Made(), sample_type=mk.USUAL | mk.CALLCHAIN)
 
 
@@ -78,7 +79,19 @@ def given(folder: Path, what: str) -> Path:
 @pytest.mark.parametrize("first", [LINKED, MOVED])
 def test_linked_symbols_name_addresses_wherever_the_boot_had_the_kernel(what: str, first: int, tmp_path: Path) -> None:
     found, notes = stack(tmp_path, [kernel_map(first)], first + 0x105, first + 0x210, vmlinux=given(tmp_path, what))
-    assert (found, notes) == ("inner+0x5\nouter+0x10", [])
+    assert found == "inner+0x5\nouter+0x10"
+    assert [UNCHECKED in note for note in notes] == [True]
+    assert ("the recording has none" in notes[0]) == (what == "vmlinux")
+
+
+@pytest.mark.parametrize(("end", "named"), [(0x4000000, True), (0x4000001, False)])
+def test_a_map_of_more_code_than_the_boot_had_names_nothing(end: int, named: bool, tmp_path: Path) -> None:
+    path = given(tmp_path, "System.map")
+    path.write_text(path.read_text() + f"{LINKED + end:016x} T _etext\n")
+    found, notes = stack(tmp_path, [kernel_map(MOVED)], MOVED + 0x105, vmlinux=path)
+    assert found == ("inner+0x5" if named else "_text:0x105")
+    assert (UNCHECKED in notes[0]) == named
+    assert ("of another kernel, and not used: its code would end at 0xffffffffa7e00001" in notes[0]) != named
 
 
 def test_without_symbols_two_boots_have_the_same_stack(tmp_path: Path) -> None:
