@@ -216,6 +216,7 @@ class Capture:
             probes=self._probes,
             rules=rules_of(self._kernel.release),
             losses=self._trace.losses,
+            elsewhere=self._trace.elsewhere,
         )
         self._rings = declared.rings
         self.info.notes.extend(declared.notes)

@@ -2,7 +2,7 @@
 
 import re
 import weakref
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -54,6 +54,12 @@ class CaptureTrace:
         """Returns by CPU how many events the trace says were lost, null where it gives no number; null: its lines say it."""
         found = self.found.losses
         return None if found is None else lambda: found(self.source)
+
+    @property
+    def elsewhere(self) -> Collection[str]:
+        """Names of events of which the statistics of the capture's rings do not speak: they are of other ones."""
+        found = self.found.elsewhere
+        return () if found is None else found(self.source)
 
 
 def find_trace(folder: CaptureFolder, formats: tuple[Format, ...] = FORMATS) -> CaptureTrace:

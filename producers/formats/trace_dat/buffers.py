@@ -17,16 +17,23 @@ from pagetrail.producers.meaning import EVENTS
 
 @dataclass(slots=True, kw_only=True)
 class Choice:
-    """The buffers that are read; the *notes* say which are not, and why."""
+    """The buffers that are read; the *notes* say which are not, and why.
+
+    Attributes
+    ----------
+    elsewhere
+        Names of events of pages that a buffer holds and the top one does not, or has fewer of.
+    """
 
     buffers: list[Buffer]
     notes: list[str] = field(default_factory=list)
+    elsewhere: frozenset[str] = frozenset()
 
 
 def chosen(file: FileHeader, read: ReadAt, size: int, layouts: RecordLayouts, pages: NDArray[np.int64]) -> Choice:
     """Return the buffers of a file that are read. What two hold was written twice: the one with more events counts."""
     having = [buffer for buffer in file.buffers if any(data.size for data in buffer.cpus)]
-    if len(having) < 2:
+    if not any(buffer.name for buffer in having):
         return Choice(buffers=having)
     found = Choice(buffers=[])
     taken: dict[str, Buffer] = {}
@@ -42,6 +49,9 @@ def chosen(file: FileHeader, read: ReadAt, size: int, layouts: RecordLayouts, pa
         else:
             found.buffers.append(buffer)
             taken |= dict.fromkeys(events, buffer)
+    found.elsewhere = frozenset(
+        name for _, events in counted for name in events if name not in taken or taken[name].name
+    )
     if not found.buffers:
         return Choice(buffers=having[:1])
     found.buffers.sort(key=having.index)
@@ -68,15 +78,22 @@ def _events(
 
 
 def losses(file: FileHeader, read: ReadAt, size: int) -> dict[int, int | None]:
-    """Return by CPU how many events the pages of the buffers that are read say were lost; null where one gives no number."""
+    """Return by CPU how many events the pages of the top buffer say were lost; null where one gives no number."""
     layouts, pages = RecordLayouts(file.formats, file.address_bytes), ring_pages(file)
-    streams = Streams(file, chosen(file, read, size, layouts, pages).buffers, read, size)
+    buffers = chosen(file, read, size, layouts, pages).buffers
+    streams = Streams(file, [buffer for buffer in buffers if not buffer.name], read, size)
     found: dict[int, int | None] = {}
     for stream in _stops(streams, pages, layouts, np.zeros(len(layouts.array), np.int64)):
         cpu, missed = int(streams.cpus[stream]), int(streams.array[stream, pj.C_MISSED])
         before = found.get(cpu, 0)
         found[cpu] = None if before is None or missed < 0 else before + missed
     return found
+
+
+def elsewhere(file: FileHeader, read: ReadAt, size: int) -> frozenset[str]:
+    """Return the names of events of pages that are in another buffer than the top one, of which alone statistics beside it speak."""
+    layouts, pages = RecordLayouts(file.formats, file.address_bytes), ring_pages(file)
+    return chosen(file, read, size, layouts, pages).elsewhere
 
 
 def _stops(

@@ -1,5 +1,6 @@
 """trace.dat: the records of all CPUs in order of time, as a ``parsed.Parser``."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
@@ -89,6 +90,7 @@ class TraceDat:
         self._uncounted = np.zeros(
             count, np.bool_
         )  # streams with losses of which the ring does not say how many they were
+        self._unread = np.zeros(count, np.int64)  # by stream: what was not understood
 
     def batches(self) -> Iterator[EventBatch]:
         """Yield the rows in order of time."""
@@ -148,6 +150,7 @@ class TraceDat:
         place = self._streams.place(stream, int(self._streams.array[stream, pj.C_HARM]))
         text = f"the records of CPU {self._streams.cpus[stream]} from byte {place} to the end of their page are damaged"
         self.account.note_line(0, text)
+        self._unread[stream] += 1
         self._gaps.lose(stream, None, text)
         self._rows.forget_stacks(stream)
 
@@ -156,6 +159,7 @@ class TraceDat:
         at = int(record[pj.C_AT] + record[pj.C_DATA] - record[pj.C_BASE])
         text = f"{name} of CPU {self._streams.cpus[stream]} at byte {self._streams.place(stream, at)}"
         self.account.note_line(0, f"{reason}: {text}")
+        self._unread[stream] += 1
         self._gaps.lose(stream, None, f"{text} is not understood")
 
     # -- records that Python takes -------------------------------------------------------------------------------------------
@@ -232,16 +236,18 @@ class TraceDat:
 
     def _compare(self) -> None:
         """Hold what was read against what the kernel counted."""
-        entries, cpus = self.account.entries, self._streams.cpus
-        for stream in np.flatnonzero(self._entries[: len(self._streams)]).tolist():
-            cpu = int(cpus[stream])
-            entries[cpu] = entries.get(cpu, 0) + int(self._entries[stream])
+        entries, cpus, read = self.account.entries, self._streams.cpus, Counter[tuple[str, int]]()
+        for stream, buffer in enumerate(self._streams.buffers):
+            cpu, count = int(cpus[stream]), int(self._entries[stream])
+            read[buffer, cpu] += count + int(self._unread[stream])
+            if count and not buffer:  # what is said beside a trace is said of the top buffer
+                entries[cpu] = entries.get(cpu, 0) + count
         said = ring_stats(self._file.stats, {buffer.name for buffer in self._chosen.buffers})
         missing = self._missing(said)
         if missing > 0:
             self.account.lost_events += missing
             self._gaps.lose_everywhere(missing, "trace-cmd counts events that were lost: it does not say when")
-        missing = self.account.missing_of(said.written) - self.account.not_understood
+        missing = (said.written - read).total()
         if missing > 0:
             self.account.lost_events += missing
             reason = (
@@ -252,12 +258,12 @@ class TraceDat:
     def _missing(self, said: RingStats) -> int:
         """Return how many events were lost that no page tells of."""
         missing = 0
-        for cpu in said.lost:
-            streams = np.flatnonzero(self._streams.cpus == cpu)
+        for ring, lost in said.lost.items():
+            streams = self._streams.of(*ring)
             located = int(self._located[streams].sum())
             if self._uncounted[streams].any():
-                located = max(located, said.lost[cpu])
-            missing += max(0, said.lost[cpu] - located)
+                located = max(located, lost)
+            missing += max(0, lost - located)
         return missing
 
     def _tell(self) -> None:

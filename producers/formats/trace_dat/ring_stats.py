@@ -15,7 +15,7 @@ _LOST: Final = ("overrun", "commit overrun", "dropped events")
 
 @dataclass(slots=True, kw_only=True)
 class RingStats:
-    """The counts of some buffers, by CPU.
+    """The counts of some buffers, by the buffer's name and the CPU.
 
     Attributes
     ----------
@@ -25,8 +25,8 @@ class RingStats:
         Those that were read of the ring before, and those that were in it then: trace-cmd may count before it reads the rest.
     """
 
-    lost: Counter[int] = field(default_factory=Counter)
-    written: Counter[int] = field(default_factory=Counter)
+    lost: Counter[tuple[str, int]] = field(default_factory=Counter)
+    written: Counter[tuple[str, int]] = field(default_factory=Counter)
 
 
 def ring_stats(texts: Iterable[str], buffers: Iterable[str]) -> RingStats:
@@ -48,7 +48,7 @@ def ring_stats(texts: Iterable[str], buffers: Iterable[str]) -> RingStats:
             cpu = count
         elif buffer in wanted and cpu >= 0:
             if name in _LOST:
-                found.lost[cpu] += count
+                found.lost[buffer, cpu] += count
             else:
-                found.written[cpu] += count
+                found.written[buffer, cpu] += count
     return found

@@ -151,6 +151,10 @@ class Streams:
         row[pj.C_LAST] = held.size + len(data) < room.size
         row[pj.C_POS] = row[pj.C_END] = base
 
+    def of(self, buffer: str, cpu: int) -> list[int]:
+        """Return the streams of a CPU of a buffer."""
+        return [n for n, name in enumerate(self.buffers) if name == buffer and self.cpus[n] == cpu]
+
     def cut(self, stream: int) -> str | None:
         """Return why a stream ends before it should; null: it does not."""
         return self._bytes[stream].cut

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from pagetrail.producers.formats.format import Format, Origin
-from pagetrail.producers.formats.trace_dat.buffers import losses
+from pagetrail.producers.formats.trace_dat.buffers import elsewhere, losses
 from pagetrail.producers.formats.trace_dat.file_header import read_file
 from pagetrail.producers.formats.trace_dat.reader import TraceDat
 from pagetrail.producers.formats.tracepoints.held_bytes import HeldBytes
@@ -35,6 +35,12 @@ def _losses(source: Source) -> Mapping[int, int | None]:
         return losses(read_file(source.name, data.read, data.size), data.read, data.size)
 
 
+def _elsewhere(source: Source) -> frozenset[str]:
+    with source.open() as stream:
+        data = HeldBytes(stream, "trace")
+        return elsewhere(read_file(source.name, data.read, data.size), data.read, data.size)
+
+
 TRACE_DAT: Final = Format(
     name="trace.dat",
     phrase="a trace.dat",
@@ -45,4 +51,5 @@ TRACE_DAT: Final = Format(
     tracer=FTRACE,
     trace_names=("trace.dat",),
     losses=_losses,
+    elsewhere=_elsewhere,
 )
