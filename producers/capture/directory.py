@@ -103,7 +103,7 @@ class Capture:
         if self._trace.clock and not counts_only(self._clock_name):
             self._clock_name = self._trace.clock  # its times are integers, whatever another file says
         named = cut is not None and Path(cut.source).name == self._trace.path.name
-        source = replace(self._trace.source, cut=cut if named else None)
+        source = replace(self._trace.source, cut=cut if named else self._trace.source.cut)
         self._arrangement = arrange(source, formats, SAVE_EACH)
         self.info = self._info()
         self.account = ReadAccount()

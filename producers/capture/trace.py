@@ -82,8 +82,8 @@ def find_trace(folder: CaptureFolder, formats: tuple[Format, ...] = FORMATS) -> 
         twins = tuple(path.name for path in (*present, *unread)[1:])
         return _trace(present[0], twins, formats)
     if (rings := _find_rings(folder)) is not None:
-        file = rings.assembled(None)
-        made = held(file, TRACE_DAT.trace_names[0])
+        file, cut = rings.assembled(None)
+        made = held(file, TRACE_DAT.trace_names[0], cut)
         weakref.finalize(made.raw, file.close)
         return _trace(directory / PER_CPU, (), formats, made)
     for path in unread:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +30,28 @@ class Choice:
     notes: list[str] = field(default_factory=list)
     elsewhere: frozenset[str] = frozenset()
 
+    @property
+    def clock(self) -> str:
+        """The clock of the buffers; empty: the file does not say."""
+        return self.buffers[0].clock if self.buffers else ""
+
+
+CLOCK_OF_TOP: Final = (
+    "the clock of {} is what trace-cmd says of it ({}), and trace-cmd may say that of the top buffer for every one: compare its "
+    "times with those of other recordings if the instance had the same clock"
+)
+
 
 def chosen(file: FileHeader, read: ReadAt, size: int, layouts: RecordLayouts, pages: NDArray[np.int64]) -> Choice:
     """Return the buffers of a file that are read. What two hold was written twice: the one with more events counts."""
+    found = _chosen(file, read, size, layouts, pages)
+    instances = [_named(buffer) for buffer in found.buffers if buffer.name]
+    if instances and found.clock:
+        found.notes.append(CLOCK_OF_TOP.format(", ".join(instances), found.clock))
+    return found
+
+
+def _chosen(file: FileHeader, read: ReadAt, size: int, layouts: RecordLayouts, pages: NDArray[np.int64]) -> Choice:
     having = [buffer for buffer in file.buffers if any(data.size for data in buffer.cpus)]
     if not any(buffer.name for buffer in having):
         return Choice(buffers=having)
@@ -90,8 +110,17 @@ def losses(file: FileHeader, read: ReadAt, size: int) -> dict[int, int | None]:
     return found
 
 
+def clock_of(file: FileHeader, read: ReadAt, size: int) -> str:
+    """Return the clock of the buffers that are read; empty: the file does not say."""
+    clocks = {buffer.clock for buffer in file.buffers if any(data.size for data in buffer.cpus)}
+    if len(clocks) < 2:
+        return next(iter(clocks), file.clock)
+    layouts, pages = RecordLayouts(file.formats, file.address_bytes), ring_pages(file)
+    return chosen(file, read, size, layouts, pages).clock
+
+
 def elsewhere(file: FileHeader, read: ReadAt, size: int) -> frozenset[str]:
-    """Return the names of events of pages that are in another buffer than the top one, of which alone statistics beside it speak."""
+    """Return the names of events of pages that are in another buffer than the top one, of which alone ring_stats.txt speaks."""
     layouts, pages = RecordLayouts(file.formats, file.address_bytes), ring_pages(file)
     return chosen(file, read, size, layouts, pages).elsewhere
 

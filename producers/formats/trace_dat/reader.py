@@ -55,11 +55,11 @@ class TraceDat:
 
     def __init__(self, file: FileHeader, read: ReadAt, size: int, *, kernel: RecordedKernel) -> None:
         self.account = ReadAccount()
-        self.account.trace_clock = file.clock or None
         self._file = file
         self._layouts = RecordLayouts(file.formats, file.address_bytes)
         self._pages = ring_pages(file)
         self._chosen: Choice = chosen(file, read, size, self._layouts, self._pages)
+        self.account.trace_clock = self._chosen.clock or None
         self._streams = Streams(file, self._chosen.buffers, read, size)
         count = max(1, len(self._streams))
         self._state = np.zeros(ej.STATE, np.int64)
@@ -148,7 +148,7 @@ class TraceDat:
 
     def _harm(self, stream: int) -> None:
         place = self._streams.place(stream, int(self._streams.array[stream, pj.C_HARM]))
-        text = f"the records of CPU {self._streams.cpus[stream]} from byte {place} to the end of their page are damaged"
+        text = f"the records of CPU {self._streams.cpus[stream]} from byte {place} to the end of their page are damaged, or cut"
         self.account.note_line(0, text)
         self._unread[stream] += 1
         self._gaps.lose(stream, None, text)
@@ -227,6 +227,8 @@ class TraceDat:
                 self.account.truncated = self.account.truncated or text
                 self._gaps.lose(stream, None, text)
         self.account.truncated = self._file.cut or self.account.truncated
+        if self._file.missing:
+            self._gaps.lose_everywhere(None, self._file.missing)
         self._compare()
         for gap in self._gaps.rest():
             yield from self._append(self._of_cpu(gap))
@@ -257,13 +259,11 @@ class TraceDat:
 
     def _missing(self, said: RingStats) -> int:
         """Return how many events were lost that no page tells of."""
-        missing = 0
-        for ring, lost in said.lost.items():
+        missing = said.lost.total()
+        for ring, overrun in said.overrun.items():
             streams = self._streams.of(*ring)
-            located = int(self._located[streams].sum())
-            if self._uncounted[streams].any():
-                located = max(located, lost)
-            missing += max(0, lost - located)
+            if not self._uncounted[streams].any():
+                missing += max(0, overrun - int(self._located[streams].sum()))
         return missing
 
     def _tell(self) -> None:

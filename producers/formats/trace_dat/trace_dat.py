@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from pagetrail.producers.formats.format import Format, Origin
-from pagetrail.producers.formats.trace_dat.buffers import elsewhere, losses
+from pagetrail.producers.formats.trace_dat.buffers import clock_of, elsewhere, losses
 from pagetrail.producers.formats.trace_dat.file_header import read_file
 from pagetrail.producers.formats.trace_dat.reader import TraceDat
 from pagetrail.producers.formats.tracepoints.held_bytes import HeldBytes
@@ -26,7 +26,8 @@ def _about(source: Source) -> Origin:
     with source.open() as stream:
         data = HeldBytes(stream, "trace")
         found = read_file(source.name, data.read, data.size)
-    return Origin(host=found.hostname, release=found.release, trace_clock=found.clock or None)
+        clock = clock_of(found, data.read, data.size)
+    return Origin(host=found.hostname, release=found.release, trace_clock=clock or None)
 
 
 def _losses(source: Source) -> Mapping[int, int | None]:

@@ -1,4 +1,4 @@
-"""A capture whose trace.dat has several buffers: ring_stats.txt speaks of the top one, and of what it does not nothing is declared."""
+"""A capture whose trace.dat has several buffers: ring_stats.txt speaks of the top one, and of others nothing is declared."""
 
 from pathlib import Path
 
