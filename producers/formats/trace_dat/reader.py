@@ -69,17 +69,17 @@ class TraceDat:
         for pid, comm in {0: b"<idle>", **file.comms}.items():
             if pid < ej.PIDS:
                 self._comm_of[pid] = self._texts.find(comm)
-        self._counts = np.zeros((len(self._layouts.array), ej.COUNTS), np.int64)
+        self._counts = np.zeros((len(self._layouts.array) + 1, ej.COUNTS), np.int64)
         self._last_ts, self._is_due = np.full(count, -1, np.int64), np.zeros(count, np.int64)
         self._entries, self._order = np.zeros(count, np.int64), np.zeros(ORDER_FIELDS, np.int64)
         self._gaps = Gaps(last_ts=self._last_ts, is_due=self._is_due, order=self._order)
         self._symbols = OwnSymbols(file.kallsyms, kernel.symbols)
         self._addresses = Addresses(self._symbols, file.address_bytes)
-        self._waiting = np.full((2, count), NONE, np.int64)
+        self._waiting = np.full((2 * ej.WAITING, count), NONE, np.int64)
         self._rows = RowBuilder(
             self._texts,
             count=self._state[ej.S_ROWS : ej.S_ROWS + 1],
-            waiting=self._waiting,
+            waiting=self._waiting[: ej.WAITING],
             stack_text=self._addresses.text,
         )
         self._nothing: NDArray[np.int64] = np.array(
@@ -176,11 +176,13 @@ class TraceDat:
         if layout < 0:
             number = int.from_bytes(raw[:2], "little")
             self._not_understood(stream, f"event {number}", "the file has no format of it")
+            self._wait(stream, NO_ROW, layout)
             return
         name = self._layouts.names[layout]
         outcome = self._outcome(layout, raw)
         if isinstance(outcome, Refused):
             self._not_understood(stream, name, outcome.reason or "its fields are not its own")
+            self._wait(stream, NO_ROW, layout)
             return
         for gap in self._gaps.heard(stream, self._ts(stream)):
             yield from self._append(self._of_cpu(gap))
@@ -195,8 +197,16 @@ class TraceDat:
             head = {"trace_ts_nsec": self._ts(stream), "cpu": int(self._streams.cpus[stream]), "pid": pid, "comm": comm}
             yield from self._append(outcome, head)
             row = len(self._rows) - 1
-        self._waiting[1, stream] = self._waiting[0, stream]
-        self._waiting[0, stream] = row
+        self._wait(stream, row, layout)
+
+    def _wait(self, stream: int, row: int, layout: int) -> None:
+        """Do what ``events_jit.wait`` does; *layout*: -1 if there is none."""
+        waiting = self._waiting[:, stream]
+        if waiting[ej.WAITING - 1] != NONE:
+            self._counts[waiting[-1], ej.N_BARE] += 1
+        waiting[1 : ej.WAITING] = waiting[: ej.WAITING - 1].copy()
+        waiting[ej.WAITING + 1 :] = waiting[ej.WAITING : -1].copy()
+        waiting[0], waiting[ej.WAITING] = row, layout if layout >= 0 else len(self._counts) - 1
 
     def _outcome(self, layout: int, raw: bytes) -> Outcome:
         one = self._layouts.formats[layout]
@@ -270,7 +280,7 @@ class TraceDat:
         """Bring the account up to date."""
         account = self.account
         for number, name in enumerate(self._layouts.names):
-            read, failed, quiet = (int(count) for count in self._counts[number])
+            read, failed, quiet = (int(count) for count in self._counts[number, : ej.N_STACKED])
             action = int(self._layouts.array[number, ej.L_ACTION])
             if not read or action in (ej.KERNEL_STACK, ej.USER_STACK):
                 continue

@@ -207,6 +207,38 @@ def test_a_stack_is_that_of_the_event_before_it_on_its_cpu(tmp_path: Path) -> No
     assert account.entries == {0: 14, 1: 2}
 
 
+def stacks(rows: Rows) -> dict[object, object]:
+    """Return the stack of each page that has one."""
+    return {row["pfn"]: row["stack"] for row in rows if "stack" in row}
+
+
+def test_the_stack_of_an_event_that_is_not_understood_is_nobodys(tmp_path: Path) -> None:
+    for wild in (struct.pack("<HBBi", 999, 0, 0, 7), free(1, 99)):
+        records = [alloc(256), wild, mk.stack(0xFFFFFFFF81000001), mk.stack(0xFFFFFFFF81000002)]
+        rows, _ = one_cpu(tmp_path, page(T, [record(1, one) for one in records]))
+        assert stacks(rows) == {}  # the first may be that of 256, whose interrupt it was, too
+
+
+def test_where_only_some_events_have_stacks_an_interrupts_event_takes_none(tmp_path: Path) -> None:
+    chain = mk.stack(0xFFFFFFFF81000001)
+    whole = [one for n in range(1, 30) for one in (free(1000 + n), alloc(n), chain)]
+    interrupted = [alloc(100), *(free(1100 + n) for n in range(9)), chain]
+    for records in (interrupted, [alloc(100), free(1100), chain], [*whole, *interrupted, *whole, *interrupted]):
+        rows, _ = one_cpu(tmp_path, page(T, [record(1, one) for one in records], size=16384), page_size=16384)
+        assert all(pfn < 100 for pfn in stacks(rows))  # type: ignore[operator]
+    assert set(stacks(rows)) >= set(range(10, 30))
+    kinds = [row for row in rows if row["kind"] == Kind.ALLOC and "stack" in row]
+    assert len(kinds) > 45
+
+
+def test_events_of_which_some_have_no_stack_take_none_where_others_wait(tmp_path: Path) -> None:
+    chain = mk.stack(0xFFFFFFFF81000001)
+    records = [one for n in range(1, 30) for one in (alloc(n), chain)] + [alloc(100 + n) for n in range(9)]
+    records += [alloc(200, 3), alloc(300), chain]
+    rows, _ = one_cpu(tmp_path, page(T, [record(1, one) for one in records], size=16384), page_size=16384)
+    assert set(stacks(rows)) == set(range(1, 30))
+
+
 def test_addresses_without_symbols_are_told(tmp_path: Path) -> None:
     rows, account = one_cpu(
         tmp_path, page(T, [record(1, free(1)), record(1, mk.stack(0xFFFFFFFF81000105))]), kallsyms=b""
