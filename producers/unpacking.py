@@ -243,7 +243,7 @@ class Unpacking:
         if file.truncated and path.parent == folder.path and _PACKED.sub("", path.name) in _TRACES:
             folder.cut = file.truncated
         elif file.truncated and path.parent.parent == folder.path / _RINGS:
-            self.notes.append(f"{file.name}: {file.truncated}")
+            self.notes.append(str(file.truncated))
             _end_within_a_page(path)
         elif file.truncated:
             path.unlink()

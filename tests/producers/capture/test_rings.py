@@ -109,6 +109,24 @@ def test_an_archive_of_rings_is_a_capture(tmp_path: Path) -> None:
     assert [found.name for found in unpacking.recordings()] == ["host"]
 
 
+def test_a_ring_at_whose_page_an_archive_is_cut_is_a_gap_and_is_told(tmp_path: Path) -> None:
+    folder, path = rings(tmp_path / "host"), tmp_path / "host.tar"
+    last = "per_cpu/cpu0/trace_pipe_raw"
+    with tarfile.open(path, "w") as archive:
+        archive.add(folder, "host", filter=lambda one: None if one.name.endswith(last) else one)
+        archive.add(folder / last, f"host/{last}")
+    with tarfile.open(path) as archive:
+        at = archive.getmember(f"host/{last}").offset_data
+    path.write_bytes(path.read_bytes()[: at + 4096])
+    unpacking = Unpacking(source_of(path), "tar", tmp_path)
+    for found in unpacking.recordings():
+        assert isinstance(found.path, Path)
+        rows = to_arrow(concat(list(Capture(found.path).batches()))).to_pylist()
+        assert [row["pfn"] for row in rows if row["kind"] == Kind.ALLOC][-1] == 300
+        assert [row["cpu"] for row in rows if row["kind"] == Kind.GAP] == [0]
+    assert any(last in note for note in unpacking.notes)
+
+
 def test_rings_without_header_page_are_refused(tmp_path: Path) -> None:
     folder = rings(tmp_path / "capture")
     (folder / "events/header_page").unlink()
