@@ -28,8 +28,13 @@ _BESIDE_A_TRACE: Final = frozenset({
 })  # fmt: skip
 """A folder with one of these beside a trace is a capture directory: docs/guide.md lists its files."""
 
-_TRACES: Final = frozenset(name for found in FORMATS for name in found.trace_names)
-_OF_A_CAPTURE: Final = _TRACES | _BESIDE_A_TRACE
+_RINGS: Final = "per_cpu"
+"""Copies of the kernel's rings are a capture's trace, too."""
+_TRACES: Final = frozenset({_RINGS, *(name for found in FORMATS for name in found.trace_names)})
+_OF_RINGS: Final = frozenset({_RINGS, "events"})
+_OF_A_CAPTURE: Final = _TRACES | _BESIDE_A_TRACE | _OF_RINGS
+_LEAST_PAGE: Final = 1 << 9
+"""Pages of a ring have so many bytes, or a multiple of it."""
 _PACKED: Final = re.compile(f"{PACKED_SUFFIX}$")
 _OF_MACOS: Final = re.compile(r"(?:^|/)(?:__MACOSX/.*|\._[^/]*|\.DS_Store)$")
 """What the archiver of macOS adds for itself."""
@@ -157,7 +162,11 @@ class Unpacking:
                         folders.setdefault("/".join(parts[:depth]), set()).add(name)
         finally:
             archive.close()
-        found = {name for name, inner in folders.items() if inner & _TRACES and inner & _BESIDE_A_TRACE}
+        found = {
+            name
+            for name, inner in folders.items()
+            if inner >= _OF_RINGS or (inner & _TRACES and inner & _BESIDE_A_TRACE)
+        }
         return frozenset(
             root for root in found if not any(_text(parent) in found for parent in PurePosixPath(root).parents)
         )
@@ -233,6 +242,9 @@ class Unpacking:
             return
         if file.truncated and path.parent == folder.path and _PACKED.sub("", path.name) in _TRACES:
             folder.cut = file.truncated
+        elif file.truncated and path.parent.parent == folder.path / _RINGS:
+            self.notes.append(str(file.truncated))
+            _end_within_a_page(path)
         elif file.truncated:
             path.unlink()
             self.notes.append(f"{file.name} is left out: {file.truncated}")
@@ -262,6 +274,13 @@ class Unpacking:
 def _inside(name: str) -> PurePosixPath:
     """Return a name in an archive as a path that stays in a folder."""
     return PurePosixPath(*(part for part in PurePosixPath(name).parts if part not in ("/", "..", ".")))
+
+
+def _end_within_a_page(path: Path) -> None:
+    """Let the copy of a ring that is cut not look whole: its reader notices an end within a page."""
+    if path.stat().st_size % _LEAST_PAGE == 0:
+        with path.open("ab") as ring:
+            ring.write(b"\0")
 
 
 def _text(folder: PurePosixPath) -> str:

@@ -3,7 +3,7 @@
 Never from the events that are there: a ring that overwrites is silent about it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -64,10 +64,12 @@ def declared_coverage(
     probes: bool,
     rules: KernelRules | None = None,
     losses: Losses | None = None,
+    elsewhere: Collection[str] = (),
 ) -> Declared:
     """Return what the capture in *folder* declares of its *trace*; *rules* are those of the recorded kernel.
 
-    *losses* returns by CPU how many events the trace says were lost; null: its lines do.
+    *losses* returns by CPU how many events the trace says were lost; null: its lines do. Of
+    events whose names are *elsewhere*, nothing is declared: they are of rings of which the statistics do not speak.
 
     A CPU counts when its ring neither overran nor dropped an event, or when the trace itself names every event that was
     overrun: then the gaps say what is missing. What cannot be read declares nothing.
@@ -87,10 +89,16 @@ def declared_coverage(
         misses = probe_misses(files["kprobe_profile.txt"])
     on, there = events_on(files["set_event.txt"]), probe_definitions(files["kprobe_events.txt"])
     rules = rules or rules_of(None)
-    kinds = _kinds(on, there, misses, rules, probes=probes)
+    counted = {event for event in on if event.partition(":")[2] not in elsewhere}
+    kinds = _kinds(counted, there, misses, rules, probes=probes)
     rings = ring_statistics(files["ring_stats.txt"])
     cpus, notes = _cpus(rings, losses or (lambda: lost_events(trace)))
     notes = [*(note for file in files.values() for note in file.notes()), *_misfits(on, there, rules), *notes]
+    if others := sorted(on - counted):
+        notes.append(
+            f"{', '.join(others)}: nothing is declared, as the trace has such events of another buffer than the top one, of which "
+            "ring_stats.txt does not speak"
+        )
     if not kinds or not cpus:
         notes.append("no coverage is declared: no kind of event, or no CPU, is known to be complete")
         return Declared(coverage=None, rings=rings, notes=notes)

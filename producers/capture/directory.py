@@ -103,7 +103,7 @@ class Capture:
         if self._trace.clock and not counts_only(self._clock_name):
             self._clock_name = self._trace.clock  # its times are integers, whatever another file says
         named = cut is not None and Path(cut.source).name == self._trace.path.name
-        source = replace(self._trace.source, cut=cut if named else None)
+        source = replace(self._trace.source, cut=cut if named else self._trace.source.cut)
         self._arrangement = arrange(source, formats, SAVE_EACH)
         self.info = self._info()
         self.account = ReadAccount()
@@ -216,6 +216,7 @@ class Capture:
             probes=self._probes,
             rules=rules_of(self._kernel.release),
             losses=self._trace.losses,
+            elsewhere=self._trace.elsewhere,
         )
         self._rings = declared.rings
         self.info.notes.extend(declared.notes)

@@ -2,7 +2,7 @@
 
 import re
 import weakref
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -55,6 +55,12 @@ class CaptureTrace:
         found = self.found.losses
         return None if found is None else lambda: found(self.source)
 
+    @property
+    def elsewhere(self) -> Collection[str]:
+        """Names of events of which the statistics of the capture's rings do not speak: they are of other ones."""
+        found = self.found.elsewhere
+        return () if found is None else found(self.source)
+
 
 def find_trace(folder: CaptureFolder, formats: tuple[Format, ...] = FORMATS) -> CaptureTrace:
     """Return the trace of a capture directory.
@@ -76,8 +82,8 @@ def find_trace(folder: CaptureFolder, formats: tuple[Format, ...] = FORMATS) -> 
         twins = tuple(path.name for path in (*present, *unread)[1:])
         return _trace(present[0], twins, formats)
     if (rings := _find_rings(folder)) is not None:
-        file = rings.assembled(None)
-        made = held(file, TRACE_DAT.trace_names[0])
+        file, cut = rings.assembled(None)
+        made = held(file, TRACE_DAT.trace_names[0], cut)
         weakref.finalize(made.raw, file.close)
         return _trace(directory / PER_CPU, (), formats, made)
     for path in unread:

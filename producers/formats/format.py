@@ -122,6 +122,8 @@ class Format:
         Of a trace: what a capture directory calls it, uncompressed; the best first.
     losses
         Returns by CPU how many events a trace says were lost, null where it gives no number; null where it is read as text.
+    elsewhere
+        Returns the names of events that a trace holds of other rings than those that statistics beside it speak of; null: of none.
     """
 
     name: str
@@ -141,6 +143,7 @@ class Format:
     tracer: Tracer | None = None
     trace_names: tuple[str, ...] = ()
     losses: Callable[[Source], Mapping[int, int | None]] | None = None
+    elsewhere: Callable[[Source], frozenset[str]] | None = None
 
     def origin_of(self, source: Source, head: bytes) -> Origin:
         """Return what *source*, which begins with *head*, says of the machine."""

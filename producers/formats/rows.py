@@ -111,7 +111,7 @@ class RowBuilder:
     count
         Shape (1,): how many rows there are. A compiled reader may share it, and fill ``rows`` itself.
     waiting
-        Shape (2, c), by CPU: row of the last event and of the one before it, if its stack may come yet; else NONE or NO_ROW.
+        Shape (w, c), by CPU: rows of the last event and of those before it, if their stacks may come yet; else NONE or NO_ROW.
     stack_text
         Returns a stack as the column holds it, from the bytes of the recording.
     side_count, highest

@@ -58,7 +58,15 @@ REFUSED: Final = -6  # fields that no kernel writes so
 N_READ: Final = 0
 N_FAILED: Final = 1
 N_QUIET: Final = 2
-COUNTS: Final = 3
+N_STACKED: Final = 3  # a stack came directly behind it on its CPU
+N_BARE: Final = 4  # none came
+N_UNSURE: Final = 5  # of the stacks, those that were given to nobody
+COUNTS: Final = 6
+
+WAITING: Final = 4
+"""Events of a stream that may wait for their stacks at once: of a thread, a softirq, an interrupt and an NMI."""
+_ENOUGH: Final = 8
+"""So many stacks behind events of a kind show that such events have stacks."""
 
 # The state.
 S_STREAM: Final = 0  # the stream with which it stopped
@@ -67,7 +75,8 @@ S_HEAP: Final = 2  # how many have a record at hand
 S_TAKEN: Final = 3  # 1: the record at hand of the first of them was taken
 S_ROWS: Final = 4
 S_REPEATS: Final = 5
-STATE: Final = 6
+S_UNSURE: Final = 6  # stacks that were given to nobody
+STATE: Final = 7
 
 # Why ``merge`` stops, beside NEED_PAGES, LOSS and HARM.
 ENDED: Final = 10
@@ -129,11 +138,11 @@ def merge(
     layouts: NDArray[np.int64],  # (l, LAYOUT)
     cpu_of: NDArray[np.int64],  # (s,)
     comm_of: NDArray[np.int32],  # (PIDS,)
-    counts: NDArray[np.int64],  # (l, COUNTS): records of each layout
+    counts: NDArray[np.int64],  # (l + 1, COUNTS): records of each layout; the last are those of none
     rows: NDArray[np.int64],  # (len(ROW_COLUMNS), r)
     most: int,
     nothing: NDArray[np.int64],  # (len(ROW_COLUMNS),): a row of which nothing is known
-    waiting: NDArray[np.int64],  # (2, s): see ``RowBuilder``
+    waiting: NDArray[np.int64],  # (2 * WAITING, s): see ``RowBuilder``; then their layouts
     last_ts: NDArray[np.int64],  # (s,)
     is_due: NDArray[np.int64],  # (s,)
     entries: NDArray[np.int64],  # (s,)
@@ -229,11 +238,13 @@ def take(
         return PYTHON
     pid = number(data, start + layout[L_PID], 4, 1)
     if action == KERNEL_STACK:
-        reason = take_stack(data, start, size, layout, stream, pid, state, rows, waiting, slots, notes, arena, fill)
+        reason = take_stack(
+            data, start, size, layout, stream, pid, state, counts, rows, waiting, slots, notes, arena, fill
+        )
         if reason != RECORD:
             return reason
     elif action == IGNORED:
-        wait(waiting, stream, NO_ROW)
+        wait(waiting, stream, NO_ROW, of, counts)
     elif action >= 0:
         row = state[S_ROWS]
         if row >= most:
@@ -254,25 +265,58 @@ def take(
         rows[R_KIND, row] = kind
         if kind in (FAILED, QUIET):
             counts[of, N_FAILED if kind == FAILED else N_QUIET] += 1
-            wait(waiting, stream, NO_ROW)
+            wait(waiting, stream, NO_ROW, of, counts)
         else:
             other = repeated(rows, row)
             if other >= 0:
                 state[S_REPEATS] += 1
                 if waiting[0, stream] != other:
-                    wait(waiting, stream, NO_ROW)
+                    wait(waiting, stream, NO_ROW, of, counts)
                 return RECORD
-            wait(waiting, stream, row)
+            wait(waiting, stream, row, of, counts)
             state[S_ROWS] = row + 1
     counts[of, N_READ] += 1
     return RECORD
 
 
 @inner
-def wait(waiting: NDArray[np.int64], stream: int, row: int) -> None:
-    """Remember *row* (or NO_ROW) as the last event of a stream: its stack may follow."""
-    waiting[1, stream] = waiting[0, stream]
+def wait(waiting: NDArray[np.int64], stream: int, row: int, of: np.int64, counts: NDArray[np.int64]) -> None:
+    """Remember *row* (or NO_ROW), whose layout is *of*, as the last event of a stream: its stack may follow."""
+    if waiting[WAITING - 1, stream] != NONE:
+        counts[waiting[2 * WAITING - 1, stream], N_BARE] += 1
+    for at in range(WAITING - 1, 0, -1):
+        waiting[at, stream] = waiting[at - 1, stream]
+        waiting[WAITING + at, stream] = waiting[WAITING + at - 1, stream]
     waiting[0, stream] = row
+    waiting[WAITING, stream] = of
+
+
+@inner
+def is_its_own(
+    waiting: NDArray[np.int64],
+    stream: int,
+    pid: int,
+    state: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    rows: NDArray[np.int64],
+) -> bool:
+    """Return whether a stack can only be that of the last event: no other one waits, or all of its kind have stacks.
+
+    One of another thread than *pid* does not wait for it.
+
+    Where only some events have stacks, an interrupt's event without one may stand between a thread's event and its stack. An event
+    that waited in vain may have had one of the stacks that were given to nobody, if these came behind events of other kinds.
+    """
+    of = waiting[WAITING, stream]
+    if counts[of, N_BARE] > state[S_UNSURE] - counts[of, N_UNSURE]:
+        return False
+    if counts[of, N_STACKED] >= _ENOUGH:
+        return True
+    for at in range(1, WAITING):
+        row = waiting[at, stream]
+        if row == NO_ROW or (row >= 0 and rows[R_PID, row] == pid):
+            return False
+    return True
 
 
 @inner
@@ -284,6 +328,7 @@ def take_stack(
     stream: int,
     pid: int,
     state: NDArray[np.int64],
+    counts: NDArray[np.int64],
     rows: NDArray[np.int64],
     waiting: NDArray[np.int64],
     slots: NDArray[np.int64],
@@ -295,7 +340,10 @@ def take_stack(
 
     The kernel writes it behind its event; where an interrupt came between, behind the interrupt's event and its stack.
     """
-    row = waiting[0, stream]
+    row, of = waiting[0, stream], waiting[WAITING, stream]
+    if row == NONE:
+        return RECORD
+    is_sure = is_its_own(waiting, stream, pid, state, counts, rows)
     begin, step = start + layout[L_ADDRESSES], layout[L_ADDRESSES + 1]
     count = (start + size - begin) // step
     if layout[L_COUNT + 1] > 0:
@@ -305,13 +353,21 @@ def take_stack(
     known = 0
     while known < count and not is_end(data, begin + known * step, step):
         known += 1
-    if row >= 0 and state[S_ROWS] - row <= HOLD and rows[R_PID, row] == pid and known > 0:
+    if is_sure and row >= 0 and state[S_ROWS] - row <= HOLD and rows[R_PID, row] == pid and known > 0:
         stack = intern(slots, notes, arena, fill, data, begin, begin + known * step)
         if stack < 0:
             return GROW
         rows[R_STACK, row] = stack
-    waiting[0, stream] = waiting[1, stream]
-    waiting[1, stream] = NONE
+    counts[of, N_STACKED] += 1
+    if not is_sure:  # it may be that of any event that waits
+        state[S_UNSURE] += 1
+        counts[of, N_UNSURE] += 1
+        waiting[:WAITING, stream] = NONE
+        return RECORD
+    for at in range(WAITING - 1):
+        waiting[at, stream] = waiting[at + 1, stream]
+        waiting[WAITING + at, stream] = waiting[WAITING + at + 1, stream]
+    waiting[WAITING - 1, stream] = NONE
     return RECORD
 
 

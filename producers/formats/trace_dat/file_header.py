@@ -145,19 +145,16 @@ def _version_6(source: str, part: Cursor, read: ReadAt, page_size: int) -> FileH
     for name, place in op.instances(offsets):
         other = Cursor(read, place)
         try:
-            of_it = replace_options(found)
+            of_it = FileHeader(
+                page=found.page, page_size=page_size
+            )  # its options say nothing of the machine that the file does not
             cpus_of_it = _flyrecord(source, other, of_it, found.cpu_count or cpus, [])
         except Damaged as damaged:
-            found.cut = f"the buffer {name} is not there: {damaged}"
+            found.cut = found.missing = f"the buffer {name} is not there: {damaged}"
             continue
-        found.buffers.append(Buffer(name=name, cpus=cpus_of_it, page_size=page_size, clock=found.clock))
+        found.buffers.append(Buffer(name=name, cpus=cpus_of_it, page_size=page_size, clock=of_it.clock or found.clock))
     found.buffers.insert(0, Buffer(name="", cpus=main, page_size=page_size, clock=found.clock))
     return found
-
-
-def replace_options(found: FileHeader) -> FileHeader:
-    """Return a place for the options of an instance, which say nothing of the machine that the file does not."""
-    return FileHeader(page=found.page, page_size=found.page_size)
 
 
 def _flyrecord(
@@ -227,10 +224,10 @@ def _version_7(part: Cursor, read: ReadAt, size: int, page_size: int) -> FileHea
         flags = _SECTION.unpack(_head(read, offset, op.is_buffer))[1]
         one = op.buffer_of(data, at)
         packed = bool(flags & _PACKED)
-        found.buffers.append(replace(one, packed=packed, page_size=_page_size(one.page_size)))
+        clock = one.clock or found.clock
+        found.buffers.append(replace(one, packed=packed, page_size=_page_size(one.page_size), clock=clock))
     if len(buffers) > MOST_BUFFERS:
         raise Damaged(f"{len(buffers)} buffers")
-    found.clock = next((one.clock for one in found.buffers if one.clock), found.clock)
     return found
 
 
@@ -254,11 +251,11 @@ def _take_sections(found: FileHeader, read: ReadAt, sections: dict[int, int]) ->
             continue
         data = _section(read, place, number, found)
         part = Cursor(lambda at, size, data=data: data[at : at + size])  # type: ignore[misc]
-        if number == 16:
+        if number == op.HEADER_INFO:
             found.page = _ring_page(page_formats(part))
-        elif number == 17:
+        elif number == op.FTRACE_EVENTS:
             ftrace_formats(part, found.formats)
-        elif number == 18:
+        elif number == op.EVENT_FORMATS:
             event_formats(part, found.formats)
         elif number == op.CMDLINES:
             found.comms = _comms(part.sized(8, "the names of threads"))

@@ -9,15 +9,12 @@ from pagetrail.producers.formats.tracepoints.tracing_data import Cursor, Damaged
 
 DONE: Final = 0
 _BUFFER: Final = 3
+HEADER_INFO: Final = 16
+FTRACE_EVENTS: Final = 17
+EVENT_FORMATS: Final = 18
 KALLSYMS: Final = 19
 CMDLINES: Final = 21
-SECTIONS: Final = {
-    16: "header_info",
-    17: "ftrace_events",
-    18: "event_formats",
-    KALLSYMS: "kallsyms",
-    CMDLINES: "cmdlines",
-}
+SECTIONS: Final = frozenset({HEADER_INFO, FTRACE_EVENTS, EVENT_FORMATS, KALLSYMS, CMDLINES})
 """Options of version 7 that say where a section is."""
 
 _MOST_OPTIONS: Final = 1 << 16
@@ -73,6 +70,8 @@ def buffer_of(data: bytes, at: int) -> Buffer:
         if count > MAX_CPUS:
             raise Damaged(f"{count} CPUs")
         cpus = [CpuData(cpu=part.number(4), offset=part.number(8), size=part.number(8)) for _ in range(count)]
+        if wild := [data.cpu for data in cpus if data.cpu >= MAX_CPUS]:
+            raise Damaged(f"CPU {wild[0]}, of at most {MAX_CPUS}")
     except Damaged as damaged:
         raise Damaged(f"a buffer with {damaged}, in the option at byte {at}") from damaged
     return Buffer(name=name, clock=clock, page_size=page_size, cpus=tuple(cpus))

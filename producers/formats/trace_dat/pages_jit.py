@@ -101,14 +101,24 @@ def is_page(arena: NDArray[np.uint8], page: int, size: int, pages: NDArray[np.in
 
 
 @inner
+def cut_at(stream: NDArray[np.int64], place: int) -> int:
+    """Tell that the last page of a stream, which is cut at *place*, is none that a ring gives: these are whole."""
+    stream[C_HARM] = stream[C_AT] + place
+    stream[C_PAGE] = stream[C_FILL]
+    return HARM
+
+
+@inner
 def next_page(arena: NDArray[np.uint8], stream: NDArray[np.int64], pages: NDArray[np.int64]) -> int:
     """Begin the next page; return RECORD for that, DONE, NEED_PAGES, LOSS or HARM. The window holds the page behind it, too."""
     size, place = stream[C_PAGE_BYTES], stream[C_PAGE]
     if stream[C_LAST] == 0 and place + 2 * size > stream[C_FILL]:
         return NEED_PAGES
     there = min(size, stream[C_FILL] - place)
+    if there <= 0:
+        return DONE if there == 0 else cut_at(stream, stream[C_FILL])
     if there < pages[P_DATA]:
-        return DONE
+        return cut_at(stream, place)
     page = stream[C_BASE] + place
     stream[C_PAGE] = place + size
     stream[C_POS] = stream[C_END] = page + pages[P_DATA]
@@ -196,6 +206,8 @@ def next_record(arena: NDArray[np.uint8], stream: NDArray[np.int64], pages: NDAr
                 return harm_at(stream, pos)
             stamp |= raw & _MSB
             if stamp < raw:
+                if raw & _MSB == 0:
+                    return harm_at(stream, pos)
                 stamp += np.int64(1) << 59
             raw = stamp
         elif kind == 0:

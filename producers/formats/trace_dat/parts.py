@@ -68,7 +68,7 @@ class FileHeader:
     comms
         Names of threads, when the recording ended.
     clock
-        The trace clock; empty: it does not say.
+        The trace clock of the top buffer; empty: it does not say.
     stats
         What the kernel counted of each CPU's ring, as trace-cmd wrote it.
     to_nsec
@@ -77,6 +77,8 @@ class FileHeader:
         What was to be added to its times, as the user wished, ns.
     cut
         Why there is less than the file announces; null: there is all.
+    missing
+        Why a whole buffer of it is not there; null: all are.
     """
 
     formats: dict[int, TracepointFormat] = field(default_factory=dict)
@@ -94,6 +96,7 @@ class FileHeader:
     to_nsec: tuple[int, int] | None = None
     offset: int = 0
     cut: str | None = None
+    missing: str | None = None
 
     @property
     def address_bytes(self) -> int:

@@ -11,6 +11,7 @@ from typing import BinaryIO, Final
 from pagetrail.producers.formats.tracepoints.tracing_data import MAGIC, OF_FTRACE
 from pagetrail.producers.inputs import UNCOMPRESSED_STEP, open_input
 from pagetrail.producers.spool import filled
+from pagetrail.schemas.errors import TruncatedInput
 
 _DATA: Final = re.compile(r"field: ?char data;\s*offset:(\d{1,4});\s*size:(\d{1,8});")
 _NAME: Final = re.compile(r"^name: (\S+)$", re.MULTILINE)
@@ -44,8 +45,10 @@ class RawRings:
         found = _DATA.search(self.header_page)
         return 0 if found is None else int(found[1]) + int(found[2])
 
-    def assembled(self, folder: Path | None) -> BinaryIO:
-        """Return them as a trace.dat of version 6, which vanishes when it is closed; *folder*: see ``spooled``.
+    def assembled(self, folder: Path | None) -> tuple[BinaryIO, TruncatedInput | None]:
+        """Return them as a trace.dat of version 6, which vanishes when it is closed, and why a copy is cut, if one is.
+
+        *folder*: see ``spooled``.
 
         Raises
         ------
@@ -54,9 +57,10 @@ class RawRings:
         StorageFull
             No space is left for it.
         """
-        return filled(self._write, folder, "rings")
+        cuts: list[TruncatedInput] = []
+        return filled(lambda file: self._write(file, cuts), folder, "rings"), next(iter(cuts), None)
 
-    def _write(self, file: BinaryIO) -> None:
+    def _write(self, file: BinaryIO, cuts: list[TruncatedInput]) -> None:
         file.write(MAGIC + b"6\0" + struct.pack("<BBI", 0, 8, max(1, self.page_size())))
         file.write(b"header_page\0" + _sized(self.header_page, 8) + b"header_event\0" + _sized("", 8))
         of_ftrace, others = [], dict[str, list[str]]()
@@ -82,12 +86,20 @@ class RawRings:
             start = file.tell()
             with open_input(path) as stream:
                 shutil.copyfileobj(stream, file, UNCOMPRESSED_STEP)
+            if cut := stream.truncated:
+                cuts.append(
+                    TruncatedInput(source=f"{path.parent.name}/{path.name}", offset=cut.offset, reason=cut.reason)
+                )
+                if (file.tell() - start) % max(1, self.page_size()) == 0:
+                    file.write(_CUT)
             stop = file.tell()
             file.seek(at + 16 * cpu)
             file.write(struct.pack("<QQ", start, stop - start))
             file.seek(stop)
 
 
+_CUT: Final = b"\0"
+"""Behind whole pages, of which there were more: the reader takes it for the beginning of the next one."""
 _OF_KMEM: Final = "mm_page"
 
 

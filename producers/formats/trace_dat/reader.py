@@ -1,5 +1,6 @@
 """trace.dat: the records of all CPUs in order of time, as a ``parsed.Parser``."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
@@ -54,11 +55,11 @@ class TraceDat:
 
     def __init__(self, file: FileHeader, read: ReadAt, size: int, *, kernel: RecordedKernel) -> None:
         self.account = ReadAccount()
-        self.account.trace_clock = file.clock or None
         self._file = file
         self._layouts = RecordLayouts(file.formats, file.address_bytes)
         self._pages = ring_pages(file)
         self._chosen: Choice = chosen(file, read, size, self._layouts, self._pages)
+        self.account.trace_clock = self._chosen.clock or None
         self._streams = Streams(file, self._chosen.buffers, read, size)
         count = max(1, len(self._streams))
         self._state = np.zeros(ej.STATE, np.int64)
@@ -68,17 +69,17 @@ class TraceDat:
         for pid, comm in {0: b"<idle>", **file.comms}.items():
             if pid < ej.PIDS:
                 self._comm_of[pid] = self._texts.find(comm)
-        self._counts = np.zeros((len(self._layouts.array), ej.COUNTS), np.int64)
+        self._counts = np.zeros((len(self._layouts.array) + 1, ej.COUNTS), np.int64)
         self._last_ts, self._is_due = np.full(count, -1, np.int64), np.zeros(count, np.int64)
         self._entries, self._order = np.zeros(count, np.int64), np.zeros(ORDER_FIELDS, np.int64)
         self._gaps = Gaps(last_ts=self._last_ts, is_due=self._is_due, order=self._order)
         self._symbols = OwnSymbols(file.kallsyms, kernel.symbols)
         self._addresses = Addresses(self._symbols, file.address_bytes)
-        self._waiting = np.full((2, count), NONE, np.int64)
+        self._waiting = np.full((2 * ej.WAITING, count), NONE, np.int64)
         self._rows = RowBuilder(
             self._texts,
             count=self._state[ej.S_ROWS : ej.S_ROWS + 1],
-            waiting=self._waiting,
+            waiting=self._waiting[: ej.WAITING],
             stack_text=self._addresses.text,
         )
         self._nothing: NDArray[np.int64] = np.array(
@@ -89,6 +90,7 @@ class TraceDat:
         self._uncounted = np.zeros(
             count, np.bool_
         )  # streams with losses of which the ring does not say how many they were
+        self._unread = np.zeros(count, np.int64)  # by stream: what was not understood
 
     def batches(self) -> Iterator[EventBatch]:
         """Yield the rows in order of time."""
@@ -146,8 +148,9 @@ class TraceDat:
 
     def _harm(self, stream: int) -> None:
         place = self._streams.place(stream, int(self._streams.array[stream, pj.C_HARM]))
-        text = f"the records of CPU {self._streams.cpus[stream]} from byte {place} to the end of their page are damaged"
+        text = f"the records of CPU {self._streams.cpus[stream]} from byte {place} to the end of their page are damaged, or cut"
         self.account.note_line(0, text)
+        self._unread[stream] += 1
         self._gaps.lose(stream, None, text)
         self._rows.forget_stacks(stream)
 
@@ -156,6 +159,7 @@ class TraceDat:
         at = int(record[pj.C_AT] + record[pj.C_DATA] - record[pj.C_BASE])
         text = f"{name} of CPU {self._streams.cpus[stream]} at byte {self._streams.place(stream, at)}"
         self.account.note_line(0, f"{reason}: {text}")
+        self._unread[stream] += 1
         self._gaps.lose(stream, None, f"{text} is not understood")
 
     # -- records that Python takes -------------------------------------------------------------------------------------------
@@ -172,11 +176,13 @@ class TraceDat:
         if layout < 0:
             number = int.from_bytes(raw[:2], "little")
             self._not_understood(stream, f"event {number}", "the file has no format of it")
+            self._wait(stream, NO_ROW, layout)
             return
         name = self._layouts.names[layout]
         outcome = self._outcome(layout, raw)
         if isinstance(outcome, Refused):
             self._not_understood(stream, name, outcome.reason or "its fields are not its own")
+            self._wait(stream, NO_ROW, layout)
             return
         for gap in self._gaps.heard(stream, self._ts(stream)):
             yield from self._append(self._of_cpu(gap))
@@ -191,8 +197,16 @@ class TraceDat:
             head = {"trace_ts_nsec": self._ts(stream), "cpu": int(self._streams.cpus[stream]), "pid": pid, "comm": comm}
             yield from self._append(outcome, head)
             row = len(self._rows) - 1
-        self._waiting[1, stream] = self._waiting[0, stream]
-        self._waiting[0, stream] = row
+        self._wait(stream, row, layout)
+
+    def _wait(self, stream: int, row: int, layout: int) -> None:
+        """Do what ``events_jit.wait`` does; *layout*: -1 if there is none."""
+        waiting = self._waiting[:, stream]
+        if waiting[ej.WAITING - 1] != NONE:
+            self._counts[waiting[-1], ej.N_BARE] += 1
+        waiting[1 : ej.WAITING] = waiting[: ej.WAITING - 1].copy()
+        waiting[ej.WAITING + 1 :] = waiting[ej.WAITING : -1].copy()
+        waiting[0], waiting[ej.WAITING] = row, layout if layout >= 0 else len(self._counts) - 1
 
     def _outcome(self, layout: int, raw: bytes) -> Outcome:
         one = self._layouts.formats[layout]
@@ -223,6 +237,8 @@ class TraceDat:
                 self.account.truncated = self.account.truncated or text
                 self._gaps.lose(stream, None, text)
         self.account.truncated = self._file.cut or self.account.truncated
+        if self._file.missing:
+            self._gaps.lose_everywhere(None, self._file.missing)
         self._compare()
         for gap in self._gaps.rest():
             yield from self._append(self._of_cpu(gap))
@@ -232,16 +248,18 @@ class TraceDat:
 
     def _compare(self) -> None:
         """Hold what was read against what the kernel counted."""
-        entries, cpus = self.account.entries, self._streams.cpus
-        for stream in np.flatnonzero(self._entries[: len(self._streams)]).tolist():
-            cpu = int(cpus[stream])
-            entries[cpu] = entries.get(cpu, 0) + int(self._entries[stream])
+        entries, cpus, read = self.account.entries, self._streams.cpus, Counter[tuple[str, int]]()
+        for stream, buffer in enumerate(self._streams.buffers):
+            cpu, count = int(cpus[stream]), int(self._entries[stream])
+            read[buffer, cpu] += count + int(self._unread[stream])
+            if count and not buffer:  # what is said beside a trace is said of the top buffer
+                entries[cpu] = entries.get(cpu, 0) + count
         said = ring_stats(self._file.stats, {buffer.name for buffer in self._chosen.buffers})
         missing = self._missing(said)
         if missing > 0:
             self.account.lost_events += missing
             self._gaps.lose_everywhere(missing, "trace-cmd counts events that were lost: it does not say when")
-        missing = self.account.missing_of(said.written) - self.account.not_understood
+        missing = (said.written - read).total()
         if missing > 0:
             self.account.lost_events += missing
             reason = (
@@ -251,20 +269,18 @@ class TraceDat:
 
     def _missing(self, said: RingStats) -> int:
         """Return how many events were lost that no page tells of."""
-        missing = 0
-        for cpu in said.lost:
-            streams = np.flatnonzero(self._streams.cpus == cpu)
-            located = int(self._located[streams].sum())
-            if self._uncounted[streams].any():
-                located = max(located, said.lost[cpu])
-            missing += max(0, said.lost[cpu] - located)
+        missing = said.lost.total()
+        for ring, overrun in said.overrun.items():
+            streams = self._streams.of(*ring)
+            if not self._uncounted[streams].any():
+                missing += max(0, overrun - int(self._located[streams].sum()))
         return missing
 
     def _tell(self) -> None:
         """Bring the account up to date."""
         account = self.account
         for number, name in enumerate(self._layouts.names):
-            read, failed, quiet = (int(count) for count in self._counts[number])
+            read, failed, quiet = (int(count) for count in self._counts[number, : ej.N_STACKED])
             action = int(self._layouts.array[number, ej.L_ACTION])
             if not read or action in (ej.KERNEL_STACK, ej.USER_STACK):
                 continue

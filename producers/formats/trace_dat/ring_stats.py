@@ -10,23 +10,26 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _LINE: Final = re.compile(r"(CPU|entries|overrun|commit overrun|dropped events|read events|Buffer): *(\S{1,256})\s*")
-_LOST: Final = ("overrun", "commit overrun", "dropped events")
+_LOST: Final = ("commit overrun", "dropped events")
 
 
 @dataclass(slots=True, kw_only=True)
 class RingStats:
-    """The counts of some buffers, by CPU.
+    """The counts of some buffers, by the buffer's name and the CPU.
 
     Attributes
     ----------
+    overrun
+        Events that were overwritten: the pages behind them tell of these.
     lost
-        Events that were overwritten, or not written.
+        Events that were not written, of which no page tells.
     written
         Those that were read of the ring before, and those that were in it then: trace-cmd may count before it reads the rest.
     """
 
-    lost: Counter[int] = field(default_factory=Counter)
-    written: Counter[int] = field(default_factory=Counter)
+    overrun: Counter[tuple[str, int]] = field(default_factory=Counter)
+    lost: Counter[tuple[str, int]] = field(default_factory=Counter)
+    written: Counter[tuple[str, int]] = field(default_factory=Counter)
 
 
 def ring_stats(texts: Iterable[str], buffers: Iterable[str]) -> RingStats:
@@ -47,8 +50,10 @@ def ring_stats(texts: Iterable[str], buffers: Iterable[str]) -> RingStats:
         if name == "CPU":
             cpu = count
         elif buffer in wanted and cpu >= 0:
-            if name in _LOST:
-                found.lost[cpu] += count
+            if name == "overrun":
+                found.overrun[buffer, cpu] += count
+            elif name in _LOST:
+                found.lost[buffer, cpu] += count
             else:
-                found.written[cpu] += count
+                found.written[buffer, cpu] += count
     return found

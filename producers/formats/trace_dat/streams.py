@@ -60,7 +60,8 @@ class _Chunks:
     ) -> None:
         self._read, self._decompress, self._most = read, decompress, most
         self._stop, self._at = end, data.offset + 4  # the size of the data is without those of the chunks
-        self._left = int.from_bytes(read(data.offset, 4), "little") if data.size >= 4 else 0
+        self._data, self._count = data, int.from_bytes(read(data.offset, 4), "little") if data.size >= 4 else 0
+        self._left = self._count
         self._rest, self._chunk = b"", data.offset
         self.cut: str | None = None
 
@@ -86,7 +87,14 @@ class _Chunks:
                 self.cut = f"a chunk at byte {self._at} expands to {whole:,} bytes, which is more than {self._most:,}"
             else:
                 self._take(packed, whole)
+        if not self._rest and self.cut is None and not self._is_whole():
+            self.cut = f"its {self._count:,} chunks end at byte {self._at}, and have not the {self._data.size:,} bytes of its data"
         return bool(self._rest)
+
+    def _is_whole(self) -> bool:
+        """Return whether the chunks have the bytes of the data: with their sizes and count, or without."""
+        used = self._at - self._data.offset
+        return self._data.size in (used, used - 4, used - 4 - 8 * self._count)
 
     def _take(self, packed: int, whole: int) -> None:
         self._chunk = self._at
@@ -150,6 +158,10 @@ class Streams:
         row[pj.C_PAGE], row[pj.C_FILL] = 0, held.size + len(data)
         row[pj.C_LAST] = held.size + len(data) < room.size
         row[pj.C_POS] = row[pj.C_END] = base
+
+    def of(self, buffer: str, cpu: int) -> list[int]:
+        """Return the streams of a CPU of a buffer."""
+        return [n for n, name in enumerate(self.buffers) if name == buffer and self.cpus[n] == cpu]
 
     def cut(self, stream: int) -> str | None:
         """Return why a stream ends before it should; null: it does not."""

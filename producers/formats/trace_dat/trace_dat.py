@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from pagetrail.producers.formats.format import Format, Origin
-from pagetrail.producers.formats.trace_dat.buffers import losses
+from pagetrail.producers.formats.trace_dat.buffers import clock_of, elsewhere, losses
 from pagetrail.producers.formats.trace_dat.file_header import read_file
 from pagetrail.producers.formats.trace_dat.reader import TraceDat
 from pagetrail.producers.formats.tracepoints.held_bytes import HeldBytes
@@ -26,13 +26,20 @@ def _about(source: Source) -> Origin:
     with source.open() as stream:
         data = HeldBytes(stream, "trace")
         found = read_file(source.name, data.read, data.size)
-    return Origin(host=found.hostname, release=found.release, trace_clock=found.clock or None)
+        clock = clock_of(found, data.read, data.size)
+    return Origin(host=found.hostname, release=found.release, trace_clock=clock or None)
 
 
 def _losses(source: Source) -> Mapping[int, int | None]:
     with source.open() as stream:
         data = HeldBytes(stream, "trace")
         return losses(read_file(source.name, data.read, data.size), data.read, data.size)
+
+
+def _elsewhere(source: Source) -> frozenset[str]:
+    with source.open() as stream:
+        data = HeldBytes(stream, "trace")
+        return elsewhere(read_file(source.name, data.read, data.size), data.read, data.size)
 
 
 TRACE_DAT: Final = Format(
@@ -45,4 +52,5 @@ TRACE_DAT: Final = Format(
     tracer=FTRACE,
     trace_names=("trace.dat",),
     losses=_losses,
+    elsewhere=_elsewhere,
 )

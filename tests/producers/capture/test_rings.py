@@ -1,5 +1,6 @@
 """A capture directory whose trace is copies of the kernel's rings: the same rows as the trace.dat of the same pages."""
 
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from pagetrail.producers.capture.coverage import declared_coverage
 from pagetrail.producers.capture.directory import Capture
 from pagetrail.producers.capture.folder import CaptureFolder
 from pagetrail.producers.capture.trace import find_trace
+from pagetrail.producers.inputs import source_of
+from pagetrail.producers.unpacking import Unpacking
 from pagetrail.schemas.batch import concat, to_arrow
 from pagetrail.schemas.columns import Kind
 from pagetrail.schemas.errors import InputError
@@ -77,6 +80,51 @@ def test_a_ring_that_says_what_it_lost_is_covered(tmp_path: Path) -> None:
         declared = declared_coverage(found, trace.path, probes=True, losses=trace.losses)
         assert declared.coverage is not None
         assert declared.coverage.cpus == cpus
+
+
+@pytest.mark.parametrize("at", ["a page's end", "within a page"])
+def test_a_copy_that_ends_within_its_compression_is_a_gap_and_is_told(at: str, tmp_path: Path) -> None:
+    folder = rings(tmp_path / "capture", packed=True)
+    packing, data = zstandard.ZstdCompressor().compressobj(), b""
+    for n in range(3):
+        whole = page(T + 100 * n, [record(1, alloc(256 + n))] * 40)
+        for part in (whole[:500], whole[500:]):
+            data += packing.compress(part) + packing.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+            if (n, len(part)) == (1, 500 if at == "within a page" else 3596):
+                (folder / "per_cpu/cpu0/trace_pipe_raw.zst").write_bytes(data)
+    capture = Capture(folder)
+    rows = to_arrow(concat(list(capture.batches()))).to_pylist()
+    assert 40 < sum(row["cpu"] == 0 and row["kind"] == Kind.ALLOC for row in rows) <= 80
+    assert [row["cpu"] for row in rows if row["kind"] == Kind.GAP] == [0]
+    assert "cpu0/trace_pipe_raw.zst: cut short" in str(capture.account.truncated)
+
+
+def test_an_archive_of_rings_is_a_capture(tmp_path: Path) -> None:
+    folder = rings(tmp_path / "host")
+    for name in ("saved_cmdlines.txt", "kallsyms.txt", "trace_clock.txt"):
+        (folder / name).unlink()
+    with tarfile.open(tmp_path / "host.tar", "w") as archive:
+        archive.add(folder, "host")
+    unpacking = Unpacking(source_of(tmp_path / "host.tar"), "tar", tmp_path)
+    assert [found.name for found in unpacking.recordings()] == ["host"]
+
+
+def test_a_ring_at_whose_page_an_archive_is_cut_is_a_gap_and_is_told(tmp_path: Path) -> None:
+    folder, path = rings(tmp_path / "host"), tmp_path / "host.tar"
+    last = "per_cpu/cpu0/trace_pipe_raw"
+    with tarfile.open(path, "w") as archive:
+        archive.add(folder, "host", filter=lambda one: None if one.name.endswith(last) else one)
+        archive.add(folder / last, f"host/{last}")
+    with tarfile.open(path) as archive:
+        at = archive.getmember(f"host/{last}").offset_data
+    path.write_bytes(path.read_bytes()[: at + 4096])
+    unpacking = Unpacking(source_of(path), "tar", tmp_path)
+    for found in unpacking.recordings():
+        assert isinstance(found.path, Path)
+        rows = to_arrow(concat(list(Capture(found.path).batches()))).to_pylist()
+        assert [row["pfn"] for row in rows if row["kind"] == Kind.ALLOC][-1] == 300
+        assert [row["cpu"] for row in rows if row["kind"] == Kind.GAP] == [0]
+    assert any(last in note for note in unpacking.notes)
 
 
 def test_rings_without_header_page_are_refused(tmp_path: Path) -> None:

@@ -149,6 +149,7 @@ class Made:
     clock: str = "local"
     stats: str = ""
     options: Sequence[bytes] = ()
+    clock_of_buffers: str = ""  # as options of the other buffers say, of version 6
 
     def _sections(self) -> dict[int, bytes]:
         numbers = (ALLOC, FREE, EXTFRAG, REFILL, SWITCH, SPLIT)
@@ -184,8 +185,10 @@ class Made:
         others = b""
         for name, cpus in self.buffers.items():
             at = size + len(data)
-            found, pages = self._places(cpus, at + 10 + 16 * len(cpus))
-            data += b"flyrecord\0" + found + pages
+            said = option(4, f"[{self.clock_of_buffers}]\0".encode())
+            own = b"options  \0" + said + b"\0\0" if self.clock_of_buffers else b""
+            found, pages = self._places(cpus, at + len(own) + 10 + 16 * len(cpus))
+            data += own + b"flyrecord\0" + found + pages
             others += option(3, struct.pack("<Q", at) + name.encode() + b"\0")
         return head + others + b"\0\0flyrecord\0" + places + data
 

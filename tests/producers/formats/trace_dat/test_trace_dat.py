@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from pagetrail.producers.formats.recognise import recognised
+from pagetrail.producers.formats.trace_dat.buffers import CLOCK_OF_TOP
 from pagetrail.producers.formats.trace_dat.trace_dat import TRACE_DAT
 from pagetrail.producers.inputs import source_of
 from pagetrail.producers.meaning import RecordedKernel
@@ -206,6 +207,38 @@ def test_a_stack_is_that_of_the_event_before_it_on_its_cpu(tmp_path: Path) -> No
     assert account.entries == {0: 14, 1: 2}
 
 
+def stacks(rows: Rows) -> dict[object, object]:
+    """Return the stack of each page that has one."""
+    return {row["pfn"]: row["stack"] for row in rows if "stack" in row}
+
+
+def test_the_stack_of_an_event_that_is_not_understood_is_nobodys(tmp_path: Path) -> None:
+    for wild in (struct.pack("<HBBi", 999, 0, 0, 7), free(1, 99)):
+        records = [alloc(256), wild, mk.stack(0xFFFFFFFF81000001), mk.stack(0xFFFFFFFF81000002)]
+        rows, _ = one_cpu(tmp_path, page(T, [record(1, one) for one in records]))
+        assert stacks(rows) == {}  # the first may be that of 256, whose interrupt it was, too
+
+
+def test_where_only_some_events_have_stacks_an_interrupts_event_takes_none(tmp_path: Path) -> None:
+    chain = mk.stack(0xFFFFFFFF81000001)
+    whole = [one for n in range(1, 30) for one in (free(1000 + n), alloc(n), chain)]
+    interrupted = [alloc(100), *(free(1100 + n) for n in range(9)), chain]
+    for records in (interrupted, [alloc(100), free(1100), chain], [*whole, *interrupted, *whole, *interrupted]):
+        rows, _ = one_cpu(tmp_path, page(T, [record(1, one) for one in records], size=16384), page_size=16384)
+        assert all(pfn < 100 for pfn in stacks(rows))  # type: ignore[operator]
+    assert set(stacks(rows)) >= set(range(10, 30))
+    kinds = [row for row in rows if row["kind"] == Kind.ALLOC and "stack" in row]
+    assert len(kinds) > 45
+
+
+def test_events_of_which_some_have_no_stack_take_none_where_others_wait(tmp_path: Path) -> None:
+    chain = mk.stack(0xFFFFFFFF81000001)
+    records = [one for n in range(1, 30) for one in (alloc(n), chain)] + [alloc(100 + n) for n in range(9)]
+    records += [alloc(200, 3), alloc(300), chain]
+    rows, _ = one_cpu(tmp_path, page(T, [record(1, one) for one in records], size=16384), page_size=16384)
+    assert set(stacks(rows)) == set(range(1, 30))
+
+
 def test_addresses_without_symbols_are_told(tmp_path: Path) -> None:
     rows, account = one_cpu(
         tmp_path, page(T, [record(1, free(1)), record(1, mk.stack(0xFFFFFFFF81000105))]), kallsyms=b""
@@ -238,6 +271,7 @@ def test_every_buffer_with_events_of_pages_is_read_and_each_event_once(way: str,
     assert account.notes == [
         "the buffer again is not read: the top buffer has its mm_page_alloc, too, and more events",
         "the buffer switches is not read: it holds no event of pages",
+        CLOCK_OF_TOP.format("the buffer frees", "local"),
     ]
 
 
@@ -307,6 +341,29 @@ def test_a_damaged_page_is_a_gap_of_its_cpu(wild: bytes, tmp_path: Path) -> None
     assert account.not_understood == 1
 
 
+def test_a_page_without_a_number_tells_of_what_was_overwritten_and_of_nothing_else(tmp_path: Path) -> None:
+    pages = [page(T, [record(1, free(1))]), page(T + 20, [record(3, free(2))], missed=3, stored=False)]
+    for dropped, everywhere in ((0, []), (50, [(0, T + 23, 50)])):
+        stats = f"CPU: 0\nentries: 2\noverrun: 3\ncommit overrun: 0\ndropped events: {dropped}\nread events: 0\n"
+        rows, _ = one_cpu(tmp_path, *pages, stats=stats)
+        assert [(gap.t_lo, gap.t_hi, gap.lost) for gap in gaps(rows)] == [(T + 1, T + 23, None), *everywhere]
+
+
+def test_what_is_missing_of_a_ring_is_not_made_up_for_by_another(tmp_path: Path) -> None:
+    stats = "CPU: 0\nentries: 3\nread events: 0\n\nBuffer: frees\n\nCPU: 0\nentries: 0\nread events: 1\n"
+    wild = record(1, struct.pack("<HBBi", 999, 0, 0, 7))
+    for frees in ([record(3, free(3))] * 2, [record(3, free(3)), wild]):
+        made = Made(cpus=[[page(T, [record(1, alloc(1))] * 2)]], buffers={"frees": [[page(T, frees)]]}, stats=stats)
+        rows, _ = read(tmp_path, made.version_6())
+        assert (0, 1) in [(gap.t_lo, gap.lost) for gap in gaps(rows)]
+
+
+def test_a_time_that_goes_back_is_harm(tmp_path: Path) -> None:
+    rows, account = one_cpu(tmp_path, page(T, [record(9, alloc(256)), mk.stamp(T + 5), record(1, free(256))]))
+    assert events(rows) == [(T + 9, Kind.ALLOC, 256)]
+    assert (account.not_understood, len(gaps(rows))) == (1, 1)
+
+
 # -- what is harmed --------------------------------------------------------------------------------------------------------------
 
 
@@ -329,6 +386,71 @@ def test_of_chunks_that_were_cut_what_is_whole_is_read(tmp_path: Path) -> None:
     assert [row["pfn"] for row in rows if row["kind"] != Kind.GAP] == [0, 1, 2, 3, 4, 5]
     assert "in a chunk at byte" in str(account.truncated)
     assert len(gaps(rows)) == 1
+
+
+THREE = [record(1, alloc(256)), record(1, free(256)), record(1, alloc(300))]
+
+
+@pytest.mark.parametrize(
+    ("pages", "kept"),
+    [
+        ([page(T, THREE)[: 16 + len(THREE[0])]], 1),
+        ([page(T, THREE)[:200]], 3),
+        ([page(T, THREE), page(T + 9, [record(1, free(300))])[:12]], 3),
+        ([page(T, THREE), page(T + 9, [record(1, free(300))])[:30]], 3),
+    ],
+    ids=["at a record's end", "behind its records", "within a head", "within a record"],
+)
+def test_a_stream_that_ends_within_a_page_is_a_gap(pages: list[bytes], kept: int, tmp_path: Path) -> None:
+    rows, account = one_cpu(tmp_path, *pages)
+    assert len(events(rows)) == kept
+    assert gaps(rows)
+    assert account.not_understood
+
+
+def test_chunks_whose_count_is_not_that_of_the_data_are_a_gap(tmp_path: Path) -> None:
+    pages = [page(T + 2 * n, [record(1, alloc(n + 1))]) for n in range(3)]
+    data = replace(TWO, cpus=[pages]).version_7(pages_in_chunk=1)
+    at = next(
+        n for n in range(len(data)) if data[n : n + 4] == b"\3\0\0\0" and data[n + 12 : n + 16] == b"\x28\xb5\x2f\xfd"
+    )
+    for count in (1, 2):
+        rows, account = read(tmp_path, data[:at] + bytes([count]) + data[at + 1 :])
+        assert len(events(rows)) == count
+        assert len(gaps(rows)) == 1
+        assert f"its {count} chunks end at byte" in str(account.truncated)
+
+
+def test_a_buffer_that_is_not_there_is_a_gap_everywhere(tmp_path: Path) -> None:
+    made = Made(cpus=[[page(T, [record(1, alloc(256))])]], buffers={"frees": [[page(T + 3, [record(1, free(256))])]]})
+    data = made.version_6()
+    rows, account = read(tmp_path, data[: data.rfind(b"flyrecord\0")])
+    assert "the buffer frees is not there" in str(account.truncated)
+    assert [(gap.t_lo, gap.t_hi, gap.lost) for gap in gaps(rows)] == [(0, T + 1, None)]
+
+
+@pytest.mark.parametrize("way", ["6", "7"])
+def test_the_clock_is_that_of_the_buffer_that_is_read(way: str, tmp_path: Path) -> None:
+    switches, pages = [[page(T, [record(1, mk.raw(SWITCH, 1))])]], [[page(T, [record(1, alloc(256))])]]
+    made = Made(cpus=switches, buffers={"pages": pages})
+    data = made.version_7("none").replace(b"pages\0local\0", b"pages\0mono_\0")
+    if way == "6":
+        data = Made(cpus=switches, buffers={"pages": pages}, clock_of_buffers="mono_").version_6()
+    rows, account = read(tmp_path, data)
+    assert len(events(rows)) == 1
+    assert account.trace_clock == "mono_"
+    assert "the clock of the buffer pages" in account.notes[-1]
+    source = source_of(tmp_path / "trace.dat")
+    assert TRACE_DAT.origin_of(source, source.head()).trace_clock == "mono_"
+
+
+def test_a_cpu_that_no_machine_has_is_refused(tmp_path: Path) -> None:
+    data = bytearray(TWO.version_7("none"))
+    at = data.rfind(struct.pack("<II", 4096, 2)) + 28
+    for cpu in (8192, 65536):
+        data[at : at + 4] = struct.pack("<I", cpu)
+        with pytest.raises(InputError, match=f"CPU {cpu}, of at most 8192"):
+            read(tmp_path, bytes(data))
 
 
 HEAD = TWO.version_6()
