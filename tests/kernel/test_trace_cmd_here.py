@@ -1,8 +1,10 @@
 """The rings of the kernel that runs the tests: as trace-cmd records them, against its report, and as copies, against their text."""
 
 import os
+import re
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,14 @@ def record(folder: Path, options: tuple[str, ...]) -> Path:
     return data
 
 
+def left_in_the_rings(data: Path, report: Path) -> int:
+    """Return how many records the file's statistics count and the file does not have: at times trace-cmd leaves the last ones."""
+    shown = subprocess.run(["trace-cmd", "dump", "--options", str(data)], capture_output=True, text=True, timeout=120)
+    counted = re.findall(r"^CPU: (\d+)\nentries: (\d+)\n.*?^read events: (\d+)", shown.stdout, re.MULTILINE | re.DOTALL)
+    there = Counter(int(cpu) for cpu in re.findall(r"^.{16,}? \[(\d{3,})\] ", report.read_text(), re.MULTILINE))
+    return sum(max(0, int(entries) + int(read_) - there[int(cpu)]) for cpu, entries, read_ in counted)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_trace_dat_gives_what_trace_cmd_reports_of_it(way: str, tmp_path: Path, unavailable: Unavailable) -> None:
     if shutil.which("trace-cmd") is None:
@@ -60,7 +70,11 @@ def test_a_trace_dat_gives_what_trace_cmd_reports_of_it(way: str, tmp_path: Path
         unavailable("trace-cmd", str(error))
     (binary, said), (printed, told) = read(data, KERNEL), read(tmp_path / "report.txt", KERNEL)
     assert said.events == told.events
-    assert (said.failed_allocs, said.lost_events) == (told.failed_allocs, told.lost_events)
+    left = left_in_the_rings(data, tmp_path / "report.txt")
+    assert (said.failed_allocs, said.lost_events) == (told.failed_allocs, told.lost_events + left)
+    if left:  # the report does not say so
+        assert int(binary.columns["kind"][-1]) == Kind.GAP
+        binary = binary.slice(0, len(binary) - 1)
     assert said.not_understood == told.not_understood == 0
     assert len(binary) == len(printed) > 50
     for name in ("trace_ts_nsec", *COLUMNS):
@@ -75,6 +89,8 @@ def test_copies_of_the_rings_give_what_the_kernel_prints_of_them(tmp_path: Path,
             for event in EVENTS:
                 (ftrace / "events/kmem" / event / "enable").write_text("1")
             workload(tmp_path)
+            for _ in range(3):
+                subprocess.run(WORK, check=True, capture_output=True)
             (ftrace / "tracing_on").write_text("0")
             (tmp_path / "trace.txt").write_bytes((ftrace / "trace").read_bytes())
             copy(ftrace, capture)
