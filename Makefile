@@ -45,7 +45,7 @@ check: $(DEV)  ## lint, types, layers, and the tests that take seconds
 # What takes hours: each property with 2,000 examples or 10,000 histories, each rule disabled, brokers killed at random instants.
 nightly: lint boundscheck mutations kafka-faults  ## the long searches
 	@HYPOTHESIS_PROFILE=nightly $(BIN)/pytest $(PYTEST_ARGS) --dist load tests/properties tests/replay tests/queries tests/schemas \
-	    tests/producers tests/model tests/faults
+	    tests/producers tests/model tests/faults tests/commands/test_memory.py
 
 boundscheck: $(DEV)  ## jit functions that check every index they use
 	@NUMBA_BOUNDSCHECK=1 $(BIN)/pytest $(PYTEST_ARGS) tests/producers/formats tests/replay/fold tests/replay/rules \

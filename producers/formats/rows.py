@@ -54,6 +54,11 @@ HOLD: Final = 1 << 15
 CAPACITY: Final = 4 * HOLD
 _APART: Final = 72
 """So many rows more have room: columns at a distance of a power of two would share the same few lines of the processor's cache."""
+REPEATED: Final = (
+    "{} repeat an event of the same CPU and time in all of its fields: no page is freed or allocated twice at once, and each of "
+    "these events is stored once"
+)
+"""The note on what is there twice: how much of it."""
 _UNKNOWN_COMM: Final = ("", "<...>")  # "<...>": the trace no longer knew the name (kernel/trace/trace.c)
 
 

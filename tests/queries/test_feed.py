@@ -29,6 +29,7 @@ from pagetrail.schemas.log.address import KafkaAddress, parse_log_address
 from pagetrail.schemas.store.tables import STORED
 from tests.conftest import REPOSITORY
 from tests.contracts.topics import MakeTopic, topic_maker
+from tests.effort import effort
 from tests.kafka.client import Kafka
 from tests.oracles.packed import spans_of
 from tests.replay.run.test_from_kafka import recorded, replayed
@@ -45,7 +46,7 @@ def make_topic(kafka: Kafka, topic: str) -> MakeTopic:
 
 @pytest.fixture(scope="module")
 def trail(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    frames = [frame for number in range(2) for frame in recorded(f"host-{number}", number, events=1_500)]
+    frames = [frame for number in range(2) for frame in recorded(f"host-{number}", number, events=effort(1_500, 2_000))]
     path = trail_of(tmp_path_factory.mktemp("feed") / "trail", frames)
     replayed(path, SqliteLogReader(path))
     return path

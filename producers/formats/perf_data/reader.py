@@ -27,9 +27,11 @@ from pagetrail.producers.formats.rows import (
     R_STACK,
     R_TGID,
     R_TS,
+    REPEATED,
     RowBuilder,
 )
 from pagetrail.producers.formats.tracepoints.held_bytes import ReadAt
+from pagetrail.producers.formats.tracepoints.page_events_jit import REFUSED
 from pagetrail.producers.formats.tracepoints.raw_fields import raw_fields
 from pagetrail.producers.gaps import ORDER_FIELDS, Gaps, gap_of_unknown_cpu, row_of
 from pagetrail.producers.inputs import COMPRESSED_STEP, ZSTD_MAGIC
@@ -44,10 +46,6 @@ CHUNK_BYTES: Final = 1 << 19
 MOST_UNPACKED: Final = 1 << 26
 """Bytes that one compressed record of at most 64 KiB becomes, with what was left of the one before."""
 
-REPEATED: Final = (
-    "{:,} samples repeat an event of the same CPU and time in all of its fields: no page is freed or allocated twice at once, and "
-    "each of these events is stored once"
-)
 TWICE: Final = "{} was recorded by {} events: of each hit, one sample is stored ({:,} others are ignored)"
 _SETTLED_ROUNDS: Final = 2
 _HEAD: Final = {"trace_ts_nsec": R_TS, "cpu": R_CPU, "pid": R_PID, "tgid": R_TGID, "stack": R_STACK}
@@ -342,7 +340,7 @@ class PerfData:
             return
         raw, layout = self._raw.pop(int(row[R_PFN]), b""), int(row[rj.P_LAYOUT])
         one = self._layouts.formats[layout]
-        outcome = Refused() if row[R_KIND] == rj.REFUSED or one is None else self._meaning.outcome(
+        outcome = Refused() if row[R_KIND] == REFUSED or one is None else self._meaning.outcome(
             one.name, raw_fields(one, raw), pid=int(row[R_PID])
         )  # fmt: skip
         if isinstance(outcome, Refused):
@@ -408,7 +406,7 @@ class PerfData:
         account.ignored = +account.ignored
         account.notes += self._read_twice()
         if repeats := int(self._state[rj.S_REPEATS]):
-            account.notes.append(REPEATED.format(repeats))
+            account.notes.append(REPEATED.format(f"{repeats:,} samples"))
         account.notes += self._chains.notes
 
     def _read_twice(self) -> list[str]:

@@ -27,10 +27,9 @@ from pagetrail.producers.formats.rows import (
     ROW_COLUMNS,
 )
 from pagetrail.producers.formats.tracepoints.numbers_jit import i64, number, u16, u32
-from pagetrail.producers.gaps import DISORDER, LATEST, SOMEWHERE
-from pagetrail.schemas.columns import Kind
+from pagetrail.producers.formats.tracepoints.page_events_jit import FAILED, QUIET, REFUSED, hear, judged
+from pagetrail.producers.gaps import SOMEWHERE
 from pagetrail.schemas.jit import inner, jit
-from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 
 MAX_CPUS: Final = 8192
 PIDS: Final = (1 << 22) + 1
@@ -68,11 +67,8 @@ P_LAYOUT: Final = P_PLACE + 1
 PENDING: Final = P_LAYOUT + 1
 NAMED: Final = -1  # a thread has a name from now on
 FORKED: Final = -2  # a thread has the name of another from now on
-FAILED: Final = -3  # an allocation that got no page
 LOST: Final = -5  # R_PFN records were lost; -1: it is not known how many
-REFUSED: Final = -7  # a sample whose fields no kernel writes so
 HARMED: Final = -8  # records that could not be read have their gap here: number R_PFN
-QUIET: Final = -9  # a sample that says nothing new
 
 # The state.
 S_POS: Final = 0  # where the next record begins in the data
@@ -87,7 +83,6 @@ S_RAW_BYTES: Final = 8
 S_SINCE: Final = 9  # names without a time count from then on: from the end of the file before
 STATE: Final = 10
 
-_REFILL: Final = int(Kind.REFILL)
 
 # Why a function stops.
 NEED_DATA: Final = 0
@@ -340,29 +335,11 @@ def take_sample(
         if layout[L_TO_PCP] + layout[L_TO_PCP + 1] > raw_bytes:
             return BAD
         to_pcp = number(data, raw + layout[L_TO_PCP], layout[L_TO_PCP + 1], layout[L_TO_PCP + 2])
-    pending[n, R_KIND] = judged(pending, n, layout, to_pcp)
+    pending[n, R_KIND] = judged(
+        layout[L_ACTION], pending[n, R_PFN], layout[L_PFN + 1], pending[n, R_ORDER], pending[n, R_GFP_MASK], layout[L_GFP + 1],
+        pending[n, R_MIGRATETYPE], layout[L_MIGRATETYPE + 1], to_pcp,
+    )  # fmt: skip
     return NEED_DATA
-
-
-@inner
-def judged(pending: NDArray[np.int64], n: int, layout: NDArray[np.int64], to_pcp: int) -> int:
-    """Return the kind of pending row *n*: its layout's, FAILED, QUIET, or REFUSED. *to_pcp* counts where it is a refill."""
-    pfn = pending[n, R_PFN]
-    order = pending[n, R_ORDER]
-    migratetype = pending[n, R_MIGRATETYPE]
-    if order < 0 or order >= 64 or (layout[L_MIGRATETYPE + 1] > 0 and (migratetype < -1 or migratetype >= 128)):
-        return REFUSED
-    if layout[L_GFP + 1] > 0:  # an allocation: without a page, its pfn is 0 or -1
-        no_page = (np.int64(1) << np.int64(min(8 * layout[L_PFN + 1], 62))) - 1
-        if pfn == 0 or pfn == -1 or (layout[L_PFN + 1] < 8 and pfn == no_page):
-            return FAILED
-        if pending[n, R_GFP_MASK] < 0 or pending[n, R_GFP_MASK] >= PFN_LIMIT:
-            return REFUSED
-    if pfn < 0 or pfn >= PFN_LIMIT:
-        return REFUSED
-    if layout[L_ACTION] == _REFILL and to_pcp != 1:  # the block goes to an allocation, which has an event of its own
-        return QUIET if to_pcp == 0 else REFUSED
-    return layout[L_ACTION]
 
 
 @inner
@@ -502,15 +479,3 @@ def emit(
         hear(cpu, ts, last_ts, entries, order)
         state[S_DONE] += 1
     return NEED_DATA
-
-
-@inner
-def hear(cpu: int, ts: int, last_ts: NDArray[np.int64], entries: NDArray[np.int64], order: NDArray[np.int64]) -> None:
-    """Note that a CPU was heard of; see ``Gaps``."""
-    if order[LATEST] - ts > order[DISORDER]:
-        order[DISORDER] = order[LATEST] - ts
-    if ts > order[LATEST]:
-        order[LATEST] = ts
-    if cpu >= 0:
-        last_ts[cpu] = ts
-        entries[cpu] += 1

@@ -13,7 +13,7 @@ from pagetrail.producers.formats.interning import new_interner
 from pagetrail.producers.formats.interning_jit import ACTION, COUNT, FIRST, MASK, QUIET, QUIET_FIRST
 from pagetrail.producers.formats.page_pointers import LEAST_PAGES, PagePointers, Related, pointers_of
 from pagetrail.producers.formats.repeats_jit import repeated
-from pagetrail.producers.formats.rows import NO_ROW, RowBuilder
+from pagetrail.producers.formats.rows import NO_ROW, REPEATED, RowBuilder
 from pagetrail.producers.formats.text import text_jit as tk
 from pagetrail.producers.formats.text.lines_jit import find_newlines, take_repeat, wait_for_stack
 from pagetrail.producers.formats.text.odd_lines import EMPTY_LINE, LOSS_REPORT, Odd, Unread, events_in
@@ -49,12 +49,6 @@ _HEAD_BYTES: Final = 1 << 18
 _REPEAT: Final = "repeat of an event"
 _REPEATED: Final = -3  # no row, but that of another line
 _HEAD: Final = {"trace_ts_nsec": tk.TS, "cpu": tk.CPU, "pid": tk.PID, "tgid": tk.TGID, "stack": tk.STACK}
-
-REPEATED: Final = (
-    "{:,} lines, the first of them line {:,}, repeat an event of the same CPU and time in all of its fields: no page is freed or "
-    "allocated twice at once, and each of these events is stored once"
-)
-"""The note on lines that repeat an event: how many, and the first of them."""
 
 
 class TextReader(ABC):
@@ -446,7 +440,7 @@ class TextReader(ABC):
         if repeats := int(state[tk.REPEATS]):
             first_line = int(state[tk.REPEATS_FIRST])
             account.count_lines("nothing_new", _REPEAT, first_line, lines=repeats)
-            account.notes.append(REPEATED.format(repeats, first_line))
+            account.notes.append(REPEATED.format(f"{repeats:,} lines, the first of them line {first_line:,},"))
 
     def _entries(self) -> int:
         """Return how many entries of a ring the lines are that were read, or may have been."""

@@ -24,10 +24,9 @@ from pagetrail.producers.formats.rows import (
 )
 from pagetrail.producers.formats.trace_dat.pages_jit import C_BYTES, C_DATA, C_TS, DONE, RECORD, next_record
 from pagetrail.producers.formats.tracepoints.numbers_jit import number, u16
-from pagetrail.producers.gaps import DISORDER, LATEST, SOMEWHERE
-from pagetrail.schemas.columns import Kind
+from pagetrail.producers.formats.tracepoints.page_events_jit import FAILED, QUIET, REFUSED, hear, judged
+from pagetrail.producers.gaps import SOMEWHERE
 from pagetrail.schemas.jit import inner, jit
-from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 
 PIDS: Final = (1 << 22) + 1
 """PID_MAX_LIMIT (include/linux/threads.h, Linux 6.1), and one."""
@@ -50,9 +49,6 @@ IGNORED: Final = -1  # an event that says nothing of pages
 RARE: Final = -2  # one of which Python makes a row
 KERNEL_STACK: Final = -3
 USER_STACK: Final = -4
-QUIET: Final = -7  # no action, but what came of a record: another one says the same
-FAILED: Final = -5  # no action, but what came of a record: an allocation that got no page
-REFUSED: Final = -6  # fields that no kernel writes so
 
 # What is counted of the records of a layout.
 N_READ: Final = 0
@@ -85,7 +81,6 @@ GAP_DUE: Final = 12
 PYTHON: Final = 13  # the record at hand is for Python, which takes it
 GROW: Final = 14
 
-REFILL: Final = int(Kind.REFILL)
 _FOUR: Final = ((L_PFN, R_PFN), (L_ORDER, R_ORDER), (L_GFP, R_GFP_MASK), (L_MIGRATETYPE, R_MIGRATETYPE))
 
 
@@ -193,19 +188,6 @@ def merge(
 
 
 @inner
-def hear(
-    stream: int, ts: int, last_ts: NDArray[np.int64], entries: NDArray[np.int64], order: NDArray[np.int64]
-) -> None:
-    """Note that a stream was heard of; see ``Gaps``."""
-    if order[LATEST] - ts > order[DISORDER]:
-        order[DISORDER] = order[LATEST] - ts
-    if ts > order[LATEST]:
-        order[LATEST] = ts
-    last_ts[stream] = ts
-    entries[stream] += 1
-
-
-@inner
 def take(
     data: NDArray[np.uint8],
     record: NDArray[np.int64],
@@ -257,9 +239,13 @@ def take(
         for place, column in _FOUR:
             if layout[place + 1] > 0:
                 rows[column, row] = number(data, start + layout[place], layout[place + 1], layout[place + 2])
-        kind = judged(rows, row, layout)
-        if kind == REFILL:
-            kind = refilled(data, start, rows[R_ORDER, row], layout)
+        to_pcp = int(rows[R_ORDER, row] == 0)
+        if layout[L_TO_PCP + 1] > 0:
+            to_pcp = number(data, start + layout[L_TO_PCP], layout[L_TO_PCP + 1], layout[L_TO_PCP + 2])
+        kind = judged(
+            action, rows[R_PFN, row], layout[L_PFN + 1], rows[R_ORDER, row], rows[R_GFP_MASK, row], layout[L_GFP + 1],
+            rows[R_MIGRATETYPE, row], layout[L_MIGRATETYPE + 1], to_pcp,
+        )  # fmt: skip
         if kind == REFUSED:
             return PYTHON
         rows[R_KIND, row] = kind
@@ -289,6 +275,12 @@ def wait(waiting: NDArray[np.int64], stream: int, row: int, of: np.int64, counts
         waiting[WAITING + at, stream] = waiting[WAITING + at - 1, stream]
     waiting[0, stream] = row
     waiting[WAITING, stream] = of
+
+
+@jit
+def wait_for_stack(waiting: NDArray[np.int64], stream: int, row: int, of: np.int64, counts: NDArray[np.int64]) -> None:
+    """Do what ``wait`` does, for an event that Python took."""
+    wait(waiting, stream, row, of, counts)
 
 
 @inner
@@ -376,37 +368,6 @@ def is_end(data: NDArray[np.uint8], place: int, size: int) -> bool:
     """Return whether an address ends a stack: all of its bits are set, or none is."""
     found = number(data, place, size, 1)
     return bool(found == -1 or found == 0)
-
-
-@inner
-def judged(rows: NDArray[np.int64], row: int, layout: NDArray[np.int64]) -> int:
-    """Return the kind of a row: its layout's, FAILED, or REFUSED."""
-    pfn, order, migratetype = rows[R_PFN, row], rows[R_ORDER, row], rows[R_MIGRATETYPE, row]
-    if order < 0 or order >= 64 or (layout[L_MIGRATETYPE + 1] > 0 and (migratetype < -1 or migratetype >= 128)):
-        return REFUSED
-    if layout[L_GFP + 1] > 0:  # an allocation: without a page, its pfn is 0 or -1
-        no_page = (np.int64(1) << np.int64(min(8 * layout[L_PFN + 1], 62))) - 1
-        if pfn == 0 or pfn == -1 or (layout[L_PFN + 1] < 8 and pfn == no_page):
-            return FAILED
-        if rows[R_GFP_MASK, row] < 0 or rows[R_GFP_MASK, row] >= PFN_LIMIT:
-            return REFUSED
-    if pfn < 0 or pfn >= PFN_LIMIT:
-        return REFUSED
-    return layout[L_ACTION]
-
-
-@inner
-def refilled(data: NDArray[np.uint8], start: int, order: int, layout: NDArray[np.int64]) -> int:
-    """Return what a block off the free lists is: a row, QUIET if it is for an allocation, which has an event, or REFUSED.
-
-    Source: include/trace/events/kmem.h (Linux 5.10, 6.1): where it is not stored, single pages go to a per-cpu list.
-    """
-    if layout[L_TO_PCP + 1] == 0:
-        return REFILL if order == 0 else QUIET
-    to_pcp = number(data, start + layout[L_TO_PCP], layout[L_TO_PCP + 1], layout[L_TO_PCP + 2])
-    if to_pcp not in (0, 1):
-        return REFUSED
-    return REFILL if to_pcp else QUIET
 
 
 @jit

@@ -3,6 +3,7 @@
 import re
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Final
@@ -145,9 +146,7 @@ def _version_6(source: str, part: Cursor, read: ReadAt, page_size: int) -> FileH
     for name, place in op.instances(offsets):
         other = Cursor(read, place)
         try:
-            of_it = FileHeader(
-                page=found.page, page_size=page_size
-            )  # its options say nothing of the machine that the file does not
+            of_it = FileHeader(page=found.page, page_size=page_size)  # of its options, the clock alone is its own
             cpus_of_it = _flyrecord(source, other, of_it, found.cpu_count or cpus, [])
         except Damaged as damaged:
             found.cut = found.missing = f"the buffer {name} is not there: {damaged}"
@@ -270,9 +269,9 @@ def _bytes_of(read: ReadAt, place: int, found: FileHeader) -> bytes:
     return data[4 : 4 + int.from_bytes(data[:4], "little")]
 
 
-def _head(read: ReadAt, place: int, fits: object) -> bytes:
+def _head(read: ReadAt, place: int, fits: Callable[[int], bool]) -> bytes:
     head = read(place, _SECTION.size)
-    if len(head) < _SECTION.size or not fits(_SECTION.unpack(head)[0]):  # type: ignore[operator]
+    if len(head) < _SECTION.size or not fits(_SECTION.unpack(head)[0]):
         raise Damaged(f"no such section at byte {place}, where an option says that it is")
     return head
 

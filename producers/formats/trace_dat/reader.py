@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetrail.producers.formats.interning import new_interner
-from pagetrail.producers.formats.rows import CAPACITY, NO_ROW, NONE, ROW_COLUMNS, RowBuilder
+from pagetrail.producers.formats.rows import CAPACITY, NO_ROW, NONE, REPEATED, ROW_COLUMNS, RowBuilder
 from pagetrail.producers.formats.trace_dat import events_jit as ej
 from pagetrail.producers.formats.trace_dat import pages_jit as pj
 from pagetrail.producers.formats.trace_dat.buffers import Choice, chosen, ring_pages
@@ -27,10 +27,6 @@ from pagetrail.producers.parsed import ReadAccount
 from pagetrail.schemas.batch import EventBatch
 from pagetrail.schemas.columns import absent
 
-REPEATED: Final = (
-    "{:,} records repeat an event of the same CPU and time in all of its fields: no page is freed or allocated twice at once, and "
-    "each of these events is stored once"
-)
 _OFFSET: Final = (
     "the file asks for {:+,} ns to be added to its times (trace-cmd record --date or --ts-offset), as 'trace-cmd report' does; "
     "times here are those of the trace clock"
@@ -200,13 +196,9 @@ class TraceDat:
         self._wait(stream, row, layout)
 
     def _wait(self, stream: int, row: int, layout: int) -> None:
-        """Do what ``events_jit.wait`` does; *layout*: -1 if there is none."""
-        waiting = self._waiting[:, stream]
-        if waiting[ej.WAITING - 1] != NONE:
-            self._counts[waiting[-1], ej.N_BARE] += 1
-        waiting[1 : ej.WAITING] = waiting[: ej.WAITING - 1].copy()
-        waiting[ej.WAITING + 1 :] = waiting[ej.WAITING : -1].copy()
-        waiting[0], waiting[ej.WAITING] = row, layout if layout >= 0 else len(self._counts) - 1
+        """Note the last event of a stream, whose stack may follow; *layout*: -1 if there is none."""
+        of = np.int64(layout if layout >= 0 else len(self._counts) - 1)
+        ej.wait_for_stack(self._waiting, stream, row, of, self._counts)
 
     def _outcome(self, layout: int, raw: bytes) -> Outcome:
         one = self._layouts.formats[layout]
@@ -289,7 +281,7 @@ class TraceDat:
             account.ignored[name] += read if action == ej.IGNORED else quiet
         account.ignored = +account.ignored
         if repeats := int(self._state[ej.S_REPEATS]):
-            account.notes.append(REPEATED.format(repeats))
+            account.notes.append(REPEATED.format(f"{repeats:,} records"))
         if self._file.offset:
             account.notes.append(_OFFSET.format(self._file.offset))
         account.notes += [*self._chosen.notes, *self._addresses.notes]

@@ -59,7 +59,7 @@ class _Chunks:
         self, data: CpuData, read: ReadAt, end: int, decompress: Callable[[bytes, int], bytes], most: int
     ) -> None:
         self._read, self._decompress, self._most = read, decompress, most
-        self._stop, self._at = end, data.offset + 4  # the size of the data is without those of the chunks
+        self._stop, self._at = end, data.offset + 4
         self._data, self._count = data, int.from_bytes(read(data.offset, 4), "little") if data.size >= 4 else 0
         self._left = self._count
         self._rest, self._chunk = b"", data.offset

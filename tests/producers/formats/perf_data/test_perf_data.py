@@ -9,18 +9,16 @@ import pytest
 import zstandard
 
 from pagetrail.producers.formats.perf_data.perf_data import PERF_DATA
-from pagetrail.producers.formats.recognise import recognised
 from pagetrail.producers.formats.tracepoints.symbols import Symbols
 from pagetrail.producers.inputs import source_of
 from pagetrail.producers.meaning import Meaning, NothingNew, RecordedKernel, Refused, Row
 from pagetrail.producers.parsed import ReadAccount
-from pagetrail.schemas.batch import concat, to_arrow
 from pagetrail.schemas.columns import Kind
-from pagetrail.schemas.details import Gap
 from pagetrail.schemas.errors import InputError
 from pagetrail.schemas.linux import kmem_events as ke
 from pagetrail.schemas.stacks import canonical_stack
 from tests.effort import effort
+from tests.producers.formats.binary_rows import Rows, events, gaps, mutant, rows_of
 from tests.producers.formats.perf_data import maker as mk
 from tests.producers.formats.perf_data.maker import (
     ALLOC,
@@ -44,30 +42,13 @@ SYMBOLS = Symbols(
         (0xFFFFFFFFC0000000, "t", "work", "mod"),
     ]
 )
-Rows = list[dict[str, object]]
 
 
 def read(tmp_path: Path, data: bytes, *, kernel: RecordedKernel | None = None) -> tuple[Rows, ReadAccount]:
-    """Return the rows of a file, each without what it does not have, and the account."""
+    """Return the rows of a file, and the account."""
     path = tmp_path / "perf.data"
     path.write_bytes(data)
-    source = source_of(path)
-    found, _ = recognised(source)
-    assert found is PERF_DATA
-    assert found.opens is not None
-    with source.open(text=True) as stream:
-        parser = found.opens(stream, kernel or RecordedKernel())
-        batches = list(parser.batches())
-    rows = to_arrow(concat(batches)).to_pylist() if batches else []
-    return [{name: value for name, value in row.items() if value is not None} for row in rows], parser.account
-
-
-def gaps(rows: Rows) -> list[Gap]:
-    return [Gap.model_validate_json(str(row["detail"])) for row in rows if row["kind"] == Kind.GAP]
-
-
-def events(rows: Rows) -> list[tuple[object, ...]]:
-    return [(row["trace_ts_nsec"], row["kind"], row.get("pfn")) for row in rows if row["kind"] != Kind.GAP]
+    return rows_of(path, PERF_DATA, kernel)
 
 
 RECORDS = [
@@ -430,28 +411,3 @@ def test_no_mutant_of_a_file_ends_otherwise_than_with_rows_or_a_word(tmp_path: P
             times = [int(str(row["trace_ts_nsec"])) for row in rows]
             assert all(0 <= one < 1 << 63 for one in times)
     assert 0 < refused < MUTANTS
-
-
-def mutant(data: bytes, rng: random.Random) -> bytes:
-    """Return *data* harmed: bytes, numbers, a piece that is gone, there twice or moved, an end that is missing."""
-    harmed = bytearray(data)
-    for _ in range(rng.randint(1, 4)):
-        at = rng.randrange(max(1, len(harmed)))
-        size = min(rng.choice((1, 2, 4, 8, 40, 400)), len(harmed) - at)
-        way = rng.randrange(6)
-        if way == 0:
-            harmed[at : at + size] = rng.randbytes(size)
-        elif way == 1:
-            harmed[at : at + size] = rng.choice((b"\0", b"\xff", b"\x7f", b"\x80")) * size
-        elif way == 2:
-            del harmed[at : at + size]
-        elif way == 3:
-            harmed[at:at] = harmed[at : at + size]
-        elif way == 4:
-            at -= at % 8
-            harmed[at : at + 8] = struct.pack(
-                "<Q", rng.choice((0, 1, 7, 1 << 16, 1 << 31, 1 << 32, 1 << 63, (1 << 64) - 1))
-            )
-        elif rng.random() < 0.3:
-            del harmed[at:]
-    return bytes(harmed)
