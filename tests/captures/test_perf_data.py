@@ -59,10 +59,8 @@ def from_binary(captures: Path, capture: str, shared_folder: Path) -> Path:
 def test_a_capture_agrees_with_the_kernel_as_well_from_binary_as_from_text(
     captures: Path, shared_folder: Path, replayed_capture: ReplayedCapture, capture: str
 ) -> None:
-    binary = replayed(from_binary(captures, capture, shared_folder), shared_folder).opened().audits().to_pylist()
-    text = replayed_capture(capture).opened().audits().to_pylist()
-    shown = ("name", "records", "agree", "extra")
-    assert [[audit[name] for name in shown] for audit in binary] == [[audit[name] for name in shown] for audit in text]
+    binary = replayed(from_binary(captures, capture, shared_folder), shared_folder)
+    assert binary.agreement() == replayed_capture(capture).agreement() != []
 
 
 @pytest.mark.parametrize("snapshot", ["p1-perf-mid", "p2-perf-end"])

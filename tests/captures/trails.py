@@ -39,6 +39,11 @@ class Replayed:
                 named[f"{words[1]} {words[2]}"] = ts
         return named
 
+    def agreement(self) -> list[tuple[object, ...]]:
+        """Return of each dump its name, its records, how many of them agree, and how many are ours alone."""
+        shown = ("name", "records", "agree", "extra")
+        return [tuple(audit[name] for name in shown) for audit in self.opened().audits().to_pylist()]
+
     def window(self, snapshot: str) -> tuple[int, int, int]:
         """Return when (trace time, ns) the kernel began to be read, when its dump was, and when all of it was.
 

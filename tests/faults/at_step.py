@@ -1,15 +1,12 @@
 """A command that is killed, or that the system refuses to write for, at a chosen step: as a process of its own."""
 
-import errno
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pagetrail import api
 from pagetrail.schemas.errors import PagetrailError
-from tests.faults.deadline import CALLS
+from tests.faults.deadline import Deadline, count_calls
 
 KEPT: Final = 5
 """ns of each stream that gc keeps."""
@@ -30,28 +27,9 @@ COMMANDS: Final[dict[str, Callable[..., None]]] = {"gc": gc, "export": export}
 
 
 def main(how: str, steps: str, command: str, *arguments: str) -> None:
-    """Run a command. From its step *steps* on, *how* is what happens: ``kill``, or the name of an error of the system.
-
-    A file can still be removed then. It says ``done`` at the end, or the name of the error; its code is 9, if that is none of ours.
-    """
-    left = int(steps)
-
-    def before(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*given: Any, **named: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left < 0 and how == "kill":
-                os.kill(os.getpid(), signal.SIGKILL)
-            if left < 0 and name != "unlink":
-                code = getattr(errno, how)
-                raise OSError(code, os.strerror(code), str(given[0]))
-            return call(*given, **named)
-
-        return counted
-
+    """Run a command, with a ``Deadline`` of so many steps. It says ``done`` at the end, or the name of the error."""
     print("ready", flush=True)
-    for name in CALLS:
-        setattr(os, name, before(name, getattr(os, name)))
+    count_calls(Deadline(int(steps), how))
     try:
         COMMANDS[command](*map(Path, arguments))
     except PagetrailError as error:

@@ -1,5 +1,6 @@
-"""A process that kills itself at a chosen step, and copies of a folder in each of which one did so a step later."""
+"""A process that kills itself at a chosen step, or is refused it; and copies of a folder in which one did so a step later each."""
 
+import errno
 import os
 import shutil
 import signal
@@ -12,30 +13,42 @@ CALLS = ("link", "fsync", "unlink", "replace", "mkdir")
 
 
 class Deadline:
-    """Counts steps; at the n-th the process kills itself."""
+    """Counts steps; at the n-th the process kills itself, or from then on each is refused with an error of the system.
 
-    def __init__(self, steps: int) -> None:
-        self.left = steps
+    Parameters
+    ----------
+    how
+        ``kill``, or the name of the error.
+    """
 
-    def step(self) -> None:
-        """Count one step."""
-        if self.left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def __init__(self, steps: int, how: str = "kill") -> None:
+        self.left, self.how = steps, how
+
+    def step(self, path: object = "") -> None:
+        """Count one step, which is about *path*."""
         self.left -= 1
+        if self.left >= 0:
+            return
+        if self.how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        code = getattr(errno, self.how)
+        raise OSError(code, os.strerror(code), str(path))
 
     def before(self, call: Callable[..., Any]) -> Callable[..., Any]:
         """Return *call*, counted."""
 
         def counted(*arguments: Any, **named: Any) -> Any:
-            self.step()
+            self.step(*arguments[:1])
             return call(*arguments, **named)
 
         return counted
 
 
 def count_calls(deadline: Deadline) -> None:
-    """Count every call of ``CALLS`` from now on."""
+    """Count every call of ``CALLS`` from now on; where there is an error, a file can still be removed."""
     for name in CALLS:
+        if name == "unlink" and deadline.how != "kill":
+            continue
         setattr(os, name, deadline.before(getattr(os, name)))
 
 
