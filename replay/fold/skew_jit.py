@@ -96,7 +96,7 @@ def unsure_copy(t, move, seq, ts):
     pages = t.owner.shape[1]
     pfn = move[MOVE_PFN]
     section_nr = pfn // pages
-    slot = t.slot[section_nr]
+    slot = t.slot[section_nr] if section_nr < t.slot.size else np.int32(-1)
     handle = t.owner[slot, pfn % pages] if slot >= 0 else np.int32(-1)
     if handle < 0 or src_pfn_of(t, handle) == ABSENT64 or t.records[handle]["unordered"] != 0:
         return

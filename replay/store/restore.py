@@ -23,6 +23,8 @@ from pagetrail.replay.fold.tables import (
     LAST_SEQ,
     LAST_TS,
     LIVE,
+    MOVE_PAGES,
+    MOVE_PFN,
     MOVES,
     QUARANTINE,
     SPARE,
@@ -52,6 +54,7 @@ from pagetrail.replay.store.reading.whole import check_whole
 from pagetrail.replay.store.saved_facts import facts_within
 from pagetrail.replay.store.state_digest import EndedSums
 from pagetrail.schemas.errors import SegmentDamaged
+from pagetrail.schemas.linux.mmzone import PFN_LIMIT
 from pagetrail.schemas.owner import (
     ABSENT64,
     ACT_FIELDS,
@@ -180,6 +183,8 @@ def _restore_live(state: StreamState, db: duckdb.DuckDBPyConnection, rows: FileR
     for index in (EVENTS, LAST_TS, LAST_SEQ):
         t.counts[index] = counts[index]
     moves = np.array(saved["moves"], np.int64).reshape(-1, t.moves.shape[1])
+    if ((moves[:, MOVE_PFN] < 0) | (moves[:, MOVE_PFN] >= PFN_LIMIT) | (moves[:, MOVE_PAGES] < 1)).any():
+        raise ValueError("expected pages of migrations that there can be, found others")
     t.moves[: moves.shape[0]] = moves
     t.counts[MOVES] = moves.shape[0]
     if saved["doubted"]:

@@ -29,6 +29,12 @@ ODD: Final = {
 }
 """What is changed in a file of sections 0, 1 and 5, with pages and runs of more in section 0."""
 
+MOVES: Final = {
+    "below all pages": "[[1, 0, 8, -70000, 0, 1, 0]]",
+    "of no machine": f"[[1, 0, 8, {1 << 60}, 0, 1, 0]]",
+    "of no page": "[[1, 0, 8, 8, 0, 0, 0]]",
+}
+
 
 @pytest.fixture(scope="module")
 def tip(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -53,16 +59,26 @@ def test_what_was_written_is_restored(tip: Path) -> None:
     assert load(tip).engine.open_spans == 12
 
 
-@pytest.mark.parametrize("what", ODD)
-def test_runs_that_no_stream_has_are_damage(tip: Path, what: str) -> None:
+def refused(tip: Path, statement: str, why: str) -> None:
+    """Check that a file is damage, for this reason, after a statement changed it."""
     (file,) = chained(tip)
     content = file.read_bytes()
     with duckdb.connect(str(file)) as db:
-        assert db.execute(ODD[what]).fetchall()[0][0] > 0
+        assert db.execute(statement).fetchall()[0][0] > 0
         db.execute("CHECKPOINT")
     make_digests(file)
     try:
-        with pytest.raises(SegmentDamaged, match="expected runs of pages that are each within a section"):
+        with pytest.raises(SegmentDamaged, match=why):
             load(tip)
     finally:
         file.write_bytes(content)
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_runs_that_no_stream_has_are_damage(tip: Path, what: str) -> None:
+    refused(tip, ODD[what], "expected runs of pages that are each within a section")
+
+
+@pytest.mark.parametrize("what", MOVES)
+def test_migrations_to_pages_that_cannot_be_are_damage(tip: Path, what: str) -> None:
+    refused(tip, f"UPDATE state SET value = '{MOVES[what]}' WHERE name = 'moves'", "expected pages of migrations")
